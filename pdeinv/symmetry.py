@@ -1,0 +1,184 @@
+"""Symmetries of the unit square and of the torus, acting exactly on fields.
+
+An element maps a point x to M x + s, with M a signed permutation, and a field f to (g f)(x) = ±f(g⁻¹ x). The linear part
+and every shift by whole cells permute the nodes; any other shift of a periodic field is a phase in Fourier space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
+
+__all__ = ["Group", "Symmetry", "diagonal_forcing_group", "square_group", "torus_group", "trivial_group"]
+
+Matrix = tuple[tuple[int, int], tuple[int, int]]
+
+_IDENTITY: Matrix = ((1, 0), (0, 1))
+_POINT_GROUP: tuple[Matrix, ...] = (
+    _IDENTITY,
+    ((0, -1), (1, 0)),  # rotations by 90, 180 and 270 degrees
+    ((-1, 0), (0, -1)),
+    ((0, 1), (-1, 0)),
+    ((-1, 0), (0, 1)),  # reflections in x, in y, in the diagonal and in the anti-diagonal
+    ((1, 0), (0, -1)),
+    ((0, 1), (1, 0)),
+    ((0, -1), (-1, 0)),
+)
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """The map x -> M x + s with the sign that each channel takes.
+
+    Arguments:
+        matrix: M as rows over (x, y); a signed permutation.
+        shift: s = (sx, sy). On a vertex grid it must bring M back onto the square; on the torus it is any real shift.
+        signs: +1 or -1 for each channel, or one sign for all. A pseudo-scalar (vorticity) takes det M.
+    """
+
+    matrix: Matrix = _IDENTITY
+    shift: tuple[float, float] = (0.0, 0.0)
+    signs: tuple[int, ...] = (1,)
+
+    @property
+    def determinant(self) -> int:
+        (a, b), (c, d) = self.matrix
+        return a * d - b * c
+
+    def map_points(self, points: torch.Tensor) -> torch.Tensor:
+        """Images of points (..., 2) given as (x, y); not reduced modulo 1."""
+        return points @ points.new_tensor(self.matrix).T + points.new_tensor(self.shift)
+
+    def inverse(self) -> Symmetry:
+        (a, b), (c, d) = self.matrix
+        sx, sy = self.shift
+        return Symmetry(((a, c), (b, d)), (-(a * sx + c * sy), -(b * sx + d * sy)), self.signs)
+
+    def __matmul__(self, other: Symmetry) -> Symmetry:
+        """Composition: (g @ h)(f) = g(h(f))."""
+        (a, b), (c, d) = self.matrix
+        (e, f), (g, h) = other.matrix
+        x, y = other.shift
+        channels = max(len(self.signs), len(other.signs))  # one sign stands for all channels
+        return Symmetry(
+            ((a * e + b * g, a * f + b * h), (c * e + d * g, c * f + d * h)),
+            (a * x + b * y + self.shift[0], c * x + d * y + self.shift[1]),
+            tuple(self.signs[i % len(self.signs)] * other.signs[i % len(other.signs)] for i in range(channels)),
+        )
+
+    def __call__(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Act on a field stack (..., channel, n, n) on the grid; differentiable, and exact for a resolved field."""
+        moved = self._permute(field, grid)
+        if all(s == 1 for s in self.signs):
+            return moved
+        if len(self.signs) not in (1, field.shape[-3]):
+            raise InputError(f"the symmetry has {len(self.signs)} signs but the field has {field.shape[-3]} channels")
+        return moved * moved.new_tensor(self.signs)[:, None, None]
+
+    def _permute(self, field, grid):
+        (a, b), (c, d) = self.matrix
+        # (g f)(x) = f(Mᵀ (x - s)): the row of M that holds the coordinate tells how that axis is read.
+        if a == 0:
+            field, flip_x, flip_y = field.transpose(-1, -2), b < 0, c < 0
+        else:
+            flip_x, flip_y = a < 0, d < 0
+        dims = [dim for dim, flip in ((-1, flip_x), (-2, flip_y)) if flip]
+        field = field.flip(dims) if dims else field
+        if not grid.periodic:
+            if any(abs(s - flip) > 1e-12 for s, flip in zip(self.shift, (flip_x, flip_y), strict=True)):
+                raise InputError(
+                    f"the shift {self.shift} does not map the unit square onto itself; use a periodic grid"
+                )
+            return field
+        # Reversing n nodes maps index i to n-1-i, one cell short of the torus's -i.
+        return _translate(field, grid, self.shift[0] + flip_x * grid.h, self.shift[1] + flip_y * grid.h)
+
+
+def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.Tensor:
+    """Shift a periodic field by (sx, sy): roll by whole cells, turn the phases by what is left."""
+    cells = (sx * grid.n, sy * grid.n)
+    whole = tuple(round(c) for c in cells)
+    field = field.roll((whole[0] % grid.n, whole[1] % grid.n), dims=(-1, -2))
+    rest = tuple((c - w) / grid.n for c, w in zip(cells, whole, strict=True))
+    if max(map(abs, rest)) < 1e-12:
+        return field
+    ky, kx = wavenumbers(grid.n, dtype=field.dtype, device=field.device)
+    angle = -2 * torch.pi * (kx * rest[0] + ky * rest[1])
+    phase = torch.polar(torch.ones_like(angle), angle)
+    return fourier_synthesis(fourier_coefficients(field) * phase, grid.n)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A symmetry group: finitely many elements, times translations by any amount along some directions.
+
+    Arguments:
+        elements: the finite part, the identity first.
+        translations: directions, in whole periods, along which every translation is a symmetry as well.
+    """
+
+    elements: tuple[Symmetry, ...]
+    translations: tuple[tuple[int, int], ...] = ()
+
+    def __len__(self) -> int:
+        """Number of elements of the finite part."""
+        return len(self.elements)
+
+    def __iter__(self) -> Iterator[Symmetry]:
+        return iter(self.elements)
+
+    def sample(self, generator: torch.Generator | None = None) -> Symmetry:
+        """A uniformly random element, continuous translations included."""
+        element = self.elements[int(torch.randint(len(self.elements), (1,), generator=generator))]
+        for dx, dy in self.translations:
+            amount = float(torch.rand(1, generator=generator, dtype=torch.float64))
+            element = Symmetry(shift=(amount * dx, amount * dy)) @ element
+        return element
+
+
+def square_group() -> Group:
+    """D4 acting on scalars: the eight symmetries of the square about its centre."""
+    return Group(
+        tuple(
+            Symmetry(((a, b), (c, d)), (float(a + b < 0), float(c + d < 0)))  # s = centre - M centre
+            for (a, b), (c, d) in _POINT_GROUP
+        )
+    )
+
+
+def torus_group() -> Group:
+    """All translations, quarter turns and reflections of the torus, acting on pseudo-scalars (vorticity)."""
+    return Group(tuple(_pseudo_scalar(matrix) for matrix in _POINT_GROUP), ((1, 0), (0, 1)))
+
+
+def diagonal_forcing_group() -> Group:
+    """What a forcing that is a function of x + y, odd about x + y = 1/8 + multiples of 1/2, leaves of the torus's symmetry.
+
+    Translations along (1, -1); x + y -> 1/4 - (x + y) by half a turn; x + y -> x + y + 1/2 by the swap of the axes; and
+    their product. The field is a pseudo-scalar (vorticity).
+    """
+    swap, half_turn, anti_swap = ((0, 1), (1, 0)), ((-1, 0), (0, -1)), ((0, -1), (-1, 0))
+    return Group(
+        (
+            Symmetry(signs=(1,)),
+            _pseudo_scalar(half_turn, (0.125, 0.125)),
+            _pseudo_scalar(swap, (0.25, 0.25)),
+            _pseudo_scalar(anti_swap, (0.375, 0.375)),
+        ),
+        ((1, -1),),
+    )
+
+
+def _pseudo_scalar(matrix: Matrix, shift: tuple[float, float] = (0.0, 0.0)) -> Symmetry:
+    return Symmetry(matrix, shift, (Symmetry(matrix).determinant,))
+
+
+def trivial_group() -> Group:
+    """The identity alone."""
+    return Group((Symmetry(),))
