@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import ClassVar
@@ -14,7 +16,7 @@ from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
 
-__all__ = ["PDE"]
+__all__ = ["PDE", "pde_by_name"]
 
 
 class PDE(ABC):
@@ -69,6 +71,12 @@ class PDE(ABC):
         a = self.sample_coefficient(n, grid, generator)
         return torch.cat([a, self.solve(a)], dim=1)
 
+    def clamp(self, state: torch.Tensor) -> torch.Tensor:
+        """States (batch, 2, n, n) with the coefficient brought within `coefficient_range`."""
+        if self.coefficient_range is None:
+            return state
+        return torch.cat([state[:, :1].clamp(*self.coefficient_range), state[:, 1:]], dim=1)
+
     @property
     def fields(self) -> tuple[Field, Field]:
         return (self.coefficient_field, self.solution_field)
@@ -102,3 +110,28 @@ class PDE(ABC):
         if ny != nx:
             raise InputError(f"a field of {ny} x {nx} nodes is not square; {self.name} is posed on the unit square")
         return self.grid(nx)
+
+
+def pde_by_name(name: str, **parameters: float) -> PDE:
+    """The PDE exported by `pdeinv.datasets` under that name, with the given parameters and the defaults of the others.
+
+    Raises:
+        InputError: the name or a parameter is unknown, or a parameter is not a number of its kind.
+    """
+    from pdeinv.datasets import PDES  # that module imports this one
+
+    if name not in PDES:
+        close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
+        hint = f"did you mean {close[0]!r}? The known ones are" if close else "use one of"
+        raise InputError(f"PDE {name!r} is unknown; {hint} {', '.join(sorted(PDES))}")
+    known = {field.name: type(field.default) for field in dataclasses.fields(PDES[name])}
+    for key, value in parameters.items():
+        if key not in known:
+            raise InputError(f"{name} has no parameter {key!r}; its parameters are {', '.join(known)}")
+        allowed = (int, float) if known[key] is float else known[key]
+        if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value):
+            raise InputError(
+                f"parameter {key} = {value!r} of {name} is not a finite {known[key].__name__}; the parameters are "
+                f"{', '.join(f'{other} ({kind.__name__})' for other, kind in known.items())}"
+            )
+    return PDES[name](**{key: known[key](value) for key, value in parameters.items()})

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import dirichlet_residual, interior, solve_shifted_laplacian, zero_boundary
-
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -65,6 +65,7 @@ class Darcy(PDE):
         return torch.where(latent >= 0, latent.new_tensor(self.high), latent.new_tensor(self.low))
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
+        self.grid_of(a)
         if not bool((a > 0).all()):
             raise InputError(f"the permeability has a value of {float(a.min()):.3g}; it must be positive everywhere")
         source = torch.full_like(interior(a), self.source)
@@ -100,6 +101,11 @@ def _divergence_form(a, u):
 
 def _conjugate_gradients(a, f, tolerance, most=400):
     """Interior u with -∇·(a ∇u) = f; instances stop one by one, so that none depends on its batch."""
+    # The inner products of a small f, a gradient say, underflow in float32; no residual gets below the rounding.
+    size = f.abs().amax(dim=(-1, -2), keepdim=True)
+    size = torch.where(size == 0, 1.0, size)
+    f = f / size
+    tolerance = max(tolerance, torch.finfo(f.dtype).eps)
     h2 = 1.0 / (a.shape[-1] - 1) ** 2
     faces = _face_means(a)
     scale = a.mean(dim=(-1, -2), keepdim=True)
@@ -119,7 +125,7 @@ def _conjugate_gradients(a, f, tolerance, most=400):
     for _ in range(most):
         active = inner(r, r) > stop
         if not bool(active.any()):
-            return u
+            return size * u
         q = _apply(faces, zero_boundary(p)) / h2
         pq = inner(p, q)
         alpha = torch.where(active, rz / torch.where(active, pq, 1.0), 0.0)

@@ -41,6 +41,7 @@ def laplacian(u: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def laplacian_eigenvalues(n: int, dtype=torch.float64, device=None) -> torch.Tensor:
     """Eigenvalues, all negative, of the five-point Laplacian on an n x n vertex grid, (n-2, n-2)."""
     k = torch.arange(1, n - 1, dtype=torch.float64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
@@ -15,7 +16,6 @@ from pdeinv.datasets.elliptic import (
     solve_shifted_laplacian,
     zero_boundary,
 )
-
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -58,7 +58,7 @@ class Helmholtz(PDE):
         return zero_boundary(interior(latent))
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        n = a.shape[-1]
+        n = self.grid_of(a).n
         gap = float((laplacian_eigenvalues(n) + self.k**2).abs().min())
         if gap < 1e-6 * max(self.k**2, 1.0):
             raise InputError(f"k = {self.k} is a resonance of the square on a grid of {n} nodes; change k slightly")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import dirichlet_residual, interior, laplacian, solve_shifted_laplacian, zero_boundary
-
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
@@ -44,6 +44,7 @@ class Poisson(PDE):
         return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
+        self.grid_of(a)
         return zero_boundary(solve_shifted_laplacian(interior(a)))
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

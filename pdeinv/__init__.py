@@ -1,8 +1,32 @@
 """Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors, with uncertainty."""
 
-from pdeinv.errors import InputError as InputError
-from pdeinv.grid import Field as Field
-from pdeinv.grid import Grid as Grid
-from pdeinv.random_field import GaussianRandomField as GaussianRandomField
-from pdeinv.symmetry import Group as Group
-from pdeinv.symmetry import Symmetry as Symmetry
+from importlib import import_module
+
+# Names are imported when they are first used, so that `pdeinv --help` does not wait for torch.
+_EXPORTS = {
+    "Ensemble": "pdeinv.prior",
+    "Field": "pdeinv.grid",
+    "GaussianRandomField": "pdeinv.random_field",
+    "Grid": "pdeinv.grid",
+    "Group": "pdeinv.symmetry",
+    "InputError": "pdeinv.errors",
+    "MisfitWarning": "pdeinv.solvers",
+    "Observation": "pdeinv.observation",
+    "Posterior": "pdeinv.posterior",
+    "Sensors": "pdeinv.sensors",
+    "Symmetry": "pdeinv.symmetry",
+    "plot_reconstruction": "pdeinv.plot",
+    "reconstruct": "pdeinv.solvers",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'pdeinv' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -54,10 +54,12 @@ class GaussianRandomField:
             raise InputError(f"alpha = {self.alpha} gives a field of infinite variance; use a value above 1")
         if not self.tau > 0:
             raise InputError(f"tau = {self.tau} must be positive")
-        if self.modes < 2:
-            raise InputError(f"modes = {self.modes} is too few; use at least 2")
+        fewest = 3 if self.boundary == "periodic" else 2  # below, only the constant mode is left
+        if self.modes < fewest:
+            raise InputError(f"modes = {self.modes} is too few; use at least {fewest}")
 
     @cached_property
+    @torch.inference_mode(False)
     def wavenumbers(self) -> torch.Tensor:
         """Wavenumber of each one-dimensional eigenfunction, shape (m,)."""
         if self.boundary == "neumann":
@@ -68,6 +70,7 @@ class GaussianRandomField:
         return torch.cat([k.new_zeros(1), k, k])
 
     @cached_property
+    @torch.inference_mode(False)
     def eigenvalues(self) -> torch.Tensor:
         """Variance of each coefficient, shape (m, m), indexed [ky, kx]."""
         k = self.wavenumbers
@@ -131,5 +134,6 @@ class GaussianRandomField:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _grid_basis(field: GaussianRandomField, grid: Grid, dtype, device) -> torch.Tensor:
     return field.basis(grid.coordinates(device=device)).to(dtype)

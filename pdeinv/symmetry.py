@@ -133,13 +133,17 @@ class Group:
     def __iter__(self) -> Iterator[Symmetry]:
         return iter(self.elements)
 
-    def sample(self, generator: torch.Generator | None = None) -> Symmetry:
-        """A uniformly random element, continuous translations included."""
-        element = self.elements[int(torch.randint(len(self.elements), (1,), generator=generator))]
+    def element(self, index: int, generator: torch.Generator | None = None) -> Symmetry:
+        """The element of the finite part, counted cyclically, after random continuous translations where there are any."""
+        element = self.elements[index % len(self.elements)]
         for dx, dy in self.translations:
             amount = float(torch.rand(1, generator=generator, dtype=torch.float64))
             element = Symmetry(shift=(amount * dx, amount * dy)) @ element
         return element
+
+    def sample(self, generator: torch.Generator | None = None) -> Symmetry:
+        """A uniformly random element, continuous translations included."""
+        return self.element(int(torch.randint(len(self.elements), (1,), generator=generator)), generator)
 
 
 def square_group() -> Group:

@@ -100,6 +100,7 @@ def _quarter_phase(n, dtype, device):
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _sine_matrix(n, dtype, device):
     k = torch.arange(1, n + 1, dtype=torch.float64)
     # Reduce the integer product first: sin of a large argument loses digits.

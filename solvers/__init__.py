@@ -1,0 +1,13 @@
+"""Inverse solvers, and `reconstruct`, the door to all of them."""
+
+from pdeinv.solvers.base import Solver as Solver
+from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver
+from pdeinv.solvers.kriging import Kriging as Kriging
+from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation
+from pdeinv.solvers.reconstruction import MisfitWarning as MisfitWarning
+from pdeinv.solvers.reconstruction import reconstruct as reconstruct
+
+SOLVERS = {
+    s.name: s for s in list(globals().values()) if isinstance(s, type) and issubclass(s, Solver) and s is not Solver
+}
+"""Every solver exported above, by its name on the command line."""

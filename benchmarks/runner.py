@@ -1,0 +1,180 @@
+"""Run methods on tasks, one JSON line an instance as soon as it is done, and summarise them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.errors import InputError
+from pdeinv.metrics import coverage, crps_gaussian, error_rate, gaussian_interval, relative_l2
+from pdeinv.output import written_whole
+from pdeinv.posterior import Posterior
+from pdeinv.prior import Ensemble
+from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
+
+__all__ = ["run", "summarise"]
+
+_KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
+_ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
+
+
+def run(
+    task: Task, method: str, instances: int, out: str | os.PathLike, *, command: str = "", progress=False
+) -> list[dict]:
+    """Score a method on the first instances of a task; those already in the file are kept, so that a rerun resumes.
+
+    Arguments:
+        method: a name in `pdeinv.solvers.SOLVERS`.
+        instances: how many.
+        out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
+        command: what the reader is to type, recorded.
+
+    Returns:
+        This task's and method's summaries: one record for each scored field and metric.
+    """
+    if method not in SOLVERS:
+        raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
+    out = Path(out)
+    log = out.with_name(f"{out.stem}.instances.jsonl")
+    key = {"method": method, **{("task" if k == "kind" else k): v for k, v in asdict(task).items()}}
+    done = {row["instance"] for row in _read(log) if all(row[k] == key[k] for k in _KEY)}
+    missing = [i for i in range(instances) if i not in done]
+    solver = SOLVERS[method]()
+    prior = None
+    if missing and isinstance(solver, OptimalInterpolation):
+        prior = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
+    label = f"{task.pde} {task.kind} {method}"
+    for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
+        rows = _score(task, solver, prior, i)
+        with log.open("a") as stream:  # one write, so that a kill cannot part the rows of an instance
+            stream.write("".join(json.dumps({**key, **row, **_provenance(command)}) + "\n" for row in rows))
+    with written_whole(out) as temporary:
+        records = summarise(_read(log))
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
+    return [r for r in records if all(r[k] == key[k] for k in _KEY)]
+
+
+def summarise(rows: list[dict]) -> list[dict]:
+    """One record for each task, method, field and metric: means over instances, with the standard error of the error."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((*(row[k] for k in _KEY), row["field"], row["metric"]), []).append(row)
+    records = []
+    for group in groups.values():
+        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED}
+        errors = np.array([r["error"] for r in group])
+        first = group[0]
+        records.append(
+            {name: first[name] for name in _KEY}
+            | {"equireg": False, "prior": first["prior"], "steps": 0, "instances": len(group)}
+            | {name: first[name] for name in ("field", "metric")}
+            | {name: _rounded(value) for name, value in mean.items()}
+            | {"error_se": _rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
+            | {name: first[name] for name in ("commit", "machine", "command")}
+        )
+    return records
+
+
+_AVERAGED = (
+    "error",
+    "crps",
+    "coverage90",
+    "reduced_chi_squared",
+    "seconds_per_instance",
+    "network_evaluations",
+    "solver_calls",
+)
+
+
+def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
+    truth, observation = task.instance(i)
+    start = time.perf_counter()
+    posterior = solver(task.physics, prior, observation, n_samples=16, generator=torch.Generator().manual_seed(i))
+    seconds = time.perf_counter() - start
+    shared = {
+        "instance": i,
+        "prior": "ensemble" if prior else "exact" if solver.name == "gaussian" else "fitted",
+        "seconds_per_instance": _rounded(seconds),
+        **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
+    }
+    return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel)]
+
+
+def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int) -> list[dict]:
+    mean, std, true = (v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth))
+    lower, upper = gaussian_interval(mean, std, 0.9)
+    shared = {
+        "field": posterior.fields[channel].name,
+        "crps": _rounded(float(crps_gaussian(mean, std, true).mean())),
+        "coverage90": _rounded(float(coverage(lower, upper, true).mean())),
+    }
+    errors = {"relative_l2": float(relative_l2(mean, true))}
+    bounds = task.physics.coefficient_range
+    if channel == 0 and bounds:
+        errors["error_rate"] = float(error_rate(mean, true, sum(bounds) / 2))
+    return [shared | {"metric": metric, "error": _rounded(error)} for metric, error in errors.items()]
+
+
+def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:
+    grid, generator = task.physics.grid(task.grid), torch.Generator().manual_seed(_ENSEMBLE_SEED)
+    parts = [len(p) for p in torch.arange(members).split(50)]
+    bar = tqdm(parts, desc=f"{task.pde} ensemble", disable=not progress, unit="batch")
+    return Ensemble(torch.cat([task.physics.sample(n, grid, generator) for n in bar]))
+
+
+def _read(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    text = path.read_text()
+    if text and not text.endswith("\n"):  # a run was killed while it wrote: drop what it wrote last
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text)
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise InputError(f"{path}, line {number} is not JSON; delete that line and run again") from None
+    return rows
+
+
+def _provenance(command: str) -> dict:
+    return {"commit": _commit(), "machine": _machine(), "command": command}
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    try:
+        revision = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout"
+    return revision.stdout.strip()
+
+
+def _machine() -> str:
+    try:
+        names = [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ]
+    except OSError:
+        names = []
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{processor}, {torch.get_num_threads()} threads"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,70 @@
+"""What is measured: instances of a PDE, each seen by sensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pdeinv import layouts
+from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.errors import InputError
+from pdeinv.observation import Observation
+
+__all__ = ["KINDS", "Task"]
+
+KINDS = {"forward": (0,), "inverse": (1,), "both": (0, 1)}
+"""The channels (0 the coefficient, 1 the solution) that carry sensors in each kind of task."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Random states of a PDE, seen at random nodes.
+
+    *forward* has sensors on the coefficient and scores the solution, *inverse* the other way round, *both* has sensors on
+    both fields and scores both.
+
+    Arguments:
+        pde: the PDE's name; its parameters are the benchmark's.
+        kind: `"forward"`, `"inverse"` or `"both"`.
+        grid: nodes per side.
+        sensors: number of different nodes observed on each observed field.
+        noise: standard deviation of the readings' noise, relative to the observed field's over the instance.
+        seed: instance i depends on (seed, i) alone.
+    """
+
+    pde: str
+    kind: str
+    grid: int = 64
+    sensors: int = 125
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(f"task {self.kind!r} is unknown; use forward, inverse or both")
+        if not self.noise >= 0:
+            raise InputError(f"noise = {self.noise} must not be negative")
+
+    @property
+    def physics(self) -> PDE:
+        return pde_by_name(self.pde)
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        return {"forward": (1,), "inverse": (0,), "both": (0, 1)}[self.kind]
+
+    def instance(self, i: int) -> tuple[torch.Tensor, Observation]:
+        """The true state (2, n, n) and its observation."""
+        pde, number = self.physics, 1_000_003 * self.seed + i
+        grid = pde.grid(self.grid)
+        generator = torch.Generator().manual_seed(number)
+        truth = pde.sample(1, grid, generator)
+        observed = KINDS[self.kind]
+        points = [torch.as_tensor(layouts.random_nodes(self.sensors, grid, seed=2 * number + c)) for c in observed]
+        channel = torch.tensor(observed).repeat_interleave(self.sensors)
+        noise_std = self.noise * truth[0].flatten(1).std(dim=1)[channel]
+        order = tuple(f.interpolation_order for f in pde.fields)
+        blank = Observation(grid, torch.cat(points), channel, torch.zeros_like(noise_std), noise_std, order)
+        values = blank(truth)[0] + noise_std * torch.randn(len(blank), dtype=torch.float64, generator=generator)
+        return truth[0], Observation(grid, blank.points, channel, values, noise_std, order)

@@ -1,0 +1,208 @@
+"""The command line: `pdeinv --help`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pdeinv.errors import InputError
+
+__all__ = ["app", "main"]
+
+# Commands import what they need themselves, so that --help does not wait seconds for torch.
+
+app = typer.Typer(
+    help="Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors, with uncertainty.",
+    epilog="Start with `pdeinv demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PdeName = Annotated[str, typer.Option("--pde", help="poisson, helmholtz, darcy or navier-stokes.")]
+Seed = Annotated[int, typer.Option(help="Seed of all randomness; the same seed gives the same result.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="A PDE parameter other than the default; may be repeated."),
+]
+
+
+def main() -> None:
+    """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code 130."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def reconstruct(
+    sensors: Annotated[
+        Path, typer.Argument(help="CSV with the columns field, x, y, value and, optionally, noise_std.")
+    ],
+    pde: PdeName,
+    out: Annotated[Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")],
+    plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
+    grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
+    solver: Annotated[str, typer.Option(help="auto, gaussian, kriging or optimal-interpolation.")] = "auto",
+    samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
+    ensemble: Annotated[
+        Path | None,
+        typer.Option(help="Dataset of examples for optimal-interpolation; drawn from the PDE if not given."),
+    ] = None,
+    seed: Seed = 0,
+    param: Parameters = None,
+) -> None:
+    """Reconstruct both fields from a table of sensor readings, with error bars."""
+    from pdeinv.output import check_figure, check_writable, save_figure, save_netcdf
+
+    check_writable(out)
+    if plot:
+        check_figure(plot)
+    from pdeinv.datasets import pde_by_name
+    from pdeinv.solvers import reconstruct as run
+
+    physics = pde_by_name(pde, **_parsed(param))
+    result = run(
+        sensors,
+        physics,
+        grid=grid,
+        solver=solver,
+        prior=_ensemble(ensemble, physics),
+        n_samples=samples,
+        seed=seed,
+        progress=True,
+    )
+    save_netcdf(result, out)
+    if plot:
+        from pdeinv.plot import plot_reconstruction
+
+        save_figure(plot_reconstruction(result), plot)
+    typer.echo(
+        f"{out}: {physics.name} on {grid} x {grid} nodes by {result.attrs['solver']} from {result.sizes['sensor']} sensors "
+        f"in {result.attrs['seconds']:.1f} s, reduced chi-squared {result.attrs['reduced_chi_squared']:.2f}"
+    )
+
+
+@app.command()
+def generate(
+    pde: Annotated[str, typer.Argument(help="poisson, helmholtz, darcy or navier-stokes.")],
+    n: Annotated[int, typer.Option(help="Number of (coefficient, solution) pairs.")],
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 128,
+    seed: Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; all cores if not given. The data do not depend on it.")
+    ] = None,
+    param: Parameters = None,
+) -> None:
+    """Generate a dataset of random coefficients and their solutions; an interrupted run resumes when repeated."""
+    from pdeinv.datasets import generate as run
+    from pdeinv.datasets import pde_by_name
+
+    run(pde_by_name(pde, **_parsed(param)), n, grid, seed, out, workers=workers, progress=True)
+    typer.echo(f"{out}: {n} pairs of {pde} on {grid} x {grid} nodes, seed {seed}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the sensor tables, NetCDF files and figures.")] = Path(
+        "pdeinv-demo"
+    ),
+    pde: Annotated[list[str] | None, typer.Option(help="Only this PDE; may be repeated.")] = None,
+) -> None:
+    """Reconstruct shipped examples of all four PDEs from shipped sensors and print a scorecard."""
+    from pdeinv.benchmarks.demo import run_demo
+
+    run_demo(out, pde, echo=typer.echo)
+
+
+@app.command()
+def benchmark(
+    pde: Annotated[list[str], typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated.")],
+    method: Annotated[list[str], typer.Option(help="A solver's name; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="JSON-lines file of summaries; one line an instance goes beside it.")],
+    task: Annotated[list[str], typer.Option(help="forward, inverse or both; may be repeated.")] = (
+        "forward",
+        "inverse",
+    ),
+    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
+    sensors: Annotated[int, typer.Option(help="Random nodes observed on each observed field.")] = 125,
+    noise: Annotated[float, typer.Option(help="Noise, relative to the observed field's standard deviation.")] = 0.0,
+    instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
+    seed: Seed = 0,
+) -> None:
+    """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there."""
+    import shlex
+
+    from pdeinv.benchmarks.report import markdown_table
+    from pdeinv.benchmarks.runner import run
+    from pdeinv.benchmarks.tasks import Task
+    from pdeinv.output import check_writable
+
+    check_writable(out)
+    command = shlex.join(["pdeinv", *sys.argv[1:]])
+    records = []
+    for name in pde:
+        for kind in task:
+            cell = Task(name, kind, grid, sensors, noise, seed)
+            for m in method:
+                records += run(cell, m, instances, out, command=command, progress=True)
+    typer.echo(markdown_table(records))
+
+
+@app.command()
+def info() -> None:
+    """Show the PDEs with their fields and parameters, the solvers and the versions."""
+    from importlib.metadata import version
+
+    import torch
+
+    from pdeinv.datasets import PDES
+    from pdeinv.solvers import SOLVERS
+
+    typer.echo(f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    typer.echo("\nPDEs on the unit square (fields: coefficient -> solution):")
+    for name, kind in sorted(PDES.items()):
+        pde = kind()
+        typer.echo(f"  {name:<15}{pde.equation}")
+        typer.echo(f"  {'':<15}{pde.coefficient_field.name} -> {pde.solution_field.name}, {pde.grid_kind} grid")
+        typer.echo(f"  {'':<15}{', '.join(f'{key}={value:g}' for key, value in pde.parameters.items())}")
+    typer.echo("\nSolvers:")
+    for name, kind in sorted(SOLVERS.items()):
+        typer.echo(f"  {name:<22}{(kind.__doc__ or '').splitlines()[0]}")
+
+
+def _parsed(parameters: list[str] | None) -> dict[str, float]:
+    values = {}
+    for item in parameters or []:
+        name, equals, text = item.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise InputError(f"--param {item!r} is not of the form NAME=NUMBER, for example --param tau=5")
+        values[name.strip()] = int(number) if number.is_integer() else number
+    return values
+
+
+def _ensemble(path: Path | None, pde):
+    if path is None:
+        return None
+    from pdeinv.datasets import open as open_dataset
+    from pdeinv.datasets import states
+    from pdeinv.prior import Ensemble
+
+    with open_dataset(path) as dataset:
+        return Ensemble(states(dataset, pde))

@@ -1,0 +1,66 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from pdeinv.errors import InputError
+
+__all__ = ["check_writable", "save_figure", "save_netcdf", "written_whole"]
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """Refuse, before any work is done, a path that could not be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: no permission in the folder {path.parent}; choose another one")
+    return path
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place once the block has ended without an error."""
+    path = check_writable(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose another"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
+    """Write a dataset as NetCDF 4, compressed."""
+    numeric = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
+    with written_whole(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding={name: {"zlib": True} for name in numeric})
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure; the ending of the path (.png, .pdf, .svg) chooses the format."""
+    kind = check_figure(path).suffix.removeprefix(".").lower()
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=kind)
+
+
+def check_figure(path: str | os.PathLike) -> Path:
+    """`check_writable` for a figure, whose ending must name a format."""
+    path = check_writable(path)
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise InputError(f"{path} does not end in a figure format; use .png, .pdf or .svg")
+    return path

@@ -1,0 +1,76 @@
+"""The contract of an inverse solver."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from tqdm import tqdm
+
+from pdeinv.datasets.base import PDE
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.prior import Prior
+
+__all__ = ["Solver", "factor", "progress_bar"]
+
+
+class Solver(ABC):
+    """From sensors to a posterior. A subclass is a dataclass of settings with one method, `condition`."""
+
+    name: ClassVar[str]
+
+    def __call__(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        *,
+        n_samples: int = 16,
+        generator: torch.Generator | None = None,
+        progress: bool = False,
+    ) -> Posterior:
+        """Posterior of the state (coefficient, solution) given the observation.
+
+        Arguments:
+            pde: the physics.
+            prior: what is known beforehand; None for the PDE's own random coefficient.
+            observation: operator, readings and noise, on the grid of the result.
+            n_samples: posterior samples to draw.
+            generator: source of all randomness; the same seed gives the same answer.
+            progress: show a bar where the work takes more than two seconds.
+        """
+        start = time.perf_counter()
+        posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+        settings = dataclasses.asdict(self)
+        posterior.record = {
+            "solver": self.name,
+            "solver_settings": json.dumps(settings),
+            "seconds": round(time.perf_counter() - start, 4),
+            "network_evaluations": 0,
+            **posterior.record,
+        }
+        return posterior
+
+    @abstractmethod
+    def condition(self, pde, prior, observation, n_samples, generator, progress) -> Posterior:
+        """The method itself; see `__call__` for the arguments."""
+
+
+def progress_bar(iterable, description: str, show: bool, unit: str = "it"):
+    """A tqdm bar that appears only once the work has taken two seconds."""
+    return tqdm(iterable, desc=description, disable=not show, delay=2, unit=unit, leave=False)
+
+
+def factor(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:
+    """Lower Cholesky factor of gram + diag(nugget); the nugget grows tenfold until the matrix is positive definite."""
+    for _ in range(12):
+        lower, info = torch.linalg.cholesky_ex(gram + torch.diag(nugget))
+        if int(info) == 0:
+            return lower
+        nugget = 10 * nugget
+    raise RuntimeError("the sensors' covariance is not positive semi-definite; the prior's covariance is inconsistent")

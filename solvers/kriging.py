@@ -1,0 +1,135 @@
+"""Kriging: each field by itself, as off-the-shelf geostatistics would do it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.linalg import cho_solve
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from pdeinv.grid import Grid
+from pdeinv.posterior import Posterior
+from pdeinv.solvers.base import Solver, progress_bar
+
+__all__ = ["Kriging"]
+
+_FIT_ON = 500  # readings that the likelihood sees; its cost grows with their cube
+_FEATURES = 2048  # random Fourier features of a sample
+_PRIOR_DRAWS = 256  # coefficients that stand for the prior where no sensor sees it
+_JITTER = 1e-10  # variance added to a reading, relative to the readings' variance
+
+
+@dataclass(frozen=True)
+class Kriging(Solver):
+    """Gaussian-process regression (scikit-learn) with a Matérn kernel fitted by maximum likelihood, blind to the PDE.
+
+    The baseline that most people reach for. Each field with sensors is interpolated by itself; the distance wraps around on
+    a periodic grid. The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient is
+    solved for it, mean and samples alike. A coefficient without sensors keeps its prior mean and spread.
+
+    Arguments:
+        smoothness: ν of the Matérn kernel, 0.5, 1.5 or 2.5; None takes the likeliest of the three.
+
+    Reference:
+        Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, sections 4.2 and 5.4.
+    """
+
+    smoothness: float | None = None
+
+    name: ClassVar[str] = "kriging"
+
+    def condition(self, pde, prior, observation, n_samples, generator, progress):
+        grid = observation.grid
+        fields, chi2 = [None, None], []
+        channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
+        for c in progress_bar(channels, "kriging", progress, "field"):
+            mine = observation.subset(observation.channel == c)
+            mean, std, samples, misfit = self._krige(mine, n_samples, generator)
+            if c == 0 and pde.coefficient_range:  # a permeability below zero has no solution
+                mean, samples = mean.clamp(*pde.coefficient_range), samples.clamp(*pde.coefficient_range)
+            fields[c] = (mean, std, samples)
+            chi2.append(misfit)
+        if fields[0] is None:
+            draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
+            fields[0] = (draws.mean(dim=0), draws.std(dim=0), draws[:n_samples])
+        if fields[1] is None:
+            solved = pde.solve(torch.cat([fields[0][0][None], fields[0][2]])[:, None])[:, 0]
+            spread = (solved[1:] - solved[0]).square().mean(dim=0).sqrt()
+            fields[1] = (solved[0], spread, solved[1:])
+        mean, std, samples = (torch.stack(parts, dim=-3) for parts in zip(*fields, strict=True))
+        record = {"reduced_chi_squared": float(np.mean(chi2)), "solver_calls": n_samples + 1}
+        return Posterior(pde.fields, grid, mean, std, samples, record)
+
+    def _krige(self, observation, n_samples, generator):
+        """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the sensors read."""
+        shape, values = observation.grid.shape, observation.values.numpy()
+        centre, scale = values.mean(), values.std() or 1.0  # the kernel's hyperparameters are sought for unit variance
+        noise_std = observation.noise_std.numpy() / scale
+        sensors, nodes = (_embed(p.numpy(), observation.grid) for p in (observation.points, observation.grid.points()))
+        model = self._fit(sensors, (values - centre) / scale, noise_std, generator)
+        parts = [model.predict(part, return_std=True) for part in np.array_split(nodes, 1 + len(nodes) // 4096)]
+        mean, std = (np.concatenate(p) for p in zip(*parts, strict=True))
+        # Matheron's rule: a prior draw, corrected by kriging what it misses at the sensors.
+        at_both = _prior_draws(model.kernel_, np.concatenate([sensors, nodes]), n_samples, generator)
+        at_sensors, at_nodes = at_both[: len(sensors)], at_both[len(sensors) :]
+        noise = noise_std[:, None] * _normal((len(sensors), n_samples), generator)
+        gain = cho_solve((model.L_, True), at_sensors + noise)
+        correction = np.concatenate(
+            [model.kernel_(p, sensors) @ gain for p in np.array_split(nodes, 1 + len(nodes) // 4096)]
+        )
+        samples = (mean[:, None] + at_nodes - correction).T
+        mean, std, samples = (torch.as_tensor(np.ascontiguousarray(v)) for v in (mean, std, samples))
+        chi2 = float(model.y_train_ @ model.alpha_) / len(values)
+        return (
+            centre + scale * mean.reshape(shape),
+            scale * std.reshape(shape),
+            centre + scale * samples.reshape(-1, *shape),
+            chi2,
+        )
+
+    def _fit(self, points, values, noise_std, generator):
+        """The likeliest Matérn kernel on a subset of the readings, conditioned on all of them."""
+        chosen = torch.randperm(len(points), generator=generator)[:_FIT_ON].numpy()
+        alpha = noise_std**2 + _JITTER
+        candidates = []
+        for nu in (0.5, 1.5, 2.5) if self.smoothness is None else (self.smoothness,):
+            kernel = ConstantKernel(1.0, (1e-3, 1e4)) * Matern(0.2, (1e-2, 1e2), nu=nu)
+            candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is a fit as good as any
+                candidates.append(candidate.fit(points[chosen], values[chosen]))
+        kernel = max(candidates, key=lambda c: c.log_marginal_likelihood_value_).kernel_
+        return GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None).fit(points, values)
+
+
+def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
+    """Coordinates in which the kernel measures distance: the torus as a product of circles of circumference 1."""
+    if not grid.periodic:
+        return points
+    angle = 2 * np.pi * points
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / (2 * np.pi)
+
+
+def _prior_draws(kernel, points, n, generator):
+    """n draws of the zero-mean process with a constant x Matérn kernel, (len(points), n), by random Fourier features.
+
+    The spectral density of a Matérn kernel is a multivariate t with 2ν degrees of freedom (Rahimi & Recht, NIPS 2007;
+    Rasmussen & Williams 2006, eq. 4.15).
+    """
+    amplitude, length, nu = kernel.k1.constant_value, kernel.k2.length_scale, kernel.k2.nu
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    chi2 = np.random.default_rng(seed).chisquare(2 * nu, size=(1, _FEATURES))
+    frequency = _normal((points.shape[1], _FEATURES), generator) * np.sqrt(2 * nu / chi2) / length
+    phase = points @ frequency
+    weights = _normal((2, _FEATURES, n), generator) * np.sqrt(amplitude / _FEATURES)
+    return np.cos(phase) @ weights[0] + np.sin(phase) @ weights[1]
+
+
+def _normal(shape, generator):
+    return torch.randn(shape, dtype=torch.float64, generator=generator).numpy()

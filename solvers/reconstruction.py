@@ -1,0 +1,122 @@
+"""The door: from a table of sensors and the name of a PDE to both fields, as an xarray Dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+import pdeinv.solvers as solvers
+from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.errors import InputError
+from pdeinv.prior import Prior
+from pdeinv.sensors import Sensors
+from pdeinv.solvers.base import Solver
+
+__all__ = ["MisfitWarning", "reconstruct"]
+
+_COARSEST = 16
+_MOST_SENSORS = 10_000
+
+
+class MisfitWarning(UserWarning):
+    """The sensors disagree with the PDE, its parameters, or their stated noise."""
+
+
+def reconstruct(
+    sensors: Sensors | str | os.PathLike | pd.DataFrame | xr.Dataset,
+    pde: str | PDE,
+    *,
+    grid: int = 64,
+    solver: str | Solver = "auto",
+    prior: Prior | None = None,
+    n_samples: int = 16,
+    seed: int = 0,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Reconstruct the coefficient and the solution of a PDE from point sensors, with uncertainty.
+
+    Arguments:
+        sensors: readings with the columns field, x, y, value and, optionally, noise_std: a CSV file, a pandas table, an
+            xarray Dataset or `Sensors`.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance with parameters of your own.
+        grid: nodes per side of the result, at least 16.
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
+            where the PDE is linear, optimal interpolation elsewhere.
+        prior: what is known beforehand, as an `Ensemble` of examples; None for the PDE's own random coefficient.
+        n_samples: posterior samples in the result.
+        seed: the same seed gives the same result.
+        progress: show a bar for work of more than two seconds.
+
+    Returns:
+        Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of both fields, the sensors as
+        `sensor_*` (sensor), and attributes that say how it was made. `reduced_chi_squared` is yᵀ (H C Hᵀ + R)⁻¹ y / m with y
+        less its prior mean: near 1 where m sensors, their noise and the prior agree.
+
+    Raises:
+        InputError: the input cannot be used, with the row or the value and the remedy.
+
+    Example:
+        >>> import pandas as pd, pdeinv
+        >>> table = pd.DataFrame({"field": "potential", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [0.002, -0.001]})
+        >>> sorted(pdeinv.reconstruct(table, "poisson", grid=16, n_samples=2).data_vars)[:3]
+        ['potential_mean', 'potential_samples', 'potential_std']
+    """
+    pde = pde_by_name(pde) if isinstance(pde, str) else pde
+    solver = _solver(solver, pde)
+    if not isinstance(grid, int) or grid < _COARSEST:
+        raise InputError(
+            f"grid = {grid} is too coarse to carry a {pde.name} field; use an integer of at least {_COARSEST}"
+        )
+    if not isinstance(n_samples, int) or n_samples < 1:
+        raise InputError(f"n_samples = {n_samples} must be an integer of at least 1")
+    sensors = Sensors.read(sensors)
+    if len(sensors) > _MOST_SENSORS:
+        raise InputError(
+            f"{sensors.origin} has {len(sensors)} readings, more than the {_MOST_SENSORS} that fit in memory; "
+            "average neighbouring readings or drop some"
+        )
+    observation = sensors.observation(pde, pde.grid(grid))
+    generator = torch.Generator().manual_seed(seed)
+    posterior = solver(pde, prior, observation, n_samples=n_samples, generator=generator, progress=progress)
+    _warn_of_misfit(posterior.record["reduced_chi_squared"], len(sensors), pde)
+    result = posterior.to_xarray(
+        pde=pde.name,
+        equation=pde.equation,
+        pde_parameters=json.dumps(pde.parameters),
+        grid_kind=pde.grid_kind,
+        prior="ensemble" if prior else "the PDE's own random coefficient",
+        interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
+        seed=seed,
+        pdeinv_version=version("pdeinv"),
+    )
+    names = np.array([f.name for f in pde.fields], dtype=object)
+    table = sensors.table.assign(field=names[observation.channel.numpy()])
+    return result.assign({f"sensor_{c}": ("sensor", table[c].to_numpy()) for c in table.columns})
+
+
+def _solver(solver: str | Solver, pde: PDE) -> Solver:
+    if isinstance(solver, Solver):
+        return solver
+    if solver == "auto":
+        return solvers.GaussianSolver() if pde.linear else solvers.OptimalInterpolation()
+    if solver not in solvers.SOLVERS:
+        raise InputError(f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}")
+    return solvers.SOLVERS[solver]()
+
+
+def _warn_of_misfit(chi2: float, m: int, pde: PDE) -> None:
+    # Under the model the figure is chi-squared / m: mean 1, standard deviation sqrt(2/m).
+    if chi2 > max(2.0, 1 + 6 * (2 / m) ** 0.5):
+        warnings.warn(
+            f"the sensors do not fit {pde.name}: reduced chi-squared is {chi2:.3g}, where about 1 is expected; check units, "
+            "the PDE's parameters and noise_std (readings rounded to a few digits are not exact)",
+            MisfitWarning,
+            stacklevel=3,
+        )

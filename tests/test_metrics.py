@@ -1,0 +1,137 @@
+"""Scores against `scoringrules`, quadrature and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import scoringrules
+import torch
+
+from pdeinv.errors import InputError
+from pdeinv.metrics import (
+    coverage,
+    crps_ensemble,
+    crps_gaussian,
+    error_rate,
+    gaussian_interval,
+    relative_l2,
+    residual_rms,
+)
+
+SHAPE = (3, 2, 5, 7)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def normal(*shape, generator):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def test_relative_l2_is_per_instance_and_channel(generator):
+    truth = normal(*SHAPE, generator=generator)
+    factor = torch.arange(6, dtype=torch.float64).reshape(3, 2, 1, 1)
+    torch.testing.assert_close(relative_l2((1 + factor) * truth, truth), factor[..., 0, 0])
+
+
+def test_error_rate_counts_nodes_on_the_wrong_side():
+    truth = torch.tensor([3.0, 3.0, 12.0, 12.0]).reshape(1, 1, 2, 2)
+    estimate = torch.tensor([3.1, 8.0, 7.5, 7.4]).reshape(1, 1, 2, 2)
+    assert error_rate(estimate, truth, 7.5).tolist() == [[0.5]]
+    assert error_rate(torch.cat([truth, 15 - truth]), truth, 7.5).tolist() == [[0.0], [1.0]]
+
+
+def test_residual_rms():
+    residual = torch.tensor([3.0, 4.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
+    assert residual_rms(torch.cat([residual, -2 * residual])).tolist() == [[2.5], [5.0]]
+
+
+@pytest.mark.parametrize("size", [2, 3, 16, 33])
+def test_crps_ensemble_is_the_fair_estimator(size, generator):
+    samples, truth = normal(size, *SHAPE, generator=generator), normal(*SHAPE, generator=generator)
+    expected = scoringrules.crps_ensemble(truth.numpy(), samples.numpy(), m_axis=0, estimator="fair")
+    np.testing.assert_allclose(crps_ensemble(samples, truth).numpy(), expected, atol=1e-13)
+    # The same from the definition, over all pairs.
+    spread = (samples[:, None] - samples[None]).abs().sum(dim=(0, 1)) / (2 * size * (size - 1))
+    torch.testing.assert_close(crps_ensemble(samples, truth), (samples - truth).abs().mean(0) - spread)
+
+
+def test_crps_ensemble_keeps_its_digits_far_from_zero(generator):
+    samples, truth = normal(9, 4, generator=generator), normal(4, generator=generator)
+    near = crps_ensemble(samples, truth)
+    torch.testing.assert_close(
+        crps_ensemble(samples.float() + 512, truth.float() + 512).double(), near, atol=2e-4, rtol=0
+    )
+
+
+def test_crps_ensemble_of_identical_samples_and_of_one_is_the_absolute_error(generator):
+    x, truth = normal(*SHAPE, generator=generator), normal(*SHAPE, generator=generator)
+    for size in (1, 2, 7):
+        torch.testing.assert_close(crps_ensemble(x.expand(size, *SHAPE), truth), (x - truth).abs())
+
+
+def test_crps_ensemble_is_unbiased_for_the_gaussian_score(generator):
+    draws = normal(3, 200_000, generator=generator)
+    mean, std, truth = 0.3, 2.0, torch.tensor(1.1, dtype=torch.float64)
+    scores = crps_ensemble(mean + std * draws, truth.expand(200_000))
+    expected = crps_gaussian(torch.tensor(mean), torch.tensor(std), truth)
+    standard_error = scores.std() / math.sqrt(len(scores))
+    assert standard_error < 5e-3  # the biased estimator is off by std / (3 sqrt pi) = 0.38
+    assert abs(scores.mean() - expected) < 4 * standard_error
+
+
+def test_crps_gaussian_against_scoringrules(generator):
+    mean, truth = normal(*SHAPE, generator=generator), 3 * normal(*SHAPE, generator=generator)
+    std = normal(*SHAPE, generator=generator).exp()
+    expected = scoringrules.crps_normal(truth.numpy(), mean.numpy(), std.numpy())
+    np.testing.assert_allclose(crps_gaussian(mean, std, truth).numpy(), expected, rtol=1e-12)
+
+
+def test_crps_gaussian_without_spread_is_the_absolute_error_and_its_limit():
+    mean, truth = torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 2.0, -3.0], dtype=torch.float64)
+    for std in (0.0, 1e-300, 1e-15):
+        score = crps_gaussian(mean, torch.full_like(mean, std), truth)
+        torch.testing.assert_close(score, truth.abs(), atol=1e-14, rtol=0)
+
+
+def test_crps_gaussian_has_finite_gradients_without_spread():
+    mean = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
+    crps_gaussian(mean, torch.zeros_like(mean), torch.zeros_like(mean)).sum().backward()
+    assert mean.grad.tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("level", "z"), [(0.5, 0.674489750196082), (0.9, 1.644853626951472), (0.99, 2.575829303548901)]
+)
+def test_gaussian_interval(level, z):
+    mean, std = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([3.0, 0.0], dtype=torch.float64)
+    lower, upper = gaussian_interval(mean, std, level)
+    torch.testing.assert_close(lower, mean - z * std)
+    torch.testing.assert_close(upper, mean + z * std)
+
+
+def test_a_calibrated_interval_covers_its_level(generator):
+    std = normal(1, 1, 200, 200, generator=generator).exp()
+    truth = 5 + std * normal(4, 1, 200, 200, generator=generator)
+    share = coverage(*gaussian_interval(torch.full_like(std, 5.0), std, 0.9), truth)
+    assert share.shape == (4, 1)
+    assert (share - 0.9).abs().max() < 4 * math.sqrt(0.9 * 0.1 / 200**2)
+
+
+def test_coverage_at_the_bounds():
+    truth = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64).reshape(1, 1, 2, 2)
+    off = torch.tensor([0.0, 1e-15, -1e-15, 1e-3], dtype=torch.float64).reshape(1, 1, 2, 2)
+    assert coverage(truth + off, truth + off, truth).item() == 0.75  # rounding is forgiven, an error is not
+    assert coverage(truth + 1e-3, truth + 1, truth).item() == 0.0
+    assert coverage(truth - 1, truth - 1e-3, truth).item() == 0.0
+
+
+def test_bad_arguments(generator):
+    x = torch.zeros(2, 2)
+    with pytest.raises(InputError, match="level"):
+        gaussian_interval(x, x, 90)
+    for samples in (torch.zeros(4, 2), torch.zeros(0, 2, 2)):
+        with pytest.raises(InputError, match="shape"):
+            crps_ensemble(samples, x)

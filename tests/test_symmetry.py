@@ -1,0 +1,164 @@
+"""Symmetries: the group axioms, and the action on fields, points and channels."""
+
+import math
+
+import pytest
+import torch
+
+from pdeinv import Grid, InputError, Symmetry
+from pdeinv.symmetry import diagonal_forcing_group, square_group, torus_group, trivial_group
+
+GROUPS = {
+    "square": (square_group(), "vertex"),
+    "torus": (torus_group(), "periodic"),
+    "diagonal": (diagonal_forcing_group(), "periodic"),
+    "trivial": (trivial_group(), "vertex"),
+}
+SIZES = {"square": 8, "torus": 8, "diagonal": 4, "trivial": 1}
+
+each_group = pytest.mark.parametrize(("group", "kind"), GROUPS.values(), ids=GROUPS)
+
+
+def elements(group, seed=0, count=8):
+    """The finite part, and a few elements with random translations."""
+    generator = torch.Generator().manual_seed(seed)
+    return [*group, *(group.sample(generator) for _ in range(count))]
+
+
+def smooth(points, kind):
+    """A function without any symmetry: periodic and resolved by eight nodes a side, or not periodic at all."""
+    x, y = points[..., 0], points[..., 1]
+    if kind == "vertex":
+        return torch.exp(x - 0.3 * y) * torch.sin(2 * x + y**2) + x * y**3
+    tau = 2 * math.pi
+    return torch.sin(tau * x + 0.4) + 0.7 * torch.cos(tau * (2 * x - y)) + 0.5 * torch.sin(tau * (3 * y + x)) + 0.2
+
+
+def sampled(grid, function=smooth):
+    return function(grid.points(), grid.kind).reshape(1, 1, grid.n, grid.n)
+
+
+def same(g, h, group):
+    """Equal up to the translations that the group contains and, on the torus, whole periods."""
+    dx, dy = g.shift[0] - h.shift[0], g.shift[1] - h.shift[1]
+    if not group.translations:
+        gap = max(abs(dx), abs(dy))
+    elif len(group.translations) == 1:
+        ((px, py),) = group.translations
+        across = px * dy - py * dx
+        gap = abs(across - round(across))
+    else:  # translations in two directions reach every shift
+        gap = 0.0
+    return g.matrix == h.matrix and g.signs == h.signs and gap < 1e-12
+
+
+@each_group
+def test_group_axioms(group, kind, request):
+    assert len(group) == SIZES[request.node.callspec.id]
+    assert next(iter(group)) == Symmetry(), "the identity comes first"
+    members = elements(group)
+
+    def count(g):
+        return sum(same(g, h, group) for h in group)
+
+    for g in members:
+        assert count(g) == 1, "a member is one element of the finite part, up to translations"
+        assert count(g.inverse()) == 1
+        assert same(g @ g.inverse(), Symmetry(), group) and same(g.inverse() @ g, Symmetry(), group)
+        assert max(map(abs, (g @ g.inverse()).shift)) < 1e-12
+        assert all(count(g @ h) == 1 for h in members)
+
+
+def test_sampling_reaches_every_element_and_every_translation():
+    group, generator = diagonal_forcing_group(), torch.Generator().manual_seed(0)
+    draws = [group.sample(generator) for _ in range(400)]
+    for element in group:
+        count = sum(g.matrix == element.matrix for g in draws)
+        assert abs(count - 100) < 5 * math.sqrt(400 * 0.25 * 0.75)
+    amounts = torch.tensor([g.shift[0] for g in draws if g.matrix == Symmetry().matrix])
+    assert amounts.min() < 0.1 and amounts.max() > 0.9
+    again = torch.Generator().manual_seed(0)
+    assert draws[:5] == [group.sample(again) for _ in range(5)]
+
+
+@each_group
+@pytest.mark.parametrize("n", [8, 9])
+def test_acts_as_the_function_of_the_preimage(group, kind, n):
+    grid = Grid(n, kind)
+    field = sampled(grid)
+    for g in elements(group):
+        preimages = g.inverse().map_points(grid.points())
+        expected = g.signs[0] * smooth(preimages, kind).reshape(field.shape)
+        torch.testing.assert_close(g(field, grid), expected, atol=1e-12, rtol=0)
+
+
+def test_a_quarter_turn_is_counterclockwise():
+    """Written out, so that a wrong map and a wrong inverse cannot hide each other."""
+    turn = next(g for g in square_group() if g.matrix == ((0, -1), (1, 0)))
+    corner = torch.tensor([1.0, 0.0], dtype=torch.float64)  # lower right, on to the upper right
+    assert turn.map_points(corner).tolist() == [1.0, 1.0]
+    field = torch.zeros(1, 1, 4, 4)
+    field[0, 0, 0, 3] = 1.0  # [y, x]
+    assert turn(field, Grid(4)).nonzero().tolist() == [[0, 0, 3, 3]]
+
+
+def test_a_translation_moves_along_the_right_axis():
+    grid = Grid(8, "periodic")
+    field = torch.zeros(1, 1, 8, 8)
+    field[0, 0, 1, 2] = 1.0
+    assert Symmetry(shift=(0.25, 0.625))(field, grid).nonzero().tolist() == [[0, 0, 6, 4]]
+    assert Symmetry(shift=(1.25, -0.375))(field, grid).nonzero().tolist() == [[0, 0, 6, 4]]
+
+
+@each_group
+@pytest.mark.parametrize("n", [8, 9])
+def test_composition_and_inverse_act_one_after_the_other(group, kind, n):
+    grid = Grid(n, kind)
+    field = sampled(grid)
+    members = elements(group, count=4)
+    for g in members:
+        torch.testing.assert_close(g.inverse()(g(field, grid), grid), field, atol=1e-12, rtol=0)
+        for h in members:
+            torch.testing.assert_close((g @ h)(field, grid), g(h(field, grid), grid), atol=1e-12, rtol=0)
+
+
+@each_group
+def test_acts_on_every_instance_and_channel_alike(group, kind):
+    grid = Grid(8, kind)
+    stack = torch.stack([k * sampled(grid)[0].roll(k, -1) for k in range(1, 7)]).reshape(3, 2, 8, 8)
+    for g in elements(group, count=2):
+        one_by_one = torch.cat([torch.cat([g(c[None, None], grid) for c in x], 1) for x in stack])
+        torch.testing.assert_close(g(stack, grid), one_by_one, atol=1e-13, rtol=0)
+        torch.testing.assert_close(g(stack.float(), grid).double(), one_by_one, atol=1e-5, rtol=0)
+        assert g(stack.float(), grid).dtype == torch.float32
+
+
+@each_group
+def test_the_action_is_orthogonal_and_differentiable(group, kind):
+    grid = Grid(9, kind)
+    f, weights = sampled(grid).requires_grad_(), sampled(grid).flip(-1)
+    for g in elements(group, count=2):
+        (pulled_back,) = torch.autograd.grad((g(f, grid) * weights).sum(), f)
+        torch.testing.assert_close(pulled_back, g.inverse()(weights, grid), atol=1e-12, rtol=0)
+
+
+def test_signs_belong_to_channels():
+    grid = Grid(8)
+    mirror = Symmetry(((-1, 0), (0, 1)), (1.0, 0.0), signs=(1, -1))
+    pair = torch.cat([sampled(grid), 2 * sampled(grid)], dim=1)
+    expected = torch.cat([pair[:, :1].flip(-1), -pair[:, 1:].flip(-1)], dim=1)
+    torch.testing.assert_close(mirror(pair, grid), expected)
+    # One sign stands for all channels, in a composition too.
+    odd = Symmetry(signs=(-1,))
+    torch.testing.assert_close((odd @ mirror)(pair, grid), -expected)
+    torch.testing.assert_close((mirror @ odd)(pair, grid), -expected)
+    with pytest.raises(InputError, match="3 channels"):
+        mirror(torch.ones(1, 3, 8, 8), grid)
+
+
+@pytest.mark.parametrize("shift", [(0.125, 0.0), (0.0, 1.0), (1.0, 0.0)])
+def test_a_vertex_grid_refuses_what_leaves_the_square(shift):
+    with pytest.raises(InputError, match="unit square"):
+        Symmetry(shift=shift)(torch.ones(1, 1, 9, 9), Grid(9))
+    with pytest.raises(InputError, match="unit square"):
+        Symmetry(((0, -1), (1, 0)), (0.0, 0.0))(torch.ones(1, 1, 9, 9), Grid(9))
