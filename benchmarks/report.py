@@ -1,12 +1,17 @@
-"""Tables out of recorded results: `python -m pdeinv.benchmarks.report benchmarks/results/FILE.jsonl ...`."""
+"""Tables out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ...`, or `--readme README.md`."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+import re
 from pathlib import Path
 
-__all__ = ["markdown_table", "read_records"]
+from pdeinv.output import written_whole
+
+__all__ = ["markdown_table", "numerics_table", "read_records", "with_tables"]
+
+_BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def read_records(*paths: str | Path) -> list[dict]:
@@ -15,20 +20,59 @@ def read_records(*paths: str | Path) -> list[dict]:
 
 
 def markdown_table(records: list[dict]) -> str:
-    """Records as a Markdown table; errors and coverage in per cent, the error with its standard error over instances."""
-    lines = [
-        "| PDE | task | field | metric | method | error, % | coverage of 90 %, % | seconds | instances |",
-        "|---|---|---|---|---|---:|---:|---:|---:|",
-    ]
+    """Benchmark records; errors and coverage in per cent, the error with its standard error over instances."""
+    rows = []
     for r in records:
         spread = "" if r["error_se"] is None else f" ± {100 * r['error_se']:.2f}"
         metric = {"relative_l2": "relative L2", "error_rate": "error rate"}[r["metric"]]
-        lines.append(
-            f"| {r['pde']} | {r['task']} | {r['field']} | {metric} | {r['method']} | {100 * r['error']:.2f}{spread} "
-            f"| {100 * r['coverage90']:.1f} | {r['seconds_per_instance']:.2f} | {r['instances']} |"
+        rows.append(
+            [r["pde"], r["task"], r["field"], metric, r["method"], f"{100 * r['error']:.2f}{spread}"]
+            + [f"{100 * r['coverage90']:.1f}", f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
-    return "\n".join(lines)
+    numbers = ["error, %", "coverage of 90 %, %", "seconds", "instances"]
+    return _table(["PDE", "task", "field", "metric", "method"], numbers, rows)
+
+
+def numerics_table(records: list[dict]) -> str:
+    """Solver errors, generation times and statistics, as `pdeinv.benchmarks.numerics` records them."""
+    rows = []
+    for r in records:
+        what = r["measure"] + (f" against {r['reference']}" if "reference" in r else "")
+        published = f"{r['published']:.3g} ({100 * r['relative_difference']:+.1f} %)" if "published" in r else ""
+        rows.append([r["pde"], what, f"{r['value']:.3g}", published, str(r["instances"])])
+    return _table(["PDE", "measure"], ["value", "published (difference)", "instances"], rows)
+
+
+def with_tables(text: str, results: Path) -> str:
+    """The text with every block `<!-- table: NAME -->` ... `<!-- end -->` made anew from results/NAME.jsonl."""
+
+    def render(match):
+        records = read_records(results / f"{match[2]}.jsonl")
+        table = numerics_table(records) if "measure" in records[0] else markdown_table(records)
+        return f"{match[1]}\n{table}\n\n{match[3]}"
+
+    return _BLOCK.sub(render, text)
+
+
+def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
+    rule = ["---"] * len(words) + ["---:"] * len(numbers)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [words + numbers, rule, *rows])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="JSON-lines files to print as one table")
+    parser.add_argument(
+        "--readme", type=Path, help="text whose tables to write anew, from benchmarks/results beside it"
+    )
+    options = parser.parse_args()
+    if options.files:
+        print(markdown_table(read_records(*options.files)))
+    if options.readme:
+        text = with_tables(options.readme.read_text(), options.readme.parent / "benchmarks" / "results")
+        with written_whole(options.readme) as temporary:
+            temporary.write_text(text)
 
 
 if __name__ == "__main__":
-    print(markdown_table(read_records(*sys.argv[1:])))
+    _main()

@@ -22,7 +22,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 
-__all__ = ["run", "summarise"]
+__all__ = ["provenance", "run", "summarise"]
 
 _KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
@@ -57,7 +57,7 @@ def run(
     for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
         rows = _score(task, solver, prior, i)
         with log.open("a") as stream:  # one write, so that a kill cannot part the rows of an instance
-            stream.write("".join(json.dumps({**key, **row, **_provenance(command)}) + "\n" for row in rows))
+            stream.write("".join(json.dumps({**key, **row, **provenance(command)}) + "\n" for row in rows))
     with written_whole(out) as temporary:
         records = summarise(_read(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
@@ -148,7 +148,8 @@ def _read(path: Path) -> list[dict]:
     return rows
 
 
-def _provenance(command: str) -> dict:
+def provenance(command: str) -> dict:
+    """What made a record: commit, machine and the command to type."""
     return {"commit": _commit(), "machine": _machine(), "command": command}
 
 

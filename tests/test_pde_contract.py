@@ -67,6 +67,15 @@ def test_a_state_is_a_coefficient_and_its_solution(pde):
             assert (state[:, channel, edge] == field.boundary_value).all()
 
 
+def test_coefficients_of_a_latent_field():
+    latent = torch.tensor([-1e-9, 0.0, 2.0, -3.0] * 4, dtype=torch.float64).reshape(1, 1, 4, 4)
+    assert Darcy().coefficient(latent)[0, 0].tolist() == [[3.0, 12.0, 12.0, 3.0]] * 4
+    for pde in (Poisson(), NavierStokes()):
+        assert torch.equal(pde.coefficient(latent), latent)
+    inside = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    assert torch.equal(Helmholtz().coefficient(latent)[0, 0], inside.double())
+
+
 @each_pde
 @each_size
 def test_an_instance_does_not_depend_on_its_batch(pde, n):

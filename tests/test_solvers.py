@@ -1,0 +1,211 @@
+"""Each solver against closed forms that are computed another way: dense matrices, scikit-learn, repeated experiments."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest, chi2
+
+from pdeinv import Ensemble, InputError, Observation
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Darcy, Helmholtz, Poisson
+from pdeinv.metrics import coverage, gaussian_interval, relative_l2
+from pdeinv.solvers import GaussianSolver, Kriging, OptimalInterpolation
+from pdeinv.solvers.base import factor
+
+LINEAR = [Poisson(modes=8), Helmholtz(k=2.0, modes=8)]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def observe(pde, grid, m, seed=0, noise=0.0, channels=(0, 1)):
+    """m random off-grid sensors over the channels, reading a draw of the prior."""
+    generator = seeded(seed)
+    truth = pde.sample(1, grid, generator)
+    points = torch.rand(m, 2, dtype=torch.float64, generator=generator)
+    channel = torch.tensor(channels)[torch.randint(len(channels), (m,), generator=generator)]
+    std = noise * truth[0].flatten(1).std(dim=1)[channel]
+    order = tuple(f.interpolation_order for f in pde.fields)
+    blank = Observation(grid, points, channel, torch.zeros(m, dtype=torch.float64), std, order)
+    values = blank(truth)[0] + std * torch.randn(m, dtype=torch.float64, generator=generator)
+    return truth, dataclasses.replace(blank, values=values)
+
+
+def dense_posterior(pde, observation):
+    """Mean and covariance of the flattened state from explicit matrices: one column of T for each Karhunen–Loève mode."""
+    m = len(pde.latent_prior.wavenumbers)
+    modes = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
+    a = pde.coefficient(pde.latent_prior.square_root(modes, observation.grid))
+    T = torch.cat([a, pde.solve(a)], dim=1).flatten(1).T.numpy()
+    H = observation.adjoint(torch.eye(len(observation), dtype=torch.float64)).flatten(1).numpy()
+    A = H @ T
+    R = np.diag(observation.noise_std.numpy() ** 2)
+    gain = T @ A.T @ np.linalg.inv(A @ A.T + R)
+    return gain @ observation.values.numpy(), T @ T.T - gain @ A @ T.T
+
+
+@pytest.mark.parametrize("pde", LINEAR, ids=lambda p: p.name)
+@pytest.mark.parametrize("channels", [(0,), (1,), (0, 1)], ids=["forward", "inverse", "both"])
+def test_gaussian_posterior_is_the_dense_one(pde, channels):
+    _, observation = observe(pde, pde.grid(11), 12, noise=0.05, channels=channels)
+    posterior = GaussianSolver()(pde, None, observation, n_samples=4000, generator=seeded(1))
+    mean, covariance = dense_posterior(pde, observation)
+    std = np.sqrt(np.diag(covariance).clip(0))
+    assert np.allclose(posterior.mean.flatten(), mean, atol=1e-8 * np.abs(mean).max())
+    assert np.allclose(posterior.std.flatten(), std, atol=1e-6 * std.max())
+    # The samples' own mean and covariance, to Monte-Carlo error, node by node and pair by pair.
+    draws = posterior.samples.flatten(1).numpy()
+    free = std > 1e-6 * np.repeat([std[:121].max(), std[121:].max()], 121)
+    z = (draws.mean(0) - mean)[free] / (std[free] / len(draws) ** 0.5)
+    assert np.abs(z).max() < 5
+    correlation = covariance[np.ix_(free, free)] / np.outer(std[free], std[free])
+    empirical = np.cov(draws[:, free].T) / np.outer(std[free], std[free])
+    assert np.abs(empirical - correlation).max() < 6 * (2 / len(draws)) ** 0.5
+
+
+def test_gaussian_posterior_honours_exact_readings_however_they_are_placed():
+    pde = Poisson()
+    truth, observation = observe(pde, pde.grid(24), 40, channels=(0, 1))
+    # Once more the same sensors, a hair away from them, and some on the boundary where u is held to 0.
+    points = torch.cat(
+        [observation.points, observation.points + 1e-7 * (0.5 - observation.points), observation.points[:3]]
+    )
+    points[-3:, 0] = 0.0
+    channel = torch.cat([observation.channel, observation.channel, torch.tensor([1, 1, 1])])
+    zeros = torch.zeros(len(points), dtype=torch.float64)
+    crowd = Observation(observation.grid, points, channel, zeros, zeros)
+    crowd = dataclasses.replace(crowd, values=crowd(truth)[0])
+    posterior = GaussianSolver()(pde, None, crowd, generator=seeded())
+    misfit = crowd(torch.cat([posterior.mean[None], posterior.samples])) - crowd.values
+    scale = truth[0].flatten(1).std(dim=1)[channel]
+    assert float((misfit.abs() / scale).max()) < 1e-4
+    assert posterior.record["reduced_chi_squared"] < 2
+
+
+def test_gaussian_intervals_cover_and_the_misfit_is_chi_squared():
+    instances, m = 24, 30
+    inside, misfits = [], []
+    for i in range(instances):
+        truth, observation = Task("poisson", "inverse", grid=24, sensors=m, noise=0.02, seed=3).instance(i)
+        posterior = GaussianSolver()(Poisson(), None, observation, n_samples=1, generator=seeded())
+        lower, upper = gaussian_interval(posterior.mean, posterior.std, 0.9)
+        inside.append(float(coverage(lower[None], upper[None], truth[None])[0, 0].double().mean()))
+        misfits.append(posterior.record["reduced_chi_squared"] * m)
+    assert 0.85 < np.mean(inside) < 0.95
+    low, high = chi2.ppf([1e-4, 1 - 1e-4], instances * m)
+    assert low < sum(misfits) < high
+
+
+def test_gaussian_refuses_what_it_cannot_do():
+    pde = Darcy()
+    _, observation = observe(pde, pde.grid(16), 4)
+    with pytest.raises(InputError, match=r"darcy is not; use solver='auto'"):
+        GaussianSolver()(pde, None, observation)
+    linear = Poisson()
+    _, observation = observe(linear, linear.grid(16), 4)
+    with pytest.raises(InputError, match="only the PDE's own prior"):
+        GaussianSolver()(linear, Ensemble(torch.zeros(2, 2, 16, 16)), observation)
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(kind):
+    pde = Poisson()
+    task = Task("poisson", kind, grid=20, sensors=25, seed=1)
+    ensemble = Ensemble(pde.sample(1500, pde.grid(20), seeded(9)))
+    errors = {"oi": [], "exact": []}
+    for i in range(6):
+        truth, observation = task.instance(i)
+        oi = OptimalInterpolation(members=1500)(pde, ensemble, observation, generator=seeded())
+        exact = GaussianSolver()(pde, None, observation, generator=seeded())
+        channel = task.scored[0]
+        for name, posterior in (("oi", oi), ("exact", exact)):
+            errors[name].append(float(relative_l2(posterior.mean[None], truth[None])[0, channel]))
+        # Where something is left to be known, both spreads agree, and the samples have the spread that is reported.
+        left = exact.std[channel] > 0.2 * exact.std[channel].max()
+        assert abs(float((oi.std[channel][left] / exact.std[channel][left]).mean()) - 1) < 0.15
+        spread = oi.samples[:, channel].std(dim=0)[left].mean() / oi.std[channel][left].mean()
+        assert 0.7 < float(spread) < 1.3
+    assert np.mean(errors["oi"]) < 1.1 * np.mean(errors["exact"])
+
+
+def test_optimal_interpolation_gains_from_symmetric_copies():
+    pde = Poisson()
+    task = Task("poisson", "forward", grid=16, sensors=30, seed=2)
+    ensemble = Ensemble(pde.sample(64, pde.grid(16), seeded(9)))
+    errors = {1: 0.0, 8: 0.0}
+    for i in range(8):
+        truth, observation = task.instance(i)
+        for copies in errors:
+            posterior = OptimalInterpolation(members=64, copies=copies)(pde, ensemble, observation, generator=seeded())
+            errors[copies] += float(relative_l2(posterior.mean[None], truth[None])[0, 1])
+    assert errors[8] < 0.9 * errors[1]
+
+
+def test_optimal_interpolation_keeps_a_permeability_within_its_bounds():
+    pde = Darcy()
+    truth, observation = Task("darcy", "inverse", grid=16, sensors=40).instance(0)
+    posterior = OptimalInterpolation(members=64)(pde, None, observation, generator=seeded())
+    states = torch.cat([posterior.mean[None], posterior.samples])
+    assert float(states[:, 0].min()) >= pde.low and float(states[:, 0].max()) <= pde.high
+    assert float(relative_l2(posterior.mean[None], truth[None])[0, 0]) < 0.5
+
+
+@pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
+def test_kriging_interpolates_and_its_samples_scatter_as_stated(name):
+    task = Task(name, "both", grid=16, sensors=60)
+    truth, observation = task.instance(1)
+    posterior = Kriging()(task.physics, None, observation, n_samples=400, generator=seeded())
+    scale = truth.flatten(1).std(dim=1)[observation.channel]
+    for state in (posterior.mean, posterior.samples[0]):
+        assert float(((observation(state[None])[0] - observation.values).abs() / scale).max()) < 1e-2
+    for channel in (0, 1):
+        left = posterior.std[channel] > 0.3 * posterior.std[channel].max()
+        ratio = posterior.samples[:, channel].std(dim=0)[left] / posterior.std[channel][left]
+        assert 0.9 < float(ratio.mean()) < 1.1
+        assert float(relative_l2(posterior.mean[None], truth[None])[0, channel]) < 0.5
+
+
+def test_kriging_distance_wraps_around_on_the_torus():
+    task = Task("navier-stokes", "both", grid=16, sensors=40)
+    _, observation = task.instance(0)
+    moved = Observation(
+        observation.grid,
+        (observation.points + torch.tensor([0.25, 0.5])) % 1.0,
+        observation.channel,
+        observation.values,
+        observation.noise_std,
+    )
+    solve = Kriging(smoothness=1.5)
+    here, there = (solve(task.physics, None, o, n_samples=1, generator=seeded()) for o in (observation, moved))
+    assert torch.allclose(here.mean.roll((8, 4), dims=(-2, -1)), there.mean, atol=1e-6 * float(here.mean.abs().max()))
+
+
+def test_kriging_solves_the_pde_where_only_the_coefficient_was_seen():
+    task = Task("darcy", "forward", grid=16, sensors=60)
+    truth, observation = task.instance(0)
+    posterior = Kriging()(task.physics, None, observation, generator=seeded())
+    assert torch.allclose(task.physics.solve(posterior.mean[None, :1])[0, 0], posterior.mean[1])
+    assert float(relative_l2(posterior.mean[None], truth[None])[0, 1]) < 0.3
+
+
+def test_an_ensemble_member_is_drawn_once():
+    ensemble = Ensemble(torch.arange(10.0)[:, None, None, None].expand(10, 2, 8, 8))
+    drawn = ensemble.sample(6, Poisson().grid(8), seeded())[:, 0, 0, 0]
+    assert len(set(drawn.tolist())) == 6
+    assert len(ensemble.sample(99, Poisson().grid(8))) == 10
+    with pytest.raises(InputError, match="reconstruct with grid=8"):
+        ensemble.sample(2, Poisson().grid(16))
+
+
+def test_the_nugget_grows_until_the_factorisation_stands():
+    gram = torch.ones(5, 5, dtype=torch.float64) - 1e-9 * torch.eye(5, dtype=torch.float64)
+    lower = factor(gram, torch.full((5,), 1e-12, dtype=torch.float64))
+    assert torch.allclose(lower @ lower.T, gram, atol=1e-6)
+
+
+def test_a_larger_share_of_misses_than_chance_would_be_seen():
+    # Guards the coverage test above: an interval half as wide must fail it.
+    assert binomtest(68, 100, 0.9).pvalue < 1e-6
