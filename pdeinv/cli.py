@@ -24,8 +24,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed} is out of range; use an integer from 0 to {2**32 - 1}")
+    return seed
+
+
 PdeName = Annotated[str, typer.Option("--pde", help="poisson, helmholtz, darcy or navier-stokes.")]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness; the same seed gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(callback=_checked_seed, help="Seed of all randomness; the same seed gives the same result.")
+]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("--param", metavar="NAME=VALUE", help="A PDE parameter other than the default; may be repeated."),
@@ -38,7 +47,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -69,6 +78,9 @@ def reconstruct(
     check_writable(out)
     if plot:
         check_figure(plot)
+    inputs = [path.resolve() for path in (sensors, ensemble) if path]
+    if out.resolve() in inputs or (plot and plot.resolve() in (*inputs, out.resolve())):
+        raise InputError("an output has the name of another file of this command; choose another for --out or --plot")
     from pdeinv.datasets import pde_by_name
     from pdeinv.solvers import reconstruct as run
 

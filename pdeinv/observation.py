@@ -46,9 +46,15 @@ class Observation:
 
     def __post_init__(self):
         m = len(self.points)
+        if self.points.shape != (m, 2) or not ((self.points >= 0) & (self.points <= 1)).all():
+            raise InputError(
+                "points must be (x, y) pairs in the unit square, shape (m, 2); rescale coordinates to [0, 1]"
+            )
         for name in ("channel", "values", "noise_std"):
             if getattr(self, name).shape != (m,):
                 raise InputError(f"{name} has shape {tuple(getattr(self, name).shape)}; {m} points need ({m},)")
+        if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
+            raise InputError(f"channels must be integers from 0 to {len(self.order) - 1}, one for each entry of order")
         width = (max(self.order) + 1) ** 2  # all sensors share the widest stencil, padded with weights of 0
         index = torch.zeros(m, width, dtype=torch.long)
         weight = torch.zeros(m, width, dtype=torch.float64)
@@ -66,11 +72,13 @@ class Observation:
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Noise-free sensor values (batch, m) of states (batch, channel, n, n)."""
+        self._check(state, (len(self.order), *self.grid.shape))
         index, weight = self._index.to(state.device), self._weight.to(state)
         return (state.flatten(1)[:, index] * weight).sum(dim=-1)
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
         """H^T v: sensor-space vectors (batch, m) to states (batch, channel, n, n)."""
+        self._check(v, (len(self),))
         index, weight = self._index.to(v.device), self._weight.to(v)
         channels, n = len(self.order), self.grid.n
         state = v.new_zeros(len(v), channels * n * n)
@@ -81,6 +89,12 @@ class Observation:
         """The observation by some of the sensors only; `chosen` is an index or a mask over the m sensors."""
         picked = (getattr(self, name)[chosen] for name in ("points", "channel", "values", "noise_std"))
         return Observation(self.grid, *picked, order=self.order)
+
+    def _check(self, tensor, shape):
+        if tuple(tensor.shape[1:]) != shape:  # a state of another grid would be read at the wrong nodes in silence
+            raise InputError(
+                f"a tensor of shape {tuple(tensor.shape)} does not fit; give ({', '.join(map(str, ('batch', *shape)))})"
+            )
 
 
 def interpolation_stencil(points: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor, torch.Tensor]:

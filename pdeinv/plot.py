@@ -52,8 +52,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
             }[column]
             axis.set_title(f"{label}\n{title}" if column == columns[0] else f"\n{title}", fontsize=10)
             axis.set_aspect("equal")
-            if column == "mean":
-                mine = result["sensor_field"] == name
+            mine = result["sensor_field"] == name
+            if column == "mean" and mine.any():  # an empty line outside its axes makes the layout collapse
                 axis.plot(
                     result["sensor_x"][mine],
                     result["sensor_y"][mine],

@@ -28,8 +28,12 @@ class Ensemble:
     """
 
     def __init__(self, states: torch.Tensor):
-        if states.ndim != 4 or states.shape[1] != 2 or len(states) < 2:
+        states = torch.as_tensor(states)
+        if states.ndim != 4 or states.shape[1] != 2 or len(states) < 2 or states.shape[2] != states.shape[3]:
             raise InputError(f"an ensemble of shape {tuple(states.shape)} is not of the form (N >= 2, 2, n, n)")
+        bad = (~states.isfinite()).flatten(1).any(dim=1)
+        if bad.any():
+            raise InputError(f"ensemble member {int(bad.nonzero()[0])} holds nan or inf; drop it")
         self.states = states
 
     def __len__(self) -> int:

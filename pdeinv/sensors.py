@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +42,16 @@ class Sensors:
     first_row: int = 0
 
     def __post_init__(self):
-        table = self.table.rename(columns=str)
+        table = self.table.rename(columns=lambda name: str(name).strip())
         missing = [c for c in _COLUMNS if c not in table]
         if missing:
             raise InputError(
-                f"{self.origin} has no column {missing[0]!r}; its columns must be field, x, y, value and, optionally, "
-                f"noise_std (found: {', '.join(table.columns) or 'none'})"
+                f"{self.origin} has no column {missing[0]!r}; its columns, separated by commas, must be field, x, y, value "
+                f"and, optionally, noise_std (found: {', '.join(map(repr, table.columns)) or 'none'})"
             )
+        for column in ("field", *_NUMERIC):
+            if (table.columns == column).sum() > 1:
+                raise InputError(f"{self.origin} has the column {column!r} more than once; keep one of them")
         if table.empty:
             raise InputError(f"{self.origin} has no readings; give it at least one row")
         table = table.reset_index(drop=True)
@@ -56,7 +61,11 @@ class Sensors:
             numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
             self._refuse(
                 ~np.isfinite(numbers),
-                lambda i, c=column: f"{c} = {table[c][i]} is not a finite number; mend or drop the row",
+                lambda i, c=column: (
+                    f"{c} is empty or nan, not a finite number; mend or drop the row"
+                    if pd.isna(table[c][i])
+                    else f"{c} = {table[c][i]} is not a finite number; mend or drop the row"
+                ),
             )
             table[column] = numbers
         for column in ("x", "y"):
@@ -69,6 +78,7 @@ class Sensors:
         self._refuse(
             table.noise_std < 0, lambda i: f"noise_std = {table.noise_std[i]:g} is negative; use 0 for an exact reading"
         )
+        self._refuse(table["field"].isna(), lambda i: "field is empty; name the field that was read")
         table["field"] = table["field"].astype(str).str.strip()
         object.__setattr__(self, "table", table[["field", *_NUMERIC]])
 
@@ -80,18 +90,14 @@ class Sensors:
         if isinstance(source, pd.DataFrame):
             return cls(source)
         if isinstance(source, xr.Dataset):
+            if len(source.dims) != 1:
+                raise InputError(
+                    f"a Dataset of sensors has its readings along one dimension, not {tuple(source.dims)}; give field, x, "
+                    "y, value and, optionally, noise_std along one"
+                )
             return cls(source.to_dataframe().reset_index())
         path = Path(source)
-        try:
-            table = pd.read_csv(path, skipinitialspace=True, comment="#")
-        except FileNotFoundError:
-            raise InputError(f"the sensor file {str(path)!r} does not exist; check the path") from None
-        except pd.errors.EmptyDataError:
-            raise InputError(f"{path.name} is empty; give it the columns field, x, y, value[, noise_std]") from None
-        except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"{path.name} cannot be read as CSV ({reason}); save it as comma-separated text") from None
-        return cls(table, origin=path.name, first_row=1)
+        return cls(_read_csv(path), origin=path.name, first_row=1)
 
     @classmethod
     def observe(
@@ -114,11 +120,19 @@ class Sensors:
         """
         if truth.dims != ("y", "x"):
             raise InputError(f"the truth has the dimensions {truth.dims}; give one field with dimensions ('y', 'x')")
-        x = np.asarray(truth["x"], dtype=float)
-        grid = Grid(len(x), "vertex" if np.isclose(x[-1], 1.0) else "periodic")
-        index, weight = interpolation_stencil(torch.as_tensor(np.asarray(points, dtype=float)), grid, order)
+        if truth.name is None:
+            raise InputError("the truth has no name; call it after its field, as in truth.rename('pressure')")
+        points = np.asarray(points, dtype=float)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise InputError(f"the points have the shape {points.shape}; give (x, y) pairs, an array of shape (m, 2)")
+        index, weight = interpolation_stencil(torch.as_tensor(points), _grid_of(truth), order)
         values = (np.asarray(truth, dtype=float).ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
-        noise_std = np.broadcast_to(np.asarray(noise_std, dtype=float), values.shape)
+        noise_std = np.asarray(noise_std, dtype=float)
+        if noise_std.shape not in ((), values.shape):
+            raise InputError(
+                f"noise_std has the shape {noise_std.shape}; give one number or one for each of {len(points)}"
+            )
+        noise_std = np.broadcast_to(noise_std, values.shape)
         values = values + noise_std * np.random.default_rng(seed).standard_normal(values.shape)
         columns = {"field": truth.name, "x": points[:, 0], "y": points[:, 1], "value": values, "noise_std": noise_std}
         return cls(pd.DataFrame(columns))
@@ -151,17 +165,20 @@ class Sensors:
         points = table[["x", "y"]].to_numpy(
             copy=True
         )  # pandas hands out read-only arrays, which torch refuses to share
-        self._refuse_contradictions(channel, points % 1.0 if grid.periodic else points)
+        self._refuse_contradictions(channel, points, grid.periodic)
         if not grid.periodic:
             self._refuse_boundary(channel, pde.fields)
         tensors = (torch.as_tensor(table[c].to_numpy(copy=True)) for c in ("value", "noise_std"))
         order = tuple(f.interpolation_order for f in pde.fields)
         return Observation(grid, torch.as_tensor(points), torch.as_tensor(channel.copy()), *tensors, order=order)
 
-    def _refuse_contradictions(self, channel, points):
+    def _refuse_contradictions(self, channel, points, periodic):
         exact = np.flatnonzero(self.table.noise_std == 0)
         value = self.table.value.to_numpy()
-        keys = np.column_stack([channel, np.round(points / _SAME_POINT)])[exact]
+        place = np.round(points / _SAME_POINT)
+        if periodic:  # after rounding, so that what is just short of 1 meets 0
+            place %= round(1 / _SAME_POINT)
+        keys = np.column_stack([channel, place])[exact]
         first_of: dict[tuple, int] = {}
         for i, key in zip(exact, map(tuple, keys), strict=True):
             j = first_of.setdefault(key, i)
@@ -195,3 +212,45 @@ class Sensors:
         bad = np.flatnonzero(bad)
         if len(bad):
             raise InputError(f"{self._row(int(bad[0]))}: {message(int(bad[0]))}")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise UnicodeError
+        with warnings.catch_warnings():
+            # Without these two, pandas takes the first column of rows that are longer than the header for an index.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(io.StringIO(text), skipinitialspace=True, comment="#", index_col=False)
+    except FileNotFoundError:
+        raise InputError(f"the sensor file {str(path)!r} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; give the name of a sensor file in it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); choose a file that you may read") from None
+    except UnicodeError:
+        raise InputError(
+            f"{path.name} is not a text file in UTF-8; save the table as comma-separated text (CSV)"
+        ) from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path.name} is empty; give it the columns field, x, y, value[, noise_std]") from None
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"{path.name} has a row with more values than columns; mend it, with commas between values and points in decimals"
+        ) from None
+    except pd.errors.ParserError as error:
+        reason = str(error).strip().splitlines()[-1].rpartition("C error: ")[-1]
+        raise InputError(f"{path.name} cannot be read as CSV ({reason}); mend that line") from None
+
+
+def _grid_of(truth: xr.DataArray) -> Grid:
+    n = truth.sizes["x"]
+    for grid in (Grid(n, "vertex"), Grid(n, "periodic")):
+        nodes = grid.coordinates().numpy()
+        if truth.shape == grid.shape and all(np.allclose(truth[d], nodes, rtol=0, atol=1e-6) for d in ("y", "x")):
+            return grid
+    raise InputError(
+        f"the coordinates of the truth ({' x '.join(map(str, truth.shape))} nodes) are not those of a whole grid on the unit "
+        "square; use the field on the grid that it was made on, with its x and y"
+    )

@@ -12,11 +12,14 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
 
-__all__ = ["Solver", "factor", "progress_bar"]
+__all__ = ["Solver", "check_memory", "factor", "progress_bar"]
+
+_MEMORY = 12e9  # bytes that a solver may ask for
 
 
 class Solver(ABC):
@@ -64,6 +67,12 @@ class Solver(ABC):
 def progress_bar(iterable, description: str, show: bool, unit: str = "it"):
     """A tqdm bar that appears only once the work has taken two seconds."""
     return tqdm(iterable, desc=description, disable=not show, delay=2, unit=unit, leave=False)
+
+
+def check_memory(numbers: float, what: str, remedy: str) -> None:
+    """Refuse work that would hold more double-precision numbers than a laptop can."""
+    if 8 * numbers > _MEMORY:
+        raise InputError(f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}")
 
 
 def factor(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, factor, progress_bar
+from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
 
 __all__ = ["GaussianSolver"]
 
@@ -21,7 +21,7 @@ _CHUNK = 64  # fields transformed at a time: more do not run faster, fewer do
 
 @dataclass(frozen=True)
 class GaussianSolver(Solver):
-    """Exact for Poisson and Helmholtz: choose it whenever the PDE is linear in a Gaussian coefficient.
+    """The exact posterior where the PDE is linear in a Gaussian coefficient (Poisson, Helmholtz): the first choice there.
 
     The state x = (a, u) is T ξ with ξ standard normal (Karhunen–Loève coefficients) and T a chain of fast transforms, so
     its covariance C = T Tᵀ is applied, never formed. Given y = H x + noise of covariance R, with G = H C Hᵀ + R,
@@ -49,6 +49,10 @@ class GaussianSolver(Solver):
         if prior is not None:
             raise InputError("the gaussian solver knows only the PDE's own prior; set the PDE's parameters instead")
         grid, m = observation.grid, len(observation)
+        size = 2 * m * (2 * grid.n**2 + m)
+        check_memory(
+            size, f"{m} sensors on a grid of {grid.n} nodes", "use a coarser grid or average neighbouring readings"
+        )
         covariance = torch.empty(m, 2, *grid.shape, dtype=torch.float64)  # row i: C Hᵀ e_i
         eye = torch.eye(m, dtype=torch.float64)
         for rows in progress_bar(torch.arange(m).split(_CHUNK), "sensors' covariances", progress, "batch"):

@@ -15,7 +15,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, factor, progress_bar
+from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
 
 __all__ = ["Kriging"]
 
@@ -27,11 +27,11 @@ _JITTER = 1e-10  # variance added to a reading, relative to the readings' varian
 
 @dataclass(frozen=True)
 class Kriging(Solver):
-    """Gaussian-process regression (scikit-learn) with a Matérn kernel fitted by maximum likelihood, blind to the PDE.
+    """Gaussian-process regression of each field by itself, blind to the PDE: the baseline.
 
-    The baseline that most people reach for. Each field with sensors is interpolated by itself; the distance wraps around on
-    a periodic grid. The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient is
-    solved for it, mean and samples alike. A coefficient without sensors keeps its prior mean and spread.
+    scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance wraps around on a periodic grid.
+    The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient is solved for it, mean and
+    samples alike. A coefficient without sensors keeps its prior mean and spread.
 
     Arguments:
         smoothness: ν of the Matérn kernel, 0.5, 1.5 or 2.5; None takes the likeliest of the three.
@@ -45,7 +45,9 @@ class Kriging(Solver):
     name: ClassVar[str] = "kriging"
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        grid = observation.grid
+        grid, m = observation.grid, len(observation)
+        size = 3 * m**2 + 2 * m * min(grid.n, _LATTICE) ** 2
+        check_memory(size, f"kriging {m} sensors", "average neighbouring readings or drop some")
         fields, chi2 = [None, None], []
         channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
         for c in progress_bar(channels, "kriging", progress, "field"):

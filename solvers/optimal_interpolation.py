@@ -9,7 +9,7 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, factor, progress_bar
+from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
 
 __all__ = ["OptimalInterpolation"]
 
@@ -19,7 +19,7 @@ _TARGETS = 256  # nodes on which the cross-validation scores its predictions
 
 @dataclass(frozen=True)
 class OptimalInterpolation(Solver):
-    """Linear regression of the state on the sensors, from simulated examples: for nonlinear PDEs, where seconds count.
+    """The best linear estimate from simulated examples: for nonlinear PDEs, where seconds count.
 
     With mean μ and covariance C of an ensemble of states, enlarged by the PDE's symmetries, the estimate is
 
@@ -50,37 +50,46 @@ class OptimalInterpolation(Solver):
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
         grid, m = observation.grid, len(observation)
+        size = 2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2
+        what = f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with {self.members} states"
+        check_memory(size, what, "use a coarser grid or fewer members")
         states = _draw(pde, prior, self.members, grid, generator, progress)
+        elements = [pde.symmetries.element(i, generator) for i in range(self.copies)]
+        mean = torch.stack([g(states.mean(dim=0), grid) for g in elements]).mean(dim=0)
+        nodes = torch.randperm(grid.n**2, generator=generator)[:_TARGETS]
+        readings, targets = [], []
+        # C Hᵀ, in double: the variance will be a small difference of large numbers.
+        cross = torch.zeros(2 * grid.n**2, m, dtype=torch.float64)
+        variance = torch.zeros(2, *grid.shape, dtype=torch.float64)
+        for g in progress_bar(elements, "covariances", progress, "copy"):
+            anomalies = g(states, grid) - mean
+            readings.append(observation(anomalies))
+            targets.append(anomalies.flatten(2)[:, :, nodes])
+            cross.addmm_(anomalies.flatten(1).T, readings[-1])
+            variance += anomalies.square().sum(dim=0)
         # Copies of one member are dependent, so they stay together: dimension 0 is the copy, 1 the member.
-        anomalies = torch.empty(self.copies, *states.shape, dtype=torch.float64)
-        for i in range(self.copies):
-            anomalies[i] = pde.symmetries.element(i, generator)(states, grid)
-        mean = anomalies.mean(dim=(0, 1))
-        anomalies -= mean
-        readings = torch.stack([observation(a) for a in anomalies])
-        scale = readings.flatten(0, 1).square().mean(dim=0).sqrt()
+        readings, targets = torch.stack(readings), torch.stack(targets)
+        scale = readings.square().mean(dim=(0, 1)).sqrt()
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a sensor on a fixed boundary never varies
         readings = readings / scale
         noise = (observation.noise_std / scale) ** 2
-        nugget, inflation = _cross_validate(anomalies, readings, noise, generator)
+        nugget, inflation = _cross_validate(targets, readings, noise, generator)
 
-        count = anomalies.shape[0] * anomalies.shape[1] - 1
-        flat, data = anomalies.flatten(0, 1).flatten(1), readings.flatten(0, 1)
-        gram = data.T @ data / count
-        lower = factor(gram + torch.diag(noise), torch.full((m,), nugget, dtype=gram.dtype))
-        cross = flat.T @ data / count  # C Hᵀ, (2 n², m); in double, for the variance below is a small difference
+        count, data = len(states) * len(elements) - 1, readings.flatten(0, 1)
+        lower = factor(data.T @ data / count + torch.diag(noise), torch.full((m,), nugget, dtype=torch.float64))
+        cross /= count * scale
 
         def update(innovation):
             return (torch.cholesky_solve((innovation / scale).T, lower).T @ cross.T).reshape(-1, 2, *grid.shape)
 
         innovation = observation.values - observation(mean[None])
         explained = torch.linalg.solve_triangular(lower, cross.T, upper=False).square_().sum(dim=0)
-        variance = (flat.square().mean(dim=0) - explained).reshape(2, *grid.shape)
+        variance = variance / count - explained.reshape(2, *grid.shape)
         std = variance.clamp(min=0).sqrt() * inflation[:, None, None]
         posterior_mean = pde.clamp(mean + update(innovation))[0]
 
-        chosen = torch.randperm(len(flat), generator=generator)[:n_samples]
-        members = flat[chosen].reshape(-1, 2, *grid.shape)
+        chosen = torch.randperm(len(states) * len(elements), generator=generator)[:n_samples].tolist()
+        members = torch.stack([elements[i % len(elements)](states[i // len(elements)], grid) for i in chosen]) - mean
         perturbed = observation.noise_std * torch.randn(len(chosen), m, dtype=torch.float64, generator=generator)
         deviations = members - update(observation(members) + perturbed)
         white = torch.linalg.solve_triangular(lower, (innovation / scale).T, upper=False)
@@ -105,14 +114,13 @@ def _draw(pde, prior, members, grid, generator, progress):
     return torch.cat([pde.sample(n, grid, generator) for n in progress_bar(sizes, "ensemble", progress, "batch")])
 
 
-def _cross_validate(anomalies, readings, noise, generator):
+def _cross_validate(targets, readings, noise, generator):
     """The nugget that predicts best from one half of the members to the other, and the spread's correction per channel.
 
-    anomalies (copies, N, 2, n, n); readings (copies, N, m) scaled to unit variance; noise (m,) variances in that scale.
+    targets (copies, N, 2, nodes), the anomalies at some nodes; readings (copies, N, m), theirs at the sensors, scaled to unit
+    variance; noise (m,), variances in that scale.
     """
-    count, channels = anomalies.shape[1:3]
-    nodes = torch.randperm(anomalies[0, 0, 0].numel(), generator=generator)[:_TARGETS]
-    targets = anomalies.flatten(3)[..., nodes]
+    count, channels, nodes = targets.shape[1:]
     error = torch.zeros(len(_NUGGETS), channels, dtype=torch.float64)
     predicted = torch.zeros_like(error)
     halves = torch.arange(count).split((count + 1) // 2)
@@ -128,7 +136,7 @@ def _cross_validate(anomalies, readings, noise, generator):
             inverse = 1 / (eigenvalues.clamp(min=0) + nugget)
             estimate = (perturbed @ vectors) @ (inverse[:, None] * cross)
             explained = (inverse[:, None] * cross.square()).sum(dim=0).reshape(channels, -1)
-            error[i] += (targets[0, test] - estimate.reshape(-1, channels, len(nodes))).square().mean(dim=(0, 2))
+            error[i] += (targets[0, test] - estimate.reshape(-1, channels, nodes)).square().mean(dim=(0, 2))
             predicted[i] += (x.square().mean(dim=0) - explained).clamp(min=0).mean(dim=1)
     best = int(error.log().sum(dim=1).argmin())  # both channels count, whatever their scale
     return _NUGGETS[best], (error[best] / predicted[best]).sqrt()

@@ -22,7 +22,6 @@ from pdeinv.solvers.base import Solver
 __all__ = ["MisfitWarning", "reconstruct"]
 
 _COARSEST = 16
-_MOST_SENSORS = 10_000
 
 
 class MisfitWarning(UserWarning):
@@ -77,11 +76,6 @@ def reconstruct(
     if not isinstance(n_samples, int) or n_samples < 1:
         raise InputError(f"n_samples = {n_samples} must be an integer of at least 1")
     sensors = Sensors.read(sensors)
-    if len(sensors) > _MOST_SENSORS:
-        raise InputError(
-            f"{sensors.origin} has {len(sensors)} readings, more than the {_MOST_SENSORS} that fit in memory; "
-            "average neighbouring readings or drop some"
-        )
     observation = sensors.observation(pde, pde.grid(grid))
     generator = torch.Generator().manual_seed(seed)
     posterior = solver(pde, prior, observation, n_samples=n_samples, generator=generator, progress=progress)

@@ -6,6 +6,7 @@ import scipy.sparse.linalg
 import torch
 
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets.elliptic import laplacian_eigenvalues
 
 PDES = {
     "poisson": Poisson(),
@@ -115,7 +116,9 @@ def test_gradients_survive_a_first_use_in_inference_mode(pde):
     with torch.inference_mode():
         pde.sample(1, pde.grid(n))
         pde.solve(a)
+        laplacian_eigenvalues(n)
     assert torch.isfinite(pull_back(pde, a, torch.ones_like(a))).all()
+    assert not laplacian_eigenvalues(n).is_inference()
 
 
 @each_pde

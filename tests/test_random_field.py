@@ -10,8 +10,10 @@ from pdeinv import GaussianRandomField, Grid, InputError
 from pdeinv.datasets import Helmholtz, NavierStokes, Poisson
 
 FIELDS = {
-    boundary: GaussianRandomField(boundary, alpha, tau, modes)
-    for boundary, alpha, tau, modes in [("neumann", 2.0, 3.0, 6), ("dirichlet", 1.5, 2.0, 5), ("periodic", 2.5, 7.0, 7)]
+    "neumann": GaussianRandomField("neumann", 2.0, 3.0, 6),
+    "dirichlet": GaussianRandomField("dirichlet", 1.5, 2.0, 5),
+    "periodic": GaussianRandomField("periodic", 2.5, 7.0, 7),
+    "periodic-even": GaussianRandomField("periodic", 1.5, 2.0, 8),
 }
 
 each_field = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)

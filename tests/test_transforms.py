@@ -25,9 +25,9 @@ def normal(*shape, dtype=torch.float64):
 
 @each_transform
 @pytest.mark.parametrize("n", LENGTHS)
-@pytest.mark.parametrize("dim", [-1, -2, -3, 0, 1, 2])
+@pytest.mark.parametrize("dim", [-1, -2, -3, 0, 1, 2, 3])
 def test_matches_scipy_along_any_dimension(forward, inverse, reference, n, dim):
-    shape = [2, 3, 4]
+    shape = [2, 3, 4, 2]
     shape[dim] = n
     x = normal(*shape)
     expected = reference(x.numpy(), dim)

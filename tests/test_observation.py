@@ -1,0 +1,216 @@
+"""The observation operator: exact on nodes, as accurate as it says off them, and the transpose of its adjoint."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdeinv import Grid, InputError, Observation
+
+KINDS = ("vertex", "periodic")
+LAYOUTS = {
+    "nodes": lambda rng, n: rng.integers(0, n, (40, 2)) / (n - 1),
+    "off the grid": lambda rng, n: rng.random((40, 2)),
+    "repeated": lambda rng, n: np.repeat(rng.random((4, 2)), 10, axis=0),
+    "clustered": lambda rng, n: 0.4 + 1e-3 * rng.random((40, 2)),
+    "corners": lambda rng, n: np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0.5, 1), (1, 0.37)], float),
+}
+
+
+def observation(points, grid, order=(3, 3), channel=None):
+    points = torch.as_tensor(np.asarray(points, dtype=float))
+    if channel is None:
+        channel = torch.arange(len(points)) % len(order)
+    zeros = torch.zeros(len(points), dtype=torch.float64)
+    return Observation(grid, points, torch.as_tensor(channel), zeros, zeros, order)
+
+
+def sampled(function, grid):
+    """A state whose two channels are the function of (x, y) and its negative."""
+    x, y = grid.points().T
+    field = function(x, y).reshape(1, 1, *grid.shape)
+    return torch.cat([field, -field], dim=1)
+
+
+def adjoint_gap(H, generator):
+    """<H x, v> - <x, H^T v>, relative to the sizes of its terms."""
+    x = torch.randn(3, len(H.order), *H.grid.shape, dtype=torch.float64, generator=generator)
+    v = torch.randn(3, len(H), dtype=torch.float64, generator=generator)
+    terms, other = H(x) * v, x * H.adjoint(v)
+    return float((terms.sum() - other.sum()).abs() / terms.abs().sum())
+
+
+# The operator and its adjoint
+
+
+@pytest.mark.parametrize("order", [(3, 3), (0, 3), (1, 0), (3, 1)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_adjoint_is_the_transpose(kind, layout, order):
+    H = observation(LAYOUTS[layout](np.random.default_rng(1), 16), Grid(16, kind), order)
+    assert set(H.channel.tolist()) == {0, 1}
+    assert adjoint_gap(H, torch.Generator().manual_seed(0)) < 1e-10
+
+
+unit = st.floats(0, 1)
+sensors = st.lists(st.tuples(unit, unit, st.integers(0, 1)), min_size=1, max_size=12)
+orders = st.sampled_from([0, 1, 3])
+
+
+@settings(max_examples=60, deadline=None)
+@given(sensors, st.integers(4, 20), st.sampled_from(KINDS), st.tuples(orders, orders))
+def test_any_sensors_read_a_constant_exactly_and_have_a_transpose(sensors, n, kind, order):
+    table = np.array(sensors)
+    H = observation(table[:, :2], Grid(n, kind), order, table[:, 2].astype(int))
+    constant = torch.ones(1, 2, n, n, dtype=torch.float64) * torch.tensor([2.0, -5.0])[:, None, None]
+    assert torch.allclose(H(constant), torch.tensor([2.0, -5.0], dtype=torch.float64)[H.channel], rtol=1e-13)
+    assert adjoint_gap(H, torch.Generator().manual_seed(n)) < 1e-10
+
+
+def test_gradients_flow_through_and_equal_the_adjoint():
+    H = observation(np.random.default_rng(2).random((9, 2)), Grid(12))
+    state = torch.randn(2, 2, 12, 12, dtype=torch.float64, requires_grad=True)
+    v = torch.randn(2, 9, dtype=torch.float64)
+    assert torch.allclose(torch.autograd.grad(H(state), state, v)[0], H.adjoint(v), atol=1e-14)
+
+
+def test_single_precision_stays_single():
+    H = observation(np.random.default_rng(2).random((9, 2)), Grid(12))
+    assert H(torch.randn(1, 2, 12, 12)).dtype == H.adjoint(torch.randn(1, 9)).dtype == torch.float32
+
+
+# On the nodes
+
+
+TENTHS = {
+    "multiplied": np.arange(11) * 0.1,
+    "divided": np.arange(11) / 10,
+    "added up": np.minimum(np.cumsum([0.0] + 10 * [0.1]), 1.0),
+    "from the end": 1 - np.arange(10, -1, -1) * 0.1,
+    "rounded on disk": np.array([float(f"{s:.12g}") for s in np.linspace(0, 1, 11)]),
+}
+
+
+@pytest.mark.parametrize("how", TENTHS)
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("grid", [Grid(11, "vertex"), Grid(10, "periodic")], ids=KINDS)
+def test_a_sensor_on_a_node_reads_that_node(grid, order, how):
+    s = TENTHS[how]
+    if how in ("multiplied", "added up"):
+        assert (s != np.arange(11) / 10).any()  # else this would test nothing: 3 * 0.1 is not 0.3
+    points = np.stack([part.ravel() for part in np.meshgrid(s, s)], axis=1)
+    state = torch.randn(1, 2, *grid.shape, dtype=torch.float64)
+    node = torch.arange(11) % grid.n  # x = 1 is x = 0 on a periodic grid
+    expected = state[0, 0][node[:, None], node].flatten()
+    assert torch.equal(observation(points, grid, (order, order), np.zeros(121, int))(state)[0], expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_zero_reads_the_nearest_node(kind):
+    grid, points = Grid(13, kind), np.random.default_rng(3).random((200, 2))
+    gap = np.abs(points[:, None] - grid.points().numpy()[None])
+    if grid.periodic:
+        gap = np.minimum(gap, 1 - gap)
+    nearest = (gap**2).sum(axis=2).argmin(axis=1)
+    state = torch.randn(1, 2, 13, 13, dtype=torch.float64)
+    H = observation(points, grid, (0, 0), np.ones(200, int))
+    assert torch.equal(H(state)[0], state[0, 1].flatten()[nearest])
+
+
+# Between the nodes
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("n", [4, 9])
+def test_polynomials_of_the_stated_order_are_read_exactly(n, order):
+    coefficients = torch.as_tensor(np.random.default_rng(4).standard_normal((order + 1, order + 1)))
+
+    def polynomial(x, y):
+        powers = range(order + 1)
+        return sum(coefficients[i, j] * x**i * y**j for i in powers for j in powers)
+
+    grid = Grid(n)
+    points = torch.as_tensor(np.concatenate([make(np.random.default_rng(5), n) for make in LAYOUTS.values()]))
+    channel = torch.arange(len(points)) % 2
+    H = observation(points, grid, (order, order), channel)
+    expected = polynomial(*points.T) * torch.where(channel == 0, 1.0, -1.0)
+    assert torch.allclose(H(sampled(polynomial, grid))[0], expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_error_falls_at_the_order_plus_one(kind, order):
+    def wave(x, y):
+        return torch.sin(2 * np.pi * x + 0.3) * torch.cos(2 * np.pi * (x - y))
+
+    points = torch.as_tensor(np.random.default_rng(6).random((2000, 2)))
+    error = []
+    for n in (24, 96):
+        grid = Grid(n, kind)
+        H = observation(points, grid, (order, order), np.zeros(2000, int))
+        error.append(float((H(sampled(wave, grid))[0] - wave(*points.T)).square().mean().sqrt()))
+    assert np.log(error[0] / error[1]) / np.log(4) == pytest.approx(order + 1, abs=0.2)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_a_periodic_grid_has_no_edge(order):
+    # A field moved by 5 nodes is read the same by sensors moved by 5/16, across x = 1 and y = 1 or not.
+    grid, points = Grid(16, "periodic"), np.random.default_rng(7).random((300, 2))
+    points[:40, 0] = 1 - points[:40, 0] / 16  # plenty in the last cell, which closes the circle
+    state = torch.randn(1, 2, 16, 16, dtype=torch.float64)
+    moved = observation((points + 5 / 16) % 1, grid, (order, order))(state.roll((5, 5), dims=(2, 3)))
+    assert torch.allclose(moved, observation(points, grid, (order, order))(state), atol=1e-12)
+
+
+# Subsets and refusals
+
+
+@pytest.mark.parametrize("chosen", [torch.tensor([4, 0, 0]), torch.tensor([True, False, False, True, True, False])])
+def test_a_subset_reads_what_its_sensors_read(chosen):
+    rng = np.random.default_rng(8)
+    values, noise = (torch.as_tensor(rng.random(6)) for _ in range(2))
+    points, channel = torch.as_tensor(rng.random((6, 2))), torch.tensor([0, 1, 0, 1, 0, 1])
+    H = Observation(Grid(9), points, channel, values, noise, (0, 3))
+    part, state = H.subset(chosen), torch.randn(2, 2, 9, 9, dtype=torch.float64)
+    assert torch.equal(part(state), H(state)[:, chosen]) and len(part) == 3
+    assert torch.equal(part.values, values[chosen]) and torch.equal(part.noise_std, noise[chosen])
+    assert part.order == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": torch.zeros(2, 3)}, "pairs"),
+        ({"points": torch.tensor([[0.1, 0.2], [0.3, 1.2]])}, "unit square"),
+        ({"points": torch.tensor([[0.1, 0.2], [0.3, torch.nan]])}, "unit square"),
+        ({"values": torch.zeros(3)}, r"values has shape \(3,\); 2 points need \(2,\)"),
+        ({"noise_std": torch.zeros(2, 1)}, "noise_std has shape"),
+        ({"channel": torch.zeros(1, dtype=torch.long)}, "channel has shape"),
+        ({"channel": torch.tensor([0, 2])}, "from 0 to 1"),
+        ({"channel": torch.tensor([-1, 0])}, "from 0 to 1"),
+        ({"order": (3, 5)}, "order 5 is not possible on 5 nodes; use"),
+        ({"order": (-1, 3)}, "order -1 is not possible"),
+    ],
+)
+def test_sensors_that_do_not_fit_are_refused(change, message):
+    settings = {
+        "grid": Grid(5),
+        "points": torch.full((2, 2), 0.5),
+        "channel": torch.tensor([0, 1]),
+        "values": torch.zeros(2),
+        "noise_std": torch.zeros(2),
+    }
+    Observation(**settings)
+    with pytest.raises(InputError, match=message):
+        Observation(**settings | change)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 6, 6), (1, 2, 4, 4), (1, 1, 5, 5), (2, 5, 5)])
+def test_a_state_of_another_shape_is_refused_and_not_misread(shape):
+    H = observation([(0.5, 0.5), (0.1, 0.2)], Grid(5))
+    with pytest.raises(InputError, match=r"give \(batch, 2, 5, 5\)"):
+        H(torch.zeros(shape))
+    for wrong in (torch.zeros(1, 3), torch.zeros(2)):
+        with pytest.raises(InputError, match=r"give \(batch, 2\)"):
+            H.adjoint(wrong)
