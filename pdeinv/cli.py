@@ -164,12 +164,13 @@ def benchmark(
 
     check_writable(out)
     command = shlex.join(["pdeinv", *sys.argv[1:]])
+    cells = [Task(name, kind, grid, sensors, noise, seed) for name in pde for kind in task]
+    for cell in cells:
+        cell.instance(0)  # refuses a bad PDE or layout now, not after hours of the cells before it
     records = []
-    for name in pde:
-        for kind in task:
-            cell = Task(name, kind, grid, sensors, noise, seed)
-            for m in method:
-                records += run(cell, m, instances, out, command=command, progress=True)
+    for cell in cells:
+        for m in method:
+            records += run(cell, m, instances, out, command=command, progress=sys.stderr.isatty())
     typer.echo(markdown_table(records))
 
 
