@@ -103,7 +103,7 @@ def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
-        "prior": "ensemble" if prior else "exact" if solver.name == "gaussian" else "fitted",
+        "prior": "ensemble" if prior else "fitted" if solver.name == "kriging" else "exact",
         "seconds_per_instance": _rounded(seconds),
         **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
     }

@@ -34,6 +34,8 @@ class PDE(ABC):
     grid_kind: ClassVar[str] = "vertex"
     linear: ClassVar[bool] = False
     """True where both the coefficient and the solution are linear in the latent Gaussian field."""
+    gaussian_coefficient: ClassVar[bool] = True
+    """True where the coefficient is linear in the latent Gaussian field, and so Gaussian itself."""
     coefficient_range: ClassVar[tuple[float, float] | None] = None
     """Bounds within which `solve` is meaningful; None where any real coefficient is."""
 
@@ -61,6 +63,10 @@ class PDE(ABC):
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         """Coefficient of a latent Gaussian field, both (batch, 1, n, n); the identity unless a PDE says otherwise."""
         return latent
+
+    def surrogate(self, a: torch.Tensor) -> torch.Tensor:
+        """A cheap approximation of `solve`, whose derivative can stand in for that of `solve`; `solve` itself by default."""
+        return self.solve(a)
 
     def sample_coefficient(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """n random coefficients (n, 1, grid.n, grid.n), float64; one seed means the same functions on every grid."""

@@ -48,6 +48,7 @@ class Darcy(PDE):
     equation = "-∇·(a ∇u) = 1, u = 0 on the boundary"
     coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
     solution_field = Field("pressure", "pressure u", boundary_value=0.0)
+    gaussian_coefficient = False
 
     def __post_init__(self):
         if not 0 < self.low < self.high:

@@ -63,7 +63,9 @@ def reconstruct(
     out: Annotated[Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")],
     plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
     grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
-    solver: Annotated[str, typer.Option(help="auto, gaussian, kriging or optimal-interpolation.")] = "auto",
+    solver: Annotated[
+        str, typer.Option(help="auto, gaussian, gauss-newton, kriging or optimal-interpolation.")
+    ] = "auto",
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: Annotated[
         Path | None,

@@ -16,6 +16,7 @@ __all__ = [
     "dct2",
     "dst1",
     "fourier_coefficients",
+    "fourier_resample",
     "fourier_synthesis",
     "idct1",
     "idct2",
@@ -85,6 +86,20 @@ def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
 def fourier_synthesis(c: torch.Tensor, n: int) -> torch.Tensor:
     """Inverse of `fourier_coefficients` on an n x n grid."""
     return torch.fft.irfft2(c, s=(n, n), norm="forward")
+
+
+def fourier_resample(x: torch.Tensor, n: int) -> torch.Tensor:
+    """A real field (..., m, m) on a periodic grid, brought to n x n nodes by cutting or padding its Fourier series.
+
+    The Nyquist mode of the coarser grid is left out.
+    """
+    m = x.shape[-1]
+    if m == n:
+        return x
+    half = (min(m, n) + 1) // 2  # wavenumbers below the coarser grid's Nyquist one
+    c = fourier_coefficients(x)[..., :half]
+    gap = c.new_zeros(*c.shape[:-2], n - (2 * half - 1), half)
+    return fourier_synthesis(torch.cat([c[..., :half, :], gap, c[..., m - half + 1 :, :]], dim=-2), n)
 
 
 def wavenumbers(n: int, *, dtype=torch.float64, device=None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,7 @@
 """Inverse solvers, and `reconstruct`, the door to all of them."""
 
 from pdeinv.solvers.base import Solver as Solver
+from pdeinv.solvers.gauss_newton import GaussNewton as GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver
 from pdeinv.solvers.kriging import Kriging as Kriging
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation

@@ -17,7 +17,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
 
-__all__ = ["Solver", "check_memory", "factor", "progress_bar"]
+__all__ = ["Solver", "check_memory", "factor", "informative", "nugget_variance", "progress_bar"]
 
 _MEMORY = 12e9  # bytes that a solver may ask for
 
@@ -26,6 +26,9 @@ class Solver(ABC):
     """From sensors to a posterior. A subclass is a dataclass of settings with one method, `condition`."""
 
     name: ClassVar[str]
+    needs: ClassVar[str] = ""
+    """What `accepts` asks of a PDE, as a phrase."""
+    takes_prior: ClassVar[bool] = False
 
     def __call__(
         self,
@@ -46,7 +49,14 @@ class Solver(ABC):
             n_samples: posterior samples to draw.
             generator: source of all randomness; the same seed gives the same answer.
             progress: show a bar where the work takes more than two seconds.
+
+        Raises:
+            InputError: the solver is not made for this PDE, or takes no prior but the PDE's own.
         """
+        if not self.accepts(pde):
+            raise InputError(f"the {self.name} solver is not made for {pde.name}: {self.needs}; use solver='auto'")
+        if prior is not None and not self.takes_prior:
+            raise InputError(f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters instead")
         start = time.perf_counter()
         posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
         settings = dataclasses.asdict(self)
@@ -58,6 +68,10 @@ class Solver(ABC):
             **posterior.record,
         }
         return posterior
+
+    def accepts(self, pde: PDE) -> bool:
+        """Whether the method is defined for this PDE."""
+        return True
 
     @abstractmethod
     def condition(self, pde, prior, observation, n_samples, generator, progress) -> Posterior:
@@ -73,6 +87,21 @@ def check_memory(numbers: float, what: str, remedy: str) -> None:
     """Refuse work that would hold more double-precision numbers than a laptop can."""
     if 8 * numbers > _MEMORY:
         raise InputError(f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}")
+
+
+def nugget_variance(own: torch.Tensor, observation: Observation, relative: float) -> torch.Tensor:
+    """Variance to add to each reading, (m,): a share of the mean of `own`, the readings' prior variances, of its field."""
+    nugget = torch.ones_like(own)  # for a field that is only seen where it cannot vary, any positive number does
+    for channel in (0, 1):
+        mine = observation.channel == channel
+        if float(own[mine].sum()) > 0:
+            nugget[mine] = relative * own[mine].mean()
+    return nugget
+
+
+def informative(own: torch.Tensor, observation: Observation) -> int:
+    """Number of readings that can vary, at least 1: an exact sensor on a fixed boundary tells nothing."""
+    return max(1, int((own + observation.noise_std**2 > 1e-20 * own.max()).sum()))
 
 
 def factor(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:

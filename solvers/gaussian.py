@@ -9,10 +9,9 @@ from typing import ClassVar
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
+from pdeinv.solvers.base import Solver, check_memory, factor, informative, nugget_variance, progress_bar
 
 __all__ = ["GaussianSolver"]
 
@@ -42,12 +41,12 @@ class GaussianSolver(Solver):
     nugget: float = 1e-12
 
     name: ClassVar[str] = "gaussian"
+    needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
+
+    def accepts(self, pde):
+        return pde.linear
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        if not pde.linear:
-            raise InputError(f"the gaussian solver needs a linear PDE, and {pde.name} is not; use solver='auto'")
-        if prior is not None:
-            raise InputError("the gaussian solver knows only the PDE's own prior; set the PDE's parameters instead")
         grid, m = observation.grid, len(observation)
         size = 2 * m * (2 * grid.n**2 + m)
         check_memory(
@@ -59,8 +58,9 @@ class GaussianSolver(Solver):
             covariance[rows] = _state(pde, _state_adjoint(pde, observation.adjoint(eye[rows]), grid), grid)
         gram = observation(covariance)
         own = gram.diagonal()
-        scale = torch.stack([own[observation.channel == c].mean() for c in (0, 1)])[observation.channel]
-        lower = factor((gram + gram.T) / 2 + torch.diag(observation.noise_std**2), self.nugget * scale)
+        lower = factor(
+            (gram + gram.T) / 2 + torch.diag(observation.noise_std**2), nugget_variance(own, observation, self.nugget)
+        )
 
         def update(innovation):  # (b, m) -> C Hᵀ G⁻¹ innovation, (b, 2, n, n)
             weights = torch.cholesky_solve(innovation.T, lower).T
@@ -71,8 +71,9 @@ class GaussianSolver(Solver):
         variance = _prior_variance(pde, grid) - explained.reshape(2, *grid.shape)
         draws = _state(pde, pde.latent_prior.white(n_samples, generator), grid)
         noise = observation.noise_std * torch.randn(n_samples, m, dtype=torch.float64, generator=generator)
-        informative = int((own > 1e-20 * own.max()).sum())  # a sensor on a fixed boundary tells nothing
-        chi2 = float(torch.linalg.solve_triangular(lower, y.T, upper=False).square().sum()) / max(informative, 1)
+        chi2 = float(torch.linalg.solve_triangular(lower, y.T, upper=False).square().sum()) / informative(
+            own, observation
+        )
         return Posterior(
             pde.fields,
             grid,

@@ -43,6 +43,7 @@ class OptimalInterpolation(Solver):
     copies: int = 8
 
     name: ClassVar[str] = "optimal-interpolation"
+    takes_prior: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.members < 16 or self.copies < 1:

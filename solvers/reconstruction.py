@@ -47,7 +47,8 @@ def reconstruct(
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance with parameters of your own.
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
-            where the PDE is linear, optimal interpolation elsewhere.
+            where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, optimal interpolation elsewhere and
+            for a prior of your own.
         prior: what is known beforehand, as an `Ensemble` of examples; None for the PDE's own random coefficient.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
@@ -68,7 +69,7 @@ def reconstruct(
         ['potential_mean', 'potential_samples', 'potential_std']
     """
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
-    solver = _solver(solver, pde)
+    solver = _solver(solver, pde, prior)
     if not isinstance(grid, int) or grid < _COARSEST:
         raise InputError(
             f"grid = {grid} is too coarse to carry a {pde.name} field; use an integer of at least {_COARSEST}"
@@ -95,11 +96,12 @@ def reconstruct(
     return result.assign({f"sensor_{c}": ("sensor", table[c].to_numpy()) for c in table.columns})
 
 
-def _solver(solver: str | Solver, pde: PDE) -> Solver:
+def _solver(solver: str | Solver, pde: PDE, prior: Prior | None) -> Solver:
     if isinstance(solver, Solver):
         return solver
     if solver == "auto":
-        return solvers.GaussianSolver() if pde.linear else solvers.OptimalInterpolation()
+        choices = (solvers.GaussianSolver(), solvers.GaussNewton(), solvers.OptimalInterpolation())
+        return next(s for s in choices if s.accepts(pde) and (s.takes_prior or prior is None))
     if solver not in solvers.SOLVERS:
         raise InputError(f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}")
     return solvers.SOLVERS[solver]()

@@ -1,10 +1,6 @@
-"""Dataset files: generated whole or not at all, resumed, reproduced; read lazily, our own and MATLAB's."""
+"""Dataset files are read lazily, our own and MATLAB's, and foreign ones are refused."""
 
 import json
-import subprocess
-import sys
-import time
-import warnings
 
 import h5py
 import numpy as np
@@ -14,11 +10,8 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
-from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson, generate
+from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson
 from pdeinv.errors import InputError
-
-# `import pdeinv.datasets.generate` would give the function that the package exports under the same name.
-generation = sys.modules["pdeinv.datasets.generate"]
 
 MATLAB = {
     "darcy": ("thresh_a_data", "thresh_p_data"),
@@ -26,163 +19,6 @@ MATLAB = {
     "helmholtz": ("f_data", "psi_data"),
     "navier-stokes": ("a", "u"),
 }
-RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))  # on 16 nodes: an error inside a solve
-
-
-def parts_of(path):
-    return path.with_name(path.name + ".parts")
-
-
-@pytest.fixture(scope="module")
-def poisson_file(tmp_path_factory):
-    return generate(Poisson(), 40, 16, 3, tmp_path_factory.mktemp("data") / "poisson.h5", workers=1)
-
-
-# Generation
-
-
-def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
-    # Two workers in the hardest place for `spawn`: a script from standard input, without a guard around the call.
-    code = "from pdeinv.datasets import *; generate(Poisson(), 40, 16, 3, 'p.h5', workers=2)"
-    subprocess.run([sys.executable, "-"], input=code, text=True, cwd=tmp_path, check=True, timeout=60)
-    assert (tmp_path / "p.h5").read_bytes() == poisson_file.read_bytes()
-    assert [file.name for file in tmp_path.iterdir()] == ["p.h5"]
-
-
-@pytest.mark.parametrize(
-    "pde", [Poisson(), Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2)], ids=lambda p: p.name
-)
-def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
-    threads = torch.get_num_threads()
-    path = generate(pde, 3, 16, 7, tmp_path / "d.h5")
-    assert torch.get_num_threads() == threads
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        dataset = xr.open_dataset(path, engine="h5netcdf")
-    with dataset:
-        for field in pde.fields:
-            assert dataset[field.name].dims == ("sample", "y", "x")
-            assert dataset[field.name].dtype == np.float32
-            assert dataset[field.name].attrs == {"units": field.units, "long_name": field.long_name}
-        assert np.array_equal(dataset.x, pde.grid(16).coordinates()) and np.array_equal(dataset.y, dataset.x)
-        assert (dataset.attrs["pde"], dataset.attrs["seed"], dataset.attrs["grid_kind"]) == (pde.name, 7, pde.grid_kind)
-        assert datasets.pde_of(dataset) == pde
-        states = datasets.states(dataset, pde)
-    a, u = states[:, :1], states[:, 1:]
-    assert torch.allclose(pde.solve(a), u, rtol=1e-5, atol=1e-6 * float(u.abs().max()))
-    assert not torch.equal(a[0], a[1])
-
-
-def test_a_sample_depends_on_the_seed_and_its_index_alone(poisson_file, tmp_path):
-    with (
-        datasets.open(generate(Poisson(), 18, 16, 3, tmp_path / "short.h5")) as short,
-        datasets.open(poisson_file) as long,
-    ):
-        assert np.allclose(short.source, long.source[:18], atol=1e-6)
-        assert np.unique(long.source[:, 3, 4]).size == 40
-        with datasets.open(generate(Poisson(), 4, 16, 4, tmp_path / "other.h5")) as other:
-            assert not np.isclose(other.source.mean(["y", "x"]), short.source[:4].mean(["y", "x"])).any()
-
-
-def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, monkeypatch):
-    n, blocks = 640, 40
-    out, whole = tmp_path / "darcy.h5", tmp_path / "whole.h5"
-    code = f"from pdeinv.datasets import *; generate(Darcy(), {n}, 32, 1, {str(out)!r}, workers=1)"
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while not (done := list(parts_of(out).glob("*.npz"))) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()  # SIGKILL: nothing can clean up
-    process.wait()
-    done = len(list(parts_of(out).glob("*.npz")))
-    assert 0 < done < blocks and not out.exists()
-    with pytest.raises(InputError, match="unfinished"):
-        datasets.open(parts_of(out))
-    stored = []
-    store = generation._Job.store
-    monkeypatch.setattr(generation._Job, "store", lambda job, start: (stored.append(start), store(job, start)))
-    generate(Darcy(), n, 32, 1, out, workers=1)
-    assert len(stored) == blocks - done
-    assert out.read_bytes() == generate(Darcy(), n, 32, 1, whole, workers=1).read_bytes()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["darcy.h5", "whole.h5"]
-
-
-@pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """An unfinished run of the settings of `poisson_file`: Ctrl-C came after two of three blocks."""
-    out = tmp_path / "poisson.h5"
-    store = generation._Job.store
-
-    def stop_at_third(job, start):
-        if start == 32:
-            raise KeyboardInterrupt
-        store(job, start)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generation._Job, "store", stop_at_third)
-        generate(Poisson(), 40, 16, 3, out, workers=1)
-    assert len(list(parts_of(out).glob("*.npz"))) == 2 and not out.exists()
-    return out
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "shape"])
-def test_a_damaged_block_is_computed_again(stopped, poisson_file, damage):
-    block = parts_of(stopped) / "block-000000016.npz"
-    data = bytearray(block.read_bytes())
-    if damage == "flipped":
-        data[len(data) // 2] ^= 1
-    block.write_bytes({"cut": data[:-100], "flipped": data, "empty": b"", "shape": data}[damage])
-    if damage == "shape":
-        np.savez(block, states=np.zeros((16, 2, 8, 8), np.float32))
-    generate(Poisson(), 40, 16, 3, stopped, workers=1)
-    assert stopped.read_bytes() == poisson_file.read_bytes()
-
-
-def test_an_unfinished_run_refuses_other_settings(stopped):
-    with pytest.raises(InputError, match=r"unfinished run with seed = 3, not 4; finish .* or delete that folder"):
-        generate(Poisson(), 40, 16, 4, stopped)
-    with pytest.raises(InputError, match=r"pde_parameters"):
-        generate(Poisson(tau=4.0), 40, 16, 3, stopped)
-    (parts_of(stopped) / "plan.json").write_text("{")
-    with pytest.raises(InputError, match="no readable plan"):
-        generate(Poisson(), 40, 16, 3, stopped)
-    assert len(list(parts_of(stopped).glob("*.npz"))) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"n": 0}, "n = 0"),
-        ({"n": 2.5}, "n = 2.5"),
-        ({"n": True}, "n = True"),
-        ({"grid": 7}, "grid = 7"),
-        ({"seed": -1}, "seed = -1"),
-        ({"workers": 0}, "workers = 0"),
-        ({"pde": Poisson}, "instance"),
-        ({"out": "nowhere/p.h5"}, "does not exist"),
-        ({"out": "there.h5"}, "exists already"),
-        ({"out": "taken.h5"}, "in the way"),
-        ({"pde": RESONANT}, "resonance"),
-    ],
-)
-def test_bad_settings_are_refused_before_anything_is_written(change, message, tmp_path):
-    (tmp_path / "there.h5").touch()
-    (tmp_path / "taken.h5.parts").mkdir()
-    (tmp_path / "taken.h5.parts" / "thesis.tex").touch()  # somebody's folder, not ours to empty
-    before = sorted(tmp_path.rglob("*"))
-    arguments = {"pde": Poisson(), "n": 4, "grid": 16, "seed": 0, "out": "p.h5"} | change
-    with pytest.raises(InputError, match=message):
-        generate(**arguments | {"out": tmp_path / arguments["out"]})
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_an_error_in_a_worker_reaches_the_caller(tmp_path):
-    with pytest.raises(InputError, match="resonance"):
-        generate(RESONANT, 32, 16, 0, tmp_path / "h.h5", workers=2)
-    assert not any(tmp_path.iterdir())
-
-
-# Reading
 
 
 def in_memory(dataset):

@@ -232,6 +232,7 @@ def test_the_noise_of_simulated_readings():
         (lambda t: t.rename(None), [[0.1, 0.2]], "has no name"),
         (lambda t: t.isel(x=slice(20)), [[0.1, 0.2]], "64 x 20 nodes"),
         (lambda t: t.isel(x=slice(20), y=slice(20)), [[0.1, 0.2]], "whole grid"),
+        (lambda t: t.isel(y=slice(None, None, -1)), [[0.1, 0.2]], "whole grid"),
         (lambda t: t.drop_vars(["x", "y"]), [[0.1, 0.2]], "whole grid"),
         (lambda t: t, [0.1, 0.2], r"shape \(2,\)"),
         (lambda t: t, [[0.1, 0.2, 0.3]], r"shape \(1, 3\)"),

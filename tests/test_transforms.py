@@ -6,7 +6,7 @@ import scipy.fft
 import torch
 
 from pdeinv import transforms
-from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
+from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
 
 CROSSOVER = transforms._DENSE_UP_TO
 PAIRS = {
@@ -98,3 +98,18 @@ def test_fourier_coefficients_are_those_of_the_series(n):
             c = fourier_coefficients(3 * torch.cos(angle) - 4 * torch.sin(angle))
             expected = (1.5 + 2j) * ((all_ky == ky) & (all_kx == kx)).to(c.dtype)
             torch.testing.assert_close(c, expected, atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [(12, 30), (12, 31), (13, 30), (13, 31)])
+def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coarse, fine):
+    def wave(n):
+        s = torch.arange(n, dtype=torch.float64) / n
+        x, y = s[None, :], s[:, None]
+        return 0.3 + torch.cos(2 * torch.pi * (5 * x - 4 * y)) + torch.sin(2 * torch.pi * (3 * x + 5 * y))
+
+    assert torch.allclose(fourier_resample(wave(coarse), fine), wave(fine), atol=1e-12)
+    assert torch.allclose(fourier_resample(wave(fine), coarse), wave(coarse), atol=1e-12)
+    # What the coarse grid cannot carry is cut, not aliased.
+    s = torch.arange(fine, dtype=torch.float64) / fine
+    too_short = torch.cos(2 * torch.pi * 9 * s).expand(fine, fine)
+    assert fourier_resample(too_short, coarse).abs().max() < 1e-12

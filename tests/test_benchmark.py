@@ -1,0 +1,208 @@
+"""Benchmarks: tasks that anyone can draw again, runs that resume, and summaries that add up."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pdeinv import InputError
+from pdeinv.benchmarks import runner
+from pdeinv.benchmarks.report import markdown_table, read_records
+from pdeinv.benchmarks.runner import run, summarise
+from pdeinv.benchmarks.tasks import KINDS, Task
+from pdeinv.datasets import PDES
+from pdeinv.metrics import relative_l2
+from pdeinv.solvers import SOLVERS, OptimalInterpolation
+
+TINY = Task("poisson", "inverse", grid=16, sensors=20)
+BOTH = Task("poisson", "both", grid=16, sensors=20)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# Tasks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PDES)
+def test_an_instance_is_a_true_pair_seen_at_random_nodes(name, kind):
+    task = Task(name, kind, grid=16, sensors=20)
+    truth, H = task.instance(3)
+    pde = PDES[name]()
+    assert torch.allclose(pde.solve(truth[None, :1])[0, 0], truth[1], rtol=1e-6, atol=1e-9)
+    assert torch.equal(H.values, H(truth[None])[0]) and (H.noise_std == 0).all()
+    observed = {"forward": [0], "inverse": [1], "both": [0, 1]}[kind]
+    assert set(task.scored) == ({0, 1} if kind == "both" else {0, 1} - set(observed))
+    assert H.channel.bincount(minlength=2).tolist() == [20 * (c in observed) for c in (0, 1)]
+    nodes = H.points * H.grid.cells
+    assert torch.allclose(nodes, nodes.round(), atol=1e-9)
+    for c in observed:
+        assert len(nodes[H.channel == c].round().unique(dim=0)) == 20
+    if kind == "both":
+        assert not torch.equal(nodes[H.channel == 0], nodes[H.channel == 1])
+
+
+def test_an_instance_depends_on_its_seed_and_number_alone():
+    task = Task("poisson", "both", grid=16, sensors=20, noise=0.1)
+    truth, H = task.instance(2)
+    torch.manual_seed(99)  # neither the global state nor what was drawn before matters
+    task.instance(0)
+    again, again_H = Task("poisson", "both", grid=16, sensors=20, noise=0.1).instance(2)
+    assert torch.equal(truth, again) and torch.equal(H.values, again_H.values) and torch.equal(H.points, again_H.points)
+    for other in (task.instance(3), Task("poisson", "both", grid=16, sensors=20, noise=0.1, seed=1).instance(2)):
+        assert not torch.isclose(other[0], truth).all(dim=0).any()
+        assert not torch.equal(other[1].points, H.points)
+    # Another task sees the same truth, so that methods and sensors are compared on the same fields.
+    assert torch.equal(Task("poisson", "inverse", grid=16, sensors=9).instance(2)[0], truth)
+
+
+def test_the_noise_has_the_stated_level():
+    task = Task("darcy", "both", grid=20, sensors=300, noise=0.2)
+    truth, H = task.instance(0)
+    for c in (0, 1):
+        mine = H.channel == c
+        assert torch.allclose(H.noise_std[mine], 0.2 * truth[c].std().expand(300))
+        error = (H.values - H(truth[None])[0])[mine] / H.noise_std[mine]
+        assert float(error.std()) == pytest.approx(1, abs=0.15) and abs(float(error.mean())) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "backward"}, "task 'backward' is unknown; use forward, inverse or both"),
+        ({"noise": -0.1}, "noise = -0.1 must not be negative"),
+        ({"noise": float("nan")}, "noise = nan must not be negative"),
+        ({"sensors": 257}, "at most 256"),
+        ({"sensors": 0}, "at least 1"),
+        ({"pde": "stokes"}, "PDE 'stokes' is unknown"),
+    ],
+)
+def test_an_impossible_task_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Task(**{"pde": "poisson", "kind": "inverse", "grid": 16, "sensors": 20} | settings).instance(0)
+
+
+# The runner
+
+
+@pytest.mark.parametrize("task", [TINY, BOTH], ids=lambda t: t.kind)
+def test_a_line_an_instance_and_score(task, tmp_path):
+    out = tmp_path / "b.jsonl"
+    records = run(task, "gaussian", 3, out, command="type this")
+    rows = lines(tmp_path / "b.instances.jsonl")
+    fields = [PDES["poisson"]().fields[c].name for c in task.scored]
+    assert [(r["instance"], r["field"], r["metric"]) for r in rows] == [
+        (i, field, "relative_l2") for i in range(3) for field in fields
+    ]
+    for row in rows:  # the score is that of the solver, run by hand
+        truth, H = task.instance(row["instance"])
+        posterior = SOLVERS["gaussian"]()(
+            task.physics, None, H, generator=torch.Generator().manual_seed(row["instance"])
+        )
+        c = task.physics.channel(row["field"])
+        error = relative_l2(posterior.mean[None, c : c + 1], truth[None, c : c + 1])
+        assert row["error"] == pytest.approx(float(error), rel=1e-5) and 0 < row["error"] < 1
+        assert 0 < row["crps"] < float(truth[c].std()) and 0.5 < row["coverage90"] <= 1
+        assert (row["solver_calls"], row["network_evaluations"], row["prior"]) == (2 * len(H) + 16, 0, "exact")
+    assert lines(out) == records == summarise(rows) and len(records) == len(fields)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.instances.jsonl", "b.jsonl"]
+    stated = {"pde": "poisson", "task": task.kind, "method": "gaussian", "grid": 16, "sensors": 20, "noise": 0.0}
+    stated |= {"seed": 0, "equireg": False, "steps": 0, "instances": 3, "command": "type this"}
+    for record in records:
+        assert stated.items() <= record.items() and record["commit"] and record["machine"]
+
+
+def test_the_binary_coefficient_has_an_error_rate_too(tmp_path, monkeypatch):
+    small = type("Small", (OptimalInterpolation,), {"__init__": lambda s: OptimalInterpolation.__init__(s, 32, 2)})
+    monkeypatch.setitem(runner.SOLVERS, "optimal-interpolation", small)
+    task = Task("darcy", "inverse", grid=16, sensors=20)
+    records = run(task, "optimal-interpolation", 2, tmp_path / "b.jsonl")
+    assert [(r["field"], r["metric"], r["prior"]) for r in records] == [
+        ("permeability", "relative_l2", "ensemble"),
+        ("permeability", "error_rate", "ensemble"),
+    ]
+    assert 0 < records[1]["error"] < 0.5
+
+
+def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
+    out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
+    scored = []
+    score = runner._score
+    monkeypatch.setattr(runner, "_score", lambda *a: (scored.append(a[-1]), score(*a))[1])
+    run(TINY, "gaussian", 2, out)
+    before = log.read_bytes()
+    run(TINY, "gaussian", 2, out)
+    assert scored == [0, 1] and log.read_bytes() == before
+    records = run(TINY, "gaussian", 3, out)
+    assert scored == [0, 1, 2] and log.read_bytes().startswith(before) and records[0]["instances"] == 3
+    # Other tasks and methods stand beside it; each call returns its own.
+    assert [r["method"] for r in run(TINY, "kriging", 1, out)] == ["kriging"]
+    assert [r["noise"] for r in run(Task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)] == [0.1]
+    assert scored == [0, 1, 2, 0, 0] and len(lines(out)) == 3 and lines(out)[0] == records[0]
+
+
+@pytest.mark.xfail(strict=True, reason="an instance counts as done as soon as one of its lines is there")
+def test_an_instance_cut_between_its_lines_is_computed_again(tmp_path):
+    out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
+    run(BOTH, "gaussian", 2, out)
+    log.write_bytes(log.read_bytes()[:-50])
+    assert [r["instances"] for r in run(BOTH, "gaussian", 2, out)] == [2, 2]
+
+
+@pytest.mark.parametrize("cut", [1, 50])
+def test_a_line_cut_short_is_dropped_and_computed_again(cut, tmp_path):
+    out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
+    whole = run(TINY, "gaussian", 3, out)
+    rows = lines(log)
+    log.write_bytes(log.read_bytes()[:-cut])
+    again = run(TINY, "gaussian", 3, out)
+    untimed = {k: v for k, v in whole[0].items() if k != "seconds_per_instance"}
+    assert untimed.items() <= again[0].items() and len(again) == 1
+    assert [r["instance"] for r in lines(log)] == [0, 1, 2] and lines(log)[:2] == rows[:2]
+
+
+def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
+    out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
+    run(TINY, "gaussian", 2, out)
+    log.write_text("{oops\n" + log.read_text())
+    with pytest.raises(InputError, match=r"b.instances.jsonl, line 1 is not JSON; delete that line"):
+        run(TINY, "gaussian", 2, out)
+
+
+def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="method 'magic' is unknown; use one of gaussian"):
+        run(TINY, "magic", 2, tmp_path / "b.jsonl")
+    assert not any(tmp_path.iterdir())
+
+
+# Summaries
+
+
+def row(instance, error, **change):
+    fixed = {"pde": "darcy", "task": "inverse", "method": "m", "grid": 64, "sensors": 9, "noise": 0.0, "seed": 0}
+    fixed |= {"instance": instance, "error": error, "prior": "exact", "field": "permeability", "metric": "error_rate"}
+    fixed |= {"crps": 2 * error, "coverage90": 0.9, "reduced_chi_squared": 1.0, "seconds_per_instance": 0.25}
+    return fixed | {"network_evaluations": 0, "solver_calls": 8, "commit": "c", "machine": "m", "command": "x"} | change
+
+
+def test_summaries_are_means_with_standard_errors():
+    rows = [row(0, 0.1), row(0, 0.5, metric="relative_l2"), row(1, 0.2), row(2, 0.6), row(0, 0.4, noise=0.1)]
+    first, second, third = summarise(rows)
+    assert (first["error"], first["instances"]) == (pytest.approx(0.3), 3)
+    assert first["error_se"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5, rel=1e-5)
+    assert first["crps"] == pytest.approx(0.6) and first["coverage90"] == pytest.approx(0.9)
+    assert (second["metric"], second["error"], second["error_se"]) == ("relative_l2", 0.5, None)
+    assert (third["noise"], third["instances"]) == (0.1, 1)
+
+
+def test_the_table_holds_the_numbers(tmp_path):
+    records = summarise([row(0, 0.1), row(1, 0.2), row(0, 0.5, metric="relative_l2", method="n")])
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    head, rule, *body = markdown_table(read_records(tmp_path / "a.jsonl")).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, rule, *body)]
+    assert {len(c) for c in cells} == {9} and set("".join(cells[1])) <= set("-:")
+    assert cells[2] == ["darcy", "inverse", "permeability", "error rate", "m", "15.00 ± 5.00", "90.0", "0.25", "2"]
+    assert cells[3] == ["darcy", "inverse", "permeability", "relative L2", "n", "50.00", "90.0", "0.25", "1"]

@@ -1,0 +1,128 @@
+"""Gauss–Newton: exact where the problem is linear, the mode and honest samples where it is not."""
+
+import dataclasses
+
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from pdeinv import InputError
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.metrics import relative_l2
+from pdeinv.solvers import GaussianSolver, GaussNewton
+from pdeinv.solvers.gauss_newton import _Problem
+
+SMALL = NavierStokes(modes=16)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def small_problem(m=12, noise=0.05, channels=(1,)):
+    """Sensors on a band-limited flow on 24 x 24 nodes, few enough modes for a general-purpose optimiser."""
+    _, observation = Task("navier-stokes", "both", grid=24, sensors=m, seed=5).instance(0)
+    keep = torch.tensor([int(c) in channels for c in observation.channel])
+    observation = observation.subset(keep)
+    truth = SMALL.sample(1, observation.grid, seeded(7))
+    values = observation(truth)[0]
+    std = torch.full_like(values, noise * float(truth.std()))
+    values = values + std * torch.randn(len(values), dtype=torch.float64, generator=seeded(8))
+    return truth, dataclasses.replace(observation, values=values, noise_std=std)
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
+def test_a_linear_pde_gets_its_exact_posterior(kind):
+    task = Task("poisson", kind, grid=16, sensors=20, noise=0.02)
+    _, observation = task.instance(0)
+    exact = GaussianSolver()(Poisson(), None, observation, generator=seeded())
+    ours = GaussNewton(ensemble=1000)(Poisson(), None, observation, generator=seeded())
+    for channel in (0, 1):
+        scale = float(exact.mean[channel].abs().max())
+        assert torch.allclose(ours.mean[channel], exact.mean[channel], atol=1e-5 * scale)
+    assert torch.allclose(ours.std[0], exact.std[0], atol=1e-4 * float(exact.std[0].max()))
+    assert torch.allclose(ours.std[1], exact.std[1], atol=0.15 * float(exact.std[1].max()))
+    assert ours.record["reduced_chi_squared"] == pytest.approx(exact.record["reduced_chi_squared"], rel=1e-5)
+
+
+def test_the_jacobian_is_the_derivative_of_the_sensors():
+    _, observation = small_problem(channels=(0, 1))
+    problem = _Problem(SMALL, observation)
+    xi, direction = (SMALL.latent_prior.white(1, seeded(s)) for s in (1, 2))
+    step = 1e-4
+    difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[0] / (2 * step)
+    product = problem.jacobian(xi) @ direction.flatten()
+    # The surrogate costs a little accuracy on the solution, and none on the coefficient.
+    for channel, tolerance in ((0, 1e-9), (1, 2e-3)):
+        mine = observation.channel == channel
+        assert float((difference - product)[mine].norm() / difference[mine].norm()) < tolerance
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(24, 5e-2), (25, 5e-2), (64, 5e-3)])
+def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
+    pde = NavierStokes()
+    a = pde.sample_coefficient(2, pde.grid(n), seeded())
+    assert float(relative_l2(pde.surrogate(a), pde.solve(a)).max()) < tolerance
+
+
+def test_the_mode_is_where_a_general_optimiser_ends():
+    _, observation = small_problem()
+    problem = _Problem(SMALL, observation)
+    xi, values, *_ = GaussNewton()._mode(problem, False)
+
+    def objective(vector):
+        with torch.enable_grad():
+            z = torch.tensor(vector).reshape(xi.shape).requires_grad_()
+            misfit = (observation.values - observation(problem.states(z))[0]) / observation.noise_std
+            value = z.square().sum() + misfit.square().sum()
+            (gradient,) = torch.autograd.grad(value, z)
+        return float(value.detach()), gradient.flatten().numpy()
+
+    ours = objective(xi.flatten().numpy())[0]
+    start = 0.1 * SMALL.latent_prior.white(1, seeded(3)).flatten().numpy()
+    best = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 400})
+    assert ours < 1.002 * best.fun
+    assert torch.allclose(values, problem.values(xi))
+
+
+def test_exact_readings_are_met_by_the_mean_and_by_every_sample():
+    task = Task("navier-stokes", "both", grid=24, sensors=20)
+    truth, observation = task.instance(0)
+    posterior = GaussNewton()(task.physics, None, observation, n_samples=40, generator=seeded())
+    assert posterior.samples.shape == (40, 2, 24, 24)
+    states = torch.cat([posterior.mean[None], posterior.samples])
+    misfit = (observation(states) - observation.values).abs() / truth.flatten(1).std(dim=1)[observation.channel]
+    assert float(misfit[0].max()) < 2e-2 and float(misfit.max()) < 2e-2
+    # Samples are flows: their second field is the first one's solution.
+    assert torch.allclose(task.physics.solve(posterior.samples[:3, :1]), posterior.samples[:3, 1:], atol=1e-10)
+
+
+def test_the_ensemble_scatters_about_the_truth_as_it_says():
+    """Truths drawn from the prior fall anywhere in their posterior's samples: ranks are uniform."""
+    task = Task("navier-stokes", "inverse", grid=16, sensors=12, noise=0.05, seed=2)
+    inside, count = torch.zeros(2, dtype=torch.float64), 12
+    for i in range(count):
+        truth, observation = task.instance(i)
+        posterior = GaussNewton()(task.physics, None, observation, generator=seeded(i))
+        covered = (posterior.mean - truth).abs() <= 1.645 * posterior.std
+        inside += covered.double().mean(dim=(1, 2)) / count
+    assert bool((inside > 0.8).all()) and bool((inside < 0.97).all()), inside
+
+
+@pytest.mark.parametrize("spoil", [lambda v: 10 * v, lambda v: v.flip(0)], ids=["scaled", "shuffled"])
+def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
+    task = Task("navier-stokes", "both", grid=20, sensors=20)
+    _, observation = task.instance(1)
+    observation = dataclasses.replace(observation, values=spoil(observation.values))
+    posterior = GaussNewton()(task.physics, None, observation, generator=seeded())
+    assert posterior.record["reduced_chi_squared"] > 3
+    assert bool(torch.isfinite(posterior.mean).all() and torch.isfinite(posterior.std).all())
+
+
+def test_what_it_cannot_do_is_refused():
+    _, observation = Task("darcy", "inverse", grid=16, sensors=5).instance(0)
+    with pytest.raises(InputError, match="not made for darcy: it needs a Gaussian coefficient"):
+        GaussNewton()(Darcy(), None, observation)
+    with pytest.raises(InputError, match="even number"):
+        GaussNewton(ensemble=7)

@@ -1,0 +1,46 @@
+"""README says what is true: its tables come out of the recorded results and its examples run."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from pdeinv.benchmarks.report import read_records, with_tables
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_tables_are_those_of_the_records():
+    assert with_tables(README, RESULTS) == README, "run `python -m pdeinv.benchmarks.report --readme README.md`"
+    assert README.count("| gaussian |") == 4  # the comparison above is not one of two empty texts
+
+
+def test_records_say_how_they_were_made():
+    records = read_records(*RESULTS.glob("*.jsonl"))
+    assert records
+    for record in records:
+        assert all(record[key] for key in ("commit", "machine", "command", "pde")), record
+        assert "seed" in record
+
+
+def test_the_python_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (table,) = blocks("csv")
+    Path("sensors.csv").write_text(table)
+    example = next(b for b in blocks("python") if "reconstruct" in b)
+    scope = {}
+    exec(example, scope)
+    assert Path("r.png").stat().st_size > 10_000
+    assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    script = (ROOT / ".ci" / "run").read_text()
+    install, test = next(b for b in blocks("sh") if "pytest" in b).strip().split(" && ")
+    assert install in script and test in script
