@@ -35,9 +35,7 @@ def demo_sensors(pde: PDE) -> Sensors:
     for seed, (f, count) in enumerate(zip(pde.fields, (30, 95), strict=True)):
         noise_std = float(f"{0.01 * float(truth[f.name].std()):.2g}")
         points = layouts.random(count, seed).round(4)
-        tables.append(
-            Sensors.observe(truth[f.name], points, noise_std=noise_std, order=f.interpolation_order, seed=seed)
-        )
+        tables.append(Sensors.observe(truth[f.name], points, noise_std=noise_std, seed=seed))
     return tables[0] + tables[1]
 
 

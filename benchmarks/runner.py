@@ -8,6 +8,7 @@ import platform
 import subprocess
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 
-__all__ = ["provenance", "run", "summarise"]
+__all__ = ["check", "provenance", "run", "summarise"]
 
 _KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
@@ -42,26 +43,38 @@ def run(
     Returns:
         This task's and method's summaries: one record for each scored field and metric.
     """
-    if method not in SOLVERS:
-        raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
-    out = Path(out)
+    solver, out = check(task, method, instances), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
     key = {"method": method, **{("task" if k == "kind" else k): v for k, v in asdict(task).items()}}
+    _drop_cut_instances(log)
     done = {row["instance"] for row in _read(log) if all(row[k] == key[k] for k in _KEY)}
     missing = [i for i in range(instances) if i not in done]
-    solver = SOLVERS[method]()
     prior = None
     if missing and isinstance(solver, OptimalInterpolation):
         prior = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
     label = f"{task.pde} {task.kind} {method}"
     for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
         rows = _score(task, solver, prior, i)
-        with log.open("a") as stream:  # one write, so that a kill cannot part the rows of an instance
-            stream.write("".join(json.dumps({**key, **row, **provenance(command)}) + "\n" for row in rows))
+        made = {"rows": len(rows), **provenance(command)}
+        with log.open("a") as stream:
+            stream.write("".join(json.dumps({**key, **row, **made}) + "\n" for row in rows))
     with written_whole(out) as temporary:
         records = summarise(_read(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
     return [r for r in records if all(r[k] == key[k] for k in _KEY)]
+
+
+def check(task: Task, method: str, instances: int) -> Solver:
+    """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
+    if method not in SOLVERS:
+        raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
+    if instances < 1:
+        raise InputError(f"instances = {instances} must be at least 1")
+    solver = SOLVERS[method]()
+    if not solver.accepts(task.physics):
+        raise InputError(f"method {method!r} is not made for {task.pde}: {solver.needs}; leave one of them out")
+    task.instance(0)
+    return solver
 
 
 def summarise(rows: list[dict]) -> list[dict]:
@@ -132,15 +145,26 @@ def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:
     return Ensemble(torch.cat([task.physics.sample(n, grid, generator) for n in bar]))
 
 
+def _drop_cut_instances(log: Path) -> None:
+    """Drop what a killed run wrote last, unless every row of that instance is there."""
+    if not log.exists():
+        return
+    text = log.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        log.write_text(whole)
+    rows = _read(log)
+    last = [r for r in rows if all(r[k] == rows[-1][k] for k in (*_KEY, "instance"))]
+    if last and len(last) < last[0]["rows"]:
+        with written_whole(log) as temporary:
+            temporary.write_text("".join(line + "\n" for line in whole.splitlines()[: -len(last)]))
+
+
 def _read(path: Path) -> list[dict]:
     if not path.exists():
         return []
-    text = path.read_text()
-    if text and not text.endswith("\n"):  # a run was killed while it wrote: drop what it wrote last
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text)
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
             rows.append(json.loads(line))
         except ValueError:
@@ -153,6 +177,7 @@ def provenance(command: str) -> dict:
     return {"commit": _commit(), "machine": _machine(), "command": command}
 
 
+@cache
 def _commit() -> str:
     here = Path(__file__).parent
     try:

@@ -5,7 +5,8 @@ The file holds, for a PDE with coefficient `permeability` and solution `pressure
 =================  ==============  ==================================================================================
 variable           dimensions      content
 =================  ==============  ==================================================================================
-`permeability`     sample, y, x    coefficient, float32, one gzip-compressed chunk a sample; `units`, `long_name`
+`permeability`     sample, y, x    coefficient, float32, one gzip-compressed chunk a sample; `units`, `long_name`,
+                                   `interpolation_order` (degree of the polynomial that suits the field off the grid)
 `pressure`         sample, y, x    solution, likewise
 `sample`           sample          index of the sample, which with the seed determines it
 `y`, `x`           y; x            node positions in [0, 1], float64
@@ -218,7 +219,7 @@ def _assemble(job: _Job, settings: dict, path: Path) -> None:
             variable = file.create_dataset(
                 field.name, shape, "f4", chunks=(1, *shape[1:]), compression="gzip", compression_opts=4, shuffle=True
             )
-            variable.attrs.update(units=field.units, long_name=field.long_name)
+            variable.attrs.update(field.attributes)
             for dimension, name in zip(variable.dims, scales, strict=True):
                 dimension.attach_scale(file[name])
         for start in range(0, job.n, _BLOCK):

@@ -142,7 +142,7 @@ def _dataset(path: Path, found: dict[str, _Field], source_format: str) -> xr.Dat
             field.name: (
                 ("sample", "y", "x"),
                 indexing.LazilyIndexedArray(array),
-                {"units": field.units, "long_name": field.long_name},
+                field.attributes,
             )
             for field, array in zip(pde.fields, arrays, strict=True)
         },

@@ -160,19 +160,18 @@ def benchmark(
     import shlex
 
     from pdeinv.benchmarks.report import markdown_table
-    from pdeinv.benchmarks.runner import run
+    from pdeinv.benchmarks.runner import check, run
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.output import check_writable
 
     check_writable(out)
     command = shlex.join(["pdeinv", *sys.argv[1:]])
-    cells = [Task(name, kind, grid, sensors, noise, seed) for name in pde for kind in task]
+    cells = [(Task(name, kind, grid, sensors, noise, seed), m) for name in pde for kind in task for m in method]
     for cell in cells:
-        cell.instance(0)  # refuses a bad PDE or layout now, not after hours of the cells before it
+        check(*cell, instances)  # now, not after hours of the cells before it
     records = []
     for cell in cells:
-        for m in method:
-            records += run(cell, m, instances, out, command=command, progress=sys.stderr.isatty())
+        records += run(*cell, instances, out, command=command, progress=True)
     typer.echo(markdown_table(records))
 
 

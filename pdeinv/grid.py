@@ -31,6 +31,11 @@ class Field:
     boundary_value: float | None = None
     interpolation_order: int = 3
 
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        """What a file says of a variable that holds this field."""
+        return {"units": self.units, "long_name": self.long_name, "interpolation_order": self.interpolation_order}
+
 
 @dataclass(frozen=True)
 class Grid:

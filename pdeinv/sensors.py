@@ -106,7 +106,7 @@ class Sensors:
         points: np.ndarray,
         *,
         noise_std: float | np.ndarray = 0.0,
-        order: int = 3,
+        order: int | None = None,
         seed: int = 0,
     ) -> Sensors:
         """Readings of a known field at points (m, 2), with Gaussian noise: to design a layout or to test a solver.
@@ -115,7 +115,8 @@ class Sensors:
             truth: a field with dimensions (y, x) and a name, as `pdeinv.datasets.open(...)["pressure"].isel(sample=0)`.
             points: positions as (x, y), from `pdeinv.layouts` or anywhere.
             noise_std: one standard deviation for all sensors or one each.
-            order: degree of the interpolation at points off the grid.
+            order: degree of the interpolation at points off the grid; None for what the truth's attribute
+                `interpolation_order` says, as in every dataset of this package, and 3 where it says nothing.
             seed: seed of the noise.
         """
         if truth.dims != ("y", "x"):
@@ -125,6 +126,7 @@ class Sensors:
         points = np.asarray(points, dtype=float)
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"the points have the shape {points.shape}; give (x, y) pairs, an array of shape (m, 2)")
+        order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
         index, weight = interpolation_stencil(torch.as_tensor(points), _grid_of(truth), order)
         values = (np.asarray(truth, dtype=float).ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
         noise_std = np.asarray(noise_std, dtype=float)
@@ -162,21 +164,20 @@ class Sensors:
             except InputError as error:
                 raise InputError(f"{self._row(int(np.argmax(table.field == name)))}: {error}") from None
         channel = table.field.map(names).to_numpy(dtype=int)
-        points = table[["x", "y"]].to_numpy(
-            copy=True
-        )  # pandas hands out read-only arrays, which torch refuses to share
-        self._refuse_contradictions(channel, points, grid.periodic)
+        # pandas hands out read-only arrays, which torch refuses to share: copy.
+        points = table[["x", "y"]].to_numpy(copy=True)
+        self._refuse_contradictions(channel, points, grid, pde.fields)
         if not grid.periodic:
             self._refuse_boundary(channel, pde.fields)
         tensors = (torch.as_tensor(table[c].to_numpy(copy=True)) for c in ("value", "noise_std"))
         order = tuple(f.interpolation_order for f in pde.fields)
         return Observation(grid, torch.as_tensor(points), torch.as_tensor(channel.copy()), *tensors, order=order)
 
-    def _refuse_contradictions(self, channel, points, periodic):
+    def _refuse_contradictions(self, channel, points, grid: Grid, fields: tuple[Field, ...]):
         exact = np.flatnonzero(self.table.noise_std == 0)
         value = self.table.value.to_numpy()
         place = np.round(points / _SAME_POINT)
-        if periodic:  # after rounding, so that what is just short of 1 meets 0
+        if grid.periodic:  # after rounding, so that what is just short of 1 meets 0
             place %= round(1 / _SAME_POINT)
         keys = np.column_stack([channel, place])[exact]
         first_of: dict[tuple, int] = {}
@@ -186,6 +187,16 @@ class Sensors:
                 raise InputError(
                     f"{self._row(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at the same point "
                     f"({self._row(j)}); drop one or give both a noise_std"
+                )
+        # A field without interpolation has one value around each node.
+        stepwise = exact[np.array([f.interpolation_order == 0 for f in fields])[channel[exact]]]
+        node_of: dict[tuple, int] = {}
+        for i in stepwise:
+            j = node_of.setdefault((channel[i], *np.round(points[i] * grid.cells)), i)
+            if value[i] != value[j]:
+                raise InputError(
+                    f"{self._row(i)}: the exact reading {value[i]:g} and {value[j]:g} ({self._row(j)}) share the nearest "
+                    f"node of a grid of {grid.n}; use a finer grid, drop one or give both a noise_std"
                 )
 
     def _refuse_boundary(self, channel, fields: tuple[Field, ...]):

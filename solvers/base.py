@@ -54,7 +54,9 @@ class Solver(ABC):
             InputError: the solver is not made for this PDE, or takes no prior but the PDE's own.
         """
         if not self.accepts(pde):
-            raise InputError(f"the {self.name} solver is not made for {pde.name}: {self.needs}; use solver='auto'")
+            raise InputError(
+                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the solver 'auto'"
+            )
         if prior is not None and not self.takes_prior:
             raise InputError(f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters instead")
         start = time.perf_counter()

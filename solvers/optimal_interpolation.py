@@ -89,7 +89,8 @@ class OptimalInterpolation(Solver):
         std = variance.clamp(min=0).sqrt() * inflation[:, None, None]
         posterior_mean = pde.clamp(mean + update(innovation))[0]
 
-        chosen = torch.randperm(len(states) * len(elements), generator=generator)[:n_samples].tolist()
+        chosen = torch.randperm(len(states) * len(elements), generator=generator)
+        chosen = chosen.repeat(-(-n_samples // len(chosen)))[:n_samples].tolist()
         members = torch.stack([elements[i % len(elements)](states[i // len(elements)], grid) for i in chosen]) - mean
         perturbed = observation.noise_std * torch.randn(len(chosen), m, dtype=torch.float64, generator=generator)
         deviations = members - update(observation(members) + perturbed)

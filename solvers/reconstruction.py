@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import warnings
 from importlib.metadata import version
@@ -69,13 +70,18 @@ def reconstruct(
         ['potential_mean', 'potential_samples', 'potential_std']
     """
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
+    if not isinstance(pde, PDE):
+        raise InputError(f"pde = {pde!r} is not a PDE; give a name or an instance such as pdeinv.datasets.Poisson()")
     solver = _solver(solver, pde, prior)
-    if not isinstance(grid, int) or grid < _COARSEST:
+    grid, n_samples, seed = (_integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed)))
+    if grid < _COARSEST:
         raise InputError(
             f"grid = {grid} is too coarse to carry a {pde.name} field; use an integer of at least {_COARSEST}"
         )
-    if not isinstance(n_samples, int) or n_samples < 1:
+    if n_samples < 1:
         raise InputError(f"n_samples = {n_samples} must be an integer of at least 1")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed = {seed} is out of range; use an integer from 0 to 4294967295")
     sensors = Sensors.read(sensors)
     observation = sensors.observation(pde, pde.grid(grid))
     generator = torch.Generator().manual_seed(seed)
@@ -94,6 +100,13 @@ def reconstruct(
     names = np.array([f.name for f in pde.fields], dtype=object)
     table = sensors.table.assign(field=names[observation.channel.numpy()])
     return result.assign({f"sensor_{c}": ("sensor", table[c].to_numpy()) for c in table.columns})
+
+
+def _integer(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} = {value!r} is not an integer; give a whole number") from None
 
 
 def _solver(solver: str | Solver, pde: PDE, prior: Prior | None) -> Solver:

@@ -77,7 +77,7 @@ def test_matlab_files_open_lazily_and_the_right_way_round(name, version, tmp_pat
         for field, truth in zip(pde.fields, matlab_fields(), strict=True):
             variable = dataset[field.name]
             assert variable.dims == ("sample", "y", "x") and variable.dtype == truth.dtype
-            assert variable.attrs == {"units": field.units, "long_name": field.long_name}
+            assert variable.attrs == field.attributes
             for key in [
                 (1,),
                 (slice(1, 4, 2), 3),

@@ -46,7 +46,7 @@ def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
         for field in pde.fields:
             assert dataset[field.name].dims == ("sample", "y", "x")
             assert dataset[field.name].dtype == np.float32
-            assert dataset[field.name].attrs == {"units": field.units, "long_name": field.long_name}
+            assert dataset[field.name].attrs == field.attributes
         assert np.array_equal(dataset.x, pde.grid(16).coordinates()) and np.array_equal(dataset.y, dataset.x)
         assert (dataset.attrs["pde"], dataset.attrs["seed"], dataset.attrs["grid_kind"]) == (pde.name, 7, pde.grid_kind)
         assert datasets.pde_of(dataset) == pde

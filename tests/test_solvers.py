@@ -102,7 +102,9 @@ def test_gaussian_intervals_cover_and_the_misfit_is_chi_squared():
 def test_gaussian_refuses_what_it_cannot_do():
     pde = Darcy()
     _, observation = observe(pde, pde.grid(16), 4)
-    with pytest.raises(InputError, match=r"not made for darcy: it needs a PDE that is linear.*use solver='auto'"):
+    with pytest.raises(
+        InputError, match=r"not made for darcy: it needs a PDE that is linear.*choose the solver 'auto'"
+    ):
         GaussianSolver()(pde, None, observation)
     linear = Poisson()
     _, observation = observe(linear, linear.grid(16), 4)
