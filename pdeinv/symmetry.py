@@ -133,11 +133,15 @@ class Group:
     def __iter__(self) -> Iterator[Symmetry]:
         return iter(self.elements)
 
-    def element(self, index: int, generator: torch.Generator | None = None) -> Symmetry:
-        """The element of the finite part, counted cyclically, after random continuous translations where there are any."""
+    def element(self, index: int, generator: torch.Generator | None = None, grid: Grid | None = None) -> Symmetry:
+        """The element of the finite part, counted cyclically, after random continuous translations where there are any.
+
+        With a grid the translations are by whole cells, which move nodes and need no Fourier transform.
+        """
         element = self.elements[index % len(self.elements)]
         for dx, dy in self.translations:
             amount = float(torch.rand(1, generator=generator, dtype=torch.float64))
+            amount = round(amount * grid.cells) / grid.cells if grid else amount
             element = Symmetry(shift=(amount * dx, amount * dy)) @ element
         return element
 

@@ -55,7 +55,7 @@ class OptimalInterpolation(Solver):
         what = f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with {self.members} states"
         check_memory(size, what, "use a coarser grid or fewer members")
         states = _draw(pde, prior, self.members, grid, generator, progress)
-        elements = [pde.symmetries.element(i, generator) for i in range(self.copies)]
+        elements = [pde.symmetries.element(i, generator, grid) for i in range(self.copies)]
         mean = torch.stack([g(states.mean(dim=0), grid) for g in elements]).mean(dim=0)
         nodes = torch.randperm(grid.n**2, generator=generator)[:_TARGETS]
         readings, targets = [], []

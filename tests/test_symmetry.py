@@ -162,3 +162,14 @@ def test_a_vertex_grid_refuses_what_leaves_the_square(shift):
         Symmetry(shift=shift)(torch.ones(1, 1, 9, 9), Grid(9))
     with pytest.raises(InputError, match="unit square"):
         Symmetry(((0, -1), (1, 0)), (0.0, 0.0))(torch.ones(1, 1, 9, 9), Grid(9))
+
+
+def test_an_element_on_a_grid_moves_whole_cells():
+    group, grid = torus_group(), Grid(16, "periodic")
+    field = torch.randn(1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for i in range(8):
+        moved = group.element(i, torch.Generator().manual_seed(i), grid)(field, grid)
+        # The same values in other places: a phase in Fourier space would have blended them.
+        assert torch.equal(moved.abs().flatten().sort().values, field.abs().flatten().sort().values)
+    shifts = {group.element(0, torch.Generator().manual_seed(i), grid).shift for i in range(20)}
+    assert len(shifts) > 10
