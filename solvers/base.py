@@ -17,9 +17,10 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
 
-__all__ = ["Solver", "check_memory", "factor", "informative", "nugget_variance", "progress_bar"]
+__all__ = ["Solver", "check_memory", "factor", "informative", "nugget_variance", "progress_bar", "push_through"]
 
 _MEMORY = 12e9  # bytes that a solver may ask for
+LEAST_SAMPLES = 16  # behind a spread that has no closed form
 
 
 class Solver(ABC):
@@ -104,6 +105,14 @@ def nugget_variance(own: torch.Tensor, observation: Observation, relative: float
 def informative(own: torch.Tensor, observation: Observation) -> int:
     """Number of readings that can vary, at least 1: an exact sensor on a fixed boundary tells nothing."""
     return max(1, int((own + observation.noise_std**2 > 1e-20 * own.max()).sum()))
+
+
+def push_through(
+    pde: PDE, mean: torch.Tensor, samples: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean, spread (n, n) and samples (s, n, n) of the solution, for a coefficient's mean and samples."""
+    solved = pde.solve(torch.cat([mean[None], samples])[:, None])[:, 0]
+    return solved[0], (solved[1:] - solved[0]).square().mean(dim=0).sqrt(), solved[1:]
 
 
 def factor(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, factor, progress_bar, push_through
 
 __all__ = ["Kriging"]
 
@@ -52,21 +52,20 @@ class Kriging(Solver):
         channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine = observation.subset(observation.channel == c)
-            mean, std, samples, misfit = self._krige(mine, n_samples, generator)
+            mean, std, samples, misfit = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
             if c == 0 and pde.coefficient_range:  # a permeability below zero has no solution
                 mean, samples = mean.clamp(*pde.coefficient_range), samples.clamp(*pde.coefficient_range)
             fields[c] = (mean, std, samples)
             chi2.append(misfit)
         if fields[0] is None:
             draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
-            fields[0] = (draws.mean(dim=0), draws.std(dim=0), draws[:n_samples])
+            fields[0] = (draws.mean(dim=0), draws.std(dim=0), draws[: len(fields[1][2])])
         if fields[1] is None:
-            solved = pde.solve(torch.cat([fields[0][0][None], fields[0][2]])[:, None])[:, 0]
-            spread = (solved[1:] - solved[0]).square().mean(dim=0).sqrt()
-            fields[1] = (solved[0], spread, solved[1:])
+            fields[1] = push_through(pde, fields[0][0], fields[0][2])
         mean, std, samples = (torch.stack(parts, dim=-3) for parts in zip(*fields, strict=True))
-        record = {"reduced_chi_squared": float(np.mean(chi2)), "solver_calls": n_samples + 1}
-        return Posterior(pde.fields, grid, mean, std, samples, record)
+        calls = 0 if 1 in channels else 1 + len(samples)
+        record = {"reduced_chi_squared": float(np.mean(chi2)), "solver_calls": calls}
+        return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
     def _krige(self, observation, n_samples, generator):
         """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the sensors read."""

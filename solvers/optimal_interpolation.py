@@ -9,7 +9,7 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, factor, progress_bar, push_through
 
 __all__ = ["OptimalInterpolation"]
 
@@ -28,7 +28,8 @@ class OptimalInterpolation(Solver):
     the best linear one as the ensemble grows. D is the diagonal of H C Hᵀ and λ the nugget that predicts best from one half
     of the ensemble to the other, which keeps a finite ensemble from being over-fitted; the spread is scaled to the errors
     seen in that test. Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman analysis).
-    What leaves the coefficient's bounds (Darcy) is brought back to them, which can only lower the error.
+    What leaves the coefficient's bounds (Darcy) is brought back to them, which can only lower the error. With no sensor on the
+    solution of a nonlinear PDE, the estimated coefficient is solved for it, which beats any linear estimate by far.
 
     Arguments:
         members: states drawn from the prior.
@@ -90,23 +91,21 @@ class OptimalInterpolation(Solver):
         posterior_mean = pde.clamp(mean + update(innovation))[0]
 
         chosen = torch.randperm(len(states) * len(elements), generator=generator)
-        chosen = chosen.repeat(-(-n_samples // len(chosen)))[:n_samples].tolist()
+        wanted = max(n_samples, LEAST_SAMPLES)
+        chosen = chosen.repeat(-(-wanted // len(chosen)))[:wanted].tolist()
         members = torch.stack([elements[i % len(elements)](states[i // len(elements)], grid) for i in chosen]) - mean
         perturbed = observation.noise_std * torch.randn(len(chosen), m, dtype=torch.float64, generator=generator)
         deviations = members - update(observation(members) + perturbed)
         white = torch.linalg.solve_triangular(lower, (innovation / scale).T, upper=False)
-        return Posterior(
-            pde.fields,
-            grid,
-            mean=posterior_mean,
-            std=std,
-            samples=pde.clamp(posterior_mean + deviations * inflation[:, None, None]),
-            record={
-                "reduced_chi_squared": float(white.square().mean()),
-                "solver_calls": self.members if prior is None else 0,
-                "nugget": nugget,
-            },
-        )
+        samples = pde.clamp(posterior_mean + deviations * inflation[:, None, None])
+        calls = self.members if prior is None else 0
+        if not pde.linear and not bool((observation.channel == 1).any()):
+            solution, spread, solved = push_through(pde, posterior_mean[0], samples[:, 0])
+            posterior_mean, std = torch.stack([posterior_mean[0], solution]), torch.stack([std[0], spread])
+            samples = torch.stack([samples[:, 0], solved], dim=1)
+            calls += 1 + len(samples)
+        record = {"reduced_chi_squared": float(white.square().mean()), "solver_calls": calls, "nugget": nugget}
+        return Posterior(pde.fields, grid, posterior_mean, std, samples[:n_samples], record)
 
 
 def _draw(pde, prior, members, grid, generator, progress):

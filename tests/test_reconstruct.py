@@ -243,7 +243,7 @@ def test_an_ensemble_is_a_prior():
         ({"grid": 15}, "grid = 15 is too coarse"),
         ({"grid": 16.0}, r"grid = 16.0"),
         ({"n_samples": 0}, "n_samples = 0"),
-        ({"pde": "darcy", "solver": "gaussian"}, "the gaussian solver is not made for darcy: .*; use solver='auto'"),
+        ({"pde": "darcy", "solver": "gaussian"}, "the gaussian solver is not made for darcy: .*; choose the solver 'auto'"),
         ({"solver": "gaussian", "prior": Ensemble(torch.zeros(2, 2, N, N))}, "only the PDE's own prior"),
     ],
 )
