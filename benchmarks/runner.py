@@ -93,7 +93,7 @@ def summarise(rows: list[dict]) -> list[dict]:
             | {name: first[name] for name in ("field", "metric")}
             | {name: _rounded(value) for name, value in mean.items()}
             | {"error_se": _rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
-            | {name: first[name] for name in ("commit", "machine", "command")}
+            | {name: "; ".join(dict.fromkeys(r[name] for r in group)) for name in ("commit", "machine", "command")}
         )
     return records
 

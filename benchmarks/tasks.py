@@ -43,8 +43,8 @@ class Task:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise InputError(f"task {self.kind!r} is unknown; use forward, inverse or both")
-        if not self.noise >= 0:
-            raise InputError(f"noise = {self.noise} must not be negative")
+        if not 0 <= self.noise < float("inf"):
+            raise InputError(f"noise = {self.noise} must not be negative or infinite")
 
     @property
     def physics(self) -> PDE:

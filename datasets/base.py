@@ -18,6 +18,8 @@ from pdeinv.symmetry import Group
 
 __all__ = ["PDE", "pde_by_name"]
 
+_LARGEST = 1e9  # no parameter of a non-dimensional problem is larger
+
 
 class PDE(ABC):
     """A PDE with a random coefficient: what to sample, how to solve it, what it is symmetric under.
@@ -38,6 +40,14 @@ class PDE(ABC):
     """True where the coefficient is linear in the latent Gaussian field, and so Gaussian itself."""
     coefficient_range: ClassVar[tuple[float, float] | None] = None
     """Bounds within which `solve` is meaningful; None where any real coefficient is."""
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if not abs(value) <= _LARGEST:
+                raise InputError(
+                    f"{self.name}'s parameter {name} = {value:g} is out of range; use a value up to {_LARGEST:g}"
+                )
+        _ = self.latent_prior  # refuses what the random field cannot have
 
     @property
     @abstractmethod

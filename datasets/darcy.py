@@ -45,18 +45,22 @@ class Darcy(PDE):
     tolerance: float = 1e-11
 
     name = "darcy"
-    equation = "-∇·(a ∇u) = 1, u = 0 on the boundary"
     coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
     solution_field = Field("pressure", "pressure u", boundary_value=0.0)
     gaussian_coefficient = False
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 < self.low < self.high:
             raise InputError(f"Darcy needs 0 < low < high, not low = {self.low}, high = {self.high}")
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
         return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
+
+    @property
+    def equation(self) -> str:
+        return f"-∇·(a ∇u) = {self.source:g}, u = 0 on the boundary"
 
     @property
     def coefficient_range(self) -> tuple[float, float]:
@@ -135,7 +139,7 @@ def _conjugate_gradients(a, f, tolerance, most=400):
         z = precondition(r)
         rz, previous = inner(r, z), rz
         p = torch.where(active, z + rz / torch.where(active, previous, 1.0) * p, p)
-    raise RuntimeError(
+    raise InputError(
         f"Darcy's conjugate gradients did not reach the relative residual {tolerance:g} in {most} iterations; "
         "lower the contrast of the permeability or raise `tolerance`"
     )

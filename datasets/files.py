@@ -96,7 +96,10 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
                 f"the dataset's {axis} coordinates are not those of a {pde.grid_kind} grid of {size} x {size} nodes on the "
                 f"unit square, which {pde.name} needs; use the whole fields, on the grid that they were made on"
             )
-    arrays = [pair[name].transpose(*_DIMENSIONS).to_numpy().astype(np.float64) for name in names]
+    try:
+        arrays = [pair[name].transpose(*_DIMENSIONS).to_numpy().astype(np.float64) for name in names]
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"the dataset's file is damaged ({error}); generate or download it again") from None
     return torch.from_numpy(np.stack(arrays, axis=1))
 
 
@@ -108,6 +111,8 @@ def pde_of(dataset: xr.Dataset) -> PDE:
     text = dataset.attrs.get("pde_parameters", "{}")
     try:
         parameters = dict(json.loads(text))
+        if "final_time" in dataset.attrs:  # a MATLAB file tells when its last snapshot was taken
+            parameters.setdefault("time", float(dataset.attrs["final_time"]))
     except (ValueError, TypeError):
         raise InputError(
             f"the dataset's attribute pde_parameters = {text!r} is not a JSON object; mend or delete it"

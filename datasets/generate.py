@@ -5,7 +5,7 @@ The file holds, for a PDE with coefficient `permeability` and solution `pressure
 =================  ==============  ==================================================================================
 variable           dimensions      content
 =================  ==============  ==================================================================================
-`permeability`     sample, y, x    coefficient, float32, one gzip-compressed chunk a sample; `units`, `long_name`,
+`permeability`     sample, y, x    coefficient, float32, one compressed, checksummed chunk a sample; `units`, `long_name`,
                                    `interpolation_order` (degree of the polynomial that suits the field off the grid)
 `pressure`         sample, y, x    solution, likewise
 `sample`           sample          index of the sample, which with the seed determines it
@@ -45,6 +45,7 @@ __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 FORMAT = "pdeinv-dataset"
 FORMAT_VERSION = 1
 _BLOCK = 16  # samples; part of the plan, since the size of a batch may change the last bit of a solve
+_LARGEST_GRID = 4096
 _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 
 
@@ -77,6 +78,8 @@ def generate(
         raise InputError(f"pde = {pde!r} is not a PDE instance; pass one such as Darcy()")
     n, grid, seed = _integer("n", n, 1), _integer("grid", grid, 8), _integer("seed", seed, 0)
     workers = None if workers is None else _integer("workers", workers, 1)
+    if grid > _LARGEST_GRID:
+        raise InputError(f"grid = {grid} is too fine to be generated; use at most {_LARGEST_GRID} nodes per side")
     out = Path(out)
     settings = _settings(pde, n, grid, seed)
     job = _Job(replace(pde), n, grid, seed, _prepare(out, settings))  # a copy of the PDE, without cached tensors
@@ -217,7 +220,14 @@ def _assemble(job: _Job, settings: dict, path: Path) -> None:
         shape = (job.n, job.grid, job.grid)
         for field in job.pde.fields:
             variable = file.create_dataset(
-                field.name, shape, "f4", chunks=(1, *shape[1:]), compression="gzip", compression_opts=4, shuffle=True
+                field.name,
+                shape,
+                "f4",
+                chunks=(1, *shape[1:]),
+                compression="gzip",
+                compression_opts=4,
+                shuffle=True,
+                fletcher32=True,
             )
             variable.attrs.update(field.attributes)
             for dimension, name in zip(variable.dims, scales, strict=True):

@@ -51,6 +51,7 @@ class NavierStokes(PDE):
     grid_kind = "periodic"
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("viscosity", "time", "dt"):
             if not getattr(self, name) > 0:
                 raise InputError(f"Navier–Stokes needs a positive {name}, not {getattr(self, name)}")
@@ -72,8 +73,8 @@ class NavierStokes(PDE):
         before, after = (w.detach().square().mean(dim=(-1, -2, -3)).sqrt() for w in (a, u))
         if not bool((after <= 1.001 * (before + self.time * abs(self.forcing))).all()):
             raise InputError(
-                f"Navier–Stokes with dt = {self.dt} is unstable for a vorticity of up to {float(a.abs().max()):.3g}; "
-                "use a smaller dt"
+                f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to {float(a.abs().max()):.3g} "
+                f"and a forcing of {self.forcing}; use a smaller dt"
             )
         return u
 

@@ -1,6 +1,7 @@
 """Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors, with uncertainty."""
 
 from importlib import import_module
+from importlib.metadata import version
 
 # Names are imported when they are first used, so that `pdeinv --help` does not wait for torch.
 _EXPORTS = {
@@ -19,10 +20,16 @@ _EXPORTS = {
     "reconstruct": "pdeinv.solvers",
 }
 
-__all__ = sorted(_EXPORTS)
+_MODULES = ("benchmarks", "datasets", "layouts", "metrics", "solvers", "symmetry")
+
+__all__ = sorted((*_EXPORTS, *_MODULES))
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return import_module(f"pdeinv.{name}")
+    if name == "__version__":
+        return version("pdeinv")
     if name in _EXPORTS:
         return getattr(import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'pdeinv' has no attribute {name!r}")

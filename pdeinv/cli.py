@@ -54,6 +54,15 @@ def main() -> None:
         sys.exit(130)
 
 
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+    if version:
+        import pdeinv
+
+        typer.echo(pdeinv.__version__)
+        raise typer.Exit()
+
+
 @app.command()
 def reconstruct(
     sensors: Annotated[
@@ -104,7 +113,7 @@ def reconstruct(
         save_figure(plot_reconstruction(result), plot)
     typer.echo(
         f"{out}: {physics.name} on {grid} x {grid} nodes by {result.attrs['solver']} from {result.sizes['sensor']} sensors "
-        f"in {result.attrs['seconds']:.1f} s, reduced chi-squared {result.attrs['reduced_chi_squared']:.2f}"
+        f"in {result.attrs['seconds']:.1f} s, reduced chi-squared {result.attrs['reduced_chi_squared']:.3g}"
     )
 
 
@@ -116,7 +125,7 @@ def generate(
     grid: Annotated[int, typer.Option(help="Nodes per side.")] = 128,
     seed: Seed = 0,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; all cores if not given. The data do not depend on it.")
+        int | None, typer.Option(help="Processes; as many as pay if not given. The data do not depend on it.")
     ] = None,
     param: Parameters = None,
 ) -> None:

@@ -20,6 +20,8 @@ def check_writable(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; give the name of an ordinary file")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -60,7 +62,6 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
 def check_figure(path: str | os.PathLike) -> Path:
     """`check_writable` for a figure, whose ending must name a format."""
     path = check_writable(path)
-    known = sorted(Figure().canvas.get_supported_filetypes())
-    if path.suffix.removeprefix(".").lower() not in known:
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"{path} does not end in a figure format; use .png, .pdf or .svg")
     return path

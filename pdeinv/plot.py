@@ -67,7 +67,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
             if column in ("mean", columns[-1]):
                 bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend="neither" if is_field else "max")
                 bar.formatter.set_powerlimits((-2, 3))
-                bar.set_label("" if mean.attrs.get("units", "1") == "1" else mean.attrs["units"])
+                units = mean.attrs.get("units", "1")
+                bar.set_label("dimensionless" if units == "1" else units, fontsize=8)
         row[0].set_ylabel("y")
     for axis in axes[-1]:
         axis.set_xlabel("x")

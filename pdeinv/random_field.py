@@ -18,6 +18,8 @@ from pdeinv.grid import Grid
 
 __all__ = ["GaussianRandomField"]
 
+_MOST_MODES = 2048  # per direction; a draw holds their square
+
 
 @dataclass(frozen=True)
 class GaussianRandomField:
@@ -55,8 +57,8 @@ class GaussianRandomField:
         if not self.tau > 0:
             raise InputError(f"tau = {self.tau} must be positive")
         fewest = 3 if self.boundary == "periodic" else 2  # below, only the constant mode is left
-        if self.modes < fewest:
-            raise InputError(f"modes = {self.modes} is too few; use at least {fewest}")
+        if not fewest <= self.modes <= _MOST_MODES:
+            raise InputError(f"modes = {self.modes} is out of range; use {fewest} to {_MOST_MODES}")
 
     @cached_property
     @torch.inference_mode(False)
@@ -76,7 +78,7 @@ class GaussianRandomField:
         k = self.wavenumbers
         factor = 2 if self.boundary == "periodic" else 1
         kappa2 = (factor * torch.pi) ** 2 * (k[:, None] ** 2 + k[None, :] ** 2)
-        eigenvalues = factor * self.tau ** (2 * self.alpha - 2) * (kappa2 + self.tau**2) ** (-self.alpha)
+        eigenvalues = factor / self.tau**2 * (1 + kappa2 / self.tau**2) ** (-self.alpha)  # the same, without overflow
         if self.boundary != "dirichlet":
             eigenvalues[0, 0] = 0.0
         return eigenvalues

@@ -56,6 +56,9 @@ class Sensors:
             raise InputError(f"{self.origin} has no readings; give it at least one row")
         table = table.reset_index(drop=True)
         if "noise_std" not in table:
+            for column in table.columns:  # a misspelt column of noise must not make its readings exact
+                if any(word in column.lower() for word in ("noise", "std", "sigma", "err", "uncert")):
+                    raise InputError(f"{self.origin} has a column {column!r} but no 'noise_std'; rename it, or drop it")
             table["noise_std"] = 0.0
         for column in _NUMERIC:
             numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
@@ -167,6 +170,15 @@ class Sensors:
         # pandas hands out read-only arrays, which torch refuses to share: copy.
         points = table[["x", "y"]].to_numpy(copy=True)
         self._refuse_contradictions(channel, points, grid, pde.fields)
+        if pde.coefficient_range is not None:
+            low, high = pde.coefficient_range
+            self._refuse(
+                (channel == 0) & (table.noise_std == 0) & ~table.value.between(low * (1 - 1e-6), high * (1 + 1e-6)),
+                lambda i: (
+                    f"the exact reading {table.value[i]:g} lies outside the medium's {low:g} to {high:g}; give it a noise_std, "
+                    f"or set {pde.name}'s parameters"
+                ),
+            )
         if not grid.periodic:
             self._refuse_boundary(channel, pde.fields)
         tensors = (torch.as_tensor(table[c].to_numpy(copy=True)) for c in ("value", "noise_std"))
@@ -193,7 +205,7 @@ class Sensors:
         node_of: dict[tuple, int] = {}
         for i in stepwise:
             j = node_of.setdefault((channel[i], *np.round(points[i] * grid.cells)), i)
-            if value[i] != value[j]:
+            if abs(value[i] - value[j]) > 1e-6 * max(abs(value[i]), abs(value[j])):
                 raise InputError(
                     f"{self._row(i)}: the exact reading {value[i]:g} and {value[j]:g} ({self._row(j)}) share the nearest "
                     f"node of a grid of {grid.n}; use a finer grid, drop one or give both a noise_std"
@@ -233,7 +245,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
         with warnings.catch_warnings():
             # Without these two, pandas takes the first column of rows that are longer than the header for an index.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(io.StringIO(text), skipinitialspace=True, comment="#", index_col=False)
+            settings = {"skipinitialspace": True, "comment": "#", "index_col": False}
+            header = pd.read_csv(io.StringIO(text), header=None, nrows=1, dtype=str, **settings)
+            table = pd.read_csv(io.StringIO(text), **settings)
+            # pandas would call a second "value" "value.1", and it would go unnoticed.
+            return (
+                table.set_axis(header.iloc[0].astype(str).tolist(), axis=1)
+                if header.shape[1] == table.shape[1]
+                else table
+            )
     except FileNotFoundError:
         raise InputError(f"the sensor file {str(path)!r} does not exist; check the path") from None
     except IsADirectoryError:

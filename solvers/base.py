@@ -54,12 +54,7 @@ class Solver(ABC):
         Raises:
             InputError: the solver is not made for this PDE, or takes no prior but the PDE's own.
         """
-        if not self.accepts(pde):
-            raise InputError(
-                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the solver 'auto'"
-            )
-        if prior is not None and not self.takes_prior:
-            raise InputError(f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters instead")
+        self.check(pde, prior)
         start = time.perf_counter()
         posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
         settings = dataclasses.asdict(self)
@@ -75,6 +70,15 @@ class Solver(ABC):
     def accepts(self, pde: PDE) -> bool:
         """Whether the method is defined for this PDE."""
         return True
+
+    def check(self, pde: PDE, prior: Prior | None) -> None:
+        """Refuse a PDE or a prior that the method is not made for."""
+        if not self.accepts(pde):
+            raise InputError(
+                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the solver 'auto'"
+            )
+        if prior is not None and not self.takes_prior:
+            raise InputError(f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters instead")
 
     @abstractmethod
     def condition(self, pde, prior, observation, n_samples, generator, progress) -> Posterior:

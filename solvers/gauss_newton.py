@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +25,8 @@ class GaussNewton(Solver):
     """The most probable field of a nonlinear PDE and an ensemble around it: for Navier–Stokes, where accuracy counts.
 
     The unknown is the vector ξ of Karhunen–Loève coefficients of the latent Gaussian field, standard normal a priori; F(ξ)
-    are the sensors' values of (a, solve(a)). With the Jacobian J of F at ξ, row by row from the adjoint, and G = J Jᵀ + R,
+    are the sensors' values of (a, solve(a)). With J the Jacobian of F at ξ, row by row from the adjoint of the PDE's cheap
+    `surrogate` (F itself is always solved in full), and G = J Jᵀ + R,
 
         ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ),    shortened where the posterior density would fall,
 
@@ -85,7 +87,7 @@ class GaussNewton(Solver):
             if not bool(torch.isfinite(reached).all()):
                 break
             members = towards(reached, members)
-        states = problem.settle(members, xi)
+        states, scale = problem.settle(members, xi)
         half = torch.linalg.solve_triangular(lower, jacobian, upper=False).reshape(m, *xi.shape[1:])
         std = states.std(dim=0)
         std[0] = _coefficient_std(problem, half)
@@ -95,14 +97,16 @@ class GaussNewton(Solver):
             mean=states.mean(dim=0),
             std=std,
             samples=states[:n_samples],
-            record={"reduced_chi_squared": chi2, "solver_calls": problem.calls},
+            record={"reduced_chi_squared": chi2, "solver_calls": problem.calls, "ensemble_scale": scale},
         )
 
     def _mode(self, problem, progress):
         """The mode, F and J there, the factor of G, and twice the least objective for each sensor that can vary."""
         observation = problem.observation
         xi, best, stale = problem.zero, float("inf"), True
-        values = problem.values(xi)
+        values = observation(
+            problem.states(xi)
+        )  # a flow that is unstable even from the prior's mean is the user's to mend
         for i in progress_bar(range(self.iterations + self.chords), "Gauss–Newton", progress, "iteration"):
             if stale:
                 rows = problem.jacobian(xi)
@@ -150,19 +154,27 @@ class _Problem:
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """F for a batch of ξ, (batch, m); infinite where a coefficient is too wild for the PDE's solver."""
+        if not self.sees_solution:
+            a = self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.observation.grid))
+            return self.observation(torch.cat([a, torch.zeros_like(a)], dim=1))
         try:
             return self.observation(self.states(xi))
         except InputError:
             return torch.full((len(xi), len(self.observation)), torch.inf, dtype=torch.float64)
 
-    def settle(self, members: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        """States of the members, drawn halfway to the centre for as long as one is too wild for the PDE's solver."""
-        for _ in range(20):
+    def settle(self, members: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """States of the members, drawn towards the centre while one is too wild for the PDE's solver, and by how much."""
+        scale = 1.0
+        while scale > 1e-3:
             try:
-                return self.states(members)
-            except InputError:
-                members = centre + 0.5 * (members - centre)
-        return self.states(members)
+                states = self.states(centre + scale * (members - centre))
+            except InputError as error:
+                reason, scale = error, scale / 2
+                continue
+            if scale < 1:
+                warnings.warn(f"the spread is {scale:g} of what it should be, for {reason}", stacklevel=2)
+            return states, scale
+        return self.states(members), 1.0
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
         """Rows dF_i/dξ, (m, modes²), by reverse differentiation of the PDE's `surrogate`."""

@@ -68,7 +68,7 @@ class GaussianSolver(Solver):
 
         y = observation.values[None]
         explained = torch.linalg.solve_triangular(lower, covariance.flatten(1), upper=False).square_().sum(dim=0)
-        variance = _prior_variance(pde, grid) - explained.reshape(2, *grid.shape)
+        variance = _prior_variance(pde, grid, progress) - explained.reshape(2, *grid.shape)
         draws = _state(pde, pde.latent_prior.white(n_samples, generator), grid)
         noise = observation.noise_std * torch.randn(n_samples, m, dtype=torch.float64, generator=generator)
         chi2 = float(torch.linalg.solve_triangular(lower, y.T, upper=False).square().sum()) / informative(
@@ -99,16 +99,19 @@ def _state_adjoint(pde: PDE, v: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 @lru_cache(maxsize=8)
-def _prior_variance(pde: PDE, grid: Grid) -> torch.Tensor:
-    """Pointwise prior variance of the state, (2, n, n): |Tᵀ e|² at one node of each orbit of the symmetry group."""
+def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
+    """Pointwise prior variance of the state, (2, n, n).
+
+    The coefficient's is known; the solution's is |Tᵀ e|² at one node of each orbit of the symmetry group.
+    """
+    coefficient = pde.coefficient(pde.latent_prior.variance(grid).sqrt()[None, None])[0, 0].square()
     index = torch.arange(grid.n**2, dtype=torch.float64).reshape(1, *grid.shape)
     orbit = torch.stack([g(index, grid).abs() for g in pde.symmetries]).amin(dim=0).long().flatten()
     nodes, member = torch.unique(orbit, return_inverse=True)
-    variance = torch.empty(2, len(nodes), dtype=torch.float64)
-    for channel in (0, 1):
-        for part in torch.arange(len(nodes)).split(_CHUNK):
-            unit = torch.zeros(len(part), 2, grid.n**2, dtype=torch.float64)
-            unit[torch.arange(len(part)), channel, nodes[part]] = 1.0
-            xi = _state_adjoint(pde, unit.reshape(-1, 2, *grid.shape), grid)
-            variance[channel, part] = xi.square().sum(dim=(1, 2, 3))
-    return variance[:, member].reshape(2, *grid.shape)
+    parts = nodes.split(max(1, _CHUNK * 64**2 // grid.n**2))
+    variance = []
+    for part in progress_bar(parts, "prior spread", progress, "batch"):
+        unit = torch.zeros(len(part), 2, grid.n**2, dtype=torch.float64)
+        unit[torch.arange(len(part)), 1, part] = 1.0
+        variance.append(_state_adjoint(pde, unit.reshape(-1, 2, *grid.shape), grid).square().sum(dim=(1, 2, 3)))
+    return torch.stack([coefficient, torch.cat(variance)[member].reshape(grid.shape)])

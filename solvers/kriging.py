@@ -70,7 +70,9 @@ class Kriging(Solver):
     def _krige(self, observation, n_samples, generator):
         """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the sensors read."""
         shape, values = observation.grid.shape, observation.values.numpy()
-        centre, scale = values.mean(), values.std() or 1.0  # the kernel's hyperparameters are sought for unit variance
+        centre, scale = values.mean(), max(values.std(), float(observation.noise_std.mean()))
+        if scale <= 1e-12 * abs(centre):  # equal readings: any scale fits them
+            scale = abs(centre) or 1.0
         noise_std = observation.noise_std.numpy() / scale
         sensors, nodes = (_embed(p.numpy(), observation.grid) for p in (observation.points, observation.grid.points()))
         model = self._fit(sensors, (values - centre) / scale, noise_std, generator)

@@ -27,7 +27,8 @@ class OptimalInterpolation(Solver):
 
     the best linear one as the ensemble grows. D is the diagonal of H C Hᵀ and λ the nugget that predicts best from one half
     of the ensemble to the other, which keeps a finite ensemble from being over-fitted; the spread is scaled to the errors
-    seen in that test. Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman analysis).
+    seen in that test. Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman analysis);
+    more samples than members x copies repeat members.
     What leaves the coefficient's bounds (Darcy) is brought back to them, which can only lower the error. With no sensor on the
     solution of a nonlinear PDE, the estimated coefficient is solved for it, which beats any linear estimate by far.
 

@@ -18,11 +18,18 @@ from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.prior import Prior
 from pdeinv.sensors import Sensors
-from pdeinv.solvers.base import Solver
+from pdeinv.solvers.base import Solver, check_memory
 
 __all__ = ["MisfitWarning", "reconstruct"]
 
 _COARSEST = 16
+_COLUMNS = {
+    "field": "field that the sensor reads",
+    "x": "x coordinate of the sensor",
+    "y": "y coordinate of the sensor",
+    "value": "reading, in the units of its field",
+    "noise_std": "standard deviation of the reading's noise, in the units of its field",
+}
 
 
 class MisfitWarning(UserWarning):
@@ -73,6 +80,7 @@ def reconstruct(
     if not isinstance(pde, PDE):
         raise InputError(f"pde = {pde!r} is not a PDE; give a name or an instance such as pdeinv.datasets.Poisson()")
     solver = _solver(solver, pde, prior)
+    solver.check(pde, prior)
     grid, n_samples, seed = (_integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed)))
     if grid < _COARSEST:
         raise InputError(
@@ -83,6 +91,8 @@ def reconstruct(
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} is out of range; use an integer from 0 to 4294967295")
     sensors = Sensors.read(sensors)
+    size = n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2
+    check_memory(size, f"{n_samples} samples on a grid of {grid} nodes", "ask for fewer samples or a coarser grid")
     observation = sensors.observation(pde, pde.grid(grid))
     generator = torch.Generator().manual_seed(seed)
     posterior = solver(pde, prior, observation, n_samples=n_samples, generator=generator, progress=progress)
@@ -92,14 +102,16 @@ def reconstruct(
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
-        prior="ensemble" if prior else "the PDE's own random coefficient",
+        prior="the PDE's own random coefficient" if prior is None else type(prior).__name__,
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
     )
     names = np.array([f.name for f in pde.fields], dtype=object)
     table = sensors.table.assign(field=names[observation.channel.numpy()])
-    return result.assign({f"sensor_{c}": ("sensor", table[c].to_numpy()) for c in table.columns})
+    return result.assign(
+        {f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]}) for c in table.columns}
+    )
 
 
 def _integer(name: str, value: int) -> int:

@@ -188,3 +188,15 @@ def test_states_refuses_other_fields_and_other_grids(poisson_file):
                 datasets.states(part, Poisson())
         with pytest.raises(InputError, match="dimensions"):
             datasets.states(dataset.rename(x="lon"), Poisson())
+
+
+def test_damage_inside_a_field_is_told_when_it_is_read(poisson_file, tmp_path):
+    damaged = bytearray(poisson_file.read_bytes())
+    with h5py.File(poisson_file) as file:
+        chunk = file["potential"].id.get_chunk_info(7)
+    damaged[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    (tmp_path / "flipped.h5").write_bytes(damaged)
+    with datasets.open(tmp_path / "flipped.h5") as dataset:
+        datasets.states(dataset.isel(sample=[0, 1]), Poisson())  # what is whole can still be read
+        with pytest.raises(InputError, match="damaged"):
+            datasets.states(dataset, Poisson())

@@ -126,3 +126,19 @@ def test_what_it_cannot_do_is_refused():
         GaussNewton()(Darcy(), None, observation)
     with pytest.raises(InputError, match="even number"):
         GaussNewton(ensemble=7)
+
+
+def test_a_flow_that_is_unstable_from_the_start_is_told():
+    pde = NavierStokes(modes=16, forcing=30.0)
+    _, observation = Task("navier-stokes", "inverse", grid=16, sensors=4).instance(0)
+    with pytest.raises(InputError, match=r"forcing of 30.0; use a smaller dt"):
+        GaussNewton()(pde, None, observation, generator=seeded())
+
+
+def test_a_spread_that_had_to_be_narrowed_is_told():
+    # The prior's mean flows, half of its draws do not.
+    pde = NavierStokes(modes=16, forcing=8.0)
+    _, observation = Task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
+    with pytest.warns(UserWarning, match="the spread is 0.* use a smaller dt"):
+        posterior = GaussNewton()(pde, None, observation, generator=seeded())
+    assert posterior.record["ensemble_scale"] < 1

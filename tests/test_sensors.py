@@ -67,9 +67,9 @@ def test_physical_names_and_aliases_mean_the_same_channel(name):
     pde = PDES[name]()
     names = [f.name for f in pde.fields]
     for fields in (names, ["coefficient", "solution"], [names[0], "solution"]):
-        table = pd.DataFrame({"field": fields, "x": [0.3, 0.6], "y": [0.4, 0.1], "value": [1.0, 2.0]})
+        table = pd.DataFrame({"field": fields, "x": [0.3, 0.6], "y": [0.4, 0.1], "value": [3.0, 2.0]})
         H = Sensors(table).observation(pde, pde.grid(16))
-        assert H.channel.tolist() == [0, 1] and H.values.tolist() == [1.0, 2.0]
+        assert H.channel.tolist() == [0, 1] and H.values.tolist() == [3.0, 2.0]
         assert H.points.tolist() == [[0.3, 0.4], [0.6, 0.1]]
         assert H.order == tuple(f.interpolation_order for f in pde.fields)
 
@@ -97,6 +97,11 @@ BAD = {
         rows("source,.1,.2,1,0", "source,.3,.2,1,-0.5", header=HEADER + ",noise_std"),
         "row 2: noise_std = -0.5 is negative; use 0",
     ),
+    "misspelt noise": (
+        rows("source,.1,.2,1,.5", header=HEADER + ",Noise_std"),
+        "a column 'Noise_std' but no 'noise_std'",
+    ),
+    "a column twice": (rows("source,.1,.2,1,2", header=HEADER + ",value"), "the column 'value' more than once"),
     "too far right": (rows("source,1.01,0.2,1"), "row 1: x = 1.01 lies outside the unit square; rescale"),
     "too low": (rows("source,0.1,0.2,1", "source,0.1,-2,1"), "row 2: y = -2 lies outside the unit square"),
     "unknown field": (
@@ -291,3 +296,17 @@ def test_impossible_layouts_are_refused():
     for waypoints in ([(0.1, 0.2)], [0.1, 0.2], [(0.1, 0.2, 0.3), (0.1, 0.2, 0.4)]):
         with pytest.raises(InputError, match="at least two"):
             layouts.track(waypoints, 5)
+
+
+def test_permeabilities_that_the_medium_does_not_have_are_refused():
+    def observe(*rows):
+        table = pd.DataFrame(rows, columns=["x", "y", "value", "noise_std"]).assign(field="permeability")
+        return Sensors(table).observation(Darcy(), Grid(17))
+
+    assert len(observe((0.1, 0.1, 12.0, 0.0), (0.1, 0.1, 12.00000001, 0.0), (0.5, 0.5, 20.0, 9.0))) == 3
+    with pytest.raises(InputError, match="row 0: the exact reading 20 lies outside the medium's 3 to 12"):
+        observe((0.1, 0.1, 20.0, 0.0))
+    with pytest.raises(
+        InputError, match=r"row 1: the exact reading 3 and 12 .* nearest node of a grid of 17; use a finer"
+    ):
+        observe((0.5, 0.5, 12.0, 0.0), (0.51, 0.5, 3.0, 0.0))
