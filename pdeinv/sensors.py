@@ -16,6 +16,7 @@ import xarray as xr
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.observation import Observation, interpolation_stencil
+from pdeinv.output import written_whole
 
 __all__ = ["Sensors"]
 
@@ -150,7 +151,9 @@ class Sensors:
         return Sensors(pd.concat([self.table, other.table], ignore_index=True))
 
     def to_csv(self, path: str | os.PathLike) -> None:
-        self.table.to_csv(path, index=False, float_format="%.12g")
+        """Write the table as CSV, whole or not at all."""
+        with written_whole(path) as temporary:
+            self.table.to_csv(temporary, index=False, float_format="%.12g")
 
     def observation(self, pde, grid: Grid) -> Observation:
         """The operator, readings and noise of these sensors for a PDE's state on a grid.
