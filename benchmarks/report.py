@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from pdeinv.errors import InputError
 from pdeinv.output import written_whole
 
 __all__ = ["markdown_table", "numerics_table", "read_records", "with_tables"]
@@ -15,8 +16,15 @@ _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def read_records(*paths: str | Path) -> list[dict]:
-    """The summaries of one or more JSON-lines files."""
-    return [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
+    """The records of one or more JSON-lines files."""
+    records = []
+    for path in paths:
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                raise InputError(f"{path}, line {number} is not JSON; delete that line and run again") from None
+    return records
 
 
 def markdown_table(records: list[dict]) -> str:

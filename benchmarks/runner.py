@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
 from pdeinv.metrics import coverage, crps_gaussian, error_rate, gaussian_interval, relative_l2
@@ -22,6 +23,7 @@ from pdeinv.output import written_whole
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
+from pdeinv.solvers.optimal_interpolation import draw_ensemble
 
 __all__ = ["check", "provenance", "run", "summarise"]
 
@@ -46,8 +48,9 @@ def run(
     solver, out = check(task, method, instances), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
     key = {"method": method, **{("task" if k == "kind" else k): v for k, v in asdict(task).items()}}
+    log.touch()
     _drop_cut_instances(log)
-    done = {row["instance"] for row in _read(log) if all(row[k] == key[k] for k in _KEY)}
+    done = {row["instance"] for row in read_records(log) if all(row[k] == key[k] for k in _KEY)}
     missing = [i for i in range(instances) if i not in done]
     prior = None
     if missing and isinstance(solver, OptimalInterpolation):
@@ -59,7 +62,7 @@ def run(
         with log.open("a") as stream:
             stream.write("".join(json.dumps({**key, **row, **made}) + "\n" for row in rows))
     with written_whole(out) as temporary:
-        records = summarise(_read(log))
+        records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
     return [r for r in records if all(r[k] == key[k] for k in _KEY)]
 
@@ -139,37 +142,21 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
 
 
 def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:
-    grid, generator = task.physics.grid(task.grid), torch.Generator().manual_seed(_ENSEMBLE_SEED)
-    parts = [len(p) for p in torch.arange(members).split(50)]
-    bar = tqdm(parts, desc=f"{task.pde} ensemble", disable=not progress, unit="batch")
-    return Ensemble(torch.cat([task.physics.sample(n, grid, generator) for n in bar]))
+    generator = torch.Generator().manual_seed(_ENSEMBLE_SEED)
+    return Ensemble(draw_ensemble(task.physics, members, task.physics.grid(task.grid), generator, progress))
 
 
 def _drop_cut_instances(log: Path) -> None:
     """Drop what a killed run wrote last, unless every row of that instance is there."""
-    if not log.exists():
-        return
     text = log.read_text()
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         log.write_text(whole)
-    rows = _read(log)
+    rows = read_records(log)
     last = [r for r in rows if all(r[k] == rows[-1][k] for k in (*_KEY, "instance"))]
     if last and len(last) < last[0]["rows"]:
         with written_whole(log) as temporary:
             temporary.write_text("".join(line + "\n" for line in whole.splitlines()[: -len(last)]))
-
-
-def _read(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise InputError(f"{path}, line {number} is not JSON; delete that line and run again") from None
-    return rows
 
 
 def provenance(command: str) -> dict:

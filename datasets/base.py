@@ -84,11 +84,19 @@ class PDE(ABC):
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """n random states (n, 2, grid.n, grid.n): coefficients and their solutions."""
-        a = self.sample_coefficient(n, grid, generator)
+        return self.state(self.latent_prior.white(n, generator), self.check_grid(grid))
+
+    def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """States (batch, 2, n, n) of Karhunen–Loève coefficients (batch, 1, m, m) of the latent field; differentiable."""
+        a = self.coefficient(self.latent_prior.square_root(xi, grid))
         return torch.cat([a, self.solve(a)], dim=1)
 
+    def coefficient_variance(self, grid: Grid) -> torch.Tensor:
+        """Pointwise prior variance (n, n) of a coefficient that is linear in the latent field, node by node."""
+        return self.coefficient(self.latent_prior.variance(grid).sqrt()[None, None])[0, 0].square()
+
     def clamp(self, state: torch.Tensor) -> torch.Tensor:
-        """States (batch, 2, n, n) with the coefficient brought within `coefficient_range`."""
+        """States (batch, 2, n, n), or coefficients (batch, 1, n, n), with the coefficient within `coefficient_range`."""
         if self.coefficient_range is None:
             return state
         return torch.cat([state[:, :1].clamp(*self.coefficient_range), state[:, 1:]], dim=1)

@@ -194,25 +194,26 @@ class Sensors:
         place = np.round(points / _SAME_POINT)
         if grid.periodic:  # after rounding, so that what is just short of 1 meets 0
             place %= round(1 / _SAME_POINT)
-        keys = np.column_stack([channel, place])[exact]
-        first_of: dict[tuple, int] = {}
-        for i, key in zip(exact, map(tuple, keys), strict=True):
-            j = first_of.setdefault(key, i)
-            if abs(value[i] - value[j]) > 1e-6 * max(abs(value[i]), abs(value[j])):
-                raise InputError(
-                    f"{self._row(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at the same point "
-                    f"({self._row(j)}); drop one or give both a noise_std"
-                )
+        for i, j in self._conflicts(exact, np.column_stack([channel, place])):
+            raise InputError(
+                f"{self._row(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at the same point "
+                f"({self._row(j)}); drop one or give both a noise_std"
+            )
         # A field without interpolation has one value around each node.
         stepwise = exact[np.array([f.interpolation_order == 0 for f in fields])[channel[exact]]]
-        node_of: dict[tuple, int] = {}
-        for i in stepwise:
-            j = node_of.setdefault((channel[i], *np.round(points[i] * grid.cells)), i)
+        for i, j in self._conflicts(stepwise, np.column_stack([channel, np.round(points * grid.cells)])):
+            raise InputError(
+                f"{self._row(i)}: the exact reading {value[i]:g} and {value[j]:g} ({self._row(j)}) share the nearest "
+                f"node of a grid of {grid.n}; use a finer grid, drop one or give both a noise_std"
+            )
+
+    def _conflicts(self, rows, keys):
+        """Pairs of rows with the same key and different values."""
+        value, first_of = self.table.value.to_numpy(), {}
+        for i in rows:
+            j = first_of.setdefault(tuple(keys[i]), i)
             if abs(value[i] - value[j]) > 1e-6 * max(abs(value[i]), abs(value[j])):
-                raise InputError(
-                    f"{self._row(i)}: the exact reading {value[i]:g} and {value[j]:g} ({self._row(j)}) share the nearest "
-                    f"node of a grid of {grid.n}; use a finer grid, drop one or give both a noise_std"
-                )
+                yield i, j
 
     def _refuse_boundary(self, channel, fields: tuple[Field, ...]):
         table = self.table

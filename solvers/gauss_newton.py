@@ -106,7 +106,7 @@ class GaussNewton(Solver):
         xi, best, stale = problem.zero, float("inf"), True
         values = observation(
             problem.states(xi)
-        )  # a flow that is unstable even from the prior's mean is the user's to mend
+        )  # unstable even from the prior's mean: the user's to mend, so it raises
         for i in progress_bar(range(self.iterations + self.chords), "Gauss–Newton", progress, "iteration"):
             if stale:
                 rows = problem.jacobian(xi)
@@ -148,9 +148,8 @@ class _Problem:
         self.calls = 0
 
     def states(self, xi: torch.Tensor) -> torch.Tensor:
-        a = self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.observation.grid))
-        self.calls += len(a)
-        return torch.cat([a, self.pde.solve(a)], dim=1)
+        self.calls += len(xi)
+        return self.pde.state(xi, self.observation.grid)
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """F for a batch of ξ, (batch, m); infinite where a coefficient is too wild for the PDE's solver."""
@@ -164,17 +163,16 @@ class _Problem:
 
     def settle(self, members: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, float]:
         """States of the members, drawn towards the centre while one is too wild for the PDE's solver, and by how much."""
-        scale = 1.0
-        while scale > 1e-3:
+        for scale in (0.5**halving for halving in range(10)):
             try:
                 states = self.states(centre + scale * (members - centre))
             except InputError as error:
-                reason, scale = error, scale / 2
+                reason = error
                 continue
             if scale < 1:
                 warnings.warn(f"the spread is {scale:g} of what it should be, for {reason}", stacklevel=2)
             return states, scale
-        return self.states(members), 1.0
+        raise reason
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
         """Rows dF_i/dξ, (m, modes²), by reverse differentiation of the PDE's `surrogate`."""
@@ -197,7 +195,7 @@ class _Problem:
 def _coefficient_std(problem: _Problem, half: torch.Tensor) -> torch.Tensor:
     """Linearised posterior standard deviation (n, n) of the coefficient; half (m, 1, modes, modes) holds L⁻¹ J."""
     pde, grid = problem.pde, problem.observation.grid
-    variance = pde.coefficient(pde.latent_prior.variance(grid).sqrt()[None, None])[0, 0].square()
+    variance = pde.coefficient_variance(grid)
     for part in half.split(_CHUNK):
         variance -= pde.coefficient(pde.latent_prior.square_root(part, grid)).square().sum(dim=(0, 1))
     return variance.clamp(min=0).sqrt()

@@ -55,7 +55,7 @@ class GaussianSolver(Solver):
         covariance = torch.empty(m, 2, *grid.shape, dtype=torch.float64)  # row i: C Hᵀ e_i
         eye = torch.eye(m, dtype=torch.float64)
         for rows in progress_bar(torch.arange(m).split(_CHUNK), "sensors' covariances", progress, "batch"):
-            covariance[rows] = _state(pde, _state_adjoint(pde, observation.adjoint(eye[rows]), grid), grid)
+            covariance[rows] = pde.state(_state_adjoint(pde, observation.adjoint(eye[rows]), grid), grid)
         gram = observation(covariance)
         own = gram.diagonal()
         lower = factor(
@@ -69,11 +69,10 @@ class GaussianSolver(Solver):
         y = observation.values[None]
         explained = torch.linalg.solve_triangular(lower, covariance.flatten(1), upper=False).square_().sum(dim=0)
         variance = _prior_variance(pde, grid, progress) - explained.reshape(2, *grid.shape)
-        draws = _state(pde, pde.latent_prior.white(n_samples, generator), grid)
+        draws = pde.state(pde.latent_prior.white(n_samples, generator), grid)
         noise = observation.noise_std * torch.randn(n_samples, m, dtype=torch.float64, generator=generator)
-        chi2 = float(torch.linalg.solve_triangular(lower, y.T, upper=False).square().sum()) / informative(
-            own, observation
-        )
+        white = torch.linalg.solve_triangular(lower, y.T, upper=False)
+        chi2 = float(white.square().sum()) / informative(own, observation)
         return Posterior(
             pde.fields,
             grid,
@@ -84,18 +83,12 @@ class GaussianSolver(Solver):
         )
 
 
-def _state(pde: PDE, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """T: Karhunen–Loève coefficients (batch, 1, m, m) to states (batch, 2, n, n)."""
-    a = pde.coefficient(pde.latent_prior.square_root(xi, grid))
-    return torch.cat([a, pde.solve(a)], dim=1)
-
-
 def _state_adjoint(pde: PDE, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Tᵀ: states to coefficients, by reverse-mode differentiation of T."""
+    """Tᵀ: states to coefficients, by reverse-mode differentiation of T = `pde.state`."""
     m = len(pde.latent_prior.wavenumbers)
     with torch.enable_grad():
         xi = v.new_zeros(len(v), 1, m, m, requires_grad=True)
-        return torch.autograd.grad(_state(pde, xi, grid), xi, v)[0]
+        return torch.autograd.grad(pde.state(xi, grid), xi, v)[0]
 
 
 @lru_cache(maxsize=8)
@@ -104,7 +97,6 @@ def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
 
     The coefficient's is known; the solution's is |Tᵀ e|² at one node of each orbit of the symmetry group.
     """
-    coefficient = pde.coefficient(pde.latent_prior.variance(grid).sqrt()[None, None])[0, 0].square()
     index = torch.arange(grid.n**2, dtype=torch.float64).reshape(1, *grid.shape)
     orbit = torch.stack([g(index, grid).abs() for g in pde.symmetries]).amin(dim=0).long().flatten()
     nodes, member = torch.unique(orbit, return_inverse=True)
@@ -114,4 +106,4 @@ def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
         unit = torch.zeros(len(part), 2, grid.n**2, dtype=torch.float64)
         unit[torch.arange(len(part)), 1, part] = 1.0
         variance.append(_state_adjoint(pde, unit.reshape(-1, 2, *grid.shape), grid).square().sum(dim=(1, 2, 3)))
-    return torch.stack([coefficient, torch.cat(variance)[member].reshape(grid.shape)])
+    return torch.stack([pde.coefficient_variance(grid), torch.cat(variance)[member].reshape(grid.shape)])

@@ -53,8 +53,8 @@ class Kriging(Solver):
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine = observation.subset(observation.channel == c)
             mean, std, samples, misfit = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
-            if c == 0 and pde.coefficient_range:  # a permeability below zero has no solution
-                mean, samples = mean.clamp(*pde.coefficient_range), samples.clamp(*pde.coefficient_range)
+            if c == 0:  # a permeability below zero has no solution
+                mean, samples = pde.clamp(mean[None, None])[0, 0], pde.clamp(samples[:, None])[:, 0]
             fields[c] = (mean, std, samples)
             chi2.append(misfit)
         if fields[0] is None:

@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
+from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, factor, progress_bar, push_through
 
-__all__ = ["OptimalInterpolation"]
+__all__ = ["OptimalInterpolation", "draw_ensemble"]
 
 _NUGGETS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # relative to the variance of a reading
 _TARGETS = 256  # nodes on which the cross-validation scores its predictions
@@ -56,7 +58,10 @@ class OptimalInterpolation(Solver):
         size = 2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2
         what = f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with {self.members} states"
         check_memory(size, what, "use a coarser grid or fewer members")
-        states = _draw(pde, prior, self.members, grid, generator, progress)
+        if prior is None:
+            states = draw_ensemble(pde, self.members, grid, generator, progress)
+        else:
+            states = prior.sample(self.members, grid, generator).double()
         elements = [pde.symmetries.element(i, generator, grid) for i in range(self.copies)]
         mean = torch.stack([g(states.mean(dim=0), grid) for g in elements]).mean(dim=0)
         nodes = torch.randperm(grid.n**2, generator=generator)[:_TARGETS]
@@ -109,9 +114,10 @@ class OptimalInterpolation(Solver):
         return Posterior(pde.fields, grid, posterior_mean, std, samples[:n_samples], record)
 
 
-def _draw(pde, prior, members, grid, generator, progress):
-    if prior is not None:
-        return prior.sample(members, grid, generator).double()
+def draw_ensemble(
+    pde: PDE, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
+) -> torch.Tensor:
+    """States (members, 2, n, n) of the PDE's own prior, batch by batch under a progress bar."""
     sizes = [len(part) for part in torch.arange(members).split(50)]
     return torch.cat([pde.sample(n, grid, generator) for n in progress_bar(sizes, "ensemble", progress, "batch")])
 
