@@ -10,7 +10,7 @@ from pathlib import Path
 from pdeinv.errors import InputError
 from pdeinv.output import written_whole
 
-__all__ = ["markdown_table", "numerics_table", "read_records", "with_tables"]
+__all__ = ["markdown_table", "numerics_table", "read_records", "sensors_table", "table", "with_tables"]
 
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -27,18 +27,44 @@ def read_records(*paths: str | Path) -> list[dict]:
     return records
 
 
+_METRICS = {"relative_l2": "relative L2", "error_rate": "error rate"}
+
+
+def table(records: list[dict]) -> str:
+    """The table that suits the records, as Markdown."""
+    if "measure" in records[0]:
+        return numerics_table(records)
+    several = len({(r["sensors"], r["noise"]) for r in records}) > 1
+    return sensors_table(records) if several else markdown_table(records)
+
+
 def markdown_table(records: list[dict]) -> str:
     """Benchmark records; errors and coverage in per cent, the error with its standard error over instances."""
     rows = []
     for r in records:
-        spread = "" if r["error_se"] is None else f" ± {100 * r['error_se']:.2f}"
-        metric = {"relative_l2": "relative L2", "error_rate": "error rate"}[r["metric"]]
         rows.append(
-            [r["pde"], r["task"], r["field"], metric, r["method"], f"{100 * r['error']:.2f}{spread}"]
-            + [f"{100 * r['coverage90']:.1f}", f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
+            [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["method"], _error(r)]
+            + [f"{100 * r['predicted_error']:.2f}", f"{100 * r['coverage90']:.1f}"]
+            + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
-    numbers = ["error, %", "coverage of 90 %, %", "seconds", "instances"]
+    numbers = ["error, %", "predicted, %", "coverage of 90 %, %", "seconds", "instances"]
     return _table(["PDE", "task", "field", "metric", "method"], numbers, rows)
+
+
+def sensors_table(records: list[dict]) -> str:
+    """Errors in per cent with their standard errors, by task, method and noise; one column for each number of sensors."""
+    counts = sorted({r["sensors"] for r in records})
+    lines: dict[tuple, dict[int, dict]] = {}
+    for r in records:
+        key = (r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["method"], f"{100 * r['noise']:g} %")
+        lines.setdefault(key, {})[r["sensors"]] = r
+    rows = [[*key, *(_error(line[m]) if m in line else "" for m in counts)] for key, line in lines.items()]
+    return _table(["PDE", "task", "field", "metric", "method", "noise"], [f"{m} sensors" for m in counts], rows)
+
+
+def _error(record: dict) -> str:
+    spread = "" if record["error_se"] is None else f" ± {100 * record['error_se']:.2f}"
+    return f"{100 * record['error']:.2f}{spread}"
 
 
 def numerics_table(records: list[dict]) -> str:
@@ -56,8 +82,7 @@ def with_tables(text: str, results: Path) -> str:
 
     def render(match):
         records = read_records(results / f"{match[2]}.jsonl")
-        table = numerics_table(records) if "measure" in records[0] else markdown_table(records)
-        return f"{match[1]}\n{table}\n\n{match[3]}"
+        return f"{match[1]}\n{table(records)}\n\n{match[3]}"
 
     return _BLOCK.sub(render, text)
 
@@ -75,7 +100,7 @@ def _main() -> None:
     )
     options = parser.parse_args()
     if options.files:
-        print(markdown_table(read_records(*options.files)))
+        print(table(read_records(*options.files)))
     if options.readme:
         text = with_tables(options.readme.read_text(), options.readme.parent / "benchmarks" / "results")
         with written_whole(options.readme) as temporary:

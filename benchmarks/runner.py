@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
-from pdeinv.metrics import coverage, crps_gaussian, error_rate, gaussian_interval, relative_l2
+from pdeinv.metrics import crps_ensemble, error_rate, ranks, relative_l2
 from pdeinv.output import written_whole
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
@@ -28,6 +28,7 @@ from pdeinv.solvers.optimal_interpolation import draw_ensemble
 __all__ = ["check", "provenance", "run", "summarise"]
 
 _KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
+_SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
 
 
@@ -88,6 +89,7 @@ def summarise(rows: list[dict]) -> list[dict]:
     records = []
     for group in groups.values():
         mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED}
+        histogram = np.mean([r["ranks"] for r in group], axis=0)
         errors = np.array([r["error"] for r in group])
         first = group[0]
         records.append(
@@ -95,6 +97,7 @@ def summarise(rows: list[dict]) -> list[dict]:
             | {"equireg": False, "prior": first["prior"], "steps": 0, "instances": len(group)}
             | {name: first[name] for name in ("field", "metric")}
             | {name: _rounded(value) for name, value in mean.items()}
+            | {"ranks": [_rounded(share) for share in histogram]}
             | {"error_se": _rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
             | {name: "; ".join(dict.fromkeys(r[name] for r in group)) for name in ("commit", "machine", "command")}
         )
@@ -103,6 +106,7 @@ def summarise(rows: list[dict]) -> list[dict]:
 
 _AVERAGED = (
     "error",
+    "predicted_error",
     "crps",
     "coverage90",
     "reduced_chi_squared",
@@ -115,7 +119,7 @@ _AVERAGED = (
 def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = solver(task.physics, prior, observation, n_samples=16, generator=torch.Generator().manual_seed(i))
+    posterior = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=torch.Generator().manual_seed(i))
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
@@ -123,22 +127,31 @@ def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
         "seconds_per_instance": _rounded(seconds),
         **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
     }
-    return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel)]
+    return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
 
 
-def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int) -> list[dict]:
+def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int) -> list[dict]:
     mean, std, true = (v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth))
-    lower, upper = gaussian_interval(mean, std, 0.9)
+    samples = posterior.samples[:, None, channel : channel + 1]
+    rank = ranks(samples, true, torch.Generator().manual_seed(i))
+    histogram = rank.flatten().bincount(minlength=_SAMPLES + 1) / rank.numel()
     shared = {
         "field": posterior.fields[channel].name,
-        "crps": _rounded(float(crps_gaussian(mean, std, true).mean())),
-        "coverage90": _rounded(float(coverage(lower, upper, true).mean())),
+        "crps": _rounded(float(crps_ensemble(samples, true).mean())),
+        "coverage90": _rounded(float(histogram[1:-1].sum())),
+        "ranks": [_rounded(float(share)) for share in histogram],
     }
-    errors = {"relative_l2": float(relative_l2(mean, true))}
+    # The error that the posterior expects of its own mean, in the metric of the error that it makes.
+    scores = {"relative_l2": (float(relative_l2(mean, true)), float(std.norm() / true.norm()))}
     bounds = task.physics.coefficient_range
     if channel == 0 and bounds:
-        errors["error_rate"] = float(error_rate(mean, true, sum(bounds) / 2))
-    return [shared | {"metric": metric, "error": _rounded(error)} for metric, error in errors.items()]
+        high = (mean - bounds[0]) / (bounds[1] - bounds[0])
+        predicted = torch.minimum(high, 1 - high).mean()
+        scores["error_rate"] = (float(error_rate(mean, true, sum(bounds) / 2)), float(predicted))
+    return [
+        shared | {"metric": metric, "error": _rounded(error), "predicted_error": _rounded(predicted)}
+        for metric, (error, predicted) in scores.items()
+    ]
 
 
 def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:

@@ -160,28 +160,36 @@ def benchmark(
         "inverse",
     ),
     grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
-    sensors: Annotated[int, typer.Option(help="Random nodes observed on each observed field.")] = 125,
-    noise: Annotated[float, typer.Option(help="Noise, relative to the observed field's standard deviation.")] = 0.0,
+    sensors: Annotated[
+        list[int], typer.Option(help="Random nodes observed on each observed field; may be repeated.")
+    ] = (125,),
+    noise: Annotated[
+        list[float], typer.Option(help="Noise, relative to the observed field's standard deviation; may be repeated.")
+    ] = (0.0,),
     instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
     seed: Seed = 0,
 ) -> None:
     """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there."""
+    import itertools
     import shlex
 
-    from pdeinv.benchmarks.report import markdown_table
+    from pdeinv.benchmarks.report import table
     from pdeinv.benchmarks.runner import check, run
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.output import check_writable
 
     check_writable(out)
     command = shlex.join(["pdeinv", *sys.argv[1:]])
-    cells = [(Task(name, kind, grid, sensors, noise, seed), m) for name in pde for kind in task for m in method]
+    cells = [
+        (Task(name, kind, grid, m, level, seed), solver)
+        for name, kind, level, m, solver in itertools.product(pde, task, noise, sensors, method)
+    ]
     for cell in cells:
         check(*cell, instances)  # now, not after hours of the cells before it
     records = []
     for cell in cells:
         records += run(*cell, instances, out, command=command, progress=True)
-    typer.echo(markdown_table(records))
+    typer.echo(table(records))
 
 
 @app.command()

@@ -18,6 +18,7 @@ __all__ = [
     "crps_gaussian",
     "error_rate",
     "gaussian_interval",
+    "ranks",
     "relative_l2",
     "residual_rms",
 ]
@@ -103,3 +104,26 @@ def coverage(lower: torch.Tensor, upper: torch.Tensor, truth: torch.Tensor) -> t
     slack = 256 * eps * truth.abs().amax(dim=_NODES, keepdim=True)
     covered = (lower - slack <= truth) & (truth <= upper + slack)
     return covered.to(truth.dtype).mean(dim=_NODES)
+
+
+def ranks(samples: torch.Tensor, truth: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Number of samples below the truth, pointwise, 0 to S; a tie counts as below or above at random.
+
+    Where the truth is one more draw from the samples' distribution, discrete or not, all S + 1 ranks are equally likely: a
+    histogram that is U-shaped says that the spread is too small, a dome that it is too large.
+
+    Arguments:
+        samples: (S, ...), the samples along dimension 0.
+        truth: (...); the result has its shape, with integers. What agrees to rounding with the truth is a tie.
+
+    References:
+        Hamill, *Interpretation of rank histograms*, Monthly Weather Review 129(3), 2001; Czado, Gneiting & Held, *Predictive
+        model assessment for count data*, Biometrics 65(4), 2009, section 2.1 (the randomised version).
+    """
+    if samples.shape[1:] != truth.shape or not len(samples):
+        raise InputError(f"samples of shape {tuple(samples.shape)} do not fit a truth of shape {tuple(truth.shape)}")
+    slack = 256 * torch.finfo(samples.dtype).eps * float(truth.abs().max())
+    tied = ((samples - truth).abs() <= slack).sum(dim=0)
+    below = (samples < truth - slack).sum(dim=0)
+    share = torch.rand(truth.shape, dtype=torch.float64, generator=generator)
+    return below + (share * (tied + 1)).long()

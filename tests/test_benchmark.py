@@ -8,7 +8,7 @@ import torch
 
 from pdeinv import InputError
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.report import markdown_table, read_records
+from pdeinv.benchmarks.report import markdown_table, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.datasets import PDES
@@ -105,8 +105,12 @@ def test_a_line_an_instance_and_score(task, tmp_path):
         c = task.physics.channel(row["field"])
         error = relative_l2(posterior.mean[None, c : c + 1], truth[None, c : c + 1])
         assert row["error"] == pytest.approx(float(error), rel=1e-5) and 0 < row["error"] < 1
+        expected = posterior.std[c].norm() / truth[c].norm()
+        assert row["predicted_error"] == pytest.approx(float(expected), rel=1e-5)
+        assert len(row["ranks"]) == 20 and sum(row["ranks"]) == pytest.approx(1, rel=1e-4)
+        assert row["coverage90"] == pytest.approx(sum(row["ranks"][1:-1]), rel=1e-4)
         assert 0 < row["crps"] < float(truth[c].std()) and 0.5 < row["coverage90"] <= 1
-        assert (row["solver_calls"], row["network_evaluations"], row["prior"]) == (2 * len(H) + 16, 0, "exact")
+        assert (row["solver_calls"], row["network_evaluations"], row["prior"]) == (2 * len(H) + 19, 0, "exact")
     assert lines(out) == records == summarise(rows) and len(records) == len(fields)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.instances.jsonl", "b.jsonl"]
     stated = {"pde": "poisson", "task": task.kind, "method": "gaussian", "grid": 16, "sensors": 20, "noise": 0.0}
@@ -183,7 +187,14 @@ def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
 def row(instance, error, **change):
     fixed = {"pde": "darcy", "task": "inverse", "method": "m", "grid": 64, "sensors": 9, "noise": 0.0, "seed": 0}
     fixed |= {"instance": instance, "error": error, "prior": "exact", "field": "permeability", "metric": "error_rate"}
-    fixed |= {"crps": 2 * error, "coverage90": 0.9, "reduced_chi_squared": 1.0, "seconds_per_instance": 0.25}
+    fixed |= {
+        "predicted_error": error,
+        "ranks": [error, 1 - error],
+        "crps": 2 * error,
+        "coverage90": 0.9,
+        "reduced_chi_squared": 1.0,
+        "seconds_per_instance": 0.25,
+    }
     return fixed | {"network_evaluations": 0, "solver_calls": 8, "commit": "c", "machine": "m", "command": "x"} | change
 
 
@@ -192,6 +203,7 @@ def test_summaries_are_means_with_standard_errors():
     first, second, third = summarise(rows)
     assert (first["error"], first["instances"]) == (pytest.approx(0.3), 3)
     assert first["error_se"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5, rel=1e-5)
+    assert first["ranks"] == pytest.approx([0.3, 0.7])
     assert first["crps"] == pytest.approx(0.6) and first["coverage90"] == pytest.approx(0.9)
     assert (second["metric"], second["error"], second["error_se"]) == ("relative_l2", 0.5, None)
     assert (third["noise"], third["instances"]) == (0.1, 1)
@@ -202,6 +214,26 @@ def test_the_table_holds_the_numbers(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     head, rule, *body = markdown_table(read_records(tmp_path / "a.jsonl")).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, rule, *body)]
-    assert {len(c) for c in cells} == {9} and set("".join(cells[1])) <= set("-:")
-    assert cells[2] == ["darcy", "inverse", "permeability", "error rate", "m", "15.00 ± 5.00", "90.0", "0.25", "2"]
-    assert cells[3] == ["darcy", "inverse", "permeability", "relative L2", "n", "50.00", "90.0", "0.25", "1"]
+    assert {len(c) for c in cells} == {10} and set("".join(cells[1])) <= set("-:")
+    assert cells[2] == [
+        "darcy",
+        "inverse",
+        "permeability",
+        "error rate",
+        "m",
+        "15.00 ± 5.00",
+        "15.00",
+        "90.0",
+        "0.25",
+        "2",
+    ]
+    assert cells[3] == ["darcy", "inverse", "permeability", "relative L2", "n", "50.00", "50.00", "90.0", "0.25", "1"]
+
+
+def test_several_numbers_of_sensors_make_columns():
+    rows = [row(0, 0.1), row(1, 0.2), row(0, 0.3, sensors=50), row(0, 0.4, noise=0.1, sensors=50)]
+    head, _, *body = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table(summarise(rows)).splitlines()
+    )
+    assert head[-3:] == ["noise", "9 sensors", "50 sensors"]
+    assert [line[-3:] for line in body] == [["0 %", "15.00 ± 5.00", "30.00"], ["10 %", "", "40.00"]]

@@ -14,6 +14,7 @@ from pdeinv.metrics import (
     crps_gaussian,
     error_rate,
     gaussian_interval,
+    ranks,
     relative_l2,
     residual_rms,
 )
@@ -135,3 +136,21 @@ def test_bad_arguments(generator):
     for samples in (torch.zeros(4, 2), torch.zeros(0, 2, 2)):
         with pytest.raises(InputError, match="shape"):
             crps_ensemble(samples, x)
+
+
+def test_ranks_count_the_samples_below(generator):
+    samples = torch.tensor([3.0, 1.0, 2.0, 4.0]).reshape(4, 1, 1, 1, 1).expand(4, 1, 1, 1, 3)
+    assert ranks(samples, torch.tensor([0.0, 2.5, 9.0]).reshape(1, 1, 1, 3)).flatten().tolist() == [0, 2, 4]
+    tied = ranks(samples[:, :, :, :, :1].expand(4, 1, 1, 1, 4000), torch.full((1, 1, 1, 4000), 2 + 1e-15).float())
+    assert tied.unique().tolist() == [1, 2] and abs(float(tied.double().mean()) - 1.5) < 0.05
+    with pytest.raises(InputError, match="do not fit a truth"):
+        ranks(samples[:0], samples[0])
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_ranks_are_uniform_where_the_truth_is_one_more_draw(binary, generator):
+    draws = normal(20, 1, 1, 100, 100, generator=generator)
+    if binary:  # nearly always tied: the ties have to be broken evenly
+        draws = torch.where(draws > 1.5, 12.0, 3.0).double()
+    share = ranks(draws[1:], draws[0], generator).flatten().bincount(minlength=20) / 1e4
+    assert len(share) == 20 and float((share - 0.05).abs().max()) < 5 * (0.05 * 0.95 / 1e4) ** 0.5
