@@ -1,4 +1,7 @@
-"""Tables out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ...`, or `--readme README.md`."""
+"""Tables and rank histograms out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ... [--ranks FIGURE]`.
+
+`--readme README.md` writes the tables of that text anew.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import re
 from pathlib import Path
 
 from pdeinv.errors import InputError
-from pdeinv.output import written_whole
+from pdeinv.output import save_figure, written_whole
 
-__all__ = ["markdown_table", "numerics_table", "read_records", "sensors_table", "table", "with_tables"]
+__all__ = ["markdown_table", "numerics_table", "plot_ranks", "read_records", "sensors_table", "table", "with_tables"]
 
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -44,7 +47,7 @@ def markdown_table(records: list[dict]) -> str:
     for r in records:
         rows.append(
             [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["method"], _error(r)]
-            + [f"{100 * r['predicted_error']:.2f}", f"{100 * r['coverage90']:.1f}"]
+            + [f"{100 * r['predicted_error']:.2f}" if "predicted_error" in r else "", f"{100 * r['coverage90']:.1f}"]
             + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
     numbers = ["error, %", "predicted, %", "coverage of 90 %, %", "seconds", "instances"]
@@ -77,6 +80,39 @@ def numerics_table(records: list[dict]) -> str:
     return _table(["PDE", "measure"], ["value", "published (difference)", "instances"], rows)
 
 
+def plot_ranks(records: list[dict]):
+    """Histograms of the truth's rank among 19 posterior samples, one panel for each task and method; flat if calibrated."""
+    from matplotlib.figure import Figure
+
+    # The metrics of one cell share its histogram.
+    key = ("pde", "task", "method", "grid", "sensors", "noise", "field")
+    cells = list({tuple(r[k] for k in key): r for r in records}.values())
+    columns = min(4, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(cells) :]:
+        axis.set_visible(False)
+    for axis, r in zip(axes.flat, cells, strict=False):
+        expected = 1 / len(r["ranks"])
+        axis.bar(range(len(r["ranks"])), [share / expected for share in r["ranks"]], width=0.9, color="tab:blue")
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set_title(f"{r['pde']} {r['task']}: {r['field'].replace('_', ' ')}", fontsize=8)
+        axis.text(
+            0.5,
+            0.93,
+            f"{r['method']}, {100 * r['coverage90']:.1f} % in 90 %",
+            fontsize=7,
+            ha="center",
+            va="top",
+            transform=axis.transAxes,
+        )
+        axis.tick_params(labelsize=7)
+    figure.supxlabel("rank of the truth among 19 posterior samples", fontsize=9)
+    figure.supylabel("frequency over its expectation", fontsize=9)
+    return figure
+
+
 def with_tables(text: str, results: Path) -> str:
     """The text with every block `<!-- table: NAME -->` ... `<!-- end -->` made anew from results/NAME.jsonl."""
 
@@ -98,9 +134,14 @@ def _main() -> None:
     parser.add_argument(
         "--readme", type=Path, help="text whose tables to write anew, from benchmarks/results beside it"
     )
+    parser.add_argument("--ranks", type=Path, help="figure of the files' rank histograms to write")
+    parser.add_argument("--method", nargs="*", help="methods to show; all of them where it is missing")
     options = parser.parse_args()
     if options.files:
-        print(table(read_records(*options.files)))
+        records = [r for r in read_records(*options.files) if not options.method or r["method"] in options.method]
+        print(table(records))
+        if options.ranks:
+            save_figure(plot_ranks(records), options.ranks)
     if options.readme:
         text = with_tables(options.readme.read_text(), options.readme.parent / "benchmarks" / "results")
         with written_whole(options.readme) as temporary:

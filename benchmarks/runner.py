@@ -25,10 +25,12 @@ from pdeinv.prior import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 
-__all__ = ["check", "provenance", "run", "summarise"]
+__all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
 
 _KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
+# The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
+_SOLVER_SEED = 3_000_000_000
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
 
 
@@ -119,7 +121,7 @@ _AVERAGED = (
 def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=torch.Generator().manual_seed(i))
+    posterior = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(i))
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
@@ -128,6 +130,11 @@ def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
         **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
     }
     return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
+
+
+def solver_generator(i: int) -> torch.Generator:
+    """The randomness of a solver on instance i, independent of the instance's own."""
+    return torch.Generator().manual_seed(_SOLVER_SEED + i)
 
 
 def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int) -> list[dict]:

@@ -74,6 +74,10 @@ class PDE(ABC):
         """Coefficient of a latent Gaussian field, both (batch, 1, n, n); the identity unless a PDE says otherwise."""
         return latent
 
+    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        """`coefficient` with its jumps spread over about `width` of the latent field, so that it can be differentiated."""
+        return self.coefficient(latent)
+
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         """A cheap approximation of `solve`, whose derivative can stand in for that of `solve`; `solve` itself by default."""
         return self.solve(a)

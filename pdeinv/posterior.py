@@ -22,6 +22,8 @@ class Posterior:
         grid: where they live.
         mean, std: pointwise, (2, n, n).
         samples: (n_samples, 2, n, n).
+        probability: of the coefficient's high value, (n, n), where the coefficient has two values.
+        latent: Karhunen–Loève coefficients of the samples' latent field, (n_samples, modes²), from solvers that work with them.
         record: solver, its settings, seconds, network evaluations, solver calls, reduced chi-squared.
     """
 
@@ -31,9 +33,13 @@ class Posterior:
     std: torch.Tensor
     samples: torch.Tensor
     record: dict[str, str | float | int] = field(default_factory=dict)
+    probability: torch.Tensor | None = None
+    latent: torch.Tensor | None = None
 
     def to_xarray(self, **attributes) -> xr.Dataset:
         """`{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of both fields, as float64.
+
+        A coefficient of two values has `{field}_probability` (y, x) of the high one too.
 
         Arguments:
             attributes: more global attributes beside the run's record; plain strings and numbers.
@@ -54,5 +60,9 @@ class Posterior:
                 }[what]
                 attrs = {"long_name": f"{label} of the {f.long_name}", "units": f.units}
                 data[f"{f.name}_{what}"] = (dims, values.detach().cpu().double().numpy(), attrs)
+        if self.probability is not None:
+            f = self.fields[0]
+            attrs = {"long_name": f"posterior probability of the high value of the {f.long_name}", "units": "1"}
+            data[f"{f.name}_probability"] = (("y", "x"), self.probability.detach().cpu().double().numpy(), attrs)
         coords["sample"] = np.arange(len(self.samples))
         return xr.Dataset(data, coords, {**self.record, **attributes})

@@ -98,6 +98,7 @@ class GaussNewton(Solver):
             std=std,
             samples=states[:n_samples],
             record={"reduced_chi_squared": chi2, "solver_calls": problem.calls, "ensemble_scale": scale},
+            latent=(xi + scale * (members - xi)).flatten(1)[:n_samples],
         )
 
     def _mode(self, problem, progress):

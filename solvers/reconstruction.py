@@ -20,7 +20,7 @@ from pdeinv.prior import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
 
-__all__ = ["MisfitWarning", "reconstruct"]
+__all__ = ["MisfitWarning", "reconstruct", "solver_for"]
 
 _COARSEST = 16
 _COLUMNS = {
@@ -55,8 +55,8 @@ def reconstruct(
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance with parameters of your own.
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
-            where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, optimal interpolation elsewhere and
-            for a prior of your own.
+            where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, the level-set solver where the
+            coefficient has two values, optimal interpolation for a prior of your own.
         prior: what is known beforehand, as an `Ensemble` of examples; None for the PDE's own random coefficient.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
@@ -79,7 +79,7 @@ def reconstruct(
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(f"pde = {pde!r} is not a PDE; give a name or an instance such as pdeinv.datasets.Poisson()")
-    solver = _solver(solver, pde, prior)
+    solver = solver_for(solver, pde, prior)
     solver.check(pde, prior)
     grid, n_samples, seed = (_integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed)))
     if grid < _COARSEST:
@@ -94,7 +94,8 @@ def reconstruct(
     size = n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2
     check_memory(size, f"{n_samples} samples on a grid of {grid} nodes", "ask for fewer samples or a coarser grid")
     observation = sensors.observation(pde, pde.grid(grid))
-    generator = torch.Generator().manual_seed(seed)
+    # Not the seed itself: whoever drew the truth from it would find it again among the prior draws.
+    generator = torch.Generator().manual_seed((seed * 2_654_435_761 + 1_013_904_223) % 2**32)
     posterior = solver(pde, prior, observation, n_samples=n_samples, generator=generator, progress=progress)
     _warn_of_misfit(posterior.record["reduced_chi_squared"], len(sensors), pde)
     result = posterior.to_xarray(
@@ -121,11 +122,17 @@ def _integer(name: str, value: int) -> int:
         raise InputError(f"{name} = {value!r} is not an integer; give a whole number") from None
 
 
-def _solver(solver: str | Solver, pde: PDE, prior: Prior | None) -> Solver:
+def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> Solver:
+    """The solver of that name; "auto" takes the first of the exact ones that is made for the PDE, else the linear one."""
     if isinstance(solver, Solver):
         return solver
     if solver == "auto":
-        choices = (solvers.GaussianSolver(), solvers.GaussNewton(), solvers.OptimalInterpolation())
+        choices = (
+            solvers.GaussianSolver(),
+            solvers.GaussNewton(),
+            solvers.LevelSet(),
+            solvers.OptimalInterpolation(),
+        )
         return next(s for s in choices if s.accepts(pde) and (s.takes_prior or prior is None))
     if solver not in solvers.SOLVERS:
         raise InputError(f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}")

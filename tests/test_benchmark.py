@@ -3,12 +3,13 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from pdeinv import InputError
+from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.report import markdown_table, read_records, table
+from pdeinv.benchmarks.report import markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.datasets import PDES
@@ -99,9 +100,7 @@ def test_a_line_an_instance_and_score(task, tmp_path):
     ]
     for row in rows:  # the score is that of the solver, run by hand
         truth, H = task.instance(row["instance"])
-        posterior = SOLVERS["gaussian"]()(
-            task.physics, None, H, generator=torch.Generator().manual_seed(row["instance"])
-        )
+        posterior = SOLVERS["gaussian"]()(task.physics, None, H, n_samples=19)
         c = task.physics.channel(row["field"])
         error = relative_l2(posterior.mean[None, c : c + 1], truth[None, c : c + 1])
         assert row["error"] == pytest.approx(float(error), rel=1e-5) and 0 < row["error"] < 1
@@ -117,6 +116,18 @@ def test_a_line_an_instance_and_score(task, tmp_path):
     stated |= {"seed": 0, "equireg": False, "steps": 0, "instances": 3, "command": "type this"}
     for record in records:
         assert stated.items() <= record.items() and record["commit"] and record["machine"]
+
+
+@pytest.mark.parametrize("through_the_door", [False, True])
+def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
+    task = Task("poisson", "inverse", grid=16, sensors=20)
+    truth, H = task.instance(0)
+    if through_the_door:
+        table = pd.DataFrame({"field": "solution", "x": H.points[:, 0], "y": H.points[:, 1], "value": H.values})
+        samples = torch.tensor(reconstruct(table, "poisson", grid=16, seed=0)["source_samples"].values)
+    else:
+        samples = SOLVERS["gaussian"]()(task.physics, None, H, generator=runner.solver_generator(0)).samples[:, 0]
+    assert float((samples - truth[0]).flatten(1).norm(dim=1).min()) > 0.05 * float(truth[0].norm())
 
 
 def test_the_binary_coefficient_has_an_error_rate_too(tmp_path, monkeypatch):
@@ -237,3 +248,11 @@ def test_several_numbers_of_sensors_make_columns():
     )
     assert head[-3:] == ["noise", "9 sensors", "50 sensors"]
     assert [line[-3:] for line in body] == [["0 %", "15.00 ± 5.00", "30.00"], ["10 %", "", "40.00"]]
+
+
+def test_rank_histograms_are_drawn_once_a_cell():
+    rows = [row(0, 0.1), row(0, 0.2, metric="relative_l2"), row(0, 0.3, pde="poisson")]
+    figure = plot_ranks(summarise(rows))
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in panels] == ["darcy inverse: permeability", "poisson inverse: permeability"]
+    assert [bar.get_height() for bar in panels[1].patches] == pytest.approx([0.6, 1.4])
