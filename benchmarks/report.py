@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from pathlib import Path
 
 from pdeinv.errors import InputError
 from pdeinv.output import save_figure, written_whole
 
-__all__ = ["markdown_table", "numerics_table", "plot_ranks", "read_records", "sensors_table", "table", "with_tables"]
+__all__ = [
+    "markdown_table",
+    "numerics_table",
+    "plot_ranks",
+    "read_records",
+    "reference_table",
+    "sensors_table",
+    "table",
+    "with_tables",
+]
 
 _BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -37,6 +47,8 @@ def table(records: list[dict]) -> str:
     """The table that suits the records, as Markdown."""
     if "measure" in records[0]:
         return numerics_table(records)
+    if "distance" in records[0]:
+        return reference_table(records)
     several = len({(r["sensors"], r["noise"]) for r in records}) > 1
     return sensors_table(records) if several else markdown_table(records)
 
@@ -63,6 +75,19 @@ def sensors_table(records: list[dict]) -> str:
         lines.setdefault(key, {})[r["sensors"]] = r
     rows = [[*key, *(_error(line[m]) if m in line else "" for m in counts)] for key, line in lines.items()]
     return _table(["PDE", "task", "field", "metric", "method", "noise"], [f"{m} sensors" for m in counts], rows)
+
+
+def reference_table(records: list[dict]) -> str:
+    """Solvers beside long chains, as `pdeinv.benchmarks.reference` records them; per cent of the truth's norm."""
+    rows = []
+    for r in records:
+        monte_carlo = math.hypot(r["monte_carlo_chains"], r["monte_carlo_solver"])
+        rows.append(
+            [r["pde"], r["task"], str(r["instance"]), f"{r['error_solver']:.2f}", f"{r['error_chains']:.2f}"]
+            + [f"{r['distance']:.2f}", f"{monte_carlo:.2f}", f"{r['spread_solver']:.2f}", f"{r['spread_chains']:.2f}"]
+        )
+    numbers = ["error, solver", "error, chains", "distance of the means", "its Monte-Carlo error"]
+    return _table(["PDE", "task", "instance"], [*numbers, "spread, solver", "spread, chains"], rows)
 
 
 def _error(record: dict) -> str:

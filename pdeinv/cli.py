@@ -73,7 +73,7 @@ def reconstruct(
     plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
     grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
     solver: Annotated[
-        str, typer.Option(help="auto, gaussian, gauss-newton, kriging or optimal-interpolation.")
+        str, typer.Option(help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation.")
     ] = "auto",
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: Annotated[

@@ -10,9 +10,7 @@ from pdeinv.solvers.base import factor, progress_bar
 
 __all__ = ["sample_given_signs"]
 
-_BURN_IN = 20  # trajectories before the first draw
-_LONGEST_BURN_IN = 200
-_CERTAIN = 50.0  # a log-likelihood ratio beyond which the unlikely sign is never kept
+_BURN_IN = 30  # trajectories before the first draw
 
 
 def sample_given_signs(
@@ -28,8 +26,8 @@ def sample_given_signs(
     Between the walls g_j = 0 the Hamiltonian flow of the Gaussian is exact, g cos t + v sin t. At wall j the potential jumps
     by |log_ratio_j|: the component of v normal to the wall (in the metric of K, along column j) is slowed, sped up or
     reflected so that the energy is kept, whence every trajectory is accepted. A trajectory lasts a quarter of the period,
-    which would carry an unconstrained Gaussian to an independent draw. Chains start from draws of N(0, K); during burn-in a
-    coordinate on its unlikely side passes its wall freely and is not let back.
+    which would carry an unconstrained Gaussian to an independent draw. Chains start with the likely signs, at random
+    magnitudes of the norm that a draw has.
 
     Arguments:
         covariance: K, (m, m), positive semi-definite.
@@ -51,7 +49,7 @@ def sample_given_signs(
     def normal_draws():
         return torch.randn(chains, len(lower), dtype=lower.dtype, generator=generator) @ lower.T
 
-    def trajectory(g, burning):
+    def trajectory(g):
         v, left = normal_draws(), torch.full((chains,), math.pi / 2, dtype=lower.dtype)
         while True:
             # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the largest ratio is met first.
@@ -67,19 +65,20 @@ def sample_given_signs(
             speed = v[row, j]
             heading = torch.sign(speed)
             energy = speed.square() / variance[j]
-            gain = torch.where(heading == likely[j], 0.0 if burning else 2.0, -2.0) * height[j]
+            gain = torch.where(heading == likely[j], 2.0, -2.0) * height[j]
             passes = energy + gain > 0
             turned = torch.where(passes, heading * ((energy + gain).clamp(min=0) * variance[j]).sqrt(), -speed)
             side = torch.where(passes, heading, -heading)
             v = torch.where(met[:, None], v + (turned - speed)[:, None] * normal[j], v)
             g[row[met], j[met]] = (side * edge[j])[met]
 
-    g, out = normal_draws(), []
-    for i in range(_LONGEST_BURN_IN):
-        g = trajectory(g, burning=True)
-        if i + 1 >= _BURN_IN and not bool(((g * likely < 0) & (height > _CERTAIN)).any()):
-            break
+    g = likely * torch.rand(chains, len(lower), dtype=lower.dtype, generator=generator).clamp(min=1e-3)
+    norm = torch.linalg.solve_triangular(lower, g.T, upper=False).norm(dim=0)
+    g = g * (len(lower) ** 0.5 / norm)[:, None]
+    for _ in progress_bar(range(_BURN_IN), "burn-in", progress, "trajectory"):
+        g = trajectory(g)
+    out = []
     for _ in progress_bar(range(draws), "latent field at the sensors", progress, "draw"):
-        g = trajectory(g, burning=False)
+        g = trajectory(g)
         out.append(g)
     return torch.stack(out, dim=1)
