@@ -230,7 +230,9 @@ class _Stage:
         directions = torch.linalg.eigh(sensitivity @ sensitivity.T).eigenvectors
         sensitivity = (directions[:, -_RANK:].T @ sensitivity).float()
         slope = slope.float()
-        resolved = replace(prior, modes=min(prior.modes, grid.n))  # the coarse grid sees no more
+        resolved = replace(prior, modes=min(prior.modes, grid.n))  # the others would alias; they are left alone
+        seen = (prior.wavenumbers <= resolved.wavenumbers.max()).float()
+        seen = (seen[:, None] * seen[None, :]).flatten()
         lowers = []
         for d in slope:
             rows = (sensitivity * d.flatten()).reshape(-1, 1, *grid.shape)
@@ -240,11 +242,11 @@ class _Stage:
         lowers = torch.stack(lowers)
 
         def apply(z):  # z - Jᵀ (I + J Jᵀ)⁻¹ J z
-            field = slope * _latent(prior, z.float(), grid)
-            seen = (field.flatten(1) @ sensitivity.T).double()
-            weights = torch.cholesky_solve(seen[:, :, None], lowers)[:, :, 0].float()
+            field = slope * _latent(prior, seen * z.float(), grid)
+            readings = (field.flatten(1) @ sensitivity.T).double()
+            weights = torch.cholesky_solve(readings[:, :, None], lowers)[:, :, 0].float()
             back = slope * (weights @ sensitivity).reshape(field.shape)
-            return z - prior.square_root_adjoint(back, grid).flatten(1).double()
+            return z - (seen * prior.square_root_adjoint(back, grid).flatten(1)).double()
 
         return apply
 
