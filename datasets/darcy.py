@@ -75,9 +75,9 @@ class Darcy(PDE):
         """Between the phases 0.7 of the geometric and 0.3 of the arithmetic mean, by the logistic function of latent / width.
 
         A two-dimensional mixture of equal shares conducts like the geometric mean (Dykhne, *Conductivity of a two-dimensional
-        two-phase system*, JETP 32, 1971), a layered one between the harmonic and the arithmetic one. This weighting gives
-        the pressure of the sharp permeability without bias: the arithmetic mean alone makes it 2 % of its standard deviation
-        too low at a width of a twentieth of the latent field's.
+        two-phase system*, JETP 32, 1971), a layered one between the harmonic and the arithmetic one. At the default contrast
+        this weighting gives the pressure of the sharp permeability without bias, where the arithmetic mean alone makes it
+        2 % of its standard deviation too low at a width of a twentieth of the latent field's.
         """
         share = torch.sigmoid(latent / width)
         arithmetic = self.low + (self.high - self.low) * share

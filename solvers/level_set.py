@@ -37,7 +37,7 @@ _TOLERATED = 5e-3  # misfit of an exact reading of the solution, relative to the
 _CHAINS = 16
 _CHUNK = 32  # rows of the sensitivity at a time
 _RANK = 200  # directions of the data that the preconditioner knows
-_STUCK = 2.0  # a member whose objective is this many times the median has not converged
+_STUCK = 2.0  # a member whose objective is beyond this many times the median, and chance, has not converged
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ class LevelSet(Solver):
             stage = _Stage(pde, signs, observation, n, width * std, sigma, centre, sigma * noise)
             xi, value = minimise(stage.objective, xi, stage.preconditioner(xi), iterations)
             calls += stage.calls
-        kept = value[1:] <= _STUCK * value[1:].median()
+        # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
+        kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
         return xi[1:][kept], width * std, calls
 
 

@@ -94,7 +94,9 @@ def test_exact_readings_are_met_by_the_mean_and_by_every_sample():
     states = torch.cat([posterior.mean[None], posterior.samples])
     misfit = (observation(states) - observation.values).abs() / truth.flatten(1).std(dim=1)[observation.channel]
     assert float(misfit[0].max()) < 2e-2 and float(misfit.max()) < 2e-2
-    # Samples are flows: their second field is the first one's solution.
+    # Samples are flows: their second field is the first one's solution, both those of their latent field.
+    xi = posterior.latent.unflatten(1, (1, *task.physics.latent_prior.eigenvalues.shape))
+    assert torch.allclose(task.physics.state(xi[:3], observation.grid), posterior.samples[:3], atol=1e-10)
     assert torch.allclose(task.physics.solve(posterior.samples[:3, :1]), posterior.samples[:3, 1:], atol=1e-10)
 
 

@@ -77,6 +77,39 @@ def test_coefficients_of_a_latent_field():
 
 
 @each_pde
+def test_a_smoothed_coefficient_tends_to_the_sharp_one(pde):
+    latent = torch.linspace(-3, 3, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
+    sharp = pde.coefficient(latent)
+    torch.testing.assert_close(pde.smoothed(latent, 1e-3), sharp, atol=1e-10, rtol=0)
+    if pde.coefficient_range is not None:
+        low, high = pde.coefficient_range
+        gap = [distance(pde.smoothed(latent, width), sharp) for width in (1.0, 0.3, 0.1)]
+        assert gap[0] > gap[1] > gap[2] > 1e-3
+        wide = pde.smoothed(latent, 1.0).flatten()
+        assert low < float(wide[0]) and float(wide[-1]) < high and bool((wide.diff() > 0).all())
+
+
+def test_the_smoothed_permeability_keeps_the_pressure():
+    """Better than the arithmetic mean of the phases does."""
+    pde, n = Darcy(), 33
+    latent = pde.latent_prior.sample(12, pde.grid(n), torch.Generator().manual_seed(0))
+    sharp = pde.solve(pde.coefficient(latent))
+    for width in (0.05 * latent.std(), 0.1 * latent.std()):
+        arithmetic = pde.low + (pde.high - pde.low) * torch.sigmoid(latent / width)
+        bias = [
+            abs(float((pde.solve(a) - sharp).mean() / sharp.std())) for a in (pde.smoothed(latent, width), arithmetic)
+        ]
+        assert bias[0] < 0.005 and bias[0] < 0.4 * bias[1]
+
+
+@pytest.mark.parametrize("name", ["darcy", "darcy-contrast-100"])
+def test_the_surrogate_of_darcy_has_four_digits(name):
+    a = coefficients(PDES[name], 33)
+    u = PDES[name].surrogate(a)
+    assert u.dtype == torch.float64 and 1e-9 < distance(u, PDES[name].solve(a)) < 1e-4
+
+
+@each_pde
 @each_size
 def test_an_instance_does_not_depend_on_its_batch(pde, n):
     # Instances that need very different numbers of iterations, none at all included.

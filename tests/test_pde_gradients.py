@@ -6,6 +6,7 @@ import scipy.sparse.linalg
 import torch
 
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets.darcy import _DarcySolve
 from pdeinv.datasets.elliptic import laplacian_eigenvalues
 
 PDES = {
@@ -119,6 +120,27 @@ def test_gradients_survive_a_first_use_in_inference_mode(pde):
         laplacian_eigenvalues(n)
     assert torch.isfinite(pull_back(pde, a, torch.ones_like(a))).all()
     assert not laplacian_eigenvalues(n).is_inference()
+
+
+@each_pde
+@pytest.mark.parametrize("function", ["solve", "surrogate"])
+def test_many_adjoints_at_once_are_one_by_one(pde, function):
+    function, n = getattr(pde, function), 12
+    a, v = coefficient(pde, n), normal(5, 2, 1, n, n, seed=1)
+    rows = torch.vmap(torch.func.vjp(function, a)[1])(v)[0]
+    a.requires_grad_()
+    alone = torch.stack([torch.autograd.grad(function(a), a, part)[0] for part in v])
+    tolerance = 1e-10 if function == pde.solve else 1e-4  # what is left of single precision
+    torch.testing.assert_close(rows, alone, atol=tolerance * float(alone.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("dims", [(0, 0), (0, None), (None, 0)])
+def test_darcy_solves_many_permeabilities_or_right_hand_sides_at_once(dims):
+    fields = (coefficient(PDES["darcy"], 9, count=6), normal(6, 1, 7, 7, seed=1))
+    given = [x if d == 0 else x[0] for x, d in zip(fields, dims, strict=True)]
+    solved = torch.vmap(lambda a, f: _DarcySolve.apply(a[None], f[None], 1e-12)[0], in_dims=dims)(*given)
+    alone = _DarcySolve.apply(*(x.expand_as(y) for x, y in zip(given, fields, strict=True)), 1e-12)
+    torch.testing.assert_close(solved, alone, atol=1e-12 * float(alone.abs().max()), rtol=0)
 
 
 @each_pde

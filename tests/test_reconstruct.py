@@ -1,5 +1,6 @@
 """The door: every solver, on every PDE that it accepts, returns the same kind of result from any reasonable sensors."""
 
+import dataclasses
 import json
 import warnings
 from functools import cache
@@ -17,10 +18,13 @@ import pdeinv.datasets as datasets
 from pdeinv import Ensemble, Grid, InputError, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import PDES, Poisson
 from pdeinv.output import save_netcdf
-from pdeinv.solvers import SOLVERS, OptimalInterpolation
+from pdeinv.solvers import SOLVERS, LevelSet, OptimalInterpolation
 
 N = 16
-SMALL = {"optimal-interpolation": OptimalInterpolation(members=32, copies=2)}
+SMALL = {
+    "optimal-interpolation": OptimalInterpolation(members=32, copies=2),
+    "level-set": LevelSet(ensemble=4, draws=32),
+}
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
 
@@ -92,6 +96,8 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     pde, result = PDES[name](), run(solver, name, seed=5)
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
+    if solver == "level-set":
+        expected.add("permeability_probability")
     columns = ("field", "x", "y", "value", "noise_std")
     assert set(result.data_vars) == expected | {f"sensor_{c}" for c in columns}
     assert set(result.coords) == {"x", "y", "sample"}
@@ -110,7 +116,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     assert (attributes["pde"], attributes["solver"], attributes["seed"]) == (name, solver, 5)
     assert PDES[name](**json.loads(attributes["pde_parameters"])) == pde
     if solver in SMALL:
-        assert json.loads(attributes["solver_settings"]) == {"members": 32, "copies": 2}
+        assert json.loads(attributes["solver_settings"]) == dataclasses.asdict(SMALL[solver])
     assert isinstance(json.loads(attributes["solver_settings"]), dict)
     assert 0 < attributes["seconds"] < 60 and attributes["network_evaluations"] == 0
     assert attributes["pdeinv_version"] == version("pdeinv")

@@ -1,0 +1,435 @@
+"""The level-set solver: its sampler and optimiser alone, exact where it should be, honest everywhere."""
+
+import dataclasses
+import math
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from pdeinv import InputError, MisfitWarning, reconstruct
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Darcy, Poisson
+from pdeinv.metrics import error_rate
+from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, level_set
+from pdeinv.solvers.lbfgs import _BACKTRACKS, minimise
+from pdeinv.solvers.level_set import _Signs, _Stage
+from pdeinv.solvers.truncated_gaussian import sample_given_signs
+
+SMALL = Darcy(modes=16)
+
+
+class Exact(Darcy):
+    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
+
+    def surrogate(self, a):
+        return self.solve(a)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def vector(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed))
+
+
+def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
+    """A truth of few modes and its readings at random nodes."""
+    _, observation = Task("darcy", kind, grid=n, sensors=m).instance(i)
+    truth = pde.sample(1, observation.grid, seeded(i))
+    std = noise * truth[0].flatten(1).std(dim=1)[observation.channel]
+    values = observation(truth)[0] + std * normal(len(observation), seed=i)
+    return truth[0], dataclasses.replace(observation, values=values, noise_std=std)
+
+
+# Gaussian vectors with known signs
+
+
+def check_mean(draws, expected):
+    """The mean of draws (chains, draws, ...), within standard errors that the independent chains tell."""
+    means = draws.double().mean(dim=1)
+    error = means.std(dim=0) / len(means) ** 0.5
+    assert bool(((means.mean(dim=0) - expected).abs() < 4 * error).all()), (means.mean(dim=0), expected, error)
+
+
+def pair(rho):
+    return vector([1.0, rho], [rho, 1.0]), 1 / 4 + math.asin(rho) / (2 * math.pi)
+
+
+@pytest.mark.parametrize("rho", [-0.7, 0.0, 0.9])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_pair_of_known_signs_has_its_mean_in_closed_form(rho, sign):
+    covariance, share = pair(rho)
+    draws = sample_given_signs(covariance, sign * vector(1e4, 1e4), 400, 40, seeded(1))
+    assert draws.shape == (400, 40, 2) and bool((sign * draws > 0).all())
+    check_mean(sign * draws, (1 + rho) / (2 * math.sqrt(2 * math.pi) * share))
+
+
+@pytest.mark.parametrize("ratio", [0.5, -1.5, 4.0])
+def test_a_doubtful_sign_weighs_the_two_halves_of_a_gaussian(ratio):
+    draws = sample_given_signs(vector([4.0]), vector(ratio), 400, 60, seeded(2))
+    check_mean(draws[..., 0], 2 * math.tanh(ratio / 2) * math.sqrt(2 / math.pi))
+    check_mean(draws[..., 0].square(), 4.0)  # whatever the weights
+
+
+@pytest.mark.parametrize("ratios", [(1.0, -0.7), (2.0, 0.5), (-1.0, 0.0)])
+def test_doubtful_signs_occur_as_often_as_their_weights_say(ratios):
+    covariance, same = pair(0.6)
+    draws = sample_given_signs(covariance, vector(*ratios), 800, 60, seeded(3))
+    patterns = list(product([True, False], repeat=2))
+    weight = vector(*((same if a == b else 0.5 - same) * math.exp(a * ratios[0] + b * ratios[1]) for a, b in patterns))
+    seen = torch.stack([((draws > 0) == torch.tensor(p)).all(dim=2) for p in patterns], dim=2)
+    check_mean(seen, weight / weight.sum())
+
+
+def test_without_a_word_on_the_signs_the_gaussian_itself_is_drawn():
+    root = normal(3, 3)
+    covariance = root @ root.T
+    draws = sample_given_signs(covariance, torch.zeros(3, dtype=torch.float64), 400, 40, seeded(4))
+    check_mean(draws, 0.0)
+    check_mean(draws[..., :, None] * draws[..., None, :], covariance)
+
+
+def test_equal_sensors_and_equal_seeds():
+    covariance, ratios = pair(0.3)[0][:, [0, 0, 1]][[0, 0, 1]], vector(1e4, 1e4, -2.0)
+    first, again, other = (sample_given_signs(covariance, ratios, 8, 20, seeded(s)) for s in (5, 5, 6))
+    assert torch.equal(first, again) and not torch.allclose(first, other)
+    assert torch.allclose(first[..., 0], first[..., 1], atol=1e-3) and first[..., 0].std() > 0.1
+
+
+# The optimiser
+
+
+def test_a_quadratic_takes_one_step_with_its_own_hessian():
+    root, centre, start = normal(5, 6, 6), normal(5, 6, seed=1), normal(5, 6, seed=2)
+    hessian, calls = root @ root.mT + torch.eye(6), []
+
+    def objective(x, members):
+        calls.append(len(x))
+        gradient = torch.einsum("kij,kj->ki", hessian[members], x - centre[members])
+        return ((x - centre[members]) * gradient).sum(dim=1) / 2 - members, gradient
+
+    x, value = minimise(objective, start, lambda z: torch.linalg.solve(hessian, z), 50)
+    assert torch.allclose(x, centre, atol=1e-10) and torch.allclose(value, -torch.arange(5).double(), atol=1e-10)
+    assert calls == [5, 5]
+    # With a wrong Hessian the memory finds it out.
+    x, _ = minimise(objective, start, lambda z: 0.1 * z, 60, tolerance=1e-14)
+    assert torch.allclose(x, centre, atol=1e-5)
+
+
+def test_a_search_that_fails_starts_afresh():
+    calls, scale = [], vector(1.0, 3.0, 10.0)
+
+    def flaky(x, members):
+        calls.append(x[0])
+        failed = 5 <= len(calls) < 5 + _BACKTRACKS
+        return (scale * x**2).sum(dim=1) * (torch.inf if failed else 1.0), 2 * scale * x
+
+    x, _ = minimise(flaky, vector([3.0, -1.0, 2.0]), lambda z: z / 20, 60, tolerance=1e-12)
+    assert torch.allclose(x, 0 * x, atol=1e-5)
+    # They were the trials of one search, and the next one went down the slope again.
+    before, trials, after = calls[3], calls[4 : 4 + _BACKTRACKS], calls[4 + _BACKTRACKS]
+    assert all(float(torch.cosine_similarity(t - before, trials[0] - before, dim=0)) > 0.999999 for t in trials)
+    assert torch.allclose(after - before, -scale * before / 10)
+
+
+def valleys(steepness):
+    """Rosenbrock functions in four dimensions less 10, each member's own."""
+
+    def objective(x, members):
+        with torch.enable_grad():
+            x = x.clone().requires_grad_()
+            bent = steepness[members, None] * (x[:, 1:] - x[:, :-1] ** 2) ** 2
+            value = (bent + (x[:, :-1] - 0.1 * members[:, None]) ** 2).sum(dim=1) - 10
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), gradient
+
+    return objective
+
+
+STEEPNESS = vector(1.0, 10.0, 100.0, 30.0)
+
+
+def test_rosenbrock_valleys_are_followed_to_their_ends():
+    objective, start = valleys(STEEPNESS), 0.5 * normal(4, 4)
+    x, value = minimise(objective, start, lambda z: z / 50, 300, tolerance=1e-13)
+    for i in range(4):
+
+        def one(vector, i=i):
+            reached, gradient = objective(torch.tensor(vector)[None], torch.tensor([i]))
+            return float(reached), gradient[0].numpy()
+
+        best = minimize(one, start[i].numpy(), jac=True, method="BFGS", options={"gtol": 1e-9})
+        assert np.allclose(x[i], best.x, atol=1e-4) and float(value[i]) == pytest.approx(best.fun, abs=1e-8)
+
+
+@pytest.mark.parametrize("spoilt", ["non-finite", "uphill"])
+def test_members_do_not_care_about_one_another(spoilt):
+    objective, start = valleys(STEEPNESS), 0.5 * normal(4, 4)
+
+    def some_bad(x, members):
+        value, gradient = objective(x, members)
+        bad = (members == 1)[:, None]
+        if spoilt == "uphill":
+            return value, torch.where(bad, -gradient, gradient)
+        return torch.where(bad[:, 0], torch.nan, value), torch.where(bad, torch.nan, gradient)
+
+    x, value = minimise(some_bad, start, lambda z: z / 50, 12)
+    assert torch.equal(x[1], start[1])
+    for i in (0, 2, 3):
+
+        def alone(x, members, i=i):
+            return objective(x, members + i)
+
+        x_alone, value_alone = minimise(alone, start[i : i + 1], lambda z: z / 50, 12)
+        assert torch.allclose(x[i], x_alone[0], atol=1e-8) and torch.allclose(value[i], value_alone[0])
+        assert torch.allclose(value[i], objective(x[i : i + 1], torch.tensor([i]))[0])
+        assert float(value[i]) < float(objective(start[i : i + 1], torch.tensor([i]))[0]) - 0.1
+
+
+# One stage: objective, gradient, Hessian
+
+
+def small_stage(pde, members=3, n=12, m=10):
+    """A stage in the middle of the annealing, with exact, doubtful and noisy readings, and ξ of its members."""
+    _, observation = instance("both", n=n, m=m, noise=0.02, pde=pde)
+    mixed = torch.where(observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std)
+    observation = dataclasses.replace(observation, noise_std=mixed)
+    width = 0.3 * float(pde.latent_prior.eigenvalues.sum()) ** 0.5
+    centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
+    seen = observation.subset(observation.channel == 1)
+    noise = seen.noise_std * normal(members, m, seed=3)
+    return _Stage(pde, _Signs(pde, observation), seen, n, width, seen.noise_std, centre, noise), observation, xi
+
+
+def latent_of(pde, xi, grid):
+    return pde.latent_prior.square_root(xi.reshape(-1, 1, pde.modes, pde.modes), grid)
+
+
+def test_the_objective_is_prior_misfit_and_signs():
+    pde, members = Exact(modes=8), torch.tensor([2, 0])
+    stage, observation, xi = small_stage(pde)
+    centre, noise = (scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3)))
+    latent = latent_of(pde, xi[members], stage.grid)
+    read = observation(torch.cat([latent, pde.solve(pde.smoothed(latent, stage.width))], dim=1))
+    (g, u), (y, data), (std, sigma) = (x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std))
+    share = 1 / (1 + (-g / stage.width).exp())
+    high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (pde.high, pde.low))
+    told = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
+    misfit = ((data + noise - u) / sigma).square().sum(dim=1)
+    value, _ = stage.objective(xi[members], members)
+    assert torch.allclose(value, (xi[members] - centre).square().sum(dim=1) / 2 + misfit / 2 - told, rtol=1e-8)
+    assert bool((told < -0.1).all() and (misfit > 1).all())  # each part has its say
+
+
+def test_the_gradient_is_that_of_the_objective():
+    pde = Exact(modes=8, tolerance=1e-14)
+    stage, _, xi = small_stage(pde)
+    members = torch.tensor([2, 0])
+    xi, step = xi[members], 1e-4
+    _, gradient = stage.objective(xi, members)
+    for seed in range(4):
+        direction = normal(*xi.shape, seed=10 + seed)
+        ahead, behind = (stage.objective(xi + s * step * direction, members)[0] for s in (1, -1))
+        assert torch.allclose((gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6)
+    # The surrogate of Darcy costs a few digits.
+    rough = small_stage(Darcy(modes=8))[0].objective(xi, members)[1]
+    assert 1e-9 < float((rough - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.parametrize(("modes", "rank"), [(8, 300), (8, 2), (16, 300)])
+def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, monkeypatch):
+    monkeypatch.setattr(level_set, "_RANK", rank)
+    pde = Exact(modes=modes, tolerance=1e-14)
+    stage, _, xi = small_stage(pde)
+    (units, eye), step = (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)), 1e-5
+
+    def readings(a):
+        return stage.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
+
+    def permeability(xi):
+        return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
+
+    def jacobian(function, x, directions):
+        return ((function(x + step * directions) - function(x - step * directions)) / (2 * step)).flatten(1).T
+
+    # One sensitivity for all, that of the first member, of which the leading directions are kept.
+    sensitivity = jacobian(readings, permeability(xi[:1]), units.reshape(-1, 1, *stage.grid.shape))
+    u, s, v = torch.linalg.svd(sensitivity, full_matrices=False)
+    sensitivity = u[:, :rank] * s[:rank] @ v[:rank]
+    resolved = (torch.arange(modes) < stage.grid.n).double()  # the others would alias
+    seen = (resolved[:, None] * resolved).flatten()
+    members = [sensitivity @ jacobian(permeability, member, eye) * seen for member in xi]
+    z = normal(len(xi), len(eye), seed=4)
+    expected = torch.stack([torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)])
+    assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4
+
+
+# The posterior
+
+
+CORNERS = [(3, 4), (5, 11), (11, 6), (12, 12)]  # (x, y), nodes of a grid of 16
+
+
+@pytest.mark.parametrize(
+    ("values", "noise", "prior_draws"),
+    [((12.0, 12.0, 3.0, 12.0), 0.0, 20_000), ((14.0, 12.0, -2.0, 5.0, 9.0), 6.0, 6_000)],
+    ids=["exact", "doubtful"],
+)
+def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws):
+    pde = Darcy(modes=16, tolerance=1e-5)
+    grid = pde.grid(16)
+    nodes = (CORNERS + CORNERS[:1])[: len(values)]  # a second reading at the first node
+    _, observation = instance("forward", n=16, m=len(values))
+    observation = dataclasses.replace(
+        observation,
+        points=vector(*nodes) / 15,
+        values=vector(*values),
+        noise_std=torch.full_like(vector(*values), noise),
+    )
+    ours = LevelSet(draws=1600)(pde, None, observation, generator=seeded(1))
+
+    a = pde.sample_coefficient(prior_draws, grid, seeded(2))
+    y, variance = torch.stack([a[:, 0, j, i] for i, j in nodes], dim=1), max(noise, 0.1) ** 2
+    weight = (-(observation.values - y).square().sum(dim=1) / (2 * variance)).exp()
+    a, weight = a[weight > 1e-12], weight[weight > 1e-12]
+    states = torch.cat([a, torch.cat([pde.solve(part) for part in a.split(500)])], dim=1)
+    weight = (weight / weight.sum())[:, None, None, None]
+    mean = (weight * states).sum(dim=0)
+    std = (weight * (states - mean) ** 2).sum(dim=0).sqrt()
+    # Both sides' effective numbers of draws; the pressure's kurtosis is about 3.
+    count = 1 / (float((weight**2).sum()) + 1 / min(1600, ours.record["effective_sample_size"]))
+    assert count > 300
+    inside = std[1] > 0
+    assert float((((ours.mean - mean)[1] / std[1])[inside]).abs().max()) < 4 / count**0.5
+    assert float((ours.std[1] / std[1] - 1)[inside].abs().max()) < 4 / count**0.5
+    share = (mean[0] - pde.low) / (pde.high - pde.low)
+    assert float((ours.probability - share).abs().max()) < 4 * 0.5 / count**0.5
+    # The readings are worth more than that.
+    assert float((ours.probability - 0.5).abs().max()) > 0.3
+    assert float((ours.mean[1] - pde.sample(200, grid, seeded())[:, 1].mean(dim=0)).abs().max() / std[1].max()) > 0.3
+
+
+class Linear(Poisson):
+    """A Gaussian coefficient that passes for one with two values: its posterior is known in closed form."""
+
+    gaussian_coefficient = False
+    coefficient_range = (-1.0, 1.0)
+
+
+def test_a_linear_pde_gets_its_exact_posterior():
+    _, observation = Task("poisson", "inverse", grid=40, sensors=20, noise=0.1).instance(0)
+    exact = GaussianSolver()(Poisson(modes=16), None, observation, generator=seeded())
+    ours = LevelSet(ensemble=400)(Linear(modes=16), None, observation, generator=seeded(1))
+    left = exact.std > 1e-3 * exact.std.amax(dim=(1, 2), keepdim=True)
+    # Antithetic pairs: only members that were left out without their partners move the mean.
+    assert float(((ours.mean - exact.mean) / exact.std)[left].abs().max()) < 0.1
+    ratio = (ours.std / exact.std - 1)[left]
+    assert float(ratio.abs().max()) < 4 / ours.record["members_kept"] ** 0.5 and abs(float(ratio.mean())) < 0.04
+    misfit = (observation(exact.mean[None])[0] - observation.values) / observation.noise_std
+    assert ours.record["reduced_chi_squared"] == pytest.approx(float(misfit.square().mean()), rel=0.1)
+
+
+@cache
+def solved(kind, i):
+    truth, observation = instance(kind, i)
+    return truth, observation, LevelSet(ensemble=6)(SMALL, None, observation, n_samples=5, generator=seeded())
+
+
+@pytest.mark.parametrize(("kind", "instances"), [("inverse", (2, 4)), ("both", (2,))])
+def test_the_phases_are_found_better_than_by_the_best_linear_estimate(kind, instances):
+    wrong = torch.zeros(2)
+    for i in instances:
+        truth, observation, ours = solved(kind, i)
+        linear = OptimalInterpolation(members=300)(SMALL, None, observation, generator=seeded())
+        means = torch.stack([ours.mean, linear.mean])
+        wrong += error_rate(means, truth[None], (SMALL.low + SMALL.high) / 2)[:, 0]
+    assert float(wrong[0]) < 0.9 * float(wrong[1])
+
+
+@pytest.mark.parametrize("kind", ["inverse", "both"])
+def test_the_parts_of_a_posterior_belong_together(kind):
+    _, observation, posterior = solved(kind, 2)
+    a, u = posterior.samples[:, :1], posterior.samples[:, 1:]
+    assert posterior.samples.shape == (5, 2, 24, 24) and a.unique().tolist() == [SMALL.low, SMALL.high]
+    assert torch.equal(SMALL.coefficient(latent_of(SMALL, posterior.latent, posterior.grid)), a)
+    p, kept, jump = posterior.probability, posterior.record["members_kept"], SMALL.high - SMALL.low
+    assert torch.allclose(posterior.mean[0], SMALL.low + jump * p)
+    assert torch.allclose(posterior.std[0], jump * (p * (1 - p) * kept / (kept - 1)).sqrt())
+    # The pressure is that of the samples but for a slight smoothing, with which it meets the readings.
+    assert 0 < float((u - SMALL.solve(a)).norm() / u.norm()) < 0.1
+    misfit, mine = observation(posterior.samples) - observation.values, observation.channel == 1
+    assert float(misfit[:, mine].square().mean().sqrt() / observation.values[mine].std()) < 0.03
+    assert float((misfit[:, ~mine] == 0).double().mean()) > 0.9 or kind == "inverse"
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
+def test_the_record_says_what_was_done(kind):
+    record = solved(kind, 2)[2].record
+    assert 0 <= record["reduced_chi_squared"] < 2
+    assert record["solver_calls"] == 128 if kind == "forward" else record["solver_calls"] > 100
+    assert record["members_kept"] == 128 if kind == "forward" else 3 <= record["members_kept"] <= 6
+    assert ("r_hat" in record) == ("effective_sample_size" in record) == (kind != "inverse")
+    if kind != "inverse":
+        assert 0.99 < record["r_hat"] < 1.2 and 50 < record["effective_sample_size"] < 1000
+
+
+# Through the door
+
+
+def table_of(observation):
+    columns = {"x": observation.points[:, 0], "y": observation.points[:, 1], "value": observation.values}
+    names = np.array(["permeability", "pressure"])[observation.channel.numpy()]
+    return pd.DataFrame({"field": names, **columns, "noise_std": observation.noise_std})
+
+
+def reconstructed(table):
+    return reconstruct(table, SMALL, grid=24, n_samples=2, solver=LevelSet(ensemble=4, draws=16))
+
+
+def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
+    result = reconstructed(table_of(instance("both", 2, noise=0.01)[1]))
+    assert not [w for w in recwarn if issubclass(w.category, MisfitWarning)]
+    probability = result["permeability_probability"]
+    assert probability.dims == ("y", "x") and probability.attrs == {
+        "long_name": "posterior probability of the high value of the permeability a",
+        "units": "1",
+    }
+    assert np.allclose(result["permeability_mean"], SMALL.low + (SMALL.high - SMALL.low) * probability)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        ("inverse", lambda values: 10 * values),
+        ("inverse", lambda values: values[::-1]),
+        ("forward", lambda values: 10 * values),
+        ("forward", lambda values: np.random.default_rng(0).uniform(3, 12, len(values))),
+    ],
+    ids=["pressure scaled", "pressure shuffled", "permeability scaled", "permeability at random"],
+)
+def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil, monkeypatch):
+    monkeypatch.setattr(level_set, "_STAGES", level_set._STAGES[:2])  # enough to see it
+    table = table_of(instance(kind, 2, noise=0.01)[1])
+    with pytest.warns(MisfitWarning, match="do not fit darcy"):
+        reconstructed(table.assign(value=spoil(table.value.to_numpy())))
+
+
+def test_what_it_cannot_do_is_refused():
+    _, observation = Task("poisson", "inverse", grid=16, sensors=5).instance(0)
+    with pytest.raises(InputError, match="not made for poisson: it needs a coefficient with two values"):
+        LevelSet()(Poisson(), None, observation)
+    bounded = type("Bounded", (Poisson,), {"coefficient_range": (-1.0, 1.0)})()
+    assert LevelSet().accepts(Darcy()) and not LevelSet().accepts(bounded)
+    for settings, message in (({"ensemble": 7}, "even number"), ({"ensemble": 2}, "4"), ({"draws": 8}, "at least 16")):
+        with pytest.raises(InputError, match=message):
+            LevelSet(**settings)
