@@ -122,10 +122,11 @@ def plot_ranks(records: list[dict]):
         expected = 1 / len(r["ranks"])
         axis.bar(range(len(r["ranks"])), [share / expected for share in r["ranks"]], width=0.9, color="tab:blue")
         axis.axhline(1, color="black", linewidth=0.8)
+        axis.set_ylim(0, 1.3 * max(max(cell["ranks"]) * len(cell["ranks"]) for cell in cells))  # room for the words
         axis.set_title(f"{r['pde']} {r['task']}: {r['field'].replace('_', ' ')}", fontsize=8)
         axis.text(
             0.5,
-            0.93,
+            0.95,
             f"{r['method']}, {100 * r['coverage90']:.1f} % in 90 %",
             fontsize=7,
             ha="center",
