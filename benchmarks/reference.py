@@ -22,6 +22,7 @@ from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance, solver_generator
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
+from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.solvers.reconstruction import solver_for
 
@@ -122,6 +123,8 @@ def reference_chains(
 
 def compare(task: Task, i: int, chains: int, steps: int) -> dict:
     """One instance: the solver's posterior against the chains', in the norm of the truth."""
+    if not task.noise > 0:
+        raise InputError("chains cannot move between exact readings; use a noise above 0")
     truth, observation = task.instance(i)
     pde, channel = task.physics, task.scored[0]
     solver = solver_for("auto", pde)
