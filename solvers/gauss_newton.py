@@ -75,7 +75,7 @@ class GaussNewton(Solver):
         size = max(self.ensemble, n_samples + n_samples % 2) // 2
         eta = problem.pde.latent_prior.white(size, generator)
         noise = observation.noise_std * torch.randn(size, m, dtype=torch.float64, generator=generator)
-        eta, noise = torch.stack([eta, -eta], dim=1).flatten(0, 1), torch.stack([noise, -noise], dim=1).flatten(0, 1)
+        eta, noise = torch.cat([eta, -eta]), torch.cat([noise, -noise])  # so that the first half is independent
 
         def towards(values, members):  # the fixed-point map of each member's own problem
             data = observation.values + noise - values + (members - eta).flatten(1) @ jacobian.T

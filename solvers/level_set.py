@@ -24,12 +24,14 @@ _STAGES = (
     (1.0, 1e-1, 4, 20),
     (0.6, 4e-2, 4, 20),
     (0.4, 2e-2, 4, 20),
-    (0.25, 1e-2, 2, 20),
-    (0.15, 5e-3, 2, 20),
+    (0.25, 1e-2, 4, 20),
+    (0.15, 5e-3, 4, 20),
     (0.1, 3e-3, 2, 20),
+    (0.1, 3e-3, 2, 20),  # again, with the preconditioner of where the first ended: so the worst members get out
+    (0.07, 1e-3, 2, 20),
     (0.07, 1e-3, 2, 20),
     (0.05, 7e-4, 2, 20),
-    (0.03, 4e-4, 1, 18),
+    (0.05, 2e-3, 1, 15),
 )
 _COARSEST = 32  # nodes per side, below which no stage goes
 _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
@@ -98,9 +100,10 @@ class LevelSet(Solver):
         signs = _Signs(pde, observation)
         eta, record = signs.sample(wanted, generator, progress)
         if sees_solution:
-            xi, width, calls = self._anneal(pde, observation, signs, eta, generator, progress)
+            spread = _typical_spread(pde, observation.subset(observation.channel == 1))
+            xi, width, calls = self._anneal(pde, observation, signs, eta, spread, generator, progress)
         else:
-            xi, width, calls = eta, None, 0
+            xi, width, calls, spread = eta, None, 0, None
         latent = _latent(pde.latent_prior, xi, grid)
         a = pde.coefficient(latent)
         batches = (a if width is None else pde.smoothed(latent, width)).split(16)
@@ -114,7 +117,7 @@ class LevelSet(Solver):
             std=states.std(dim=0),
             samples=states[chosen],
             record={
-                "reduced_chi_squared": max(signs.misfit, _misfit(pde, observation, states.mean(dim=0))),
+                "reduced_chi_squared": max(signs.misfit, _misfit(observation, states.mean(dim=0), spread)),
                 "solver_calls": calls + len(states),
                 "members_kept": len(states),
                 **record,
@@ -123,16 +126,15 @@ class LevelSet(Solver):
             latent=xi[chosen],
         )
 
-    def _anneal(self, pde, observation, signs, eta, generator, progress):
+    def _anneal(self, pde, observation, signs, eta, spread, generator, progress):
         """Members ξ (k, modes²), the last width, and the number of solves."""
         observation = observation.subset(observation.channel == 1)
         m = len(observation)
         half = torch.randn(len(eta) // 2, m, dtype=torch.float64, generator=generator)
         # The first member is the mode: nothing in its problem is random.
-        noise = torch.cat([half.new_zeros(1, m), torch.stack([half, -half], dim=1).flatten(0, 1)])
+        noise = torch.cat([half.new_zeros(1, m), half, -half])
         centre = torch.cat([signs.mode(eta)[None], eta])
         std = float(pde.latent_prior.eigenvalues.sum()) ** 0.5
-        spread = _typical_spread(pde, observation)
         xi, calls = centre.clone(), 0
         for width, error, coarsening, iterations in progress_bar(_STAGES, "level set", progress, "stage"):
             sigma = (observation.noise_std**2 + (error * spread) ** 2).sqrt()
@@ -169,7 +171,7 @@ class _Signs:
         """n draws of ξ given the signs, (n, modes²), with the sampler's diagnostics; antithetic pairs without signs."""
         if not len(self.nodes):
             half = self.prior.white((n + 1) // 2, generator).flatten(1)
-            return torch.stack([half, -half], dim=1).flatten(0, 1)[:n], {}
+            return torch.cat([half, -half])[:n], {}
         gram = self.rows @ self.rows.T
         length = max(32, -(-n // _CHAINS))
         chains = sample_given_signs(gram, self.log_ratio, _CHAINS, length, generator, progress)
@@ -275,13 +277,12 @@ def _sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.T
     return torch.cat(rows).flatten(1)
 
 
-def _misfit(pde: PDE, observation: Observation, mean: torch.Tensor) -> float:
+def _misfit(observation: Observation, mean: torch.Tensor, spread: float | None) -> float:
     """Mean square residual of the readings of the solution, over their variance with an allowance for the smoothing."""
-    seen = observation.channel == 1
-    if not bool(seen.any()):
+    if spread is None:  # there are none
         return 0.0
-    observation = observation.subset(seen)
-    variance = observation.noise_std**2 + (_TOLERATED * _typical_spread(pde, observation)) ** 2
+    observation = observation.subset(observation.channel == 1)
+    variance = observation.noise_std**2 + (_TOLERATED * spread) ** 2
     return float(((observation.values - observation(mean[None])[0]) ** 2 / variance).mean())
 
 
