@@ -31,7 +31,7 @@ _STAGES = (
     (0.07, 1e-3, 2, 20),
     (0.07, 1e-3, 2, 20),
     (0.05, 7e-4, 2, 20),
-    (0.05, 2e-3, 1, 15),
+    (0.03, 1e-3, 1, 15),
 )
 _COARSEST = 32  # nodes per side, below which no stage goes
 _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
