@@ -130,7 +130,10 @@ def _open_hdf5(path: Path) -> xr.Dataset:
                     f"{path} has the format version {attributes['format_version']}, newer than {FORMAT_VERSION}, the last "
                     "that this pdeinv reads; upgrade pdeinv"
                 )
-            shapes = {file[attributes[role]].shape for role in ("coefficient", "solution")} if ours else set()
+            roles = [
+                role for role in ("coefficient", "solution") if role in attributes
+            ]  # a file of one's own may have one
+            shapes = {file[attributes[role]].shape for role in roles} if ours else set()
         if ours:
             dataset = xr.open_dataset(path, engine="h5netcdf")
             size = int(attributes["grid_size"])

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import torch
 
+from pdeinv.basis import Boundary, eigenfunctions, wavenumbers
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -44,7 +44,7 @@ class GaussianRandomField:
         torch.Size([4, 1, 64, 64])
     """
 
-    boundary: Literal["neumann", "dirichlet", "periodic"]
+    boundary: Boundary
     alpha: float
     tau: float
     modes: int = 128
@@ -64,12 +64,7 @@ class GaussianRandomField:
     @torch.inference_mode(False)
     def wavenumbers(self) -> torch.Tensor:
         """Wavenumber of each one-dimensional eigenfunction, shape (m,)."""
-        if self.boundary == "neumann":
-            return torch.arange(self.modes, dtype=torch.float64)
-        if self.boundary == "dirichlet":
-            return torch.arange(1, self.modes + 1, dtype=torch.float64)
-        k = torch.arange(1, (self.modes + 1) // 2, dtype=torch.float64)  # no Nyquist mode: it has no sine partner
-        return torch.cat([k.new_zeros(1), k, k])
+        return wavenumbers(self.boundary, self.modes)
 
     @cached_property
     @torch.inference_mode(False)
@@ -85,18 +80,7 @@ class GaussianRandomField:
 
     def basis(self, x: torch.Tensor) -> torch.Tensor:
         """One-dimensional orthonormal eigenfunctions at coordinates x (p,), shape (p, m)."""
-        k = self.wavenumbers.to(x)
-        root2 = 2**0.5
-        if self.boundary == "neumann":
-            phi = root2 * torch.cos(torch.pi * x[:, None] * k)
-            phi[:, 0] = 1.0
-        elif self.boundary == "dirichlet":
-            phi = root2 * torch.sin(torch.pi * x[:, None] * k)
-        else:
-            half = (len(k) - 1) // 2
-            angle = 2 * torch.pi * x[:, None] * k[1 : half + 1]
-            phi = torch.cat([torch.ones_like(x)[:, None], root2 * torch.cos(angle), root2 * torch.sin(angle)], dim=1)
-        return phi
+        return eigenfunctions(self.boundary, self.wavenumbers, x)
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """n tables of standard normal coefficients, shape (n, 1, m, m), float64: the grid-free form of n draws."""

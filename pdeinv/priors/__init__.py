@@ -1,0 +1,12 @@
+"""What is known of fields before any sensor is read, learned from samples of them."""
+
+from pdeinv.priors.data import TrainingData as TrainingData
+from pdeinv.priors.diffusion import DiffusionPrior as DiffusionPrior
+from pdeinv.priors.files import load as load
+from pdeinv.priors.files import save as save
+from pdeinv.priors.files import shipped as shipped
+from pdeinv.priors.gaussian import GaussianPrior as GaussianPrior
+from pdeinv.priors.neural_operator import NeuralOperator as NeuralOperator
+from pdeinv.priors.noise import Noise as Noise
+from pdeinv.priors.training import Settings as Settings
+from pdeinv.priors.training import train as train

@@ -1,0 +1,109 @@
+"""A trained neural operator in place of a PDE's solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn import functional as F
+
+from pdeinv.basis import Basis
+from pdeinv.errors import InputError
+from pdeinv.grid import Field, Grid
+from pdeinv.priors.data import TrainingData
+from pdeinv.priors.operator import without_wandb
+
+__all__ = ["NeuralOperator"]
+
+
+@dataclass
+class NeuralOperator:
+    """A Fourier neural operator from the coefficient to the solution: fast, differentiable, approximate.
+
+    For a PDE whose solver is slow or unknown, and as a function that is nearly, not exactly, equivariant. It works on a
+    grid of its own: whatever the grid, it sees the first modes of the coefficient and answers in those of the solution.
+
+    Arguments:
+        fields, bases: of the coefficient and of the solution.
+        grid: of the training data; the network's own.
+        shift, scale: (2,); a normalised field is (field - shift) / scale.
+        network: `neuralop.models.FNO`.
+        arguments: what it was built with.
+        record: how it was trained.
+
+    Reference:
+        Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
+
+    Example:
+        >>> operator = load("darcy-operator")               # doctest: +SKIP
+        >>> u = operator(Darcy().sample_coefficient(4, Grid(64)))   # doctest: +SKIP
+    """
+
+    fields: tuple[Field, Field]
+    bases: tuple[Basis, Basis]
+    grid: Grid
+    shift: torch.Tensor
+    scale: torch.Tensor
+    network: torch.nn.Module
+    arguments: dict
+    pde: tuple[str, dict] | None = None
+    record: dict = field(default_factory=dict)
+
+    @classmethod
+    def untrained(cls, data: TrainingData, *, width: int = 32, modes: int = 16, layers: int = 4) -> NeuralOperator:
+        """With new weights, for a dataset with two fields on an even number of nodes."""
+        if len(data.fields) != 2:
+            raise InputError(f"{data.source} holds {data.fields[0].name} alone; a neural operator needs two fields")
+        if data.grid.n % 2:
+            raise InputError(f"{data.source} is on {data.grid.n} nodes; a neural operator needs an even number")
+        bases, shift, scale = data.normalisation()
+        # A domain that is no torus is padded, since Fourier layers wrap around.
+        arguments = {
+            "n_modes": [modes, modes],
+            "in_channels": 1,
+            "out_channels": 1,
+            "hidden_channels": width,
+            "n_layers": layers,
+            "domain_padding": None if data.grid.periodic else 0.125,
+        }
+        pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
+        return cls(data.fields, bases, data.grid, shift, scale, build(arguments), arguments, pde)
+
+    def __call__(self, a: torch.Tensor) -> torch.Tensor:
+        """The solution (batch, 1, n, n) of coefficients (batch, 1, n, n), in physical units."""
+        if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
+            raise InputError(f"a coefficient of shape {tuple(a.shape)} does not fit; it needs (batch, 1, n, n)")
+        grid = Grid(a.shape[-1], self.grid.kind)
+        shift, scale = self.shift.to(a.device), self.scale.to(a.device)
+        x = ((a[:, 0] - shift[0]) / scale[0]).float()
+        if grid != self.grid:
+            x = self.bases[0].synthesis(self.bases[0].analysis(x, grid), self.grid)
+        y = self.bases[1].synthesis(self.bases[1].analysis(self._network(x), self.grid), grid)
+        return (y.double() * scale[1] + shift[1])[:, None].to(a)
+
+    def _network(self, x):
+        return self.network(x[:, None])[:, 0].float()
+
+    def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Mean relative L2 error of the normalised solution."""
+        x, y = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float().unbind(dim=1)
+        answer = self.bases[1].synthesis(self.bases[1].analysis(self._network(x), self.grid), self.grid)
+        return ((answer - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).mean()
+
+    @torch.no_grad()
+    def validate(self, data: TrainingData) -> tuple[dict, str]:
+        """Mean relative L2 error of the solution on these samples, and a line that tells it."""
+        errors = []
+        for states in data.states.double().split(64):
+            u = self(states[:, :1])
+            errors.append((u - states[:, 1:]).flatten(1).norm(dim=1) / states[:, 1:].flatten(1).norm(dim=1))
+        error = float(torch.cat(errors).mean())
+        return {"relative_l2": round(error, 6)}, f"relative L2 error of {data.fields[1].name} {100 * error:.3f} %"
+
+
+def build(arguments: dict) -> torch.nn.Module:
+    """A Fourier neural operator of neuraloperator's."""
+    with without_wandb():
+        from neuralop.models.fno import FNO
+    arguments = arguments | {"n_modes": tuple(arguments["n_modes"])}
+    return FNO(**arguments, positional_embedding="grid", non_linearity=F.gelu)

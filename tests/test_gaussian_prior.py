@@ -1,0 +1,178 @@
+"""The Gaussian prior against dense linear algebra, and against the exact denoiser of a linear PDE."""
+
+import h5py
+import pytest
+import torch
+
+from pdeinv import Grid, InputError
+from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, generate
+from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
+from pdeinv.priors.diffusion import denoising_errors
+
+PDES = {pde.name: pde for pde in (Poisson(modes=24), Helmholtz(modes=24), NavierStokes(modes=24, time=0.2))}
+
+
+def training_data(pde, n=16, samples=1500, seed=0, channels=2):
+    grid = pde.grid(n)
+    states = pde.sample(samples, grid, torch.Generator().manual_seed(seed)).float()
+    return TrainingData(states[:, :channels], pde.fields[:channels], grid, pde, "made here")
+
+
+@pytest.fixture(scope="module", params=PDES)
+def fitted(request):
+    data = training_data(PDES[request.param])
+    return data, GaussianPrior.fit(data)
+
+
+def dense(prior, grid):
+    """Covariances of the state and of the noise between all nodes, and the mean, in normalised units."""
+    n = len(prior.fields) * grid.n**2
+    eye = torch.eye(n, dtype=torch.float64).reshape(n, -1, *grid.shape)
+    weight = prior.scale[:, None, None]
+    state = (prior.covariance(eye / weight) / weight).reshape(n, n)
+    noise = []
+    for basis in prior.bases:
+        own = torch.eye(grid.n**2, dtype=torch.float64).reshape(-1, *grid.shape)
+        spread = prior.noise.variance(basis, grid).sqrt()
+        roots = (basis.synthesis_adjoint(own, grid) * spread).flatten(1)
+        noise.append(roots @ roots.T)
+    mean = prior.physical(prior.synthesis([m[None] for m in prior.means], prior.grid))
+    return state, torch.block_diag(*noise), ((mean - prior.shift[:, None, None]) / weight).flatten()
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
+def test_denoising_is_the_wiener_filter_of_its_covariance(fitted, sigma):
+    data, prior = fitted
+    grid = data.grid
+    state, noise, mean = dense(prior, grid)
+    x = data.states[:8].double() + sigma * prior.sample_noise(8, grid, torch.Generator().manual_seed(1))
+    z = ((x - prior.shift[:, None, None]) / prior.scale[:, None, None]).flatten(1)
+    gain = state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True)
+    expected = mean + (z - mean) @ gain.T
+    carried = prior.synthesis(prior.coefficients(z.reshape(x.shape).float(), grid), grid).flatten(1).double()
+    found = prior.normalise(prior.denoise(x, sigma)).flatten(1).double() - (z - carried)
+    assert float((found - expected).norm() / expected.norm()) < 2e-3
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5])
+def test_the_posterior_covariance_and_error_are_those_of_the_dense_formula(fitted, sigma):
+    data, prior = fitted
+    state, noise, _ = dense(prior, data.grid)
+    left = state - state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True) @ state
+    n = len(left)
+    eye = torch.eye(n, dtype=torch.float64).reshape(n, -1, *data.grid.shape) / prior.scale[:, None, None]
+    found = (prior.covariance(eye, sigma) / prior.scale[:, None, None]).reshape(n, n)
+    assert float((found - left).norm() / left.norm()) < 2e-2
+    predicted = prior.error(torch.tensor([sigma]))[0].double()
+    assert torch.allclose(predicted, found.diagonal().reshape(2, -1).mean(dim=1).sqrt(), rtol=0.1)
+
+
+def test_predicted_and_made_errors_agree_on_gaussian_fields(fitted):
+    data, prior = fitted
+    fresh = training_data(PDES[data.pde.name], samples=300, seed=9)
+    made = denoising_errors(prior, fresh, (0.1, 1.0))
+    predicted = prior.error(torch.tensor([0.1, 1.0])).T / 0.5
+    for row, expected in zip(made.values(), predicted.tolist(), strict=True):
+        assert row == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["poisson", "helmholtz"])
+def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
+    """Wiener's filter with the true covariance, which the PDE gives as a matrix."""
+    pde = PDES[name]
+    data = training_data(pde, samples=4000)
+    prior, grid = GaussianPrior.fit(data), data.grid
+    fresh = training_data(pde, samples=400, seed=9).states.double()
+    m = pde.latent_prior.modes
+    columns = pde.state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid) / prior.scale[:, None, None]
+    rows = torch.cat([t.flatten(1) for t in prior.coefficients(columns, grid)], dim=1)
+    spread = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
+    whitened = rows.T @ rows / (spread.sqrt()[:, None] * spread.sqrt())
+    values, vectors = torch.linalg.eigh(whitened)
+    values, sizes = values.clamp(min=0), [b.capacity(grid) ** 2 for b in prior.bases]
+    for sigma in (0.1, 0.5, 2.0):
+        x = fresh + sigma * prior.sample_noise(len(fresh), grid, torch.Generator().manual_seed(2))
+        tables = prior.coefficients(x / prior.scale[:, None, None], grid)
+        z = torch.cat([t.flatten(1) for t in tables], dim=1) / spread.sqrt()
+        z = (z @ vectors * (values / (values + sigma**2)) @ vectors.T * spread.sqrt()).split(sizes, dim=1)
+        z = [t.reshape(-1, b.capacity(grid), b.capacity(grid)) for t, b in zip(z, prior.bases, strict=True)]
+        exact = prior.synthesis(z, grid) - fresh / prior.scale[:, None, None]
+        ours = (prior.denoise(x, sigma) - fresh) / prior.scale[:, None, None]
+        excess = ours.square().mean(dim=(0, 2, 3)).sqrt() / exact.square().mean(dim=(0, 2, 3)).sqrt() - 1
+        assert float(excess.max()) < 0.02, (sigma, excess)
+
+
+def test_samples_have_the_covariance(fitted):
+    data, prior = fitted
+    samples = prior.sample(2000, data.grid, torch.Generator().manual_seed(3))
+    std = (samples - data.states.double().mean(dim=0)).std(dim=(0, 2, 3)) / prior.scale
+    assert torch.allclose(std, torch.full_like(std, 0.5), rtol=0.05)
+    fields = data.states.double()
+    assert torch.allclose(samples.mean(dim=0), fields.mean(dim=0), atol=float(0.2 * fields.std()))
+    cross = [torch.corrcoef(torch.stack([t[:, 0, 5, 5], t[:, 1, 5, 5]]))[0, 1] for t in (samples, fields)]
+    assert float(cross[0]) == pytest.approx(float(cross[1]), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "white"])
+def test_the_noise_has_unit_variance_and_means_the_same_on_every_grid(kind):
+    prior = GaussianPrior.fit(training_data(PDES["poisson"]), noise=Noise(kind, length=0.1))
+    grids = Grid(16), Grid(31)
+    xi = prior.white(500, Grid(16), torch.Generator().manual_seed(0))
+    xi[..., 14:, :] = xi[..., :, 14:] = 0  # sines of which the coarse grid knows nothing
+    first, second = (prior.noise_fields(xi, g) / prior.scale[:, None, None] for g in grids)
+    full = prior.sample_noise(500, Grid(16), torch.Generator().manual_seed(0)) / prior.scale[:, None, None]
+    inner = full[:, 0, 4:-4, 4:-4].square().mean()
+    assert float(inner) == pytest.approx(0.87 if kind == "exponential" else 1.0, abs=0.1)
+    if kind == "exponential":
+        assert torch.allclose(second[:, :, ::2, ::2], first, atol=1e-4)
+
+
+def test_denoising_tends_to_the_mean_and_to_the_state(fitted):
+    data, prior = fitted
+    x = data.states[:4].double()
+    std = 0.5 * prior.scale[:, None, None]
+    assert float(((prior.denoise(x, 1e-6) - x) / std).abs().max()) < 1e-3
+    mean = prior.physical(prior.synthesis([m[None] for m in prior.means], data.grid))
+    seen = prior.physical(prior.synthesis(prior.coefficients(prior.normalise(x), data.grid), data.grid))
+    assert float(((prior.denoise(x, 1e5) - (x - seen) - mean) / std).abs().max()) < 1e-3
+
+
+def test_a_fit_on_a_file_is_the_fit_on_what_it_holds(tmp_path):
+    path = generate(Poisson(modes=24), 64, 16, 5, tmp_path / "data.h5")
+    prior = GaussianPrior.fit(path)
+    assert [f.name for f in prior.fields] == ["source", "potential"]
+    assert prior.pde[0] == "poisson"
+    assert GaussianPrior.fit(path, channels="coefficient").sample(2, Grid(20)).shape == (2, 1, 20, 20)
+    save(prior, tmp_path / "prior.safetensors")
+    back = load(tmp_path / "prior.safetensors")
+    x = prior.sample(3, Grid(21), torch.Generator().manual_seed(0))
+    assert torch.equal(back.denoise(x, 0.3), prior.denoise(x, 0.3))
+
+
+def test_what_cannot_be_fitted_is_refused(tmp_path):
+    path = generate(Poisson(modes=8), 8, 8, 0, tmp_path / "data.h5")
+    with pytest.raises(InputError, match="channels = 'velocity'"):
+        GaussianPrior.fit(path, channels="velocity")
+    with h5py.File(path, "r+") as file:
+        file["source"][3, 2, 2] = float("nan")
+    with pytest.raises(InputError, match="sample 3"):
+        GaussianPrior.fit(path)
+    with h5py.File(path, "r+") as file:
+        file["source"][...] = 1.0
+    with pytest.raises(InputError, match="'source' is the same number everywhere"):
+        GaussianPrior.fit(path)
+
+
+def test_states_that_do_not_fit_are_refused(fitted):
+    _, prior = fitted
+    with pytest.raises(InputError, match="does not fit this prior"):
+        prior.denoise(torch.zeros(2, 3, 16, 16), 0.1)
+    with pytest.raises(InputError, match="must be positive"):
+        prior.denoise(torch.zeros(2, 2, 16, 16), 0.0)
+    other = Grid(16, "vertex" if prior.grid.periodic else "periodic")
+    with pytest.raises(InputError, match="lives on a"):
+        prior.sample(2, other)
+    with pytest.raises(InputError, match="unknown"):
+        Noise("pink")
+    with pytest.raises(InputError, match="must be positive"):
+        Noise(length=0.0)
