@@ -1,4 +1,4 @@
-"""Look hard at a trained prior: `python -m pdeinv.benchmarks.priors PRIOR... --out FILE.jsonl --figures FOLDER`.
+"""Look hard at a trained prior: `python -m pdeinv.benchmarks.priors PRIOR... --cards docs/priors.md`.
 
 For each: the denoising error by noise level beside that of its Gaussian part and, for a linear PDE, of the exact Wiener
 denoiser; power spectra, histograms and the residual of samples against fresh data, at the grid of the training and at twice as
@@ -17,17 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.grid import Grid
-from pdeinv.output import check_writable, save_figure
+from pdeinv.output import check_writable, save_figure, written_whole
 from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData, load
 from pdeinv.priors.diffusion import LEVELS, denoising_errors
 
-__all__ = ["consistency", "exact_errors", "power", "report"]
+__all__ = ["cards", "consistency", "exact_errors", "power", "report"]
 
 _SEED = 77_000  # no dataset or benchmark draws from it
 _HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
+_RESULTS = Path("benchmarks/results/priors.jsonl")
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
@@ -95,10 +97,13 @@ def report(name: str, command: str = "", progress: bool = False) -> tuple[dict, 
     states = pde.sample(_HELD_OUT, grid, generator)[:, :channels]
     data = TrainingData(states.float(), g.fields, grid, pde, "fresh")
     record = {
-        "prior": Path(name).stem,
+        "prior": Path(name).name.removesuffix(".safetensors"),
         "pde": pde.name,
+        "seed": _SEED,
         "fields": [f.name for f in g.fields],
+        "preconditioning": prior.preconditioning,
         "training": {k: v for k, v in prior.record.items() if k != "history"},
+        "curve": [(row["seconds"], row["loss"]) for row in prior.record["history"]],
         "levels": list(LEVELS),
         "errors": denoising_errors(prior, data),
     }
@@ -129,6 +134,70 @@ def report(name: str, command: str = "", progress: bool = False) -> tuple[dict, 
                 float(((samples[:, 1:] - u).norm(dim=(2, 3)) / u.norm(dim=(2, 3))).mean()), 5
             )
     return record | provenance(command), _figure(record["prior"], g, drawn)
+
+
+def cards(records: list[dict]) -> str:
+    """Markdown: a section for each prior, with its data, training, errors, samples and limits."""
+    return "\n".join([_HEAD, *(_card(r) for r in sorted(records, key=lambda r: r["prior"]))])
+
+
+_HEAD = """# The shipped priors
+
+Written by `python -m pdeinv.benchmarks.priors --cards docs/priors.md` from `benchmarks/results/priors.jsonl`; do not edit.
+
+Load one with `pdeinv.priors.load(name)`. Errors are root mean squares of x0 - D(x0 + σ noise, σ) over 256 fresh fields;
+*ratio* is that to the Gaussian part's own error, *excess* that over the exact Wiener denoiser's, which no denoiser of a
+Gaussian field can beat. Power is compared by integer wavenumber among those that hold 99 % of the variance. *Residual* is
+the relative L2 distance between a sampled solution and the solve of its sampled coefficient. *Consistency* is the relative
+distance between one noise draw at σ = 0.25 denoised on the grid of the training and on twice as many nodes.
+"""
+
+
+def _card(r: dict) -> str:
+    t, names = r["training"], r["fields"]
+    grid = t["grid"]
+    lines = [
+        f"## {r['prior']}",
+        "",
+        f"![samples beside data](figures/prior-{r['prior']}.png)",
+        "",
+        f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
+        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
+        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
+        "- **Loss** (1 is the Gaussian part's) by minute: "
+        + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"])
+        + ".",
+        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
+    ]
+    for n in (grid, 2 * grid):
+        spectrum = "; ".join(
+            f"{name.replace('_', ' ')} {100 * s['within_15_percent']:.0f} % of wavenumbers up to {s['last_wavenumber']} "
+            f"within 15 %, the worst at {s['at']} with a ratio of {s['worst_ratio']:.2f}"
+            for name, s in r[f"spectrum_{n}"].items()
+        )
+        lines.append(f"- **Power of samples on {n} x {n} nodes**: {spectrum}.")
+    if f"residual_{grid}" in r:
+        coarse, fine = (100 * r[f"residual_{n}"] for n in (grid, 2 * grid))
+        lines.append(f"- **Residual**: {coarse:.1f} % on {grid}, {fine:.1f} % on {2 * grid} nodes.")
+    distances = ", ".join(
+        f"{n.replace('_', ' ')} {100 * c:.2f} %" for n, c in zip(names, r["consistency"], strict=True)
+    )
+    lines += [f"- **Consistency** between {grid} and {2 * grid} nodes: {distances}.", ""]
+    head, align = ["σ"], ["---:"]
+    columns = []
+    for name in names:
+        columns.append((f"{name.replace('_', ' ')}: error / std", [f"{e:.4f}" for e in r["errors"][name]]))
+        for key, word, offset in (("gaussian_errors", "ratio", 0), ("exact_errors", "excess, %", 1)):
+            if key in r:
+                ratios = [a / b for a, b in zip(r["errors"][name], r[key][name], strict=True)]
+                columns.append((word, [f"{100 * (x - 1):.2f}" if offset else f"{x:.3f}" for x in ratios]))
+    head += [c[0] for c in columns]
+    align += ["---:"] * len(columns)
+    lines += ["| " + " | ".join(head) + " |", "| " + " | ".join(align) + " |"]
+    lines += [
+        "| " + " | ".join([f"{sigma:g}", *(c[1][i] for c in columns)]) + " |" for i, sigma in enumerate(r["levels"])
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _compared(spectra, fields) -> dict:
@@ -188,19 +257,25 @@ def _figure(name, prior, drawn):
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("prior", nargs="+", help="shipped priors' names, or files")
-    parser.add_argument("--out", type=Path, required=True, help="JSON-lines file; a prior's earlier record is replaced")
-    parser.add_argument("--figures", type=Path, required=True, help="folder for one PNG a prior")
+    parser.add_argument("prior", nargs="*", help="shipped priors' names, or files")
+    parser.add_argument(
+        "--out", type=Path, default=_RESULTS, help="JSON-lines file; a prior's earlier record is replaced"
+    )
+    parser.add_argument("--figures", type=Path, default=Path("docs/figures"), help="folder for one PNG a prior")
+    parser.add_argument("--cards", type=Path, help="Markdown file to write of the records")
     o = parser.parse_args()
     check_writable(o.out)
     command = shlex.join(["python", "-m", "pdeinv.benchmarks.priors", *sys.argv[1:]])
     for name in o.prior:
         record, figure = report(name, command, progress=True)
         save_figure(figure, o.figures / f"prior-{record['prior']}.png")
-        lines = o.out.read_text().splitlines() if o.out.exists() else []
-        kept = [line for line in lines if json.loads(line)["prior"] != record["prior"]]
-        o.out.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(record)]))
+        kept = [r for r in (read_records(o.out) if o.out.exists() else []) if r["prior"] != record["prior"]]
+        with written_whole(o.out) as temporary:
+            temporary.write_text("".join(f"{json.dumps(r)}\n" for r in [*kept, record]))
         print(json.dumps({k: v for k, v in record.items() if k not in ("training", "machine", "command")}), flush=True)
+    if o.cards:
+        with written_whole(o.cards) as temporary:
+            temporary.write_text(cards(read_records(o.out)))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ class DiffusionPrior:
     """A prior learned from samples of fields: the first choice where these are far from Gaussian.
 
     The denoiser is D(x, σ) = D_gauss(x, σ) + c_out(σ) · network(x, D_gauss, σ), with D_gauss the optimal linear denoiser and
-    c_out the error that it predicts for itself, channel by channel: where the fields are Gaussian the network has nothing to
-    learn, at large σ in any case. With `preconditioning="edm"` it is the usual c_skip x + c_out · network(x, σ) instead.
+    c_out the error e that it predicts for itself times sqrt(1 - (e / std)²), channel by channel: where the fields are
+    Gaussian the network has nothing to learn, and at large σ nothing to say. With `preconditioning="edm"` it is the usual
+    c_skip x + c_out · network(x, σ) instead.
 
     The network works on functions: whatever the grid of x, it sees the first modes of each channel on a fixed grid of its own
     and answers in the same modes; finer ones are D_gauss's.
@@ -82,7 +83,7 @@ class DiffusionPrior:
         grid, sigma = g.grid_of(x), levels(sigma, x)
         noised = g.normalise(x)
         tables = g.coefficients(noised, grid)
-        base, scale = self.base(tables, sigma, grid)
+        base, scale, _ = self.base(tables, sigma, grid)
         correction = self.correction(tables, base, sigma)
         change = []
         for c, basis in enumerate(g.bases):
@@ -91,13 +92,16 @@ class DiffusionPrior:
         # What the basis does not carry (Nyquist modes) the noise does not touch: it stays.
         return g.physical(noised + g.synthesis(change, grid)).to(x)
 
-    def base(self, tables, sigma, grid) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """What the network corrects, tables of normalised coefficients, and c_out (batch, channel)."""
+    def base(self, tables, sigma, grid) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+        """What the network corrects, tables of normalised coefficients; c_out and the expected error, (batch, channel)."""
         if self.preconditioning == "gaussian":
-            return self.gaussian.denoise_coefficients(tables, sigma, grid), self.gaussian.error(sigma)
+            error = self.gaussian.error(sigma)
+            # At large σ next to nothing is known of x0 and the Gaussian knows it all: there is no more to learn.
+            known = (1 - (error / STD).square()).clamp(min=0).sqrt()
+            return self.gaussian.denoise_coefficients(tables, sigma, grid), known * error, error
         skip = STD**2 / (sigma**2 + STD**2)
-        out = sigma * STD / (sigma**2 + STD**2).sqrt()
-        return [skip[:, None, None] * t for t in tables], out[:, None].expand(-1, len(tables))
+        out = (sigma * STD / (sigma**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
+        return [skip[:, None, None] * t for t in tables], out, out
 
     def correction(self, tables, base, sigma) -> list[torch.Tensor]:
         """The network's answer as tables, of order one."""
@@ -129,18 +133,21 @@ class DiffusionPrior:
         return torch.cat([heun(self.denoise, x, sigmas, progress) for x in starts])
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean square of (x0 - D(x, σ)) / c_out for random σ and noise: 1 is the error that D_gauss predicts for itself."""
+        """Mean square of (x0 - D(x, σ)) / expected error for random σ and noise: 1 is what D_gauss predicts for itself."""
         g, own = self.gaussian, self.grid
         grid = g.grid_of(states)
         sigma = (_P_MEAN + _P_STD * torch.randn(len(states), generator=generator)).exp()
         clean = g.coefficients(g.normalise(states), grid)
         noise = g.coefficients(g.noise.sample(g.bases, grid, g.white(len(states), grid, generator)), grid)
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
-        base, scale = self.base(tables, sigma, grid)
-        missing = [(a - b) / scale[:, c, None, None] for c, (a, b) in enumerate(zip(clean, base, strict=True))]
-        with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
+        base, scale, error = self.base(tables, sigma, grid)
+        with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays()):
             answer = self.correction(tables, base, sigma)
-        return (g.synthesis(answer, own) - g.synthesis(missing, own)).square().mean()
+        left = [
+            (a - b) / error[:, c, None, None] - (scale / error)[:, c, None, None] * basis.resize(t, a.shape[-1])
+            for c, (basis, a, b, t) in enumerate(zip(g.bases, clean, base, answer, strict=True))
+        ]
+        return g.synthesis(left, own).square().mean()
 
     def validate(self, data: TrainingData) -> tuple[dict, str]:
         """Denoising errors on these samples, beside the Gaussian part's own where there is one; and a line that tells them."""
@@ -173,6 +180,6 @@ def denoising_errors(
     return {f.name: [round(float(v), 6) for v in row] for f, row in zip(data.fields, table, strict=True)}
 
 
-def _has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively; where it is emulated it is slower than single precision."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def _bfloat16_pays() -> bool:
+    """Whether the CPU has matrix units for bfloat16 (AMX); with vector instructions alone it is slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported())

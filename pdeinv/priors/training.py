@@ -20,7 +20,7 @@ from pdeinv.priors.neural_operator import NeuralOperator
 
 __all__ = ["Settings", "train"]
 
-_HELD_OUT = 256  # samples at the end of the file, at most an eighth of it
+_HELD_OUT = 128  # samples at the end of the file, at most an eighth of it
 _WARM_UP = 200, 0.05  # steps, or share of the budget, until the rate is full
 _SAVE_EVERY = 60.0  # seconds
 _VALIDATIONS = 10  # in a run
