@@ -40,11 +40,13 @@ def read_records(*paths: str | Path) -> list[dict]:
     return records
 
 
+_ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 _METRICS = {"relative_l2": "relative L2", "error_rate": "error rate"}
 
 
 def table(records: list[dict]) -> str:
-    """The table that suits the records, as Markdown."""
+    """The table that suits the records, as Markdown, by PDE and task whatever their order."""
+    records = sorted(records, key=lambda r: (_ORDER.index(r["pde"]), r.get("task", ""), r.get("instance", 0)))
     if "measure" in records[0]:
         return numerics_table(records)
     if "distance" in records[0]:
