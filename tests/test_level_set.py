@@ -1,24 +1,20 @@
-"""The level-set solver: its sampler and optimiser alone, exact where it should be, honest everywhere."""
+"""The level-set solver: exact where it should be, honest everywhere."""
 
 import dataclasses
-import math
 from functools import cache
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.optimize import minimize
+from helpers import normal, seeded, vector
 
 from pdeinv import InputError, MisfitWarning, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, level_set
-from pdeinv.solvers.lbfgs import _BACKTRACKS, minimise
 from pdeinv.solvers.level_set import _Signs, _Stage
-from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
 SMALL = Darcy(modes=16)
 
@@ -30,18 +26,6 @@ class Exact(Darcy):
         return self.solve(a)
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def vector(*values):
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed))
-
-
 def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
     """A truth of few modes and its readings at random nodes."""
     _, observation = Task("darcy", kind, grid=n, sensors=m).instance(i)
@@ -49,151 +33,6 @@ def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
     std = noise * truth[0].flatten(1).std(dim=1)[observation.channel]
     values = observation(truth)[0] + std * normal(len(observation), seed=i)
     return truth[0], dataclasses.replace(observation, values=values, noise_std=std)
-
-
-# Gaussian vectors with known signs
-
-
-def check_mean(draws, expected):
-    """The mean of draws (chains, draws, ...), within standard errors that the independent chains tell."""
-    means = draws.double().mean(dim=1)
-    error = means.std(dim=0) / len(means) ** 0.5
-    assert bool(((means.mean(dim=0) - expected).abs() < 4 * error).all()), (means.mean(dim=0), expected, error)
-
-
-def pair(rho):
-    return vector([1.0, rho], [rho, 1.0]), 1 / 4 + math.asin(rho) / (2 * math.pi)
-
-
-@pytest.mark.parametrize("rho", [-0.7, 0.0, 0.9])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_pair_of_known_signs_has_its_mean_in_closed_form(rho, sign):
-    covariance, share = pair(rho)
-    draws = sample_given_signs(covariance, sign * vector(1e4, 1e4), 400, 40, seeded(1))
-    assert draws.shape == (400, 40, 2) and bool((sign * draws > 0).all())
-    check_mean(sign * draws, (1 + rho) / (2 * math.sqrt(2 * math.pi) * share))
-
-
-@pytest.mark.parametrize("ratio", [0.5, -1.5, 4.0])
-def test_a_doubtful_sign_weighs_the_two_halves_of_a_gaussian(ratio):
-    draws = sample_given_signs(vector([4.0]), vector(ratio), 400, 60, seeded(2))
-    check_mean(draws[..., 0], 2 * math.tanh(ratio / 2) * math.sqrt(2 / math.pi))
-    check_mean(draws[..., 0].square(), 4.0)  # whatever the weights
-
-
-@pytest.mark.parametrize("ratios", [(1.0, -0.7), (2.0, 0.5), (-1.0, 0.0)])
-def test_doubtful_signs_occur_as_often_as_their_weights_say(ratios):
-    covariance, same = pair(0.6)
-    draws = sample_given_signs(covariance, vector(*ratios), 800, 60, seeded(3))
-    patterns = list(product([True, False], repeat=2))
-    weight = vector(*((same if a == b else 0.5 - same) * math.exp(a * ratios[0] + b * ratios[1]) for a, b in patterns))
-    seen = torch.stack([((draws > 0) == torch.tensor(p)).all(dim=2) for p in patterns], dim=2)
-    check_mean(seen, weight / weight.sum())
-
-
-def test_without_a_word_on_the_signs_the_gaussian_itself_is_drawn():
-    root = normal(3, 3)
-    covariance = root @ root.T
-    draws = sample_given_signs(covariance, torch.zeros(3, dtype=torch.float64), 400, 40, seeded(4))
-    check_mean(draws, 0.0)
-    check_mean(draws[..., :, None] * draws[..., None, :], covariance)
-
-
-def test_equal_sensors_and_equal_seeds():
-    covariance, ratios = pair(0.3)[0][:, [0, 0, 1]][[0, 0, 1]], vector(1e4, 1e4, -2.0)
-    first, again, other = (sample_given_signs(covariance, ratios, 8, 20, seeded(s)) for s in (5, 5, 6))
-    assert torch.equal(first, again) and not torch.allclose(first, other)
-    assert torch.allclose(first[..., 0], first[..., 1], atol=1e-3) and first[..., 0].std() > 0.1
-
-
-# The optimiser
-
-
-def test_a_quadratic_takes_one_step_with_its_own_hessian():
-    root, centre, start = normal(5, 6, 6), normal(5, 6, seed=1), normal(5, 6, seed=2)
-    hessian, calls = root @ root.mT + torch.eye(6), []
-
-    def objective(x, members):
-        calls.append(len(x))
-        gradient = torch.einsum("kij,kj->ki", hessian[members], x - centre[members])
-        return ((x - centre[members]) * gradient).sum(dim=1) / 2 - members, gradient
-
-    x, value = minimise(objective, start, lambda z: torch.linalg.solve(hessian, z), 50)
-    assert torch.allclose(x, centre, atol=1e-10) and torch.allclose(value, -torch.arange(5).double(), atol=1e-10)
-    assert calls == [5, 5]
-    # With a wrong Hessian the memory finds it out.
-    x, _ = minimise(objective, start, lambda z: 0.1 * z, 60, tolerance=1e-14)
-    assert torch.allclose(x, centre, atol=1e-5)
-
-
-def test_a_search_that_fails_starts_afresh():
-    calls, scale = [], vector(1.0, 3.0, 10.0)
-
-    def flaky(x, members):
-        calls.append(x[0])
-        failed = 5 <= len(calls) < 5 + _BACKTRACKS
-        return (scale * x**2).sum(dim=1) * (torch.inf if failed else 1.0), 2 * scale * x
-
-    x, _ = minimise(flaky, vector([3.0, -1.0, 2.0]), lambda z: z / 20, 60, tolerance=1e-12)
-    assert torch.allclose(x, 0 * x, atol=1e-5)
-    # They were the trials of one search, and the next one went down the slope again.
-    before, trials, after = calls[3], calls[4 : 4 + _BACKTRACKS], calls[4 + _BACKTRACKS]
-    assert all(float(torch.cosine_similarity(t - before, trials[0] - before, dim=0)) > 0.999999 for t in trials)
-    assert torch.allclose(after - before, -scale * before / 10)
-
-
-def valleys(steepness):
-    """Rosenbrock functions in four dimensions less 10, each member's own."""
-
-    def objective(x, members):
-        with torch.enable_grad():
-            x = x.clone().requires_grad_()
-            bent = steepness[members, None] * (x[:, 1:] - x[:, :-1] ** 2) ** 2
-            value = (bent + (x[:, :-1] - 0.1 * members[:, None]) ** 2).sum(dim=1) - 10
-            (gradient,) = torch.autograd.grad(value.sum(), x)
-        return value.detach(), gradient
-
-    return objective
-
-
-STEEPNESS = vector(1.0, 10.0, 100.0, 30.0)
-
-
-def test_rosenbrock_valleys_are_followed_to_their_ends():
-    objective, start = valleys(STEEPNESS), 0.5 * normal(4, 4)
-    x, value = minimise(objective, start, lambda z: z / 50, 300, tolerance=1e-13)
-    for i in range(4):
-
-        def one(vector, i=i):
-            reached, gradient = objective(torch.tensor(vector)[None], torch.tensor([i]))
-            return float(reached), gradient[0].numpy()
-
-        best = minimize(one, start[i].numpy(), jac=True, method="BFGS", options={"gtol": 1e-9})
-        assert np.allclose(x[i], best.x, atol=1e-4) and float(value[i]) == pytest.approx(best.fun, abs=1e-8)
-
-
-@pytest.mark.parametrize("spoilt", ["non-finite", "uphill"])
-def test_members_do_not_care_about_one_another(spoilt):
-    objective, start = valleys(STEEPNESS), 0.5 * normal(4, 4)
-
-    def some_bad(x, members):
-        value, gradient = objective(x, members)
-        bad = (members == 1)[:, None]
-        if spoilt == "uphill":
-            return value, torch.where(bad, -gradient, gradient)
-        return torch.where(bad[:, 0], torch.nan, value), torch.where(bad, torch.nan, gradient)
-
-    x, value = minimise(some_bad, start, lambda z: z / 50, 12)
-    assert torch.equal(x[1], start[1])
-    for i in (0, 2, 3):
-
-        def alone(x, members, i=i):
-            return objective(x, members + i)
-
-        x_alone, value_alone = minimise(alone, start[i : i + 1], lambda z: z / 50, 12)
-        assert torch.allclose(x[i], x_alone[0], atol=1e-8) and torch.allclose(value[i], value_alone[0])
-        assert torch.allclose(value[i], objective(x[i : i + 1], torch.tensor([i]))[0])
-        assert float(value[i]) < float(objective(start[i : i + 1], torch.tensor([i]))[0]) - 0.1
 
 
 # One stage: objective, gradient, Hessian
