@@ -1,0 +1,85 @@
+"""What the cards of the shipped priors say is measured, and measured rightly."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import seeded
+
+from pdeinv.benchmarks import priors as report
+from pdeinv.benchmarks.report import read_records
+from pdeinv.datasets import NavierStokes, Poisson
+from pdeinv.priors import DiffusionPrior, GaussianPrior, Settings, TrainingData, load, shipped, train
+from pdeinv.priors.diffusion import denoising_errors
+
+ROOT = Path(__file__).parent.parent
+
+
+def training_data(pde, n=16, samples=600):
+    states = pde.sample(samples, pde.grid(n), seeded()).float()
+    return TrainingData(states, pde.fields, pde.grid(n), pde, "made here")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prior") / "small.safetensors"
+
+    def make(data):
+        return DiffusionPrior.untrained(GaussianPrior.fit(data), widths=(16, 32), modes=4)
+
+    train(make, training_data(Poisson(modes=16)), path, Settings(steps=2, batch=4))
+    return path
+
+
+def test_power_by_wavenumber_adds_up_and_finds_a_wave():
+    pde = NavierStokes(modes=16, time=0.1)
+    data = training_data(pde, samples=64)
+    prior = GaussianPrior.fit(data)
+    states = data.states.double()
+    total = (prior.normalise(states) - prior.normalise(states).mean(dim=0)).square().mean(dim=(0, 2, 3))
+    assert torch.allclose(report.power(prior, states).sum(dim=1), total, rtol=0.02)
+    x = data.grid.coordinates()
+    wave = torch.sin(2 * torch.pi * 3 * x).expand(2, 2, 16, 16) * torch.tensor([1.0, -1.0])[:, None, None, None]
+    power = report.power(prior, wave.double())
+    assert bool((power[:, 3] > 0.999 * power.sum(dim=1)).all())
+
+
+def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
+    pde = Poisson(modes=16)
+    prior = GaussianPrior.fit(training_data(pde, samples=3000))
+    fresh = TrainingData(pde.sample(200, pde.grid(16), seeded(5)).float(), pde.fields, pde.grid(16), pde, "fresh")
+    sigmas = (0.1, 1.0)
+    exact, fitted = report.exact_errors(pde, prior, fresh, sigmas), denoising_errors(prior, fresh, sigmas)
+    for name, errors in exact.items():
+        for best, ours in zip(errors, fitted[name], strict=True):
+            assert 0.998 < ours / best < 1.02
+
+
+def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
+    for name, value in {"_HELD_OUT": 32, "_SAMPLES": 8, "_STEPS": 3}.items():
+        monkeypatch.setattr(report, name, value)
+    record, figure = report.report(str(trained), "a command")
+    assert record["prior"] == "small"
+    assert set(record["spectrum_16"]) == {"source", "potential"}
+    assert record["residual_32"] > 0
+    assert len(record["consistency"]) == 2
+    assert len(figure.axes) == 20
+    card = report.cards([record])
+    for part in (
+        "## small",
+        "8 fields seen",
+        "excess, %",
+    ):
+        assert part in card
+    assert card.count("\n| ") == 2 + len(record["levels"])
+
+
+def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
+    priors = [name for name in shipped() if isinstance(load(name), DiffusionPrior)]
+    path = ROOT / "benchmarks" / "results" / "priors.jsonl"
+    if not priors:
+        assert not path.exists()
+        return
+    records = read_records(path)
+    assert sorted(r["prior"] for r in records) == sorted(priors)
+    assert (ROOT / "docs" / "priors.md").read_text() == report.cards(records)
