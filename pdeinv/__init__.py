@@ -20,7 +20,7 @@ _EXPORTS = {
     "reconstruct": "pdeinv.solvers",
 }
 
-_MODULES = ("benchmarks", "datasets", "layouts", "metrics", "solvers", "symmetry")
+_MODULES = ("benchmarks", "datasets", "layouts", "metrics", "priors", "solvers", "symmetry")
 
 __all__ = sorted((*_EXPORTS, *_MODULES))
 

@@ -250,12 +250,13 @@ def benchmark(
 
 @app.command()
 def info() -> None:
-    """Show the PDEs with their fields and parameters, the solvers and the versions."""
+    """Show the PDEs with their fields and parameters, the solvers, the shipped priors and the versions."""
     from importlib.metadata import version
 
     import torch
 
     from pdeinv.datasets import PDES
+    from pdeinv.priors import shipped
     from pdeinv.solvers import SOLVERS
 
     typer.echo(f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads")
@@ -268,6 +269,7 @@ def info() -> None:
     typer.echo("\nSolvers:")
     for name, kind in sorted(SOLVERS.items()):
         typer.echo(f"  {name:<22}{(kind.__doc__ or '').splitlines()[0]}")
+    typer.echo(f"\nShipped priors and operators: {', '.join(shipped()) or 'none'}")
 
 
 def _parsed(parameters: list[str] | None) -> dict[str, float]:

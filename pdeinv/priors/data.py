@@ -56,7 +56,8 @@ class TrainingData:
             except InputError:
                 pde = None  # a problem of the user's own: nothing is known of its symmetries
             grid = Grid(dataset.sizes["x"], kind)
-            fields = tuple(_field(dataset[name]) for name in names)
+            known = {f.name: f for f in pde.fields} if pde else {}
+            fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
         with h5py.File(path, "r") as file:
             try:
                 states = torch.from_numpy(np.stack([file[name][...].astype(np.float32) for name in names], axis=1))

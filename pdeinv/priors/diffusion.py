@@ -17,7 +17,8 @@ from pdeinv.priors.sampling import heun, noise_levels
 __all__ = ["LEVELS", "DiffusionPrior", "denoising_errors"]
 
 _SMALLEST = 16  # nodes of the network's own grid
-_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM
+_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM,
+_WIDE = 0.15, 0.005, 80.0  # but for a share that is log-uniform over all levels: EDM's never sees the largest
 
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 """Noise levels at which a prior is validated."""
@@ -136,7 +137,10 @@ class DiffusionPrior:
         """Mean square of (x0 - D(x, σ)) / expected error for random σ and noise: 1 is what D_gauss predicts for itself."""
         g, own = self.gaussian, self.grid
         grid = g.grid_of(states)
-        sigma = (_P_MEAN + _P_STD * torch.randn(len(states), generator=generator)).exp()
+        share, low, high = _WIDE
+        wide = low * (high / low) ** torch.rand(len(states), generator=generator)
+        usual = (_P_MEAN + _P_STD * torch.randn(len(states), generator=generator)).exp()
+        sigma = torch.where(torch.rand(len(states), generator=generator) < share, wide, usual)
         clean = g.coefficients(g.normalise(states), grid)
         noise = g.coefficients(g.noise.sample(g.bases, grid, g.white(len(states), grid, generator)), grid)
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
