@@ -40,6 +40,14 @@ def test_the_python_examples_run(tmp_path, monkeypatch):
     assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
 
 
+def test_the_example_of_a_shipped_prior_runs():
+    scope = {}
+    exec(next(b for b in blocks("python") if "priors.load" in b), scope)
+    fields, clean = scope["fields"], scope["clean"]
+    assert clean.shape == fields.shape == (2, 2, 100, 100)
+    assert float((clean - fields)[:, 1].norm() / fields[:, 1].norm()) < 0.2
+
+
 def test_ci_runs_the_commands_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text()
     install, test = next(b for b in blocks("sh") if "pytest" in b).strip().split(" && ")
