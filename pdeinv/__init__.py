@@ -6,6 +6,7 @@ from importlib.metadata import version
 # Names are imported when they are first used, so that `pdeinv --help` does not wait for torch.
 _EXPORTS = {
     "Ensemble": "pdeinv.prior",
+    "EquiReg": "pdeinv.equireg",
     "Field": "pdeinv.grid",
     "GaussianRandomField": "pdeinv.random_field",
     "Grid": "pdeinv.grid",

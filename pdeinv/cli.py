@@ -73,8 +73,20 @@ def reconstruct(
     plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
     grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
     solver: Annotated[
-        str, typer.Option(help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation.")
+        str,
+        typer.Option(
+            help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation; or by diffusion: dps, "
+            "diffusionpde, fundps, daps or ddis."
+        ),
     ] = "auto",
+    equireg: Annotated[bool, typer.Option("--equireg", help="Regularise a solver by diffusion by EquiReg.")] = False,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of a solver by diffusion; as many as published if not given.")
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="For a solver by diffusion: the file of a trained prior; the shipped one if not given."),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: Annotated[
         Path | None,
@@ -86,10 +98,12 @@ def reconstruct(
     """Reconstruct both fields from a table of sensor readings, with error bars."""
     from pdeinv.output import check_figure, check_writable, save_figure, save_netcdf
 
+    if ensemble and prior:
+        raise InputError("--ensemble and --prior exclude each other; an ensemble is for optimal-interpolation")
     check_writable(out)
     if plot:
         check_figure(plot)
-    inputs = [path.resolve() for path in (sensors, ensemble) if path]
+    inputs = [Path(path).resolve() for path in (sensors, ensemble, prior) if path]
     if out.resolve() in inputs or (plot and plot.resolve() in (*inputs, out.resolve())):
         raise InputError("an output has the name of another file of this command; choose another for --out or --plot")
     from pdeinv.datasets import pde_by_name
@@ -101,7 +115,9 @@ def reconstruct(
         physics,
         grid=grid,
         solver=solver,
-        prior=_ensemble(ensemble, physics),
+        prior=_ensemble(ensemble, physics) if ensemble else prior,
+        equireg=equireg,
+        steps=steps,
         n_samples=samples,
         seed=seed,
         progress=True,
@@ -286,9 +302,7 @@ def _parsed(parameters: list[str] | None) -> dict[str, float]:
     return values
 
 
-def _ensemble(path: Path | None, pde):
-    if path is None:
-        return None
+def _ensemble(path: Path, pde):
     from pdeinv.datasets import open as open_dataset
     from pdeinv.datasets import states
     from pdeinv.prior import Ensemble

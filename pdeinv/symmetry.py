@@ -6,7 +6,7 @@ and every shift by whole cells permute the nodes; any other shift of a periodic 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
-__all__ = ["Group", "Symmetry", "diagonal_forcing_group", "square_group", "torus_group", "trivial_group"]
+__all__ = ["Group", "Symmetry", "act", "diagonal_forcing_group", "square_group", "torus_group", "trivial_group"]
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
 
@@ -112,6 +112,18 @@ def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.T
     angle = -2 * torch.pi * (kx * rest[0] + ky * rest[1])
     phase = torch.polar(torch.ones_like(angle), angle)
     return fourier_synthesis(fourier_coefficients(field) * phase, grid.n)
+
+
+def act(elements: Sequence[Symmetry], fields: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Each element on its own member of a batch of field stacks (batch, channel, n, n); differentiable."""
+    moved: list[torch.Tensor | None] = [None] * len(fields)
+    places: dict[Symmetry, list[int]] = {}
+    for i, element in enumerate(elements):
+        places.setdefault(element, []).append(i)
+    for element, chosen in places.items():
+        for i, field in zip(chosen, element(fields[chosen], grid), strict=True):
+            moved[i] = field
+    return torch.stack(moved)
 
 
 @dataclass(frozen=True)

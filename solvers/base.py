@@ -57,10 +57,10 @@ class Solver(ABC):
         self.check(pde, prior)
         start = time.perf_counter()
         posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
-        settings = dataclasses.asdict(self)
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         posterior.record = {
             "solver": self.name,
-            "solver_settings": json.dumps(settings),
+            "solver_settings": json.dumps(settings, default=repr),
             "seconds": round(time.perf_counter() - start, 4),
             "network_evaluations": 0,
             **posterior.record,

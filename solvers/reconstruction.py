@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import operator
 import os
@@ -15,10 +16,14 @@ import xarray as xr
 
 import pdeinv.solvers as solvers
 from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.equireg import EquiReg
 from pdeinv.errors import InputError
+from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
+from pdeinv.priors import load as load_prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
+from pdeinv.solvers.diffusion import DiffusionSolver
 
 __all__ = ["MisfitWarning", "reconstruct", "solver_for"]
 
@@ -42,7 +47,9 @@ def reconstruct(
     *,
     grid: int = 64,
     solver: str | Solver = "auto",
-    prior: Prior | None = None,
+    prior: Prior | str | os.PathLike | None = None,
+    equireg: bool = False,
+    steps: int | None = None,
     n_samples: int = 16,
     seed: int = 0,
     progress: bool = False,
@@ -57,7 +64,11 @@ def reconstruct(
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
             where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, the level-set solver where the
             coefficient has two values, optimal interpolation for a prior of your own.
-        prior: what is known beforehand, as an `Ensemble` of examples; None for the PDE's own random coefficient.
+        prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion a prior of
+            `pdeinv.priors`, its file or the name of a shipped one. None for the PDE's own random coefficient, or the shipped
+            prior of the PDE.
+        equireg: add the guidance of `EquiReg()` to a solver by diffusion.
+        steps: of a solver by diffusion; as many as published if not given.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
         progress: show a bar for work of more than two seconds.
@@ -81,7 +92,9 @@ def reconstruct(
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(f"pde = {pde!r} is not a PDE; give a name or an instance such as pdeinv.datasets.Poisson()")
-    solver = solver_for(solver, pde, prior)
+    if isinstance(prior, str | os.PathLike):
+        prior = load_prior(prior)
+    solver = _with_options(solver_for(solver, pde, prior), equireg, steps)
     solver.check(pde, prior)
     grid, n_samples, seed = (_integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed)))
     if grid < _COARSEST:
@@ -105,7 +118,7 @@ def reconstruct(
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
-        prior="the PDE's own random coefficient" if prior is None else type(prior).__name__,
+        **{"prior": "the PDE's own random coefficient" if prior is None else type(prior).__name__, **_told(posterior)},
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
@@ -115,6 +128,28 @@ def reconstruct(
     return result.assign(
         {f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]}) for c in table.columns}
     )
+
+
+def _told(posterior: Posterior) -> dict:
+    """What the solver itself says of its prior."""
+    return {k: v for k, v in posterior.record.items() if k == "prior"}
+
+
+def _with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
+    options: dict = {}
+    if equireg:
+        options["guidance"] = (EquiReg(),)
+    if steps is not None:
+        if _integer("steps", steps) < 2:
+            raise InputError(f"steps = {steps} must be at least 2")
+        options["steps"] = steps
+    if options and not isinstance(solver, DiffusionSolver):
+        asked = " and ".join("equireg" if key == "guidance" else key for key in options)
+        known = ", ".join(sorted(n for n, s in solvers.SOLVERS.items() if issubclass(s, DiffusionSolver)))
+        raise InputError(f"{asked} means nothing to the {solver.name} solver; choose one of {known}")
+    if equireg:
+        options["guidance"] = (*solver.guidance, *options["guidance"])
+    return dataclasses.replace(solver, **options)
 
 
 def _integer(name: str, value: int) -> int:

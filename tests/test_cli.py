@@ -174,7 +174,7 @@ RECONSTRUCT = {"sensors": "s.csv", "--pde": "poisson", "--grid": 16, "--out": "r
         ({"sensors": "folder.nc"}, "folder.nc is a folder; give the name of a sensor file"),
         ({"--pde": "navier_stokes"}, "did you mean 'navier-stokes'?"),
         ({"--pde": "burgers"}, "use one of darcy, helmholtz, navier-stokes, poisson"),
-        ({"--solver": "magic"}, "solver 'magic' is unknown; use one of auto, gauss"),
+        ({"--solver": "magic"}, "solver 'magic' is unknown; use one of auto, daps"),
         (
             {"sensors": "darcy.csv", "--pde": "darcy", "--solver": "gaussian"},
             "the gaussian solver is not made for darcy",

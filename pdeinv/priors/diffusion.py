@@ -86,12 +86,11 @@ class DiffusionPrior:
         tables = g.coefficients(noised, grid)
         base, scale, _ = self.base(tables, sigma, grid)
         correction = self.correction(tables, base, sigma)
-        change = []
+        results = []
         for c, basis in enumerate(g.bases):
             learned = basis.resize(correction[c], tables[c].shape[-1])
-            change.append(base[c] + scale[:, c, None, None] * learned - tables[c])
-        # What the basis does not carry (Nyquist modes) the noise does not touch: it stays.
-        return g.physical(noised + g.synthesis(change, grid)).to(x)
+            results.append(base[c] + scale[:, c, None, None] * learned)
+        return g.physical(g.synthesis(results, grid) + g.remainder(noised, tables, grid)).to(x)
 
     def base(self, tables, sigma, grid) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
         """What the network corrects, tables of normalised coefficients; c_out and the expected error, (batch, channel)."""
@@ -110,7 +109,7 @@ class DiffusionPrior:
         x = g.synthesis(tables, own) / (sigma**2 + STD**2).sqrt()[:, None, None, None]
         if self.preconditioning == "gaussian":
             x = torch.cat([x, g.synthesis(base, own) / STD], dim=1)
-        return g.coefficients(self.network(x, sigma.log() / 4).float(), own)
+        return g.coefficients(self.network(x, sigma.clamp(min=_WIDE[1]).log() / 4).float(), own)
 
     def sample_noise(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """n draws of the noise of level σ = 1, (n, channel, grid.n, grid.n), in physical units."""

@@ -167,14 +167,28 @@ class GaussianPrior:
         """n draws of the noise of level σ = 1, (n, channel, grid.n, grid.n), in physical units."""
         return self.noise_fields(self.white(n, self.check_grid(grid), generator), grid)
 
+    def noise_covariance(self, v: torch.Tensor) -> torch.Tensor:
+        """Covariance matrix of the nodes' values of normalised noise of level σ = 1, times v (batch, channel, n, n)."""
+        grid = self.grid_of(v)
+        tables = [
+            b.synthesis_adjoint(v[:, c], grid) * self.noise.variance(b, grid).to(v) for c, b in enumerate(self.bases)
+        ]
+        return self.synthesis(tables, grid)
+
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """E[x0 | x = x0 + σ noise] of the Gaussian, shape and units of x."""
         grid, sigma = self.grid_of(x), levels(sigma, x)
         noised = self.normalise(x)
         tables = self.coefficients(noised, grid)
-        change = [d - t for d, t in zip(self.denoise_coefficients(tables, sigma, grid), tables, strict=True)]
-        # What the basis does not carry (Nyquist modes) the noise does not touch: it stays.
-        return self.physical(noised + self.synthesis(change, grid)).to(x)
+        denoised = self.synthesis(self.denoise_coefficients(tables, sigma, grid), grid)
+        return self.physical(denoised + self.remainder(noised, tables, grid)).to(x)
+
+    def remainder(self, x: torch.Tensor, tables: list[torch.Tensor], grid: Grid) -> torch.Tensor:
+        """What the bases do not carry of normalised fields: Nyquist modes, boundary values that are held.
+
+        The noise does not touch it and it is no unknown: it stays as it is, and no gradient goes through it.
+        """
+        return (x - self.synthesis(tables, grid)).detach()
 
     def denoise_coefficients(self, tables: list[torch.Tensor], sigma: torch.Tensor, grid: Grid) -> list[torch.Tensor]:
         """The same for tables of normalised coefficients; σ (batch,)."""

@@ -25,7 +25,7 @@ class NeuralOperator:
 
     Arguments:
         fields, bases: of the coefficient and of the solution.
-        grid: of the training data; the network's own.
+        grid: the network's own.
         shift, scale: (2,); a normalised field is (field - shift) / scale.
         network: `neuralop.models.FNO`.
         arguments: what it was built with.
@@ -50,12 +50,13 @@ class NeuralOperator:
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def untrained(cls, data: TrainingData, *, width: int = 32, modes: int = 16, layers: int = 4) -> NeuralOperator:
-        """With new weights, for a dataset with two fields on an even number of nodes."""
+    def untrained(
+        cls, data: TrainingData, *, width: int = 32, modes: int = 16, layers: int = 4, nodes: int = 32
+    ) -> NeuralOperator:
+        """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
         if len(data.fields) != 2:
             raise InputError(f"{data.source} holds {data.fields[0].name} alone; a neural operator needs two fields")
-        if data.grid.n % 2:
-            raise InputError(f"{data.source} is on {data.grid.n} nodes; a neural operator needs an even number")
+        grid = Grid(min(nodes, data.grid.n) // 2 * 2, data.grid.kind)
         bases, shift, scale = data.normalisation()
         # A domain that is no torus is padded, since Fourier layers wrap around.
         arguments = {
@@ -67,28 +68,28 @@ class NeuralOperator:
             "domain_padding": None if data.grid.periodic else 0.125,
         }
         pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
-        return cls(data.fields, bases, data.grid, shift, scale, build(arguments), arguments, pde)
+        return cls(data.fields, bases, grid, shift, scale, build(arguments), arguments, pde)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """The solution (batch, 1, n, n) of coefficients (batch, 1, n, n), in physical units."""
         if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
             raise InputError(f"a coefficient of shape {tuple(a.shape)} does not fit; it needs (batch, 1, n, n)")
-        grid = Grid(a.shape[-1], self.grid.kind)
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
-        x = ((a[:, 0] - shift[0]) / scale[0]).float()
-        if grid != self.grid:
-            x = self.bases[0].synthesis(self.bases[0].analysis(x, grid), self.grid)
-        y = self.bases[1].synthesis(self.bases[1].analysis(self._network(x), self.grid), grid)
+        y = self._normalised(((a[:, 0] - shift[0]) / scale[0]).float())
         return (y.double() * scale[1] + shift[1])[:, None].to(a)
 
-    def _network(self, x):
-        return self.network(x[:, None])[:, 0].float()
+    def _normalised(self, x):
+        """The normalised solution (batch, n, n) of normalised coefficients."""
+        grid = Grid(x.shape[-1], self.grid.kind)
+        if grid != self.grid:
+            x = self.bases[0].synthesis(self.bases[0].analysis(x, grid), self.grid)
+        y = self.network(x[:, None])[:, 0].float()
+        return self.bases[1].synthesis(self.bases[1].analysis(y, self.grid), grid)
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean relative L2 error of the normalised solution."""
         x, y = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float().unbind(dim=1)
-        answer = self.bases[1].synthesis(self.bases[1].analysis(self._network(x), self.grid), self.grid)
-        return ((answer - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).mean()
+        return ((self._normalised(x) - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).mean()
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> tuple[dict, str]:

@@ -1,0 +1,180 @@
+"""EquiReg: penalise states for which a function is less equivariant than it is for states of the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+from pdeinv.symmetry import Group, act
+
+__all__ = ["Denoiser", "EquiReg", "EquiReweight", "equivariance_loss"]
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A prior's denoiser at one small noise level, as a function of states: nearly equivariant on those of the prior.
+
+    Arguments:
+        prior: one with `denoise`, that is not equivariant itself.
+        sigma: the level, in units of normalised fields (standard deviation 0.5).
+    """
+
+    prior: object
+    sigma: float = 0.1
+
+    own_space: ClassVar[bool] = True
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.prior.denoise(x, self.sigma)
+
+    def __repr__(self) -> str:
+        return f"Denoiser(sigma={self.sigma:g})"
+
+
+def equivariance_loss(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    elements,
+    grid: Grid,
+    scale: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
+    """*EquiCon*, ‖x - g⁻¹ f(g x)‖, for a function into the space of the states; else *Equi*, ‖g f(x) - f(g x)‖; (batch,).
+
+    Arguments:
+        function: states (batch, channel, n, n) -> fields (batch, any, n, n); its attribute `own_space` tells which loss.
+        x: states in physical units.
+        elements: a symmetry for each member of the batch.
+        scale: unit of the channels, by which differences are divided, for EquiCon.
+
+    Reference:
+        Tolooshams et al., *EquiReg: equivariance regularized diffusion for inverse problems*, TMLR 2026, section 3
+        (arXiv 2505.22973).
+    """
+    moved = act(elements, x, grid)
+    if getattr(function, "own_space", False):
+        off = (x - act([g.inverse() for g in elements], function(moved), grid)) / scale
+    else:
+        here, there = function(torch.cat([x, moved])).chunk(2)
+        off = act(elements, here, grid) - there
+    return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
+
+
+@dataclass(frozen=True)
+class EquiReg:
+    """A guidance term for any of the diffusion solvers: `FunDPS(guidance=(EquiReg(),))`.
+
+    Adds λ R(x̂0) to what a solver minimises, R being the equivariance loss of a function f under a random element of the PDE's
+    symmetry group, a new one for every sample and step. f should be nearly equivariant on fields of the prior and much less
+    so on others (`pdeinv equivariance` measures that). λ is set at every step such that the gradient of the term has a given
+    share of the norm of the sensors' gradient: one number serves all PDEs and solvers.
+
+    Arguments:
+        function: f, with the signature of `equivariance_loss`; the prior's own denoiser at σ = 0.1 if not given.
+        group: the PDE's if not given.
+        share: norm of the term's gradient relative to that of the sensors'.
+        every: act at every so many-th step (of those at which it may).
+        sigma_max, sigma_min: act between these noise levels; above them x̂0 is no field of the prior yet.
+
+    Reference:
+        Tolooshams et al., *EquiReg*, TMLR 2026, algorithms 1–4 (arXiv 2505.22973).
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor] | None = None
+    group: Group | None = None
+    share: float = 0.5
+    every: int = 1
+    sigma_max: float = 1.0
+    sigma_min: float = 0.0
+
+    def __post_init__(self):
+        for name in ("share", "sigma_max"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"EquiReg's {name} = {getattr(self, name)} must be positive")
+        if not isinstance(self.every, int) or self.every < 1:
+            raise InputError(f"EquiReg's every = {self.every!r} must be a whole number of steps, at least 1")
+        if self.function is not None and not callable(self.function):
+            raise InputError(f"EquiReg's function {self.function!r} must be a callable of states")
+
+    def begin(self, pde, prior, grid: Grid, generator: torch.Generator | None) -> _Term:
+        """The term for one run of a solver."""
+        return _Term(self, pde, prior, generator)
+
+
+class _Term:
+    def __init__(self, settings: EquiReg, pde, prior, generator):
+        self.settings, self.generator = settings, generator
+        self.function = settings.function or Denoiser(prior)
+        self.group = settings.group or pde.symmetries
+        gaussian = getattr(prior, "gaussian", prior)
+        self.scale, self.kind = gaussian.scale[:, None, None], pde.grid_kind
+        self.share, self.evaluations, self._turn = settings.share, 0, 0
+
+    def __call__(self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor | None:
+        if not self._due(sigma):
+            return None
+        return self._loss(x0_hat)
+
+    def _due(self, sigma: float) -> bool:
+        s = self.settings
+        if not s.sigma_min <= sigma <= s.sigma_max:
+            return False
+        self._turn += 1
+        return (self._turn - 1) % s.every == 0
+
+    def _loss(self, x):
+        self.evaluations += 1
+        elements = [self.group.sample(self.generator) for _ in range(len(x))]
+        return equivariance_loss(self.function, x, elements, Grid(x.shape[-1], self.kind), self.scale)
+
+
+@dataclass(frozen=True)
+class EquiReweight(EquiReg):
+    """EquiReg without a gradient: at the end the samples are drawn anew in proportion to exp(-strength · R / mean R).
+
+    R is each trajectory's equivariance loss, summed over the steps at which the term acts; the mean is over the samples.
+
+    Arguments:
+        strength: 0 leaves all samples as they are.
+        function, group, every, sigma_max, sigma_min: as for `EquiReg`.
+
+    Reference:
+        Tolooshams et al., *EquiReg*, 2025, section 3 (arXiv 2505.22973v1): trajectories reweighted by their equivariance.
+    """
+
+    strength: float = 5.0
+
+    def begin(self, pde, prior, grid, generator) -> _Reweighting:
+        return _Reweighting(self, pde, prior, generator)
+
+
+class _Reweighting(_Term):
+    def __init__(self, settings, pde, prior, generator):
+        super().__init__(settings, pde, prior, generator)
+        self.share, self._batches, self._last = None, [], 0.0
+
+    def __call__(self, x_t, sigma, x0_hat):
+        if sigma > self._last or not self._batches:  # another batch begins
+            self._batches.append(torch.zeros(len(x0_hat), dtype=torch.float64))
+        self._last = sigma
+        if self._due(sigma):
+            with torch.no_grad():
+                self._batches[-1] += self._loss(x0_hat).double()
+
+    def resample(self, n: int) -> torch.Tensor:
+        """Indices of n samples, drawn systematically by the weights of those that were run."""
+        weights = self.weights()
+        start = torch.rand(1, generator=self.generator, dtype=torch.float64)
+        places = (start + torch.arange(n, dtype=torch.float64)) / n
+        return torch.searchsorted(weights.cumsum(0), places).clamp(max=len(weights) - 1)
+
+    def weights(self) -> torch.Tensor:
+        """Normalised weights of the samples."""
+        total = torch.cat(self._batches)
+        if not float(total.sum()) > 0:
+            return torch.full_like(total, 1 / len(total))
+        return torch.softmax(-self.settings.strength * total / total.mean(), dim=0)

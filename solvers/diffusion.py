@@ -1,0 +1,278 @@
+"""What the solvers with a diffusion prior share: the prior, the state, one guided sampling loop, and the result."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors import DiffusionPrior, GaussianPrior, load, shipped
+from pdeinv.priors.averaged import GroupAveraged
+from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, value_and_gradient
+
+__all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
+
+_LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
+_PUBLISHED_NODES = 128  # per side, of all published runs
+_FEWEST = 2  # samples behind a spread
+
+
+class Problem:
+    """One inverse problem as the samplers see it: a denoiser that counts, the sensors, and the terms that guide.
+
+    Arguments:
+        pde, observation: of the state (coefficient, solution).
+        prior: of the state, or of the coefficient alone.
+        terms: guidance terms beside the sensors'.
+        generator: source of all randomness.
+        careful: cut gradient steps that would overshoot.
+    """
+
+    def __init__(self, pde: PDE, prior, observation: Observation, terms: tuple[Term, ...], generator, careful=True):
+        self.pde, self.prior, self.observation, self.terms, self.generator = pde, prior, observation, terms, generator
+        self.careful = careful
+        self.grid, self.gaussian, self.spread = observation.grid, _gaussian(prior), _spread(pde)
+        self.evaluations = self.solver_calls = 0
+        self.scale = self.gaussian.scale[:, None, None]
+        """(channel, 1, 1): physical units of a normalised one, whose fields have the standard deviation 0.5."""
+
+    def on(self, grid: Grid) -> Problem:
+        """The same with states on another grid."""
+        o = self.observation
+        moved = Observation(grid, o.points, o.channel, o.values, o.noise_std, o.order)
+        return Problem(self.pde, self.prior, moved, self.terms, self.generator, self.careful)
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        self.evaluations += 1
+        return self.prior.denoise(x, sigma)
+
+    def noise(self, n: int) -> torch.Tensor:
+        """n draws of the noise of level 1, in physical units."""
+        return self.prior.sample_noise(n, self.grid, self.generator)
+
+    def start(self, n: int, sigma: float) -> torch.Tensor:
+        """n states that are all noise."""
+        return self.gaussian.shift[:, None, None] + sigma * self.noise(n)
+
+    def raised(self, gradient: torch.Tensor) -> torch.Tensor:
+        """A gradient with respect to the nodes' values as a direction in function space, (batch, channel, n, n).
+
+        What multiplies the score, and so every guidance, in the reverse of a diffusion is the covariance of its noise. White
+        noise has the identity. Another noise's is normalised to act on coarse scales as the identity does on the 128 x 128
+        nodes of the published runs, so that their weights mean the same function on every grid.
+        """
+        noise = self.gaussian.noise
+        size = 1.0 if noise.kind == "white" else 2 * torch.pi * (noise.length * _PUBLISHED_NODES) ** 2
+        return self.gaussian.noise_covariance(gradient) / size
+
+    def misfit(
+        self,
+        weights: tuple[float, float],
+        measures: tuple[Measure, Measure],
+        scale: torch.Tensor | None = None,
+        blur: float = 0.05,
+    ) -> Misfit:
+        """The sensors' loss of states; `scale` (2,) if not that of a standard deviation of 0.5, blur in these units."""
+        unit = 2 * self.spread
+        return Misfit(self.observation, weights, measures, unit if scale is None else scale, blur * unit)
+
+
+def published_residual(pde: PDE, state: torch.Tensor) -> torch.Tensor:
+    """What DiffusionPDE and FunDPS call the residual of a state, (batch, 1, n, n).
+
+    That of the PDE; but ∂w/∂x + ∂w/∂y of the final vorticity for Navier–Stokes, which no flow makes zero. It is kept for a
+    faithful comparison alone.
+    """
+    a, u = state[:, :1], state[:, 1:]
+    if pde.grid_kind != "periodic":
+        return pde.residual(a, u)
+    n = u.shape[-1]
+    return sum((u.roll(-1, dim) - u.roll(1, dim)) * n / 2 for dim in (-1, -2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSolver(Solver):
+    """Base of the solvers that draw samples with a diffusion prior.
+
+    A subclass says how to draw them from a `Problem`, in `draw`.
+
+    Arguments:
+        guidance: further terms, each a callable `(x_t, sigma, x0_hat) -> loss (batch,)`, such as `EquiReg()`.
+        group_average: average the denoiser over the PDE's symmetries: exactly equivariant, and as many times the cost.
+        careful: cut a gradient step to Polyak's length (the loss over its squared gradient) where it is longer; the published
+            constants overshoot with few steps and few sensors. False for the formula as it stands.
+        batch: samples drawn side by side.
+
+    Reference:
+        Polyak, *Introduction to Optimization*, 1987, section 5.3 (the step length).
+    """
+
+    guidance: tuple = ()
+    group_average: bool = False
+    careful: bool = True
+    batch: int = 16
+
+    takes_prior: ClassVar[bool] = True
+    suffix: ClassVar[str] = ""
+    """Of the shipped prior's name, after the PDE's."""
+
+    @abstractmethod
+    def draw(self, problem: Problem, n: int, bar: Callable) -> torch.Tensor:
+        """n posterior samples (n, channel, grid.n, grid.n) of what the prior knows; bar(iterable) shows progress."""
+
+    def check(self, pde, prior):
+        super().check(pde, prior)
+        if prior is None and pde.name + self.suffix not in shipped():
+            raise InputError(
+                f"no prior {pde.name + self.suffix!r} comes with the package; train one with `pdeinv train` and give it "
+                "as prior"
+            )
+        if prior is not None and not isinstance(prior, DiffusionPrior | GaussianPrior):
+            raise InputError(
+                f"the {self.name} solver needs a prior with a denoiser, such as `pdeinv.priors.load(...)` gives, not "
+                f"{type(prior).__name__}"
+            )
+        if prior is not None:
+            self._check_fields(pde, prior)
+
+    def _check_fields(self, pde, prior):
+        wanted = [f.name for f in (pde.fields[:1] if self.suffix else pde.fields)]
+        if [f.name for f in prior.fields] != wanted:
+            raise InputError(
+                f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
+                f"{' and '.join(f.name for f in prior.fields)}"
+            )
+
+    def condition(self, pde, prior, observation, n_samples, generator, progress):
+        told = {}
+        if prior is None:
+            prior = _shipped(pde.name + self.suffix)
+            told = {"prior": f"the shipped {pde.name + self.suffix}"}
+            if _gaussian(prior).pde[1] != pde.parameters:
+                raise InputError(
+                    f"the shipped prior knows {pde.name} with its default parameters alone; train one with `pdeinv train` and "
+                    "give it as prior"
+                )
+        if self.group_average:
+            prior = GroupAveraged(prior, pde.symmetries)
+        terms = tuple(
+            t.begin(pde, prior, observation.grid, generator) if hasattr(t, "begin") else t for t in self.guidance
+        )
+        problem = Problem(pde, prior, observation, terms, generator, self.careful)
+        draws = max(n_samples, _FEWEST)
+        batches = torch.arange(draws).split(self.batch)
+        parts = []
+        for i, batch in enumerate(batches):
+            label = self.name if len(batches) == 1 else f"{self.name}, batch {i + 1} of {len(batches)}"
+            parts.append(
+                self.draw(problem, len(batch), lambda it, label=label: progress_bar(it, label, progress, "step"))
+            )
+        samples = torch.cat(parts)
+        evaluations = problem.evaluations // len(batches) + sum(getattr(t, "evaluations", 0) for t in terms) // len(
+            batches
+        )
+        return self._posterior(problem, samples, n_samples, {"network_evaluations": evaluations, **told})
+
+    def _posterior(self, problem, samples, n_samples, record):
+        pde = problem.pde
+        samples = pde.clamp(samples)
+        if samples.shape[1] == 1:
+            samples = torch.cat([samples, pde.solve(samples)], dim=1)
+            problem.solver_calls += len(samples)
+        for term in problem.terms:
+            if hasattr(term, "resample"):
+                samples = samples[term.resample(len(samples))]
+        mean = samples.mean(dim=0)
+        probability = None
+        if pde.coefficient_range and not pde.gaussian_coefficient:
+            probability = (samples[:, 0] > sum(pde.coefficient_range) / 2).double().mean(dim=0)
+        o = problem.observation
+        variance = o.noise_std**2 + (_LEFT * _spread(pde)[o.channel]) ** 2
+        return Posterior(
+            pde.fields,
+            problem.grid,
+            mean=mean,
+            std=samples.std(dim=0),
+            samples=samples[:n_samples],
+            probability=probability,
+            record={
+                "reduced_chi_squared": float(((o.values - o(mean[None])[0]) ** 2 / variance).mean()),
+                "solver_calls": problem.solver_calls,
+                **record,
+            },
+        )
+
+
+def guided(
+    problem: Problem,
+    x: torch.Tensor,
+    sigmas: torch.Tensor,
+    step: Callable[[Problem, torch.Tensor, float, float], tuple[torch.Tensor, torch.Tensor]],
+    loss: Callable[[int, float, torch.Tensor], torch.Tensor],
+    scale: torch.Tensor,
+    bar: Callable,
+    first: int = 0,
+) -> torch.Tensor:
+    """The sampling loop: down the levels step by step, and after each a push against the gradient of a loss.
+
+    Arguments:
+        x: states at the first level.
+        step: (problem, x, σ, next σ) -> the state at the next level, and the denoised one that guides.
+        loss: (number of the step, σ, x0_hat) -> (batch,), zero where the sensors are met; its gradient and those of the
+            problem's terms are taken back from x0_hat to x through the denoiser.
+        scale: (channel, 1, 1), physical unit of the variable in which the gradient step is taken.
+        first: number of the first step.
+    """
+    pairs = list(zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True))
+    for i, (sigma, after) in bar(list(enumerate(pairs, first))):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            ahead, x0_hat = step(problem, x, sigma, after)
+            value, main = value_and_gradient(lambda state, i=i, sigma=sigma: loss(i, sigma, state), x0_hat)
+            others = pushes(problem.terms, x.detach(), sigma, x0_hat)
+            (slope,) = torch.autograd.grad(x0_hat, x, combined(main, others, scale))
+        push = scale**2 * problem.raised(slope)
+        if problem.careful:
+            # Polyak's step length: a longer one overshoots the zero of the loss, the more so at the next level.
+            most = value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
+            push = push * most.clamp(max=1)[:, None, None, None]
+        x = (ahead - push).detach()
+    return x
+
+
+def heun_step(problem: Problem, x: torch.Tensor, sigma: float, after: float, *, second: bool = False):
+    """Heun's step of the probability flow, guided by its first denoising, or by its second, through both."""
+    x0_hat = problem.denoise(x, sigma)
+    slope = (x - x0_hat) / sigma
+    ahead = x + (after - sigma) * slope
+    if after == 0:
+        return ahead, x0_hat
+    with torch.set_grad_enabled(second):
+        other = problem.denoise(ahead, after)
+    return x + (after - sigma) * (slope + (ahead - other) / after) / 2, other if second else x0_hat
+
+
+def _gaussian(prior) -> GaussianPrior:
+    return getattr(prior, "gaussian", prior)
+
+
+@lru_cache(maxsize=8)
+def _shipped(name: str):
+    return load(name)
+
+
+@lru_cache(maxsize=8)
+def _spread(pde: PDE) -> torch.Tensor:
+    """Standard deviation of the PDE's two fields, (2,), over nodes and instances."""
+    states = pde.sample(64, pde.grid(32), torch.Generator().manual_seed(0))
+    return states.transpose(0, 1).flatten(1).std(dim=1)

@@ -1,0 +1,91 @@
+"""What pulls a trajectory: losses of the denoised state, and how they combine into one direction.
+
+A guidance term is any callable `(x_t, sigma, x0_hat) -> loss (batch,)`, or None where it has nothing to say; states are
+(batch, channel, n, n) in physical units. A term with an attribute `share` is weighed against the data: its gradient is given
+that share of the norm of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from pdeinv.observation import Observation
+
+__all__ = ["Misfit", "Term", "combined", "norm", "pushes", "value_and_gradient"]
+
+Term = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor | None]
+Measure = Literal["norm", "mean-square", "root-mean-square"]
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the sensors of the fields c.
+
+    The published formulas know exact readings alone. Here a residual is multiplied by (1 + (s / b)²)^-½ as well, with s the
+    reading's noise and b the blur, so that poor readings count in proportion to their precision and exact ones as published.
+
+    Arguments:
+        observation: of the state (coefficient, solution).
+        weights, measures: of the two fields.
+        scale: (2,), what residuals are divided by.
+        blur: (2,), the noise that halves the weight of a squared residual.
+    """
+
+    observation: Observation
+    weights: tuple[float, float]
+    measures: tuple[Measure, Measure]
+    scale: torch.Tensor
+    blur: torch.Tensor
+
+    def __call__(self, state: torch.Tensor) -> torch.Tensor:
+        """The loss (batch,) of states (batch, 2, n, n)."""
+        o = self.observation
+        trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
+        residual = (o.values - o(state)) * (trust / self.scale[o.channel])
+        total = residual.new_zeros(len(residual))
+        for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
+            mine = residual[:, o.channel == c]
+            if weight and mine.shape[1]:
+                size = mine.square().mean(dim=1) if measure == "mean-square" else norm(mine)
+                total = total + weight * (size / mine.shape[1] ** 0.5 if measure == "root-mean-square" else size)
+        return total
+
+
+def norm(fields: torch.Tensor) -> torch.Tensor:
+    """Euclidean norm of each member of a batch, differentiable at 0."""
+    return (fields.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
+
+
+def value_and_gradient(loss: Callable[[torch.Tensor], torch.Tensor], state: torch.Tensor):
+    """A loss (batch,) of states, and its gradient with respect to them."""
+    leaf = state.detach().requires_grad_()
+    with torch.enable_grad():
+        value = loss(leaf)
+        return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+
+
+def pushes(terms: Sequence[Term], x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor) -> list[tuple]:
+    """(gradient with respect to x0_hat, share or None) of each term that has something to say."""
+    found = []
+    for term in terms:
+        leaf = x0_hat.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = term(x_t, sigma, leaf)
+        if loss is not None:
+            found.append((torch.autograd.grad(loss.sum(), leaf)[0], getattr(term, "share", None)))
+    return found
+
+
+def combined(main: torch.Tensor, others: list[tuple], scale: torch.Tensor) -> torch.Tensor:
+    """The sum of the data's gradient and others', those with a share weighed against it; scale (channel, 1, 1) is the unit."""
+    total = main
+    for push, share in others:
+        if share is not None:
+            sizes = [(g * scale).flatten(1).norm(dim=1) for g in (main, push)]
+            push = push * (share * sizes[0] / sizes[1].clamp(min=1e-300))[:, None, None, None]
+        total = total + push
+    return total

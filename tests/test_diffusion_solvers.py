@@ -1,0 +1,133 @@
+"""What all solvers with a diffusion prior do: approach the exact posterior, stay stable, count, and refuse."""
+
+from functools import cache
+
+import pytest
+import torch
+from helpers import seeded
+
+from pdeinv import Ensemble, InputError
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
+from pdeinv.priors import GaussianPrior, Noise, TrainingData, load
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver
+
+N = 24
+
+
+@cache
+def fitted(name="helmholtz", channels=2, noise="exponential"):
+    pde = pde_by_name(name)
+    states = pde.sample(600, pde.grid(N), seeded())[:, :channels].float()
+    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"), noise=Noise(noise))
+
+
+def errors(solver, kind, noise=0.0, instances=4, prior=None):
+    """Mean relative errors of the solver's posterior mean and of the exact one."""
+    ours = best = 0.0
+    for i in range(instances):
+        task = Task("helmholtz", kind, grid=N, sensors=30, noise=noise, seed=1)
+        truth, observation = task.instance(i)
+        c = task.scored[0]
+        prior = prior or fitted(channels=1 if solver.name == "ddis" else 2)
+        found = solver(Helmholtz(), prior, observation, n_samples=8, generator=seeded(i))
+        exact = GaussianSolver()(Helmholtz(), None, observation, n_samples=1, generator=seeded())
+        for_truth = truth[c].norm() * instances
+        ours += float((found.mean[c] - truth[c]).norm() / for_truth)
+        best += float((exact.mean[c] - truth[c]).norm() / for_truth)
+    return ours, best
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+@pytest.mark.parametrize(
+    ("solver", "factor"),
+    [
+        (DPS(steps=100), 2.2),
+        (FunDPS(steps=60), 1.7),
+        (DiffusionPDE(steps=60, weight=4.0), 2.2),
+        (DAPS(steps=60, ode_steps=3, langevin=20, weights=(1000.0, 1000.0)), 3.8),
+        (DDIS(steps=40, ode_steps=3, langevin=30), 2.0),
+    ],
+    ids=lambda s: getattr(s, "name", ""),
+)
+def test_the_mean_approaches_the_exact_one(solver, factor, kind):
+    ours, best = errors(solver, kind)
+    assert best < ours < factor * best
+
+
+def test_noisy_readings_are_not_believed():
+    solver = FunDPS(steps=60)
+    ours, best = errors(solver, "forward", noise=0.3)
+    assert ours < 1.7 * best
+    task = Task("helmholtz", "forward", grid=N, sensors=30, noise=0.3, seed=1)
+    _, observation = task.instance(0)
+    mean = solver(Helmholtz(), fitted(), observation, n_samples=8, generator=seeded()).mean
+    assert float((observation(mean[None])[0] - observation.values).square().mean().sqrt()) > 0.3 * float(
+        observation.noise_std.mean()
+    )
+
+
+def test_careful_steps_do_not_diverge_where_the_published_ones_do():
+    _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
+    spread = observation.values.std()
+    for careful in (True, False):
+        found = FunDPS(steps=20, careful=careful)(Helmholtz(), fitted(), observation, n_samples=2, generator=seeded())
+        reasonable = bool(found.samples.isfinite().all()) and float(found.samples[:, 0].abs().max()) < 10 * float(
+            spread
+        )
+        assert reasonable == careful
+
+
+def test_half_of_the_steps_can_be_coarse():
+    fine, best = errors(FunDPS(steps=40), "forward")
+    coarse, _ = errors(FunDPS(steps=40, coarse=0.5), "forward")
+    assert best < coarse < 1.3 * fine
+    with pytest.raises(InputError, match=r"coarse = 1.0 is a share"):
+        FunDPS(coarse=1.0)
+
+
+def test_white_noise_needs_no_smoothing_of_the_gradient():
+    ours, best = errors(FunDPS(steps=60), "inverse", prior=fitted(noise="white"))
+    assert best < ours < 2.5 * best
+
+
+def test_samples_come_in_batches_and_evaluations_are_counted_for_one():
+    _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
+    found = FunDPS(steps=5, batch=2)(Helmholtz(), fitted(), observation, n_samples=5, generator=seeded())
+    assert found.samples.shape == (5, 2, N, N) and found.record["network_evaluations"] == 9
+    assert len(found.samples.flatten(1).unique(dim=0)) == 5
+    one = FunDPS(steps=5)(Helmholtz(), fitted(), observation, n_samples=1, generator=seeded())
+    assert one.samples.shape == (1, 2, N, N) and bool(one.std.isfinite().all())
+
+
+def test_ddis_solves_for_what_the_sensors_saw():
+    _, observation = Task("helmholtz", "inverse", grid=N, sensors=30).instance(0)
+    solver = DDIS(steps=3, ode_steps=2, langevin=4)
+    found = solver(Helmholtz(), fitted(channels=1), observation, n_samples=2, generator=seeded())
+    assert torch.allclose(Helmholtz().solve(found.samples[:, :1]), found.samples[:, 1:])
+    # Three levels of four Langevin steps and one linearisation, solved forward and back; then the samples' own solutions.
+    assert found.record["solver_calls"] == 2 * (2 * 12 + 1) + 2
+
+
+def test_a_prior_of_something_else_is_refused():
+    _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
+    for solver, prior, message in [
+        (FunDPS(), Ensemble(torch.randn(4, 2, N, N)), "needs a prior with a denoiser.*not Ensemble"),
+        (FunDPS(), fitted(channels=1), "needs a prior of source and wavefield, not of source"),
+        (DDIS(), fitted(), "needs a prior of source, not of source and wavefield"),
+        (DDIS(physics="magic"), fitted(channels=1), "physics 'magic' is unknown"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            solver(Helmholtz(), prior, observation)
+
+
+def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
+    task = Task("darcy", "forward", grid=16, sensors=40)
+    truth, observation = task.instance(0)
+    found = FunDPS(steps=12)(Darcy(), None, observation, n_samples=2, generator=seeded())
+    assert found.record["prior"] == "the shipped darcy"
+    given = FunDPS(steps=12)(Darcy(), load("darcy"), observation, n_samples=2, generator=seeded())
+    assert torch.equal(found.samples, given.samples)
+    assert float((found.mean[1] - truth[1]).norm() / truth[1].norm()) < 0.2
+    with pytest.raises(InputError, match="knows darcy with its default parameters alone"):
+        FunDPS(steps=2)(Darcy(low=4.0), None, observation)

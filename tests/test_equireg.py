@@ -1,0 +1,209 @@
+"""EquiReg: its losses, its place in the solvers, and what a wrong group does."""
+
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+from helpers import normal, seeded
+
+from pdeinv import EquiReg, Grid, InputError
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
+from pdeinv.equireg import Denoiser, EquiReweight, equivariance_loss
+from pdeinv.priors import GaussianPrior, TrainingData
+from pdeinv.priors.averaged import GroupAveraged
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers.guidance import combined
+from pdeinv.symmetry import act, square_group, torus_group
+
+N = 16
+SOLVERS = [
+    DPS(steps=6),
+    FunDPS(steps=6),
+    DiffusionPDE(steps=6),
+    DAPS(steps=4, ode_steps=2, langevin=6, every=3),
+    DDIS(steps=4, ode_steps=2, langevin=6, every=3),
+]
+
+
+@cache
+def fitted(name, channels=2, symmetric=True):
+    """A Gaussian prior; fitted to few samples without their symmetries it is only nearly equivariant."""
+    pde = pde_by_name(name)
+    grid = pde.grid(N)
+    states = pde.sample(300 if symmetric else 60, grid, seeded())[:, :channels].float()
+    known = pde if symmetric else None
+    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], grid, known, "here"))
+
+
+def shift_invariant(x):
+    return torch.tanh(x) + x.roll(1, -1) + x.roll(-1, -1) + x.roll(1, -2) + x.roll(-1, -2)
+
+
+def test_the_loss_is_zero_for_an_equivariant_function_and_only_then():
+    x, grid = normal(4, 1, N, N), Grid(N, "periodic")
+    group = torus_group()
+    elements = [group.sample(seeded(i)) for i in range(4)]
+    elements = [dataclasses.replace(g, shift=tuple(round(s * N) / N for s in g.shift)) for g in elements]
+    assert float(equivariance_loss(shift_invariant, x, elements, grid).max()) < 1e-10  # tanh is odd: signs commute
+    assert float(equivariance_loss(lambda x: x * torch.arange(N), x, elements, grid).min()) > 1
+
+
+def test_both_losses_are_those_of_their_formulas():
+    prior = fitted("poisson", symmetric=False)
+    x, grid = Poisson().sample(3, Poisson().grid(N), seeded(4)), Grid(N)
+    elements = [square_group().sample(seeded(i)) for i in range(3)]
+    scale = prior.scale[:, None, None]
+    f = Denoiser(prior, 0.2)
+    con = equivariance_loss(f, x, elements, grid, scale)
+    equi = equivariance_loss(lambda x: f(x)[:, :1], x, elements, grid)
+    for i, g in enumerate(elements):
+        one = x[i : i + 1]
+        assert float(con[i]) == pytest.approx(
+            float(((one - g.inverse()(f(g(one, grid)), grid)) / scale).norm()), rel=1e-6
+        )
+        assert float(equi[i]) == pytest.approx(
+            float((g(f(one)[:, :1], grid) - f(g(one, grid))[:, :1]).norm()), rel=1e-6
+        )
+
+
+def test_the_loss_tells_fields_of_the_prior_from_others():
+    prior, pde = fitted("helmholtz", symmetric=False), Helmholtz()
+    grid = pde.grid(N)
+    x = pde.sample(16, grid, seeded(4))
+    elements = [square_group().sample(seeded(i)) for i in range(16)]
+    scale = prior.scale[:, None, None]
+    on, off = (
+        equivariance_loss(Denoiser(prior), fields, elements, grid, scale)
+        for fields in (x, x + 0.5 * prior.sample_noise(16, grid, seeded(5)))
+    )
+    assert float((off / on).min()) > 1.5
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "navier-stokes"])
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.name)
+def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
+    prior = fitted(name, 1 if solver.name == "ddis" else 2, symmetric=False)
+    pde, (_, observation) = pde_by_name(name), Task(name, "both", grid=N, sensors=20).instance(0)
+    found = []
+    for terms in ((), (EquiReg(sigma_max=20.0),), (EquiReg(sigma_max=20.0),)):
+        found.append(
+            dataclasses.replace(solver, guidance=terms)(pde, prior, observation, n_samples=2, generator=seeded(1))
+        )
+    plain, guided, again = found
+    assert torch.equal(guided.samples, again.samples)
+    assert not torch.allclose(guided.samples, plain.samples)
+    assert guided.samples.isfinite().all()
+    assert guided.record["network_evaluations"] > plain.record["network_evaluations"]
+    assert "EquiReg" in guided.record["solver_settings"]
+
+
+def test_the_share_is_that_of_the_sensors_gradient():
+    main, push = normal(3, 2, N, N), 1e4 * normal(3, 2, N, N, seed=1)
+    scale = torch.tensor([2.0, 0.1])[:, None, None]
+    added = combined(main, [(push, 0.3)], scale) - main
+    assert torch.allclose((added * scale).flatten(1).norm(dim=1), 0.3 * (main * scale).flatten(1).norm(dim=1))
+    assert torch.equal(combined(main, [(push, None)], scale), main + push)
+
+
+def test_it_acts_when_it_is_told_to():
+    prior, pde = fitted("poisson", symmetric=False), Poisson()
+    x = pde.sample(2, pde.grid(N), seeded(4))
+    term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).begin(pde, prior, pde.grid(N), seeded())
+    acted = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.05)]
+    assert acted == [False, True, False, False, True, False, False, False]
+    assert term.evaluations == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 0.0}, "share = 0.0 must be positive"),
+        ({"every": 0}, "every = 0 must be a whole number"),
+        ({"function": 3}, "must be a callable"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        EquiReg(**settings)
+    with pytest.raises(TypeError):
+        EquiReg(wieght=1.0)
+
+
+def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
+    prior, pde = fitted("helmholtz", symmetric=False), Helmholtz()
+    grid = pde.grid(N)
+    x = pde.sample(6, grid, seeded(4))
+    x[3:] += 0.5 * prior.sample_noise(3, grid, seeded(5))
+    term = EquiReweight(strength=5.0).begin(pde, prior, grid, seeded())
+    for sigma in (2.0, 0.5, 0.2):
+        assert term(x, sigma, x) is None
+    weights = term.weights()
+    assert float(weights.sum()) == pytest.approx(1.0) and float(weights[:3].min()) > 3 * float(weights[3:].max())
+    assert set(term.resample(6).tolist()) <= {0, 1, 2}
+    _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
+    plain, drawn = (
+        FunDPS(steps=6, guidance=g)(pde, prior, observation, n_samples=4, generator=seeded(1)).samples
+        for g in ((), (EquiReweight(),))
+    )
+    starts = torch.cdist(drawn.flatten(1), plain.flatten(1)).min(dim=1).values
+    # The random elements are drawn from the solver's generator, but only after the starting noise.
+    assert float(starts.max()) < 1e-9 * float(plain.norm())
+
+
+def test_a_batch_of_elements_acts_member_by_member():
+    x, grid = normal(5, 2, 15, 15), Grid(15, "periodic")  # an odd number resolves all of its modes
+    group = NavierStokes().symmetries
+    elements = [group.sample(seeded(i)) for i in range(4)]
+    elements.append(elements[0])
+    moved = act(elements, x, grid)
+    for g, before, after in zip(elements, x, moved, strict=True):
+        assert torch.allclose(g(before, grid), after)
+    assert torch.allclose(act([g.inverse() for g in elements], moved, grid), x, atol=1e-12)
+
+
+def test_a_group_average_is_equivariant_where_the_denoiser_is_not():
+    prior, grid = fitted("poisson", symmetric=False), Grid(N)
+    x = Poisson().sample(2, grid, seeded(4))
+    averaged = GroupAveraged(prior, square_group())
+    for g in square_group():
+        once, twice = g(averaged.denoise(x, 0.3), grid), averaged.denoise(g(x, grid), 0.3)
+        assert torch.allclose(once / prior.scale[:, None, None], twice / prior.scale[:, None, None], atol=1e-5)
+    g = list(square_group())[1]
+    one, other = g(prior.denoise(x, 0.3), grid), prior.denoise(g(x, grid), 0.3)
+    assert float(((one - other) / prior.scale[:, None, None]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["poisson", "darcy"])
+def test_a_wrong_group_hurts(name):
+    """Translations are no symmetry of fields that are held at the boundary."""
+    pde, prior = pde_by_name(name), fitted(name)
+    errors = {"none": 0.0, "right": 0.0, "wrong": 0.0}
+    for i in range(4):
+        truth, observation = Task(name, "forward", grid=N, sensors=40, seed=2).instance(i)
+        for key, group in (("none", None), ("right", pde.symmetries), ("wrong", Rolls())):
+            terms = () if group is None else (EquiReg(group=group, share=0.5, sigma_max=5.0),)
+            solver = FunDPS(steps=20, guidance=terms)
+            found = solver(pde, prior, observation, n_samples=4, generator=seeded(i)).mean
+            errors[key] += float((found[1] - truth[1]).norm() / truth[1].norm()) / 4
+    assert errors["wrong"] > 1.3 * errors["none"]
+    assert errors["right"] < 1.02 * errors["none"]
+
+
+class Rolls:
+    """Translations of the nodes' values by whole cells, around the edge."""
+
+    def sample(self, generator=None):
+        return Roll(int(torch.randint(1, N, (1,), generator=generator)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Roll:
+    cells: int
+
+    def __call__(self, field, grid):
+        return field.roll(self.cells, -1)
+
+    def inverse(self):
+        return Roll(-self.cells)
