@@ -2,7 +2,8 @@
 
 For each: the denoising error by noise level beside that of its Gaussian part and, for a linear PDE, of the exact Wiener
 denoiser; power spectra, histograms and the residual of samples against fresh data, at the grid of the training and at twice as
-many nodes; how far one noise draw denoised on both grids differs; and a figure of samples beside data.
+many nodes; how far one noise draw denoised on both grids differs; and a figure of samples beside data. For a neural operator:
+its error on fresh coefficients, on both grids.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pdeinv.benchmarks.cards import cards
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.grid import Grid
+from pdeinv.metrics import relative_l2
 from pdeinv.output import check_writable, save_figure, written_whole
-from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData, load
+from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, TrainingData, load
 from pdeinv.priors.diffusion import LEVELS, denoising_errors
 
-__all__ = ["cards", "consistency", "exact_errors", "power", "report"]
+__all__ = ["consistency", "exact_errors", "operator_report", "power", "report"]
 
 _SEED = 77_000  # no dataset or benchmark draws from it
-_HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
+_HELD_OUT, _SAMPLES, _STEPS = 256, 256, 20
 _RESULTS = Path("benchmarks/results/priors.jsonl")
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
@@ -149,74 +152,30 @@ def report(name: str, command: str = "", progress: bool = False) -> tuple[dict, 
     return record | provenance(command), _figure(record["prior"], g, drawn)
 
 
-def cards(records: list[dict]) -> str:
-    """Markdown: a section for each prior, with its data, training, errors, samples and limits."""
-    return "\n".join([_HEAD, *(_card(r) for r in sorted(records, key=lambda r: r["prior"]))])
-
-
-_HEAD = """# The shipped priors
-
-Written by `python -m pdeinv.benchmarks.priors --cards docs/priors.md` from `benchmarks/results/priors.jsonl`; do not edit.
-
-Load one with `pdeinv.priors.load(name)`. Errors are root mean squares of x0 - D(x0 + σ noise, σ) over 256 fresh fields;
-*ratio* is that to the Gaussian part's own error, *excess* that over the exact Wiener denoiser's, which no denoiser of a
-Gaussian field can beat. Power is compared by integer wavenumber among those that hold 99 % of the variance. *Residual* is
-the relative L2 distance between a sampled solution and the solve of its sampled coefficient. *Consistency* is the relative
-L2 distance between one function under one noise draw at σ = 0.25 denoised on the grid of the training and on twice as many
-nodes; where each grid samples the state for itself, it is in brackets, beside how far these states are apart.
-"""
-
-
-def _card(r: dict) -> str:
-    t, names = r["training"], r["fields"]
-    grid = t["grid"]
-    lines = [
-        f"## {r['prior']}",
-        "",
-        f"![samples beside data](figures/prior-{r['prior']}.png)",
-        "",
-        f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
-        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
-        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
-        "- **Loss** (1 is the Gaussian part's) by minute: "
-        + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"])
-        + ".",
-        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
-    ]
-    for n in (grid, 2 * grid):
-        spectrum = "; ".join(
-            f"{name.replace('_', ' ')} {100 * s['within_15_percent']:.0f} % of wavenumbers up to {s['last_wavenumber']} "
-            f"within 15 %, the worst at {s['at']} with a ratio of {s['worst_ratio']:.2f}"
-            for name, s in r[f"spectrum_{n}"].items()
-        )
-        lines.append(f"- **Power of samples on {n} x {n} nodes**: {spectrum}.")
-    if f"residual_{grid}" in r:
-        coarse, fine = (100 * r[f"residual_{n}"] for n in (grid, 2 * grid))
-        lines.append(f"- **Residual**: {coarse:.1f} % on {grid}, {fine:.1f} % on {2 * grid} nodes.")
-    lines += [
-        "- **Consistency** "
-        + "; ".join(
-            f"{n.replace('_', ' ')} {100 * one:.2f} % ({100 * own:.2f} % sampled anew, {100 * before:.2f} % before noising)"
-            for n, one, own, before in zip(names, *r["consistency"].values(), strict=True)
-        )
-        + ".",
-        "",
-    ]
-    head, align = ["σ"], ["---:"]
-    columns = []
-    for name in names:
-        columns.append((f"{name.replace('_', ' ')}: error / std", [f"{e:.4f}" for e in r["errors"][name]]))
-        for key, word, offset in (("gaussian_errors", "ratio", 0), ("exact_errors", "excess, %", 1)):
-            if key in r:
-                ratios = [a / b for a, b in zip(r["errors"][name], r[key][name], strict=True)]
-                columns.append((word, [f"{100 * (x - 1):.2f}" if offset else f"{x:.3f}" for x in ratios]))
-    head += [c[0] for c in columns]
-    align += ["---:"] * len(columns)
-    lines += ["| " + " | ".join(head) + " |", "| " + " | ".join(align) + " |"]
-    lines += [
-        "| " + " | ".join([f"{sigma:g}", *(c[1][i] for c in columns)]) + " |" for i, sigma in enumerate(r["levels"])
-    ]
-    return "\n".join([*lines, ""])
+def operator_report(name: str, command: str = "") -> dict:
+    """What was measured of a neural operator: its error on fresh coefficients, on the data's grid and on a finer one."""
+    operator = load(name)
+    pde = pde_by_name(operator.pde[0], **operator.pde[1])
+    record = {
+        "prior": Path(name).name.removesuffix(".safetensors"),
+        "pde": pde.name,
+        "seed": _SEED,
+        "fields": [f.name for f in operator.fields],
+        "training": {k: v for k, v in operator.record.items() if k != "history"},
+        "curve": [(row["seconds"], row["relative_l2"]) for row in operator.record["history"]],
+        "relative_l2": {},
+    }
+    n = operator.record["grid"]
+    for size in (n, 2 * n):
+        a = pde.sample_coefficient(_HELD_OUT, pde.grid(size), torch.Generator().manual_seed(_SEED))
+        u = pde.solve(a)
+        with torch.no_grad():
+            start = time.perf_counter()
+            found = torch.cat([operator(part) for part in a.split(16)])
+            seconds = time.perf_counter() - start
+        record["relative_l2"][str(size)] = round(float(relative_l2(found, u).mean()), 5)
+        record.setdefault("milliseconds_per_field", round(1e3 * seconds / len(a), 2))
+    return record | provenance(command)
 
 
 def _compared(spectra, fields) -> dict:
@@ -286,8 +245,11 @@ def _main() -> None:
     check_writable(o.out)
     command = shlex.join(["python", "-m", "pdeinv.benchmarks.priors", *sys.argv[1:]])
     for name in o.prior:
-        record, figure = report(name, command, progress=True)
-        save_figure(figure, o.figures / f"prior-{record['prior']}.png")
+        if isinstance(load(name), NeuralOperator):
+            record = operator_report(name, command)
+        else:
+            record, figure = report(name, command, progress=True)
+            save_figure(figure, o.figures / f"prior-{record['prior']}.png")
         kept = [r for r in (read_records(o.out) if o.out.exists() else []) if r["prior"] != record["prior"]]
         with written_whole(o.out) as temporary:
             temporary.write_text("".join(f"{json.dumps(r)}\n" for r in [*kept, record]))

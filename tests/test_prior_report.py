@@ -7,9 +7,18 @@ import torch
 from helpers import seeded
 
 from pdeinv.benchmarks import priors as report
+from pdeinv.benchmarks.cards import cards
 from pdeinv.benchmarks.report import read_records
 from pdeinv.datasets import NavierStokes, Poisson
-from pdeinv.priors import DiffusionPrior, GaussianPrior, Settings, TrainingData, load, shipped, train
+from pdeinv.priors import (
+    DiffusionPrior,
+    GaussianPrior,
+    NeuralOperator,
+    Settings,
+    TrainingData,
+    shipped,
+    train,
+)
 from pdeinv.priors.diffusion import denoising_errors
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +73,7 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
     assert record["residual_32"] > 0
     assert max(record["consistency"]["denoised"]) < 1e-5 < min(record["consistency"]["sampled"])
     assert len(figure.axes) == 20
-    card = report.cards([record])
+    card = cards([record])
     for part in (
         "## small",
         "8 fields seen",
@@ -74,12 +83,24 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
     assert card.count("\n| ") == 2 + len(record["levels"])
 
 
+def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_HELD_OUT", 16)
+    pde, path = Poisson(modes=16), tmp_path / "operator.safetensors"
+    operator = train(NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
+    record = report.operator_report(str(path), "a command")
+    a = pde.sample_coefficient(16, pde.grid(32), seeded(77_000))
+    u = pde.solve(a)
+    expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
+    assert record["relative_l2"]["32"] == pytest.approx(float(expected), rel=0.01)  # weights in half precision
+    assert "on 16 nodes" in cards([record]) and "source to potential" in cards([record])
+
+
 def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
-    priors = [name for name in shipped() if isinstance(load(name), DiffusionPrior)]
+    priors = shipped()
     path = ROOT / "benchmarks" / "results" / "priors.jsonl"
     if not priors:
         assert not path.exists()
         return
     records = read_records(path)
     assert sorted(r["prior"] for r in records) == sorted(priors)
-    assert (ROOT / "docs" / "priors.md").read_text() == report.cards(records)
+    assert (ROOT / "docs" / "priors.md").read_text() == cards(records)

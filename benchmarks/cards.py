@@ -1,0 +1,94 @@
+"""The cards of priors and neural operators, as Markdown."""
+
+from __future__ import annotations
+
+__all__ = ["cards"]
+
+
+def cards(records: list[dict]) -> str:
+    """Markdown: a section for each prior or operator, with its data, training, errors, samples and limits."""
+    parts = [_operator_card(r) if "relative_l2" in r else _card(r) for r in sorted(records, key=lambda r: r["prior"])]
+    return "\n".join([_HEAD, *parts])
+
+
+_HEAD = """# The shipped priors
+
+Written by `python -m pdeinv.benchmarks.priors --cards docs/priors.md` from `benchmarks/results/priors.jsonl`; do not edit.
+
+Load one with `pdeinv.priors.load(name)`. Errors are root mean squares of x0 - D(x0 + σ noise, σ) over 256 fresh fields;
+*ratio* is that to the Gaussian part's own error, *excess* that over the exact Wiener denoiser's, which no denoiser of a
+Gaussian field can beat. Power is compared by integer wavenumber among those that hold 99 % of the variance. *Residual* is
+the relative L2 distance between a sampled solution and the solve of its sampled coefficient. *Consistency* is the relative
+L2 distance between one function under one noise draw at σ = 0.25 denoised on the grid of the training and on twice as many
+nodes; where each grid samples the state for itself, it is in brackets, beside how far these states are apart.
+"""
+
+
+def _card(r: dict) -> str:
+    t, names = r["training"], r["fields"]
+    grid = t["grid"]
+    lines = [
+        f"## {r['prior']}",
+        "",
+        f"![samples beside data](figures/prior-{r['prior']}.png)",
+        "",
+        f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
+        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
+        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
+        "- **Loss** (1 is the Gaussian part's) by minute: "
+        + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"])
+        + ".",
+        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
+    ]
+    for n in (grid, 2 * grid):
+        spectrum = "; ".join(
+            f"{name.replace('_', ' ')} {100 * s['within_15_percent']:.0f} % of wavenumbers up to {s['last_wavenumber']} "
+            f"within 15 %, the worst at {s['at']} with a ratio of {s['worst_ratio']:.2f}"
+            for name, s in r[f"spectrum_{n}"].items()
+        )
+        lines.append(f"- **Power of samples on {n} x {n} nodes**: {spectrum}.")
+    if f"residual_{grid}" in r:
+        coarse, fine = (100 * r[f"residual_{n}"] for n in (grid, 2 * grid))
+        lines.append(f"- **Residual**: {coarse:.1f} % on {grid}, {fine:.1f} % on {2 * grid} nodes.")
+    lines += [
+        "- **Consistency** "
+        + "; ".join(
+            f"{n.replace('_', ' ')} {100 * one:.2f} % ({100 * own:.2f} % sampled anew, {100 * before:.2f} % before noising)"
+            for n, one, own, before in zip(names, *r["consistency"].values(), strict=True)
+        )
+        + ".",
+        "",
+    ]
+    head, align = ["σ"], ["---:"]
+    columns = []
+    for name in names:
+        columns.append((f"{name.replace('_', ' ')}: error / std", [f"{e:.4f}" for e in r["errors"][name]]))
+        for key, word, offset in (("gaussian_errors", "ratio", 0), ("exact_errors", "excess, %", 1)):
+            if key in r:
+                ratios = [a / b for a, b in zip(r["errors"][name], r[key][name], strict=True)]
+                columns.append((word, [f"{100 * (x - 1):.2f}" if offset else f"{x:.3f}" for x in ratios]))
+    head += [c[0] for c in columns]
+    align += ["---:"] * len(columns)
+    lines += ["| " + " | ".join(head) + " |", "| " + " | ".join(align) + " |"]
+    lines += [
+        "| " + " | ".join([f"{sigma:g}", *(c[1][i] for c in columns)]) + " |" for i, sigma in enumerate(r["levels"])
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _operator_card(r: dict) -> str:
+    t = r["training"]
+    errors = ", ".join(f"{100 * e:.2f} % on {n} nodes" for n, e in r["relative_l2"].items())
+    lines = [
+        f"## {r['prior']}",
+        "",
+        f"- **Maps** {' to '.join(n.replace('_', ' ') for n in r['fields'])} ({r['pde']}): a Fourier neural operator.",
+        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
+        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
+        "- **Error on held-out samples** by minute, %: "
+        + ", ".join(f"{s / 60:.0f}: {100 * error:.2f}" for s, error in r["curve"])
+        + ".",
+        f"- **Relative L2 error** on 256 fresh coefficients: {errors}.",
+        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
+    ]
+    return "\n".join([*lines, ""])
