@@ -265,6 +265,42 @@ def benchmark(
 
 
 @app.command()
+def equivariance(
+    pde: PdeName,
+    prior: Annotated[str | None, typer.Option(help="File of a trained prior; the shipped one if not given.")] = None,
+    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
+    fields: Annotated[int, typer.Option(help="Fields of each kind.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="JSON-lines file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
+) -> None:
+    """Measure which function tells fields of the PDE from others by its equivariance, as EquiReg needs it."""
+    import json
+
+    from pdeinv.output import check_figure, check_writable, written_whole
+
+    if out:
+        check_writable(out)
+    if plot:
+        check_figure(plot)
+    if fields < 2:
+        raise InputError(f"--fields {fields} must be at least 2")
+    from pdeinv.benchmarks import equivariance as module
+    from pdeinv.benchmarks.runner import provenance
+    from pdeinv.datasets import pde_by_name
+    from pdeinv.priors import load
+
+    physics = pde_by_name(pde)
+    records = module.measure(physics, load(prior or pde), grid=grid, n=fields, progress=True)
+    typer.echo(module.table(records))
+    if out:
+        made = provenance(" ".join(["pdeinv", *sys.argv[1:]]))
+        with written_whole(out) as temporary:
+            temporary.write_text("".join(json.dumps(r | made) + "\n" for r in records))
+    if plot:
+        module.plot(records, plot)
+
+
+@app.command()
 def info() -> None:
     """Show the PDEs with their fields and parameters, the solvers, the shipped priors and the versions."""
     from importlib.metadata import version

@@ -1,0 +1,66 @@
+"""The measurement that chooses EquiReg's function."""
+
+import json
+
+import pytest
+import torch
+from helpers import seeded
+from typer.testing import CliRunner
+
+from pdeinv.benchmarks.equivariance import candidates, measure, off_manifold, plot, table
+from pdeinv.cli import app
+from pdeinv.datasets import Poisson
+from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+
+N = 16
+
+
+@pytest.fixture(scope="module")
+def prior():
+    pde = Poisson()
+    states = pde.sample(60, pde.grid(N), seeded()).float()
+    gaussian = GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(N), None, "here"))  # without its symmetries
+    return DiffusionPrior.untrained(gaussian, widths=(16, 32), modes=4)
+
+
+def test_a_nearly_equivariant_function_separates_and_the_identity_does_not(prior):
+    records = {r["function"]: r for r in measure(Poisson(), prior, candidates(Poisson(), prior, (0.1,)), grid=N, n=8)}
+    found, control = records["denoiser at σ = 0.1"], records["identity"]
+    assert set(found["ratio"]) == {"blurred", "noised", "mixed", "guided estimates"}
+    assert found["ratio"]["noised"] > 1.15 and found["area"]["noised"] > 0.6
+    assert control["on"] < 1e-6 and len(control["by_element"]) == 7
+    first, second = (
+        {"function": f, "on": 0.1, "off": {"b": 1}, "ratio": {"b": 2}, "area": {"b": a}}
+        for f, a in (("x", 0.6), ("y", 0.9))
+    )
+    lines = table([first, second]).splitlines()
+    assert lines[2].startswith("| y | 10.00 | 2.00 (0.90)") and lines[3].startswith("| x")
+
+
+def test_what_is_off_the_manifold_is_what_its_name_says(prior):
+    pde = Poisson()
+    states, others = (pde.sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
+    kinds = off_manifold(pde, prior, states, others)
+    assert all(x.shape == states.shape and bool(x.isfinite().all()) for x in kinds.values())
+    rough = [float(x[:, 0].diff(dim=-1).square().mean()) for x in (kinds["blurred"], states, kinds["noised"])]
+    assert rough[0] < rough[1] < rough[2]
+    scale = prior.gaussian.scale[0]
+    assert 0.05 < float((kinds["noised"] - states)[:, 0].std() / scale) < 0.1  # 16 nodes carry part of the noise
+    # A mixture of two fields has their variance, but is none of them.
+    assert float(kinds["mixed"][:, 0].var() / states[:, 0].var()) == pytest.approx(1, abs=0.5)
+
+
+def test_the_command_writes_its_records_and_a_figure(prior, tmp_path):
+    from pdeinv.priors import save
+
+    save(prior, tmp_path / "p.safetensors")
+    arguments = ["equivariance", "--pde", "poisson", "--prior", str(tmp_path / "p.safetensors"), "--grid", str(N)]
+    arguments += ["--fields", "4", "--out", str(tmp_path / "e.jsonl"), "--plot", str(tmp_path / "e.png")]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert "denoiser at σ = 0.1" in outcome.output
+    records = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert {"function", "on", "area", "commit", "command"} <= set(records[0])
+    assert (tmp_path / "e.png").stat().st_size > 5000
+    plot(records, tmp_path / "again.svg")
+    assert torch.tensor([r["on"] for r in records]).min() >= 0
