@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
@@ -24,18 +25,30 @@ from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
+from pdeinv.solvers.reconstruction import with_options
 
 __all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
 
-_KEY = ("pde", "task", "method", "grid", "sensors", "noise", "seed")
+_KEY = ("pde", "task", "method", "equireg", "steps", "grid", "sensors", "noise", "seed")
+_ABSENT = {"equireg": False, "steps": 0}  # in rows of methods that have neither
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
+_PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
 
 
 def run(
-    task: Task, method: str, instances: int, out: str | os.PathLike, *, command: str = "", progress=False
+    task: Task,
+    method: str,
+    instances: int,
+    out: str | os.PathLike,
+    *,
+    steps: int | None = None,
+    equireg: bool = False,
+    samples: int = _SAMPLES,
+    command: str = "",
+    progress=False,
 ) -> list[dict]:
     """Score a method on the first instances of a task; those already in the file are kept, so that a rerun resumes.
 
@@ -43,42 +56,50 @@ def run(
         method: a name in `pdeinv.solvers.SOLVERS`.
         instances: how many.
         out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
+        steps, equireg: of a solver by diffusion, as in `reconstruct`.
+        samples: posterior samples behind the mean and the spread.
         command: what the reader is to type, recorded.
 
     Returns:
         This task's and method's summaries: one record for each scored field and metric.
     """
-    solver, out = check(task, method, instances), Path(out)
+    solver, out = check(task, method, instances, steps=steps, equireg=equireg), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
-    key = {"method": method, **{("task" if k == "kind" else k): v for k, v in asdict(task).items()}}
+    key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0)}
+    key |= {("task" if k == "kind" else k): v for k, v in asdict(task).items()}
     log.touch()
     _drop_cut_instances(log)
-    done = {row["instance"] for row in read_records(log) if all(row[k] == key[k] for k in _KEY)}
+    done = {row["instance"] for row in read_records(log) if _key(row) == _key(key)}
     missing = [i for i in range(instances) if i not in done]
     prior = None
     if missing and isinstance(solver, OptimalInterpolation):
         prior = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
     label = f"{task.pde} {task.kind} {method}"
     for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
-        rows = _score(task, solver, prior, i)
+        rows = _score(task, solver, prior, i, samples)
         made = {"rows": len(rows), **provenance(command)}
         with log.open("a") as stream:
             stream.write("".join(json.dumps({**key, **row, **made}) + "\n" for row in rows))
     with written_whole(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
-    return [r for r in records if all(r[k] == key[k] for k in _KEY)]
+    return [r for r in records if _key(r) == _key(key)]
 
 
-def check(task: Task, method: str, instances: int) -> Solver:
+def _key(row: dict) -> tuple:
+    return tuple(row.get(k, _ABSENT.get(k)) for k in _KEY)
+
+
+def check(task: Task, method: str, instances: int, *, steps: int | None = None, equireg: bool = False) -> Solver:
     """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
     if method not in SOLVERS:
         raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
     if instances < 1:
         raise InputError(f"instances = {instances} must be at least 1")
-    solver = SOLVERS[method]()
+    solver = with_options(SOLVERS[method](), equireg, steps)
     if not solver.accepts(task.physics):
         raise InputError(f"method {method!r} is not made for {task.pde}: {solver.needs}; leave one of them out")
+    solver.check(task.physics, None)
     task.instance(0)
     return solver
 
@@ -87,7 +108,7 @@ def summarise(rows: list[dict]) -> list[dict]:
     """One record for each task, method, field and metric: means over instances, with the standard error of the error."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        groups.setdefault((*(row[k] for k in _KEY), row["field"], row["metric"]), []).append(row)
+        groups.setdefault((*_key(row), row["field"], row["metric"]), []).append(row)
     records = []
     for group in groups.values():
         mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED}
@@ -95,8 +116,8 @@ def summarise(rows: list[dict]) -> list[dict]:
         errors = np.array([r["error"] for r in group])
         first = group[0]
         records.append(
-            {name: first[name] for name in _KEY}
-            | {"equireg": False, "prior": first["prior"], "steps": 0, "instances": len(group)}
+            dict(zip(_KEY, _key(first), strict=True))
+            | {"prior": first["prior"], "instances": len(group)}
             | {name: first[name] for name in ("field", "metric")}
             | {name: _rounded(value) for name, value in mean.items()}
             | {"ranks": [_rounded(share) for share in histogram]}
@@ -118,14 +139,14 @@ _AVERAGED = (
 )
 
 
-def _score(task: Task, solver: Solver, prior, i: int) -> list[dict]:
+def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(i))
+    posterior = solver(task.physics, prior, observation, n_samples=samples, generator=solver_generator(i))
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
-        "prior": "ensemble" if prior else "fitted" if solver.name == "kriging" else "exact",
+        "prior": posterior.record.get("prior") or _PRIORS.get(solver.name, "exact"),
         "seconds_per_instance": _rounded(seconds),
         **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
     }
@@ -140,12 +161,12 @@ def solver_generator(i: int) -> torch.Generator:
 def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int) -> list[dict]:
     mean, std, true = (v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth))
     samples = posterior.samples[:, None, channel : channel + 1]
-    rank = ranks(samples, true, torch.Generator().manual_seed(i))
-    histogram = rank.flatten().bincount(minlength=_SAMPLES + 1) / rank.numel()
+    covered, histogram = _covered(samples[:, 0, 0], mean[0, 0], std[0, 0], true[0, 0], torch.Generator().manual_seed(i))
     shared = {
         "field": posterior.fields[channel].name,
         "crps": _rounded(float(crps_ensemble(samples, true).mean())),
-        "coverage90": _rounded(float(histogram[1:-1].sum())),
+        "coverage90": _rounded(covered),
+        "spread": _rounded(float(std.square().mean().sqrt())),
         "ranks": [_rounded(float(share)) for share in histogram],
     }
     # The error that the posterior expects of its own mean, in the metric of the error that it makes.
@@ -161,6 +182,19 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
     ]
 
 
+def _covered(samples, mean, std, truth, generator) -> tuple[float, torch.Tensor]:
+    """Share of the nodes where a 90 % interval holds the truth (n, n), and frequencies of its rank among the samples."""
+    size = len(samples)
+    rank = ranks(samples, truth, generator)
+    histogram = rank.flatten().bincount(minlength=size + 1) / rank.numel()
+    if (size + 1) % 20 == 0:
+        edge = (size + 1) // 20
+        return float(histogram[edge:-edge].sum()), histogram
+    # Too few for quantiles of their own: Student's interval for one more draw of a Gaussian.
+    wide = student_t.ppf(0.95, size - 1) * (1 + 1 / size) ** 0.5
+    return float(((truth - mean).abs() <= wide * std).double().mean()), histogram
+
+
 def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:
     generator = torch.Generator().manual_seed(_ENSEMBLE_SEED)
     return Ensemble(draw_ensemble(task.physics, members, task.physics.grid(task.grid), generator, progress))
@@ -173,7 +207,7 @@ def _drop_cut_instances(log: Path) -> None:
     if whole != text:
         log.write_text(whole)
     rows = read_records(log)
-    last = [r for r in rows if all(r[k] == rows[-1][k] for k in (*_KEY, "instance"))]
+    last = [r for r in rows if (_key(r), r["instance"]) == (_key(rows[-1]), rows[-1]["instance"])]
     if last and len(last) < last[0]["rows"]:
         with written_whole(log) as temporary:
             temporary.write_text("".join(line + "\n" for line in whole.splitlines()[: -len(last)]))

@@ -238,6 +238,12 @@ def benchmark(
     noise: Annotated[
         list[float], typer.Option(help="Noise, relative to the observed field's standard deviation; may be repeated.")
     ] = (0.0,),
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(help="Steps of the solvers by diffusion, as published if not given; may be repeated."),
+    ] = None,
+    equireg: Annotated[str, typer.Option(help="For the solvers by diffusion: off, on or both.")] = "off",
+    samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
     instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
     seed: Seed = 0,
 ) -> None:
@@ -251,16 +257,24 @@ def benchmark(
     from pdeinv.output import check_writable
 
     check_writable(out)
+    if equireg not in ("off", "on", "both"):
+        raise InputError(f"--equireg {equireg!r} is unknown; use off, on or both")
+    if samples < 2:
+        raise InputError(f"--samples {samples} must be at least 2")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
-    cells = [
-        (Task(name, kind, grid, m, level, seed), solver)
-        for name, kind, level, m, solver in itertools.product(pde, task, noise, sensors, method)
+    options = [
+        {"steps": n, "equireg": on}
+        for n, on in itertools.product(steps or [None], {"off": [False], "on": [True], "both": [False, True]}[equireg])
     ]
-    for cell in cells:
-        check(*cell, instances)  # now, not after hours of the cells before it
+    cells = [
+        (Task(name, kind, grid, m, level, seed), solver, option)
+        for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
+    ]
+    for cell, solver, option in cells:
+        check(cell, solver, instances, **option)  # now, not after hours of the cells before it
     records = []
-    for cell in cells:
-        records += run(*cell, instances, out, command=command, progress=True)
+    for cell, solver, option in cells:
+        records += run(cell, solver, instances, out, samples=samples, command=command, progress=True, **option)
     typer.echo(table(records))
 
 

@@ -25,7 +25,7 @@ from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
 from pdeinv.solvers.diffusion import DiffusionSolver
 
-__all__ = ["MisfitWarning", "reconstruct", "solver_for"]
+__all__ = ["MisfitWarning", "reconstruct", "solver_for", "with_options"]
 
 _COARSEST = 16
 _COLUMNS = {
@@ -94,7 +94,7 @@ def reconstruct(
         raise InputError(f"pde = {pde!r} is not a PDE; give a name or an instance such as pdeinv.datasets.Poisson()")
     if isinstance(prior, str | os.PathLike):
         prior = load_prior(prior)
-    solver = _with_options(solver_for(solver, pde, prior), equireg, steps)
+    solver = with_options(solver_for(solver, pde, prior), equireg, steps)
     solver.check(pde, prior)
     grid, n_samples, seed = (_integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed)))
     if grid < _COARSEST:
@@ -135,7 +135,8 @@ def _told(posterior: Posterior) -> dict:
     return {k: v for k, v in posterior.record.items() if k == "prior"}
 
 
-def _with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
+def with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
+    """The solver with EquiReg, or with another number of steps; refused by those that have neither."""
     options: dict = {}
     if equireg:
         options["guidance"] = (EquiReg(),)
@@ -143,7 +144,9 @@ def _with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
         if _integer("steps", steps) < 2:
             raise InputError(f"steps = {steps} must be at least 2")
         options["steps"] = steps
-    if options and not isinstance(solver, DiffusionSolver):
+    if not options:
+        return solver
+    if not isinstance(solver, DiffusionSolver):
         asked = " and ".join("equireg" if key == "guidance" else key for key in options)
         known = ", ".join(sorted(n for n, s in solvers.SOLVERS.items() if issubclass(s, DiffusionSolver)))
         raise InputError(f"{asked} means nothing to the {solver.name} solver; choose one of {known}")

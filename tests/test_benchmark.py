@@ -9,6 +9,7 @@ import torch
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
+from pdeinv.benchmarks.ablation import ablation_table, paired, verdict
 from pdeinv.benchmarks.report import markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
@@ -146,7 +147,7 @@ def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
     out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
     scored = []
     score = runner._score
-    monkeypatch.setattr(runner, "_score", lambda *a: (scored.append(a[-1]), score(*a))[1])
+    monkeypatch.setattr(runner, "_score", lambda *a: (scored.append(a[3]), score(*a))[1])
     run(TINY, "gaussian", 2, out)
     before = log.read_bytes()
     run(TINY, "gaussian", 2, out)
@@ -187,7 +188,7 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
 
 
 def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="method 'magic' is unknown; use one of gauss"):
+    with pytest.raises(InputError, match="method 'magic' is unknown; use one of daps"):
         run(TINY, "magic", 2, tmp_path / "b.jsonl")
     assert not any(tmp_path.iterdir())
 
@@ -256,3 +257,44 @@ def test_rank_histograms_are_drawn_once_a_cell():
     panels = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in panels] == ["darcy inverse: permeability", "poisson inverse: permeability"]
     assert [bar.get_height() for bar in panels[1].patches] == pytest.approx([0.6, 1.4])
+
+
+def test_equireg_is_paired_instance_by_instance(tmp_path):
+    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    for on in (False, True):
+        records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
+        assert records[0]["equireg"] == on and records[0]["steps"] == 6 and records[0]["prior"] == "the shipped darcy"
+        assert records[0]["network_evaluations"] >= 11
+    rows = lines(tmp_path / "e.instances.jsonl")
+    assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
+    (pair,) = paired(rows)
+    error = {on: [r["error"] for r in rows if r["equireg"] == on] for on in (False, True)}
+    difference = np.subtract(error[True], error[False])
+    assert pair["instances"] == 2 and pair["change"] == pytest.approx(difference.mean() / np.mean(error[False]))
+    low, high = pair["interval"]
+    # Student's t with one degree of freedom.
+    assert (high - low) / 2 == pytest.approx(12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3)
+    text = ablation_table([pair])
+    assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 6
+    assert "of 1 cells" in verdict([pair])
+
+
+def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
+    for options in ({"equireg": True}, {"steps": 9}):
+        with pytest.raises(InputError, match="means nothing to the gaussian solver"):
+            run(TINY, "gaussian", 1, tmp_path / "r.jsonl", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_few_samples_cover_as_often_as_many():
+    """Student's interval for one more draw, where there are too few samples for quantiles."""
+    truth = torch.randn(400, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    share = []
+    for n in (3, 4, 19):
+        samples = torch.randn(400, n, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+        covered = [
+            runner._covered(s, s.mean(0), s.std(0), t[0], torch.Generator().manual_seed(0))[0]
+            for s, t in zip(samples, truth, strict=True)
+        ]
+        share.append(np.mean(covered))
+    assert np.allclose(share, 0.9, atol=0.005)

@@ -1,0 +1,94 @@
+"""EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl`.
+
+Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from pdeinv.benchmarks.report import read_records
+
+__all__ = ["ablation_table", "paired", "verdict"]
+
+_CELL = ("pde", "task", "method", "steps", "grid", "sensors", "noise", "field", "metric")
+_ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
+
+
+def paired(rows: list[dict]) -> list[dict]:
+    """One record a cell: mean errors without and with EquiReg, their relative difference and its 95 % interval.
+
+    The interval is Student's for the mean of the instances' differences, over the mean error without.
+    """
+    cells: dict[tuple, dict[bool, dict[tuple, dict]]] = {}
+    for row in rows:
+        cell = cells.setdefault(tuple(row[k] for k in _CELL), {False: {}, True: {}})
+        cell[row.get("equireg", False)][row["seed"], row["instance"]] = row
+    records = []
+    for key, both in sorted(cells.items(), key=lambda c: (_ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
+        shared = sorted(both[False].keys() & both[True].keys())
+        if len(shared) < 2:
+            continue
+        off, on = ({k: np.array([side[i][k] for i in shared]) for k in _MEASURED} for side in both.values())
+        difference = on["error"] - off["error"]
+        half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
+        base = off["error"].mean()
+        record = dict(zip(_CELL, key, strict=True)) | {"instances": len(shared)}
+        for name, side in (("off", off), ("on", on)):
+            record[name] = {k: float(v.mean()) for k, v in side.items()}
+            record[name]["error_se"] = float(side["error"].std(ddof=1) / len(shared) ** 0.5)
+        record["change"] = float(difference.mean() / base)
+        record["interval"] = [float((difference.mean() + s * half) / base) for s in (-1, 1)]
+        records.append(record)
+    return records
+
+
+_MEASURED = ("error", "crps", "coverage90", "spread", "network_evaluations", "seconds_per_instance")
+
+
+def ablation_table(records: list[dict]) -> str:
+    """Markdown: a line a cell; off → on."""
+    head = ["PDE", "task", "solver", "steps", "error, %", "change, % (95 % interval)", "spread", "coverage, %", "CRPS"]
+    head += ["evaluations", "seconds", "instances"]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * 4 + ["---:"] * 8) + " |"]
+    for r in records:
+        off, on = r["off"], r["on"]
+        metric = " (error rate)" if r["metric"] == "error_rate" else ""
+        cells = [r["pde"], r["task"] + metric, r["method"], str(r["steps"])]
+        cells.append(
+            f"{100 * off['error']:.2f} ± {100 * off['error_se']:.2f} → {100 * on['error']:.2f} ± {100 * on['error_se']:.2f}"
+        )
+        low, high = r["interval"]
+        cells.append(f"{100 * r['change']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})")
+        cells.append(f"{off['spread']:.3g} → {on['spread']:.3g}")
+        cells.append(f"{100 * off['coverage90']:.0f} → {100 * on['coverage90']:.0f}")
+        cells.append(f"{off['crps']:.3g} → {on['crps']:.3g}")
+        cells.append(f"{off['network_evaluations']:.0f} → {on['network_evaluations']:.0f}")
+        cells.append(f"{off['seconds_per_instance']:.1f} → {on['seconds_per_instance']:.1f}")
+        lines.append("| " + " | ".join([*cells, str(r["instances"])]) + " |")
+    return "\n".join(lines)
+
+
+def verdict(records: list[dict]) -> str:
+    """How many cells are better, how many significantly, the mean change and the worst."""
+    better = [r for r in records if r["change"] < 0]
+    sure = [r for r in records if r["interval"][1] < 0]
+    worst = max(records, key=lambda r: r["change"])
+    time = np.mean([r["on"]["seconds_per_instance"] / r["off"]["seconds_per_instance"] for r in records])
+    return (
+        f"EquiReg lowers the mean error in {len(better)} of {len(records)} cells, significantly in {len(sure)}; mean change "
+        f"{100 * np.mean([r['change'] for r in records]):+.1f} %; the worst is {worst['pde']} {worst['task']} "
+        f"{worst['method']} with {100 * worst['change']:+.1f} %; time {100 * (time - 1):+.0f} %"
+    )
+
+
+def _main() -> None:
+    records = paired(read_records(*sys.argv[1:]))
+    print(ablation_table(records), verdict(records), sep="\n\n")
+
+
+if __name__ == "__main__":
+    _main()
