@@ -111,7 +111,7 @@ def summarise(rows: list[dict]) -> list[dict]:
         groups.setdefault((*_key(row), row["field"], row["metric"]), []).append(row)
     records = []
     for group in groups.values():
-        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED}
+        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED if name in group[0]}
         histogram = np.mean([r["ranks"] for r in group], axis=0)
         errors = np.array([r["error"] for r in group])
         first = group[0]
@@ -130,6 +130,7 @@ def summarise(rows: list[dict]) -> list[dict]:
 _AVERAGED = (
     "error",
     "predicted_error",
+    "sample_error",
     "crps",
     "coverage90",
     "reduced_chi_squared",
@@ -169,16 +170,21 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         "spread": _rounded(float(std.square().mean().sqrt())),
         "ranks": [_rounded(float(share)) for share in histogram],
     }
-    # The error that the posterior expects of its own mean, in the metric of the error that it makes.
-    scores = {"relative_l2": (float(relative_l2(mean, true)), float(std.norm() / true.norm()))}
+    # The error of the mean, that which the posterior expects of it, and that of a single sample, which papers report.
+    every = true.expand_as(samples)
+    one = float(relative_l2(samples, every).mean())
+    scores = {"relative_l2": (float(relative_l2(mean, true)), float(std.norm() / true.norm()), one)}
     bounds = task.physics.coefficient_range
     if channel == 0 and bounds:
         high = (mean - bounds[0]) / (bounds[1] - bounds[0])
         predicted = torch.minimum(high, 1 - high).mean()
-        scores["error_rate"] = (float(error_rate(mean, true, sum(bounds) / 2)), float(predicted))
+        middle = sum(bounds) / 2
+        one = float(error_rate(samples, every, middle).mean())
+        scores["error_rate"] = (float(error_rate(mean, true, middle)), float(predicted), one)
+    names = ("error", "predicted_error", "sample_error")
     return [
-        shared | {"metric": metric, "error": _rounded(error), "predicted_error": _rounded(predicted)}
-        for metric, (error, predicted) in scores.items()
+        shared | {"metric": metric} | {name: _rounded(value) for name, value in zip(names, values, strict=True)}
+        for metric, values in scores.items()
     ]
 
 

@@ -268,14 +268,14 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     rows = lines(tmp_path / "e.instances.jsonl")
     assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
     (pair,) = paired(rows)
-    error = {on: [r["error"] for r in rows if r["equireg"] == on] for on in (False, True)}
+    error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
     difference = np.subtract(error[True], error[False])
     assert pair["instances"] == 2 and pair["change"] == pytest.approx(difference.mean() / np.mean(error[False]))
     low, high = pair["interval"]
     # Student's t with one degree of freedom.
     assert (high - low) / 2 == pytest.approx(12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3)
     text = ablation_table([pair])
-    assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 6
+    assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 7
     assert "of 1 cells" in verdict([pair])
 
 
