@@ -1,0 +1,134 @@
+"""Published solvers where the posterior is known: `python -m pdeinv.benchmarks.gaussian_limit --out F.jsonl`.
+
+The prior is Gaussian, fitted to Helmholtz fields, and its denoiser exact: what is left is the sampler's own error. For every
+solver and number of steps this records the error of the posterior mean beside that of the exact one under the same prior.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.runner import provenance, solver_generator
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import pde_by_name
+from pdeinv.observation import Observation
+from pdeinv.output import check_writable
+from pdeinv.priors import GaussianPrior, TrainingData
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers.base import factor
+
+__all__ = ["exact_mean", "limit_table", "score"]
+
+_SEED = 79_000  # no dataset or benchmark draws from it
+_FITTED = 4000  # fields
+_SAMPLES = 8
+_STEPS = (20, 50, 100, 500)
+_SOLVERS = (DPS(), DiffusionPDE(), FunDPS(), DAPS(ode_steps=5, langevin=50), DDIS(ode_steps=5, langevin=50))
+
+
+def exact_mean(prior: GaussianPrior, observation: Observation) -> torch.Tensor:
+    """Posterior mean (2, n, n) under a Gaussian prior of the state: μ + C Hᵀ (H C Hᵀ + R)⁻¹ (y - H μ)."""
+    m = len(observation)
+    columns = prior.covariance(observation.adjoint(torch.eye(m, dtype=torch.float64)))
+    gram = observation(columns)
+    mean = _prior_mean(prior, observation.grid)
+    nugget = observation.noise_std**2 + 1e-9 * gram.diagonal().clamp(min=gram.diagonal().mean() * 1e-6)
+    lower = factor((gram + gram.T) / 2, nugget)
+    weights = torch.cholesky_solve((observation.values - observation(mean)).T, lower)
+    return (mean + (columns.flatten(1).T @ weights).T.reshape(mean.shape))[0]
+
+
+def _prior_mean(prior, grid):
+    tables = [b.resize(m, b.capacity(grid))[None] for b, m in zip(prior.bases, prior.means, strict=True)]
+    return prior.physical(prior.synthesis(tables, grid))
+
+
+def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
+    """Errors of one solver on one instance, relative to the norm of the truth."""
+    truth, observation = task.instance(i)
+    channel, start = task.scored[0], time.perf_counter()
+    prior = priors[1 if solver.suffix else 2]
+    found = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(i))
+    seconds, size = time.perf_counter() - start, truth[channel].norm()
+    best = exact_mean(priors[2], observation)[channel]
+    return {
+        "pde": task.pde,
+        "task": task.kind,
+        "method": solver.name,
+        "steps": solver.steps,
+        "grid": task.grid,
+        "sensors": task.sensors,
+        "instance": i,
+        "samples": _SAMPLES,
+        "error": round(float((found.mean[channel] - truth[channel]).norm() / size), 6),
+        "limit": round(float((best - truth[channel]).norm() / size), 6),
+        "distance": round(float((found.mean[channel] - best).norm() / size), 6),
+        "network_evaluations": found.record["network_evaluations"],
+        "seconds": round(seconds, 3),
+    }
+
+
+def limit_table(records: list[dict]) -> str:
+    """Markdown: mean error over mean limit, by task and solver; a column for each number of steps."""
+    steps = sorted({r["steps"] for r in records})
+    cells: dict[tuple, list[dict]] = {}
+    for r in records:
+        cells.setdefault((r["task"], r["method"], r["steps"]), []).append(r)
+    lines = [
+        "| task | solver | " + " | ".join(f"{s} steps" for s in steps) + " |",
+        "| --- | --- |" + " ---: |" * len(steps),
+    ]
+    for task, method in dict.fromkeys((t, m) for t, m, _ in cells):
+        row = []
+        for s in steps:
+            group = cells.get((task, method, s), [])
+            ratio = sum(r["error"] for r in group) / max(sum(r["limit"] for r in group), 1e-300)
+            row.append(f"{ratio:.2f}" if group else "")
+        lines.append(f"| {task} | {method} | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("--out", type=Path, required=True, help="JSON-lines file; what is there is kept")
+    parser.add_argument("--pde", default="helmholtz", help="poisson or helmholtz")
+    parser.add_argument("--instances", type=int, default=8)
+    parser.add_argument("--grid", type=int, default=64)
+    o = parser.parse_args()
+    check_writable(o.out)
+    pde = pde_by_name(o.pde)
+    states = pde.sample(_FITTED, pde.grid(o.grid), torch.Generator().manual_seed(_SEED)).float()
+    priors = {}
+    for channels in (1, 2):
+        data = TrainingData(states[:, :channels], pde.fields[:channels], pde.grid(o.grid), pde, "fresh")
+        priors[channels] = GaussianPrior.fit(data, progress=True)
+    made = provenance(shlex.join(["python", "-m", "pdeinv.benchmarks.gaussian_limit", *sys.argv[1:]]))
+    o.out.touch()
+    done = {(r["task"], r["method"], r["steps"], r["instance"]) for r in read_records(o.out)}
+    runs = [
+        (Task(o.pde, kind, o.grid, o.grid**2 * 125 // 4096), dataclasses.replace(solver, steps=steps), i)
+        for steps in _STEPS
+        for kind in ("forward", "inverse")
+        for solver in _SOLVERS
+        for i in range(o.instances)
+    ]
+    for task, solver, i in tqdm(runs, unit="run"):
+        if (task.kind, solver.name, solver.steps, i) not in done:
+            record = score(solver, priors, task, i)
+            with o.out.open("a") as stream:
+                stream.write(json.dumps(record | made) + "\n")
+    print(limit_table(read_records(o.out)))
+
+
+if __name__ == "__main__":
+    _main()
