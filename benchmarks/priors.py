@@ -31,7 +31,7 @@ from pdeinv.priors.diffusion import LEVELS, denoising_errors
 __all__ = ["consistency", "exact_errors", "operator_report", "power", "report"]
 
 _SEED = 77_000  # no dataset or benchmark draws from it
-_HELD_OUT, _SAMPLES, _STEPS = 256, 256, 20
+_HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
 _RESULTS = Path("benchmarks/results/priors.jsonl")
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 

@@ -166,6 +166,12 @@ def train(
         typer.Option(help="diffusion, gaussian (needs seconds and no budget) or operator (coefficient to solution)."),
     ] = "diffusion",
     channels: Annotated[str, typer.Option(help="Fields of the prior: both, coefficient or solution.")] = "both",
+    widths: Annotated[
+        str,
+        typer.Option(
+            help="Channels of the diffusion network's levels; fewer are faster, as nearly Gaussian fields need."
+        ),
+    ] = "64,96,128",
     batch: Annotated[int, typer.Option(help="Fields a step.")] = 32,
     rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 1e-3,
     noise: Annotated[str, typer.Option(help="Noise of the diffusion: exponential or white.")] = "exponential",
@@ -185,11 +191,14 @@ def train(
     from pdeinv.output import check_writable
 
     makers = {
-        "diffusion": lambda data: priors.DiffusionPrior.untrained(fit(data), preconditioning=precondition),
+        "diffusion": lambda data: priors.DiffusionPrior.untrained(
+            fit(data), widths=_numbers(widths), preconditioning=precondition
+        ),
         "operator": priors.NeuralOperator.untrained,
     }
     if model not in (*makers, "gaussian"):
         raise InputError(f"--model {model!r} is unknown; use diffusion, gaussian or operator")
+    _numbers(widths)  # now, not after a minute of fitting
     check_writable(out)
     if minutes is None and steps is None:
         minutes = 90.0
@@ -201,6 +210,17 @@ def train(
     else:
         priors.train(makers[model], fields, out, settings, progress=True, echo=_beside_the_bar)
     typer.echo(f"{out}: {model} of {', '.join(f.name for f in fields.fields)} from {len(fields)} samples of {data}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Widths of a network, multiples of 16, from a comma-separated option."""
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = ()
+    if not widths or any(w < 16 or w % 16 for w in widths):
+        raise InputError(f"--widths {text!r} must be multiples of 16 with commas between, such as 32,48,64")
+    return widths
 
 
 def _beside_the_bar(line: str) -> None:

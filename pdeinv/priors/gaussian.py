@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from pdeinv.basis import Basis
@@ -22,7 +21,7 @@ __all__ = ["GaussianPrior"]
 
 _BAND = 28  # modes per direction between which covariances are fitted
 _ENTRIES = 620_000  # of eigenvectors that are kept, 2.5 MB: all, where reflections split two channels into four blocks
-_UNRELATED = 1e-5  # correlation that is rounding alone
+_UNRELATED = 0.05, 5.0  # a smaller correlation joins no blocks; nor does one within so many standard errors of zero
 _DRAWS = 100_000  # of a sample and a symmetry, at most
 _CHUNK = 512
 
@@ -118,7 +117,7 @@ class GaussianPrior:
         variances = [(t / count - m**2).clamp(min=0) for t, m in zip(second, means, strict=True)]
         centre = prior._banded([m[None] for m in means])[0] * weight
         covariance = products / count - centre[:, None] * centre
-        prior.blocks = _blocks(covariance)
+        prior.blocks = _blocks(covariance, min(_UNRELATED[0], _UNRELATED[1] / len(data) ** 0.5))
         told = torch.zeros_like(weight)
         for places, values, vectors in prior.blocks:
             told[places] = vectors.double().square() @ values.double()
@@ -319,16 +318,20 @@ def levels(sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return sigma
 
 
-def _blocks(covariance: torch.Tensor) -> tuple[Block, ...]:
+def _blocks(covariance: torch.Tensor, unrelated: float) -> tuple[Block, ...]:
     """The eigenvectors of the blocks into which a covariance falls apart, the leading ones if all are too many to keep."""
+    from scipy.sparse.csgraph import connected_components  # slow to import, and not needed to load a prior
+
     root = covariance.diagonal().clamp(min=0).sqrt()
-    related = covariance.abs() > _UNRELATED * root[:, None] * root
+    related = covariance.abs() > unrelated * root[:, None] * root
     number, label = connected_components(related.numpy(), directed=False)
     blocks = []
-    for i in range(number):
+    for i in np.flatnonzero(np.bincount(label, minlength=number) > 1):  # a coefficient by itself needs no vector
         places = torch.from_numpy(np.flatnonzero(label == i))
         values, vectors = torch.linalg.eigh(covariance[places[:, None], places])
         blocks.append(Block(places, values.clamp(min=0), vectors))
+    if not blocks:
+        return ()
     sizes = torch.cat([torch.full_like(b.values, len(b.places)) for b in blocks])
     values, order = torch.cat([b.values for b in blocks]).sort(descending=True)
     least = values[(sizes[order].cumsum(0) <= _ENTRIES).sum() - 1]
