@@ -26,6 +26,8 @@ def paired(rows: list[dict], measure: str = "sample_error") -> list[dict]:
     """
     cells: dict[tuple, dict[bool, dict[tuple, dict]]] = {}
     for row in rows:
+        if not row.get("steps"):
+            continue  # no solver by diffusion
         cell = cells.setdefault(tuple(row[k] for k in _CELL), {False: {}, True: {}})
         cell[row.get("equireg", False)][row["seed"], row["instance"]] = row
     records = []
@@ -79,10 +81,12 @@ def verdict(records: list[dict]) -> str:
     """How many cells are better, how many significantly, the mean change and the worst."""
     better = [r for r in records if r["change"] < 0]
     sure = [r for r in records if r["interval"][1] < 0]
+    harmed = [r for r in records if r["interval"][0] > 0]
     worst = max(records, key=lambda r: r["change"])
     time = np.mean([r["on"]["seconds_per_instance"] / r["off"]["seconds_per_instance"] for r in records])
     return (
-        f"EquiReg lowers the error in {len(better)} of {len(records)} cells, significantly in {len(sure)}; mean change "
+        f"EquiReg lowers the error in {len(better)} of {len(records)} cells, significantly in {len(sure)} "
+        f"(and raises it significantly in {len(harmed)}); mean change "
         f"{100 * np.mean([r['change'] for r in records]):+.1f} %; the worst is {worst['pde']} {worst['task']} "
         f"{worst['method']} with {100 * worst['change']:+.1f} %; time {100 * (time - 1):+.0f} %"
     )
@@ -90,6 +94,10 @@ def verdict(records: list[dict]) -> str:
 
 def _main() -> None:
     records = paired(read_records(*sys.argv[1:]))
+    if not records:
+        sys.exit(
+            "error: no method was run both without and with EquiReg in these files; see `pdeinv benchmark --equireg both`"
+        )
     print(ablation_table(records), verdict(records), sep="\n\n")
 
 

@@ -60,7 +60,7 @@ def markdown_table(records: list[dict]) -> str:
     rows = []
     for r in records:
         rows.append(
-            [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["method"], _error(r)]
+            [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], _method(r), _error(r)]
             + [f"{100 * r['predicted_error']:.2f}" if "predicted_error" in r else "", f"{100 * r['coverage90']:.1f}"]
             + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
@@ -73,7 +73,7 @@ def sensors_table(records: list[dict]) -> str:
     counts = sorted({r["sensors"] for r in records})
     lines: dict[tuple, dict[int, dict]] = {}
     for r in records:
-        key = (r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["method"], f"{100 * r['noise']:g} %")
+        key = (r["pde"], r["task"], r["field"], _METRICS[r["metric"]], _method(r), f"{100 * r['noise']:g} %")
         lines.setdefault(key, {})[r["sensors"]] = r
     rows = [[*key, *(_error(line[m]) if m in line else "" for m in counts)] for key, line in lines.items()]
     return _table(["PDE", "task", "field", "metric", "method", "noise"], [f"{m} sensors" for m in counts], rows)
@@ -90,6 +90,11 @@ def reference_table(records: list[dict]) -> str:
         )
     numbers = ["error, solver", "error, chains", "distance of the means", "its Monte-Carlo error"]
     return _table(["PDE", "task", "instance"], [*numbers, "spread, solver", "spread, chains"], rows)
+
+
+def _method(record: dict) -> str:
+    steps = f", {record['steps']} steps" if record.get("steps") else ""
+    return record["method"] + steps + (", EquiReg" if record.get("equireg") else "")
 
 
 def _error(record: dict) -> str:
@@ -112,8 +117,8 @@ def plot_ranks(records: list[dict]):
     from matplotlib.figure import Figure
 
     # The metrics of one cell share its histogram.
-    key = ("pde", "task", "method", "grid", "sensors", "noise", "field")
-    cells = list({tuple(r[k] for k in key): r for r in records}.values())
+    key = ("pde", "task", "grid", "sensors", "noise", "field")
+    cells = list({(_method(r), *(r[k] for k in key)): r for r in records}.values())
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
@@ -129,7 +134,7 @@ def plot_ranks(records: list[dict]):
         axis.text(
             0.5,
             0.95,
-            f"{r['method']}, {100 * r['coverage90']:.1f} % in 90 %",
+            f"{_method(r)}, {100 * r['coverage90']:.1f} % in 90 %",
             fontsize=7,
             ha="center",
             va="top",

@@ -29,9 +29,9 @@ from pdeinv.solvers.reconstruction import with_options
 
 __all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
 
-_KEY = ("pde", "task", "method", "equireg", "steps", "grid", "sensors", "noise", "seed")
-_ABSENT = {"equireg": False, "steps": 0}  # in rows of methods that have neither
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
+_KEY = ("pde", "task", "method", "equireg", "steps", "samples", "grid", "sensors", "noise", "seed")
+_ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES}  # in older rows
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
@@ -65,7 +65,7 @@ def run(
     """
     solver, out = check(task, method, instances, steps=steps, equireg=equireg), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
-    key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0)}
+    key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0), "samples": samples}
     key |= {("task" if k == "kind" else k): v for k, v in asdict(task).items()}
     log.touch()
     _drop_cut_instances(log)

@@ -324,7 +324,14 @@ def equivariance(
     from pdeinv.priors import load
 
     physics = pde_by_name(pde)
-    records = module.measure(physics, load(prior or pde), grid=grid, n=fields, progress=True)
+    known = load(prior or pde)
+    if [f.name for f in getattr(known, "fields", ())] != [f.name for f in physics.fields] or not hasattr(
+        known, "denoise"
+    ):
+        raise InputError(
+            f"{prior or pde} is no prior of {' and '.join(f.name for f in physics.fields)}; give one that is"
+        )
+    records = module.measure(physics, known, grid=grid, n=fields, progress=True)
     typer.echo(module.table(records))
     if out:
         made = provenance(" ".join(["pdeinv", *sys.argv[1:]]))

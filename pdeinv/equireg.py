@@ -112,7 +112,7 @@ class _Term:
         self.group = settings.group or pde.symmetries
         gaussian = getattr(prior, "gaussian", prior)
         self.scale, self.kind = gaussian.scale[:, None, None], pde.grid_kind
-        self.share, self.evaluations, self._turn = settings.share, 0, 0
+        self.share, self.evaluations, self._turn, self._last = settings.share, 0, 0, torch.inf
 
     def __call__(self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor | None:
         if not self._due(sigma):
@@ -121,13 +121,16 @@ class _Term:
 
     def _due(self, sigma: float) -> bool:
         s = self.settings
+        if sigma > self._last:  # another batch begins
+            self._turn = 0
+        self._last = sigma
         if not s.sigma_min <= sigma <= s.sigma_max:
             return False
         self._turn += 1
         return (self._turn - 1) % s.every == 0
 
     def _loss(self, x):
-        self.evaluations += 1
+        self.evaluations += 1 if getattr(self.function, "own_space", False) else 2
         elements = [self.group.sample(self.generator) for _ in range(len(x))]
         return equivariance_loss(self.function, x, elements, Grid(x.shape[-1], self.kind), self.scale)
 
@@ -155,12 +158,11 @@ class EquiReweight(EquiReg):
 class _Reweighting(_Term):
     def __init__(self, settings, pde, prior, generator):
         super().__init__(settings, pde, prior, generator)
-        self.share, self._batches, self._last = None, [], 0.0
+        self.share, self._batches = None, []
 
     def __call__(self, x_t, sigma, x0_hat):
         if sigma > self._last or not self._batches:  # another batch begins
             self._batches.append(torch.zeros(len(x0_hat), dtype=torch.float64))
-        self._last = sigma
         if self._due(sigma):
             with torch.no_grad():
                 self._batches[-1] += self._loss(x0_hat).double()

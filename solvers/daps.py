@@ -27,14 +27,15 @@ class DAPS(DiffusionSolver):
         x ← x0 + s' ξ
 
     in normalised fields of standard deviation 0.5. The rate η falls from 1e-4 to 1e-6 along the levels. The published gradient
-    is that with respect to the values at 128 x 128 nodes; on another grid it is scaled to be the same function. Where η exceeds
-    what keeps the iteration stable it is cut to that. A noisy reading has τ² plus its variance for τ².
+    is that with respect to the values at 128 x 128 nodes; with a noise that is the same function on every grid, so is the
+    gradient here. Where η exceeds what keeps the iteration stable it is cut to that. A noisy reading has τ² plus its variance
+    for τ², and η grows as the curvature of the loss falls by that; with `careful=False` neither is done.
 
     Arguments:
         steps: noise levels, from 10 to 0.01.
         ode_steps: Heun's steps of the ODE at each, down to 0.001.
         langevin: steps at each level.
-        rate, last_rate: η at the first level and at the last.
+        rate, last_rate: η at the first level and at the last, for 200 levels; in proportion larger for fewer.
         tau: standard deviation that the sensors are given.
         weights: w of sensors on the coefficient, and on the solution.
         every: Langevin steps for which the gradients of further guidance terms are kept.
@@ -60,15 +61,17 @@ class DAPS(DiffusionSolver):
         x = problem.start(n, sigmas[0])
         area = 1 / (2 * self.tau**2)
         loss = problem.misfit(tuple(area * w for w in self.weights), ("mean-square",) * 2, blur=self.tau)
+        as_if_exact = problem.misfit(loss.weights, loss.measures, blur=torch.inf)
         bend = None
         for i, (sigma, after) in bar(list(enumerate(itertools.pairwise(sigmas)))):
             with torch.no_grad():
                 denoised = heun(problem.denoise, x, noise_levels(self.ode_steps, 0.001, sigma))
             if bend is None:
-                bend = self._curvature(problem, loss, denoised[:1])
+                bend, exact = (self._curvature(problem, f, denoised[:1]) for f in (loss, as_if_exact))
             done = i / max(self.steps - 1, 1)
             rate = self.rate * _STEPS / self.steps * (self.last_rate / self.rate) ** done
-            rate = min(rate, 1 / (bend + sigma**-2))
+            if self.careful:  # noisy readings bend the loss less, and are to be met in as many steps
+                rate = min(rate * exact / max(bend, 1e-300), 1 / (bend + sigma**-2))
             x = self._towards_sensors(problem, loss, denoised, x, sigma, rate)
             if after > 0:
                 x = x + after * problem.noise(n)

@@ -53,8 +53,9 @@ class DDIS(DAPS):
         bounds = problem.pde.coefficient_range
         a = x if bounds is None else x.clamp(bounds[0] / 2, 2 * bounds[1])  # where the solver is defined
         if self.physics == "solver":
-            problem.solver_calls += 2 * len(x)  # with the adjoint's
+            problem.counts["solver_calls"] += 2 * len(x)  # with the adjoint's
             return torch.cat([x, problem.pde.solve(a)], dim=1)
+        problem.counts["network_evaluations"] += 1
         operator = _operator(problem.pde.name) if self.physics == "operator" else self.physics
         return torch.cat([x, operator(a)], dim=1)
 

@@ -23,7 +23,9 @@ from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, val
 __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
 
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
+_LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
 _PUBLISHED_NODES = 128  # per side, of all published runs
+_NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
 _FEWEST = 2  # samples behind a spread
 
 
@@ -38,11 +40,13 @@ class Problem:
         careful: cut gradient steps that would overshoot.
     """
 
-    def __init__(self, pde: PDE, prior, observation: Observation, terms: tuple[Term, ...], generator, careful=True):
+    def __init__(
+        self, pde: PDE, prior, observation: Observation, terms: tuple[Term, ...], generator, careful=True, counts=None
+    ):
         self.pde, self.prior, self.observation, self.terms, self.generator = pde, prior, observation, terms, generator
         self.careful = careful
         self.grid, self.gaussian, self.spread = observation.grid, _gaussian(prior), _spread(pde)
-        self.evaluations = self.solver_calls = 0
+        self.counts = counts if counts is not None else {"network_evaluations": 0, "solver_calls": 0}
         self.scale = self.gaussian.scale[:, None, None]
         """(channel, 1, 1): physical units of a normalised one, whose fields have the standard deviation 0.5."""
 
@@ -50,10 +54,10 @@ class Problem:
         """The same with states on another grid."""
         o = self.observation
         moved = Observation(grid, o.points, o.channel, o.values, o.noise_std, o.order)
-        return Problem(self.pde, self.prior, moved, self.terms, self.generator, self.careful)
+        return Problem(self.pde, self.prior, moved, self.terms, self.generator, self.careful, self.counts)
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        self.evaluations += 1
+        self.counts["network_evaluations"] += getattr(self.prior, "times", 1)
         return self.prior.denoise(x, sigma)
 
     def noise(self, n: int) -> torch.Tensor:
@@ -122,6 +126,14 @@ class DiffusionSolver(Solver):
     careful: bool = True
     batch: int = 16
 
+    def __post_init__(self):
+        for name, least in _LEAST.items():
+            value = getattr(self, name, least)
+            if not isinstance(value, int) or value < least:
+                raise InputError(
+                    f"{name} = {value!r} of the {self.name} solver must be a whole number, at least {least}"
+                )
+
     takes_prior: ClassVar[bool] = True
     suffix: ClassVar[str] = ""
     """Of the shipped prior's name, after the PDE's."""
@@ -134,8 +146,8 @@ class DiffusionSolver(Solver):
         super().check(pde, prior)
         if prior is None and pde.name + self.suffix not in shipped():
             raise InputError(
-                f"no prior {pde.name + self.suffix!r} comes with the package; train one with `pdeinv train` and give it "
-                "as prior"
+                f"no prior {pde.name + self.suffix!r} comes with the package; train one with "
+                f"`pdeinv train{' --channels coefficient' if self.suffix else ''}` and give it as prior"
             )
         if prior is not None and not isinstance(prior, DiffusionPrior | GaussianPrior):
             raise InputError(
@@ -158,15 +170,17 @@ class DiffusionSolver(Solver):
         if prior is None:
             prior = _shipped(pde.name + self.suffix)
             told = {"prior": f"the shipped {pde.name + self.suffix}"}
-            if _gaussian(prior).pde[1] != pde.parameters:
+            known = _gaussian(prior).pde[1]
+            if any(known[k] != v for k, v in pde.parameters.items() if k not in _NUMERICAL):
                 raise InputError(
                     f"the shipped prior knows {pde.name} with its default parameters alone; train one with `pdeinv train` and "
                     "give it as prior"
                 )
+        plain = prior  # an averaged denoiser is equivariant everywhere, and tells EquiReg nothing
         if self.group_average:
             prior = GroupAveraged(prior, pde.symmetries)
         terms = tuple(
-            t.begin(pde, prior, observation.grid, generator) if hasattr(t, "begin") else t for t in self.guidance
+            t.begin(pde, plain, observation.grid, generator) if hasattr(t, "begin") else t for t in self.guidance
         )
         problem = Problem(pde, prior, observation, terms, generator, self.careful)
         draws = max(n_samples, _FEWEST)
@@ -178,17 +192,16 @@ class DiffusionSolver(Solver):
                 self.draw(problem, len(batch), lambda it, label=label: progress_bar(it, label, progress, "step"))
             )
         samples = torch.cat(parts)
-        evaluations = problem.evaluations // len(batches) + sum(getattr(t, "evaluations", 0) for t in terms) // len(
-            batches
-        )
-        return self._posterior(problem, samples, n_samples, {"network_evaluations": evaluations, **told})
+        problem.counts["network_evaluations"] += sum(getattr(t, "evaluations", 0) for t in terms)
+        problem.counts["network_evaluations"] //= len(batches)  # for each sample
+        return self._posterior(problem, samples, n_samples, told)
 
     def _posterior(self, problem, samples, n_samples, record):
         pde = problem.pde
         samples = pde.clamp(samples)
         if samples.shape[1] == 1:
             samples = torch.cat([samples, pde.solve(samples)], dim=1)
-            problem.solver_calls += len(samples)
+            problem.counts["solver_calls"] += len(samples)
         for term in problem.terms:
             if hasattr(term, "resample"):
                 samples = samples[term.resample(len(samples))]
@@ -207,7 +220,7 @@ class DiffusionSolver(Solver):
             probability=probability,
             record={
                 "reduced_chi_squared": float(((o.values - o(mean[None])[0]) ** 2 / variance).mean()),
-                "solver_calls": problem.solver_calls,
+                **problem.counts,
                 **record,
             },
         )
@@ -221,7 +234,6 @@ def guided(
     loss: Callable[[int, float, torch.Tensor], torch.Tensor],
     scale: torch.Tensor,
     bar: Callable,
-    first: int = 0,
 ) -> torch.Tensor:
     """The sampling loop: down the levels step by step, and after each a push against the gradient of a loss.
 
@@ -231,20 +243,22 @@ def guided(
         loss: (number of the step, σ, x0_hat) -> (batch,), zero where the sensors are met; its gradient and those of the
             problem's terms are taken back from x0_hat to x through the denoiser.
         scale: (channel, 1, 1), physical unit of the variable in which the gradient step is taken.
-        first: number of the first step.
     """
     pairs = list(zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True))
-    for i, (sigma, after) in bar(list(enumerate(pairs, first))):
+    for i, (sigma, after) in bar(list(enumerate(pairs))):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             ahead, x0_hat = step(problem, x, sigma, after)
             value, main = value_and_gradient(lambda state, i=i, sigma=sigma: loss(i, sigma, state), x0_hat)
             others = pushes(problem.terms, x.detach(), sigma, x0_hat)
-            (slope,) = torch.autograd.grad(x0_hat, x, combined(main, others, scale))
-        push = scale**2 * problem.raised(slope)
-        if problem.careful:
+            (slope,) = torch.autograd.grad(x0_hat, x, main, retain_graph=bool(others))
+            push = scale**2 * problem.raised(slope)
             # Polyak's step length: a longer one overshoots the zero of the loss, the more so at the next level.
             most = value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
+            if others:  # they share the cut of the data's step, but do not cause it
+                (slope,) = torch.autograd.grad(x0_hat, x, combined(main, others, scale))
+                push = scale**2 * problem.raised(slope)
+        if problem.careful:
             push = push * most.clamp(max=1)[:, None, None, None]
         x = (ahead - push).detach()
     return x

@@ -33,8 +33,8 @@ class FunDPS(DiffusionSolver):
         x ← Heun(x) - min(1, s) w ∇ mean (y - H x̂0)²,    x̂0 = D(x, s), the first denoising of the step
 
     with the published weights w (for a root mean square where they are marked so), and a small multiple of the PDE's residual
-    below s = 1. The published gradient is that with respect to the values at 128 x 128 nodes; on another grid it is scaled to
-    be the same function.
+    below s = 1. The published gradient is that with respect to the values at 128 x 128 nodes; with a noise that is the same
+    function on every grid, so is the gradient here.
 
     Arguments:
         steps: of the noise levels.
@@ -57,6 +57,7 @@ class FunDPS(DiffusionSolver):
     name: ClassVar[str] = "fundps"
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.coarse < 1:
             raise InputError(f"coarse = {self.coarse} is a share of the steps; use a number from 0 to less than 1")
 
@@ -64,6 +65,8 @@ class FunDPS(DiffusionSolver):
         largest, *_ = _PUBLISHED.get(problem.pde.name, _PUBLISHED["darcy"])
         sigmas = noise_levels(self.steps, self.sigma_min, largest)
         split = round(self.coarse * self.steps)
+        if split and problem.gaussian.noise.kind == "white":
+            raise InputError("coarse steps need noise that is the same function on every grid; this prior's is white")
         if split == 0:
             return self._down(problem, problem.start(n, float(sigmas[0])), sigmas, bar)
         grid = problem.grid

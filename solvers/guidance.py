@@ -26,7 +26,7 @@ class Misfit:
     """Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the sensors of the fields c.
 
     The published formulas know exact readings alone. Here a residual is multiplied by (1 + (s / b)²)^-½ as well, with s the
-    reading's noise and b the blur, so that poor readings count in proportion to their precision and exact ones as published.
+    reading's noise and b the blur: among a field's readings the poor ones count less, the exact ones as published.
 
     Arguments:
         observation: of the state (coefficient, solution).
@@ -46,7 +46,7 @@ class Misfit:
         o = self.observation
         trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
         residual = (o.values - o(state)) * (trust / self.scale[o.channel])
-        total = residual.new_zeros(len(residual))
+        total = 0 * residual.sum(dim=1)
         for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
             mine = residual[:, o.channel == c]
             if weight and mine.shape[1]:
@@ -86,6 +86,7 @@ def combined(main: torch.Tensor, others: list[tuple], scale: torch.Tensor) -> to
     for push, share in others:
         if share is not None:
             sizes = [(g * scale).flatten(1).norm(dim=1) for g in (main, push)]
-            push = push * (share * sizes[0] / sizes[1].clamp(min=1e-300))[:, None, None, None]
+            weight = torch.where(sizes[1] > 0, share * sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0), 0.0)
+            push = push * weight[:, None, None, None]
         total = total + push
     return total

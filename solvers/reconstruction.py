@@ -20,6 +20,7 @@ from pdeinv.equireg import EquiReg
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
+from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator
 from pdeinv.priors import load as load_prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
@@ -63,7 +64,8 @@ def reconstruct(
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
             where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, the level-set solver where the
-            coefficient has two values, optimal interpolation for a prior of your own.
+            coefficient has two values; for a prior of your own optimal interpolation, or `fundps` if it has a denoiser (`ddis`
+            if it is of the coefficient alone).
         prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion a prior of
             `pdeinv.priors`, its file or the name of a shipped one. None for the PDE's own random coefficient, or the shipped
             prior of the PDE.
@@ -166,6 +168,10 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     """The solver of that name; "auto" takes the first of the exact ones that is made for the PDE, else the linear one."""
     if isinstance(solver, Solver):
         return solver
+    if isinstance(prior, NeuralOperator):
+        raise InputError("a neural operator is no prior; give one of `pdeinv train` without --model operator")
+    if solver == "auto" and isinstance(prior, DiffusionPrior | GaussianPrior):
+        return solvers.FunDPS() if len(prior.fields) == 2 else solvers.DDIS()
     if solver == "auto":
         choices = (
             solvers.GaussianSolver(),

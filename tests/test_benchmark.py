@@ -267,6 +267,11 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
         assert records[0]["network_evaluations"] >= 11
     rows = lines(tmp_path / "e.instances.jsonl")
     assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
+    # Another number of samples stands beside these, and a method without steps is passed over.
+    run(task, "fundps", 1, out, steps=6, samples=4)
+    assert len(lines(out)) == 3 and len(paired([*rows, {"method": "kriging"}])) == 1
+    shown = table(lines(out))
+    assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps |" in shown
     (pair,) = paired(rows)
     error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
     difference = np.subtract(error[True], error[False])

@@ -107,13 +107,19 @@ def test_the_share_is_that_of_the_sensors_gradient():
     assert torch.equal(combined(main, [(push, None)], scale), main + push)
 
 
+def test_a_term_that_is_zero_adds_nothing():
+    main = 1e9 * normal(2, 2, N, N)
+    assert torch.equal(combined(main, [(torch.zeros_like(main), 0.3)], torch.ones(2, 1, 1)), main)
+
+
 def test_it_acts_when_it_is_told_to():
     prior, pde = fitted("poisson", symmetric=False), Poisson()
     x = pde.sample(2, pde.grid(N), seeded(4))
     term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).begin(pde, prior, pde.grid(N), seeded())
     acted = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.05)]
     assert acted == [False, True, False, False, True, False, False, False]
-    assert term.evaluations == 2
+    again = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9)]  # another batch begins anew
+    assert again == [False, True, False] and term.evaluations == 3
 
 
 @pytest.mark.parametrize(
@@ -163,16 +169,19 @@ def test_a_batch_of_elements_acts_member_by_member():
     assert torch.allclose(act([g.inverse() for g in elements], moved, grid), x, atol=1e-12)
 
 
-def test_a_group_average_is_equivariant_where_the_denoiser_is_not():
-    prior, grid = fitted("poisson", symmetric=False), Grid(N)
-    x = Poisson().sample(2, grid, seeded(4))
-    averaged = GroupAveraged(prior, square_group())
-    for g in square_group():
+@pytest.mark.parametrize(("name", "size"), [("poisson", 8), ("navier-stokes", 8)])
+def test_a_group_average_is_equivariant_where_the_denoiser_is_not(name, size):
+    pde, prior = pde_by_name(name), fitted(name, symmetric=False)
+    grid, scale = pde.grid(N), prior.scale[:, None, None]
+    x = pde.sample(2, grid, seeded(4))
+    averaged = GroupAveraged(prior, pde.symmetries)
+    assert averaged.times == size  # the diagonal forcing's four elements make four more
+    for g in pde.symmetries:
         once, twice = g(averaged.denoise(x, 0.3), grid), averaged.denoise(g(x, grid), 0.3)
-        assert torch.allclose(once / prior.scale[:, None, None], twice / prior.scale[:, None, None], atol=1e-5)
-    g = list(square_group())[1]
+        assert torch.allclose(once / scale, twice / scale, atol=1e-5)
+    g = list(pde.symmetries)[2]
     one, other = g(prior.denoise(x, 0.3), grid), prior.denoise(g(x, grid), 0.3)
-    assert float(((one - other) / prior.scale[:, None, None]).abs().max()) > 1e-3
+    assert float(((one - other) / scale).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["poisson", "darcy"])

@@ -203,7 +203,7 @@ JOINT = [
     (DPS(**SMALL), dps),
     (FunDPS(**SMALL), fundps),
     (DiffusionPDE(weight=GENTLE, **SMALL), diffusionpde),
-    (DAPS(steps=STEPS, ode_steps=4, langevin=7, rate=1e-8, last_rate=1e-10), daps),
+    (DAPS(**SMALL, ode_steps=4, langevin=7, rate=1e-8, last_rate=1e-10), daps),
 ]
 
 
@@ -224,7 +224,7 @@ def test_ddis_follows_its_formula(name, physics):
     _, prior, _ = setting(name, channels=1)
     solve = pde.solve if physics == "solver" else lambda a: torch.tanh(a.roll(1, -1)) / 9
     solver = DDIS(
-        steps=STEPS,
+        **SMALL,
         ode_steps=4,
         langevin=7,
         rate=1e-8,
