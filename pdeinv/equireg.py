@@ -88,7 +88,7 @@ class EquiReg:
     group: Group | None = None
     share: float = 0.5
     every: int = 1
-    sigma_max: float = 1.0
+    sigma_max: float = 0.3
     sigma_min: float = 0.0
 
     def __post_init__(self):
