@@ -90,6 +90,10 @@ class Observation:
         picked = (getattr(self, name)[chosen] for name in ("points", "channel", "values", "noise_std"))
         return Observation(self.grid, *picked, order=self.order)
 
+    def on(self, grid: Grid) -> Observation:
+        """The same readings, taken from a state on another grid."""
+        return Observation(grid, self.points, self.channel, self.values, self.noise_std, self.order)
+
     def _check(self, tensor, shape):
         if tuple(tensor.shape[1:]) != shape:  # a state of another grid would be read at the wrong nodes in silence
             raise InputError(

@@ -52,8 +52,7 @@ class Problem:
 
     def on(self, grid: Grid) -> Problem:
         """The same with states on another grid."""
-        o = self.observation
-        moved = Observation(grid, o.points, o.channel, o.values, o.noise_std, o.order)
+        moved = self.observation.on(grid)
         return Problem(self.pde, self.prior, moved, self.terms, self.generator, self.careful, self.counts)
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:

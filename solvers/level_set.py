@@ -9,7 +9,6 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
@@ -198,7 +197,7 @@ class _Stage:
     def __init__(self, pde, signs, observation, n, width, sigma, centre, noise):
         self.pde, self.signs, self.width, self.sigma = pde, signs, width, sigma
         self.centre, self.grid, self.calls = centre, pde.grid(n), 0
-        self.observation = _on(observation, self.grid)
+        self.observation = observation.on(self.grid)
         self.data = observation.values + noise
 
     def objective(self, xi, members):
@@ -228,7 +227,7 @@ class _Stage:
             latent = _latent(prior, xi, grid).requires_grad_()
             a = self.pde.smoothed(latent, self.width)
             (slope,) = torch.autograd.grad(a.sum(), latent)
-        sensitivity = _sensitivity(self.pde, _on(self.observation, grid), a[:1].detach()) / self.sigma[:, None]
+        sensitivity = _sensitivity(self.pde, self.observation.on(grid), a[:1].detach()) / self.sigma[:, None]
         self.calls += len(sensitivity)
         directions = torch.linalg.eigh(sensitivity @ sensitivity.T).eigenvectors
         sensitivity = (directions[:, -_RANK:].T @ sensitivity).float()
@@ -263,12 +262,6 @@ def _latent(prior, xi, grid):
     return prior.square_root(xi.unflatten(1, (1, *prior.eigenvalues.shape)), grid)
 
 
-def _on(observation: Observation, grid: Grid) -> Observation:
-    """The same readings, taken from a state on another grid."""
-    o = observation
-    return Observation(grid, o.points, o.channel, o.values, o.noise_std, o.order)
-
-
 def _sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Tensor:
     """d(reading of the solution)/da, (m, n²), at a coefficient (1, 1, n, n)."""
     _, pull_back = torch.func.vjp(pde.surrogate, a)
@@ -290,7 +283,7 @@ def _typical_spread(pde: PDE, observation: Observation) -> float:
     """Standard deviation of the readings of the solution over the prior and the sensors."""
     grid = pde.grid(min(_COARSEST, observation.grid.n))
     a = pde.sample_coefficient(_CHAINS, grid, torch.Generator().manual_seed(0))
-    spread = float(_on(observation, grid)(torch.cat([a, pde.surrogate(a)], dim=1)).std())
+    spread = float(observation.on(grid)(torch.cat([a, pde.surrogate(a)], dim=1)).std())
     return spread if spread > 0 else 1.0  # sensors where the solution is fixed tell nothing at any scale
 
 

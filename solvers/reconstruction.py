@@ -18,7 +18,6 @@ import pdeinv.solvers as solvers
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.equireg import EquiReg
 from pdeinv.errors import InputError
-from pdeinv.posterior import Posterior
 from pdeinv.prior import Prior
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator
 from pdeinv.priors import load as load_prior
@@ -120,7 +119,7 @@ def reconstruct(
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
-        **{"prior": "the PDE's own random coefficient" if prior is None else type(prior).__name__, **_told(posterior)},
+        prior=posterior.record.get("prior") or _described(prior),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
@@ -132,9 +131,8 @@ def reconstruct(
     )
 
 
-def _told(posterior: Posterior) -> dict:
-    """What the solver itself says of its prior."""
-    return {k: v for k, v in posterior.record.items() if k == "prior"}
+def _described(prior: Prior | None) -> str:
+    return "the PDE's own random coefficient" if prior is None else type(prior).__name__
 
 
 def with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
