@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pdeinv.benchmarks.prior_ablation import ablation_section
+
 __all__ = ["cards"]
 
 
-def cards(records: list[dict]) -> str:
-    """Markdown: a section for each prior or operator, with its data, training, errors, samples and limits."""
+def cards(records: list[dict], ablation: list[dict] = ()) -> str:
+    """Markdown: a section for each prior or operator, with its data, training, errors, samples and limits; and the ablation."""
     parts = [_operator_card(r) if "relative_l2" in r else _card(r) for r in sorted(records, key=lambda r: r["prior"])]
-    return "\n".join([_HEAD, *parts])
+    return "\n".join([_HEAD, *parts, *([ablation_section(ablation)] if ablation else [])])
 
 
 _HEAD = """# The shipped priors
@@ -26,7 +28,9 @@ nodes; where each grid samples the state for itself, it is in brackets, beside h
 
 def _card(r: dict) -> str:
     t, names = r["training"], r["fields"]
-    grid = t["grid"]
+    grid, loss = t["grid"], "1 is the Gaussian part's"
+    if r["preconditioning"] == "edm":
+        loss = "without a Gaussian part, in EDM's own preconditioning"
     lines = [
         f"## {r['prior']}",
         "",
@@ -35,9 +39,7 @@ def _card(r: dict) -> str:
         f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
         f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
         f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
-        "- **Loss** (1 is the Gaussian part's) by minute: "
-        + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"])
-        + ".",
+        f"- **Loss** ({loss}) by minute: " + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"]) + ".",
         f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
     ]
     for n in (grid, 2 * grid):

@@ -33,6 +33,7 @@ __all__ = ["consistency", "exact_errors", "operator_report", "power", "report"]
 _SEED = 77_000  # no dataset or benchmark draws from it
 _HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
 _RESULTS = Path("benchmarks/results/priors.jsonl")
+_ABLATION = Path("benchmarks/results/prior-ablation.jsonl")
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
@@ -256,7 +257,7 @@ def _main() -> None:
         print(json.dumps({k: v for k, v in record.items() if k not in ("training", "machine", "command")}), flush=True)
     if o.cards:
         with written_whole(o.cards) as temporary:
-            temporary.write_text(cards(read_records(o.out)))
+            temporary.write_text(cards(read_records(o.out), read_records(_ABLATION) if _ABLATION.exists() else []))
 
 
 if __name__ == "__main__":

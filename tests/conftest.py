@@ -1,8 +1,15 @@
 """Fixtures that several test modules share."""
 
+import os
+
 import pytest
+import torch
 
 from pdeinv.datasets import Poisson, generate
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # side by side, with a core each, as are the programs that they start
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What the cards of the shipped priors say is measured, and measured rightly."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,17 @@ from helpers import seeded
 
 from pdeinv.benchmarks import priors as report
 from pdeinv.benchmarks.cards import cards
+from pdeinv.benchmarks.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.report import read_records
-from pdeinv.datasets import NavierStokes, Poisson
+from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.errors import InputError
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
     NeuralOperator,
     Settings,
     TrainingData,
+    load,
     shipped,
     train,
 )
@@ -103,4 +107,25 @@ def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
         return
     records = read_records(path)
     assert sorted(r["prior"] for r in records) == sorted(priors)
-    assert (ROOT / "docs" / "priors.md").read_text() == cards(records)
+    ablation = read_records(ROOT / "benchmarks" / "results" / "prior-ablation.jsonl")
+    assert (ROOT / "docs" / "priors.md").read_text() == cards(records, ablation)
+
+
+def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_path):
+    data, settings = training_data(Poisson(modes=16), samples=40), Settings(steps=2, batch=4, symmetry=False)
+    plain = functools.partial(DiffusionPrior.untrained, preconditioning="edm", widths=(16, 32), modes=4)
+    other = tmp_path / "plain.safetensors"
+    train(lambda d: plain(GaussianPrior.fit(d)), data, other, settings)
+    records = compared([str(trained), str(other)], "a command", held_out=4)
+    pde, g = Poisson(modes=16), load(trained).gaussian
+    states = pde.sample(4, g.grid, seeded(77_500)).float()
+    fresh = TrainingData(states, pde.fields, g.grid, pde, "fresh")
+    for record, file in zip(records, (trained, other), strict=True):
+        assert record["errors"] == denoising_errors(load(file), fresh)
+    section = ablation_section(records)
+    assert section.index("| yes | yes |") < section.index("| no | no |")
+    assert section.count("\n| ") == 2 + 4
+    with pytest.raises(InputError, match="other fields"):
+        foreign = tmp_path / "darcy.safetensors"
+        train(lambda d: plain(GaussianPrior.fit(d)), training_data(Darcy(modes=16), samples=40), foreign, settings)
+        compared([str(trained), str(foreign)], held_out=4)

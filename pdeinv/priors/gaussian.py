@@ -16,12 +16,14 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.noise import Noise
+from pdeinv.priors.spread import Spread
 
 __all__ = ["GaussianPrior"]
 
 _BAND = 28  # modes per direction between which covariances are fitted
 _ENTRIES = 620_000  # of eigenvectors that are kept, 2.5 MB: all, where reflections split two channels into four blocks
 _UNRELATED = 0.05, 5.0  # a smaller correlation joins no blocks; nor does one within so many standard errors of zero
+_NEGLIGIBLE = 1e-7  # eigenvalue, far below the squares of all noise levels
 _DRAWS = 100_000  # of a sample and a symmetry, at most
 _CHUNK = 512
 
@@ -110,12 +112,12 @@ class GaussianPrior:
             for c, table in enumerate(tables):
                 first[c] += table.sum(dim=0)
                 second[c] += table.square().sum(dim=0)
-            rows = prior._banded(tables) * weight
+            rows = prior.banded(tables) * weight
             products += rows.T @ rows
             count += len(states)
         means = tuple(t / count for t in first)
         variances = [(t / count - m**2).clamp(min=0) for t, m in zip(second, means, strict=True)]
-        centre = prior._banded([m[None] for m in means])[0] * weight
+        centre = prior.banded([m[None] for m in means])[0] * weight
         covariance = products / count - centre[:, None] * centre
         prior.blocks = _blocks(covariance, min(_UNRELATED[0], _UNRELATED[1] / len(data) ** 0.5))
         told = torch.zeros_like(weight)
@@ -191,16 +193,16 @@ class GaussianPrior:
 
     def denoise_coefficients(self, tables: list[torch.Tensor], sigma: torch.Tensor, grid: Grid) -> list[torch.Tensor]:
         """The same for tables of normalised coefficients; σ (batch,)."""
-        means, rests, noises = self._on(grid, tables[0])
+        means, rests, noises = self.on(grid, tables[0])
         departures = [t - m for t, m in zip(tables, means, strict=True)]
-        variance = self._relative(grid) * sigma[:, None].square()
-        inside = self._banded([d / n.sqrt() for d, n in zip(departures, noises, strict=True)])
+        variance = self.relative(grid) * sigma[:, None].square()
+        inside = self.banded([d / n.sqrt() for d, n in zip(departures, noises, strict=True)])
         told, shrunk = torch.zeros_like(inside), torch.zeros_like(inside)
         for places, values, vectors in self.blocks:
             seen = inside[:, places] @ vectors
             both = torch.stack([seen, seen * (values / (values + variance))]) @ vectors.T
             told[:, places], shrunk[:, places] = both
-        told, shrunk = self._unbanded(told), self._unbanded(shrunk)
+        told, shrunk = self.unbanded(told), self.unbanded(shrunk)
         results = []
         for c, (basis, departure) in enumerate(zip(self.bases, departures, strict=True)):
             modes, root = departure.shape[-1], noises[c].sqrt()
@@ -211,12 +213,12 @@ class GaussianPrior:
 
     def error(self, sigma: torch.Tensor) -> torch.Tensor:
         """Root mean square over the nodes of x0 - denoise(x, σ) as the Gaussian predicts it, (batch, channel); σ (batch,)."""
-        _, rests, noises = self._on(self.grid, sigma)
+        _, rests, noises = self.on(self.grid, sigma)
         variance = sigma.float()[:, None].square()
         left = torch.zeros(len(sigma), len(self.bases) * self.band**2)
         for places, values, vectors in self.blocks:
             left[:, places] = (variance * values / (values + variance)) @ vectors.square().T
-        left = self._unbanded(left)
+        left = self.unbanded(left)
         result = []
         for c, basis in enumerate(self.bases):
             spread = (variance * noises[c].flatten()).unflatten(1, noises[c].shape)
@@ -229,11 +231,11 @@ class GaussianPrior:
         """n states (n, channel, grid.n, grid.n) in physical units."""
         self.check_grid(grid)
         xi = self.white(n, grid, generator)
-        means, rests, noises = self._on(grid, xi)
+        means, rests, noises = self.on(grid, xi)
         leading = torch.zeros(n, len(self.bases) * self.band**2)
         for places, values, vectors in self.blocks:
             leading[:, places] = (torch.randn(n, len(values), generator=generator) * values.sqrt()) @ vectors.T
-        leading = self._unbanded(leading)
+        leading = self.unbanded(leading)
         tables = []
         for c, basis in enumerate(self.bases):
             modes = len(means[c])
@@ -246,26 +248,14 @@ class GaussianPrior:
 
         With σ, of the posterior given a state noised by σ (which does not depend on that state).
         """
-        grid = self.grid_of(v)
-        scale = self.scale[:, None, None].to(v.device)
-        w = v.double() * scale  # what is left of a variance after a cancellation is lost in single precision
-        tables = [b.synthesis_adjoint(w[:, c], grid) for c, b in enumerate(self.bases)]
-        _, rests, noises = ([t.double() for t in group] for group in self._on(grid, w))
-        squared = None if sigma is None else self._relative(grid) * sigma**2
-        if squared is not None:
-            rests = [squared * n * r / (squared * n + r) for n, r in zip(noises, rests, strict=True)]
-        inside = self._banded([t * n.sqrt() for t, n in zip(tables, noises, strict=True)])
-        leading = torch.zeros_like(inside)
-        for places, values, vectors in self.blocks:
-            values, vectors = values.double(), vectors.double()
-            values = values if squared is None else squared * values / (squared + values)
-            leading[:, places] = (inside[:, places] @ vectors * values) @ vectors.T
-        leading = self._unbanded(leading)
-        results = [
-            t * r + b.resize(leading[:, c], t.shape[-1]) * n.sqrt()
-            for c, (b, t, r, n) in enumerate(zip(self.bases, tables, rests, noises, strict=True))
-        ]
-        return (self.synthesis(results, grid) * scale).to(v)
+        spread = self.spread(self.grid_of(v))
+        return spread.apply(spread.adjoint(v) * spread.variances(sigma)).to(v)
+
+    def spread(self, grid: Grid) -> Spread:
+        """A square root of that covariance."""
+        if (grid, "spread") not in self._tables:
+            self._tables[grid, "spread"] = Spread(self, grid)
+        return self._tables[grid, "spread"]
 
     def grid_of(self, x: torch.Tensor) -> Grid:
         self._check(x)
@@ -284,19 +274,19 @@ class GaussianPrior:
                 f"with the channels {names}"
             )
 
-    def _banded(self, tables: list[torch.Tensor]) -> torch.Tensor:
+    def banded(self, tables: list[torch.Tensor]) -> torch.Tensor:
         """The first wavenumbers of all channels as rows, (batch, channel · band²)."""
         return torch.stack([b.resize(t, self.band) for b, t in zip(self.bases, tables, strict=True)], dim=1).flatten(1)
 
-    def _unbanded(self, rows: torch.Tensor) -> torch.Tensor:
+    def unbanded(self, rows: torch.Tensor) -> torch.Tensor:
         return rows.unflatten(-1, (len(self.bases), self.band, self.band))
 
-    def _relative(self, grid: Grid) -> float:
+    def relative(self, grid: Grid) -> float:
         """The noise's variance on a grid over that on the grid of the fit: 1 but for white noise."""
         return (grid.h / self.grid.h) ** 2 if self.noise.kind == "white" else 1.0
 
     @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-    def _on(self, grid: Grid, like: torch.Tensor):
+    def on(self, grid: Grid, like: torch.Tensor):
         """Means, rests and noise variances (as on the grid of the fit) for the modes of a grid, a list of tables each."""
         key = (grid, like.device)
         if key not in self._tables:
@@ -305,7 +295,7 @@ class GaussianPrior:
                 modes = basis.capacity(grid)
                 means.append(basis.resize(mean, modes))
                 rests.append(_continued(basis, rest, modes))
-                noises.append(self.noise.variance(basis, grid).float() / self._relative(grid))
+                noises.append(self.noise.variance(basis, grid).float() / self.relative(grid))
             self._tables[key] = [[t.to(like.device) for t in group] for group in (means, rests, noises)]
         return self._tables[key]
 
@@ -334,7 +324,7 @@ def _blocks(covariance: torch.Tensor, unrelated: float) -> tuple[Block, ...]:
         return ()
     sizes = torch.cat([torch.full_like(b.values, len(b.places)) for b in blocks])
     values, order = torch.cat([b.values for b in blocks]).sort(descending=True)
-    least = values[(sizes[order].cumsum(0) <= _ENTRIES).sum() - 1]
+    least = values[(sizes[order].cumsum(0) <= _ENTRIES).sum() - 1].clamp(min=_NEGLIGIBLE)
     return tuple(
         Block(p, v[v >= least].float(), e[:, v >= least].float()) for p, v, e in blocks if bool((v >= least).any())
     )

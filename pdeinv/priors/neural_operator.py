@@ -51,7 +51,7 @@ class NeuralOperator:
 
     @classmethod
     def untrained(
-        cls, data: TrainingData, *, width: int = 32, modes: int = 16, layers: int = 4, nodes: int = 32
+        cls, data: TrainingData, *, width: int = 32, modes: int = 12, layers: int = 4, nodes: int = 32
     ) -> NeuralOperator:
         """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
         if len(data.fields) != 2:
