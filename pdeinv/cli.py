@@ -76,7 +76,7 @@ def reconstruct(
         str,
         typer.Option(
             help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation; or by diffusion: dps, "
-            "diffusionpde, fundps, daps or ddis."
+            "diffusionpde, fundps, daps, ddis or moment."
         ),
     ] = "auto",
     equireg: Annotated[bool, typer.Option("--equireg", help="Regularise a solver by diffusion by EquiReg.")] = False,

@@ -23,7 +23,7 @@ from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, val
 __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
 
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
-_LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
+_LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1, "iterations": 1}
 _PUBLISHED_NODES = 128  # per side, of all published runs
 _NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
 _FEWEST = 2  # samples behind a spread

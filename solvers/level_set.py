@@ -12,6 +12,7 @@ from pdeinv.errors import InputError
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
+from pdeinv.solvers.conditioning import sensitivity
 from pdeinv.solvers.lbfgs import minimise
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
@@ -36,7 +37,6 @@ _COARSEST = 32  # nodes per side, below which no stage goes
 _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
 _TOLERATED = 5e-3  # misfit of an exact reading of the solution, relative to the readings' spread
 _CHAINS = 16
-_CHUNK = 32  # rows of the sensitivity at a time
 _RANK = 200  # directions of the data that the preconditioner knows
 _STUCK = 2.0  # a member whose objective is beyond this many times the median, and chance, has not converged
 
@@ -227,17 +227,17 @@ class _Stage:
             latent = _latent(prior, xi, grid).requires_grad_()
             a = self.pde.smoothed(latent, self.width)
             (slope,) = torch.autograd.grad(a.sum(), latent)
-        sensitivity = _sensitivity(self.pde, self.observation.on(grid), a[:1].detach()) / self.sigma[:, None]
-        self.calls += len(sensitivity)
-        directions = torch.linalg.eigh(sensitivity @ sensitivity.T).eigenvectors
-        sensitivity = (directions[:, -_RANK:].T @ sensitivity).float()
+        rows = sensitivity(self.pde, self.observation.on(grid), a[:1].detach()).flatten(1) / self.sigma[:, None]
+        self.calls += len(rows)
+        directions = torch.linalg.eigh(rows @ rows.T).eigenvectors
+        leading = (directions[:, -_RANK:].T @ rows).float()
         slope = slope.float()
         resolved = replace(prior, modes=min(prior.modes, grid.n))  # the others would alias; they are left alone
         seen = (prior.wavenumbers <= resolved.wavenumbers.max()).float()
         seen = (seen[:, None] * seen[None, :]).flatten()
         lowers = []
         for d in slope:
-            rows = (sensitivity * d.flatten()).reshape(-1, 1, *grid.shape)
+            rows = (leading * d.flatten()).reshape(-1, 1, *grid.shape)
             rows = resolved.square_root_adjoint(rows, grid).flatten(1)
             gram = (rows @ rows.T).double()
             lowers.append(factor(gram, torch.ones(len(gram), dtype=torch.float64)))
@@ -245,9 +245,9 @@ class _Stage:
 
         def apply(z):  # z - Jᵀ (I + J Jᵀ)⁻¹ J z
             field = slope * _latent(prior, seen * z.float(), grid)
-            readings = (field.flatten(1) @ sensitivity.T).double()
+            readings = (field.flatten(1) @ leading.T).double()
             weights = torch.cholesky_solve(readings[:, :, None], lowers)[:, :, 0].float()
-            back = slope * (weights @ sensitivity).reshape(field.shape)
+            back = slope * (weights @ leading).reshape(field.shape)
             return z - (seen * prior.square_root_adjoint(back, grid).flatten(1)).double()
 
         return apply
@@ -260,14 +260,6 @@ class _Stage:
 def _latent(prior, xi, grid):
     """Latent field (k, 1, n, n) of flat coefficients (k, modes²)."""
     return prior.square_root(xi.unflatten(1, (1, *prior.eigenvalues.shape)), grid)
-
-
-def _sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Tensor:
-    """d(reading of the solution)/da, (m, n²), at a coefficient (1, 1, n, n)."""
-    _, pull_back = torch.func.vjp(pde.surrogate, a)
-    eye = torch.eye(len(observation), dtype=torch.float64)
-    rows = [torch.vmap(pull_back)(observation.adjoint(part)[:, None, 1:])[0] for part in eye.split(_CHUNK)]
-    return torch.cat(rows).flatten(1)
 
 
 def _misfit(observation: Observation, mean: torch.Tensor, spread: float | None) -> float:

@@ -19,7 +19,7 @@ from pdeinv import Ensemble, Grid, InputError, MisfitWarning, Sensors, layouts, 
 from pdeinv.datasets import PDES, Poisson
 from pdeinv.output import save_netcdf
 from pdeinv.priors import GaussianPrior, TrainingData
-from pdeinv.solvers import DAPS, DDIS, DPS, SOLVERS, DiffusionPDE, FunDPS, LevelSet, OptimalInterpolation
+from pdeinv.solvers import DAPS, DDIS, DPS, SOLVERS, DiffusionPDE, FunDPS, LevelSet, Moment, OptimalInterpolation
 from pdeinv.solvers.diffusion import DiffusionSolver
 
 N = 16
@@ -31,6 +31,7 @@ SMALL = {
     "fundps": FunDPS(steps=15),
     "daps": DAPS(steps=25, ode_steps=3, langevin=15, weights=(1000.0, 1000.0)),
     "ddis": DDIS(steps=10, ode_steps=3, langevin=10),
+    "moment": Moment(steps=4, iterations=8),
 }
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
@@ -79,7 +80,7 @@ def diffusion_prior(solver, name):
     if not issubclass(SOLVERS[solver], DiffusionSolver):
         return None
     pde = PDES[name]()
-    fields = pde.fields[:1] if solver == "ddis" else pde.fields
+    fields = pde.fields[:1] if SOLVERS[solver].suffix else pde.fields
     states = pde.sample(300, pde.grid(N), torch.Generator().manual_seed(12))[:, : len(fields)]
     return GaussianPrior.fit(TrainingData(states.float(), fields, pde.grid(N), pde, "here"))
 

@@ -1,0 +1,197 @@
+"""Draws of a Gaussian field given what the sensors read: what the moment solver does at each noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.observation import Observation
+from pdeinv.priors.spread import Spread
+from pdeinv.solvers.base import factor, nugget_variance
+from pdeinv.solvers.lbfgs import minimise
+
+__all__ = ["Linearised", "Thresholded", "sensitivity"]
+
+_NUGGET = 1e-10  # variance added to exact readings, relative to the mean variance of those of their field
+_CHUNK = 32  # rows at a time; larger chunks fall out of the cache
+_RANK = 200  # directions of the data that the preconditioner knows
+_CERTAIN = 1e-4  # probability below which neither value goes
+_SOLVED = 64  # nodes per side, beyond which no intermediate level solves
+
+
+def sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Tensor:
+    """Derivative of the readings with respect to the coefficient, at a (1, 1, n, n): rows (m, 1, n, n)."""
+    eye = torch.eye(len(observation), dtype=torch.float64)
+    sees_solution = bool((observation.channel == 1).any())
+    if sees_solution:
+        _, pull_back = torch.func.vjp(pde.surrogate, a)
+    rows = []
+    for part in eye.split(_CHUNK):
+        v = observation.adjoint(part)
+        through = torch.vmap(pull_back)(v[:, None, 1:])[0][:, 0] if sees_solution else 0
+        rows.append(v[:, :1] + through)
+    return torch.cat(rows)
+
+
+class Linearised:
+    """Posterior draws of x ~ N(mean, S(σ)) where y = F(x) + noise and F is linear, or nearly so where x is likely.
+
+    For draws z of the prior and ε of the noise, x = z + K (y - ε - F(x) + H (x - z)) with K = S Hᵀ (H S Hᵀ + R)⁻¹ and H the
+    derivative of F. Where F is linear this is Matheron's rule, and exact; else it is iterated.
+
+    Reference:
+        Wilson et al., *Efficiently sampling functions from Gaussian process posteriors*, ICML 2020, eq. 8 (arXiv 2002.09309);
+        Oliver, Reynolds & Liu, *Inverse Theory for Petroleum Reservoir Characterization and History Matching*, 2008, section
+        10.8 (randomised maximum likelihood).
+
+    Arguments:
+        spread: S.
+        observation: its noise and readings.
+        rows: (m, channel, n, n), H as a matrix.
+    """
+
+    def __init__(self, spread: Spread, observation: Observation, rows: torch.Tensor):
+        self.spread, self.observation = spread, observation
+        self.rows = torch.cat([spread.adjoint(part) for part in rows.split(_CHUNK)])
+
+    def __call__(
+        self,
+        mean: torch.Tensor,
+        sigma: float,
+        draws: torch.Tensor,
+        noise: torch.Tensor,
+        predict: Callable[[torch.Tensor], torch.Tensor],
+        iterations: int = 1,
+    ) -> torch.Tensor:
+        """States (batch, channel, n, n), for `mean` of that shape.
+
+        Arguments:
+            draws, noise: standard normal, (batch, coordinates) and (batch, m).
+            predict: F, states to readings (batch, m).
+        """
+        o, variances = self.observation, self.spread.variances(sigma)
+        gram = (self.rows * variances) @ self.rows.T
+        lower = factor(gram + torch.diag(o.noise_std**2), nugget_variance(gram.diagonal(), o, _NUGGET))
+        z = mean + self.spread.apply(draws * variances.sqrt())
+        data = o.values - o.noise_std * noise
+        x, ahead = z, 0.0
+        for _ in range(iterations):
+            weights = torch.cholesky_solve((data - predict(x) + ahead).T, lower).T
+            coordinates = weights @ self.rows * variances
+            x, ahead = z + self.spread.apply(coordinates), coordinates @ self.rows.T
+        return x
+
+
+class Thresholded:
+    """Posterior draws of a coefficient with two values, of given probabilities at each node, where its solution is read.
+
+    The coefficient is high where g = Φ⁻¹(p) + W T diag(f(σ))^½ η is positive, with p the probability of the high value, η
+    standard normal and W the constant that makes the second term's variance one: so the signs have the right probabilities,
+    and the correlations are those of the Gaussian prior. A draw is randomised maximum likelihood: for a prior draw η₀ and a
+    noise draw ε the minimiser of ½|η - η₀|² + ½|(y + ε - F(g)) / s|², with the jump of the coefficient as wide as `width` in
+    F, and with s the noise and an allowance for that smoothing. All members are minimised side by side by L-BFGS,
+    preconditioned by the Gauss–Newton Hessian of each (of one shared sensitivity to the coefficient).
+
+    Arguments:
+        spread: T and f.
+        pde: with two values.
+        observation: its noise and readings.
+        typical: (2,), the size of the variations of each field.
+    """
+
+    def __init__(self, spread: Spread, pde: PDE, observation: Observation, typical: torch.Tensor):
+        self.spread, self.pde, self.observation, self.calls = spread, pde, observation, 0
+        self.typical = typical[observation.channel]
+
+    def __call__(
+        self, mean, sigma, draws, noise, *, spread_std: float, width, allowance, iterations, coarse
+    ) -> torch.Tensor:
+        """Coefficients (batch, 1, n, n) with the two values.
+
+        Arguments:
+            mean: E[a | x_σ], (batch, 1, n, n).
+            draws, noise: standard normal, (batch, coordinates) and (batch, m).
+            spread_std: root mean square of the Gaussian's own deviation at this level, in physical units.
+            width: of the jump, relative to the standard deviation of g.
+            allowance: error of a reading that the smoothing may make, relative to the readings' spread.
+            coarse: solve on at most 64 nodes.
+        """
+        low, high = self.pde.coefficient_range
+        likely = torch.special.ndtri(((mean - low) / (high - low)).clamp(_CERTAIN, 1 - _CERTAIN))
+        stage = _Stage(
+            self, likely, self.spread.variances(sigma).sqrt() / spread_std, width, allowance, draws, noise, coarse
+        )
+        eta, _ = minimise(stage.objective, draws, stage.preconditioner(), iterations)
+        self.calls += stage.calls
+        above = stage.latent(eta, torch.arange(len(eta))) >= 0
+        return torch.where(above, mean.new_tensor(high), mean.new_tensor(low))
+
+
+class _Stage:
+    """The members' objectives at one noise level."""
+
+    def __init__(self, owner, likely, root, width, allowance, centre, noise, coarse):
+        o = owner.observation
+        self.pde, self.spread, self.likely, self.root = owner.pde, owner.spread, likely, root
+        self.width, self.centre, self.calls = width, centre, 0
+        self.std = (o.noise_std**2 + (allowance * owner.typical) ** 2).sqrt()
+        self.data = o.values + self.std * noise
+        self.grid = owner.pde.grid(min(o.grid.n, _SOLVED) if coarse else o.grid.n)
+        self.observation = o.on(self.grid)
+
+    def latent(self, eta, members):
+        return self.likely[members] + self.spread.apply(eta * self.root)
+
+    def coefficient(self, g):
+        """Of a latent field on the result's grid, on the grid of the solves."""
+        if g.shape[-1] != self.grid.n:
+            g = torch.nn.functional.interpolate(g, self.grid.shape, mode="bilinear", align_corners=True)
+        return self.pde.smoothed(g, self.width)
+
+    def objective(self, eta, members):
+        """-log posterior (k,) of η (k, coordinates), up to a constant, and its gradient."""
+        self.calls += 2 * len(eta)
+        departure = eta - self.centre[members]
+        with torch.enable_grad():
+            g = self.latent(eta, members).requires_grad_()
+            a = self.coefficient(g)
+            readings = self.observation(torch.cat([a, self.pde.surrogate(a)], dim=1))
+            misfit = ((self.data[members] - readings) / self.std).square().sum(dim=1) / 2
+            (slope,) = torch.autograd.grad(misfit.sum(), g)
+        value = departure.square().sum(dim=1) / 2 + misfit.detach()
+        return value, departure + self.spread.adjoint(slope) * self.root
+
+    def preconditioner(self):
+        """The members' inverse Gauss–Newton Hessians at their draws, (I + Jᵀ J)⁻¹ for J = S D T diag(f)^½.
+
+        S, the sensitivity of the readings to the coefficient, is that at the members' mean, reduced to its leading directions;
+        D, the slope of the smoothed coefficient in the latent field, is each member's own.
+        """
+        with torch.enable_grad():
+            g = self.latent(self.centre, torch.arange(len(self.centre))).requires_grad_()
+            a = self.coefficient(g)
+            rows = sensitivity(self.pde, self.observation, a.mean(dim=0, keepdim=True).detach())
+            rows = (rows / self.std[:, None, None, None]).flatten(1)
+            self.calls += len(rows)
+            directions = torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -_RANK:]
+            rows = (directions.T @ rows).reshape(-1, 1, *self.grid.shape)
+            jacobians = torch.stack(
+                [
+                    # Each direction's gradient, of all members at once.
+                    torch.autograd.grad(a, g, row.expand_as(a), retain_graph=True)[0]
+                    for row in rows
+                ],
+                dim=1,
+            )
+        jacobians = torch.stack([self.spread.adjoint(j) * self.root for j in jacobians])
+        gram = jacobians @ jacobians.transpose(1, 2) + torch.eye(len(rows), dtype=torch.float64)
+        lowers, jacobians = torch.linalg.cholesky(gram), jacobians.float()
+
+        def apply(z):
+            seen = (jacobians @ z.float()[:, :, None]).double()
+            back = torch.cholesky_solve(seen, lowers).float()
+            return z - (jacobians.transpose(1, 2) @ back)[:, :, 0].double()
+
+        return apply

@@ -1,0 +1,236 @@
+"""The moment solver: exact for Gaussians, near the limit for the PDEs' own priors, honest about what it did."""
+
+from functools import cache
+
+import pytest
+import torch
+from helpers import normal, seeded, vector
+
+from pdeinv import InputError
+from pdeinv.benchmarks.gaussian_limit import _prior_mean
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
+from pdeinv.equireg import EquiReg
+from pdeinv.metrics import error_rate
+from pdeinv.priors import GaussianPrior, TrainingData
+from pdeinv.solvers import GaussianSolver, GaussNewton, Moment, OptimalInterpolation
+from pdeinv.solvers.base import nugget_variance
+from pdeinv.solvers.conditioning import Linearised, Thresholded, _Stage, sensitivity
+
+N = 16
+TYPICAL = vector(4.5, 4e-3)
+
+
+class Exact(Darcy):
+    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
+
+    def surrogate(self, a):
+        return self.solve(a)
+
+
+@cache
+def fitted(name="helmholtz", channels=1, n=N, samples=800):
+    pde = pde_by_name(name)
+    states = pde.sample(samples, pde.grid(n), seeded())[:, :channels].float()
+    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(n), pde, "here"))
+
+
+# A Gaussian prior: the posterior is known
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(noise):
+    prior, draws = fitted(channels=2), 4000
+    _, o = Task("helmholtz", "both", grid=N, sensors=6, noise=noise).instance(0)
+    found = Moment(steps=20, batch=draws)(Helmholtz(), prior, o, n_samples=draws, generator=seeded())
+    m = len(o)
+    eye = torch.eye(2 * N * N, dtype=torch.float64).reshape(-1, 2, N, N)
+    covariance = prior.covariance(eye).flatten(1)
+    h = o.adjoint(torch.eye(m, dtype=torch.float64)).flatten(1)
+    gram = h @ covariance @ h.T
+    gram = gram + torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-10))
+    posterior = covariance - covariance @ h.T @ torch.linalg.solve(gram, h @ covariance)
+    centre = _prior_mean(prior, o.grid)
+    mean = centre.flatten() + covariance @ h.T @ torch.linalg.solve(gram, (o.values - o(centre))[0])
+    std = posterior.diagonal().clamp(min=1e-30).sqrt()
+    moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()  # neither read exactly nor held at the boundary
+    samples = found.samples.flatten(1)
+    # Antithetic pairs: no sampling error in the mean, which is exact as far as the denoiser and S are of one Gaussian.
+    assert float(((found.mean.flatten() - mean) / std)[moving].abs().max()) < 0.05
+    ratio = samples.var(dim=0)[moving] / std[moving] ** 2
+    assert float((ratio - 1).abs().max()) < 5 * (2 / (draws / 2)) ** 0.5
+    standard = (samples - samples.mean(dim=0))[:, moving] / std[moving]
+    expected = posterior[moving][:, moving] / (std[moving][:, None] * std[moving])
+    off = standard.T @ standard / draws - expected
+    assert float(off.square().mean().sqrt()) < 1.5 * (2 / draws) ** 0.5
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_its_mean_is_the_exact_one_of_a_linear_pde(kind, channels):
+    prior = fitted(channels=channels, n=24, samples=3000)
+    ours = best = 0.0
+    for i in range(4):
+        truth, o = Task("helmholtz", kind, grid=24, sensors=30, seed=1).instance(i)
+        for c in {"forward": (1,), "inverse": (0,), "both": (0, 1)}[kind]:
+            found = Moment(steps=4)(Helmholtz(), prior, o, n_samples=4, generator=seeded(i))
+            exact = GaussianSolver()(Helmholtz(), None, o, n_samples=1, generator=seeded())
+            ours += float((found.mean[c] - truth[c]).norm() / truth[c].norm())
+            best += float((exact.mean[c] - truth[c]).norm() / truth[c].norm())
+    assert ours < 1.1 * best
+
+
+def test_noisy_readings_count_by_their_noise():
+    prior = fitted(n=24)
+    _, o = Task("helmholtz", "inverse", grid=24, sensors=30, noise=0.1).instance(0)
+    exact = GaussianSolver()(Helmholtz(), None, o, n_samples=1, generator=seeded())
+    found = Moment(steps=4)(Helmholtz(), prior, o, n_samples=8, generator=seeded())
+    assert float((found.mean[0] - exact.mean[0]).norm() / exact.mean[0].norm()) < 0.1
+    assert float((o.values - o(found.mean[None])[0]).abs().mean()) > 0.3 * float(
+        o.noise_std.mean()
+    )  # not followed blindly
+
+
+# Nonlinear PDEs
+
+
+def test_navier_stokes_is_as_good_as_gauss_newton():
+    pde, prior, ours, theirs = NavierStokes(), fitted("navier-stokes", n=24, samples=3000), 0.0, 0.0
+    for i in range(3):
+        truth, o = Task("navier-stokes", "inverse", grid=24, sensors=60).instance(i)
+        found = Moment(steps=4)(pde, prior, o, n_samples=16, generator=seeded(i))
+        reference = GaussNewton()(pde, None, o, n_samples=16, generator=seeded(i))
+        ours += float((found.mean[0] - truth[0]).norm() / truth[0].norm())
+        theirs += float((reference.mean[0] - truth[0]).norm() / truth[0].norm())
+        assert float((o.values - o(found.samples)).abs().max() / o.values.std()) < 0.02
+    assert ours < 1.15 * theirs
+
+
+def test_darcy_is_better_than_the_best_linear_estimate():
+    pde, prior, ours, linear = Darcy(), fitted("darcy", n=24), 0.0, 0.0
+    for i in range(2):
+        truth, o = Task("darcy", "inverse", grid=24, sensors=60).instance(i)
+        found = Moment(steps=6, iterations=15)(pde, prior, o, n_samples=8, generator=seeded(i))
+        reference = OptimalInterpolation()(pde, None, o, n_samples=8, generator=seeded(i))
+        for s, total in ((found, "ours"), (reference, "linear")):
+            rate = float(error_rate(s.mean[None, :1], truth[None, :1], 7.5).mean())
+            ours, linear = (ours + rate, linear) if total == "ours" else (ours, linear + rate)
+        assert set(found.samples[:, 0].unique().tolist()) == {3.0, 12.0}
+        assert torch.allclose(found.probability, (found.mean[0] - 3) / 9)
+    assert ours < linear
+
+
+# The pieces
+
+
+def test_sensitivity_is_the_derivative_of_the_readings():
+    pde = Exact(modes=8)
+    _, o = Task("darcy", "both", grid=12, sensors=5).instance(0)
+    a = pde.smoothed(normal(1, 1, 12, 12), 1.0)
+    rows = sensitivity(pde, o, a)
+    step = 1e-5 * normal(1, 1, 12, 12, seed=2)
+    ahead, behind = (o(torch.cat([x, pde.solve(x)], dim=1))[0] for x in (a + step, a - step))
+    assert torch.allclose((ahead - behind) / 2, (rows * step).sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-10)
+
+
+def test_linear_conditioning_meets_exact_readings():
+    prior = fitted(channels=2)
+    _, o = Task("helmholtz", "both", grid=N, sensors=6).instance(0)
+    spread = prior.spread(o.grid)
+    condition = Linearised(spread, o, o.adjoint(torch.eye(len(o), dtype=torch.float64)))
+    x = condition(normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o)
+    varies = spread.adjoint(o.adjoint(torch.eye(len(o), dtype=torch.float64))).norm(dim=1) > 1e-9
+    assert torch.allclose(o(x)[:, varies], o.values[varies].expand(3, -1), atol=1e-4 * float(o.values.abs().max()))
+
+
+def small_stage(coarse=False, n=14):
+    pde, prior = Exact(modes=8), fitted("darcy")
+    _, o = Task("darcy", "both", grid=n, sensors=7, noise=0.05).instance(0)
+    spread = prior.spread(o.grid)
+    owner = Thresholded(spread, pde, o, TYPICAL)
+    likely = 0.5 * normal(2, 1, n, n, seed=4)
+    root = spread.variances(0.5).sqrt() / float(prior.scale[0])
+    centre, noise = normal(2, len(spread), seed=5), normal(2, len(o), seed=6)
+    return _Stage(owner, likely, root, 0.5, 0.1, centre, noise, coarse), o, pde
+
+
+def test_the_objective_is_prior_and_misfit_and_its_gradient_its_derivative():
+    stage, o, pde = small_stage()
+    eta, members = 0.5 * normal(2, len(stage.spread), seed=7), torch.tensor([1, 0])
+    value, gradient = stage.objective(eta, members)
+    g = stage.likely[members] + stage.spread.apply(eta * stage.root)
+    a = pde.smoothed(g, 0.5)
+    std = (o.noise_std**2 + (0.1 * TYPICAL[o.channel]) ** 2).sqrt()
+    data = o.values + std * normal(2, len(o), seed=6)[members]
+    misfit = ((data - o(torch.cat([a, pde.solve(a)], dim=1))) / std).square().sum(dim=1)
+    departure = (eta - stage.centre[members]).square().sum(dim=1)
+    assert torch.allclose(value, (departure + misfit) / 2)
+    step = 1e-5 * normal(2, len(stage.spread), seed=8)
+    ahead, behind = (stage.objective(eta + s * step, members)[0] for s in (1, -1))
+    assert torch.allclose((ahead - behind) / 2, (gradient * step).sum(dim=1), rtol=1e-4)
+
+
+def test_the_preconditioner_is_the_inverse_of_the_gauss_newton_hessian():
+    stage, o, pde = small_stage()
+    members = torch.arange(2)
+    with torch.enable_grad():
+        g = stage.latent(stage.centre, members).requires_grad_()
+        a = pde.smoothed(g, 0.5)
+        (slope,) = torch.autograd.grad(a.sum(), g)
+    rows = sensitivity(pde, o, a.mean(dim=0, keepdim=True).detach()) / stage.std[:, None, None, None]
+    z = normal(2, len(stage.spread), seed=9)
+    apply = stage.preconditioner()
+    for k in range(2):
+        jacobian = stage.spread.adjoint(rows * slope[k]) * stage.root
+        dense = torch.eye(len(stage.root), dtype=torch.float64) + jacobian.T @ jacobian
+        assert torch.allclose(apply(z)[k], torch.linalg.solve(dense, z[k]), atol=2e-5)
+
+
+def test_coarse_solves_see_nearly_the_same():
+    pde, prior = Darcy(), fitted("darcy")
+    _, o = Task("darcy", "inverse", grid=96, sensors=7).instance(0)
+    spread = prior.spread(o.grid)
+    values = []
+    for coarse in (True, False):
+        owner = Thresholded(spread, pde, o, TYPICAL)
+        x = pde.grid(96).coordinates()
+        likely = torch.sin(5 * x)[None, None, None, :].expand(1, 1, 96, 96)
+        centre, noise = torch.zeros(1, len(spread), dtype=torch.float64), torch.zeros(1, 7, dtype=torch.float64)
+        stage = _Stage(owner, likely, 0 * spread.variances(0.5), 0.5, 0.1, centre, noise, coarse)
+        assert stage.grid.n == (64 if coarse else 96)
+        values.append(stage.objective(centre, torch.tensor([0]))[0])
+    assert torch.allclose(*values, rtol=0.02)
+
+
+# What it says and refuses
+
+
+def test_it_tells_its_cost():
+    _, o = Task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
+    record = Moment(steps=5)(Helmholtz(), fitted(), o, n_samples=3, generator=seeded()).record
+    assert record["network_evaluations"] == 5
+    assert record["solver_calls"] == 6 + 5 * 3 + 3  # the sensors' rows, the predictions, the samples' solutions
+    _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
+    record = Moment(steps=2, iterations=2)(Darcy(), fitted("darcy"), o, n_samples=2, generator=seeded()).record
+    assert record["solver_calls"] > 2 * (6 + 2 * 2 * 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sigma_min": 6.0}, "sigma_min = 6.0 and sigma_max = 5.0"),
+        ({"guidance": (EquiReg(),)}, "takes no guidance terms"),
+        ({"iterations": 0}, "iterations = 0"),
+        ({"steps": 1}, "steps = 1"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Moment(**settings)
+
+
+def test_a_prior_of_other_fields_is_refused():
+    _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
+    for channels, message in ((1, "of permeability, not of source"), (2, "not of source and wavefield")):
+        with pytest.raises(InputError, match=message):
+            Moment(steps=2)(Darcy(), fitted(channels=channels), o)
