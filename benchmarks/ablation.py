@@ -14,7 +14,7 @@ from pdeinv.benchmarks.report import read_records
 
 __all__ = ["ablation_table", "paired", "verdict"]
 
-_CELL = ("pde", "task", "method", "steps", "grid", "sensors", "noise", "field", "metric")
+_CELL = ("pde", "task", "method", "steps", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 
 
@@ -28,7 +28,7 @@ def paired(rows: list[dict], measure: str = "sample_error") -> list[dict]:
     for row in rows:
         if not row.get("steps"):
             continue  # no solver by diffusion
-        cell = cells.setdefault(tuple(row[k] for k in _CELL), {False: {}, True: {}})
+        cell = cells.setdefault(tuple(row.get(k) for k in _CELL), {False: {}, True: {}})
         cell[row.get("equireg", False)][row["seed"], row["instance"]] = row
     records = []
     for key, both in sorted(cells.items(), key=lambda c: (_ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):

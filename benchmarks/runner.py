@@ -23,14 +23,16 @@ from pdeinv.metrics import crps_ensemble, error_rate, ranks, relative_l2
 from pdeinv.output import written_whole
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
+from pdeinv.priors import load
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
+from pdeinv.solvers.diffusion import DiffusionSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 from pdeinv.solvers.reconstruction import with_options
 
 __all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
-_KEY = ("pde", "task", "method", "equireg", "steps", "samples", "grid", "sensors", "noise", "seed")
+_KEY = ("pde", "task", "method", "equireg", "steps", "given_prior", "samples", "grid", "sensors", "noise", "seed")
 _ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES}  # in older rows
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
@@ -46,6 +48,7 @@ def run(
     *,
     steps: int | None = None,
     equireg: bool = False,
+    prior: str | None = None,
     samples: int = _SAMPLES,
     command: str = "",
     progress=False,
@@ -56,28 +59,29 @@ def run(
         method: a name in `pdeinv.solvers.SOLVERS`.
         instances: how many.
         out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
-        steps, equireg: of a solver by diffusion, as in `reconstruct`.
+        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`.
         samples: posterior samples behind the mean and the spread.
         command: what the reader is to type, recorded.
 
     Returns:
         This task's and method's summaries: one record for each scored field and metric.
     """
-    solver, out = check(task, method, instances, steps=steps, equireg=equireg), Path(out)
+    solver, out = check(task, method, instances, steps=steps, equireg=equireg, prior=prior), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
     key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0), "samples": samples}
+    key["given_prior"] = prior and Path(prior).name
     key |= {("task" if k == "kind" else k): v for k, v in asdict(task).items()}
     log.touch()
     _drop_cut_instances(log)
     done = {row["instance"] for row in read_records(log) if _key(row) == _key(key)}
     missing = [i for i in range(instances) if i not in done]
-    prior = None
+    known = load(prior) if missing and prior else None
     if missing and isinstance(solver, OptimalInterpolation):
-        prior = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
+        known = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
     label = f"{task.pde} {task.kind} {method}"
     for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
-        rows = _score(task, solver, prior, i, samples)
-        made = {"rows": len(rows), **provenance(command)}
+        rows = _score(task, solver, known, i, samples)
+        made = {"rows": len(rows), **provenance(command)} | ({"prior": key["given_prior"]} if prior else {})
         with log.open("a") as stream:
             stream.write("".join(json.dumps({**key, **row, **made}) + "\n" for row in rows))
     with written_whole(out) as temporary:
@@ -90,7 +94,15 @@ def _key(row: dict) -> tuple:
     return tuple(row.get(k, _ABSENT.get(k)) for k in _KEY)
 
 
-def check(task: Task, method: str, instances: int, *, steps: int | None = None, equireg: bool = False) -> Solver:
+def check(
+    task: Task,
+    method: str,
+    instances: int,
+    *,
+    steps: int | None = None,
+    equireg: bool = False,
+    prior: str | None = None,
+) -> Solver:
     """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
     if method not in SOLVERS:
         raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
@@ -99,7 +111,9 @@ def check(task: Task, method: str, instances: int, *, steps: int | None = None, 
     solver = with_options(SOLVERS[method](), equireg, steps)
     if not solver.accepts(task.physics):
         raise InputError(f"method {method!r} is not made for {task.pde}: {solver.needs}; leave one of them out")
-    solver.check(task.physics, None)
+    if prior and not isinstance(solver, DiffusionSolver):
+        raise InputError(f"method {method!r} takes no prior from a file; leave out --prior or the method")
+    solver.check(task.physics, load(prior) if prior else None)
     task.instance(0)
     return solver
 

@@ -263,6 +263,9 @@ def benchmark(
         typer.Option(help="Steps of the solvers by diffusion, as published if not given; may be repeated."),
     ] = None,
     equireg: Annotated[str, typer.Option(help="For the solvers by diffusion: off, on or both.")] = "off",
+    prior: Annotated[
+        str | None, typer.Option(help="File, or name of a shipped prior, for the solvers by diffusion.")
+    ] = None,
     samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
     instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
     seed: Seed = 0,
@@ -283,7 +286,7 @@ def benchmark(
         raise InputError(f"--samples {samples} must be at least 2")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
     options = [
-        {"steps": n, "equireg": on}
+        {"steps": n, "equireg": on, "prior": prior}
         for n, on in itertools.product(steps or [None], {"off": [False], "on": [True], "both": [False, True]}[equireg])
     ]
     cells = [

@@ -267,9 +267,11 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
         assert records[0]["network_evaluations"] >= 11
     rows = lines(tmp_path / "e.instances.jsonl")
     assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
-    # Another number of samples stands beside these, and a method without steps is passed over.
+    # Another prior and another number of samples stand beside these, and a method without steps is passed over.
     run(task, "fundps", 1, out, steps=6, samples=4)
-    assert len(lines(out)) == 3 and len(paired([*rows, {"method": "kriging"}])) == 1
+    (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="darcy")
+    assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
+    assert len(lines(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
     shown = table(lines(out))
     assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps |" in shown
     (pair,) = paired(rows)
@@ -288,6 +290,8 @@ def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     for options in ({"equireg": True}, {"steps": 9}):
         with pytest.raises(InputError, match="means nothing to the gaussian solver"):
             run(TINY, "gaussian", 1, tmp_path / "r.jsonl", **options)
+    with pytest.raises(InputError, match="'gaussian' takes no prior from a file"):
+        run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
     assert list(tmp_path.iterdir()) == []
 
 
