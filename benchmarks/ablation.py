@@ -14,7 +14,7 @@ from pdeinv.benchmarks.report import read_records
 
 __all__ = ["ablation_table", "paired", "verdict"]
 
-_CELL = ("pde", "task", "method", "steps", "given_prior", "grid", "sensors", "noise", "field", "metric")
+_CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 
 

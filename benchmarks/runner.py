@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +32,20 @@ from pdeinv.solvers.reconstruction import with_options
 __all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
-_KEY = ("pde", "task", "method", "equireg", "steps", "given_prior", "samples", "grid", "sensors", "noise", "seed")
+_KEY = (
+    "pde",
+    "task",
+    "method",
+    "equireg",
+    "steps",
+    "settings",
+    "given_prior",
+    "samples",
+    "grid",
+    "sensors",
+    "noise",
+    "seed",
+)
 _ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES}  # in older rows
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
@@ -49,6 +62,7 @@ def run(
     steps: int | None = None,
     equireg: bool = False,
     prior: str | None = None,
+    settings: dict | None = None,
     samples: int = _SAMPLES,
     command: str = "",
     progress=False,
@@ -60,16 +74,21 @@ def run(
         instances: how many.
         out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
         steps, equireg, prior: of a solver by diffusion, as in `reconstruct`.
+        settings: further arguments of the method's class.
         samples: posterior samples behind the mean and the spread.
         command: what the reader is to type, recorded.
 
     Returns:
         This task's and method's summaries: one record for each scored field and metric.
     """
-    solver, out = check(task, method, instances, steps=steps, equireg=equireg, prior=prior), Path(out)
+    options = {"steps": steps, "equireg": equireg, "prior": prior, "settings": settings}
+    solver, out = check(task, method, instances, **options), Path(out)
     log = out.with_name(f"{out.stem}.instances.jsonl")
     key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0), "samples": samples}
-    key["given_prior"] = prior and Path(prior).name
+    key |= {
+        "given_prior": prior and Path(prior).name,
+        "settings": json.dumps(settings, sort_keys=True) if settings else None,
+    }
     key |= {("task" if k == "kind" else k): v for k, v in asdict(task).items()}
     log.touch()
     _drop_cut_instances(log)
@@ -102,13 +121,18 @@ def check(
     steps: int | None = None,
     equireg: bool = False,
     prior: str | None = None,
+    settings: dict | None = None,
 ) -> Solver:
     """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
     if method not in SOLVERS:
         raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
     if instances < 1:
         raise InputError(f"instances = {instances} must be at least 1")
-    solver = with_options(SOLVERS[method](), equireg, steps)
+    known = {f.name for f in fields(SOLVERS[method])} - {"steps", "guidance"}
+    for name in settings or {}:
+        if name not in known:
+            raise InputError(f"method {method!r} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}")
+    solver = with_options(SOLVERS[method](**(settings or {})), equireg, steps)
     if not solver.accepts(task.physics):
         raise InputError(f"method {method!r} is not made for {task.pde}: {solver.needs}; leave one of them out")
     if prior and not isinstance(solver, DiffusionSolver):

@@ -266,6 +266,9 @@ def benchmark(
     prior: Annotated[
         str | None, typer.Option(help="File, or name of a shipped prior, for the solvers by diffusion.")
     ] = None,
+    setting: Annotated[
+        list[str], typer.Option("--set", help="NAME=VALUE, another argument of the methods' classes; may be repeated.")
+    ] = (),
     samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
     instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
     seed: Seed = 0,
@@ -286,7 +289,7 @@ def benchmark(
         raise InputError(f"--samples {samples} must be at least 2")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
     options = [
-        {"steps": n, "equireg": on, "prior": prior}
+        {"steps": n, "equireg": on, "prior": prior, "settings": _settings(setting)}
         for n, on in itertools.product(steps or [None], {"off": [False], "on": [True], "both": [False, True]}[equireg])
     ]
     cells = [
@@ -299,6 +302,22 @@ def benchmark(
     for cell, solver, option in cells:
         records += run(cell, solver, instances, out, samples=samples, command=command, progress=True, **option)
     typer.echo(table(records))
+
+
+def _settings(given: list[str]) -> dict:
+    """NAME=VALUE pairs; a value is a Python literal, or else text."""
+    import ast
+
+    settings = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {item!r} is not NAME=VALUE, such as --set weight=2")
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[name] = value
+    return settings
 
 
 @app.command()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
@@ -13,6 +14,7 @@ from pdeinv.benchmarks.ablation import ablation_table, paired, verdict
 from pdeinv.benchmarks.report import markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
+from pdeinv.cli import app
 from pdeinv.datasets import PDES
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import SOLVERS, OptimalInterpolation
@@ -293,6 +295,32 @@ def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     with pytest.raises(InputError, match="'gaussian' takes no prior from a file"):
         run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
+    out = tmp_path / "s.jsonl"
+    command = [
+        "benchmark",
+        "--pde",
+        "poisson",
+        "--task",
+        "forward",
+        "--grid",
+        "16",
+        "--sensors",
+        "20",
+        "--instances",
+        "1",
+    ]
+    for extra in ([], ["--set", "nugget=0.5"], ["--set", "nugget=0.5"]):
+        result = CliRunner().invoke(app, [*command, "--method", "gaussian", "--out", str(out), *extra])
+        assert result.exit_code == 0, result.output
+    plain, loose = lines(out)
+    assert (plain["settings"], loose["settings"]) == (None, '{"nugget": 0.5}') and plain["error"] != loose["error"]
+    for setting, message in (("weight=2", "no setting 'weight'; it has nugget"), ("nugget", "is not NAME=VALUE")):
+        arguments = [*command, "--method", "gaussian", "--out", str(out), "--set", setting]
+        with pytest.raises(InputError, match=message):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_a_few_samples_cover_as_often_as_many():
