@@ -1,0 +1,133 @@
+"""`pdeinv benchmark` and `pdeinv equivariance`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pdeinv.cli.options import PdeName, Seed
+from pdeinv.errors import InputError
+
+__all__ = ["benchmark", "equivariance"]
+
+
+def benchmark(
+    pde: Annotated[list[str], typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated.")],
+    method: Annotated[list[str], typer.Option(help="A solver's name; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="JSON-lines file of summaries; one line an instance goes beside it.")],
+    task: Annotated[list[str], typer.Option(help="forward, inverse or both; may be repeated.")] = (
+        "forward",
+        "inverse",
+    ),
+    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
+    sensors: Annotated[
+        list[int], typer.Option(help="Random nodes observed on each observed field; may be repeated.")
+    ] = (125,),
+    noise: Annotated[
+        list[float], typer.Option(help="Noise, relative to the observed field's standard deviation; may be repeated.")
+    ] = (0.0,),
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(help="Steps of the solvers by diffusion, as published if not given; may be repeated."),
+    ] = None,
+    equireg: Annotated[str, typer.Option(help="For the solvers by diffusion: off, on or both.")] = "off",
+    prior: Annotated[
+        str | None, typer.Option(help="File, or name of a shipped prior, for the solvers by diffusion.")
+    ] = None,
+    setting: Annotated[
+        list[str], typer.Option("--set", help="NAME=VALUE, another argument of the methods' classes; may be repeated.")
+    ] = (),
+    samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
+    instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
+    seed: Seed = 0,
+) -> None:
+    """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there."""
+    import itertools
+    import shlex
+
+    from pdeinv.benchmarks.report import table
+    from pdeinv.benchmarks.runner import check, run
+    from pdeinv.benchmarks.tasks import Task
+    from pdeinv.output import check_writable
+
+    check_writable(out)
+    if equireg not in ("off", "on", "both"):
+        raise InputError(f"--equireg {equireg!r} is unknown; use off, on or both")
+    if samples < 2:
+        raise InputError(f"--samples {samples} must be at least 2")
+    command = shlex.join(["pdeinv", *sys.argv[1:]])
+    options = [
+        {"steps": n, "equireg": on, "prior": prior, "settings": _settings(setting)}
+        for n, on in itertools.product(steps or [None], {"off": [False], "on": [True], "both": [False, True]}[equireg])
+    ]
+    cells = [
+        (Task(name, kind, grid, m, level, seed), solver, option)
+        for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
+    ]
+    for cell, solver, option in cells:
+        check(cell, solver, instances, **option)  # now, not after hours of the cells before it
+    records = []
+    for cell, solver, option in cells:
+        records += run(cell, solver, instances, out, samples=samples, command=command, progress=True, **option)
+    typer.echo(table(records))
+
+
+def _settings(given: list[str]) -> dict:
+    """NAME=VALUE pairs; a value is a Python literal, or else text."""
+    import ast
+
+    settings = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {item!r} is not NAME=VALUE, such as --set weight=2")
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[name] = value
+    return settings
+
+
+def equivariance(
+    pde: PdeName,
+    prior: Annotated[str | None, typer.Option(help="File of a trained prior; the shipped one if not given.")] = None,
+    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
+    fields: Annotated[int, typer.Option(help="Fields of each kind.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="JSON-lines file to write.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
+) -> None:
+    """Measure which function tells fields of the PDE from others by its equivariance, as EquiReg needs it."""
+    import json
+
+    from pdeinv.output import check_figure, check_writable, written_whole
+
+    if out:
+        check_writable(out)
+    if plot:
+        check_figure(plot)
+    if fields < 2:
+        raise InputError(f"--fields {fields} must be at least 2")
+    from pdeinv.benchmarks import equivariance as module
+    from pdeinv.benchmarks.runner import provenance
+    from pdeinv.datasets import pde_by_name
+    from pdeinv.priors import load
+
+    physics = pde_by_name(pde)
+    known = load(prior or pde)
+    if [f.name for f in getattr(known, "fields", ())] != [f.name for f in physics.fields] or not hasattr(
+        known, "denoise"
+    ):
+        raise InputError(
+            f"{prior or pde} is no prior of {' and '.join(f.name for f in physics.fields)}; give one that is"
+        )
+    records = module.measure(physics, known, grid=grid, n=fields, progress=True)
+    typer.echo(module.table(records))
+    if out:
+        made = provenance(" ".join(["pdeinv", *sys.argv[1:]]))
+        with written_whole(out) as temporary:
+            temporary.write_text("".join(json.dumps(r | made) + "\n" for r in records))
+    if plot:
+        module.plot(records, plot)
