@@ -72,7 +72,7 @@ def ablation_section(records: list[dict]) -> str:
         + " |",
         "| --- | --- | ---: | --- |" + " ---: |" * len(first["levels"]),
     ]
-    for r in sorted(records, key=lambda r: (r["preconditioning"], not r["symmetry"]), reverse=True):
+    for r in sorted(records, key=lambda r: (r["preconditioning"] != "gaussian", not r["symmetry"])):
         told = ["yes" if r["preconditioning"] == "gaussian" else "no", "yes" if r["symmetry"] else "no"]
         for field, errors in r["errors"].items():
             cells = [*told, f"{r['fields_seen']:,}", field.replace("_", " "), *(f"{e:.4f}" for e in errors)]

@@ -86,8 +86,8 @@ class EquiReg:
 
     function: Callable[[torch.Tensor], torch.Tensor] | None = None
     group: Group | None = None
-    share: float = 0.5
-    every: int = 1
+    share: float = 1.0
+    every: int = 2
     sigma_max: float = 0.3
     sigma_min: float = 0.0
 

@@ -192,7 +192,7 @@ def test_a_wrong_group_hurts(name):
     for i in range(4):
         truth, observation = Task(name, "forward", grid=N, sensors=40, seed=2).instance(i)
         for key, group in (("none", None), ("right", pde.symmetries), ("wrong", Rolls())):
-            terms = () if group is None else (EquiReg(group=group, share=0.5, sigma_max=5.0),)
+            terms = () if group is None else (EquiReg(group=group, share=0.5, every=1, sigma_max=5.0),)
             solver = FunDPS(steps=20, guidance=terms)
             found = solver(pde, prior, observation, n_samples=4, generator=seeded(i)).mean
             errors[key] += float((found[1] - truth[1]).norm() / truth[1].norm()) / 4
