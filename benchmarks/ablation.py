@@ -1,18 +1,23 @@
 """EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl`.
 
-Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone.
+Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone; `--page docs/equireg.md` writes
+the table of that page anew.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from pdeinv.benchmarks.report import read_records
+from pdeinv.output import written_whole
 
-__all__ = ["ablation_table", "paired", "verdict"]
+__all__ = ["ablation_table", "paired", "verdict", "with_ablation"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
@@ -92,13 +97,33 @@ def verdict(records: list[dict]) -> str:
     )
 
 
+def with_ablation(text: str, records: list[dict]) -> str:
+    """The text with its block `<!-- ablation -->` ... `<!-- end -->` made anew, by number of steps."""
+    parts = []
+    for steps in sorted({r["steps"] for r in records}):
+        mine = [r for r in records if r["steps"] == steps]
+        parts.append(f"### {steps} steps\n\n{verdict(mine)}.\n\n{ablation_table(mine)}\n")
+    return _BLOCK.sub(lambda match: match[1] + "\n" + "\n".join(parts) + "\n" + match[2], text)
+
+
+_BLOCK = re.compile(r"(<!-- ablation -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
 def _main() -> None:
-    records = paired(read_records(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("files", nargs="+", help="records of instances")
+    parser.add_argument("--page", type=Path, help="text whose table to write anew")
+    options = parser.parse_args()
+    records = paired(read_records(*options.files))
     if not records:
         sys.exit(
             "error: no method was run both without and with EquiReg in these files; see `pdeinv benchmark --equireg both`"
         )
     print(ablation_table(records), verdict(records), sep="\n\n")
+    if options.page:
+        text = with_ablation(options.page.read_text(), records)
+        with written_whole(options.page) as temporary:
+            temporary.write_text(text)
 
 
 if __name__ == "__main__":

@@ -63,12 +63,14 @@ def off_manifold(pde: PDE, prior, states: torch.Tensor, others: torch.Tensor) ->
         for b, t in zip(g.bases, tables, strict=True)
     ]
     mean = states.mean(dim=0)
-    return {
+    kinds = {
         "blurred": g.physical(g.synthesis(blur, grid) + g.remainder(g.normalise(states), tables, grid)),
         "noised": states + 0.1 * prior.sample_noise(len(states), grid, torch.Generator().manual_seed(_SEED)),
-        "mixed": mean + (states + others - 2 * mean) / 2**0.5,
         "guided estimates": _estimates(pde, prior, len(states), grid),
     }
+    if not pde.linear:  # where it is, so scaled a mixture is one of its fields
+        kinds["mixed"] = mean + (states + others - 2 * mean) / 2**0.5
+    return kinds
 
 
 def _estimates(pde, prior, n, grid: Grid, steps: int = 20, sigma: float = 0.5) -> torch.Tensor:
