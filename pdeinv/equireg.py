@@ -70,13 +70,13 @@ class EquiReg:
 
     Adds λ R(x̂0) to what a solver minimises, R being the equivariance loss of a function f under a random element of the PDE's
     symmetry group, a new one for every sample and step. f should be nearly equivariant on fields of the prior and much less
-    so on others (`pdeinv equivariance` measures that). λ is set at every step such that the gradient of the term has a given
-    share of the norm of the sensors' gradient: one number serves all PDEs and solvers.
+    so on others (`pdeinv equivariance` measures that). λ is set at every step such that the term moves the state by a given
+    share of what the sensors move it: one number serves all PDEs and solvers.
 
     Arguments:
         function: f, with the signature of `equivariance_loss`; the prior's own denoiser at σ = 0.1 if not given.
         group: the PDE's if not given.
-        share: norm of the term's gradient relative to that of the sensors'.
+        share: length of the term's step relative to that of the sensors'.
         every: act at every so many-th step (of those at which it may).
         sigma_max, sigma_min: act between these noise levels; above them x̂0 is no field of the prior yet.
 

@@ -250,15 +250,16 @@ def guided(
             ahead, x0_hat = step(problem, x, sigma, after)
             value, main = value_and_gradient(lambda state, i=i, sigma=sigma: loss(i, sigma, state), x0_hat)
             others = pushes(problem.terms, x.detach(), sigma, x0_hat)
-            (slope,) = torch.autograd.grad(x0_hat, x, main, retain_graph=bool(others))
-            push = scale**2 * problem.raised(slope)
-            # Polyak's step length: a longer one overshoots the zero of the loss, the more so at the next level.
-            most = value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
-            if others:  # they share the cut of the data's step, but do not cause it
-                (slope,) = torch.autograd.grad(x0_hat, x, combined(main, others, scale))
-                push = scale**2 * problem.raised(slope)
+            slopes = [
+                torch.autograd.grad(x0_hat, x, gradient, retain_graph=i < len(others))[0]
+                for i, gradient in enumerate([main, *(gradient for gradient, _ in others)])
+            ]
+        push, *further = (scale**2 * problem.raised(slope) for slope in slopes)
         if problem.careful:
+            # Polyak's step length: a longer one overshoots the zero of the loss, the more so at the next level.
+            most = value / (slopes[0] * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
             push = push * most.clamp(max=1)[:, None, None, None]
+        push = combined(push, [(p, share) for p, (_, share) in zip(further, others, strict=True)], scale)
         x = (ahead - push).detach()
     return x
 

@@ -1,8 +1,8 @@
 """What pulls a trajectory: losses of the denoised state, and how they combine into one direction.
 
 A guidance term is any callable `(x_t, sigma, x0_hat) -> loss (batch,)`, or None where it has nothing to say; states are
-(batch, channel, n, n) in physical units. A term with an attribute `share` is weighed against the data: its gradient is given
-that share of the norm of theirs.
+(batch, channel, n, n) in physical units. A term with an attribute `share` is weighed against the data: its step is given that
+share of the length of theirs.
 """
 
 from __future__ import annotations
@@ -81,11 +81,15 @@ def pushes(terms: Sequence[Term], x_t: torch.Tensor, sigma: float, x0_hat: torch
 
 
 def combined(main: torch.Tensor, others: list[tuple], scale: torch.Tensor) -> torch.Tensor:
-    """The sum of the data's gradient and others', those with a share weighed against it; scale (channel, 1, 1) is the unit."""
+    """The sum of the data's push and others, those with a share weighed against it; scale (channel, 1, 1) is the unit.
+
+    All are steps of the state, as they would be taken: a gradient at a few sensors and one of the whole field may have the same
+    norm, and yet move the state by lengths that differ a hundredfold once the noise's covariance has smoothed them.
+    """
     total = main
     for push, share in others:
         if share is not None:
-            sizes = [(g * scale).flatten(1).norm(dim=1) for g in (main, push)]
+            sizes = [(g / scale).flatten(1).norm(dim=1) for g in (main, push)]
             weight = torch.where(sizes[1] > 0, share * sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0), 0.0)
             push = push * weight[:, None, None, None]
         total = total + push

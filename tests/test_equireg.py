@@ -99,11 +99,11 @@ def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
     assert "EquiReg" in guided.record["solver_settings"]
 
 
-def test_the_share_is_that_of_the_sensors_gradient():
+def test_the_share_is_that_of_the_sensors_step():
     main, push = normal(3, 2, N, N), 1e4 * normal(3, 2, N, N, seed=1)
     scale = torch.tensor([2.0, 0.1])[:, None, None]
     added = combined(main, [(push, 0.3)], scale) - main
-    assert torch.allclose((added * scale).flatten(1).norm(dim=1), 0.3 * (main * scale).flatten(1).norm(dim=1))
+    assert torch.allclose((added / scale).flatten(1).norm(dim=1), 0.3 * (main / scale).flatten(1).norm(dim=1))
     assert torch.equal(combined(main, [(push, None)], scale), main + push)
 
 
@@ -192,12 +192,12 @@ def test_a_wrong_group_hurts(name):
     for i in range(4):
         truth, observation = Task(name, "forward", grid=N, sensors=40, seed=2).instance(i)
         for key, group in (("none", None), ("right", pde.symmetries), ("wrong", Rolls())):
-            terms = () if group is None else (EquiReg(group=group, share=0.5, every=1, sigma_max=5.0),)
+            terms = () if group is None else (EquiReg(group=group, share=2.0, every=1),)
             solver = FunDPS(steps=20, guidance=terms)
             found = solver(pde, prior, observation, n_samples=4, generator=seeded(i)).mean
             errors[key] += float((found[1] - truth[1]).norm() / truth[1].norm()) / 4
-    assert errors["wrong"] > 1.3 * errors["none"]
-    assert errors["right"] < 1.02 * errors["none"]
+    assert errors["wrong"] > 1.1 * errors["none"]
+    assert errors["right"] < errors["none"]
 
 
 class Rolls:
