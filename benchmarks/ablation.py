@@ -1,23 +1,18 @@
 """EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl`.
 
-Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone; `--page docs/equireg.md` writes
-the table of that page anew.
+Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.output import written_whole
 
-__all__ = ["ablation_table", "paired", "verdict", "with_ablation"]
+__all__ = ["ablation_page", "ablation_table", "paired", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
@@ -97,33 +92,24 @@ def verdict(records: list[dict]) -> str:
     )
 
 
-def with_ablation(text: str, records: list[dict]) -> str:
-    """The text with its block `<!-- ablation -->` ... `<!-- end -->` made anew, by number of steps."""
-    parts = []
+def ablation_page(rows: list[dict]) -> str:
+    """Markdown: for each number of steps the verdict and the table, from the records of instances."""
+    records, parts = paired(rows), []
     for steps in sorted({r["steps"] for r in records}):
         mine = [r for r in records if r["steps"] == steps]
-        parts.append(f"### {steps} steps\n\n{verdict(mine)}.\n\n{ablation_table(mine)}\n")
-    return _BLOCK.sub(lambda match: match[1] + "\n" + "\n".join(parts) + "\n" + match[2], text)
-
-
-_BLOCK = re.compile(r"(<!-- ablation -->\n).*?(<!-- end -->)", re.DOTALL)
+        parts.append(f"### {steps} steps\n\n{verdict(mine)}.\n\n{ablation_table(mine)}")
+    return "\n\n".join(parts)
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("files", nargs="+", help="records of instances")
-    parser.add_argument("--page", type=Path, help="text whose table to write anew")
-    options = parser.parse_args()
-    records = paired(read_records(*options.files))
-    if not records:
+    if len(sys.argv) < 2:
+        sys.exit(f"usage: {__doc__.split('`')[1]} ...")
+    rows = read_records(*sys.argv[1:])
+    if not paired(rows):
         sys.exit(
             "error: no method was run both without and with EquiReg in these files; see `pdeinv benchmark --equireg both`"
         )
-    print(ablation_table(records), verdict(records), sep="\n\n")
-    if options.page:
-        text = with_ablation(options.page.read_text(), records)
-        with written_whole(options.page) as temporary:
-            temporary.write_text(text)
+    print(ablation_page(rows))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load, s
 from pdeinv.solvers.fundps import FunDPS
 from pdeinv.symmetry import Symmetry
 
-__all__ = ["CoefficientToSolution", "candidates", "measure", "off_manifold", "plot", "table"]
+__all__ = ["CoefficientToSolution", "candidates", "equivariance_page", "measure", "off_manifold", "plot", "table"]
 
 _SEED = 78_000  # no dataset or benchmark draws from it
 _LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -164,6 +164,12 @@ def table(records: list[dict]) -> str:
         cells = [f"{r['ratio'][k]:.2f} ({r['area'][k]:.2f})" for k in kinds]
         lines.append("| " + " | ".join([r["function"], f"{100 * r['on']:.2f}", *cells]) + " |")
     return "\n".join(lines)
+
+
+def equivariance_page(records: list[dict]) -> str:
+    """Markdown: a table for each PDE."""
+    names = dict.fromkeys(r["pde"] for r in records)
+    return "\n\n".join(f"**{name}**\n\n{table([r for r in records if r['pde'] == name])}" for name in names)
 
 
 def plot(records: list[dict], path: str | os.PathLike) -> None:

@@ -25,7 +25,7 @@ from pdeinv.datasets import pde_by_name
 from pdeinv.observation import Observation
 from pdeinv.output import check_writable
 from pdeinv.priors import GaussianPrior, TrainingData
-from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
 from pdeinv.solvers.base import factor
 
 __all__ = ["exact_mean", "limit_table", "score"]
@@ -35,7 +35,7 @@ _FITTED = 4000  # fields
 _SAMPLES = 8
 _KEY = ("pde", "grid", "task", "method", "steps", "instance")
 _STEPS = (20, 50, 100, 500)
-_SOLVERS = (DPS(), DiffusionPDE(), FunDPS(), DAPS(ode_steps=5, langevin=50), DDIS(ode_steps=5, langevin=50))
+_SOLVERS = (DPS(), DiffusionPDE(), FunDPS(), DAPS(ode_steps=5, langevin=50), DDIS(ode_steps=5, langevin=50), Moment())
 
 
 def exact_mean(prior: GaussianPrior, observation: Observation) -> torch.Tensor:
@@ -106,6 +106,7 @@ def _main() -> None:
     parser.add_argument("--pde", default="helmholtz", choices=("poisson", "helmholtz"))
     parser.add_argument("--instances", type=int, default=8)
     parser.add_argument("--grid", type=int, default=64)
+    parser.add_argument("--steps", type=int, nargs="+", default=_STEPS)
     o = parser.parse_args()
     check_writable(o.out)
     pde = pde_by_name(o.pde)
@@ -119,7 +120,7 @@ def _main() -> None:
     done = {tuple(r[k] for k in _KEY) for r in read_records(o.out)}
     runs = [
         (Task(o.pde, kind, o.grid, o.grid**2 * 125 // 4096), dataclasses.replace(solver, steps=steps), i)
-        for steps in _STEPS
+        for steps in o.steps
         for kind in ("forward", "inverse")
         for solver in _SOLVERS
         for i in range(o.instances)

@@ -1,18 +1,14 @@
-"""Tables and rank histograms out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ... [--ranks FIGURE]`.
-
-`--readme README.md` writes the tables of that text anew.
-"""
+"""Tables and rank histograms out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ... [--ranks FIGURE]`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-import re
 from pathlib import Path
 
 from pdeinv.errors import InputError
-from pdeinv.output import save_figure, written_whole
+from pdeinv.output import save_figure
 
 __all__ = [
     "markdown_table",
@@ -22,10 +18,7 @@ __all__ = [
     "reference_table",
     "sensors_table",
     "table",
-    "with_tables",
 ]
-
-_BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def read_records(*paths: str | Path) -> list[dict]:
@@ -146,16 +139,6 @@ def plot_ranks(records: list[dict]):
     return figure
 
 
-def with_tables(text: str, results: Path) -> str:
-    """The text with every block `<!-- table: NAME -->` ... `<!-- end -->` made anew from results/NAME.jsonl."""
-
-    def render(match):
-        records = read_records(results / f"{match[2]}.jsonl")
-        return f"{match[1]}\n{table(records)}\n\n{match[3]}"
-
-    return _BLOCK.sub(render, text)
-
-
 def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
     rule = ["---"] * len(words) + ["---:"] * len(numbers)
     return "\n".join("| " + " | ".join(row) + " |" for row in [words + numbers, rule, *rows])
@@ -163,22 +146,14 @@ def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("files", nargs="*", type=Path, help="JSON-lines files to print as one table")
-    parser.add_argument(
-        "--readme", type=Path, help="text whose tables to write anew, from benchmarks/results beside it"
-    )
+    parser.add_argument("files", nargs="+", type=Path, help="JSON-lines files to print as one table")
     parser.add_argument("--ranks", type=Path, help="figure of the files' rank histograms to write")
     parser.add_argument("--method", nargs="*", help="methods to show; all of them where it is missing")
     options = parser.parse_args()
-    if options.files:
-        records = [r for r in read_records(*options.files) if not options.method or r["method"] in options.method]
-        print(table(records))
-        if options.ranks:
-            save_figure(plot_ranks(records), options.ranks)
-    if options.readme:
-        text = with_tables(options.readme.read_text(), options.readme.parent / "benchmarks" / "results")
-        with written_whole(options.readme) as temporary:
-            temporary.write_text(text)
+    records = [r for r in read_records(*options.files) if not options.method or r["method"] in options.method]
+    print(table(records))
+    if options.ranks:
+        save_figure(plot_ranks(records), options.ranks)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pdeinv.benchmarks.report import read_records, with_tables
+from pdeinv.benchmarks.pages import with_tables
+from pdeinv.benchmarks.report import read_records
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -17,7 +18,9 @@ def blocks(language):
 
 
 def test_tables_are_those_of_the_records():
-    assert with_tables(README, RESULTS) == README, "run `python -m pdeinv.benchmarks.report --readme README.md`"
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        assert with_tables(text, RESULTS) == text, f"run `python -m pdeinv.benchmarks.pages {page.name}`"
     assert README.count("| gaussian |") == 4 + 12  # the comparison above is not one of two empty texts
 
 

@@ -1,0 +1,46 @@
+"""Tables of pages out of recorded results: `python -m pdeinv.benchmarks.pages README.md docs/equireg.md`, in the repository.
+
+Every block `<!-- KIND: NAME -->` ... `<!-- end -->` is made anew from benchmarks/results/NAME.jsonl. KIND is `table` (methods
+on tasks), `ablation` (EquiReg on and off, from the records of instances), `equivariance` or `limit` (of a Gaussian prior).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from pdeinv.benchmarks.ablation import ablation_page
+from pdeinv.benchmarks.equivariance import equivariance_page
+from pdeinv.benchmarks.gaussian_limit import limit_table
+from pdeinv.benchmarks.report import read_records, table
+from pdeinv.output import written_whole
+
+__all__ = ["with_tables"]
+
+RESULTS = Path("benchmarks/results")
+_KINDS = {"table": table, "ablation": ablation_page, "equivariance": equivariance_page, "limit": limit_table}
+_BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def with_tables(text: str, results: Path) -> str:
+    """The text with its blocks made anew."""
+
+    def render(match):
+        records = read_records(results / f"{match[3]}.jsonl")
+        return f"{match[1]}\n{_KINDS[match[2]](records)}\n\n{match[4]}"
+
+    return _BLOCK.sub(render, text)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("pages", nargs="+", type=Path, help="Markdown files to write anew")
+    for page in parser.parse_args().pages:
+        text = with_tables(page.read_text(), RESULTS)
+        with written_whole(page) as temporary:
+            temporary.write_text(text)
+
+
+if __name__ == "__main__":
+    _main()
