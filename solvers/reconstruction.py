@@ -63,8 +63,8 @@ def reconstruct(
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
             where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, the level-set solver where the
-            coefficient has two values; for a prior of your own optimal interpolation, or `fundps` if it has a denoiser (`ddis`
-            if it is of the coefficient alone).
+            coefficient has two values; for a prior of your own optimal interpolation, or `moment` if it has a denoiser
+            (`fundps` if that lacks a Gaussian part).
         prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion a prior of
             `pdeinv.priors`, its file or the name of a shipped one. None for the PDE's own random coefficient, or the shipped
             prior of the PDE.
@@ -169,7 +169,9 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     if isinstance(prior, NeuralOperator):
         raise InputError("a neural operator is no prior; give one of `pdeinv train` without --model operator")
     if solver == "auto" and isinstance(prior, DiffusionPrior | GaussianPrior):
-        return solvers.FunDPS() if len(prior.fields) == 2 else solvers.DDIS()
+        # Without a Gaussian part the moment solver would know of no correlation between two fields.
+        plain = getattr(prior, "preconditioning", "gaussian") == "edm"
+        return solvers.FunDPS() if plain and len(prior.fields) == 2 else solvers.Moment()
     if solver == "auto":
         choices = (
             solvers.GaussianSolver(),

@@ -11,7 +11,7 @@ from helpers import seeded
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
-from pdeinv.priors import GaussianPrior, Noise, TrainingData, load
+from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver
 
 N = 24
@@ -151,8 +151,9 @@ def test_impossible_settings_are_refused(settings):
 
 def test_a_prior_with_a_denoiser_chooses_its_solver():
     table = pd.DataFrame({"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]})
-    for channels, name in ((2, "fundps"), (1, "ddis")):
-        result = reconstruct(table, "helmholtz", grid=16, prior=fitted(channels=channels), steps=3, n_samples=2)
+    plain = DiffusionPrior.untrained(fitted(channels=2), widths=(16, 32), modes=4, preconditioning="edm")
+    for prior, name in ((fitted(channels=2), "moment"), (fitted(channels=1), "moment"), (plain, "fundps")):
+        result = reconstruct(table, "helmholtz", grid=16, prior=prior, steps=3, n_samples=2)
         assert result.attrs["solver"] == name
     with pytest.raises(InputError, match="a neural operator is no prior"):
         reconstruct(table, "navier-stokes", grid=16, prior="navier-stokes-operator")
