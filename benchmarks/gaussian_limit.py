@@ -43,16 +43,11 @@ def exact_mean(prior: GaussianPrior, observation: Observation) -> torch.Tensor:
     m = len(observation)
     columns = prior.covariance(observation.adjoint(torch.eye(m, dtype=torch.float64)))
     gram = observation(columns)
-    mean = _prior_mean(prior, observation.grid)
+    mean = prior.mean(observation.grid)
     nugget = observation.noise_std**2 + 1e-9 * gram.diagonal().clamp(min=gram.diagonal().mean() * 1e-6)
     lower = factor((gram + gram.T) / 2, nugget)
     weights = torch.cholesky_solve((observation.values - observation(mean)).T, lower)
     return (mean + (columns.flatten(1).T @ weights).T.reshape(mean.shape))[0]
-
-
-def _prior_mean(prior, grid):
-    tables = [b.resize(m, b.capacity(grid))[None] for b, m in zip(prior.bases, prior.means, strict=True)]
-    return prior.physical(prior.synthesis(tables, grid))
 
 
 def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:

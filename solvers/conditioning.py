@@ -1,4 +1,4 @@
-"""Draws of a Gaussian field given what the sensors read: what the moment solver does at each noise level."""
+"""A field, known up to a Gaussian deviation, given what the sensors read: what the moment solver does at each noise level."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ class Linearised:
 
 
 class Thresholded:
-    """Posterior draws of a coefficient with two values, of given probabilities at each node, where its solution is read.
+    """The most probable coefficient with two values, of given probabilities at each node, where its solution is read.
 
     The coefficient is high where g = Φ⁻¹(p) + W T diag(f(σ))^½ η is positive, with p the probability of the high value, η
     standard normal and W the constant that makes the second term's variance one: so the signs have the right probabilities,
-    and the correlations are those of the Gaussian prior. A draw is randomised maximum likelihood: for a prior draw η₀ and a
-    noise draw ε the minimiser of ½|η - η₀|² + ½|(y + ε - F(g)) / s|², with the jump of the coefficient as wide as `width` in
-    F, and with s the noise and an allowance for that smoothing. All members are minimised side by side by L-BFGS,
-    preconditioned by the Gauss–Newton Hessian of each (of one shared sensitivity to the coefficient).
+    and the correlations are those of the Gaussian prior. Found is the minimiser of ½|η|² + ½|(y - F(g)) / s|², with the jump of
+    the coefficient as wide as `width` in F, and with s the noise and an allowance for that smoothing. All members are
+    minimised side by side by L-BFGS, preconditioned by the Gauss–Newton Hessian of each (of one shared sensitivity to the
+    coefficient).
 
     Arguments:
         spread: T and f.
@@ -106,13 +106,20 @@ class Thresholded:
         self.typical = typical[observation.channel]
 
     def __call__(
-        self, mean, sigma, draws, noise, *, spread_std: float, width, allowance, iterations, coarse
+        self,
+        mean: torch.Tensor,
+        sigma: float,
+        *,
+        spread_std: float,
+        width: float,
+        allowance: float,
+        iterations: int,
+        coarse: bool,
     ) -> torch.Tensor:
         """Coefficients (batch, 1, n, n) with the two values.
 
         Arguments:
             mean: E[a | x_σ], (batch, 1, n, n).
-            draws, noise: standard normal, (batch, coordinates) and (batch, m).
             spread_std: root mean square of the Gaussian's own deviation at this level, in physical units.
             width: of the jump, relative to the standard deviation of g.
             allowance: error of a reading that the smoothing may make, relative to the readings' spread.
@@ -120,10 +127,10 @@ class Thresholded:
         """
         low, high = self.pde.coefficient_range
         likely = torch.special.ndtri(((mean - low) / (high - low)).clamp(_CERTAIN, 1 - _CERTAIN))
-        stage = _Stage(
-            self, likely, self.spread.variances(sigma).sqrt() / spread_std, width, allowance, draws, noise, coarse
-        )
-        eta, _ = minimise(stage.objective, draws, stage.preconditioner(), iterations)
+        root = self.spread.variances(sigma).sqrt() / spread_std
+        stage = _Stage(self, likely, root, width, allowance, coarse)
+        start = torch.zeros(len(mean), len(self.spread), dtype=torch.float64)
+        eta, _ = minimise(stage.objective, start, stage.preconditioner(), iterations)
         self.calls += stage.calls
         above = stage.latent(eta, torch.arange(len(eta))) >= 0
         return torch.where(above, mean.new_tensor(high), mean.new_tensor(low))
@@ -132,12 +139,11 @@ class Thresholded:
 class _Stage:
     """The members' objectives at one noise level."""
 
-    def __init__(self, owner, likely, root, width, allowance, centre, noise, coarse):
+    def __init__(self, owner, likely, root, width, allowance, coarse):
         o = owner.observation
         self.pde, self.spread, self.likely, self.root = owner.pde, owner.spread, likely, root
-        self.width, self.centre, self.calls = width, centre, 0
+        self.width, self.calls = width, 0
         self.std = (o.noise_std**2 + (allowance * owner.typical) ** 2).sqrt()
-        self.data = o.values + self.std * noise
         self.grid = owner.pde.grid(min(o.grid.n, _SOLVED) if coarse else o.grid.n)
         self.observation = o.on(self.grid)
 
@@ -153,24 +159,23 @@ class _Stage:
     def objective(self, eta, members):
         """-log posterior (k,) of η (k, coordinates), up to a constant, and its gradient."""
         self.calls += 2 * len(eta)
-        departure = eta - self.centre[members]
         with torch.enable_grad():
             g = self.latent(eta, members).requires_grad_()
             a = self.coefficient(g)
             readings = self.observation(torch.cat([a, self.pde.surrogate(a)], dim=1))
-            misfit = ((self.data[members] - readings) / self.std).square().sum(dim=1) / 2
+            misfit = ((self.observation.values - readings) / self.std).square().sum(dim=1) / 2
             (slope,) = torch.autograd.grad(misfit.sum(), g)
-        value = departure.square().sum(dim=1) / 2 + misfit.detach()
-        return value, departure + self.spread.adjoint(slope) * self.root
+        value = eta.square().sum(dim=1) / 2 + misfit.detach()
+        return value, eta + self.spread.adjoint(slope) * self.root
 
     def preconditioner(self):
-        """The members' inverse Gauss–Newton Hessians at their draws, (I + Jᵀ J)⁻¹ for J = S D T diag(f)^½.
+        """The members' inverse Gauss–Newton Hessians at η = 0, (I + Jᵀ J)⁻¹ for J = S D T diag(f)^½.
 
         S, the sensitivity of the readings to the coefficient, is that at the members' mean, reduced to its leading directions;
         D, the slope of the smoothed coefficient in the latent field, is each member's own.
         """
         with torch.enable_grad():
-            g = self.latent(self.centre, torch.arange(len(self.centre))).requires_grad_()
+            g = self.likely.clone().requires_grad_()
             a = self.coefficient(g)
             rows = sensitivity(self.pde, self.observation, a.mean(dim=0, keepdim=True).detach())
             rows = (rows / self.std[:, None, None, None]).flatten(1)

@@ -14,10 +14,13 @@ from pdeinv.solvers.diffusion import DiffusionSolver
 
 __all__ = ["Moment"]
 
+_NOTHING = 1e4  # noise level at which nothing is known but the prior
 _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised anew
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
 _WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
+_COARSE = 0.15  # of that openness, above which coarse solves will do
+_SETTLED = 0.2  # noise level below which the denoiser moves no interface of a two-valued coefficient
 _BLURRED, _SHARP = 0.1, 1e-3  # error that the smoothing of the jump may make in a reading, in the same cases
 
 
@@ -28,15 +31,17 @@ class Moment(DiffusionSolver):
     At noise level σ the state is x0 ~ N(D(x, σ), S(σ)), with D the denoiser and S the posterior covariance of the prior's
     Gaussian part. A draw of it, conditioned on the sensors,
 
-        x0 = z + S Hᵀ (H S Hᵀ + R)⁻¹ (y - ε - H z),    z ~ N(D(x, σ), S), ε ~ N(0, R),    then x ← x0 + σ' ξ
+        x0 = z + S Hᵀ (H S Hᵀ + R)⁻¹ (y - ε - H z),    z ~ N(D(x, σ), S), ε ~ N(0, R),
 
-    is noised anew with the next level's noise. For a Gaussian prior and linear sensors that is an exact draw of the posterior
-    after any number of levels; what a network knows beyond its Gaussian part enters through D. Nothing is differentiated
-    through the network, and no weight is to be chosen.
+    is noised anew with the next level's noise, x ← x0 + σ' ξ; the first x0 is conditioned on the prior's mean and covariance.
+    For a Gaussian prior and linear sensors that is an exact draw of the posterior after any number of levels; what a network
+    knows beyond its Gaussian part enters through D. Nothing is differentiated through the network, and no weight is to be
+    chosen.
 
     With a prior of the coefficient alone, the default, H is the sensors of the PDE's solve: exact for a linear PDE, iterated
-    Gauss–Newton steps for a nonlinear one; a two-valued coefficient whose solution is read takes draws with these two values
-    (`Thresholded`). With a joint prior of coefficient and solution the PDE is not needed.
+    Gauss–Newton steps for a nonlinear one; a two-valued coefficient whose solution is read takes states with these two values
+    (`Thresholded`): the most probable ones, as draws of their deviations would be too ragged for the denoiser; what differs
+    between samples is the noise. With a joint prior of coefficient and solution the PDE is not needed.
 
     Draws come in antithetic pairs, which cancels the sampling error of a Gaussian's mean.
 
@@ -51,10 +56,10 @@ class Moment(DiffusionSolver):
         Zhang et al. (DAPS), CVPR 2025 (arXiv 2407.01521), for noising anew.
     """
 
-    steps: int = 16
-    sigma_max: float = 5.0
+    steps: int = 20
+    sigma_max: float = 3.0
     sigma_min: float = 0.02
-    iterations: int = 30
+    iterations: int = 20
 
     name: ClassVar[str] = "moment"
     suffix: ClassVar[str] = "-coefficient"
@@ -87,13 +92,11 @@ class Moment(DiffusionSolver):
             return pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=problem.generator))
 
         condition = _conditioning(self, problem)
-        sigmas = noise_levels(self.steps, self.sigma_min, self.sigma_max).tolist()
-        x = problem.gaussian.shift[:, None, None] + sigmas[0] * pairs(problem.noise)
-        for i, sigma in bar(list(enumerate(sigmas[:-1]))):
-            mean = problem.denoise(x, sigma)
+        mean, known = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING
+        x = condition(mean, known, normal(len(condition.spread)), normal(len(problem.observation)))
+        for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
+            mean = problem.denoise(x + sigma * pairs(problem.noise), sigma)
             x = condition(mean, sigma, normal(len(condition.spread)), normal(len(problem.observation)))
-            if sigmas[i + 1] > 0:
-                x = x + sigmas[i + 1] * pairs(problem.noise)
         return x
 
 
@@ -161,20 +164,19 @@ class _TwoValued:
 
     def __call__(self, mean, sigma, draws, noise):
         low, high = self.problem.pde.coefficient_range
+        if sigma < _SETTLED:
+            return torch.where(2 * mean > low + high, mean.new_tensor(high), mean.new_tensor(low))
         variance = ((high - mean) * (mean - low)).clamp(min=0).mean()
         left = 2 * float(variance.sqrt()) / (high - low)  # 1 where both values are equally likely everywhere
-        g = self.problem.gaussian
-        before = self.thresholded.calls
+        g, before = self.problem.gaussian, self.thresholded.calls
         x = self.thresholded(
             mean,
             sigma,
-            draws,
-            noise,
             spread_std=float(g.error(torch.tensor([sigma]))[0, 0] * g.scale[0]),
             width=max(_NARROW, _WIDE * left),
             allowance=max(_SHARP, _BLURRED * left**2),
             iterations=self.solver.iterations,
-            coarse=left > 0.15,
+            coarse=left > _COARSE,
         )
         self.problem.counts["solver_calls"] += self.thresholded.calls - before
         return x

@@ -7,7 +7,6 @@ import torch
 from helpers import normal, seeded, vector
 
 from pdeinv import InputError
-from pdeinv.benchmarks.gaussian_limit import _prior_mean
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
 from pdeinv.equireg import EquiReg
@@ -50,7 +49,7 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
     gram = h @ covariance @ h.T
     gram = gram + torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-10))
     posterior = covariance - covariance @ h.T @ torch.linalg.solve(gram, h @ covariance)
-    centre = _prior_mean(prior, o.grid)
+    centre = prior.mean(o.grid)
     mean = centre.flatten() + covariance @ h.T @ torch.linalg.solve(gram, (o.values - o(centre))[0])
     std = posterior.diagonal().clamp(min=1e-30).sqrt()
     moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()  # neither read exactly nor held at the boundary
@@ -150,8 +149,7 @@ def small_stage(coarse=False, n=14):
     owner = Thresholded(spread, pde, o, TYPICAL)
     likely = 0.5 * normal(2, 1, n, n, seed=4)
     root = spread.variances(0.5).sqrt() / float(prior.scale[0])
-    centre, noise = normal(2, len(spread), seed=5), normal(2, len(o), seed=6)
-    return _Stage(owner, likely, root, 0.5, 0.1, centre, noise, coarse), o, pde
+    return _Stage(owner, likely, root, 0.5, 0.1, coarse), o, pde
 
 
 def test_the_objective_is_prior_and_misfit_and_its_gradient_its_derivative():
@@ -161,10 +159,8 @@ def test_the_objective_is_prior_and_misfit_and_its_gradient_its_derivative():
     g = stage.likely[members] + stage.spread.apply(eta * stage.root)
     a = pde.smoothed(g, 0.5)
     std = (o.noise_std**2 + (0.1 * TYPICAL[o.channel]) ** 2).sqrt()
-    data = o.values + std * normal(2, len(o), seed=6)[members]
-    misfit = ((data - o(torch.cat([a, pde.solve(a)], dim=1))) / std).square().sum(dim=1)
-    departure = (eta - stage.centre[members]).square().sum(dim=1)
-    assert torch.allclose(value, (departure + misfit) / 2)
+    misfit = ((o.values - o(torch.cat([a, pde.solve(a)], dim=1))) / std).square().sum(dim=1)
+    assert torch.allclose(value, (eta.square().sum(dim=1) + misfit) / 2)
     step = 1e-5 * normal(2, len(stage.spread), seed=8)
     ahead, behind = (stage.objective(eta + s * step, members)[0] for s in (1, -1))
     assert torch.allclose((ahead - behind) / 2, (gradient * step).sum(dim=1), rtol=1e-4)
@@ -172,9 +168,8 @@ def test_the_objective_is_prior_and_misfit_and_its_gradient_its_derivative():
 
 def test_the_preconditioner_is_the_inverse_of_the_gauss_newton_hessian():
     stage, o, pde = small_stage()
-    members = torch.arange(2)
     with torch.enable_grad():
-        g = stage.latent(stage.centre, members).requires_grad_()
+        g = stage.likely.clone().requires_grad_()
         a = pde.smoothed(g, 0.5)
         (slope,) = torch.autograd.grad(a.sum(), g)
     rows = sensitivity(pde, o, a.mean(dim=0, keepdim=True).detach()) / stage.std[:, None, None, None]
@@ -195,8 +190,8 @@ def test_coarse_solves_see_nearly_the_same():
         owner = Thresholded(spread, pde, o, TYPICAL)
         x = pde.grid(96).coordinates()
         likely = torch.sin(5 * x)[None, None, None, :].expand(1, 1, 96, 96)
-        centre, noise = torch.zeros(1, len(spread), dtype=torch.float64), torch.zeros(1, 7, dtype=torch.float64)
-        stage = _Stage(owner, likely, 0 * spread.variances(0.5), 0.5, 0.1, centre, noise, coarse)
+        stage = _Stage(owner, likely, 0 * spread.variances(0.5), 0.5, 0.1, coarse)
+        centre = torch.zeros(1, len(spread), dtype=torch.float64)
         assert stage.grid.n == (64 if coarse else 96)
         values.append(stage.objective(centre, torch.tensor([0]))[0])
     assert torch.allclose(*values, rtol=0.02)
@@ -209,16 +204,19 @@ def test_it_tells_its_cost():
     _, o = Task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
     record = Moment(steps=5)(Helmholtz(), fitted(), o, n_samples=3, generator=seeded()).record
     assert record["network_evaluations"] == 5
-    assert record["solver_calls"] == 6 + 5 * 3 + 3  # the sensors' rows, the predictions, the samples' solutions
+    assert (
+        record["solver_calls"] == 6 + 6 * 3 + 3
+    )  # the sensors' rows, the predictions at six levels, the samples' solutions
     _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
     record = Moment(steps=2, iterations=2)(Darcy(), fitted("darcy"), o, n_samples=2, generator=seeded()).record
-    assert record["solver_calls"] > 2 * (6 + 2 * 2 * 2)
+    # Two minimisations, with the sensors' rows and at least a forward and a backward solve for each member.
+    assert record["solver_calls"] >= 2 * (6 + 2 * 2) + 2
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sigma_min": 6.0}, "sigma_min = 6.0 and sigma_max = 5.0"),
+        ({"sigma_min": 6.0}, "sigma_min = 6.0 and sigma_max = 3.0"),
         ({"guidance": (EquiReg(),)}, "takes no guidance terms"),
         ({"iterations": 0}, "iterations = 0"),
         ({"steps": 1}, "steps = 1"),

@@ -227,6 +227,11 @@ class GaussianPrior:
             result.append((total * basis.mean_squares(self.grid)).sum(dim=(1, 2)).sqrt())
         return torch.stack(result, dim=1)
 
+    def mean(self, grid: Grid) -> torch.Tensor:
+        """(1, channel, grid.n, grid.n) in physical units."""
+        means, _, _ = self.on(self.check_grid(grid), torch.zeros(1))
+        return self.physical(self.synthesis([m[None] for m in means], grid))
+
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """n states (n, channel, grid.n, grid.n) in physical units."""
         self.check_grid(grid)
