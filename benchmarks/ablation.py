@@ -78,7 +78,8 @@ def ablation_table(records: list[dict]) -> str:
 
 
 def verdict(records: list[dict]) -> str:
-    """How many cells are better, how many significantly, the mean change and the worst."""
+    """How many cells are better, how many significantly, the mean change and the worst; by relative L2 errors."""
+    records = [r for r in records if r["metric"] == "relative_l2"]
     better = [r for r in records if r["change"] < 0]
     sure = [r for r in records if r["interval"][1] < 0]
     harmed = [r for r in records if r["interval"][0] > 0]

@@ -18,7 +18,6 @@ _NUGGET = 1e-10  # variance added to exact readings, relative to the mean varian
 _CHUNK = 32  # rows at a time; larger chunks fall out of the cache
 _RANK = 200  # directions of the data that the preconditioner knows
 _CERTAIN = 1e-4  # probability below which neither value goes
-_SOLVED = 64  # nodes per side, beyond which no intermediate level solves
 
 
 def sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Tensor:
@@ -95,26 +94,18 @@ class Thresholded:
     coefficient).
 
     Arguments:
-        spread: T and f.
+        spread: T and f, on the grid of the solves, which may be coarser than that of the result.
         pde: with two values.
         observation: its noise and readings.
         typical: (2,), the size of the variations of each field.
     """
 
     def __init__(self, spread: Spread, pde: PDE, observation: Observation, typical: torch.Tensor):
-        self.spread, self.pde, self.observation, self.calls = spread, pde, observation, 0
-        self.typical = typical[observation.channel]
+        self.spread, self.pde, self.calls = spread, pde, 0
+        self.observation, self.typical = observation.on(spread.grid), typical[observation.channel]
 
     def __call__(
-        self,
-        mean: torch.Tensor,
-        sigma: float,
-        *,
-        spread_std: float,
-        width: float,
-        allowance: float,
-        iterations: int,
-        coarse: bool,
+        self, mean: torch.Tensor, sigma: float, *, spread_std: float, width: float, allowance: float, iterations: int
     ) -> torch.Tensor:
         """Coefficients (batch, 1, n, n) with the two values.
 
@@ -123,45 +114,36 @@ class Thresholded:
             spread_std: root mean square of the Gaussian's own deviation at this level, in physical units.
             width: of the jump, relative to the standard deviation of g.
             allowance: error of a reading that the smoothing may make, relative to the readings' spread.
-            coarse: solve on at most 64 nodes.
+            iterations: of the minimisation.
         """
-        low, high = self.pde.coefficient_range
+        (low, high), grid = self.pde.coefficient_range, self.pde.grid_of(mean)
         likely = torch.special.ndtri(((mean - low) / (high - low)).clamp(_CERTAIN, 1 - _CERTAIN))
+        seen = likely
+        if grid != self.spread.grid:
+            seen = torch.nn.functional.interpolate(likely, self.spread.grid.shape, mode="bilinear", align_corners=True)
         root = self.spread.variances(sigma).sqrt() / spread_std
-        stage = _Stage(self, likely, root, width, allowance, coarse)
+        stage = _Stage(self, seen, root, width, allowance)
         start = torch.zeros(len(mean), len(self.spread), dtype=torch.float64)
         eta, _ = minimise(stage.objective, start, stage.preconditioner(), iterations)
         self.calls += stage.calls
-        above = stage.latent(eta, torch.arange(len(eta))) >= 0
+        above = likely + self.spread.apply(eta * root, grid) >= 0
         return torch.where(above, mean.new_tensor(high), mean.new_tensor(low))
 
 
 class _Stage:
     """The members' objectives at one noise level."""
 
-    def __init__(self, owner, likely, root, width, allowance, coarse):
-        o = owner.observation
-        self.pde, self.spread, self.likely, self.root = owner.pde, owner.spread, likely, root
-        self.width, self.calls = width, 0
-        self.std = (o.noise_std**2 + (allowance * owner.typical) ** 2).sqrt()
-        self.grid = owner.pde.grid(min(o.grid.n, _SOLVED) if coarse else o.grid.n)
-        self.observation = o.on(self.grid)
-
-    def latent(self, eta, members):
-        return self.likely[members] + self.spread.apply(eta * self.root)
-
-    def coefficient(self, g):
-        """Of a latent field on the result's grid, on the grid of the solves."""
-        if g.shape[-1] != self.grid.n:
-            g = torch.nn.functional.interpolate(g, self.grid.shape, mode="bilinear", align_corners=True)
-        return self.pde.smoothed(g, self.width)
+    def __init__(self, owner, likely, root, width, allowance):
+        self.pde, self.spread, self.observation = owner.pde, owner.spread, owner.observation
+        self.likely, self.root, self.width, self.calls = likely, root, width, 0
+        self.std = (self.observation.noise_std**2 + (allowance * owner.typical) ** 2).sqrt()
 
     def objective(self, eta, members):
         """-log posterior (k,) of η (k, coordinates), up to a constant, and its gradient."""
         self.calls += 2 * len(eta)
         with torch.enable_grad():
-            g = self.latent(eta, members).requires_grad_()
-            a = self.coefficient(g)
+            g = (self.likely[members] + self.spread.apply(eta * self.root)).requires_grad_()
+            a = self.pde.smoothed(g, self.width)
             readings = self.observation(torch.cat([a, self.pde.surrogate(a)], dim=1))
             misfit = ((self.observation.values - readings) / self.std).square().sum(dim=1) / 2
             (slope,) = torch.autograd.grad(misfit.sum(), g)
@@ -176,21 +158,14 @@ class _Stage:
         """
         with torch.enable_grad():
             g = self.likely.clone().requires_grad_()
-            a = self.coefficient(g)
-            rows = sensitivity(self.pde, self.observation, a.mean(dim=0, keepdim=True).detach())
-            rows = (rows / self.std[:, None, None, None]).flatten(1)
-            self.calls += len(rows)
-            directions = torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -_RANK:]
-            rows = (directions.T @ rows).reshape(-1, 1, *self.grid.shape)
-            jacobians = torch.stack(
-                [
-                    # Each direction's gradient, of all members at once.
-                    torch.autograd.grad(a, g, row.expand_as(a), retain_graph=True)[0]
-                    for row in rows
-                ],
-                dim=1,
-            )
-        jacobians = torch.stack([self.spread.adjoint(j) * self.root for j in jacobians])
+            a = self.pde.smoothed(g, self.width)
+            (slopes,) = torch.autograd.grad(a.sum(), g)
+        rows = sensitivity(self.pde, self.observation, a.mean(dim=0, keepdim=True).detach())
+        rows = (rows / self.std[:, None, None, None]).flatten(1)
+        self.calls += len(rows)
+        directions = torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -_RANK:]
+        rows = (directions.T @ rows).reshape(-1, *g.shape[1:])
+        jacobians = torch.stack([self.spread.adjoint(rows * slope) * self.root for slope in slopes])
         gram = jacobians @ jacobians.transpose(1, 2) + torch.eye(len(rows), dtype=torch.float64)
         lowers, jacobians = torch.linalg.cholesky(gram), jacobians.float()
 

@@ -19,7 +19,7 @@ _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linear
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
 _WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
-_COARSE = 0.15  # of that openness, above which coarse solves will do
+_SOLVED = 64  # nodes per side, beyond which no two-valued coefficient is solved for on the way
 _SETTLED = 0.2  # noise level below which the denoiser moves no interface of a two-valued coefficient
 _BLURRED, _SHARP = 0.1, 1e-3  # error that the smoothing of the jump may make in a reading, in the same cases
 
@@ -159,7 +159,7 @@ class _TwoValued:
 
     def __init__(self, solver, problem):
         self.solver, self.problem = solver, problem
-        self.spread = problem.gaussian.spread(problem.grid)
+        self.spread = problem.gaussian.spread(problem.pde.grid(min(problem.grid.n, _SOLVED)))
         self.thresholded = Thresholded(self.spread, problem.pde, problem.observation, problem.spread)
 
     def __call__(self, mean, sigma, draws, noise):
@@ -176,7 +176,6 @@ class _TwoValued:
             width=max(_NARROW, _WIDE * left),
             allowance=max(_SHARP, _BLURRED * left**2),
             iterations=self.solver.iterations,
-            coarse=left > _COARSE,
         )
         self.problem.counts["solver_calls"] += self.thresholded.calls - before
         return x

@@ -45,8 +45,8 @@ class Spread:
         noise = squared * torch.cat([t.flatten() for t in self.noises])
         return torch.cat([squared * self.values / (squared + self.values), noise * rests / (noise + rests)])
 
-    def apply(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """T: (batch, coordinates) to (batch, channel, n, n)."""
+    def apply(self, coordinates: torch.Tensor, grid: Grid | None = None) -> torch.Tensor:
+        """T: (batch, coordinates) to (batch, channel, n, n); the same functions on another grid if one is given."""
         g = self.gaussian
         leading, *rests = coordinates.split([len(self.values), *(t.numel() for t in self.rests)], dim=1)
         band = coordinates.new_zeros(len(coordinates), len(g.bases) * g.band**2)
@@ -57,7 +57,7 @@ class Spread:
             rest.unflatten(1, noise.shape) + b.resize(band[:, c], len(noise)) * noise.sqrt()
             for c, (b, rest, noise) in enumerate(zip(g.bases, rests, self.noises, strict=True))
         ]
-        return g.synthesis(tables, self.grid) * self.scale
+        return g.synthesis(tables, grid or self.grid) * self.scale
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
         """Tᵀ: (batch, channel, n, n) to (batch, coordinates)."""
