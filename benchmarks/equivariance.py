@@ -124,6 +124,7 @@ def measure(
                 "function": name,
                 "grid": grid,
                 "fields": n,
+                "seed": _SEED,
                 "on": round(float(on.mean()), 6),
                 "by_element": [round(float(v), 6) for v in on.mean(dim=1)],
                 "off": {k: round(float(v.mean()), 6) for k, v in losses.items()},
