@@ -120,13 +120,11 @@ class _Gaussian:
     def __call__(self, mean, sigma, draws, noise):
         iterations = _CHORDS if self.nonlinear else 1
         if self.linearised is None:
-            self._linearise(mean.mean(dim=0, keepdim=True))
-            for _ in range(_ROUNDS - 1 if self.nonlinear else 0):
-                still = torch.zeros(1, len(self.spread)), torch.zeros(1, len(self.problem.observation))
-                likely = self.linearised(
-                    mean.mean(dim=0, keepdim=True), sigma, *(t.double() for t in still), self._predict, iterations
-                )
-                self._linearise(likely)
+            centre = mean.mean(dim=0, keepdim=True)
+            self._linearise(centre)
+            for _ in range(_ROUNDS - 1 if self.nonlinear else 0):  # towards the most probable state
+                still = torch.zeros_like(draws[:1]), torch.zeros_like(noise[:1])
+                self._linearise(self.linearised(centre, sigma, *still, self._predict, iterations))
         x = self.linearised(mean, sigma, draws, noise, self._predict, iterations)
         if self.nonlinear:
             centre = x.mean(dim=0, keepdim=True)
