@@ -1,10 +1,12 @@
 """EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl`.
 
-Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone.
+Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone, or in another use of the same
+symmetries.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -12,27 +14,40 @@ from scipy.stats import t as student_t
 
 from pdeinv.benchmarks.report import read_records
 
-__all__ = ["ablation_page", "ablation_table", "paired", "verdict"]
+__all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
+_OFF, _ON = "none", "EquiReg"
+_NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "reweight": "reweighted"}
+_AVERAGED = "group average"
 
 
-def paired(rows: list[dict], measure: str = "sample_error") -> list[dict]:
-    """One record a cell: mean errors without and with EquiReg, their relative difference and its 95 % interval.
+def _variant(row: dict) -> tuple[str, str | None]:
+    """How a row uses the symmetries, and its settings without that."""
+    settings = json.loads(row.get("settings") or "{}")
+    averaged = settings.pop("group_average", False)
+    rest = json.dumps(settings, sort_keys=True) if settings else None
+    return (_AVERAGED if averaged else _NAMES[row.get("equireg", False)]), rest
+
+
+def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) -> list[dict]:
+    """One record a cell: mean errors without and with EquiReg, or a variant, their relative difference and its 95 % interval.
 
     The errors compared are those of single samples, as in the papers, or of the samples' mean (`error`). The interval is
     Student's for the mean of the instances' differences, over the mean error without.
     """
-    cells: dict[tuple, dict[bool, dict[tuple, dict]]] = {}
+    cells: dict[tuple, dict[str, dict[tuple, dict]]] = {}
     for row in rows:
         if not row.get("steps"):
             continue  # no solver by diffusion
-        cell = cells.setdefault(tuple(row.get(k) for k in _CELL), {False: {}, True: {}})
-        cell[row.get("equireg", False)][row["seed"], row["instance"]] = row
+        kind, rest = _variant(row)
+        if kind in (_OFF, variant):
+            cell = cells.setdefault(tuple((row | {"settings": rest}).get(k) for k in _CELL), {_OFF: {}, variant: {}})
+            cell[kind][row["seed"], row["instance"]] = row
     records = []
     for key, both in sorted(cells.items(), key=lambda c: (_ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
-        shared = sorted(both[False].keys() & both[True].keys())
+        shared = sorted(both[_OFF].keys() & both[variant].keys())
         if len(shared) < 2:
             continue
         off, on = ({k: np.array([side[i][k] for i in shared]) for k in _MEASURED} for side in both.values())
@@ -100,6 +115,31 @@ def ablation_page(rows: list[dict]) -> str:
         mine = [r for r in records if r["steps"] == steps]
         parts.append(f"### {steps} steps\n\n{verdict(mine)}.\n\n{ablation_table(mine)}")
     return "\n\n".join(parts)
+
+
+def alternatives_table(rows: list[dict]) -> str:
+    """Markdown: changes of single samples' error by each use of the symmetries, and of the mean's, where one was recorded."""
+    kinds = [_ON, *(name for name in (*_NAMES.values(), _AVERAGED) if name not in (_OFF, _ON))]
+    cells: dict[tuple, dict[str, tuple]] = {}
+    for kind in kinds:
+        for one, mean in zip(paired(rows, variant=kind), paired(rows, "error", kind), strict=True):
+            cells.setdefault(tuple(one[k] for k in _CELL), {})[kind] = (one, mean)
+    lines = ["| PDE | task | solver | steps | " + " | ".join(kinds) + " |", "| --- " * 4 + "| ---: " * len(kinds) + "|"]
+    for key, found in cells.items():
+        cell = dict(zip(_CELL, key, strict=True))
+        if found.keys() == {_ON} or cell["metric"] == "error_rate":
+            continue
+        texts = [_change(*found[kind]) if kind in found else "" for kind in kinds]
+        lines.append("| " + " | ".join([cell["pde"], cell["task"], cell["method"], str(cell["steps"]), *texts]) + " |")
+    return "\n".join(lines)
+
+
+def _change(one: dict, mean: dict) -> str:
+    half = (one["interval"][1] - one["interval"][0]) / 2
+    slower = one["on"]["seconds_per_instance"] / one["off"]["seconds_per_instance"]
+    return (
+        f"{100 * one['change']:+.1f} ± {100 * half:.1f}; {100 * mean['change']:+.1f} ({slower:.1f}; {one['instances']})"
+    )
 
 
 def _main() -> None:

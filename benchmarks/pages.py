@@ -1,7 +1,8 @@
 """Tables of pages out of recorded results: `python -m pdeinv.benchmarks.pages README.md docs/equireg.md`, in the repository.
 
 Every block `<!-- KIND: NAME -->` ... `<!-- end -->` is made anew from benchmarks/results/NAME.jsonl. KIND is `table` (methods
-on tasks), `ablation` (EquiReg on and off, from the records of instances), `equivariance` or `limit` (of a Gaussian prior).
+on tasks), `ablation` (EquiReg on and off, from the records of instances), `alternatives` (to EquiReg, from the same),
+`equivariance` or `limit` (of a Gaussian prior).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import re
 from pathlib import Path
 
-from pdeinv.benchmarks.ablation import ablation_page
+from pdeinv.benchmarks.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.equivariance import equivariance_page
 from pdeinv.benchmarks.gaussian_limit import limit_table
 from pdeinv.benchmarks.report import read_records, table
@@ -19,7 +20,13 @@ from pdeinv.output import written_whole
 __all__ = ["with_tables"]
 
 RESULTS = Path("benchmarks/results")
-_KINDS = {"table": table, "ablation": ablation_page, "equivariance": equivariance_page, "limit": limit_table}
+_KINDS = {
+    "table": table,
+    "ablation": ablation_page,
+    "alternatives": alternatives_table,
+    "equivariance": equivariance_page,
+    "limit": limit_table,
+}
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

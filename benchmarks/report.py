@@ -87,7 +87,8 @@ def reference_table(records: list[dict]) -> str:
 
 def _method(record: dict) -> str:
     steps = f", {record['steps']} steps" if record.get("steps") else ""
-    return record["method"] + steps + (", EquiReg" if record.get("equireg") else "")
+    equireg = {False: "", True: ", EquiReg"}.get(on := record.get("equireg", False), f", EquiReg ({on})")
+    return record["method"] + steps + equireg
 
 
 def _error(record: dict) -> str:

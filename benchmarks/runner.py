@@ -60,7 +60,7 @@ def run(
     out: str | os.PathLike,
     *,
     steps: int | None = None,
-    equireg: bool = False,
+    equireg: bool | str = False,
     prior: str | None = None,
     settings: dict | None = None,
     samples: int = _SAMPLES,
@@ -73,7 +73,7 @@ def run(
         method: a name in `pdeinv.solvers.SOLVERS`.
         instances: how many.
         out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
-        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`.
+        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`; equireg also by a name of its `VARIANTS`.
         settings: further arguments of the method's class.
         samples: posterior samples behind the mean and the spread.
         command: what the reader is to type, recorded.
@@ -119,7 +119,7 @@ def check(
     instances: int,
     *,
     steps: int | None = None,
-    equireg: bool = False,
+    equireg: bool | str = False,
     prior: str | None = None,
     settings: dict | None = None,
 ) -> Solver:

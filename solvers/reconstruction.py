@@ -16,7 +16,7 @@ import xarray as xr
 
 import pdeinv.solvers as solvers
 from pdeinv.datasets import PDE, pde_by_name
-from pdeinv.equireg import EquiReg
+from pdeinv.equireg import EquiReg, EquiReweight
 from pdeinv.errors import InputError
 from pdeinv.prior import Prior
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator
@@ -24,8 +24,9 @@ from pdeinv.priors import load as load_prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
 from pdeinv.solvers.diffusion import DiffusionSolver
+from pdeinv.symmetry import Group, Symmetry
 
-__all__ = ["MisfitWarning", "reconstruct", "solver_for", "with_options"]
+__all__ = ["VARIANTS", "MisfitWarning", "reconstruct", "solver_for", "with_options"]
 
 _COARSEST = 16
 _COLUMNS = {
@@ -135,11 +136,19 @@ def _described(prior: Prior | None) -> str:
     return "the PDE's own random coefficient" if prior is None else type(prior).__name__
 
 
-def with_options(solver: Solver, equireg: bool, steps: int | None) -> Solver:
-    """The solver with EquiReg, or with another number of steps; refused by those that have neither."""
+VARIANTS = {
+    True: EquiReg(),
+    "identity": EquiReg(group=Group((Symmetry(),))),
+    "reweight": EquiReweight(),
+}
+"""Of EquiReg: itself, a control that knows no symmetry, and the one without a gradient."""
+
+
+def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solver:
+    """The solver with one of `VARIANTS`, or with another number of steps; refused by those that have neither."""
     options: dict = {}
     if equireg:
-        options["guidance"] = (EquiReg(),)
+        options["guidance"] = (VARIANTS[equireg],)
     if steps is not None:
         if _integer("steps", steps) < 2:
             raise InputError(f"steps = {steps} must be at least 2")

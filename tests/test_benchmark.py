@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.ablation import ablation_page, ablation_table, paired, verdict
+from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, verdict
 from pdeinv.benchmarks.report import markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
@@ -288,6 +288,27 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     assert "of 1 cells" in verdict([pair])
     page = ablation_page(rows + [row | {"steps": 20} for row in rows])
     assert page.index("### 6 steps") < page.index("### 20 steps") and page.count("| darcy | forward |") == 2
+
+
+def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
+    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    for on in (False, True, "identity", "reweight"):
+        run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
+    run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})
+    rows = lines(tmp_path / "e.instances.jsonl")
+    error = {
+        on: np.mean([r["sample_error"] for r in rows if r["equireg"] == on and not r["settings"]])
+        for on in (False, True, "identity", "reweight")
+    }
+    off = error.pop(False)
+    for on, name in zip(error, ("EquiReg", "identity alone", "reweighted"), strict=True):
+        (pair,) = paired(rows, variant=name)
+        assert pair["change"] == pytest.approx(error[on] / off - 1, abs=1e-12)
+    *_, line = alternatives_table(rows).splitlines()
+    head, *cells = line.strip("| ").split(" | ")
+    assert head == "darcy" and len(cells) == 7 and all(c.endswith("; 2)") for c in cells[3:])
+    assert len(set(cells[3:])) == 4
+    assert "EquiReg (identity) |" in table(lines(out))
 
 
 def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):

@@ -33,7 +33,12 @@ def benchmark(
         list[int] | None,
         typer.Option(help="Steps of the solvers by diffusion, as published if not given; may be repeated."),
     ] = None,
-    equireg: Annotated[str, typer.Option(help="For the solvers by diffusion: off, on or both.")] = "off",
+    equireg: Annotated[
+        str,
+        typer.Option(
+            help="For the solvers by diffusion: off, on, both, identity (no symmetry, a control) or reweight (no gradient)."
+        ),
+    ] = "off",
     prior: Annotated[
         str | None, typer.Option(help="File, or name of a shipped prior, for the solvers by diffusion.")
     ] = None,
@@ -54,14 +59,15 @@ def benchmark(
     from pdeinv.output import check_writable
 
     check_writable(out)
-    if equireg not in ("off", "on", "both"):
-        raise InputError(f"--equireg {equireg!r} is unknown; use off, on or both")
+    variants = {"off": [False], "on": [True], "both": [False, True], "identity": ["identity"], "reweight": ["reweight"]}
+    if equireg not in variants:
+        raise InputError(f"--equireg {equireg!r} is unknown; use one of {', '.join(variants)}")
     if samples < 2:
         raise InputError(f"--samples {samples} must be at least 2")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
     options = [
         {"steps": n, "equireg": on, "prior": prior, "settings": _settings(setting)}
-        for n, on in itertools.product(steps or [None], {"off": [False], "on": [True], "both": [False, True]}[equireg])
+        for n, on in itertools.product(steps or [None], variants[equireg])
     ]
     cells = [
         (Task(name, kind, grid, m, level, seed), solver, option)
