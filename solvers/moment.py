@@ -19,6 +19,7 @@ _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linear
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
 _WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
+_WIDER = 1.4  # times the standard deviation of a two-valued coefficient that is read itself
 _SOLVED = 64  # nodes per side, beyond which no two-valued coefficient is solved for on the way
 _SETTLED = 0.2  # noise level below which the denoiser moves no interface of a two-valued coefficient
 _BLURRED, _SHARP = 0.1, 1e-3  # error that the smoothing of the jump may make in a reading, in the same cases
@@ -84,32 +85,31 @@ class Moment(DiffusionSolver):
 
     @torch.no_grad()
     def draw(self, problem, n, bar):
-        def pairs(draw):
-            half = draw((n + 1) // 2)
-            return torch.cat([half, -half])[:n]
-
-        def normal(size):
-            return pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=problem.generator))
-
         condition = _conditioning(self, problem)
-        mean, known = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING
-        x = condition(mean, known, normal(len(condition.spread)), normal(len(problem.observation)))
+        x = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
-            mean = problem.denoise(x + sigma * pairs(problem.noise), sigma)
-            x = condition(mean, sigma, normal(len(condition.spread)), normal(len(problem.observation)))
+            x = condition(problem.denoise(x + sigma * _pairs(problem.noise, n), sigma), sigma)
         return x
+
+
+def _pairs(draw, n: int) -> torch.Tensor:
+    half = draw((n + 1) // 2)
+    return torch.cat([half, -half])[:n]
 
 
 def _conditioning(solver, problem):
     pde, o = problem.pde, problem.observation
-    through = len(problem.gaussian.fields) == 1 and bool((o.channel == 1).any())
-    if through and not pde.gaussian_coefficient and pde.coefficient_range:
-        return _TwoValued(solver, problem)
+    alone = len(problem.gaussian.fields) == 1
+    through = alone and bool((o.channel == 1).any())
+    if alone and not pde.gaussian_coefficient and pde.coefficient_range:
+        return _TwoValuedThrough(solver, problem) if through else _TwoValued(problem, through)
     return _Gaussian(problem, through)
 
 
 class _Gaussian:
     """Conditioning of the state as a Gaussian."""
+
+    wider: ClassVar[float] = 1.0  # factor on the draws of what a noised state leaves open
 
     def __init__(self, problem, through: bool):
         self.problem, self.through = problem, through
@@ -117,7 +117,11 @@ class _Gaussian:
         self.nonlinear = through and not problem.pde.linear
         self.centre = self.linearised = None
 
-    def __call__(self, mean, sigma, draws, noise):
+    def __call__(self, mean, sigma):
+        draws, noise = (
+            self.wider * self._normal(len(mean), self.spread),
+            self._normal(len(mean), self.problem.observation),
+        )
         iterations = _CHORDS if self.nonlinear else 1
         if self.linearised is None:
             centre = mean.mean(dim=0, keepdim=True)
@@ -131,6 +135,10 @@ class _Gaussian:
             if float((centre - self.centre).norm()) > _MOVED * float(centre.norm()):
                 self._linearise(centre)
         return x
+
+    def _normal(self, n, coordinates):
+        size, generator = len(coordinates), self.problem.generator
+        return _pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
 
     def _linearise(self, centre):
         o = self.problem.observation
@@ -152,7 +160,19 @@ class _Gaussian:
         return o(torch.cat([x, self.problem.pde.solve(x)], dim=1))
 
 
-class _TwoValued:
+class _TwoValued(_Gaussian):
+    """Conditioning of a two-valued coefficient that is read itself: as a Gaussian, then the nearer value at every node.
+
+    The Gaussian's draws are widened, as few of them would reach the other value.
+    """
+
+    wider = _WIDER
+
+    def __call__(self, mean, sigma):
+        return _nearer(super().__call__(mean, sigma), self.problem.pde)
+
+
+class _TwoValuedThrough:
     """Conditioning of a two-valued coefficient on its solution, tighter as it becomes certain."""
 
     def __init__(self, solver, problem):
@@ -160,10 +180,10 @@ class _TwoValued:
         self.spread = problem.gaussian.spread(problem.pde.grid(min(problem.grid.n, _SOLVED)))
         self.thresholded = Thresholded(self.spread, problem.pde, problem.observation, problem.spread)
 
-    def __call__(self, mean, sigma, draws, noise):
-        low, high = self.problem.pde.coefficient_range
+    def __call__(self, mean, sigma):
         if sigma < _SETTLED:
-            return torch.where(2 * mean > low + high, mean.new_tensor(high), mean.new_tensor(low))
+            return _nearer(mean, self.problem.pde)
+        low, high = self.problem.pde.coefficient_range
         variance = ((high - mean) * (mean - low)).clamp(min=0).mean()
         left = 2 * float(variance.sqrt()) / (high - low)  # 1 where both values are equally likely everywhere
         g, before = self.problem.gaussian, self.thresholded.calls
@@ -177,3 +197,8 @@ class _TwoValued:
         )
         self.problem.counts["solver_calls"] += self.thresholded.calls - before
         return x
+
+
+def _nearer(a, pde):
+    low, high = pde.coefficient_range
+    return torch.where(2 * a > low + high, a.new_tensor(high), a.new_tensor(low))
