@@ -9,13 +9,14 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.priors.sampling import noise_levels
-from pdeinv.solvers.conditioning import Linearised, Thresholded, sensitivity
+from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, Thresholded, sensitivity
 from pdeinv.solvers.diffusion import DiffusionSolver
 
 __all__ = ["Moment"]
 
 _NOTHING = 1e4  # noise level at which nothing is known but the prior
 _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised anew
+_MANY = 2000  # readings, beyond which a linear map's matrix is not built
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
 _WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
@@ -141,14 +142,17 @@ class _Gaussian:
         return _pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
 
     def _linearise(self, centre):
-        o = self.problem.observation
         self.centre = centre
-        if len(self.problem.gaussian.fields) == 2:
-            rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
-        else:
-            rows = sensitivity(self.problem.pde, o, centre)
-            self.problem.counts["solver_calls"] += len(o) if self.through else 0
-        self.linearised = Linearised(self.spread, o, rows)
+        self.linearised = Linearised(self.spread, self.problem.observation, self._derivative(centre))
+
+    def _derivative(self, centre):
+        o = self.problem.observation
+        if len(o) > _MANY and not self.nonlinear:
+            return MatrixFree(self.spread, o, self._predict, self._pull_back)
+        if centre.shape[1] == 2:
+            return Dense(self.spread, o, o.adjoint(torch.eye(len(o), dtype=torch.float64)))
+        self.problem.counts["solver_calls"] += len(o) if self.through else 0
+        return Dense(self.spread, o, sensitivity(self.problem.pde, o, centre))
 
     def _predict(self, x):
         o = self.problem.observation
@@ -158,6 +162,14 @@ class _Gaussian:
             return o(torch.cat([x, torch.zeros_like(x)], dim=1))
         self.problem.counts["solver_calls"] += len(x)
         return o(torch.cat([x, self.problem.pde.solve(x)], dim=1))
+
+    def _pull_back(self, weights):
+        v = self.problem.observation.adjoint(weights)
+        if len(self.problem.gaussian.fields) == 2 or not self.through:
+            return v[:, : len(self.problem.gaussian.fields)]
+        self.problem.counts["solver_calls"] += len(v)
+        _, pull_back = torch.func.vjp(self.problem.pde.solve, torch.zeros_like(v[:, 1:]))
+        return v[:, :1] + pull_back(v[:, 1:])[0]
 
 
 class _TwoValued(_Gaussian):

@@ -12,9 +12,10 @@ from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
 from pdeinv.equireg import EquiReg
 from pdeinv.metrics import error_rate
 from pdeinv.priors import GaussianPrior, TrainingData
-from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation
+from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation, moment
 from pdeinv.solvers.base import nugget_variance
-from pdeinv.solvers.conditioning import Linearised, Thresholded, _Stage, sensitivity
+from pdeinv.solvers.conditioning import Dense, Linearised, Thresholded, _Stage, sensitivity
+from pdeinv.solvers.diffusion import Problem
 
 N = 16
 TYPICAL = vector(4.5, 4e-3)
@@ -149,10 +150,39 @@ def test_linear_conditioning_meets_exact_readings():
     prior = fitted(channels=2)
     _, o = Task("helmholtz", "both", grid=N, sensors=6).instance(0)
     spread = prior.spread(o.grid)
-    condition = Linearised(spread, o, o.adjoint(torch.eye(len(o), dtype=torch.float64)))
+    rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
+    condition = Linearised(spread, o, Dense(spread, o, rows))
     x = condition(normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o)
-    varies = spread.adjoint(o.adjoint(torch.eye(len(o), dtype=torch.float64))).norm(dim=1) > 1e-9
+    varies = spread.adjoint(rows).norm(dim=1) > 1e-9
     assert torch.allclose(o(x)[:, varies], o.values[varies].expand(3, -1), atol=1e-4 * float(o.values.abs().max()))
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
+    truth, o = Task("helmholtz", kind, grid=24, sensors=80, noise=noise).instance(0)
+    found = []
+    for many in (2000, 50):
+        monkeypatch.setattr(moment, "_MANY", many)
+        found.append(Moment(steps=4)(Helmholtz(), fitted(channels=channels), o, n_samples=4, generator=seeded()))
+    for c in (0, 1):
+        dense, free = (float((f.mean[c] - truth[c]).norm() / truth[c].norm()) for f in found)
+        assert free < 1.03 * dense + 1e-3
+        if noise:  # exact readings of both fields are met to the last digit by the matrix alone
+            apart = [float((getattr(found[0], k)[c] - getattr(found[1], k)[c]).norm()) for k in ("mean", "std")]
+            assert max(apart) < 0.02 * float(truth[c].norm())
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_matrix_free_readings_have_their_adjoint(kind, channels, monkeypatch):
+    monkeypatch.setattr(moment, "_MANY", 1)
+    _, o = Task("helmholtz", kind, grid=N, sensors=7).instance(0)
+    problem = Problem(Helmholtz(), fitted(channels=channels), o, (), seeded())
+    derivative = moment._conditioning(Moment(), problem)._derivative(problem.gaussian.mean(o.grid)[None])
+    c, w = normal(3, len(derivative.spread)), normal(3, len(o), seed=1)
+    assert torch.allclose((derivative.forward(c) * w).sum(dim=1), (c * derivative.adjoint(w)).sum(dim=1), rtol=1e-10)
 
 
 def small_stage(n=14):
