@@ -142,8 +142,8 @@ class Linearised:
         noise: torch.Tensor,
         predict: Callable[[torch.Tensor], torch.Tensor],
         iterations: int = 1,
-    ) -> torch.Tensor:
-        """States (batch, channel, n, n), for `mean` of that shape.
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """States (batch, channel, n, n), for `mean` of that shape; and how far the readings moved each.
 
         Arguments:
             draws, noise: standard normal, (batch, coordinates) and (batch, m).
@@ -157,7 +157,8 @@ class Linearised:
         for _ in range(iterations - 1):
             x = z + self.spread.apply(coordinates)
             coordinates = gain(data - predict(x) + self.derivative.forward(coordinates))
-        return z + self.spread.apply(coordinates)
+        moved = self.spread.apply(coordinates)
+        return z + moved, moved
 
 
 class Thresholded:

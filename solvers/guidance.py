@@ -75,8 +75,8 @@ def pushes(terms: Sequence[Term], x_t: torch.Tensor, sigma: float, x0_hat: torch
         leaf = x0_hat.detach().requires_grad_()
         with torch.enable_grad():
             loss = term(x_t, sigma, leaf)
-        if loss is not None:
-            found.append((torch.autograd.grad(loss.sum(), leaf)[0], getattr(term, "share", None)))
+            if loss is not None:
+                found.append((torch.autograd.grad(loss.sum(), leaf)[0], getattr(term, "share", None)))
     return found
 
 

@@ -11,6 +11,7 @@ from pdeinv.errors import InputError
 from pdeinv.priors.sampling import noise_levels
 from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, Thresholded, sensitivity
 from pdeinv.solvers.diffusion import DiffusionSolver
+from pdeinv.solvers.guidance import combined, pushes
 
 __all__ = ["Moment"]
 
@@ -45,6 +46,8 @@ class Moment(DiffusionSolver):
     (`Thresholded`): the most probable ones, as draws of their deviations would be too ragged for the denoiser; what differs
     between samples is the noise. With a joint prior of coefficient and solution the PDE is not needed.
 
+    Guidance terms, such as `EquiReg()`, push what the denoiser found before it is conditioned, so that the readings are met.
+
     Draws come in antithetic pairs, which cancels the sampling error of a Gaussian's mean.
 
     Arguments:
@@ -72,8 +75,6 @@ class Moment(DiffusionSolver):
             raise InputError(
                 f"sigma_min = {self.sigma_min} and sigma_max = {self.sigma_max} must be positive and in that order"
             )
-        if self.guidance:
-            raise InputError("the moment solver follows no gradient and takes no guidance terms; leave them out")
 
     def _check_fields(self, pde, prior):
         if len(prior.fields) == 1:
@@ -87,10 +88,19 @@ class Moment(DiffusionSolver):
     @torch.no_grad()
     def draw(self, problem, n, bar):
         condition = _conditioning(self, problem)
-        x = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
+        x, moved = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
-            x = condition(problem.denoise(x + sigma * _pairs(problem.noise, n), sigma), sigma)
+            noised = x + sigma * _pairs(problem.noise, n)
+            mean = problem.denoise(noised, sigma)
+            x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
         return x
+
+
+def _pushed(problem, x_t, sigma, mean, moved):
+    """The step of the guidance terms, for a denoised state; relative to how far the readings moved the one before."""
+    unit = problem.scale
+    steps = [(unit**2 * problem.raised(g), share) for g, share in pushes(problem.terms, x_t, sigma, mean)]
+    return combined(moved, steps, unit) - moved
 
 
 def _pairs(draw, n: int) -> torch.Tensor:
@@ -129,13 +139,13 @@ class _Gaussian:
             self._linearise(centre)
             for _ in range(_ROUNDS - 1 if self.nonlinear else 0):  # towards the most probable state
                 still = torch.zeros_like(draws[:1]), torch.zeros_like(noise[:1])
-                self._linearise(self.linearised(centre, sigma, *still, self._predict, iterations))
-        x = self.linearised(mean, sigma, draws, noise, self._predict, iterations)
+                self._linearise(self.linearised(centre, sigma, *still, self._predict, iterations)[0])
+        x, moved = self.linearised(mean, sigma, draws, noise, self._predict, iterations)
         if self.nonlinear:
             centre = x.mean(dim=0, keepdim=True)
             if float((centre - self.centre).norm()) > _MOVED * float(centre.norm()):
                 self._linearise(centre)
-        return x
+        return x, moved
 
     def _normal(self, n, coordinates):
         size, generator = len(coordinates), self.problem.generator
@@ -181,7 +191,8 @@ class _TwoValued(_Gaussian):
     wider = _WIDER
 
     def __call__(self, mean, sigma):
-        return _nearer(super().__call__(mean, sigma), self.problem.pde)
+        x, moved = super().__call__(mean, sigma)
+        return _nearer(x, self.problem.pde), moved
 
 
 class _TwoValuedThrough:
@@ -194,7 +205,7 @@ class _TwoValuedThrough:
 
     def __call__(self, mean, sigma):
         if sigma < _SETTLED:
-            return _nearer(mean, self.problem.pde)
+            return _nearer(mean, self.problem.pde), torch.zeros_like(mean)
         low, high = self.problem.pde.coefficient_range
         variance = ((high - mean) * (mean - low)).clamp(min=0).mean()
         left = 2 * float(variance.sqrt()) / (high - low)  # 1 where both values are equally likely everywhere
@@ -208,7 +219,7 @@ class _TwoValuedThrough:
             iterations=self.solver.iterations,
         )
         self.problem.counts["solver_calls"] += self.thresholded.calls - before
-        return x
+        return x, x - mean
 
 
 def _nearer(a, pde):

@@ -152,7 +152,7 @@ def test_linear_conditioning_meets_exact_readings():
     spread = prior.spread(o.grid)
     rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
     condition = Linearised(spread, o, Dense(spread, o, rows))
-    x = condition(normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o)
+    x, _ = condition(normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o)
     varies = spread.adjoint(rows).norm(dim=1) > 1e-9
     assert torch.allclose(o(x)[:, varies], o.values[varies].expand(3, -1), atol=1e-4 * float(o.values.abs().max()))
 
@@ -237,6 +237,28 @@ def test_coarse_solves_find_nearly_the_same():
     assert float((found[0] != found[1]).double().mean()) < 0.05
 
 
+def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
+    _, o = Task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
+
+    def lower(x_t, sigma, x0_hat):
+        return x0_hat.sum(dim=(1, 2, 3))
+
+    lower.share = 0.5
+    found = {
+        share: Moment(steps=4, guidance=terms)(Helmholtz(), fitted(), o, n_samples=4, generator=seeded())
+        for share, terms in ((0, ()), (0.5, (lower,)))
+    }
+    assert float(found[0.5].mean[0].mean()) < float(found[0].mean[0].mean())
+    for posterior in found.values():
+        assert torch.allclose(o(posterior.samples), o.values.expand(4, -1), atol=1e-4 * float(o.values.abs().max()))
+    equireg = Moment(steps=6, guidance=(EquiReg(),))(Helmholtz(), fitted(), o, n_samples=4, generator=seeded())
+    assert equireg.record["network_evaluations"] > 6
+    problem = Problem(Helmholtz(), fitted(), o, (lower,), seeded())
+    mean, moved = normal(2, 1, N, N), normal(2, 1, N, N, seed=1)
+    sizes = [v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)]
+    assert torch.allclose(sizes[0], 0.5 * sizes[1])
+
+
 # What it says and refuses
 
 
@@ -257,7 +279,6 @@ def test_it_tells_its_cost():
     ("settings", "message"),
     [
         ({"sigma_min": 6.0}, "sigma_min = 6.0 and sigma_max = 3.0"),
-        ({"guidance": (EquiReg(),)}, "takes no guidance terms"),
         ({"iterations": 0}, "iterations = 0"),
         ({"steps": 1}, "steps = 1"),
     ],
