@@ -1,8 +1,9 @@
 """Tables of pages out of recorded results: `python -m pdeinv.benchmarks.pages README.md docs/equireg.md`, in the repository.
 
-Every block `<!-- KIND: NAME -->` ... `<!-- end -->` is made anew from benchmarks/results/NAME.jsonl. KIND is `table` (methods
-on tasks), `ablation` (EquiReg on and off, from the records of instances), `alternatives` (to EquiReg, from the same),
-`equivariance` or `limit` (of a Gaussian prior).
+Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` is made anew from benchmarks/results/NAME.jsonl, of one or more names.
+KIND is `table` (methods on tasks), `ablation` (EquiReg on and off, from the records of instances), `alternatives` (to EquiReg,
+from the same), `equivariance`, `limit` (of a Gaussian prior), `beside` (our solver and the limit, from the records of
+instances), `cost` or `scaling` (of our solver).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from pdeinv.benchmarks.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.equivariance import equivariance_page
 from pdeinv.benchmarks.gaussian_limit import limit_table
-from pdeinv.benchmarks.report import read_records, table
+from pdeinv.benchmarks.report import beside_limit, read_records, table
+from pdeinv.benchmarks.timing import cost_table, scaling_table
 from pdeinv.output import written_whole
 
 __all__ = ["with_tables"]
@@ -26,15 +28,18 @@ _KINDS = {
     "alternatives": alternatives_table,
     "equivariance": equivariance_page,
     "limit": limit_table,
+    "beside": beside_limit,
+    "cost": cost_table,
+    "scaling": scaling_table,
 }
-_BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_tables(text: str, results: Path) -> str:
     """The text with its blocks made anew."""
 
     def render(match):
-        records = read_records(results / f"{match[3]}.jsonl")
+        records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
         return f"{match[1]}\n{_KINDS[match[2]](records)}\n\n{match[4]}"
 
     return _BLOCK.sub(render, text)

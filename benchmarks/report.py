@@ -6,11 +6,13 @@ import argparse
 import json
 import math
 from pathlib import Path
+from statistics import fmean, stdev
 
 from pdeinv.errors import InputError
 from pdeinv.output import save_figure
 
 __all__ = [
+    "beside_limit",
     "markdown_table",
     "numerics_table",
     "plot_ranks",
@@ -94,6 +96,53 @@ def _method(record: dict) -> str:
 def _error(record: dict) -> str:
     spread = "" if record["error_se"] is None else f" ± {100 * record['error_se']:.2f}"
     return f"{100 * record['error']:.2f}{spread}"
+
+
+# Best published error of a diffusion solver by PDE and task, %, on 128 x 128 nodes with 500 sensors: FunDPS with 500 steps (Yao
+# et al., NeurIPS 2025, arXiv 2505.17004), or DDIS (Lin et al., 2026, arXiv 2601.23280) where that is better.
+_PUBLISHED = {
+    ("poisson", "forward"): 1.99,
+    ("poisson", "inverse"): 15.78,
+    ("helmholtz", "forward"): 2.13,
+    ("helmholtz", "inverse"): 15.08,
+    ("darcy", "forward"): 2.49,
+    ("darcy", "inverse"): 5.18,
+    ("navier-stokes", "forward"): 3.32,
+    ("navier-stokes", "inverse"): 8.48,
+}
+
+
+def beside_limit(rows: list[dict], method: str = "moment") -> str:
+    """Records of instances as Markdown: a method beside the solvers that know the coefficient's distribution, task by task.
+
+    Both are means over the instances that they share, in the measure that the papers report; the ratio's standard error is
+    that of the paired instances.
+    """
+    found: dict[tuple, dict[bool, dict[tuple, dict]]] = {}
+    for r in rows:
+        if r["metric"] == ("error_rate" if (r["pde"], r["task"]) == ("darcy", "inverse") else "relative_l2"):
+            sides = found.setdefault((r["pde"], r["task"]), {True: {}, False: {}})
+            sides[r["method"] == method][r["seed"], r["instance"]] = r
+    lines = []
+    for (pde, task), sides in sorted(found.items(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1])):
+        shared = sorted(sides[True].keys() & sides[False].keys())
+        if len(shared) < 2:
+            continue
+        own, best = ([sides[mine][i] for i in shared] for mine in (True, False))
+        ours, limit = ([r["error"] for r in side] for side in (own, best))
+        ratio = fmean(ours) / fmean(limit)
+        noise = stdev([a - ratio * b for a, b in zip(ours, limit, strict=True)]) / fmean(limit) / len(shared) ** 0.5
+        lines.append(
+            [f"{pde} {task}", own[0]["field"] + (" (error rate)" if own[0]["metric"] == "error_rate" else "")]
+            + [f"{100 * fmean(ours):.2f} ± {100 * stdev(ours) / len(shared) ** 0.5:.2f}", f"{100 * fmean(limit):.2f}"]
+            + [f"{ratio:.2f} ± {noise:.2f}", f"{_PUBLISHED[pde, task]:.2f}"]
+            + [f"{100 * fmean(r['coverage90'] for r in own):.0f}"]
+            + [f"{fmean(r['crps'] for r in side):.3g}" for side in (own, best)]
+            + [f"{fmean(r['network_evaluations'] for r in own):.0f}"]
+            + [f"{fmean(r['seconds_per_instance'] for r in own):.0f}", str(len(shared))]
+        )
+    numbers = [f"{method}, %", "limit, %", "ratio", "best published, %", "coverage of 90 %, %", "CRPS", "its limit"]
+    return _table(["task", "field"], [*numbers, "evaluations", "seconds", "instances"], lines)
 
 
 def numerics_table(records: list[dict]) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
 from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, verdict
-from pdeinv.benchmarks.report import markdown_table, plot_ranks, read_records, table
+from pdeinv.benchmarks.report import beside_limit, markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
@@ -309,6 +309,18 @@ def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
     assert head == "darcy" and len(cells) == 7 and all(c.endswith("; 2)") for c in cells[3:])
     assert len(set(cells[3:])) == 4
     assert "EquiReg (identity) |" in table(lines(out))
+
+
+def test_our_solver_stands_beside_the_limit_on_the_instances_that_they_share():
+    more = {"seed": 0, "network_evaluations": 20, "seconds_per_instance": 3.0}
+    ours = [row(i, e, method="moment", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.05), (7, 9.0))]
+    theirs = [row(i, e, method="level-set", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.03), (3, 9.0))]
+    ignored = [row(0, 9.0, method="moment", metric="relative_l2") | more]
+    *_, line = beside_limit([*ours, *theirs, *ignored]).splitlines()
+    cells = line.strip("| ").split(" | ")
+    assert cells[:2] == ["darcy inverse", "permeability (error rate)"]
+    # Differences from 1.4 times the limit: -0.008 and 0.008, standard deviation 0.0113, over 0.025 and the square root of 2.
+    assert cells[2:6] == ["3.50 ± 1.50", "2.50", "1.40 ± 0.32", "5.18"] and cells[-1] == "2"
 
 
 def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
