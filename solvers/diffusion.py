@@ -154,15 +154,16 @@ class DiffusionSolver(Solver):
                 f"{type(prior).__name__}"
             )
         if prior is not None:
-            self._check_fields(pde, prior)
+            wanted, known = ([f.name for f in fields] for fields in (self._fields(pde, prior), prior.fields))
+            if known != wanted:
+                raise InputError(
+                    f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
+                    f"{' and '.join(known)}"
+                )
 
-    def _check_fields(self, pde, prior):
-        wanted = [f.name for f in (pde.fields[:1] if self.suffix else pde.fields)]
-        if [f.name for f in prior.fields] != wanted:
-            raise InputError(
-                f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
-                f"{' and '.join(f.name for f in prior.fields)}"
-            )
+    def _fields(self, pde, prior):
+        """What the prior must know."""
+        return pde.fields[:1] if self.suffix else pde.fields
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
         told = {}

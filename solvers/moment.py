@@ -76,14 +76,8 @@ class Moment(DiffusionSolver):
                 f"sigma_min = {self.sigma_min} and sigma_max = {self.sigma_max} must be positive and in that order"
             )
 
-    def _check_fields(self, pde, prior):
-        if len(prior.fields) == 1:
-            super()._check_fields(pde, prior)
-        elif prior.fields != pde.fields:
-            raise InputError(
-                f"the moment solver of {pde.name} needs a prior of its fields, not of "
-                f"{' and '.join(f.name for f in prior.fields)}"
-            )
+    def _fields(self, pde, prior):
+        return pde.fields[: len(prior.fields)]
 
     @torch.no_grad()
     def draw(self, problem, n, bar):
