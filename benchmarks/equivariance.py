@@ -22,7 +22,16 @@ from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load, s
 from pdeinv.solvers.fundps import FunDPS
 from pdeinv.symmetry import Symmetry
 
-__all__ = ["CoefficientToSolution", "candidates", "equivariance_page", "measure", "off_manifold", "plot", "table"]
+__all__ = [
+    "CoefficientToSolution",
+    "Encoder",
+    "candidates",
+    "equivariance_page",
+    "measure",
+    "off_manifold",
+    "plot",
+    "table",
+]
 
 _SEED = 78_000  # no dataset or benchmark draws from it
 _LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -38,6 +47,16 @@ class CoefficientToSolution:
         return self.operator(x[:, :1])
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """The hidden fields of a neural operator, from which its last layer makes the solution, as a function of states."""
+
+    operator: NeuralOperator
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.operator.encode(x[:, :1])
+
+
 class _Identity:
     own_space = True
 
@@ -46,10 +65,11 @@ class _Identity:
 
 
 def candidates(pde: PDE, prior: DiffusionPrior | GaussianPrior, levels=_LEVELS) -> dict[str, Callable]:
-    """Functions by name: the prior's denoiser at small noise levels, the shipped neural operator, the identity as a control."""
+    """Functions by name: the prior's denoiser at small noise levels, the shipped neural operator, the identity as control."""
     found: dict[str, Callable] = {f"denoiser at σ = {s:g}": Denoiser(prior, s) for s in levels}
     if f"{pde.name}-operator" in shipped():
-        found["operator"] = CoefficientToSolution(load(f"{pde.name}-operator"))
+        operator = load(f"{pde.name}-operator")
+        found |= {"operator": CoefficientToSolution(operator), "operator's encoder": Encoder(operator)}
     return found | {"identity": _Identity()}
 
 
@@ -139,7 +159,7 @@ def _losses(function, x, elements, grid, g):
     """(elements, fields), relative."""
     scale = g.scale[:, None, None]
     own = getattr(function, "own_space", False)
-    # Deviations are compared with that of the field from its mean.
+    # Deviations are compared with that of the field, or of the answer, from its mean.
     centre = g.shift[:, None, None]
     if own:
         sizes = ((x - centre) / scale).flatten(1).norm(dim=1)

@@ -46,7 +46,8 @@ def equivariance_loss(
     """*EquiCon*, ‖x - g⁻¹ f(g x)‖, for a function into the space of the states; else *Equi*, ‖g f(x) - f(g x)‖; (batch,).
 
     Arguments:
-        function: states (batch, channel, n, n) -> fields (batch, any, n, n); its attribute `own_space` tells which loss.
+        function: states (batch, channel, n, n) -> fields (batch, any, m, m) on a grid of the same kind; its attribute
+            `own_space` tells which loss.
         x: states in physical units.
         elements: a symmetry for each member of the batch.
         scale: unit of the channels, by which differences are divided, for EquiCon.
@@ -60,7 +61,7 @@ def equivariance_loss(
         off = (x - act([g.inverse() for g in elements], function(moved), grid)) / scale
     else:
         here, there = function(torch.cat([x, moved])).chunk(2)
-        off = act(elements, here, grid) - there
+        off = act(elements, here, Grid(here.shape[-1], grid.kind)) - there
     return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
 
 

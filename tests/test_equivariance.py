@@ -7,10 +7,11 @@ import torch
 from helpers import seeded
 from typer.testing import CliRunner
 
-from pdeinv.benchmarks.equivariance import candidates, measure, off_manifold, plot, table
+from pdeinv.benchmarks.equivariance import Encoder, candidates, measure, off_manifold, plot, table
 from pdeinv.cli import app
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+from pdeinv.equireg import equivariance_loss
+from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData, load
 
 N = 16
 
@@ -35,6 +36,24 @@ def test_a_nearly_equivariant_function_separates_and_the_identity_does_not(prior
     )
     lines = table([first, second]).splitlines()
     assert lines[2].startswith("| y | 10.00 | 2.00 (0.90)") and lines[3].startswith("| x")
+
+
+def test_the_encoder_is_what_the_last_layer_sees_and_its_rotation_is_measured_on_its_own_grid():
+    pde, operator = Poisson(), load("poisson-operator")
+    encoder, a = Encoder(operator), pde.sample(3, pde.grid(N), seeded())[:, :1]
+    hidden = encoder(torch.cat([a, a], dim=1))
+    m = operator.grid.n
+    assert hidden.shape == (3, operator.arguments["hidden_channels"], m, m) and m != N
+    answer = operator.network.projection(hidden.float())[:, 0]
+    basis = operator.bases[1]
+    solution = (
+        basis.synthesis(basis.analysis(answer, operator.grid), pde.grid(N)) * operator.scale[1] + operator.shift[1]
+    )
+    assert torch.allclose(solution.double(), operator(a)[:, 0], rtol=1e-4, atol=1e-7)
+    turn = pde.symmetries.elements[1]
+    loss = equivariance_loss(encoder, a, [turn] * 3, pde.grid(N))
+    expected = (turn(hidden, operator.grid) - encoder(turn(a, pde.grid(N)))).flatten(1).norm(dim=1)
+    assert torch.allclose(loss, expected, rtol=1e-5) and float(loss.min()) > 0
 
 
 def test_what_is_off_the_manifold_is_what_its_name_says(prior):

@@ -78,12 +78,27 @@ class NeuralOperator:
         y = self._normalised(((a[:, 0] - shift[0]) / scale[0]).float())
         return (y.double() * scale[1] + shift[1])[:, None].to(a)
 
-    def _normalised(self, x):
-        """The normalised solution (batch, n, n) of normalised coefficients."""
+    def encode(self, a: torch.Tensor) -> torch.Tensor:
+        """What the last layer makes the solution of: (batch, width, m, m) on the network's own m x m nodes."""
+        shift, scale = self.shift.to(a.device), self.scale.to(a.device)
+        seen: list[torch.Tensor] = []
+        hook = self.network.projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self._answer(((a[:, 0] - shift[0]) / scale[0]).float())
+        finally:
+            hook.remove()
+        return seen[0].to(a)
+
+    def _answer(self, x):
+        """The normalised solution (batch, m, m) on the network's nodes, of normalised coefficients on any."""
         grid = Grid(x.shape[-1], self.grid.kind)
         if grid != self.grid:
             x = self.bases[0].synthesis(self.bases[0].analysis(x, grid), self.grid)
-        y = self.network(x[:, None])[:, 0].float()
+        return self.network(x[:, None])[:, 0].float()
+
+    def _normalised(self, x):
+        """The normalised solution (batch, n, n) of normalised coefficients."""
+        grid, y = Grid(x.shape[-1], self.grid.kind), self._answer(x)
         return self.bases[1].synthesis(self.bases[1].analysis(y, self.grid), grid)
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
