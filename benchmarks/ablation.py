@@ -19,7 +19,7 @@ __all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "v
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 _OFF, _ON = "none", "EquiReg"
-_NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "reweight": "reweighted"}
+_NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "equi": "*Equi*", "reweight": "reweighted"}
 _AVERAGED = "group average"
 
 

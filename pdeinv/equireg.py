@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 
@@ -13,6 +13,8 @@ from pdeinv.grid import Grid
 from pdeinv.symmetry import Group, act
 
 __all__ = ["Denoiser", "EquiReg", "EquiReweight", "equivariance_loss"]
+
+Loss = Literal["equi", "equicon"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def equivariance_loss(
     elements,
     grid: Grid,
     scale: torch.Tensor | float = 1.0,
+    loss: Loss | None = None,
 ) -> torch.Tensor:
     """*EquiCon*, ‖x - g⁻¹ f(g x)‖, for a function into the space of the states; else *Equi*, ‖g f(x) - f(g x)‖; (batch,).
 
@@ -50,19 +53,26 @@ def equivariance_loss(
             `own_space` tells which loss.
         x: states in physical units.
         elements: a symmetry for each member of the batch.
-        scale: unit of the channels, by which differences are divided, for EquiCon.
+        scale: unit of the channels, by which differences in the space of the states are divided.
+        loss: which of the two, whatever the function's attribute.
 
     Reference:
         Tolooshams et al., *EquiReg: equivariance regularized diffusion for inverse problems*, TMLR 2026, section 3
         (arXiv 2505.22973).
     """
     moved = act(elements, x, grid)
-    if getattr(function, "own_space", False):
+    if _named(function, loss) == "equicon":
         off = (x - act([g.inverse() for g in elements], function(moved), grid)) / scale
     else:
         here, there = function(torch.cat([x, moved])).chunk(2)
         off = act(elements, here, Grid(here.shape[-1], grid.kind)) - there
+        if getattr(function, "own_space", False):
+            off = off / scale
     return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
+
+
+def _named(function, loss) -> Loss:
+    return loss or ("equicon" if getattr(function, "own_space", False) else "equi")
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class EquiReg:
     Arguments:
         function: f, with the signature of `equivariance_loss`; the prior's own denoiser at σ = 0.1 if not given.
         group: the PDE's if not given.
+        loss: "equi" or "equicon", as in `equivariance_loss`; for a denoiser EquiCon, which regularises by denoising as well.
         share: length of the term's step relative to that of the sensors'.
         every: act at every so many-th step (of those at which it may).
         sigma_max, sigma_min: act between these noise levels; above them x̂0 is no field of the prior yet.
@@ -91,6 +102,7 @@ class EquiReg:
     every: int = 2
     sigma_max: float = 0.3
     sigma_min: float = 0.0
+    loss: Loss | None = None
 
     def __post_init__(self):
         for name in ("share", "sigma_max"):
@@ -98,6 +110,8 @@ class EquiReg:
                 raise InputError(f"EquiReg's {name} = {getattr(self, name)} must be positive")
         if not isinstance(self.every, int) or self.every < 1:
             raise InputError(f"EquiReg's every = {self.every!r} must be a whole number of steps, at least 1")
+        if self.loss not in (None, *get_args(Loss)):
+            raise InputError(f"EquiReg's loss {self.loss!r} is unknown; use {' or '.join(get_args(Loss))}")
         if self.function is not None and not callable(self.function):
             raise InputError(f"EquiReg's function {self.function!r} must be a callable of states")
 
@@ -131,9 +145,10 @@ class _Term:
         return (self._turn - 1) % s.every == 0
 
     def _loss(self, x):
-        self.evaluations += 1 if getattr(self.function, "own_space", False) else 2
+        loss = self.settings.loss
+        self.evaluations += 1 if _named(self.function, loss) == "equicon" else 2
         elements = [self.group.sample(self.generator) for _ in range(len(x))]
-        return equivariance_loss(self.function, x, elements, Grid(x.shape[-1], self.kind), self.scale)
+        return equivariance_loss(self.function, x, elements, Grid(x.shape[-1], self.kind), self.scale, loss)
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,7 @@ class EquiReweight(EquiReg):
 
     Arguments:
         strength: 0 leaves all samples as they are.
-        function, group, every, sigma_max, sigma_min: as for `EquiReg`.
+        function, group, every, sigma_max, sigma_min, loss: as for `EquiReg`.
 
     Reference:
         Tolooshams et al., *EquiReg*, 2025, section 3 (arXiv 2505.22973v1): trajectories reweighted by their equivariance.

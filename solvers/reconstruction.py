@@ -139,9 +139,10 @@ def _described(prior: Prior | None) -> str:
 VARIANTS = {
     True: EquiReg(),
     "identity": EquiReg(group=Group((Symmetry(),))),
+    "equi": EquiReg(loss="equi"),
     "reweight": EquiReweight(),
 }
-"""Of EquiReg: itself, a control that knows no symmetry, and the one without a gradient."""
+"""Of EquiReg: itself, a control that knows no symmetry, one that does not denoise, and one without a gradient."""
 
 
 def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solver:

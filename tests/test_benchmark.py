@@ -292,22 +292,22 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
 
 def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
     task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
-    for on in (False, True, "identity", "reweight"):
+    for on in (False, True, "identity", "equi", "reweight"):
         run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
     run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})
     rows = lines(tmp_path / "e.instances.jsonl")
     error = {
         on: np.mean([r["sample_error"] for r in rows if r["equireg"] == on and not r["settings"]])
-        for on in (False, True, "identity", "reweight")
+        for on in (False, True, "identity", "equi", "reweight")
     }
     off = error.pop(False)
-    for on, name in zip(error, ("EquiReg", "identity alone", "reweighted"), strict=True):
+    for on, name in zip(error, ("EquiReg", "identity alone", "*Equi*", "reweighted"), strict=True):
         (pair,) = paired(rows, variant=name)
         assert pair["change"] == pytest.approx(error[on] / off - 1, abs=1e-12)
     *_, line = alternatives_table(rows).splitlines()
     head, *cells = line.strip("| ").split(" | ")
-    assert head == "darcy" and len(cells) == 7 and all(c.endswith("; 2)") for c in cells[3:])
-    assert len(set(cells[3:])) == 4
+    assert head == "darcy" and len(cells) == 8 and all(c.endswith("; 2)") for c in cells[3:])
+    assert len(set(cells[3:])) == 5
     assert "EquiReg (identity) |" in table(lines(out))
 
 

@@ -58,6 +58,7 @@ def test_both_losses_are_those_of_their_formulas():
     f = Denoiser(prior, 0.2)
     con = equivariance_loss(f, x, elements, grid, scale)
     equi = equivariance_loss(lambda x: f(x)[:, :1], x, elements, grid)
+    told = equivariance_loss(f, x, elements, grid, scale, loss="equi")
     for i, g in enumerate(elements):
         one = x[i : i + 1]
         assert float(con[i]) == pytest.approx(
@@ -66,6 +67,7 @@ def test_both_losses_are_those_of_their_formulas():
         assert float(equi[i]) == pytest.approx(
             float((g(f(one)[:, :1], grid) - f(g(one, grid))[:, :1]).norm()), rel=1e-6
         )
+        assert float(told[i]) == pytest.approx(float(((g(f(one), grid) - f(g(one, grid))) / scale).norm()), rel=1e-6)
 
 
 def test_the_loss_tells_fields_of_the_prior_from_others():
@@ -120,6 +122,8 @@ def test_it_acts_when_it_is_told_to():
     assert acted == [False, True, False, False, True, False, False, False]
     again = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9)]  # another batch begins anew
     assert again == [False, True, False] and term.evaluations == 3
+    term = EquiReg(every=1, sigma_max=1.0, loss="equi").begin(pde, prior, pde.grid(N), seeded())
+    assert term(x, 0.5, x) is not None and term.evaluations == 2
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,7 @@ def test_it_acts_when_it_is_told_to():
         ({"share": 0.0}, "share = 0.0 must be positive"),
         ({"every": 0}, "every = 0 must be a whole number"),
         ({"function": 3}, "must be a callable"),
+        ({"loss": "mse"}, "loss 'mse' is unknown; use equi or equicon"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -36,7 +36,8 @@ def benchmark(
     equireg: Annotated[
         str,
         typer.Option(
-            help="For the solvers by diffusion: off, on, both, identity (no symmetry, a control) or reweight (no gradient)."
+            help="For the solvers by diffusion: off, on, both, identity (no symmetry, a control), equi (the other loss) or "
+            "reweight (no gradient)."
         ),
     ] = "off",
     prior: Annotated[
@@ -59,7 +60,8 @@ def benchmark(
     from pdeinv.output import check_writable
 
     check_writable(out)
-    variants = {"off": [False], "on": [True], "both": [False, True], "identity": ["identity"], "reweight": ["reweight"]}
+    variants = {"off": [False], "on": [True], "both": [False, True]}
+    variants |= {name: [name] for name in ("identity", "equi", "reweight")}
     if equireg not in variants:
         raise InputError(f"--equireg {equireg!r} is unknown; use one of {', '.join(variants)}")
     if samples < 2:
