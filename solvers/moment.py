@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ __all__ = ["Moment"]
 _NOTHING = 1e4  # noise level at which nothing is known but the prior
 _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised anew
 _MANY = 2000  # readings, beyond which a linear map's matrix is not built
+_FINAL = 3.0  # times the last noise level, above which the PDE's surrogate stands for its solve
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
 _WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
@@ -107,8 +109,8 @@ def _conditioning(solver, problem):
     alone = len(problem.gaussian.fields) == 1
     through = alone and bool((o.channel == 1).any())
     if alone and not pde.gaussian_coefficient and pde.coefficient_range:
-        return _TwoValuedThrough(solver, problem) if through else _TwoValued(problem, through)
-    return _Gaussian(problem, through)
+        return _TwoValuedThrough(solver, problem) if through else _TwoValued(solver, problem, through)
+    return _Gaussian(solver, problem, through)
 
 
 class _Gaussian:
@@ -116,13 +118,16 @@ class _Gaussian:
 
     wider: ClassVar[float] = 1.0  # factor on the draws of what a noised state leaves open
 
-    def __init__(self, problem, through: bool):
+    def __init__(self, solver, problem, through: bool):
         self.problem, self.through = problem, through
+        self.finest = _FINAL * solver.sigma_min
         self.spread = problem.gaussian.spread(problem.grid)
         self.nonlinear = through and not problem.pde.linear
         self.centre = self.linearised = None
 
     def __call__(self, mean, sigma):
+        pde = self.problem.pde
+        predict = partial(self._predict, solve=pde.solve if sigma <= self.finest else pde.surrogate)
         draws, noise = (
             self.wider * self._normal(len(mean), self.spread),
             self._normal(len(mean), self.problem.observation),
@@ -133,8 +138,8 @@ class _Gaussian:
             self._linearise(centre)
             for _ in range(_ROUNDS - 1 if self.nonlinear else 0):  # towards the most probable state
                 still = torch.zeros_like(draws[:1]), torch.zeros_like(noise[:1])
-                self._linearise(self.linearised(centre, sigma, *still, self._predict, iterations)[0])
-        x, moved = self.linearised(mean, sigma, draws, noise, self._predict, iterations)
+                self._linearise(self.linearised(centre, sigma, *still, predict, iterations)[0])
+        x, moved = self.linearised(mean, sigma, draws, noise, predict, iterations)
         if self.nonlinear:
             centre = x.mean(dim=0, keepdim=True)
             if float((centre - self.centre).norm()) > _MOVED * float(centre.norm()):
@@ -158,14 +163,14 @@ class _Gaussian:
         self.problem.counts["solver_calls"] += len(o) if self.through else 0
         return Dense(self.spread, o, sensitivity(self.problem.pde, o, centre))
 
-    def _predict(self, x):
+    def _predict(self, x, solve=None):
         o = self.problem.observation
         if x.shape[1] == 2:
             return o(x)
         if not self.through:
             return o(torch.cat([x, torch.zeros_like(x)], dim=1))
         self.problem.counts["solver_calls"] += len(x)
-        return o(torch.cat([x, self.problem.pde.solve(x)], dim=1))
+        return o(torch.cat([x, (solve or self.problem.pde.solve)(x)], dim=1))
 
     def _pull_back(self, weights):
         v = self.problem.observation.adjoint(weights)
