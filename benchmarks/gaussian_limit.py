@@ -60,6 +60,7 @@ def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
     best = exact_mean(priors[2], observation)[channel]
     return {
         "pde": task.pde,
+        "seed": task.seed,
         "task": task.kind,
         "method": solver.name,
         "steps": solver.steps,
