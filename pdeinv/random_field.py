@@ -7,22 +7,91 @@ products, which at up to 256 nodes beat an FFT and need no matching grid.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import torch
 
-from pdeinv.basis import Boundary, eigenfunctions, wavenumbers
+from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
-__all__ = ["GaussianRandomField"]
+__all__ = ["GaussianRandomField", "RandomField", "TabulatedField"]
 
 _MOST_MODES = 2048  # per direction; a draw holds their square
 
 
+class RandomField:
+    """Zero-mean Gaussian field on the unit square: independent coefficients of orthonormal eigenfunctions.
+
+    Attributes:
+        boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
+        modes: wavenumbers per direction, as in `GaussianRandomField`.
+        eigenvalues: variance of each coefficient, (m, m), indexed [ky, kx].
+    """
+
+    boundary: Boundary
+    modes: int
+    eigenvalues: torch.Tensor
+
+    @cached_property
+    @torch.inference_mode(False)
+    def wavenumbers(self) -> torch.Tensor:
+        """Wavenumber of each one-dimensional eigenfunction, shape (m,)."""
+        return wavenumbers(self.boundary, self.modes)
+
+    def basis(self, x: torch.Tensor) -> torch.Tensor:
+        """One-dimensional orthonormal eigenfunctions at coordinates x (p,), shape (p, m)."""
+        return eigenfunctions(self.boundary, self.wavenumbers, x)
+
+    def truncated(self, modes: int) -> RandomField:
+        """The part of the field that at most so many wavenumbers per direction carry."""
+        kept = len(wavenumbers(self.boundary, min(modes, self.modes)))
+        return TabulatedField(self.boundary, Basis(self.boundary).resize(self.eigenvalues, kept))
+
+    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n tables of standard normal coefficients, shape (n, 1, m, m), float64: the grid-free form of n draws."""
+        m = len(self.wavenumbers)
+        return torch.randn(n, 1, m, m, dtype=torch.float64, generator=generator)
+
+    def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Field on the grid, (batch, 1, n, n), of coefficients xi (batch, 1, m, m): K = square_root · square_root^T."""
+        phi = self._on(grid, xi.dtype, xi.device)
+        return phi @ (self._amplitudes(xi) * xi) @ phi.T
+
+    def square_root_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Transpose of `square_root`: fields (batch, 1, n, n) to coefficients (batch, 1, m, m)."""
+        phi = self._on(grid, v.dtype, v.device)
+        return self._amplitudes(v) * (phi.T @ v @ phi)
+
+    def covariance(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Covariance matrix of the grid values times v, both (batch, 1, n, n)."""
+        return self.square_root(self.square_root_adjoint(v, grid), grid)
+
+    def variance(self, grid: Grid) -> torch.Tensor:
+        """Pointwise variance, shape (n, n), float64."""
+        phi2 = self._on(grid, torch.float64, torch.device("cpu")) ** 2
+        return phi2 @ self.eigenvalues @ phi2.T
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n independent fields, shape (n, 1, grid.n, grid.n), float64; one seed gives the same functions on every grid."""
+        return self.square_root(self.white(n, generator), grid)
+
+    def evaluate(self, xi: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Exact values, (batch, p), of the draws xi (batch, 1, m, m) at points (p, 2) given as (x, y)."""
+        phi_x, phi_y = self.basis(points[:, 0]), self.basis(points[:, 1])
+        return torch.einsum("pi,bij,pj->bp", phi_y, (self._amplitudes(xi) * xi)[:, 0], phi_x)
+
+    def _amplitudes(self, like: torch.Tensor) -> torch.Tensor:
+        return self.eigenvalues.sqrt().to(like)
+
+    def _on(self, grid, dtype, device):
+        return _grid_basis(self.boundary, self.modes, grid, dtype, device)
+
+
 @dataclass(frozen=True)
-class GaussianRandomField:
+class GaussianRandomField(RandomField):
     """Zero-mean field with covariance c τ^(2α-2) (-Δ + τ²)^-α and the chosen boundary behaviour, without a constant mode.
 
     The eigenvalue of the L2-orthonormal eigenfunction with squared frequency κ² is c τ^(2α-2) (κ² + τ²)^-α, where κ² = π²|k|²
@@ -62,12 +131,6 @@ class GaussianRandomField:
 
     @cached_property
     @torch.inference_mode(False)
-    def wavenumbers(self) -> torch.Tensor:
-        """Wavenumber of each one-dimensional eigenfunction, shape (m,)."""
-        return wavenumbers(self.boundary, self.modes)
-
-    @cached_property
-    @torch.inference_mode(False)
     def eigenvalues(self) -> torch.Tensor:
         """Variance of each coefficient, shape (m, m), indexed [ky, kx]."""
         k = self.wavenumbers
@@ -78,48 +141,25 @@ class GaussianRandomField:
             eigenvalues[0, 0] = 0.0
         return eigenvalues
 
-    def basis(self, x: torch.Tensor) -> torch.Tensor:
-        """One-dimensional orthonormal eigenfunctions at coordinates x (p,), shape (p, m)."""
-        return eigenfunctions(self.boundary, self.wavenumbers, x)
 
-    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n tables of standard normal coefficients, shape (n, 1, m, m), float64: the grid-free form of n draws."""
-        m = len(self.wavenumbers)
-        return torch.randn(n, 1, m, m, dtype=torch.float64, generator=generator)
+@dataclass(frozen=True, eq=False)
+class TabulatedField(RandomField):
+    """A field with eigenvalues of any kind, such as those that were learned.
 
-    def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Field on the grid, (batch, 1, n, n), of coefficients xi (batch, 1, m, m): K = square_root · square_root^T."""
-        phi = _grid_basis(self, grid, xi.dtype, xi.device)
-        return phi @ (self._amplitudes(xi) * xi) @ phi.T
+    Arguments:
+        boundary: as in `GaussianRandomField`.
+        eigenvalues: variance of each coefficient, (m, m), indexed [ky, kx].
+    """
 
-    def square_root_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Transpose of `square_root`: fields (batch, 1, n, n) to coefficients (batch, 1, m, m)."""
-        phi = _grid_basis(self, grid, v.dtype, v.device)
-        return self._amplitudes(v) * (phi.T @ v @ phi)
+    boundary: Boundary
+    eigenvalues: torch.Tensor = dataclasses.field(repr=False)
 
-    def covariance(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Covariance matrix of the grid values times v, both (batch, 1, n, n)."""
-        return self.square_root(self.square_root_adjoint(v, grid), grid)
-
-    def variance(self, grid: Grid) -> torch.Tensor:
-        """Pointwise variance, shape (n, n), float64."""
-        phi2 = _grid_basis(self, grid, torch.float64, torch.device("cpu")) ** 2
-        return phi2 @ self.eigenvalues @ phi2.T
-
-    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n independent fields, shape (n, 1, grid.n, grid.n), float64; one seed gives the same functions on every grid."""
-        return self.square_root(self.white(n, generator), grid)
-
-    def evaluate(self, xi: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Exact values, (batch, p), of the draws xi (batch, 1, m, m) at points (p, 2) given as (x, y)."""
-        phi_x, phi_y = self.basis(points[:, 0]), self.basis(points[:, 1])
-        return torch.einsum("pi,bij,pj->bp", phi_y, (self._amplitudes(xi) * xi)[:, 0], phi_x)
-
-    def _amplitudes(self, like: torch.Tensor) -> torch.Tensor:
-        return self.eigenvalues.sqrt().to(like)
+    @property
+    def modes(self) -> int:
+        return len(self.eigenvalues)
 
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-def _grid_basis(field: GaussianRandomField, grid: Grid, dtype, device) -> torch.Tensor:
-    return field.basis(grid.coordinates(device=device)).to(dtype)
+def _grid_basis(boundary: Boundary, modes: int, grid: Grid, dtype, device) -> torch.Tensor:
+    return eigenfunctions(boundary, wavenumbers(boundary, modes), grid.coordinates(device=device)).to(dtype)

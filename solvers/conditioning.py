@@ -10,17 +10,14 @@ from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
 from pdeinv.priors.spread import Spread
 from pdeinv.solvers.base import factor, nugget_variance
-from pdeinv.solvers.lbfgs import minimise
 
-__all__ = ["Dense", "Linearised", "MatrixFree", "Thresholded", "sensitivity"]
+__all__ = ["Dense", "Linearised", "MatrixFree", "sensitivity"]
 
 _NUGGET = 1e-10  # variance added to exact readings, relative to the mean variance of those of their field
 _CHUNK = 32  # rows at a time; larger chunks fall out of the cache
 _PROBES = 16  # draws that tell the readings' variance
 _TOLERANCE, _LONGEST = 1e-3, 300  # of the conjugate gradients: residual relative to the target's, iterations
 _TINY = 1e-300
-_RANK = 200  # directions of the data that the preconditioner knows
-_CERTAIN = 1e-4  # probability below which neither value goes
 
 
 def sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Tensor:
@@ -159,97 +156,3 @@ class Linearised:
             coordinates = gain(data - predict(x) + self.derivative.forward(coordinates))
         moved = self.spread.apply(coordinates)
         return z + moved, moved
-
-
-class Thresholded:
-    """The most probable coefficient with two values, of given probabilities at each node, where its solution is read.
-
-    The coefficient is high where g = Φ⁻¹(p) + W T diag(f(σ))^½ η is positive, with p the probability of the high value, η
-    standard normal and W the constant that makes the second term's variance one: so the signs have the right probabilities,
-    and the correlations are those of the Gaussian prior. Found is the minimiser of ½|η|² + ½|(y - F(g)) / s|², with the jump of
-    the coefficient as wide as `width` in F, and with s the noise and an allowance for that smoothing. All members are
-    minimised side by side by L-BFGS, preconditioned by the Gauss–Newton Hessian of each (of one shared sensitivity to the
-    coefficient).
-
-    Arguments:
-        spread: T and f, on the grid of the solves, which may be coarser than that of the result.
-        pde: with two values.
-        observation: its noise and readings.
-        typical: (2,), the size of the variations of each field.
-    """
-
-    def __init__(self, spread: Spread, pde: PDE, observation: Observation, typical: torch.Tensor):
-        self.spread, self.pde, self.calls = spread, pde, 0
-        self.observation, self.typical = observation.on(spread.grid), typical[observation.channel]
-
-    def __call__(
-        self, mean: torch.Tensor, sigma: float, *, spread_std: float, width: float, allowance: float, iterations: int
-    ) -> torch.Tensor:
-        """Coefficients (batch, 1, n, n) with the two values.
-
-        Arguments:
-            mean: E[a | x_σ], (batch, 1, n, n).
-            spread_std: root mean square of the Gaussian's own deviation at this level, in physical units.
-            width: of the jump, relative to the standard deviation of g.
-            allowance: error of a reading that the smoothing may make, relative to the readings' spread.
-            iterations: of the minimisation.
-        """
-        (low, high), grid = self.pde.coefficient_range, self.pde.grid_of(mean)
-        likely = torch.special.ndtri(((mean - low) / (high - low)).clamp(_CERTAIN, 1 - _CERTAIN))
-        seen = likely
-        if grid != self.spread.grid:
-            seen = torch.nn.functional.interpolate(likely, self.spread.grid.shape, mode="bilinear", align_corners=True)
-        root = self.spread.variances(sigma).sqrt() / spread_std
-        stage = _Stage(self, seen, root, width, allowance)
-        start = torch.zeros(len(mean), len(self.spread), dtype=torch.float64)
-        eta, _ = minimise(stage.objective, start, stage.preconditioner(), iterations)
-        self.calls += stage.calls
-        above = likely + self.spread.apply(eta * root, grid) >= 0
-        return torch.where(above, mean.new_tensor(high), mean.new_tensor(low))
-
-
-class _Stage:
-    """The members' objectives at one noise level."""
-
-    def __init__(self, owner, likely, root, width, allowance):
-        self.pde, self.spread, self.observation = owner.pde, owner.spread, owner.observation
-        self.likely, self.root, self.width, self.calls = likely, root, width, 0
-        self.std = (self.observation.noise_std**2 + (allowance * owner.typical) ** 2).sqrt()
-
-    def objective(self, eta, members):
-        """-log posterior (k,) of η (k, coordinates), up to a constant, and its gradient."""
-        self.calls += 2 * len(eta)
-        with torch.enable_grad():
-            g = (self.likely[members] + self.spread.apply(eta * self.root)).requires_grad_()
-            a = self.pde.smoothed(g, self.width)
-            readings = self.observation(torch.cat([a, self.pde.surrogate(a)], dim=1))
-            misfit = ((self.observation.values - readings) / self.std).square().sum(dim=1) / 2
-            (slope,) = torch.autograd.grad(misfit.sum(), g)
-        value = eta.square().sum(dim=1) / 2 + misfit.detach()
-        return value, eta + self.spread.adjoint(slope) * self.root
-
-    def preconditioner(self):
-        """The members' inverse Gauss–Newton Hessians at η = 0, (I + Jᵀ J)⁻¹ for J = S D T diag(f)^½.
-
-        S, the sensitivity of the readings to the coefficient, is that at the members' mean, reduced to its leading directions;
-        D, the slope of the smoothed coefficient in the latent field, is each member's own.
-        """
-        with torch.enable_grad():
-            g = self.likely.clone().requires_grad_()
-            a = self.pde.smoothed(g, self.width)
-            (slopes,) = torch.autograd.grad(a.sum(), g)
-        rows = sensitivity(self.pde, self.observation, a.mean(dim=0, keepdim=True).detach())
-        rows = (rows / self.std[:, None, None, None]).flatten(1)
-        self.calls += len(rows)
-        directions = torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -_RANK:]
-        rows = (directions.T @ rows).reshape(-1, *g.shape[1:])
-        jacobians = torch.stack([self.spread.adjoint(rows * slope) * self.root for slope in slopes])
-        gram = jacobians @ jacobians.transpose(1, 2) + torch.eye(len(rows), dtype=torch.float64)
-        lowers, jacobians = torch.linalg.cholesky(gram), jacobians.float()
-
-        def apply(z):
-            seen = (jacobians @ z.float()[:, :, None]).double()
-            back = torch.cholesky_solve(seen, lowers).float()
-            return z - (jacobians.transpose(1, 2) @ back)[:, :, 0].double()
-
-        return apply

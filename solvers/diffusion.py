@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import torch
@@ -23,7 +23,7 @@ from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, val
 __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
 
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
-_LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1, "iterations": 1}
+_LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
 _PUBLISHED_NODES = 128  # per side, of all published runs
 _NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
 _FEWEST = 2  # samples behind a spread
@@ -189,7 +189,7 @@ class DiffusionSolver(Solver):
         for i, batch in enumerate(batches):
             label = self.name if len(batches) == 1 else f"{self.name}, batch {i + 1} of {len(batches)}"
             parts.append(
-                self.draw(problem, len(batch), lambda it, label=label: progress_bar(it, label, progress, "step"))
+                self.draw(problem, len(batch), partial(progress_bar, description=label, show=progress, unit="step"))
             )
         samples = torch.cat(parts)
         problem.counts["network_evaluations"] += sum(getattr(t, "evaluations", 0) for t in terms)

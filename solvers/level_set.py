@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
+from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.posterior import Posterior
+from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import Solver, check_memory, factor, progress_bar
 from pdeinv.solvers.conditioning import sensitivity
 from pdeinv.solvers.lbfgs import minimise
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
-__all__ = ["LevelSet"]
+__all__ = ["LevelSet", "members"]
 
 # Width of the jump relative to the latent field's standard deviation, error of the solution's readings relative to their
 # spread, refinement of the grid relative to the result's, and iterations.
@@ -66,6 +70,7 @@ class LevelSet(Solver):
     Arguments:
         ensemble: members where the solution is read, an even number; more samples than members repeat members.
         draws: draws where only the coefficient is read.
+        latent: the latent field, such as `latent_field(prior.gaussian, low, high)` of a learned prior; the PDE's own if None.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*, Interfaces and Free Boundaries
@@ -75,6 +80,7 @@ class LevelSet(Solver):
 
     ensemble: int = 16
     draws: int = 128
+    latent: RandomField | None = None
 
     name: ClassVar[str] = "level-set"
     needs: ClassVar[str] = "it needs a coefficient with two values, the threshold of a Gaussian field"
@@ -89,72 +95,102 @@ class LevelSet(Solver):
         return not pde.gaussian_coefficient and pde.coefficient_range is not None
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        grid, m, modes = observation.grid, len(observation), pde.latent_prior.eigenvalues.numel()
+        latent = self.latent or pde.latent_prior
         sees_solution = bool((observation.channel == 1).any())
         wanted = self.ensemble if sees_solution else max(self.draws, n_samples)
-        size = wanted * (45 * modes if sees_solution else 5 * grid.n**2) + m * (modes + grid.n**2)
-        check_memory(
-            size, f"{wanted} samples for {m} sensors", "ask for fewer samples or average neighbouring readings"
-        )
-        signs = _Signs(pde, observation)
-        eta, record = signs.sample(wanted, generator, progress)
-        if sees_solution:
-            spread = _typical_spread(pde, observation.subset(observation.channel == 1))
-            xi, width, calls = self._anneal(pde, observation, signs, eta, spread, generator, progress)
-        else:
-            xi, width, calls, spread = eta, None, 0, None
-        latent = _latent(pde.latent_prior, xi, grid)
-        a = pde.coefficient(latent)
-        batches = (a if width is None else pde.smoothed(latent, width)).split(16)
-        u = torch.cat([pde.solve(part) for part in progress_bar(batches, "solves", progress, "batch")])
+        bar = partial(progress_bar, show=progress)
+        found = members(pde, latent, observation, wanted, generator, bar)
+        g = found.field(observation.grid)
+        a = pde.coefficient(g)
+        batches = (a if found.width is None else pde.smoothed(g, found.width)).split(16)
+        u = torch.cat([pde.solve(part) for part in bar(batches, description="solves", unit="batch")])
         states = torch.cat([a, u], dim=1)
         chosen = torch.arange(n_samples) % len(states)
         return Posterior(
             pde.fields,
-            grid,
+            observation.grid,
             mean=states.mean(dim=0),
             std=states.std(dim=0),
             samples=states[chosen],
             record={
-                "reduced_chi_squared": max(signs.misfit, _misfit(observation, states.mean(dim=0), spread)),
-                "solver_calls": calls + len(states),
+                "reduced_chi_squared": max(found.misfit, _misfit(observation, states.mean(dim=0), found.spread)),
+                "solver_calls": found.calls + len(states),
                 "members_kept": len(states),
-                **record,
+                **found.diagnostics,
             },
-            probability=(latent >= 0).double().mean(dim=0)[0],
-            latent=xi[chosen],
+            probability=(g >= 0).double().mean(dim=0)[0],
+            latent=found.xi[chosen],
         )
 
-    def _anneal(self, pde, observation, signs, eta, spread, generator, progress):
-        """Members ξ (k, modes²), the last width, and the number of solves."""
-        observation = observation.subset(observation.channel == 1)
-        m = len(observation)
-        half = torch.randn(len(eta) // 2, m, dtype=torch.float64, generator=generator)
-        # The first member is the mode: nothing in its problem is random.
-        noise = torch.cat([half.new_zeros(1, m), half, -half])
-        centre = torch.cat([signs.mode(eta)[None], eta])
-        std = float(pde.latent_prior.eigenvalues.sum()) ** 0.5
-        xi, calls = centre.clone(), 0
-        for width, error, coarsening, iterations in progress_bar(_STAGES, "level set", progress, "stage"):
-            sigma = (observation.noise_std**2 + (error * spread) ** 2).sqrt()
-            n = max(min(_COARSEST, observation.grid.n), observation.grid.n // coarsening)
-            stage = _Stage(pde, signs, observation, n, width * std, sigma, centre, sigma * noise)
-            xi, value = minimise(stage.objective, xi, stage.preconditioner(xi), iterations)
-            calls += stage.calls
-        # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
-        kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
-        return xi[1:][kept], width * std, calls
+
+@dataclass
+class Members:
+    """Draws of the latent field given the readings: its coefficients (k, modes²), and what is known of them.
+
+    Arguments:
+        xi: the coefficients.
+        latent: the field.
+        width: of the jump with which they meet readings of the solution; None without such.
+        spread: standard deviation of these readings a priori; None without them.
+        misfit: of the readings of the coefficient.
+        calls: solves.
+        diagnostics: of the sampler of signs.
+    """
+
+    xi: torch.Tensor
+    latent: RandomField
+    width: float | None
+    spread: float | None
+    misfit: float
+    calls: int
+    diagnostics: dict
+
+    def field(self, grid: Grid) -> torch.Tensor:
+        """Values of the latent field, (k, 1, n, n)."""
+        return _latent(self.latent, self.xi, grid)
+
+
+def members(pde: PDE, latent: RandomField, observation: Observation, n: int, generator, bar: Callable) -> Members:
+    """n draws, an even number where the solution is read; fewer where some did not converge (see `LevelSet`).
+
+    `bar` is `progress_bar` with its `show`.
+    """
+    sees_solution = bool((observation.channel == 1).any())
+    m, modes, nodes = len(observation), latent.eigenvalues.numel(), observation.grid.n**2
+    size = n * (45 * modes if sees_solution else 5 * nodes) + m * (modes + nodes)
+    check_memory(size, f"{n} samples for {m} sensors", "ask for fewer samples or average neighbouring readings")
+    signs = _Signs(latent, pde, observation)
+    eta, diagnostics = signs.sample(n, generator, bar)
+    if not sees_solution:
+        return Members(eta, latent, None, None, signs.misfit, 0, diagnostics)
+    observation = observation.subset(observation.channel == 1)
+    m, spread = len(observation), _typical_spread(pde, latent, observation)
+    half = torch.randn(n // 2, m, dtype=torch.float64, generator=generator)
+    # The first member is the mode: nothing in its problem is random.
+    noise = torch.cat([half.new_zeros(1, m), half, -half])
+    centre = torch.cat([signs.mode(eta)[None], eta])
+    std = float(latent.eigenvalues.sum()) ** 0.5
+    xi, calls = centre.clone(), 0
+    for width, error, coarsening, iterations in bar(_STAGES, description="level set", unit="stage"):
+        sigma = (observation.noise_std**2 + (error * spread) ** 2).sqrt()
+        n = max(min(_COARSEST, observation.grid.n), observation.grid.n // coarsening)
+        stage = _Stage(pde, signs, observation, n, width * std, sigma, centre, sigma * noise)
+        xi, value = minimise(stage.objective, xi, stage.preconditioner(xi), iterations)
+        calls += stage.calls
+    # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
+    kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
+    return Members(xi[1:][kept], latent, width * std, spread, signs.misfit, calls, diagnostics)
 
 
 class _Signs:
     """What the readings of the coefficient say about the latent field: its probable signs at their nodes."""
 
-    def __init__(self, pde: PDE, observation: Observation):
+    def __init__(self, latent: RandomField, pde: PDE, observation: Observation):
         low, high = pde.coefficient_range
         mine = observation.channel == 0
         y = observation.values[mine]
         variance = observation.noise_std[mine] ** 2 + (_EXACT * (high - low)) ** 2
-        self.prior, self.grid = pde.latent_prior, observation.grid
+        self.latent, self.grid = latent, observation.grid
         # Readings at one node add up.
         node = interpolation_stencil(observation.points[mine], self.grid, 0)[0][:, 0]
         self.nodes, place = torch.unique(node, return_inverse=True)
@@ -164,17 +200,17 @@ class _Signs:
         self.misfit = float(((y - chosen) ** 2 / variance).mean()) if len(y) else 0.0
         unit = torch.zeros(len(self.nodes), self.grid.n**2, dtype=torch.float64)
         unit[torch.arange(len(self.nodes)), self.nodes] = 1.0
-        self.rows = self.prior.square_root_adjoint(unit.reshape(-1, 1, *self.grid.shape), self.grid).flatten(1)
+        self.rows = latent.square_root_adjoint(unit.reshape(-1, 1, *self.grid.shape), self.grid).flatten(1)
 
-    def sample(self, n: int, generator, progress) -> tuple[torch.Tensor, dict]:
+    def sample(self, n: int, generator, bar) -> tuple[torch.Tensor, dict]:
         """n draws of ξ given the signs, (n, modes²), with the sampler's diagnostics; antithetic pairs without signs."""
         if not len(self.nodes):
-            half = self.prior.white((n + 1) // 2, generator).flatten(1)
+            half = self.latent.white((n + 1) // 2, generator).flatten(1)
             return torch.cat([half, -half])[:n], {}
         gram = self.rows @ self.rows.T
         length = max(32, -(-n // _CHAINS))
-        chains = sample_given_signs(gram, self.log_ratio, _CHAINS, length, generator, progress)
-        xi = self.prior.white(n, generator).flatten(1)
+        chains = sample_given_signs(gram, self.log_ratio, _CHAINS, length, generator, bar)
+        xi = self.latent.white(n, generator).flatten(1)
         picked = chains.transpose(0, 1).flatten(0, 1)[torch.linspace(0, _CHAINS * length - 1, n).long()]
         lower = factor(gram, 1e-10 * gram.diagonal().mean().expand(len(gram)))
         xi = xi + torch.cholesky_solve((picked - xi @ self.rows.T).T, lower).T @ self.rows
@@ -205,7 +241,7 @@ class _Stage:
         self.calls += 2 * len(xi)
         departure = xi - self.centre[members]
         with torch.enable_grad():
-            latent = _latent(self.pde.latent_prior, xi, self.grid).requires_grad_()
+            latent = _latent(self.signs.latent, xi, self.grid).requires_grad_()
             residual = (self.data[members] - self._readings(latent)) / self.sigma
             misfit = residual.square().sum(dim=1) / 2
             (slope,) = torch.autograd.grad(misfit.sum(), latent)
@@ -213,7 +249,7 @@ class _Stage:
             told = self.signs.log_likelihood(at_signs, self.width).sum(dim=1)
             (push,) = torch.autograd.grad(told.sum(), at_signs)
         value = departure.square().sum(dim=1) / 2 + misfit.detach() - told.detach()
-        gradient = departure + self.pde.latent_prior.square_root_adjoint(slope, self.grid).flatten(1)
+        gradient = departure + self.signs.latent.square_root_adjoint(slope, self.grid).flatten(1)
         return value, gradient - push @ self.signs.rows
 
     def preconditioner(self, xi):
@@ -222,7 +258,7 @@ class _Stage:
         S, the sensitivity of the readings to the coefficient over σ, is that of the first member on a coarse grid, reduced to
         its leading directions; D, the slope of the smoothed coefficient at the latent field, is each member's own.
         """
-        prior, grid = self.pde.latent_prior, self.pde.grid(min(self.grid.n, 64))
+        prior, grid = self.signs.latent, self.pde.grid(min(self.grid.n, 64))
         with torch.enable_grad():
             latent = _latent(prior, xi, grid).requires_grad_()
             a = self.pde.smoothed(latent, self.width)
@@ -232,7 +268,7 @@ class _Stage:
         directions = torch.linalg.eigh(rows @ rows.T).eigenvectors
         leading = (directions[:, -_RANK:].T @ rows).float()
         slope = slope.float()
-        resolved = replace(prior, modes=min(prior.modes, grid.n))  # the others would alias; they are left alone
+        resolved = prior.truncated(grid.n)  # the others would alias; they are left alone
         seen = (prior.wavenumbers <= resolved.wavenumbers.max()).float()
         seen = (seen[:, None] * seen[None, :]).flatten()
         lowers = []
@@ -271,10 +307,10 @@ def _misfit(observation: Observation, mean: torch.Tensor, spread: float | None) 
     return float(((observation.values - observation(mean[None])[0]) ** 2 / variance).mean())
 
 
-def _typical_spread(pde: PDE, observation: Observation) -> float:
+def _typical_spread(pde: PDE, latent: RandomField, observation: Observation) -> float:
     """Standard deviation of the readings of the solution over the prior and the sensors."""
     grid = pde.grid(min(_COARSEST, observation.grid.n))
-    a = pde.sample_coefficient(_CHAINS, grid, torch.Generator().manual_seed(0))
+    a = pde.coefficient(latent.sample(_CHAINS, grid, torch.Generator().manual_seed(0)))
     spread = float(observation.on(grid)(torch.cat([a, pde.surrogate(a)], dim=1)).std())
     return spread if spread > 0 else 1.0  # sensors where the solution is fixed tell nothing at any scale
 

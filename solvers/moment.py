@@ -9,10 +9,13 @@ from typing import ClassVar
 import torch
 
 from pdeinv.errors import InputError
+from pdeinv.priors.averaged import GroupAveraged
+from pdeinv.priors.latent import latent_field
 from pdeinv.priors.sampling import noise_levels
-from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, Thresholded, sensitivity
+from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, sensitivity
 from pdeinv.solvers.diffusion import DiffusionSolver
 from pdeinv.solvers.guidance import combined, pushes
+from pdeinv.solvers.level_set import members
 
 __all__ = ["Moment"]
 
@@ -22,11 +25,6 @@ _MANY = 2000  # readings, beyond which a linear map's matrix is not built
 _FINAL = 3.0  # times the last noise level, above which the PDE's surrogate stands for its solve
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
-_WIDE, _NARROW = 0.5, 0.05  # of a two-valued coefficient's jump where all is open, and where nothing is
-_WIDER = 1.4  # times the standard deviation of a two-valued coefficient that is read itself
-_SOLVED = 64  # nodes per side, beyond which no two-valued coefficient is solved for on the way
-_SETTLED = 0.2  # noise level below which the denoiser moves no interface of a two-valued coefficient
-_BLURRED, _SHARP = 0.1, 1e-3  # error that the smoothing of the jump may make in a reading, in the same cases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +42,10 @@ class Moment(DiffusionSolver):
     chosen.
 
     With a prior of the coefficient alone, the default, H is the sensors of the PDE's solve: exact for a linear PDE, iterated
-    Gauss–Newton steps for a nonlinear one; a two-valued coefficient whose solution is read takes states with these two values
-    (`Thresholded`): the most probable ones, as draws of their deviations would be too ragged for the denoiser; what differs
-    between samples is the noise. With a joint prior of coefficient and solution the PDE is not needed.
+    Gauss–Newton steps for a nonlinear one. With a joint prior of coefficient and solution the PDE is not needed.
+
+    A coefficient alone that has two values is no small step from a Gaussian: it is taken for the threshold of the latent field
+    that the prior's covariance implies (`latent_field`), and drawn as `LevelSet` does; the denoiser is not asked.
 
     Guidance terms, such as `EquiReg()`, push what the denoiser found before it is conditioned, so that the readings are met.
 
@@ -55,7 +54,6 @@ class Moment(DiffusionSolver):
     Arguments:
         steps: noise levels, one denoising each.
         sigma_max, sigma_min: the first level and the last.
-        iterations: minimisation steps at each level, for a two-valued coefficient whose solution is read.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023 (arXiv 2209.14687), and Song
@@ -66,7 +64,7 @@ class Moment(DiffusionSolver):
     steps: int = 20
     sigma_max: float = 3.0
     sigma_min: float = 0.02
-    iterations: int = 20
+    batch: int = 32
 
     name: ClassVar[str] = "moment"
     suffix: ClassVar[str] = "-coefficient"
@@ -83,7 +81,10 @@ class Moment(DiffusionSolver):
 
     @torch.no_grad()
     def draw(self, problem, n, bar):
-        condition = _conditioning(self, problem)
+        pde = problem.pde
+        if len(problem.gaussian.fields) == 1 and pde.coefficient_range and not pde.gaussian_coefficient:
+            return _thresholds(problem, n, bar)
+        condition = _Conditioning(self, problem)
         x, moved = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
             noised = x + sigma * _pairs(problem.noise, n)
@@ -104,34 +105,35 @@ def _pairs(draw, n: int) -> torch.Tensor:
     return torch.cat([half, -half])[:n]
 
 
-def _conditioning(solver, problem):
-    pde, o = problem.pde, problem.observation
-    alone = len(problem.gaussian.fields) == 1
-    through = alone and bool((o.channel == 1).any())
-    if alone and not pde.gaussian_coefficient and pde.coefficient_range:
-        return _TwoValuedThrough(solver, problem) if through else _TwoValued(solver, problem, through)
-    return _Gaussian(solver, problem, through)
+def _thresholds(problem, n, bar):
+    """n coefficients that are the threshold of the latent field which the prior's covariance implies."""
+    if problem.terms or isinstance(problem.prior, GroupAveraged):
+        raise InputError(
+            f"the moment solver asks no denoiser for a two-valued {problem.pde.fields[0].name}, and so takes no guidance and "
+            "no group average; choose fundps, or a prior of both fields"
+        )
+    latent = latent_field(problem.gaussian, *problem.pde.coefficient_range)
+    found = members(problem.pde, latent, problem.observation, n + n % 2, problem.generator, bar)
+    problem.counts["solver_calls"] += found.calls
+    a = problem.pde.coefficient(found.field(problem.grid))
+    return a[torch.arange(n) % len(a)]
 
 
-class _Gaussian:
-    """Conditioning of the state as a Gaussian."""
+class _Conditioning:
+    """What the sensors make of a state that is known up to a Gaussian deviation."""
 
-    wider: ClassVar[float] = 1.0  # factor on the draws of what a noised state leaves open
-
-    def __init__(self, solver, problem, through: bool):
-        self.problem, self.through = problem, through
+    def __init__(self, solver, problem):
+        self.problem, self.alone = problem, len(problem.gaussian.fields) == 1
+        self.through = self.alone and bool((problem.observation.channel == 1).any())
         self.finest = _FINAL * solver.sigma_min
         self.spread = problem.gaussian.spread(problem.grid)
-        self.nonlinear = through and not problem.pde.linear
+        self.nonlinear = self.through and not problem.pde.linear
         self.centre = self.linearised = None
 
     def __call__(self, mean, sigma):
         pde = self.problem.pde
         predict = partial(self._predict, solve=pde.solve if sigma <= self.finest else pde.surrogate)
-        draws, noise = (
-            self.wider * self._normal(len(mean), self.spread),
-            self._normal(len(mean), self.problem.observation),
-        )
+        draws, noise = (self._normal(len(mean), what) for what in (self.spread, self.problem.observation))
         iterations = _CHORDS if self.nonlinear else 1
         if self.linearised is None:
             centre = mean.mean(dim=0, keepdim=True)
@@ -174,53 +176,10 @@ class _Gaussian:
 
     def _pull_back(self, weights):
         v = self.problem.observation.adjoint(weights)
-        if len(self.problem.gaussian.fields) == 2 or not self.through:
-            return v[:, : len(self.problem.gaussian.fields)]
+        if not self.alone:
+            return v
+        if not self.through:
+            return v[:, :1]
         self.problem.counts["solver_calls"] += len(v)
         _, pull_back = torch.func.vjp(self.problem.pde.solve, torch.zeros_like(v[:, 1:]))
         return v[:, :1] + pull_back(v[:, 1:])[0]
-
-
-class _TwoValued(_Gaussian):
-    """Conditioning of a two-valued coefficient that is read itself: as a Gaussian, then the nearer value at every node.
-
-    The Gaussian's draws are widened, as few of them would reach the other value.
-    """
-
-    wider = _WIDER
-
-    def __call__(self, mean, sigma):
-        x, moved = super().__call__(mean, sigma)
-        return _nearer(x, self.problem.pde), moved
-
-
-class _TwoValuedThrough:
-    """Conditioning of a two-valued coefficient on its solution, tighter as it becomes certain."""
-
-    def __init__(self, solver, problem):
-        self.solver, self.problem = solver, problem
-        self.spread = problem.gaussian.spread(problem.pde.grid(min(problem.grid.n, _SOLVED)))
-        self.thresholded = Thresholded(self.spread, problem.pde, problem.observation, problem.spread)
-
-    def __call__(self, mean, sigma):
-        if sigma < _SETTLED:
-            return _nearer(mean, self.problem.pde), torch.zeros_like(mean)
-        low, high = self.problem.pde.coefficient_range
-        variance = ((high - mean) * (mean - low)).clamp(min=0).mean()
-        left = 2 * float(variance.sqrt()) / (high - low)  # 1 where both values are equally likely everywhere
-        g, before = self.problem.gaussian, self.thresholded.calls
-        x = self.thresholded(
-            mean,
-            sigma,
-            spread_std=float(g.error(torch.tensor([sigma]))[0, 0] * g.scale[0]),
-            width=max(_NARROW, _WIDE * left),
-            allowance=max(_SHARP, _BLURRED * left**2),
-            iterations=self.solver.iterations,
-        )
-        self.problem.counts["solver_calls"] += self.thresholded.calls - before
-        return x, x - mean
-
-
-def _nearer(a, pde):
-    low, high = pde.coefficient_range
-    return torch.where(2 * a > low + high, a.new_tensor(high), a.new_tensor(low))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -12,6 +14,8 @@ __all__ = ["sample_given_signs"]
 
 _BURN_IN = 30  # trajectories before the first draw
 
+_silent = partial(progress_bar, show=False)
+
 
 def sample_given_signs(
     covariance: torch.Tensor,
@@ -19,7 +23,7 @@ def sample_given_signs(
     chains: int,
     draws: int,
     generator: torch.Generator | None = None,
-    progress: bool = False,
+    bar: Callable = _silent,
 ) -> torch.Tensor:
     """Draws of g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0, shape (chains, draws, m).
 
@@ -75,10 +79,10 @@ def sample_given_signs(
     g = likely * torch.rand(chains, len(lower), dtype=lower.dtype, generator=generator).clamp(min=1e-3)
     norm = torch.linalg.solve_triangular(lower, g.T, upper=False).norm(dim=0)
     g = g * (len(lower) ** 0.5 / norm)[:, None]
-    for _ in progress_bar(range(_BURN_IN), "burn-in", progress, "trajectory"):
+    for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
         g = trajectory(g)
     out = []
-    for _ in progress_bar(range(draws), "latent field at the sensors", progress, "draw"):
+    for _ in bar(range(draws), description="latent field at the sensors", unit="draw"):
         g = trajectory(g)
         out.append(g)
     return torch.stack(out, dim=1)

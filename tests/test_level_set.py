@@ -47,7 +47,11 @@ def small_stage(pde, members=3, n=12, m=10):
     centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
     seen = observation.subset(observation.channel == 1)
     noise = seen.noise_std * normal(members, m, seed=3)
-    return _Stage(pde, _Signs(pde, observation), seen, n, width, seen.noise_std, centre, noise), observation, xi
+    return (
+        _Stage(pde, _Signs(pde.latent_prior, pde, observation), seen, n, width, seen.noise_std, centre, noise),
+        observation,
+        xi,
+    )
 
 
 def latent_of(pde, xi, grid):

@@ -31,7 +31,7 @@ SMALL = {
     "fundps": FunDPS(steps=15),
     "daps": DAPS(steps=25, ode_steps=3, langevin=15, weights=(1000.0, 1000.0)),
     "ddis": DDIS(steps=10, ode_steps=3, langevin=10),
-    "moment": Moment(steps=4, iterations=8),
+    "moment": Moment(steps=4),
 }
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
@@ -138,7 +138,8 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     if solver in SMALL:
         assert json.loads(attributes["solver_settings"]) == json.loads(json.dumps(dataclasses.asdict(SMALL[solver])))
     assert isinstance(json.loads(attributes["solver_settings"]), dict)
-    assert 0 < attributes["seconds"] < 60 and (attributes["network_evaluations"] > 0) == sampled
+    asked = sampled and (solver, pde) != ("moment", "darcy")  # two values need no denoiser
+    assert 0 < attributes["seconds"] < 60 and (attributes["network_evaluations"] > 0) == asked
     assert attributes["pdeinv_version"] == version("pdeinv")
     assert all(isinstance(value, str | int | float) for value in attributes.values())
 

@@ -6,6 +6,7 @@ from pdeinv.priors.files import load as load
 from pdeinv.priors.files import save as save
 from pdeinv.priors.files import shipped as shipped
 from pdeinv.priors.gaussian import GaussianPrior as GaussianPrior
+from pdeinv.priors.latent import latent_field as latent_field
 from pdeinv.priors.neural_operator import NeuralOperator as NeuralOperator
 from pdeinv.priors.noise import Noise as Noise
 from pdeinv.priors.training import Settings as Settings

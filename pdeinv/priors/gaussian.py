@@ -299,7 +299,7 @@ class GaussianPrior:
             for basis, mean, rest in zip(self.bases, self.means, self.rests, strict=True):
                 modes = basis.capacity(grid)
                 means.append(basis.resize(mean, modes))
-                rests.append(_continued(basis, rest, modes))
+                rests.append(continued(basis, rest, modes))
                 noises.append(self.noise.variance(basis, grid).float() / self.relative(grid))
             self._tables[key] = [[t.to(like.device) for t in group] for group in (means, rests, noises)]
         return self._tables[key]
@@ -349,7 +349,7 @@ def _transformed(data: TrainingData, progress: bool) -> Iterator[torch.Tensor]:
                 bar.update(len(states))
 
 
-def _continued(basis: Basis, rest: torch.Tensor, modes: int) -> torch.Tensor:
+def continued(basis: Basis, rest: torch.Tensor, modes: int) -> torch.Tensor:
     """Variances of more modes than were fitted, by the power law of the last octave; or of fewer."""
     have = len(rest)
     if modes <= have:

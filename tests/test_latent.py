@@ -1,0 +1,70 @@
+"""The latent field of a coefficient with two values: its spectrum and share come back from samples of the coefficient."""
+
+import math
+
+import pytest
+import torch
+from helpers import seeded
+
+from pdeinv.datasets import Darcy
+from pdeinv.grid import Grid
+from pdeinv.priors import GaussianPrior, TrainingData, latent_field
+from pdeinv.random_field import GaussianRandomField, TabulatedField
+
+LOW, HIGH = 3.0, 12.0
+
+
+def fitted(field, threshold=0.0, samples=3000, n=32):
+    """The prior of a coefficient that is high where the field is above a multiple of its standard deviation."""
+    grid = Grid(n, "periodic" if field.boundary == "periodic" else "vertex")
+    g = field.sample(samples, grid, seeded()) / field.variance(grid).sqrt()
+    a = torch.where(g >= threshold, HIGH, LOW).float()
+    return GaussianPrior.fit(TrainingData(a, Darcy().fields[:1], grid, None, "here"))
+
+
+def correlations(field, grid, row, column):
+    """Of the node at the middle with those of a row of nodes."""
+    unit = torch.zeros(1, 1, *grid.shape, dtype=torch.float64)
+    unit[0, 0, row, column] = 1.0
+    std = field.variance(grid).sqrt()
+    return (field.covariance(unit, grid)[0, 0] / (std * std[row, column]))[row]
+
+
+# A field held in a basis has no correlations of other modes: near the boundary these are missed.
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        (GaussianRandomField("neumann", 2.0, 3.0, 32), 0.13),
+        (GaussianRandomField("neumann", 3.0, 8.0, 32), 0.1),
+        (GaussianRandomField("periodic", 2.5, 7.0, 31), 0.03),
+    ],
+    ids=["darcy", "smooth", "periodic"],
+)
+@pytest.mark.parametrize("threshold", [0.0, 0.6], ids=["half", "fewer"])
+def test_the_correlations_are_those_of_the_field(field, error, threshold):
+    prior = fitted(field, threshold)
+    found, grid = latent_field(prior, LOW, HIGH), prior.grid
+    share = float((prior.mean(grid).mean() - LOW) / (HIGH - LOW))
+    t = float(torch.special.ndtri(torch.tensor(share)))
+    assert share == pytest.approx(0.5 * math.erfc(threshold / 2**0.5), abs=0.02)
+    told = found.eigenvalues.clone()
+    told[0, 0] = (told[0, 0] - t**2).clamp(min=0)
+    for row, column in ((16, 16), (8, 20)):
+        ours, theirs = (correlations(f, grid, row, column) for f in (TabulatedField(found.boundary, told), field))
+        assert float((ours - theirs).abs().max()) < error
+    assert float(TabulatedField(found.boundary, told).variance(grid).mean()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_its_draws_have_the_power_of_the_coefficients():
+    prior = fitted(GaussianRandomField("neumann", 2.0, 3.0, 32))
+    draws = latent_field(prior, LOW, HIGH).sample(3000, prior.grid, seeded(1))
+    again = GaussianPrior.fit(
+        TrainingData(torch.where(draws >= 0, HIGH, LOW).float(), prior.fields, prior.grid, None, "here")
+    )
+    spreads = [p.spread(prior.grid) for p in (again, prior)]
+    units = prior.bases[0].synthesis(torch.eye(16 * 16, dtype=torch.float64).reshape(-1, 1, 16, 16), prior.grid)
+    ours, theirs = ((s.adjoint(units).square() @ s.variances()).reshape(16, 16) for s in spreads)
+    ring = prior.bases[0].frequencies(16) / math.pi
+    for least, most in ((0.5, 2), (2, 4), (4, 8), (8, 16)):
+        mine = (ring >= least) & (ring < most)
+        assert float(ours[mine].sum() / theirs[mine].sum()) == pytest.approx(1.0, abs=0.15)
