@@ -138,7 +138,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     if solver in SMALL:
         assert json.loads(attributes["solver_settings"]) == json.loads(json.dumps(dataclasses.asdict(SMALL[solver])))
     assert isinstance(json.loads(attributes["solver_settings"]), dict)
-    asked = sampled and (solver, pde) != ("moment", "darcy")  # two values need no denoiser
+    asked = sampled and (solver, name) != ("moment", "darcy")  # two values need no denoiser
     assert 0 < attributes["seconds"] < 60 and (attributes["network_evaluations"] > 0) == asked
     assert attributes["pdeinv_version"] == version("pdeinv")
     assert all(isinstance(value, str | int | float) for value in attributes.values())
