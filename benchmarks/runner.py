@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
+import resource
+import signal
 import subprocess
+import sys
 import time
-from dataclasses import asdict, fields
-from functools import cache
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import cache, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +24,11 @@ from scipy.stats import t as student_t
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.tasks import Task
+from pdeinv.benchmarks.tasks import Task, fingerprint
+from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
-from pdeinv.metrics import crps_ensemble, error_rate, ranks, relative_l2
+from pdeinv.metrics import crps_ensemble, error_rate, error_spectrum, ranks, relative_l2
+from pdeinv.observation import Observation
 from pdeinv.output import written_whole
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
@@ -29,7 +38,7 @@ from pdeinv.solvers.diffusion import DiffusionSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 from pdeinv.solvers.reconstruction import with_options
 
-__all__ = ["check", "provenance", "run", "solver_generator", "summarise"]
+__all__ = ["Cell", "peak_megabytes", "posterior_of", "provenance", "run", "run_cells", "solver_generator", "summarise"]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
 _KEY = (
@@ -45,12 +54,83 @@ _KEY = (
     "sensors",
     "noise",
     "seed",
+    "variant",
 )
-_ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES}  # in older rows
+_ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES, "variant": "standard"}  # in older rows
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on the first instances of a task.
+
+    Arguments:
+        task: what is to be reconstructed.
+        method: a name in `pdeinv.solvers.SOLVERS`.
+        instances: how many.
+        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`; equireg also by a name of its `VARIANTS`.
+        settings: further arguments of the method's class.
+        samples: posterior samples behind the mean and the spread.
+    """
+
+    task: Task
+    method: str
+    instances: int = 32
+    steps: int | None = None
+    equireg: bool | str = False
+    prior: str | None = None
+    settings: dict | None = None
+    samples: int = _SAMPLES
+
+    def solver(self) -> Solver:
+        """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
+        method = self.method
+        if method not in SOLVERS:
+            raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
+        if self.instances < 1:
+            raise InputError(f"instances = {self.instances} must be at least 1")
+        known = {f.name for f in fields(SOLVERS[method])} - {"steps", "guidance"}
+        for name in self.settings or {}:
+            if name not in known:
+                raise InputError(
+                    f"method {method!r} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}"
+                )
+        solver = with_options(SOLVERS[method](**(self.settings or {})), self.equireg, self.steps)
+        if not solver.accepts(self.task.physics):
+            raise InputError(
+                f"method {method!r} is not made for {self.task.pde}: {solver.needs}; leave one of them out"
+            )
+        if self.prior and not isinstance(solver, DiffusionSolver):
+            raise InputError(f"method {method!r} takes no prior from a file; leave out --prior or the method")
+        return solver
+
+    def ready(self) -> tuple[Solver, object]:
+        """The solver and the prior that it is given; what many instances share is made once, outside their time."""
+        solver = self.solver()
+        if isinstance(solver, OptimalInterpolation):
+            return solver, _ensemble(self.task.physics, self.task.grid, solver.members)
+        return solver, _loaded(self.prior) if self.prior else None
+
+    def check(self) -> None:
+        """Refuse what would fail only after hours of other cells."""
+        self.solver().check(self.task.physics, _loaded(self.prior) if self.prior else None)
+        self.task.instance(0)
+
+    def key(self) -> dict:
+        """What tells its records from those of other cells."""
+        task = {("task" if k == "kind" else k): v for k, v in asdict(self.task).items()}
+        return {
+            "method": self.method,
+            "equireg": self.equireg,
+            "steps": getattr(self.solver(), "steps", 0),
+            "samples": self.samples,
+            "given_prior": self.prior and Path(self.prior).name,
+            "settings": json.dumps(self.settings, sort_keys=True) if self.settings else None,
+            **task,
+        }
 
 
 def run(
@@ -59,87 +139,90 @@ def run(
     instances: int,
     out: str | os.PathLike,
     *,
-    steps: int | None = None,
-    equireg: bool | str = False,
-    prior: str | None = None,
-    settings: dict | None = None,
-    samples: int = _SAMPLES,
     command: str = "",
-    progress=False,
+    progress: bool = False,
+    **options,
 ) -> list[dict]:
-    """Score a method on the first instances of a task; those already in the file are kept, so that a rerun resumes.
+    """`run_cells` for one method on one task; further options as in `Cell`."""
+    return run_cells([Cell(task, method, instances, **options)], out, command=command, progress=progress)
+
+
+def run_cells(
+    cells: Iterable[Cell], out: str | os.PathLike, *, command: str = "", progress: bool = False, processes: int = 1
+) -> list[dict]:
+    """Score methods on tasks; instances that are already in the file are kept, so that a rerun resumes.
 
     Arguments:
-        method: a name in `pdeinv.solvers.SOLVERS`.
-        instances: how many.
-        out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`.
-        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`; equireg also by a name of its `VARIANTS`.
-        settings: further arguments of the method's class.
-        samples: posterior samples behind the mean and the spread.
+        cells: what to run, in this order.
+        out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`, written as
+            soon as each is done.
         command: what the reader is to type, recorded.
+        progress: show a bar.
+        processes: that share the work, with one thread each; 1 for all threads on one instance after the other.
 
     Returns:
-        This task's and method's summaries: one record for each scored field and metric.
+        The cells' summaries: one record for each scored field and metric.
     """
-    options = {"steps": steps, "equireg": equireg, "prior": prior, "settings": settings}
-    solver, out = check(task, method, instances, **options), Path(out)
+    cells, out = list(cells), Path(out)
+    for cell in cells:
+        cell.check()
     log = out.with_name(f"{out.stem}.instances.jsonl")
-    key = {"method": method, "equireg": equireg, "steps": getattr(solver, "steps", 0), "samples": samples}
-    key |= {
-        "given_prior": prior and Path(prior).name,
-        "settings": json.dumps(settings, sort_keys=True) if settings else None,
-    }
-    key |= {("task" if k == "kind" else k): v for k, v in asdict(task).items()}
     log.touch()
     _drop_cut_instances(log)
-    done = {row["instance"] for row in read_records(log) if _key(row) == _key(key)}
-    missing = [i for i in range(instances) if i not in done]
-    known = load(prior) if missing and prior else None
-    if missing and isinstance(solver, OptimalInterpolation):
-        known = _ensemble(task, solver.members, progress)  # drawn once for all instances, outside their time
-    label = f"{task.pde} {task.kind} {method}"
-    for i in tqdm(missing, desc=label, disable=not (progress and missing), unit="instance"):
-        rows = _score(task, solver, known, i, samples)
-        made = {"rows": len(rows), **provenance(command)} | ({"prior": key["given_prior"]} if prior else {})
-        with log.open("a") as stream:
-            stream.write("".join(json.dumps({**key, **row, **made}) + "\n" for row in rows))
+    done = {(_key(row), row["instance"]) for row in read_records(log)}
+    keys = [_key(cell.key()) for cell in cells]
+    jobs = [
+        (cell, i, command)
+        for cell, key in zip(cells, keys, strict=True)
+        for i in range(cell.instances)
+        if (key, i) not in done
+    ]
+    with (
+        tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar,
+        _workers(processes, jobs) as each,
+    ):
+        for cell, rows in each(_job, jobs):
+            bar.set_description(f"{cell.task.pde} {cell.task.kind} {cell.method}")
+            with log.open("a") as stream:
+                stream.write("".join(json.dumps(row) + "\n" for row in rows))
+            bar.update()
     with written_whole(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
-    return [r for r in records if _key(r) == _key(key)]
+    return [r for r in records if _key(r) in set(keys)]
+
+
+@contextmanager
+def _workers(processes: int, jobs: list):
+    """`map`, or that of a pool of processes; leaving ends them."""
+    if processes == 1 or len(jobs) < 2:
+        yield map
+        return
+    # Forked processes would inherit the locks of torch's threads.
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _alone) as pool:
+        yield pool.imap_unordered
+
+
+def _alone() -> None:
+    """One of several processes: one thread, and the parent alone answers to an interruption."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _job(job: tuple[Cell, int, str]) -> tuple[Cell, list[dict]]:
+    cell, i, command = job
+    key, rows = cell.key(), _score(cell.task, *cell.ready(), i, cell.samples)
+    made = {"rows": len(rows), **provenance(command)} | ({"prior": key["given_prior"]} if cell.prior else {})
+    return cell, [{**key, **row, **made} for row in rows]
+
+
+@lru_cache(maxsize=4)
+def _loaded(prior: str):
+    return load(prior)
 
 
 def _key(row: dict) -> tuple:
     return tuple(row.get(k, _ABSENT.get(k)) for k in _KEY)
-
-
-def check(
-    task: Task,
-    method: str,
-    instances: int,
-    *,
-    steps: int | None = None,
-    equireg: bool | str = False,
-    prior: str | None = None,
-    settings: dict | None = None,
-) -> Solver:
-    """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
-    if method not in SOLVERS:
-        raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
-    if instances < 1:
-        raise InputError(f"instances = {instances} must be at least 1")
-    known = {f.name for f in fields(SOLVERS[method])} - {"steps", "guidance"}
-    for name in settings or {}:
-        if name not in known:
-            raise InputError(f"method {method!r} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}")
-    solver = with_options(SOLVERS[method](**(settings or {})), equireg, steps)
-    if not solver.accepts(task.physics):
-        raise InputError(f"method {method!r} is not made for {task.pde}: {solver.needs}; leave one of them out")
-    if prior and not isinstance(solver, DiffusionSolver):
-        raise InputError(f"method {method!r} takes no prior from a file; leave out --prior or the method")
-    solver.check(task.physics, load(prior) if prior else None)
-    task.instance(0)
-    return solver
 
 
 def summarise(rows: list[dict]) -> list[dict]:
@@ -149,8 +232,12 @@ def summarise(rows: list[dict]) -> list[dict]:
         groups.setdefault((*_key(row), row["field"], row["metric"]), []).append(row)
     records = []
     for group in groups.values():
-        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED if name in group[0]}
-        histogram = np.mean([r["ranks"] for r in group], axis=0)
+        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED if all(name in r for r in group)}
+        curves = {
+            name: np.mean([np.array(r[name], dtype=float) for r in group], axis=0)
+            for name in ("ranks", "error_spectrum")
+            if all(name in r for r in group)
+        }
         errors = np.array([r["error"] for r in group])
         first = group[0]
         records.append(
@@ -158,13 +245,18 @@ def summarise(rows: list[dict]) -> list[dict]:
             | {"prior": first["prior"], "instances": len(group)}
             | {name: first[name] for name in ("field", "metric")}
             | {name: _rounded(value) for name, value in mean.items()}
-            | {"ranks": [_rounded(share) for share in histogram]}
+            | {name: [_rounded(value) for value in curve] for name, curve in curves.items()}
             | {"error_se": _rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
-            | {name: "; ".join(dict.fromkeys(r[name] for r in group)) for name in ("commit", "machine", "command")}
+            | {
+                name: "; ".join(dict.fromkeys(r[name] for r in group))
+                for name in _MADE
+                if all(name in r for r in group)
+            }
         )
     return records
 
 
+_MADE = ("commit", "machine", "versions", "command")
 _AVERAGED = (
     "error",
     "predicted_error",
@@ -175,18 +267,34 @@ _AVERAGED = (
     "seconds_per_instance",
     "network_evaluations",
     "solver_calls",
+    "peak_megabytes",
 )
+
+
+def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
+    """The truth, its observation and the posterior behind a record of an instance, computed again."""
+    task = Task(row["pde"], row["task"], *(row[k] for k in ("grid", "sensors", "noise", "seed", "variant")))
+    steps, settings = row["steps"] or None, row["settings"] and json.loads(row["settings"])
+    cell = Cell(task, row["method"], 1, steps, row["equireg"], row["given_prior"], settings, row["samples"])
+    truth, observation = task.instance(row["instance"])
+    return truth, observation, _solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
+
+
+def _solve(task: Task, solver: Solver, prior, observation: Observation, i: int, samples: int) -> Posterior:
+    return solver(task.physics, prior, observation, n_samples=samples, generator=solver_generator(i))
 
 
 def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = solver(task.physics, prior, observation, n_samples=samples, generator=solver_generator(i))
+    posterior = _solve(task, solver, prior, observation, i, samples)
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
         "prior": posterior.record.get("prior") or _PRIORS.get(solver.name, "exact"),
+        "instance_hash": fingerprint(truth, observation),
         "seconds_per_instance": _rounded(seconds),
+        "peak_megabytes": peak_megabytes(),
         **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
     }
     return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
@@ -207,6 +315,7 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         "coverage90": _rounded(covered),
         "spread": _rounded(float(std.square().mean().sqrt())),
         "ranks": [_rounded(float(share)) for share in histogram],
+        "error_spectrum": [_rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
     }
     # The error of the mean, that which the posterior expects of it, and that of a single sample, which papers report.
     every = true.expand_as(samples)
@@ -239,9 +348,10 @@ def _covered(samples, mean, std, truth, generator) -> tuple[float, torch.Tensor]
     return float(((truth - mean).abs() <= wide * std).double().mean()), histogram
 
 
-def _ensemble(task: Task, members: int, progress: bool) -> Ensemble:
+@lru_cache(maxsize=1)
+def _ensemble(pde: PDE, n: int, members: int) -> Ensemble:
     generator = torch.Generator().manual_seed(_ENSEMBLE_SEED)
-    return Ensemble(draw_ensemble(task.physics, members, task.physics.grid(task.grid), generator, progress))
+    return Ensemble(draw_ensemble(pde, members, pde.grid(n), generator, False))
 
 
 def _drop_cut_instances(log: Path) -> None:
@@ -258,8 +368,14 @@ def _drop_cut_instances(log: Path) -> None:
 
 
 def provenance(command: str) -> dict:
-    """What made a record: commit, machine and the command to type."""
-    return {"commit": _commit(), "machine": _machine(), "command": command}
+    """What made a record: commit, machine, versions and the command to type."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pdeinv", "torch", "numpy"))
+    return {"commit": _commit(), "machine": _machine(), "versions": versions, "command": command}
+
+
+def peak_megabytes() -> int:
+    """Of this process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024))
 
 
 @cache
@@ -287,5 +403,6 @@ def _machine() -> str:
     return f"{processor}, {torch.get_num_threads()} threads"
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
+def _rounded(value: float) -> float | None:
+    """Six digits; JSON knows no nan."""
+    return None if np.isnan(value) else float(f"{value:.6g}")

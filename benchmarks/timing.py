@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shlex
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import provenance, solver_generator
+from pdeinv.benchmarks.runner import peak_megabytes, provenance, solver_generator
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.output import check_writable, save_figure
 from pdeinv.priors import load
@@ -61,7 +60,6 @@ def measure(cell: dict) -> dict:
     start = time.perf_counter()
     found = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(0))
     seconds, times = time.perf_counter() - start, published / _MEASURED if published else 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     return cell | {
         "seed": task.seed,
         "samples": _SAMPLES,
@@ -70,7 +68,7 @@ def measure(cell: dict) -> dict:
         "seconds": round(seconds, 3),
         "published_seconds": round(seconds * times, 3),
         "network_evaluations": found.record["network_evaluations"],
-        "peak_megabytes": round(peak),
+        "peak_megabytes": peak_megabytes(),
     }
 
 

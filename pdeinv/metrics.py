@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from scipy.fft import dctn
 
 from pdeinv.errors import InputError
 
@@ -17,6 +18,7 @@ __all__ = [
     "crps_ensemble",
     "crps_gaussian",
     "error_rate",
+    "error_spectrum",
     "gaussian_interval",
     "ranks",
     "relative_l2",
@@ -35,6 +37,23 @@ def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) ->
     """Share of the nodes that lie on the wrong side of the threshold, (batch, channel); equality counts as above."""
     wrong = (estimate >= threshold) != (truth >= threshold)
     return wrong.to(estimate.dtype).mean(dim=_NODES)
+
+
+def error_spectrum(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Root of the error's power over the truth's in each octave of wavenumbers, (octaves,), for fields (n, n).
+
+    Octaves of the cosine transform's |k|: below 1 (the mean), 1 to 2, 2 to 4, ... with the corners in the last. It is 1 where
+    nothing is known and the mean is given, and where the truth has no power (below 1e-12 of its largest octave's) nan.
+    """
+    k = torch.arange(len(truth), dtype=torch.float64)
+    octave = (k[:, None] ** 2 + k**2).sqrt().clamp(min=0.5).log2().floor().long() + 1
+    octave = octave.clamp(max=int(math.log2(len(truth) - 1)) + 1).flatten()
+    powers = []
+    for field in (estimate - truth, truth):
+        power = torch.from_numpy(dctn(field.double().numpy(), norm="ortho")).square().flatten()
+        powers.append(torch.zeros(int(octave.max()) + 1, dtype=torch.float64).index_add_(0, octave, power))
+    error, known = powers
+    return torch.where(known > 1e-12 * known.max(), error / known, torch.nan).sqrt()
 
 
 def residual_rms(residual: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from pdeinv.metrics import (
     crps_ensemble,
     crps_gaussian,
     error_rate,
+    error_spectrum,
     gaussian_interval,
     ranks,
     relative_l2,
@@ -154,3 +155,18 @@ def test_ranks_are_uniform_where_the_truth_is_one_more_draw(binary, generator):
         draws = torch.where(draws > 1.5, 12.0, 3.0).double()
     share = ranks(draws[1:], draws[0], generator).flatten().bincount(minlength=20) / 1e4
     assert len(share) == 20 and float((share - 0.05).abs().max()) < 5 * (0.05 * 0.95 / 1e4) ** 0.5
+
+
+# Spectra
+
+
+def test_the_error_spectrum_tells_the_scales_of_the_error():
+    n = 32
+    x = (torch.arange(n, dtype=torch.float64) + 0.5) / n  # where the cosines are orthogonal
+    waves = {k: torch.cos(torch.pi * k * x)[:, None].expand(n, n) for k in (1, 3, 12)}
+    truth = 2 * waves[1] + waves[3] + 0.5 * waves[12]
+    spectrum = error_spectrum(truth + 0.1 * waves[3] + 0.5 * waves[12], truth)
+    # Octaves: the mean, 1, 2-3, 4-7, 8-15, 16 and above.
+    assert len(spectrum) == 6 and torch.isnan(spectrum[[0, 3, 5]]).all()
+    assert spectrum[[1, 2, 4]].tolist() == pytest.approx([0.0, 0.1, 1.0], abs=1e-12)
+    assert torch.allclose(error_spectrum(torch.zeros(n, n), truth)[[1, 2, 4]], torch.ones(3, dtype=torch.float64))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.benchmark import benchmark, equivariance
+from pdeinv.cli.benchmark import benchmark, equivariance, report
 from pdeinv.cli.datasets import demo, generate, info
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.train import train
@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (reconstruct, generate, train, demo, benchmark, equivariance, info):
+for command in (reconstruct, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""`pdeinv benchmark` and `pdeinv equivariance`."""
+"""`pdeinv benchmark`, `pdeinv report` and `pdeinv equivariance`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import typer
 from pdeinv.cli.options import PdeName, Seed
 from pdeinv.errors import InputError
 
-__all__ = ["benchmark", "equivariance"]
+__all__ = ["benchmark", "equivariance", "report"]
 
 
 def benchmark(
-    pde: Annotated[list[str], typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated.")],
-    method: Annotated[list[str], typer.Option(help="A solver's name; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="JSON-lines file of summaries; one line an instance goes beside it.")],
+    out: Annotated[Path, typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries.")],
+    suite: Annotated[
+        str | None, typer.Option(help="quick (minutes), standard or paper: tasks and methods that are fixed.")
+    ] = None,
+    pde: Annotated[list[str], typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated.")] = (),
+    method: Annotated[list[str], typer.Option("--method", "--methods", help="A solver's name; may be repeated.")] = (),
     task: Annotated[list[str], typer.Option(help="forward, inverse or both; may be repeated.")] = (
         "forward",
         "inverse",
@@ -29,6 +32,13 @@ def benchmark(
     noise: Annotated[
         list[float], typer.Option(help="Noise, relative to the observed field's standard deviation; may be repeated.")
     ] = (0.0,),
+    variant: Annotated[
+        str,
+        typer.Option(
+            help="standard; or out of distribution, of which the solvers are not told: smoother, rougher, contrast (Darcy), "
+            "viscosity (Navier-Stokes)."
+        ),
+    ] = "standard",
     steps: Annotated[
         list[int] | None,
         typer.Option(help="Steps of the solvers by diffusion, as published if not given; may be repeated."),
@@ -47,40 +57,55 @@ def benchmark(
         list[str], typer.Option("--set", help="NAME=VALUE, another argument of the methods' classes; may be repeated.")
     ] = (),
     samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
-    instances: Annotated[int, typer.Option(help="Random instances of each task.")] = 32,
+    instances: Annotated[
+        int | None, typer.Option(help="Random instances of each task, 32 or the suite's if not given.")
+    ] = None,
     seed: Seed = 0,
+    processes: Annotated[int, typer.Option(help="That share the work, with one thread each.")] = 1,
 ) -> None:
-    """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there."""
+    """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there.
+
+    With --suite the tasks and the methods' settings are fixed, and --pde, --method and --instances choose among them; the
+    ranked table comes last, and `pdeinv report` writes the whole page.
+    """
     import itertools
     import shlex
 
-    from pdeinv.benchmarks.report import table
-    from pdeinv.benchmarks.runner import check, run
+    from pdeinv.benchmarks.report import ranked_table, table
+    from pdeinv.benchmarks.runner import Cell, run_cells
+    from pdeinv.benchmarks.suites import RECORDS, suite_cells
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.output import check_writable
 
+    if samples < 2:
+        raise InputError(f"--samples {samples} must be at least 2")
+    if processes < 1:
+        raise InputError(f"--processes {processes} must be at least 1")
+    command = shlex.join(["pdeinv", *sys.argv[1:]])
+    if suite:
+        cells = suite_cells(suite, pdes=pde, methods=method, instances=instances)
+        out.mkdir(parents=True, exist_ok=True)
+        check_writable(out / RECORDS)
+        records = run_cells(cells, out / RECORDS, command=command, progress=True, processes=processes)
+        typer.echo(ranked_table(records))
+        return
+    if not pde or not method:
+        raise InputError("without --suite a run needs --pde and --method; try --suite quick")
     check_writable(out)
     variants = {"off": [False], "on": [True], "both": [False, True]}
     variants |= {name: [name] for name in ("identity", "equi", "reweight")}
     if equireg not in variants:
         raise InputError(f"--equireg {equireg!r} is unknown; use one of {', '.join(variants)}")
-    if samples < 2:
-        raise InputError(f"--samples {samples} must be at least 2")
-    command = shlex.join(["pdeinv", *sys.argv[1:]])
     options = [
-        {"steps": n, "equireg": on, "prior": prior, "settings": _settings(setting)}
+        {"steps": n, "equireg": on, "prior": prior, "settings": _settings(setting), "samples": samples}
         for n, on in itertools.product(steps or [None], variants[equireg])
     ]
+    instances = 32 if instances is None else instances
     cells = [
-        (Task(name, kind, grid, m, level, seed), solver, option)
+        Cell(Task(name, kind, grid, m, level, seed, variant), solver, instances, **option)
         for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
     ]
-    for cell, solver, option in cells:
-        check(cell, solver, instances, **option)  # now, not after hours of the cells before it
-    records = []
-    for cell, solver, option in cells:
-        records += run(cell, solver, instances, out, samples=samples, command=command, progress=True, **option)
-    typer.echo(table(records))
+    typer.echo(table(run_cells(cells, out, command=command, progress=True, processes=processes)))
 
 
 def _settings(given: list[str]) -> dict:
@@ -97,6 +122,19 @@ def _settings(given: list[str]) -> dict:
         except (ValueError, SyntaxError):
             settings[name] = value
     return settings
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Of a suite, as given to `pdeinv benchmark --suite ... --out`.")],
+    pictures: Annotated[
+        bool, typer.Option(help="Reconstruct the best, the median and the worst instance again, to show them.")
+    ] = True,
+) -> None:
+    """Write report.md and report.html (one file, figures inside) from the records of a suite."""
+    from pdeinv.benchmarks.page import write_page
+
+    for path in write_page(folder, pictures=pictures, progress=True):
+        typer.echo(path)
 
 
 def equivariance(

@@ -1,0 +1,354 @@
+"""The page of a benchmark: tables and figures out of the records of a suite, as Markdown and as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from tqdm import tqdm
+
+from pdeinv.benchmarks.published import PUBLISHED
+from pdeinv.benchmarks.report import (
+    LIMITS,
+    over_limit,
+    plot_ranks,
+    ranked_table,
+    read_records,
+    standings,
+    told_by,
+)
+from pdeinv.benchmarks.runner import posterior_of, summarise
+from pdeinv.benchmarks.suites import RECORDS
+from pdeinv.errors import InputError
+from pdeinv.output import save_figure, written_whole
+
+__all__ = ["plot_cost", "plot_over_limit", "plot_spectra", "write_page"]
+
+_MARKERS = "osD^v<>Phd*X"
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;font-size:13px}td,th{border-bottom:1px solid #ddd;padding:2px 8px;text-align:left}"
+    "td.n,th.n{text-align:right}img{max-width:100%}h2{margin-top:2em}"
+)
+
+
+@dataclass
+class Block:
+    """A part of the page: a heading with words, a Markdown table, and a figure under its file's name."""
+
+    heading: str
+    words: str = ""
+    table: str = ""
+    figure: Figure | None = None
+    name: str = ""
+
+
+def write_page(folder: str | Path, *, pictures: bool = True, progress: bool = False) -> list[Path]:
+    """Write report.md with figures/ beside it, and report.html with all inside, into the folder of a suite.
+
+    Arguments:
+        folder: with the records of `pdeinv benchmark --suite`.
+        pictures: reconstruct the best, the median and the worst instance of each task again.
+        progress: show a bar for these.
+
+    Returns:
+        The two files.
+
+    Raises:
+        InputError: the folder has no records, or records of one task that come from different instances.
+    """
+    folder = Path(folder)
+    log = folder / f"{Path(RECORDS).stem}.instances.jsonl"
+    if not log.is_file():
+        raise InputError(f"{folder} has no {log.name}; make it with `pdeinv benchmark --suite quick --out {folder}`")
+    rows = read_records(log)
+    if not rows:
+        raise InputError(f"{log} is empty; let `pdeinv benchmark` finish an instance first")
+    _check_instances(rows)
+    records = summarise(rows)  # of all that is there, though the run may not have ended
+    blocks = list(_blocks(records, rows, pictures, progress))
+    (folder / "figures").mkdir(exist_ok=True)
+    for b in blocks:
+        if b.figure:
+            save_figure(b.figure, folder / "figures" / f"{b.name}.png")
+    pages = [(folder / "report.md", _markdown(blocks)), (folder / "report.html", _html(blocks))]
+    for path, text in pages:
+        with written_whole(path) as temporary:
+            temporary.write_text(text)
+    return [path for path, _ in pages]
+
+
+def _check_instances(rows: list[dict]) -> None:
+    seen: dict[tuple, dict] = {}
+    for r in rows:
+        place = tuple(r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance"))
+        first = seen.setdefault(place, r)
+        if r["instance_hash"] != first["instance_hash"]:
+            raise InputError(
+                f"instance {r['instance']} of {r['pde']} {r['task']} is {first['instance_hash']} for {first['method']} and "
+                f"{r['instance_hash']} for {r['method']}: they ran on different fields; run both in one environment"
+            )
+
+
+def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
+    def all_of(name):
+        return "; ".join(dict.fromkeys(part for r in records for part in str(r[name]).split("; ")))
+
+    first = records[0]
+    yield Block(
+        "Benchmark",
+        f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise {first['noise']:g}, seed {first['seed']}. "
+        f"Errors are those of the posterior mean of {first['samples']} samples, with the standard error over instances: "
+        "relative L2, or the error rate of a coefficient with two values. *The limit* is the solver that knows the "
+        f"distribution of the coefficients: {', '.join(LIMITS)}. Made by `{all_of('command')}` at commit {all_of('commit')} "
+        f"with {all_of('versions')} on {all_of('machine')}.",
+    )
+    tasks, _, summary = ranked_table(records).rpartition("\n\n")
+    yield Block("Standings", "Over all tasks; ranks count within each.", summary)
+    yield Block("Task by task", "", tasks)
+    yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
+    for what, label in (
+        ("seconds_per_instance", "seconds an instance"),
+        ("network_evaluations", "network evaluations"),
+    ):
+        name = what.split("_")[0]
+        yield Block(
+            f"Error against {label}",
+            "Methods without a network stand at 1." if name == "network" else "",
+            figure=plot_cost(records, what, label),
+            name=f"cost-{name}",
+        )
+    yield Block(
+        "Calibration",
+        "How often the truth has each rank among the samples, over its expectation; flat is calibrated, a U too narrow. Shown "
+        "are the limit and the best other method of each task.",
+        figure=plot_ranks([r for group in standings(records).values() for r in _two(group)]),
+        name="ranks",
+    )
+    yield Block(
+        "Scales of the error",
+        "Root of the error's power over the truth's, octave by octave of wavenumbers; 1 is knowing nothing.",
+        figure=plot_spectra(records),
+        name="spectra",
+    )
+    if pictures:
+        yield from _pictures(records, rows, progress)
+    if (first["grid"], first["sensors"], first["noise"]) == (128, 500, 0.0):
+        yield Block(
+            "Published figures", "Not measured here: other priors, other instances, the same tasks.", _published()
+        )
+
+
+def _two(group):
+    """The limit of a task and the best other method, where they are there."""
+    limits, others = ([r for r in group if (r["method"] in LIMITS) == known] for known in (True, False))
+    return limits[:1] + others[:1]
+
+
+def _panels(tasks, **options):
+    columns = min(4, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.6 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_visible(False)
+    for axis, (pde, task, field) in zip(axes.flat, tasks, strict=False):
+        axis.set_title(f"{pde} {task}: {field.replace('_', ' ')}", fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    return figure, list(axes.flat[: len(tasks)])
+
+
+def _looks(records) -> dict[str, dict]:
+    """A colour and a marker for each method, the same in all panels."""
+    names = sorted({_name(r) for r in records}, key=lambda n: (n != "the limit", n))
+    return {n: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)]} for i, n in enumerate(names)}
+
+
+def _name(record) -> str:
+    return "the limit" if record["method"] in LIMITS else told_by(record)
+
+
+def _legend(figure, axes) -> None:
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)), fontsize=8)
+
+
+def plot_cost(records: list[dict], what: str, label: str) -> Figure:
+    """Error against a cost (`seconds_per_instance` or `network_evaluations`), a panel for each task."""
+    tasks, looks = standings(records), _looks(records)
+    figure, axes = _panels(list(tasks))
+    for axis, group in zip(axes, tasks.values(), strict=True):
+        for r in group:
+            axis.errorbar(
+                max(r[what], 1e-3 if "seconds" in what else 1),
+                100 * r["error"],
+                100 * (r["error_se"] or 0),
+                label=_name(r),
+                markersize=5,
+                linestyle="",
+                **looks[_name(r)],
+            )
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    figure.supxlabel(label, fontsize=9)
+    figure.supylabel("error, %", fontsize=9)
+    _legend(figure, axes)
+    return figure
+
+
+def plot_over_limit(records: list[dict]) -> Figure:
+    """Each method's error over the limit's, task by task, on one axis."""
+    tasks, looks = standings(records), _looks(records)
+    figure = Figure(figsize=(9, 0.45 * len(tasks) + 2.2), layout="constrained")
+    axis = figure.subplots()
+    for height, group in enumerate(tasks.values()):
+        for r, ratio in zip(group, over_limit(group), strict=True):
+            if ratio and r["method"] not in LIMITS:
+                axis.plot(ratio, -height, label=_name(r), linestyle="", **looks[_name(r)])
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    ticks = [t for t in (1, 1.25, 1.5, 2, 3, 5, 10, 20, 50) if low <= t <= high]
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_yticks([-h for h in range(len(tasks))], [f"{pde} {task}: {f.replace('_', ' ')}" for pde, task, f in tasks])
+    axis.set_xlabel("error over the limit's")
+    axis.grid(alpha=0.3)
+    _legend(figure, [axis])
+    return figure
+
+
+def plot_spectra(records: list[dict]) -> Figure:
+    """Relative error of each octave of wavenumbers, a panel for each task."""
+    tasks, looks = standings(records), _looks(records)
+    figure, axes = _panels(list(tasks), sharex=True, sharey=True)
+    for axis, group in zip(axes, tasks.values(), strict=True):
+        for r in group:
+            values = np.array(r["error_spectrum"], dtype=float)[
+                1:
+            ]  # the mean of a periodic field is nothing but rounding
+            axis.plot(range(len(values)), values, label=_name(r), markersize=3, linewidth=1, **looks[_name(r)])
+        octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
+        axis.set_xticks(range(len(values)), octaves, rotation=60)
+        axis.set_yscale("log")
+        axis.axhline(1, color="black", linewidth=0.8)
+    figure.supxlabel("wavenumber", fontsize=9)
+    figure.supylabel("error over truth", fontsize=9)
+    _legend(figure, axes)
+    return figure
+
+
+def _pictures(records, rows, progress) -> Iterable[Block]:
+    """The best, the median and the worst instance of the best method that does not know the distribution."""
+    chosen = {key: [r for r in group if r["method"] not in LIMITS] for key, group in standings(records).items()}
+    for (pde, task, field), group in tqdm(
+        [(k, g) for k, g in chosen.items() if g], desc="pictures", disable=not progress, unit="task", leave=False
+    ):
+        best = group[0]
+        same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings")
+        own = sorted((r for r in rows if all(r[k] == best[k] for k in same)), key=lambda r: r["error"])
+        shown = {"best": own[0], "worst": own[-1]}
+        if len(own) > 2:
+            shown = {"best": own[0], "median": own[len(own) // 2], "worst": own[-1]}
+        yield Block(
+            f"{pde} {task}: {field.replace('_', ' ')} by {told_by(best)}",
+            figure=_plot_instances(shown),
+            name=f"instances-{pde}-{task}-{field.replace('_', '-')}",
+        )
+
+
+def _plot_instances(shown: dict[str, dict]) -> Figure:
+    figure = Figure(figsize=(10.5, 2.5 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), 4, squeeze=False)
+    for line, (word, r) in zip(axes, shown.items(), strict=True):
+        truth, observation, posterior = posterior_of(r)
+        c = [f.name for f in posterior.fields].index(r["field"])
+        mean, std, true = posterior.mean[c], posterior.std[c], truth[c]
+        error = (mean - true).abs()
+        top = float(torch.stack([std, error]).flatten().quantile(0.995)) or 1.0
+        limits = {"vmin": float(true.min()), "vmax": float(true.max())}
+        panels = (
+            ("truth", true, "viridis", limits),
+            ("posterior mean", mean, "viridis", limits),
+            ("|mean − truth|", error, "magma", {"vmin": 0.0, "vmax": top}),
+            ("standard deviation", std, "magma", {"vmin": 0.0, "vmax": top}),
+        )
+        for axis, (title, values, colours, bounds) in zip(line, panels, strict=True):
+            image = axis.imshow(values.numpy(), origin="lower", extent=(0, 1, 0, 1), cmap=colours, **bounds)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if word == next(iter(shown)):
+                axis.set_title(title, fontsize=9)
+            if title in ("posterior mean", "standard deviation"):
+                figure.colorbar(image, ax=axis, shrink=0.85).ax.tick_params(labelsize=7)
+        seen = observation.points[observation.channel == c]
+        line[1].plot(seen[:, 0], seen[:, 1], ".", ms=2, color="white")
+        line[0].set_ylabel(f"{word}: {100 * r['error']:.2f} %", fontsize=9)
+    return figure
+
+
+def _published() -> str:
+    columns = list(next(iter(PUBLISHED.values()))[1])
+    lines = ["| method | " + " | ".join(f"{pde} {task}" for pde, task in columns) + " | source |"]
+    lines.append("| --- |" + " ---: |" * len(columns) + " --- |")
+    for name, (source, errors) in PUBLISHED.items():
+        lines.append(
+            f"| {name} | " + " | ".join(f"{errors[c]:.2f}" if c in errors else "" for c in columns) + f" | {source} |"
+        )
+    return "\n".join(lines)
+
+
+def _markdown(blocks: list[Block]) -> str:
+    parts = []
+    for i, b in enumerate(blocks):
+        parts.append(f"{'#' if i == 0 else '##'} {b.heading}")
+        parts += [part for part in (b.words, b.table) if part]
+        if b.figure:
+            parts.append(f"![{b.heading}](figures/{b.name}.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+def _html(blocks: list[Block]) -> str:
+    parts = []
+    for i, b in enumerate(blocks):
+        level = 1 if i == 0 else 2
+        parts.append(f"<h{level}>{html.escape(b.heading)}</h{level}>")
+        if b.words:
+            words = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(b.words))
+            words = re.sub(r"[*]([^*]+)[*]", r"<em>\1</em>", words)
+            parts.append(f"<p>{words}</p>")
+        if b.table:
+            parts.append(_html_table(b.table))
+        if b.figure:
+            stream = io.BytesIO()
+            b.figure.savefig(stream, dpi=110, format="png")
+            data = base64.b64encode(stream.getvalue()).decode()
+            parts.append(f'<img alt="{html.escape(b.heading)}" src="data:image/png;base64,{data}">')
+    head = f'<meta charset="utf-8"><title>Benchmark</title><style>{_STYLE}</style>'
+    return f"<!doctype html><html><head>{head}</head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _html_table(markdown: str) -> str:
+    cells = [[c.strip() for c in line.strip().strip("|").split("|")] for line in markdown.splitlines()]
+    head, rule, *body = cells
+    kinds = [' class="n"' if r.endswith(":") else "" for r in rule]
+
+    def line(row, tag):
+        return (
+            "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for c, k in zip(row, kinds, strict=True)) + "</tr>"
+        )
+
+    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in body) + "</table>"

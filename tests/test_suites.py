@@ -1,0 +1,232 @@
+"""Suites and their page: the same cells for everyone, the same records whoever makes them, a page that says what they say."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pdeinv import InputError
+from pdeinv.benchmarks import suites
+from pdeinv.benchmarks.page import write_page
+from pdeinv.benchmarks.published import PUBLISHED, best_published
+from pdeinv.benchmarks.report import LIMITS, ranked_table, read_records
+from pdeinv.benchmarks.runner import Cell, posterior_of, run_cells
+from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, suite_cells
+from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
+from pdeinv.cli import app
+from pdeinv.datasets import PDES
+from pdeinv.metrics import relative_l2
+from pdeinv.solvers import SOLVERS
+
+TINY = Suite(16, 20, 2, ("gaussian", "kriging"), ("fundps",), steps=4, samples=4)
+CELLS = [
+    Cell(Task(pde, kind, 16, 20), method, 2, samples=4)
+    for pde in ("poisson", "helmholtz")
+    for kind in ("forward", "inverse")
+    for method in ("gaussian", "kriging")
+]
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_has_one_limit_for_every_task_and_can_be_run(name):
+    cells = suite_cells(name, instances=1)
+    for pde in PDES:
+        for kind in ("forward", "inverse"):
+            methods = [c.method for c in cells if (c.task.pde, c.task.kind) == (pde, kind)]
+            assert len([m for m in methods if m in LIMITS]) == 1 and "moment" in methods
+    for cell in cells:
+        assert cell.solver().accepts(cell.task.physics)
+        cell.solver().check(cell.task.physics, None)
+
+
+def test_a_suite_can_be_narrowed_and_widened():
+    cells = suite_cells("standard", pdes=["darcy"], methods=["fundps", "kriging"], instances=3)
+    assert {(c.task.pde, c.method, c.equireg, c.instances) for c in cells} == {
+        ("darcy", "fundps", False, 3),
+        ("darcy", "fundps", True, 3),
+        ("darcy", "kriging", False, 3),
+    }
+    for arguments, message in (
+        (("huge",), "suite 'huge' is unknown; use one of quick, standard, paper"),
+        (("quick", ["stokes"]), "'stokes' is unknown; use one of darcy"),
+        (("quick", [], ["magic"]), "'magic' is unknown; use one of daps"),
+    ):
+        with pytest.raises(InputError, match=message):
+            suite_cells(arguments[0], **dict(zip(("pdes", "methods"), arguments[1:], strict=False)))
+
+
+def untimed(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    key = ("pde", "task", "method", "instance")
+    dropped = ("seconds_per_instance", "peak_megabytes", "machine")
+    return sorted(({k: v for k, v in r.items() if k not in dropped} for r in rows), key=lambda r: [r[k] for k in key])
+
+
+def test_two_processes_make_the_same_records_as_one(tmp_path):
+    for name, processes in (("one", 1), ("two", 2)):
+        run_cells(CELLS, tmp_path / f"{name}.jsonl", processes=processes)
+    one, two = (untimed(tmp_path / f"{name}.instances.jsonl") for name in ("one", "two"))
+    assert len(one) == 16
+    for a, b in zip(one, two, strict=True):
+        # One thread sums up in another order than two.
+        assert a.keys() == b.keys() and a["instance_hash"] == b["instance_hash"]
+        assert a["error"] == pytest.approx(b["error"], rel=1e-6)
+    assert (
+        "torch" in one[0]["versions"]
+        and "1 threads" in json.loads((tmp_path / "two.instances.jsonl").read_text().splitlines()[0])["machine"]
+    )
+
+
+def test_a_run_that_is_killed_loses_an_instance_at_most_and_goes_on(tmp_path):
+    out, log = tmp_path / "r.jsonl", tmp_path / "r.instances.jsonl"
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_suites import CELLS\n"
+        "from pdeinv.benchmarks.runner import run_cells\n"
+        f"run_cells(CELLS, {str(out)!r})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not log.exists() or log.read_text().count("\n") < 3):
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+    kept = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    assert len(kept) >= 3
+    records = run_cells(CELLS, out)
+    assert log.read_text().startswith("".join(kept)) and [r["instances"] for r in records] == [2] * 8
+    before = log.read_bytes()
+    run_cells(CELLS, out)
+    assert log.read_bytes() == before
+
+
+# Out of distribution
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", PDES)
+def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, variant):
+    task = Task(name, "both", 16, 20, variant=variant)
+    if (variant == "contrast" and name != "darcy") or (variant == "viscosity" and name != "navier-stokes"):
+        with pytest.raises(InputError, match=f"variant '{variant}' means nothing to {name}"):
+            task.instance(0)
+        return
+    truth, observation = task.instance(0)
+    assert task.physics == PDES[name]() and (task.world == task.physics) == (variant == "standard")
+    assert torch.allclose(task.world.solve(truth[None, :1])[0, 0], truth[1], rtol=1e-6, atol=1e-9)
+    standard = Task(name, "both", 16, 20).instance(0)
+    assert torch.equal(observation.points, standard[1].points)
+    assert torch.equal(truth, standard[0]) == (variant == "standard")
+    if variant == "contrast":
+        assert set(truth[0].unique().tolist()) == {4.0, 12.0}
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(InputError, match="variant 'harder' is unknown; use standard, smoother"):
+        Task("darcy", "forward", variant="harder")
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "expected"),
+    [
+        ("poisson", "standard", "d53f59260ea8"),
+        ("helmholtz", "standard", "3649e6f3a2f2"),
+        ("darcy", "standard", "b7b0528bb1f1"),
+        ("navier-stokes", "standard", "f8dc260877c2"),
+        ("darcy", "rougher", "e10a1f79e66d"),
+    ],
+)
+def test_the_instances_are_those_of_the_records(name, variant, expected):
+    task = Task(name, "inverse", 64, 125, variant=variant)
+    assert fingerprint(*task.instance(0)) == expected != fingerprint(*task.instance(1))
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite")
+    tiny = pytest.MonkeyPatch()
+    tiny.setitem(suites.SUITES, "tiny", TINY)
+    arguments = ["benchmark", "--suite", "tiny", "--pde", "poisson", "--pde", "helmholtz", "--out", str(path)]
+    results = [CliRunner().invoke(app, arguments, catch_exceptions=False) for _ in range(2)]
+    tiny.undo()
+    assert [r.exit_code for r in results] == [0, 0] and results[0].stdout == results[1].stdout
+    return path, results[0].stdout
+
+
+def test_the_ranked_table_is_that_of_the_records(folder):
+    path, printed = folder
+    records = read_records(path / RECORDS)
+    assert ranked_table(records) in printed
+    lines = [
+        [c.strip() for c in line.strip("|").split("|")] for line in printed.splitlines() if line.startswith("| poisson")
+    ]
+    inverse = [line for line in lines if line[0] == "poisson inverse"]
+    assert [line[3] for line in inverse] == ["1", "2", "3", "4"] and {line[2] for line in inverse} == {
+        "gaussian",
+        "kriging",
+        "fundps, 4 steps",
+        "fundps, 4 steps, EquiReg",
+    }
+    limit = next(r for r in records if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "gaussian"))
+    other = next(r for r in records if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "kriging"))
+    line = next(line for line in inverse if line[2] == "kriging")
+    assert line[5] == f"{other['error'] / limit['error']:.2f}"
+    assert "| the limit | 1." in printed
+
+
+def test_the_page_shows_tables_and_figures_and_stands_alone(folder):
+    path, _ = folder
+    markdown, page = write_page(path)
+    text, whole = markdown.read_text(), page.read_text()
+    shown = re.findall(r"\]\((figures/[\w-]+\.png)\)", text)
+    assert len(shown) == 5 + 4 and all((path / name).stat().st_size > 5000 for name in shown)
+    assert whole.count("<img ") == len(shown) and 'src="http' not in whole and "figures/" not in whole
+    assert whole.count("<tr>") == sum(line.startswith("|") for line in text.splitlines()) - text.count("\n| ---")
+    assert "Published" not in text  # another grid
+    assert "at commit" in text and "with pdeinv" in text
+
+
+def test_a_record_can_be_computed_again(folder):
+    rows = read_records(folder[0] / "records.instances.jsonl")
+    for row in (next(r for r in rows if r["method"] == m) for m in ("gaussian", "fundps")):
+        truth, _, posterior = posterior_of(row)
+        c = [f.name for f in posterior.fields].index(row["field"])
+        error = relative_l2(posterior.mean[None, c : c + 1], truth[None, c : c + 1])
+        assert float(error) == pytest.approx(row["error"], rel=1e-4)
+
+
+def test_records_of_other_fields_are_not_compared(folder, tmp_path):
+    text = (folder[0] / "records.instances.jsonl").read_text()
+    first = json.loads(text.splitlines()[0])
+    (tmp_path / "records.instances.jsonl").write_text(
+        text + json.dumps(first | {"method": "kriging", "instance_hash": "0" * 12}) + "\n"
+    )
+    with pytest.raises(InputError, match="they ran on different fields"):
+        write_page(tmp_path)
+    for text, message in ((None, "has no records.instances.jsonl; make it with"), ("", "is empty")):
+        if text is None:
+            (tmp_path / "records.instances.jsonl").unlink()
+        else:
+            (tmp_path / "records.instances.jsonl").write_text(text)
+        with pytest.raises(InputError, match=message):
+            write_page(tmp_path)
+
+
+def test_published_figures_are_complete_and_have_sources():
+    for source, errors in PUBLISHED.values():
+        assert "arXiv" in source and set(errors) <= {(p, k) for p in PDES for k in ("forward", "inverse")}
+    assert best_published("helmholtz", "inverse") == 15.08 and best_published("darcy", "forward") == 2.49
+
+
+def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
+    with pytest.raises(InputError, match="needs --pde and --method; try --suite quick"):
+        CliRunner().invoke(app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False)
+    assert set(SOLVERS) >= {m for s in SUITES.values() for m in (*s.methods, *s.guided)}
