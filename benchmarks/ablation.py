@@ -1,4 +1,4 @@
-"""EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl`.
+"""EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.ablation FILE.instances.jsonl [--plot FIGURE]`.
 
 Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone, or in another use of the same
 symmetries.
@@ -6,15 +6,19 @@ symmetries.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
 from pdeinv.benchmarks.report import read_records
+from pdeinv.errors import InputError
+from pdeinv.output import save_figure
 
-__all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "verdict"]
+__all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "plot_gain", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
 _ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
@@ -142,15 +146,59 @@ def _change(one: dict, mean: dict) -> str:
     )
 
 
+def plot_gain(rows: list[dict]) -> Figure:
+    """EquiReg's change of single samples' relative L2 error against the number of steps, a panel for each PDE and task."""
+    records = [r for r in paired(rows) if r["metric"] == "relative_l2"]
+    tasks = list(dict.fromkeys((r["task"], r["pde"]) for r in records))
+    methods = sorted({r["method"] for r in records})
+    columns = max(len([t for t in tasks if t[0] == task]) for task, _ in tasks)
+    figure = Figure(figsize=(2.9 * columns, 5.6), layout="constrained")
+    kinds = sorted({task for task, _ in tasks})
+    axes = figure.subplots(len(kinds), columns, sharex=True, sharey=True, squeeze=False)
+    steps = sorted({r["steps"] for r in records})
+    for row, kind in zip(axes, kinds, strict=True):
+        names = [pde for task, pde in sorted(tasks, key=lambda t: _ORDER.index(t[1])) if task == kind]
+        for axis, pde in zip(row, names, strict=False):
+            for i, method in enumerate(methods):
+                mine = sorted(
+                    (r for r in records if (r["task"], r["pde"], r["method"]) == (kind, pde, method)),
+                    key=lambda r: r["steps"],
+                )
+                if not mine:
+                    continue
+                change = np.array([100 * r["change"] for r in mine])
+                low, high = (np.array([100 * r["interval"][side] for r in mine]) for side in (0, 1))
+                shifted = [r["steps"] * 1.04 ** (i - (len(methods) - 1) / 2) for r in mine]  # bars side by side
+                bars = [change - low, high - change]
+                axis.errorbar(shifted, change, bars, marker="osD^v"[i % 5], ms=4, lw=1, capsize=2, label=method)
+            axis.axhline(0, color="black", linewidth=0.8)
+            axis.set_xscale("log")
+            axis.set_xticks(steps, [str(s) for s in steps])
+            axis.set_xticks([], minor=True)
+            axis.set_title(f"{pde} {kind}", fontsize=9)
+            axis.tick_params(labelsize=8)
+            axis.grid(alpha=0.3)
+    axes[0, 0].set_ylim(-40, 20)  # a few instances' interval would hide all others
+    figure.supxlabel("steps", fontsize=9)
+    figure.supylabel("change of the error by EquiReg, %", fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
 def _main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit(f"usage: {__doc__.split('`')[1]} ...")
-    rows = read_records(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("files", nargs="+", type=Path, help="records of instances")
+    parser.add_argument("--plot", type=Path, help="figure of the gain against the number of steps")
+    o = parser.parse_args()
+    rows = read_records(*o.files)
     if not paired(rows):
-        sys.exit(
-            "error: no method was run both without and with EquiReg in these files; see `pdeinv benchmark --equireg both`"
+        raise InputError(
+            "no method was run both without and with EquiReg in these files; see `pdeinv benchmark --equireg both`"
         )
     print(ablation_page(rows))
+    if o.plot:
+        save_figure(plot_gain(rows), o.plot)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, verdict
+from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, plot_gain, verdict
 from pdeinv.benchmarks.report import beside_limit, markdown_table, plot_ranks, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
@@ -288,6 +288,14 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     assert "of 1 cells" in verdict([pair])
     page = ablation_page(rows + [row | {"steps": 20} for row in rows])
     assert page.index("### 6 steps") < page.index("### 20 steps") and page.count("| darcy | forward |") == 2
+    (panel,) = plot_gain(rows + [row | {"steps": 20} for row in rows]).axes
+    (line,) = (
+        line
+        for line in panel.lines
+        if line.get_linestyle() == "-" and len(line.get_xdata()) == 2 and line.get_marker() == "o"
+    )
+    assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx([100 * pair["change"]] * 2)
+    assert panel.get_title() == "darcy forward"
 
 
 def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
