@@ -14,14 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
-from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.report import ORDER, read_records
 from pdeinv.errors import InputError
 from pdeinv.output import save_figure
 
 __all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "plot_gain", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
-_ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 _OFF, _ON = "none", "EquiReg"
 _NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "equi": "*Equi*", "reweight": "reweighted"}
 _AVERAGED = "group average"
@@ -50,7 +49,7 @@ def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) 
             cell = cells.setdefault(tuple((row | {"settings": rest}).get(k) for k in _CELL), {_OFF: {}, variant: {}})
             cell[kind][row["seed"], row["instance"]] = row
     records = []
-    for key, both in sorted(cells.items(), key=lambda c: (_ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
+    for key, both in sorted(cells.items(), key=lambda c: (ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
         shared = sorted(both[_OFF].keys() & both[variant].keys())
         if len(shared) < 2:
             continue
@@ -157,7 +156,7 @@ def plot_gain(rows: list[dict]) -> Figure:
     axes = figure.subplots(len(kinds), columns, sharex=True, sharey=True, squeeze=False)
     steps = sorted({r["steps"] for r in records})
     for row, kind in zip(axes, kinds, strict=True):
-        names = [pde for task, pde in sorted(tasks, key=lambda t: _ORDER.index(t[1])) if task == kind]
+        names = [pde for task, pde in sorted(tasks, key=lambda t: ORDER.index(t[1])) if task == kind]
         for axis, pde in zip(row, names, strict=False):
             for i, method in enumerate(methods):
                 mine = sorted(

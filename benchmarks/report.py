@@ -14,6 +14,7 @@ from pdeinv.output import save_figure
 
 __all__ = [
     "LIMITS",
+    "ORDER",
     "beside_limit",
     "markdown_table",
     "numerics_table",
@@ -43,13 +44,14 @@ def read_records(*paths: str | Path) -> list[dict]:
 
 LIMITS = ("gaussian", "gauss-newton", "level-set")
 """Solvers that know the coefficient's distribution: each the limit of the PDEs that it is made for."""
-_ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
+ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
+"""In which tables name the PDEs."""
 _METRICS = {"relative_l2": "relative L2", "error_rate": "error rate"}
 
 
 def table(records: list[dict]) -> str:
     """The table that suits the records, as Markdown, by PDE and task whatever their order."""
-    records = sorted(records, key=lambda r: (_ORDER.index(r["pde"]), r.get("task", ""), r.get("instance", 0)))
+    records = sorted(records, key=lambda r: (ORDER.index(r["pde"]), r.get("task", ""), r.get("instance", 0)))
     if "measure" in records[0]:
         return numerics_table(records)
     if "distance" in records[0]:
@@ -80,7 +82,7 @@ def standings(records: list[dict]) -> dict[tuple, list[dict]]:
     for r in records:
         found.setdefault((r["pde"], r["task"], r["field"]), []).append(r)
     result = {}
-    for key, group in sorted(found.items(), key=lambda item: (_ORDER.index(item[0][0]), *item[0][1:])):
+    for key, group in sorted(found.items(), key=lambda item: (ORDER.index(item[0][0]), *item[0][1:])):
         rates = [r for r in group if r["metric"] == "error_rate"]
         result[key] = sorted(rates or group, key=lambda r: r["error"])
     return result
@@ -185,7 +187,7 @@ def beside_limit(rows: list[dict], method: str = "moment") -> str:
             sides = found.setdefault((r["pde"], r["task"]), {True: {}, False: {}})
             sides[r["method"] == method][r["seed"], r["instance"]] = r
     lines = []
-    for (pde, task), sides in sorted(found.items(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1])):
+    for (pde, task), sides in sorted(found.items(), key=lambda item: (ORDER.index(item[0][0]), item[0][1])):
         shared = sorted(sides[True].keys() & sides[False].keys())
         if len(shared) < 2:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pdeinv.benchmarks.report import LIMITS
+from pdeinv.benchmarks.report import LIMITS, ORDER
 from pdeinv.benchmarks.runner import Cell
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
@@ -17,7 +17,6 @@ __all__ = ["RECORDS", "SUITES", "Suite", "suite_cells"]
 RECORDS = "records.jsonl"
 """Summaries in a suite's folder; the instances stand beside them."""
 _CLASSICAL = ("kriging", "optimal-interpolation")
-_PDES = ("poisson", "helmholtz", "darcy", "navier-stokes")
 _GUIDED = ("dps", "diffusionpde", "fundps", "daps", "ddis")
 _FEW_LEVELS = {"ode_steps": 3, "langevin": 20}  # of each noise level, at 50 levels instead of the published number
 _SETTINGS = {"daps": _FEW_LEVELS | {"weights": (1000.0, 1000.0)}, "ddis": _FEW_LEVELS}
@@ -77,7 +76,7 @@ def suite_cells(
     """
     if name not in SUITES:
         raise InputError(f"suite {name!r} is unknown; use one of {', '.join(SUITES)}")
-    suite, pdes, methods = SUITES[name], tuple(pdes) or _PDES, tuple(methods)
+    suite, pdes, methods = SUITES[name], tuple(pdes) or ORDER, tuple(methods)
     for what, known in ((pdes, PDES), (methods, SOLVERS)):
         for one in what:
             if one not in known:
