@@ -107,7 +107,7 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
     yield Block(
         "Benchmark",
         f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise {first['noise']:g}, seed {first['seed']}. "
-        f"Errors are those of the posterior mean of {first['samples']} samples, with the standard error over instances: "
+        "Errors are those of the posterior mean of as many samples as the tables say, with the standard error over instances: "
         "relative L2, or the error rate of a coefficient with two values. *The limit* is the solver that knows the "
         f"distribution of the coefficients: {', '.join(LIMITS)}. Made by `{all_of('command')}` at commit {all_of('commit')} "
         f"with {all_of('versions')} on {all_of('machine')}.",

@@ -112,7 +112,8 @@ def ranked_table(records: list[dict]) -> str:
                     f"{100 * r['coverage90']:.0f}",
                     f"{r['crps']:.3g}",
                 ]
-                + [f"{r['network_evaluations']:.0f}", f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
+                + [f"{r['network_evaluations']:.0f}", f"{r['seconds_per_instance']:.2f}"]
+                + [str(r["samples"]), str(r["instances"])]
             )
             # The limits of the several PDEs are one entry.
             name = "the limit" if r["method"] in LIMITS else told_by(r)
@@ -125,6 +126,7 @@ def ranked_table(records: list[dict]) -> str:
         "CRPS",
         "evaluations",
         "seconds",
+        "samples",
         "instances",
     ]
     tasks = _table(["task", "field", "method"], numbers, rows)
@@ -164,8 +166,8 @@ def reference_table(records: list[dict]) -> str:
 
 
 def told_by(record: dict) -> str:
-    """A method with its steps and its EquiReg, in words."""
-    steps = f", {record['steps']} steps" if record.get("steps") else ""
+    """A method with its steps, unless it asked no network, and its EquiReg, in words."""
+    steps = f", {record['steps']} steps" if record.get("steps") and record.get("network_evaluations", 1) else ""
     equireg = {False: "", True: ", EquiReg"}.get(on := record.get("equireg", False), f", EquiReg ({on})")
     return record["method"] + steps + equireg
 

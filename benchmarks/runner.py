@@ -34,7 +34,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
 from pdeinv.priors import load
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
-from pdeinv.solvers.diffusion import DiffusionSolver
+from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 from pdeinv.solvers.reconstruction import with_options
 
@@ -103,7 +103,7 @@ class Cell:
             raise InputError(
                 f"method {method!r} is not made for {self.task.pde}: {solver.needs}; leave one of them out"
             )
-        if self.prior and not isinstance(solver, DiffusionSolver):
+        if self.prior and not isinstance(solver, LearnedSolver):
             raise InputError(f"method {method!r} takes no prior from a file; leave out --prior or the method")
         return solver
 

@@ -16,7 +16,7 @@ __all__ = ["RECORDS", "SUITES", "Suite", "suite_cells"]
 
 RECORDS = "records.jsonl"
 """Summaries in a suite's folder; the instances stand beside them."""
-_CLASSICAL = ("kriging", "optimal-interpolation")
+_CLASSICAL = ("kriging", "optimal-interpolation", "fno")
 _GUIDED = ("dps", "diffusionpde", "fundps", "daps", "ddis")
 _FEW_LEVELS = {"ode_steps": 3, "langevin": 20}  # of each noise level, at 50 levels instead of the published number
 _SETTINGS = {"daps": _FEW_LEVELS | {"weights": (1000.0, 1000.0)}, "ddis": _FEW_LEVELS}
@@ -32,7 +32,7 @@ class Suite:
         guided: diffusion solvers of the literature.
         steps: of these.
         equireg: run these with EquiReg, too.
-        samples: behind a posterior.
+        samples, guided_samples: behind a posterior, of the methods and of the guided ones, which cost more.
         settings: of a method's class, by its name.
     """
 
@@ -44,6 +44,7 @@ class Suite:
     steps: int = 50
     equireg: bool = True
     samples: int = 19
+    guided_samples: int = 4
     settings: dict = field(default_factory=dict)
 
 
@@ -96,7 +97,7 @@ def suite_cells(
                         steps=suite.steps if guided else None,
                         equireg=equireg,
                         settings=_settings(suite, method, pde),
-                        samples=suite.samples,
+                        samples=suite.guided_samples if guided else suite.samples,
                     )
                     for kind in ("forward", "inverse")
                 ]

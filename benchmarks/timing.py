@@ -106,12 +106,15 @@ def _series(records: list[dict], pde: str, kind: str, by: str) -> list[dict]:
 
 
 def scaling_table(records: list[dict]) -> str:
-    """Markdown: seconds and peak memory of the moment solver by grid and by sensors, with the exponents of their growth."""
+    """Markdown: seconds and peak memory of the moment solver by grid and by sensors, with the exponents of their growth.
+
+    In brackets stands the exponent of the last two sizes, since a cost that never grows hides what does.
+    """
     parts = []
     for by, sizes in (("grid", _GRIDS), ("sensors", _COUNTS)):
         heads = [f"{n} x {n}" if by == "grid" else f"{n:,} sensors" for n in sizes]
         lines = [
-            "| task | " + " | ".join(heads) + " | exponent, time | exponent, memory |",
+            "| task | " + " | ".join(heads) + " | exponent, time (last two) | exponent, memory (last two) |",
             "| --- |" + " ---: |" * (len(sizes) + 2),
         ]
         for pde, kind in _GROWING:
@@ -122,7 +125,8 @@ def scaling_table(records: list[dict]) -> str:
                 f"{found[n]['seconds']:.1f} s, {found[n]['peak_megabytes']:,} MB" if n in found else "" for n in sizes
             ]
             for what in ("seconds", "peak_megabytes"):
-                texts.append(f"{growth(list(found), [r[what] for r in found.values()]):.2f}")
+                values = [r[what] for r in found.values()]
+                texts.append(f"{growth(list(found), values):.2f} ({growth(list(found)[-2:], values[-2:]):.2f})")
             lines.append(f"| {pde} {kind} | " + " | ".join(texts) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

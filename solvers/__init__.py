@@ -5,6 +5,7 @@ from pdeinv.solvers.daps import DAPS as DAPS
 from pdeinv.solvers.ddis import DDIS as DDIS
 from pdeinv.solvers.diffusionpde import DiffusionPDE as DiffusionPDE
 from pdeinv.solvers.dps import DPS as DPS
+from pdeinv.solvers.fno import FNO as FNO
 from pdeinv.solvers.fundps import FunDPS as FunDPS
 from pdeinv.solvers.gauss_newton import GaussNewton as GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver

@@ -15,17 +15,17 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.priors import DiffusionPrior, GaussianPrior, load, shipped
+from pdeinv.priors import DiffusionPrior, GaussianPrior
 from pdeinv.priors.averaged import GroupAveraged
-from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, value_and_gradient
+from pdeinv.solvers.learned import LearnedSolver
 
 __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
 
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
 _LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
 _PUBLISHED_NODES = 128  # per side, of all published runs
-_NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
 _FEWEST = 2  # samples behind a spread
 
 
@@ -104,7 +104,7 @@ def published_residual(pde: PDE, state: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionSolver(Solver):
+class DiffusionSolver(LearnedSolver):
     """Base of the solvers that draw samples with a diffusion prior.
 
     A subclass says how to draw them from a `Problem`, in `draw`.
@@ -133,49 +133,19 @@ class DiffusionSolver(Solver):
                     f"{name} = {value!r} of the {self.name} solver must be a whole number, at least {least}"
                 )
 
-    takes_prior: ClassVar[bool] = True
-    suffix: ClassVar[str] = ""
-    """Of the shipped prior's name, after the PDE's."""
+    models: ClassVar[tuple[type, ...]] = (DiffusionPrior, GaussianPrior)
+    wanted: ClassVar[str] = "a prior with a denoiser"
 
     @abstractmethod
     def draw(self, problem: Problem, n: int, bar: Callable) -> torch.Tensor:
         """n posterior samples (n, channel, grid.n, grid.n) of what the prior knows; bar(iterable) shows progress."""
-
-    def check(self, pde, prior):
-        super().check(pde, prior)
-        if prior is None and pde.name + self.suffix not in shipped():
-            raise InputError(
-                f"no prior {pde.name + self.suffix!r} comes with the package; train one with "
-                f"`pdeinv train{' --channels coefficient' if self.suffix else ''}` and give it as prior"
-            )
-        if prior is not None and not isinstance(prior, DiffusionPrior | GaussianPrior):
-            raise InputError(
-                f"the {self.name} solver needs a prior with a denoiser, such as `pdeinv.priors.load(...)` gives, not "
-                f"{type(prior).__name__}"
-            )
-        if prior is not None:
-            wanted, known = ([f.name for f in fields] for fields in (self._fields(pde, prior), prior.fields))
-            if known != wanted:
-                raise InputError(
-                    f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
-                    f"{' and '.join(known)}"
-                )
 
     def _fields(self, pde, prior):
         """What the prior must know."""
         return pde.fields[:1] if self.suffix else pde.fields
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        told = {}
-        if prior is None:
-            prior = _shipped(pde.name + self.suffix)
-            told = {"prior": f"the shipped {pde.name + self.suffix}"}
-            known = _gaussian(prior).pde[1]
-            if any(known[k] != v for k, v in pde.parameters.items() if k not in _NUMERICAL):
-                raise InputError(
-                    f"the shipped prior knows {pde.name} with its default parameters alone; train one with `pdeinv train` and "
-                    "give it as prior"
-                )
+        prior, told = self.learned(pde, prior)
         plain = prior  # an averaged denoiser is equivariant everywhere, and tells EquiReg nothing
         if self.group_average:
             prior = GroupAveraged(prior, pde.symmetries)
@@ -279,11 +249,6 @@ def heun_step(problem: Problem, x: torch.Tensor, sigma: float, after: float, *, 
 
 def _gaussian(prior) -> GaussianPrior:
     return getattr(prior, "gaussian", prior)
-
-
-@lru_cache(maxsize=8)
-def _shipped(name: str):
-    return load(name)
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.equireg import EquiReg, EquiReweight
 from pdeinv.errors import InputError
 from pdeinv.prior import Prior
-from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator
+from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, SensorRegressor
 from pdeinv.priors import load as load_prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
@@ -65,7 +65,7 @@ def reconstruct(
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or `"auto"`: the exact posterior
             where the PDE is linear, Gauss–Newton where its coefficient is Gaussian, the level-set solver where the
             coefficient has two values; for a prior of your own optimal interpolation, or `moment` if it has a denoiser
-            (`fundps` if that lacks a Gaussian part).
+            (`fundps` if that lacks a Gaussian part), `fno` for a regressor.
         prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion a prior of
             `pdeinv.priors`, its file or the name of a shipped one. None for the PDE's own random coefficient, or the shipped
             prior of the PDE.
@@ -178,6 +178,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         return solver
     if isinstance(prior, NeuralOperator):
         raise InputError("a neural operator is no prior; give one of `pdeinv train` without --model operator")
+    if solver == "auto" and isinstance(prior, SensorRegressor):
+        return solvers.FNO()
     if solver == "auto" and isinstance(prior, DiffusionPrior | GaussianPrior):
         # Without a Gaussian part the moment solver would know of no correlation between two fields.
         plain = getattr(prior, "preconditioning", "gaussian") == "edm"

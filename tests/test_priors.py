@@ -18,6 +18,7 @@ from pdeinv.priors import (
     GaussianPrior,
     NeuralOperator,
     Noise,
+    SensorRegressor,
     Settings,
     TrainingData,
     load,
@@ -175,7 +176,11 @@ def small_operator(data):
     return NeuralOperator.untrained(data, width=8, modes=4, layers=2)
 
 
-@pytest.mark.parametrize("make", [small, small_operator], ids=["diffusion", "operator"])
+def small_regressor(data):
+    return SensorRegressor.untrained(data, width=16, modes=4, layers=2)
+
+
+@pytest.mark.parametrize("make", [small, small_operator, small_regressor], ids=["diffusion", "operator", "regressor"])
 def test_training_resumes_as_if_it_had_never_stopped(make, data, tmp_path):
     settings = Settings(steps=20, batch=8)
     whole = train(make, data, tmp_path / "whole.safetensors", settings)

@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from pdeinv import InputError
-from pdeinv.benchmarks import suites
+from pdeinv.benchmarks import budget, suites
 from pdeinv.benchmarks.page import write_page
 from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.report import LIMITS, ranked_table, read_records
@@ -230,3 +231,47 @@ def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
     with pytest.raises(InputError, match="needs --pde and --method; try --suite quick"):
         CliRunner().invoke(app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False)
     assert set(SOLVERS) >= {m for s in SUITES.values() for m in (*s.methods, *s.guided)}
+
+
+def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
+    """Whatever a step costs: here a tenth of a second beside one second that is spent in any case."""
+    calls = []
+
+    def cost(cell):
+        calls.append(cell.steps)
+        return 1 + 0.1 * cell.steps
+
+    monkeypatch.setattr(budget, "_seconds", cost)
+    cells = [Cell(Task("poisson", "inverse", 16, 20), method, 2, samples=4) for method in ("gaussian", "fundps")]
+    memory = tmp_path / "records.budget.json"
+    for seconds, steps in ((0.5, 2), (6.0, 50), (1000.0, 500)):
+        gaussian, fundps = budget.within(cells, seconds, memory)
+        assert gaussian == cells[0] and fundps == replace(cells[1], steps=steps)
+    measured = len(calls)
+    assert [c.steps for c in budget.within(cells, 6.0, memory)] == [None, 50] and len(calls) == measured
+    with pytest.raises(InputError, match=r"budget = 0 must be a positive number"):
+        budget.within(cells, 0, memory)
+
+
+def test_a_budget_is_kept_to(tmp_path):
+    arguments = ["benchmark", "--pde", "poisson", "--task", "inverse", "--method", "fundps", "--method", "kriging"]
+    arguments += [
+        "--grid",
+        "16",
+        "--sensors",
+        "9",
+        "--instances",
+        "1",
+        "--samples",
+        "2",
+        "--out",
+        str(tmp_path / "r.jsonl"),
+    ]
+    budgets = ["--budget", "0.3", "--budget", "1.5"]
+    assert CliRunner().invoke(app, arguments + budgets, catch_exceptions=False).exit_code == 0
+    records = read_records(tmp_path / "r.jsonl")
+    steps = {r["steps"]: r["seconds_per_instance"] for r in records if r["method"] == "fundps"}
+    assert len(records) == 3 and len(steps) == 2 and max(steps) > 2 * min(steps)
+    assert steps[max(steps)] < 4.5  # three times the budget, on a machine that does other things
+    with pytest.raises(InputError, match="--budget decides the steps; leave out --steps"):
+        CliRunner().invoke(app, [*arguments, *budgets, "--steps", "4"], catch_exceptions=False)

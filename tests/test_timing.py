@@ -41,8 +41,11 @@ def test_tables_extrapolate_and_fit():
         and "| darcy inverse | 1.0 | 1.0 | 2,000 (2000 and 2000 times) | 500 (500 and 500 times) |" in text
     )
     text = scaling_table(records())
-    assert "| poisson inverse | 0.2 s, 32,000 MB | 1.0 s, 64,000 MB | 4.0 s, 128,000 MB | 2.00 | 1.00 |" in text
-    assert text.count("| 0.50 | 1.00 |") == 3
+    assert (
+        "| poisson inverse | 0.2 s, 32,000 MB | 1.0 s, 64,000 MB | 4.0 s, 128,000 MB | 2.00 (2.00) | 1.00 (1.00) |"
+        in text
+    )
+    assert text.count("| 0.50 (0.50) | 1.00 (1.00) |") == 3
 
 
 def test_the_figure_has_a_line_a_task_and_says_how_it_grows():

@@ -62,6 +62,12 @@ def benchmark(
     ] = None,
     seed: Seed = 0,
     processes: Annotated[int, typer.Option(help="That share the work, with one thread each.")] = 1,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Seconds an instance, which decide the steps of each method that has steps; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there.
 
@@ -69,8 +75,10 @@ def benchmark(
     ranked table comes last, and `pdeinv report` writes the whole page.
     """
     import itertools
+    import json
     import shlex
 
+    from pdeinv.benchmarks.budget import within
     from pdeinv.benchmarks.report import ranked_table, table
     from pdeinv.benchmarks.runner import Cell, run_cells
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
@@ -81,12 +89,27 @@ def benchmark(
         raise InputError(f"--samples {samples} must be at least 2")
     if processes < 1:
         raise InputError(f"--processes {processes} must be at least 1")
+    if budget and steps:
+        raise InputError("--budget decides the steps; leave out --steps")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
+
+    def afforded(cells, out):
+        """The cells, with the steps of each budget; measured with as many threads as they will have."""
+        if not budget:
+            return cells
+        import torch
+
+        if processes > 1:
+            torch.set_num_threads(1)
+        memory = out.with_name(f"{out.stem}.budget.json")
+        found = [c for seconds in budget for c in within(cells, seconds, memory, progress=True)]
+        return list({json.dumps(c.key()): c for c in found}.values())  # what has no steps runs once
+
     if suite:
         cells = suite_cells(suite, pdes=pde, methods=method, instances=instances)
         out.mkdir(parents=True, exist_ok=True)
-        check_writable(out / RECORDS)
-        records = run_cells(cells, out / RECORDS, command=command, progress=True, processes=processes)
+        out = check_writable(out / RECORDS)
+        records = run_cells(afforded(cells, out), out, command=command, progress=True, processes=processes)
         typer.echo(ranked_table(records))
         return
     if not pde or not method:
@@ -105,7 +128,8 @@ def benchmark(
         Cell(Task(name, kind, grid, m, level, seed, variant), solver, instances, **option)
         for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
     ]
-    typer.echo(table(run_cells(cells, out, command=command, progress=True, processes=processes)))
+    records = run_cells(afforded(cells, out), out, command=command, progress=True, processes=processes)
+    typer.echo(table(records))
 
 
 def _settings(given: list[str]) -> dict:

@@ -22,7 +22,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps to train.")] = None,
     model: Annotated[
         str,
-        typer.Option(help="diffusion, gaussian (needs seconds and no budget) or operator (coefficient to solution)."),
+        typer.Option(
+            help="diffusion, gaussian (needs seconds and no budget), operator (coefficient to solution) or regressor "
+            "(sensors to both fields)."
+        ),
     ] = "diffusion",
     channels: Annotated[str, typer.Option(help="Fields of the prior: both, coefficient or solution.")] = "both",
     widths: Annotated[
@@ -54,9 +57,10 @@ def train(
             fit(data), widths=_numbers(widths), preconditioning=precondition
         ),
         "operator": priors.NeuralOperator.untrained,
+        "regressor": priors.SensorRegressor.untrained,
     }
     if model not in (*makers, "gaussian"):
-        raise InputError(f"--model {model!r} is unknown; use diffusion, gaussian or operator")
+        raise InputError(f"--model {model!r} is unknown; use diffusion, gaussian, operator or regressor")
     _numbers(widths)  # now, not after a minute of fitting
     check_writable(out)
     if minutes is None and steps is None:

@@ -7,7 +7,9 @@ from pdeinv.priors.files import save as save
 from pdeinv.priors.files import shipped as shipped
 from pdeinv.priors.gaussian import GaussianPrior as GaussianPrior
 from pdeinv.priors.latent import latent_field as latent_field
+from pdeinv.priors.neural_operator import FourierOperator as FourierOperator
 from pdeinv.priors.neural_operator import NeuralOperator as NeuralOperator
 from pdeinv.priors.noise import Noise as Noise
+from pdeinv.priors.regressor import SensorRegressor as SensorRegressor
 from pdeinv.priors.training import Settings as Settings
 from pdeinv.priors.training import train as train

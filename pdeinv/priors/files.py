@@ -16,17 +16,21 @@ from pdeinv.grid import Field, Grid
 from pdeinv.output import written_whole
 from pdeinv.priors.diffusion import DiffusionPrior
 from pdeinv.priors.gaussian import Block, GaussianPrior
-from pdeinv.priors.neural_operator import NeuralOperator, build
+from pdeinv.priors.neural_operator import FourierOperator, NeuralOperator, build
 from pdeinv.priors.noise import Noise
 from pdeinv.priors.operator import UShapedOperator
+from pdeinv.priors.regressor import SensorRegressor
 
 __all__ = ["load", "save", "shipped"]
 
 FORMAT = "pdeinv-prior"
 FORMAT_VERSION = 1
+_OPERATORS = {"operator": NeuralOperator, "regressor": SensorRegressor}
 
 
-def save(prior: GaussianPrior | DiffusionPrior | NeuralOperator, path: str | os.PathLike, *, half: bool = True) -> Path:
+def save(
+    prior: GaussianPrior | DiffusionPrior | FourierOperator, path: str | os.PathLike, *, half: bool = True
+) -> Path:
     """Write a prior or neural operator, the network's weights in half precision unless told otherwise."""
     from safetensors.torch import save_file
 
@@ -36,7 +40,7 @@ def save(prior: GaussianPrior | DiffusionPrior | NeuralOperator, path: str | os.
     return Path(path)
 
 
-def load(path: str | os.PathLike) -> GaussianPrior | DiffusionPrior | NeuralOperator:
+def load(path: str | os.PathLike) -> GaussianPrior | DiffusionPrior | FourierOperator:
     """The prior or neural operator in a file, or a shipped one by its name (see `shipped`).
 
     Raises:
@@ -82,7 +86,7 @@ def shipped() -> list[str]:
 
 
 def describe(
-    model: GaussianPrior | DiffusionPrior | NeuralOperator, half: bool
+    model: GaussianPrior | DiffusionPrior | FourierOperator, half: bool
 ) -> tuple[dict[str, torch.Tensor], dict]:
     """Tensors and JSON that `restore` makes the model of."""
     holder = model.gaussian if isinstance(model, DiffusionPrior) else model
@@ -103,8 +107,9 @@ def describe(
             tensors |= {f"block.{i}.{key}": value for key, value in block._asdict().items()}
     if isinstance(model, DiffusionPrior):
         header |= {"kind": "diffusion", "preconditioning": model.preconditioning, "network": model.network.arguments}
-    if isinstance(model, NeuralOperator):
-        header |= {"kind": "operator", "network": model.arguments}
+    for kind, operator in _OPERATORS.items():
+        if isinstance(model, operator):
+            header |= {"kind": kind, "network": model.arguments}
     if not isinstance(model, GaussianPrior):
         header["record"] = model.record
         for key, value in model.network.named_parameters():  # a state_dict of neuralop's holds other things too
@@ -113,15 +118,16 @@ def describe(
     return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, header
 
 
-def restore(tensors: dict[str, torch.Tensor], header: dict) -> GaussianPrior | DiffusionPrior | NeuralOperator:
+def restore(tensors: dict[str, torch.Tensor], header: dict) -> GaussianPrior | DiffusionPrior | FourierOperator:
     """The model that was described."""
     fields = tuple(Field(**f) for f in header["fields"])
     bases = tuple(Basis(**b) for b in header["bases"])
     grid, shift, scale = Grid(**header["grid"]), tensors["shift"], tensors["scale"]
     pde = tuple(header["pde"]) if header["pde"] else None
-    if header["kind"] == "operator":
+    if header["kind"] in _OPERATORS:
         network = _filled(build(header["network"]), tensors)
-        return NeuralOperator(fields, bases, grid, shift, scale, network, header["network"], pde, header["record"])
+        operator = _OPERATORS[header["kind"]]
+        return operator(fields, bases, grid, shift, scale, network, header["network"], pde, header["record"])
     blocks = []
     while f"block.{len(blocks)}.places" in tensors:
         blocks.append(Block(*(tensors[f"block.{len(blocks)}.{key}"] for key in Block._fields)))

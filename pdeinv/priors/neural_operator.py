@@ -1,4 +1,4 @@
-"""A trained neural operator in place of a PDE's solver."""
+"""Trained Fourier neural operators, and the one in place of a PDE's solver."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from pdeinv.grid import Field, Grid
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.operator import without_wandb
 
-__all__ = ["NeuralOperator"]
+__all__ = ["FourierOperator", "NeuralOperator", "build"]
 
 
 @dataclass
-class NeuralOperator:
-    """A Fourier neural operator from the coefficient to the solution: fast, differentiable, approximate.
-
-    For a PDE whose solver is slow or unknown, and as a function that is nearly, not exactly, equivariant. It works on a
-    grid of its own: whatever the grid, it sees the first modes of the coefficient and answers in those of the solution.
+class FourierOperator:
+    """A trained Fourier neural operator with what is needed to use it: the base of those below.
 
     Arguments:
         fields, bases: of the coefficient and of the solution.
@@ -29,14 +26,11 @@ class NeuralOperator:
         shift, scale: (2,); a normalised field is (field - shift) / scale.
         network: `neuralop.models.FNO`.
         arguments: what it was built with.
+        pde: name and parameters of the PDE that it was trained for, where it is one of the package's.
         record: how it was trained.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
-
-    Example:
-        >>> operator = load("darcy-operator")               # doctest: +SKIP
-        >>> u = operator(Darcy().sample_coefficient(4, Grid(64)))   # doctest: +SKIP
     """
 
     fields: tuple[Field, Field]
@@ -50,25 +44,43 @@ class NeuralOperator:
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def untrained(
-        cls, data: TrainingData, *, width: int = 32, modes: int = 12, layers: int = 4, nodes: int = 32
-    ) -> NeuralOperator:
+    def _new(cls, data: TrainingData, nodes: int, padding: float, **arguments):
         """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
         if len(data.fields) != 2:
             raise InputError(f"{data.source} holds {data.fields[0].name} alone; a neural operator needs two fields")
         grid = Grid(min(nodes, data.grid.n) // 2 * 2, data.grid.kind)
         bases, shift, scale = data.normalisation()
         # A domain that is no torus is padded, since Fourier layers wrap around.
-        arguments = {
-            "n_modes": [modes, modes],
-            "in_channels": 1,
-            "out_channels": 1,
-            "hidden_channels": width,
-            "n_layers": layers,
-            "domain_padding": None if data.grid.periodic else 0.125,
-        }
+        arguments["domain_padding"] = None if data.grid.periodic else padding
         pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
         return cls(data.fields, bases, grid, shift, scale, build(arguments), arguments, pde)
+
+    def _moved(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
+        """A normalised field (batch, n, n) of the channel on another grid."""
+        if start == end:
+            return x
+        return self.bases[channel].synthesis(self.bases[channel].analysis(x, start), end)
+
+
+@dataclass
+class NeuralOperator(FourierOperator):
+    """A Fourier neural operator from the coefficient to the solution: fast, differentiable, approximate.
+
+    For a PDE whose solver is slow or unknown, and as a function that is nearly, not exactly, equivariant. It works on a
+    grid of its own: whatever the grid, it sees the first modes of the coefficient and answers in those of the solution.
+
+    Example:
+        >>> operator = load("darcy-operator")               # doctest: +SKIP
+        >>> u = operator(Darcy().sample_coefficient(4, Grid(64)))   # doctest: +SKIP
+    """
+
+    @classmethod
+    def untrained(
+        cls, data: TrainingData, *, width: int = 32, modes: int = 12, layers: int = 4, nodes: int = 32
+    ) -> NeuralOperator:
+        """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
+        size = {"n_modes": [modes, modes], "hidden_channels": width, "n_layers": layers}
+        return cls._new(data, nodes, 0.125, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """The solution (batch, 1, n, n) of coefficients (batch, 1, n, n), in physical units."""
@@ -91,15 +103,12 @@ class NeuralOperator:
 
     def _answer(self, x):
         """The normalised solution (batch, m, m) on the network's nodes, of normalised coefficients on any."""
-        grid = Grid(x.shape[-1], self.grid.kind)
-        if grid != self.grid:
-            x = self.bases[0].synthesis(self.bases[0].analysis(x, grid), self.grid)
+        x = self._moved(x, 0, Grid(x.shape[-1], self.grid.kind), self.grid)
         return self.network(x[:, None])[:, 0].float()
 
     def _normalised(self, x):
         """The normalised solution (batch, n, n) of normalised coefficients."""
-        grid, y = Grid(x.shape[-1], self.grid.kind), self._answer(x)
-        return self.bases[1].synthesis(self.bases[1].analysis(y, self.grid), grid)
+        return self._moved(self._answer(x), 1, self.grid, Grid(x.shape[-1], self.grid.kind))
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean relative L2 error of the normalised solution."""

@@ -16,7 +16,7 @@ from pdeinv.output import check_writable, written_whole
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.diffusion import DiffusionPrior
 from pdeinv.priors.files import describe, restore, save
-from pdeinv.priors.neural_operator import NeuralOperator
+from pdeinv.priors.neural_operator import FourierOperator
 
 __all__ = ["Settings", "train"]
 
@@ -57,14 +57,14 @@ class Settings:
 
 
 def train(
-    make: Callable[[TrainingData], DiffusionPrior | NeuralOperator],
+    make: Callable[[TrainingData], DiffusionPrior | FourierOperator],
     data: TrainingData,
     out: str | os.PathLike,
     settings: Settings,
     *,
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
-) -> DiffusionPrior | NeuralOperator:
+) -> DiffusionPrior | FourierOperator:
     """Train on all samples but the last, which validate, and write the model to `out`.
 
     Checkpoints are written to `<out>.checkpoint` every minute and when the run is interrupted; the same call goes on
@@ -177,7 +177,7 @@ class _Run:
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
 
-    def averaged(self) -> DiffusionPrior | NeuralOperator:
+    def averaged(self) -> DiffusionPrior | FourierOperator:
         """The model with the moving average of the weights."""
         model = restore(*describe(self.model, half=False))
         with torch.no_grad():

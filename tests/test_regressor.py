@@ -1,0 +1,137 @@
+"""The regression baseline: what its network is told of the sensors, how it learns, and how wide its answers are."""
+
+import pandas as pd
+import pytest
+import torch
+
+from pdeinv import InputError, layouts, reconstruct
+from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.metrics import ranks
+from pdeinv.observation import Observation
+from pdeinv.priors import GaussianPrior, SensorRegressor, Settings, TrainingData, load, train
+from pdeinv.solvers import FNO
+
+
+def data_of(pde, n=16, samples=256):
+    states = pde.sample(samples, pde.grid(n), torch.Generator().manual_seed(0)).float()
+    return TrainingData(states, pde.fields, pde.grid(n), pde, "made here")
+
+
+def small(data):
+    return SensorRegressor.untrained(data, width=16, modes=8, layers=2)
+
+
+@pytest.fixture(scope="module", params=[Poisson(), NavierStokes(time=0.2)], ids=lambda p: p.name)
+def trained(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("regressor") / "r.safetensors"
+    data = data_of(request.param)
+    return request.param, train(small, data, path, Settings(steps=400, batch=16, rate=1e-2)), path
+
+
+def observe(pde, points, channel, noise=0.0, n=16, state=None):
+    """Readings of one field at points (m, 2), each with this noise."""
+    points = torch.as_tensor(points, dtype=torch.float64)
+    channel = torch.full((len(points),), channel)
+    std = torch.as_tensor(noise, dtype=torch.float64).expand(len(points)).clone()
+    blank = Observation(pde.grid(n), points, channel, torch.zeros_like(std), std)
+    if state is None:
+        state = pde.sample(1, pde.grid(n), torch.Generator().manual_seed(3))
+    return Observation(pde.grid(n), points, channel, blank(state.double())[0], std)
+
+
+def test_it_learns_and_its_file_says_the_same(trained):
+    pde, regressor, path = trained
+    history = regressor.record["history"]
+    for kind in ("forward", "inverse"):
+        assert history[-1][kind] < 0.85 * history[0][kind]
+    observation = observe(pde, layouts.random(40, 1), 1)
+    mean = regressor(observation)
+    assert mean.shape == (2, 16, 16) and mean.dtype == torch.float64
+    assert float((load(path)(observation) - mean).norm() / mean.norm()) < 1e-2  # half precision
+
+
+def test_more_sensors_lower_the_error(trained):
+    pde, regressor, _ = trained
+    states = pde.sample(32, pde.grid(16), torch.Generator().manual_seed(9))
+    errors = []
+    for m in (3, 20, 120):
+        observation = observe(pde, layouts.random(m, 2), 1)
+        found = regressor.answers(observation, observation(states))
+        errors.append(float((found - states)[:, 1].norm() / states[:, 1].norm()))
+    assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
+
+
+def test_it_answers_on_any_grid(trained):
+    pde, regressor, _ = trained
+    points = layouts.random_nodes(30, pde.grid(16), 1)
+    coarse = observe(pde, points, 1)
+    fine = Observation(pde.grid(32), coarse.points, coarse.channel, coarse.values, coarse.noise_std)
+    # The nodes of a periodic grid are among those of one twice as fine; what a function is there is the same.
+    a, b = regressor(coarse), regressor(fine)
+    assert b.shape == (2, 32, 32)
+    if pde.grid(16).periodic:  # 16 nodes carry one mode per direction that has no partner
+        assert float((b[:, ::2, ::2] - a).norm() / a.norm()) < 0.1
+
+
+def test_readings_at_one_place_count_as_their_average(trained):
+    pde, regressor, _ = trained
+    one = [[0.25, 0.5]]
+    std = 0.3 * float(regressor.scale[1])
+    twice = observe(pde, one * 2, 1, std)
+    apart = twice.values + std * torch.tensor([1.0, -1.0])
+    once = observe(pde, one, 1, std / 2**0.5)
+    assert torch.allclose(regressor.answers(twice, apart[None]), regressor.answers(once, once.values[None]), atol=1e-6)
+    # An exact reading beside a noisy one is all that counts.
+    both = observe(pde, one * 2, 1, torch.tensor([0.0, std]))
+    exact = observe(pde, one, 1)
+    wrong = both.values + torch.tensor([0.0, std])
+    close = regressor.answers(both, wrong[None]) - regressor.answers(exact, exact.values[None])
+    assert float(close.norm() / regressor(exact).norm()) < 1e-3
+
+
+def test_a_noisier_reading_says_less(trained):
+    pde, regressor, _ = trained
+    points = layouts.random(40, 5)
+    nothing = regressor(observe(pde, points, 1, 1e3 * float(regressor.scale[1])))
+    steps = [
+        float((regressor(observe(pde, points, 1, s * float(regressor.scale[1]))) - nothing).norm())
+        for s in (0.0, 0.3, 3.0)
+    ]
+    assert steps[0] > steps[1] > steps[2]
+
+
+def test_samples_are_as_wide_as_the_errors(trained):
+    """The truth's error and the samples' residuals have one distribution: its rank is uniform."""
+    pde, regressor, _ = trained
+    points = layouts.random(25, 7)
+    seen = []
+    for i in range(25):
+        truth = pde.sample(1, pde.grid(16), torch.Generator().manual_seed(100 + i))
+        observation = observe(pde, points, 1, state=truth)
+        generator = torch.Generator().manual_seed(i)
+        found = FNO()(pde, regressor, observation, n_samples=19, generator=generator)
+        rank = ranks(found.samples[:, 0], truth[0, 0], generator)
+        seen.append(float(((rank > 0) & (rank < 19)).double().mean()))
+        assert found.record["network_evaluations"] == 20 and found.record["solver_calls"] == 19
+    assert sum(seen) / len(seen) == pytest.approx(0.9, abs=0.05)
+
+
+def test_what_cannot_be_used_is_refused(trained, tmp_path):
+    pde, regressor, _ = trained
+    points = layouts.random(20, 1)
+    values = observe(pde, points, 1).values
+    table = pd.DataFrame({"field": pde.fields[1].name, "x": points[:, 0], "y": points[:, 1], "value": values})
+    assert reconstruct(table, pde, grid=16, prior=regressor, n_samples=2).attrs["solver"] == "fno"
+    other = Darcy()
+    single = TrainingData(data_of(other).states[:, :1], other.fields[:1], other.grid(16), other, "one.h5")
+    for call, message in (
+        (lambda: small(single), "one.h5 holds permeability alone; a neural operator needs two fields"),
+        (lambda: FNO().check(other, regressor), "needs a prior of permeability and pressure, not of"),
+        (lambda: FNO().check(other, GaussianPrior.fit(data_of(other))), "needs a regressor from sensors, such as"),
+        (
+            lambda: FNO()(Poisson(alpha=3.0), None, observe(Poisson(), layouts.random(5, 1), 1)),
+            "the shipped prior knows poisson with its default parameters alone",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
