@@ -127,6 +127,7 @@ def alternatives_table(rows: list[dict]) -> str:
     for kind in kinds:
         for one, mean in zip(paired(rows, variant=kind), paired(rows, "error", kind), strict=True):
             cells.setdefault(tuple(one[k] for k in _CELL), {})[kind] = (one, mean)
+    kinds = [kind for kind in kinds if any(kind in found for found in cells.values())]
     lines = ["| PDE | task | solver | steps | " + " | ".join(kinds) + " |", "| --- " * 4 + "| ---: " * len(kinds) + "|"]
     for key, found in cells.items():
         cell = dict(zip(_CELL, key, strict=True))

@@ -9,7 +9,10 @@ __all__ = ["cards"]
 
 def cards(records: list[dict], ablation: list[dict] = ()) -> str:
     """Markdown: a section for each prior or operator, with its data, training, errors, samples and limits; and the ablation."""
-    parts = [_operator_card(r) if "relative_l2" in r else _card(r) for r in sorted(records, key=lambda r: r["prior"])]
+    kinds = {"relative_l2": _operator_card, "sensor_errors": _regressor_card, "levels": _card}
+    parts = [
+        next(card for key, card in kinds.items() if key in r)(r) for r in sorted(records, key=lambda r: r["prior"])
+    ]
     return "\n".join([_HEAD, *parts, *([ablation_section(ablation)] if ablation else [])])
 
 
@@ -27,8 +30,8 @@ nodes; where each grid samples the state for itself, it is in brackets, beside h
 
 
 def _card(r: dict) -> str:
-    t, names = r["training"], r["fields"]
-    grid, loss = t["grid"], "1 is the Gaussian part's"
+    names = r["fields"]
+    grid, loss = r["training"]["grid"], "1 is the Gaussian part's"
     if r["preconditioning"] == "edm":
         loss = "without a Gaussian part, in EDM's own preconditioning"
     lines = [
@@ -37,8 +40,7 @@ def _card(r: dict) -> str:
         f"![samples beside data](figures/prior-{r['prior']}.png)",
         "",
         f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
-        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
-        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
+        _data(r),
         f"- **Loss** ({loss}) by minute: " + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"]) + ".",
         f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
     ]
@@ -79,18 +81,43 @@ def _card(r: dict) -> str:
 
 
 def _operator_card(r: dict) -> str:
-    t = r["training"]
     errors = ", ".join(f"{100 * e:.2f} % on {n} nodes" for n, e in r["relative_l2"].items())
     lines = [
-        f"## {r['prior']}",
-        "",
         f"- **Maps** {' to '.join(n.replace('_', ' ') for n in r['fields'])} ({r['pde']}): a Fourier neural operator.",
-        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
-        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}.",
+        _data(r),
         "- **Error on held-out samples** by minute, %: "
         + ", ".join(f"{s / 60:.0f}: {100 * error:.2f}" for s, error in r["curve"])
         + ".",
         f"- **Relative L2 error** on 256 fresh coefficients: {errors}.",
-        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
     ]
-    return "\n".join([*lines, ""])
+    return _framed(r, lines)
+
+
+def _regressor_card(r: dict) -> str:
+    errors = "; ".join(
+        f"{100 * e['forward']:.1f} % forward, {100 * e['inverse']:.1f} % inverse on {n} nodes with {e['sensors']} sensors"
+        for n, e in r["sensor_errors"].items()
+    )
+    lines = [
+        f"- **Maps** readings of {' and '.join(n.replace('_', ' ') for n in r['fields'])} ({r['pde']}) to both fields: a "
+        "Fourier neural operator, for the solver `fno`.",
+        _data(r),
+        "- **Error on held-out samples**, forward and inverse, by minute, %: "
+        + ", ".join(f"{s / 60:.0f}: {100 * a:.1f} and {100 * b:.1f}" for s, a, b in r["curve"])
+        + ".",
+        f"- **Relative L2 error** on 256 fresh states, of the field without sensors: {errors}.",
+    ]
+    return _framed(r, lines)
+
+
+def _data(r: dict) -> str:
+    t = r["training"]
+    return (
+        f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen in batches of {t['batch']} "
+        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} minutes; {r['machine']}."
+    )
+
+
+def _framed(r: dict, lines: list[str]) -> str:
+    cost = f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16."
+    return "\n".join([f"## {r['prior']}", "", *lines, cost, ""])

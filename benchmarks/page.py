@@ -20,10 +20,11 @@ from pdeinv.benchmarks.published import PUBLISHED
 from pdeinv.benchmarks.report import (
     LIMITS,
     over_limit,
+    overall_table,
     plot_ranks,
-    ranked_table,
     read_records,
     standings,
+    tasks_table,
     told_by,
 )
 from pdeinv.benchmarks.runner import posterior_of, summarise
@@ -112,9 +113,8 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
         f"distribution of the coefficients: {', '.join(LIMITS)}. Made by `{all_of('command')}` at commit {all_of('commit')} "
         f"with {all_of('versions')} on {all_of('machine')}.",
     )
-    tasks, _, summary = ranked_table(records).rpartition("\n\n")
-    yield Block("Standings", "Over all tasks; ranks count within each.", summary)
-    yield Block("Task by task", "", tasks)
+    yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
+    yield Block("Task by task", "", tasks_table(records))
     yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
     for what, label in (
         ("seconds_per_instance", "seconds an instance"),

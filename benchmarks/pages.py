@@ -1,9 +1,9 @@
 """Tables of pages out of recorded results: `python -m pdeinv.benchmarks.pages README.md docs/equireg.md`, in the repository.
 
 Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` is made anew from benchmarks/results/NAME.jsonl, of one or more names.
-KIND is `table` (methods on tasks), `ablation` (EquiReg on and off, from the records of instances), `alternatives` (to EquiReg,
-from the same), `equivariance`, `limit` (of a Gaussian prior), `beside` (our solver and the limit, from the records of
-instances), `cost` or `scaling` (of our solver).
+KIND is `table` (methods on tasks), `tasks` (methods ranked on each task), `overall` (on all of them), `ablation` (EquiReg on
+and off, from the records of instances), `alternatives` (to EquiReg, from the same), `equivariance`, `limit` (of a Gaussian
+prior), `beside` (our solver and the limit, from the records of instances), `cost` or `scaling` (of our solver).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from pdeinv.benchmarks.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.equivariance import equivariance_page
 from pdeinv.benchmarks.gaussian_limit import limit_table
-from pdeinv.benchmarks.report import beside_limit, read_records, table
+from pdeinv.benchmarks.report import beside_limit, overall_table, read_records, table, tasks_table
 from pdeinv.benchmarks.timing import cost_table, scaling_table
 from pdeinv.output import written_whole
 
@@ -24,6 +24,8 @@ __all__ = ["with_tables"]
 RESULTS = Path("benchmarks/results")
 _KINDS = {
     "table": table,
+    "overall": overall_table,
+    "tasks": tasks_table,
     "ablation": ablation_page,
     "alternatives": alternatives_table,
     "equivariance": equivariance_page,

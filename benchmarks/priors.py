@@ -3,7 +3,7 @@
 For each: the denoising error by noise level beside that of its Gaussian part and, for a linear PDE, of the exact Wiener
 denoiser; power spectra, histograms and the residual of samples against fresh data, at the grid of the training and at twice as
 many nodes; how far one noise draw denoised on both grids differs; and a figure of samples beside data. For a neural operator:
-its error on fresh coefficients, on both grids.
+its error on fresh coefficients, on both grids. For a regressor: its errors on fresh states given sensors, on both grids.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pdeinv import layouts
 from pdeinv.benchmarks.cards import cards
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
+from pdeinv.observation import Observation
 from pdeinv.output import check_writable, save_figure, written_whole
-from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, TrainingData, load
+from pdeinv.priors import DiffusionPrior, FourierOperator, GaussianPrior, NeuralOperator, TrainingData, load
 from pdeinv.priors.diffusion import LEVELS, denoising_errors
 
-__all__ = ["consistency", "exact_errors", "operator_report", "power", "report"]
+__all__ = ["consistency", "exact_errors", "operator_report", "power", "regressor_report", "report"]
 
 _SEED = 77_000  # no dataset or benchmark draws from it
 _HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
@@ -153,19 +155,24 @@ def report(name: str, command: str = "", progress: bool = False) -> tuple[dict, 
     return record | provenance(command), _figure(record["prior"], g, drawn)
 
 
-def operator_report(name: str, command: str = "") -> dict:
-    """What was measured of a neural operator: its error on fresh coefficients, on the data's grid and on a finer one."""
-    operator = load(name)
-    pde = pde_by_name(operator.pde[0], **operator.pde[1])
-    record = {
+def _beginning(name: str, model: FourierOperator) -> tuple[PDE, dict]:
+    """The PDE that a model was trained for, and what its record begins with."""
+    pde = pde_by_name(model.pde[0], **model.pde[1])
+    return pde, {
         "prior": Path(name).name.removesuffix(".safetensors"),
         "pde": pde.name,
         "seed": _SEED,
-        "fields": [f.name for f in operator.fields],
-        "training": {k: v for k, v in operator.record.items() if k != "history"},
-        "curve": [(row["seconds"], row["relative_l2"]) for row in operator.record["history"]],
-        "relative_l2": {},
+        "fields": [f.name for f in model.fields],
+        "training": {k: v for k, v in model.record.items() if k != "history"},
     }
+
+
+def operator_report(name: str, command: str = "") -> dict:
+    """What was measured of a neural operator: its error on fresh coefficients, on the data's grid and on a finer one."""
+    operator = load(name)
+    pde, record = _beginning(name, operator)
+    record["curve"] = [(row["seconds"], row["relative_l2"]) for row in operator.record["history"]]
+    record["relative_l2"] = {}
     n = operator.record["grid"]
     for size in (n, 2 * n):
         a = pde.sample_coefficient(_HELD_OUT, pde.grid(size), torch.Generator().manual_seed(_SEED))
@@ -176,6 +183,36 @@ def operator_report(name: str, command: str = "") -> dict:
             seconds = time.perf_counter() - start
         record["relative_l2"][str(size)] = round(float(relative_l2(found, u).mean()), 5)
         record.setdefault("milliseconds_per_field", round(1e3 * seconds / len(a), 2))
+    return record | provenance(command)
+
+
+def regressor_report(name: str, command: str = "") -> dict:
+    """What was measured of a regressor: its errors on fresh states, 3 % of whose nodes have exact sensors, on two grids.
+
+    *Forward* has them on the coefficient and scores the solution, *inverse* the other way round. Every 16 states have other
+    sensors.
+    """
+    regressor = load(name)
+    pde, record = _beginning(name, regressor)
+    record["curve"] = [(row["seconds"], row["forward"], row["inverse"]) for row in regressor.record["history"]]
+    record["sensor_errors"] = {}
+    for size in (n := regressor.record["grid"], 2 * n):
+        grid, m = pde.grid(size), size**2 * 125 // 4096
+        states = pde.sample(_HELD_OUT, grid, torch.Generator().manual_seed(_SEED))
+        found = {"sensors": m}
+        for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
+            errors, seconds = [], 0.0
+            for i, part in enumerate(states.split(16)):
+                points = torch.as_tensor(layouts.random_nodes(m, grid, seed=_SEED + i))
+                none = torch.zeros(m, dtype=torch.float64)
+                observation = Observation(grid, points, torch.full((m,), given), none, none)
+                start = time.perf_counter()
+                answers = regressor.answers(observation, observation(part))
+                seconds += time.perf_counter() - start
+                errors.append(relative_l2(answers[:, sought], part[:, sought]))
+            found[kind] = round(float(torch.cat(errors).mean()), 5)
+        record["sensor_errors"][str(size)] = found
+        record.setdefault("milliseconds_per_field", round(1e3 * seconds / _HELD_OUT, 2))
     return record | provenance(command)
 
 
@@ -246,8 +283,8 @@ def _main() -> None:
     check_writable(o.out)
     command = shlex.join(["python", "-m", "pdeinv.benchmarks.priors", *sys.argv[1:]])
     for name in o.prior:
-        if isinstance(load(name), NeuralOperator):
-            record = operator_report(name, command)
+        if isinstance(model := load(name), FourierOperator):
+            record = (operator_report if isinstance(model, NeuralOperator) else regressor_report)(name, command)
         else:
             record, figure = report(name, command, progress=True)
             save_figure(figure, o.figures / f"prior-{record['prior']}.png")

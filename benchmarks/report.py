@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -19,6 +20,7 @@ __all__ = [
     "markdown_table",
     "numerics_table",
     "over_limit",
+    "overall_table",
     "plot_ranks",
     "ranked_table",
     "read_records",
@@ -26,6 +28,7 @@ __all__ = [
     "sensors_table",
     "standings",
     "table",
+    "tasks_table",
     "told_by",
 ]
 
@@ -95,50 +98,55 @@ def over_limit(records: list[dict]) -> list[float | None]:
 
 
 def ranked_table(records: list[dict]) -> str:
-    """Markdown: the methods of each task by their error, and how they stand over all tasks."""
-    rows, places = [], {}
-    for (pde, task, field), group in standings(records).items():
-        for rank, (r, ratio) in enumerate(zip(group, over_limit(group), strict=True), 1):
-            rows.append(
-                [
-                    f"{pde} {task}",
-                    field + (" (error rate)" if r["metric"] == "error_rate" else ""),
-                    told_by(r),
-                    str(rank),
-                ]
-                + [
-                    _error(r),
-                    "" if ratio is None else f"{ratio:.2f}",
-                    f"{100 * r['coverage90']:.0f}",
-                    f"{r['crps']:.3g}",
-                ]
-                + [f"{r['network_evaluations']:.0f}", f"{r['seconds_per_instance']:.2f}"]
-                + [str(r["samples"]), str(r["instances"])]
-            )
-            # The limits of the several PDEs are one entry.
-            name = "the limit" if r["method"] in LIMITS else told_by(r)
-            places.setdefault(name, []).append((rank, ratio, r["seconds_per_instance"]))
-    numbers = [
-        "rank",
-        "error, %",
-        "over the limit",
-        "coverage of 90 %, %",
-        "CRPS",
-        "evaluations",
-        "seconds",
-        "samples",
-        "instances",
+    """Markdown: `tasks_table` and `overall_table`."""
+    return f"{tasks_table(records)}\n\n{overall_table(records)}"
+
+
+def _ranked(records: list[dict]) -> list[tuple[int, dict, float | None]]:
+    """Task by task: the rank of each record, the record, and its error over the limit."""
+    return [
+        (rank, r, ratio)
+        for group in standings(records).values()
+        for rank, (r, ratio) in enumerate(zip(group, over_limit(group), strict=True), 1)
     ]
-    tasks = _table(["task", "field", "method"], numbers, rows)
+
+
+def tasks_table(records: list[dict]) -> str:
+    """Markdown: the methods of each task by their error."""
+    rows = []
+    for rank, r, ratio in _ranked(records):
+        field = r["field"] + (" (error rate)" if r["metric"] == "error_rate" else "")
+        rows.append(
+            [f"{r['pde']} {r['task']}", field, told_by(r), str(rank), _error(r)]
+            + ["" if ratio is None else f"{ratio:.2f}", f"{100 * r['coverage90']:.0f}", f"{r['crps']:.3g}"]
+            + [f"{r['network_evaluations']:.0f}", f"{r['seconds_per_instance']:.2f}"]
+            + [str(r["samples"]), str(r["instances"])]
+        )
+    names = "rank; error, %; over the limit; coverage of 90 %, %; CRPS; evaluations; seconds; samples; instances"
+    return _table(["task", "field", "method"], names.split("; "), rows)
+
+
+def overall_table(records: list[dict]) -> str:
+    """Markdown: how the methods stand over all tasks, by their mean rank."""
+    places: dict[str, list[tuple]] = {}
+    ranked = _ranked(records)
+    runs = Counter((r["pde"], r["task"], r["field"], r["method"] + _equireg(r)) for _, r, _ in ranked)
+    several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
+    for rank, r, ratio in ranked:
+        # The limits of the several PDEs are one entry.
+        name = "the limit" if r["method"] in LIMITS else r["method"] + _equireg(r)
+        name = told_by(r) if name in several else name
+        places.setdefault(name, []).append((rank, ratio, r["coverage90"], r["seconds_per_instance"]))
     overall = []
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
-        ratios = [math.log(ratio) for _, ratio, _ in found if ratio]
+        ranks, ratios, covered, seconds = zip(*found, strict=True)
+        logs = [math.log(ratio) for ratio in ratios if ratio]
         overall.append(
-            [name, f"{fmean(rank for rank, *_ in found):.1f}", f"{math.exp(fmean(ratios)):.2f}" if ratios else ""]
-            + [f"{fmean(seconds for *_, seconds in found):.2f}", str(len(found))]
+            [name, f"{fmean(ranks):.1f}", f"{math.exp(fmean(logs)):.2f}" if logs else "", f"{100 * fmean(covered):.0f}"]
+            + [f"{fmean(seconds):.2f}", str(len(found))]
         )
-    summary = _table(["method"], ["mean rank", "over the limit, geometric mean", "seconds", "tasks"], overall)
-    return f"{tasks}\n\n{summary}"
+    numbers = ["mean rank", "over the limit, geometric mean", "coverage of 90 %, %", "seconds", "tasks"]
+    return _table(["method"], numbers, overall)
 
 
 def sensors_table(records: list[dict]) -> str:
@@ -168,8 +176,11 @@ def reference_table(records: list[dict]) -> str:
 def told_by(record: dict) -> str:
     """A method with its steps, unless it asked no network, and its EquiReg, in words."""
     steps = f", {record['steps']} steps" if record.get("steps") and record.get("network_evaluations", 1) else ""
-    equireg = {False: "", True: ", EquiReg"}.get(on := record.get("equireg", False), f", EquiReg ({on})")
-    return record["method"] + steps + equireg
+    return record["method"] + steps + _equireg(record)
+
+
+def _equireg(record: dict) -> str:
+    return {False: "", True: ", EquiReg"}.get(on := record.get("equireg", False), f", EquiReg ({on})")
 
 
 def _error(record: dict) -> str:

@@ -18,7 +18,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors import DiffusionPrior, GaussianPrior
 from pdeinv.priors.averaged import GroupAveraged
 from pdeinv.solvers.base import progress_bar
-from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, pushes, value_and_gradient
+from pdeinv.solvers.guidance import Measure, Misfit, Term, combined, polyak, pushes, value_and_gradient
 from pdeinv.solvers.learned import LearnedSolver
 
 __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_residual"]
@@ -26,6 +26,7 @@ __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_resid
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
 _LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
 _PUBLISHED_NODES = 128  # per side, of all published runs
+_TRUSTED = 0.5  # of Polyak's step length for a term that is weighed against the sensors: its loss is nowhere zero
 _FEWEST = 2  # samples behind a spread
 
 
@@ -112,8 +113,9 @@ class DiffusionSolver(LearnedSolver):
     Arguments:
         guidance: further terms, each a callable `(x_t, sigma, x0_hat) -> loss (batch,)`, such as `EquiReg()`.
         group_average: average the denoiser over the PDE's symmetries: exactly equivariant, and as many times the cost.
-        careful: cut a gradient step to Polyak's length (the loss over its squared gradient) where it is longer; the published
-            constants overshoot with few steps and few sensors. False for the formula as it stands.
+        careful: cut a gradient step to Polyak's length (the loss over its squared gradient) where it is longer, and that of a
+            term with a share, such as EquiReg, to half of it; the published constants overshoot with few steps and few
+            sensors. False for the formula as it stands.
         batch: samples drawn side by side.
 
     Reference:
@@ -221,16 +223,20 @@ def guided(
             ahead, x0_hat = step(problem, x, sigma, after)
             value, main = value_and_gradient(lambda state, i=i, sigma=sigma: loss(i, sigma, state), x0_hat)
             others = pushes(problem.terms, x.detach(), sigma, x0_hat)
+            gradients = [main, *(gradient for _, gradient, _ in others)]
             slopes = [
                 torch.autograd.grad(x0_hat, x, gradient, retain_graph=i < len(others))[0]
-                for i, gradient in enumerate([main, *(gradient for gradient, _ in others)])
+                for i, gradient in enumerate(gradients)
             ]
         push, *further = (scale**2 * problem.raised(slope) for slope in slopes)
+        most = []
         if problem.careful:
-            # Polyak's step length: a longer one overshoots the zero of the loss, the more so at the next level.
-            most = value / (slopes[0] * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
-            push = push * most.clamp(max=1)[:, None, None, None]
-        push = combined(push, [(p, share) for p, (_, share) in zip(further, others, strict=True)], scale)
+            # A longer step overshoots the zero of the sensors' loss, the more so at the next level.
+            push = push * polyak(value, slopes[0], push).clamp(max=1)[:, None, None, None]
+            ways = zip(others, slopes[1:], further, strict=True)
+            most = [_TRUSTED * polyak(loss_of, slope, way) for (loss_of, *_), slope, way in ways]
+        shares = [share for *_, share in others]
+        push = combined(push, list(zip(further, shares, strict=True)), scale, most)
         x = (ahead - push).detach()
     return x
 

@@ -15,7 +15,7 @@ import torch
 
 from pdeinv.observation import Observation
 
-__all__ = ["Misfit", "Term", "combined", "norm", "pushes", "value_and_gradient"]
+__all__ = ["Misfit", "Term", "combined", "norm", "polyak", "pushes", "value_and_gradient"]
 
 Term = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor | None]
 Measure = Literal["norm", "mean-square", "root-mean-square"]
@@ -69,28 +69,41 @@ def value_and_gradient(loss: Callable[[torch.Tensor], torch.Tensor], state: torc
 
 
 def pushes(terms: Sequence[Term], x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor) -> list[tuple]:
-    """(gradient with respect to x0_hat, share or None) of each term that has something to say."""
+    """(loss, gradient with respect to x0_hat, share or None) of each term that has something to say."""
     found = []
     for term in terms:
         leaf = x0_hat.detach().requires_grad_()
         with torch.enable_grad():
             loss = term(x_t, sigma, leaf)
             if loss is not None:
-                found.append((torch.autograd.grad(loss.sum(), leaf)[0], getattr(term, "share", None)))
+                gradient = torch.autograd.grad(loss.sum(), leaf)[0]
+                found.append((loss.detach(), gradient, getattr(term, "share", None)))
     return found
 
 
-def combined(main: torch.Tensor, others: list[tuple], scale: torch.Tensor) -> torch.Tensor:
+def polyak(value: torch.Tensor, slope: torch.Tensor, push: torch.Tensor) -> torch.Tensor:
+    """How many pushes lead to the zero of a loss, (batch,), if it falls as steeply all the way (Polyak's step length)."""
+    return value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
+
+
+def combined(
+    main: torch.Tensor, others: list[tuple], scale: torch.Tensor, most: Sequence[torch.Tensor] = ()
+) -> torch.Tensor:
     """The sum of the data's push and others, those with a share weighed against it; scale (channel, 1, 1) is the unit.
 
-    All are steps of the state, as they would be taken: a gradient at a few sensors and one of the whole field may have the same
+    Arguments:
+        main, others: steps (batch, channel, n, n) of the state; the others with their share, or None.
+        most: for each of the others, how many times its own length a step with a share may have, (batch,).
+
+    All are steps as they would be taken: a gradient at a few sensors and one of the whole field may have the same
     norm, and yet move the state by lengths that differ a hundredfold once the noise's covariance has smoothed them.
     """
     total = main
-    for push, share in others:
+    for i, (push, share) in enumerate(others):
         if share is not None:
             sizes = [(g / scale).flatten(1).norm(dim=1) for g in (main, push)]
             weight = torch.where(sizes[1] > 0, share * sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0), 0.0)
+            weight = torch.minimum(weight, most[i]) if most else weight
             push = push * weight[:, None, None, None]
         total = total + push
     return total

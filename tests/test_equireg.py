@@ -14,7 +14,7 @@ from pdeinv.equireg import Denoiser, EquiReweight, equivariance_loss
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.priors.averaged import GroupAveraged
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
-from pdeinv.solvers.guidance import combined
+from pdeinv.solvers.guidance import combined, polyak
 from pdeinv.symmetry import act, square_group, torus_group
 
 N = 16
@@ -221,3 +221,28 @@ class Roll:
 
     def inverse(self):
         return Roll(-self.cells)
+
+
+def test_a_step_is_no_longer_than_its_loss_allows():
+    """Of a quadratic loss, Polyak's step leads half the way to the minimum; shares beyond the limit are cut to it."""
+    x, minimum = normal(3, 2, N, N), normal(3, 2, N, N, seed=1)
+    slope = 2 * (x - minimum)
+    limit = polyak((x - minimum).square().sum(dim=(1, 2, 3)), slope, slope)
+    assert torch.allclose(x - limit[:, None, None, None] * slope, (x + minimum) / 2)
+    unit, main = torch.ones(2, 1, 1), normal(3, 2, N, N, seed=2)
+    for share, cut in ((1e3, True), (1e-3, False)):
+        free, held = (combined(main, [(slope, share)], unit, most) - main for most in ((), [limit]))
+        assert torch.allclose(held, limit[:, None, None, None] * slope if cut else free)
+
+
+def test_few_long_steps_do_not_let_the_term_run_away():
+    """A term that would move the state a thousand times as far as the sensors moves it little, unless carefulness is off."""
+    prior, pde = fitted("helmholtz", symmetric=False), pde_by_name("helmholtz")
+    _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
+    sizes = []
+    for careful in (True, False):
+        term = EquiReg(share=1e3, every=1, sigma_max=20.0)
+        solver = DiffusionPDE(steps=8, careful=careful, guidance=(term,))
+        found = solver(pde, prior, observation, n_samples=2, generator=seeded())
+        sizes.append(float((found.samples.std(dim=(0, 2, 3)) / prior.scale).max()))
+    assert sizes[0] < 2 and not sizes[1] < 20

@@ -7,16 +7,19 @@ import pytest
 import torch
 from helpers import seeded
 
+from pdeinv import layouts
 from pdeinv.benchmarks import priors as report
 from pdeinv.benchmarks.cards import cards
 from pdeinv.benchmarks.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.report import read_records
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import InputError
+from pdeinv.observation import Observation
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
     NeuralOperator,
+    SensorRegressor,
     Settings,
     TrainingData,
     load,
@@ -97,6 +100,24 @@ def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkey
     expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
     assert record["relative_l2"]["32"] == pytest.approx(float(expected), rel=0.01)  # weights in half precision
     assert "on 16 nodes" in cards([record]) and "source to potential" in cards([record])
+
+
+def test_a_regressors_report_is_its_error_on_fresh_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_HELD_OUT", 16)
+    pde, path = Poisson(modes=16), tmp_path / "regressor.safetensors"
+    make = functools.partial(SensorRegressor.untrained, width=16, modes=4, layers=2)
+    train(make, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
+    record, regressor = report.regressor_report(str(path), "a command"), load(path)
+    states = pde.sample(16, pde.grid(32), seeded(77_000))
+    points = torch.as_tensor(layouts.random_nodes(31, pde.grid(32), seed=77_000))
+    errors = []
+    for state in states:  # one by one, by the public call
+        exact = torch.zeros(31, dtype=torch.float64)
+        blank = Observation(pde.grid(32), points, torch.ones(31, dtype=torch.long), exact, exact)
+        told = Observation(pde.grid(32), points, blank.channel, blank(state[None])[0], exact)
+        errors.append(float((regressor(told) - state)[0].norm() / state[0].norm()))
+    assert record["sensor_errors"]["32"]["inverse"] == pytest.approx(sum(errors) / 16, rel=1e-4)
+    assert "on 32 nodes with 31 sensors" in cards([record]) and "## regressor" in cards([record])
 
 
 def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
