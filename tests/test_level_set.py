@@ -261,7 +261,7 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
     ids=["pressure scaled", "pressure shuffled", "permeability scaled", "permeability at random"],
 )
 def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil, monkeypatch):
-    monkeypatch.setattr(level_set, "_STAGES", level_set._STAGES[:2])  # enough to see it
+    monkeypatch.setattr(level_set, "STAGES", level_set.STAGES[:2])  # enough to see it
     table = table_of(instance(kind, 2, noise=0.01)[1])
     with pytest.warns(MisfitWarning, match="do not fit darcy"):
         reconstructed(table.assign(value=spoil(table.value.to_numpy())))

@@ -132,6 +132,17 @@ def test_darcys_solution_from_a_permeability_that_is_read_is_near_that_of_the_le
     assert ours < 1.3 * theirs
 
 
+def test_a_thorough_anneal_takes_longer_and_both_meet_the_readings():
+    pde, prior = Darcy(), fitted("darcy", n=24)
+    _, o = Task("darcy", "inverse", grid=24, sensors=40).instance(1)
+    calls = []
+    for thorough in (True, False):
+        found = Moment(thorough=thorough)(pde, prior, o, n_samples=4, generator=seeded(1))
+        assert found.record["reduced_chi_squared"] < 2 and found.samples[:, 0].unique().numel() == 2
+        calls.append(found.record["solver_calls"])
+    assert calls[0] > 1.5 * calls[1]
+
+
 # The pieces
 
 
