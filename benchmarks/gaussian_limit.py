@@ -103,6 +103,10 @@ def _main() -> None:
     parser.add_argument("--instances", type=int, default=8)
     parser.add_argument("--grid", type=int, default=64)
     parser.add_argument("--steps", type=int, nargs="+", default=_STEPS)
+    names = [s.name for s in _SOLVERS]
+    parser.add_argument(
+        "--method", nargs="+", default=names, choices=names, help="some of the solvers; all if not given"
+    )
     o = parser.parse_args()
     check_writable(o.out)
     pde = pde_by_name(o.pde)
@@ -119,6 +123,7 @@ def _main() -> None:
         for steps in o.steps
         for kind in ("forward", "inverse")
         for solver in _SOLVERS
+        if solver.name in o.method
         for i in range(o.instances)
     ]
     for task, solver, i in tqdm(runs, unit="run"):
