@@ -77,11 +77,15 @@ def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
 
 
 def limit_table(records: list[dict]) -> str:
-    """Markdown: mean error over mean limit, by task and solver; a column for each number of steps."""
+    """Markdown: mean error over mean limit, by task and solver; a column for each number of steps.
+
+    In brackets stand the instances of what has fewer than the others.
+    """
     steps = sorted({r["steps"] for r in records})
     cells: dict[tuple, list[dict]] = {}
     for r in records:
         cells.setdefault((r["task"], r["method"], r["steps"]), []).append(r)
+    most = max(len(group) for group in cells.values())
     lines = [
         "| task | solver | " + " | ".join(f"{s} steps" for s in steps) + " |",
         "| --- | --- |" + " ---: |" * len(steps),
@@ -91,7 +95,8 @@ def limit_table(records: list[dict]) -> str:
         for s in steps:
             group = cells.get((task, method, s), [])
             ratio = sum(r["error"] for r in group) / max(sum(r["limit"] for r in group), 1e-300)
-            row.append(f"{ratio:.2f}" if group else "")
+            fewer = f" ({len(group)})" if len(group) < most else ""
+            row.append(f"{ratio:.2f}{fewer}" if group else "")
         lines.append(f"| {task} | {method} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
