@@ -8,15 +8,31 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from pdeinv.benchmarks.runner import Cell, solver_generator
 from pdeinv.errors import InputError
 from pdeinv.output import written_whole
 
-__all__ = ["affordable", "within"]
+__all__ = ["affordable", "afforded", "within"]
 
 _TRIALS = (3, 9)  # steps
+
+
+def afforded(cells: Iterable[Cell], budgets: Iterable[float], out: Path, processes: int = 1) -> list[Cell]:
+    """The cells once for each budget of seconds (see `within`), or as they are without one; what has no steps comes once.
+
+    The steps are measured with the threads that each of several processes has, and kept beside the records `out`.
+    """
+    cells, budgets = list(cells), list(budgets)
+    if not budgets:
+        return cells
+    if processes > 1:
+        torch.set_num_threads(1)
+    memory = out.with_name(f"{out.stem}.budget.json")
+    found = [cell for seconds in budgets for cell in within(cells, seconds, memory, progress=True)]
+    return list({json.dumps(cell.key()): cell for cell in found}.values())
 
 
 def within(cells: Iterable[Cell], seconds: float, memory: Path, *, progress: bool = False) -> list[Cell]:

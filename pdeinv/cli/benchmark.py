@@ -75,10 +75,9 @@ def benchmark(
     ranked table comes last, and `pdeinv report` writes the whole page.
     """
     import itertools
-    import json
     import shlex
 
-    from pdeinv.benchmarks.budget import within
+    from pdeinv.benchmarks.budget import afforded
     from pdeinv.benchmarks.report import ranked_table, table
     from pdeinv.benchmarks.runner import Cell, run_cells
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
@@ -93,23 +92,12 @@ def benchmark(
         raise InputError("--budget decides the steps; leave out --steps")
     command = shlex.join(["pdeinv", *sys.argv[1:]])
 
-    def afforded(cells, out):
-        """The cells, with the steps of each budget; measured with as many threads as they will have."""
-        if not budget:
-            return cells
-        import torch
-
-        if processes > 1:
-            torch.set_num_threads(1)
-        memory = out.with_name(f"{out.stem}.budget.json")
-        found = [c for seconds in budget for c in within(cells, seconds, memory, progress=True)]
-        return list({json.dumps(c.key()): c for c in found}.values())  # what has no steps runs once
-
     if suite:
         cells = suite_cells(suite, pdes=pde, methods=method, instances=instances)
         out.mkdir(parents=True, exist_ok=True)
         out = check_writable(out / RECORDS)
-        records = run_cells(afforded(cells, out), out, command=command, progress=True, processes=processes)
+        cells = afforded(cells, budget or (), out, processes)
+        records = run_cells(cells, out, command=command, progress=True, processes=processes)
         typer.echo(ranked_table(records))
         return
     if not pde or not method:
@@ -128,7 +116,8 @@ def benchmark(
         Cell(Task(name, kind, grid, m, level, seed, variant), solver, instances, **option)
         for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
     ]
-    records = run_cells(afforded(cells, out), out, command=command, progress=True, processes=processes)
+    cells = afforded(cells, budget or (), out, processes)
+    records = run_cells(cells, out, command=command, progress=True, processes=processes)
     typer.echo(table(records))
 
 
