@@ -38,6 +38,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # some writers keep a file to its owner, whatever the user's umask says
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(

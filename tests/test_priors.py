@@ -125,6 +125,8 @@ def test_it_survives_its_file(prior, data, tmp_path):
     assert torch.equal(back.denoise(x, 0.2), prior.denoise(x, 0.2))
     assert [f.name for f in back.fields] == [f.name for f in prior.fields]
     assert len(load_file(path)) > 3
+    (ordinary := tmp_path / "ordinary").touch()
+    assert path.stat().st_mode == ordinary.stat().st_mode  # others may read it where they may read other files
 
 
 def test_samples_are_drawn_in_physical_units(prior, data):
