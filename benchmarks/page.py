@@ -258,7 +258,7 @@ def _pictures(records, rows, progress) -> Iterable[Block]:
         [(k, g) for k, g in chosen.items() if g], desc="pictures", disable=not progress, unit="task", leave=False
     ):
         best = group[0]
-        same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings")
+        same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings", "samples")
         own = sorted((r for r in rows if all(r[k] == best[k] for k in same)), key=lambda r: r["error"])
         shown = {"best": own[0], "worst": own[-1]}
         if len(own) > 2:

@@ -232,7 +232,7 @@ def numerics_table(records: list[dict]) -> str:
 
 
 def plot_ranks(records: list[dict]):
-    """Histograms of the truth's rank among 19 posterior samples, one panel for each task and method; flat if calibrated."""
+    """Histograms of the truth's rank among the posterior samples, one panel for each task and method; flat if calibrated."""
     from matplotlib.figure import Figure
 
     # The metrics of one cell share its histogram.
@@ -241,7 +241,7 @@ def plot_ranks(records: list[dict]):
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axis in axes.flat[len(cells) :]:
         axis.set_visible(False)
     for axis, r in zip(axes.flat, cells, strict=False):
@@ -260,7 +260,7 @@ def plot_ranks(records: list[dict]):
             transform=axis.transAxes,
         )
         axis.tick_params(labelsize=7)
-    figure.supxlabel("rank of the truth among 19 posterior samples", fontsize=9)
+    figure.supxlabel("rank of the truth among the posterior samples", fontsize=9)
     figure.supylabel("frequency over its expectation", fontsize=9)
     return figure
 

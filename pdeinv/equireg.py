@@ -82,7 +82,9 @@ class EquiReg:
     Adds λ R(x̂0) to what a solver minimises, R being the equivariance loss of a function f under a random element of the PDE's
     symmetry group, a new one for every sample and step. f should be nearly equivariant on fields of the prior and much less
     so on others (`pdeinv equivariance` measures that). λ is set at every step such that the term moves the state by a given
-    share of what the sensors move it: one number serves all PDEs and solvers.
+    share of what the sensors move it: one number serves all PDEs and solvers. DPS, DiffusionPDE and FunDPS, whose steps are
+    long when they are few, let it move the state by at most half of R over its slope (Polyak's step), unless
+    `careful=False`.
 
     Arguments:
         function: f, with the signature of `equivariance_loss`; the prior's own denoiser at σ = 0.1 if not given.

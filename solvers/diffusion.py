@@ -113,9 +113,9 @@ class DiffusionSolver(LearnedSolver):
     Arguments:
         guidance: further terms, each a callable `(x_t, sigma, x0_hat) -> loss (batch,)`, such as `EquiReg()`.
         group_average: average the denoiser over the PDE's symmetries: exactly equivariant, and as many times the cost.
-        careful: cut a gradient step to Polyak's length (the loss over its squared gradient) where it is longer, and that of a
-            term with a share, such as EquiReg, to half of it; the published constants overshoot with few steps and few
-            sensors. False for the formula as it stands.
+        careful: cut a gradient step to Polyak's length (the loss over its squared gradient) where it is longer, and in
+            `guided` that of a term with a share, such as EquiReg, to half of it; the published constants overshoot with few
+            steps and few sensors. False for the formula as it stands.
         batch: samples drawn side by side.
 
     Reference:

@@ -21,9 +21,9 @@ _LEFT = 1e-3  # of a reading's variance, beside its noise: for sensors that the 
 class FNO(LearnedSolver):
     """Regression: a Fourier neural operator maps masked readings and their mask to the mean of both fields, at once.
 
-    It knows no PDE, and answers in milliseconds. Samples are the mean plus the network's residuals on states of the PDE's own
-    prior that the same sensors read, with the same noise: as wide as its errors are, whatever their cause, but not nearer to
-    one set of readings than to another.
+    The mean needs no PDE, and milliseconds. Samples are the mean plus the network's residuals on states of the PDE's own
+    prior that the same sensors read, with the same noise: as wide as its errors are, whatever their cause, but the same for
+    all readings of these sensors. Each takes a solve.
 
     The prior is a `SensorRegressor`: the shipped one of the PDE if none is given, or a file of
     `pdeinv train --model regressor`.
@@ -43,7 +43,7 @@ class FNO(LearnedSolver):
         states = pde.sample(draws, observation.grid, generator)
         readings = observation(states)
         noise = observation.noise_std * torch.randn(readings.shape, dtype=readings.dtype, generator=generator)
-        residuals = states - regressor.answers(observation, readings + noise)
+        residuals = states - pde.clamp(regressor.answers(observation, readings + noise))
         mean = pde.clamp(regressor(observation)[None])[0]
         samples = pde.clamp(mean + residuals)
         left = observation(residuals).square().mean(dim=0)
@@ -51,7 +51,7 @@ class FNO(LearnedSolver):
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
         record = {
             "reduced_chi_squared": float(misfit.mean()),
-            "network_evaluations": 1 + draws,
+            "network_evaluations": 2,  # for each sample: the mean's and its residual's
             "solver_calls": draws,
             **told,
         }

@@ -32,7 +32,7 @@ class LearnedSolver(Solver):
             if pde.name + self.suffix not in shipped():
                 raise InputError(
                     f"no prior {pde.name + self.suffix!r} comes with the package; train one with "
-                    f"`pdeinv train{_TRAINING[self.suffix]}` and give it as prior"
+                    f"`pdeinv train{_TRAINING.get(self.suffix, '')}` and give it as prior"
                 )
             return
         if not isinstance(prior, self.models):

@@ -53,6 +53,13 @@ class OptimalInterpolation(Solver):
         if self.members < 16 or self.copies < 1:
             raise InputError(f"members = {self.members}, copies = {self.copies}: use at least 16 members and 1 copy")
 
+    def check(self, pde, prior):
+        super().check(pde, prior)
+        if prior is not None and not hasattr(prior, "sample"):
+            raise InputError(
+                f"optimal interpolation needs a prior that can be sampled, such as an `Ensemble`, not {type(prior).__name__}"
+            )
+
     def condition(self, pde, prior, observation, n_samples, generator, progress):
         grid, m = observation.grid, len(observation)
         size = 2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2

@@ -67,8 +67,8 @@ def reconstruct(
             coefficient has two values; for a prior of your own optimal interpolation, or `moment` if it has a denoiser
             (`fundps` if that lacks a Gaussian part), `fno` for a regressor.
         prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion a prior of
-            `pdeinv.priors`, its file or the name of a shipped one. None for the PDE's own random coefficient, or the shipped
-            prior of the PDE.
+            `pdeinv.priors` and for `fno` a regressor, its file or the name of a shipped one. None for the PDE's own random
+            coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps: of a solver by diffusion; as many as published if not given.
         n_samples: posterior samples in the result.

@@ -239,22 +239,24 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
 
     def cost(cell):
         calls.append(cell.steps)
-        return 1 + 0.1 * cell.steps
+        return 1 + 0.1 * cell.steps, 0 if cell.task.pde == "darcy" else cell.steps
 
-    monkeypatch.setattr(budget, "_seconds", cost)
-    cells = [Cell(Task("poisson", "inverse", 16, 20), method, 2, samples=4) for method in ("gaussian", "fundps")]
-    memory = tmp_path / "records.budget.json"
-    for seconds, steps in ((0.5, 2), (6.0, 50), (1000.0, 500)):
-        gaussian, fundps = budget.within(cells, seconds, memory)
-        assert gaussian == cells[0] and fundps == replace(cells[1], steps=steps)
+    monkeypatch.setattr(budget, "_trial", cost)
+    out = tmp_path / "records.jsonl"
+    gaussian, fundps = (Cell(Task("poisson", "inverse", 16, 20), method, 2, 8) for method in ("gaussian", "fundps"))
+    gaussian, unused = replace(gaussian, steps=None), Cell(Task("darcy", "inverse", 16, 20), "moment", 2)
+    found = budget.afforded([gaussian, fundps, unused], [0.5, 6.0, 1000.0], out)
+    # What is published is the most, not what a suite would take; what makes no use of steps comes once.
+    assert found == [gaussian, *(replace(fundps, steps=n) for n in (2, 50, 500)), unused]
     measured = len(calls)
-    assert [c.steps for c in budget.within(cells, 6.0, memory)] == [None, 50] and len(calls) == measured
+    assert budget.afforded([fundps], [6.0], out) == [replace(fundps, steps=50)] and len(calls) == measured
+    assert budget.afforded([fundps], [], out) == [fundps]
     with pytest.raises(InputError, match=r"budget = 0 must be a positive number"):
-        budget.within(cells, 0, memory)
+        budget.afforded([fundps], [0], out)
 
 
-def test_a_budget_is_kept_to(tmp_path):
-    arguments = ["benchmark", "--pde", "poisson", "--task", "inverse", "--method", "fundps", "--method", "kriging"]
+def test_budgets_are_asked_for_on_the_command_line(tmp_path):
+    arguments = ["benchmark", "--pde", "poisson", "--task", "inverse", "--method", "moment", "--method", "kriging"]
     arguments += [
         "--grid",
         "16",
@@ -267,11 +269,9 @@ def test_a_budget_is_kept_to(tmp_path):
         "--out",
         str(tmp_path / "r.jsonl"),
     ]
-    budgets = ["--budget", "0.3", "--budget", "1.5"]
+    budgets = ["--budget", "0.001", "--budget", "1000"]
     assert CliRunner().invoke(app, arguments + budgets, catch_exceptions=False).exit_code == 0
     records = read_records(tmp_path / "r.jsonl")
-    steps = {r["steps"]: r["seconds_per_instance"] for r in records if r["method"] == "fundps"}
-    assert len(records) == 3 and len(steps) == 2 and max(steps) > 2 * min(steps)
-    assert steps[max(steps)] < 4.5  # three times the budget, on a machine that does other things
+    assert sorted((r["method"], r["steps"]) for r in records) == [("kriging", 0), ("moment", 2), ("moment", 20)]
     with pytest.raises(InputError, match="--budget decides the steps; leave out --steps"):
         CliRunner().invoke(app, [*arguments, *budgets, "--steps", "4"], catch_exceptions=False)

@@ -51,7 +51,7 @@ def benchmark(
         ),
     ] = "off",
     prior: Annotated[
-        str | None, typer.Option(help="File, or name of a shipped prior, for the solvers by diffusion.")
+        str | None, typer.Option(help="File, or name of a shipped prior, for fno and the solvers by diffusion.")
     ] = None,
     setting: Annotated[
         list[str], typer.Option("--set", help="NAME=VALUE, another argument of the methods' classes; may be repeated.")

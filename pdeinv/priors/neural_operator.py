@@ -15,6 +15,8 @@ from pdeinv.priors.operator import without_wandb
 
 __all__ = ["FourierOperator", "NeuralOperator", "build"]
 
+_PADDING = 0.125  # of the domain
+
 
 @dataclass
 class FourierOperator:
@@ -44,21 +46,19 @@ class FourierOperator:
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def _new(cls, data: TrainingData, nodes: int, padding: float, **arguments):
+    def _new(cls, data: TrainingData, nodes: int, **arguments):
         """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
         if len(data.fields) != 2:
             raise InputError(f"{data.source} holds {data.fields[0].name} alone; a neural operator needs two fields")
         grid = Grid(min(nodes, data.grid.n) // 2 * 2, data.grid.kind)
         bases, shift, scale = data.normalisation()
         # A domain that is no torus is padded, since Fourier layers wrap around.
-        arguments["domain_padding"] = None if data.grid.periodic else padding
+        arguments["domain_padding"] = None if data.grid.periodic else _PADDING
         pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
         return cls(data.fields, bases, grid, shift, scale, build(arguments), arguments, pde)
 
     def _moved(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
-        """A normalised field (batch, n, n) of the channel on another grid."""
-        if start == end:
-            return x
+        """A normalised field (batch, n, n) of the channel on another grid, or on the same, as the basis carries it."""
         return self.bases[channel].synthesis(self.bases[channel].analysis(x, start), end)
 
 
@@ -80,7 +80,7 @@ class NeuralOperator(FourierOperator):
     ) -> NeuralOperator:
         """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at most the data's."""
         size = {"n_modes": [modes, modes], "hidden_channels": width, "n_layers": layers}
-        return cls._new(data, nodes, 0.125, in_channels=1, out_channels=1, **size)
+        return cls._new(data, nodes, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """The solution (batch, 1, n, n) of coefficients (batch, 1, n, n), in physical units."""
@@ -103,7 +103,8 @@ class NeuralOperator(FourierOperator):
 
     def _answer(self, x):
         """The normalised solution (batch, m, m) on the network's nodes, of normalised coefficients on any."""
-        x = self._moved(x, 0, Grid(x.shape[-1], self.grid.kind), self.grid)
+        grid = Grid(x.shape[-1], self.grid.kind)
+        x = x if grid == self.grid else self._moved(x, 0, grid, self.grid)
         return self.network(x[:, None])[:, 0].float()
 
     def _normalised(self, x):

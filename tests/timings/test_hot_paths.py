@@ -19,7 +19,7 @@ GRID, BATCH, SENSORS = 64, 4, 125
 SLOW = 2.0  # seconds, beyond which two rounds must do
 # The least of whatever a solver repeats, where it has a setting of that name: what is left is one step and what precedes it.
 FEWEST = {"steps": 2, "ode_steps": 1, "langevin": 1, "ensemble": 4, "members": 16, "copies": 1}
-PRIORS = [name for name in shipped() if not name.endswith("-operator")]
+PRIORS = [name for name in shipped() if not name.endswith(("-operator", "-regressor"))]
 # Seconds of the processor, which other work on the machine lengthens least.
 pytestmark = pytest.mark.benchmark(timer=process_time)
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
