@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pdeinv.benchmarks.published import PUBLISHED
 from pdeinv.benchmarks.report import (
     LIMITS,
+    name_of,
     over_limit,
     overall_table,
     plot_ranks,
@@ -170,12 +171,8 @@ def _panels(tasks, **options):
 
 def _looks(records) -> dict[str, dict]:
     """A colour and a marker for each method, the same in all panels."""
-    names = sorted({_name(r) for r in records}, key=lambda n: (n != "the limit", n))
+    names = sorted({name_of(r) for r in records}, key=lambda n: (n != "the limit", n))
     return {n: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)]} for i, n in enumerate(names)}
-
-
-def _name(record) -> str:
-    return "the limit" if record["method"] in LIMITS else told_by(record)
 
 
 def _legend(figure, axes) -> None:
@@ -184,19 +181,24 @@ def _legend(figure, axes) -> None:
 
 
 def plot_cost(records: list[dict], what: str, label: str) -> Figure:
-    """Error against a cost (`seconds_per_instance` or `network_evaluations`), a panel for each task."""
+    """Error against a cost (`seconds_per_instance` or `network_evaluations`), a panel for each task.
+
+    A line joins what one method makes of several numbers of steps.
+    """
     tasks, looks = standings(records), _looks(records)
     figure, axes = _panels(list(tasks))
     for axis, group in zip(axes, tasks.values(), strict=True):
-        for r in group:
+        for name in dict.fromkeys(name_of(r) for r in group):
+            mine = sorted((r for r in group if name_of(r) == name), key=lambda r: r[what])
             axis.errorbar(
-                max(r[what], 1e-3 if "seconds" in what else 1),
-                100 * r["error"],
-                100 * (r["error_se"] or 0),
-                label=_name(r),
+                [max(r[what], 1e-3 if "seconds" in what else 1) for r in mine],
+                [100 * r["error"] for r in mine],
+                [100 * (r["error_se"] or 0) for r in mine],
+                label=name,
                 markersize=5,
-                linestyle="",
-                **looks[_name(r)],
+                linewidth=1,
+                linestyle="-" if len(mine) > 1 else "",
+                **looks[name],
             )
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -217,7 +219,7 @@ def plot_over_limit(records: list[dict]) -> Figure:
     for height, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
             if ratio and r["method"] not in LIMITS:
-                axis.plot(ratio, -height, label=_name(r), linestyle="", **looks[_name(r)])
+                axis.plot(ratio, -height, label=name_of(r), linestyle="", **looks[name_of(r)])
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
     low, high = axis.get_xlim()
@@ -240,7 +242,7 @@ def plot_spectra(records: list[dict]) -> Figure:
             values = np.array(r["error_spectrum"], dtype=float)[
                 1:
             ]  # the mean of a periodic field is nothing but rounding
-            axis.plot(range(len(values)), values, label=_name(r), markersize=3, linewidth=1, **looks[_name(r)])
+            axis.plot(range(len(values)), values, label=name_of(r), markersize=3, linewidth=1, **looks[name_of(r)])
         octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
         axis.set_xticks(range(len(values)), octaves, rotation=60)
         axis.set_yscale("log")

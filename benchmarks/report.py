@@ -18,6 +18,7 @@ __all__ = [
     "ORDER",
     "beside_limit",
     "markdown_table",
+    "name_of",
     "numerics_table",
     "over_limit",
     "overall_table",
@@ -130,12 +131,10 @@ def overall_table(records: list[dict]) -> str:
     """Markdown: how the methods stand over all tasks, by their mean rank."""
     places: dict[str, list[tuple]] = {}
     ranked = _ranked(records)
-    runs = Counter((r["pde"], r["task"], r["field"], r["method"] + _equireg(r)) for _, r, _ in ranked)
+    runs = Counter((r["pde"], r["task"], r["field"], name_of(r)) for _, r, _ in ranked)
     several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
     for rank, r, ratio in ranked:
-        # The limits of the several PDEs are one entry.
-        name = "the limit" if r["method"] in LIMITS else r["method"] + _equireg(r)
-        name = told_by(r) if name in several else name
+        name = told_by(r) if name_of(r) in several else name_of(r)
         places.setdefault(name, []).append((rank, ratio, r["coverage90"], r["seconds_per_instance"]))
     overall = []
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
@@ -177,6 +176,11 @@ def told_by(record: dict) -> str:
     """A method with its steps, unless it asked no network, and its EquiReg, in words."""
     steps = f", {record['steps']} steps" if record.get("steps") and record.get("network_evaluations", 1) else ""
     return record["method"] + steps + _equireg(record)
+
+
+def name_of(record: dict) -> str:
+    """A method with its EquiReg, whatever its steps; the limits of the several PDEs are one."""
+    return "the limit" if record["method"] in LIMITS else record["method"] + _equireg(record)
 
 
 def _equireg(record: dict) -> str:

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError
 from pdeinv.benchmarks import budget, suites
-from pdeinv.benchmarks.page import write_page
+from pdeinv.benchmarks.page import plot_cost, write_page
 from pdeinv.benchmarks.published import PUBLISHED, best_published
-from pdeinv.benchmarks.report import LIMITS, ranked_table, read_records
+from pdeinv.benchmarks.report import LIMITS, overall_table, ranked_table, read_records
 from pdeinv.benchmarks.runner import Cell, posterior_of, run_cells
 from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, suite_cells
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
@@ -193,6 +193,22 @@ def test_the_page_shows_tables_and_figures_and_stands_alone(folder):
     assert whole.count("<tr>") == sum(line.startswith("|") for line in text.splitlines()) - text.count("\n| ---")
     assert "Published" not in text  # another grid
     assert "at commit" in text and "with pdeinv" in text
+
+
+def test_steps_of_one_method_are_joined_and_ranked_apart(folder):
+    records = read_records(folder[0] / RECORDS)
+    costlier = [
+        r | {"steps": 8, "seconds_per_instance": 9.0, "error": r["error"] / 2}
+        for r in records
+        if r["method"] == "fundps" and not r["equireg"]
+    ]
+    axis = plot_cost(records + costlier, "seconds_per_instance", "seconds").axes[0]
+    lines = {bars.get_label(): bars.lines[0] for bars in axis.containers}
+    assert set(lines) == {"the limit", "kriging", "fundps", "fundps, EquiReg"}
+    assert [len(line.get_xdata()) for line in lines.values()].count(2) == 1
+    assert lines["fundps"].get_xdata()[1] == 9.0 and lines["fundps"].get_linestyle() == "-"
+    text = overall_table(records + costlier)
+    assert "| fundps, 4 steps |" in text and "| fundps, 8 steps |" in text and "| fundps, EquiReg |" in text
 
 
 def test_a_record_can_be_computed_again(folder):
