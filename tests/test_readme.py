@@ -7,6 +7,7 @@ import pandas as pd
 
 from pdeinv.benchmarks.pages import with_tables
 from pdeinv.benchmarks.report import read_records
+from pdeinv.datasets import PDES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -21,7 +22,9 @@ def test_tables_are_those_of_the_records():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = page.read_text()
         assert with_tables(text, RESULTS) == text, f"run `python -m pdeinv.benchmarks.pages {page.name}`"
-    assert README.count("| gaussian |") == 4 + 12  # the comparison above is not one of two empty texts
+    # The comparison above is not one of two empty texts.
+    assert (ROOT / "docs" / "limits.md").read_text().count("| gaussian |") == 4 + 12
+    assert all(f"| {pde} {task} |" in README for pde in PDES for task in ("forward", "inverse"))
 
 
 def test_records_say_how_they_were_made():
