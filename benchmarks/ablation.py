@@ -102,12 +102,12 @@ def verdict(records: list[dict]) -> str:
     sure = [r for r in records if r["interval"][1] < 0]
     harmed = [r for r in records if r["interval"][0] > 0]
     worst = max(records, key=lambda r: r["change"])
-    time = np.mean([r["on"]["seconds_per_instance"] / r["off"]["seconds_per_instance"] for r in records])
+    asked = np.mean([r["on"]["network_evaluations"] / r["off"]["network_evaluations"] for r in records])
     return (
         f"EquiReg lowers the error in {len(better)} of {len(records)} cells, significantly in {len(sure)} "
         f"(and raises it significantly in {len(harmed)}); mean change "
         f"{100 * np.mean([r['change'] for r in records]):+.1f} %; the worst is {worst['pde']} {worst['task']} "
-        f"{worst['method']} with {100 * worst['change']:+.1f} %; time {100 * (time - 1):+.0f} %"
+        f"{worst['method']} with {100 * worst['change']:+.1f} %; network evaluations {100 * (asked - 1):+.0f} %"
     )
 
 
