@@ -140,9 +140,9 @@ def alternatives_table(rows: list[dict]) -> str:
 
 def _change(one: dict, mean: dict) -> str:
     half = (one["interval"][1] - one["interval"][0]) / 2
-    slower = one["on"]["seconds_per_instance"] / one["off"]["seconds_per_instance"]
+    asked = one["on"]["network_evaluations"] / one["off"]["network_evaluations"]
     return (
-        f"{100 * one['change']:+.1f} ± {100 * half:.1f}; {100 * mean['change']:+.1f} ({slower:.1f}; {one['instances']})"
+        f"{100 * one['change']:+.1f} ± {100 * half:.1f}; {100 * mean['change']:+.1f} ({asked:.1f}; {one['instances']})"
     )
 
 
