@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pdeinv.benchmarks.runner import Cell, solver_generator
+from pdeinv.benchmarks.runner import Cell, solve
 from pdeinv.errors import InputError
 from pdeinv.output import written_whole
 
@@ -77,7 +77,7 @@ def _trial(cell: Cell) -> tuple[float, int]:
     _, observation = cell.task.instance(0)
     solver, prior = cell.ready()
     start = time.perf_counter()
-    found = solver(cell.task.physics, prior, observation, n_samples=cell.samples, generator=solver_generator(0))
+    found = solve(cell.task, solver, prior, observation, 0, cell.samples)
     return time.perf_counter() - start, found.record["network_evaluations"]
 
 

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import provenance, solver_generator
+from pdeinv.benchmarks.runner import provenance, solve
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import pde_by_name
 from pdeinv.observation import Observation
@@ -55,7 +55,7 @@ def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
     truth, observation = task.instance(i)
     channel, start = task.scored[0], time.perf_counter()
     prior = priors[1 if solver.suffix else 2]
-    found = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(i))
+    found = solve(task, solver, prior, observation, i, _SAMPLES)
     seconds, size = time.perf_counter() - start, truth[channel].norm()
     best = exact_mean(priors[2], observation)[channel]
     return {

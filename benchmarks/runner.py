@@ -38,7 +38,17 @@ from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 from pdeinv.solvers.reconstruction import with_options
 
-__all__ = ["Cell", "peak_megabytes", "posterior_of", "provenance", "run", "run_cells", "solver_generator", "summarise"]
+__all__ = [
+    "Cell",
+    "peak_megabytes",
+    "posterior_of",
+    "provenance",
+    "run",
+    "run_cells",
+    "solve",
+    "solver_generator",
+    "summarise",
+]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
 _KEY = (
@@ -277,17 +287,18 @@ def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
     steps, settings = row["steps"] or None, row["settings"] and json.loads(row["settings"])
     cell = Cell(task, row["method"], 1, steps, row["equireg"], row["given_prior"], settings, row["samples"])
     truth, observation = task.instance(row["instance"])
-    return truth, observation, _solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
+    return truth, observation, solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
 
 
-def _solve(task: Task, solver: Solver, prior, observation: Observation, i: int, samples: int) -> Posterior:
+def solve(task: Task, solver: Solver, prior, observation: Observation, i: int, samples: int) -> Posterior:
+    """What a solver finds on instance i, with the randomness that all records of this instance have."""
     return solver(task.physics, prior, observation, n_samples=samples, generator=solver_generator(i))
 
 
 def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = _solve(task, solver, prior, observation, i, samples)
+    posterior = solve(task, solver, prior, observation, i, samples)
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,

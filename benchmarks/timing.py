@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import peak_megabytes, provenance, solver_generator
+from pdeinv.benchmarks.runner import peak_megabytes, provenance, solve
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.output import check_writable, save_figure
 from pdeinv.priors import load
@@ -58,7 +58,7 @@ def measure(cell: dict) -> dict:
     _, observation = task.instance(0)
     prior = load(cell["prior"] or cell["pde"] + solver.suffix)
     start = time.perf_counter()
-    found = solver(task.physics, prior, observation, n_samples=_SAMPLES, generator=solver_generator(0))
+    found = solve(task, solver, prior, observation, 0, _SAMPLES)
     seconds, times = time.perf_counter() - start, published / _MEASURED if published else 1
     return cell | {
         "seed": task.seed,

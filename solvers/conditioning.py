@@ -28,8 +28,8 @@ def sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Te
         with torch.enable_grad():
             a = a.detach().requires_grad_()
             u = pde.surrogate(a)
-    # Not torch.func.vjp, which imports a compiler first: two seconds.
-    pull_back = torch.vmap(lambda v: torch.autograd.grad(u, a, v, retain_graph=True)[0])
+        # Not torch.func.vjp, which imports a compiler first: two seconds.
+        pull_back = torch.vmap(lambda v: torch.autograd.grad(u, a, v, retain_graph=True)[0])
     rows = []
     for part in eye.split(_CHUNK):
         v = observation.adjoint(part)

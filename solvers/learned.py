@@ -66,6 +66,6 @@ class LearnedSolver(Solver):
         return prior, {"prior": f"the shipped {name}"}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _shipped(name: str):
     return load(name)

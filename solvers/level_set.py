@@ -45,7 +45,7 @@ BRIEF_STAGES = (
     (0.07, 1e-3, 2, 20),
     (0.04, 1e-3, 1, 6),
 )
-"""Less than half the time, and an error that is a sixth larger."""
+"""Less than half the time, and an error that is a fifth larger."""
 _COARSEST = 32  # nodes per side, below which no stage goes
 _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
 _TOLERATED = 5e-3  # misfit of an exact reading of the solution, relative to the readings' spread

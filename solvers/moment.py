@@ -55,7 +55,7 @@ class Moment(DiffusionSolver):
         steps: noise levels, one denoising each.
         sigma_max, sigma_min: the first level and the last.
         thorough: for a coefficient with two values that is seen through the PDE, anneal in as many stages as `LevelSet`: more
-            than twice the time for an error that is a seventh lower.
+            than twice the time for an error that is a sixth lower.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023 (arXiv 2209.14687), and Song

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from pdeinv.grid import Grid
+from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
 from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.neural_operator import FourierOperator
@@ -90,10 +91,9 @@ class SensorRegressor(FourierOperator):
             mask = torch.zeros_like(x)
             mask[:, given] = scattered.reshape(mask[:, given].shape)
             y = torch.cat([self._answer(*part) for part in zip(x.split(32), mask.split(32), strict=True)])
-            # In physical units: a relative error is that of the field, not of its departure from the mean.
-            size = x[:, sought] + self.shift[sought] / self.scale[sought]
-            errors = (y - x)[:, sought].flatten(1).norm(dim=1) / size.flatten(1).norm(dim=1)
-            scores[kind] = round(float(errors.mean()), 6)
+            # A relative error is that of the field, not of its departure from the mean.
+            mean = self.shift[sought] / self.scale[sought]
+            scores[kind] = round(float(relative_l2(*(t[:, sought, None] + mean for t in (y, x))).mean()), 6)
         return (
             scores,
             f"relative L2 error forward {100 * scores['forward']:.1f} %, inverse {100 * scores['inverse']:.1f} %",
