@@ -10,32 +10,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from tqdm import tqdm
 
+from pdeinv.benchmarks.figures import COSTS, plot_cost, plot_instances, plot_over_limit, plot_ranks, plot_spectra
 from pdeinv.benchmarks.published import PUBLISHED
 from pdeinv.benchmarks.report import (
     LIMITS,
-    name_of,
-    over_limit,
     overall_table,
-    plot_ranks,
     read_records,
     standings,
     tasks_table,
     told_by,
 )
-from pdeinv.benchmarks.runner import posterior_of, summarise
+from pdeinv.benchmarks.runner import summarise
 from pdeinv.benchmarks.suites import RECORDS
 from pdeinv.errors import InputError
 from pdeinv.output import save_figure, written_whole
 
-__all__ = ["plot_cost", "plot_over_limit", "plot_spectra", "write_page"]
+__all__ = ["write_page"]
 
-_MARKERS = "osD^v<>Phd*X"
 _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;font-size:13px}td,th{border-bottom:1px solid #ddd;padding:2px 8px;text-align:left}"
@@ -117,16 +111,12 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
     yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
     yield Block("Task by task", "", tasks_table(records))
     yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
-    for what, label in (
-        ("seconds_per_instance", "seconds an instance"),
-        ("network_evaluations", "network evaluations"),
-    ):
-        name = what.split("_")[0]
+    for cost, (_, label, _) in COSTS.items():
         yield Block(
             f"Error against {label}",
-            "Methods without a network stand at 1." if name == "network" else "",
-            figure=plot_cost(records, what, label),
-            name=f"cost-{name}",
+            "Methods without a network stand at 1." if cost == "evaluations" else "",
+            figure=plot_cost(records, cost),
+            name=f"cost-{cost}",
         )
     yield Block(
         "Calibration",
@@ -155,104 +145,6 @@ def _two(group):
     return limits[:1] + others[:1]
 
 
-def _panels(tasks, **options):
-    columns = min(4, len(tasks))
-    rows = -(-len(tasks) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.6 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for axis in axes.flat[len(tasks) :]:
-        axis.set_visible(False)
-    for axis, (pde, task, field) in zip(axes.flat, tasks, strict=False):
-        axis.set_title(f"{pde} {task}: {field.replace('_', ' ')}", fontsize=9)
-        axis.tick_params(labelsize=7)
-        axis.grid(alpha=0.3)
-    return figure, list(axes.flat[: len(tasks)])
-
-
-def _looks(records) -> dict[str, dict]:
-    """A colour and a marker for each method, the same in all panels."""
-    names = sorted({name_of(r) for r in records}, key=lambda n: (n != "the limit", n))
-    return {n: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)]} for i, n in enumerate(names)}
-
-
-def _legend(figure, axes) -> None:
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)), fontsize=8)
-
-
-def plot_cost(records: list[dict], what: str, label: str) -> Figure:
-    """Error against a cost (`seconds_per_instance` or `network_evaluations`), a panel for each task.
-
-    A line joins what one method makes of several numbers of steps.
-    """
-    tasks, looks = standings(records), _looks(records)
-    figure, axes = _panels(list(tasks))
-    for axis, group in zip(axes, tasks.values(), strict=True):
-        for name in dict.fromkeys(name_of(r) for r in group):
-            mine = sorted((r for r in group if name_of(r) == name), key=lambda r: r[what])
-            axis.errorbar(
-                [max(r[what], 1e-3 if "seconds" in what else 1) for r in mine],
-                [100 * r["error"] for r in mine],
-                [100 * (r["error_se"] or 0) for r in mine],
-                label=name,
-                markersize=5,
-                linewidth=1,
-                linestyle="-" if len(mine) > 1 else "",
-                **looks[name],
-            )
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter(NullFormatter())
-    figure.supxlabel(label, fontsize=9)
-    figure.supylabel("error, %", fontsize=9)
-    _legend(figure, axes)
-    return figure
-
-
-def plot_over_limit(records: list[dict]) -> Figure:
-    """Each method's error over the limit's, task by task, on one axis."""
-    tasks, looks = standings(records), _looks(records)
-    figure = Figure(figsize=(9, 0.45 * len(tasks) + 2.2), layout="constrained")
-    axis = figure.subplots()
-    for height, group in enumerate(tasks.values()):
-        for r, ratio in zip(group, over_limit(group), strict=True):
-            if ratio and r["method"] not in LIMITS:
-                axis.plot(ratio, -height, label=name_of(r), linestyle="", **looks[name_of(r)])
-    axis.axvline(1, color="black", linewidth=0.8)
-    axis.set_xscale("log")
-    low, high = axis.get_xlim()
-    ticks = [t for t in (1, 1.25, 1.5, 2, 3, 5, 10, 20, 50) if low <= t <= high]
-    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    axis.set_xticks([], minor=True)
-    axis.set_yticks([-h for h in range(len(tasks))], [f"{pde} {task}: {f.replace('_', ' ')}" for pde, task, f in tasks])
-    axis.set_xlabel("error over the limit's")
-    axis.grid(alpha=0.3)
-    _legend(figure, [axis])
-    return figure
-
-
-def plot_spectra(records: list[dict]) -> Figure:
-    """Relative error of each octave of wavenumbers, a panel for each task."""
-    tasks, looks = standings(records), _looks(records)
-    figure, axes = _panels(list(tasks), sharex=True, sharey=True)
-    for axis, group in zip(axes, tasks.values(), strict=True):
-        for r in group:
-            values = np.array(r["error_spectrum"], dtype=float)[
-                1:
-            ]  # the mean of a periodic field is nothing but rounding
-            axis.plot(range(len(values)), values, label=name_of(r), markersize=3, linewidth=1, **looks[name_of(r)])
-        octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
-        axis.set_xticks(range(len(values)), octaves, rotation=60)
-        axis.set_yscale("log")
-        axis.axhline(1, color="black", linewidth=0.8)
-    figure.supxlabel("wavenumber", fontsize=9)
-    figure.supylabel("error over truth", fontsize=9)
-    _legend(figure, axes)
-    return figure
-
-
 def _pictures(records, rows, progress) -> Iterable[Block]:
     """The best, the median and the worst instance of the best method that does not know the distribution."""
     chosen = {key: [r for r in group if r["method"] not in LIMITS] for key, group in standings(records).items()}
@@ -267,39 +159,9 @@ def _pictures(records, rows, progress) -> Iterable[Block]:
             shown = {"best": own[0], "median": own[len(own) // 2], "worst": own[-1]}
         yield Block(
             f"{pde} {task}: {field.replace('_', ' ')} by {told_by(best)}",
-            figure=_plot_instances(shown),
+            figure=plot_instances(shown),
             name=f"instances-{pde}-{task}-{field.replace('_', '-')}",
         )
-
-
-def _plot_instances(shown: dict[str, dict]) -> Figure:
-    figure = Figure(figsize=(10.5, 2.5 * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), 4, squeeze=False)
-    for line, (word, r) in zip(axes, shown.items(), strict=True):
-        truth, observation, posterior = posterior_of(r)
-        c = [f.name for f in posterior.fields].index(r["field"])
-        mean, std, true = posterior.mean[c], posterior.std[c], truth[c]
-        error = (mean - true).abs()
-        top = float(torch.stack([std, error]).flatten().quantile(0.995)) or 1.0
-        limits = {"vmin": float(true.min()), "vmax": float(true.max())}
-        panels = (
-            ("truth", true, "viridis", limits),
-            ("posterior mean", mean, "viridis", limits),
-            ("|mean − truth|", error, "magma", {"vmin": 0.0, "vmax": top}),
-            ("standard deviation", std, "magma", {"vmin": 0.0, "vmax": top}),
-        )
-        for axis, (title, values, colours, bounds) in zip(line, panels, strict=True):
-            image = axis.imshow(values.numpy(), origin="lower", extent=(0, 1, 0, 1), cmap=colours, **bounds)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if word == next(iter(shown)):
-                axis.set_title(title, fontsize=9)
-            if title in ("posterior mean", "standard deviation"):
-                figure.colorbar(image, ax=axis, shrink=0.85).ax.tick_params(labelsize=7)
-        seen = observation.points[observation.channel == c]
-        line[1].plot(seen[:, 0], seen[:, 1], ".", ms=2, color="white")
-        line[0].set_ylabel(f"{word}: {100 * r['error']:.2f} %", fontsize=9)
-    return figure
 
 
 def _published() -> str:

@@ -1,4 +1,4 @@
-"""Tables and rank histograms out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ... [--ranks FIGURE]`."""
+"""Tables out of recorded results: `python -m pdeinv.benchmarks.report FILE.jsonl ...`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from statistics import fmean, stdev
 
 from pdeinv.benchmarks.published import best_published
 from pdeinv.errors import InputError
-from pdeinv.output import save_figure
 
 __all__ = [
     "LIMITS",
@@ -22,7 +21,6 @@ __all__ = [
     "numerics_table",
     "over_limit",
     "overall_table",
-    "plot_ranks",
     "ranked_table",
     "read_records",
     "reference_table",
@@ -235,40 +233,6 @@ def numerics_table(records: list[dict]) -> str:
     return _table(["PDE", "measure"], ["value", "published (difference)", "instances"], rows)
 
 
-def plot_ranks(records: list[dict]):
-    """Histograms of the truth's rank among the posterior samples, one panel for each task and method; flat if calibrated."""
-    from matplotlib.figure import Figure
-
-    # The metrics of one cell share its histogram.
-    key = ("pde", "task", "grid", "sensors", "noise", "field")
-    cells = list({(told_by(r), *(r[k] for k in key)): r for r in records}.values())
-    columns = min(4, len(cells))
-    rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axis in axes.flat[len(cells) :]:
-        axis.set_visible(False)
-    for axis, r in zip(axes.flat, cells, strict=False):
-        expected = 1 / len(r["ranks"])
-        axis.bar(range(len(r["ranks"])), [share / expected for share in r["ranks"]], width=0.9, color="tab:blue")
-        axis.axhline(1, color="black", linewidth=0.8)
-        axis.set_ylim(0, 1.3 * max(max(cell["ranks"]) * len(cell["ranks"]) for cell in cells))  # room for the words
-        axis.set_title(f"{r['pde']} {r['task']}: {r['field'].replace('_', ' ')}", fontsize=8)
-        axis.text(
-            0.5,
-            0.95,
-            f"{told_by(r)}, {100 * r['coverage90']:.1f} % in 90 %",
-            fontsize=7,
-            ha="center",
-            va="top",
-            transform=axis.transAxes,
-        )
-        axis.tick_params(labelsize=7)
-    figure.supxlabel("rank of the truth among the posterior samples", fontsize=9)
-    figure.supylabel("frequency over its expectation", fontsize=9)
-    return figure
-
-
 def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
     rule = ["---"] * len(words) + ["---:"] * len(numbers)
     return "\n".join("| " + " | ".join(row) + " |" for row in [words + numbers, rule, *rows])
@@ -277,13 +241,9 @@ def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("files", nargs="+", type=Path, help="JSON-lines files to print as one table")
-    parser.add_argument("--ranks", type=Path, help="figure of the files' rank histograms to write")
     parser.add_argument("--method", nargs="*", help="methods to show; all of them where it is missing")
     options = parser.parse_args()
-    records = [r for r in read_records(*options.files) if not options.method or r["method"] in options.method]
-    print(table(records))
-    if options.ranks:
-        save_figure(plot_ranks(records), options.ranks)
+    print(table([r for r in read_records(*options.files) if not options.method or r["method"] in options.method]))
 
 
 if __name__ == "__main__":

@@ -236,18 +236,18 @@ def _key(row: dict) -> tuple:
 
 
 def summarise(rows: list[dict]) -> list[dict]:
-    """One record for each task, method, field and metric: means over instances, with the standard error of the error."""
+    """One record for each task, method, field and metric: means over instances, with the standard error of the error.
+
+    What some rows lack, such as seconds that were not measured alone, is the mean over the others.
+    """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((*_key(row), row["field"], row["metric"]), []).append(row)
     records = []
     for group in groups.values():
-        mean = {name: float(np.mean([r[name] for r in group])) for name in _AVERAGED if all(name in r for r in group)}
-        curves = {
-            name: np.mean([np.array(r[name], dtype=float) for r in group], axis=0)
-            for name in ("ranks", "error_spectrum")
-            if all(name in r for r in group)
-        }
+        known = {name: [r[name] for r in group if name in r] for name in (*_AVERAGED, *_CURVES)}
+        mean = {name: float(np.mean(known[name])) for name in _AVERAGED if known[name]}
+        curves = {name: np.mean(np.array(known[name], dtype=float), axis=0) for name in _CURVES if known[name]}
         errors = np.array([r["error"] for r in group])
         first = group[0]
         records.append(
@@ -279,6 +279,7 @@ _AVERAGED = (
     "solver_calls",
     "peak_megabytes",
 )
+_CURVES = ("ranks", "error_spectrum")
 
 
 def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:

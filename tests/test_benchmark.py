@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
 from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, plot_gain, verdict
-from pdeinv.benchmarks.report import beside_limit, markdown_table, plot_ranks, read_records, table
+from pdeinv.benchmarks.figures import plot_ranks
+from pdeinv.benchmarks.report import beside_limit, markdown_table, read_records, table
 from pdeinv.benchmarks.runner import run, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
@@ -221,6 +222,10 @@ def test_summaries_are_means_with_standard_errors():
     assert first["crps"] == pytest.approx(0.6) and first["coverage90"] == pytest.approx(0.9)
     assert (second["metric"], second["error"], second["error_se"]) == ("relative_l2", 0.5, None)
     assert (third["noise"], third["instances"]) == (0.1, 1)
+    # Seconds that were not measured alone are left out of a row, and of the mean.
+    del rows[0]["seconds_per_instance"]
+    assert summarise(rows)[0]["seconds_per_instance"] == 0.25
+    assert "seconds_per_instance" not in summarise(rows[:1])[0]
 
 
 def test_the_table_holds_the_numbers(tmp_path):

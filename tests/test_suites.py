@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError
 from pdeinv.benchmarks import budget, suites
-from pdeinv.benchmarks.page import plot_cost, write_page
+from pdeinv.benchmarks.figures import plot_cost
+from pdeinv.benchmarks.page import write_page
 from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.report import LIMITS, overall_table, ranked_table, read_records
 from pdeinv.benchmarks.runner import Cell, posterior_of, run_cells
@@ -202,7 +203,7 @@ def test_steps_of_one_method_are_joined_and_ranked_apart(folder):
         for r in records
         if r["method"] == "fundps" and not r["equireg"]
     ]
-    axis = plot_cost(records + costlier, "seconds_per_instance", "seconds").axes[0]
+    axis = plot_cost(records + costlier, "seconds").axes[0]
     lines = {bars.get_label(): bars.lines[0] for bars in axis.containers}
     assert set(lines) == {"the limit", "kriging", "fundps", "fundps, EquiReg"}
     assert [len(line.get_xdata()) for line in lines.values()].count(2) == 1
