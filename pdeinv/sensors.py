@@ -121,7 +121,7 @@ class Sensors:
             noise_std: one standard deviation for all sensors or one each.
             order: degree of the interpolation at points off the grid; None for what the truth's attribute
                 `interpolation_order` says, as in every dataset of this package, and 3 where it says nothing.
-            seed: seed of the noise.
+            seed: seed of the noise, which another field of the same seed does not share.
         """
         if truth.dims != ("y", "x"):
             raise InputError(f"the truth has the dimensions {truth.dims}; give one field with dimensions ('y', 'x')")
@@ -139,7 +139,8 @@ class Sensors:
                 f"noise_std has the shape {noise_std.shape}; give one number or one for each of {len(points)}"
             )
         noise_std = np.broadcast_to(noise_std, values.shape)
-        values = values + noise_std * np.random.default_rng(seed).standard_normal(values.shape)
+        rng = np.random.default_rng([seed, *str(truth.name).encode()])  # two fields' noise is not the same
+        values = values + noise_std * rng.standard_normal(values.shape)
         columns = {"field": truth.name, "x": points[:, 0], "y": points[:, 1], "value": values, "noise_std": noise_std}
         return cls(pd.DataFrame(columns))
 

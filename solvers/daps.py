@@ -88,7 +88,7 @@ class DAPS(DiffusionSolver):
             if j % self.every == 0:
                 others = pushes(problem.terms, x_t, sigma, x)
             push, *further = (unit**2 * problem.raised(g) for g in (main, *(gradient for _, gradient, _ in others)))
-            further = [(p, share) for p, (*_, share) in zip(further, others, strict=True)]
+            further = [(way, share, None) for way, (*_, share) in zip(further, others, strict=True)]
             pull = (x - denoised) / sigma**2 + combined(push, further, unit)
             x = x - rate * pull + _TEMPERATURE * (2 * rate) ** 0.5 * problem.noise(len(x))
         return x

@@ -229,14 +229,14 @@ def guided(
                 for i, gradient in enumerate(gradients)
             ]
         push, *further = (scale**2 * problem.raised(slope) for slope in slopes)
-        most = []
         if problem.careful:
             # A longer step overshoots the zero of the sensors' loss, the more so at the next level.
             push = push * polyak(value, slopes[0], push).clamp(max=1)[:, None, None, None]
-            ways = zip(others, slopes[1:], further, strict=True)
-            most = [_TRUSTED * polyak(loss_of, slope, way) for (loss_of, *_), slope, way in ways]
-        shares = [share for *_, share in others]
-        push = combined(push, list(zip(further, shares, strict=True)), scale, most)
+        weighed = [
+            (way, share, _TRUSTED * polyak(loss_of, slope, way) if problem.careful else None)
+            for (loss_of, _, share), slope, way in zip(others, slopes[1:], further, strict=True)
+        ]
+        push = combined(push, weighed, scale)
         x = (ahead - push).detach()
     return x
 

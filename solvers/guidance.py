@@ -86,24 +86,23 @@ def polyak(value: torch.Tensor, slope: torch.Tensor, push: torch.Tensor) -> torc
     return value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
 
 
-def combined(
-    main: torch.Tensor, others: list[tuple], scale: torch.Tensor, most: Sequence[torch.Tensor] = ()
-) -> torch.Tensor:
+def combined(main: torch.Tensor, others: Sequence[tuple], scale: torch.Tensor) -> torch.Tensor:
     """The sum of the data's push and others, those with a share weighed against it; scale (channel, 1, 1) is the unit.
 
     Arguments:
-        main, others: steps (batch, channel, n, n) of the state; the others with their share, or None.
-        most: for each of the others, how many times its own length a step with a share may have, (batch,).
+        main: a step (batch, channel, n, n) of the state.
+        others: steps with their share, or None, and how many times its own length a step with a share may have, (batch,), or
+            None.
 
     All are steps as they would be taken: a gradient at a few sensors and one of the whole field may have the same
     norm, and yet move the state by lengths that differ a hundredfold once the noise's covariance has smoothed them.
     """
     total = main
-    for i, (push, share) in enumerate(others):
+    for push, share, most in others:
         if share is not None:
             sizes = [(g / scale).flatten(1).norm(dim=1) for g in (main, push)]
             weight = torch.where(sizes[1] > 0, share * sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0), 0.0)
-            weight = torch.minimum(weight, most[i]) if most else weight
+            weight = weight if most is None else torch.minimum(weight, most)
             push = push * weight[:, None, None, None]
         total = total + push
     return total

@@ -99,7 +99,7 @@ class Moment(DiffusionSolver):
 def _pushed(problem, x_t, sigma, mean, moved):
     """The step of the guidance terms, for a denoised state; relative to how far the readings moved the one before."""
     unit = problem.scale
-    steps = [(unit**2 * problem.raised(g), share) for _, g, share in pushes(problem.terms, x_t, sigma, mean)]
+    steps = [(unit**2 * problem.raised(g), share, None) for _, g, share in pushes(problem.terms, x_t, sigma, mean)]
     return combined(moved, steps, unit) - moved
 
 

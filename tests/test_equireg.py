@@ -104,14 +104,14 @@ def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
 def test_the_share_is_that_of_the_sensors_step():
     main, push = normal(3, 2, N, N), 1e4 * normal(3, 2, N, N, seed=1)
     scale = torch.tensor([2.0, 0.1])[:, None, None]
-    added = combined(main, [(push, 0.3)], scale) - main
+    added = combined(main, [(push, 0.3, None)], scale) - main
     assert torch.allclose((added / scale).flatten(1).norm(dim=1), 0.3 * (main / scale).flatten(1).norm(dim=1))
-    assert torch.equal(combined(main, [(push, None)], scale), main + push)
+    assert torch.equal(combined(main, [(push, None, None)], scale), main + push)
 
 
 def test_a_term_that_is_zero_adds_nothing():
     main = 1e9 * normal(2, 2, N, N)
-    assert torch.equal(combined(main, [(torch.zeros_like(main), 0.3)], torch.ones(2, 1, 1)), main)
+    assert torch.equal(combined(main, [(torch.zeros_like(main), 0.3, None)], torch.ones(2, 1, 1)), main)
 
 
 def test_it_acts_when_it_is_told_to():
@@ -231,7 +231,7 @@ def test_a_step_is_no_longer_than_its_loss_allows():
     assert torch.allclose(x - limit[:, None, None, None] * slope, (x + minimum) / 2)
     unit, main = torch.ones(2, 1, 1), normal(3, 2, N, N, seed=2)
     for share, cut in ((1e3, True), (1e-3, False)):
-        free, held = (combined(main, [(slope, share)], unit, most) - main for most in ((), [limit]))
+        free, held = (combined(main, [(slope, share, most)], unit) - main for most in (None, limit))
         assert torch.allclose(held, limit[:, None, None, None] * slope if cut else free)
 
 

@@ -228,6 +228,8 @@ def test_the_noise_of_simulated_readings():
     assert np.std((noisy.value - exact) / level) == pytest.approx(1, abs=0.05)
     assert noisy.equals(Sensors.observe(truth, points, noise_std=level, seed=3).table)
     assert not np.isclose(noisy.value, Sensors.observe(truth, points, noise_std=level, seed=4).table.value).any()
+    other = Sensors.observe(truth.rename("potential"), points, noise_std=level, seed=3).table
+    assert abs(np.corrcoef((noisy.value - exact) / level, (other.value - exact) / level)[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize(
