@@ -25,6 +25,7 @@ from pdeinv.symmetry import Symmetry
 __all__ = [
     "CoefficientToSolution",
     "Encoder",
+    "SolutionToCoefficient",
     "candidates",
     "equivariance_page",
     "measure",
@@ -48,6 +49,16 @@ class CoefficientToSolution:
 
 
 @dataclass(frozen=True)
+class SolutionToCoefficient:
+    """A neural operator that inverts the PDE as a function of states: it looks at the solution alone."""
+
+    operator: NeuralOperator
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.operator(x[:, 1:])
+
+
+@dataclass(frozen=True)
 class Encoder:
     """The hidden fields of a neural operator, from which its last layer makes the solution, as a function of states."""
 
@@ -64,12 +75,20 @@ class _Identity:
         return x
 
 
-def candidates(pde: PDE, prior: DiffusionPrior | GaussianPrior, levels=_LEVELS) -> dict[str, Callable]:
-    """Functions by name: the prior's denoiser at small noise levels, the shipped neural operator, the identity as control."""
+def candidates(
+    pde: PDE, prior: DiffusionPrior | GaussianPrior, levels=_LEVELS, inverse: NeuralOperator | None = None
+) -> dict[str, Callable]:
+    """Functions by name: the prior's denoiser at small noise levels, the shipped neural operator, the identity as control.
+
+    Arguments:
+        inverse: an operator from the solution to the coefficient, another candidate.
+    """
     found: dict[str, Callable] = {f"denoiser at σ = {s:g}": Denoiser(prior, s) for s in levels}
     if f"{pde.name}-operator" in shipped():
         operator = load(f"{pde.name}-operator")
         found |= {"operator": CoefficientToSolution(operator), "operator's encoder": Encoder(operator)}
+    if inverse:
+        found["inverse operator"] = SolutionToCoefficient(inverse)
     return found | {"identity": _Identity()}
 
 

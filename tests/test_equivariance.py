@@ -8,6 +8,7 @@ from helpers import seeded
 from typer.testing import CliRunner
 
 from pdeinv.benchmarks.equivariance import Encoder, candidates, measure, off_manifold, plot, table
+from pdeinv.benchmarks.report import read_records
 from pdeinv.cli import app
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.equireg import equivariance_loss
@@ -91,3 +92,38 @@ def test_the_command_writes_its_records_and_a_figure(prior, tmp_path):
     assert (tmp_path / "e.png").stat().st_size > 5000
     plot(records, tmp_path / "again.svg")
     assert torch.tensor([r["on"] for r in records]).min() >= 0
+
+
+def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path, monkeypatch):
+    from pdeinv.priors import save
+
+    monkeypatch.chdir(tmp_path)
+    save(prior, "p.safetensors")
+    run = CliRunner().invoke
+    assert run(app, ["generate", "poisson", "--n", "48", "--grid", str(N), "--out", "d.h5"]).exit_code == 0
+    training = [
+        "train",
+        "d.h5",
+        "--out",
+        "i.safetensors",
+        "--model",
+        "inverse-operator",
+        "--steps",
+        "60",
+        "--rate",
+        "5e-3",
+    ]
+    outcome = run(app, training)
+    assert outcome.exit_code == 0, outcome.output
+    operator = load("i.safetensors")
+    assert [f.name for f in operator.fields] == ["potential", "source"]
+    fresh = Poisson().sample(4, Poisson().grid(N), seeded())
+    found = operator(fresh[:, 1:])
+    assert float((found - fresh[:, :1]).norm() / fresh[:, :1].norm()) < 0.6  # it looks at the potential
+    measuring = ["equivariance", "--pde", "poisson", "--prior", "p.safetensors", "--grid", str(N), "--fields", "2"]
+    outcome = run(app, [*measuring, "--inverse-operator", "i.safetensors", "--out", "e.jsonl"])
+    assert outcome.exit_code == 0, outcome.output
+    record = next(r for r in read_records("e.jsonl") if r["function"] == "inverse operator")
+    assert 0 < record["on"] < 2 and len(record["by_element"]) == 7
+    outcome = run(app, [*measuring, "--inverse-operator", "poisson-operator"])
+    assert outcome.exit_code and "poisson-operator is no operator from potential to source" in str(outcome.exception)

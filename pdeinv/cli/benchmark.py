@@ -153,6 +153,9 @@ def report(
 def equivariance(
     pde: PdeName,
     prior: Annotated[str | None, typer.Option(help="File of a trained prior; the shipped one if not given.")] = None,
+    inverse_operator: Annotated[
+        str | None, typer.Option(help="File of `pdeinv train --model inverse-operator`, one more candidate.")
+    ] = None,
     grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
     fields: Annotated[int, typer.Option(help="Fields of each kind.")] = 32,
     out: Annotated[Path | None, typer.Option(help="JSON-lines file to write.")] = None,
@@ -172,7 +175,7 @@ def equivariance(
     from pdeinv.benchmarks import equivariance as module
     from pdeinv.benchmarks.runner import provenance
     from pdeinv.datasets import pde_by_name
-    from pdeinv.priors import load
+    from pdeinv.priors import NeuralOperator, load
 
     physics = pde_by_name(pde)
     known = load(prior or pde)
@@ -182,7 +185,15 @@ def equivariance(
         raise InputError(
             f"{prior or pde} is no prior of {' and '.join(f.name for f in physics.fields)}; give one that is"
         )
-    records = module.measure(physics, known, grid=grid, n=fields, progress=True)
+    inverse = load(inverse_operator) if inverse_operator else None
+    names = [f.name for f in physics.fields[::-1]]
+    if inverse and (not isinstance(inverse, NeuralOperator) or [f.name for f in inverse.fields] != names):
+        raise InputError(
+            f"{inverse_operator} is no operator from {names[0]} to {names[1]}; train one with `pdeinv train DATA "
+            "--model inverse-operator`"
+        )
+    functions = module.candidates(physics, known, inverse=inverse)
+    records = module.measure(physics, known, functions, grid=grid, n=fields, progress=True)
     typer.echo(module.table(records))
     if out:
         made = provenance(" ".join(["pdeinv", *sys.argv[1:]]))

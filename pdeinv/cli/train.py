@@ -23,8 +23,8 @@ def train(
     model: Annotated[
         str,
         typer.Option(
-            help="diffusion, gaussian (needs seconds and no budget), operator (coefficient to solution) or regressor "
-            "(sensors to both fields)."
+            help="diffusion, gaussian (needs seconds and no budget), operator (coefficient to solution), inverse-operator "
+            "(solution to coefficient) or regressor (sensors to both fields)."
         ),
     ] = "diffusion",
     channels: Annotated[str, typer.Option(help="Fields of the prior: both, coefficient or solution.")] = "both",
@@ -57,10 +57,11 @@ def train(
             fit(data), widths=_numbers(widths), preconditioning=precondition
         ),
         "operator": priors.NeuralOperator.untrained,
+        "inverse-operator": priors.NeuralOperator.untrained,
         "regressor": priors.SensorRegressor.untrained,
     }
     if model not in (*makers, "gaussian"):
-        raise InputError(f"--model {model!r} is unknown; use diffusion, gaussian, operator or regressor")
+        raise InputError(f"--model {model!r} is unknown; use gaussian, {', '.join(makers)}")
     _numbers(widths)  # now, not after a minute of fitting
     check_writable(out)
     if minutes is None and steps is None:
@@ -68,6 +69,8 @@ def train(
     settings = priors.Settings(minutes=minutes, steps=steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed)
     fit = partial(priors.GaussianPrior.fit, noise=priors.Noise(noise), progress=True)
     fields = priors.TrainingData.read(data, channels)
+    if model == "inverse-operator":
+        fields = fields.swapped()
     if model == "gaussian":
         priors.save(fit(fields), out)
     else:

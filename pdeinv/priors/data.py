@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
@@ -80,6 +80,10 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.states)
 
+    def swapped(self) -> TrainingData:
+        """The solution first, then the coefficient: for an operator that inverts the PDE."""
+        return replace(self, states=self.states.flip(1), fields=self.fields[::-1])
+
     def normalisation(self) -> tuple[tuple[Basis, ...], torch.Tensor, torch.Tensor]:
         """For each channel the basis that suits it, the shift and the scale: (field - shift) / scale has the std 0.5."""
         shift = self.states.double().mean(dim=(0, 2, 3))
@@ -97,7 +101,7 @@ class TrainingData:
     def split(self, held_out: int) -> tuple[TrainingData, TrainingData]:
         """All but the last samples, and these."""
         parts = self.states[:-held_out], self.states[-held_out:]
-        return tuple(TrainingData(part, self.fields, self.grid, self.pde, self.source) for part in parts)
+        return tuple(replace(self, states=part) for part in parts)
 
 
 def _field(variable) -> Field:
