@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["check_writable", "save_figure", "save_netcdf", "written_whole"]
+__all__ = ["check_new", "check_writable", "save_figure", "save_netcdf", "written_whole"]
 
 
 def check_writable(path: str | os.PathLike) -> Path:
@@ -28,6 +28,14 @@ def check_writable(path: str | os.PathLike) -> Path:
         raise InputError(f"{path} cannot be written: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written: no permission in the folder {path.parent}; choose another one")
+    return path
+
+
+def check_new(path: str | os.PathLike) -> Path:
+    """`check_writable` for the fruit of long work, which takes no other file's place."""
+    path = check_writable(path)
+    if path.exists():
+        raise InputError(f"{path} exists already; choose another name or delete it")
     return path
 
 

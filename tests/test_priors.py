@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -286,6 +287,9 @@ def test_a_users_own_file_trains_from_the_command_line(tmp_path, periodic, chann
     again = subprocess.run([*command, "--channels", channels], capture_output=True, text=True)
     assert again.returncode == 2
     assert "exists already" in again.stderr
+    before = path.read_bytes()
+    gaussian = subprocess.run([*command[:3], "--out", str(path), "--model", "gaussian"], capture_output=True, text=True)
+    assert gaussian.returncode == 2 and "exists already" in gaussian.stderr and path.read_bytes() == before
 
 
 def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
@@ -298,6 +302,11 @@ def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
         train(small, data, path, Settings(steps=20, batch=8), echo=stop)
     with pytest.raises(InputError, match="batch = 8, not 4"):
         train(small, data, path, Settings(steps=20, batch=4))
+    with pytest.raises(InputError, match="model = '', not 'operator'"):
+        train(small_operator, data, path, Settings("operator", steps=20, batch=8))
+    other = replace(data, states=2 * data.states)
+    with pytest.raises(InputError, match="digest = "):
+        train(small, other, path, Settings(steps=20, batch=8))
     checkpoint = tmp_path / "p.safetensors.checkpoint"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged"):

@@ -50,7 +50,7 @@ def train(
     from functools import partial
 
     from pdeinv import priors
-    from pdeinv.output import check_writable
+    from pdeinv.output import check_new
 
     makers = {
         "diffusion": lambda data: priors.DiffusionPrior.untrained(
@@ -63,10 +63,11 @@ def train(
     if model not in (*makers, "gaussian"):
         raise InputError(f"--model {model!r} is unknown; use gaussian, {', '.join(makers)}")
     _numbers(widths)  # now, not after a minute of fitting
-    check_writable(out)
+    check_new(out)
     if minutes is None and steps is None:
         minutes = 90.0
-    settings = priors.Settings(minutes=minutes, steps=steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed)
+    what = f"diffusion, {widths}, {precondition}, {noise}" if model == "diffusion" else model
+    settings = priors.Settings(what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed)
     fit = partial(priors.GaussianPrior.fit, noise=priors.Noise(noise), progress=True)
     fields = priors.TrainingData.read(data, channels)
     if model == "inverse-operator":

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.errors import InputError
-from pdeinv.output import check_writable, written_whole
+from pdeinv.output import check_new, written_whole
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.diffusion import DiffusionPrior
 from pdeinv.priors.files import describe, restore, save
@@ -29,9 +29,10 @@ _TURNS = 8  # symmetries in a batch
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a training run, but for the model and the data.
+    """What determines a training run, but for the data.
 
     Arguments:
+        model: what is trained, in words; a run of another model is not resumed.
         minutes, steps: the budget; one of them. The learning rate falls to zero along it, as a half cosine.
         batch, rate: fields a step, and Adam's largest learning rate.
         symmetry: augment by the symmetries of the PDE.
@@ -39,6 +40,7 @@ class Settings:
         seed: of batches, symmetries and noise.
     """
 
+    model: str = ""
     minutes: float | None = None
     steps: int | None = None
     batch: int = 32
@@ -77,9 +79,7 @@ def train(
     Raises:
         InputError: `out` exists or cannot be written, or a checkpoint of other settings or data is in the way.
     """
-    out = check_writable(out)
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another name or delete it")
+    out = check_new(out)
     run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings)
     try:
         run.go_on(progress, echo or (lambda line: None))
@@ -100,6 +100,7 @@ class _Run:
         self.data, self.validation = data.split(max(1, min(_HELD_OUT, len(data) // 8)))
         self.plan = asdict(settings) | {
             "data": data.source,
+            "digest": data.digest(),
             "samples": len(self.data),
             "grid": data.grid.n,
             "fields": [f.name for f in data.fields],
