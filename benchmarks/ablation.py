@@ -14,13 +14,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
-from pdeinv.benchmarks.report import ORDER, read_records
-from pdeinv.errors import InputError
+from pdeinv.benchmarks.report import place_of, read_records
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.output import save_figure
 
 __all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "plot_gain", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
+_OF_ALL = {"samples": 19, "variant": "standard"}  # what a pair must share, too, and what it was in older rows
 _OFF, _ON = "none", "EquiReg"
 _NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "equi": "*Equi*", "reweight": "reweighted"}
 _AVERAGED = "group average"
@@ -29,9 +30,10 @@ _AVERAGED = "group average"
 def _variant(row: dict) -> tuple[str, str | None]:
     """How a row uses the symmetries, and its settings without that."""
     settings = json.loads(row.get("settings") or "{}")
-    averaged = settings.pop("group_average", False)
-    rest = json.dumps(settings, sort_keys=True) if settings else None
-    return (_AVERAGED if averaged else _NAMES[row.get("equireg", False)]), rest
+    name = _NAMES[row.get("equireg", False)]
+    if name == _OFF and settings.pop("group_average", False):
+        name = _AVERAGED
+    return name, json.dumps(settings, sort_keys=True) if settings else None
 
 
 def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) -> list[dict]:
@@ -46,18 +48,19 @@ def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) 
             continue  # no solver by diffusion
         kind, rest = _variant(row)
         if kind in (_OFF, variant):
-            cell = cells.setdefault(tuple((row | {"settings": rest}).get(k) for k in _CELL), {_OFF: {}, variant: {}})
-            cell[kind][row["seed"], row["instance"]] = row
+            key = tuple((_OF_ALL | row | {"settings": rest}).get(k) for k in (*_CELL, *_OF_ALL))
+            cells.setdefault(key, {_OFF: {}, variant: {}})[kind][row["seed"], row["instance"]] = row
     records = []
-    for key, both in sorted(cells.items(), key=lambda c: (ORDER.index(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
-        shared = sorted(both[_OFF].keys() & both[variant].keys())
+    for key, both in sorted(cells.items(), key=lambda c: (place_of(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
+        known = ({i for i, row in side.items() if row[measure] is not None} for side in both.values())  # or it diverged
+        shared = sorted(set.intersection(*known))
         if len(shared) < 2:
             continue
         off, on = ({k: np.array([side[i][k] for i in shared]) for k in _MEASURED} for side in both.values())
         difference = on[measure] - off[measure]
         half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
         base = off[measure].mean()
-        record = dict(zip(_CELL, key, strict=True)) | {"instances": len(shared)}
+        record = dict(zip((*_CELL, *_OF_ALL), key, strict=True)) | {"instances": len(shared)}
         for name, side in (("off", off), ("on", on)):
             record[name] = {k: float(v.mean()) for k, v in side.items()}
             record[name]["standard_error"] = float(side[measure].std(ddof=1) / len(shared) ** 0.5)
@@ -157,7 +160,7 @@ def plot_gain(rows: list[dict]) -> Figure:
     axes = figure.subplots(len(kinds), columns, sharex=True, sharey=True, squeeze=False)
     steps = sorted({r["steps"] for r in records})
     for row, kind in zip(axes, kinds, strict=True):
-        names = [pde for task, pde in sorted(tasks, key=lambda t: ORDER.index(t[1])) if task == kind]
+        names = [pde for task, pde in sorted(tasks, key=lambda t: place_of(t[1])) if task == kind]
         for axis, pde in zip(row, names, strict=False):
             for i, method in enumerate(methods):
                 mine = sorted(
@@ -202,4 +205,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

@@ -35,6 +35,8 @@ def afforded(cells: Iterable[Cell], budgets: Iterable[float], out: Path, process
             raise InputError(f"budget = {seconds} must be a positive number of seconds")
     if not budgets:
         return cells
+    for cell in cells:
+        cell.check()  # before minutes of trials
     memory = out.with_name(f"{out.stem}.budget.json")
     known = json.loads(memory.read_text()) if memory.exists() else {}
     found: dict[str, Cell] = {}

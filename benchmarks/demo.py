@@ -12,9 +12,8 @@ import xarray as xr
 
 from pdeinv import layouts
 from pdeinv.datasets import PDE, PDES, example, pde_by_name
-from pdeinv.errors import InputError
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
-from pdeinv.output import save_figure, save_netcdf
+from pdeinv.output import made_folder, save_figure, save_netcdf
 from pdeinv.plot import plot_reconstruction
 from pdeinv.sensors import Sensors
 from pdeinv.solvers import reconstruct
@@ -48,10 +47,7 @@ def run_demo(out: Path, names: list[str] | None = None, echo: Callable[[str], No
         echo: where to print, line by line.
     """
     pdes = [pde_by_name(name) for name in names or sorted(PDES)]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {out} cannot be made ({error.strerror}); choose another with --out") from None
+    made_folder(out)
     echo("Reconstructing shipped 64 x 64 examples from 125 noisy sensors: 30 on the coefficient, 95 on the solution.\n")
     echo(_HEADER)
     for pde in pdes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pdeinv.benchmarks.report import LIMITS, name_of, over_limit, read_records, standings, told_by
+from pdeinv.benchmarks.report import LIMITS, chosen, name_of, over_limit, standings, told_by
 from pdeinv.benchmarks.runner import posterior_of
+from pdeinv.errors import ended_in_words
 from pdeinv.output import save_figure
 
 __all__ = ["COSTS", "plot_cost", "plot_instances", "plot_over_limit", "plot_ranks", "plot_spectra"]
@@ -60,7 +62,10 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
     figure, axes = _panels(list(tasks))
     for axis, group in zip(axes, tasks.values(), strict=True):
         for name in dict.fromkeys(name_of(r) for r in group):
-            mine = sorted((r for r in group if name_of(r) == name), key=lambda r: r[what])
+            found = [r for r in group if name_of(r) == name and r["error"] is not None]  # or it diverged
+            if not found:
+                continue
+            mine = sorted(found, key=lambda r: r[what])
             axis.errorbar(
                 [max(r[what], least) for r in mine],
                 [100 * r["error"] for r in mine],
@@ -89,7 +94,7 @@ def plot_over_limit(records: list[dict]) -> Figure:
     axis = figure.subplots()
     for height, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
-            if ratio and r["method"] not in LIMITS:
+            if ratio and ratio < math.inf and r["method"] not in LIMITS:
                 axis.plot(ratio, -height, label=name_of(r), linestyle="", **looks[name_of(r)])
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
@@ -159,7 +164,7 @@ def plot_ranks(records: list[dict]) -> Figure:
     """Histograms of the truth's rank among the posterior samples, one panel for each task and method; flat if calibrated."""
     # The metrics of one cell share its histogram.
     key = ("pde", "task", "grid", "sensors", "noise", "field")
-    cells = list({(told_by(r), *(r[k] for k in key)): r for r in records}.values())
+    cells = list({(told_by(r), *(r[k] for k in key)): r for r in records if r["error"] is not None}.values())
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
@@ -202,9 +207,8 @@ def _main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="figure to write, .png, .pdf or .svg")
     parser.add_argument("--method", nargs="*", help="methods to show; all of them where it is missing")
     o = parser.parse_args()
-    records = [r for r in read_records(*o.files) if not o.method or r["method"] in o.method]
-    save_figure(_KINDS[o.kind](records), o.out)
+    save_figure(_KINDS[o.kind](chosen(o.files, o.method)), o.out)
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

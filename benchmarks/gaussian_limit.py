@@ -19,9 +19,10 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import provenance, solve
+from pdeinv.benchmarks.runner import drop_cut_line, provenance, solve
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import pde_by_name
+from pdeinv.errors import ended_in_words
 from pdeinv.observation import Observation
 from pdeinv.output import check_writable
 from pdeinv.priors import GaussianPrior, TrainingData
@@ -122,6 +123,7 @@ def _main() -> None:
         priors[channels] = GaussianPrior.fit(data, progress=True)
     made = provenance(shlex.join(["python", "-m", "pdeinv.benchmarks.gaussian_limit", *sys.argv[1:]]))
     o.out.touch()
+    drop_cut_line(o.out)
     done = {tuple(r[k] for k in _KEY) for r in read_records(o.out)}
     runs = [
         (Task(o.pde, kind, o.grid, o.grid**2 * 125 // 4096), dataclasses.replace(solver, steps=steps), i)
@@ -140,4 +142,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

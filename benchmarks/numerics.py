@@ -24,6 +24,7 @@ from scipy.sparse.linalg import spsolve
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.datasets import open as open_dataset
+from pdeinv.errors import ended_in_words
 from pdeinv.output import written_whole
 
 __all__ = ["PUBLISHED"]
@@ -150,4 +151,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

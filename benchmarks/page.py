@@ -85,6 +85,13 @@ def write_page(folder: str | Path, *, pictures: bool = True, progress: bool = Fa
 
 def _check_instances(rows: list[dict]) -> None:
     seen: dict[tuple, dict] = {}
+    settings = ("grid", "sensors", "noise", "seed", "variant")
+    kinds = sorted({tuple((name, r[name]) for name in settings) for r in rows})
+    if len(kinds) > 1:
+        first, second = (", ".join(f"{name} {value}" for name, value in kind) for kind in kinds[:2])
+        raise InputError(
+            f"the folder holds records of different tasks ({first}; {second}); give each suite its own folder"
+        )
     for r in rows:
         place = tuple(r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance"))
         first = seen.setdefault(place, r)
@@ -153,7 +160,10 @@ def _pictures(records, rows, progress) -> Iterable[Block]:
     ):
         best = group[0]
         same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings", "samples")
-        own = sorted((r for r in rows if all(r[k] == best[k] for k in same)), key=lambda r: r["error"])
+        own = [r for r in rows if all(r[k] == best[k] for k in same) and r["error"] is not None]
+        if not own:
+            continue  # it diverged everywhere
+        own.sort(key=lambda r: r["error"])
         shown = {"best": own[0], "worst": own[-1]}
         if len(own) > 2:
             shown = {"best": own[0], "median": own[len(own) // 2], "worst": own[-1]}

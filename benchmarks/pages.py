@@ -17,6 +17,7 @@ from pdeinv.benchmarks.equivariance import equivariance_page
 from pdeinv.benchmarks.gaussian_limit import limit_table
 from pdeinv.benchmarks.report import beside_limit, overall_table, read_records, table, tasks_table
 from pdeinv.benchmarks.timing import cost_table, scaling_table
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.output import written_whole
 
 __all__ = ["with_tables"]
@@ -44,6 +45,9 @@ def with_tables(text: str, results: Path) -> str:
         records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
         return f"{match[1]}\n{_KINDS[match[2]](records)}\n\n{match[4]}"
 
+    known, begun = len(_BLOCK.findall(text)), re.findall(r"^<!-- (?!end ).*-->$", text, re.MULTILINE)
+    if known != len(begun):
+        raise InputError(f"{len(begun) - known} of the blocks {'; '.join(begun)} is of no known kind, or has no end")
     return _BLOCK.sub(render, text)
 
 
@@ -57,4 +61,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

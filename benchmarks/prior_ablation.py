@@ -16,7 +16,7 @@ import torch
 
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import pde_by_name
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.output import check_writable, written_whole
 from pdeinv.priors import DiffusionPrior, TrainingData, load
 from pdeinv.priors.diffusion import LEVELS, denoising_errors
@@ -93,4 +93,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

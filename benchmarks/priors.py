@@ -23,6 +23,7 @@ from pdeinv.benchmarks.cards import cards
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
@@ -171,6 +172,8 @@ def operator_report(name: str, command: str = "") -> dict:
     """What was measured of a neural operator: its error on fresh coefficients, on the data's grid and on a finer one."""
     operator = load(name)
     pde, record = _beginning(name, operator)
+    if operator.fields[0].name != pde.fields[0].name:
+        raise InputError(f"{name} leads from {operator.fields[0].name} back; cards are of operators that solve the PDE")
     record["curve"] = [(row["seconds"], row["relative_l2"]) for row in operator.record["history"]]
     record["relative_l2"] = {}
     n = operator.record["grid"]
@@ -298,4 +301,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

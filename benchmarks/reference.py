@@ -22,7 +22,7 @@ from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.runner import provenance, solver_generator
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.observation import Observation
 from pdeinv.solvers.reconstruction import solver_for
 
@@ -195,4 +195,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

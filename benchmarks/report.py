@@ -10,17 +10,19 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from pdeinv.benchmarks.published import best_published
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, ended_in_words
 
 __all__ = [
     "LIMITS",
     "ORDER",
     "beside_limit",
+    "chosen",
     "markdown_table",
     "name_of",
     "numerics_table",
     "over_limit",
     "overall_table",
+    "place_of",
     "ranked_table",
     "read_records",
     "reference_table",
@@ -36,6 +38,8 @@ def read_records(*paths: str | Path) -> list[dict]:
     """The records of one or more JSON-lines files."""
     records = []
     for path in paths:
+        if not Path(path).is_file():
+            raise InputError(f"there is no file {path}; give JSON-lines files that `pdeinv benchmark` wrote")
         for number, line in enumerate(Path(path).read_text().splitlines(), 1):
             try:
                 records.append(json.loads(line))
@@ -48,12 +52,19 @@ LIMITS = ("gaussian", "gauss-newton", "level-set")
 """Solvers that know the coefficient's distribution: each the limit of the PDEs that it is made for."""
 ORDER = ("poisson", "helmholtz", "darcy", "navier-stokes")
 """In which tables name the PDEs."""
+
+
+def place_of(pde: str) -> tuple[int, str]:
+    """Where a PDE stands in a table; those of your own come last, by name."""
+    return (ORDER.index(pde) if pde in ORDER else len(ORDER)), pde
+
+
 _METRICS = {"relative_l2": "relative L2", "error_rate": "error rate"}
 
 
 def table(records: list[dict]) -> str:
     """The table that suits the records, as Markdown, by PDE and task whatever their order."""
-    records = sorted(records, key=lambda r: (ORDER.index(r["pde"]), r.get("task", ""), r.get("instance", 0)))
+    records = sorted(records, key=lambda r: (place_of(r["pde"]), r.get("task", ""), r.get("instance", 0)))
     if "measure" in records[0]:
         return numerics_table(records)
     if "distance" in records[0]:
@@ -68,7 +79,7 @@ def markdown_table(records: list[dict]) -> str:
     for r in records:
         rows.append(
             [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], told_by(r), _error(r)]
-            + [f"{100 * r['predicted_error']:.2f}" if "predicted_error" in r else "", f"{100 * r['coverage90']:.1f}"]
+            + [_shown(r.get("predicted_error"), 100, ".2f"), _shown(r["coverage90"], 100, ".1f")]
             + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
     numbers = ["error, %", "predicted, %", "coverage of 90 %, %", "seconds", "instances"]
@@ -84,16 +95,18 @@ def standings(records: list[dict]) -> dict[tuple, list[dict]]:
     for r in records:
         found.setdefault((r["pde"], r["task"], r["field"]), []).append(r)
     result = {}
-    for key, group in sorted(found.items(), key=lambda item: (ORDER.index(item[0][0]), *item[0][1:])):
+    for key, group in sorted(found.items(), key=lambda item: (place_of(item[0][0]), *item[0][1:])):
         rates = [r for r in group if r["metric"] == "error_rate"]
-        result[key] = sorted(rates or group, key=lambda r: r["error"])
+        result[key] = sorted(rates or group, key=lambda r: math.inf if r["error"] is None else r["error"])
     return result
 
 
 def over_limit(records: list[dict]) -> list[float | None]:
     """Errors of one task's records over that of the solver which knows the coefficient's distribution, if it is there."""
     limit = [r["error"] for r in records if r["method"] in LIMITS]
-    return [r["error"] / limit[0] if limit else None for r in records]
+    if not limit:
+        return [None] * len(records)
+    return [math.inf if r["error"] is None else r["error"] / limit[0] for r in records]
 
 
 def ranked_table(records: list[dict]) -> str:
@@ -117,8 +130,8 @@ def tasks_table(records: list[dict]) -> str:
         field = r["field"] + (" (error rate)" if r["metric"] == "error_rate" else "")
         rows.append(
             [f"{r['pde']} {r['task']}", field, told_by(r), str(rank), _error(r)]
-            + ["" if ratio is None else f"{ratio:.2f}", f"{100 * r['coverage90']:.0f}", f"{r['crps']:.3g}"]
-            + [f"{r['network_evaluations']:.0f}", f"{r['seconds_per_instance']:.2f}"]
+            + [_shown(ratio, 1, ".2f"), _shown(r["coverage90"], 100, ".0f"), _shown(r["crps"], 1, ".3g")]
+            + [_shown(r["network_evaluations"], 1, ".0f"), f"{r['seconds_per_instance']:.2f}"]
             + [str(r["samples"]), str(r["instances"])]
         )
     names = "rank; error, %; over the limit; coverage of 90 %, %; CRPS; evaluations; seconds; samples; instances"
@@ -133,7 +146,7 @@ def overall_table(records: list[dict]) -> str:
     several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
     for rank, r, ratio in ranked:
         name = told_by(r) if name_of(r) in several else name_of(r)
-        places.setdefault(name, []).append((rank, ratio, r["coverage90"], r["seconds_per_instance"]))
+        places.setdefault(name, []).append((rank, ratio, r["coverage90"] or 0.0, r["seconds_per_instance"]))
     overall = []
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
         ranks, ratios, covered, seconds = zip(*found, strict=True)
@@ -172,7 +185,7 @@ def reference_table(records: list[dict]) -> str:
 
 def told_by(record: dict) -> str:
     """A method with its steps, unless it asked no network, and its EquiReg, in words."""
-    steps = f", {record['steps']} steps" if record.get("steps") and record.get("network_evaluations", 1) else ""
+    steps = f", {record['steps']} steps" if record.get("steps") and record.get("network_evaluations") != 0 else ""
     return record["method"] + steps + _equireg(record)
 
 
@@ -185,7 +198,13 @@ def _equireg(record: dict) -> str:
     return {False: "", True: ", EquiReg"}.get(on := record.get("equireg", False), f", EquiReg ({on})")
 
 
+def _shown(value: float | None, unit: float, form: str) -> str:
+    return "" if value is None else format(unit * value, form)
+
+
 def _error(record: dict) -> str:
+    if record["error"] is None:
+        return "diverged"
     spread = "" if record["error_se"] is None else f" ± {100 * record['error_se']:.2f}"
     return f"{100 * record['error']:.2f}{spread}"
 
@@ -198,11 +217,12 @@ def beside_limit(rows: list[dict], method: str = "moment") -> str:
     """
     found: dict[tuple, dict[bool, dict[tuple, dict]]] = {}
     for r in rows:
-        if r["metric"] == ("error_rate" if (r["pde"], r["task"]) == ("darcy", "inverse") else "relative_l2"):
+        metric = "error_rate" if (r["pde"], r["task"]) == ("darcy", "inverse") else "relative_l2"
+        if r["metric"] == metric and r["method"] in (method, *LIMITS):
             sides = found.setdefault((r["pde"], r["task"]), {True: {}, False: {}})
             sides[r["method"] == method][r["seed"], r["instance"]] = r
     lines = []
-    for (pde, task), sides in sorted(found.items(), key=lambda item: (ORDER.index(item[0][0]), item[0][1])):
+    for (pde, task), sides in sorted(found.items(), key=lambda item: (place_of(item[0][0]), item[0][1])):
         shared = sorted(sides[True].keys() & sides[False].keys())
         if len(shared) < 2:
             continue
@@ -238,13 +258,25 @@ def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [words + numbers, rule, *rows])
 
 
+def chosen(files: list[Path], methods: list[str] | None) -> list[dict]:
+    """The records of files, of some methods alone if any are named."""
+    records = read_records(*files)
+    found = [r for r in records if not methods or r["method"] in methods]
+    if not found:
+        known = ", ".join(sorted({r["method"] for r in records})) or "none"
+        raise InputError(
+            f"the files have no record of {' or '.join(methods or ['any method'])}; their methods: {known}"
+        )
+    return found
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("files", nargs="+", type=Path, help="JSON-lines files to print as one table")
     parser.add_argument("--method", nargs="*", help="methods to show; all of them where it is missing")
     options = parser.parse_args()
-    print(table([r for r in read_records(*options.files) if not options.method or r["method"] in options.method]))
+    print(table(chosen(options.files, options.method)))
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

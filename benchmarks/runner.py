@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import resource
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -26,13 +24,14 @@ from tqdm import tqdm
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.tasks import Task, fingerprint
 from pdeinv.datasets import PDE
-from pdeinv.errors import InputError
+from pdeinv.datasets.workers import for_each
+from pdeinv.errors import DivergedError, InputError
 from pdeinv.metrics import crps_ensemble, error_rate, error_spectrum, ranks, relative_l2
 from pdeinv.observation import Observation
-from pdeinv.output import written_whole
+from pdeinv.output import check_writable, written_whole
 from pdeinv.posterior import Posterior
 from pdeinv.prior import Ensemble
-from pdeinv.priors import load
+from pdeinv.priors import load, shipped
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
@@ -40,6 +39,7 @@ from pdeinv.solvers.reconstruction import with_options
 
 __all__ = [
     "Cell",
+    "drop_cut_line",
     "peak_megabytes",
     "posterior_of",
     "provenance",
@@ -137,7 +137,7 @@ class Cell:
             "equireg": self.equireg,
             "steps": getattr(self.solver(), "steps", 0),
             "samples": self.samples,
-            "given_prior": self.prior and Path(self.prior).name,
+            "given_prior": self.prior and _told(self.prior),
             "settings": json.dumps(self.settings, sort_keys=True) if self.settings else None,
             **task,
         }
@@ -164,8 +164,8 @@ def run_cells(
 
     Arguments:
         cells: what to run, in this order.
-        out: JSON-lines file of summaries, rewritten; the instances stand beside it in `<out stem>.instances.jsonl`, written as
-            soon as each is done.
+        out: JSON-lines file of summaries in a folder that exists, rewritten; the instances stand beside it in
+            `<out stem>.instances.jsonl`, written as soon as each is done.
         command: what the reader is to type, recorded.
         progress: show a bar.
         processes: that share the work, with one thread each; 1 for all threads on one instance after the other.
@@ -173,7 +173,7 @@ def run_cells(
     Returns:
         The cells' summaries: one record for each scored field and metric.
     """
-    cells, out = list(cells), Path(out)
+    cells, out = list(cells), check_writable(out)
     for cell in cells:
         cell.check()
     log = out.with_name(f"{out.stem}.instances.jsonl")
@@ -187,48 +187,42 @@ def run_cells(
         for i in range(cell.instances)
         if (key, i) not in done
     ]
-    with (
-        tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar,
-        _workers(processes, jobs) as each,
-    ):
-        for cell, rows in each(_job, jobs):
-            bar.set_description(f"{cell.task.pde} {cell.task.kind} {cell.method}")
+    with tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar:
+
+        def keep(job, rows):
+            bar.set_description(f"{job[0].task.pde} {job[0].task.kind} {job[0].method}")
             with log.open("a") as stream:
                 stream.write("".join(json.dumps(row) + "\n" for row in rows))
             bar.update()
+
+        if processes > 1:
+            for_each(_job, jobs, processes, keep)
+        for job in jobs if processes == 1 else ():
+            keep(job, _job(job))
     with written_whole(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
     return [r for r in records if _key(r) in set(keys)]
 
 
-@contextmanager
-def _workers(processes: int, jobs: list):
-    """`map`, or that of a pool of processes; leaving ends them."""
-    if processes == 1 or len(jobs) < 2:
-        yield map
-        return
-    # Forked processes would inherit the locks of torch's threads.
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _alone) as pool:
-        yield pool.imap_unordered
-
-
-def _alone() -> None:
-    """One of several processes: one thread, and the parent alone answers to an interruption."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _job(job: tuple[Cell, int, str]) -> tuple[Cell, list[dict]]:
+def _job(job: tuple[Cell, int, str]) -> list[dict]:
     cell, i, command = job
     key, rows = cell.key(), _score(cell.task, *cell.ready(), i, cell.samples)
     made = {"rows": len(rows), **provenance(command)} | ({"prior": key["given_prior"]} if cell.prior else {})
-    return cell, [{**key, **row, **made} for row in rows]
+    return [{**key, **row, **made} for row in rows]
 
 
 @lru_cache(maxsize=4)
 def _loaded(prior: str):
     return load(prior)
+
+
+@lru_cache(maxsize=4)
+def _told(prior: str) -> str:
+    """A shipped prior by its name; a file by its path and what is in it, since files of one name differ."""
+    if prior in shipped():
+        return prior
+    return f"{prior}#{hashlib.sha256(Path(prior).read_bytes()).hexdigest()[:8]}"
 
 
 def _key(row: dict) -> tuple:
@@ -238,7 +232,8 @@ def _key(row: dict) -> tuple:
 def summarise(rows: list[dict]) -> list[dict]:
     """One record for each task, method, field and metric: means over instances, with the standard error of the error.
 
-    What some rows lack, such as seconds that were not measured alone, is the mean over the others.
+    What some rows lack, such as seconds that were not measured alone, is the mean over the others. An instance on which the
+    method diverged makes the error None.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -246,9 +241,9 @@ def summarise(rows: list[dict]) -> list[dict]:
     records = []
     for group in groups.values():
         known = {name: [r[name] for r in group if name in r] for name in (*_AVERAGED, *_CURVES)}
-        mean = {name: float(np.mean(known[name])) for name in _AVERAGED if known[name]}
+        mean = {name: float(np.mean(np.array(known[name], dtype=float))) for name in _AVERAGED if known[name]}
         curves = {name: np.mean(np.array(known[name], dtype=float), axis=0) for name in _CURVES if known[name]}
-        errors = np.array([r["error"] for r in group])
+        errors = np.array([r["error"] for r in group], dtype=float)
         first = group[0]
         records.append(
             dict(zip(_KEY, _key(first), strict=True))
@@ -267,16 +262,15 @@ def summarise(rows: list[dict]) -> list[dict]:
 
 
 _MADE = ("commit", "machine", "versions", "command")
+_COUNTED = ("reduced_chi_squared", "network_evaluations", "solver_calls")
 _AVERAGED = (
     "error",
     "predicted_error",
     "sample_error",
     "crps",
     "coverage90",
-    "reduced_chi_squared",
+    *_COUNTED,
     "seconds_per_instance",
-    "network_evaluations",
-    "solver_calls",
     "peak_megabytes",
 )
 _CURVES = ("ranks", "error_spectrum")
@@ -286,7 +280,8 @@ def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
     """The truth, its observation and the posterior behind a record of an instance, computed again."""
     task = Task(row["pde"], row["task"], *(row[k] for k in ("grid", "sensors", "noise", "seed", "variant")))
     steps, settings = row["steps"] or None, row["settings"] and json.loads(row["settings"])
-    cell = Cell(task, row["method"], 1, steps, row["equireg"], row["given_prior"], settings, row["samples"])
+    prior = row["given_prior"] and row["given_prior"].split("#")[0]
+    cell = Cell(task, row["method"], 1, steps, row["equireg"], prior, settings, row["samples"])
     truth, observation = task.instance(row["instance"])
     return truth, observation, solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
 
@@ -299,7 +294,10 @@ def solve(task: Task, solver: Solver, prior, observation: Observation, i: int, s
 def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
     truth, observation = task.instance(i)
     start = time.perf_counter()
-    posterior = solve(task, solver, prior, observation, i, samples)
+    try:
+        posterior = solve(task, solver, prior, observation, i, samples)
+    except DivergedError:
+        posterior = _nothing_known(task, observation, samples)
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
@@ -307,9 +305,15 @@ def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict
         "instance_hash": fingerprint(truth, observation),
         "seconds_per_instance": _rounded(seconds),
         "peak_megabytes": peak_megabytes(),
-        **{k: posterior.record.get(k, 0) for k in ("reduced_chi_squared", "network_evaluations", "solver_calls")},
+        **{k: posterior.record.get(k, 0) for k in _COUNTED},
     }
     return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
+
+
+def _nothing_known(task: Task, observation: Observation, samples: int) -> Posterior:
+    """What a method that diverged leaves: no number."""
+    nothing = torch.full((samples, 2, task.grid, task.grid), torch.nan, dtype=torch.float64)
+    return Posterior(task.physics.fields, observation.grid, nothing[0], nothing[0], nothing, dict.fromkeys(_COUNTED))
 
 
 def solver_generator(i: int) -> torch.Generator:
@@ -350,6 +354,8 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
 def _covered(samples, mean, std, truth, generator) -> tuple[float, torch.Tensor]:
     """Share of the nodes where a 90 % interval holds the truth (n, n), and frequencies of its rank among the samples."""
     size = len(samples)
+    if not bool(samples.isfinite().all()):
+        return float("nan"), torch.full((size + 1,), torch.nan)
     rank = ranks(samples, truth, generator)
     histogram = rank.flatten().bincount(minlength=size + 1) / rank.numel()
     if (size + 1) % 20 == 0:
@@ -368,15 +374,21 @@ def _ensemble(pde: PDE, n: int, members: int) -> Ensemble:
 
 def _drop_cut_instances(log: Path) -> None:
     """Drop what a killed run wrote last, unless every row of that instance is there."""
-    text = log.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        log.write_text(whole)
+    drop_cut_line(log)
     rows = read_records(log)
     last = [r for r in rows if (_key(r), r["instance"]) == (_key(rows[-1]), rows[-1]["instance"])]
     if last and len(last) < last[0]["rows"]:
         with written_whole(log) as temporary:
-            temporary.write_text("".join(line + "\n" for line in whole.splitlines()[: -len(last)]))
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in rows[: -len(last)]))
+
+
+def drop_cut_line(log: Path) -> None:
+    """Drop the end of a file of lines that a killed run was writing."""
+    text = log.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        with written_whole(log) as temporary:
+            temporary.write_text(whole)
 
 
 def provenance(command: str) -> dict:

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import peak_megabytes, provenance, solve
+from pdeinv.benchmarks.runner import drop_cut_line, peak_megabytes, provenance, solve
 from pdeinv.benchmarks.tasks import Task
+from pdeinv.errors import ended_in_words
 from pdeinv.output import check_writable, save_figure
 from pdeinv.priors import load
 from pdeinv.solvers import SOLVERS
@@ -171,6 +172,7 @@ def _main() -> None:
         parser.error("--out is needed")
     check_writable(o.out)
     o.out.touch()
+    drop_cut_line(o.out)
     done = {tuple(r[k] for k in _KEY) for r in read_records(o.out)}
     made = provenance(shlex.join(["python", "-m", "pdeinv.benchmarks.timing", *sys.argv[1:]]))
     for cell in tqdm([c for c in cells() if tuple(c[k] for k in _KEY) not in done], unit="run"):
@@ -185,4 +187,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ended_in_words(_main)

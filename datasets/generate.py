@@ -89,7 +89,7 @@ def generate(
     try:
         with tqdm(total=n, initial=done, unit="sample", desc=pde.name, disable=not progress) as bar:
             workers = workers or max(1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER))
-            for_each(job.store, missing, workers, lambda start: bar.update(len(job.samples(start))))
+            for_each(job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start))))
         assembled = job.parts / "assembled.tmp"
         _assemble(job, settings, assembled)
     except BaseException:

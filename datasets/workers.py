@@ -17,12 +17,16 @@ import torch
 __all__ = ["for_each"]
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def for_each(
-    function: Callable[[Item], object], items: Sequence[Item], workers: int, report: Callable[[Item], object]
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    report: Callable[[Item, Result], object],
 ) -> None:
-    """Call `function(item)` for every item, and `report(item)` here as each is done.
+    """Call `function(item)` for every item, and `report(item, result)` here as each is done.
 
     One worker is this process; more are started with `spawn` and take the items in turn, so that their order of completion is
     open. torch uses one thread for each, for speed and because the number of threads may change the last bit of a sum.
@@ -34,8 +38,7 @@ def for_each(
     torch.set_num_threads(1)
     try:
         for item in items:
-            function(item)
-            report(item)
+            report(item, function(item))
     finally:
         torch.set_num_threads(threads)
 
@@ -59,7 +62,7 @@ def _in_processes(function, items, workers, report):
                 outcome = connection.recv()
                 if isinstance(outcome, Exception):
                     raise outcome
-                report(outcome)
+                report(*outcome)
                 try:
                     connection.send(next(queue))
                 except StopIteration:
@@ -81,8 +84,7 @@ def _work(function, connection: Connection) -> None:
     try:
         while True:
             item = connection.recv()
-            function(item)
-            connection.send(item)
+            connection.send((item, function(item)))
     except (EOFError, ConnectionError):
         pass
     except Exception as error:

@@ -62,7 +62,13 @@ def equivariance_loss(
     """
     moved = act(elements, x, grid)
     if _named(function, loss) == "equicon":
-        off = (x - act([g.inverse() for g in elements], function(moved), grid)) / scale
+        answers = function(moved)
+        if answers.shape != x.shape:
+            raise InputError(
+                f"EquiCon compares states of shape {tuple(x.shape)} with the function's answers of shape "
+                f"{tuple(answers.shape)}; give a function from states to states, or the loss 'equi'"
+            )
+        off = (x - act([g.inverse() for g in elements], answers, grid)) / scale
     else:
         here, there = function(torch.cat([x, moved])).chunk(2)
         off = act(elements, here, Grid(here.shape[-1], grid.kind)) - there
@@ -116,8 +122,10 @@ class EquiReg:
             raise InputError(f"EquiReg's loss {self.loss!r} is unknown; use {' or '.join(get_args(Loss))}")
         if self.function is not None and not callable(self.function):
             raise InputError(f"EquiReg's function {self.function!r} must be a callable of states")
+        if not self.sigma_min < self.sigma_max:
+            raise InputError(f"EquiReg's sigma_min = {self.sigma_min} must be less than sigma_max = {self.sigma_max}")
 
-    def begin(self, pde, prior, grid: Grid, generator: torch.Generator | None) -> _Term:
+    def begin(self, pde, prior, generator: torch.Generator | None) -> _Term:
         """The term for one run of a solver."""
         return _Term(self, pde, prior, generator)
 
@@ -169,7 +177,12 @@ class EquiReweight(EquiReg):
 
     strength: float = 5.0
 
-    def begin(self, pde, prior, grid, generator) -> _Reweighting:
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.strength >= 0:
+            raise InputError(f"EquiReg's strength = {self.strength} must not be negative")
+
+    def begin(self, pde, prior, generator) -> _Reweighting:
         return _Reweighting(self, pde, prior, generator)
 
 

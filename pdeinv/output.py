@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["check_new", "check_writable", "save_figure", "save_netcdf", "written_whole"]
+__all__ = ["check_new", "check_writable", "made_folder", "save_figure", "save_netcdf", "written_whole"]
 
 
 def check_writable(path: str | os.PathLike) -> Path:
@@ -36,6 +36,16 @@ def check_new(path: str | os.PathLike) -> Path:
     path = check_writable(path)
     if path.exists():
         raise InputError(f"{path} exists already; choose another name or delete it")
+    return path
+
+
+def made_folder(path: str | os.PathLike) -> Path:
+    """The folder, made with all above it where it is missing."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {path} cannot be made ({error.strerror}); choose another with --out") from None
     return path
 
 

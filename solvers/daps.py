@@ -90,7 +90,7 @@ class DAPS(DiffusionSolver):
             push, *further = (unit**2 * problem.raised(g) for g in (main, *(gradient for _, gradient, _ in others)))
             further = [(way, share, None) for way, (*_, share) in zip(further, others, strict=True)]
             pull = (x - denoised) / sigma**2 + combined(push, further, unit)
-            x = x - rate * pull + _TEMPERATURE * (2 * rate) ** 0.5 * problem.noise(len(x))
+            x = problem.checked(x - rate * pull + _TEMPERATURE * (2 * rate) ** 0.5 * problem.noise(len(x)))
         return x
 
     def _curvature(self, problem, loss, x):

@@ -47,6 +47,12 @@ class DDIS(DAPS):
         if self.physics not in ("solver", "operator") and not callable(self.physics):
             raise InputError(f"physics {self.physics!r} is unknown; use 'solver', 'operator' or a callable")
 
+        ways = [
+            " to ".join(f.name for f in fields) for fields in (getattr(self.physics, "fields", pde.fields), pde.fields)
+        ]
+        if ways[0] != ways[1]:
+            raise InputError(f"the physics is an operator from {ways[0]}; it must lead from {ways[1]}")
+
     def full(self, problem, x):
         if not bool((problem.observation.channel == 1).any()):
             return torch.cat([x, torch.zeros_like(x)], dim=1)  # nobody looks at the solution

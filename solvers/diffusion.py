@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from numbers import Real
 from typing import ClassVar
 
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -25,6 +27,7 @@ __all__ = ["DiffusionSolver", "Problem", "guided", "heun_step", "published_resid
 
 _LEFT = 0.1  # of a field's standard deviation: what is expected to be left of an exact reading
 _LEAST = {"steps": 2, "batch": 1, "ode_steps": 1, "langevin": 1, "every": 1}
+_POSITIVE = ("weight", "rate", "last_rate", "tau", "sigma_min", "sigma_max")
 _PUBLISHED_NODES = 128  # per side, of all published runs
 _TRUSTED = 0.5  # of Polyak's step length for a term that is weighed against the sensors: its loss is nowhere zero
 _FEWEST = 2  # samples behind a spread
@@ -63,6 +66,14 @@ class Problem:
     def noise(self, n: int) -> torch.Tensor:
         """n draws of the noise of level 1, in physical units."""
         return self.prior.sample_noise(n, self.grid, self.generator)
+
+    def checked(self, x: torch.Tensor) -> torch.Tensor:
+        """The states, unless they have left all bounds."""
+        if not bool(x.isfinite().all()):
+            raise DivergedError(
+                f"the samples of {self.pde.name} diverged; use more steps, a smaller weight of the sensors, or careful=True"
+            )
+        return x
 
     def start(self, n: int, sigma: float) -> torch.Tensor:
         """n states that are all noise."""
@@ -134,6 +145,18 @@ class DiffusionSolver(LearnedSolver):
                 raise InputError(
                     f"{name} = {value!r} of the {self.name} solver must be a whole number, at least {least}"
                 )
+        for name in _POSITIVE:
+            value = getattr(self, name, 1.0)
+            if not isinstance(value, Real) or not 0 < value < math.inf:
+                raise InputError(f"{name} = {value!r} of the {self.name} solver must be a positive number")
+        weights = getattr(self, "weights", (1.0, 1.0))
+        numbers = weights if isinstance(weights, tuple | list) else ()
+        if len(numbers) != 2 or not all(isinstance(w, Real) and 0 <= w < math.inf for w in numbers):
+            raise InputError(f"weights = {weights!r} of the {self.name} solver must be two numbers, none negative")
+        if not isinstance(self.guidance, tuple) or not all(callable(t) or hasattr(t, "begin") for t in self.guidance):
+            raise InputError(
+                f"guidance = {self.guidance!r} of the {self.name} solver must be a tuple of callables, as in (EquiReg(),)"
+            )
 
     models: ClassVar[tuple[type, ...]] = (DiffusionPrior, GaussianPrior)
     wanted: ClassVar[str] = "a prior with a denoiser"
@@ -151,9 +174,7 @@ class DiffusionSolver(LearnedSolver):
         plain = prior  # an averaged denoiser is equivariant everywhere, and tells EquiReg nothing
         if self.group_average:
             prior = GroupAveraged(prior, pde.symmetries)
-        terms = tuple(
-            t.begin(pde, plain, observation.grid, generator) if hasattr(t, "begin") else t for t in self.guidance
-        )
+        terms = tuple(t.begin(pde, plain, generator) if hasattr(t, "begin") else t for t in self.guidance)
         problem = Problem(pde, prior, observation, terms, generator, self.careful)
         draws = max(n_samples, _FEWEST)
         batches = torch.arange(draws).split(self.batch)
@@ -237,7 +258,7 @@ def guided(
             for (loss_of, _, share), slope, way in zip(others, slopes[1:], further, strict=True)
         ]
         push = combined(push, weighed, scale)
-        x = (ahead - push).detach()
+        x = problem.checked((ahead - push).detach())
     return x
 
 

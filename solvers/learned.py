@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -34,6 +35,12 @@ class LearnedSolver(Solver):
                     f"no prior {pde.name + self.suffix!r} comes with the package; train one with "
                     f"`pdeinv train{_TRAINING.get(self.suffix, '')}` and give it as prior"
                 )
+            prior = _shipped(pde.name + self.suffix)
+            if any(_differences(pde, prior)):
+                raise InputError(
+                    f"the shipped prior knows {pde.name} with its default parameters alone; train one with `pdeinv train` and "
+                    "give it as prior"
+                )
             return
         if not isinstance(prior, self.models):
             raise InputError(
@@ -46,6 +53,9 @@ class LearnedSolver(Solver):
                 f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
                 f"{' and '.join(known)}"
             )
+        if physics := _differences(pde, prior)[1]:
+            told = ", ".join(f"{k} = {_parameters(prior)[1][k]!r}, not {pde.parameters[k]!r}" for k in physics)
+            raise InputError(f"the prior knows the {known[1]} of {pde.name} with {told}; train one for that")
 
     def _fields(self, pde, prior):
         """What the prior must know."""
@@ -56,16 +66,31 @@ class LearnedSolver(Solver):
         if prior is not None:
             return prior, {}
         name = pde.name + self.suffix
-        prior = _shipped(name)
-        known = getattr(prior, "gaussian", prior).pde[1]
-        if any(known[k] != v for k, v in pde.parameters.items() if k not in _NUMERICAL):
-            raise InputError(
-                f"the shipped prior knows {pde.name} with its default parameters alone; train one with `pdeinv train` and "
-                "give it as prior"
-            )
-        return prior, {"prior": f"the shipped {name}"}
+        return _shipped(name), {"prior": f"the shipped {name}"}
 
 
 @lru_cache(maxsize=8)
 def _shipped(name: str):
     return load(name)
+
+
+def _parameters(prior) -> tuple[str, dict] | None:
+    """Name and parameters of the PDE whose samples the model has seen, where they are known."""
+    return getattr(prior, "gaussian", prior).pde
+
+
+def _differences(pde, prior) -> tuple[list[str], list[str]]:
+    """Parameters in which the PDE is not the one that the prior has seen: of the coefficient, and of the physics.
+
+    The physics is nothing to a prior of the coefficient alone.
+    """
+    known = _parameters(prior)
+    if known is None or known[0] != pde.name:
+        return [], []
+    other = {k: v for k, v in known[1].items() if k not in _NUMERICAL and pde.parameters.get(k, v) != v}
+    of_coefficient = [k for k, v in other.items() if _distribution(replace(pde, **{k: v})) != _distribution(pde)]
+    return of_coefficient, [k for k in other if k not in of_coefficient and len(prior.fields) > 1]
+
+
+def _distribution(pde):
+    return pde.latent_prior, pde.coefficient_range

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 
 from pdeinv.errors import InputError
-from pdeinv.priors.averaged import GroupAveraged
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.sampling import noise_levels
 from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, sensitivity
@@ -74,9 +73,15 @@ class Moment(DiffusionSolver):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 < self.sigma_min < self.sigma_max:
+        if not self.sigma_min < self.sigma_max:
+            raise InputError(f"sigma_min = {self.sigma_min} must be less than sigma_max = {self.sigma_max}")
+
+    def check(self, pde, prior):
+        super().check(pde, prior)
+        if (self.guidance or self.group_average) and _two_valued(pde, 1 if prior is None else len(prior.fields)):
             raise InputError(
-                f"sigma_min = {self.sigma_min} and sigma_max = {self.sigma_max} must be positive and in that order"
+                f"the moment solver asks no denoiser for a two-valued {pde.fields[0].name}, and so takes no guidance and no "
+                "group average; choose fundps, or a prior of both fields"
             )
 
     def _fields(self, pde, prior):
@@ -85,7 +90,7 @@ class Moment(DiffusionSolver):
     @torch.no_grad()
     def draw(self, problem, n, bar):
         pde = problem.pde
-        if len(problem.gaussian.fields) == 1 and pde.coefficient_range and not pde.gaussian_coefficient:
+        if _two_valued(pde, len(problem.gaussian.fields)):
             return _thresholds(problem, n, bar, STAGES if self.thorough else BRIEF_STAGES)
         condition = _Conditioning(self, problem)
         x, moved = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
@@ -103,6 +108,11 @@ def _pushed(problem, x_t, sigma, mean, moved):
     return combined(moved, steps, unit) - moved
 
 
+def _two_valued(pde, fields: int) -> bool:
+    """Whether a prior of so many fields knows nothing but a coefficient with two values."""
+    return fields == 1 and bool(pde.coefficient_range) and not pde.gaussian_coefficient
+
+
 def _pairs(draw, n: int) -> torch.Tensor:
     half = draw((n + 1) // 2)
     return torch.cat([half, -half])[:n]
@@ -110,11 +120,6 @@ def _pairs(draw, n: int) -> torch.Tensor:
 
 def _thresholds(problem, n, bar, stages):
     """n coefficients that are the threshold of the latent field which the prior's covariance implies."""
-    if problem.terms or isinstance(problem.prior, GroupAveraged):
-        raise InputError(
-            f"the moment solver asks no denoiser for a two-valued {problem.pde.fields[0].name}, and so takes no guidance and "
-            "no group average; choose fundps, or a prior of both fields"
-        )
     latent = latent_field(problem.gaussian, *problem.pde.coefficient_range)
     found = members(problem.pde, latent, problem.observation, n + n % 2, problem.generator, bar, stages)
     problem.counts["solver_calls"] += found.calls

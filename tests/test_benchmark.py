@@ -10,15 +10,16 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, plot_gain, verdict
 from pdeinv.benchmarks.figures import plot_ranks
-from pdeinv.benchmarks.report import beside_limit, markdown_table, read_records, table
-from pdeinv.benchmarks.runner import run, summarise
+from pdeinv.benchmarks.report import beside_limit, chosen, markdown_table, ranked_table, read_records, table
+from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells, summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, Poisson
+from pdeinv.errors import DivergedError
 from pdeinv.metrics import relative_l2
-from pdeinv.solvers import SOLVERS, OptimalInterpolation
+from pdeinv.priors import GaussianPrior, TrainingData, save
+from pdeinv.solvers import SOLVERS, FunDPS, OptimalInterpolation
 
 TINY = Task("poisson", "inverse", grid=16, sensors=20)
 BOTH = Task("poisson", "both", grid=16, sensors=20)
@@ -188,6 +189,51 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
     log.write_text("{oops\n" + log.read_text())
     with pytest.raises(InputError, match=r"b.instances.jsonl, line 1 is not JSON; delete that line"):
         run(TINY, "gaussian", 2, out)
+    with pytest.raises(InputError, match="there is no file"):
+        read_records(tmp_path / "nothing.jsonl")
+    with pytest.raises(InputError, match=r"the folder .* does not exist; create it first"):
+        run(TINY, "gaussian", 2, tmp_path / "nowhere" / "b.jsonl")
+
+
+def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
+    out = tmp_path / "b.jsonl"
+    run(TINY, "kriging", 2, out)
+    (record,) = run(TINY, "ddis", 2, out, steps=3, samples=2, settings={"careful": False, "rate": 1e9})
+    assert record["error"] is None and record["error_se"] is None and record["instances"] == 2
+    shown = table(lines(out))
+    assert "| kriging |" in shown and "| ddis, 3 steps | diverged |" in shown
+    ranked = ranked_table(lines(out))
+    assert "| ddis, 3 steps | 2 | diverged |" in ranked
+    with pytest.raises(DivergedError, match="the samples of poisson diverged; use more steps"):
+        FunDPS(steps=3, careful=False, weight=1e300)(TINY.physics, None, TINY.instance(0)[1])
+
+
+def test_priors_of_one_name_are_not_one(tmp_path):
+    cells = []
+    for name, seed in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        states = Poisson().sample(20, TINY.physics.grid(16), torch.Generator().manual_seed(seed)).float()
+        prior = GaussianPrior.fit(TrainingData(states, Poisson().fields, Poisson().grid(16), Poisson(), "here"))
+        save(prior, tmp_path / name / "p.safetensors")
+        cells.append(Cell(TINY, "fundps", 1, steps=3, prior=str(tmp_path / name / "p.safetensors"), samples=2))
+    records = run_cells(cells, tmp_path / "b.jsonl")
+    assert len(records) == 2 and records[0]["error"] != records[1]["error"]
+    rows = lines(tmp_path / "b.instances.jsonl")
+    assert float(
+        relative_l2(posterior_of(rows[1])[2].mean[None, :1], posterior_of(rows[1])[0][None, :1])
+    ) == pytest.approx(rows[1]["error"], rel=1e-5)
+
+
+def test_records_of_a_pde_of_ones_own_come_last():
+    shown = table(summarise([row(0, 0.1, pde="ocean", task="inverse"), row(0, 0.1)])).splitlines()
+    assert [line.split()[1] for line in shown[2:]] == ["darcy", "ocean"]
+
+
+def test_a_method_that_no_file_has_is_told(tmp_path):
+    run(TINY, "gaussian", 1, tmp_path / "b.jsonl")
+    assert len(chosen([tmp_path / "b.jsonl"], None)) == 1
+    with pytest.raises(InputError, match="the files have no record of magic; their methods: gaussian"):
+        chosen([tmp_path / "b.jsonl"], ["magic"])
 
 
 def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
@@ -264,64 +310,6 @@ def test_rank_histograms_are_drawn_once_a_cell():
     panels = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in panels] == ["darcy inverse: permeability", "poisson inverse: permeability"]
     assert [bar.get_height() for bar in panels[1].patches] == pytest.approx([0.6, 1.4])
-
-
-def test_equireg_is_paired_instance_by_instance(tmp_path):
-    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
-    for on in (False, True):
-        records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
-        assert records[0]["equireg"] == on and records[0]["steps"] == 6 and records[0]["prior"] == "the shipped darcy"
-        assert records[0]["network_evaluations"] >= 11
-    rows = lines(tmp_path / "e.instances.jsonl")
-    assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
-    # Another prior and another number of samples stand beside these, and a method without steps is passed over.
-    run(task, "fundps", 1, out, steps=6, samples=4)
-    (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="darcy")
-    assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
-    assert len(lines(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
-    shown = table(lines(out))
-    assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps |" in shown
-    (pair,) = paired(rows)
-    error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
-    difference = np.subtract(error[True], error[False])
-    assert pair["instances"] == 2 and pair["change"] == pytest.approx(difference.mean() / np.mean(error[False]))
-    low, high = pair["interval"]
-    # Student's t with one degree of freedom.
-    assert (high - low) / 2 == pytest.approx(12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3)
-    text = ablation_table([pair])
-    assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 7
-    assert "of 1 cells" in verdict([pair])
-    page = ablation_page(rows + [row | {"steps": 20} for row in rows])
-    assert page.index("### 6 steps") < page.index("### 20 steps") and page.count("| darcy | forward |") == 2
-    (panel,) = plot_gain(rows + [row | {"steps": 20} for row in rows]).axes
-    (line,) = (
-        line
-        for line in panel.lines
-        if line.get_linestyle() == "-" and len(line.get_xdata()) == 2 and line.get_marker() == "o"
-    )
-    assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx([100 * pair["change"]] * 2)
-    assert panel.get_title() == "darcy forward"
-
-
-def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
-    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
-    for on in (False, True, "identity", "equi", "reweight"):
-        run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
-    run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})
-    rows = lines(tmp_path / "e.instances.jsonl")
-    error = {
-        on: np.mean([r["sample_error"] for r in rows if r["equireg"] == on and not r["settings"]])
-        for on in (False, True, "identity", "equi", "reweight")
-    }
-    off = error.pop(False)
-    for on, name in zip(error, ("EquiReg", "identity alone", "*Equi*", "reweighted"), strict=True):
-        (pair,) = paired(rows, variant=name)
-        assert pair["change"] == pytest.approx(error[on] / off - 1, abs=1e-12)
-    *_, line = alternatives_table(rows).splitlines()
-    head, *cells = line.strip("| ").split(" | ")
-    assert head == "darcy" and len(cells) == 8 and all(c.endswith("; 2)") for c in cells[3:])
-    assert len(set(cells[3:])) == 5
-    assert "EquiReg (identity) |" in table(lines(out))
 
 
 def test_our_solver_stands_beside_the_limit_on_the_instances_that_they_share():

@@ -11,8 +11,9 @@ from helpers import seeded
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
-from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData, load
-from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver
+from pdeinv.equireg import EquiReg
+from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, Noise, TrainingData, load
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
 
 N = 24
 
@@ -149,6 +150,43 @@ def test_impossible_settings_are_refused(settings):
         DAPS(every=0)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FunDPS(weight="abc"), "weight = 'abc' of the fundps solver must be a positive number"),
+        (lambda: FunDPS(sigma_min=-1.0), "sigma_min = -1.0 of the fundps"),
+        (lambda: DAPS(tau=0.0), "tau = 0.0 of the daps"),
+        (lambda: DAPS(weights=(1.0,)), r"weights = \(1.0,\) of the daps solver must be two numbers, none negative"),
+        (lambda: Moment(sigma_max="abc"), "sigma_max = 'abc' of the moment"),
+        (
+            lambda: FunDPS(guidance=EquiReg()),
+            r"guidance = EquiReg\(.*must be a tuple of callables, as in \(EquiReg\(\),\)",
+        ),
+        (lambda: FunDPS(guidance=(3,)), "guidance = .* must be a tuple of callables"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_when_they_are_given(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_what_needs_a_denoiser_is_refused_before_the_work_begins():
+    with pytest.raises(InputError, match="asks no denoiser for a two-valued permeability"):
+        Moment(guidance=(EquiReg(),)).check(Darcy(), None)
+    with pytest.raises(InputError, match="asks no denoiser"):
+        Moment(group_average=True).check(Darcy(), load("darcy-coefficient"))
+    Moment(guidance=(EquiReg(),)).check(Darcy(), load("darcy"))
+
+
+def test_physics_that_answers_the_wrong_way_round_is_refused():
+    pde = Helmholtz()
+    states = pde.sample(8, pde.grid(N), seeded()).float()
+    data = TrainingData(states, pde.fields, pde.grid(N), None, "here")
+    inverse = NeuralOperator.untrained(data.swapped(), width=4, modes=2, layers=1)
+    with pytest.raises(InputError, match="from wavefield to source; it must lead from source to wavefield"):
+        DDIS(physics=inverse).check(Helmholtz(), None)
+
+
 def test_a_prior_with_a_denoiser_chooses_its_solver():
     table = pd.DataFrame({"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]})
     plain = DiffusionPrior.untrained(fitted(channels=2), widths=(16, 32), modes=4, preconditioning="edm")
@@ -167,5 +205,19 @@ def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
     given = FunDPS(steps=12)(Darcy(), load("darcy"), observation, n_samples=2, generator=seeded())
     assert torch.equal(found.samples, given.samples)
     assert float((found.mean[1] - truth[1]).norm() / truth[1].norm()) < 0.2
-    with pytest.raises(InputError, match="knows darcy with its default parameters alone"):
-        FunDPS(steps=2)(Darcy(low=4.0), None, observation)
+    for solver in (FunDPS(), DDIS()):
+        with pytest.raises(InputError, match="knows darcy with its default parameters alone"):
+            solver.check(Darcy(low=4.0), None)
+    FunDPS().check(Darcy(low=4.0), load("darcy"))  # given, its coefficient is what the user wants
+
+
+def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alone():
+    for solver in (FunDPS(), Moment()):
+        with pytest.raises(InputError, match=r"the wavefield of helmholtz with k = 1.0, not 2.0; train one"):
+            solver.check(Helmholtz(k=2.0), load("helmholtz"))
+    Moment().check(Helmholtz(k=2.0), load("helmholtz-coefficient"))
+    Moment().check(Helmholtz(k=2.0), None)
+    with pytest.raises(InputError, match="default parameters alone"):
+        FunDPS().check(Helmholtz(k=2.0), None)
+    with pytest.raises(InputError, match="default parameters alone"):
+        Moment().check(Helmholtz(alpha=2.5), None)

@@ -117,12 +117,12 @@ def test_a_term_that_is_zero_adds_nothing():
 def test_it_acts_when_it_is_told_to():
     prior, pde = fitted("poisson", symmetric=False), Poisson()
     x = pde.sample(2, pde.grid(N), seeded(4))
-    term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).begin(pde, prior, pde.grid(N), seeded())
+    term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).begin(pde, prior, seeded())
     acted = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.05)]
     assert acted == [False, True, False, False, True, False, False, False]
     again = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9)]  # another batch begins anew
     assert again == [False, True, False] and term.evaluations == 3
-    term = EquiReg(every=1, sigma_max=1.0, loss="equi").begin(pde, prior, pde.grid(N), seeded())
+    term = EquiReg(every=1, sigma_max=1.0, loss="equi").begin(pde, prior, seeded())
     assert term(x, 0.5, x) is not None and term.evaluations == 2
 
 
@@ -147,7 +147,7 @@ def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
     grid = pde.grid(N)
     x = pde.sample(6, grid, seeded(4))
     x[3:] += 0.5 * prior.sample_noise(3, grid, seeded(5))
-    term = EquiReweight(strength=5.0).begin(pde, prior, grid, seeded())
+    term = EquiReweight(strength=5.0).begin(pde, prior, seeded())
     for sigma in (2.0, 0.5, 0.2):
         assert term(x, sigma, x) is None
     weights = term.weights()

@@ -242,7 +242,7 @@ def test_it_tells_its_cost():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sigma_min": 6.0}, "sigma_min = 6.0 and sigma_max = 3.0"),
+        ({"sigma_min": 6.0}, "sigma_min = 6.0 must be less than sigma_max = 3.0"),
         ({"steps": 1}, "steps = 1"),
     ],
 )

@@ -229,6 +229,9 @@ def test_records_of_other_fields_are_not_compared(folder, tmp_path):
     )
     with pytest.raises(InputError, match="they ran on different fields"):
         write_page(tmp_path)
+    (tmp_path / "records.instances.jsonl").write_text(text + json.dumps(first | {"grid": 64}) + "\n")
+    with pytest.raises(InputError, match=r"records of different tasks .*grid 16.*grid 64"):
+        write_page(tmp_path)
     for text, message in ((None, "has no records.instances.jsonl; make it with"), ("", "is empty")):
         if text is None:
             (tmp_path / "records.instances.jsonl").unlink()
@@ -247,6 +250,15 @@ def test_published_figures_are_complete_and_have_sources():
 def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
     with pytest.raises(InputError, match="needs --pde and --method; try --suite quick"):
         CliRunner().invoke(app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False)
+    for option in (["--noise", "0.1"], ["--grid", "16"], ["--equireg", "xyz"]):
+        with pytest.raises(InputError, match=f"a suite fixes {option[0]}; leave it out"):
+            arguments = ["benchmark", "--suite", "quick", "--out", str(tmp_path / "q"), *option]
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"the folder .*file cannot be made"):
+        CliRunner().invoke(
+            app, ["benchmark", "--suite", "quick", "--out", str(tmp_path / "file")], catch_exceptions=False
+        )
     assert set(SOLVERS) >= {m for s in SUITES.values() for m in (*s.methods, *s.guided)}
 
 

@@ -15,7 +15,7 @@ from pdeinv.cli.benchmark import benchmark, equivariance, report
 from pdeinv.cli.datasets import demo, generate, info
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.train import train
-from pdeinv.errors import InputError
+from pdeinv.errors import ended_in_words
 
 __all__ = ["app", "main"]
 
@@ -35,14 +35,7 @@ for command in (reconstruct, generate, train, demo, benchmark, report, equivaria
 def main() -> None:
     """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code 130."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    try:
-        app(standalone_mode=True)
-    except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    ended_in_words(app)
 
 
 @app.callback(invoke_without_command=True)

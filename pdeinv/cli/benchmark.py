@@ -15,6 +15,7 @@ __all__ = ["benchmark", "equivariance", "report"]
 
 
 def benchmark(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries.")],
     suite: Annotated[
         str | None, typer.Option(help="quick (minutes), standard or paper: tasks and methods that are fixed.")
@@ -71,7 +72,7 @@ def benchmark(
 ) -> None:
     """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there.
 
-    With --suite the tasks and the methods' settings are fixed, and --pde, --method and --instances choose among them; the
+    With --suite the tasks and the methods' settings are fixed; --pde, --method and --instances choose among them. The
     ranked table comes last, and `pdeinv report` writes the whole page.
     """
     import itertools
@@ -82,7 +83,7 @@ def benchmark(
     from pdeinv.benchmarks.runner import Cell, run_cells
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
     from pdeinv.benchmarks.tasks import Task
-    from pdeinv.output import check_writable
+    from pdeinv.output import check_writable, made_folder
 
     if samples < 2:
         raise InputError(f"--samples {samples} must be at least 2")
@@ -93,9 +94,9 @@ def benchmark(
     command = shlex.join(["pdeinv", *sys.argv[1:]])
 
     if suite:
+        _fixed(context)
         cells = suite_cells(suite, pdes=pde, methods=method, instances=instances)
-        out.mkdir(parents=True, exist_ok=True)
-        out = check_writable(out / RECORDS)
+        out = check_writable(made_folder(out) / RECORDS)
         cells = afforded(cells, budget or (), out, processes)
         records = run_cells(cells, out, command=command, progress=True, processes=processes)
         typer.echo(ranked_table(records))
@@ -119,6 +120,17 @@ def benchmark(
     cells = afforded(cells, budget or (), out, processes)
     records = run_cells(cells, out, command=command, progress=True, processes=processes)
     typer.echo(table(records))
+
+
+def _fixed(context: typer.Context) -> None:
+    """Refuse what a suite decides itself."""
+    free = ("out", "suite", "pde", "method", "instances", "processes", "budget")
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name).name == "COMMANDLINE"
+        if given and parameter.name not in free:
+            raise InputError(
+                f"a suite fixes {parameter.opts[0]}; leave it out, or leave out --suite and name --pde and --method"
+            )
 
 
 def _settings(given: list[str]) -> dict:

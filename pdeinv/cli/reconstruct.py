@@ -24,8 +24,8 @@ def reconstruct(
     solver: Annotated[
         str,
         typer.Option(
-            help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation; or by diffusion: dps, "
-            "diffusionpde, fundps, daps, ddis or moment."
+            help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation; fno, by regression; or by "
+            "diffusion: dps, diffusionpde, fundps, daps, ddis or moment."
         ),
     ] = "auto",
     equireg: Annotated[bool, typer.Option("--equireg", help="Regularise a solver by diffusion by EquiReg.")] = False,
@@ -34,7 +34,10 @@ def reconstruct(
     ] = None,
     prior: Annotated[
         str | None,
-        typer.Option(help="For a solver by diffusion: the file of a trained prior; the shipped one if not given."),
+        typer.Option(
+            help="For fno and the solvers by diffusion: the file of a trained model, or a shipped one's name (see `pdeinv "
+            "info`); that of the PDE if not given."
+        ),
     ] = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: Annotated[

@@ -23,7 +23,7 @@ class FourierOperator:
     """A trained Fourier neural operator with what is needed to use it: the base of those below.
 
     Arguments:
-        fields, bases: of the coefficient and of the solution.
+        fields, bases: of what it is given and of what it answers: the coefficient and the solution, or the other way round.
         grid: the network's own.
         shift, scale: (2,); a normalised field is (field - shift) / scale.
         network: `neuralop.models.FNO`.
@@ -64,10 +64,12 @@ class FourierOperator:
 
 @dataclass
 class NeuralOperator(FourierOperator):
-    """A Fourier neural operator from the coefficient to the solution: fast, differentiable, approximate.
+    """A Fourier neural operator from one field to another: fast, differentiable, approximate.
+
+    It leads from the coefficient to the solution, or back if it was trained on `TrainingData.swapped`.
 
     For a PDE whose solver is slow or unknown, and as a function that is nearly, not exactly, equivariant. It works on a
-    grid of its own: whatever the grid, it sees the first modes of the coefficient and answers in those of the solution.
+    grid of its own: whatever the grid, it sees the first modes of the one field and answers in those of the other.
 
     Example:
         >>> operator = load("darcy-operator")               # doctest: +SKIP
@@ -83,15 +85,17 @@ class NeuralOperator(FourierOperator):
         return cls._new(data, nodes, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
-        """The solution (batch, 1, n, n) of coefficients (batch, 1, n, n), in physical units."""
+        """The second field (batch, 1, n, n) for the first one's (batch, 1, n, n), in physical units."""
         if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
-            raise InputError(f"a coefficient of shape {tuple(a.shape)} does not fit; it needs (batch, 1, n, n)")
+            raise InputError(
+                f"a {self.fields[0].name} of shape {tuple(a.shape)} does not fit; it needs (batch, 1, n, n)"
+            )
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
         y = self._normalised(((a[:, 0] - shift[0]) / scale[0]).float())
         return (y.double() * scale[1] + shift[1])[:, None].to(a)
 
     def encode(self, a: torch.Tensor) -> torch.Tensor:
-        """What the last layer makes the solution of: (batch, width, m, m) on the network's own m x m nodes."""
+        """What the last layer makes its answer of: (batch, width, m, m) on the network's own m x m nodes."""
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
         seen: list[torch.Tensor] = []
         hook = self.network.projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -102,23 +106,23 @@ class NeuralOperator(FourierOperator):
         return seen[0].to(a)
 
     def _answer(self, x):
-        """The normalised solution (batch, m, m) on the network's nodes, of normalised coefficients on any."""
+        """The normalised answer (batch, m, m) on the network's nodes, to normalised fields on any."""
         grid = Grid(x.shape[-1], self.grid.kind)
         x = x if grid == self.grid else self._moved(x, 0, grid, self.grid)
         return self.network(x[:, None])[:, 0].float()
 
     def _normalised(self, x):
-        """The normalised solution (batch, n, n) of normalised coefficients."""
+        """The normalised answer (batch, n, n) to normalised fields."""
         return self._moved(self._answer(x), 1, self.grid, Grid(x.shape[-1], self.grid.kind))
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean relative L2 error of the normalised solution."""
+        """Mean relative L2 error of the normalised answer."""
         x, y = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float().unbind(dim=1)
         return ((self._normalised(x) - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).mean()
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> tuple[dict, str]:
-        """Mean relative L2 error of the solution on these samples, and a line that tells it."""
+        """Mean relative L2 error of the answer on these samples, and a line that tells it."""
         errors = []
         for states in data.states.double().split(64):
             u = self(states[:, :1])
