@@ -2,7 +2,8 @@
 
 The prior is Gaussian, fitted to Helmholtz fields, and its denoiser exact: what is left is the sampler's own error, and that
 of a mean of 8 samples, sqrt(1 + 1/8) = 1.06 times the limit if they are perfect. For every solver and number of steps this
-records the error of the posterior mean beside that of the exact one under the same prior.
+records the error of the posterior mean beside that of the exact one under the prior of both fields; DDIS and `moment` have
+that of the coefficient, and the PDE.
 """
 
 from __future__ import annotations
