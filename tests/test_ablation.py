@@ -1,18 +1,12 @@
 """EquiReg on and off, in pairs, and what else the symmetries are used for."""
 
-import json
-
 import numpy as np
 import pytest
 
 from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, plot_gain, verdict
-from pdeinv.benchmarks.report import table
+from pdeinv.benchmarks.report import read_records, table
 from pdeinv.benchmarks.runner import run
 from pdeinv.benchmarks.tasks import Task
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_equireg_is_paired_instance_by_instance(tmp_path):
@@ -21,14 +15,14 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
         records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
         assert records[0]["equireg"] == on and records[0]["steps"] == 6 and records[0]["prior"] == "the shipped darcy"
         assert records[0]["network_evaluations"] >= 11
-    rows = lines(tmp_path / "e.instances.jsonl")
+    rows = read_records(tmp_path / "e.instances.jsonl")
     assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
     # Another prior and another number of samples stand beside these, and a method without steps is passed over.
     run(task, "fundps", 1, out, steps=6, samples=4)
     (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="darcy")
     assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
-    assert len(lines(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
-    shown = table(lines(out))
+    assert len(read_records(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
+    shown = table(read_records(out))
     assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps |" in shown
     (pair,) = paired(rows)
     error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
@@ -57,7 +51,7 @@ def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
     for on in (False, True, "identity", "equi", "reweight"):
         run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
     run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})
-    rows = lines(tmp_path / "e.instances.jsonl")
+    rows = read_records(tmp_path / "e.instances.jsonl")
     error = {
         on: np.mean([r["sample_error"] for r in rows if r["equireg"] == on and not r["settings"]])
         for on in (False, True, "identity", "equi", "reweight")
@@ -70,7 +64,7 @@ def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
     head, *cells = line.strip("| ").split(" | ")
     assert head == "darcy" and len(cells) == 8 and all(c.endswith("; 2)") for c in cells[3:])
     assert len(set(cells[3:])) == 5
-    assert "EquiReg (identity) |" in table(lines(out))
+    assert "EquiReg (identity) |" in table(read_records(out))
 
 
 def test_only_what_differs_in_equireg_alone_is_paired():
