@@ -197,8 +197,9 @@ def run_cells(
 
         if processes > 1:
             for_each(_job, jobs, processes, keep)
-        for job in jobs if processes == 1 else ():
-            keep(job, _job(job))
+        else:
+            for job in jobs:
+                keep(job, _job(job))
     with written_whole(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
