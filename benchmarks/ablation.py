@@ -21,7 +21,7 @@ from pdeinv.output import save_figure
 __all__ = ["ablation_page", "ablation_table", "alternatives_table", "paired", "plot_gain", "verdict"]
 
 _CELL = ("pde", "task", "method", "steps", "settings", "given_prior", "grid", "sensors", "noise", "field", "metric")
-_OF_ALL = {"samples": 19, "variant": "standard"}  # what a pair must share, too, and what it was in older rows
+_SHARED = {"samples": 19, "variant": "standard"}  # what a pair must share, too, and what it was in older rows
 _OFF, _ON = "none", "EquiReg"
 _NAMES = {False: _OFF, True: _ON, "identity": "identity alone", "equi": "*Equi*", "reweight": "reweighted"}
 _AVERAGED = "group average"
@@ -48,7 +48,7 @@ def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) 
             continue  # no solver by diffusion
         kind, rest = _variant(row)
         if kind in (_OFF, variant):
-            key = tuple((_OF_ALL | row | {"settings": rest}).get(k) for k in (*_CELL, *_OF_ALL))
+            key = tuple((_SHARED | row | {"settings": rest}).get(k) for k in (*_CELL, *_SHARED))
             cells.setdefault(key, {_OFF: {}, variant: {}})[kind][row["seed"], row["instance"]] = row
     records = []
     for key, both in sorted(cells.items(), key=lambda c: (place_of(c[0][0]), *map(str, c[0][1:3]), c[0][3])):
@@ -60,7 +60,7 @@ def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) 
         difference = on[measure] - off[measure]
         half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
         base = off[measure].mean()
-        record = dict(zip((*_CELL, *_OF_ALL), key, strict=True)) | {"instances": len(shared)}
+        record = dict(zip((*_CELL, *_SHARED), key, strict=True)) | {"instances": len(shared)}
         for name, side in (("off", off), ("on", on)):
             record[name] = {k: float(v.mean()) for k, v in side.items()}
             record[name]["standard_error"] = float(side[measure].std(ddof=1) / len(shared) ** 0.5)

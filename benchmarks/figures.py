@@ -115,9 +115,8 @@ def plot_spectra(records: list[dict]) -> Figure:
     figure, axes = _panels(list(tasks), sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
         for r in group:
-            values = np.array(r["error_spectrum"], dtype=float)[
-                1:
-            ]  # the mean of a periodic field is nothing but rounding
+            # Without the first: the mean of a periodic field is nothing but rounding.
+            values = np.array(r["error_spectrum"], dtype=float)[1:]
             axis.plot(range(len(values)), values, label=name_of(r), markersize=3, linewidth=1, **looks[name_of(r)])
         octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
         axis.set_xticks(range(len(values)), octaves, rotation=60)

@@ -261,9 +261,9 @@ def _table(words: list[str], numbers: list[str], rows: list[list[str]]) -> str:
 def chosen(files: list[Path], methods: list[str] | None) -> list[dict]:
     """The records of files, of some methods alone if any are named."""
     records = read_records(*files)
-    found = [r for r in records if not methods or r["method"] in methods]
+    found = [r for r in records if not methods or r.get("method") in methods]
     if not found:
-        known = ", ".join(sorted({r["method"] for r in records})) or "none"
+        known = ", ".join(sorted({r.get("method", "") for r in records} - {""})) or "none"
         raise InputError(
             f"the files have no record of {' or '.join(methods or ['any method'])}; their methods: {known}"
         )
