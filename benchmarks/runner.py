@@ -345,6 +345,8 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         middle = sum(bounds) / 2
         one = float(error_rate(samples, every, middle).mean())
         scores["error_rate"] = (float(error_rate(mean, true, middle)), float(predicted), one)
+    if not bool(samples.isfinite().all()):  # an error rate would count nan as a value
+        scores = dict.fromkeys(scores, (float("nan"),) * 3)
     names = ("error", "predicted_error", "sample_error")
     return [
         shared | {"metric": metric} | {name: _rounded(value) for name, value in zip(names, values, strict=True)}

@@ -204,6 +204,9 @@ def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
     assert "| kriging |" in shown and "| ddis, 3 steps | diverged |" in shown
     ranked = ranked_table(lines(out))
     assert "| ddis, 3 steps | 2 | diverged |" in ranked
+    darcy = Task("darcy", "inverse", grid=16, sensors=20)
+    records = run(darcy, "fundps", 1, out, steps=3, samples=2, settings={"careful": False, "weight": 1e300})
+    assert [(r["metric"], r["error"]) for r in records] == [("relative_l2", None), ("error_rate", None)]
     with pytest.raises(DivergedError, match="the samples of poisson diverged; use more steps"):
         FunDPS(steps=3, careful=False, weight=1e300)(TINY.physics, None, TINY.instance(0)[1])
 
