@@ -25,6 +25,7 @@ COSTS = {
 }
 """What a method costs: its name in a record, in words, and the least that is shown."""
 _MARKERS = "osD^v<>Phd*X"
+_FILLS = ("full", "none", "left", "bottom", "right", "top")
 
 
 def _panels(tasks, **options):
@@ -42,9 +43,15 @@ def _panels(tasks, **options):
 
 
 def _looks(records) -> dict[str, dict]:
-    """A colour and a marker for each method, the same in all panels."""
-    names = sorted({name_of(r) for r in records}, key=lambda n: (n != "the limit", n))
-    return {n: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)]} for i, n in enumerate(names)}
+    """A colour and a marker for each method, the same in all panels; its variants with EquiReg fill the marker otherwise."""
+    methods: dict[str, dict[str, None]] = {}
+    for r in sorted(records, key=lambda r: (name_of(r) != "the limit", name_of(r))):
+        methods.setdefault(name_of(r | {"equireg": False}), {})[name_of(r)] = None
+    return {
+        name: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)], "fillstyle": _FILLS[j % len(_FILLS)]}
+        for i, variants in enumerate(methods.values())
+        for j, name in enumerate(variants)
+    }
 
 
 def _legend(figure, axes) -> None:

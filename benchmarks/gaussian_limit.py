@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import drop_cut_line, provenance, solve
+from pdeinv.benchmarks.runner import drop_cut_line, solve
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import pde_by_name
 from pdeinv.errors import ended_in_words

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.linalg import spsolve
 
-from pdeinv.benchmarks.runner import provenance
+from pdeinv.benchmarks.provenance import provenance
 from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.datasets import open as open_dataset
 from pdeinv.errors import ended_in_words

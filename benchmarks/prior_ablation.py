@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from pdeinv.benchmarks.runner import provenance
+from pdeinv.benchmarks.provenance import provenance
 from pdeinv.datasets import pde_by_name
 from pdeinv.errors import InputError, ended_in_words
 from pdeinv.output import check_writable, written_whole

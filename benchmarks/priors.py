@@ -20,8 +20,8 @@ import torch
 
 from pdeinv import layouts
 from pdeinv.benchmarks.cards import cards
+from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import provenance
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError, ended_in_words
 from pdeinv.grid import Grid

@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import provenance, solver_generator
+from pdeinv.benchmarks.runner import solver_generator
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError, ended_in_words

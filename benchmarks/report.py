@@ -146,17 +146,18 @@ def overall_table(records: list[dict]) -> str:
     several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
     for rank, r, ratio in ranked:
         name = told_by(r) if name_of(r) in several else name_of(r)
-        places.setdefault(name, []).append((rank, ratio, r["coverage90"] or 0.0, r["seconds_per_instance"]))
+        cost = r["network_evaluations"], r["seconds_per_instance"]
+        places.setdefault(name, []).append((rank, ratio, r["coverage90"] or 0.0, *cost))
     overall = []
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
-        ranks, ratios, covered, seconds = zip(*found, strict=True)
+        ranks, ratios, covered, evaluations, seconds = zip(*found, strict=True)
         logs = [math.log(ratio) for ratio in ratios if ratio]
         overall.append(
             [name, f"{fmean(ranks):.1f}", f"{math.exp(fmean(logs)):.2f}" if logs else "", f"{100 * fmean(covered):.0f}"]
-            + [f"{fmean(seconds):.2f}", str(len(found))]
+            + [f"{fmean(evaluations):.0f}", f"{fmean(seconds):.2f}", str(len(found))]
         )
-    numbers = ["mean rank", "over the limit, geometric mean", "coverage of 90 %, %", "seconds", "tasks"]
-    return _table(["method"], numbers, overall)
+    names = "mean rank; over the limit, geometric mean; coverage of 90 %, %; evaluations; seconds; tasks"
+    return _table(["method"], names.split("; "), overall)
 
 
 def sensors_table(records: list[dict]) -> str:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from functools import cache, lru_cache
-from importlib.metadata import version
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +16,7 @@ import torch
 from scipy.stats import t as student_t
 from tqdm import tqdm
 
+from pdeinv.benchmarks.provenance import peak_megabytes, provenance
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.tasks import Task, fingerprint
 from pdeinv.datasets import PDE
@@ -40,9 +36,7 @@ from pdeinv.solvers.reconstruction import with_options
 __all__ = [
     "Cell",
     "drop_cut_line",
-    "peak_megabytes",
     "posterior_of",
-    "provenance",
     "run",
     "run_cells",
     "solve",
@@ -392,42 +386,6 @@ def drop_cut_line(log: Path) -> None:
     if whole != text:
         with written_whole(log) as temporary:
             temporary.write_text(whole)
-
-
-def provenance(command: str) -> dict:
-    """What made a record: commit, machine, versions and the command to type."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("pdeinv", "torch", "numpy"))
-    return {"commit": _commit(), "machine": _machine(), "versions": versions, "command": command}
-
-
-def peak_megabytes() -> int:
-    """Of this process so far."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024))
-
-
-@cache
-def _commit() -> str:
-    here = Path(__file__).parent
-    try:
-        revision = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout"
-    return revision.stdout.strip()
-
-
-def _machine() -> str:
-    try:
-        names = [
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-    except OSError:
-        names = []
-    processor = names[0] if names else platform.processor() or platform.machine()
-    return f"{processor}, {torch.get_num_threads()} threads"
 
 
 def _rounded(value: float) -> float | None:

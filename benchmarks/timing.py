@@ -18,8 +18,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from pdeinv.benchmarks.provenance import peak_megabytes, provenance
 from pdeinv.benchmarks.report import read_records
-from pdeinv.benchmarks.runner import drop_cut_line, peak_megabytes, provenance, solve
+from pdeinv.benchmarks.runner import drop_cut_line, solve
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import ended_in_words
 from pdeinv.output import check_writable, save_figure

@@ -208,8 +208,13 @@ def test_steps_of_one_method_are_joined_and_ranked_apart(folder):
     assert set(lines) == {"the limit", "kriging", "fundps", "fundps, EquiReg"}
     assert [len(line.get_xdata()) for line in lines.values()].count(2) == 1
     assert lines["fundps"].get_xdata()[1] == 9.0 and lines["fundps"].get_linestyle() == "-"
+    pair = lines["fundps"], lines["fundps, EquiReg"]
+    assert len({line.get_color() for line in pair}) == 1 and len({line.get_fillstyle() for line in pair}) == 2
     text = overall_table(records + costlier)
-    assert "| fundps, 4 steps |" in text and "| fundps, 8 steps |" in text and "| fundps, EquiReg |" in text
+    found = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in text.splitlines()}
+    assert {"fundps, 4 steps", "fundps, 8 steps", "fundps, EquiReg"} <= set(found)
+    asked = [r["network_evaluations"] for r in costlier]
+    assert found["fundps, 8 steps"][4:6] == [f"{sum(asked) / len(asked):.0f}", "9.00"]
 
 
 def test_a_record_can_be_computed_again(folder):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from pdeinv.benchmarks.runner import provenance
+from pdeinv.benchmarks.provenance import provenance
 
 _COLUMNS = ("min", "max", "mean", "stddev", "median", "iqr", "outliers", "ops", "rounds", "iterations")
 _OUTSIDE = 2.0  # times the median ratio, or its inverse, beyond which a timing is named

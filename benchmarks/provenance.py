@@ -1,0 +1,51 @@
+"""What made a record: commit, machine, versions, command and memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+__all__ = ["peak_megabytes", "provenance"]
+
+
+def provenance(command: str) -> dict:
+    """What made a record: commit, machine, versions and the command to type."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pdeinv", "torch", "numpy"))
+    return {"commit": _commit(), "machine": _machine(), "versions": versions, "command": command}
+
+
+def peak_megabytes() -> int:
+    """Of this process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024))
+
+
+@cache
+def _commit() -> str:
+    here = Path(__file__).parent
+    try:
+        revision = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout"
+    return revision.stdout.strip()
+
+
+def _machine() -> str:
+    try:
+        names = [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ]
+    except OSError:
+        names = []
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{processor}, {torch.get_num_threads()} threads"
