@@ -102,7 +102,8 @@ def plot_over_limit(records: list[dict]) -> Figure:
     for height, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
             if ratio and ratio < math.inf and r["method"] not in LIMITS:
-                axis.plot(ratio, -height, label=name_of(r), linestyle="", **looks[name_of(r)])
+                spread = {"xerr": r["over_limit_se"] or 0, "elinewidth": 0.8}
+                axis.errorbar(ratio, -height, label=name_of(r), linestyle="", **spread, **looks[name_of(r)])
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
     low, high = axis.get_xlim()

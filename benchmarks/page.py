@@ -23,8 +23,8 @@ from pdeinv.benchmarks.report import (
     tasks_table,
     told_by,
 )
-from pdeinv.benchmarks.runner import summarise
 from pdeinv.benchmarks.suites import RECORDS
+from pdeinv.benchmarks.summary import summarise
 from pdeinv.errors import InputError
 from pdeinv.output import save_figure, written_whole
 

@@ -22,6 +22,7 @@ __all__ = [
     "numerics_table",
     "over_limit",
     "overall_table",
+    "paired_ratio",
     "place_of",
     "ranked_table",
     "read_records",
@@ -103,10 +104,16 @@ def standings(records: list[dict]) -> dict[tuple, list[dict]]:
 
 def over_limit(records: list[dict]) -> list[float | None]:
     """Errors of one task's records over that of the solver which knows the coefficient's distribution, if it is there."""
-    limit = [r["error"] for r in records if r["method"] in LIMITS]
-    if not limit:
-        return [None] * len(records)
-    return [math.inf if r["error"] is None else r["error"] / limit[0] for r in records]
+    known = any(r["method"] in LIMITS for r in records)
+    return [(math.inf if r["error"] is None else r.get("over_limit")) if known else None for r in records]
+
+
+def paired_ratio(ours: list[float], limit: list[float]) -> tuple[float, float | None]:
+    """The ratio of the means of two errors on the same instances, and its standard error by the delta method."""
+    ratio = fmean(ours) / fmean(limit)
+    if len(ours) < 2:
+        return ratio, None
+    return ratio, stdev(a - ratio * b for a, b in zip(ours, limit, strict=True)) / fmean(limit) / len(ours) ** 0.5
 
 
 def ranked_table(records: list[dict]) -> str:
@@ -130,7 +137,7 @@ def tasks_table(records: list[dict]) -> str:
         field = r["field"] + (" (error rate)" if r["metric"] == "error_rate" else "")
         rows.append(
             [f"{r['pde']} {r['task']}", field, told_by(r), str(rank), _error(r)]
-            + [_shown(ratio, 1, ".2f"), _shown(r["coverage90"], 100, ".0f"), _shown(r["crps"], 1, ".3g")]
+            + [_ratio(ratio, r), _shown(r["coverage90"], 100, ".0f"), _shown(r["crps"], 1, ".3g")]
             + [_shown(r["network_evaluations"], 1, ".0f"), f"{r['seconds_per_instance']:.2f}"]
             + [str(r["samples"]), str(r["instances"])]
         )
@@ -152,9 +159,10 @@ def overall_table(records: list[dict]) -> str:
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
         ranks, ratios, covered, evaluations, seconds = zip(*found, strict=True)
         logs = [math.log(ratio) for ratio in ratios if ratio]
+        told = [n for n in evaluations if n is not None]  # unlike those of a run that diverged
         overall.append(
             [name, f"{fmean(ranks):.1f}", f"{math.exp(fmean(logs)):.2f}" if logs else "", f"{100 * fmean(covered):.0f}"]
-            + [f"{fmean(evaluations):.0f}", f"{fmean(seconds):.2f}", str(len(found))]
+            + [_shown(fmean(told) if told else None, 1, ".0f"), f"{fmean(seconds):.2f}", str(len(found))]
         )
     names = "mean rank; over the limit, geometric mean; coverage of 90 %, %; evaluations; seconds; tasks"
     return _table(["method"], names.split("; "), overall)
@@ -203,6 +211,11 @@ def _shown(value: float | None, unit: float, form: str) -> str:
     return "" if value is None else format(unit * value, form)
 
 
+def _ratio(ratio: float | None, record: dict) -> str:
+    alone = ratio in (None, math.inf) or record["method"] in LIMITS or record["over_limit_se"] is None
+    return _shown(ratio, 1, ".2f") + ("" if alone else f" ± {record['over_limit_se']:.2f}")
+
+
 def _error(record: dict) -> str:
     if record["error"] is None:
         return "diverged"
@@ -229,8 +242,7 @@ def beside_limit(rows: list[dict], method: str = "moment") -> str:
             continue
         own, best = ([sides[mine][i] for i in shared] for mine in (True, False))
         ours, limit = ([r["error"] for r in side] for side in (own, best))
-        ratio = fmean(ours) / fmean(limit)
-        noise = stdev([a - ratio * b for a, b in zip(ours, limit, strict=True)]) / fmean(limit) / len(shared) ** 0.5
+        ratio, noise = paired_ratio(ours, limit)
         lines.append(
             [f"{pde} {task}", own[0]["field"] + (" (error rate)" if own[0]["metric"] == "error_rate" else "")]
             + [f"{100 * fmean(ours):.2f} ± {100 * stdev(ours) / len(shared) ** 0.5:.2f}", f"{100 * fmean(limit):.2f}"]

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from scipy.stats import t as student_t
 from tqdm import tqdm
 
 from pdeinv.benchmarks.provenance import peak_megabytes, provenance
 from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.summary import COUNTED, cell_key, rounded, summarise
 from pdeinv.benchmarks.tasks import Task, fingerprint
 from pdeinv.datasets import PDE
 from pdeinv.datasets.workers import for_each
@@ -41,26 +41,9 @@ __all__ = [
     "run_cells",
     "solve",
     "solver_generator",
-    "summarise",
 ]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
-_KEY = (
-    "pde",
-    "task",
-    "method",
-    "equireg",
-    "steps",
-    "settings",
-    "given_prior",
-    "samples",
-    "grid",
-    "sensors",
-    "noise",
-    "seed",
-    "variant",
-)
-_ABSENT = {"equireg": False, "steps": 0, "samples": _SAMPLES, "variant": "standard"}  # in older rows
 # The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
 _SOLVER_SEED = 3_000_000_000
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
@@ -173,8 +156,8 @@ def run_cells(
     log = out.with_name(f"{out.stem}.instances.jsonl")
     log.touch()
     _drop_cut_instances(log)
-    done = {(_key(row), row["instance"]) for row in read_records(log)}
-    keys = [_key(cell.key()) for cell in cells]
+    done = {(cell_key(row), row["instance"]) for row in read_records(log)}
+    keys = [cell_key(cell.key()) for cell in cells]
     jobs = [
         (cell, i, command)
         for cell, key in zip(cells, keys, strict=True)
@@ -197,7 +180,7 @@ def run_cells(
     with written_whole(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
-    return [r for r in records if _key(r) in set(keys)]
+    return [r for r in records if cell_key(r) in set(keys)]
 
 
 def _job(job: tuple[Cell, int, str]) -> list[dict]:
@@ -218,57 +201,6 @@ def _told(prior: str) -> str:
     if prior in shipped():
         return prior
     return f"{prior}#{hashlib.sha256(Path(prior).read_bytes()).hexdigest()[:8]}"
-
-
-def _key(row: dict) -> tuple:
-    return tuple(row.get(k, _ABSENT.get(k)) for k in _KEY)
-
-
-def summarise(rows: list[dict]) -> list[dict]:
-    """One record for each task, method, field and metric: means over instances, with the standard error of the error.
-
-    What some rows lack, such as seconds that were not measured alone, is the mean over the others. An instance on which the
-    method diverged makes the error None.
-    """
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        groups.setdefault((*_key(row), row["field"], row["metric"]), []).append(row)
-    records = []
-    for group in groups.values():
-        known = {name: [r[name] for r in group if name in r] for name in (*_AVERAGED, *_CURVES)}
-        mean = {name: float(np.mean(np.array(known[name], dtype=float))) for name in _AVERAGED if known[name]}
-        curves = {name: np.mean(np.array(known[name], dtype=float), axis=0) for name in _CURVES if known[name]}
-        errors = np.array([r["error"] for r in group], dtype=float)
-        first = group[0]
-        records.append(
-            dict(zip(_KEY, _key(first), strict=True))
-            | {"prior": first["prior"], "instances": len(group)}
-            | {name: first[name] for name in ("field", "metric")}
-            | {name: _rounded(value) for name, value in mean.items()}
-            | {name: [_rounded(value) for value in curve] for name, curve in curves.items()}
-            | {"error_se": _rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
-            | {
-                name: "; ".join(dict.fromkeys(r[name] for r in group))
-                for name in _MADE
-                if all(name in r for r in group)
-            }
-        )
-    return records
-
-
-_MADE = ("commit", "machine", "versions", "command")
-_COUNTED = ("reduced_chi_squared", "network_evaluations", "solver_calls")
-_AVERAGED = (
-    "error",
-    "predicted_error",
-    "sample_error",
-    "crps",
-    "coverage90",
-    *_COUNTED,
-    "seconds_per_instance",
-    "peak_megabytes",
-)
-_CURVES = ("ranks", "error_spectrum")
 
 
 def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
@@ -298,9 +230,9 @@ def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict
         "instance": i,
         "prior": posterior.record.get("prior") or _PRIORS.get(solver.name, "exact"),
         "instance_hash": fingerprint(truth, observation),
-        "seconds_per_instance": _rounded(seconds),
+        "seconds_per_instance": rounded(seconds),
         "peak_megabytes": peak_megabytes(),
-        **{k: posterior.record.get(k, 0) for k in _COUNTED},
+        **{k: posterior.record.get(k, 0) for k in COUNTED},
     }
     return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
 
@@ -308,7 +240,7 @@ def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict
 def _nothing_known(task: Task, observation: Observation, samples: int) -> Posterior:
     """What a method that diverged leaves: no number."""
     nothing = torch.full((samples, 2, task.grid, task.grid), torch.nan, dtype=torch.float64)
-    return Posterior(task.physics.fields, observation.grid, nothing[0], nothing[0], nothing, dict.fromkeys(_COUNTED))
+    return Posterior(task.physics.fields, observation.grid, nothing[0], nothing[0], nothing, dict.fromkeys(COUNTED))
 
 
 def solver_generator(i: int) -> torch.Generator:
@@ -322,11 +254,11 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
     covered, histogram = _covered(samples[:, 0, 0], mean[0, 0], std[0, 0], true[0, 0], torch.Generator().manual_seed(i))
     shared = {
         "field": posterior.fields[channel].name,
-        "crps": _rounded(float(crps_ensemble(samples, true).mean())),
-        "coverage90": _rounded(covered),
-        "spread": _rounded(float(std.square().mean().sqrt())),
-        "ranks": [_rounded(float(share)) for share in histogram],
-        "error_spectrum": [_rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
+        "crps": rounded(float(crps_ensemble(samples, true).mean())),
+        "coverage90": rounded(covered),
+        "spread": rounded(float(std.square().mean().sqrt())),
+        "ranks": [rounded(float(share)) for share in histogram],
+        "error_spectrum": [rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
     }
     # The error of the mean, that which the posterior expects of it, and that of a single sample, which papers report.
     every = true.expand_as(samples)
@@ -343,7 +275,7 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         scores = dict.fromkeys(scores, (float("nan"),) * 3)
     names = ("error", "predicted_error", "sample_error")
     return [
-        shared | {"metric": metric} | {name: _rounded(value) for name, value in zip(names, values, strict=True)}
+        shared | {"metric": metric} | {name: rounded(value) for name, value in zip(names, values, strict=True)}
         for metric, values in scores.items()
     ]
 
@@ -373,7 +305,7 @@ def _drop_cut_instances(log: Path) -> None:
     """Drop what a killed run wrote last, unless every row of that instance is there."""
     drop_cut_line(log)
     rows = read_records(log)
-    last = [r for r in rows if (_key(r), r["instance"]) == (_key(rows[-1]), rows[-1]["instance"])]
+    last = [r for r in rows if (cell_key(r), r["instance"]) == (cell_key(rows[-1]), rows[-1]["instance"])]
     if last and len(last) < last[0]["rows"]:
         with written_whole(log) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in rows[: -len(last)]))
@@ -386,8 +318,3 @@ def drop_cut_line(log: Path) -> None:
     if whole != text:
         with written_whole(log) as temporary:
             temporary.write_text(whole)
-
-
-def _rounded(value: float) -> float | None:
-    """Six digits; JSON knows no nan."""
-    return None if np.isnan(value) else float(f"{value:.6g}")

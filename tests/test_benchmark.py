@@ -1,6 +1,7 @@
 """Benchmarks: tasks that anyone can draw again, runs that resume, and summaries that add up."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
 from pdeinv.benchmarks.figures import plot_ranks
 from pdeinv.benchmarks.report import beside_limit, chosen, markdown_table, ranked_table, read_records, table
-from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells, summarise
+from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells
+from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDES, Poisson
@@ -275,6 +277,17 @@ def test_summaries_are_means_with_standard_errors():
     del rows[0]["seconds_per_instance"]
     assert summarise(rows)[0]["seconds_per_instance"] == 0.25
     assert "seconds_per_instance" not in summarise(rows[:1])[0]
+
+
+def test_an_error_stands_over_the_limit_on_shared_instances_alone():
+    limit = [row(i, e, method="level-set") for i, e in ((0, 0.1), (1, 0.3))]
+    other = [row(0, 9.0, method="level-set", sensors=50), row(0, 9.0, method="level-set", metric="relative_l2")]
+    ours = [row(i, e) for i, e in ((0, 0.2), (1, 0.3), (7, 5.0))]
+    _, _, _, found = summarise(limit + other + ours)
+    assert found["over_limit"] == pytest.approx(1.25) and found["instances"] == 3
+    assert found["over_limit_se"] == pytest.approx(np.std([0.2 - 0.125, 0.3 - 0.375], ddof=1) / 0.2 / 2**0.5, rel=1e-5)
+    assert all("over_limit" not in r for r in summarise(ours))
+    assert re.search(r"\| 2 \| 183.33 ± 158.\d+ \| 1.25 ± 0.3[78] \|", ranked_table(summarise(limit + ours)))
 
 
 def test_the_table_holds_the_numbers(tmp_path):
