@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.benchmarks.runner import Cell, solve
-from pdeinv.errors import InputError
+from pdeinv.errors import DivergedError, InputError
 from pdeinv.output import written_whole
 
 __all__ = ["affordable", "afforded"]
@@ -26,8 +26,9 @@ def afforded(cells: Iterable[Cell], budgets: Iterable[float], out: Path, process
     """The cells once for each budget, with as many steps as fit into so many seconds an instance.
 
     Steps are at most the method's published number. A method that has no steps, or makes no use of them, comes once, as it
-    is; and so do all cells without a budget. The cost of a step is measured on the first instance, with the threads that each
-    of several processes will have, and kept beside the records `out`: a repeated run goes on with the same cells.
+    is; and so do one that diverges in as few steps as the trials have, and all cells without a budget. The cost of a step is
+    measured on the first instance, with the threads that each of several processes will have, and kept beside the records
+    `out`: a repeated run goes on with the same cells.
     """
     cells, budgets = list(cells), list(budgets)
     for seconds in budgets:
@@ -68,7 +69,10 @@ def _costs(cell: Cell) -> list[float]:
     """Seconds of each trial; none for a method that asks its network no more often with more steps."""
     if not getattr(cell.solver(), "steps", 0):
         return []
-    trials = [[_trial(replace(cell, steps=steps)) for _ in range(_REPEATS)] for steps in _TRIALS]
+    try:
+        trials = [[_trial(replace(cell, steps=steps)) for _ in range(_REPEATS)] for steps in _TRIALS]
+    except DivergedError:
+        return []
     if trials[0][0][1] == trials[1][0][1]:
         return []
     return [min(seconds for seconds, _ in trial) for trial in trials]

@@ -12,9 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pdeinv.benchmarks.report import LIMITS, chosen, name_of, over_limit, standings, told_by
+from pdeinv.benchmarks.report import LIMITS, chosen, labelled, over_limit, standings
 from pdeinv.benchmarks.runner import posterior_of
-from pdeinv.errors import ended_in_words
+from pdeinv.errors import InputError, ended_in_words
 from pdeinv.output import save_figure
 
 __all__ = ["COSTS", "plot_cost", "plot_instances", "plot_over_limit", "plot_ranks", "plot_spectra"]
@@ -45,8 +45,8 @@ def _panels(tasks, **options):
 def _looks(records) -> dict[str, dict]:
     """A colour and a marker for each method, the same in all panels; its variants with EquiReg fill the marker otherwise."""
     methods: dict[str, dict[str, None]] = {}
-    for r in sorted(records, key=lambda r: (name_of(r) != "the limit", name_of(r))):
-        methods.setdefault(name_of(r | {"equireg": False}), {})[name_of(r)] = None
+    for r in sorted(records, key=lambda r: (r["method"] not in LIMITS, r["label"])):
+        methods.setdefault("the limit" if r["method"] in LIMITS else r["method"], {})[r["label"]] = None
     return {
         name: {"color": f"C{i % 10}", "marker": _MARKERS[i % len(_MARKERS)], "fillstyle": _FILLS[j % len(_FILLS)]}
         for i, variants in enumerate(methods.values())
@@ -65,11 +65,12 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
     A line joins what one method makes of several numbers of steps.
     """
     what, label, least = COSTS[cost]
+    records = labelled(records)
     tasks, looks = standings(records), _looks(records)
     figure, axes = _panels(list(tasks))
     for axis, group in zip(axes, tasks.values(), strict=True):
-        for name in dict.fromkeys(name_of(r) for r in group):
-            found = [r for r in group if name_of(r) == name and r["error"] is not None]  # or it diverged
+        for name in dict.fromkeys(r["label"] for r in group):
+            found = [r for r in group if r["label"] == name and r["error"] is not None]  # or it diverged
             if not found:
                 continue
             mine = sorted(found, key=lambda r: r[what])
@@ -96,6 +97,7 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
 
 def plot_over_limit(records: list[dict]) -> Figure:
     """Each method's error over the limit's, task by task, on one axis."""
+    records = labelled(records)
     tasks, looks = standings(records), _looks(records)
     figure = Figure(figsize=(9, 0.45 * len(tasks) + 2.2), layout="constrained")
     axis = figure.subplots()
@@ -103,7 +105,7 @@ def plot_over_limit(records: list[dict]) -> Figure:
         for r, ratio in zip(group, over_limit(group), strict=True):
             if ratio and ratio < math.inf and r["method"] not in LIMITS:
                 spread = {"xerr": r["over_limit_se"] or 0, "elinewidth": 0.8}
-                axis.errorbar(ratio, -height, label=name_of(r), linestyle="", **spread, **looks[name_of(r)])
+                axis.errorbar(ratio, -height, label=r["label"], linestyle="", **spread, **looks[r["label"]])
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
     low, high = axis.get_xlim()
@@ -119,13 +121,14 @@ def plot_over_limit(records: list[dict]) -> Figure:
 
 def plot_spectra(records: list[dict]) -> Figure:
     """Relative error of each octave of wavenumbers, a panel for each task."""
+    records = labelled(records)
     tasks, looks = standings(records), _looks(records)
     figure, axes = _panels(list(tasks), sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
         for r in group:
             # Without the first: the mean of a periodic field is nothing but rounding.
             values = np.array(r["error_spectrum"], dtype=float)[1:]
-            axis.plot(range(len(values)), values, label=name_of(r), markersize=3, linewidth=1, **looks[name_of(r)])
+            axis.plot(range(len(values)), values, label=r["label"], markersize=3, linewidth=1, **looks[r["label"]])
         octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
         axis.set_xticks(range(len(values)), octaves, rotation=60)
         axis.set_yscale("log")
@@ -171,7 +174,10 @@ def plot_ranks(records: list[dict]) -> Figure:
     """Histograms of the truth's rank among the posterior samples, one panel for each task and method; flat if calibrated."""
     # The metrics of one cell share its histogram.
     key = ("pde", "task", "grid", "sensors", "noise", "field")
-    cells = list({(told_by(r), *(r[k] for k in key)): r for r in records if r["error"] is not None}.values())
+    known = [r for r in labelled(records) if r["error"] is not None]
+    if not known:
+        raise InputError("every method diverged on some instance, so that no ranks are known; use more steps")
+    cells = list({(r["line"], *(r[k] for k in key)): r for r in known}.values())
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
@@ -187,7 +193,7 @@ def plot_ranks(records: list[dict]) -> Figure:
         axis.text(
             0.5,
             0.95,
-            f"{told_by(r)}, {100 * r['coverage90']:.1f} % in 90 %",
+            f"{r['line']}, {100 * r['coverage90']:.1f} % in 90 %",
             fontsize=7,
             ha="center",
             va="top",

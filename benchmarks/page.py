@@ -48,11 +48,12 @@ class Block:
     name: str = ""
 
 
-def write_page(folder: str | Path, *, pictures: bool = True, progress: bool = False) -> list[Path]:
+def write_page(place: str | Path, *, pictures: bool = True, progress: bool = False) -> list[Path]:
     """Write report.md with figures/ beside it, and report.html with all inside, into the folder of a suite.
 
     Arguments:
-        folder: with the records of `pdeinv benchmark --suite`.
+        place: the folder with the records of `pdeinv benchmark --suite`; or the file of summaries that a run of your own
+            tasks wrote, NAME.jsonl, beside which NAME.report.md, NAME.report.html and NAME.figures/ are put.
         pictures: reconstruct the best, the median and the worst instance of each task again.
         progress: show a bar for these.
 
@@ -60,23 +61,31 @@ def write_page(folder: str | Path, *, pictures: bool = True, progress: bool = Fa
         The two files.
 
     Raises:
-        InputError: the folder has no records, or records of one task that come from different instances.
+        InputError: there are no records, or records of one task that come from different instances.
     """
-    folder = Path(folder)
-    log = folder / f"{Path(RECORDS).stem}.instances.jsonl"
+    place = Path(place)
+    own = place.suffix == ".jsonl" and not place.is_dir()
+    folder, records = (place.parent, place.name) if own else (place, RECORDS)
+    prefix = f"{place.stem}." if own else ""
+    log = folder / f"{Path(records).stem}.instances.jsonl"
     if not log.is_file():
-        raise InputError(f"{folder} has no {log.name}; make it with `pdeinv benchmark --suite quick --out {folder}`")
+        how = f"--pde ... --method ... --out {place}" if own else f"--suite quick --out {place}"
+        raise InputError(f"{folder} has no {log.name}; make it with `pdeinv benchmark {how}`")
     rows = read_records(log)
     if not rows:
         raise InputError(f"{log} is empty; let `pdeinv benchmark` finish an instance first")
     _check_instances(rows)
     records = summarise(rows)  # of all that is there, though the run may not have ended
     blocks = list(_blocks(records, rows, pictures, progress))
-    (folder / "figures").mkdir(exist_ok=True)
+    figures = folder / f"{prefix}figures"
+    figures.mkdir(exist_ok=True)
     for b in blocks:
         if b.figure:
-            save_figure(b.figure, folder / "figures" / f"{b.name}.png")
-    pages = [(folder / "report.md", _markdown(blocks)), (folder / "report.html", _html(blocks))]
+            save_figure(b.figure, figures / f"{b.name}.png")
+    pages = [
+        (folder / f"{prefix}report.md", _markdown(blocks, figures.name)),
+        (folder / f"{prefix}report.html", _html(blocks)),
+    ]
     for path, text in pages:
         with written_whole(path) as temporary:
             temporary.write_text(text)
@@ -90,7 +99,8 @@ def _check_instances(rows: list[dict]) -> None:
     if len(kinds) > 1:
         first, second = (", ".join(f"{name} {value}" for name, value in kind) for kind in kinds[:2])
         raise InputError(
-            f"the folder holds records of different tasks ({first}; {second}); give each suite its own folder"
+            f"the records are of different tasks ({first}; {second}); give each suite its own folder, and each other run its "
+            "own --out"
         )
     for r in rows:
         place = tuple(r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance"))
@@ -107,13 +117,19 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
         return "; ".join(dict.fromkeys(part for r in records for part in str(r[name]).split("; ")))
 
     first = records[0]
+    outside = ""
+    if first["variant"] != "standard":
+        outside = f" The fields are out of that distribution, and no method was told: *{first['variant']}*."
+    own = sorted({(r["method"], r["settings"]) for r in records if r["settings"]})
+    unusual = "; ".join(method + " " + re.sub('[{}"]', "", told) for method, told in own)
     yield Block(
         "Benchmark",
         f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise {first['noise']:g}, seed {first['seed']}. "
         "Errors are those of the posterior mean of as many samples as the tables say, with the standard error over instances: "
         "relative L2, or the error rate of a coefficient with two values. *The limit* is the solver that knows the "
-        f"distribution of the coefficients: {', '.join(LIMITS)}. Made by `{all_of('command')}` at commit {all_of('commit')} "
-        f"with {all_of('versions')} on {all_of('machine')}.",
+        f"distribution of the coefficients: {', '.join(LIMITS)}.{outside} "
+        + (f"Settings other than the usual ones: {unusual}. " if unusual else "")
+        + f"Made by `{all_of('command')}` at commit {all_of('commit')} with {all_of('versions')} on {all_of('machine')}.",
     )
     yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
     yield Block("Task by task", "", tasks_table(records))
@@ -125,13 +141,15 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
             figure=plot_cost(records, cost),
             name=f"cost-{cost}",
         )
-    yield Block(
-        "Calibration",
-        "How often the truth has each rank among the samples, over its expectation; flat is calibrated, a U too narrow. Shown "
-        "are the limit and the best other method of each task.",
-        figure=plot_ranks([r for group in standings(records).values() for r in _two(group)]),
-        name="ranks",
-    )
+    two = [r for group in standings(records).values() for r in _two(group)]
+    if two:
+        yield Block(
+            "Calibration",
+            "How often the truth has each rank among the samples, over its expectation; flat is calibrated, a U too narrow. "
+            "Shown are the limit and the best other method of each task.",
+            figure=plot_ranks(two),
+            name="ranks",
+        )
     yield Block(
         "Scales of the error",
         "Root of the error's power over the truth's, octave by octave of wavenumbers; 1 is knowing nothing.",
@@ -147,8 +165,9 @@ def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
 
 
 def _two(group):
-    """The limit of a task and the best other method, where they are there."""
-    limits, others = ([r for r in group if (r["method"] in LIMITS) == known] for known in (True, False))
+    """The limit of a task and the best other method, where they are there and have not diverged."""
+    found = [r for r in group if r["error"] is not None]
+    limits, others = ([r for r in found if (r["method"] in LIMITS) == known] for known in (True, False))
     return limits[:1] + others[:1]
 
 
@@ -159,7 +178,7 @@ def _pictures(records, rows, progress) -> Iterable[Block]:
         [(k, g) for k, g in chosen.items() if g], desc="pictures", disable=not progress, unit="task", leave=False
     ):
         best = group[0]
-        same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings", "samples")
+        same = ("pde", "task", "field", "metric", "method", "equireg", "steps", "settings", "given_prior", "samples")
         own = [r for r in rows if all(r[k] == best[k] for k in same) and r["error"] is not None]
         if not own:
             continue  # it diverged everywhere
@@ -185,13 +204,13 @@ def _published() -> str:
     return "\n".join(lines)
 
 
-def _markdown(blocks: list[Block]) -> str:
+def _markdown(blocks: list[Block], figures: str) -> str:
     parts = []
     for i, b in enumerate(blocks):
         parts.append(f"{'#' if i == 0 else '##'} {b.heading}")
         parts += [part for part in (b.words, b.table) if part]
         if b.figure:
-            parts.append(f"![{b.heading}](figures/{b.name}.png)")
+            parts.append(f"![{b.heading}]({figures}/{b.name}.png)")
     return "\n\n".join(parts) + "\n"
 
 

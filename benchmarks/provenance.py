@@ -28,14 +28,17 @@ def peak_megabytes() -> int:
 
 @cache
 def _commit() -> str:
-    here = Path(__file__).parent
+    """Of the repository that has this file, with "-dirty" behind it where a tracked file has changed."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True).stdout
+
     try:
-        revision = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
+        git("ls-files", "--error-unmatch", here.name)  # or the repository is another, around an installed copy
+        return git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12").strip()
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
-    return revision.stdout.strip()
 
 
 def _machine() -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "ORDER",
     "beside_limit",
     "chosen",
+    "labelled",
     "markdown_table",
     "name_of",
     "numerics_table",
@@ -77,9 +78,9 @@ def table(records: list[dict]) -> str:
 def markdown_table(records: list[dict]) -> str:
     """Benchmark records; errors and coverage in per cent, the error with its standard error over instances."""
     rows = []
-    for r in records:
+    for r in labelled(records):
         rows.append(
-            [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], told_by(r), _error(r)]
+            [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["line"], _error(r)]
             + [_shown(r.get("predicted_error"), 100, ".2f"), _shown(r["coverage90"], 100, ".1f")]
             + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
         )
@@ -90,15 +91,18 @@ def markdown_table(records: list[dict]) -> str:
 def standings(records: list[dict]) -> dict[tuple, list[dict]]:
     """By PDE, task and scored field: the records in the measure that the papers report, the lowest error first.
 
-    That is the error rate of a coefficient with two values, and the relative L2 error of all else.
+    That is the error rate of a coefficient with two values, and the relative L2 error of all else. Where all of them share
+    instances with the limit, its error over theirs decides, for methods may have run on more instances than others.
     """
     found: dict[tuple, list[dict]] = {}
     for r in records:
         found.setdefault((r["pde"], r["task"], r["field"]), []).append(r)
     result = {}
     for key, group in sorted(found.items(), key=lambda item: (place_of(item[0][0]), *item[0][1:])):
-        rates = [r for r in group if r["metric"] == "error_rate"]
-        result[key] = sorted(rates or group, key=lambda r: math.inf if r["error"] is None else r["error"])
+        scored = [r for r in group if r["metric"] == "error_rate"] or group
+        paired = all("over_limit" in r or r["error"] is None for r in scored)
+        measure = "over_limit" if paired else "error"
+        result[key] = sorted(scored, key=lambda r: math.inf if r["error"] is None else r[measure])
     return result
 
 
@@ -125,7 +129,7 @@ def _ranked(records: list[dict]) -> list[tuple[int, dict, float | None]]:
     """Task by task: the rank of each record, the record, and its error over the limit."""
     return [
         (rank, r, ratio)
-        for group in standings(records).values()
+        for group in standings(labelled(records)).values()
         for rank, (r, ratio) in enumerate(zip(group, over_limit(group), strict=True), 1)
     ]
 
@@ -136,7 +140,7 @@ def tasks_table(records: list[dict]) -> str:
     for rank, r, ratio in _ranked(records):
         field = r["field"] + (" (error rate)" if r["metric"] == "error_rate" else "")
         rows.append(
-            [f"{r['pde']} {r['task']}", field, told_by(r), str(rank), _error(r)]
+            [f"{r['pde']} {r['task']}", field, r["line"], str(rank), _error(r)]
             + [_ratio(ratio, r), _shown(r["coverage90"], 100, ".0f"), _shown(r["crps"], 1, ".3g")]
             + [_shown(r["network_evaluations"], 1, ".0f"), f"{r['seconds_per_instance']:.2f}"]
             + [str(r["samples"]), str(r["instances"])]
@@ -149,10 +153,10 @@ def overall_table(records: list[dict]) -> str:
     """Markdown: how the methods stand over all tasks, by their mean rank."""
     places: dict[str, list[tuple]] = {}
     ranked = _ranked(records)
-    runs = Counter((r["pde"], r["task"], r["field"], name_of(r)) for _, r, _ in ranked)
+    runs = Counter((r["pde"], r["task"], r["field"], r["label"]) for _, r, _ in ranked)
     several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
     for rank, r, ratio in ranked:
-        name = told_by(r) if name_of(r) in several else name_of(r)
+        name = r["line"] if r["label"] in several else r["label"]
         cost = r["network_evaluations"], r["seconds_per_instance"]
         places.setdefault(name, []).append((rank, ratio, r["coverage90"] or 0.0, *cost))
     overall = []
@@ -172,8 +176,8 @@ def sensors_table(records: list[dict]) -> str:
     """Errors in per cent with their standard errors, by task, method and noise; one column for each number of sensors."""
     counts = sorted({r["sensors"] for r in records})
     lines: dict[tuple, dict[int, dict]] = {}
-    for r in records:
-        key = (r["pde"], r["task"], r["field"], _METRICS[r["metric"]], told_by(r), f"{100 * r['noise']:g} %")
+    for r in labelled(records):
+        key = (r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["line"], f"{100 * r['noise']:g} %")
         lines.setdefault(key, {})[r["sensors"]] = r
     rows = [[*key, *(_error(line[m]) if m in line else "" for m in counts)] for key, line in lines.items()]
     return _table(["PDE", "task", "field", "metric", "method", "noise"], [f"{m} sensors" for m in counts], rows)
@@ -190,6 +194,29 @@ def reference_table(records: list[dict]) -> str:
         )
     numbers = ["error, solver", "error, chains", "distance of the means", "its Monte-Carlo error"]
     return _table(["PDE", "task", "instance"], [*numbers, "spread, solver", "spread, chains"], rows)
+
+
+def labelled(records: list[dict]) -> list[dict]:
+    """The records with a `label`, the method and its EquiReg, and a `line`, which tells its steps, too.
+
+    Where a method has run on one task with several settings, priors or numbers of samples, both names say which.
+    """
+    found: dict[tuple, list[dict]] = {}
+    for r in records:
+        found.setdefault((told_by(r), *(r.get(k) for k in _PLACE)), []).append(r)
+    several: dict[str, set[str]] = {}
+    for group in found.values():
+        several.setdefault(name_of(group[0]), set()).update(k for k in _APART if len({r.get(k) for r in group}) > 1)
+    more = ["".join(f", {_APART[k](r[k])}" for k in _APART if k in several[name_of(r)] and r.get(k)) for r in records]
+    return [r | {"label": name_of(r) + m, "line": told_by(r) + m} for r, m in zip(records, more, strict=True)]
+
+
+_PLACE = ("pde", "task", "field", "metric", "grid", "sensors", "noise", "seed", "variant")
+_APART = {
+    "settings": lambda s: ", ".join(f"{k} {v}" for k, v in json.loads(s).items()),
+    "given_prior": lambda p: f"prior {p}",
+    "samples": lambda n: f"{n} samples",
+}
 
 
 def told_by(record: dict) -> str:

@@ -41,6 +41,7 @@ __all__ = [
     "run_cells",
     "solve",
     "solver_generator",
+    "takes",
 ]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
@@ -74,18 +75,21 @@ class Cell:
 
     def solver(self) -> Solver:
         """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
-        method = self.method
-        if method not in SOLVERS:
-            raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
+        method, made = self.method, _class(self.method)
         if self.instances < 1:
             raise InputError(f"instances = {self.instances} must be at least 1")
-        known = {f.name for f in fields(SOLVERS[method])} - {"steps", "guidance"}
+        known = {f.name: f for f in fields(made) if f.name not in ("steps", "guidance")}
         for name in self.settings or {}:
             if name not in known:
                 raise InputError(
                     f"method {method!r} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}"
                 )
-        solver = with_options(SOLVERS[method](**(self.settings or {})), self.equireg, self.steps)
+            if not _alike(self.settings[name], usual := known[name].default):
+                raise InputError(
+                    f"method {method!r}: setting {name} = {self.settings[name]!r} is of another kind than {usual!r}, its "
+                    "usual value; give such a one"
+                )
+        solver = with_options(made(**(self.settings or {})), self.equireg, self.steps)
         if not solver.accepts(self.task.physics):
             raise InputError(
                 f"method {method!r} is not made for {self.task.pde}: {solver.needs}; leave one of them out"
@@ -96,10 +100,11 @@ class Cell:
 
     def ready(self) -> tuple[Solver, object]:
         """The solver and the prior that it is given; what many instances share is made once, outside their time."""
-        solver = self.solver()
+        solver, prior = self.solver(), _loaded(self.prior) if self.prior else None
         if isinstance(solver, OptimalInterpolation):
             return solver, _ensemble(self.task.physics, self.task.grid, solver.members)
-        return solver, _loaded(self.prior) if self.prior else None
+        solver.check(self.task.physics, prior)  # which loads the shipped prior
+        return solver, prior
 
     def check(self) -> None:
         """Refuse what would fail only after hours of other cells."""
@@ -190,6 +195,33 @@ def _job(job: tuple[Cell, int, str]) -> list[dict]:
     return [{**key, **row, **made} for row in rows]
 
 
+def takes(method: str) -> set[str]:
+    """Which of a cell's options `steps`, `equireg` and `prior` mean something to the method."""
+    made = _class(method)
+    names = {f.name for f in fields(made)}
+    known = {"steps": "steps" in names, "equireg": "guidance" in names, "prior": issubclass(made, LearnedSolver)}
+    return {name for name, taken in known.items() if taken}
+
+
+def _class(method: str) -> type[Solver]:
+    if method not in SOLVERS:
+        raise InputError(f"method {method!r} is unknown; use one of {', '.join(sorted(SOLVERS))}")
+    return SOLVERS[method]
+
+
+def _alike(value, usual) -> bool:
+    """Whether a setting is of the kind of its default; where that tells nothing, the solver has the word."""
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and (isinstance(usual, bool) or not isinstance(usual, (int, float, tuple)))
+    if isinstance(usual, int):
+        return isinstance(value, int)
+    if isinstance(usual, float):
+        return isinstance(value, (int, float))
+    if isinstance(usual, tuple):
+        return isinstance(value, (list, tuple)) and len(value) == len(usual)
+    return True
+
+
 @lru_cache(maxsize=4)
 def _loaded(prior: str):
     return load(prior)
@@ -208,6 +240,10 @@ def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
     task = Task(row["pde"], row["task"], *(row[k] for k in ("grid", "sensors", "noise", "seed", "variant")))
     steps, settings = row["steps"] or None, row["settings"] and json.loads(row["settings"])
     prior = row["given_prior"] and row["given_prior"].split("#")[0]
+    if prior and (told := _told(prior)) != row["given_prior"]:
+        raise InputError(
+            f"the prior {prior} has changed since {row['given_prior']} was recorded; restore it, now {told}"
+        )
     cell = Cell(task, row["method"], 1, steps, row["equireg"], prior, settings, row["samples"])
     truth, observation = task.instance(row["instance"])
     return truth, observation, solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
@@ -251,7 +287,7 @@ def solver_generator(i: int) -> torch.Generator:
 def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int) -> list[dict]:
     mean, std, true = (v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth))
     samples = posterior.samples[:, None, channel : channel + 1]
-    covered, histogram = _covered(samples[:, 0, 0], mean[0, 0], std[0, 0], true[0, 0], torch.Generator().manual_seed(i))
+    covered, histogram = _covered(samples[:, 0, 0], true[0, 0], torch.Generator().manual_seed(i))
     shared = {
         "field": posterior.fields[channel].name,
         "crps": rounded(float(crps_ensemble(samples, true).mean())),
@@ -280,8 +316,8 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
     ]
 
 
-def _covered(samples, mean, std, truth, generator) -> tuple[float, torch.Tensor]:
-    """Share of the nodes where a 90 % interval holds the truth (n, n), and frequencies of its rank among the samples."""
+def _covered(samples, truth, generator) -> tuple[float, torch.Tensor]:
+    """Share of the nodes where the samples' 90 % interval holds the truth (n, n), and frequencies of its rank among them."""
     size = len(samples)
     if not bool(samples.isfinite().all()):
         return float("nan"), torch.full((size + 1,), torch.nan)
@@ -290,9 +326,10 @@ def _covered(samples, mean, std, truth, generator) -> tuple[float, torch.Tensor]
     if (size + 1) % 20 == 0:
         edge = (size + 1) // 20
         return float(histogram[edge:-edge].sum()), histogram
-    # Too few for quantiles of their own: Student's interval for one more draw of a Gaussian.
+    # Too few for quantiles of their own: Student's interval for one more draw of a Gaussian. The posterior's own spread may
+    # rest on more draws than these, or on none.
     wide = student_t.ppf(0.95, size - 1) * (1 + 1 / size) ** 0.5
-    return float(((truth - mean).abs() <= wide * std).double().mean()), histogram
+    return float(((truth - samples.mean(0)).abs() <= wide * samples.std(0)).double().mean()), histogram
 
 
 @lru_cache(maxsize=1)

@@ -87,7 +87,7 @@ def suite_cells(
         guided = method in suite.guided
         for equireg in (False, True) if guided and suite.equireg else (False,):
             for pde in pdes:
-                if not _suits(method, pde):
+                if not (SOLVERS[method]().accepts(PDES[pde]()) if methods else _suits(method, pde)):
                     continue
                 cells += [
                     Cell(
@@ -101,11 +101,16 @@ def suite_cells(
                     )
                     for kind in ("forward", "inverse")
                 ]
+    for method in methods:
+        if all(cell.method != method for cell in cells):
+            raise InputError(
+                f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; leave it out"
+            )
     return cells
 
 
 def _suits(method: str, pde: str) -> bool:
-    """Whether the method is made for the PDE; of the solvers that know its distribution, the first one is its limit."""
+    """Whether a suite has the method for the PDE: of the solvers that know its distribution, the first is its limit."""
     rivals = LIMITS if method in LIMITS else (method,)
     return next((m for m in rivals if SOLVERS[m]().accepts(PDES[pde]())), None) == method
 

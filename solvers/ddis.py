@@ -11,6 +11,7 @@ import torch
 from pdeinv.errors import InputError
 from pdeinv.priors import load, shipped
 from pdeinv.solvers.daps import DAPS
+from pdeinv.solvers.learned import other_physics
 
 __all__ = ["DDIS"]
 
@@ -52,6 +53,9 @@ class DDIS(DAPS):
         ]
         if ways[0] != ways[1]:
             raise InputError(f"the physics is an operator from {ways[0]}; it must lead from {ways[1]}")
+        operator = _operator(pde.name) if self.physics == "operator" else self.physics
+        if other := other_physics(pde, operator):
+            raise InputError(f"the operator knows {pde.name} with {other}; train one for that, or use physics 'solver'")
 
     def full(self, problem, x):
         if not bool((problem.observation.channel == 1).any()):

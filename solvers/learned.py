@@ -10,7 +10,7 @@ from pdeinv.errors import InputError
 from pdeinv.priors import load, shipped
 from pdeinv.solvers.base import Solver
 
-__all__ = ["LearnedSolver"]
+__all__ = ["LearnedSolver", "other_physics"]
 
 _TRAINING = {"": "", "-coefficient": " --channels coefficient", "-regressor": " --model regressor"}  # by a name's end
 _NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
@@ -53,9 +53,8 @@ class LearnedSolver(Solver):
                 f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
                 f"{' and '.join(known)}"
             )
-        if physics := _differences(pde, prior)[1]:
-            told = ", ".join(f"{k} = {_parameters(prior)[1][k]!r}, not {pde.parameters[k]!r}" for k in physics)
-            raise InputError(f"the prior knows the {known[1]} of {pde.name} with {told}; train one for that")
+        if other := other_physics(pde, prior):
+            raise InputError(f"the prior knows the {known[1]} of {pde.name} with {other}; train one for that")
 
     def _fields(self, pde, prior):
         """What the prior must know."""
@@ -76,7 +75,14 @@ def _shipped(name: str):
 
 def _parameters(prior) -> tuple[str, dict] | None:
     """Name and parameters of the PDE whose samples the model has seen, where they are known."""
-    return getattr(prior, "gaussian", prior).pde
+    return getattr(getattr(prior, "gaussian", prior), "pde", None)
+
+
+def other_physics(pde, model) -> str:
+    """In words, the parameters with which the model of both fields has seen another physics than the PDE's."""
+    return ", ".join(
+        f"{k} = {_parameters(model)[1][k]!r}, not {pde.parameters[k]!r}" for k in _differences(pde, model)[1]
+    )
 
 
 def _differences(pde, prior) -> tuple[list[str], list[str]]:

@@ -23,7 +23,6 @@ from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, SensorR
 from pdeinv.priors import load as load_prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
-from pdeinv.solvers.diffusion import DiffusionSolver
 from pdeinv.symmetry import Group, Symmetry
 
 __all__ = ["VARIANTS", "MisfitWarning", "reconstruct", "solver_for", "with_options"]
@@ -156,13 +155,17 @@ def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solv
         options["steps"] = steps
     if not options:
         return solver
-    if not isinstance(solver, DiffusionSolver):
+    if not options.keys() <= _settings(solver):
         asked = " and ".join("equireg" if key == "guidance" else key for key in options)
-        known = ", ".join(sorted(n for n, s in solvers.SOLVERS.items() if issubclass(s, DiffusionSolver)))
+        known = ", ".join(sorted(n for n, s in solvers.SOLVERS.items() if options.keys() <= _settings(s)))
         raise InputError(f"{asked} means nothing to the {solver.name} solver; choose one of {known}")
     if equireg:
         options["guidance"] = (*solver.guidance, *options["guidance"])
     return dataclasses.replace(solver, **options)
+
+
+def _settings(solver: Solver | type[Solver]) -> set[str]:
+    return {f.name for f in dataclasses.fields(solver)}
 
 
 def _integer(name: str, value: int) -> int:

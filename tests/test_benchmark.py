@@ -1,7 +1,7 @@
 """Benchmarks: tasks that anyone can draw again, runs that resume, and summaries that add up."""
 
 import json
-import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,18 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.figures import plot_ranks
-from pdeinv.benchmarks.report import beside_limit, chosen, markdown_table, ranked_table, read_records, table
+from pdeinv.benchmarks.page import write_page
+from pdeinv.benchmarks.report import chosen, overall_table, ranked_table, read_records, table
 from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
+from pdeinv.cli.benchmark import _settings
 from pdeinv.datasets import PDES, Poisson
 from pdeinv.errors import DivergedError
 from pdeinv.metrics import relative_l2
 from pdeinv.priors import GaussianPrior, TrainingData, save
-from pdeinv.solvers import SOLVERS, FunDPS, OptimalInterpolation
+from pdeinv.solvers import SOLVERS, FunDPS, GaussianSolver, OptimalInterpolation
 
 TINY = Task("poisson", "inverse", grid=16, sensors=20)
 BOTH = Task("poisson", "both", grid=16, sensors=20)
@@ -224,14 +225,16 @@ def test_priors_of_one_name_are_not_one(tmp_path):
     records = run_cells(cells, tmp_path / "b.jsonl")
     assert len(records) == 2 and records[0]["error"] != records[1]["error"]
     rows = lines(tmp_path / "b.instances.jsonl")
-    assert float(
-        relative_l2(posterior_of(rows[1])[2].mean[None, :1], posterior_of(rows[1])[0][None, :1])
-    ) == pytest.approx(rows[1]["error"], rel=1e-5)
-
-
-def test_records_of_a_pde_of_ones_own_come_last():
-    shown = table(summarise([row(0, 0.1, pde="ocean", task="inverse"), row(0, 0.1)])).splitlines()
-    assert [line.split()[1] for line in shown[2:]] == ["darcy", "ocean"]
+    truth, _, posterior = posterior_of(rows[1])
+    assert float(relative_l2(posterior.mean[None, :1], truth[None, :1])) == pytest.approx(rows[1]["error"], rel=1e-5)
+    first, second = (line for line in overall_table(records).splitlines() if "fundps" in line)
+    assert (
+        first.endswith("| 1 |") and second.endswith("| 1 |") and "p.safetensors#" in first and first[:99] != second[:99]
+    )
+    (tmp_path / "b" / "p.safetensors").write_bytes((tmp_path / "a" / "p.safetensors").read_bytes())
+    runner._told.cache_clear()
+    with pytest.raises(InputError, match=r"the prior .*p\.safetensors has changed since .*p\.safetensors#"):
+        posterior_of(rows[1])
 
 
 def test_a_method_that_no_file_has_is_told(tmp_path):
@@ -247,99 +250,6 @@ def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-# Summaries
-
-
-def row(instance, error, **change):
-    fixed = {"pde": "darcy", "task": "inverse", "method": "m", "grid": 64, "sensors": 9, "noise": 0.0, "seed": 0}
-    fixed |= {"instance": instance, "error": error, "prior": "exact", "field": "permeability", "metric": "error_rate"}
-    fixed |= {
-        "predicted_error": error,
-        "ranks": [error, 1 - error],
-        "crps": 2 * error,
-        "coverage90": 0.9,
-        "reduced_chi_squared": 1.0,
-        "seconds_per_instance": 0.25,
-    }
-    return fixed | {"network_evaluations": 0, "solver_calls": 8, "commit": "c", "machine": "m", "command": "x"} | change
-
-
-def test_summaries_are_means_with_standard_errors():
-    rows = [row(0, 0.1), row(0, 0.5, metric="relative_l2"), row(1, 0.2), row(2, 0.6), row(0, 0.4, noise=0.1)]
-    first, second, third = summarise(rows)
-    assert (first["error"], first["instances"]) == (pytest.approx(0.3), 3)
-    assert first["error_se"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5, rel=1e-5)
-    assert first["ranks"] == pytest.approx([0.3, 0.7])
-    assert first["crps"] == pytest.approx(0.6) and first["coverage90"] == pytest.approx(0.9)
-    assert (second["metric"], second["error"], second["error_se"]) == ("relative_l2", 0.5, None)
-    assert (third["noise"], third["instances"]) == (0.1, 1)
-    # Seconds that were not measured alone are left out of a row, and of the mean.
-    del rows[0]["seconds_per_instance"]
-    assert summarise(rows)[0]["seconds_per_instance"] == 0.25
-    assert "seconds_per_instance" not in summarise(rows[:1])[0]
-
-
-def test_an_error_stands_over_the_limit_on_shared_instances_alone():
-    limit = [row(i, e, method="level-set") for i, e in ((0, 0.1), (1, 0.3))]
-    other = [row(0, 9.0, method="level-set", sensors=50), row(0, 9.0, method="level-set", metric="relative_l2")]
-    ours = [row(i, e) for i, e in ((0, 0.2), (1, 0.3), (7, 5.0))]
-    _, _, _, found = summarise(limit + other + ours)
-    assert found["over_limit"] == pytest.approx(1.25) and found["instances"] == 3
-    assert found["over_limit_se"] == pytest.approx(np.std([0.2 - 0.125, 0.3 - 0.375], ddof=1) / 0.2 / 2**0.5, rel=1e-5)
-    assert all("over_limit" not in r for r in summarise(ours))
-    assert re.search(r"\| 2 \| 183.33 ± 158.\d+ \| 1.25 ± 0.3[78] \|", ranked_table(summarise(limit + ours)))
-
-
-def test_the_table_holds_the_numbers(tmp_path):
-    records = summarise([row(0, 0.1), row(1, 0.2), row(0, 0.5, metric="relative_l2", method="n")])
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    head, rule, *body = markdown_table(read_records(tmp_path / "a.jsonl")).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, rule, *body)]
-    assert {len(c) for c in cells} == {10} and set("".join(cells[1])) <= set("-:")
-    assert cells[2] == [
-        "darcy",
-        "inverse",
-        "permeability",
-        "error rate",
-        "m",
-        "15.00 ± 5.00",
-        "15.00",
-        "90.0",
-        "0.25",
-        "2",
-    ]
-    assert cells[3] == ["darcy", "inverse", "permeability", "relative L2", "n", "50.00", "50.00", "90.0", "0.25", "1"]
-
-
-def test_several_numbers_of_sensors_make_columns():
-    rows = [row(0, 0.1), row(1, 0.2), row(0, 0.3, sensors=50), row(0, 0.4, noise=0.1, sensors=50)]
-    head, _, *body = (
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table(summarise(rows)).splitlines()
-    )
-    assert head[-3:] == ["noise", "9 sensors", "50 sensors"]
-    assert [line[-3:] for line in body] == [["0 %", "15.00 ± 5.00", "30.00"], ["10 %", "", "40.00"]]
-
-
-def test_rank_histograms_are_drawn_once_a_cell():
-    rows = [row(0, 0.1), row(0, 0.2, metric="relative_l2"), row(0, 0.3, pde="poisson")]
-    figure = plot_ranks(summarise(rows))
-    panels = [axis for axis in figure.axes if axis.get_visible()]
-    assert [axis.get_title() for axis in panels] == ["darcy inverse: permeability", "poisson inverse: permeability"]
-    assert [bar.get_height() for bar in panels[1].patches] == pytest.approx([0.6, 1.4])
-
-
-def test_our_solver_stands_beside_the_limit_on_the_instances_that_they_share():
-    more = {"seed": 0, "network_evaluations": 20, "seconds_per_instance": 3.0}
-    ours = [row(i, e, method="moment", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.05), (7, 9.0))]
-    theirs = [row(i, e, method="level-set", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.03), (3, 9.0))]
-    ignored = [row(0, 9.0, method="moment", metric="relative_l2") | more]
-    *_, line = beside_limit([*ours, *theirs, *ignored]).splitlines()
-    cells = line.strip("| ").split(" | ")
-    assert cells[:2] == ["darcy inverse", "permeability (error rate)"]
-    # Differences from 1.4 times the limit: -0.008 and 0.008, standard deviation 0.0113, over 0.025 and the square root of 2.
-    assert cells[2:6] == ["3.50 ± 1.50", "2.50", "1.40 ± 0.32", "5.18"] and cells[-1] == "2"
-
-
 def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     for options in ({"equireg": True}, {"steps": 9}):
         with pytest.raises(InputError, match="means nothing to the gaussian solver"):
@@ -347,6 +257,21 @@ def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     with pytest.raises(InputError, match="'gaussian' takes no prior from a file"):
         run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_solver_of_ones_own_may_have_steps(tmp_path, monkeypatch):
+    @dataclass(frozen=True, kw_only=True)
+    class Own(GaussianSolver):
+        steps: int = 4
+
+    monkeypatch.setitem(SOLVERS, "own", Own)
+    records = [run(TINY, "own", 1, tmp_path / "r.jsonl", steps=n)[0] for n in (None, 8)]
+    assert [r["steps"] for r in records] == [4, 8]
+    assert posterior_of(lines(tmp_path / "r.instances.jsonl")[1])[2].samples.shape[0] == 19
+    with pytest.raises(
+        InputError, match=r"equireg means nothing to the gaussian solver; choose one of daps, .* moment"
+    ):
+        run(TINY, "own", 1, tmp_path / "r.jsonl", equireg=True)
 
 
 def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
@@ -369,21 +294,81 @@ def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
         assert result.exit_code == 0, result.output
     plain, loose = lines(out)
     assert (plain["settings"], loose["settings"]) == (None, '{"nugget": 0.5}') and plain["error"] != loose["error"]
-    for setting, message in (("weight=2", "no setting 'weight'; it has nugget"), ("nugget", "is not NAME=VALUE")):
+    for setting, message in (
+        ("weight=2", "no setting 'weight'; it has nugget"),
+        ("nugget", "is not NAME=VALUE"),
+        ("nugget=much", "setting nugget = 'much' is of another kind than 1e-12"),
+    ):
         arguments = [*command, "--method", "gaussian", "--out", str(out), "--set", setting]
         with pytest.raises(InputError, match=message):
             CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_a_few_samples_cover_as_often_as_many():
+def test_a_few_samples_cover_as_often_as_many(tmp_path):
     """Student's interval for one more draw, where there are too few samples for quantiles."""
     truth = torch.randn(400, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    # However exact the posterior's own spread is.
+    (record,) = run(TINY, "gaussian", 24, tmp_path / "r.jsonl", samples=4)
+    assert 0.85 < record["coverage90"] < 0.95
     share = []
     for n in (3, 4, 19):
         samples = torch.randn(400, n, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
         covered = [
-            runner._covered(s, s.mean(0), s.std(0), t[0], torch.Generator().manual_seed(0))[0]
-            for s, t in zip(samples, truth, strict=True)
+            runner._covered(s, t[0], torch.Generator().manual_seed(0))[0] for s, t in zip(samples, truth, strict=True)
         ]
         share.append(np.mean(covered))
     assert np.allclose(share, 0.9, atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "good"),
+    [
+        ("moment", "group_average=maybe", False),
+        ("moment", "group_average=FALSE", True),
+        ("moment", "group_average=1", False),
+        ("gauss-newton", "ensemble=abc", False),
+        ("gauss-newton", "ensemble=4", True),
+        ("daps", "weights=[1.0,2.0]", True),
+        ("daps", "weights=3", False),
+        ("ddis", "physics=operator", True),
+    ],
+)
+def test_a_setting_is_of_its_default_s_kind(method, setting, good):
+    cell = Cell(TINY, method, settings=_settings([setting]))
+    if good:
+        assert repr(getattr(cell.solver(), setting.split("=")[0])) not in ("'FALSE'", "None")
+        return
+    with pytest.raises(InputError, match=f"setting {setting.split('=')[0]} = .* is of another kind than"):
+        cell.solver()
+
+
+def test_options_go_to_the_methods_that_take_them(tmp_path):
+    out = tmp_path / "mine.jsonl"
+    arguments = [
+        "benchmark",
+        "--pde",
+        "poisson",
+        "--task",
+        "inverse",
+        "--grid",
+        "16",
+        "--sensors",
+        "20",
+        "--out",
+        str(out),
+    ]
+    arguments += ["--instances", "2", "--samples", "4", "--steps", "3", "--equireg", "both", "--method", "gaussian"]
+    with pytest.raises(InputError, match="--steps means nothing to gaussian; leave it out, or add a --method"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*arguments, "--method", "fundps"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert [(r["method"], r["steps"], r["equireg"]) for r in lines(out)] == [
+        ("gaussian", 0, False),
+        ("fundps", 3, False),
+        ("fundps", 3, True),
+    ]
+    page = CliRunner().invoke(app, ["report", str(out), "--no-pictures"], catch_exceptions=False)
+    assert page.exit_code == 0 and (tmp_path / "mine.report.html").stat().st_size > 10_000
+    assert "| fundps, 3 steps, EquiReg |" in (tmp_path / "mine.report.md").read_text()
+    with pytest.raises(InputError, match=r"has no other.instances.jsonl; make it with `pdeinv benchmark --pde"):
+        write_page(tmp_path / "other.jsonl")

@@ -10,7 +10,7 @@ from helpers import seeded
 
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
 from pdeinv.equireg import EquiReg
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, Noise, TrainingData, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
@@ -185,6 +185,19 @@ def test_physics_that_answers_the_wrong_way_round_is_refused():
     inverse = NeuralOperator.untrained(data.swapped(), width=4, modes=2, layers=1)
     with pytest.raises(InputError, match="from wavefield to source; it must lead from source to wavefield"):
         DDIS(physics=inverse).check(Helmholtz(), None)
+
+
+def test_an_operator_of_other_physics_is_refused():
+    for pde, told in (
+        (Helmholtz(k=2.0), "k = 1.0, not 2.0"),
+        (NavierStokes(viscosity=1e-2), "viscosity = 0.001, not 0.01"),
+    ):
+        for physics in ("operator", load(f"{pde.name}-operator")):
+            with pytest.raises(
+                InputError, match=f"the operator knows {pde.name} with {told}; train one for that, or use"
+            ):
+                DDIS(physics=physics).check(pde, None)
+        DDIS(physics="operator").check(type(pde)(), None)
 
 
 def test_a_prior_with_a_denoiser_chooses_its_solver():

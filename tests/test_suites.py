@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from pdeinv import InputError
-from pdeinv.benchmarks import budget, suites
+from pdeinv.benchmarks import budget, provenance, suites
 from pdeinv.benchmarks.figures import plot_cost
 from pdeinv.benchmarks.page import write_page
 from pdeinv.benchmarks.published import PUBLISHED, best_published
@@ -53,10 +53,13 @@ def test_a_suite_can_be_narrowed_and_widened():
         ("darcy", "fundps", True, 3),
         ("darcy", "kriging", False, 3),
     }
+    named = suite_cells("standard", pdes=["poisson"], methods=["gauss-newton"])  # beside the suite's limit, on request
+    assert [(c.method, c.task.kind) for c in named] == [("gauss-newton", "forward"), ("gauss-newton", "inverse")]
     for arguments, message in (
         (("huge",), "suite 'huge' is unknown; use one of quick, standard, paper"),
         (("quick", ["stokes"]), "'stokes' is unknown; use one of darcy"),
         (("quick", [], ["magic"]), "'magic' is unknown; use one of daps"),
+        (("quick", ["poisson"], ["level-set"]), "method 'level-set' is not made for poisson: .*; leave it out"),
     ):
         with pytest.raises(InputError, match=message):
             suite_cells(arguments[0], **dict(zip(("pdes", "methods"), arguments[1:], strict=False)))
@@ -235,7 +238,7 @@ def test_records_of_other_fields_are_not_compared(folder, tmp_path):
     with pytest.raises(InputError, match="they ran on different fields"):
         write_page(tmp_path)
     (tmp_path / "records.instances.jsonl").write_text(text + json.dumps(first | {"grid": 64}) + "\n")
-    with pytest.raises(InputError, match=r"records of different tasks .*grid 16.*grid 64"):
+    with pytest.raises(InputError, match=r"records are of different tasks .*grid 16.*grid 64"):
         write_page(tmp_path)
     for text, message in ((None, "has no records.instances.jsonl; make it with"), ("", "is empty")):
         if text is None:
@@ -287,6 +290,27 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
     assert budget.afforded([fundps], [], out) == [fundps]
     with pytest.raises(InputError, match=r"budget = 0 must be a positive number"):
         budget.afforded([fundps], [0], out)
+
+
+def test_a_method_that_diverges_in_the_trials_of_a_budget_goes_on_as_it_is(tmp_path):
+    wild = Cell(Task("poisson", "inverse", 16, 20), "ddis", 1, samples=2, settings={"careful": False, "rate": 1e9})
+    assert budget.afforded([wild], [1.0], tmp_path / "r.jsonl") == [wild]
+
+
+def test_a_commit_is_that_of_this_code_or_none(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    copy = tmp_path / "provenance.py"
+    copy.write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(copy))
+    git("init", "-q")
+    assert provenance._commit.__wrapped__() == "not a git checkout"  # of another project
+    git("add", "."), git("commit", "-qm", "here")
+    clean = provenance._commit.__wrapped__()
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    copy.write_text("changed")
+    assert provenance._commit.__wrapped__() == f"{clean}-dirty"
 
 
 def test_budgets_are_asked_for_on_the_command_line(tmp_path):

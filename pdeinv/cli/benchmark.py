@@ -80,7 +80,7 @@ def benchmark(
 
     from pdeinv.benchmarks.budget import afforded
     from pdeinv.benchmarks.report import ranked_table, table
-    from pdeinv.benchmarks.runner import Cell, run_cells
+    from pdeinv.benchmarks.runner import Cell, run_cells, takes
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.output import check_writable, made_folder
@@ -113,13 +113,26 @@ def benchmark(
         for n, on in itertools.product(steps or [None], variants[equireg])
     ]
     instances = 32 if instances is None else instances
+    for name in ("steps", "equireg", "prior"):
+        if any(option[name] for option in options) and not any(name in takes(solver) for solver in method):
+            raise InputError(
+                f"--{name} means nothing to {' or '.join(method)}; leave it out, or add a --method that takes it"
+            )
     cells = [
         Cell(Task(name, kind, grid, m, level, seed, variant), solver, instances, **option)
-        for name, kind, level, m, solver, option in itertools.product(pde, task, noise, sensors, method, options)
+        for name, kind, level, m, solver in itertools.product(pde, task, noise, sensors, method)
+        for option in _meant(options, takes(solver))
     ]
     cells = afforded(cells, budget or (), out, processes)
     records = run_cells(cells, out, command=command, progress=True, processes=processes)
     typer.echo(table(records))
+
+
+def _meant(options: list[dict], taken: set[str]) -> list[dict]:
+    """The options without what the method does not take, each once."""
+    nothing = {"steps": None, "equireg": False, "prior": None}
+    found = [option | {k: v for k, v in nothing.items() if k not in taken} for option in options]
+    return [option for i, option in enumerate(found) if option not in found[:i]]
 
 
 def _fixed(context: typer.Context) -> None:
@@ -134,9 +147,10 @@ def _fixed(context: typer.Context) -> None:
 
 
 def _settings(given: list[str]) -> dict:
-    """NAME=VALUE pairs; a value is a Python literal, or else text."""
+    """NAME=VALUE pairs; a value is a Python literal or its lower case, true, false or none; or else text."""
     import ast
 
+    words = {"true": True, "false": False, "none": None}
     settings = {}
     for item in given:
         name, equals, value = item.partition("=")
@@ -145,20 +159,23 @@ def _settings(given: list[str]) -> dict:
         try:
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            settings[name] = value
+            settings[name] = words.get(value.lower(), value)
     return settings
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Of a suite, as given to `pdeinv benchmark --suite ... --out`.")],
+    place: Annotated[
+        Path,
+        typer.Argument(help="What `pdeinv benchmark --out` was given: the folder of a suite, or a file NAME.jsonl."),
+    ],
     pictures: Annotated[
         bool, typer.Option(help="Reconstruct the best, the median and the worst instance again, to show them.")
     ] = True,
 ) -> None:
-    """Write report.md and report.html (one file, figures inside) from the records of a suite."""
+    """Write report.md and report.html (one file, figures inside) from the records of a benchmark."""
     from pdeinv.benchmarks.page import write_page
 
-    for path in write_page(folder, pictures=pictures, progress=True):
+    for path in write_page(place, pictures=pictures, progress=True):
         typer.echo(path)
 
 
