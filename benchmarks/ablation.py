@@ -149,6 +149,9 @@ def _change(one: dict, mean: dict) -> str:
     )
 
 
+_SHOWN = (-40, 20)  # per cent: a few instances' interval would hide all others
+
+
 def plot_gain(rows: list[dict]) -> Figure:
     """EquiReg's change of single samples' relative L2 error against the number of steps, a panel for each PDE and task."""
     records = [r for r in paired(rows) if r["metric"] == "relative_l2"]
@@ -173,7 +176,13 @@ def plot_gain(rows: list[dict]) -> Figure:
                 low, high = (np.array([100 * r["interval"][side] for r in mine]) for side in (0, 1))
                 shifted = [r["steps"] * 1.04 ** (i - (len(methods) - 1) / 2) for r in mine]  # bars side by side
                 bars = [change - low, high - change]
-                axis.errorbar(shifted, change, bars, marker="osD^v"[i % 5], ms=4, lw=1, capsize=2, label=method)
+                axis.errorbar(
+                    shifted, change, bars, color=f"C{i}", marker="osD^v"[i % 5], ms=4, lw=1, capsize=2, label=method
+                )
+                for x, y in zip(shifted, change, strict=True):
+                    if not _SHOWN[0] <= y <= _SHOWN[1]:
+                        edge = min(max(y, _SHOWN[0] + 3), _SHOWN[1] - 3)
+                        axis.text(x, edge, f"{y:+.0f} %", fontsize=7, color=f"C{i}", ha="left", va="center")
             axis.axhline(0, color="black", linewidth=0.8)
             axis.set_xscale("log")
             axis.set_xticks(steps, [str(s) for s in steps])
@@ -181,7 +190,7 @@ def plot_gain(rows: list[dict]) -> Figure:
             axis.set_title(f"{pde} {kind}", fontsize=9)
             axis.tick_params(labelsize=8)
             axis.grid(alpha=0.3)
-    axes[0, 0].set_ylim(-40, 20)  # a few instances' interval would hide all others
+    axes[0, 0].set_ylim(*_SHOWN)
     figure.supxlabel("steps", fontsize=9)
     figure.supylabel("change of the error by EquiReg, %", fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()

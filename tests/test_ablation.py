@@ -23,7 +23,7 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
     assert len(read_records(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
     shown = table(read_records(out))
-    assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps |" in shown
+    assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps, prior darcy, 3 samples |" in shown
     (pair,) = paired(rows)
     error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
     difference = np.subtract(error[True], error[False])
@@ -43,7 +43,11 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
         if line.get_linestyle() == "-" and len(line.get_xdata()) == 2 and line.get_marker() == "o"
     )
     assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx([100 * pair["change"]] * 2)
-    assert panel.get_title() == "darcy forward"
+    assert panel.get_title() == "darcy forward" and not panel.texts
+    far = plot_gain([row | {"sample_error": row["sample_error"] * (9 if row["equireg"] else 1)} for row in rows]).axes[
+        0
+    ]
+    assert [text.get_text() for text in far.texts] == [f"{900 * (1 + pair['change']) - 100:+.0f} %"]
 
 
 def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
