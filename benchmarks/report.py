@@ -196,6 +196,14 @@ def reference_table(records: list[dict]) -> str:
     return _table(["PDE", "task", "instance"], [*numbers, "spread, solver", "spread, chains"], rows)
 
 
+_PLACE = ("pde", "task", "field", "metric", "grid", "sensors", "noise", "seed", "variant")
+_APART = {
+    "settings": lambda s: ", ".join(f"{k} {v}" for k, v in json.loads(s).items()),
+    "given_prior": lambda p: f"prior {p}",
+    "samples": lambda n: f"{n} samples",
+}
+
+
 def labelled(records: list[dict]) -> list[dict]:
     """The records with a `label`, the method and its EquiReg, and a `line`, which tells its steps, too.
 
@@ -209,14 +217,6 @@ def labelled(records: list[dict]) -> list[dict]:
         several.setdefault(name_of(group[0]), set()).update(k for k in _APART if len({r.get(k) for r in group}) > 1)
     more = ["".join(f", {_APART[k](r[k])}" for k in _APART if k in several[name_of(r)] and r.get(k)) for r in records]
     return [r | {"label": name_of(r) + m, "line": told_by(r) + m} for r, m in zip(records, more, strict=True)]
-
-
-_PLACE = ("pde", "task", "field", "metric", "grid", "sensors", "noise", "seed", "variant")
-_APART = {
-    "settings": lambda s: ", ".join(f"{k} {v}" for k, v in json.loads(s).items()),
-    "given_prior": lambda p: f"prior {p}",
-    "samples": lambda n: f"{n} samples",
-}
 
 
 def told_by(record: dict) -> str:
