@@ -6,6 +6,7 @@ import argparse
 import math
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -96,25 +97,35 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
 
 
 def plot_over_limit(records: list[dict]) -> Figure:
-    """Each method's error over the limit's, task by task, on one axis."""
+    """Each method's error over the limit's, with its standard error; a band for each task, the best method at its top."""
     records = labelled(records)
     tasks, looks = standings(records), _looks(records)
-    figure = Figure(figsize=(9, 0.45 * len(tasks) + 2.2), layout="constrained")
-    axis = figure.subplots()
-    for height, group in enumerate(tasks.values()):
+    found: dict[str, list[tuple[int, float, float]]] = {}
+    for place, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
             if ratio and ratio < math.inf and r["method"] not in LIMITS:
-                spread = {"xerr": r["over_limit_se"] or 0, "elinewidth": 0.8}
-                axis.errorbar(ratio, -height, label=r["label"], linestyle="", **spread, **looks[r["label"]])
+                found.setdefault(r["label"], []).append((place, ratio, r["over_limit_se"] or 0.0))
+    figure = Figure(figsize=(9, max(0.45, 0.05 * len(found)) * len(tasks) + 2.2), layout="constrained")
+    axis = figure.subplots()
+    best_first = sorted(found, key=lambda name: fmean(math.log(ratio) for _, ratio, _ in found[name]))
+    for name, within in zip(best_first, np.linspace(-0.36, 0.36, len(found)), strict=True):
+        places, ratios, spreads = zip(*found[name], strict=True)
+        heights = [place + within for place in places]
+        axis.errorbar(
+            ratios, heights, xerr=spreads, label=name, linestyle="", markersize=4, elinewidth=0.8, **looks[name]
+        )
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
     low, high = axis.get_xlim()
     ticks = [t for t in (1, 1.25, 1.5, 2, 3, 5, 10, 20, 50) if low <= t <= high]
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.set_xticks([], minor=True)
-    axis.set_yticks([-h for h in range(len(tasks))], [f"{pde} {task}: {f.replace('_', ' ')}" for pde, task, f in tasks])
+    axis.set_yticks(range(len(tasks)), [f"{pde} {task}: {f.replace('_', ' ')}" for pde, task, f in tasks])
+    axis.set_ylim(len(tasks) - 0.5, -0.5)
     axis.set_xlabel("error over the limit's")
-    axis.grid(alpha=0.3)
+    axis.grid(alpha=0.3, axis="x")
+    for edge in range(1, len(tasks)):
+        axis.axhline(edge - 0.5, color="black", linewidth=0.4, alpha=0.4)
     _legend(figure, [axis])
     return figure
 

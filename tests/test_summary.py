@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pdeinv import InputError
-from pdeinv.benchmarks.figures import plot_ranks
+from pdeinv.benchmarks.figures import plot_over_limit, plot_ranks
 from pdeinv.benchmarks.report import (
     beside_limit,
     markdown_table,
@@ -117,6 +117,22 @@ def test_ranks_do_not_depend_on_how_many_instances_a_method_had():
     assert [(r["method"], r["error"]) for r in group] == [("level-set", 0.5), ("m", 0.2)]
     (group,) = standings(summarise([row(0, 0.5, method="n"), row(0, 0.2)])).values()
     assert [r["method"] for r in group] == ["m", "n"]  # no limit to be compared with
+
+
+def test_methods_stand_over_the_limit_from_best_to_worst():
+    limits = [
+        row(i, e, method="level-set", task=kind) for kind in ("forward", "inverse") for i, e in ((0, 0.1), (1, 0.3))
+    ]
+    ours = [row(r["instance"], 3 * r["error"] + r["instance"] / 100, task=r["task"]) for r in limits]
+    bad = [row(0, 0.5, method="n"), row(1, 0.5, method="n")]
+    (axis,) = plot_over_limit(summarise([*limits, *ours, *bad])).axes
+    assert [bars.get_label() for bars in axis.containers] == ["n", "m"]
+    assert axis.containers[0].lines[0].get_xdata().tolist() == [2.5]
+    assert axis.containers[1].lines[0].get_xdata().tolist() == pytest.approx([3.025, 3.025])
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == [
+        "darcy forward: permeability",
+        "darcy inverse: permeability",
+    ]
 
 
 def test_a_limit_without_error_is_no_divisor():
