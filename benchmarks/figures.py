@@ -71,7 +71,8 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
     figure, axes = _panels(list(tasks))
     for axis, group in zip(axes, tasks.values(), strict=True):
         for name in dict.fromkeys(r["label"] for r in group):
-            found = [r for r in group if r["label"] == name and r["error"] is not None]  # or it diverged
+            # Or it diverged, or was not timed alone.
+            found = [r for r in group if r["label"] == name and r["error"] is not None and what in r]
             if not found:
                 continue
             mine = sorted(found, key=lambda r: r[what])
@@ -136,7 +137,7 @@ def plot_spectra(records: list[dict]) -> Figure:
     tasks, looks = standings(records), _looks(records)
     figure, axes = _panels(list(tasks), sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
-        for r in group:
+        for r in (r for r in group if "error_spectrum" in r):  # unlike older records
             # Without the first: the mean of a periodic field is nothing but rounding.
             values = np.array(r["error_spectrum"], dtype=float)[1:]
             axis.plot(range(len(values)), values, label=r["label"], markersize=3, linewidth=1, **looks[r["label"]])

@@ -94,6 +94,7 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
 
 def _check_instances(rows: list[dict]) -> None:
     seen: dict[tuple, dict] = {}
+    rows = [{"variant": "standard"} | r for r in rows]  # which older rows do not say
     settings = ("grid", "sensors", "noise", "seed", "variant")
     kinds = sorted({tuple((name, r[name]) for name in settings) for r in rows})
     if len(kinds) > 1:
@@ -102,7 +103,7 @@ def _check_instances(rows: list[dict]) -> None:
             f"the records are of different tasks ({first}; {second}); give each suite its own folder, and each other run its "
             "own --out"
         )
-    for r in rows:
+    for r in (r for r in rows if "instance_hash" in r):
         place = tuple(r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance"))
         first = seen.setdefault(place, r)
         if r["instance_hash"] != first["instance_hash"]:
@@ -114,7 +115,7 @@ def _check_instances(rows: list[dict]) -> None:
 
 def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
     def all_of(name):
-        return "; ".join(dict.fromkeys(part for r in records for part in str(r[name]).split("; ")))
+        return "; ".join(dict.fromkeys(part for r in records if name in r for part in r[name].split("; ")))
 
     first = records[0]
     outside = ""

@@ -82,7 +82,7 @@ def markdown_table(records: list[dict]) -> str:
         rows.append(
             [r["pde"], r["task"], r["field"], _METRICS[r["metric"]], r["line"], _error(r)]
             + [_shown(r.get("predicted_error"), 100, ".2f"), _shown(r["coverage90"], 100, ".1f")]
-            + [f"{r['seconds_per_instance']:.2f}", str(r["instances"])]
+            + [_shown(r.get("seconds_per_instance"), 1, ".2f"), str(r["instances"])]
         )
     numbers = ["error, %", "predicted, %", "coverage of 90 %, %", "seconds", "instances"]
     return _table(["PDE", "task", "field", "metric", "method"], numbers, rows)
@@ -142,7 +142,7 @@ def tasks_table(records: list[dict]) -> str:
         rows.append(
             [f"{r['pde']} {r['task']}", field, r["line"], str(rank), _error(r)]
             + [_ratio(ratio, r), _shown(r["coverage90"], 100, ".0f"), _shown(r["crps"], 1, ".3g")]
-            + [_shown(r["network_evaluations"], 1, ".0f"), f"{r['seconds_per_instance']:.2f}"]
+            + [_shown(r["network_evaluations"], 1, ".0f"), _shown(r.get("seconds_per_instance"), 1, ".2f")]
             + [str(r["samples"]), str(r["instances"])]
         )
     names = "rank; error, %; over the limit; coverage of 90 %, %; CRPS; evaluations; seconds; samples; instances"
@@ -157,16 +157,15 @@ def overall_table(records: list[dict]) -> str:
     several = {name for (*_, name), count in runs.items() if count > 1}  # with other numbers of steps
     for rank, r, ratio in ranked:
         name = r["line"] if r["label"] in several else r["label"]
-        cost = r["network_evaluations"], r["seconds_per_instance"]
-        places.setdefault(name, []).append((rank, ratio, r["coverage90"] or 0.0, *cost))
+        measured = (r["coverage90"], r["network_evaluations"], r.get("seconds_per_instance"))
+        places.setdefault(name, []).append((rank, ratio, *measured))
     overall = []
     for name, found in sorted(places.items(), key=lambda item: fmean(rank for rank, *_ in item[1])):
         ranks, ratios, covered, evaluations, seconds = zip(*found, strict=True)
         logs = [math.log(ratio) for ratio in ratios if ratio]
-        told = [n for n in evaluations if n is not None]  # unlike those of a run that diverged
         overall.append(
-            [name, f"{fmean(ranks):.1f}", f"{math.exp(fmean(logs)):.2f}" if logs else "", f"{100 * fmean(covered):.0f}"]
-            + [_shown(fmean(told) if told else None, 1, ".0f"), f"{fmean(seconds):.2f}", str(len(found))]
+            [name, f"{fmean(ranks):.1f}", f"{math.exp(fmean(logs)):.2f}" if logs else "", _mean(covered, 100, ".0f")]
+            + [_mean(evaluations, 1, ".0f"), _mean(seconds, 1, ".2f"), str(len(found))]
         )
     names = "mean rank; over the limit, geometric mean; coverage of 90 %, %; evaluations; seconds; tasks"
     return _table(["method"], names.split("; "), overall)
@@ -236,6 +235,12 @@ def _equireg(record: dict) -> str:
 
 def _shown(value: float | None, unit: float, form: str) -> str:
     return "" if value is None else format(unit * value, form)
+
+
+def _mean(values: tuple[float | None, ...], unit: float, form: str) -> str:
+    """Without what is not known of a run that diverged, or that was not timed alone."""
+    known = [v for v in values if v is not None]
+    return _shown(fmean(known), unit, form) if known else ""
 
 
 def _ratio(ratio: float | None, record: dict) -> str:
