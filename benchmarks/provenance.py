@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import resource
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["peak_megabytes", "provenance"]
+__all__ = ["forget_peak", "peak_megabytes", "provenance"]
 
 
 def provenance(command: str) -> dict:
@@ -21,8 +22,14 @@ def provenance(command: str) -> dict:
     return {"commit": _commit(), "machine": _machine(), "versions": versions, "command": command}
 
 
+def forget_peak() -> None:
+    """Let `peak_megabytes` count from now on; without effect on systems other than Linux."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_megabytes() -> int:
-    """Of this process so far."""
+    """Most memory that this process held since `forget_peak`, or since its start."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024))
 
 

@@ -15,7 +15,7 @@ import torch
 from scipy.stats import t as student_t
 from tqdm import tqdm
 
-from pdeinv.benchmarks.provenance import peak_megabytes, provenance
+from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes, provenance
 from pdeinv.benchmarks.report import read_records
 from pdeinv.benchmarks.summary import COUNTED, cell_key, rounded, summarise
 from pdeinv.benchmarks.tasks import Task, fingerprint
@@ -256,6 +256,7 @@ def solve(task: Task, solver: Solver, prior, observation: Observation, i: int, s
 
 def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
     truth, observation = task.instance(i)
+    forget_peak()
     start = time.perf_counter()
     try:
         posterior = solve(task, solver, prior, observation, i, samples)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
 from pdeinv.benchmarks.page import write_page
+from pdeinv.benchmarks.provenance import peak_megabytes
 from pdeinv.benchmarks.report import chosen, overall_table, ranked_table, read_records, table
 from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells
 from pdeinv.benchmarks.summary import summarise
@@ -184,6 +186,14 @@ def test_a_line_cut_short_is_dropped_and_computed_again(cut, tmp_path):
     untimed = {k: v for k, v in whole[0].items() if k != "seconds_per_instance"}
     assert untimed.items() <= again[0].items() and len(again) == 1
     assert [r["instance"] for r in lines(log)] == [0, 1, 2] and lines(log)[:2] == rows[:2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a process's peak")
+def test_peak_memory_is_that_of_the_instance(tmp_path):
+    torch.ones(100_000_000)  # 400 MB, gone at once
+    before = peak_megabytes()
+    run(TINY, "gaussian", 1, tmp_path / "r.jsonl")
+    assert 50 < lines(tmp_path / "r.instances.jsonl")[0]["peak_megabytes"] < before - 200
 
 
 def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
