@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ class Sensors:
         table = table.reset_index(drop=True)
         if "noise_std" not in table:
             for column in table.columns:  # a misspelt column of noise must not make its readings exact
-                if any(word in column.lower() for word in ("noise", "std", "sigma", "err", "uncert")):
+                words = re.split(r"[^a-z]+", column.lower())
+                if any(word.startswith(("noise", "std", "sigma", "err", "uncert")) for word in words):
                     raise InputError(f"{self.origin} has a column {column!r} but no 'noise_std'; rename it, or drop it")
             table["noise_std"] = 0.0
         for column in _NUMERIC:
@@ -272,8 +274,16 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError(f"{path.name} is empty; give it the columns field, x, y, value[, noise_std]") from None
     except pd.errors.ParserWarning:
+        lines = [line.partition("#")[0] for line in text.splitlines()]
+        head = next(line for line in lines if line.strip())
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if mark in head and "," not in head:
+                raise InputError(
+                    f"{path.name} has {name} between its values; save it with commas, and points in decimals"
+                ) from None
+        long = next((i for i, line in enumerate(lines, 1) if line.count(",") > head.count(",")), "of quoted values")
         raise InputError(
-            f"{path.name} has a row with more values than columns; mend it, with commas between values and points in decimals"
+            f"{path.name}, line {long} has more values than columns; mend it, with commas between values and points in decimals"
         ) from None
     except pd.errors.ParserError as error:
         reason = str(error).strip().splitlines()[-1].rpartition("C error: ")[-1]

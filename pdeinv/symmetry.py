@@ -178,7 +178,7 @@ def torus_group() -> Group:
 
 
 def diagonal_forcing_group() -> Group:
-    """What a forcing that is a function of x + y, odd about x + y = 1/8 + multiples of 1/2, leaves of the torus's symmetry.
+    """What a forcing f(x + y), even about x + y = 1/8 and odd under a shift of x + y by 1/2, leaves of the torus's symmetry.
 
     Translations along (1, -1); x + y -> 1/4 - (x + y) by half a turn; x + y -> x + y + 1/2 by the swap of the axes; and
     their product. The field is a pseudo-scalar (vorticity).

@@ -112,6 +112,8 @@ class GaussNewton(Solver):
             if stale:
                 rows = problem.jacobian(xi)
                 if not bool(torch.isfinite(rows).all()):  # readings that no such flow can have make it blow up
+                    if i == 0:
+                        raise InputError("the PDE has no finite derivative at the prior's mean; use a smaller dt")
                     break
                 jacobian, gram = rows, rows @ rows.T
                 if i == 0:

@@ -10,7 +10,7 @@ from pdeinv.errors import InputError
 from pdeinv.priors import load, shipped
 from pdeinv.solvers.base import Solver
 
-__all__ = ["LearnedSolver", "other_physics"]
+__all__ = ["LearnedSolver", "check_same_problem", "other_physics"]
 
 _TRAINING = {"": "", "-coefficient": " --channels coefficient", "-regressor": " --model regressor"}  # by a name's end
 _NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
@@ -47,14 +47,7 @@ class LearnedSolver(Solver):
                 f"the {self.name} solver needs {self.wanted}, such as `pdeinv.priors.load(...)` gives, not "
                 f"{type(prior).__name__}"
             )
-        wanted, known = ([f.name for f in fields] for fields in (self._fields(pde, prior), prior.fields))
-        if known != wanted:
-            raise InputError(
-                f"the {self.name} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
-                f"{' and '.join(known)}"
-            )
-        if other := other_physics(pde, prior):
-            raise InputError(f"the prior knows the {known[1]} of {pde.name} with {other}; train one for that")
+        check_same_problem(self.name, pde, self._fields(pde, prior), prior)
 
     def _fields(self, pde, prior):
         """What the prior must know."""
@@ -76,6 +69,17 @@ def _shipped(name: str):
 def _parameters(prior) -> tuple[str, dict] | None:
     """Name and parameters of the PDE whose samples the model has seen, where they are known."""
     return getattr(getattr(prior, "gaussian", prior), "pde", None)
+
+
+def check_same_problem(solver: str, pde, fields, prior) -> None:
+    """Refuse a prior of other fields than these of the PDE, or of another physics; one that does not tell is believed."""
+    wanted, known = ([f.name for f in fs] for fs in (fields, getattr(prior, "fields", fields)))
+    if known != wanted:
+        raise InputError(
+            f"the {solver} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of {' and '.join(known)}"
+        )
+    if other := other_physics(pde, prior):
+        raise InputError(f"the prior knows the {known[1]} of {pde.name} with {other}; train one for that")
 
 
 def other_physics(pde, model) -> str:

@@ -12,6 +12,8 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, factor, progress_bar, push_through
+from pdeinv.solvers.learned import check_same_problem
+from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]
 
@@ -59,6 +61,7 @@ class OptimalInterpolation(Solver):
             raise InputError(
                 f"optimal interpolation needs a prior that can be sampled, such as an `Ensemble`, not {type(prior).__name__}"
             )
+        check_same_problem(self.name, pde, pde.fields, prior)
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
         grid, m = observation.grid, len(observation)
@@ -70,6 +73,8 @@ class OptimalInterpolation(Solver):
         else:
             states = prior.sample(self.members, grid, generator).double()
         elements = [pde.symmetries.element(i, generator, grid) for i in range(self.copies)]
+        if self.copies == 1:
+            elements = [Symmetry()]  # the members as they are, not translated
         mean = torch.stack([g(states.mean(dim=0), grid) for g in elements]).mean(dim=0)
         nodes = torch.randperm(grid.n**2, generator=generator)[:_TARGETS]
         readings, targets = [], []

@@ -1,5 +1,6 @@
 """The command line: what it writes, and that bad input ends in one sentence, exit code 2 and an untouched folder."""
 
+import io
 import json
 import os
 import subprocess
@@ -278,3 +279,13 @@ def test_the_shipped_sensors_follow_their_recipe(name):
     made = demo_sensors(PDES[name]())
     assert len(made) == 125 and set(made.table.field) == {f.name for f in PDES[name]().fields}
     pd.testing.assert_frame_equal(shipped.table, made.table, rtol=1e-9, atol=1e-9)
+
+
+def test_a_terminal_without_greek_letters_is_served(monkeypatch):
+    paper = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", paper)
+    monkeypatch.setattr(sys, "argv", ["pdeinv", "info"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    paper.flush()
+    assert end.value.code == 0 and b"poisson" in paper.buffer.getvalue()

@@ -12,6 +12,7 @@ import xarray as xr
 import pdeinv.datasets as datasets
 from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson
 from pdeinv.errors import InputError
+from pdeinv.priors import TrainingData
 
 MATLAB = {
     "darcy": ("thresh_a_data", "thresh_p_data"),
@@ -58,6 +59,15 @@ def write_matlab73(path, arrays):
             file[name] = array.T
     with path.open("r+b") as stream:
         stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_a_prior_learns_from_matlab_files(version, tmp_path):
+    arrays = {name: np.random.default_rng(i).normal(size=(8, 5, 5)) for i, name in enumerate(MATLAB["darcy"])}
+    (scipy.io.savemat if version == "5" else write_matlab73)(tmp_path / "d.mat", arrays)
+    read = TrainingData.read(tmp_path / "d.mat").states
+    for c, array in enumerate(arrays.values()):
+        assert np.allclose(read[:, c], array.transpose(0, 2, 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("version", ["5", "7.3"])

@@ -16,6 +16,23 @@ from pdeinv.solvers.gauss_newton import _Problem
 SMALL = NavierStokes(modes=16)
 
 
+def test_the_surrogate_is_the_flow_where_longer_steps_are_unstable():
+    pde = NavierStokes(forcing=60.0, dt=0.005, modes=16)
+    a = pde.sample(1, pde.grid(32), seeded())[:, :1]
+    assert torch.equal(pde.surrogate(a), pde.solve(a))
+    assert NavierStokes(dt=1e9).steps(32) == NavierStokes(time=1e-11).steps(32) == 1
+
+
+def test_a_flow_without_a_derivative_is_told():
+    class Torn(NavierStokes):
+        def surrogate(self, a):
+            return self.solve(a) * float("nan")
+
+    _, observation = Task("navier-stokes", "inverse", grid=16, sensors=5).instance(0)
+    with pytest.raises(InputError, match="no finite derivative at the prior's mean; use a smaller dt"):
+        GaussNewton()(Torn(time=0.1), None, observation)
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -1,5 +1,7 @@
 """The Gaussian prior against dense linear algebra, and against the exact denoiser of a linear PDE."""
 
+from dataclasses import replace
+
 import h5py
 import pytest
 import torch
@@ -22,6 +24,29 @@ def training_data(pde, n=16, samples=1500, seed=0, channels=2):
 def fitted(request):
     data = training_data(PDES[request.param])
     return data, GaussianPrior.fit(data)
+
+
+def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
+    data = training_data(PDES["poisson"], samples=200)
+    grid = data.grid
+    y, x = torch.meshgrid(*(2 * [grid.coordinates()]), indexing="ij")
+    bump = torch.exp(-20 * ((x - 0.25) ** 2 + (y - 0.25) ** 2)).float() * 5 * data.states[:, 0].std()
+    data = replace(data, states=data.states + bump)
+    for symmetry in (True, False):
+        prior = GaussianPrior.fit(data, symmetry=symmetry)
+        mean = prior.denoise(torch.zeros(1, 2, *grid.shape, dtype=torch.float64), sigma=1e4)[0, 0]
+        assert (float(mean[12, 12]) > 0.5 * float(mean[4, 4])) == symmetry
+
+
+def test_of_few_samples_no_more_is_believed_than_they_tell():
+    """A covariance that fits 150 samples in each detail would make fields noisier than they came."""
+    pde = PDES["navier-stokes"]
+    data, test = (replace(training_data(pde, samples=n, seed=s), pde=None) for n, s in ((150, 0), (40, 1)))
+    prior, sigma = GaussianPrior.fit(data), 0.05
+    noise = sigma * prior.sample_noise(len(test), test.grid, torch.Generator().manual_seed(2))
+    noisy = test.states + noise * prior.scale[:, None, None]
+    after, before = ((x - test.states).square().mean(dim=(0, 2, 3)) for x in (prior.denoise(noisy, sigma), noisy))
+    assert (after < 0.9 * before).all()
 
 
 def dense(prior, grid):

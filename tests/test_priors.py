@@ -313,6 +313,23 @@ def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
         train(small, data, path, Settings(steps=20, batch=8))
 
 
+def test_a_loss_that_is_not_finite_leaves_the_checkpoint_whole(data, tmp_path, monkeypatch):
+    loss, calls = DiffusionPrior.loss, []
+
+    def spoilt(self, states, generator):
+        calls.append(1)
+        return loss(self, states, generator) * (float("nan") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(DiffusionPrior, "loss", spoilt)
+    path = tmp_path / "p.safetensors"
+    with pytest.raises(
+        InputError, match=r"no longer finite at step 3; delete .*p\.safetensors\.checkpoint and train with"
+    ):
+        train(small, data, path, Settings(steps=6, batch=8))
+    prior = train(small, data, path, Settings(steps=6, batch=8))
+    assert len(calls) == 3 + 4 and prior.sample(1, prior.grid, steps=3).isfinite().all()
+
+
 def test_bad_settings_are_refused(data):
     with pytest.raises(InputError, match="either minutes or steps"):
         Settings()

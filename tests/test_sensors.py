@@ -81,6 +81,14 @@ def test_tables_add_up_and_survive_a_file(tmp_path):
     pd.testing.assert_frame_equal(Sensors.read(tmp_path / "both.csv").table, both.table, rtol=1e-11)
 
 
+def test_a_column_is_taken_for_noise_by_its_words(tmp_path):
+    (tmp_path / "s.csv").write_text(rows("source,0.1,0.2,1,5", header=HEADER + ",terrain"))
+    assert Sensors.read(tmp_path / "s.csv").table.noise_std.tolist() == [0.0]
+    (tmp_path / "s.csv").write_text(rows("source,0.1,0.2,1,5", header=HEADER + ",reading_err"))
+    with pytest.raises(InputError, match="a column 'reading_err' but no 'noise_std'"):
+        Sensors.read(tmp_path / "s.csv")
+
+
 # Refusals
 
 
@@ -121,7 +129,8 @@ BAD = {
     "empty": ("", "bad.csv is empty; give it the columns field, x, y, value"),
     "blank": (" \n\n", "bad.csv"),
     "long row": (rows("source,0.1,0.2,1", "source,0.1,0.2,1,7,8"), "Expected 4 fields in line 3, saw 6"),
-    "long rows": (rows("source,0.1,0.2,1,0.3", "source,0.1,0.2,1,0.3"), "more values than columns"),
+    "long rows": (rows("source,0.1,0.2,1,0.3", "source,0.1,0.2,1,0.3"), "bad.csv, line 2 has more values than columns"),
+    "semicolons": ("field;x;y;value\nsource;0,1;0,2;1,5\n", "bad.csv has semicolons between its values; save it with"),
     "open quote": (rows('"source,0.1,0.2,1'), "cannot be read as CSV"),
     "PNG": (b"\x89PNG\r\n\x1a\n\x00\x00", "bad.csv is not a text file in UTF-8; save the table as"),
     "zeros": (bytes(64), "bad.csv is not a text file"),

@@ -9,8 +9,9 @@ from scipy.stats import binomtest, chi2
 
 from pdeinv import Ensemble, InputError, Observation
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import Darcy, Helmholtz, Poisson
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
+from pdeinv.priors import load
 from pdeinv.solvers import GaussianSolver, Kriging, OptimalInterpolation
 from pdeinv.solvers.base import factor
 
@@ -211,3 +212,27 @@ def test_the_nugget_grows_until_the_factorisation_stands():
 def test_a_larger_share_of_misses_than_chance_would_be_seen():
     # Guards the coverage test above: an interval half as wide must fail it.
     assert binomtest(68, 100, 0.9).pvalue < 1e-6
+
+
+def test_a_single_copy_is_the_members_as_they_are():
+    """Flows about one flow: a translated one would be another prior."""
+    pde = NavierStokes(time=0.1)
+    _, observation = Task("navier-stokes", "both", grid=16, sensors=8).instance(0)
+    base, other = (pde.sample(k, pde.grid(16), torch.Generator().manual_seed(k)) for k in (1, 40))
+    scattered = Ensemble(base + 0.05 * other)
+    found = [
+        OptimalInterpolation(members=40, copies=1)(
+            pde, scattered, observation, generator=torch.Generator().manual_seed(seed)
+        ).mean
+        for seed in (0, 1)
+    ]
+    assert torch.allclose(*found, rtol=1e-6, atol=1e-6 * float(base.std()))
+
+
+def test_a_prior_of_another_pde_is_refused_by_the_linear_estimate_too():
+    with pytest.raises(
+        InputError, match="solver of helmholtz needs a prior of source and wavefield, not of source and"
+    ):
+        OptimalInterpolation().check(Helmholtz(), load("poisson"))
+    with pytest.raises(InputError, match=r"the prior knows the wavefield of helmholtz with k = 1.0, not 2.0"):
+        OptimalInterpolation().check(Helmholtz(k=2.0), load("helmholtz"))

@@ -34,6 +34,9 @@ for command in (reconstruct, generate, train, demo, benchmark, report, equivaria
 
 def main() -> None:
     """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a file on Windows has no letter for σ
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     ended_in_words(app)
 

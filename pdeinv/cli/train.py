@@ -43,7 +43,9 @@ def train(
             help="What the network corrects: gaussian (the linear denoiser) or edm (a multiple of its input)."
         ),
     ] = "gaussian",
-    symmetry: Annotated[bool, typer.Option(help="Augment by the symmetries of the dataset's PDE.")] = True,
+    symmetry: Annotated[
+        bool, typer.Option(help="Augment by the symmetries of the dataset's PDE, and average over them.")
+    ] = True,
     seed: Seed = 0,
 ) -> None:
     """Train a prior, or a neural operator, on a dataset; an interrupted run resumes when repeated."""
@@ -63,12 +65,14 @@ def train(
     if model not in (*makers, "gaussian"):
         raise InputError(f"--model {model!r} is unknown; use gaussian, {', '.join(makers)}")
     _numbers(widths)  # now, not after a minute of fitting
+    if precondition not in ("gaussian", "edm"):
+        raise InputError(f"--precondition {precondition!r} is unknown; use gaussian or edm")
     check_new(out)
     if minutes is None and steps is None:
         minutes = 90.0
     what = f"diffusion, {widths}, {precondition}, {noise}" if model == "diffusion" else model
     settings = priors.Settings(what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed)
-    fit = partial(priors.GaussianPrior.fit, noise=priors.Noise(noise), progress=True)
+    fit = partial(priors.GaussianPrior.fit, noise=priors.Noise(noise), symmetry=symmetry, progress=True)
     fields = priors.TrainingData.read(data, channels)
     if model == "inverse-operator":
         fields = fields.swapped()

@@ -6,7 +6,6 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 
-import h5py
 import numpy as np
 import torch
 
@@ -60,9 +59,9 @@ class TrainingData:
             grid = Grid(dataset.sizes["x"], kind)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-        with h5py.File(path, "r") as file:
             try:
-                states = torch.from_numpy(np.stack([file[name][...].astype(np.float32) for name in names], axis=1))
+                values = [dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32) for name in names]
+                states = torch.from_numpy(np.stack(values, axis=1))
             except (OSError, RuntimeError) as error:
                 raise InputError(f"{path} is damaged ({error}); generate or copy it again") from None
         if len(states) < _FEWEST:

@@ -17,12 +17,13 @@ from pdeinv.grid import Field, Grid
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.noise import Noise
 from pdeinv.priors.spread import Spread
+from pdeinv.symmetry import Group, trivial_group
 
 __all__ = ["GaussianPrior"]
 
 _BAND = 28  # modes per direction between which covariances are fitted
 _ENTRIES = 620_000  # of eigenvectors that are kept, 2.5 MB: all, where reflections split two channels into four blocks
-_UNRELATED = 0.05, 5.0  # a smaller correlation joins no blocks; nor does one within so many standard errors of zero
+_UNRELATED = 5.0  # standard errors from zero within which a correlation joins no blocks
 _NEGLIGIBLE = 1e-7  # eigenvalue, far below the squares of all noise levels
 _DRAWS = 100_000  # of a sample and a symmetry, at most
 _CHUNK = 512
@@ -86,6 +87,7 @@ class GaussianPrior:
         *,
         channels: str = "both",
         noise: Noise | None = None,
+        symmetry: bool = True,
         progress: bool = False,
     ) -> GaussianPrior:
         """Mean and covariance of a dataset, averaged over the symmetries of its PDE.
@@ -94,6 +96,7 @@ class GaussianPrior:
             data: a dataset file (see `pdeinv.datasets.generate`), or what was read from it.
             channels: which fields: `both`, `coefficient` or `solution`.
             noise: of the diffusion; decides which directions count as the leading ones.
+            symmetry: average over the symmetries; not to be done where the samples do not have those of their PDE.
         """
         data = data if isinstance(data, TrainingData) else TrainingData.read(data, channels)
         noise, grid = noise or Noise(), data.grid
@@ -106,7 +109,7 @@ class GaussianPrior:
         first = [torch.zeros(b.capacity(grid), b.capacity(grid), dtype=torch.float64) for b in bases]
         second = [torch.zeros_like(t) for t in first]
         products, count = torch.zeros(len(weight), len(weight), dtype=torch.float64), 0
-        for states in _transformed(data, progress):
+        for states in _transformed(data, data.symmetries if symmetry else trivial_group(), progress):
             # In single precision the rounding of the large variances would drown the small ones.
             tables = prior.coefficients((states.double() - shift[:, None, None]) / scale[:, None, None], grid)
             for c, table in enumerate(tables):
@@ -119,7 +122,7 @@ class GaussianPrior:
         variances = [(t / count - m**2).clamp(min=0) for t, m in zip(second, means, strict=True)]
         centre = prior.banded([m[None] for m in means])[0] * weight
         covariance = products / count - centre[:, None] * centre
-        prior.blocks = _blocks(covariance, min(_UNRELATED[0], _UNRELATED[1] / len(data) ** 0.5))
+        prior.blocks = _blocks(covariance, _UNRELATED / len(data) ** 0.5)
         told = torch.zeros_like(weight)
         for places, values, vectors in prior.blocks:
             told[places] = vectors.double().square() @ values.double()
@@ -335,10 +338,10 @@ def _blocks(covariance: torch.Tensor, unrelated: float) -> tuple[Block, ...]:
     )
 
 
-def _transformed(data: TrainingData, progress: bool) -> Iterator[torch.Tensor]:
+def _transformed(data: TrainingData, group: Group, progress: bool) -> Iterator[torch.Tensor]:
     """The samples under each of the group's symmetries in turn, as often as is worth it; translations are random."""
     generator = torch.Generator().manual_seed(0)
-    group, most = data.symmetries, max(1, _DRAWS // len(data))
+    most = max(1, _DRAWS // len(data))
     passes = min(len(group), most) if not group.translations else min(8, most)
     with tqdm(total=passes * len(data), desc="covariance", unit="field", disable=not progress) as bar:
         for turn in range(passes):

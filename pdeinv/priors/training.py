@@ -165,15 +165,18 @@ class _Run:
         loss = self.model.loss(states, self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        now = float(loss.detach())
+        if not (
+            math.isfinite(now) and math.isfinite(norm)
+        ):  # before the weights, which a checkpoint will keep, take harm
+            raise InputError(
+                f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} and train with a lower rate "
+                f"than {s.rate:g}"
+            )
         self.optimiser.step()
         self.step += 1
-        now = float(loss.detach())
         self.loss = now if self.step == 1 else self.loss + max(0.01, 1 / self.step) * (now - self.loss)
-        if not math.isfinite(self.loss):
-            raise InputError(
-                f"the loss is no longer finite at step {self.step}; train with a lower rate than {s.rate:g}"
-            )
         keep = 0.5 ** (1 / max(1.0, s.average * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
