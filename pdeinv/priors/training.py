@@ -167,9 +167,8 @@ class _Run:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         now = float(loss.detach())
-        if not (
-            math.isfinite(now) and math.isfinite(norm)
-        ):  # before the weights, which a checkpoint will keep, take harm
+        # Before the weights, which a checkpoint will keep, take harm.
+        if not (math.isfinite(now) and math.isfinite(norm)):
             raise InputError(
                 f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} and train with a lower rate "
                 f"than {s.rate:g}"
