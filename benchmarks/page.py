@@ -74,8 +74,8 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
     rows = read_records(log)
     if not rows:
         raise InputError(f"{log} is empty; let `pdeinv benchmark` finish an instance first")
-    _check_instances(rows)
     records = summarise(rows)  # of all that is there, though the run may not have ended
+    _check_instances(rows, records)
     blocks = list(_blocks(records, rows, pictures, progress))
     figures = folder / f"{prefix}figures"
     figures.mkdir(exist_ok=True)
@@ -92,18 +92,17 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
     return [path for path, _ in pages]
 
 
-def _check_instances(rows: list[dict]) -> None:
+def _check_instances(rows: list[dict], records: list[dict]) -> None:
     seen: dict[tuple, dict] = {}
-    rows = [{"variant": "standard"} | r for r in rows]  # which older rows do not say
     settings = ("grid", "sensors", "noise", "seed", "variant")
-    kinds = sorted({tuple((name, r[name]) for name in settings) for r in rows})
+    kinds = sorted({tuple((name, r[name]) for name in settings) for r in records})
     if len(kinds) > 1:
         first, second = (", ".join(f"{name} {value}" for name, value in kind) for kind in kinds[:2])
         raise InputError(
             f"the records are of different tasks ({first}; {second}); give each suite its own folder, and each other run its "
             "own --out"
         )
-    for r in (r for r in rows if "instance_hash" in r):
+    for r in (r for r in rows if "instance_hash" in r):  # unlike older rows
         place = tuple(r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance"))
         first = seen.setdefault(place, r)
         if r["instance_hash"] != first["instance_hash"]:
