@@ -38,17 +38,6 @@ def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
         assert (float(mean[12, 12]) > 0.5 * float(mean[4, 4])) == symmetry
 
 
-def test_of_few_samples_no_more_is_believed_than_they_tell():
-    """A covariance that fits 150 samples in each detail would make fields noisier than they came."""
-    pde = PDES["navier-stokes"]
-    data, test = (replace(training_data(pde, samples=n, seed=s), pde=None) for n, s in ((150, 0), (40, 1)))
-    prior, sigma = GaussianPrior.fit(data), 0.05
-    noise = sigma * prior.sample_noise(len(test), test.grid, torch.Generator().manual_seed(2))
-    noisy = test.states + noise * prior.scale[:, None, None]
-    after, before = ((x - test.states).square().mean(dim=(0, 2, 3)) for x in (prior.denoise(noisy, sigma), noisy))
-    assert (after < 0.9 * before).all()
-
-
 def dense(prior, grid):
     """Covariances of the state and of the noise between all nodes, and the mean, in normalised units."""
     n = len(prior.fields) * grid.n**2

@@ -36,7 +36,7 @@ def correlations(field, grid, row, column):
     [
         (GaussianRandomField("neumann", 2.0, 3.0, 32), 0.13),
         (GaussianRandomField("neumann", 3.0, 8.0, 32), 0.1),
-        (GaussianRandomField("periodic", 2.5, 7.0, 31), 0.035),
+        (GaussianRandomField("periodic", 2.5, 7.0, 31), 0.03),
     ],
     ids=["darcy", "smooth", "periodic"],
 )
