@@ -41,10 +41,9 @@ def summarise(rows: Iterable[dict]) -> list[dict]:
     for row in rows:
         groups.setdefault((*cell_key(row), row["field"], row["metric"]), []).append(row)
     limits: dict[tuple, dict[int, float]] = {}
-    known = (row for row in rows if row["method"] in LIMITS and row["error"] is not None)
-    for row in sorted(
-        known, key=lambda row: -LIMITS.index(row["method"])
-    ):  # where there are two, the first has the word
+    known = [row for row in rows if row["method"] in LIMITS and row["error"] is not None]
+    known.sort(key=lambda row: -LIMITS.index(row["method"]))  # where there are two, the first has the word
+    for row in known:
         limits.setdefault(_scored(row), {})[row["instance"]] = row["error"]
     return [_summary(group, limits.get(_scored(group[0]), {})) for group in groups.values()]
 
