@@ -71,8 +71,9 @@ class NavierStokes(PDE):
         batch = max(1, 8 * 128**2 // n**2)  # larger batches fall out of the cache and run slower
         u = torch.cat([_integrate(w, operators, self.steps(n)) for w in a.split(batch)])
         if not self._stable(a, u):
+            highest = float(a.detach().abs().max())
             raise InputError(
-                f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to {float(a.abs().max()):.3g} "
+                f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to {highest:.3g} "
                 f"and a forcing of {self.forcing}; use a smaller dt"
             )
         return u

@@ -9,7 +9,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
 from pdeinv.priors.spread import Spread
-from pdeinv.solvers.base import factor, nugget_variance
+from pdeinv.solvers.base import factor, informative, nugget_variance
 
 __all__ = ["Dense", "Linearised", "MatrixFree", "sensitivity"]
 
@@ -39,7 +39,7 @@ def sensitivity(pde: PDE, observation: Observation, a: torch.Tensor) -> torch.Te
 
 
 class Dense:
-    """H T as a matrix, and the gain S Hᵀ (H S Hᵀ + R)⁻¹ by Cholesky factors; for up to some thousand readings.
+    """H T as a matrix, and (H S Hᵀ + R)⁻¹ by Cholesky factors; for up to some thousand readings.
 
     Arguments:
         spread: T.
@@ -55,11 +55,19 @@ class Dense:
         """H T: (batch, coordinates) to (batch, m)."""
         return coordinates @ self.rows.T
 
-    def gain(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Residuals (batch, m) to coordinates, for S of these variances."""
+    def adjoint(self, weights: torch.Tensor) -> torch.Tensor:
+        """Tᵀ Hᵀ: (batch, m) to (batch, coordinates)."""
+        return weights @ self.rows
+
+    def own(self, variances: torch.Tensor) -> torch.Tensor:
+        """Prior variances of the readings (m,), for S of these variances."""
+        return self.rows.square() @ variances
+
+    def inverse(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """(H S Hᵀ + R)⁻¹ of residuals (batch, m), for S of these variances."""
         o, gram = self.observation, (self.rows * variances) @ self.rows.T
         lower = factor(gram + torch.diag(o.noise_std**2), nugget_variance(gram.diagonal(), o, _NUGGET))
-        return lambda residual: torch.cholesky_solve(residual.T, lower).T @ self.rows * variances
+        return lambda residual: torch.cholesky_solve(residual.T, lower).T
 
 
 class MatrixFree:
@@ -85,10 +93,13 @@ class MatrixFree:
         """Tᵀ Hᵀ: (batch, m) to (batch, coordinates)."""
         return self.spread.adjoint(self.pull_back(weights))
 
-    def gain(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Residuals (batch, m) to coordinates, for S of these variances."""
-        o = self.observation
-        own = self.forward(self.probes * variances.sqrt()).square().mean(dim=0)
+    def own(self, variances: torch.Tensor) -> torch.Tensor:
+        """Prior variances of the readings (m,), for S of these variances; from some draws."""
+        return self.forward(self.probes * variances.sqrt()).square().mean(dim=0)
+
+    def inverse(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """(H S Hᵀ + R)⁻¹ of residuals (batch, m), for S of these variances."""
+        o, own = self.observation, self.own(variances)
         diagonal = o.noise_std**2 + nugget_variance(own, o, _NUGGET)
         size = (diagonal + nugget_variance(own, o, 1.0)).rsqrt()  # makes readings of both fields alike
 
@@ -96,7 +107,7 @@ class MatrixFree:
             w = w * size
             return size * (self.forward(self.adjoint(w) * variances) + diagonal * w)
 
-        return lambda residual: self.adjoint(size * _conjugate_gradients(product, size * residual)) * variances
+        return lambda residual: size * _conjugate_gradients(product, size * residual)
 
 
 def _conjugate_gradients(product: Callable, target: torch.Tensor) -> torch.Tensor:
@@ -151,12 +162,33 @@ class Linearised:
             predict: F, states to readings (batch, m).
         """
         variances = self.spread.variances(sigma)
-        gain = self.derivative.gain(variances)
         z = mean + self.spread.apply(draws * variances.sqrt())
         data = self.observation.values - self.observation.noise_std * noise
-        coordinates = gain(data - predict(z))
-        for _ in range(iterations - 1):
-            x = z + self.spread.apply(coordinates)
-            coordinates = gain(data - predict(x) + self.derivative.forward(coordinates))
-        moved = self.spread.apply(coordinates)
+        _, weights = self._settled(z, data, variances, predict, iterations)
+        moved = self._step(weights, variances)
         return z + moved, moved
+
+    def mode(
+        self, mean: torch.Tensor, sigma: float, predict: Callable, iterations: int = 1
+    ) -> tuple[torch.Tensor, float]:
+        """The most probable state, and the reduced chi-squared of the readings: about 1 where prior, PDE and noise agree.
+
+        That is rᵀ (H S Hᵀ + R)⁻¹ r / m with r = y - F(x) + H (x - mean): twice the objective that x minimises, for each of the
+        m readings that can vary.
+        """
+        variances = self.spread.variances(sigma)
+        residual, weights = self._settled(mean, self.observation.values, variances, predict, iterations)
+        chi2 = (residual * weights).sum() / informative(self.derivative.own(variances), self.observation)
+        return mean + self._step(weights, variances), float(chi2)
+
+    def _settled(self, z, data, variances, predict, iterations):
+        """Residuals against the linearised F at the state that they lead to, and (H S Hᵀ + R)⁻¹ of them: both (batch, m)."""
+        inverse = self.derivative.inverse(variances)
+        residual = data - predict(z)
+        for _ in range(iterations - 1):
+            coordinates = self.derivative.adjoint(inverse(residual)) * variances
+            residual = data - predict(z + self.spread.apply(coordinates)) + self.derivative.forward(coordinates)
+        return residual, inverse(residual)
+
+    def _step(self, weights, variances):
+        return self.spread.apply(self.derivative.adjoint(weights) * variances)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from pdeinv.errors import InputError
+from pdeinv.errors import DivergedError, InputError
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.sampling import noise_levels
 from pdeinv.solvers.conditioning import Dense, Linearised, MatrixFree, sensitivity
@@ -123,6 +123,7 @@ def _thresholds(problem, n, bar, stages):
     latent = latent_field(problem.gaussian, *problem.pde.coefficient_range)
     found = members(problem.pde, latent, problem.observation, n + n % 2, problem.generator, bar, stages)
     problem.counts["solver_calls"] += found.calls
+    problem.reduced_chi_squared = found.misfit
     a = problem.pde.coefficient(found.field(problem.grid))
     return a[torch.arange(n) % len(a)]
 
@@ -144,11 +145,15 @@ class _Conditioning:
         draws, noise = (self._normal(len(mean), what) for what in (self.spread, self.problem.observation))
         iterations = _CHORDS if self.nonlinear else 1
         if self.linearised is None:
-            centre = mean.mean(dim=0, keepdim=True)
-            self._linearise(centre)
-            for _ in range(_ROUNDS - 1 if self.nonlinear else 0):  # towards the most probable state
-                still = torch.zeros_like(draws[:1]), torch.zeros_like(noise[:1])
-                self._linearise(self.linearised(centre, sigma, *still, predict, iterations)[0])
+            mode = centre = mean.mean(dim=0, keepdim=True)
+            for _ in range(_ROUNDS if self.nonlinear else 1):  # towards the most probable state
+                self._linearise(mode)
+                mode, self.problem.reduced_chi_squared = self.linearised.mode(centre, sigma, predict, iterations)
+                if not bool(mode.isfinite().all()):
+                    raise DivergedError(
+                        f"no {pde.fields[0].name} for which {pde.name} is stable comes near the readings; check their units "
+                        "and the PDE's parameters"
+                    )
         x, moved = self.linearised(mean, sigma, draws, noise, predict, iterations)
         if self.nonlinear:
             centre = x.mean(dim=0, keepdim=True)

@@ -77,10 +77,10 @@ def reconstruct(
     Returns:
         Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of both fields, the sensors as
         `sensor_*` (sensor), and attributes that say how it was made. `reduced_chi_squared` is yᵀ (H C Hᵀ + R)⁻¹ y / m with y
-        less its prior mean: near 1 where m sensors, their noise and the prior agree; for the level-set solver and those with
-        a learned prior it is the mean square misfit over its variance, near 1 for noisy readings and below for exact ones,
-        which `moment` meets whatever they are. A two-valued coefficient comes with `{field}_probability` (y, x), that of its
-        high value.
+        less its prior mean: near 1 where m sensors, their noise and the prior agree. For the level-set solver, `moment` on
+        Darcy, `fno` and the guided diffusion solvers it is the mean square misfit over its variance: near 1 for noisy
+        readings, below for exact ones. A coefficient of two values comes with `{field}_probability` (y, x), that of its high
+        value.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.

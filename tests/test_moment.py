@@ -1,5 +1,6 @@
 """The moment solver: exact for Gaussians, near the limit for the PDEs' own priors, honest about what it did."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,7 +14,7 @@ from pdeinv.equireg import EquiReg
 from pdeinv.metrics import error_rate
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation, moment
-from pdeinv.solvers.base import nugget_variance
+from pdeinv.solvers.base import informative, nugget_variance
 from pdeinv.solvers.conditioning import Dense, Linearised, sensitivity
 from pdeinv.solvers.diffusion import Problem
 
@@ -47,10 +48,14 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
     covariance = prior.covariance(eye).flatten(1)
     h = o.adjoint(torch.eye(m, dtype=torch.float64)).flatten(1)
     gram = h @ covariance @ h.T
+    told = informative(gram.diagonal(), o)
     gram = gram + torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-10))
     posterior = covariance - covariance @ h.T @ torch.linalg.solve(gram, h @ covariance)
     centre = prior.mean(o.grid)
-    mean = centre.flatten() + covariance @ h.T @ torch.linalg.solve(gram, (o.values - o(centre))[0])
+    residual = (o.values - o(centre))[0]
+    mean = centre.flatten() + covariance @ h.T @ torch.linalg.solve(gram, residual)
+    chi2 = float(residual @ torch.linalg.solve(gram, residual)) / told
+    assert found.record["reduced_chi_squared"] == pytest.approx(chi2, rel=1e-4)
     std = posterior.diagonal().clamp(min=1e-30).sqrt()
     moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()  # neither read exactly nor held at the boundary
     samples = found.samples.flatten(1)
@@ -220,6 +225,27 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
 # What it says and refuses
 
 
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+@pytest.mark.parametrize("name", ["helmholtz", "navier-stokes"])
+def test_its_reduced_chi_squared_is_that_of_the_solvers_that_know_the_prior(name, kind):
+    pde, prior, exact = pde_by_name(name), fitted(name, n=24, samples=3000), GaussNewton()
+    for i in range(2):
+        _, o = Task(name, kind, grid=24, sensors=40, noise=0.05).instance(i)
+        ours, theirs = (
+            s(pde, p, o, n_samples=2, generator=seeded()).record["reduced_chi_squared"]
+            for s, p in ((Moment(steps=2), prior), (exact, None))
+        )
+        assert ours == pytest.approx(theirs, rel=0.1)
+
+
+def test_readings_of_no_stable_flow_are_told():
+    _, o = Task("navier-stokes", "inverse", grid=24, sensors=40).instance(0)
+    with pytest.raises(
+        InputError, match="no initial_vorticity for which navier-stokes is stable comes near the readings"
+    ):
+        Moment(steps=2)(NavierStokes(), fitted("navier-stokes", n=24), replace(o, values=1000 * o.values))
+
+
 @pytest.mark.parametrize("option", [{"guidance": (EquiReg(),)}, {"group_average": True}])
 def test_what_asks_the_denoiser_is_refused_where_there_is_none(option):
     _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
@@ -232,8 +258,8 @@ def test_it_tells_its_cost():
     record = Moment(steps=5)(Helmholtz(), fitted(), o, n_samples=3, generator=seeded()).record
     assert record["network_evaluations"] == 5
     assert (
-        record["solver_calls"] == 6 + 6 * 3 + 3
-    )  # the sensors' rows, the predictions at six levels, the samples' solutions
+        record["solver_calls"] == 6 + 1 + 6 * 3 + 3
+    )  # the sensors' rows, the mode, the predictions at six levels, the samples' solutions
     _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
     record = Moment()(Darcy(), fitted("darcy"), o, n_samples=2, generator=seeded()).record
     assert record["network_evaluations"] == 0 and record["solver_calls"] > 100
