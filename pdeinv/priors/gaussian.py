@@ -23,7 +23,8 @@ __all__ = ["GaussianPrior"]
 
 _BAND = 28  # modes per direction between which covariances are fitted
 _ENTRIES = 620_000  # of eigenvectors that are kept, 2.5 MB: all, where reflections split two channels into four blocks
-_UNRELATED = 0.05, 5.0  # a correlation below both this and so many standard errors of zero joins no blocks
+_UNRELATED = 0.05  # a correlation below this joins no blocks;
+_CHANCE, _CERTAIN = 2.7, 5.0  # nor one of less standard errors than the first; but always one of more than the second
 _NEGLIGIBLE = 1e-7  # eigenvalue, far below the squares of all noise levels
 _DRAWS = 100_000  # of a sample and a symmetry, at most
 _CHUNK = 512
@@ -122,7 +123,8 @@ class GaussianPrior:
         variances = [(t / count - m**2).clamp(min=0) for t, m in zip(second, means, strict=True)]
         centre = prior.banded([m[None] for m in means])[0] * weight
         covariance = products / count - centre[:, None] * centre
-        prior.blocks = _blocks(covariance, min(_UNRELATED[0], _UNRELATED[1] / len(data) ** 0.5))
+        error = len(data) ** -0.5
+        prior.blocks = _blocks(covariance, max(_CHANCE * error, min(_UNRELATED, _CERTAIN * error)))
         told = torch.zeros_like(weight)
         for places, values, vectors in prior.blocks:
             told[places] = vectors.double().square() @ values.double()
