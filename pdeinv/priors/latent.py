@@ -65,14 +65,15 @@ def _correlation(gaussian: GaussianPrior, x: torch.Tensor) -> torch.Tensor:
     phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, len(rests[0])), x)
     pairs = (phi[:, None] * phi).flatten(0, 1)
     covariance = (pairs @ rests[0].double() @ pairs.T).reshape(p, p, p, p).permute(0, 2, 1, 3).reshape(p * p, p * p)
-    weight = noises[0].double().sqrt()
+    weight = basis.resize(noises[0].double().sqrt(), gaussian.band)
+    few = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, gaussian.band), x)
     for places, values, vectors in gaussian.blocks:
         band = torch.zeros(vectors.shape[1], len(gaussian.bases) * gaussian.band**2, dtype=torch.float64)
         band[:, places] = (vectors * values.sqrt()).double().T
-        rows = (phi @ (basis.resize(gaussian.unbanded(band)[:, 0], len(weight)) * weight) @ phi.T).flatten(1)
-        covariance = covariance + rows.T @ rows
-    std = covariance.diagonal().sqrt()
-    return (covariance / (std[:, None] * std)).reshape(p, p, p, p)
+        rows = (few @ (gaussian.unbanded(band)[:, 0] * weight) @ few.T).flatten(1)
+        covariance.addmm_(rows.T, rows)
+    scale = covariance.diagonal().rsqrt()
+    return covariance.mul_(scale).mul_(scale[:, None]).reshape(p, p, p, p)
 
 
 def _latent_correlation(correlation: torch.Tensor, share: float, threshold: float) -> torch.Tensor:
