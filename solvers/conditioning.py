@@ -14,6 +14,7 @@ from pdeinv.solvers.base import factor, informative, nugget_variance
 __all__ = ["Dense", "Linearised", "MatrixFree", "sensitivity"]
 
 _NUGGET = 1e-10  # variance added to exact readings, relative to the mean variance of those of their field
+_JUDGED = 1e-6  # the same where they are judged: a fitted covariance is not right to its least eigenvalues
 _CHUNK = 32  # rows at a time; larger chunks fall out of the cache
 _PROBES = 16  # draws that tell the readings' variance
 _TOLERANCE, _LONGEST = 1e-3, 300  # of the conjugate gradients: residual relative to the target's, iterations
@@ -63,10 +64,10 @@ class Dense:
         """Prior variances of the readings (m,), for S of these variances."""
         return self.rows.square() @ variances
 
-    def inverse(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def inverse(self, variances: torch.Tensor, nugget: float = _NUGGET) -> Callable[[torch.Tensor], torch.Tensor]:
         """(H S Hᵀ + R)⁻¹ of residuals (batch, m), for S of these variances."""
         o, gram = self.observation, (self.rows * variances) @ self.rows.T
-        lower = factor(gram + torch.diag(o.noise_std**2), nugget_variance(gram.diagonal(), o, _NUGGET))
+        lower = factor(gram + torch.diag(o.noise_std**2), nugget_variance(gram.diagonal(), o, nugget))
         return lambda residual: torch.cholesky_solve(residual.T, lower).T
 
 
@@ -97,10 +98,10 @@ class MatrixFree:
         """Prior variances of the readings (m,), for S of these variances; from some draws."""
         return self.forward(self.probes * variances.sqrt()).square().mean(dim=0)
 
-    def inverse(self, variances: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def inverse(self, variances: torch.Tensor, nugget: float = _NUGGET) -> Callable[[torch.Tensor], torch.Tensor]:
         """(H S Hᵀ + R)⁻¹ of residuals (batch, m), for S of these variances."""
         o, own = self.observation, self.own(variances)
-        diagonal = o.noise_std**2 + nugget_variance(own, o, _NUGGET)
+        diagonal = o.noise_std**2 + nugget_variance(own, o, nugget)
         size = (diagonal + nugget_variance(own, o, 1.0)).rsqrt()  # makes readings of both fields alike
 
         def product(w):
@@ -170,16 +171,20 @@ class Linearised:
 
     def mode(
         self, mean: torch.Tensor, sigma: float, predict: Callable, iterations: int = 1
-    ) -> tuple[torch.Tensor, float]:
-        """The most probable state, and the reduced chi-squared of the readings: about 1 where prior, PDE and noise agree.
-
-        That is rᵀ (H S Hᵀ + R)⁻¹ r / m with r = y - F(x) + H (x - mean): twice the objective that x minimises, for each of the
-        m readings that can vary.
-        """
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The most probable state x, for a mean of one; and y - F(x) + H (x - mean), (1, m)."""
         variances = self.spread.variances(sigma)
         residual, weights = self._settled(mean, self.observation.values, variances, predict, iterations)
-        chi2 = (residual * weights).sum() / informative(self.derivative.own(variances), self.observation)
-        return mean + self._step(weights, variances), float(chi2)
+        return mean + self._step(weights, variances), residual
+
+    def reduced_chi_squared(self, residual: torch.Tensor, sigma: float) -> float:
+        """rᵀ (H S Hᵀ + R)⁻¹ r / m of that residual, of m readings that can vary: near 1 where prior, PDE and noise agree.
+
+        Twice the objective that the most probable state minimises, for each reading; as `GaussNewton` tells.
+        """
+        variances = self.spread.variances(sigma)
+        chi2 = (residual * self.derivative.inverse(variances, _JUDGED)(residual)).sum()
+        return float(chi2) / informative(self.derivative.own(variances), self.observation)
 
     def _settled(self, z, data, variances, predict, iterations):
         """Residuals against the linearised F at the state that they lead to, and (H S Hᵀ + R)⁻¹ of them: both (batch, m)."""

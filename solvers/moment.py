@@ -148,12 +148,13 @@ class _Conditioning:
             mode = centre = mean.mean(dim=0, keepdim=True)
             for _ in range(_ROUNDS if self.nonlinear else 1):  # towards the most probable state
                 self._linearise(mode)
-                mode, self.problem.reduced_chi_squared = self.linearised.mode(centre, sigma, predict, iterations)
+                mode, residual = self.linearised.mode(centre, sigma, predict, iterations)
                 if not bool(mode.isfinite().all()):
                     raise DivergedError(
                         f"no {pde.fields[0].name} for which {pde.name} is stable comes near the readings; check their units "
                         "and the PDE's parameters"
                     )
+            self.problem.reduced_chi_squared = self.linearised.reduced_chi_squared(residual, sigma)
         x, moved = self.linearised(mean, sigma, draws, noise, predict, iterations)
         if self.nonlinear:
             centre = x.mean(dim=0, keepdim=True)

@@ -48,13 +48,17 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
     covariance = prior.covariance(eye).flatten(1)
     h = o.adjoint(torch.eye(m, dtype=torch.float64)).flatten(1)
     gram = h @ covariance @ h.T
-    told = informative(gram.diagonal(), o)
+    told, judged = (
+        informative(gram.diagonal(), o),
+        torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-6)),
+    )
+    judged = judged + gram
     gram = gram + torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-10))
     posterior = covariance - covariance @ h.T @ torch.linalg.solve(gram, h @ covariance)
     centre = prior.mean(o.grid)
     residual = (o.values - o(centre))[0]
     mean = centre.flatten() + covariance @ h.T @ torch.linalg.solve(gram, residual)
-    chi2 = float(residual @ torch.linalg.solve(gram, residual)) / told
+    chi2 = float(residual @ torch.linalg.solve(judged, residual)) / told
     assert found.record["reduced_chi_squared"] == pytest.approx(chi2, rel=1e-4)
     std = posterior.diagonal().clamp(min=1e-30).sqrt()
     moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()  # neither read exactly nor held at the boundary
@@ -181,6 +185,9 @@ def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
     for many in (2000, 50):
         monkeypatch.setattr(moment, "_MANY", many)
         found.append(Moment(steps=4)(Helmholtz(), fitted(channels=channels), o, n_samples=4, generator=seeded()))
+    dense, free = (f.record["reduced_chi_squared"] for f in found)
+    early = kind == "both" and not noise  # conjugate gradients stop before such readings are met to the last digit
+    assert free == pytest.approx(dense, rel=0.25 if early else 0.02) and dense < 2
     for c in (0, 1):
         dense, free = (float((f.mean[c] - truth[c]).norm() / truth[c].norm()) for f in found)
         assert free < 1.03 * dense + 1e-3
