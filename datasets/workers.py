@@ -19,6 +19,8 @@ __all__ = ["for_each"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_FAREWELL = 10.0  # seconds for a worker without work to give back what it holds, such as a semaphore
+
 
 def for_each(
     function: Callable[[Item], Result],
@@ -67,6 +69,9 @@ def _in_processes(function, items, workers, report):
                     connection.send(next(queue))
                 except StopIteration:
                     busy.remove(connection)
+                    connection.close()
+        for process in processes:
+            process.join(_FAREWELL)
     except (EOFError, ConnectionError):
         raise RuntimeError(
             "a worker process died; its message is above, unless the system killed it for want of memory; use fewer workers"

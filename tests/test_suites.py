@@ -87,6 +87,17 @@ def test_two_processes_make_the_same_records_as_one(tmp_path):
     )
 
 
+def test_worker_processes_leave_nothing_behind(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_suites import CELLS\n"
+        "from pdeinv.benchmarks.runner import run_cells\n"
+        f"run_cells(CELLS[:1], {str(tmp_path / 'r.jsonl')!r}, processes=2)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=120, check=True)
+    assert "leaked" not in ran.stderr
+
+
 def test_a_run_that_is_killed_loses_an_instance_at_most_and_goes_on(tmp_path):
     out, log = tmp_path / "r.jsonl", tmp_path / "r.instances.jsonl"
     code = (
