@@ -236,12 +236,21 @@ def test_many_sensors_lead_to_the_truth(solver, name):
     assert error[1] < 0.25 and error[1] < error[0] / 2
 
 
+def test_readings_in_another_unit_raise_a_warning():
+    table = readings("poisson", "solution only").table
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(table, "poisson", grid=N)
+    with pytest.warns(MisfitWarning, match="do not fit poisson: reduced chi-squared is .* check units"):
+        reconstruct(table.assign(value=10 * table.value), "poisson", grid=N)
+
+
 @pytest.mark.parametrize("layout", ["solution only", "coefficient only", "both, noisy"])
 @pytest.mark.parametrize(
     ("solver", "name"),
     [pair for pair in PAIRS if pair[0] in ("gaussian", "gauss-newton", "moment") and pair[1] != "darcy"],
 )
-def test_readings_in_another_unit_raise_a_warning(solver, name, layout):
+def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, name, layout):
     table, settings = readings(name, layout).table, {"grid": N, "prior": diffusion_prior(solver, name)}
     settings["solver"] = SMALL.get(solver, solver)
     with warnings.catch_warnings():
