@@ -16,7 +16,9 @@ __all__ = ["benchmark", "equivariance", "report"]
 
 def benchmark(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries.")
+    ] = None,
     suite: Annotated[
         str | None, typer.Option(help="quick (minutes), standard or paper: tasks and methods that are fixed.")
     ] = None,
@@ -69,6 +71,10 @@ def benchmark(
             help="Seconds an instance, which decide the steps of each method that has steps; may be repeated."
         ),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the standard suite's first instances with the recorded baseline.")
+    ] = False,
+    record_baseline: Annotated[bool, typer.Option("--record-baseline", help="Write that baseline.")] = False,
 ) -> None:
     """Score solvers on random instances against the truth; a repeated run resumes and adds nothing that is there.
 
@@ -85,6 +91,10 @@ def benchmark(
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.output import check_writable, made_folder
 
+    if verify or record_baseline:
+        return _verify(verify, pde, method, instances, processes)
+    if out is None:
+        raise InputError("--out is missing; name a folder for a suite's records, or a JSON-lines file")
     if samples < 2:
         raise InputError(f"--samples {samples} must be at least 2")
     if processes < 1:
@@ -126,6 +136,15 @@ def benchmark(
     cells = afforded(cells, budget or (), out, processes)
     records = run_cells(cells, out, command=command, progress=True, processes=processes)
     typer.echo(table(records))
+
+
+def _verify(compare: bool, pdes, methods, instances: int | None, processes: int) -> None:
+    from pdeinv.benchmarks.verify import record_baseline, verify
+
+    if not compare:
+        return record_baseline(processes=processes, progress=True)
+    if verify(pdes=pdes, methods=methods, instances=instances, processes=processes, progress=True, echo=typer.echo):
+        raise typer.Exit(1)
 
 
 def _meant(options: list[dict], taken: set[str]) -> list[dict]:
