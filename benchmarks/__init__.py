@@ -1,0 +1,1 @@
+"""Tasks, the runner, recorded results, reports and studies."""

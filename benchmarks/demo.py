@@ -12,8 +12,8 @@ import xarray as xr
 
 from pdeinv import layouts
 from pdeinv.datasets import PDE, PDES, example, pde_by_name
+from pdeinv.files import ensure_folder, save_figure, save_netcdf
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
-from pdeinv.output import made_folder, save_figure, save_netcdf
 from pdeinv.plot import plot_reconstruction
 from pdeinv.sensors import Sensors
 from pdeinv.solvers import reconstruct
@@ -24,10 +24,11 @@ _HEADER = f"{'PDE':<15}{'field':<20}{'solver':<23}{'error':>8}{'kriging':>10}{'i
 
 
 def demo_sensors(pde: PDE) -> Sensors:
-    """The recipe of the shipped tables: the first example seen by 30 sensors on the coefficient and 95 on the solution.
+    """The recipe of the shipped tables: the first example seen by 30 sensors on the coefficient and
+    95 on the solution.
 
-    Positions are random, off the grid (for a piecewise constant field the reading is that of the nearest node); the noise is
-    1 % of each field's standard deviation.
+    Positions are random, off the grid (for a piecewise constant field the reading is that of the
+    nearest node); the noise is 1 % of each field's standard deviation.
     """
     truth = example(pde.name).isel(sample=0)
     tables = []
@@ -38,8 +39,11 @@ def demo_sensors(pde: PDE) -> Sensors:
     return tables[0] + tables[1]
 
 
-def run_demo(out: Path, names: list[str] | None = None, echo: Callable[[str], None] = print) -> None:
-    """Reconstruct the first example of each PDE, write tables, NetCDF files and figures to `out`, print a scorecard.
+def run_demo(
+    out: Path, names: list[str] | None = None, echo: Callable[[str], None] = print
+) -> None:
+    """Reconstruct the first example of each PDE, write tables, NetCDF files and figures to `out`,
+    print a scorecard.
 
     Arguments:
         out: folder, created where it does not exist.
@@ -47,8 +51,11 @@ def run_demo(out: Path, names: list[str] | None = None, echo: Callable[[str], No
         echo: where to print, line by line.
     """
     pdes = [pde_by_name(name) for name in names or sorted(PDES)]
-    made_folder(out)
-    echo("Reconstructing shipped 64 x 64 examples from 125 noisy sensors: 30 on the coefficient, 95 on the solution.\n")
+    ensure_folder(out)
+    echo(
+        "Reconstructing shipped 64 x 64 examples from 125 noisy sensors: 30 on the coefficient, "
+        "95 on the solution.\n"
+    )
     echo(_HEADER)
     for pde in pdes:
         truth = example(pde.name).isel(sample=0)
@@ -63,17 +70,27 @@ def run_demo(out: Path, names: list[str] | None = None, echo: Callable[[str], No
         save_figure(plot_reconstruction(result, truth), out / f"{pde.name}.png")
         for f in pde.fields:
             true = _tensor(truth[f.name])
-            score = [float(relative_l2(_tensor(r[f"{f.name}_mean"]), true)) for r in (result, kriging)]
-            interval = gaussian_interval(_tensor(result[f"{f.name}_mean"]), _tensor(result[f"{f.name}_std"]), 0.9)
+            score = [
+                float(relative_l2(_tensor(r[f"{f.name}_mean"]), true)) for r in (result, kriging)
+            ]
+            interval = gaussian_interval(
+                _tensor(result[f"{f.name}_mean"]), _tensor(result[f"{f.name}_std"]), 0.9
+            )
             echo(
                 f"{pde.name:<15}{f.name:<20}{result.attrs['solver']:<23}{score[0]:>7.1%}{score[1]:>10.1%}"
                 f"{float(coverage(*interval, true).mean()):>10.0%}{result.attrs['seconds']:>10.1f}"
             )
-    echo("\nerror, kriging: relative L2 error of the posterior mean, ours and off-the-shelf kriging's.")
+    echo(
+        "\nerror, kriging: relative L2 error of the posterior mean, ours and off-the-shelf "
+        "kriging's."
+    )
     echo("in 90 %: share of nodes whose truth lies in the 90 % interval.")
     echo(f"Tables, NetCDF files and figures are in {out}/; repeat one with")
     name = pdes[0].name
-    echo(f"  pdeinv reconstruct {out}/{name}-sensors.csv --pde {name} --out {name}.nc --plot {name}.png")
+    echo(
+        f"  pdeinv reconstruct {out}/{name}-sensors.csv --pde {name} --out {name}.nc --plot "
+        f"{name}.png"
+    )
 
 
 def _tensor(field: xr.DataArray) -> torch.Tensor:

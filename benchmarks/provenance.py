@@ -30,19 +30,26 @@ def forget_peak() -> None:
 
 def peak_megabytes() -> int:
     """Most memory that this process held since `forget_peak`, or since its start."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024))
+    return round(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        / (1024**2 if sys.platform == "darwin" else 1024)
+    )
 
 
 @cache
 def _commit() -> str:
-    """Of the repository that has this file, with "-dirty" behind it where a tracked file has changed."""
+    """Of the repository that has this file, with "-dirty" behind it where a tracked file has
+    changed."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
+        ).stdout
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # or the repository is another, around an installed copy
+        # Or the repository is another, around an installed copy
+        git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12").strip()
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"

@@ -1,11 +1,14 @@
-"""Errors that papers report on the benchmark, relative L2 or error rate in per cent: 128 x 128 nodes, 500 exact sensors."""
+"""Errors that papers report on the benchmark, relative L2 or error rate in per cent: 128 x 128
+nodes, 500 exact sensors."""
 
 from __future__ import annotations
 
 __all__ = ["PUBLISHED", "best_published"]
 
 _COLUMNS = [
-    (pde, task) for pde in ("darcy", "poisson", "helmholtz", "navier-stokes") for task in ("forward", "inverse")
+    (pde, task)
+    for pde in ("darcy", "poisson", "helmholtz", "navier-stokes")
+    for task in ("forward", "inverse")
 ]
 _FUNDPS = "Yao et al., NeurIPS 2025, arXiv 2505.17004"
 
@@ -20,7 +23,11 @@ PUBLISHED: dict[str, tuple[str, dict[tuple[str, str], float]]] = {
     ),
     "DDIS": (
         "Lin et al., 2026, arXiv 2601.23280",
-        {("poisson", "inverse"): 15.78, ("helmholtz", "inverse"): 15.08, ("navier-stokes", "inverse"): 8.93},
+        {
+            ("poisson", "inverse"): 15.78,
+            ("helmholtz", "inverse"): 15.08,
+            ("navier-stokes", "inverse"): 8.93,
+        },
     ),
 }
 """For each method its source and its errors by PDE and task."""

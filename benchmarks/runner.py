@@ -16,18 +16,18 @@ from scipy.stats import t as student_t
 from tqdm import tqdm
 
 from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes, provenance
-from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.reports.tables import read_records
 from pdeinv.benchmarks.summary import COUNTED, cell_key, rounded, summarise
 from pdeinv.benchmarks.tasks import Task, fingerprint
 from pdeinv.datasets import PDE
-from pdeinv.datasets.workers import for_each
 from pdeinv.errors import DivergedError, InputError
+from pdeinv.files import atomic_write, check_writable
 from pdeinv.metrics import crps_ensemble, error_rate, error_spectrum, ranks, relative_l2
 from pdeinv.observation import Observation
-from pdeinv.output import check_writable, written_whole
+from pdeinv.parallel import for_each
 from pdeinv.posterior import Posterior
-from pdeinv.prior import Ensemble
 from pdeinv.priors import load, shipped
+from pdeinv.priors.ensemble import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
@@ -45,7 +45,8 @@ __all__ = [
 ]
 
 _SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
-# The truth of instance i is the first draw from its own seed: a solver on that stream would find it among its prior draws.
+# The truth of instance i is the first draw from its own seed: a solver on that stream would find it
+# among its prior draws.
 _SOLVER_SEED = 3_000_000_000
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 _ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
@@ -59,7 +60,8 @@ class Cell:
         task: what is to be reconstructed.
         method: a name in `pdeinv.solvers.SOLVERS`.
         instances: how many.
-        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`; equireg also by a name of its `VARIANTS`.
+        steps, equireg, prior: of a solver by diffusion, as in `reconstruct`; equireg also by a name
+            of its `VARIANTS`.
         settings: further arguments of the method's class.
         samples: posterior samples behind the mean and the spread.
     """
@@ -74,7 +76,8 @@ class Cell:
     samples: int = _SAMPLES
 
     def solver(self) -> Solver:
-        """The method's solver, unless the run would fail for a name, a PDE or a number that cannot be used."""
+        """The method's solver, unless the run would fail for a name, a PDE or a number that cannot
+        be used."""
         method, made = self.method, _class(self.method)
         if self.instances < 1:
             raise InputError(f"instances = {self.instances} must be at least 1")
@@ -82,24 +85,30 @@ class Cell:
         for name in self.settings or {}:
             if name not in known:
                 raise InputError(
-                    f"method {method!r} has no setting {name!r}; it has {', '.join(sorted(known)) or 'none'}"
+                    f"method {method!r} has no setting {name!r}; it has "
+                    f"{', '.join(sorted(known)) or 'none'}"
                 )
             if not _alike(self.settings[name], usual := known[name].default):
                 raise InputError(
-                    f"method {method!r}: setting {name} = {self.settings[name]!r} is of another kind than {usual!r}, its "
+                    f"method {method!r}: setting {name} = {self.settings[name]!r} is of another "
+                    f"kind than {usual!r}, its "
                     "usual value; give such a one"
                 )
         solver = with_options(made(**(self.settings or {})), self.equireg, self.steps)
         if not solver.accepts(self.task.physics):
             raise InputError(
-                f"method {method!r} is not made for {self.task.pde}: {solver.needs}; leave one of them out"
+                f"method {method!r} is not made for {self.task.pde}: {solver.needs}; leave one of "
+                f"them out"
             )
         if self.prior and not isinstance(solver, LearnedSolver):
-            raise InputError(f"method {method!r} takes no prior from a file; leave out --prior or the method")
+            raise InputError(
+                f"method {method!r} takes no prior from a file; leave out --prior or the method"
+            )
         return solver
 
-    def ready(self) -> tuple[Solver, object]:
-        """The solver and the prior that it is given; what many instances share is made once, outside their time."""
+    def prepare(self) -> tuple[Solver, object]:
+        """The solver and the prior that it is given; what many instances share is made once,
+        outside their time."""
         solver, prior = self.solver(), _loaded(self.prior) if self.prior else None
         if isinstance(solver, OptimalInterpolation):
             return solver, _ensemble(self.task.physics, self.task.grid, solver.members)
@@ -136,21 +145,30 @@ def run(
     **options,
 ) -> list[dict]:
     """`run_cells` for one method on one task; further options as in `Cell`."""
-    return run_cells([Cell(task, method, instances, **options)], out, command=command, progress=progress)
+    return run_cells(
+        [Cell(task, method, instances, **options)], out, command=command, progress=progress
+    )
 
 
 def run_cells(
-    cells: Iterable[Cell], out: str | os.PathLike, *, command: str = "", progress: bool = False, processes: int = 1
+    cells: Iterable[Cell],
+    out: str | os.PathLike,
+    *,
+    command: str = "",
+    progress: bool = False,
+    processes: int = 1,
 ) -> list[dict]:
-    """Score methods on tasks; instances that are already in the file are kept, so that a rerun resumes.
+    """Score methods on tasks; instances that are already in the file are kept, so that a rerun
+    resumes.
 
     Arguments:
         cells: what to run, in this order.
-        out: JSON-lines file of summaries in a folder that exists, rewritten; the instances stand beside it in
-            `<out stem>.instances.jsonl`, written as soon as each is done.
+        out: JSON-lines file of summaries in a folder that exists, rewritten; the instances stand
+            beside it in `<out stem>.instances.jsonl`, written as soon as each is done.
         command: what the reader is to type, recorded.
         progress: show a bar.
-        processes: that share the work, with one thread each; 1 for all threads on one instance after the other.
+        processes: that share the work, with one thread each; 1 for all threads on one instance
+            after the other.
 
     Returns:
         The cells' summaries: one record for each scored field and metric.
@@ -182,7 +200,7 @@ def run_cells(
         else:
             for job in jobs:
                 keep(job, _job(job))
-    with written_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         records = summarise(read_records(log))
         temporary.write_text("".join(json.dumps(r) + "\n" for r in records))
     return [r for r in records if cell_key(r) in set(keys)]
@@ -190,8 +208,10 @@ def run_cells(
 
 def _job(job: tuple[Cell, int, str]) -> list[dict]:
     cell, i, command = job
-    key, rows = cell.key(), _score(cell.task, *cell.ready(), i, cell.samples)
-    made = {"rows": len(rows), **provenance(command)} | ({"prior": key["given_prior"]} if cell.prior else {})
+    key, rows = cell.key(), _score(cell.task, *cell.prepare(), i, cell.samples)
+    made = {"rows": len(rows), **provenance(command)} | (
+        {"prior": key["given_prior"]} if cell.prior else {}
+    )
     return [{**key, **row, **made} for row in rows]
 
 
@@ -199,7 +219,11 @@ def takes(method: str) -> set[str]:
     """Which of a cell's options `steps`, `equireg` and `prior` mean something to the method."""
     made = _class(method)
     names = {f.name for f in fields(made)}
-    known = {"steps": "steps" in names, "equireg": "guidance" in names, "prior": issubclass(made, LearnedSolver)}
+    known = {
+        "steps": "steps" in names,
+        "equireg": "guidance" in names,
+        "prior": issubclass(made, LearnedSolver),
+    }
     return {name for name, taken in known.items() if taken}
 
 
@@ -210,9 +234,12 @@ def _class(method: str) -> type[Solver]:
 
 
 def _alike(value, usual) -> bool:
-    """Whether a setting is of the kind of its default; where that tells nothing, the solver has the word."""
+    """Whether a setting is of the kind of its default; where that tells nothing, the solver has the
+    word."""
     if isinstance(usual, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and (isinstance(usual, bool) or not isinstance(usual, (int, float, tuple)))
+        return isinstance(value, bool) and (
+            isinstance(usual, bool) or not isinstance(usual, (int, float, tuple))
+        )
     if isinstance(usual, int):
         return isinstance(value, int)
     if isinstance(usual, float):
@@ -229,29 +256,43 @@ def _loaded(prior: str):
 
 @lru_cache(maxsize=4)
 def _told(prior: str) -> str:
-    """A shipped prior by its name; a file by its path and what is in it, since files of one name differ."""
+    """A shipped prior by its name; a file by its path and what is in it, since files of one name
+    differ."""
     if prior in shipped():
         return prior
     return f"{prior}#{hashlib.sha256(Path(prior).read_bytes()).hexdigest()[:8]}"
 
 
 def posterior_of(row: dict) -> tuple[torch.Tensor, Observation, Posterior]:
-    """The truth, its observation and the posterior behind a record of an instance, computed again."""
-    task = Task(row["pde"], row["task"], *(row[k] for k in ("grid", "sensors", "noise", "seed", "variant")))
+    """The truth, its observation and the posterior behind a record of an instance, computed
+    again."""
+    task = Task(
+        row["pde"], row["task"], *(row[k] for k in ("grid", "sensors", "noise", "seed", "variant"))
+    )
     steps, settings = row["steps"] or None, row["settings"] and json.loads(row["settings"])
     prior = row["given_prior"] and row["given_prior"].split("#")[0]
     if prior and (told := _told(prior)) != row["given_prior"]:
         raise InputError(
-            f"the prior {prior} has changed since {row['given_prior']} was recorded; restore it, now {told}"
+            f"the prior {prior} has changed since {row['given_prior']} was recorded; restore it, "
+            f"now {told}"
         )
     cell = Cell(task, row["method"], 1, steps, row["equireg"], prior, settings, row["samples"])
     truth, observation = task.instance(row["instance"])
-    return truth, observation, solve(cell.task, *cell.ready(), observation, row["instance"], row["samples"])
+    return (
+        truth,
+        observation,
+        solve(cell.task, *cell.prepare(), observation, row["instance"], row["samples"]),
+    )
 
 
-def solve(task: Task, solver: Solver, prior, observation: Observation, i: int, samples: int) -> Posterior:
-    """What a solver finds on instance i, with the randomness that all records of this instance have."""
-    return solver(task.physics, prior, observation, n_samples=samples, generator=solver_generator(i))
+def solve(
+    task: Task, solver: Solver, prior, observation: Observation, i: int, samples: int
+) -> Posterior:
+    """What a solver finds on instance i, with the randomness that all records of this instance
+    have."""
+    return solver(
+        task.physics, prior, observation, n_samples=samples, generator=solver_generator(i)
+    )
 
 
 def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict]:
@@ -271,13 +312,24 @@ def _score(task: Task, solver: Solver, prior, i: int, samples: int) -> list[dict
         "peak_megabytes": peak_megabytes(),
         **{k: posterior.record.get(k, 0) for k in COUNTED},
     }
-    return [shared | row for channel in task.scored for row in _metrics(task, posterior, truth, channel, i)]
+    return [
+        shared | row
+        for channel in task.scored
+        for row in _metrics(task, posterior, truth, channel, i)
+    ]
 
 
 def _nothing_known(task: Task, observation: Observation, samples: int) -> Posterior:
     """What a method that diverged leaves: no number."""
     nothing = torch.full((samples, 2, task.grid, task.grid), torch.nan, dtype=torch.float64)
-    return Posterior(task.physics.fields, observation.grid, nothing[0], nothing[0], nothing, dict.fromkeys(COUNTED))
+    return Posterior(
+        task.physics.fields,
+        observation.grid,
+        nothing[0],
+        nothing[0],
+        nothing,
+        dict.fromkeys(COUNTED),
+    )
 
 
 def solver_generator(i: int) -> torch.Generator:
@@ -285,8 +337,12 @@ def solver_generator(i: int) -> torch.Generator:
     return torch.Generator().manual_seed(_SOLVER_SEED + i)
 
 
-def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int) -> list[dict]:
-    mean, std, true = (v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth))
+def _metrics(
+    task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int
+) -> list[dict]:
+    mean, std, true = (
+        v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth)
+    )
     samples = posterior.samples[:, None, channel : channel + 1]
     covered, histogram = _covered(samples[:, 0, 0], true[0, 0], torch.Generator().manual_seed(i))
     shared = {
@@ -297,7 +353,8 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         "ranks": [rounded(float(share)) for share in histogram],
         "error_spectrum": [rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
     }
-    # The error of the mean, that which the posterior expects of it, and that of a single sample, which papers report.
+    # The error of the mean, that which the posterior expects of it, and that of a single sample,
+    # which papers report.
     every = true.expand_as(samples)
     one = float(relative_l2(samples, every).mean())
     scores = {"relative_l2": (float(relative_l2(mean, true)), float(std.norm() / true.norm()), one)}
@@ -312,13 +369,16 @@ def _metrics(task: Task, posterior: Posterior, truth: torch.Tensor, channel: int
         scores = dict.fromkeys(scores, (float("nan"),) * 3)
     names = ("error", "predicted_error", "sample_error")
     return [
-        shared | {"metric": metric} | {name: rounded(value) for name, value in zip(names, values, strict=True)}
+        shared
+        | {"metric": metric}
+        | {name: rounded(value) for name, value in zip(names, values, strict=True)}
         for metric, values in scores.items()
     ]
 
 
 def _covered(samples, truth, generator) -> tuple[float, torch.Tensor]:
-    """Share of the nodes where the samples' 90 % interval holds the truth (n, n), and frequencies of its rank among them."""
+    """Share of the nodes where the samples' 90 % interval holds the truth (n, n), and frequencies
+    of its rank among them."""
     size = len(samples)
     if not bool(samples.isfinite().all()):
         return float("nan"), torch.full((size + 1,), torch.nan)
@@ -327,10 +387,12 @@ def _covered(samples, truth, generator) -> tuple[float, torch.Tensor]:
     if (size + 1) % 20 == 0:
         edge = (size + 1) // 20
         return float(histogram[edge:-edge].sum()), histogram
-    # Too few for quantiles of their own: Student's interval for one more draw of a Gaussian. The posterior's own spread may
-    # rest on more draws than these, or on none.
+    # Too few for quantiles of their own: Student's interval for one more draw of a Gaussian. The
+    # posterior's own spread may rest on more draws than these, or on none.
     wide = student_t.ppf(0.95, size - 1) * (1 + 1 / size) ** 0.5
-    return float(((truth - samples.mean(0)).abs() <= wide * samples.std(0)).double().mean()), histogram
+    return float(
+        ((truth - samples.mean(0)).abs() <= wide * samples.std(0)).double().mean()
+    ), histogram
 
 
 @lru_cache(maxsize=1)
@@ -343,9 +405,13 @@ def _drop_cut_instances(log: Path) -> None:
     """Drop what a killed run wrote last, unless every row of that instance is there."""
     drop_cut_line(log)
     rows = read_records(log)
-    last = [r for r in rows if (cell_key(r), r["instance"]) == (cell_key(rows[-1]), rows[-1]["instance"])]
+    last = [
+        r
+        for r in rows
+        if (cell_key(r), r["instance"]) == (cell_key(rows[-1]), rows[-1]["instance"])
+    ]
     if last and len(last) < last[0]["rows"]:
-        with written_whole(log) as temporary:
+        with atomic_write(log) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in rows[: -len(last)]))
 
 
@@ -354,5 +420,5 @@ def drop_cut_line(log: Path) -> None:
     text = log.read_text()
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
-        with written_whole(log) as temporary:
+        with atomic_write(log) as temporary:
             temporary.write_text(whole)

@@ -1,11 +1,12 @@
-"""Fixed sets of tasks and methods, so that two people's benchmarks are the same: `pdeinv benchmark --suite NAME`."""
+"""Fixed sets of tasks and methods, so that two people's benchmarks are the same: `pdeinv benchmark
+--suite NAME`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pdeinv.benchmarks.report import LIMITS, ORDER
+from pdeinv.benchmarks.reports.tables import LIMITS, ORDER
 from pdeinv.benchmarks.runner import Cell
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
@@ -18,7 +19,8 @@ RECORDS = "records.jsonl"
 """Summaries in a suite's folder; the instances stand beside them."""
 _CLASSICAL = ("kriging", "optimal-interpolation", "fno")
 _GUIDED = ("dps", "diffusionpde", "fundps", "daps", "ddis")
-_FEW_LEVELS = {"ode_steps": 3, "langevin": 20}  # of each noise level, at 50 levels instead of the published number
+# Of each noise level, at 50 levels instead of the published number
+_FEW_LEVELS = {"ode_steps": 3, "langevin": 20}
 _SETTINGS = {"daps": _FEW_LEVELS | {"weights": (1000.0, 1000.0)}, "ddis": _FEW_LEVELS}
 
 
@@ -32,7 +34,8 @@ class Suite:
         guided: diffusion solvers of the literature.
         steps: of these.
         equireg: run these with EquiReg, too.
-        samples, guided_samples: behind a posterior, of the methods and of the guided ones, which cost more.
+        samples, guided_samples: behind a posterior, of the methods and of the guided ones, which
+            cost more.
         settings: of a method's class, by its name.
     """
 
@@ -65,14 +68,18 @@ SUITES = {
 
 
 def suite_cells(
-    name: str, *, pdes: Iterable[str] = (), methods: Iterable[str] = (), instances: int | None = None
+    name: str,
+    *,
+    pdes: Iterable[str] = (),
+    methods: Iterable[str] = (),
+    instances: int | None = None,
 ) -> list[Cell]:
     """The cells of a suite, the cheap methods first.
 
     Arguments:
         name: of the suite.
-        pdes, methods: those to run; all of the suite's if none are given. A method that the suite lacks is added with its
-            published settings.
+        pdes, methods: those to run; all of the suite's if none are given. A method that the suite
+            lacks is added with its published settings.
         instances: of each task, if not the suite's number.
     """
     if name not in SUITES:
@@ -104,13 +111,15 @@ def suite_cells(
     for method in methods:
         if all(cell.method != method for cell in cells):
             raise InputError(
-                f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; leave it out"
+                f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; "
+                f"leave it out"
             )
     return cells
 
 
 def _suits(method: str, pde: str) -> bool:
-    """Whether a suite has the method for the PDE: of the solvers that know its distribution, the first is its limit."""
+    """Whether a suite has the method for the PDE: of the solvers that know its distribution, the
+    first is its limit."""
     rivals = LIMITS if method in LIMITS else (method,)
     return next((m for m in rivals if SOLVERS[m]().accepts(PDES[pde]())), None) == method
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pdeinv.benchmarks.report import LIMITS, paired_ratio
+from pdeinv.benchmarks.reports.tables import LIMITS, paired_ratio
 
 __all__ = ["COUNTED", "cell_key", "rounded", "summarise"]
 
@@ -29,12 +29,13 @@ def cell_key(row: dict) -> tuple:
 
 
 def summarise(rows: Iterable[dict]) -> list[dict]:
-    """One record for each task, method, field and metric: means over instances, with the standard error of the error.
+    """One record for each task, method, field and metric: means over instances, with the standard
+    error of the error.
 
-    `over_limit` is the error over that of the solver which knows the coefficient's distribution, if the rows have it: a ratio
-    of means over the instances that both have solved, with the standard error of these pairs. What some rows lack, such as
-    seconds that were not measured alone, is the mean over the others. An instance on which the method diverged makes the
-    error None.
+    `over_limit` is the error over that of the solver which knows the coefficient's distribution, if
+    the rows have it: a ratio of means over the instances that both have solved, with the standard
+    error of these pairs. What some rows lack, such as seconds that were not measured alone, is the
+    mean over the others. An instance on which the method diverged makes the error None.
     """
     rows = list(rows)
     groups: dict[tuple, list[dict]] = {}
@@ -42,7 +43,8 @@ def summarise(rows: Iterable[dict]) -> list[dict]:
         groups.setdefault((*cell_key(row), row["field"], row["metric"]), []).append(row)
     limits: dict[tuple, dict[int, float]] = {}
     known = [row for row in rows if row["method"] in LIMITS and row["error"] is not None]
-    known.sort(key=lambda row: -LIMITS.index(row["method"]))  # where there are two, the first has the word
+    # Where there are two, the first has the word
+    known.sort(key=lambda row: -LIMITS.index(row["method"]))
     for row in known:
         limits.setdefault(_scored(row), {})[row["instance"]] = row["error"]
     return [_summary(group, limits.get(_scored(group[0]), {})) for group in groups.values()]
@@ -57,10 +59,26 @@ def _summary(group: list[dict], limit: dict[int, float]) -> dict:
         | {"prior": first["prior"], "instances": len(group)}
         | {name: first[name] for name in ("field", "metric")}
         | {name: rounded(values.mean()) for name, values in known.items() if name in _AVERAGED}
-        | {name: [rounded(v) for v in values.mean(axis=0)] for name, values in known.items() if name in _CURVES}
-        | {"error_se": rounded(errors.std(ddof=1) / len(errors) ** 0.5) if len(errors) > 1 else None}
-        | (_over_limit([r["error"] for r in paired], [limit[r["instance"]] for r in paired]) if paired else {})
-        | {name: "; ".join(dict.fromkeys(r[name] for r in group)) for name in _MADE if all(name in r for r in group)}
+        | {
+            name: [rounded(v) for v in values.mean(axis=0)]
+            for name, values in known.items()
+            if name in _CURVES
+        }
+        | {
+            "error_se": rounded(errors.std(ddof=1) / len(errors) ** 0.5)
+            if len(errors) > 1
+            else None
+        }
+        | (
+            _over_limit([r["error"] for r in paired], [limit[r["instance"]] for r in paired])
+            if paired
+            else {}
+        )
+        | {
+            name: "; ".join(dict.fromkeys(r[name] for r in group))
+            for name in _MADE
+            if all(name in r for r in group)
+        }
     )
 
 

@@ -29,18 +29,20 @@ _LOOKED_AT = 8  # nodes per side, whose coefficient tells an instance from other
 class Task:
     """Random states of a PDE, seen at random nodes.
 
-    *forward* has sensors on the coefficient and scores the solution, *inverse* the other way round, *both* has sensors on
-    both fields and scores both.
+    *forward* has sensors on the coefficient and scores the solution, *inverse* the other way round,
+    *both* has sensors on both fields and scores both.
 
     Arguments:
         pde: the PDE's name; its parameters are the benchmark's.
         kind: `"forward"`, `"inverse"` or `"both"`.
         grid: nodes per side.
         sensors: number of different nodes observed on each observed field.
-        noise: standard deviation of the readings' noise, relative to the observed field's over the instance.
+        noise: standard deviation of the readings' noise, relative to the observed field's over the
+            instance.
         seed: instance i depends on (seed, i) alone.
-        variant: `"standard"`, or out of distribution: a `"smoother"` or `"rougher"` coefficient (alpha up or down by 0.5), for
-            Darcy another `"contrast"` (4 and 12 instead of 3 and 12), for Navier–Stokes another `"viscosity"` (2e-3).
+        variant: `"standard"`, or out of distribution: a `"smoother"` or `"rougher"` coefficient
+            (alpha up or down by 0.5), for Darcy another `"contrast"` (4 and 12 instead of 3 and
+            12), for Navier–Stokes another `"viscosity"` (2e-3).
     """
 
     pde: str
@@ -69,10 +71,15 @@ class Task:
         """Where the instances come from."""
         pde = self.physics
         if self.variant in ("smoother", "rougher"):
-            return replace(pde, alpha=pde.alpha + (_SMOOTHER if self.variant == "smoother" else -_SMOOTHER))
+            return replace(
+                pde, alpha=pde.alpha + (_SMOOTHER if self.variant == "smoother" else -_SMOOTHER)
+            )
         change = {"contrast": _CONTRAST, "viscosity": _VISCOSITY}.get(self.variant, {})
         if change.keys() - pde.parameters.keys():
-            raise InputError(f"variant {self.variant!r} means nothing to {self.pde}; it has no {next(iter(change))}")
+            raise InputError(
+                f"variant {self.variant!r} means nothing to {self.pde}; it has no "
+                f"{next(iter(change))}"
+            )
         return replace(pde, **change)
 
     @property
@@ -86,19 +93,27 @@ class Task:
         generator = torch.Generator().manual_seed(number)
         truth = pde.sample(1, grid, generator)
         observed = KINDS[self.kind]
-        points = [torch.as_tensor(layouts.random_nodes(self.sensors, grid, seed=2 * number + c)) for c in observed]
+        points = [
+            torch.as_tensor(layouts.random_nodes(self.sensors, grid, seed=2 * number + c))
+            for c in observed
+        ]
         channel = torch.tensor(observed).repeat_interleave(self.sensors)
         noise_std = self.noise * truth[0].flatten(1).std(dim=1)[channel]
         order = tuple(f.interpolation_order for f in pde.fields)
-        blank = Observation(grid, torch.cat(points), channel, torch.zeros_like(noise_std), noise_std, order)
-        values = blank(truth)[0] + noise_std * torch.randn(len(blank), dtype=torch.float64, generator=generator)
+        blank = Observation(
+            grid, torch.cat(points), channel, torch.zeros_like(noise_std), noise_std, order
+        )
+        values = blank(truth)[0] + noise_std * torch.randn(
+            len(blank), dtype=torch.float64, generator=generator
+        )
         return truth[0], Observation(grid, blank.points, channel, values, noise_std, order)
 
 
 def fingerprint(truth: torch.Tensor, observation: Observation) -> str:
     """Twelve hexadecimal digits that tell an instance, the same on every machine.
 
-    They come from the sensors' places and from the coefficient at a few nodes to four digits: what no solver has touched.
+    They come from the sensors' places and from the coefficient at a few nodes to four digits: what
+    no solver has touched.
     """
     step = -(-truth.shape[-1] // _LOOKED_AT)
     numbers = torch.cat([observation.points.flatten(), truth[0, ::step, ::step].flatten()])

@@ -1,7 +1,7 @@
 """Check that a change of the code leaves the reconstructions of the standard suite as they were.
 
-The baseline holds the first two instances of every cell of the suite, in full precision and with one thread:
-`pdeinv benchmark --record-baseline` writes it, `pdeinv benchmark --verify` compares.
+The baseline holds the first two instances of every cell of the suite, in full precision and with
+one thread: `pdeinv benchmark --record-baseline` writes it, `pdeinv benchmark --verify` compares.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.runner import Cell, drop_cut_line, solve
 from pdeinv.benchmarks.suites import suite_cells
 from pdeinv.benchmarks.summary import cell_key
-from pdeinv.datasets.workers import for_each
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.metrics import error_rate, relative_l2
+from pdeinv.parallel import for_each
 
 __all__ = ["BASELINE", "INSTANCES", "differences", "record_baseline", "verify"]
 
@@ -38,7 +38,8 @@ _MADE = ("commit", "machine", "versions")
 
 
 def record_baseline(path: Path = BASELINE, *, processes: int = 1, progress: bool = False) -> None:
-    """Write the baseline; instances that are already in the file are kept, so that a rerun resumes."""
+    """Write the baseline; instances that are already in the file are kept, so that a rerun
+    resumes."""
     path.parent.mkdir(exist_ok=True)
     path.touch()
     drop_cut_line(path)
@@ -48,7 +49,9 @@ def record_baseline(path: Path = BASELINE, *, processes: int = 1, progress: bool
         with path.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
 
-    _for_each(suite_cells("standard", instances=INSTANCES), INSTANCES, keep, processes, progress, done)
+    _for_each(
+        suite_cells("standard", instances=INSTANCES), INSTANCES, keep, processes, progress, done
+    )
 
 
 def verify(
@@ -77,16 +80,22 @@ def verify(
         InputError: there is no baseline, or it was made on another machine or with other versions.
     """
     if not path.is_file():
-        raise InputError(f"{path} does not exist; write it with `pdeinv benchmark --record-baseline`")
+        raise InputError(
+            f"{path} does not exist; write it with `pdeinv benchmark --record-baseline`"
+        )
     baseline = {_name(row): row for row in _read(path)}
     made, here = next(iter(baseline.values())), provenance("")
     for what in ("machine", "versions"):
         # The number of threads of this process does not matter: each worker has one.
-        then, now = (row[what].rsplit(", ", 1)[0] if what == "machine" else row[what] for row in (made, here))
+        then, now = (
+            row[what].rsplit(", ", 1)[0] if what == "machine" else row[what] for row in (made, here)
+        )
         if then != now:
             raise InputError(
-                f"the baseline was made with {what} {then!r}, and this is {now!r}; check out commit {made['commit']}, "
-                "record it there with `pdeinv benchmark --record-baseline`, and compare with that file"
+                f"the baseline was made with {what} {then!r}, and this is {now!r}; check out "
+                f"commit {made['commit']}, "
+                "record it there with `pdeinv benchmark --record-baseline`, and compare with that "
+                "file"
             )
     cells = suite_cells("standard", pdes=pdes, methods=methods, instances=INSTANCES)
     instances = INSTANCES if instances is None else min(instances, INSTANCES)
@@ -95,27 +104,41 @@ def verify(
     def compare(row):
         nonlocal compared, wrong
         if _name(row) not in baseline:
-            raise InputError(f"the baseline {path} lacks {_label(row)}; record it again from its own commit")
+            raise InputError(
+                f"the baseline {path} lacks {_label(row)}; record it again from its own commit"
+            )
         found = differences(row, baseline[_name(row)])
         compared, wrong = compared + 1, wrong + bool(found)
         if found:
             echo(f"{_label(row)}: {'; '.join(found)}")
 
     _for_each(cells, instances, compare, processes, progress)
-    echo(f"{compared} reconstructions compared with the baseline of commit {made['commit']}: {wrong} differ")
+    echo(
+        f"{compared} reconstructions compared with the baseline of commit {made['commit']}: "
+        f"{wrong} differ"
+    )
     return wrong
 
 
 def differences(row: dict, baseline: dict) -> list[str]:
-    """What tells a reconstruction from the baseline's beyond the tolerances, in words; counts of solves are left out."""
+    """What tells a reconstruction from the baseline's beyond the tolerances, in words; counts of
+    solves are left out."""
     found = []
     if row["network_evaluations"] != baseline["network_evaluations"]:
-        found.append(f"{row['network_evaluations']} network evaluations instead of {baseline['network_evaluations']}")
-    apart = {name: _apart(values, baseline["fields"][name]) for name, values in row["fields"].items()}
+        found.append(
+            f"{row['network_evaluations']} network evaluations instead of "
+            f"{baseline['network_evaluations']}"
+        )
+    apart = {
+        name: _apart(values, baseline["fields"][name]) for name, values in row["fields"].items()
+    }
     name, largest = max(apart.items(), key=lambda item: item[1])
     if row["method"] in CLOSED_FORMS:
         if largest > CLOSED_FORM_TOLERANCE:
-            found.append(f"{name} differs by {largest:.1e} of its norm (a closed form: {CLOSED_FORM_TOLERANCE:g})")
+            found.append(
+                f"{name} differs by {largest:.1e} of its norm (a closed form: "
+                f"{CLOSED_FORM_TOLERANCE:g})"
+            )
         return found
     if largest <= FIELD_TOLERANCE:
         return found
@@ -136,8 +159,15 @@ def _apart(values: list[float], before: list[float]) -> float:
     return distance / norm if norm else math.inf if distance else 0.0
 
 
-def _for_each(cells: list[Cell], instances: int, keep, processes, progress, done=frozenset()) -> None:
-    jobs = [(c, i) for c in cells for i in range(instances) if _name({**c.key(), "instance": i}) not in done]
+def _for_each(
+    cells: list[Cell], instances: int, keep, processes, progress, done=frozenset()
+) -> None:
+    jobs = [
+        (c, i)
+        for c in cells
+        for i in range(instances)
+        if _name({**c.key(), "instance": i}) not in done
+    ]
     with tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar:
 
         def report(job, row):
@@ -155,7 +185,7 @@ def _reconstruction(job: tuple[Cell, int]) -> dict:
     row = {**cell.key(), "instance": i}
     made = {k: v for k, v in provenance("").items() if k in _MADE}
     try:
-        posterior = solve(task, *cell.ready(), observation, i, cell.samples)
+        posterior = solve(task, *cell.prepare(), observation, i, cell.samples)
     except DivergedError:
         names = [f.name for f in task.physics.fields]
         fields = {f"{name}_{what}": [math.nan] for name in names for what in ("mean", "std")}

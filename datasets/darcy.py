@@ -8,7 +8,12 @@ from functools import cached_property
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import dirichlet_residual, interior, solve_shifted_laplacian, zero_boundary
+from pdeinv.datasets.elliptic import (
+    dirichlet_residual,
+    interior,
+    solve_shifted_laplacian,
+    zero_boundary,
+)
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -21,11 +26,13 @@ _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed permeability
 
 @dataclass(frozen=True)
 class Darcy(PDE):
-    """-∇·(a ∇u) = source on (0, 1)², u = 0 on the boundary; a is `high` where a Gaussian random field is >= 0, else `low`.
+    """-∇·(a ∇u) = source on (0, 1)², u = 0 on the boundary; a is `high` where a Gaussian random
+    field is >= 0, else `low`.
 
-    Discretised by five-point finite volumes with arithmetic means of a on the faces, second order for smooth a. Solved by
-    conjugate gradients preconditioned with the constant-coefficient solve: the condition number is at most high/low on
-    every grid, so about 13 iterations give six digits. Gradients come from the adjoint equation, whose operator is the same.
+    Discretised by five-point finite volumes with arithmetic means of a on the faces, second order
+    for smooth a. Solved by conjugate gradients preconditioned with the constant-coefficient solve:
+    the condition number is at most high/low on every grid, so about 13 iterations give six digits.
+    Gradients come from the adjoint equation, whose operator is the same.
 
     Arguments:
         low, high: the two permeabilities, positive.
@@ -34,8 +41,8 @@ class Darcy(PDE):
         tolerance: relative residual at which an instance's iteration stops.
 
     Reference:
-        Li et al., *Fourier neural operator*, ICLR 2021, section 5.2 (arXiv 2010.08895); Huang et al., *DiffusionPDE*,
-        NeurIPS 2024, section 4.2 (arXiv 2406.17763).
+        Li et al., *Fourier neural operator*, ICLR 2021, section 5.2 (arXiv 2010.08895); Huang et
+        al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
     """
 
     low: float = 3.0
@@ -54,7 +61,9 @@ class Darcy(PDE):
     def __post_init__(self):
         super().__post_init__()
         if not 0 < self.low < self.high:
-            raise InputError(f"Darcy needs 0 < low < high, not low = {self.low}, high = {self.high}")
+            raise InputError(
+                f"Darcy needs 0 < low < high, not low = {self.low}, high = {self.high}"
+            )
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
@@ -72,12 +81,14 @@ class Darcy(PDE):
         return torch.where(latent >= 0, latent.new_tensor(self.high), latent.new_tensor(self.low))
 
     def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Between the phases 0.7 of the geometric and 0.3 of the arithmetic mean, by the logistic function of latent / width.
+        """Between the phases 0.7 of the geometric and 0.3 of the arithmetic mean, by the logistic
+        function of latent / width.
 
-        A two-dimensional mixture of equal shares conducts like the geometric mean (Dykhne, *Conductivity of a two-dimensional
-        two-phase system*, JETP 32, 1971), a layered one between the harmonic and the arithmetic one. At the default contrast
-        this weighting gives the pressure of the sharp permeability without bias, where the arithmetic mean alone makes it
-        2 % of its standard deviation too low at a width of a twentieth of the latent field's.
+        A two-dimensional mixture of equal shares conducts like the geometric mean (Dykhne,
+        *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971), a layered one between
+        the harmonic and the arithmetic one. At the default contrast this weighting gives the
+        pressure of the sharp permeability without bias, where the arithmetic mean alone makes it 2
+        % of its standard deviation too low at a width of a twentieth of the latent field's.
         """
         share = torch.sigmoid(latent / width)
         arithmetic = self.low + (self.high - self.low) * share
@@ -85,14 +96,18 @@ class Darcy(PDE):
         return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """`solve` in single precision, stopped at a residual that leaves an error of 1e-6 in u and 1e-4 in its gradients."""
+        """`solve` in single precision, stopped at a residual that leaves an error of 1e-6 in u and
+        1e-4 in its gradients."""
         rough = replace(self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low))
         return rough.solve(a.float()).to(a)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         self.grid_of(a)
         if not bool((a > 0).all()):
-            raise InputError(f"the permeability has a value of {float(a.min()):.3g}; it must be positive everywhere")
+            raise InputError(
+                f"the permeability has a value of {float(a.min()):.3g}; it must be positive "
+                f"everywhere"
+            )
         source = torch.full_like(interior(a), self.source)
         return zero_boundary(_DarcySolve.apply(a, source, self.tolerance))
 
@@ -105,7 +120,8 @@ class Darcy(PDE):
 
 
 def _differences(x):
-    """Jumps of x across the faces that touch an interior node: along x, (..., n-2, n-1), and along y, (..., n-1, n-2)."""
+    """Jumps of x across the faces that touch an interior node: along x, (..., n-2, n-1), and along
+    y, (..., n-1, n-2)."""
     return x[..., 1:-1, 1:] - x[..., 1:-1, :-1], x[..., 1:, 1:-1] - x[..., :-1, 1:-1]
 
 
@@ -125,8 +141,10 @@ def _divergence_form(a, u):
 
 
 def _conjugate_gradients(a, f, tolerance, most=400):
-    """Interior u with -∇·(a ∇u) = f; instances stop one by one, so that none depends on its batch."""
-    # The inner products of a small f, a gradient say, underflow in float32; no residual gets below the rounding.
+    """Interior u with -∇·(a ∇u) = f; instances stop one by one, so that none depends on its
+    batch."""
+    # The inner products of a small f, a gradient say, underflow in float32; no residual gets below
+    # the rounding.
     size = f.abs().amax(dim=(-1, -2), keepdim=True)
     size = torch.where(size == 0, 1.0, size)
     f = f / size
@@ -160,13 +178,15 @@ def _conjugate_gradients(a, f, tolerance, most=400):
         rz, previous = inner(r, z), rz
         p = torch.where(active, z + rz / torch.where(active, previous, 1.0) * p, p)
     raise InputError(
-        f"Darcy's conjugate gradients did not reach the relative residual {tolerance:g} in {most} iterations; "
+        f"Darcy's conjugate gradients did not reach the relative residual {tolerance:g} in {most} "
+        f"iterations; "
         "lower the contrast of the permeability or raise `tolerance`"
     )
 
 
 class _DarcySolve(torch.autograd.Function):
-    """(a, f) -> interior u; self-adjoint in f, so the backward pass is one more solve. Twice differentiable."""
+    """(a, f) -> interior u; self-adjoint in f, so the backward pass is one more solve. Twice
+    differentiable."""
 
     @staticmethod
     def forward(a, f, tolerance):
@@ -193,11 +213,17 @@ class _DarcySolve(torch.autograd.Function):
         adjoint = _DarcySolve.apply(a, grad_u.contiguous(), ctx.tolerance)
         grad_a = None
         if ctx.needs_input_grad[0]:
-            # d/da of -λᵀ A(a) u: every face gives half its product of jumps to each of its two nodes.
+            # d/da of -λᵀ A(a) u: every face gives half its product of jumps to each of its two
+            # nodes.
             ux, uy = _differences(zero_boundary(u))
             lx, ly = _differences(zero_boundary(adjoint))
             scale = 0.5 * (a.shape[-1] - 1) ** 2
             px, py = -scale * ux * lx, -scale * uy * ly
             pad = torch.nn.functional.pad
-            grad_a = pad(px, (0, 1, 1, 1)) + pad(px, (1, 0, 1, 1)) + pad(py, (1, 1, 0, 1)) + pad(py, (1, 1, 1, 0))
+            grad_a = (
+                pad(px, (0, 1, 1, 1))
+                + pad(px, (1, 0, 1, 1))
+                + pad(py, (1, 1, 0, 1))
+                + pad(py, (1, 1, 1, 0))
+            )
         return grad_a, adjoint, None

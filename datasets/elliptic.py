@@ -1,7 +1,7 @@
 """Five-point finite differences on the interior of a vertex grid with u = 0 on the boundary.
 
-Interior fields have shape (..., n-2, n-2). The sine transform diagonalises the Laplacian, so that the constant-coefficient
-problem is solved exactly (to rounding) in two transforms.
+Interior fields have shape (..., n-2, n-2). The sine transform diagonalises the Laplacian, so that
+the constant-coefficient problem is solved exactly (to rounding) in two transforms.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def laplacian(u: torch.Tensor) -> torch.Tensor:
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def laplacian_eigenvalues(n: int, dtype=torch.float64, device=None) -> torch.Tensor:
-    """Eigenvalues, all negative, of the five-point Laplacian on an n x n vertex grid, (n-2, n-2)."""
+    """Eigenvalues, all negative, of the five-point Laplacian on an n x n vertex grid, (n-2,
+    n-2)."""
     k = torch.arange(1, n - 1, dtype=torch.float64)
     one = -4.0 * (n - 1) ** 2 * torch.sin(torch.pi * k / (2 * (n - 1))) ** 2
     return (one[:, None] + one[None, :]).to(dtype=dtype, device=device)
@@ -57,6 +58,7 @@ def solve_shifted_laplacian(f: torch.Tensor, shift: float = 0.0) -> torch.Tensor
 
 
 def dirichlet_residual(equation: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """The equation's residual at interior nodes (..., n-2, n-2), u itself (which should vanish) on the boundary."""
+    """The equation's residual at interior nodes (..., n-2, n-2), u itself (which should vanish) on
+    the boundary."""
     boundary = u - zero_boundary(interior(u))
     return zero_boundary(equation) + boundary

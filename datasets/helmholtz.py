@@ -26,10 +26,11 @@ __all__ = ["Helmholtz"]
 
 @dataclass(frozen=True)
 class Helmholtz(PDE):
-    """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field, set to 0 on the boundary.
+    """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field, set to 0 on the
+    boundary.
 
-    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by the sine transform.
-    Resonances lie near k² = π²(p² + q²), the first at k = 4.44.
+    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by
+    the sine transform. Resonances lie near k² = π²(p² + q²), the first at k = 4.44.
 
     Arguments:
         k: wavenumber, in units of 1 / side of the square.
@@ -61,7 +62,10 @@ class Helmholtz(PDE):
         n = self.grid_of(a).n
         gap = float((laplacian_eigenvalues(n) + self.k**2).abs().min())
         if gap < 1e-6 * max(self.k**2, 1.0):
-            raise InputError(f"k = {self.k} is a resonance of the square on a grid of {n} nodes; change k slightly")
+            raise InputError(
+                f"k = {self.k} is a resonance of the square on a grid of {n} nodes; change k "
+                f"slightly"
+            )
         return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2))
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

@@ -23,15 +23,17 @@ __all__ = ["NavierStokes"]
 class NavierStokes(PDE):
     """∂w/∂t + v·∇w = ν Δw + f on the torus [0, 1)²; coefficient w(0), solution w(T).
 
-    v = (∂ψ/∂y, -∂ψ/∂x) with -Δψ = w, and f = forcing · (sin 2π(x+y) + cos 2π(x+y)). Pseudo-spectral with 2/3 dealiasing;
-    the viscous term is integrated exactly and the rest by the classical fourth-order Runge–Kutta scheme.
+    v = (∂ψ/∂y, -∂ψ/∂x) with -Δψ = w, and f = forcing · (sin 2π(x+y) + cos 2π(x+y)). Pseudo-spectral
+    with 2/3 dealiasing; the viscous term is integrated exactly and the rest by the classical
+    fourth-order Runge–Kutta scheme.
 
     Arguments:
         viscosity: ν, positive.
         time: T, positive.
         forcing: amplitude of f; 0 restores the full symmetry of the torus.
         alpha, tau, modes: the periodic `GaussianRandomField` of w(0).
-        dt: time step at up to 128 nodes per side, shortened in proportion on finer grids for stability.
+        dt: time step at up to 128 nodes per side, shortened in proportion on finer grids for
+            stability.
 
     Reference:
         Li et al., *Fourier neural operator*, ICLR 2021, appendix A.3.3 (arXiv 2010.08895).
@@ -55,7 +57,9 @@ class NavierStokes(PDE):
         super().__post_init__()
         for name in ("viscosity", "time", "dt"):
             if not getattr(self, name) > 0:
-                raise InputError(f"Navier–Stokes needs a positive {name}, not {getattr(self, name)}")
+                raise InputError(
+                    f"Navier–Stokes needs a positive {name}, not {getattr(self, name)}"
+                )
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
@@ -67,34 +71,42 @@ class NavierStokes(PDE):
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         n = self.grid_of(a).n
-        operators = _operators(n, self.viscosity, self.forcing, self.time / self.steps(n), a.dtype, a.device)
+        operators = _operators(
+            n, self.viscosity, self.forcing, self.time / self.steps(n), a.dtype, a.device
+        )
         batch = max(1, 8 * 128**2 // n**2)  # larger batches fall out of the cache and run slower
         u = torch.cat([_integrate(w, operators, self.steps(n)) for w in a.split(batch)])
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
             raise InputError(
-                f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to {highest:.3g} "
+                f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to "
+                f"{highest:.3g} "
                 f"and a forcing of {self.forcing}; use a smaller dt"
             )
         return u
 
     def _stable(self, a: torch.Tensor, u: torch.Tensor) -> bool:
-        """Stirring conserves the root mean square vorticity and viscosity lowers it; an unstable scheme raises it."""
+        """Stirring conserves the root mean square vorticity and viscosity lowers it; an unstable
+        scheme raises it."""
         before, after = (w.detach().square().mean(dim=(-1, -2, -3)).sqrt() for w in (a, u))
         return bool((after <= 1.001 * (before + self.time * abs(self.forcing))).all())
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """The flow in single precision with twice the time step, on a grid that just carries what viscosity leaves at T.
+        """The flow in single precision with twice the time step, on a grid that just carries what
+        viscosity leaves at T.
 
         Where that is unstable and the flow is not, it is the flow itself.
         """
         n = self.grid_of(a).n
-        # Wavenumber k decays by exp(-4π²k²νT): past a factor of 1e-4 little of it reaches w(T). A third is dealiased away.
+        # Wavenumber k decays by exp(-4π²k²νT): past a factor of 1e-4 little of it reaches w(T). A
+        # third is dealiased away.
         k = math.sqrt(math.log(1e4) / (4 * math.pi**2 * self.viscosity * self.time))
         coarse = min(n, max(16, 4 * math.ceil(3 * k / 4)))
         dt = 2 * self.dt
         steps = max(1, math.ceil(self.time / dt - 1e-9))
-        operators = _operators(coarse, self.viscosity, self.forcing, self.time / steps, torch.float32, a.device)
+        operators = _operators(
+            coarse, self.viscosity, self.forcing, self.time / steps, torch.float32, a.device
+        )
         w = _integrate(fourier_resample(a, coarse).to(torch.float32), operators, steps)
         u = fourier_resample(w.to(a.dtype), n)
         if not self._stable(a, u):
@@ -118,7 +130,9 @@ def _operators(n, viscosity, forcing, dt, dtype, device):
     inverse = torch.where(square > 0, 1 / torch.where(square > 0, square, 1.0), 0.0)
     dealias = ((kx.abs() < n / 3) & (ky.abs() < n / 3)).to(dtype)
     d_dx, d_dy = 2j * torch.pi * kx * dealias, 2j * torch.pi * ky * dealias
-    from_vorticity = torch.stack([(d_dy * inverse), (-d_dx * inverse), d_dx + 0 * d_dy, d_dy + 0 * d_dx])
+    from_vorticity = torch.stack(
+        [(d_dy * inverse), (-d_dx * inverse), d_dx + 0 * d_dy, d_dy + 0 * d_dx]
+    )
     s = torch.arange(n, dtype=dtype, device=device) / n
     phase = 2 * torch.pi * (s[:, None] + s[None, :])
     force = fourier_coefficients(forcing * (torch.sin(phase) + torch.cos(phase)))

@@ -8,7 +8,13 @@ from functools import cached_property
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import dirichlet_residual, interior, laplacian, solve_shifted_laplacian, zero_boundary
+from pdeinv.datasets.elliptic import (
+    dirichlet_residual,
+    interior,
+    laplacian,
+    solve_shifted_laplacian,
+    zero_boundary,
+)
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
@@ -20,7 +26,8 @@ __all__ = ["Poisson"]
 class Poisson(PDE):
     """Δu = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field with Neumann cosines.
 
-    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by the sine transform.
+    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by
+    the sine transform.
 
     Arguments:
         alpha, tau, modes: the source's `GaussianRandomField`.

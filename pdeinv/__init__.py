@@ -1,18 +1,19 @@
-"""Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors, with uncertainty."""
+"""Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors,
+with uncertainty."""
 
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-# In a checkout the subpackages datasets, solvers and benchmarks stand beside this folder, not in it. Python finds
-# this folder first when it is started there, so it must find them, too.
+# In a checkout the subpackages datasets, solvers and benchmarks stand beside this folder, not in
+# it. Python finds this folder first when it is started there, so it must find them, too.
 if not Path(__file__).with_name("datasets").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
 # Names are imported when they are first used, so that `pdeinv --help` does not wait for torch.
 _EXPORTS = {
-    "Ensemble": "pdeinv.prior",
-    "EquiReg": "pdeinv.equireg",
+    "Ensemble": "pdeinv.priors.ensemble",
+    "EquiReg": "pdeinv.solvers.diffusion.equireg",
     "Field": "pdeinv.grid",
     "GaussianRandomField": "pdeinv.random_field",
     "Grid": "pdeinv.grid",

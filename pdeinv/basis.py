@@ -1,7 +1,9 @@
-"""One-dimensional eigenfunctions of the Laplacian, whose products carry fields as tables of coefficients.
+"""One-dimensional eigenfunctions of the Laplacian, whose products carry fields as tables of
+coefficients.
 
-A table of coefficients means the same function on every grid: a field is taken to its coefficients on one grid and evaluated
-on another. Both maps are small matrix products, which at up to 256 nodes beat an FFT and need no matching grid.
+A table of coefficients means the same function on every grid: a field is taken to its coefficients
+on one grid and evaluated on another. Both maps are small matrix products, which at up to 256 nodes
+beat an FFT and need no matching grid.
 """
 
 from __future__ import annotations
@@ -21,17 +23,20 @@ Boundary = Literal["neumann", "dirichlet", "periodic"]
 
 
 def wavenumbers(boundary: Boundary, modes: int) -> torch.Tensor:
-    """Wavenumber of each of the `modes` eigenfunctions: 0.. for cosines, 1.. for sines, 0, 1.., 1.. for full periods."""
+    """Wavenumber of each of the `modes` eigenfunctions: 0.. for cosines, 1.. for sines, 0, 1.., 1..
+    for full periods."""
     if boundary == "neumann":
         return torch.arange(modes, dtype=torch.float64)
     if boundary == "dirichlet":
         return torch.arange(1, modes + 1, dtype=torch.float64)
-    k = torch.arange(1, (modes + 1) // 2, dtype=torch.float64)  # no Nyquist mode: it has no sine partner
+    # No Nyquist mode: it has no sine partner
+    k = torch.arange(1, (modes + 1) // 2, dtype=torch.float64)
     return torch.cat([k.new_zeros(1), k, k])
 
 
 def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Orthonormal eigenfunctions with the wavenumbers k (m,) at coordinates x (p,), shape (p, m)."""
+    """Orthonormal eigenfunctions with the wavenumbers k (m,) at coordinates x (p,), shape (p,
+    m)."""
     root2 = 2**0.5
     k = k.to(x)
     if boundary == "neumann":
@@ -42,16 +47,21 @@ def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torc
         return root2 * torch.sin(torch.pi * x[:, None] * k)
     half = (len(k) - 1) // 2
     angle = 2 * torch.pi * x[:, None] * k[1 : half + 1]
-    return torch.cat([torch.ones_like(x)[:, None], root2 * torch.cos(angle), root2 * torch.sin(angle)], dim=1)
+    return torch.cat(
+        [torch.ones_like(x)[:, None], root2 * torch.cos(angle), root2 * torch.sin(angle)], dim=1
+    )
 
 
 @dataclass(frozen=True)
 class Basis:
-    """How a scalar field on the unit square is carried by coefficients (..., m, m), indexed [ky, kx].
+    """How a scalar field on the unit square is carried by coefficients (..., m, m), indexed [ky,
+    kx].
 
     Arguments:
-        boundary: `"neumann"` (cosines), `"dirichlet"` (sines, for a field that falls to zero at the boundary) or `"periodic"`.
-        masked: the field is zero on the boundary nodes but does not fall to zero beside them; cosines carry its interior.
+        boundary: `"neumann"` (cosines), `"dirichlet"` (sines, for a field that falls to zero at the
+            boundary) or `"periodic"`.
+        masked: the field is zero on the boundary nodes but does not fall to zero beside them;
+            cosines carry its interior.
     """
 
     boundary: Boundary
@@ -81,12 +91,14 @@ class Basis:
         return grid.n if self.boundary == "neumann" and not self.masked else grid.n - 2
 
     def frequencies(self, modes: int) -> torch.Tensor:
-        """|κ| of each pair of modes, (modes, modes): the square root of the negative Laplacian's eigenvalue."""
+        """|κ| of each pair of modes, (modes, modes): the square root of the negative Laplacian's
+        eigenvalue."""
         k = wavenumbers(self.boundary, modes) * torch.pi * (2 if self.boundary == "periodic" else 1)
         return (k[:, None] ** 2 + k[None, :] ** 2).sqrt()
 
     def synthesis(self, c: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Field (..., n, n) of coefficients (..., m, m); those beyond what the grid tells apart are left out."""
+        """Field (..., n, n) of coefficients (..., m, m); those beyond what the grid tells apart are
+        left out."""
         c = self.resize(c, min(c.shape[-1], self.capacity(grid)))
         phi, _ = _matrices(self, grid, c.shape[-1], c.dtype, c.device)
         return phi @ c @ phi.T
@@ -97,12 +109,14 @@ class Basis:
         return phi.T @ v @ phi
 
     def analysis(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Coefficients (..., m, m), all that the grid tells apart, of a field (..., n, n); inverts `synthesis`."""
+        """Coefficients (..., m, m), all that the grid tells apart, of a field (..., n, n); inverts
+        `synthesis`."""
         _, inverse = _matrices(self, grid, self.capacity(grid), field.dtype, field.device)
         return inverse @ field @ inverse.T
 
     def mean_squares(self, grid: Grid) -> torch.Tensor:
-        """Mean over the nodes of each squared eigenfunction that the grid tells apart, (m, m), single precision."""
+        """Mean over the nodes of each squared eigenfunction that the grid tells apart, (m, m),
+        single precision."""
         phi, _ = _matrices(self, grid, self.capacity(grid), torch.float32, torch.device("cpu"))
         means = phi.square().mean(dim=0)
         return means[:, None] * means
@@ -130,10 +144,16 @@ class Basis:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-def _matrices(basis: Basis, grid: Grid, modes: int, dtype, device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values of the eigenfunctions at the nodes, (n, modes), and the least-squares inverse (modes, n)."""
+def _matrices(
+    basis: Basis, grid: Grid, modes: int, dtype, device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values of the eigenfunctions at the nodes, (n, modes), and the least-squares inverse (modes,
+    n)."""
     if basis.boundary == "periodic" and not grid.periodic:
-        raise InputError(f"a field on a periodic grid cannot be evaluated on a {grid.kind} grid; use a periodic one")
+        raise InputError(
+            f"a field on a periodic grid cannot be evaluated on a {grid.kind} grid; use a "
+            f"periodic one"
+        )
     phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, modes), grid.coordinates())
     if basis.masked:
         phi[0] = phi[-1] = 0.0

@@ -14,15 +14,19 @@ __all__ = ["Field", "Grid"]
 
 @dataclass(frozen=True)
 class Field:
-    """What a scalar field is called and how it behaves; the PDEs of this package are non-dimensional.
+    """What a scalar field is called and how it behaves; the PDEs of this package are
+    non-dimensional.
 
     Arguments:
-        name: physical name, also the variable name in every file (`potential`, `permeability`, ...).
+        name: physical name, also the variable name in every file (`potential`, `permeability`,
+            ...).
         long_name: a phrase for axes and NetCDF attributes.
         units: units string in the CF convention; `"1"` for a non-dimensional quantity.
-        boundary_value: the value that the field is held to on the boundary, `None` where it is free.
-        interpolation_order: degree of the polynomial that carries the field from the nodes to an off-grid sensor:
-            3 for a smooth field, 0 (the nearest node) for a piecewise constant one.
+        boundary_value: the value that the field is held to on the boundary, `None` where it is
+            free.
+        interpolation_order: degree of the polynomial that carries the field from the nodes to an
+            off-grid sensor: 3 for a smooth field, 0 (the nearest node) for a piecewise constant
+            one.
     """
 
     name: str
@@ -34,7 +38,11 @@ class Field:
     @property
     def attributes(self) -> dict[str, str | int]:
         """What a file says of a variable that holds this field."""
-        return {"units": self.units, "long_name": self.long_name, "interpolation_order": self.interpolation_order}
+        return {
+            "units": self.units,
+            "long_name": self.long_name,
+            "interpolation_order": self.interpolation_order,
+        }
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class Grid:
 
     Arguments:
         n: nodes per side, at least 4.
-        kind: `"vertex"` (nodes include the boundary, h = 1/(n-1)) or `"periodic"` (x = 1 is x = 0, h = 1/n).
+        kind: `"vertex"` (nodes include the boundary, h = 1/(n-1)) or `"periodic"` (x = 1 is x = 0,
+            h = 1/n).
     """
 
     n: int
@@ -53,7 +62,9 @@ class Grid:
         if self.kind not in ("vertex", "periodic"):
             raise InputError(f"grid kind {self.kind!r} is unknown; use 'vertex' or 'periodic'")
         if not isinstance(self.n, int) or self.n < 4:
-            raise InputError(f"a grid of {self.n} nodes per side is too coarse; use an integer of at least 4")
+            raise InputError(
+                f"a grid of {self.n} nodes per side is too coarse; use an integer of at least 4"
+            )
 
     @property
     def periodic(self) -> bool:

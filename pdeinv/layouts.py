@@ -19,7 +19,8 @@ def random_nodes(n: int, grid: Grid, seed: int = 0) -> np.ndarray:
     """n different nodes of the grid, chosen at random: the benchmark's layout."""
     if _count(n) > grid.n**2:
         raise InputError(
-            f"{n} different nodes do not exist on a grid of {grid.n} x {grid.n}; ask for at most {grid.n**2}"
+            f"{n} different nodes do not exist on a grid of {grid.n} x {grid.n}; ask for at most "
+            f"{grid.n**2}"
         )
     flat = np.random.default_rng(seed).choice(grid.n**2, size=n, replace=False)
     return np.stack([flat % grid.n, flat // grid.n], axis=1) / grid.cells
@@ -33,10 +34,13 @@ def regular(per_side: int) -> np.ndarray:
 
 
 def track(waypoints, n: int) -> np.ndarray:
-    """n points equally spaced along the broken line through the waypoints (k, 2), both ends included: a ship or a drone."""
+    """n points equally spaced along the broken line through the waypoints (k, 2), both ends
+    included: a ship or a drone."""
     waypoints = np.asarray(waypoints, dtype=float)
     if waypoints.ndim != 2 or waypoints.shape[1] != 2 or len(waypoints) < 2:
-        raise InputError(f"a track needs at least two (x, y) waypoints, not an array of shape {waypoints.shape}")
+        raise InputError(
+            f"a track needs at least two (x, y) waypoints, not an array of shape {waypoints.shape}"
+        )
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(waypoints, axis=0), axis=1))])
     at = np.linspace(0.0, lengths[-1], _count(n))
     return np.stack([np.interp(at, lengths, waypoints[:, d]) for d in (0, 1)], axis=1)

@@ -16,8 +16,9 @@ __all__ = ["Observation", "interpolation_stencil"]
 class Observation:
     """y = H x + noise, for a state x of shape (batch, channel, n, n) and m sensors.
 
-    H interpolates each sensor's channel at its position by a tensor product of Lagrange polynomials; a sensor on a node
-    reads that node exactly. Noise is independent and Gaussian, sensor by sensor.
+    H interpolates each sensor's channel at its position by a tensor product of Lagrange
+    polynomials; a sensor on a node reads that node exactly. Noise is independent and Gaussian,
+    sensor by sensor.
 
     Arguments:
         grid: the grid of the state.
@@ -48,14 +49,21 @@ class Observation:
         m = len(self.points)
         if self.points.shape != (m, 2) or not ((self.points >= 0) & (self.points <= 1)).all():
             raise InputError(
-                "points must be (x, y) pairs in the unit square, shape (m, 2); rescale coordinates to [0, 1]"
+                "points must be (x, y) pairs in the unit square, shape (m, 2); rescale "
+                "coordinates to [0, 1]"
             )
         for name in ("channel", "values", "noise_std"):
             if getattr(self, name).shape != (m,):
-                raise InputError(f"{name} has shape {tuple(getattr(self, name).shape)}; {m} points need ({m},)")
+                raise InputError(
+                    f"{name} has shape {tuple(getattr(self, name).shape)}; {m} points need ({m},)"
+                )
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
-            raise InputError(f"channels must be integers from 0 to {len(self.order) - 1}, one for each entry of order")
-        width = (max(self.order) + 1) ** 2  # all sensors share the widest stencil, padded with weights of 0
+            raise InputError(
+                f"channels must be integers from 0 to {len(self.order) - 1}, one for each entry "
+                f"of order"
+            )
+        # All sensors share the widest stencil, padded with weights of 0
+        width = (max(self.order) + 1) ** 2
         index = torch.zeros(m, width, dtype=torch.long)
         weight = torch.zeros(m, width, dtype=torch.float64)
         for channel, order in enumerate(self.order):
@@ -86,28 +94,38 @@ class Observation:
         return state.reshape(len(v), channels, n, n)
 
     def subset(self, chosen: torch.Tensor) -> Observation:
-        """The observation by some of the sensors only; `chosen` is an index or a mask over the m sensors."""
-        picked = (getattr(self, name)[chosen] for name in ("points", "channel", "values", "noise_std"))
+        """The observation by some of the sensors only; `chosen` is an index or a mask over the m
+        sensors."""
+        picked = (
+            getattr(self, name)[chosen] for name in ("points", "channel", "values", "noise_std")
+        )
         return Observation(self.grid, *picked, order=self.order)
 
-    def on(self, grid: Grid) -> Observation:
+    def on_grid(self, grid: Grid) -> Observation:
         """The same readings, taken from a state on another grid."""
         return Observation(grid, self.points, self.channel, self.values, self.noise_std, self.order)
 
     def _check(self, tensor, shape):
-        if tuple(tensor.shape[1:]) != shape:  # a state of another grid would be read at the wrong nodes in silence
+        # a state of another grid would be read at the wrong nodes in silence
+        if tuple(tensor.shape[1:]) != shape:
             raise InputError(
-                f"a tensor of shape {tuple(tensor.shape)} does not fit; give ({', '.join(map(str, ('batch', *shape)))})"
+                f"a tensor of shape {tuple(tensor.shape)} does not fit; give "
+                f"({', '.join(map(str, ('batch', *shape)))})"
             )
 
 
-def interpolation_stencil(points: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flat node indices and weights, both (m, (order+1)²), that interpolate a field at points (m, 2) given as (x, y).
+def interpolation_stencil(
+    points: torch.Tensor, grid: Grid, order: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flat node indices and weights, both (m, (order+1)²), that interpolate a field at points (m,
+    2) given as (x, y).
 
     The stencil wraps around on a periodic grid and moves inwards at the boundary of a vertex grid.
     """
     if not 0 <= order < grid.n:
-        raise InputError(f"interpolation order {order} is not possible on {grid.n} nodes; use 0, 1 or 3")
+        raise InputError(
+            f"interpolation order {order} is not possible on {grid.n} nodes; use 0, 1 or 3"
+        )
     (ix, wx), (iy, wy) = (_stencil_1d(points[:, d].double(), grid, order) for d in (0, 1))
     index = iy[:, :, None] * grid.n + ix[:, None, :]
     return index.flatten(1), (wy[:, :, None] * wx[:, None, :]).flatten(1)
@@ -116,7 +134,8 @@ def interpolation_stencil(points: torch.Tensor, grid: Grid, order: int) -> tuple
 def _stencil_1d(x, grid, order):
     s = x * grid.cells
     nearest = s.round()
-    s = torch.where((s - nearest).abs() < 1e-9, nearest, s)  # on a node exactly, whatever 0.3 * 10 rounds to
+    # On a node exactly, whatever 0.3 * 10 rounds to
+    s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
     first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
     if not grid.periodic:
         first = first.clamp(0, grid.n - 1 - order)

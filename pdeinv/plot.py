@@ -10,13 +10,15 @@ __all__ = ["plot_reconstruction"]
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Both fields, one a row: truth (where known), posterior mean with the sensors on it, standard deviation, error.
+    """Both fields, one a row: truth (where known), posterior mean with the sensors on it, standard
+    deviation, error.
 
     Truth and mean share one colour scale, error and standard deviation another.
 
     Arguments:
         result: what `pdeinv.reconstruct` returned.
-        truth: the two fields under their physical names, with dimensions (y, x), on the result's grid.
+        truth: the two fields under their physical names, with dimensions (y, x), on the result's
+            grid.
     """
     names = [v.removesuffix("_mean") for v in result.data_vars if str(v).endswith("_mean")]
     columns = ["truth", "mean", "std", "error"] if truth is not None else ["mean", "std"]
@@ -29,9 +31,15 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         if truth is not None:
             panels |= {"truth": truth[name], "error": np.abs(mean - truth[name].values)}
         field_panels = [panels[c] for c in ("truth", "mean") if c in panels]
-        limits = min(float(p.min()) for p in field_panels), max(float(p.max()) for p in field_panels)
+        limits = (
+            min(float(p.min()) for p in field_panels),
+            max(float(p.max()) for p in field_panels),
+        )
         # A few nodes off by much (the edges of a jump) must not darken the rest of the panel.
-        top = max(float(np.quantile(panels[c], 0.995)) for c in ("std", "error") if c in panels) or 1.0
+        top = (
+            max(float(np.quantile(panels[c], 0.995)) for c in ("std", "error") if c in panels)
+            or 1.0
+        )
         for axis, column in zip(row, columns, strict=True):
             is_field = column in ("truth", "mean")
             vmin, vmax = limits if is_field else (0.0, top)
@@ -50,10 +58,13 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
                 "std": "standard deviation",
                 "error": "|mean − truth|",
             }[column]
-            axis.set_title(f"{label}\n{title}" if column == columns[0] else f"\n{title}", fontsize=10)
+            axis.set_title(
+                f"{label}\n{title}" if column == columns[0] else f"\n{title}", fontsize=10
+            )
             axis.set_aspect("equal")
             mine = result["sensor_field"] == name
-            if column == "mean" and mine.any():  # an empty line outside its axes makes the layout collapse
+            # An empty line outside its axes makes the layout collapse
+            if column == "mean" and mine.any():
                 axis.plot(
                     result["sensor_x"][mine],
                     result["sensor_y"][mine],
@@ -65,7 +76,9 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
                     clip_on=False,
                 )
             if column in ("mean", columns[-1]):
-                bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend="neither" if is_field else "max")
+                bar = figure.colorbar(
+                    image, ax=axis, shrink=0.85, pad=0.02, extend="neither" if is_field else "max"
+                )
                 bar.formatter.set_powerlimits((-2, 3))
                 units = mean.attrs.get("units", "1")
                 bar.set_label("dimensionless" if units == "1" else units, fontsize=8)
@@ -74,7 +87,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         axis.set_xlabel("x")
     chi2 = result.attrs.get("reduced_chi_squared")
     figure.suptitle(
-        f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · {result.sizes.get('sensor', 0)} sensors"
+        f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · "
+        f"{result.sizes.get('sensor', 0)} sensors"
         + (f" · reduced χ² = {chi2:.2f}" if chi2 is not None else ""),
         fontsize=11,
     )

@@ -1,8 +1,9 @@
 """Gaussian random fields on the unit square as Karhunen–Loève sums.
 
-A draw is a table of independent standard normals, one for each eigenfunction, so that it means the same function on
-every grid and at every point. The eigenfunctions are products of one-dimensional ones: a transform is two small matrix
-products, which at up to 256 nodes beat an FFT and need no matching grid.
+A draw is a table of independent standard normals, one for each eigenfunction, so that it means the
+same function on every grid and at every point. The eigenfunctions are products of one-dimensional
+ones: a transform is two small matrix products, which at up to 256 nodes beat an FFT and need no
+matching grid.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _MOST_MODES = 2048  # per direction; a draw holds their square
 
 
 class RandomField:
-    """Zero-mean Gaussian field on the unit square: independent coefficients of orthonormal eigenfunctions.
+    """Zero-mean Gaussian field on the unit square: independent coefficients of orthonormal
+    eigenfunctions.
 
     Attributes:
         boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
@@ -51,12 +53,14 @@ class RandomField:
         return TabulatedField(self.boundary, Basis(self.boundary).resize(self.eigenvalues, kept))
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n tables of standard normal coefficients, shape (n, 1, m, m), float64: the grid-free form of n draws."""
+        """n tables of standard normal coefficients, shape (n, 1, m, m), float64: the grid-free form
+        of n draws."""
         m = len(self.wavenumbers)
         return torch.randn(n, 1, m, m, dtype=torch.float64, generator=generator)
 
     def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Field on the grid, (batch, 1, n, n), of coefficients xi (batch, 1, m, m): K = square_root · square_root^T."""
+        """Field on the grid, (batch, 1, n, n), of coefficients xi (batch, 1, m, m): K = square_root
+        · square_root^T."""
         phi = self._on(grid, xi.dtype, xi.device)
         return phi @ (self._amplitudes(xi) * xi) @ phi.T
 
@@ -75,11 +79,13 @@ class RandomField:
         return phi2 @ self.eigenvalues @ phi2.T
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n independent fields, shape (n, 1, grid.n, grid.n), float64; one seed gives the same functions on every grid."""
+        """n independent fields, shape (n, 1, grid.n, grid.n), float64; one seed gives the same
+        functions on every grid."""
         return self.square_root(self.white(n, generator), grid)
 
     def evaluate(self, xi: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Exact values, (batch, p), of the draws xi (batch, 1, m, m) at points (p, 2) given as (x, y)."""
+        """Exact values, (batch, p), of the draws xi (batch, 1, m, m) at points (p, 2) given as (x,
+        y)."""
         phi_x, phi_y = self.basis(points[:, 0]), self.basis(points[:, 1])
         return torch.einsum("pi,bij,pj->bp", phi_y, (self._amplitudes(xi) * xi)[:, 0], phi_x)
 
@@ -92,20 +98,24 @@ class RandomField:
 
 @dataclass(frozen=True)
 class GaussianRandomField(RandomField):
-    """Zero-mean field with covariance c τ^(2α-2) (-Δ + τ²)^-α and the chosen boundary behaviour, without a constant mode.
+    """Zero-mean field with covariance c τ^(2α-2) (-Δ + τ²)^-α and the chosen boundary behaviour,
+    without a constant mode.
 
-    The eigenvalue of the L2-orthonormal eigenfunction with squared frequency κ² is c τ^(2α-2) (κ² + τ²)^-α, where κ² = π²|k|²
-    and c = 1 (`neumann`: cosines; `dirichlet`: sines), or κ² = 4π²|k|² and c = 2 (`periodic`: cosines and sines of full
-    periods; c as in the generator of the published data).
+    The eigenvalue of the L2-orthonormal eigenfunction with squared frequency κ² is c τ^(2α-2) (κ² +
+    τ²)^-α, where κ² = π²|k|² and c = 1 (`neumann`: cosines; `dirichlet`: sines), or κ² = 4π²|k|²
+    and c = 2 (`periodic`: cosines and sines of full periods; c as in the generator of the published
+    data).
 
     Arguments:
         boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
         alpha: smoothness, above 1 for a finite variance.
         tau: inverse correlation length, positive.
-        modes: wavenumbers kept per direction: 0..modes-1 for cosines, 1..modes for sines, |k| < modes/2 if periodic.
+        modes: wavenumbers kept per direction: 0..modes-1 for cosines, 1..modes for sines, |k| <
+            modes/2 if periodic.
 
     Reference:
-        Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021, appendix A.3 (arXiv 2010.08895).
+        Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021, appendix A.3 (arXiv
+        2010.08895).
 
     Example:
         >>> field = GaussianRandomField("neumann", alpha=2.0, tau=3.0)
@@ -120,9 +130,13 @@ class GaussianRandomField(RandomField):
 
     def __post_init__(self):
         if self.boundary not in ("neumann", "dirichlet", "periodic"):
-            raise InputError(f"boundary {self.boundary!r} is unknown; use 'neumann', 'dirichlet' or 'periodic'")
+            raise InputError(
+                f"boundary {self.boundary!r} is unknown; use 'neumann', 'dirichlet' or 'periodic'"
+            )
         if not self.alpha > 1:
-            raise InputError(f"alpha = {self.alpha} gives a field of infinite variance; use a value above 1")
+            raise InputError(
+                f"alpha = {self.alpha} gives a field of infinite variance; use a value above 1"
+            )
         if not self.tau > 0:
             raise InputError(f"tau = {self.tau} must be positive")
         fewest = 3 if self.boundary == "periodic" else 2  # below, only the constant mode is left
@@ -136,7 +150,8 @@ class GaussianRandomField(RandomField):
         k = self.wavenumbers
         factor = 2 if self.boundary == "periodic" else 1
         kappa2 = (factor * torch.pi) ** 2 * (k[:, None] ** 2 + k[None, :] ** 2)
-        eigenvalues = factor / self.tau**2 * (1 + kappa2 / self.tau**2) ** (-self.alpha)  # the same, without overflow
+        # The same, without overflow
+        eigenvalues = factor / self.tau**2 * (1 + kappa2 / self.tau**2) ** (-self.alpha)
         if self.boundary != "dirichlet":
             eigenvalues[0, 0] = 0.0
         return eigenvalues
@@ -162,4 +177,6 @@ class TabulatedField(RandomField):
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _grid_basis(boundary: Boundary, modes: int, grid: Grid, dtype, device) -> torch.Tensor:
-    return eigenfunctions(boundary, wavenumbers(boundary, modes), grid.coordinates(device=device)).to(dtype)
+    return eigenfunctions(
+        boundary, wavenumbers(boundary, modes), grid.coordinates(device=device)
+    ).to(dtype)

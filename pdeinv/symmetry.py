@@ -1,7 +1,8 @@
 """Symmetries of the unit square and of the torus, acting exactly on fields.
 
-An element maps a point x to M x + s, with M a signed permutation, and a field f to (g f)(x) = ±f(g⁻¹ x). The linear part
-and every shift by whole cells permute the nodes; any other shift of a periodic field is a phase in Fourier space.
+An element maps a point x to M x + s, with M a signed permutation, and a field f to (g f)(x) =
+±f(g⁻¹ x). The linear part and every shift by whole cells permute the nodes; any other shift of a
+periodic field is a phase in Fourier space.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
-__all__ = ["Group", "Symmetry", "act", "diagonal_forcing_group", "square_group", "torus_group", "trivial_group"]
+__all__ = [
+    "Group",
+    "Symmetry",
+    "act",
+    "diagonal_forcing_group",
+    "square_group",
+    "torus_group",
+    "trivial_group",
+]
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
 
@@ -38,8 +47,10 @@ class Symmetry:
 
     Arguments:
         matrix: M as rows over (x, y); a signed permutation.
-        shift: s = (sx, sy). On a vertex grid it must bring M back onto the square; on the torus it is any real shift.
-        signs: +1 or -1 for each channel, or one sign for all. A pseudo-scalar (vorticity) takes det M.
+        shift: s = (sx, sy). On a vertex grid it must bring M back onto the square; on the torus it
+            is any real shift.
+        signs: +1 or -1 for each channel, or one sign for all. A pseudo-scalar (vorticity) takes det
+            M.
     """
 
     matrix: Matrix = _IDENTITY
@@ -69,21 +80,29 @@ class Symmetry:
         return Symmetry(
             ((a * e + b * g, a * f + b * h), (c * e + d * g, c * f + d * h)),
             (a * x + b * y + self.shift[0], c * x + d * y + self.shift[1]),
-            tuple(self.signs[i % len(self.signs)] * other.signs[i % len(other.signs)] for i in range(channels)),
+            tuple(
+                self.signs[i % len(self.signs)] * other.signs[i % len(other.signs)]
+                for i in range(channels)
+            ),
         )
 
     def __call__(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Act on a field stack (..., channel, n, n) on the grid; differentiable, and exact for a resolved field."""
+        """Act on a field stack (..., channel, n, n) on the grid; differentiable, and exact for a
+        resolved field."""
         moved = self._permute(field, grid)
         if all(s == 1 for s in self.signs):
             return moved
         if len(self.signs) not in (1, field.shape[-3]):
-            raise InputError(f"the symmetry has {len(self.signs)} signs but the field has {field.shape[-3]} channels")
+            raise InputError(
+                f"the symmetry has {len(self.signs)} signs but the field has {field.shape[-3]} "
+                f"channels"
+            )
         return moved * moved.new_tensor(self.signs)[:, None, None]
 
     def _permute(self, field, grid):
         (a, b), (c, d) = self.matrix
-        # (g f)(x) = f(Mᵀ (x - s)): the row of M that holds the coordinate tells how that axis is read.
+        # (g f)(x) = f(Mᵀ (x - s)): the row of M that holds the coordinate tells how that axis is
+        # read.
         if a == 0:
             field, flip_x, flip_y = field.transpose(-1, -2), b < 0, c < 0
         else:
@@ -91,13 +110,18 @@ class Symmetry:
         dims = [dim for dim, flip in ((-1, flip_x), (-2, flip_y)) if flip]
         field = field.flip(dims) if dims else field
         if not grid.periodic:
-            if any(abs(s - flip) > 1e-12 for s, flip in zip(self.shift, (flip_x, flip_y), strict=True)):
+            if any(
+                abs(s - flip) > 1e-12 for s, flip in zip(self.shift, (flip_x, flip_y), strict=True)
+            ):
                 raise InputError(
-                    f"the shift {self.shift} does not map the unit square onto itself; use a periodic grid"
+                    f"the shift {self.shift} does not map the unit square onto itself; use a "
+                    f"periodic grid"
                 )
             return field
         # Reversing n nodes maps index i to n-1-i, one cell short of the torus's -i.
-        return _translate(field, grid, self.shift[0] + flip_x * grid.h, self.shift[1] + flip_y * grid.h)
+        return _translate(
+            field, grid, self.shift[0] + flip_x * grid.h, self.shift[1] + flip_y * grid.h
+        )
 
 
 def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.Tensor:
@@ -115,7 +139,8 @@ def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.T
 
 
 def act(elements: Sequence[Symmetry], fields: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Each element on its own member of a batch of field stacks (batch, channel, n, n); differentiable."""
+    """Each element on its own member of a batch of field stacks (batch, channel, n, n);
+    differentiable."""
     moved: list[torch.Tensor | None] = [None] * len(fields)
     places: dict[Symmetry, list[int]] = {}
     for i, element in enumerate(elements):
@@ -128,11 +153,13 @@ def act(elements: Sequence[Symmetry], fields: torch.Tensor, grid: Grid) -> torch
 
 @dataclass(frozen=True)
 class Group:
-    """A symmetry group: finitely many elements, times translations by any amount along some directions.
+    """A symmetry group: finitely many elements, times translations by any amount along some
+    directions.
 
     Arguments:
         elements: the finite part, the identity first.
-        translations: directions, in whole periods, along which every translation is a symmetry as well.
+        translations: directions, in whole periods, along which every translation is a symmetry as
+            well.
     """
 
     elements: tuple[Symmetry, ...]
@@ -145,10 +172,14 @@ class Group:
     def __iter__(self) -> Iterator[Symmetry]:
         return iter(self.elements)
 
-    def element(self, index: int, generator: torch.Generator | None = None, grid: Grid | None = None) -> Symmetry:
-        """The element of the finite part, counted cyclically, after random continuous translations where there are any.
+    def element(
+        self, index: int, generator: torch.Generator | None = None, grid: Grid | None = None
+    ) -> Symmetry:
+        """The element of the finite part, counted cyclically, after random continuous translations
+        where there are any.
 
-        With a grid the translations are by whole cells, which move nodes and need no Fourier transform.
+        With a grid the translations are by whole cells, which move nodes and need no Fourier
+        transform.
         """
         element = self.elements[index % len(self.elements)]
         for dx, dy in self.translations:
@@ -159,29 +190,34 @@ class Group:
 
     def sample(self, generator: torch.Generator | None = None) -> Symmetry:
         """A uniformly random element, continuous translations included."""
-        return self.element(int(torch.randint(len(self.elements), (1,), generator=generator)), generator)
+        return self.element(
+            int(torch.randint(len(self.elements), (1,), generator=generator)), generator
+        )
 
 
 def square_group() -> Group:
     """D4 acting on scalars: the eight symmetries of the square about its centre."""
     return Group(
         tuple(
-            Symmetry(((a, b), (c, d)), (float(a + b < 0), float(c + d < 0)))  # s = centre - M centre
+            # s = centre - M centre
+            Symmetry(((a, b), (c, d)), (float(a + b < 0), float(c + d < 0)))
             for (a, b), (c, d) in _POINT_GROUP
         )
     )
 
 
 def torus_group() -> Group:
-    """All translations, quarter turns and reflections of the torus, acting on pseudo-scalars (vorticity)."""
+    """All translations, quarter turns and reflections of the torus, acting on pseudo-scalars
+    (vorticity)."""
     return Group(tuple(_pseudo_scalar(matrix) for matrix in _POINT_GROUP), ((1, 0), (0, 1)))
 
 
 def diagonal_forcing_group() -> Group:
-    """What a forcing f(x + y), even about x + y = 1/8 and odd under a shift of x + y by 1/2, leaves of the torus's symmetry.
+    """What a forcing f(x + y), even about x + y = 1/8 and odd under a shift of x + y by 1/2, leaves
+    of the torus's symmetry.
 
-    Translations along (1, -1); x + y -> 1/4 - (x + y) by half a turn; x + y -> x + y + 1/2 by the swap of the axes; and
-    their product. The field is a pseudo-scalar (vorticity).
+    Translations along (1, -1); x + y -> 1/4 - (x + y) by half a turn; x + y -> x + y + 1/2 by the
+    swap of the axes; and their product. The field is a pseudo-scalar (vorticity).
     """
     swap, half_turn, anti_swap = ((0, 1), (1, 0)), ((-1, 0), (0, -1)), ((0, -1), (-1, 0))
     return Group(

@@ -1,8 +1,9 @@
 """Batched, differentiable trigonometric transforms on `torch.fft`.
 
-The cosine and sine transforms follow `scipy.fft` with `norm=None`, along any dimension. The sine transform, the hot
-path of every elliptic solve, is applied as a dense matrix on short axes: at 128 nodes the matrix product is about
-ten times faster than an FFT of length 254 = 2 x 127, and exact to the same rounding.
+The cosine and sine transforms follow `scipy.fft` with `norm=None`, along any dimension. The sine
+transform, the hot path of every elliptic solve, is applied as a dense matrix on short axes: at 128
+nodes the matrix product is about ten times faster than an FFT of length 254 = 2 x 127, and exact to
+the same rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ __all__ = [
     "wavenumbers",
 ]
 
-_DENSE_UP_TO = 320  # measured crossover of the dense sine transform against the FFT, two cores, float64
+# Measured crossover of the dense sine transform against the FFT, two cores, float64
+_DENSE_UP_TO = 320
 
 
 def dct1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
@@ -79,7 +81,8 @@ def idst1(y: torch.Tensor, dim: int = -1) -> torch.Tensor:
 
 
 def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
-    """Half-plane Fourier-series coefficients over the last two dimensions of a real field on a periodic grid."""
+    """Half-plane Fourier-series coefficients over the last two dimensions of a real field on a
+    periodic grid."""
     return torch.fft.rfft2(x, norm="forward")
 
 
@@ -89,7 +92,8 @@ def fourier_synthesis(c: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def fourier_resample(x: torch.Tensor, n: int) -> torch.Tensor:
-    """A real field (..., m, m) on a periodic grid, brought to n x n nodes by cutting or padding its Fourier series.
+    """A real field (..., m, m) on a periodic grid, brought to n x n nodes by cutting or padding its
+    Fourier series.
 
     The Nyquist mode of the coarser grid is left out.
     """
@@ -99,11 +103,14 @@ def fourier_resample(x: torch.Tensor, n: int) -> torch.Tensor:
     half = (min(m, n) + 1) // 2  # wavenumbers below the coarser grid's Nyquist one
     c = fourier_coefficients(x)[..., :half]
     gap = c.new_zeros(*c.shape[:-2], n - (2 * half - 1), half)
-    return fourier_synthesis(torch.cat([c[..., :half, :], gap, c[..., m - half + 1 :, :]], dim=-2), n)
+    return fourier_synthesis(
+        torch.cat([c[..., :half, :], gap, c[..., m - half + 1 :, :]], dim=-2), n
+    )
 
 
 def wavenumbers(n: int, *, dtype=torch.float64, device=None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Integer wavenumbers (ky, kx), shapes (n, 1) and (1, n//2+1), of the half plane of `fourier_coefficients`."""
+    """Integer wavenumbers (ky, kx), shapes (n, 1) and (1, n//2+1), of the half plane of
+    `fourier_coefficients`."""
     ky = torch.fft.fftfreq(n, 1 / n, dtype=dtype, device=device)[:, None]
     kx = torch.fft.rfftfreq(n, 1 / n, dtype=dtype, device=device)[None, :]
     return ky, kx

@@ -1,22 +1,24 @@
 """Inverse solvers, and `reconstruct`, the door to all of them."""
 
 from pdeinv.solvers.base import Solver as Solver
-from pdeinv.solvers.daps import DAPS as DAPS
-from pdeinv.solvers.ddis import DDIS as DDIS
-from pdeinv.solvers.diffusionpde import DiffusionPDE as DiffusionPDE
-from pdeinv.solvers.dps import DPS as DPS
+from pdeinv.solvers.diffusion.daps import DAPS as DAPS
+from pdeinv.solvers.diffusion.ddis import DDIS as DDIS
+from pdeinv.solvers.diffusion.diffusionpde import DiffusionPDE as DiffusionPDE
+from pdeinv.solvers.diffusion.dps import DPS as DPS
+from pdeinv.solvers.diffusion.fundps import FunDPS as FunDPS
+from pdeinv.solvers.diffusion.moment import Moment as Moment
 from pdeinv.solvers.fno import FNO as FNO
-from pdeinv.solvers.fundps import FunDPS as FunDPS
 from pdeinv.solvers.gauss_newton import GaussNewton as GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver
 from pdeinv.solvers.kriging import Kriging as Kriging
 from pdeinv.solvers.level_set import LevelSet as LevelSet
-from pdeinv.solvers.moment import Moment as Moment
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation
 from pdeinv.solvers.reconstruction import MisfitWarning as MisfitWarning
 from pdeinv.solvers.reconstruction import reconstruct as reconstruct
 
 SOLVERS = {
-    s.name: s for s in list(globals().values()) if isinstance(s, type) and issubclass(s, Solver) and s is not Solver
+    s.name: s
+    for s in list(globals().values())
+    if isinstance(s, type) and issubclass(s, Solver) and s is not Solver
 }
 """Every solver exported above, by its name on the command line."""

@@ -15,16 +15,25 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.prior import Prior
+from pdeinv.priors.base import Prior
 
-__all__ = ["Solver", "check_memory", "factor", "informative", "nugget_variance", "progress_bar", "push_through"]
+__all__ = [
+    "Solver",
+    "check_memory",
+    "cholesky_with_nugget",
+    "count_informative",
+    "nugget_variance",
+    "progress_bar",
+    "propagate",
+]
 
 _MEMORY = 12e9  # bytes that a solver may ask for
 LEAST_SAMPLES = 16  # behind a spread that has no closed form
 
 
 class Solver(ABC):
-    """From sensors to a posterior. A subclass is a dataclass of settings with one method, `condition`."""
+    """From sensors to a posterior. A subclass is a dataclass of settings with one method,
+    `condition`."""
 
     name: ClassVar[str]
     needs: ClassVar[str] = ""
@@ -75,10 +84,14 @@ class Solver(ABC):
         """Refuse a PDE or a prior that the method is not made for."""
         if not self.accepts(pde):
             raise InputError(
-                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the solver 'auto'"
+                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the "
+                f"solver 'auto'"
             )
         if prior is not None and not self.takes_prior:
-            raise InputError(f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters instead")
+            raise InputError(
+                f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters "
+                f"instead"
+            )
 
     @abstractmethod
     def condition(self, pde, prior, observation, n_samples, generator, progress) -> Posterior:
@@ -93,12 +106,16 @@ def progress_bar(iterable, description: str, show: bool, unit: str = "it"):
 def check_memory(numbers: float, what: str, remedy: str) -> None:
     """Refuse work that would hold more double-precision numbers than a laptop can."""
     if 8 * numbers > _MEMORY:
-        raise InputError(f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}")
+        raise InputError(
+            f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}"
+        )
 
 
 def nugget_variance(own: torch.Tensor, observation: Observation, relative: float) -> torch.Tensor:
-    """Variance to add to each reading, (m,): a share of the mean of `own`, the readings' prior variances, of its field."""
-    nugget = torch.ones_like(own)  # for a field that is only seen where it cannot vary, any positive number does
+    """Variance to add to each reading, (m,): a share of the mean of `own`, the readings' prior
+    variances, of its field."""
+    # For a field that is only seen where it cannot vary, any positive number does
+    nugget = torch.ones_like(own)
     for channel in (0, 1):
         mine = observation.channel == channel
         if float(own[mine].sum()) > 0:
@@ -106,24 +123,30 @@ def nugget_variance(own: torch.Tensor, observation: Observation, relative: float
     return nugget
 
 
-def informative(own: torch.Tensor, observation: Observation) -> int:
-    """Number of readings that can vary, at least 1: an exact sensor on a fixed boundary tells nothing."""
+def count_informative(own: torch.Tensor, observation: Observation) -> int:
+    """Number of readings that can vary, at least 1: an exact sensor on a fixed boundary tells
+    nothing."""
     return max(1, int((own + observation.noise_std**2 > 1e-20 * own.max()).sum()))
 
 
-def push_through(
+def propagate(
     pde: PDE, mean: torch.Tensor, samples: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mean, spread (n, n) and samples (s, n, n) of the solution, for a coefficient's mean and samples."""
+    """Mean, spread (n, n) and samples (s, n, n) of the solution, for a coefficient's mean and
+    samples."""
     solved = pde.solve(torch.cat([mean[None], samples])[:, None])[:, 0]
     return solved[0], (solved[1:] - solved[0]).square().mean(dim=0).sqrt(), solved[1:]
 
 
-def factor(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:
-    """Lower Cholesky factor of gram + diag(nugget); the nugget grows tenfold until the matrix is positive definite."""
+def cholesky_with_nugget(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tensor:
+    """Lower Cholesky factor of gram + diag(nugget); the nugget grows tenfold until the matrix is
+    positive definite."""
     for _ in range(12):
         lower, info = torch.linalg.cholesky_ex(gram + torch.diag(nugget))
         if int(info) == 0:
             return lower
         nugget = 10 * nugget
-    raise RuntimeError("the sensors' covariance is not positive semi-definite; the prior's covariance is inconsistent")
+    raise RuntimeError(
+        "the sensors' covariance is not positive semi-definite; the prior's covariance is "
+        "inconsistent"
+    )

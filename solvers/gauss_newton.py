@@ -1,4 +1,5 @@
-"""Gauss–Newton inversion of a nonlinear PDE with a Gaussian coefficient, and a posterior ensemble about its mode."""
+"""Gauss–Newton inversion of a nonlinear PDE with a Gaussian coefficient, and a posterior ensemble
+about its mode."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import Solver, check_memory, factor, informative, nugget_variance, progress_bar
+from pdeinv.solvers.base import (
+    Solver,
+    check_memory,
+    cholesky_with_nugget,
+    count_informative,
+    nugget_variance,
+    progress_bar,
+)
 
 __all__ = ["GaussNewton"]
 
@@ -22,31 +30,36 @@ _CHUNK = 32  # rows of the Jacobian at a time; larger chunks fall out of the cac
 
 @dataclass(frozen=True)
 class GaussNewton(Solver):
-    """The most probable field of a nonlinear PDE and an ensemble around it: for Navier–Stokes, where accuracy counts.
+    """The most probable field of a nonlinear PDE and an ensemble around it: for Navier–Stokes,
+    where accuracy counts.
 
-    The unknown is the vector ξ of Karhunen–Loève coefficients of the latent Gaussian field, standard normal a priori; F(ξ)
-    are the sensors' values of (a, solve(a)). With J the Jacobian of F at ξ, row by row from the adjoint of the PDE's cheap
-    `surrogate` (F itself is always solved in full), and G = J Jᵀ + R,
+    The unknown is the vector ξ of Karhunen–Loève coefficients of the latent Gaussian field,
+    standard normal a priori; F(ξ) are the sensors' values of (a, solve(a)). With J the Jacobian of
+    F at ξ, row by row from the adjoint of the PDE's cheap `surrogate` (F itself is always solved in
+    full), and G = J Jᵀ + R,
 
         ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ),    shortened where the posterior density would fall,
 
     ends at the mode, in about three Jacobians and a few more solves with the last one.
 
-    The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same problem with prior mean η
-    and data y + ε, solved by the same iteration with J frozen at the mode. Draws come in antithetic pairs (±η, ±ε), which
-    cancels their sampling error in the mean to first order. The mean and the solution's spread are the ensemble's; the
-    coefficient's spread is the linearised one, diag(C - C Jᵀ G⁻¹ J C).
+    The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
+    problem with prior mean η and data y + ε, solved by the same iteration with J frozen at the
+    mode. Draws come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to
+    first order. The mean and the solution's spread are the ensemble's; the coefficient's spread is
+    the linearised one, diag(C - C Jᵀ G⁻¹ J C).
 
     Arguments:
         iterations: Jacobians at most.
         tolerance: relative change of ξ below which the next step keeps the Jacobian.
-        nugget: variance added to each reading, relative to the mean prior variance of the readings of its field.
+        nugget: variance added to each reading, relative to the mean prior variance of the readings
+            of its field.
         ensemble: members behind the mean and the spread, an even number.
         chords: iterations with the frozen Jacobian, for the mode and for each member.
 
     Reference:
-        Tarantola, *Inverse Problem Theory*, 2005, eq. 3.51; Oliver, Reynolds & Liu, *Inverse Theory for Petroleum Reservoir
-        Characterization and History Matching*, 2008, sections 8.4 and 10.8 (randomised maximum likelihood).
+        Tarantola, *Inverse Problem Theory*, 2005, eq. 3.51; Oliver, Reynolds & Liu, *Inverse Theory
+        for Petroleum Reservoir Characterization and History Matching*, 2008, sections 8.4 and 10.8
+        (randomised maximum likelihood).
     """
 
     iterations: int = 10
@@ -69,20 +82,30 @@ class GaussNewton(Solver):
         problem = _Problem(pde, observation)
         m, modes = len(observation), problem.zero.numel()
         size = m * (2 * modes + observation.grid.n**2 + 2 * m)
-        check_memory(size, f"the Jacobian of {m} sensors", "average neighbouring readings or lower the PDE's modes")
+        check_memory(
+            size,
+            f"the Jacobian of {m} sensors",
+            "average neighbouring readings or lower the PDE's modes",
+        )
         xi, values, jacobian, lower, chi2 = self._mode(problem, progress)
 
         size = max(self.ensemble, n_samples + n_samples % 2) // 2
         eta = problem.pde.latent_prior.white(size, generator)
-        noise = observation.noise_std * torch.randn(size, m, dtype=torch.float64, generator=generator)
-        eta, noise = torch.cat([eta, -eta]), torch.cat([noise, -noise])  # so that the first half is independent
+        noise = observation.noise_std * torch.randn(
+            size, m, dtype=torch.float64, generator=generator
+        )
+        # So that the first half is independent
+        eta, noise = torch.cat([eta, -eta]), torch.cat([noise, -noise])
 
         def towards(values, members):  # the fixed-point map of each member's own problem
             data = observation.values + noise - values + (members - eta).flatten(1) @ jacobian.T
             return eta + (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(eta.shape)
 
-        members = towards(values + (eta - xi).flatten(1) @ jacobian.T, eta)  # its solution if F were linear
-        for _ in progress_bar(range(self.chords if problem.nonlinear else 0), "ensemble", progress, "iteration"):
+        # Its solution if F were linear
+        members = towards(values + (eta - xi).flatten(1) @ jacobian.T, eta)
+        for _ in progress_bar(
+            range(self.chords if problem.nonlinear else 0), "ensemble", progress, "iteration"
+        ):
             reached = problem.values(members)
             if not bool(torch.isfinite(reached).all()):
                 break
@@ -97,29 +120,41 @@ class GaussNewton(Solver):
             mean=states.mean(dim=0),
             std=std,
             samples=states[:n_samples],
-            record={"reduced_chi_squared": chi2, "solver_calls": problem.calls, "ensemble_scale": scale},
+            record={
+                "reduced_chi_squared": chi2,
+                "solver_calls": problem.calls,
+                "ensemble_scale": scale,
+            },
             latent=(xi + scale * (members - xi)).flatten(1)[:n_samples],
         )
 
     def _mode(self, problem, progress):
-        """The mode, F and J there, the factor of G, and twice the least objective for each sensor that can vary."""
+        """The mode, F and J there, the factor of G, and twice the least objective for each sensor
+        that can vary."""
         observation = problem.observation
         xi, best, stale = problem.zero, float("inf"), True
         values = observation(
             problem.states(xi)
         )  # unstable even from the prior's mean: the user's to mend, so it raises
-        for i in progress_bar(range(self.iterations + self.chords), "Gauss–Newton", progress, "iteration"):
+        for i in progress_bar(
+            range(self.iterations + self.chords), "Gauss–Newton", progress, "iteration"
+        ):
             if stale:
                 rows = problem.jacobian(xi)
-                if not bool(torch.isfinite(rows).all()):  # readings that no such flow can have make it blow up
+                # Readings that no such flow can have make it blow up
+                if not bool(torch.isfinite(rows).all()):
                     if i == 0:
-                        raise InputError("the PDE has no finite derivative at the prior's mean; use a smaller dt")
+                        raise InputError(
+                            "the PDE has no finite derivative at the prior's mean; use a smaller dt"
+                        )
                     break
                 jacobian, gram = rows, rows @ rows.T
                 if i == 0:
                     own = gram.diagonal()
-                    variance = observation.noise_std**2 + nugget_variance(own, observation, self.nugget)
-                lower = factor(gram, variance)
+                    variance = observation.noise_std**2 + nugget_variance(
+                        own, observation, self.nugget
+                    )
+                lower = cholesky_with_nugget(gram, variance)
             data = observation.values - values + xi.flatten(1) @ jacobian.T
             target = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
             for halving in range(8):
@@ -129,14 +164,17 @@ class GaussNewton(Solver):
                 objective = float(trial.square().sum() + misfit)
                 if objective < best:
                     break
-            else:  # no step in this direction lowers the objective: the mode, to the precision of the Jacobian
+            # No step in this direction lowers the objective: the mode, to the precision of the
+            # Jacobian
+            else:
                 break
             change = float((trial - xi).norm() / trial.norm().clamp(min=1e-300))
             xi, values, best = trial, trial_values, objective
             if change < _CONVERGED or not problem.nonlinear:
                 break
-            stale = change > self.tolerance and i + 1 < self.iterations  # a short step can do with the same Jacobian
-        return xi, values, jacobian, lower, best / informative(own, observation)
+            # a short step can do with the same Jacobian
+            stale = change > self.tolerance and i + 1 < self.iterations
+        return xi, values, jacobian, lower, best / count_informative(own, observation)
 
 
 class _Problem:
@@ -155,7 +193,8 @@ class _Problem:
         return self.pde.state(xi, self.observation.grid)
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
-        """F for a batch of ξ, (batch, m); infinite where a coefficient is too wild for the PDE's solver."""
+        """F for a batch of ξ, (batch, m); infinite where a coefficient is too wild for the PDE's
+        solver."""
         if not self.sees_solution:
             a = self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.observation.grid))
             return self.observation(torch.cat([a, torch.zeros_like(a)], dim=1))
@@ -165,7 +204,8 @@ class _Problem:
             return torch.full((len(xi), len(self.observation)), torch.inf, dtype=torch.float64)
 
     def settle(self, members: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """States of the members, drawn towards the centre while one is too wild for the PDE's solver, and by how much."""
+        """States of the members, drawn towards the centre while one is too wild for the PDE's
+        solver, and by how much."""
         for scale in (0.5**halving for halving in range(10)):
             try:
                 states = self.states(centre + scale * (members - centre))
@@ -173,7 +213,9 @@ class _Problem:
                 reason = error
                 continue
             if scale < 1:
-                warnings.warn(f"the spread is {scale:g} of what it should be, for {reason}", stacklevel=2)
+                warnings.warn(
+                    f"the spread is {scale:g} of what it should be, for {reason}", stacklevel=2
+                )
             return states, scale
         raise reason
 
@@ -189,16 +231,21 @@ class _Problem:
         for chunk in torch.arange(len(eye)).split(_CHUNK):
             v = self.observation.adjoint(eye[chunk])
             cotangents = [v[:, None, c : c + 1] for c in range(len(outputs))]
-            (gradient,) = torch.autograd.grad(outputs, latent, cotangents, retain_graph=True, is_grads_batched=True)
+            (gradient,) = torch.autograd.grad(
+                outputs, latent, cotangents, retain_graph=True, is_grads_batched=True
+            )
             rows[chunk] = prior.square_root_adjoint(gradient[:, 0], grid).flatten(1)
         self.calls += len(eye) if self.sees_solution else 0
         return rows
 
 
 def _coefficient_std(problem: _Problem, half: torch.Tensor) -> torch.Tensor:
-    """Linearised posterior standard deviation (n, n) of the coefficient; half (m, 1, modes, modes) holds L⁻¹ J."""
+    """Linearised posterior standard deviation (n, n) of the coefficient; half (m, 1, modes, modes)
+    holds L⁻¹ J."""
     pde, grid = problem.pde, problem.observation.grid
     variance = pde.coefficient_variance(grid)
     for part in half.split(_CHUNK):
-        variance -= pde.coefficient(pde.latent_prior.square_root(part, grid)).square().sum(dim=(0, 1))
+        variance -= (
+            pde.coefficient(pde.latent_prior.square_root(part, grid)).square().sum(dim=(0, 1))
+        )
     return variance.clamp(min=0).sqrt()

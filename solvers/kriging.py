@@ -15,7 +15,14 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, factor, progress_bar, push_through
+from pdeinv.solvers.base import (
+    LEAST_SAMPLES,
+    Solver,
+    check_memory,
+    cholesky_with_nugget,
+    progress_bar,
+    propagate,
+)
 
 __all__ = ["Kriging"]
 
@@ -29,9 +36,11 @@ _JITTER = 1e-10  # variance added to a reading, relative to the readings' varian
 class Kriging(Solver):
     """Gaussian-process regression of each field by itself, blind to the PDE: the baseline.
 
-    scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance wraps around on a periodic grid.
-    The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient is solved for it, mean and
-    samples alike. A coefficient without sensors keeps its prior mean and spread.
+    scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance wraps
+        around on a periodic grid.
+    The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient
+    is solved for it, mean and samples alike. A coefficient without sensors keeps its prior mean and
+    spread.
 
     Arguments:
         smoothness: ν of the Matérn kernel, 0.5, 1.5 or 2.5; None takes the likeliest of the three.
@@ -61,22 +70,29 @@ class Kriging(Solver):
             draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
             fields[0] = (draws.mean(dim=0), draws.std(dim=0), draws[: len(fields[1][2])])
         if fields[1] is None:
-            fields[1] = push_through(pde, fields[0][0], fields[0][2])
+            fields[1] = propagate(pde, fields[0][0], fields[0][2])
         mean, std, samples = (torch.stack(parts, dim=-3) for parts in zip(*fields, strict=True))
         calls = 0 if 1 in channels else 1 + len(samples)
         record = {"reduced_chi_squared": float(np.mean(chi2)), "solver_calls": calls}
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
     def _krige(self, observation, n_samples, generator):
-        """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the sensors read."""
+        """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the
+        sensors read."""
         shape, values = observation.grid.shape, observation.values.numpy()
         centre, scale = values.mean(), max(values.std(), float(observation.noise_std.mean()))
         if scale <= 1e-12 * abs(centre):  # equal readings: any scale fits them
             scale = abs(centre) or 1.0
         noise_std = observation.noise_std.numpy() / scale
-        sensors, nodes = (_embed(p.numpy(), observation.grid) for p in (observation.points, observation.grid.points()))
+        sensors, nodes = (
+            _embed(p.numpy(), observation.grid)
+            for p in (observation.points, observation.grid.points())
+        )
         model = self._fit(sensors, (values - centre) / scale, noise_std, generator)
-        parts = [model.predict(part, return_std=True) for part in np.array_split(nodes, 1 + len(nodes) // 4096)]
+        parts = [
+            model.predict(part, return_std=True)
+            for part in np.array_split(nodes, 1 + len(nodes) // 4096)
+        ]
         mean, std = (np.concatenate(p) for p in zip(*parts, strict=True))
         samples = mean + _deviations(model, nodes.reshape(*shape, -1), n_samples, generator)
         mean, std, samples = (torch.as_tensor(v.reshape(-1, *shape)) for v in (mean, std, samples))
@@ -92,14 +108,16 @@ class Kriging(Solver):
             kernel = ConstantKernel(1.0, (1e-3, 1e4)) * Matern(0.2, (1e-2, 1e2), nu=nu)
             candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is a fit as good as any
+                # a length at its bound is a fit as good as any
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 candidates.append(candidate.fit(points[chosen], values[chosen]))
         kernel = max(candidates, key=lambda c: c.log_marginal_likelihood_value_).kernel_
         return GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None).fit(points, values)
 
 
 def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
-    """Coordinates in which the kernel measures distance: the torus as a product of circles of circumference 1."""
+    """Coordinates in which the kernel measures distance: the torus as a product of circles of
+    circumference 1."""
     if not grid.periodic:
         return points
     angle = 2 * np.pi * points
@@ -109,8 +127,8 @@ def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
 def _deviations(model, nodes: np.ndarray, n_samples: int, generator) -> np.ndarray:
     """Posterior draws less their mean, (n_samples, n²), at nodes (n, n, d).
 
-    Exact on up to 64 x 64 nodes. A finer grid is drawn on every second (third, ...) node and kriged in between, which leaves
-    out the little that is uncertain between two such nodes.
+    Exact on up to 64 x 64 nodes. A finer grid is drawn on every second (third, ...) node and kriged
+    in between, which leaves out the little that is uncertain between two such nodes.
     """
     step = -(-len(nodes) // _LATTICE)
     coarse = nodes[::step, ::step].reshape(-1, nodes.shape[-1])
@@ -119,13 +137,21 @@ def _deviations(model, nodes: np.ndarray, n_samples: int, generator) -> np.ndarr
     def covariance(points):  # between the posterior at points and on the lattice
         return model.kernel_(points, coarse) - model.kernel_(points, model.X_train_) @ to_sensors
 
-    jitter = torch.full((len(coarse),), _JITTER * model.kernel_.k1.constant_value, dtype=torch.float64)
-    lower = factor(torch.as_tensor(covariance(coarse)), jitter).numpy()
-    draws = lower @ torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator).numpy()
+    jitter = torch.full(
+        (len(coarse),), _JITTER * model.kernel_.k1.constant_value, dtype=torch.float64
+    )
+    lower = cholesky_with_nugget(torch.as_tensor(covariance(coarse)), jitter).numpy()
+    draws = (
+        lower
+        @ torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator).numpy()
+    )
     if step > 1:
         weights = cho_solve((lower, True), draws)
         everywhere = nodes.reshape(-1, nodes.shape[-1])
         draws = np.concatenate(
-            [covariance(p) @ weights for p in np.array_split(everywhere, 1 + len(everywhere) // 4096)]
+            [
+                covariance(p) @ weights
+                for p in np.array_split(everywhere, 1 + len(everywhere) // 4096)
+            ]
         )
     return np.ascontiguousarray(draws.T)

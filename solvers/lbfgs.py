@@ -23,13 +23,16 @@ def minimise(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise one function for each member of a batch, side by side.
 
-    A member stops where its expected decrease falls below `tolerance` times its value (at least 1). Where no step along its
-    direction lowers the value it forgets its Hessian and starts afresh, and stops when that fails too. The others go on.
+    A member stops where its expected decrease falls below `tolerance` times its value (at least 1).
+    Where no step along its direction lowers the value it forgets its Hessian and starts afresh, and
+    stops when that fails too. The others go on.
 
     Arguments:
-        objective: (points (k, d), indices of their members (k,)) -> values (k,) and gradients (k, d).
+        objective: (points (k, d), indices of their members (k,)) -> values (k,) and gradients (k,
+            d).
         x: starting points (batch, d).
-        precondition: approximate inverse Hessian of each member, (batch, d) -> (batch, d), symmetric positive definite.
+        precondition: approximate inverse Hessian of each member, (batch, d) -> (batch, d),
+            symmetric positive definite.
         iterations: gradient steps at most.
         memory: pairs of steps and changes of the gradient that shape the Hessian.
 
@@ -66,7 +69,9 @@ def minimise(
             tried = length[searching]
             excess = reached - value[searching] - slope[searching] * tried
             length[searching] = (
-                (-slope[searching] * tried**2 / (2 * excess)).nan_to_num(0).clamp(0.1 * tried, 0.5 * tried)
+                (-slope[searching] * tried**2 / (2 * excess))
+                .nan_to_num(0)
+                .clamp(0.1 * tried, 0.5 * tried)
             )
         active[searching] = ~fresh[searching]
         if not bool(active.any()):
@@ -83,7 +88,8 @@ def minimise(
 
 
 def _two_loop(gradient, steps, changes, precondition):
-    """The quasi-Newton inverse Hessian times the gradient; a pair of zeros leaves its member alone."""
+    """The quasi-Newton inverse Hessian times the gradient; a pair of zeros leaves its member
+    alone."""
     curvatures = [(s * y).sum(dim=1) for s, y in zip(steps, changes, strict=True)]
     weights = [torch.where(c > 0, 1 / torch.where(c > 0, c, 1.0), 0.0) for c in curvatures]
     q, coefficients = gradient, []

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from pdeinv.solvers.base import factor, progress_bar
+from pdeinv.solvers.base import cholesky_with_nugget, progress_bar
 
 __all__ = ["sample_given_signs"]
 
@@ -25,12 +25,14 @@ def sample_given_signs(
     generator: torch.Generator | None = None,
     bar: Callable = _silent,
 ) -> torch.Tensor:
-    """Draws of g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0, shape (chains, draws, m).
+    """Draws of g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0, shape (chains, draws,
+    m).
 
-    Between the walls g_j = 0 the Hamiltonian flow of the Gaussian is exact, g cos t + v sin t. At wall j the potential jumps
-    by |log_ratio_j|: the component of v normal to the wall (in the metric of K, along column j) is slowed, sped up or
-    reflected so that the energy is kept, whence every trajectory is accepted. A trajectory lasts a quarter of the period,
-    which would carry an unconstrained Gaussian to an independent draw. Chains start with the likely signs, at random
+    Between the walls g_j = 0 the Hamiltonian flow of the Gaussian is exact, g cos t + v sin t. At
+    wall j the potential jumps by |log_ratio_j|: the component of v normal to the wall (in the
+    metric of K, along column j) is slowed, sped up or reflected so that the energy is kept, whence
+    every trajectory is accepted. A trajectory lasts a quarter of the period, which would carry an
+    unconstrained Gaussian to an independent draw. Chains start with the likely signs, at random
     magnitudes of the norm that a draw has.
 
     Arguments:
@@ -38,11 +40,13 @@ def sample_given_signs(
         log_ratio: log p(reading | positive) - log p(reading | negative), (m,).
 
     Reference:
-        Pakman & Paninski, *Exact Hamiltonian Monte Carlo for truncated multivariate Gaussians*, JCGS 23(2), 2014 (arXiv
-        1208.4118), section 2; finite walls as in their *Auxiliary-variable exact HMC samplers for binary distributions*,
-        NeurIPS 2013, section 3.
+        Pakman & Paninski, *Exact Hamiltonian Monte Carlo for truncated multivariate Gaussians*,
+        JCGS 23(2), 2014 (arXiv 1208.4118), section 2; finite walls as in their *Auxiliary-variable
+        exact HMC samplers for binary distributions*, NeurIPS 2013, section 3.
     """
-    lower = factor(covariance, 1e-10 * covariance.diagonal().mean().expand(len(covariance)))
+    lower = cholesky_with_nugget(
+        covariance, 1e-10 * covariance.diagonal().mean().expand(len(covariance))
+    )
     covariance = lower @ lower.T
     variance = covariance.diagonal()
     normal = covariance / variance[:, None]  # row j: what a change of v_j does to v
@@ -56,7 +60,8 @@ def sample_given_signs(
     def trajectory(g):
         v, left = normal_draws(), torch.full((chains,), math.pi / 2, dtype=lower.dtype)
         while True:
-            # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the largest ratio is met first.
+            # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the
+            # largest ratio is met first.
             ratio, j = (-v / g).max(dim=1)
             time = torch.atan2(torch.ones_like(ratio), ratio)
             met = time < left
@@ -71,12 +76,16 @@ def sample_given_signs(
             energy = speed.square() / variance[j]
             gain = torch.where(heading == likely[j], 2.0, -2.0) * height[j]
             passes = energy + gain > 0
-            turned = torch.where(passes, heading * ((energy + gain).clamp(min=0) * variance[j]).sqrt(), -speed)
+            turned = torch.where(
+                passes, heading * ((energy + gain).clamp(min=0) * variance[j]).sqrt(), -speed
+            )
             side = torch.where(passes, heading, -heading)
             v = torch.where(met[:, None], v + (turned - speed)[:, None] * normal[j], v)
             g[row[met], j[met]] = (side * edge[j])[met]
 
-    g = likely * torch.rand(chains, len(lower), dtype=lower.dtype, generator=generator).clamp(min=1e-3)
+    g = likely * torch.rand(chains, len(lower), dtype=lower.dtype, generator=generator).clamp(
+        min=1e-3
+    )
     norm = torch.linalg.solve_triangular(lower, g.T, upper=False).norm(dim=0)
     g = g * (len(lower) ** 0.5 / norm)[:, None]
     for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):

@@ -7,7 +7,8 @@ import torch
 
 from pdeinv.datasets import Poisson, generate
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # side by side, with a core each, as are the programs that they start
+# Side by side, with a core each, as are the programs that they start
+if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 

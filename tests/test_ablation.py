@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from pdeinv.benchmarks.ablation import ablation_page, ablation_table, alternatives_table, paired, plot_gain, verdict
-from pdeinv.benchmarks.report import read_records, table
+from pdeinv.benchmarks.reports.tables import read_records, table
 from pdeinv.benchmarks.runner import run
+from pdeinv.benchmarks.studies.ablation import (
+    ablation_page,
+    ablation_table,
+    alternatives_table,
+    paired,
+    plot_gain,
+    verdict,
+)
 from pdeinv.benchmarks.tasks import Task
 
 
@@ -13,40 +20,59 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
     for on in (False, True):
         records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
-        assert records[0]["equireg"] == on and records[0]["steps"] == 6 and records[0]["prior"] == "the shipped darcy"
+        assert (
+            records[0]["equireg"] == on
+            and records[0]["steps"] == 6
+            and records[0]["prior"] == "the shipped darcy"
+        )
         assert records[0]["network_evaluations"] >= 11
     rows = read_records(tmp_path / "e.instances.jsonl")
-    assert len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
-    # Another prior and another number of samples stand beside these, and a method without steps is passed over.
+    assert (
+        len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
+    )
+    # Another prior and another number of samples stand beside these, and a method without steps is
+    # passed over.
     run(task, "fundps", 1, out, steps=6, samples=4)
     (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="darcy")
     assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
     assert len(read_records(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
     shown = table(read_records(out))
-    assert "| fundps, 6 steps, EquiReg |" in shown and "| fundps, 6 steps, prior darcy, 3 samples |" in shown
+    assert (
+        "| fundps, 6 steps, EquiReg |" in shown
+        and "| fundps, 6 steps, prior darcy, 3 samples |" in shown
+    )
     (pair,) = paired(rows)
     error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
     difference = np.subtract(error[True], error[False])
-    assert pair["instances"] == 2 and pair["change"] == pytest.approx(difference.mean() / np.mean(error[False]))
+    assert pair["instances"] == 2 and pair["change"] == pytest.approx(
+        difference.mean() / np.mean(error[False])
+    )
     low, high = pair["interval"]
     # Student's t with one degree of freedom.
-    assert (high - low) / 2 == pytest.approx(12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3)
+    assert (high - low) / 2 == pytest.approx(
+        12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3
+    )
     text = ablation_table([pair])
     assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 7
     assert "of 1 cells" in verdict([pair])
     page = ablation_page(rows + [row | {"steps": 20} for row in rows])
-    assert page.index("### 6 steps") < page.index("### 20 steps") and page.count("| darcy | forward |") == 2
+    assert (
+        page.index("### 6 steps") < page.index("### 20 steps")
+        and page.count("| darcy | forward |") == 2
+    )
     (panel,) = plot_gain(rows + [row | {"steps": 20} for row in rows]).axes
     (line,) = (
         line
         for line in panel.lines
         if line.get_linestyle() == "-" and len(line.get_xdata()) == 2 and line.get_marker() == "o"
     )
-    assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx([100 * pair["change"]] * 2)
+    assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx(
+        [100 * pair["change"]] * 2
+    )
     assert panel.get_title() == "darcy forward" and not panel.texts
-    far = plot_gain([row | {"sample_error": row["sample_error"] * (9 if row["equireg"] else 1)} for row in rows]).axes[
-        0
-    ]
+    far = plot_gain(
+        [row | {"sample_error": row["sample_error"] * (9 if row["equireg"] else 1)} for row in rows]
+    ).axes[0]
     assert [text.get_text() for text in far.texts] == [f"{900 * (1 + pair['change']) - 100:+.0f} %"]
 
 
@@ -81,13 +107,24 @@ def test_only_what_differs_in_equireg_alone_is_paired():
         "grid": 16,
         "sensors": 30,
     }
-    fixed |= {"noise": 0.0, "field": "pressure", "metric": "relative_l2", "seed": 0, "settings": None, "samples": 4}
+    fixed |= {
+        "noise": 0.0,
+        "field": "pressure",
+        "metric": "relative_l2",
+        "seed": 0,
+        "settings": None,
+        "samples": 4,
+    }
     fixed |= dict.fromkeys(
-        ("error", "crps", "coverage90", "spread", "network_evaluations", "seconds_per_instance"), 1.0
+        ("error", "crps", "coverage90", "spread", "network_evaluations", "seconds_per_instance"),
+        1.0,
     )
 
     def rows(on, value, **changes):
-        return [fixed | {"equireg": on, "sample_error": value, "instance": i} | changes for i in range(3)]
+        return [
+            fixed | {"equireg": on, "sample_error": value, "instance": i} | changes
+            for i in range(3)
+        ]
 
     assert len(paired(rows(False, 0.5) + rows(True, 0.4))) == 1
     assert paired(rows(False, 0.5) + rows(True, 0.4, samples=19)) == []

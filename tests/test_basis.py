@@ -15,7 +15,9 @@ def grid_for(basis, n):
 
 
 def table(basis, modes, batch=2):
-    return torch.randn(batch, modes, modes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        batch, modes, modes, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @pytest.mark.parametrize("n", [8, 9, 32])
@@ -32,7 +34,9 @@ def test_few_coefficients_mean_the_same_function_on_every_grid(basis):
     coarse, fine = grid_for(basis, 12), grid_for(basis, 24 if basis.boundary == "periodic" else 23)
     on_both = slice(1, -1)  # a masked field is cut off at the boundary
     fields = basis.synthesis(few, coarse), basis.synthesis(few, fine)[:, ::2, ::2]
-    assert torch.allclose(fields[0][:, on_both, on_both], fields[1][:, on_both, on_both], atol=1e-12)
+    assert torch.allclose(
+        fields[0][:, on_both, on_both], fields[1][:, on_both, on_both], atol=1e-12
+    )
     back = basis.resize(basis.analysis(fields[0], coarse), 5)
     assert torch.allclose(back, few, atol=1e-10)
 
@@ -50,7 +54,9 @@ def test_the_adjoint_passes_the_dot_product_test(basis):
     grid = grid_for(basis, 10)
     c = table(basis, basis.capacity(grid))
     v = torch.randn(2, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose((basis.synthesis(c, grid) * v).sum(), (c * basis.synthesis_adjoint(v, grid)).sum())
+    assert torch.allclose(
+        (basis.synthesis(c, grid) * v).sum(), (c * basis.synthesis_adjoint(v, grid)).sum()
+    )
 
 
 @pytest.mark.parametrize("basis", [b for b in BASES if not b.masked], ids=str)
@@ -59,7 +65,10 @@ def test_the_functions_are_orthonormal(basis):
     weight = torch.full((200,), grid.h, dtype=torch.float64)
     if not grid.periodic:
         weight[[0, -1]] /= 2
-    eye = torch.eye(7, dtype=torch.float64)[:, :, None] * torch.eye(7, dtype=torch.float64)[:, None, :]
+    eye = (
+        torch.eye(7, dtype=torch.float64)[:, :, None]
+        * torch.eye(7, dtype=torch.float64)[:, None, :]
+    )
     norms = basis.synthesis(eye, grid).square() * weight[:, None] * weight
     assert torch.allclose(norms.sum(dim=(1, 2)), torch.ones(7, dtype=torch.float64), atol=1e-10)
 

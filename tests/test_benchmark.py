@@ -12,9 +12,15 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import runner
-from pdeinv.benchmarks.page import write_page
 from pdeinv.benchmarks.provenance import peak_megabytes
-from pdeinv.benchmarks.report import chosen, overall_table, ranked_table, read_records, table
+from pdeinv.benchmarks.reports.html_report import write_page
+from pdeinv.benchmarks.reports.tables import (
+    chosen,
+    overall_table,
+    ranked_table,
+    read_records,
+    table,
+)
 from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
@@ -62,8 +68,15 @@ def test_an_instance_depends_on_its_seed_and_number_alone():
     torch.manual_seed(99)  # neither the global state nor what was drawn before matters
     task.instance(0)
     again, again_H = Task("poisson", "both", grid=16, sensors=20, noise=0.1).instance(2)
-    assert torch.equal(truth, again) and torch.equal(H.values, again_H.values) and torch.equal(H.points, again_H.points)
-    for other in (task.instance(3), Task("poisson", "both", grid=16, sensors=20, noise=0.1, seed=1).instance(2)):
+    assert (
+        torch.equal(truth, again)
+        and torch.equal(H.values, again_H.values)
+        and torch.equal(H.points, again_H.points)
+    )
+    for other in (
+        task.instance(3),
+        Task("poisson", "both", grid=16, sensors=20, noise=0.1, seed=1).instance(2),
+    ):
         assert not torch.isclose(other[0], truth).all(dim=0).any()
         assert not torch.equal(other[1].points, H.points)
     # Another task sees the same truth, so that methods and sensors are compared on the same fields.
@@ -93,7 +106,9 @@ def test_the_noise_has_the_stated_level():
 )
 def test_an_impossible_task_is_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        Task(**{"pde": "poisson", "kind": "inverse", "grid": 16, "sensors": 20} | settings).instance(0)
+        Task(
+            **{"pde": "poisson", "kind": "inverse", "grid": 16, "sensors": 20} | settings
+        ).instance(0)
 
 
 # The runner
@@ -119,10 +134,21 @@ def test_a_line_an_instance_and_score(task, tmp_path):
         assert len(row["ranks"]) == 20 and sum(row["ranks"]) == pytest.approx(1, rel=1e-4)
         assert row["coverage90"] == pytest.approx(sum(row["ranks"][1:-1]), rel=1e-4)
         assert 0 < row["crps"] < float(truth[c].std()) and 0.5 < row["coverage90"] <= 1
-        assert (row["solver_calls"], row["network_evaluations"], row["prior"]) == (2 * len(H) + 19, 0, "exact")
+        assert (row["solver_calls"], row["network_evaluations"], row["prior"]) == (
+            2 * len(H) + 19,
+            0,
+            "exact",
+        )
     assert lines(out) == records == summarise(rows) and len(records) == len(fields)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.instances.jsonl", "b.jsonl"]
-    stated = {"pde": "poisson", "task": task.kind, "method": "gaussian", "grid": 16, "sensors": 20, "noise": 0.0}
+    stated = {
+        "pde": "poisson",
+        "task": task.kind,
+        "method": "gaussian",
+        "grid": 16,
+        "sensors": 20,
+        "noise": 0.0,
+    }
     stated |= {"seed": 0, "equireg": False, "steps": 0, "instances": 3, "command": "type this"}
     for record in records:
         assert stated.items() <= record.items() and record["commit"] and record["machine"]
@@ -133,15 +159,25 @@ def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
     task = Task("poisson", "inverse", grid=16, sensors=20)
     truth, H = task.instance(0)
     if through_the_door:
-        table = pd.DataFrame({"field": "solution", "x": H.points[:, 0], "y": H.points[:, 1], "value": H.values})
-        samples = torch.tensor(reconstruct(table, "poisson", grid=16, seed=0)["source_samples"].values)
+        table = pd.DataFrame(
+            {"field": "solution", "x": H.points[:, 0], "y": H.points[:, 1], "value": H.values}
+        )
+        samples = torch.tensor(
+            reconstruct(table, "poisson", grid=16, seed=0)["source_samples"].values
+        )
     else:
-        samples = SOLVERS["gaussian"]()(task.physics, None, H, generator=runner.solver_generator(0)).samples[:, 0]
+        samples = SOLVERS["gaussian"]()(
+            task.physics, None, H, generator=runner.solver_generator(0)
+        ).samples[:, 0]
     assert float((samples - truth[0]).flatten(1).norm(dim=1).min()) > 0.05 * float(truth[0].norm())
 
 
 def test_the_binary_coefficient_has_an_error_rate_too(tmp_path, monkeypatch):
-    small = type("Small", (OptimalInterpolation,), {"__init__": lambda s: OptimalInterpolation.__init__(s, 32, 2)})
+    small = type(
+        "Small",
+        (OptimalInterpolation,),
+        {"__init__": lambda s: OptimalInterpolation.__init__(s, 32, 2)},
+    )
     monkeypatch.setitem(runner.SOLVERS, "optimal-interpolation", small)
     task = Task("darcy", "inverse", grid=16, sensors=20)
     records = run(task, "optimal-interpolation", 2, tmp_path / "b.jsonl")
@@ -162,10 +198,14 @@ def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
     run(TINY, "gaussian", 2, out)
     assert scored == [0, 1] and log.read_bytes() == before
     records = run(TINY, "gaussian", 3, out)
-    assert scored == [0, 1, 2] and log.read_bytes().startswith(before) and records[0]["instances"] == 3
+    assert (
+        scored == [0, 1, 2] and log.read_bytes().startswith(before) and records[0]["instances"] == 3
+    )
     # Other tasks and methods stand beside it; each call returns its own.
     assert [r["method"] for r in run(TINY, "kriging", 1, out)] == ["kriging"]
-    assert [r["noise"] for r in run(Task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)] == [0.1]
+    assert [
+        r["noise"] for r in run(Task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)
+    ] == [0.1]
     assert scored == [0, 1, 2, 0, 0] and len(lines(out)) == 3 and lines(out)[0] == records[0]
 
 
@@ -188,7 +228,9 @@ def test_a_line_cut_short_is_dropped_and_computed_again(cut, tmp_path):
     assert [r["instance"] for r in lines(log)] == [0, 1, 2] and lines(log)[:2] == rows[:2]
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a process's peak")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a process's peak"
+)
 def test_peak_memory_is_that_of_the_instance(tmp_path):
     torch.ones(100_000_000)  # 400 MB, gone at once
     before = peak_megabytes()
@@ -200,7 +242,9 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
     out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
     run(TINY, "gaussian", 2, out)
     log.write_text("{oops\n" + log.read_text())
-    with pytest.raises(InputError, match=r"b.instances.jsonl, line 1 is not JSON; delete that line"):
+    with pytest.raises(
+        InputError, match=r"b.instances.jsonl, line 1 is not JSON; delete that line"
+    ):
         run(TINY, "gaussian", 2, out)
     with pytest.raises(InputError, match="there is no file"):
         read_records(tmp_path / "nothing.jsonl")
@@ -211,15 +255,22 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
 def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
     out = tmp_path / "b.jsonl"
     run(TINY, "kriging", 2, out)
-    (record,) = run(TINY, "ddis", 2, out, steps=3, samples=2, settings={"careful": False, "rate": 1e9})
+    (record,) = run(
+        TINY, "ddis", 2, out, steps=3, samples=2, settings={"careful": False, "rate": 1e9}
+    )
     assert record["error"] is None and record["error_se"] is None and record["instances"] == 2
     shown = table(lines(out))
     assert "| kriging |" in shown and "| ddis, 3 steps | diverged |" in shown
     ranked = ranked_table(lines(out))
     assert "| ddis, 3 steps | 2 | diverged |" in ranked
     darcy = Task("darcy", "inverse", grid=16, sensors=20)
-    records = run(darcy, "fundps", 1, out, steps=3, samples=2, settings={"careful": False, "weight": 1e300})
-    assert [(r["metric"], r["error"]) for r in records] == [("relative_l2", None), ("error_rate", None)]
+    records = run(
+        darcy, "fundps", 1, out, steps=3, samples=2, settings={"careful": False, "weight": 1e300}
+    )
+    assert [(r["metric"], r["error"]) for r in records] == [
+        ("relative_l2", None),
+        ("error_rate", None),
+    ]
     with pytest.raises(DivergedError, match="the samples of poisson diverged; use more steps"):
         FunDPS(steps=3, careful=False, weight=1e300)(TINY.physics, None, TINY.instance(0)[1])
 
@@ -228,29 +279,46 @@ def test_priors_of_one_name_are_not_one(tmp_path):
     cells = []
     for name, seed in (("a", 1), ("b", 2)):
         (tmp_path / name).mkdir()
-        states = Poisson().sample(20, TINY.physics.grid(16), torch.Generator().manual_seed(seed)).float()
-        prior = GaussianPrior.fit(TrainingData(states, Poisson().fields, Poisson().grid(16), Poisson(), "here"))
+        states = (
+            Poisson().sample(20, TINY.physics.grid(16), torch.Generator().manual_seed(seed)).float()
+        )
+        prior = GaussianPrior.fit(
+            TrainingData(states, Poisson().fields, Poisson().grid(16), Poisson(), "here")
+        )
         save(prior, tmp_path / name / "p.safetensors")
-        cells.append(Cell(TINY, "fundps", 1, steps=3, prior=str(tmp_path / name / "p.safetensors"), samples=2))
+        cells.append(
+            Cell(
+                TINY, "fundps", 1, steps=3, prior=str(tmp_path / name / "p.safetensors"), samples=2
+            )
+        )
     records = run_cells(cells, tmp_path / "b.jsonl")
     assert len(records) == 2 and records[0]["error"] != records[1]["error"]
     rows = lines(tmp_path / "b.instances.jsonl")
     truth, _, posterior = posterior_of(rows[1])
-    assert float(relative_l2(posterior.mean[None, :1], truth[None, :1])) == pytest.approx(rows[1]["error"], rel=1e-5)
+    assert float(relative_l2(posterior.mean[None, :1], truth[None, :1])) == pytest.approx(
+        rows[1]["error"], rel=1e-5
+    )
     first, second = (line for line in overall_table(records).splitlines() if "fundps" in line)
     assert (
-        first.endswith("| 1 |") and second.endswith("| 1 |") and "p.safetensors#" in first and first[:99] != second[:99]
+        first.endswith("| 1 |")
+        and second.endswith("| 1 |")
+        and "p.safetensors#" in first
+        and first[:99] != second[:99]
     )
     (tmp_path / "b" / "p.safetensors").write_bytes((tmp_path / "a" / "p.safetensors").read_bytes())
     runner._told.cache_clear()
-    with pytest.raises(InputError, match=r"the prior .*p\.safetensors has changed since .*p\.safetensors#"):
+    with pytest.raises(
+        InputError, match=r"the prior .*p\.safetensors has changed since .*p\.safetensors#"
+    ):
         posterior_of(rows[1])
 
 
 def test_a_method_that_no_file_has_is_told(tmp_path):
     run(TINY, "gaussian", 1, tmp_path / "b.jsonl")
     assert len(chosen([tmp_path / "b.jsonl"], None)) == 1
-    with pytest.raises(InputError, match="the files have no record of magic; their methods: gaussian"):
+    with pytest.raises(
+        InputError, match="the files have no record of magic; their methods: gaussian"
+    ):
         chosen([tmp_path / "b.jsonl"], ["magic"])
 
 
@@ -279,7 +347,8 @@ def test_a_solver_of_ones_own_may_have_steps(tmp_path, monkeypatch):
     assert [r["steps"] for r in records] == [4, 8]
     assert posterior_of(lines(tmp_path / "r.instances.jsonl")[1])[2].samples.shape[0] == 19
     with pytest.raises(
-        InputError, match=r"equireg means nothing to the gaussian solver; choose one of daps, .* moment"
+        InputError,
+        match=r"equireg means nothing to the gaussian solver; choose one of daps, .* moment",
     ):
         run(TINY, "own", 1, tmp_path / "r.jsonl", equireg=True)
 
@@ -300,10 +369,14 @@ def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
         "1",
     ]
     for extra in ([], ["--set", "nugget=0.5"], ["--set", "nugget=0.5"]):
-        result = CliRunner().invoke(app, [*command, "--method", "gaussian", "--out", str(out), *extra])
+        result = CliRunner().invoke(
+            app, [*command, "--method", "gaussian", "--out", str(out), *extra]
+        )
         assert result.exit_code == 0, result.output
     plain, loose = lines(out)
-    assert (plain["settings"], loose["settings"]) == (None, '{"nugget": 0.5}') and plain["error"] != loose["error"]
+    assert (plain["settings"], loose["settings"]) == (None, '{"nugget": 0.5}') and plain[
+        "error"
+    ] != loose["error"]
     for setting, message in (
         ("weight=2", "no setting 'weight'; it has nugget"),
         ("nugget", "is not NAME=VALUE"),
@@ -316,15 +389,20 @@ def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
 
 def test_a_few_samples_cover_as_often_as_many(tmp_path):
     """Student's interval for one more draw, where there are too few samples for quantiles."""
-    truth = torch.randn(400, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    truth = torch.randn(
+        400, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     # However exact the posterior's own spread is.
     (record,) = run(TINY, "gaussian", 24, tmp_path / "r.jsonl", samples=4)
     assert 0.85 < record["coverage90"] < 0.95
     share = []
     for n in (3, 4, 19):
-        samples = torch.randn(400, n, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+        samples = torch.randn(
+            400, n, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(n)
+        )
         covered = [
-            runner._covered(s, t[0], torch.Generator().manual_seed(0))[0] for s, t in zip(samples, truth, strict=True)
+            runner._covered(s, t[0], torch.Generator().manual_seed(0))[0]
+            for s, t in zip(samples, truth, strict=True)
         ]
         share.append(np.mean(covered))
     assert np.allclose(share, 0.9, atol=0.005)
@@ -348,7 +426,9 @@ def test_a_setting_is_of_its_default_s_kind(method, setting, good):
     if good:
         assert repr(getattr(cell.solver(), setting.split("=")[0])) not in ("'FALSE'", "None")
         return
-    with pytest.raises(InputError, match=f"setting {setting.split('=')[0]} = .* is of another kind than"):
+    with pytest.raises(
+        InputError, match=f"setting {setting.split('=')[0]} = .* is of another kind than"
+    ):
         cell.solver()
 
 
@@ -367,8 +447,21 @@ def test_options_go_to_the_methods_that_take_them(tmp_path):
         "--out",
         str(out),
     ]
-    arguments += ["--instances", "2", "--samples", "4", "--steps", "3", "--equireg", "both", "--method", "gaussian"]
-    with pytest.raises(InputError, match="--steps means nothing to gaussian; leave it out, or add a --method"):
+    arguments += [
+        "--instances",
+        "2",
+        "--samples",
+        "4",
+        "--steps",
+        "3",
+        "--equireg",
+        "both",
+        "--method",
+        "gaussian",
+    ]
+    with pytest.raises(
+        InputError, match="--steps means nothing to gaussian; leave it out, or add a --method"
+    ):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     result = CliRunner().invoke(app, [*arguments, "--method", "fundps"], catch_exceptions=False)
     assert result.exit_code == 0
@@ -380,5 +473,7 @@ def test_options_go_to_the_methods_that_take_them(tmp_path):
     page = CliRunner().invoke(app, ["report", str(out), "--no-pictures"], catch_exceptions=False)
     assert page.exit_code == 0 and (tmp_path / "mine.report.html").stat().st_size > 10_000
     assert "| fundps, 3 steps, EquiReg |" in (tmp_path / "mine.report.md").read_text()
-    with pytest.raises(InputError, match=r"has no other.instances.jsonl; make it with `pdeinv benchmark --pde"):
+    with pytest.raises(
+        InputError, match=r"has no other.instances.jsonl; make it with `pdeinv benchmark --pde"
+    ):
         write_page(tmp_path / "other.jsonl")

@@ -1,4 +1,5 @@
-"""The command line: what it writes, and that bad input ends in one sentence, exit code 2 and an untouched folder."""
+"""The command line: what it writes, and that bad input ends in one sentence, exit code 2 and an
+untouched folder."""
 
 import io
 import json
@@ -52,7 +53,9 @@ def folder(tmp_path, monkeypatch):
     """The working directory, with good and bad input in it."""
     monkeypatch.chdir(tmp_path)
     Path("s.csv").write_text(SENSORS)
-    Path("darcy.csv").write_text(SENSORS.replace("potential", "solution").replace("source", "coefficient"))
+    Path("darcy.csv").write_text(
+        SENSORS.replace("potential", "solution").replace("source", "coefficient")
+    )
     Path("folder.nc").mkdir()
     shipped = (resources.files("pdeinv") / "data" / "poisson.h5").read_bytes()
     Path("ensemble.h5").write_bytes(shipped)
@@ -64,7 +67,10 @@ def folder(tmp_path, monkeypatch):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
 
 
 def assert_refused(outcome, message, before, folder):
@@ -90,9 +96,14 @@ def test_the_installed_program_helps_without_waiting_for_torch():
 def test_the_installed_program_refuses_in_one_line(folder):
     before = contents(folder)
     done = subprocess.run(
-        [SCRIPT, "reconstruct", "s.csv", "--pde", "poison", "--out", "r.nc"], capture_output=True, text=True, timeout=60
+        [SCRIPT, "reconstruct", "s.csv", "--pde", "poison", "--out", "r.nc"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    assert_refused((done.returncode, done.stdout, done.stderr), "did you mean 'poisson'?", before, folder)
+    assert_refused(
+        (done.returncode, done.stdout, done.stderr), "did you mean 'poisson'?", before, folder
+    )
 
 
 def test_info_lists_every_pde_and_solver(pdeinv):
@@ -110,7 +121,20 @@ def test_info_lists_every_pde_and_solver(pdeinv):
 
 
 def test_generate_makes_a_dataset(pdeinv, folder):
-    arguments = ("--n", 3, "--grid", 16, "--seed", 5, "--workers", 1, "--out", "p.h5", "--param", "tau=5")
+    arguments = (
+        "--n",
+        3,
+        "--grid",
+        16,
+        "--seed",
+        5,
+        "--workers",
+        1,
+        "--out",
+        "p.h5",
+        "--param",
+        "tau=5",
+    )
     code, out, _ = pdeinv("generate", "poisson", *arguments)
     assert code == 0 and out == "p.h5: 3 pairs of poisson on 16 x 16 nodes, seed 5\n"
     with datasets.open("p.h5") as dataset:
@@ -120,12 +144,28 @@ def test_generate_makes_a_dataset(pdeinv, folder):
 
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble):
-    arguments = ["reconstruct", "s.csv", "--pde", "poisson", "--samples", 3, "--seed", 9, "--out", "r.nc"]
+    arguments = [
+        "reconstruct",
+        "s.csv",
+        "--pde",
+        "poisson",
+        "--samples",
+        3,
+        "--seed",
+        9,
+        "--out",
+        "r.nc",
+    ]
     arguments += ["--plot", "r.png", "--param", "tau=4" if not ensemble else "tau=3"]
-    arguments += ["--solver", "optimal-interpolation", "--ensemble", "ensemble.h5"] if ensemble else ["--grid", 16]
+    arguments += (
+        ["--solver", "optimal-interpolation", "--ensemble", "ensemble.h5"]
+        if ensemble
+        else ["--grid", 16]
+    )
     before = contents(folder)
     code, out, err = pdeinv(*arguments)
-    assert code == 0 and "warning" not in err and "error" not in err  # a slow machine shows progress there
+    # a slow machine shows progress there
+    assert code == 0 and "warning" not in err and "error" not in err
     n = 64 if ensemble else 16
     assert out.startswith(f"r.nc: poisson on {n} x {n} nodes by ") and "from 3 sensors" in out
     assert set(contents(folder)) - set(before) == {"r.nc", "r.png"}
@@ -141,11 +181,25 @@ def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble)
 def test_sensors_that_do_not_fit_are_told_in_one_line(pdeinv, folder):
     Path("s.csv").write_text("field,x,y,value\npotential,0.5,0.5,7\n")
     code, _, err = pdeinv("reconstruct", "s.csv", "--pde", "poisson", "--grid", 16, "--out", "r.nc")
-    assert code == 0 and err.startswith("warning: the sensors do not fit poisson") and err.count("\n") == 1
+    assert (
+        code == 0
+        and err.startswith("warning: the sensors do not fit poisson")
+        and err.count("\n") == 1
+    )
 
 
 def test_benchmark_prints_a_table_and_resumes(pdeinv, folder):
-    arguments = ("benchmark", "--pde", "poisson", "--method", "gaussian", "--task", "inverse", "--grid", 16)
+    arguments = (
+        "benchmark",
+        "--pde",
+        "poisson",
+        "--method",
+        "gaussian",
+        "--task",
+        "inverse",
+        "--grid",
+        16,
+    )
     arguments += ("--sensors", 20, "--instances", 2, "--out", "b.jsonl")
     code, out, _ = pdeinv(*arguments)
     assert code == 0 and "| poisson | inverse | source | relative L2 | gaussian |" in out
@@ -161,11 +215,28 @@ def test_benchmark_prints_a_table_and_resumes(pdeinv, folder):
 def test_a_bad_table_is_refused(pdeinv, folder, case):
     # The message itself is tested where the table is read.
     before = contents(folder)
-    outcome = pdeinv("reconstruct", f"{case}.csv", "--pde", "poisson", "--grid", 16, "--out", "r.nc", "--plot", "r.png")
+    outcome = pdeinv(
+        "reconstruct",
+        f"{case}.csv",
+        "--pde",
+        "poisson",
+        "--grid",
+        16,
+        "--out",
+        "r.nc",
+        "--plot",
+        "r.png",
+    )
     assert_refused(outcome, f"{case}.csv", before, folder)
 
 
-RECONSTRUCT = {"sensors": "s.csv", "--pde": "poisson", "--grid": 16, "--out": "r.nc", "--plot": "r.png"}
+RECONSTRUCT = {
+    "sensors": "s.csv",
+    "--pde": "poisson",
+    "--grid": 16,
+    "--out": "r.nc",
+    "--plot": "r.png",
+}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +263,10 @@ RECONSTRUCT = {"sensors": "s.csv", "--pde": "poisson", "--grid": 16, "--out": "r
         ({"--plot": "r"}, "does not end in a figure format"),
         ({"--out": "./s.csv"}, "an output has the name of another file"),
         ({"--out": "r.png"}, "an output has the name of another file"),
-        ({"--out": "ensemble.h5", "--ensemble": "ensemble.h5"}, "an output has the name of another file"),
+        (
+            {"--out": "ensemble.h5", "--ensemble": "ensemble.h5"},
+            "an output has the name of another file",
+        ),
         ({"--param": "tau"}, "--param 'tau' is not of the form NAME=NUMBER"),
         ({"--param": "tau=three"}, "--param 'tau=three' is not of the form"),
         ({"--param": "tau=inf"}, "tau = inf of poisson is not a finite float"),
@@ -201,15 +275,27 @@ RECONSTRUCT = {"sensors": "s.csv", "--pde": "poisson", "--grid": 16, "--out": "r
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),
         ({"--ensemble": "none.h5"}, "none.h5 cannot be read"),
-        ({"--solver": "gaussian", "--ensemble": "ensemble.h5"}, "the gaussian solver knows only the PDE's own prior"),
-        ({"--ensemble": "ensemble.h5", "--solver": "optimal-interpolation"}, "a grid of 64 nodes, not 16; reconstruct"),
-        ({"sensors": "darcy.csv", "--pde": "darcy", "--ensemble": "ensemble.h5"}, "darcy needs permeability and"),
+        (
+            {"--solver": "gaussian", "--ensemble": "ensemble.h5"},
+            "the gaussian solver knows only the PDE's own prior",
+        ),
+        (
+            {"--ensemble": "ensemble.h5", "--solver": "optimal-interpolation"},
+            "a grid of 64 nodes, not 16; reconstruct",
+        ),
+        (
+            {"sensors": "darcy.csv", "--pde": "darcy", "--ensemble": "ensemble.h5"},
+            "darcy needs permeability and",
+        ),
     ],
 )
 def test_bad_settings_are_refused(pdeinv, folder, change, message):
     before = contents(folder)
     settings = RECONSTRUCT | change
-    arguments = [settings.pop("sensors"), *(str(part) for option in settings.items() for part in option)]
+    arguments = [
+        settings.pop("sensors"),
+        *(str(part) for option in settings.items() for part in option),
+    ]
     assert_refused(pdeinv("reconstruct", *arguments), message, before, folder)
 
 
@@ -217,7 +303,9 @@ def test_bad_settings_are_refused(pdeinv, folder, change, message):
 def test_a_folder_without_permission_is_refused(pdeinv, folder):
     (folder / "folder.nc").chmod(0o500)
     before = contents(folder)
-    outcome = pdeinv("reconstruct", "s.csv", "--pde", "poisson", "--grid", 16, "--out", "folder.nc/r.nc")
+    outcome = pdeinv(
+        "reconstruct", "s.csv", "--pde", "poisson", "--grid", 16, "--out", "folder.nc/r.nc"
+    )
     assert_refused(outcome, "no permission in the folder folder.nc; choose another", before, folder)
 
 
@@ -233,12 +321,27 @@ def test_a_folder_without_permission_is_refused(pdeinv, folder):
         ("generate darcy --n 2 --param high=1 --out g.h5", "low"),
         ("demo --pde darcys", "did you mean 'darcy'?"),
         ("demo --out s.csv", "the folder s.csv cannot be made (File exists); choose another"),
-        ("benchmark --pde poisson --method magic --out b.jsonl", "method 'magic' is unknown; use one of"),
+        (
+            "benchmark --pde poisson --method magic --out b.jsonl",
+            "method 'magic' is unknown; use one of",
+        ),
         ("benchmark --pde poison --method gaussian --out b.jsonl", "did you mean 'poisson'?"),
-        ("benchmark --pde poisson --method gaussian --task back --out b.jsonl", "use forward, inverse or both"),
-        ("benchmark --pde poisson --method gaussian --noise -1 --out b.jsonl", "noise = -1.0 must not be negative"),
-        ("benchmark --pde poisson --method gaussian --sensors 300 --grid 16 --out b.jsonl", "ask for at most 256"),
-        ("benchmark --pde darcy --method gaussian --grid 16 --sensors 9 --out b.jsonl", "is not made for darcy"),
+        (
+            "benchmark --pde poisson --method gaussian --task back --out b.jsonl",
+            "use forward, inverse or both",
+        ),
+        (
+            "benchmark --pde poisson --method gaussian --noise -1 --out b.jsonl",
+            "noise = -1.0 must not be negative",
+        ),
+        (
+            "benchmark --pde poisson --method gaussian --sensors 300 --grid 16 --out b.jsonl",
+            "ask for at most 256",
+        ),
+        (
+            "benchmark --pde darcy --method gaussian --grid 16 --sensors 9 --out b.jsonl",
+            "is not made for darcy",
+        ),
         ("benchmark --pde poisson --method gaussian --out nowhere/b.jsonl", "does not exist"),
     ],
 )
@@ -264,11 +367,17 @@ def test_the_demo_writes_its_files_and_a_scorecard(pdeinv, tmp_path):
     out = tmp_path / "demo"
     code, text, _ = pdeinv("demo", "--pde", "poisson", "--out", out)
     assert code == 0
-    assert {path.name for path in out.iterdir()} == {"poisson-sensors.csv", "poisson.nc", "poisson.png"}
+    assert {path.name for path in out.iterdir()} == {
+        "poisson-sensors.csv",
+        "poisson.nc",
+        "poisson.png",
+    }
     with xr.open_dataset(out / "poisson.nc") as result:
         assert result.sizes["sensor"] == 125 and result.attrs["pde"] == "poisson"
     for field, bound in (("source", 25), ("potential", 5)):
-        scores = next(line.split() for line in text.splitlines() if line.split()[:2] == ["poisson", field])
+        scores = next(
+            line.split() for line in text.splitlines() if line.split()[:2] == ["poisson", field]
+        )
         error, kriging, inside = (float(score.rstrip("%")) for score in scores[3:6])
         assert error < bound and error < kriging and 75 <= inside <= 100
 

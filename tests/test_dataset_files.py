@@ -63,7 +63,10 @@ def write_matlab73(path, arrays):
 
 @pytest.mark.parametrize("version", ["5", "7.3"])
 def test_a_prior_learns_from_matlab_files(version, tmp_path):
-    arrays = {name: np.random.default_rng(i).normal(size=(8, 5, 5)) for i, name in enumerate(MATLAB["darcy"])}
+    arrays = {
+        name: np.random.default_rng(i).normal(size=(8, 5, 5))
+        for i, name in enumerate(MATLAB["darcy"])
+    }
     (scipy.io.savemat if version == "5" else write_matlab73)(tmp_path / "d.mat", arrays)
     read = TrainingData.read(tmp_path / "d.mat").states
     for c, array in enumerate(arrays.values()):
@@ -97,7 +100,9 @@ def test_matlab_files_open_lazily_and_the_right_way_round(name, version, tmp_pat
                 (-1, -2, -3),
             ]:
                 assert np.array_equal(variable[key], truth[key])
-            assert np.array_equal(variable[[4, 1], [2, 3], 5:9], truth[np.ix_([4, 1], [2, 3], range(5, 9))])
+            assert np.array_equal(
+                variable[[4, 1], [2, 3], 5:9], truth[np.ix_([4, 1], [2, 3], range(5, 9))]
+            )
             assert np.array_equal(variable, truth)
         assert datasets.pde_of(dataset) == pde
         states = datasets.states(dataset, pde)
@@ -111,7 +116,9 @@ def test_foreign_and_damaged_files_are_refused(poisson_file, tmp_path):
     matlab = (tmp_path / "ok.mat").read_bytes()
     scipy.io.savemat(tmp_path / "foreign.mat", {"velocity": np.ones((3, 4)), "depth": 1.0})
     write_matlab73(tmp_path / "foreign73.mat", {"velocity": np.ones((3, 4))})
-    write_matlab73(tmp_path / "flat.mat", {"f_data": np.ones((3, 4, 5)), "phi_data": np.ones((3, 4, 5))})
+    write_matlab73(
+        tmp_path / "flat.mat", {"f_data": np.ones((3, 4, 5)), "phi_data": np.ones((3, 4, 5))}
+    )
     write_matlab73(tmp_path / "cut73.mat", matlab_arrays("darcy"))
     (tmp_path / "cut73.mat").write_bytes((tmp_path / "cut73.mat").read_bytes()[:-4000])
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
@@ -153,7 +160,8 @@ def test_the_shipped_examples_are_true_pairs(name):
     states = datasets.states(dataset, pde)
     assert states.shape == (8, 2, 64, 64)
     a, u = states[:, :1], states[:, 1:]
-    # Relative to the residual of no solution at all; float32 leaves 1e-7, which two derivatives raise by 1/h².
+    # Relative to the residual of no solution at all; float32 leaves 1e-7, which two derivatives
+    # raise by 1/h².
     assert float(pde.residual(a, u).norm() / pde.residual(a, 0 * u).norm()) < 1e-3
     assert dataset.attrs["seed"] == 20_000
 
@@ -184,16 +192,24 @@ def test_pde_of_refuses_a_dataset_that_does_not_tell():
     with pytest.raises(InputError, match="not a JSON object"):
         datasets.pde_of(xr.Dataset(attrs={"pde": "darcy", "pde_parameters": "[1"}))
     with pytest.raises(InputError, match="no parameter 'porosity'"):
-        datasets.pde_of(xr.Dataset(attrs={"pde": "darcy", "pde_parameters": json.dumps({"porosity": 1})}))
+        datasets.pde_of(
+            xr.Dataset(attrs={"pde": "darcy", "pde_parameters": json.dumps({"porosity": 1})})
+        )
     with pytest.raises(InputError, match="'burgers' is unknown"):
         datasets.example("burgers")
 
 
 def test_states_refuses_other_fields_and_other_grids(poisson_file):
     with datasets.open(poisson_file) as dataset:
-        with pytest.raises(InputError, match="holds potential, source, but helmholtz needs source and wavefield"):
+        with pytest.raises(
+            InputError, match="holds potential, source, but helmholtz needs source and wavefield"
+        ):
             datasets.states(dataset, Helmholtz())
-        for part in (dataset.isel(x=slice(0, 8)), dataset.isel(x=slice(0, 12), y=slice(0, 12)), dataset.drop_vars("x")):
+        for part in (
+            dataset.isel(x=slice(0, 8)),
+            dataset.isel(x=slice(0, 12), y=slice(0, 12)),
+            dataset.drop_vars("x"),
+        ):
             with pytest.raises(InputError, match="coordinates"):
                 datasets.states(part, Poisson())
         with pytest.raises(InputError, match="dimensions"):

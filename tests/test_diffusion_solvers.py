@@ -1,4 +1,5 @@
-"""What all solvers with a diffusion prior do: approach the exact posterior, stay stable, count, and refuse."""
+"""What all solvers with a diffusion prior do: approach the exact posterior, stay stable, count, and
+refuse."""
 
 import dataclasses
 from functools import cache
@@ -11,9 +12,9 @@ from helpers import seeded
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
-from pdeinv.equireg import EquiReg
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, Noise, TrainingData, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
+from pdeinv.solvers.diffusion.equireg import EquiReg
 
 N = 24
 
@@ -22,7 +23,9 @@ N = 24
 def fitted(name="helmholtz", channels=2, noise="exponential"):
     pde = pde_by_name(name)
     states = pde.sample(600, pde.grid(N), seeded())[:, :channels].float()
-    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"), noise=Noise(noise))
+    return GaussianPrior.fit(
+        TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"), noise=Noise(noise)
+    )
 
 
 def errors(solver, kind, noise=0.0, instances=4, prior=None):
@@ -88,10 +91,12 @@ def test_careful_steps_do_not_diverge_where_the_published_ones_do():
     _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
     spread = observation.values.std()
     for careful in (True, False):
-        found = FunDPS(steps=20, careful=careful)(Helmholtz(), fitted(), observation, n_samples=2, generator=seeded())
-        reasonable = bool(found.samples.isfinite().all()) and float(found.samples[:, 0].abs().max()) < 10 * float(
-            spread
+        found = FunDPS(steps=20, careful=careful)(
+            Helmholtz(), fitted(), observation, n_samples=2, generator=seeded()
         )
+        reasonable = bool(found.samples.isfinite().all()) and float(
+            found.samples[:, 0].abs().max()
+        ) < 10 * float(spread)
         assert reasonable == careful
 
 
@@ -110,10 +115,15 @@ def test_white_noise_needs_no_smoothing_of_the_gradient():
 
 def test_samples_come_in_batches_and_evaluations_are_counted_for_one():
     _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
-    found = FunDPS(steps=5, batch=2)(Helmholtz(), fitted(), observation, n_samples=5, generator=seeded())
+    found = FunDPS(steps=5, batch=2)(
+        Helmholtz(), fitted(), observation, n_samples=5, generator=seeded()
+    )
     assert found.samples.shape == (5, 2, N, N) and found.record["network_evaluations"] == 9
     assert len(found.samples.flatten(1).unique(dim=0)) == 5
-    for solver, evaluations in [(FunDPS(steps=10, coarse=0.5), 19), (FunDPS(steps=5, group_average=True), 8 * 9)]:
+    for solver, evaluations in [
+        (FunDPS(steps=10, coarse=0.5), 19),
+        (FunDPS(steps=5, group_average=True), 8 * 9),
+    ]:
         record = solver(Helmholtz(), fitted(), observation, n_samples=2, generator=seeded()).record
         assert record["network_evaluations"] == evaluations
     one = FunDPS(steps=5)(Helmholtz(), fitted(), observation, n_samples=1, generator=seeded())
@@ -125,18 +135,27 @@ def test_ddis_solves_for_what_the_sensors_saw():
     solver = DDIS(steps=3, ode_steps=2, langevin=4)
     found = solver(Helmholtz(), fitted(channels=1), observation, n_samples=2, generator=seeded())
     assert torch.allclose(Helmholtz().solve(found.samples[:, :1]), found.samples[:, 1:])
-    # Three levels of four Langevin steps and two linearisations, solved forward and back; then the samples' own solutions.
+    # Three levels of four Langevin steps and two linearisations, solved forward and back; then the
+    # samples' own solutions.
     assert found.record["solver_calls"] == 2 * (2 * 12 + 2) + 2
 
 
 def test_a_prior_of_something_else_is_refused():
     _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
     for solver, prior, message in [
-        (FunDPS(), Ensemble(torch.randn(4, 2, N, N)), "needs a prior with a denoiser.*not Ensemble"),
+        (
+            FunDPS(),
+            Ensemble(torch.randn(4, 2, N, N)),
+            "needs a prior with a denoiser.*not Ensemble",
+        ),
         (FunDPS(), fitted(channels=1), "needs a prior of source and wavefield, not of source"),
         (DDIS(), fitted(), "needs a prior of source, not of source and wavefield"),
         (DDIS(physics="magic"), fitted(channels=1), "physics 'magic' is unknown"),
-        (FunDPS(coarse=0.5), fitted(noise="white"), "noise that is the same function on every grid"),
+        (
+            FunDPS(coarse=0.5),
+            fitted(noise="white"),
+            "noise that is the same function on every grid",
+        ),
     ]:
         with pytest.raises(InputError, match=message):
             solver(Helmholtz(), prior, observation)
@@ -144,7 +163,9 @@ def test_a_prior_of_something_else_is_refused():
 
 @pytest.mark.parametrize("settings", [{"steps": 1}, {"steps": 2.5}, {"batch": 0}])
 def test_impossible_settings_are_refused(settings):
-    with pytest.raises(InputError, match=f"{next(iter(settings))} = .* must be a whole number, at least"):
+    with pytest.raises(
+        InputError, match=f"{next(iter(settings))} = .* must be a whole number, at least"
+    ):
         FunDPS(**settings)
     with pytest.raises(InputError, match="every = 0"):
         DAPS(every=0)
@@ -153,10 +174,16 @@ def test_impossible_settings_are_refused(settings):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FunDPS(weight="abc"), "weight = 'abc' of the fundps solver must be a positive number"),
+        (
+            lambda: FunDPS(weight="abc"),
+            "weight = 'abc' of the fundps solver must be a positive number",
+        ),
         (lambda: FunDPS(sigma_min=-1.0), "sigma_min = -1.0 of the fundps"),
         (lambda: DAPS(tau=0.0), "tau = 0.0 of the daps"),
-        (lambda: DAPS(weights=(1.0,)), r"weights = \(1.0,\) of the daps solver must be two numbers, none negative"),
+        (
+            lambda: DAPS(weights=(1.0,)),
+            r"weights = \(1.0,\) of the daps solver must be two numbers, none negative",
+        ),
         (lambda: Moment(sigma_max="abc"), "sigma_max = 'abc' of the moment"),
         (
             lambda: FunDPS(guidance=EquiReg()),
@@ -183,7 +210,9 @@ def test_physics_that_answers_the_wrong_way_round_is_refused():
     states = pde.sample(8, pde.grid(N), seeded()).float()
     data = TrainingData(states, pde.fields, pde.grid(N), None, "here")
     inverse = NeuralOperator.untrained(data.swapped(), width=4, modes=2, layers=1)
-    with pytest.raises(InputError, match="from wavefield to source; it must lead from source to wavefield"):
+    with pytest.raises(
+        InputError, match="from wavefield to source; it must lead from source to wavefield"
+    ):
         DDIS(physics=inverse).check(Helmholtz(), None)
 
 
@@ -194,16 +223,25 @@ def test_an_operator_of_other_physics_is_refused():
     ):
         for physics in ("operator", load(f"{pde.name}-operator")):
             with pytest.raises(
-                InputError, match=f"the operator knows {pde.name} with {told}; train one for that, or use"
+                InputError,
+                match=f"the operator knows {pde.name} with {told}; train one for that, or use",
             ):
                 DDIS(physics=physics).check(pde, None)
         DDIS(physics="operator").check(type(pde)(), None)
 
 
 def test_a_prior_with_a_denoiser_chooses_its_solver():
-    table = pd.DataFrame({"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]})
-    plain = DiffusionPrior.untrained(fitted(channels=2), widths=(16, 32), modes=4, preconditioning="edm")
-    for prior, name in ((fitted(channels=2), "moment"), (fitted(channels=1), "moment"), (plain, "fundps")):
+    table = pd.DataFrame(
+        {"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]}
+    )
+    plain = DiffusionPrior.untrained(
+        fitted(channels=2), widths=(16, 32), modes=4, preconditioning="edm"
+    )
+    for prior, name in (
+        (fitted(channels=2), "moment"),
+        (fitted(channels=1), "moment"),
+        (plain, "fundps"),
+    ):
         result = reconstruct(table, "helmholtz", grid=16, prior=prior, steps=3, n_samples=2)
         assert result.attrs["solver"] == name
     with pytest.raises(InputError, match="a neural operator is no prior"):
@@ -226,7 +264,9 @@ def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
 
 def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alone():
     for solver in (FunDPS(), Moment()):
-        with pytest.raises(InputError, match=r"the wavefield of helmholtz with k = 1.0, not 2.0; train one"):
+        with pytest.raises(
+            InputError, match=r"the wavefield of helmholtz with k = 1.0, not 2.0; train one"
+        ):
             solver.check(Helmholtz(k=2.0), load("helmholtz"))
     Moment().check(Helmholtz(k=2.0), load("helmholtz-coefficient"))
     Moment().check(Helmholtz(k=2.0), None)

@@ -10,11 +10,11 @@ from helpers import normal, seeded
 from pdeinv import EquiReg, Grid, InputError
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
-from pdeinv.equireg import Denoiser, EquiReweight, equivariance_loss
 from pdeinv.priors import GaussianPrior, TrainingData
-from pdeinv.priors.averaged import GroupAveraged
+from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
-from pdeinv.solvers.guidance import combined, polyak
+from pdeinv.solvers.diffusion.equireg import Denoiser, EquiReweight, equivariance_loss
+from pdeinv.solvers.diffusion.guidance import combine_steps, polyak
 from pdeinv.symmetry import act, square_group, torus_group
 
 N = 16
@@ -29,7 +29,8 @@ SOLVERS = [
 
 @cache
 def fitted(name, channels=2, symmetric=True):
-    """A Gaussian prior; fitted to few samples without their symmetries it is only nearly equivariant."""
+    """A Gaussian prior; fitted to few samples without their symmetries it is only nearly
+    equivariant."""
     pde = pde_by_name(name)
     grid = pde.grid(N)
     states = pde.sample(300 if symmetric else 60, grid, seeded())[:, :channels].float()
@@ -45,8 +46,11 @@ def test_the_loss_is_zero_for_an_equivariant_function_and_only_then():
     x, grid = normal(4, 1, N, N), Grid(N, "periodic")
     group = torus_group()
     elements = [group.sample(seeded(i)) for i in range(4)]
-    elements = [dataclasses.replace(g, shift=tuple(round(s * N) / N for s in g.shift)) for g in elements]
-    assert float(equivariance_loss(shift_invariant, x, elements, grid).max()) < 1e-10  # tanh is odd: signs commute
+    elements = [
+        dataclasses.replace(g, shift=tuple(round(s * N) / N for s in g.shift)) for g in elements
+    ]
+    # Tanh is odd: signs commute
+    assert float(equivariance_loss(shift_invariant, x, elements, grid).max()) < 1e-10
     assert float(equivariance_loss(lambda x: x * torch.arange(N), x, elements, grid).min()) > 1
 
 
@@ -67,7 +71,9 @@ def test_both_losses_are_those_of_their_formulas():
         assert float(equi[i]) == pytest.approx(
             float((g(f(one)[:, :1], grid) - f(g(one, grid))[:, :1]).norm()), rel=1e-6
         )
-        assert float(told[i]) == pytest.approx(float(((g(f(one), grid) - f(g(one, grid))) / scale).norm()), rel=1e-6)
+        assert float(told[i]) == pytest.approx(
+            float(((g(f(one), grid) - f(g(one, grid))) / scale).norm()), rel=1e-6
+        )
 
 
 def test_the_loss_tells_fields_of_the_prior_from_others():
@@ -91,7 +97,9 @@ def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
     found = []
     for terms in ((), (EquiReg(sigma_max=20.0),), (EquiReg(sigma_max=20.0),)):
         found.append(
-            dataclasses.replace(solver, guidance=terms)(pde, prior, observation, n_samples=2, generator=seeded(1))
+            dataclasses.replace(solver, guidance=terms)(
+                pde, prior, observation, n_samples=2, generator=seeded(1)
+            )
         )
     plain, guided, again = found
     assert torch.equal(guided.samples, again.samples)
@@ -104,25 +112,29 @@ def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
 def test_the_share_is_that_of_the_sensors_step():
     main, push = normal(3, 2, N, N), 1e4 * normal(3, 2, N, N, seed=1)
     scale = torch.tensor([2.0, 0.1])[:, None, None]
-    added = combined(main, [(push, 0.3, None)], scale) - main
-    assert torch.allclose((added / scale).flatten(1).norm(dim=1), 0.3 * (main / scale).flatten(1).norm(dim=1))
-    assert torch.equal(combined(main, [(push, None, None)], scale), main + push)
+    added = combine_steps(main, [(push, 0.3, None)], scale) - main
+    assert torch.allclose(
+        (added / scale).flatten(1).norm(dim=1), 0.3 * (main / scale).flatten(1).norm(dim=1)
+    )
+    assert torch.equal(combine_steps(main, [(push, None, None)], scale), main + push)
 
 
 def test_a_term_that_is_zero_adds_nothing():
     main = 1e9 * normal(2, 2, N, N)
-    assert torch.equal(combined(main, [(torch.zeros_like(main), 0.3, None)], torch.ones(2, 1, 1)), main)
+    assert torch.equal(
+        combine_steps(main, [(torch.zeros_like(main), 0.3, None)], torch.ones(2, 1, 1)), main
+    )
 
 
 def test_it_acts_when_it_is_told_to():
     prior, pde = fitted("poisson", symmetric=False), Poisson()
     x = pde.sample(2, pde.grid(N), seeded(4))
-    term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).begin(pde, prior, seeded())
+    term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).bind(pde, prior, seeded())
     acted = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.05)]
     assert acted == [False, True, False, False, True, False, False, False]
     again = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9)]  # another batch begins anew
     assert again == [False, True, False] and term.evaluations == 3
-    term = EquiReg(every=1, sigma_max=1.0, loss="equi").begin(pde, prior, seeded())
+    term = EquiReg(every=1, sigma_max=1.0, loss="equi").bind(pde, prior, seeded())
     assert term(x, 0.5, x) is not None and term.evaluations == 2
 
 
@@ -147,15 +159,19 @@ def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
     grid = pde.grid(N)
     x = pde.sample(6, grid, seeded(4))
     x[3:] += 0.5 * prior.sample_noise(3, grid, seeded(5))
-    term = EquiReweight(strength=5.0).begin(pde, prior, seeded())
+    term = EquiReweight(strength=5.0).bind(pde, prior, seeded())
     for sigma in (2.0, 0.5, 0.2):
         assert term(x, sigma, x) is None
     weights = term.weights()
-    assert float(weights.sum()) == pytest.approx(1.0) and float(weights[:3].min()) > 3 * float(weights[3:].max())
+    assert float(weights.sum()) == pytest.approx(1.0) and float(weights[:3].min()) > 3 * float(
+        weights[3:].max()
+    )
     assert set(term.resample(6).tolist()) <= {0, 1, 2}
     _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
     plain, drawn = (
-        FunDPS(steps=6, guidance=g)(pde, prior, observation, n_samples=4, generator=seeded(1)).samples
+        FunDPS(steps=6, guidance=g)(
+            pde, prior, observation, n_samples=4, generator=seeded(1)
+        ).samples
         for g in ((), (EquiReweight(),))
     )
     starts = torch.cdist(drawn.flatten(1), plain.flatten(1)).min(dim=1).values
@@ -224,19 +240,23 @@ class Roll:
 
 
 def test_a_step_is_no_longer_than_its_loss_allows():
-    """Of a quadratic loss, Polyak's step leads half the way to the minimum; shares beyond the limit are cut to it."""
+    """Of a quadratic loss, Polyak's step leads half the way to the minimum; shares beyond the limit
+    are cut to it."""
     x, minimum = normal(3, 2, N, N), normal(3, 2, N, N, seed=1)
     slope = 2 * (x - minimum)
     limit = polyak((x - minimum).square().sum(dim=(1, 2, 3)), slope, slope)
     assert torch.allclose(x - limit[:, None, None, None] * slope, (x + minimum) / 2)
     unit, main = torch.ones(2, 1, 1), normal(3, 2, N, N, seed=2)
     for share, cut in ((1e3, True), (1e-3, False)):
-        free, held = (combined(main, [(slope, share, most)], unit) - main for most in (None, limit))
+        free, held = (
+            combine_steps(main, [(slope, share, most)], unit) - main for most in (None, limit)
+        )
         assert torch.allclose(held, limit[:, None, None, None] * slope if cut else free)
 
 
 def test_few_long_steps_do_not_let_the_term_run_away():
-    """A term that would move the state a thousand times as far as the sensors moves it little, unless carefulness is off."""
+    """A term that would move the state a thousand times as far as the sensors moves it little,
+    unless carefulness is off."""
     prior, pde = fitted("helmholtz", symmetric=False), pde_by_name("helmholtz")
     _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
     sizes = []

@@ -7,12 +7,19 @@ import torch
 from helpers import seeded
 from typer.testing import CliRunner
 
-from pdeinv.benchmarks.equivariance import Encoder, candidates, measure, off_manifold, plot, table
-from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.benchmarks.studies.equivariance import (
+    Encoder,
+    candidates,
+    measure,
+    off_manifold,
+    plot,
+    table,
+)
 from pdeinv.cli import app
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.equireg import equivariance_loss
 from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData, load
+from pdeinv.solvers.diffusion.equireg import equivariance_loss
 
 N = 16
 
@@ -21,12 +28,16 @@ N = 16
 def prior():
     pde = Poisson()
     states = pde.sample(60, pde.grid(N), seeded()).float()
-    gaussian = GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(N), None, "here"))  # without its symmetries
+    # Without its symmetries
+    gaussian = GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(N), None, "here"))
     return DiffusionPrior.untrained(gaussian, widths=(16, 32), modes=4)
 
 
 def test_a_nearly_equivariant_function_separates_and_the_identity_does_not(prior):
-    records = {r["function"]: r for r in measure(Poisson(), prior, candidates(Poisson(), prior, (0.1,)), grid=N, n=8)}
+    records = {
+        r["function"]: r
+        for r in measure(Poisson(), prior, candidates(Poisson(), prior, (0.1,)), grid=N, n=8)
+    }
     found, control = records["denoiser at σ = 0.1"], records["identity"]
     assert set(found["ratio"]) == {"blurred", "noised", "guided estimates"}
     assert found["ratio"]["noised"] > 1.15 and found["area"]["noised"] > 0.6
@@ -48,7 +59,8 @@ def test_the_encoder_is_what_the_last_layer_sees_and_its_rotation_is_measured_on
     answer = operator.network.projection(hidden.float())[:, 0]
     basis = operator.bases[1]
     solution = (
-        basis.synthesis(basis.analysis(answer, operator.grid), pde.grid(N)) * operator.scale[1] + operator.shift[1]
+        basis.synthesis(basis.analysis(answer, operator.grid), pde.grid(N)) * operator.scale[1]
+        + operator.shift[1]
     )
     assert torch.allclose(solution.double(), operator(a)[:, 0], rtol=1e-4, atol=1e-7)
     turn = pde.symmetries.elements[1]
@@ -62,10 +74,14 @@ def test_what_is_off_the_manifold_is_what_its_name_says(prior):
     states, others = (pde.sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
     kinds = off_manifold(pde, prior, states, others)
     assert all(x.shape == states.shape and bool(x.isfinite().all()) for x in kinds.values())
-    rough = [float(x[:, 0].diff(dim=-1).square().mean()) for x in (kinds["blurred"], states, kinds["noised"])]
+    rough = [
+        float(x[:, 0].diff(dim=-1).square().mean())
+        for x in (kinds["blurred"], states, kinds["noised"])
+    ]
     assert rough[0] < rough[1] < rough[2]
     scale = prior.gaussian.scale[0]
-    assert 0.05 < float((kinds["noised"] - states)[:, 0].std() / scale) < 0.1  # 16 nodes carry part of the noise
+    # 16 nodes carry part of the noise
+    assert 0.05 < float((kinds["noised"] - states)[:, 0].std() / scale) < 0.1
     assert "mixed" not in kinds  # it would be one of Poisson's fields
 
 
@@ -82,8 +98,23 @@ def test_the_command_writes_its_records_and_a_figure(prior, tmp_path):
     from pdeinv.priors import save
 
     save(prior, tmp_path / "p.safetensors")
-    arguments = ["equivariance", "--pde", "poisson", "--prior", str(tmp_path / "p.safetensors"), "--grid", str(N)]
-    arguments += ["--fields", "4", "--out", str(tmp_path / "e.jsonl"), "--plot", str(tmp_path / "e.png")]
+    arguments = [
+        "equivariance",
+        "--pde",
+        "poisson",
+        "--prior",
+        str(tmp_path / "p.safetensors"),
+        "--grid",
+        str(N),
+    ]
+    arguments += [
+        "--fields",
+        "4",
+        "--out",
+        str(tmp_path / "e.jsonl"),
+        "--plot",
+        str(tmp_path / "e.png"),
+    ]
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
     assert "denoiser at σ = 0.1" in outcome.output
@@ -100,7 +131,10 @@ def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path,
     monkeypatch.chdir(tmp_path)
     save(prior, "p.safetensors")
     run = CliRunner().invoke
-    assert run(app, ["generate", "poisson", "--n", "48", "--grid", str(N), "--out", "d.h5"]).exit_code == 0
+    assert (
+        run(app, ["generate", "poisson", "--n", "48", "--grid", str(N), "--out", "d.h5"]).exit_code
+        == 0
+    )
     training = [
         "train",
         "d.h5",
@@ -119,11 +153,24 @@ def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path,
     assert [f.name for f in operator.fields] == ["potential", "source"]
     fresh = Poisson().sample(4, Poisson().grid(N), seeded())
     found = operator(fresh[:, 1:])
-    assert float((found - fresh[:, :1]).norm() / fresh[:, :1].norm()) < 0.6  # it looks at the potential
-    measuring = ["equivariance", "--pde", "poisson", "--prior", "p.safetensors", "--grid", str(N), "--fields", "2"]
+    # It looks at the potential
+    assert float((found - fresh[:, :1]).norm() / fresh[:, :1].norm()) < 0.6
+    measuring = [
+        "equivariance",
+        "--pde",
+        "poisson",
+        "--prior",
+        "p.safetensors",
+        "--grid",
+        str(N),
+        "--fields",
+        "2",
+    ]
     outcome = run(app, [*measuring, "--inverse-operator", "i.safetensors", "--out", "e.jsonl"])
     assert outcome.exit_code == 0, outcome.output
     record = next(r for r in read_records("e.jsonl") if r["function"] == "inverse operator")
     assert 0 < record["on"] < 2 and len(record["by_element"]) == 7
     outcome = run(app, [*measuring, "--inverse-operator", "poisson-operator"])
-    assert outcome.exit_code and "poisson-operator is no operator from potential to source" in str(outcome.exception)
+    assert outcome.exit_code and "poisson-operator is no operator from potential to source" in str(
+        outcome.exception
+    )

@@ -29,7 +29,9 @@ def test_a_flow_without_a_derivative_is_told():
             return self.solve(a) * float("nan")
 
     _, observation = Task("navier-stokes", "inverse", grid=16, sensors=5).instance(0)
-    with pytest.raises(InputError, match="no finite derivative at the prior's mean; use a smaller dt"):
+    with pytest.raises(
+        InputError, match="no finite derivative at the prior's mean; use a smaller dt"
+    ):
         GaussNewton()(Torn(time=0.1), None, observation)
 
 
@@ -38,7 +40,8 @@ def seeded(seed=0):
 
 
 def small_problem(m=12, noise=0.05, channels=(1,)):
-    """Sensors on a band-limited flow on 24 x 24 nodes, few enough modes for a general-purpose optimiser."""
+    """Sensors on a band-limited flow on 24 x 24 nodes, few enough modes for a general-purpose
+    optimiser."""
     _, observation = Task("navier-stokes", "both", grid=24, sensors=m, seed=5).instance(0)
     keep = torch.tensor([int(c) in channels for c in observation.channel])
     observation = observation.subset(keep)
@@ -60,7 +63,9 @@ def test_a_linear_pde_gets_its_exact_posterior(kind):
         assert torch.allclose(ours.mean[channel], exact.mean[channel], atol=1e-5 * scale)
     assert torch.allclose(ours.std[0], exact.std[0], atol=1e-4 * float(exact.std[0].max()))
     assert torch.allclose(ours.std[1], exact.std[1], atol=0.15 * float(exact.std[1].max()))
-    assert ours.record["reduced_chi_squared"] == pytest.approx(exact.record["reduced_chi_squared"], rel=1e-5)
+    assert ours.record["reduced_chi_squared"] == pytest.approx(
+        exact.record["reduced_chi_squared"], rel=1e-5
+    )
 
 
 def test_the_jacobian_is_the_derivative_of_the_sensors():
@@ -68,7 +73,9 @@ def test_the_jacobian_is_the_derivative_of_the_sensors():
     problem = _Problem(SMALL, observation)
     xi, direction = (SMALL.latent_prior.white(1, seeded(s)) for s in (1, 2))
     step = 1e-4
-    difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[0] / (2 * step)
+    difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[
+        0
+    ] / (2 * step)
     product = problem.jacobian(xi) @ direction.flatten()
     # The surrogate costs a little accuracy on the solution, and none on the coefficient.
     for channel, tolerance in ((0, 1e-9), (1, 2e-3)):
@@ -91,7 +98,9 @@ def test_the_mode_is_where_a_general_optimiser_ends():
     def objective(vector):
         with torch.enable_grad():
             z = torch.tensor(vector).reshape(xi.shape).requires_grad_()
-            misfit = (observation.values - observation(problem.states(z))[0]) / observation.noise_std
+            misfit = (
+                observation.values - observation(problem.states(z))[0]
+            ) / observation.noise_std
             value = z.square().sum() + misfit.square().sum()
             (gradient,) = torch.autograd.grad(value, z)
         return float(value.detach()), gradient.flatten().numpy()
@@ -109,12 +118,19 @@ def test_exact_readings_are_met_by_the_mean_and_by_every_sample():
     posterior = GaussNewton()(task.physics, None, observation, n_samples=40, generator=seeded())
     assert posterior.samples.shape == (40, 2, 24, 24)
     states = torch.cat([posterior.mean[None], posterior.samples])
-    misfit = (observation(states) - observation.values).abs() / truth.flatten(1).std(dim=1)[observation.channel]
+    misfit = (observation(states) - observation.values).abs() / truth.flatten(1).std(dim=1)[
+        observation.channel
+    ]
     assert float(misfit[0].max()) < 2e-2 and float(misfit.max()) < 2e-2
-    # Samples are flows: their second field is the first one's solution, both those of their latent field.
+    # Samples are flows: their second field is the first one's solution, both those of their latent
+    # field.
     xi = posterior.latent.unflatten(1, (1, *task.physics.latent_prior.eigenvalues.shape))
-    assert torch.allclose(task.physics.state(xi[:3], observation.grid), posterior.samples[:3], atol=1e-10)
-    assert torch.allclose(task.physics.solve(posterior.samples[:3, :1]), posterior.samples[:3, 1:], atol=1e-10)
+    assert torch.allclose(
+        task.physics.state(xi[:3], observation.grid), posterior.samples[:3], atol=1e-10
+    )
+    assert torch.allclose(
+        task.physics.solve(posterior.samples[:3, :1]), posterior.samples[:3, 1:], atol=1e-10
+    )
 
 
 def test_the_ensemble_scatters_about_the_truth_as_it_says():
@@ -129,7 +145,9 @@ def test_the_ensemble_scatters_about_the_truth_as_it_says():
     assert bool((inside > 0.8).all()) and bool((inside < 0.97).all()), inside
 
 
-@pytest.mark.parametrize("spoil", [lambda v: 10 * v, lambda v: v.flip(0)], ids=["scaled", "shuffled"])
+@pytest.mark.parametrize(
+    "spoil", [lambda v: 10 * v, lambda v: v.flip(0)], ids=["scaled", "shuffled"]
+)
 def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
     task = Task("navier-stokes", "both", grid=20, sensors=20)
     _, observation = task.instance(1)

@@ -3,7 +3,7 @@
 import torch
 from helpers import seeded
 
-from pdeinv.benchmarks.gaussian_limit import exact_mean, limit_table, score
+from pdeinv.benchmarks.studies.gaussian_limit import exact_mean, limit_table, score
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz
 from pdeinv.priors import GaussianPrior, TrainingData
@@ -50,6 +50,8 @@ def test_scores_make_a_table():
     records = [score(FunDPS(steps=s), priors, task, i) for s in (5, 30) for i in range(2)]
     assert all(r["error"] >= 0.5 * r["limit"] and r["distance"] > 0 for r in records)
     lines = limit_table(records).splitlines()
-    assert lines[0] == "| task | solver | 5 steps | 30 steps |" and lines[2].startswith("| forward | fundps |")
+    assert lines[0] == "| task | solver | 5 steps | 30 steps |" and lines[2].startswith(
+        "| forward | fundps |"
+    )
     ratio = sum(r["error"] for r in records[2:]) / sum(r["limit"] for r in records[2:])
     assert lines[2].endswith(f"| {ratio:.2f} |")

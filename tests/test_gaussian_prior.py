@@ -1,4 +1,5 @@
-"""The Gaussian prior against dense linear algebra, and against the exact denoiser of a linear PDE."""
+"""The Gaussian prior against dense linear algebra, and against the exact denoiser of a linear
+PDE."""
 
 from dataclasses import replace
 
@@ -11,7 +12,10 @@ from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
 from pdeinv.priors.diffusion import denoising_errors
 
-PDES = {pde.name: pde for pde in (Poisson(modes=24), Helmholtz(modes=24), NavierStokes(modes=24, time=0.2))}
+PDES = {
+    pde.name: pde
+    for pde in (Poisson(modes=24), Helmholtz(modes=24), NavierStokes(modes=24, time=0.2))
+}
 
 
 def training_data(pde, n=16, samples=1500, seed=0, channels=2):
@@ -30,7 +34,9 @@ def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
     data = training_data(PDES["poisson"], samples=200)
     grid = data.grid
     y, x = torch.meshgrid(*(2 * [grid.coordinates()]), indexing="ij")
-    bump = torch.exp(-20 * ((x - 0.25) ** 2 + (y - 0.25) ** 2)).float() * 5 * data.states[:, 0].std()
+    bump = (
+        torch.exp(-20 * ((x - 0.25) ** 2 + (y - 0.25) ** 2)).float() * 5 * data.states[:, 0].std()
+    )
     data = replace(data, states=data.states + bump)
     for symmetry in (True, False):
         prior = GaussianPrior.fit(data, symmetry=symmetry)
@@ -39,7 +45,8 @@ def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
 
 
 def dense(prior, grid):
-    """Covariances of the state and of the noise between all nodes, and the mean, in normalised units."""
+    """Covariances of the state and of the noise between all nodes, and the mean, in normalised
+    units."""
     n = len(prior.fields) * grid.n**2
     eye = torch.eye(n, dtype=torch.float64).reshape(n, -1, *grid.shape)
     weight = prior.scale[:, None, None]
@@ -59,11 +66,17 @@ def test_denoising_is_the_wiener_filter_of_its_covariance(fitted, sigma):
     data, prior = fitted
     grid = data.grid
     state, noise, mean = dense(prior, grid)
-    x = data.states[:8].double() + sigma * prior.sample_noise(8, grid, torch.Generator().manual_seed(1))
+    x = data.states[:8].double() + sigma * prior.sample_noise(
+        8, grid, torch.Generator().manual_seed(1)
+    )
     z = ((x - prior.shift[:, None, None]) / prior.scale[:, None, None]).flatten(1)
     gain = state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True)
     expected = mean + (z - mean) @ gain.T
-    carried = prior.synthesis(prior.coefficients(z.reshape(x.shape).float(), grid), grid).flatten(1).double()
+    carried = (
+        prior.synthesis(prior.coefficients(z.reshape(x.shape).float(), grid), grid)
+        .flatten(1)
+        .double()
+    )
     found = prior.normalise(prior.denoise(x, sigma)).flatten(1).double() - (z - carried)
     assert float((found - expected).norm() / expected.norm()) < 2e-3
 
@@ -72,9 +85,15 @@ def test_denoising_is_the_wiener_filter_of_its_covariance(fitted, sigma):
 def test_the_posterior_covariance_and_error_are_those_of_the_dense_formula(fitted, sigma):
     data, prior = fitted
     state, noise, _ = dense(prior, data.grid)
-    left = state - state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True) @ state
+    left = (
+        state
+        - state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True) @ state
+    )
     n = len(left)
-    eye = torch.eye(n, dtype=torch.float64).reshape(n, -1, *data.grid.shape) / prior.scale[:, None, None]
+    eye = (
+        torch.eye(n, dtype=torch.float64).reshape(n, -1, *data.grid.shape)
+        / prior.scale[:, None, None]
+    )
     found = (prior.covariance(eye, sigma) / prior.scale[:, None, None]).reshape(n, n)
     assert float((found - left).norm() / left.norm()) < 2e-2
     predicted = prior.error(torch.tensor([sigma]))[0].double()
@@ -98,7 +117,10 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     prior, grid = GaussianPrior.fit(data), data.grid
     fresh = training_data(pde, samples=400, seed=9).states.double()
     m = pde.latent_prior.modes
-    columns = pde.state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid) / prior.scale[:, None, None]
+    columns = (
+        pde.state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
+        / prior.scale[:, None, None]
+    )
     rows = torch.cat([t.flatten(1) for t in prior.coefficients(columns, grid)], dim=1)
     spread = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
     whitened = rows.T @ rows / (spread.sqrt()[:, None] * spread.sqrt())
@@ -108,19 +130,30 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
         x = fresh + sigma * prior.sample_noise(len(fresh), grid, torch.Generator().manual_seed(2))
         tables = prior.coefficients(x / prior.scale[:, None, None], grid)
         z = torch.cat([t.flatten(1) for t in tables], dim=1) / spread.sqrt()
-        z = (z @ vectors * (values / (values + sigma**2)) @ vectors.T * spread.sqrt()).split(sizes, dim=1)
-        z = [t.reshape(-1, b.capacity(grid), b.capacity(grid)) for t, b in zip(z, prior.bases, strict=True)]
+        z = (z @ vectors * (values / (values + sigma**2)) @ vectors.T * spread.sqrt()).split(
+            sizes, dim=1
+        )
+        z = [
+            t.reshape(-1, b.capacity(grid), b.capacity(grid))
+            for t, b in zip(z, prior.bases, strict=True)
+        ]
         exact = prior.synthesis(z, grid) - fresh / prior.scale[:, None, None]
         ours = (prior.denoise(x, sigma) - fresh) / prior.scale[:, None, None]
-        excess = ours.square().mean(dim=(0, 2, 3)).sqrt() / exact.square().mean(dim=(0, 2, 3)).sqrt() - 1
+        excess = (
+            ours.square().mean(dim=(0, 2, 3)).sqrt() / exact.square().mean(dim=(0, 2, 3)).sqrt() - 1
+        )
         assert float(excess.max()) < 0.02, (sigma, excess)
 
 
-@pytest.mark.parametrize(("pde", "channels"), [(NavierStokes(modes=24, time=0.2), 2), (Darcy(modes=24), 1)])
+@pytest.mark.parametrize(
+    ("pde", "channels"), [(NavierStokes(modes=24, time=0.2), 2), (Darcy(modes=24), 1)]
+)
 def test_chance_correlations_of_few_samples_do_no_harm(pde, channels):
     fresh = training_data(pde, 20, 200, 9, channels)
     few, many = (
-        denoising_errors(GaussianPrior.fit(training_data(pde, 20, samples, channels=channels)), fresh, (0.05,))
+        denoising_errors(
+            GaussianPrior.fit(training_data(pde, 20, samples, channels=channels)), fresh, (0.05,)
+        )
         for samples in (100, 1000)
     )
     for name, (error,) in few.items():
@@ -134,7 +167,9 @@ def test_samples_have_the_covariance(fitted):
     assert torch.allclose(std, torch.full_like(std, 0.5), rtol=0.05)
     fields = data.states.double()
     assert torch.allclose(samples.mean(dim=0), fields.mean(dim=0), atol=float(0.2 * fields.std()))
-    cross = [torch.corrcoef(torch.stack([t[:, 0, 5, 5], t[:, 1, 5, 5]]))[0, 1] for t in (samples, fields)]
+    cross = [
+        torch.corrcoef(torch.stack([t[:, 0, 5, 5], t[:, 1, 5, 5]]))[0, 1] for t in (samples, fields)
+    ]
     assert float(cross[0]) == pytest.approx(float(cross[1]), abs=0.1)
 
 
@@ -145,7 +180,10 @@ def test_the_noise_has_unit_variance_and_means_the_same_on_every_grid(kind):
     xi = prior.white(500, Grid(16), torch.Generator().manual_seed(0))
     xi[..., 14:, :] = xi[..., :, 14:] = 0  # sines of which the coarse grid knows nothing
     first, second = (prior.noise_fields(xi, g) / prior.scale[:, None, None] for g in grids)
-    full = prior.sample_noise(500, Grid(16), torch.Generator().manual_seed(0)) / prior.scale[:, None, None]
+    full = (
+        prior.sample_noise(500, Grid(16), torch.Generator().manual_seed(0))
+        / prior.scale[:, None, None]
+    )
     inner = full[:, 0, 4:-4, 4:-4].square().mean()
     assert float(inner) == pytest.approx(0.87 if kind == "exponential" else 1.0, abs=0.1)
     if kind == "exponential":
@@ -158,7 +196,9 @@ def test_denoising_tends_to_the_mean_and_to_the_state(fitted):
     std = 0.5 * prior.scale[:, None, None]
     assert float(((prior.denoise(x, 1e-6) - x) / std).abs().max()) < 1e-3
     mean = prior.physical(prior.synthesis([m[None] for m in prior.means], data.grid))
-    seen = prior.physical(prior.synthesis(prior.coefficients(prior.normalise(x), data.grid), data.grid))
+    seen = prior.physical(
+        prior.synthesis(prior.coefficients(prior.normalise(x), data.grid), data.grid)
+    )
     assert float(((prior.denoise(x, 1e5) - (x - seen) - mean) / std).abs().max()) < 1e-3
 
 
@@ -167,7 +207,12 @@ def test_a_fit_on_a_file_is_the_fit_on_what_it_holds(tmp_path):
     prior = GaussianPrior.fit(path)
     assert [f.name for f in prior.fields] == ["source", "potential"]
     assert prior.pde[0] == "poisson"
-    assert GaussianPrior.fit(path, channels="coefficient").sample(2, Grid(20)).shape == (2, 1, 20, 20)
+    assert GaussianPrior.fit(path, channels="coefficient").sample(2, Grid(20)).shape == (
+        2,
+        1,
+        20,
+        20,
+    )
     save(prior, tmp_path / "prior.safetensors")
     back = load(tmp_path / "prior.safetensors")
     x = prior.sample(3, Grid(21), torch.Generator().manual_seed(0))

@@ -14,10 +14,12 @@ import pdeinv.datasets as datasets
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.errors import InputError
 
-# `import pdeinv.datasets.generate` would give the function that the package exports under the same name.
-generation = sys.modules["pdeinv.datasets.generate"]
+# `import pdeinv.datasets.generation` would give the function that the package exports under the
+# same name.
+generation = sys.modules["pdeinv.datasets.generation"]
 
-RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))  # on 16 nodes: an error inside a solve
+# On 16 nodes: an error inside a solve
+RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))
 
 
 def parts_of(path):
@@ -25,9 +27,12 @@ def parts_of(path):
 
 
 def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
-    # Two workers in the hardest place for `spawn`: a script from standard input, without a guard around the call.
+    # Two workers in the hardest place for `spawn`: a script from standard input, without a guard
+    # around the call.
     code = "from pdeinv.datasets import *; generate(Poisson(), 40, 16, 3, 'p.h5', workers=2)"
-    subprocess.run([sys.executable, "-"], input=code, text=True, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-"], input=code, text=True, cwd=tmp_path, check=True, timeout=60
+    )
     assert (tmp_path / "p.h5").read_bytes() == poisson_file.read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["p.h5"]
 
@@ -47,8 +52,14 @@ def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
             assert dataset[field.name].dims == ("sample", "y", "x")
             assert dataset[field.name].dtype == np.float32
             assert dataset[field.name].attrs == field.attributes
-        assert np.array_equal(dataset.x, pde.grid(16).coordinates()) and np.array_equal(dataset.y, dataset.x)
-        assert (dataset.attrs["pde"], dataset.attrs["seed"], dataset.attrs["grid_kind"]) == (pde.name, 7, pde.grid_kind)
+        assert np.array_equal(dataset.x, pde.grid(16).coordinates()) and np.array_equal(
+            dataset.y, dataset.x
+        )
+        assert (dataset.attrs["pde"], dataset.attrs["seed"], dataset.attrs["grid_kind"]) == (
+            pde.name,
+            7,
+            pde.grid_kind,
+        )
         assert datasets.pde_of(dataset) == pde
         states = datasets.states(dataset, pde)
     a, u = states[:, :1], states[:, 1:]
@@ -64,7 +75,9 @@ def test_a_sample_depends_on_the_seed_and_its_index_alone(poisson_file, tmp_path
         assert np.allclose(short.source, long.source[:18], atol=1e-6)
         assert np.unique(long.source[:, 3, 4]).size == 40
         with datasets.open(generate(Poisson(), 4, 16, 4, tmp_path / "other.h5")) as other:
-            assert not np.isclose(other.source.mean(["y", "x"]), short.source[:4].mean(["y", "x"])).any()
+            assert not np.isclose(
+                other.source.mean(["y", "x"]), short.source[:4].mean(["y", "x"])
+            ).any()
 
 
 def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, monkeypatch):
@@ -73,7 +86,11 @@ def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, 
     code = f"from pdeinv.datasets import *; generate(Darcy(), {n}, 32, 1, {str(out)!r}, workers=1)"
     process = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
-    while not (done := list(parts_of(out).glob("*.npz"))) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (done := list(parts_of(out).glob("*.npz")))
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     process.kill()  # SIGKILL: nothing can clean up
     process.wait()
@@ -83,7 +100,9 @@ def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, 
         datasets.open(parts_of(out))
     stored = []
     store = generation._Job.store
-    monkeypatch.setattr(generation._Job, "store", lambda job, start: (stored.append(start), store(job, start)))
+    monkeypatch.setattr(
+        generation._Job, "store", lambda job, start: (stored.append(start), store(job, start))
+    )
     generate(Darcy(), n, 32, 1, out, workers=1)
     assert len(stored) == blocks - done
     assert out.read_bytes() == generate(Darcy(), n, 32, 1, whole, workers=1).read_bytes()
@@ -92,7 +111,8 @@ def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, 
 
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
-    """An unfinished run of the settings of `poisson_file`: Ctrl-C came after two of three blocks."""
+    """An unfinished run of the settings of `poisson_file`: Ctrl-C came after two of three
+    blocks."""
     out = tmp_path / "poisson.h5"
     store = generation._Job.store
 
@@ -122,7 +142,9 @@ def test_a_damaged_block_is_computed_again(stopped, poisson_file, damage):
 
 
 def test_an_unfinished_run_refuses_other_settings(stopped):
-    with pytest.raises(InputError, match=r"unfinished run with seed = 3, not 4; finish .* or delete that folder"):
+    with pytest.raises(
+        InputError, match=r"unfinished run with seed = 3, not 4; finish .* or delete that folder"
+    ):
         generate(Poisson(), 40, 16, 4, stopped)
     with pytest.raises(InputError, match=r"pde_parameters"):
         generate(Poisson(tau=4.0), 40, 16, 3, stopped)

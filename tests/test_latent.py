@@ -1,4 +1,5 @@
-"""The latent field of a coefficient with two values: its spectrum and share come back from samples of the coefficient."""
+"""The latent field of a coefficient with two values: its spectrum and share come back from samples
+of the coefficient."""
 
 import math
 
@@ -15,7 +16,8 @@ LOW, HIGH = 3.0, 12.0
 
 
 def fitted(field, threshold=0.0, samples=3000, n=32):
-    """The prior of a coefficient that is high where the field is above a multiple of its standard deviation."""
+    """The prior of a coefficient that is high where the field is above a multiple of its standard
+    deviation."""
     grid = Grid(n, "periodic" if field.boundary == "periodic" else "vertex")
     g = field.sample(samples, grid, seeded()) / field.variance(grid).sqrt()
     a = torch.where(g >= threshold, HIGH, LOW).float()
@@ -50,19 +52,28 @@ def test_the_correlations_are_those_of_the_field(field, error, threshold):
     told = found.eigenvalues.clone()
     told[0, 0] = (told[0, 0] - t**2).clamp(min=0)
     for row, column in ((16, 16), (8, 20)):
-        ours, theirs = (correlations(f, grid, row, column) for f in (TabulatedField(found.boundary, told), field))
+        ours, theirs = (
+            correlations(f, grid, row, column)
+            for f in (TabulatedField(found.boundary, told), field)
+        )
         assert float((ours - theirs).abs().max()) < error
-    assert float(TabulatedField(found.boundary, told).variance(grid).mean()) == pytest.approx(1.0, abs=0.05)
+    assert float(TabulatedField(found.boundary, told).variance(grid).mean()) == pytest.approx(
+        1.0, abs=0.05
+    )
 
 
 def test_its_draws_have_the_power_of_the_coefficients():
     prior = fitted(GaussianRandomField("neumann", 2.0, 3.0, 32))
     draws = latent_field(prior, LOW, HIGH).sample(3000, prior.grid, seeded(1))
     again = GaussianPrior.fit(
-        TrainingData(torch.where(draws >= 0, HIGH, LOW).float(), prior.fields, prior.grid, None, "here")
+        TrainingData(
+            torch.where(draws >= 0, HIGH, LOW).float(), prior.fields, prior.grid, None, "here"
+        )
     )
     spreads = [p.spread(prior.grid) for p in (again, prior)]
-    units = prior.bases[0].synthesis(torch.eye(16 * 16, dtype=torch.float64).reshape(-1, 1, 16, 16), prior.grid)
+    units = prior.bases[0].synthesis(
+        torch.eye(16 * 16, dtype=torch.float64).reshape(-1, 1, 16, 16), prior.grid
+    )
     ours, theirs = ((s.adjoint(units).square() @ s.variances()).reshape(16, 16) for s in spreads)
     ring = prior.bases[0].frequencies(16) / math.pi
     for least, most in ((0.5, 2), (2, 4), (4, 8), (8, 16)):

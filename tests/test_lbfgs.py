@@ -1,4 +1,5 @@
-"""The batched minimiser: one step on a quadratic, valleys, members that do not touch one another."""
+"""The batched minimiser: one step on a quadratic, valleys, members that do not touch one
+another."""
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ def test_a_quadratic_takes_one_step_with_its_own_hessian():
         return ((x - centre[members]) * gradient).sum(dim=1) / 2 - members, gradient
 
     x, value = minimise(objective, start, lambda z: torch.linalg.solve(hessian, z), 50)
-    assert torch.allclose(x, centre, atol=1e-10) and torch.allclose(value, -torch.arange(5).double(), atol=1e-10)
+    assert torch.allclose(x, centre, atol=1e-10) and torch.allclose(
+        value, -torch.arange(5).double(), atol=1e-10
+    )
     assert calls == [5, 5]
     # With a wrong Hessian the memory finds it out.
     x, _ = minimise(objective, start, lambda z: 0.1 * z, 60, tolerance=1e-14)
@@ -38,7 +41,10 @@ def test_a_search_that_fails_starts_afresh():
     assert torch.allclose(x, 0 * x, atol=1e-5)
     # They were the trials of one search, and the next one went down the slope again.
     before, trials, after = calls[3], calls[4 : 4 + _BACKTRACKS], calls[4 + _BACKTRACKS]
-    assert all(float(torch.cosine_similarity(t - before, trials[0] - before, dim=0)) > 0.999999 for t in trials)
+    assert all(
+        float(torch.cosine_similarity(t - before, trials[0] - before, dim=0)) > 0.999999
+        for t in trials
+    )
     assert torch.allclose(after - before, -scale * before / 10)
 
 
@@ -69,7 +75,9 @@ def test_rosenbrock_valleys_are_followed_to_their_ends():
             return float(reached), gradient[0].numpy()
 
         best = minimize(one, start[i].numpy(), jac=True, method="BFGS", options={"gtol": 1e-9})
-        assert np.allclose(x[i], best.x, atol=1e-4) and float(value[i]) == pytest.approx(best.fun, abs=1e-8)
+        assert np.allclose(x[i], best.x, atol=1e-4) and float(value[i]) == pytest.approx(
+            best.fun, abs=1e-8
+        )
 
 
 @pytest.mark.parametrize("spoilt", ["non-finite", "uphill"])
@@ -91,6 +99,8 @@ def test_members_do_not_care_about_one_another(spoilt):
             return objective(x, members + i)
 
         x_alone, value_alone = minimise(alone, start[i : i + 1], lambda z: z / 50, 12)
-        assert torch.allclose(x[i], x_alone[0], atol=1e-8) and torch.allclose(value[i], value_alone[0])
+        assert torch.allclose(x[i], x_alone[0], atol=1e-8) and torch.allclose(
+            value[i], value_alone[0]
+        )
         assert torch.allclose(value[i], objective(x[i : i + 1], torch.tensor([i]))[0])
         assert float(value[i]) < float(objective(start[i : i + 1], torch.tensor([i]))[0]) - 0.1

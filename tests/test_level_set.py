@@ -39,16 +39,28 @@ def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
 
 
 def small_stage(pde, members=3, n=12, m=10):
-    """A stage in the middle of the annealing, with exact, doubtful and noisy readings, and ξ of its members."""
+    """A stage in the middle of the annealing, with exact, doubtful and noisy readings, and ξ of its
+    members."""
     _, observation = instance("both", n=n, m=m, noise=0.02, pde=pde)
-    mixed = torch.where(observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std)
+    mixed = torch.where(
+        observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std
+    )
     observation = dataclasses.replace(observation, noise_std=mixed)
     width = 0.3 * float(pde.latent_prior.eigenvalues.sum()) ** 0.5
     centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
     seen = observation.subset(observation.channel == 1)
     noise = seen.noise_std * normal(members, m, seed=3)
     return (
-        _Stage(pde, _Signs(pde.latent_prior, pde, observation), seen, n, width, seen.noise_std, centre, noise),
+        _Stage(
+            pde,
+            _Signs(pde.latent_prior, pde, observation),
+            seen,
+            n,
+            width,
+            seen.noise_std,
+            centre,
+            noise,
+        ),
         observation,
         xi,
     )
@@ -61,16 +73,22 @@ def latent_of(pde, xi, grid):
 def test_the_objective_is_prior_misfit_and_signs():
     pde, members = Exact(modes=8), torch.tensor([2, 0])
     stage, observation, xi = small_stage(pde)
-    centre, noise = (scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3)))
+    centre, noise = (
+        scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3))
+    )
     latent = latent_of(pde, xi[members], stage.grid)
     read = observation(torch.cat([latent, pde.solve(pde.smoothed(latent, stage.width))], dim=1))
-    (g, u), (y, data), (std, sigma) = (x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std))
+    (g, u), (y, data), (std, sigma) = (
+        x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std)
+    )
     share = 1 / (1 + (-g / stage.width).exp())
     high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (pde.high, pde.low))
     told = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
     misfit = ((data + noise - u) / sigma).square().sum(dim=1)
     value, _ = stage.objective(xi[members], members)
-    assert torch.allclose(value, (xi[members] - centre).square().sum(dim=1) / 2 + misfit / 2 - told, rtol=1e-8)
+    assert torch.allclose(
+        value, (xi[members] - centre).square().sum(dim=1) / 2 + misfit / 2 - told, rtol=1e-8
+    )
     assert bool((told < -0.1).all() and (misfit > 1).all())  # each part has its say
 
 
@@ -83,7 +101,9 @@ def test_the_gradient_is_that_of_the_objective():
     for seed in range(4):
         direction = normal(*xi.shape, seed=10 + seed)
         ahead, behind = (stage.objective(xi + s * step * direction, members)[0] for s in (1, -1))
-        assert torch.allclose((gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6)
+        assert torch.allclose(
+            (gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6
+        )
     # The surrogate of Darcy costs a few digits.
     rough = small_stage(Darcy(modes=8))[0].objective(xi, members)[1]
     assert 1e-9 < float((rough - gradient).norm() / gradient.norm()) < 1e-3
@@ -94,7 +114,10 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     monkeypatch.setattr(level_set, "_RANK", rank)
     pde = Exact(modes=modes, tolerance=1e-14)
     stage, _, xi = small_stage(pde)
-    (units, eye), step = (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)), 1e-5
+    (units, eye), step = (
+        (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)),
+        1e-5,
+    )
 
     def readings(a):
         return stage.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
@@ -103,7 +126,11 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
         return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
 
     def jacobian(function, x, directions):
-        return ((function(x + step * directions) - function(x - step * directions)) / (2 * step)).flatten(1).T
+        return (
+            ((function(x + step * directions) - function(x - step * directions)) / (2 * step))
+            .flatten(1)
+            .T
+        )
 
     # One sensitivity for all, that of the first member, of which the leading directions are kept.
     sensitivity = jacobian(readings, permeability(xi[:1]), units.reshape(-1, 1, *stage.grid.shape))
@@ -113,7 +140,9 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     seen = (resolved[:, None] * resolved).flatten()
     members = [sensitivity @ jacobian(permeability, member, eye) * seen for member in xi]
     z = normal(len(xi), len(eye), seed=4)
-    expected = torch.stack([torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)])
+    expected = torch.stack(
+        [torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)]
+    )
     assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4
 
 
@@ -159,11 +188,18 @@ def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws)
     assert float((ours.probability - share).abs().max()) < 4 * 0.5 / count**0.5
     # The readings are worth more than that.
     assert float((ours.probability - 0.5).abs().max()) > 0.3
-    assert float((ours.mean[1] - pde.sample(200, grid, seeded())[:, 1].mean(dim=0)).abs().max() / std[1].max()) > 0.3
+    assert (
+        float(
+            (ours.mean[1] - pde.sample(200, grid, seeded())[:, 1].mean(dim=0)).abs().max()
+            / std[1].max()
+        )
+        > 0.3
+    )
 
 
 class Linear(Poisson):
-    """A Gaussian coefficient that passes for one with two values: its posterior is known in closed form."""
+    """A Gaussian coefficient that passes for one with two values: its posterior is known in closed
+    form."""
 
     gaussian_coefficient = False
     coefficient_range = (-1.0, 1.0)
@@ -177,15 +213,24 @@ def test_a_linear_pde_gets_its_exact_posterior():
     # Antithetic pairs: only members that were left out without their partners move the mean.
     assert float(((ours.mean - exact.mean) / exact.std)[left].abs().max()) < 0.1
     ratio = (ours.std / exact.std - 1)[left]
-    assert float(ratio.abs().max()) < 4 / ours.record["members_kept"] ** 0.5 and abs(float(ratio.mean())) < 0.04
+    assert (
+        float(ratio.abs().max()) < 4 / ours.record["members_kept"] ** 0.5
+        and abs(float(ratio.mean())) < 0.04
+    )
     misfit = (observation(exact.mean[None])[0] - observation.values) / observation.noise_std
-    assert ours.record["reduced_chi_squared"] == pytest.approx(float(misfit.square().mean()), rel=0.1)
+    assert ours.record["reduced_chi_squared"] == pytest.approx(
+        float(misfit.square().mean()), rel=0.1
+    )
 
 
 @cache
 def solved(kind, i):
     truth, observation = instance(kind, i)
-    return truth, observation, LevelSet(ensemble=6)(SMALL, None, observation, n_samples=5, generator=seeded())
+    return (
+        truth,
+        observation,
+        LevelSet(ensemble=6)(SMALL, None, observation, n_samples=5, generator=seeded()),
+    )
 
 
 @pytest.mark.parametrize(("kind", "instances"), [("inverse", (2, 4)), ("both", (2,))])
@@ -203,12 +248,16 @@ def test_the_phases_are_found_better_than_by_the_best_linear_estimate(kind, inst
 def test_the_parts_of_a_posterior_belong_together(kind):
     _, observation, posterior = solved(kind, 2)
     a, u = posterior.samples[:, :1], posterior.samples[:, 1:]
-    assert posterior.samples.shape == (5, 2, 24, 24) and a.unique().tolist() == [SMALL.low, SMALL.high]
+    assert posterior.samples.shape == (5, 2, 24, 24) and a.unique().tolist() == [
+        SMALL.low,
+        SMALL.high,
+    ]
     assert torch.equal(SMALL.coefficient(latent_of(SMALL, posterior.latent, posterior.grid)), a)
     p, kept, jump = posterior.probability, posterior.record["members_kept"], SMALL.high - SMALL.low
     assert torch.allclose(posterior.mean[0], SMALL.low + jump * p)
     assert torch.allclose(posterior.std[0], jump * (p * (1 - p) * kept / (kept - 1)).sqrt())
-    # The pressure is that of the samples but for a slight smoothing, with which it meets the readings.
+    # The pressure is that of the samples but for a slight smoothing, with which it meets the
+    # readings.
     assert 0 < float((u - SMALL.solve(a)).norm() / u.norm()) < 0.1
     misfit, mine = observation(posterior.samples) - observation.values, observation.channel == 1
     assert float(misfit[:, mine].square().mean().sqrt() / observation.values[mine].std()) < 0.03
@@ -230,7 +279,11 @@ def test_the_record_says_what_was_done(kind):
 
 
 def table_of(observation):
-    columns = {"x": observation.points[:, 0], "y": observation.points[:, 1], "value": observation.values}
+    columns = {
+        "x": observation.points[:, 0],
+        "y": observation.points[:, 1],
+        "value": observation.values,
+    }
     names = np.array(["permeability", "pressure"])[observation.channel.numpy()]
     return pd.DataFrame({"field": names, **columns, "noise_std": observation.noise_std})
 
@@ -247,7 +300,9 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
         "long_name": "posterior probability of the high value of the permeability a",
         "units": "1",
     }
-    assert np.allclose(result["permeability_mean"], SMALL.low + (SMALL.high - SMALL.low) * probability)
+    assert np.allclose(
+        result["permeability_mean"], SMALL.low + (SMALL.high - SMALL.low) * probability
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,10 +324,16 @@ def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil, monk
 
 def test_what_it_cannot_do_is_refused():
     _, observation = Task("poisson", "inverse", grid=16, sensors=5).instance(0)
-    with pytest.raises(InputError, match="not made for poisson: it needs a coefficient with two values"):
+    with pytest.raises(
+        InputError, match="not made for poisson: it needs a coefficient with two values"
+    ):
         LevelSet()(Poisson(), None, observation)
     bounded = type("Bounded", (Poisson,), {"coefficient_range": (-1.0, 1.0)})()
     assert LevelSet().accepts(Darcy()) and not LevelSet().accepts(bounded)
-    for settings, message in (({"ensemble": 7}, "even number"), ({"ensemble": 2}, "4"), ({"draws": 8}, "at least 16")):
+    for settings, message in (
+        ({"ensemble": 7}, "even number"),
+        ({"ensemble": 2}, "4"),
+        ({"draws": 8}, "at least 16"),
+    ):
         with pytest.raises(InputError, match=message):
             LevelSet(**settings)

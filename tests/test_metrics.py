@@ -53,11 +53,15 @@ def test_residual_rms():
 @pytest.mark.parametrize("size", [2, 3, 16, 33])
 def test_crps_ensemble_is_the_fair_estimator(size, generator):
     samples, truth = normal(size, *SHAPE, generator=generator), normal(*SHAPE, generator=generator)
-    expected = scoringrules.crps_ensemble(truth.numpy(), samples.numpy(), m_axis=0, estimator="fair")
+    expected = scoringrules.crps_ensemble(
+        truth.numpy(), samples.numpy(), m_axis=0, estimator="fair"
+    )
     np.testing.assert_allclose(crps_ensemble(samples, truth).numpy(), expected, atol=1e-13)
     # The same from the definition, over all pairs.
     spread = (samples[:, None] - samples[None]).abs().sum(dim=(0, 1)) / (2 * size * (size - 1))
-    torch.testing.assert_close(crps_ensemble(samples, truth), (samples - truth).abs().mean(0) - spread)
+    torch.testing.assert_close(
+        crps_ensemble(samples, truth), (samples - truth).abs().mean(0) - spread
+    )
 
 
 def test_crps_ensemble_keeps_its_digits_far_from_zero(generator):
@@ -92,7 +96,10 @@ def test_crps_gaussian_against_scoringrules(generator):
 
 
 def test_crps_gaussian_without_spread_is_the_absolute_error_and_its_limit():
-    mean, truth = torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 2.0, -3.0], dtype=torch.float64)
+    mean, truth = (
+        torch.zeros(3, dtype=torch.float64),
+        torch.tensor([0.0, 2.0, -3.0], dtype=torch.float64),
+    )
     for std in (0.0, 1e-300, 1e-15):
         score = crps_gaussian(mean, torch.full_like(mean, std), truth)
         torch.testing.assert_close(score, truth.abs(), atol=1e-14, rtol=0)
@@ -108,7 +115,10 @@ def test_crps_gaussian_has_finite_gradients_without_spread():
     ("level", "z"), [(0.5, 0.674489750196082), (0.9, 1.644853626951472), (0.99, 2.575829303548901)]
 )
 def test_gaussian_interval(level, z):
-    mean, std = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([3.0, 0.0], dtype=torch.float64)
+    mean, std = (
+        torch.tensor([1.0, -2.0], dtype=torch.float64),
+        torch.tensor([3.0, 0.0], dtype=torch.float64),
+    )
     lower, upper = gaussian_interval(mean, std, level)
     torch.testing.assert_close(lower, mean - z * std)
     torch.testing.assert_close(upper, mean + z * std)
@@ -125,7 +135,8 @@ def test_a_calibrated_interval_covers_its_level(generator):
 def test_coverage_at_the_bounds():
     truth = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64).reshape(1, 1, 2, 2)
     off = torch.tensor([0.0, 1e-15, -1e-15, 1e-3], dtype=torch.float64).reshape(1, 1, 2, 2)
-    assert coverage(truth + off, truth + off, truth).item() == 0.75  # rounding is forgiven, an error is not
+    # Rounding is forgiven, an error is not
+    assert coverage(truth + off, truth + off, truth).item() == 0.75
     assert coverage(truth + 1e-3, truth + 1, truth).item() == 0.0
     assert coverage(truth - 1, truth - 1e-3, truth).item() == 0.0
 
@@ -141,8 +152,15 @@ def test_bad_arguments(generator):
 
 def test_ranks_count_the_samples_below(generator):
     samples = torch.tensor([3.0, 1.0, 2.0, 4.0]).reshape(4, 1, 1, 1, 1).expand(4, 1, 1, 1, 3)
-    assert ranks(samples, torch.tensor([0.0, 2.5, 9.0]).reshape(1, 1, 1, 3)).flatten().tolist() == [0, 2, 4]
-    tied = ranks(samples[:, :, :, :, :1].expand(4, 1, 1, 1, 4000), torch.full((1, 1, 1, 4000), 2 + 1e-15).float())
+    assert ranks(samples, torch.tensor([0.0, 2.5, 9.0]).reshape(1, 1, 1, 3)).flatten().tolist() == [
+        0,
+        2,
+        4,
+    ]
+    tied = ranks(
+        samples[:, :, :, :, :1].expand(4, 1, 1, 1, 4000),
+        torch.full((1, 1, 1, 4000), 2 + 1e-15).float(),
+    )
     assert tied.unique().tolist() == [1, 2] and abs(float(tied.double().mean()) - 1.5) < 0.05
     with pytest.raises(InputError, match="do not fit a truth"):
         ranks(samples[:0], samples[0])
@@ -169,4 +187,6 @@ def test_the_error_spectrum_tells_the_scales_of_the_error():
     # Octaves: the mean, 1, 2-3, 4-7, 8-15, 16 and above.
     assert len(spectrum) == 6 and torch.isnan(spectrum[[0, 3, 5]]).all()
     assert spectrum[[1, 2, 4]].tolist() == pytest.approx([0.0, 0.1, 1.0], abs=1e-12)
-    assert torch.allclose(error_spectrum(torch.zeros(n, n), truth)[[1, 2, 4]], torch.ones(3, dtype=torch.float64))
+    assert torch.allclose(
+        error_spectrum(torch.zeros(n, n), truth)[[1, 2, 4]], torch.ones(3, dtype=torch.float64)
+    )

@@ -1,4 +1,5 @@
-"""The moment solver: exact for Gaussians, near the limit for the PDEs' own priors, honest about what it did."""
+"""The moment solver: exact for Gaussians, near the limit for the PDEs' own priors, honest about
+what it did."""
 
 from dataclasses import replace
 from functools import cache
@@ -10,13 +11,20 @@ from helpers import normal, seeded
 from pdeinv import InputError
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
-from pdeinv.equireg import EquiReg
 from pdeinv.metrics import error_rate
 from pdeinv.priors import GaussianPrior, TrainingData
-from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation, moment
-from pdeinv.solvers.base import informative, nugget_variance
-from pdeinv.solvers.conditioning import Dense, Linearised, sensitivity
-from pdeinv.solvers.diffusion import Problem
+from pdeinv.solvers import (
+    GaussianSolver,
+    GaussNewton,
+    LevelSet,
+    Moment,
+    OptimalInterpolation,
+    moment,
+)
+from pdeinv.solvers.base import count_informative, nugget_variance
+from pdeinv.solvers.diffusion.base import Problem
+from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, sensitivity
+from pdeinv.solvers.diffusion.equireg import EquiReg
 
 N = 16
 
@@ -42,14 +50,16 @@ def fitted(name="helmholtz", channels=1, n=N, samples=800):
 def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(noise):
     prior, draws = fitted(channels=2), 4000
     _, o = Task("helmholtz", "both", grid=N, sensors=6, noise=noise).instance(0)
-    found = Moment(steps=20, batch=draws)(Helmholtz(), prior, o, n_samples=draws, generator=seeded())
+    found = Moment(steps=20, batch=draws)(
+        Helmholtz(), prior, o, n_samples=draws, generator=seeded()
+    )
     m = len(o)
     eye = torch.eye(2 * N * N, dtype=torch.float64).reshape(-1, 2, N, N)
     covariance = prior.covariance(eye).flatten(1)
     h = o.adjoint(torch.eye(m, dtype=torch.float64)).flatten(1)
     gram = h @ covariance @ h.T
     told, judged = (
-        informative(gram.diagonal(), o),
+        count_informative(gram.diagonal(), o),
         torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-6)),
     )
     judged = judged + gram
@@ -61,9 +71,11 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
     chi2 = float(residual @ torch.linalg.solve(judged, residual)) / told
     assert found.record["reduced_chi_squared"] == pytest.approx(chi2, rel=1e-4)
     std = posterior.diagonal().clamp(min=1e-30).sqrt()
-    moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()  # neither read exactly nor held at the boundary
+    # Neither read exactly nor held at the boundary
+    moving = std > 1e-3 * covariance.diagonal().clamp(min=1e-20).sqrt()
     samples = found.samples.flatten(1)
-    # Antithetic pairs: no sampling error in the mean, which is exact as far as the denoiser and S are of one Gaussian.
+    # Antithetic pairs: no sampling error in the mean, which is exact as far as the denoiser and S
+    # are of one Gaussian.
     assert float(((found.mean.flatten() - mean) / std)[moving].abs().max()) < 0.05
     ratio = samples.var(dim=0)[moving] / std[moving] ** 2
     assert float((ratio - 1).abs().max()) < 5 * (2 / (draws / 2)) ** 0.5
@@ -162,7 +174,9 @@ def test_sensitivity_is_the_derivative_of_the_readings():
     rows = sensitivity(pde, o, a)
     step = 1e-5 * normal(1, 1, 12, 12, seed=2)
     ahead, behind = (o(torch.cat([x, pde.solve(x)], dim=1))[0] for x in (a + step, a - step))
-    assert torch.allclose((ahead - behind) / 2, (rows * step).sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-10)
+    assert torch.allclose(
+        (ahead - behind) / 2, (rows * step).sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-10
+    )
 
 
 def test_linear_conditioning_meets_exact_readings():
@@ -171,9 +185,13 @@ def test_linear_conditioning_meets_exact_readings():
     spread = prior.spread(o.grid)
     rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
     condition = Linearised(spread, o, Dense(spread, o, rows))
-    x, _ = condition(normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o)
+    x, _ = condition(
+        normal(3, 2, N, N), 0.5, normal(3, len(spread), seed=1), normal(3, len(o), seed=2), o
+    )
     varies = spread.adjoint(rows).norm(dim=1) > 1e-9
-    assert torch.allclose(o(x)[:, varies], o.values[varies].expand(3, -1), atol=1e-4 * float(o.values.abs().max()))
+    assert torch.allclose(
+        o(x)[:, varies], o.values[varies].expand(3, -1), atol=1e-4 * float(o.values.abs().max())
+    )
 
 
 @pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
@@ -184,15 +202,23 @@ def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
     found = []
     for many in (2000, 50):
         monkeypatch.setattr(moment, "_MANY", many)
-        found.append(Moment(steps=4)(Helmholtz(), fitted(channels=channels), o, n_samples=4, generator=seeded()))
+        found.append(
+            Moment(steps=4)(
+                Helmholtz(), fitted(channels=channels), o, n_samples=4, generator=seeded()
+            )
+        )
     dense, free = (f.record["reduced_chi_squared"] for f in found)
-    early = kind == "both" and not noise  # conjugate gradients stop before such readings are met to the last digit
+    # Conjugate gradients stop before such readings are met to the last digit
+    early = kind == "both" and not noise
     assert free == pytest.approx(dense, rel=0.25 if early else 0.02) and dense < 2
     for c in (0, 1):
         dense, free = (float((f.mean[c] - truth[c]).norm() / truth[c].norm()) for f in found)
         assert free < 1.03 * dense + 1e-3
         if noise:  # exact readings of both fields are met to the last digit by the matrix alone
-            apart = [float((getattr(found[0], k)[c] - getattr(found[1], k)[c]).norm()) for k in ("mean", "std")]
+            apart = [
+                float((getattr(found[0], k)[c] - getattr(found[1], k)[c]).norm())
+                for k in ("mean", "std")
+            ]
             assert max(apart) < 0.02 * float(truth[c].norm())
 
 
@@ -202,9 +228,13 @@ def test_the_matrix_free_readings_have_their_adjoint(kind, channels, monkeypatch
     monkeypatch.setattr(moment, "_MANY", 1)
     _, o = Task("helmholtz", kind, grid=N, sensors=7).instance(0)
     problem = Problem(Helmholtz(), fitted(channels=channels), o, (), seeded())
-    derivative = moment._Conditioning(Moment(), problem)._derivative(problem.gaussian.mean(o.grid)[None])
+    derivative = moment._Conditioning(Moment(), problem)._derivative(
+        problem.gaussian.mean(o.grid)[None]
+    )
     c, w = normal(3, len(derivative.spread)), normal(3, len(o), seed=1)
-    assert torch.allclose((derivative.forward(c) * w).sum(dim=1), (c * derivative.adjoint(w)).sum(dim=1), rtol=1e-10)
+    assert torch.allclose(
+        (derivative.forward(c) * w).sum(dim=1), (c * derivative.adjoint(w)).sum(dim=1), rtol=1e-10
+    )
 
 
 def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
@@ -215,17 +245,25 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
 
     lower.share = 0.5
     found = {
-        share: Moment(steps=4, guidance=terms)(Helmholtz(), fitted(), o, n_samples=4, generator=seeded())
+        share: Moment(steps=4, guidance=terms)(
+            Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
+        )
         for share, terms in ((0, ()), (0.5, (lower,)))
     }
     assert float(found[0.5].mean[0].mean()) < float(found[0].mean[0].mean())
     for posterior in found.values():
-        assert torch.allclose(o(posterior.samples), o.values.expand(4, -1), atol=1e-4 * float(o.values.abs().max()))
-    equireg = Moment(steps=6, guidance=(EquiReg(),))(Helmholtz(), fitted(), o, n_samples=4, generator=seeded())
+        assert torch.allclose(
+            o(posterior.samples), o.values.expand(4, -1), atol=1e-4 * float(o.values.abs().max())
+        )
+    equireg = Moment(steps=6, guidance=(EquiReg(),))(
+        Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
+    )
     assert equireg.record["network_evaluations"] > 6
     problem = Problem(Helmholtz(), fitted(), o, (lower,), seeded())
     mean, moved = normal(2, 1, N, N), normal(2, 1, N, N, seed=1)
-    sizes = [v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)]
+    sizes = [
+        v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)
+    ]
     assert torch.allclose(sizes[0], 0.5 * sizes[1])
 
 
@@ -248,9 +286,12 @@ def test_its_reduced_chi_squared_is_that_of_the_solvers_that_know_the_prior(name
 def test_readings_of_no_stable_flow_are_told():
     _, o = Task("navier-stokes", "inverse", grid=24, sensors=40).instance(0)
     with pytest.raises(
-        InputError, match="no initial_vorticity for which navier-stokes is stable comes near the readings"
+        InputError,
+        match="no initial_vorticity for which navier-stokes is stable comes near the readings",
     ):
-        Moment(steps=2)(NavierStokes(), fitted("navier-stokes", n=24), replace(o, values=1000 * o.values))
+        Moment(steps=2)(
+            NavierStokes(), fitted("navier-stokes", n=24), replace(o, values=1000 * o.values)
+        )
 
 
 @pytest.mark.parametrize("option", [{"guidance": (EquiReg(),)}, {"group_average": True}])
@@ -286,6 +327,9 @@ def test_bad_settings_are_refused(settings, message):
 
 def test_a_prior_of_other_fields_is_refused():
     _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
-    for channels, message in ((1, "of permeability, not of source"), (2, "not of source and wavefield")):
+    for channels, message in (
+        (1, "of permeability, not of source"),
+        (2, "not of source and wavefield"),
+    ):
         with pytest.raises(InputError, match=message):
             Moment(steps=2)(Darcy(), fitted(channels=channels), o)

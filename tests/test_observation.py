@@ -1,4 +1,5 @@
-"""The observation operator: exact on nodes, as accurate as it says off them, and the transpose of its adjoint."""
+"""The observation operator: exact on nodes, as accurate as it says off them, and the transpose of
+its adjoint."""
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ LAYOUTS = {
     "off the grid": lambda rng, n: rng.random((40, 2)),
     "repeated": lambda rng, n: np.repeat(rng.random((4, 2)), 10, axis=0),
     "clustered": lambda rng, n: 0.4 + 1e-3 * rng.random((40, 2)),
-    "corners": lambda rng, n: np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0.5, 1), (1, 0.37)], float),
+    "corners": lambda rng, n: np.array(
+        [(0, 0), (1, 0), (1, 1), (0, 1), (0.5, 1), (1, 0.37)], float
+    ),
 }
 
 
@@ -63,8 +66,12 @@ orders = st.sampled_from([0, 1, 3])
 def test_any_sensors_read_a_constant_exactly_and_have_a_transpose(sensors, n, kind, order):
     table = np.array(sensors)
     H = observation(table[:, :2], Grid(n, kind), order, table[:, 2].astype(int))
-    constant = torch.ones(1, 2, n, n, dtype=torch.float64) * torch.tensor([2.0, -5.0])[:, None, None]
-    assert torch.allclose(H(constant), torch.tensor([2.0, -5.0], dtype=torch.float64)[H.channel], rtol=1e-13)
+    constant = (
+        torch.ones(1, 2, n, n, dtype=torch.float64) * torch.tensor([2.0, -5.0])[:, None, None]
+    )
+    assert torch.allclose(
+        H(constant), torch.tensor([2.0, -5.0], dtype=torch.float64)[H.channel], rtol=1e-13
+    )
     assert adjoint_gap(H, torch.Generator().manual_seed(n)) < 1e-10
 
 
@@ -103,7 +110,9 @@ def test_a_sensor_on_a_node_reads_that_node(grid, order, how):
     state = torch.randn(1, 2, *grid.shape, dtype=torch.float64)
     node = torch.arange(11) % grid.n  # x = 1 is x = 0 on a periodic grid
     expected = state[0, 0][node[:, None], node].flatten()
-    assert torch.equal(observation(points, grid, (order, order), np.zeros(121, int))(state)[0], expected)
+    assert torch.equal(
+        observation(points, grid, (order, order), np.zeros(121, int))(state)[0], expected
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,7 +140,9 @@ def test_polynomials_of_the_stated_order_are_read_exactly(n, order):
         return sum(coefficients[i, j] * x**i * y**j for i in powers for j in powers)
 
     grid = Grid(n)
-    points = torch.as_tensor(np.concatenate([make(np.random.default_rng(5), n) for make in LAYOUTS.values()]))
+    points = torch.as_tensor(
+        np.concatenate([make(np.random.default_rng(5), n) for make in LAYOUTS.values()])
+    )
     channel = torch.arange(len(points)) % 2
     H = observation(points, grid, (order, order), channel)
     expected = polynomial(*points.T) * torch.where(channel == 0, 1.0, -1.0)
@@ -155,18 +166,23 @@ def test_the_error_falls_at_the_order_plus_one(kind, order):
 
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_a_periodic_grid_has_no_edge(order):
-    # A field moved by 5 nodes is read the same by sensors moved by 5/16, across x = 1 and y = 1 or not.
+    # A field moved by 5 nodes is read the same by sensors moved by 5/16, across x = 1 and y = 1 or
+    # not.
     grid, points = Grid(16, "periodic"), np.random.default_rng(7).random((300, 2))
     points[:40, 0] = 1 - points[:40, 0] / 16  # plenty in the last cell, which closes the circle
     state = torch.randn(1, 2, 16, 16, dtype=torch.float64)
-    moved = observation((points + 5 / 16) % 1, grid, (order, order))(state.roll((5, 5), dims=(2, 3)))
+    moved = observation((points + 5 / 16) % 1, grid, (order, order))(
+        state.roll((5, 5), dims=(2, 3))
+    )
     assert torch.allclose(moved, observation(points, grid, (order, order))(state), atol=1e-12)
 
 
 # Subsets and refusals
 
 
-@pytest.mark.parametrize("chosen", [torch.tensor([4, 0, 0]), torch.tensor([True, False, False, True, True, False])])
+@pytest.mark.parametrize(
+    "chosen", [torch.tensor([4, 0, 0]), torch.tensor([True, False, False, True, True, False])]
+)
 def test_a_subset_reads_what_its_sensors_read(chosen):
     rng = np.random.default_rng(8)
     values, noise = (torch.as_tensor(rng.random(6)) for _ in range(2))

@@ -1,4 +1,5 @@
-"""The package from outside: what `import pdeinv` gives, in a process that has imported nothing else."""
+"""The package from outside: what `import pdeinv` gives, in a process that has imported nothing
+else."""
 
 import subprocess
 import sys

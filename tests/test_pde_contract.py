@@ -1,4 +1,5 @@
-"""What every physics module promises: names, seeds, batches, symmetries, residuals, published statistics."""
+"""What every physics module promises: names, seeds, batches, symmetries, residuals, published
+statistics."""
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ NAMES = {
 }
 
 each_pde = pytest.mark.parametrize("pde", PDES.values(), ids=PDES)
-each_size = pytest.mark.parametrize("n", [16, 21])  # periodic fields shifted by 1/8: whole cells and fractions of one
+# Periodic fields shifted by 1/8: whole cells and fractions of one
+each_size = pytest.mark.parametrize("n", [16, 21])
 
 
 def coefficients(pde, n, count=2, seed=0):
@@ -72,7 +74,9 @@ def test_coefficients_of_a_latent_field():
     assert Darcy().coefficient(latent)[0, 0].tolist() == [[3.0, 12.0, 12.0, 3.0]] * 4
     for pde in (Poisson(), NavierStokes()):
         assert torch.equal(pde.coefficient(latent), latent)
-    inside = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    inside = torch.tensor(
+        [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    )
     assert torch.equal(Helmholtz().coefficient(latent)[0, 0], inside.double())
 
 
@@ -97,7 +101,8 @@ def test_the_smoothed_permeability_keeps_the_pressure():
     for width in (0.05 * latent.std(), 0.1 * latent.std()):
         arithmetic = pde.low + (pde.high - pde.low) * torch.sigmoid(latent / width)
         bias = [
-            abs(float((pde.solve(a) - sharp).mean() / sharp.std())) for a in (pde.smoothed(latent, width), arithmetic)
+            abs(float((pde.solve(a) - sharp).mean() / sharp.std()))
+            for a in (pde.smoothed(latent, width), arithmetic)
         ]
         assert bias[0] < 0.005 and bias[0] < 0.4 * bias[1]
 
@@ -209,7 +214,12 @@ def test_bad_parameters(make, arguments, named):
 
 def test_a_resonance_is_refused():
     n = 17
-    k = (2 * 4.0 * (n - 1) ** 2 * torch.sin(torch.tensor(torch.pi / (2 * (n - 1)), dtype=torch.float64)) ** 2).sqrt()
+    k = (
+        2
+        * 4.0
+        * (n - 1) ** 2
+        * torch.sin(torch.tensor(torch.pi / (2 * (n - 1)), dtype=torch.float64)) ** 2
+    ).sqrt()
     with pytest.raises(InputError, match="resonance"):
         Helmholtz(k=float(k)).solve(torch.ones(1, 1, n, n, dtype=torch.float64))
 
@@ -222,18 +232,22 @@ def test_a_permeability_that_is_not_positive_is_refused(value):
         Darcy().solve(a)
 
 
-# Means and standard deviations of the training data of Huang et al., NeurIPS 2024. Averages here are integrals (all four
-# solutions vanish on the boundary or are periodic): a mean over 64 vertex nodes a side would be 3 % low.
+# Means and standard deviations of the training data of Huang et al., NeurIPS 2024. Averages here
+# are integrals (all four solutions vanish on the boundary or are periodic): a mean over 64 vertex
+# nodes a side would be 3 % low.
 
 
 def average(pde, u):
     return u.sum(dim=(-1, -2)).mean() * pde.grid_of(u).h ** 2
 
 
-@pytest.mark.parametrize(("pde", "std"), [(Poisson(), 4.17e-3), (Helmholtz(), 4.28e-3)], ids=["poisson", "helmholtz"])
+@pytest.mark.parametrize(
+    ("pde", "std"), [(Poisson(), 4.17e-3), (Helmholtz(), 4.28e-3)], ids=["poisson", "helmholtz"]
+)
 def test_published_spread_of_the_linear_solutions(pde, std):
     """Exact: every Karhunen–Loève term is solved for once."""
-    prior, grid = type(pde)(modes=16).latent_prior, pde.grid(64)  # the rest has 1e-6 of the solution's variance
+    # The rest has 1e-6 of the solution's variance
+    prior, grid = type(pde)(modes=16).latent_prior, pde.grid(64)
     m = len(prior.wavenumbers)
     terms = prior.square_root(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
     variance = pde.solve(pde.coefficient(terms)).square().sum(dim=0)
@@ -246,6 +260,7 @@ def test_published_spread_of_the_linear_solutions(pde, std):
     ids=["darcy", "navier-stokes"],
 )
 def test_published_statistics_of_the_nonlinear_solutions(pde, mean, std):
-    u = pde.sample(300, pde.grid(64), torch.Generator().manual_seed(0))[:, 1]  # standard errors 0.5 and 1.2 %
+    # Standard errors 0.5 and 1.2 %
+    u = pde.sample(300, pde.grid(64), torch.Generator().manual_seed(0))[:, 1]
     assert average(pde, u) == pytest.approx(mean, rel=0.05, abs=1e-12)
     assert (average(pde, u**2) - average(pde, u) ** 2).sqrt() == pytest.approx(std, rel=0.05)

@@ -37,7 +37,8 @@ def pull_back(pde, a, v):
 
 
 def push_forward(pde, a, da):
-    """The linearised solve times da, as the derivative of the adjoint with respect to what it is applied to."""
+    """The linearised solve times da, as the derivative of the adjoint with respect to what it is
+    applied to."""
     a = a.clone().requires_grad_()
     u = pde.solve(a)
     v = torch.zeros_like(u, requires_grad=True)
@@ -48,14 +49,21 @@ def push_forward(pde, a, da):
 def by_differences(pde, a, da, step):
     """The directional derivative by central differences of eighth order."""
     weights = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
-    return sum(w * (pde.solve(a + k * step * da) - pde.solve(a - k * step * da)) for k, w in weights.items()) / step
+    return (
+        sum(
+            w * (pde.solve(a + k * step * da) - pde.solve(a - k * step * da))
+            for k, w in weights.items()
+        )
+        / step
+    )
 
 
 @each_pde
 @pytest.mark.parametrize("n", [6, 7])
 def test_gradcheck(pde, n):
     a = coefficient(pde, n).requires_grad_()
-    # A step at which the cubic term and the rounding of Darcy's iteration both stay below the tolerance.
+    # A step at which the cubic term and the rounding of Darcy's iteration both stay below the
+    # tolerance.
     assert torch.autograd.gradcheck(pde.solve, a, eps=1e-5, atol=1e-8, rtol=1e-5)
 
 
@@ -75,7 +83,8 @@ def test_the_linearisation_and_its_adjoint(pde, n):
     forward = push_forward(pde, a, da)
     scale = forward.norm() * v.norm()
     assert abs((forward * v).sum() - (da * pull_back(pde, a, v)).sum()) < 1e-12 * scale
-    # The linearisation is the right one, and the adjoint its transpose, by differences that do not know of autograd.
+    # The linearisation is the right one, and the adjoint its transpose, by differences that do not
+    # know of autograd.
     differences = by_differences(pde, a, da, step=0.02)
     assert (differences - forward).norm() < 1e-10 * forward.norm()
     assert abs((differences * v).sum() - (da * pull_back(pde, a, v)).sum()) < 1e-10 * scale
@@ -85,14 +94,19 @@ def test_the_linearisation_and_its_adjoint(pde, n):
 def test_linear_solves_are_linear_and_their_own_adjoints(pde):
     a, b, v = (normal(2, 1, 13, 13, seed=seed) for seed in range(3))
     combined = 2 * pde.solve(a) - 3 * pde.solve(b)
-    torch.testing.assert_close(pde.solve(2 * a - 3 * b), combined, atol=1e-12 * combined.abs().max(), rtol=0)
+    torch.testing.assert_close(
+        pde.solve(2 * a - 3 * b), combined, atol=1e-12 * combined.abs().max(), rtol=0
+    )
     adjoint = pull_back(pde, b, v)
     torch.testing.assert_close(adjoint, pde.solve(v), atol=1e-12 * adjoint.abs().max(), rtol=0)
-    assert abs((pde.solve(a) * v).sum() - (a * adjoint).sum()) < 1e-10 * pde.solve(a).norm() * v.norm()
+    assert (
+        abs((pde.solve(a) * v).sum() - (a * adjoint).sum()) < 1e-10 * pde.solve(a).norm() * v.norm()
+    )
 
 
 def test_darcy_gradient_against_a_sparse_linearised_solve():
-    """A(a) du = -A(da) u with the matrix read off the residual column by column, and a sparse LU."""
+    """A(a) du = -A(da) u with the matrix read off the residual column by column, and a sparse
+    LU."""
     pde, n = PDES["darcy"], 10
     m = (n - 2) ** 2
     a = coefficient(pde, n, count=1)
@@ -138,14 +152,17 @@ def test_many_adjoints_at_once_are_one_by_one(pde, function):
 def test_darcy_solves_many_permeabilities_or_right_hand_sides_at_once(dims):
     fields = (coefficient(PDES["darcy"], 9, count=6), normal(6, 1, 7, 7, seed=1))
     given = [x if d == 0 else x[0] for x, d in zip(fields, dims, strict=True)]
-    solved = torch.vmap(lambda a, f: _DarcySolve.apply(a[None], f[None], 1e-12)[0], in_dims=dims)(*given)
+    solved = torch.vmap(lambda a, f: _DarcySolve.apply(a[None], f[None], 1e-12)[0], in_dims=dims)(
+        *given
+    )
     alone = _DarcySolve.apply(*(x.expand_as(y) for x, y in zip(given, fields, strict=True)), 1e-12)
     torch.testing.assert_close(solved, alone, atol=1e-12 * float(alone.abs().max()), rtol=0)
 
 
 @each_pde
 def test_an_instance_without_a_say_gets_a_zero_gradient(pde):
-    """And the others get what they get alone: the adjoint solve must not divide by a zero right-hand side."""
+    """And the others get what they get alone: the adjoint solve must not divide by a zero
+    right-hand side."""
     a, v = coefficient(pde, 9, count=3), normal(3, 1, 9, 9, seed=1)
     v[1] = 0
     gradient = pull_back(pde, a, v)

@@ -1,4 +1,5 @@
-"""The solvers against analytic solutions, with their order of convergence, and against independent numerics."""
+"""The solvers against analytic solutions, with their order of convergence, and against independent
+numerics."""
 
 import itertools
 import math
@@ -13,8 +14,11 @@ import torch
 from pdeinv import Grid, InputError
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 
-SOURCES = [Poisson(), Helmholtz(), Helmholtz(k=6.0)]  # the last between resonances, at k = 4.44 and 7.02
-each_source_pde = pytest.mark.parametrize("pde", SOURCES, ids=["poisson", "helmholtz", "helmholtz-k6"])
+# The last between resonances, at k = 4.44 and 7.02
+SOURCES = [Poisson(), Helmholtz(), Helmholtz(k=6.0)]
+each_source_pde = pytest.mark.parametrize(
+    "pde", SOURCES, ids=["poisson", "helmholtz", "helmholtz-k6"]
+)
 
 
 def shift_of(pde):
@@ -34,7 +38,8 @@ def orders(errors):
     return [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
 
 
-# --- Manufactured solutions: the exact derivatives come from automatic differentiation of a formula. -------------------
+# --- Manufactured solutions: the exact derivatives come from automatic differentiation of a
+# formula. -------------------
 
 
 def bump(x, y):
@@ -81,7 +86,8 @@ def test_darcy_residual_is_second_order_for_a_smooth_permeability():
 
 
 def test_darcy_against_the_series_of_a_constant_permeability():
-    """-a Δu = s in double sines: u = Σ 16 s / (a π⁴ p q (p² + q²)) sin πpx sin πqy over odd p, q."""
+    """-a Δu = s in double sines: u = Σ 16 s / (a π⁴ p q (p² + q²)) sin πpx sin πqy over odd p,
+    q."""
     a, source, errors = 2.5, 3.0, []
     odd = torch.arange(1, 400, 2, dtype=torch.float64)
     weights = 16 * source / (a * math.pi**4) / (odd[:, None] * odd * (odd[:, None] ** 2 + odd**2))
@@ -104,7 +110,8 @@ def test_an_eigenfunction_is_solved_for_to_second_order(pde):
     assert orders(errors) == pytest.approx([2, 2], abs=0.2)
 
 
-# --- Independent elliptic solvers: the matrix is assembled entry by entry, the solve is a sparse LU. --------------------
+# --- Independent elliptic solvers: the matrix is assembled entry by entry, the solve is a sparse
+# LU. --------------------
 
 
 @each_source_pde
@@ -114,10 +121,14 @@ def test_poisson_and_helmholtz_against_sparse_lu(pde, n):
     second = scipy.sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(m, m)) / h**2
     eye = scipy.sparse.identity(m)
     matrix = (
-        scipy.sparse.kron(second, eye) + scipy.sparse.kron(eye, second) + shift_of(pde) * scipy.sparse.identity(m * m)
+        scipy.sparse.kron(second, eye)
+        + scipy.sparse.kron(eye, second)
+        + shift_of(pde) * scipy.sparse.identity(m * m)
     )
     a = random_coefficient(pde, n)
-    expected = np.stack([scipy.sparse.linalg.spsolve(matrix.tocsc(), f[0, 1:-1, 1:-1].numpy().ravel()) for f in a])
+    expected = np.stack(
+        [scipy.sparse.linalg.spsolve(matrix.tocsc(), f[0, 1:-1, 1:-1].numpy().ravel()) for f in a]
+    )
     u = pde.solve(a)[:, 0, 1:-1, 1:-1].flatten(1)
     assert distance(u, torch.tensor(expected)) < 1e-9
 
@@ -136,16 +147,21 @@ def darcy_matrix(a):
     return matrix.tocsc()
 
 
-@pytest.mark.parametrize("pde", [Darcy(), Darcy(low=0.5, high=50.0, source=-2.0)], ids=["3-12", "0.5-50"])
+@pytest.mark.parametrize(
+    "pde", [Darcy(), Darcy(low=0.5, high=50.0, source=-2.0)], ids=["3-12", "0.5-50"]
+)
 @pytest.mark.parametrize("n", [12, 25])
 def test_darcy_against_sparse_lu(pde, n):
     a = random_coefficient(pde, n)
     for field, u in zip(a[:, 0], pde.solve(a)[:, 0, 1:-1, 1:-1], strict=True):
-        expected = scipy.sparse.linalg.spsolve(darcy_matrix(field.numpy()), np.full((n - 2) ** 2, pde.source))
+        expected = scipy.sparse.linalg.spsolve(
+            darcy_matrix(field.numpy()), np.full((n - 2) ** 2, pde.source)
+        )
         assert distance(u.flatten(), torch.tensor(expected)) < 1e-9
 
 
-# --- Navier–Stokes ------------------------------------------------------------------------------------------------------
+# --- Navier–Stokes
+# ------------------------------------------------------------------------------------------------------
 
 
 def phase(n, kx, ky):
@@ -163,13 +179,16 @@ def test_a_single_wave_decays_exactly(kx, ky):
 
 @pytest.mark.parametrize("n", [16, 21])
 def test_a_vorticity_of_x_plus_y_follows_a_linear_equation(n):
-    """The flow is along the lines of constant vorticity; w_t = -μ w + f for the forced wave, μ = 8π²ν."""
+    """The flow is along the lines of constant vorticity; w_t = -μ w + f for the forced wave, μ =
+    8π²ν."""
     pde = NavierStokes(forcing=0.3, viscosity=2e-3, time=1.5, dt=0.05)
     wave, double = phase(n, 1, 1), torch.cos(phase(n, 2, 2))
     force = pde.forcing * (torch.sin(wave) + torch.cos(wave))
     mu = 8 * math.pi**2 * pde.viscosity
     decay = math.exp(-mu * pde.time)
-    expected = decay * torch.sin(wave) + (1 - decay) / mu * force + math.exp(-4 * mu * pde.time) * double
+    expected = (
+        decay * torch.sin(wave) + (1 - decay) / mu * force + math.exp(-4 * mu * pde.time) * double
+    )
     torch.testing.assert_close(pde.solve(torch.sin(wave) + double), expected, atol=1e-10, rtol=0)
 
 
@@ -206,16 +225,21 @@ def test_an_unstable_time_step_is_refused(scale):
 def test_refining_the_grid_converges_spectrally():
     pde = NavierStokes(viscosity=1e-2, dt=0.05)
     reference = pde.solve(generic_vorticity(64))
-    errors = [distance(pde.solve(generic_vorticity(n)), reference[..., :: 64 // n, :: 64 // n]) for n in (8, 16, 32)]
+    errors = [
+        distance(pde.solve(generic_vorticity(n)), reference[..., :: 64 // n, :: 64 // n])
+        for n in (8, 16, 32)
+    ]
     assert errors[0] > 1e-2 and errors[1] < 1e-2 * errors[0] and errors[2] < 1e-4 * errors[1]
 
 
 def velocity_form(w, most, viscosity, forcing, time):
-    """w(T) by another route: momentum equation, explicit sum over wave triads, no grid, adaptive integrator.
+    """w(T) by another route: momentum equation, explicit sum over wave triads, no grid, adaptive
+    integrator.
 
-    Velocities u_k of the waves |kx|, |ky| <= most obey du_k/dt = P_k [F_k - Σ_{p+q=k} (u_p · 2πi q) u_q] - 4π²ν|k|² u_k,
-    where P_k removes the part along k, and the force F has the curl f. A Galerkin truncation commutes with the curl,
-    so that the package's vorticity form with the same waves solves the same ordinary differential equation.
+    Velocities u_k of the waves |kx|, |ky| <= most obey du_k/dt = P_k [F_k - Σ_{p+q=k} (u_p · 2πi q)
+    u_q] - 4π²ν|k|² u_k, where P_k removes the part along k, and the force F has the curl f. A
+    Galerkin truncation commutes with the curl, so that the package's vorticity form with the same
+    waves solves the same ordinary differential equation.
     """
     n = len(w)
     one = np.arange(-most, most + 1)
@@ -225,13 +249,22 @@ def velocity_form(w, most, viscosity, forcing, time):
     fourier = np.exp(-2j * np.pi * np.outer(one, np.arange(n)) / n)
 
     def from_curl(c):  # u = (ψ_y, -ψ_x), -Δψ = w
-        return 2j * np.pi * np.stack([waves[:, 1], -waves[:, 0]], axis=1) * c[:, None] / (4 * np.pi**2 * square)
+        return (
+            2j
+            * np.pi
+            * np.stack([waves[:, 1], -waves[:, 0]], axis=1)
+            * c[:, None]
+            / (4 * np.pi**2 * square)
+        )
 
     curl = np.zeros(len(waves), dtype=complex)
     curl[number[1, 1]], curl[number[-1, -1]] = forcing * (0.5 - 0.5j), forcing * (0.5 + 0.5j)
     force = from_curl(curl)
     triads = [
-        (number[tuple(p + q)], i, j) for i, p in enumerate(waves) for j, q in enumerate(waves) if tuple(p + q) in number
+        (number[tuple(p + q)], i, j)
+        for i, p in enumerate(waves)
+        for j, q in enumerate(waves)
+        if tuple(p + q) in number
     ]
     target, i, j = np.array(triads).T
     gather = scipy.sparse.csr_matrix((np.ones(len(target)), (target, np.arange(len(target)))))
@@ -243,7 +276,9 @@ def velocity_form(w, most, viscosity, forcing, time):
         return (change - 4 * np.pi**2 * viscosity * square * u).ravel()
 
     start = from_curl((fourier @ w @ fourier.T).ravel() / n**2).ravel()
-    end = scipy.integrate.solve_ivp(tendency, (0, time), start, method="DOP853", rtol=1e-10, atol=1e-12).y[:, -1]
+    end = scipy.integrate.solve_ivp(
+        tendency, (0, time), start, method="DOP853", rtol=1e-10, atol=1e-12
+    ).y[:, -1]
     u = end.reshape(-1, 2)
     curl = 2j * np.pi * (waves[:, 0] * u[:, 1] - waves[:, 1] * u[:, 0]).reshape(len(one), len(one))
     return (fourier.conj().T @ curl @ fourier.conj()).real

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from pdeinv import InputError, Sensors, layouts, plot_reconstruction, reconstruct
 from pdeinv.datasets import example
-from pdeinv.output import save_figure, save_netcdf
+from pdeinv.files import save_figure, save_netcdf
 from pdeinv.solvers import OptimalInterpolation
 
 FIELDS = ("permeability", "pressure")
@@ -22,15 +22,24 @@ TITLES = {
 
 @pytest.fixture(scope="module")
 def truth():
-    return example("darcy").isel(sample=0, y=slice(None, None, 3), x=slice(None, None, 3))  # 22 x 22, both ends kept
+    # 22 x 22, both ends kept
+    return example("darcy").isel(sample=0, y=slice(None, None, 3), x=slice(None, None, 3))
 
 
 def reconstruction(truth, *fields):
-    sensors = [Sensors.observe(truth[f], layouts.random(12, i), order=0) for i, f in enumerate(fields)]
+    sensors = [
+        Sensors.observe(truth[f], layouts.random(12, i), order=0) for i, f in enumerate(fields)
+    ]
     sensors = sum(sensors[1:], sensors[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a small ensemble fits no exact readings
-        return reconstruct(sensors, "darcy", grid=22, solver=OptimalInterpolation(members=32, copies=2), n_samples=1)
+        return reconstruct(
+            sensors,
+            "darcy",
+            grid=22,
+            solver=OptimalInterpolation(members=32, copies=2),
+            n_samples=1,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,10 @@ def panels(figure):
     """{field: {title: axes}}, by the titles; colour bars have none."""
     axes = [a for a in figure.axes if a.get_title().strip()]
     return {
-        field: {a.get_title().splitlines()[-1]: a for a in axes[i * len(axes) // 2 : (i + 1) * len(axes) // 2]}
+        field: {
+            a.get_title().splitlines()[-1]: a
+            for a in axes[i * len(axes) // 2 : (i + 1) * len(axes) // 2]
+        }
         for i, field in enumerate(FIELDS)
     }
 
@@ -53,7 +65,9 @@ def test_a_row_a_field_and_a_panel_a_quantity(result, truth, known):
     for field, row in drawn.items():
         assert list(row) == TITLES[known]
         label = truth[field].attrs["long_name"]
-        assert [axis.get_title().splitlines()[0] for axis in row.values()] == [label] + [""] * (len(row) - 1)
+        assert [axis.get_title().splitlines()[0] for axis in row.values()] == [label] + [""] * (
+            len(row) - 1
+        )
         images = {title: axis.images[0] for title, axis in row.items()}
         mean, std = result[f"{field}_mean"].values, result[f"{field}_std"].values
         assert np.array_equal(images["posterior mean"].get_array(), mean)
@@ -61,14 +75,18 @@ def test_a_row_a_field_and_a_panel_a_quantity(result, truth, known):
         fields = [images["posterior mean"]]
         if known:
             fields.append(images["truth"])
-            assert np.allclose(images["|mean − truth|"].get_array(), abs(mean - truth[field].values))
+            assert np.allclose(
+                images["|mean − truth|"].get_array(), abs(mean - truth[field].values)
+            )
             assert images["|mean − truth|"].get_clim() == images["standard deviation"].get_clim()
         values = np.stack([image.get_array() for image in fields])
         assert {image.get_clim() for image in fields} == {(values.min(), values.max())}
         # y upwards, and pixels centred on the nodes
         half = 0.5 / 21
         assert all(image.origin == "lower" for image in images.values())
-        assert np.allclose([image.get_extent() for image in images.values()], [-half, 1 + half, -half, 1 + half])
+        assert np.allclose(
+            [image.get_extent() for image in images.values()], [-half, 1 + half, -half, 1 + half]
+        )
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -89,7 +107,9 @@ def test_a_field_without_sensors_leaves_the_panels_their_size(truth, field, know
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib says so when it gives the layout up
         save_figure(figure, tmp_path / "r.png")
-    assert all(axis.get_position().width > 0.15 for row in panels(figure).values() for axis in row.values())
+    assert all(
+        axis.get_position().width > 0.15 for row in panels(figure).values() for axis in row.values()
+    )
 
 
 def test_the_title_tells_the_run_and_units_label_the_bars(result):
@@ -97,7 +117,12 @@ def test_the_title_tells_the_run_and_units_label_the_bars(result):
     result["pressure_mean"] = result.pressure_mean.assign_attrs(units="Pa")
     figure = plot_reconstruction(result)
     title = figure.get_suptitle()
-    for part in ("darcy", "optimal-interpolation", "24 sensors", f"{result.attrs['reduced_chi_squared']:.2f}"):
+    for part in (
+        "darcy",
+        "optimal-interpolation",
+        "24 sensors",
+        f"{result.attrs['reduced_chi_squared']:.2f}",
+    ):
         assert part in title
     assert [axis.get_ylabel() for axis in figure.axes].count("Pa") == 2
 
@@ -106,7 +131,9 @@ def test_the_title_tells_the_run_and_units_label_the_bars(result):
 def test_the_ending_chooses_the_format(result, ending, tmp_path):
     path = tmp_path / f"r.{ending}"
     save_figure(plot_reconstruction(result), path)
-    assert path.read_bytes().startswith({"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[ending.lower()])
+    assert path.read_bytes().startswith(
+        {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[ending.lower()]
+    )
     if ending == "png":
         assert imread(path).std() > 0.1
     assert list(tmp_path.iterdir()) == [path]
@@ -120,7 +147,9 @@ def test_a_path_that_is_no_figure_is_refused(result, path, tmp_path):
 
 
 @pytest.mark.parametrize("old", [None, b"last week's"])
-@pytest.mark.parametrize("error", [RuntimeError("the renderer broke"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("the renderer broke"), OSError(28, "No space left on device")]
+)
 def test_a_failure_leaves_what_was_there(error, old, tmp_path, monkeypatch):
     def fail(self, path, **_):
         path.write_bytes(b"half a figure")

@@ -9,9 +9,9 @@ from helpers import seeded
 
 from pdeinv import layouts
 from pdeinv.benchmarks import priors as report
-from pdeinv.benchmarks.cards import cards
-from pdeinv.benchmarks.prior_ablation import ablation_section, compared
-from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
+from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -52,10 +52,15 @@ def test_power_by_wavenumber_adds_up_and_finds_a_wave():
     data = training_data(pde, samples=64)
     prior = GaussianPrior.fit(data)
     states = data.states.double()
-    total = (prior.normalise(states) - prior.normalise(states).mean(dim=0)).square().mean(dim=(0, 2, 3))
+    total = (
+        (prior.normalise(states) - prior.normalise(states).mean(dim=0)).square().mean(dim=(0, 2, 3))
+    )
     assert torch.allclose(report.power(prior, states).sum(dim=1), total, rtol=0.02)
     x = data.grid.coordinates()
-    wave = torch.sin(2 * torch.pi * 3 * x).expand(2, 2, 16, 16) * torch.tensor([1.0, -1.0])[:, None, None, None]
+    wave = (
+        torch.sin(2 * torch.pi * 3 * x).expand(2, 2, 16, 16)
+        * torch.tensor([1.0, -1.0])[:, None, None, None]
+    )
     power = report.power(prior, wave.double())
     assert bool((power[:, 3] > 0.999 * power.sum(dim=1)).all())
 
@@ -63,9 +68,14 @@ def test_power_by_wavenumber_adds_up_and_finds_a_wave():
 def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
     pde = Poisson(modes=16)
     prior = GaussianPrior.fit(training_data(pde, samples=3000))
-    fresh = TrainingData(pde.sample(200, pde.grid(16), seeded(5)).float(), pde.fields, pde.grid(16), pde, "fresh")
+    fresh = TrainingData(
+        pde.sample(200, pde.grid(16), seeded(5)).float(), pde.fields, pde.grid(16), pde, "fresh"
+    )
     sigmas = (0.1, 1.0)
-    exact, fitted = report.exact_errors(pde, prior, fresh, sigmas), denoising_errors(prior, fresh, sigmas)
+    exact, fitted = (
+        report.exact_errors(pde, prior, fresh, sigmas),
+        denoising_errors(prior, fresh, sigmas),
+    )
     for name, errors in exact.items():
         for best, ours in zip(errors, fitted[name], strict=True):
             assert 0.998 < ours / best < 1.02
@@ -93,12 +103,15 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
 def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "_HELD_OUT", 16)
     pde, path = Poisson(modes=16), tmp_path / "operator.safetensors"
-    operator = train(NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
+    operator = train(
+        NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4)
+    )
     record = report.operator_report(str(path), "a command")
     a = pde.sample_coefficient(16, pde.grid(32), seeded(77_000))
     u = pde.solve(a)
     expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
-    assert record["relative_l2"]["32"] == pytest.approx(float(expected), rel=0.01)  # weights in half precision
+    # Weights in half precision
+    assert record["relative_l2"]["32"] == pytest.approx(float(expected), rel=0.01)
     assert "on 16 nodes" in cards([record]) and "source to potential" in cards([record])
 
 
@@ -133,8 +146,13 @@ def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
 
 
 def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_path):
-    data, settings = training_data(Poisson(modes=16), samples=40), Settings(steps=2, batch=4, symmetry=False)
-    plain = functools.partial(DiffusionPrior.untrained, preconditioning="edm", widths=(16, 32), modes=4)
+    data, settings = (
+        training_data(Poisson(modes=16), samples=40),
+        Settings(steps=2, batch=4, symmetry=False),
+    )
+    plain = functools.partial(
+        DiffusionPrior.untrained, preconditioning="edm", widths=(16, 32), modes=4
+    )
     other = tmp_path / "plain.safetensors"
     train(lambda d: plain(GaussianPrior.fit(d)), data, other, settings)
     records = compared([str(trained), str(other)], "a command", held_out=4)
@@ -148,5 +166,10 @@ def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_
     assert section.count("\n| ") == 2 + 4
     with pytest.raises(InputError, match="other fields"):
         foreign = tmp_path / "darcy.safetensors"
-        train(lambda d: plain(GaussianPrior.fit(d)), training_data(Darcy(modes=16), samples=40), foreign, settings)
+        train(
+            lambda d: plain(GaussianPrior.fit(d)),
+            training_data(Darcy(modes=16), samples=40),
+            foreign,
+            settings,
+        )
         compared([str(trained), str(foreign)], held_out=4)

@@ -26,7 +26,7 @@ from pdeinv.priors import (
     save,
     train,
 )
-from pdeinv.priors.sampling import heun, noise_levels
+from pdeinv.priors.schedule import heun, noise_levels
 
 SCRIPT = Path(sys.executable).with_name("pdeinv")
 SMALL = {"widths": (16, 32), "modes": 4}
@@ -107,7 +107,8 @@ def test_denoising_is_differentiable(prior, data):
     x = data.states[:1, : len(prior.fields)].double()
     scale = x.std(dim=(2, 3), keepdim=True)
     generator = torch.Generator().manual_seed(0)
-    direction = prior.sample_noise(1, data.grid, generator)  # where the noise does not reach there is no gradient
+    # Where the noise does not reach there is no gradient
+    direction = prior.sample_noise(1, data.grid, generator)
     weight = torch.randn(x.shape, dtype=x.dtype, generator=generator) / scale
 
     def value(t):
@@ -127,7 +128,8 @@ def test_it_survives_its_file(prior, data, tmp_path):
     assert [f.name for f in back.fields] == [f.name for f in prior.fields]
     assert len(load_file(path)) > 3
     (ordinary := tmp_path / "ordinary").touch()
-    assert path.stat().st_mode == ordinary.stat().st_mode  # others may read it where they may read other files
+    # Others may read it where they may read other files
+    assert path.stat().st_mode == ordinary.stat().st_mode
 
 
 def test_samples_are_drawn_in_physical_units(prior, data):
@@ -166,7 +168,10 @@ def test_sampling_the_gaussian_by_diffusion_gives_its_covariance(data):
     )
     direct = gaussian.sample(400, data.grid, torch.Generator().manual_seed(1))
     assert torch.allclose(drawn.std(dim=(0, 2, 3)), direct.std(dim=(0, 2, 3)), rtol=0.06)
-    probe = gaussian.sample(1, data.grid, torch.Generator().manual_seed(2))[0] / gaussian.scale[:, None, None] ** 2
+    probe = (
+        gaussian.sample(1, data.grid, torch.Generator().manual_seed(2))[0]
+        / gaussian.scale[:, None, None] ** 2
+    )
     spreads = [(s * probe).sum(dim=(1, 2, 3)).std() for s in (drawn, direct)]
     assert float(spreads[0] / spreads[1]) == pytest.approx(1, abs=0.15)
 
@@ -183,7 +188,9 @@ def small_regressor(data):
     return SensorRegressor.untrained(data, width=16, modes=4, layers=2)
 
 
-@pytest.mark.parametrize("make", [small, small_operator, small_regressor], ids=["diffusion", "operator", "regressor"])
+@pytest.mark.parametrize(
+    "make", [small, small_operator, small_regressor], ids=["diffusion", "operator", "regressor"]
+)
 def test_training_resumes_as_if_it_had_never_stopped(make, data, tmp_path):
     settings = Settings(steps=20, batch=8)
     whole = train(make, data, tmp_path / "whole.safetensors", settings)
@@ -204,7 +211,10 @@ def test_training_resumes_as_if_it_had_never_stopped(make, data, tmp_path):
     assert not path.exists()
     parts = train(make, data, path, settings, echo=told.append)
     assert len(told) == 10
-    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in m.record["history"]] for m in (whole, parts)]
+    rows = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in m.record["history"]]
+        for m in (whole, parts)
+    ]
     assert rows[0] == rows[1]
     for a, b in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -218,10 +228,15 @@ def test_training_lowers_the_error_of_what_is_not_gaussian(tmp_path):
     states = sign + 0.05 * torch.randn(400, 1, 16, 16, generator=generator)
     darcy = Darcy()
     data = TrainingData(states, darcy.fields[:1], Grid(16), None, "made here")
-    model = train(small, data, tmp_path / "signs.safetensors", Settings(steps=300, batch=16, rate=3e-3))
+    model = train(
+        small, data, tmp_path / "signs.safetensors", Settings(steps=300, batch=16, rate=3e-3)
+    )
     last = model.record["history"][-1]
     ratios = [
-        a / b for a, b in zip(last["errors"]["permeability"], last["gaussian_errors"]["permeability"], strict=True)
+        a / b
+        for a, b in zip(
+            last["errors"]["permeability"], last["gaussian_errors"]["permeability"], strict=True
+        )
     ]
     assert min(ratios) < 0.9
     assert model.record["fields_seen"] == 300 * 16
@@ -231,7 +246,9 @@ def test_an_operator_learns_and_works_on_other_grids(tmp_path):
     darcy = Darcy()
     states = darcy.sample(64, darcy.grid(16), torch.Generator().manual_seed(0)).float()
     data = TrainingData(states, darcy.fields, darcy.grid(16), darcy, "made here")
-    operator = train(small_operator, data, tmp_path / "o.safetensors", Settings(steps=200, batch=16, rate=3e-3))
+    operator = train(
+        small_operator, data, tmp_path / "o.safetensors", Settings(steps=200, batch=16, rate=3e-3)
+    )
     errors = [row["relative_l2"] for row in operator.record["history"]]
     assert errors[-1] < 0.5 * errors[0]
     a = darcy.sample_coefficient(3, darcy.grid(33), torch.Generator().manual_seed(5))
@@ -248,11 +265,14 @@ def test_an_operator_learns_and_works_on_other_grids(tmp_path):
 
 
 def own_dataset(path, periodic):
-    """What a user would write with h5py alone: the schema, a PDE that this package does not know."""
+    """What a user would write with h5py alone: the schema, a PDE that this package does not
+    know."""
     rng = np.random.default_rng(0)
     n = 16
     x = np.arange(n) / (n if periodic else n - 1)
-    waves = np.sin(2 * np.pi * (x[None, :, None] + rng.random((40, 1, 1))) + rng.random((40, 1, 1)) * x)
+    waves = np.sin(
+        2 * np.pi * (x[None, :, None] + rng.random((40, 1, 1))) + rng.random((40, 1, 1)) * x
+    )
     with h5py.File(path, "w") as file:
         for name, values in {"sample": np.arange(40), "y": x, "x": x}.items():
             file.create_dataset(name, data=values).make_scale(name)
@@ -288,8 +308,14 @@ def test_a_users_own_file_trains_from_the_command_line(tmp_path, periodic, chann
     assert again.returncode == 2
     assert "exists already" in again.stderr
     before = path.read_bytes()
-    gaussian = subprocess.run([*command[:3], "--out", str(path), "--model", "gaussian"], capture_output=True, text=True)
-    assert gaussian.returncode == 2 and "exists already" in gaussian.stderr and path.read_bytes() == before
+    gaussian = subprocess.run(
+        [*command[:3], "--out", str(path), "--model", "gaussian"], capture_output=True, text=True
+    )
+    assert (
+        gaussian.returncode == 2
+        and "exists already" in gaussian.stderr
+        and path.read_bytes() == before
+    )
 
 
 def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
@@ -323,7 +349,8 @@ def test_a_loss_that_is_not_finite_leaves_the_checkpoint_whole(data, tmp_path, m
     monkeypatch.setattr(DiffusionPrior, "loss", spoilt)
     path = tmp_path / "p.safetensors"
     with pytest.raises(
-        InputError, match=r"no longer finite at step 3; delete .*p\.safetensors\.checkpoint and train with"
+        InputError,
+        match=r"no longer finite at step 3; delete .*p\.safetensors\.checkpoint and train with",
     ):
         train(small, data, path, Settings(steps=6, batch=8))
     prior = train(small, data, path, Settings(steps=6, batch=8))
@@ -353,7 +380,10 @@ def test_files_that_are_no_priors_are_refused(data, tmp_path):
     with pytest.raises(InputError, match="holds no prior"):
         load(tmp_path / "other.safetensors")
     tensors = load_file(path)
-    for header, words in (({"format_version": 99}, "version 99"), ({"format_version": 1}, "incomplete")):
+    for header, words in (
+        ({"format_version": 99}, "version 99"),
+        ({"format_version": 1}, "incomplete"),
+    ):
         metadata = {"format": "pdeinv-prior", "prior": json.dumps(header)}
         save_file(tensors, tmp_path / "h.safetensors", metadata=metadata)
         with pytest.raises(InputError, match=words):
@@ -361,10 +391,13 @@ def test_files_that_are_no_priors_are_refused(data, tmp_path):
 
 
 def test_loading_does_not_wait_for_an_experiment_tracker(data, tmp_path):
-    path = save(DiffusionPrior.untrained(GaussianPrior.fit(data), **SMALL), tmp_path / "p.safetensors")
+    path = save(
+        DiffusionPrior.untrained(GaussianPrior.fit(data), **SMALL), tmp_path / "p.safetensors"
+    )
     code = (
         "import sys, torch; from pdeinv.priors import load; p = load(sys.argv[1]); "
-        "p.denoise(p.sample_noise(1, p.grid), 0.1); assert 'neuralop' in sys.modules; assert 'wandb' not in sys.modules"
+        "p.denoise(p.sample_noise(1, p.grid), 0.1); assert 'neuralop' in sys.modules; assert "
+        "'wandb' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

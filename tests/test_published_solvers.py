@@ -1,4 +1,5 @@
-"""The published solvers against a second transcription of their formulas, line by line, on a small network."""
+"""The published solvers against a second transcription of their formulas, line by line, on a small
+network."""
 
 import math
 from functools import cache
@@ -27,21 +28,26 @@ class SmallNetwork(GaussianPrior):
         second = 0.3 * torch.randn(channels, 8, 3, 3, dtype=torch.float64)
         z = (x - self.shift[:, None, None]) / self.scale[:, None, None]
         inside = z / math.sqrt(sigma**2 + 0.25)
-        learned = torch.conv2d(torch.tanh(torch.conv2d(inside, first, padding=1)), second, padding=1)
+        learned = torch.conv2d(
+            torch.tanh(torch.conv2d(inside, first, padding=1)), second, padding=1
+        )
         z = z * 0.25 / (sigma**2 + 0.25) + 0.5 * sigma / math.sqrt(sigma**2 + 0.25) * learned
         return z * self.scale[:, None, None] + self.shift[:, None, None]
 
 
 @cache
 def setting(name, channels=2, noise="exponential"):
-    """A PDE, a prior, sensors on both fields; and the formulas' own view of the prior, in normalised fields."""
+    """A PDE, a prior, sensors on both fields; and the formulas' own view of the prior, in
+    normalised fields."""
     pde = pde_by_name(name)
     grid = pde.grid(N)
     states = pde.sample(40, grid, seeded())[:, :channels]
     fitted = GaussianPrior.fit(
         TrainingData(states.float(), pde.fields[:channels], grid, pde, "here"), noise=Noise(noise)
     )
-    prior = SmallNetwork(**{f: getattr(fitted, f) for f in fitted.__dataclass_fields__ if not f.startswith("_")})
+    prior = SmallNetwork(
+        **{f: getattr(fitted, f) for f in fitted.__dataclass_fields__ if not f.startswith("_")}
+    )
     _, observation = Task(name, "both", grid=N, sensors=12, noise=0.1).instance(0)
     return pde, prior, observation
 
@@ -50,15 +56,25 @@ class Formulas:
     """D, H, y and C of the papers, for normalised fields."""
 
     def __init__(self, pde, prior, observation, seed):
-        self.pde, self.prior, self.observation, self.generator = pde, prior, observation, seeded(seed)
+        self.pde, self.prior, self.observation, self.generator = (
+            pde,
+            prior,
+            observation,
+            seeded(seed),
+        )
         self.scale, self.shift = prior.scale[:, None, None], prior.shift[:, None, None]
-        # The covariance of the noise, column by column, scaled to be one on coarse scales of 128 x 128 nodes.
+        # The covariance of the noise, column by column, scaled to be one on coarse scales of 128 x
+        # 128 nodes.
         modes = max(b.capacity(observation.grid) for b in prior.bases)
         unit = torch.eye(modes**2, dtype=torch.float64).reshape(-1, 1, modes, modes)
         self.C = []
         for basis in prior.bases:
             columns = prior.noise.sample((basis,), observation.grid, unit).flatten(1)
-            low = 2 * math.pi * (prior.noise.length * PUBLISHED_NODES) ** 2 if prior.noise.kind != "white" else 1.0
+            low = (
+                2 * math.pi * (prior.noise.length * PUBLISHED_NODES) ** 2
+                if prior.noise.kind != "white"
+                else 1.0
+            )
             self.C.append(columns.T @ columns / low)
 
     def D(self, z, sigma):
@@ -71,15 +87,20 @@ class Formulas:
         return self.prior.sample_noise(n, self.observation.grid, self.generator) / self.scale
 
     def residuals(self, state, units, blur=0.1):
-        """(y - H x) / unit of the coefficient's and of the solution's sensors, the noisy ones discounted."""
+        """(y - H x) / unit of the coefficient's and of the solution's sensors, the noisy ones
+        discounted."""
         o, spread = self.observation, standard_deviations(self.pde)
         y = o.values - o(state)
         trust = 1 / torch.sqrt(1 + (o.noise_std / (blur * spread[o.channel])) ** 2)
         return [(y * trust)[:, o.channel == c] / units[c] for c in (0, 1)]
 
-    def raised(self, gradient):
+    def to_function_space(self, gradient):
         return torch.stack(
-            [(g.flatten(1) @ C).reshape(g.shape) for g, C in zip(gradient.unbind(1), self.C, strict=True)], dim=1
+            [
+                (g.flatten(1) @ C).reshape(g.shape)
+                for g, C in zip(gradient.unbind(1), self.C, strict=True)
+            ],
+            dim=1,
         )
 
 
@@ -90,7 +111,9 @@ def standard_deviations(pde):
 
 
 def edm(n, low, high):
-    levels = [(high ** (1 / 7) + i / (n - 1) * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(n)]
+    levels = [
+        (high ** (1 / 7) + i / (n - 1) * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(n)
+    ]
     return [*levels, 0.0]
 
 
@@ -109,7 +132,7 @@ def dps(f, n):
         after = z0 + s[i + 1] ** 2 / s[i] ** 2 * (z - z0)
         if s[i + 1] > 0:
             after = after + s[i + 1] * math.sqrt(1 - s[i + 1] ** 2 / s[i] ** 2) * f.xi(n)
-        z = after - f.raised(wrt(loss, z))
+        z = after - f.to_function_space(wrt(loss, z))
     return f.physical(z)
 
 
@@ -134,11 +157,13 @@ def fundps(f, n):
         after, _ = heun(f, z, s[i], s[i + 1])
         state = f.physical(f.D(z, s[i]))
         loss = 0
-        for r, w, root in zip(f.residuals(state, 2 * standard_deviations(f.pde)), weights, roots, strict=True):
+        for r, w, root in zip(
+            f.residuals(state, 2 * standard_deviations(f.pde)), weights, roots, strict=True
+        ):
             loss = loss + w * (r**2).mean(dim=1) ** (0.5 if root else 1)
         if s[i] <= 1:
             loss = s[i] * (loss + physics * (their_residual(f.pde, state) ** 2).mean(dim=(1, 2, 3)))
-        z = after - f.raised(wrt(500 / STEPS * loss, z))
+        z = after - f.to_function_space(wrt(500 / STEPS * loss, z))
     return f.physical(z)
 
 
@@ -146,7 +171,9 @@ def their_residual(pde, state):
     if pde.name == "helmholtz":
         return pde.residual(state[:, :1], state[:, 1:])
     w = state[:, 1:]
-    return (torch.roll(w, -1, 3) - torch.roll(w, 1, 3)) * N / 2 + (torch.roll(w, -1, 2) - torch.roll(w, 1, 2)) * N / 2
+    return (torch.roll(w, -1, 3) - torch.roll(w, 1, 3)) * N / 2 + (
+        torch.roll(w, -1, 2) - torch.roll(w, 1, 2)
+    ) * N / 2
 
 
 def diffusionpde(f, n):
@@ -166,9 +193,11 @@ def diffusionpde(f, n):
         gradient = GENTLE * wrt(zeta[0] * r_a.norm(dim=1) + zeta[1] * r_u.norm(dim=1), z)
         if i > 0.8 * STEPS:
             after, z0 = heun(f, z, s[i], s[i + 1])
-            misfit = wrt(zeta_pde * their_residual(f.pde, f.physical(z0)).flatten(1).norm(dim=1) / nodes, z)
+            misfit = wrt(
+                zeta_pde * their_residual(f.pde, f.physical(z0)).flatten(1).norm(dim=1) / nodes, z
+            )
             gradient = 0.1 * gradient + misfit
-        z = after - 2000 / STEPS * f.raised(gradient) / theirs**2
+        z = after - 2000 / STEPS * f.to_function_space(gradient) / theirs**2
     return f.physical(z)
 
 
@@ -187,10 +216,12 @@ def daps(f, n, full=lambda state: state, weights=(10.0, 1.0), langevin=7):
             # A noisy reading's variance is added to τ², both in units of the normalised field.
             loss = 0
             for r, w in zip(
-                f.residuals(full(f.physical(x0)), 2 * standard_deviations(f.pde), blur=2 * tau), weights, strict=True
+                f.residuals(full(f.physical(x0)), 2 * standard_deviations(f.pde), blur=2 * tau),
+                weights,
+                strict=True,
             ):
                 loss = loss + w * (r**2).mean(dim=1) / (2 * tau**2)
-            step = (x0 - start) / s[i] ** 2 + f.raised(wrt(loss, x0))
+            step = (x0 - start) / s[i] ** 2 + f.to_function_space(wrt(loss, x0))
             x0 = x0 - rate * step + 0.1 * math.sqrt(2 * rate) * f.xi(n)
         z = x0.detach()
         if s[i + 1] > 0:
@@ -233,7 +264,9 @@ def test_ddis_follows_its_formula(name, physics):
     )
     ours = solver(pde, prior, observation, n_samples=2, generator=seeded(5)).samples
     formulas = Formulas(pde, prior, observation, 5)
-    theirs = daps(formulas, 2, full=lambda a: torch.cat([a, solve(a)], dim=1), weights=(100.0, 100.0))
+    theirs = daps(
+        formulas, 2, full=lambda a: torch.cat([a, solve(a)], dim=1), weights=(100.0, 100.0)
+    )
     assert relative_distance(ours[:, :1], theirs) < 1e-6
     assert torch.equal(ours[:, 1:], pde.solve(ours[:, :1]))
 

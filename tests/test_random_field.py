@@ -17,7 +17,9 @@ FIELDS = {
 }
 
 each_field = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
-each_grid = pytest.mark.parametrize("grid", [Grid(9), Grid(12), Grid(8, "periodic")], ids=["9v", "12v", "8p"])
+each_grid = pytest.mark.parametrize(
+    "grid", [Grid(9), Grid(12), Grid(8, "periodic")], ids=["9v", "12v", "8p"]
+)
 
 
 def normal(*shape, seed=0):
@@ -25,7 +27,8 @@ def normal(*shape, seed=0):
 
 
 def eigenpairs(field, points):
-    """(variance, values at the points) of every eigenfunction, each written out from its formula."""
+    """(variance, values at the points) of every eigenfunction, each written out from its
+    formula."""
 
     def one(k, kind, s):
         return {
@@ -49,25 +52,34 @@ def eigenpairs(field, points):
             if (kind_x, kind_y) == ("one", "one"):
                 continue
             kappa2 = period**2 * (kx**2 + ky**2)
-            variance = c * field.tau ** (2 * field.alpha - 2) / (kappa2 + field.tau**2) ** field.alpha
+            variance = (
+                c * field.tau ** (2 * field.alpha - 2) / (kappa2 + field.tau**2) ** field.alpha
+            )
             yield variance, one(kx, kind_x, points[:, 0]) * one(ky, kind_y, points[:, 1])
 
 
 @each_field
 @each_grid
 def test_covariance_is_the_sum_over_eigenfunctions(field, grid):
-    expected = sum(variance * torch.outer(phi, phi) for variance, phi in eigenpairs(field, grid.points()))
+    expected = sum(
+        variance * torch.outer(phi, phi) for variance, phi in eigenpairs(field, grid.points())
+    )
     identity = torch.eye(grid.n**2, dtype=torch.float64).reshape(-1, 1, grid.n, grid.n)
     covariance = field.covariance(identity, grid).reshape(grid.n**2, grid.n**2)
     torch.testing.assert_close(covariance, expected, atol=1e-13, rtol=0)
-    torch.testing.assert_close(field.variance(grid).flatten(), expected.diagonal(), atol=1e-13, rtol=0)
+    torch.testing.assert_close(
+        field.variance(grid).flatten(), expected.diagonal(), atol=1e-13, rtol=0
+    )
 
 
 @each_field
 @each_grid
 def test_square_root_and_its_adjoint(field, grid):
     xi, v = field.white(3, torch.Generator().manual_seed(1)), normal(3, 1, grid.n, grid.n)
-    forward, backward = (field.square_root(xi, grid) * v).sum(), (xi * field.square_root_adjoint(v, grid)).sum()
+    forward, backward = (
+        (field.square_root(xi, grid) * v).sum(),
+        (xi * field.square_root_adjoint(v, grid)).sum(),
+    )
     assert abs(forward - backward) < 1e-12 * field.square_root(xi, grid).norm() * v.norm()
 
 
@@ -76,7 +88,9 @@ def test_one_draw_is_one_function_on_nested_grids_and_between_nodes(field):
     xi = field.white(2, torch.Generator().manual_seed(3))
     fine = Grid(17)
     values = field.sample(2, fine, torch.Generator().manual_seed(3))
-    torch.testing.assert_close(field.evaluate(xi, fine.points()), values.flatten(1), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        field.evaluate(xi, fine.points()), values.flatten(1), atol=1e-12, rtol=0
+    )
     for coarse in (Grid(9), Grid(5), Grid(8, "periodic")):
         step = fine.cells // coarse.cells
         common = values[..., ::step, ::step][..., : coarse.n, : coarse.n]
@@ -141,7 +155,9 @@ def test_sample_variance(field):
     sample = field.sample(n, grid, torch.Generator().manual_seed(0))
     expected = field.variance(grid)
     # Five standard errors of a Gaussian's second moment at each of 49 nodes.
-    assert ((sample.square().mean(0)[0] - expected).abs() <= 5 * math.sqrt(2 / n) * expected + 1e-15).all()
+    assert (
+        (sample.square().mean(0)[0] - expected).abs() <= 5 * math.sqrt(2 / n) * expected + 1e-15
+    ).all()
     assert (sample.mean(0)[0].abs() <= 5 * (expected / n).sqrt() + 1e-15).all()
 
 
@@ -153,7 +169,9 @@ def test_gradients_survive_a_first_use_in_inference_mode(field):
         fresh.sample(1, grid)
     xi = fresh.white(1).requires_grad_()
     fresh.square_root(xi, grid).square().sum().backward()
-    torch.testing.assert_close(xi.grad, 2 * fresh.square_root_adjoint(fresh.square_root(xi.detach(), grid), grid))
+    torch.testing.assert_close(
+        xi.grad, 2 * fresh.square_root_adjoint(fresh.square_root(xi.detach(), grid), grid)
+    )
     assert not fresh.eigenvalues.is_inference()
 
 
@@ -165,9 +183,12 @@ def test_float32_tables_give_float32_fields():
     torch.testing.assert_close(values.double(), field.square_root(xi, grid), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("pde", "std"), [(Poisson(), 0.292), (Helmholtz(), 0.284), (NavierStokes(), 0.262)])
+@pytest.mark.parametrize(
+    ("pde", "std"), [(Poisson(), 0.292), (Helmholtz(), 0.284), (NavierStokes(), 0.262)]
+)
 def test_published_standard_deviation(pde, std):
-    """That of the training data of Huang et al., NeurIPS 2024, over all nodes and samples; here without sampling."""
+    """That of the training data of Huang et al., NeurIPS 2024, over all nodes and samples; here
+    without sampling."""
     variance = pde.latent_prior.variance(pde.grid(64))
     variance = pde.coefficient(variance[None, None])  # Helmholtz's zero boundary
     assert variance.mean().sqrt() == pytest.approx(std, rel=0.05)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pdeinv import InputError
-from pdeinv.benchmarks.pages import with_tables
-from pdeinv.benchmarks.report import read_records
+from pdeinv.benchmarks.reports.docs_tables import with_tables
+from pdeinv.benchmarks.reports.tables import read_records
 from pdeinv.datasets import PDES
 
 ROOT = Path(__file__).parent.parent
@@ -23,14 +23,18 @@ def blocks(language):
 def test_tables_are_those_of_the_records():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = page.read_text()
-        assert with_tables(text, RESULTS) == text, f"run `python -m pdeinv.benchmarks.pages {page.relative_to(ROOT)}`"
+        assert with_tables(text, RESULTS) == text, (
+            f"run `python -m pdeinv.benchmarks.reports.docs_tables {page.relative_to(ROOT)}`"
+        )
     # The comparison above is not one of two empty texts.
     assert (ROOT / "docs" / "limits.md").read_text().count("| gaussian |") == 4 + 12
     assert all(f"| {pde} {task} |" in README for pde in PDES for task in ("forward", "inverse"))
 
 
 def test_a_block_of_no_known_kind_is_told():
-    with pytest.raises(InputError, match="1 of the blocks <!-- tabel: standard-128 --> is of no known kind"):
+    with pytest.raises(
+        InputError, match="1 of the blocks <!-- tabel: standard-128 --> is of no known kind"
+    ):
         with_tables("<!-- tabel: standard-128 -->\n<!-- end -->\n", RESULTS)
 
 

@@ -1,4 +1,5 @@
-"""The regression baseline: what its network is told of the sensors, how it learns, and how wide its answers are."""
+"""The regression baseline: what its network is told of the sensors, how it learns, and how wide its
+answers are."""
 
 import pandas as pd
 import pytest
@@ -48,7 +49,8 @@ def test_it_learns_and_its_file_says_the_same(trained):
     observation = observe(pde, layouts.random(40, 1), 1)
     mean = regressor(observation)
     assert mean.shape == (2, 16, 16) and mean.dtype == torch.float64
-    assert pde.grid(16).periodic or float(mean[1, 0].abs().max()) < 1e-12  # the potential is held to zero there
+    # The potential is held to zero there
+    assert pde.grid(16).periodic or float(mean[1, 0].abs().max()) < 1e-12
     assert float((load(path)(observation) - mean).norm() / mean.norm()) < 1e-2  # half precision
 
 
@@ -68,7 +70,8 @@ def test_it_answers_on_any_grid(trained):
     points = layouts.random_nodes(30, pde.grid(16), 1)
     coarse = observe(pde, points, 1)
     fine = Observation(pde.grid(32), coarse.points, coarse.channel, coarse.values, coarse.noise_std)
-    # The nodes of a periodic grid are among those of one twice as fine; what a function is there is the same.
+    # The nodes of a periodic grid are among those of one twice as fine; what a function is there is
+    # the same.
     a, b = regressor(coarse), regressor(fine)
     assert b.shape == (2, 32, 32)
     if pde.grid(16).periodic:  # 16 nodes carry one mode per direction that has no partner
@@ -82,7 +85,9 @@ def test_readings_at_one_place_count_as_their_average(trained):
     twice = observe(pde, one * 2, 1, std)
     apart = twice.values + std * torch.tensor([1.0, -1.0])
     once = observe(pde, one, 1, std / 2**0.5)
-    assert torch.allclose(regressor.answers(twice, apart[None]), regressor.answers(once, once.values[None]), atol=1e-6)
+    assert torch.allclose(
+        regressor.answers(twice, apart[None]), regressor.answers(once, once.values[None]), atol=1e-6
+    )
     # An exact reading beside a noisy one is all that counts.
     both = observe(pde, one * 2, 1, torch.tensor([0.0, std]))
     exact = observe(pde, one, 1)
@@ -92,7 +97,8 @@ def test_readings_at_one_place_count_as_their_average(trained):
 
 
 def test_half_way_readings_shift_nothing_and_crowd_nowhere():
-    """The nodes of a periodic grid twice as fine are half-way between two nodes, or between four."""
+    """The nodes of a periodic grid twice as fine are half-way between two nodes, or between
+    four."""
     fine, own = Grid(32, "periodic"), Grid(16, "periodic")
     points = fine.points()
     node = _nearest(points, own)
@@ -146,14 +152,27 @@ def test_what_cannot_be_used_is_refused(trained):
     pde, regressor, _ = trained
     points = layouts.random(20, 1)
     values = observe(pde, points, 1).values
-    table = pd.DataFrame({"field": pde.fields[1].name, "x": points[:, 0], "y": points[:, 1], "value": values})
+    table = pd.DataFrame(
+        {"field": pde.fields[1].name, "x": points[:, 0], "y": points[:, 1], "value": values}
+    )
     assert reconstruct(table, pde, grid=16, prior=regressor, n_samples=2).attrs["solver"] == "fno"
     other = Darcy()
-    single = TrainingData(data_of(other).states[:, :1], other.fields[:1], other.grid(16), other, "one.h5")
+    single = TrainingData(
+        data_of(other).states[:, :1], other.fields[:1], other.grid(16), other, "one.h5"
+    )
     for call, message in (
-        (lambda: small(single), "one.h5 holds permeability alone; a neural operator needs two fields"),
-        (lambda: FNO().check(other, regressor), "needs a prior of permeability and pressure, not of"),
-        (lambda: FNO().check(other, GaussianPrior.fit(data_of(other))), "needs a regressor from sensors, such as"),
+        (
+            lambda: small(single),
+            "one.h5 holds permeability alone; a neural operator needs two fields",
+        ),
+        (
+            lambda: FNO().check(other, regressor),
+            "needs a prior of permeability and pressure, not of",
+        ),
+        (
+            lambda: FNO().check(other, GaussianPrior.fit(data_of(other))),
+            "needs a regressor from sensors, such as",
+        ),
         (
             lambda: FNO()(Poisson(alpha=3.0), None, observe(Poisson(), layouts.random(5, 1), 1)),
             "the shipped prior knows poisson with its default parameters alone",

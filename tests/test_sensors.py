@@ -1,4 +1,5 @@
-"""Sensor tables: one table from every source, sensible layouts, simulated readings, and refusals that name the row."""
+"""Sensor tables: one table from every source, sensible layouts, simulated readings, and refusals
+that name the row."""
 
 import numpy as np
 import pandas as pd
@@ -34,8 +35,11 @@ def as_csv(table, folder):
 
 
 def by_hand(table, folder):
-    """As people write it: another order, spaces, a comment, an empty line, a byte-order mark and Windows line ends."""
-    columns = [c for c in ("value", "noise_std", "field", "y", "x", "depth") if c in (*table, "depth")]
+    """As people write it: another order, spaces, a comment, an empty line, a byte-order mark and
+    Windows line ends."""
+    columns = [
+        c for c in ("value", "noise_std", "field", "y", "x", "depth") if c in (*table, "depth")
+    ]
     lines = [" , ".join(columns), "# the west side", ""]
     lines += [" , ".join(map(str, row)) for row in table.assign(depth=7)[columns].to_numpy()]
     (folder / "hand.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
@@ -57,7 +61,9 @@ def test_every_source_gives_the_same_table(source, noisy, tmp_path):
     given = TABLE if noisy else TABLE.drop(columns="noise_std")
     before = given.copy()
     read = Sensors.read(SOURCES[source](given, tmp_path))
-    pd.testing.assert_frame_equal(read.table, TABLE if noisy else TABLE.assign(noise_std=0.0), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        read.table, TABLE if noisy else TABLE.assign(noise_std=0.0), check_dtype=False
+    )
     pd.testing.assert_frame_equal(given, before)
     assert len(read) == 3
 
@@ -67,7 +73,9 @@ def test_physical_names_and_aliases_mean_the_same_channel(name):
     pde = PDES[name]()
     names = [f.name for f in pde.fields]
     for fields in (names, ["coefficient", "solution"], [names[0], "solution"]):
-        table = pd.DataFrame({"field": fields, "x": [0.3, 0.6], "y": [0.4, 0.1], "value": [3.0, 2.0]})
+        table = pd.DataFrame(
+            {"field": fields, "x": [0.3, 0.6], "y": [0.4, 0.1], "value": [3.0, 2.0]}
+        )
         H = Sensors(table).observation(pde, pde.grid(16))
         assert H.channel.tolist() == [0, 1] and H.values.tolist() == [3.0, 2.0]
         assert H.points.tolist() == [[0.3, 0.4], [0.6, 0.1]]
@@ -94,13 +102,25 @@ def test_a_column_is_taken_for_noise_by_its_words(tmp_path):
 
 BAD = {
     "no column": ("field,x,y\nsource,0.1,0.2\n", "bad.csv has no column 'value'"),
-    "not commas": ("field;x;y;value\nsource;0.1;0.2;3\n", r"no column 'field'.*commas.*found: 'field;x;y;value'"),
-    "nan": (rows("source,0.1,0.2,1", "source,0.1,0.2,nan"), "bad.csv, row 2: value is empty or nan"),
+    "not commas": (
+        "field;x;y;value\nsource;0.1;0.2;3\n",
+        r"no column 'field'.*commas.*found: 'field;x;y;value'",
+    ),
+    "nan": (
+        rows("source,0.1,0.2,1", "source,0.1,0.2,nan"),
+        "bad.csv, row 2: value is empty or nan",
+    ),
     "empty cell": (rows("source,0.1,,1"), "bad.csv, row 1: y is empty or nan"),
     "infinite": (rows("source,0.1,0.2,-inf"), "row 1: value = -inf is not a finite number"),
-    "text": (rows("source,0.1,0.2,1", "source,0.1,0.2,high"), "row 2: value = high is not a finite number"),
+    "text": (
+        rows("source,0.1,0.2,1", "source,0.1,0.2,high"),
+        "row 2: value = high is not a finite number",
+    ),
     "text for x": (rows("source,left,0.2,1"), "row 1: x = left is not a finite number"),
-    "no noise": (rows("source,0.1,0.2,1,inf", header=HEADER + ",noise_std"), "row 1: noise_std = inf is not"),
+    "no noise": (
+        rows("source,0.1,0.2,1,inf", header=HEADER + ",noise_std"),
+        "row 1: noise_std = inf is not",
+    ),
     "negative noise": (
         rows("source,.1,.2,1,0", "source,.3,.2,1,-0.5", header=HEADER + ",noise_std"),
         "row 2: noise_std = -0.5 is negative; use 0",
@@ -109,9 +129,18 @@ BAD = {
         rows("source,.1,.2,1,.5", header=HEADER + ",Noise_std"),
         "a column 'Noise_std' but no 'noise_std'",
     ),
-    "a column twice": (rows("source,.1,.2,1,2", header=HEADER + ",value"), "the column 'value' more than once"),
-    "too far right": (rows("source,1.01,0.2,1"), "row 1: x = 1.01 lies outside the unit square; rescale"),
-    "too low": (rows("source,0.1,0.2,1", "source,0.1,-2,1"), "row 2: y = -2 lies outside the unit square"),
+    "a column twice": (
+        rows("source,.1,.2,1,2", header=HEADER + ",value"),
+        "the column 'value' more than once",
+    ),
+    "too far right": (
+        rows("source,1.01,0.2,1"),
+        "row 1: x = 1.01 lies outside the unit square; rescale",
+    ),
+    "too low": (
+        rows("source,0.1,0.2,1", "source,0.1,-2,1"),
+        "row 2: y = -2 lies outside the unit square",
+    ),
     "unknown field": (
         rows("source,0.1,0.2,1", "presure,0.1,0.2,1"),
         "row 2: field 'presure' is unknown to poisson; use 'source' .* or 'potential'",
@@ -119,7 +148,8 @@ BAD = {
     "no field": (rows("source,0.1,0.2,1", ",0.1,0.2,1"), "row 2: field is empty"),
     "contradiction": (
         rows("source,0.1,0.2,1", "potential,.1,.2,5", "source,.3,.2,1", "coefficient,0.1,0.2,1.5"),
-        r"row 4: the exact reading 1.5 contradicts 1 at the same point \(bad.csv, row 1\); drop one or give both",
+        r"row 4: the exact reading 1.5 contradicts 1 at the same point \(bad.csv, row 1\); drop "
+        r"one or give both",
     ),
     "boundary": (
         rows("potential,0.1,0.2,1", "potential,0.5,1,0.25"),
@@ -128,9 +158,18 @@ BAD = {
     "header only": (HEADER + "\n", "bad.csv has no readings; give it at least one row"),
     "empty": ("", "bad.csv is empty; give it the columns field, x, y, value"),
     "blank": (" \n\n", "bad.csv"),
-    "long row": (rows("source,0.1,0.2,1", "source,0.1,0.2,1,7,8"), "Expected 4 fields in line 3, saw 6"),
-    "long rows": (rows("source,0.1,0.2,1,0.3", "source,0.1,0.2,1,0.3"), "bad.csv, line 2 has more values than columns"),
-    "semicolons": ("field;x;y;value\nsource;0,1;0,2;1,5\n", "bad.csv has semicolons between its values; save it with"),
+    "long row": (
+        rows("source,0.1,0.2,1", "source,0.1,0.2,1,7,8"),
+        "Expected 4 fields in line 3, saw 6",
+    ),
+    "long rows": (
+        rows("source,0.1,0.2,1,0.3", "source,0.1,0.2,1,0.3"),
+        "bad.csv, line 2 has more values than columns",
+    ),
+    "semicolons": (
+        "field;x;y;value\nsource;0,1;0,2;1,5\n",
+        "bad.csv has semicolons between its values; save it with",
+    ),
     "open quote": (rows('"source,0.1,0.2,1'), "cannot be read as CSV"),
     "PNG": (b"\x89PNG\r\n\x1a\n\x00\x00", "bad.csv is not a text file in UTF-8; save the table as"),
     "zeros": (bytes(64), "bad.csv is not a text file"),
@@ -148,7 +187,9 @@ def test_a_bad_file_is_refused_in_one_sentence_that_names_the_place(case, tmp_pa
     assert str(refusal.value).isprintable() and len(str(refusal.value)) < 250
 
 
-@pytest.mark.parametrize(("name", "message"), [("none.csv", "does not exist; check the path"), (".", "is a folder")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("none.csv", "does not exist; check the path"), (".", "is a folder")]
+)
 def test_what_is_no_file_is_refused(name, message, tmp_path):
     with pytest.raises(InputError, match=message):
         Sensors.read(tmp_path / name)
@@ -176,11 +217,31 @@ def readings(field, *rows):
 
 
 CONTRADICTIONS = [
-    (Poisson(), readings("source", (0.3, 0.5, 1, 0), (0.1 + 0.2, 0.5, 1.1, 0)), "contradicts 1 at the same"),
-    (NavierStokes(), readings("final_vorticity", (0, 0.5, 1, 0), (1, 0.5, 2, 0)), "contradicts 1 at the same"),
-    (NavierStokes(), readings("final_vorticity", (0.5, 1 - 1e-12, 1, 0), (0.5, 0, 2, 0)), "contradicts 1 at the same"),
-    (Helmholtz(), readings("source", (0.5, 0.5, 1, 0), (0, 0.5, 1, 0)), "boundary condition source = 0"),
-    (Darcy(), readings("solution", (0.5, 0.5, 1, 0), (0.2, 1, 0.1, 0)), "boundary condition pressure = 0"),
+    (
+        Poisson(),
+        readings("source", (0.3, 0.5, 1, 0), (0.1 + 0.2, 0.5, 1.1, 0)),
+        "contradicts 1 at the same",
+    ),
+    (
+        NavierStokes(),
+        readings("final_vorticity", (0, 0.5, 1, 0), (1, 0.5, 2, 0)),
+        "contradicts 1 at the same",
+    ),
+    (
+        NavierStokes(),
+        readings("final_vorticity", (0.5, 1 - 1e-12, 1, 0), (0.5, 0, 2, 0)),
+        "contradicts 1 at the same",
+    ),
+    (
+        Helmholtz(),
+        readings("source", (0.5, 0.5, 1, 0), (0, 0.5, 1, 0)),
+        "boundary condition source = 0",
+    ),
+    (
+        Darcy(),
+        readings("solution", (0.5, 0.5, 1, 0), (0.2, 1, 0.1, 0)),
+        "boundary condition pressure = 0",
+    ),
 ]
 FINE = {
     "equal": (Poisson(), readings("source", (0.3, 0.5, 1, 0), (0.1 + 0.2, 0.5, 1 + 1e-9, 0))),
@@ -188,7 +249,10 @@ FINE = {
     "neighbours": (Poisson(), readings("source", (0.3, 0.5, 1, 0), (0.3 + 1e-6, 0.5, 9, 0))),
     "opposite edges of a square": (Poisson(), readings("source", (0, 0.5, 1, 0), (1, 0.5, 2, 0))),
     "equal on the torus": (NavierStokes(), readings("solution", (0, 1, 3, 0), (1, 0, 3, 0))),
-    "zero on the boundary": (Darcy(), readings("pressure", (0.5, 0.5, 1, 0), (0.2, 1, 1e-8, 0), (0, 0, 0, 0))),
+    "zero on the boundary": (
+        Darcy(),
+        readings("pressure", (0.5, 0.5, 1, 0), (0.2, 1, 1e-8, 0), (0, 0, 0, 0)),
+    ),
     "nothing but the boundary": (Darcy(), readings("pressure", (0.2, 1, 0, 0), (0, 0, 0, 0))),
     "noisy on the boundary": (Darcy(), readings("pressure", (0.5, 0.5, 1, 0), (0.2, 1, 0.1, 0.1))),
     "free on the boundary": (Darcy(), readings("permeability", (0, 0, 12, 0), (1, 0.5, 3, 0))),
@@ -220,7 +284,8 @@ def test_readings_of_a_known_field(name):
         exact = Sensors.observe(truth, points, order=order)
         iy, ix = (np.rint(points[:30, d] * pde.grid(64).cells).astype(int) for d in (1, 0))
         assert np.array_equal(exact.table.value[:30], truth.values[iy, ix].astype(float))
-        # Off the grid it is what the operator reads, so that a solver that knew the truth would fit to the last digit.
+        # Off the grid it is what the operator reads, so that a solver that knew the truth would fit
+        # to the last digit.
         H = exact.observation(pde, pde.grid(64))
         state = torch.as_tensor(truth.values.astype(float)).expand(1, 2, 64, 64)
         assert torch.allclose(H(state)[0], H.values, rtol=1e-12)
@@ -236,9 +301,13 @@ def test_the_noise_of_simulated_readings():
     assert np.array_equal(noisy.noise_std, level)
     assert np.std((noisy.value - exact) / level) == pytest.approx(1, abs=0.05)
     assert noisy.equals(Sensors.observe(truth, points, noise_std=level, seed=3).table)
-    assert not np.isclose(noisy.value, Sensors.observe(truth, points, noise_std=level, seed=4).table.value).any()
+    assert not np.isclose(
+        noisy.value, Sensors.observe(truth, points, noise_std=level, seed=4).table.value
+    ).any()
     other = Sensors.observe(truth.rename("potential"), points, noise_std=level, seed=3).table
-    assert abs(np.corrcoef((noisy.value - exact) / level, (other.value - exact) / level)[0, 1]) < 0.1
+    assert (
+        abs(np.corrcoef((noisy.value - exact) / level, (other.value - exact) / level)[0, 1]) < 0.1
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,7 +322,11 @@ def test_the_noise_of_simulated_readings():
         (lambda t: t, [0.1, 0.2], r"shape \(2,\)"),
         (lambda t: t, [[0.1, 0.2, 0.3]], r"shape \(1, 3\)"),
         (lambda t: t, [[0.1, 0.2], [0.1, 1.2]], "row 1: y = 1.2 lies outside"),
-        (lambda t: t, np.ones((3, 2)), r"noise_std has the shape \(2,\); give one number or one for each of 3"),
+        (
+            lambda t: t,
+            np.ones((3, 2)),
+            r"noise_std has the shape \(2,\); give one number or one for each of 3",
+        ),
         (lambda t: t.where(t.x < 0.5), [[0.1, 0.1], [0.9, 0.1]], "row 1: value is empty or nan"),
     ],
 )
@@ -296,7 +369,8 @@ def test_where_the_layouts_put_their_points():
     around = layouts.boundary(12)
     assert np.isin(around, (0, 1)).any(axis=1).all()
     assert {(0, 0), (1, 0), (1, 1), (0, 1)} <= set(map(tuple, around.round(12)))
-    along = layouts.track([(0.1, 0.1), (0.9, 0.1), (0.9, 0.5)], 13)  # 1.2 long, so one point every 0.1
+    # 1.2 long, so one point every 0.1
+    along = layouts.track([(0.1, 0.1), (0.9, 0.1), (0.9, 0.5)], 13)
     assert np.allclose(np.linalg.norm(np.diff(along, axis=0), axis=1), 0.1)
     assert np.allclose(along[[0, 8, -1]], [(0.1, 0.1), (0.9, 0.1), (0.9, 0.5)])
 
@@ -311,13 +385,21 @@ def test_impossible_layouts_are_refused():
 
 def test_permeabilities_that_the_medium_does_not_have_are_refused():
     def observe(*rows):
-        table = pd.DataFrame(rows, columns=["x", "y", "value", "noise_std"]).assign(field="permeability")
+        table = pd.DataFrame(rows, columns=["x", "y", "value", "noise_std"]).assign(
+            field="permeability"
+        )
         return Sensors(table).observation(Darcy(), Grid(17))
 
-    assert len(observe((0.1, 0.1, 12.0, 0.0), (0.1, 0.1, 12.00000001, 0.0), (0.5, 0.5, 20.0, 9.0))) == 3
-    with pytest.raises(InputError, match="row 0: the exact reading 20 lies outside the medium's 3 to 12"):
+    assert (
+        len(observe((0.1, 0.1, 12.0, 0.0), (0.1, 0.1, 12.00000001, 0.0), (0.5, 0.5, 20.0, 9.0)))
+        == 3
+    )
+    with pytest.raises(
+        InputError, match="row 0: the exact reading 20 lies outside the medium's 3 to 12"
+    ):
         observe((0.1, 0.1, 20.0, 0.0))
     with pytest.raises(
-        InputError, match=r"row 1: the exact reading 3 and 12 .* nearest node of a grid of 17; use a finer"
+        InputError,
+        match=r"row 1: the exact reading 3 and 12 .* nearest node of a grid of 17; use a finer",
     ):
         observe((0.5, 0.5, 12.0, 0.0), (0.51, 0.5, 3.0, 0.0))

@@ -1,4 +1,5 @@
-"""Each solver against closed forms that are computed another way: dense matrices, scikit-learn, repeated experiments."""
+"""Each solver against closed forms that are computed another way: dense matrices, scikit-learn,
+repeated experiments."""
 
 import dataclasses
 
@@ -13,7 +14,7 @@ from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
 from pdeinv.priors import load
 from pdeinv.solvers import GaussianSolver, Kriging, OptimalInterpolation
-from pdeinv.solvers.base import factor
+from pdeinv.solvers.base import cholesky_with_nugget
 
 LINEAR = [Poisson(modes=8), Helmholtz(k=2.0, modes=8)]
 
@@ -36,7 +37,8 @@ def observe(pde, grid, m, seed=0, noise=0.0, channels=(0, 1)):
 
 
 def dense_posterior(pde, observation):
-    """Mean and covariance of the flattened state from explicit matrices: one column of T for each Karhunen–Loève mode."""
+    """Mean and covariance of the flattened state from explicit matrices: one column of T for each
+    Karhunen–Loève mode."""
     m = len(pde.latent_prior.wavenumbers)
     modes = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
     a = pde.coefficient(pde.latent_prior.square_root(modes, observation.grid))
@@ -70,9 +72,14 @@ def test_gaussian_posterior_is_the_dense_one(pde, channels):
 def test_gaussian_posterior_honours_exact_readings_however_they_are_placed():
     pde = Poisson()
     truth, observation = observe(pde, pde.grid(24), 40, channels=(0, 1))
-    # Once more the same sensors, a hair away from them, and some on the boundary where u is held to 0.
+    # Once more the same sensors, a hair away from them, and some on the boundary where u is held to
+    # 0.
     points = torch.cat(
-        [observation.points, observation.points + 1e-7 * (0.5 - observation.points), observation.points[:3]]
+        [
+            observation.points,
+            observation.points + 1e-7 * (0.5 - observation.points),
+            observation.points[:3],
+        ]
     )
     points[-3:, 0] = 0.0
     channel = torch.cat([observation.channel, observation.channel, torch.tensor([1, 1, 1])])
@@ -90,7 +97,9 @@ def test_gaussian_intervals_cover_and_the_misfit_is_chi_squared():
     instances, m = 24, 30
     inside, misfits = [], []
     for i in range(instances):
-        truth, observation = Task("poisson", "inverse", grid=24, sensors=m, noise=0.02, seed=3).instance(i)
+        truth, observation = Task(
+            "poisson", "inverse", grid=24, sensors=m, noise=0.02, seed=3
+        ).instance(i)
         posterior = GaussianSolver()(Poisson(), None, observation, n_samples=1, generator=seeded())
         lower, upper = gaussian_interval(posterior.mean, posterior.std, 0.9)
         inside.append(float(coverage(lower[None], upper[None], truth[None])[0, 0].double().mean()))
@@ -104,7 +113,8 @@ def test_gaussian_refuses_what_it_cannot_do():
     pde = Darcy()
     _, observation = observe(pde, pde.grid(16), 4)
     with pytest.raises(
-        InputError, match=r"not made for darcy: it needs a PDE that is linear.*choose the solver 'auto'"
+        InputError,
+        match=r"not made for darcy: it needs a PDE that is linear.*choose the solver 'auto'",
     ):
         GaussianSolver()(pde, None, observation)
     linear = Poisson()
@@ -126,7 +136,8 @@ def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(ki
         channel = task.scored[0]
         for name, posterior in (("oi", oi), ("exact", exact)):
             errors[name].append(float(relative_l2(posterior.mean[None], truth[None])[0, channel]))
-        # Where something is left to be known, both spreads agree, and the samples have the spread that is reported.
+        # Where something is left to be known, both spreads agree, and the samples have the spread
+        # that is reported.
         left = exact.std[channel] > 0.2 * exact.std[channel].max()
         assert abs(float((oi.std[channel][left] / exact.std[channel][left]).mean()) - 1) < 0.15
         spread = oi.samples[:, channel].std(dim=0)[left].mean() / oi.std[channel][left].mean()
@@ -142,7 +153,9 @@ def test_optimal_interpolation_gains_from_symmetric_copies():
     for i in range(8):
         truth, observation = task.instance(i)
         for copies in errors:
-            posterior = OptimalInterpolation(members=64, copies=copies)(pde, ensemble, observation, generator=seeded())
+            posterior = OptimalInterpolation(members=64, copies=copies)(
+                pde, ensemble, observation, generator=seeded()
+            )
             errors[copies] += float(relative_l2(posterior.mean[None], truth[None])[0, 1])
     assert errors[8] < 0.9 * errors[1]
 
@@ -163,7 +176,9 @@ def test_kriging_interpolates_and_its_samples_scatter_as_stated(name):
     posterior = Kriging()(task.physics, None, observation, n_samples=400, generator=seeded())
     scale = truth.flatten(1).std(dim=1)[observation.channel]
     for state in (posterior.mean, posterior.samples[0]):
-        assert float(((observation(state[None])[0] - observation.values).abs() / scale).max()) < 1e-2
+        assert (
+            float(((observation(state[None])[0] - observation.values).abs() / scale).max()) < 1e-2
+        )
     for channel in (0, 1):
         left = posterior.std[channel] > 0.3 * posterior.std[channel].max()
         ratio = posterior.samples[:, channel].std(dim=0)[left] / posterior.std[channel][left]
@@ -182,8 +197,12 @@ def test_kriging_distance_wraps_around_on_the_torus():
         observation.noise_std,
     )
     solve = Kriging(smoothness=1.5)
-    here, there = (solve(task.physics, None, o, n_samples=1, generator=seeded()) for o in (observation, moved))
-    assert torch.allclose(here.mean.roll((8, 4), dims=(-2, -1)), there.mean, atol=1e-6 * float(here.mean.abs().max()))
+    here, there = (
+        solve(task.physics, None, o, n_samples=1, generator=seeded()) for o in (observation, moved)
+    )
+    assert torch.allclose(
+        here.mean.roll((8, 4), dims=(-2, -1)), there.mean, atol=1e-6 * float(here.mean.abs().max())
+    )
 
 
 def test_kriging_solves_the_pde_where_only_the_coefficient_was_seen():
@@ -205,7 +224,7 @@ def test_an_ensemble_member_is_drawn_once():
 
 def test_the_nugget_grows_until_the_factorisation_stands():
     gram = torch.ones(5, 5, dtype=torch.float64) - 1e-9 * torch.eye(5, dtype=torch.float64)
-    lower = factor(gram, torch.full((5,), 1e-12, dtype=torch.float64))
+    lower = cholesky_with_nugget(gram, torch.full((5,), 1e-12, dtype=torch.float64))
     assert torch.allclose(lower @ lower.T, gram, atol=1e-6)
 
 
@@ -231,8 +250,11 @@ def test_a_single_copy_is_the_members_as_they_are():
 
 def test_a_prior_of_another_pde_is_refused_by_the_linear_estimate_too():
     with pytest.raises(
-        InputError, match="solver of helmholtz needs a prior of source and wavefield, not of source and"
+        InputError,
+        match="solver of helmholtz needs a prior of source and wavefield, not of source and",
     ):
         OptimalInterpolation().check(Helmholtz(), load("poisson"))
-    with pytest.raises(InputError, match=r"the prior knows the wavefield of helmholtz with k = 1.0, not 2.0"):
+    with pytest.raises(
+        InputError, match=r"the prior knows the wavefield of helmholtz with k = 1.0, not 2.0"
+    ):
         OptimalInterpolation().check(Helmholtz(k=2.0), load("helmholtz"))

@@ -1,4 +1,5 @@
-"""Suites and their page: the same cells for everyone, the same records whoever makes them, a page that says what they say."""
+"""Suites and their page: the same cells for everyone, the same records whoever makes them, a page
+that says what they say."""
 
 import json
 import re
@@ -13,10 +14,10 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError
 from pdeinv.benchmarks import budget, provenance, suites
-from pdeinv.benchmarks.figures import plot_cost
-from pdeinv.benchmarks.page import write_page
 from pdeinv.benchmarks.published import PUBLISHED, best_published
-from pdeinv.benchmarks.report import LIMITS, overall_table, ranked_table, read_records
+from pdeinv.benchmarks.reports.figures import plot_cost
+from pdeinv.benchmarks.reports.html_report import write_page
+from pdeinv.benchmarks.reports.tables import LIMITS, overall_table, ranked_table, read_records
 from pdeinv.benchmarks.runner import Cell, posterior_of, run_cells
 from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, suite_cells
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
@@ -53,13 +54,20 @@ def test_a_suite_can_be_narrowed_and_widened():
         ("darcy", "fundps", True, 3),
         ("darcy", "kriging", False, 3),
     }
-    named = suite_cells("standard", pdes=["poisson"], methods=["gauss-newton"])  # beside the suite's limit, on request
-    assert [(c.method, c.task.kind) for c in named] == [("gauss-newton", "forward"), ("gauss-newton", "inverse")]
+    # Beside the suite's limit, on request
+    named = suite_cells("standard", pdes=["poisson"], methods=["gauss-newton"])
+    assert [(c.method, c.task.kind) for c in named] == [
+        ("gauss-newton", "forward"),
+        ("gauss-newton", "inverse"),
+    ]
     for arguments, message in (
         (("huge",), "suite 'huge' is unknown; use one of quick, standard, paper"),
         (("quick", ["stokes"]), "'stokes' is unknown; use one of darcy"),
         (("quick", [], ["magic"]), "'magic' is unknown; use one of daps"),
-        (("quick", ["poisson"], ["level-set"]), "method 'level-set' is not made for poisson: .*; leave it out"),
+        (
+            ("quick", ["poisson"], ["level-set"]),
+            "method 'level-set' is not made for poisson: .*; leave it out",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             suite_cells(arguments[0], **dict(zip(("pdes", "methods"), arguments[1:], strict=False)))
@@ -69,7 +77,10 @@ def untimed(path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     key = ("pde", "task", "method", "instance")
     dropped = ("seconds_per_instance", "peak_megabytes", "machine")
-    return sorted(({k: v for k, v in r.items() if k not in dropped} for r in rows), key=lambda r: [r[k] for k in key])
+    return sorted(
+        ({k: v for k, v in r.items() if k not in dropped} for r in rows),
+        key=lambda r: [r[k] for k in key],
+    )
 
 
 def test_two_processes_make_the_same_records_as_one(tmp_path):
@@ -83,7 +94,8 @@ def test_two_processes_make_the_same_records_as_one(tmp_path):
         assert a["error"] == pytest.approx(b["error"], rel=1e-6)
     assert (
         "torch" in one[0]["versions"]
-        and "1 threads" in json.loads((tmp_path / "two.instances.jsonl").read_text().splitlines()[0])["machine"]
+        and "1 threads"
+        in json.loads((tmp_path / "two.instances.jsonl").read_text().splitlines()[0])["machine"]
     )
 
 
@@ -94,7 +106,9 @@ def test_worker_processes_leave_nothing_behind(tmp_path):
         "from pdeinv.benchmarks.runner import run_cells\n"
         f"run_cells(CELLS[:1], {str(tmp_path / 'r.jsonl')!r}, processes=2)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=120, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True, timeout=120, check=True
+    )
     assert "leaked" not in ran.stderr
 
 
@@ -115,7 +129,9 @@ def test_a_run_that_is_killed_loses_an_instance_at_most_and_goes_on(tmp_path):
     kept = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
     assert len(kept) >= 3
     records = run_cells(CELLS, out)
-    assert log.read_text().startswith("".join(kept)) and [r["instances"] for r in records] == [2] * 8
+    assert (
+        log.read_text().startswith("".join(kept)) and [r["instances"] for r in records] == [2] * 8
+    )
     before = log.read_bytes()
     run_cells(CELLS, out)
     assert log.read_bytes() == before
@@ -128,7 +144,9 @@ def test_a_run_that_is_killed_loses_an_instance_at_most_and_goes_on(tmp_path):
 @pytest.mark.parametrize("name", PDES)
 def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, variant):
     task = Task(name, "both", 16, 20, variant=variant)
-    if (variant == "contrast" and name != "darcy") or (variant == "viscosity" and name != "navier-stokes"):
+    if (variant == "contrast" and name != "darcy") or (
+        variant == "viscosity" and name != "navier-stokes"
+    ):
         with pytest.raises(InputError, match=f"variant '{variant}' means nothing to {name}"):
             task.instance(0)
         return
@@ -170,7 +188,17 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("suite")
     tiny = pytest.MonkeyPatch()
     tiny.setitem(suites.SUITES, "tiny", TINY)
-    arguments = ["benchmark", "--suite", "tiny", "--pde", "poisson", "--pde", "helmholtz", "--out", str(path)]
+    arguments = [
+        "benchmark",
+        "--suite",
+        "tiny",
+        "--pde",
+        "poisson",
+        "--pde",
+        "helmholtz",
+        "--out",
+        str(path),
+    ]
     results = [CliRunner().invoke(app, arguments, catch_exceptions=False) for _ in range(2)]
     tiny.undo()
     assert [r.exit_code for r in results] == [0, 0] and results[0].stdout == results[1].stdout
@@ -182,17 +210,29 @@ def test_the_ranked_table_is_that_of_the_records(folder):
     records = read_records(path / RECORDS)
     assert ranked_table(records) in printed
     lines = [
-        [c.strip() for c in line.strip("|").split("|")] for line in printed.splitlines() if line.startswith("| poisson")
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in printed.splitlines()
+        if line.startswith("| poisson")
     ]
     inverse = [line for line in lines if line[0] == "poisson inverse"]
-    assert [line[3] for line in inverse] == ["1", "2", "3", "4"] and {line[2] for line in inverse} == {
+    assert [line[3] for line in inverse] == ["1", "2", "3", "4"] and {
+        line[2] for line in inverse
+    } == {
         "gaussian",
         "kriging",
         "fundps, 4 steps",
         "fundps, 4 steps, EquiReg",
     }
-    limit = next(r for r in records if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "gaussian"))
-    other = next(r for r in records if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "kriging"))
+    limit = next(
+        r
+        for r in records
+        if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "gaussian")
+    )
+    other = next(
+        r
+        for r in records
+        if (r["task"], r["pde"], r["method"]) == ("inverse", "poisson", "kriging")
+    )
     line = next(line for line in inverse if line[2] == "kriging")
     assert line[5].split(" ± ")[0] == f"{other['error'] / limit['error']:.2f}"
     assert "| the limit | 1." in printed
@@ -204,8 +244,12 @@ def test_the_page_shows_tables_and_figures_and_stands_alone(folder):
     text, whole = markdown.read_text(), page.read_text()
     shown = re.findall(r"\]\((figures/[\w-]+\.png)\)", text)
     assert len(shown) == 5 + 4 and all((path / name).stat().st_size > 5000 for name in shown)
-    assert whole.count("<img ") == len(shown) and 'src="http' not in whole and "figures/" not in whole
-    assert whole.count("<tr>") == sum(line.startswith("|") for line in text.splitlines()) - text.count("\n| ---")
+    assert (
+        whole.count("<img ") == len(shown) and 'src="http' not in whole and "figures/" not in whole
+    )
+    assert whole.count("<tr>") == sum(
+        line.startswith("|") for line in text.splitlines()
+    ) - text.count("\n| ---")
     assert "Published" not in text  # another grid
     assert "at commit" in text and "with pdeinv" in text
 
@@ -223,7 +267,10 @@ def test_steps_of_one_method_are_joined_and_ranked_apart(folder):
     assert [len(line.get_xdata()) for line in lines.values()].count(2) == 1
     assert lines["fundps"].get_xdata()[1] == 9.0 and lines["fundps"].get_linestyle() == "-"
     pair = lines["fundps"], lines["fundps, EquiReg"]
-    assert len({line.get_color() for line in pair}) == 1 and len({line.get_fillstyle() for line in pair}) == 2
+    assert (
+        len({line.get_color() for line in pair}) == 1
+        and len({line.get_fillstyle() for line in pair}) == 2
+    )
     text = overall_table(records + costlier)
     found = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in text.splitlines()}
     assert {"fundps, 4 steps", "fundps, 8 steps", "fundps, EquiReg"} <= set(found)
@@ -248,7 +295,9 @@ def test_records_of_other_fields_are_not_compared(folder, tmp_path):
     )
     with pytest.raises(InputError, match="they ran on different fields"):
         write_page(tmp_path)
-    (tmp_path / "records.instances.jsonl").write_text(text + json.dumps(first | {"grid": 64}) + "\n")
+    (tmp_path / "records.instances.jsonl").write_text(
+        text + json.dumps(first | {"grid": 64}) + "\n"
+    )
     with pytest.raises(InputError, match=r"records are of different tasks .*grid 16.*grid 64"):
         write_page(tmp_path)
     for text, message in ((None, "has no records.instances.jsonl; make it with"), ("", "is empty")):
@@ -262,13 +311,20 @@ def test_records_of_other_fields_are_not_compared(folder, tmp_path):
 
 def test_published_figures_are_complete_and_have_sources():
     for source, errors in PUBLISHED.values():
-        assert "arXiv" in source and set(errors) <= {(p, k) for p in PDES for k in ("forward", "inverse")}
-    assert best_published("helmholtz", "inverse") == 15.08 and best_published("darcy", "forward") == 2.49
+        assert "arXiv" in source and set(errors) <= {
+            (p, k) for p in PDES for k in ("forward", "inverse")
+        }
+    assert (
+        best_published("helmholtz", "inverse") == 15.08
+        and best_published("darcy", "forward") == 2.49
+    )
 
 
 def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
     with pytest.raises(InputError, match="needs --pde and --method; try --suite quick"):
-        CliRunner().invoke(app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False)
+        CliRunner().invoke(
+            app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False
+        )
     for option in (["--noise", "0.1"], ["--grid", "16"], ["--equireg", "xyz"]):
         with pytest.raises(InputError, match=f"a suite fixes {option[0]}; leave it out"):
             arguments = ["benchmark", "--suite", "quick", "--out", str(tmp_path / "q"), *option]
@@ -276,13 +332,16 @@ def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"the folder .*file cannot be made"):
         CliRunner().invoke(
-            app, ["benchmark", "--suite", "quick", "--out", str(tmp_path / "file")], catch_exceptions=False
+            app,
+            ["benchmark", "--suite", "quick", "--out", str(tmp_path / "file")],
+            catch_exceptions=False,
         )
     assert set(SOLVERS) >= {m for s in SUITES.values() for m in (*s.methods, *s.guided)}
 
 
 def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
-    """Whatever a step costs: here a tenth of a second beside one second that is spent in any case."""
+    """Whatever a step costs: here a tenth of a second beside one second that is spent in any
+    case."""
     calls = []
 
     def cost(cell):
@@ -291,26 +350,45 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(budget, "_trial", cost)
     out = tmp_path / "records.jsonl"
-    gaussian, fundps = (Cell(Task("poisson", "inverse", 16, 20), method, 2, 8) for method in ("gaussian", "fundps"))
-    gaussian, unused = replace(gaussian, steps=None), Cell(Task("darcy", "inverse", 16, 20), "moment", 2)
-    found = budget.afforded([gaussian, fundps, unused], [0.5, 6.0, 1000.0], out)
-    # What is published is the most, not what a suite would take; what makes no use of steps comes once.
+    gaussian, fundps = (
+        Cell(Task("poisson", "inverse", 16, 20), method, 2, 8) for method in ("gaussian", "fundps")
+    )
+    gaussian, unused = (
+        replace(gaussian, steps=None),
+        Cell(Task("darcy", "inverse", 16, 20), "moment", 2),
+    )
+    found = budget.fit_to_budget([gaussian, fundps, unused], [0.5, 6.0, 1000.0], out)
+    # What is published is the most, not what a suite would take; what makes no use of steps comes
+    # once.
     assert found == [gaussian, *(replace(fundps, steps=n) for n in (2, 50, 500)), unused]
     measured = len(calls)
-    assert budget.afforded([fundps], [6.0], out) == [replace(fundps, steps=50)] and len(calls) == measured
-    assert budget.afforded([fundps], [], out) == [fundps]
+    assert (
+        budget.fit_to_budget([fundps], [6.0], out) == [replace(fundps, steps=50)]
+        and len(calls) == measured
+    )
+    assert budget.fit_to_budget([fundps], [], out) == [fundps]
     with pytest.raises(InputError, match=r"budget = 0 must be a positive number"):
-        budget.afforded([fundps], [0], out)
+        budget.fit_to_budget([fundps], [0], out)
 
 
 def test_a_method_that_diverges_in_the_trials_of_a_budget_goes_on_as_it_is(tmp_path):
-    wild = Cell(Task("poisson", "inverse", 16, 20), "ddis", 1, samples=2, settings={"careful": False, "rate": 1e9})
-    assert budget.afforded([wild], [1.0], tmp_path / "r.jsonl") == [wild]
+    wild = Cell(
+        Task("poisson", "inverse", 16, 20),
+        "ddis",
+        1,
+        samples=2,
+        settings={"careful": False, "rate": 1e9},
+    )
+    assert budget.fit_to_budget([wild], [1.0], tmp_path / "r.jsonl") == [wild]
 
 
 def test_a_commit_is_that_of_this_code_or_none(tmp_path, monkeypatch):
     def git(*arguments):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+            cwd=tmp_path,
+            check=True,
+        )
 
     copy = tmp_path / "provenance.py"
     copy.write_text("")
@@ -325,7 +403,17 @@ def test_a_commit_is_that_of_this_code_or_none(tmp_path, monkeypatch):
 
 
 def test_budgets_are_asked_for_on_the_command_line(tmp_path):
-    arguments = ["benchmark", "--pde", "poisson", "--task", "inverse", "--method", "moment", "--method", "kriging"]
+    arguments = [
+        "benchmark",
+        "--pde",
+        "poisson",
+        "--task",
+        "inverse",
+        "--method",
+        "moment",
+        "--method",
+        "kriging",
+    ]
     arguments += [
         "--grid",
         "16",
@@ -341,6 +429,10 @@ def test_budgets_are_asked_for_on_the_command_line(tmp_path):
     budgets = ["--budget", "0.001", "--budget", "1000"]
     assert CliRunner().invoke(app, arguments + budgets, catch_exceptions=False).exit_code == 0
     records = read_records(tmp_path / "r.jsonl")
-    assert sorted((r["method"], r["steps"]) for r in records) == [("kriging", 0), ("moment", 2), ("moment", 20)]
+    assert sorted((r["method"], r["steps"]) for r in records) == [
+        ("kriging", 0),
+        ("moment", 2),
+        ("moment", 20),
+    ]
     with pytest.raises(InputError, match="--budget decides the steps; leave out --steps"):
         CliRunner().invoke(app, [*arguments, *budgets, "--steps", "4"], catch_exceptions=False)

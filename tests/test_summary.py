@@ -1,4 +1,5 @@
-"""Summaries of records and the tables of them: means that add up, pairs that are pairs, names that tell methods apart."""
+"""Summaries of records and the tables of them: means that add up, pairs that are pairs, names that
+tell methods apart."""
 
 import json
 import re
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from pdeinv import InputError
-from pdeinv.benchmarks.figures import plot_over_limit, plot_ranks
-from pdeinv.benchmarks.report import (
+from pdeinv.benchmarks.reports.figures import plot_over_limit, plot_ranks
+from pdeinv.benchmarks.reports.tables import (
     beside_limit,
     markdown_table,
     overall_table,
@@ -21,8 +22,22 @@ from pdeinv.benchmarks.summary import summarise
 
 
 def row(instance, error, **change):
-    fixed = {"pde": "darcy", "task": "inverse", "method": "m", "grid": 64, "sensors": 9, "noise": 0.0, "seed": 0}
-    fixed |= {"instance": instance, "error": error, "prior": "exact", "field": "permeability", "metric": "error_rate"}
+    fixed = {
+        "pde": "darcy",
+        "task": "inverse",
+        "method": "m",
+        "grid": 64,
+        "sensors": 9,
+        "noise": 0.0,
+        "seed": 0,
+    }
+    fixed |= {
+        "instance": instance,
+        "error": error,
+        "prior": "exact",
+        "field": "permeability",
+        "metric": "error_rate",
+    }
     fixed |= {
         "predicted_error": error,
         "ranks": [error, 1 - error],
@@ -31,11 +46,27 @@ def row(instance, error, **change):
         "reduced_chi_squared": 1.0,
         "seconds_per_instance": 0.25,
     }
-    return fixed | {"network_evaluations": 0, "solver_calls": 8, "commit": "c", "machine": "m", "command": "x"} | change
+    return (
+        fixed
+        | {
+            "network_evaluations": 0,
+            "solver_calls": 8,
+            "commit": "c",
+            "machine": "m",
+            "command": "x",
+        }
+        | change
+    )
 
 
 def test_summaries_are_means_with_standard_errors():
-    rows = [row(0, 0.1), row(0, 0.5, metric="relative_l2"), row(1, 0.2), row(2, 0.6), row(0, 0.4, noise=0.1)]
+    rows = [
+        row(0, 0.1),
+        row(0, 0.5, metric="relative_l2"),
+        row(1, 0.2),
+        row(2, 0.6),
+        row(0, 0.4, noise=0.1),
+    ]
     first, second, third = summarise(rows)
     assert (first["error"], first["instances"]) == (pytest.approx(0.3), 3)
     assert first["error_se"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5, rel=1e-5)
@@ -51,13 +82,20 @@ def test_summaries_are_means_with_standard_errors():
 
 def test_an_error_stands_over_the_limit_on_shared_instances_alone():
     limit = [row(i, e, method="level-set") for i, e in ((0, 0.1), (1, 0.3))]
-    other = [row(0, 9.0, method="level-set", sensors=50), row(0, 9.0, method="level-set", metric="relative_l2")]
+    other = [
+        row(0, 9.0, method="level-set", sensors=50),
+        row(0, 9.0, method="level-set", metric="relative_l2"),
+    ]
     ours = [row(i, e) for i, e in ((0, 0.2), (1, 0.3), (7, 5.0))]
     _, _, _, found = summarise(limit + other + ours)
     assert found["over_limit"] == pytest.approx(1.25) and found["instances"] == 3
-    assert found["over_limit_se"] == pytest.approx(np.std([0.2 - 0.125, 0.3 - 0.375], ddof=1) / 0.2 / 2**0.5, rel=1e-5)
+    assert found["over_limit_se"] == pytest.approx(
+        np.std([0.2 - 0.125, 0.3 - 0.375], ddof=1) / 0.2 / 2**0.5, rel=1e-5
+    )
     assert all("over_limit" not in r for r in summarise(ours))
-    assert re.search(r"\| 2 \| 183.33 ± 158.\d+ \| 1.25 ± 0.3[78] \|", ranked_table(summarise(limit + ours)))
+    assert re.search(
+        r"\| 2 \| 183.33 ± 158.\d+ \| 1.25 ± 0.3[78] \|", ranked_table(summarise(limit + ours))
+    )
 
 
 def test_the_table_holds_the_numbers(tmp_path):
@@ -78,13 +116,25 @@ def test_the_table_holds_the_numbers(tmp_path):
         "0.25",
         "2",
     ]
-    assert cells[3] == ["darcy", "inverse", "permeability", "relative L2", "n", "50.00", "50.00", "90.0", "0.25", "1"]
+    assert cells[3] == [
+        "darcy",
+        "inverse",
+        "permeability",
+        "relative L2",
+        "n",
+        "50.00",
+        "50.00",
+        "90.0",
+        "0.25",
+        "1",
+    ]
 
 
 def test_several_numbers_of_sensors_make_columns():
     rows = [row(0, 0.1), row(1, 0.2), row(0, 0.3, sensors=50), row(0, 0.4, noise=0.1, sensors=50)]
     head, _, *body = (
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table(summarise(rows)).splitlines()
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table(summarise(rows)).splitlines()
     )
     assert head[-3:] == ["noise", "9 sensors", "50 sensors"]
     assert [line[-3:] for line in body] == [["0 %", "15.00 ± 5.00", "30.00"], ["10 %", "", "40.00"]]
@@ -94,24 +144,35 @@ def test_rank_histograms_are_drawn_once_a_cell():
     rows = [row(0, 0.1), row(0, 0.2, metric="relative_l2"), row(0, 0.3, pde="poisson")]
     figure = plot_ranks(summarise(rows))
     panels = [axis for axis in figure.axes if axis.get_visible()]
-    assert [axis.get_title() for axis in panels] == ["darcy inverse: permeability", "poisson inverse: permeability"]
+    assert [axis.get_title() for axis in panels] == [
+        "darcy inverse: permeability",
+        "poisson inverse: permeability",
+    ]
     assert [bar.get_height() for bar in panels[1].patches] == pytest.approx([0.6, 1.4])
 
 
 def test_our_solver_stands_beside_the_limit_on_the_instances_that_they_share():
     more = {"seed": 0, "network_evaluations": 20, "seconds_per_instance": 3.0}
-    ours = [row(i, e, method="moment", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.05), (7, 9.0))]
-    theirs = [row(i, e, method="level-set", metric="error_rate") | more for i, e in ((0, 0.02), (1, 0.03), (3, 9.0))]
+    ours = [
+        row(i, e, method="moment", metric="error_rate") | more
+        for i, e in ((0, 0.02), (1, 0.05), (7, 9.0))
+    ]
+    theirs = [
+        row(i, e, method="level-set", metric="error_rate") | more
+        for i, e in ((0, 0.02), (1, 0.03), (3, 9.0))
+    ]
     ignored = [row(0, 9.0, method="moment", metric="relative_l2") | more]
     *_, line = beside_limit([*ours, *theirs, *ignored]).splitlines()
     cells = line.strip("| ").split(" | ")
     assert cells[:2] == ["darcy inverse", "permeability (error rate)"]
-    # Differences from 1.4 times the limit: -0.008 and 0.008, standard deviation 0.0113, over 0.025 and the square root of 2.
+    # Differences from 1.4 times the limit: -0.008 and 0.008, standard deviation 0.0113, over 0.025
+    # and the square root of 2.
     assert cells[2:6] == ["3.50 ± 1.50", "2.50", "1.40 ± 0.32", "5.18"] and cells[-1] == "2"
 
 
 def test_ranks_do_not_depend_on_how_many_instances_a_method_had():
-    """Here the second instance is the hard one, and a method that has not met it is worse none the less."""
+    """Here the second instance is the hard one, and a method that has not met it is worse none the
+    less."""
     limit = [row(i, e, method="level-set") for i, e in ((0, 0.1), (1, 0.9))]
     (group,) = standings(summarise([*limit, row(0, 0.2)])).values()
     assert [(r["method"], r["error"]) for r in group] == [("level-set", 0.5), ("m", 0.2)]
@@ -121,9 +182,13 @@ def test_ranks_do_not_depend_on_how_many_instances_a_method_had():
 
 def test_methods_stand_over_the_limit_from_best_to_worst():
     limits = [
-        row(i, e, method="level-set", task=kind) for kind in ("forward", "inverse") for i, e in ((0, 0.1), (1, 0.3))
+        row(i, e, method="level-set", task=kind)
+        for kind in ("forward", "inverse")
+        for i, e in ((0, 0.1), (1, 0.3))
     ]
-    ours = [row(r["instance"], 3 * r["error"] + r["instance"] / 100, task=r["task"]) for r in limits]
+    ours = [
+        row(r["instance"], 3 * r["error"] + r["instance"] / 100, task=r["task"]) for r in limits
+    ]
     bad = [row(0, 0.5, method="n"), row(1, 0.5, method="n")]
     (axis,) = plot_over_limit(summarise([*limits, *ours, *bad])).axes
     assert [bars.get_label() for bars in axis.containers] == ["n", "m"]
@@ -151,11 +216,18 @@ def test_of_two_limits_the_first_has_the_word():
 
 
 def test_settings_priors_and_samples_tell_records_of_one_method_apart():
-    rows = [row(0, 0.1), row(0, 0.2, settings='{"depth": 3}'), row(0, 0.3, samples=4), row(0, 0.4, task="forward")]
+    rows = [
+        row(0, 0.1),
+        row(0, 0.2, settings='{"depth": 3}'),
+        row(0, 0.3, samples=4),
+        row(0, 0.4, task="forward"),
+    ]
     text = overall_table(summarise(rows))
     names = [line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:]]
     assert sorted(names) == ["m, 19 samples", "m, 4 samples", "m, depth 3, 19 samples"]
-    assert [line.split(" | ")[2] for line in table(summarise(rows[::3])).splitlines()[2:]] == ["permeability"] * 2
+    assert [line.split(" | ")[2] for line in table(summarise(rows[::3])).splitlines()[2:]] == [
+        "permeability"
+    ] * 2
     assert "| m |" in table(summarise(rows[::3]))
 
 

@@ -26,12 +26,18 @@ def elements(group, seed=0, count=8):
 
 
 def smooth(points, kind):
-    """A function without any symmetry: periodic and resolved by eight nodes a side, or not periodic at all."""
+    """A function without any symmetry: periodic and resolved by eight nodes a side, or not periodic
+    at all."""
     x, y = points[..., 0], points[..., 1]
     if kind == "vertex":
         return torch.exp(x - 0.3 * y) * torch.sin(2 * x + y**2) + x * y**3
     tau = 2 * math.pi
-    return torch.sin(tau * x + 0.4) + 0.7 * torch.cos(tau * (2 * x - y)) + 0.5 * torch.sin(tau * (3 * y + x)) + 0.2
+    return (
+        torch.sin(tau * x + 0.4)
+        + 0.7 * torch.cos(tau * (2 * x - y))
+        + 0.5 * torch.sin(tau * (3 * y + x))
+        + 0.2
+    )
 
 
 def sampled(grid, function=smooth):
@@ -119,7 +125,9 @@ def test_composition_and_inverse_act_one_after_the_other(group, kind, n):
     for g in members:
         torch.testing.assert_close(g.inverse()(g(field, grid), grid), field, atol=1e-12, rtol=0)
         for h in members:
-            torch.testing.assert_close((g @ h)(field, grid), g(h(field, grid), grid), atol=1e-12, rtol=0)
+            torch.testing.assert_close(
+                (g @ h)(field, grid), g(h(field, grid), grid), atol=1e-12, rtol=0
+            )
 
 
 @each_group
@@ -166,7 +174,9 @@ def test_a_vertex_grid_refuses_what_leaves_the_square(shift):
 
 def test_an_element_on_a_grid_moves_whole_cells():
     group, grid = torus_group(), Grid(16, "periodic")
-    field = torch.randn(1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    field = torch.randn(
+        1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     for i in range(8):
         moved = group.element(i, torch.Generator().manual_seed(i), grid)(field, grid)
         # The same values in other places: a phase in Fourier space would have blended them.

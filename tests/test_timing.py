@@ -2,17 +2,31 @@
 
 import pytest
 
-from pdeinv.benchmarks.timing import cells, cost_table, growth, measure, plot_scaling, scaling_table
+from pdeinv.benchmarks.studies.timing import (
+    cells,
+    cost_table,
+    growth,
+    measure,
+    plot_scaling,
+    scaling_table,
+)
 
 
 def records():
-    """Made-up measurements: the moment solver's time grows as grid^2 and as sensors^0.5, rivals take a second a step."""
+    """Made-up measurements: the moment solver's time grows as grid^2 and as sensors^0.5, rivals
+    take a second a step."""
     found = []
     for cell in cells():
         steps, published = (
-            (20, 20) if cell["method"] == "moment" else (50, {"diffusionpde": 2000, "fundps": 500}[cell["method"]])
+            (20, 20)
+            if cell["method"] == "moment"
+            else (50, {"diffusionpde": 2000, "fundps": 500}[cell["method"]])
         )
-        seconds = (cell["grid"] / 128) ** 2 * (cell["sensors"] / 500) ** 0.5 if cell["method"] == "moment" else 50.0
+        seconds = (
+            (cell["grid"] / 128) ** 2 * (cell["sensors"] / 500) ** 0.5
+            if cell["method"] == "moment"
+            else 50.0
+        )
         times = published / steps
         more = {
             "seconds": seconds,
@@ -38,12 +52,13 @@ def test_tables_extrapolate_and_fit():
     text = cost_table(records())
     assert (
         text.count("\n") == 9
-        and "| darcy inverse | 1.0 | 1.0 | 2,000 (2000 and 2000 times) | 500 (500 and 500 times) |" in text
+        and "| darcy inverse | 1.0 | 1.0 | 2,000 (2000 and 2000 times) | 500 (500 and 500 times) |"
+        in text
     )
     text = scaling_table(records())
     assert (
-        "| poisson inverse | 0.2 s, 32,000 MB | 1.0 s, 64,000 MB | 4.0 s, 128,000 MB | 2.00 (2.00) | 1.00 (1.00) |"
-        in text
+        "| poisson inverse | 0.2 s, 32,000 MB | 1.0 s, 64,000 MB | 4.0 s, 128,000 MB | 2.00 "
+        "(2.00) | 1.00 (1.00) |" in text
     )
     assert text.count("| 0.50 (0.50) | 1.00 (1.00) |") == 3
 
@@ -56,9 +71,23 @@ def test_the_figure_has_a_line_a_task_and_says_how_it_grows():
 
 @pytest.mark.parametrize("method", ["moment", "fundps"])
 def test_a_measurement_tells_time_memory_and_evaluations(method):
-    cell = {"pde": "poisson", "task": "forward", "method": method, "prior": None, "grid": 16, "sensors": 9}
+    cell = {
+        "pde": "poisson",
+        "task": "forward",
+        "method": method,
+        "prior": None,
+        "grid": 16,
+        "sensors": 9,
+    }
     found = measure(cell)
     steps = 20 if method == "moment" else 50
-    assert found["steps"] == steps and found["network_evaluations"] >= steps and found["peak_megabytes"] > 50
+    assert (
+        found["steps"] == steps
+        and found["network_evaluations"] >= steps
+        and found["peak_megabytes"] > 50
+    )
     times = 1 if method == "moment" else 10
-    assert found["published_seconds"] == pytest.approx(times * found["seconds"], rel=1e-3) and found["seconds"] > 0
+    assert (
+        found["published_seconds"] == pytest.approx(times * found["seconds"], rel=1e-3)
+        and found["seconds"] > 0
+    )

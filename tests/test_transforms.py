@@ -16,11 +16,15 @@ PAIRS = {
 }
 LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, CROSSOVER + 2]
 
-each_transform = pytest.mark.parametrize(("forward", "inverse", "reference"), PAIRS.values(), ids=PAIRS)
+each_transform = pytest.mark.parametrize(
+    ("forward", "inverse", "reference"), PAIRS.values(), ids=PAIRS
+)
 
 
 def normal(*shape, dtype=torch.float64):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
+        dtype
+    )
 
 
 @each_transform
@@ -86,7 +90,8 @@ def test_fourier_round_trip(n, dtype):
 
 @pytest.mark.parametrize("n", [8, 9])
 def test_fourier_coefficients_are_those_of_the_series(n):
-    """c exp(2πi(kx x + ky y)) and its conjugate, for every wavenumber below Nyquist's, land on one coefficient."""
+    """c exp(2πi(kx x + ky y)) and its conjugate, for every wavenumber below Nyquist's, land on one
+    coefficient."""
     s = torch.arange(n, dtype=torch.float64) / n
     y, x = s[:, None], s[None, :]
     all_ky, all_kx = wavenumbers(n)
@@ -105,7 +110,11 @@ def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coars
     def wave(n):
         s = torch.arange(n, dtype=torch.float64) / n
         x, y = s[None, :], s[:, None]
-        return 0.3 + torch.cos(2 * torch.pi * (5 * x - 4 * y)) + torch.sin(2 * torch.pi * (3 * x + 5 * y))
+        return (
+            0.3
+            + torch.cos(2 * torch.pi * (5 * x - 4 * y))
+            + torch.sin(2 * torch.pi * (3 * x + 5 * y))
+        )
 
     assert torch.allclose(fourier_resample(wave(coarse), fine), wave(fine), atol=1e-12)
     assert torch.allclose(fourier_resample(wave(fine), coarse), wave(coarse), atol=1e-12)

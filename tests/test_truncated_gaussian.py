@@ -11,10 +11,15 @@ from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
 
 def check_mean(draws, expected):
-    """The mean of draws (chains, draws, ...), within standard errors that the independent chains tell."""
+    """The mean of draws (chains, draws, ...), within standard errors that the independent chains
+    tell."""
     means = draws.double().mean(dim=1)
     error = means.std(dim=0) / len(means) ** 0.5
-    assert bool(((means.mean(dim=0) - expected).abs() < 4 * error).all()), (means.mean(dim=0), expected, error)
+    assert bool(((means.mean(dim=0) - expected).abs() < 4 * error).all()), (
+        means.mean(dim=0),
+        expected,
+        error,
+    )
 
 
 def pair(rho):
@@ -42,7 +47,12 @@ def test_doubtful_signs_occur_as_often_as_their_weights_say(ratios):
     covariance, same = pair(0.6)
     draws = sample_given_signs(covariance, vector(*ratios), 800, 60, seeded(3))
     patterns = list(product([True, False], repeat=2))
-    weight = vector(*((same if a == b else 0.5 - same) * math.exp(a * ratios[0] + b * ratios[1]) for a, b in patterns))
+    weight = vector(
+        *(
+            (same if a == b else 0.5 - same) * math.exp(a * ratios[0] + b * ratios[1])
+            for a, b in patterns
+        )
+    )
     seen = torch.stack([((draws > 0) == torch.tensor(p)).all(dim=2) for p in patterns], dim=2)
     check_mean(seen, weight / weight.sum())
 
@@ -57,6 +67,8 @@ def test_without_a_word_on_the_signs_the_gaussian_itself_is_drawn():
 
 def test_equal_sensors_and_equal_seeds():
     covariance, ratios = pair(0.3)[0][:, [0, 0, 1]][[0, 0, 1]], vector(1e4, 1e4, -2.0)
-    first, again, other = (sample_given_signs(covariance, ratios, 8, 20, seeded(s)) for s in (5, 5, 6))
+    first, again, other = (
+        sample_given_signs(covariance, ratios, 8, 20, seeded(s)) for s in (5, 5, 6)
+    )
     assert torch.equal(first, again) and not torch.allclose(first, other)
     assert torch.allclose(first[..., 0], first[..., 1], atol=1e-3) and first[..., 0].std() > 0.1

@@ -1,6 +1,7 @@
 """The command line: `pdeinv --help`.
 
-A file for each command or a few; they import what they need themselves, so that --help does not wait seconds for torch.
+A file for each command or a few; they import what they need themselves, so that --help does not
+wait seconds for torch.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pdeinv.cli.benchmark import benchmark, equivariance, report
 from pdeinv.cli.datasets import demo, generate, info
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.train import train
-from pdeinv.errors import ended_in_words
+from pdeinv.errors import run_cli
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors, with uncertainty.",
+    help="Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy "
+    "sensors, with uncertainty.",
     epilog="Start with `pdeinv demo`.",
     no_args_is_help=True,
     add_completion=False,
@@ -33,16 +35,19 @@ for command in (reconstruct, generate, train, demo, benchmark, report, equivaria
 
 
 def main() -> None:
-    """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code 130."""
+    """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code
+    130."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a file on Windows has no letter for σ
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    ended_in_words(app)
+    run_cli(app)
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
     if version:
         import pdeinv
 

@@ -19,11 +19,13 @@ def generate(
     grid: Annotated[int, typer.Option(help="Nodes per side.")] = 128,
     seed: Seed = 0,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; as many as pay if not given. The data do not depend on it.")
+        int | None,
+        typer.Option(help="Processes; as many as pay if not given. The data do not depend on it."),
     ] = None,
     param: Parameters = None,
 ) -> None:
-    """Generate a dataset of random coefficients and their solutions; an interrupted run resumes when repeated."""
+    """Generate a dataset of random coefficients and their solutions; an interrupted run resumes
+    when repeated."""
     from pdeinv.datasets import generate as run
     from pdeinv.datasets import pde_by_name
 
@@ -32,9 +34,9 @@ def generate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the sensor tables, NetCDF files and figures.")] = Path(
-        "pdeinv-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the sensor tables, NetCDF files and figures.")
+    ] = Path("pdeinv-demo"),
     pde: Annotated[list[str] | None, typer.Option(help="Only this PDE; may be repeated.")] = None,
 ) -> None:
     """Reconstruct shipped examples of all four PDEs from shipped sensors and print a scorecard."""
@@ -44,7 +46,8 @@ def demo(
 
 
 def info() -> None:
-    """Show the PDEs with their fields and parameters, the solvers, the shipped priors and the versions."""
+    """Show the PDEs with their fields and parameters, the solvers, the shipped priors and the
+    versions."""
     from importlib.metadata import version
 
     import torch
@@ -53,13 +56,20 @@ def info() -> None:
     from pdeinv.priors import shipped
     from pdeinv.solvers import SOLVERS
 
-    typer.echo(f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    typer.echo(
+        f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
     typer.echo("\nPDEs on the unit square (fields: coefficient -> solution):")
     for name, kind in sorted(PDES.items()):
         pde = kind()
         typer.echo(f"  {name:<15}{pde.equation}")
-        typer.echo(f"  {'':<15}{pde.coefficient_field.name} -> {pde.solution_field.name}, {pde.grid_kind} grid")
-        typer.echo(f"  {'':<15}{', '.join(f'{key}={value:g}' for key, value in pde.parameters.items())}")
+        typer.echo(
+            f"  {'':<15}{pde.coefficient_field.name} -> {pde.solution_field.name}, "
+            f"{pde.grid_kind} grid"
+        )
+        typer.echo(
+            f"  {'':<15}{', '.join(f'{key}={value:g}' for key, value in pde.parameters.items())}"
+        )
     typer.echo("\nSolvers:")
     for name, kind in sorted(SOLVERS.items()):
         typer.echo(f"  {name:<22}{(kind.__doc__ or '').splitlines()[0]}")

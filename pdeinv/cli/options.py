@@ -19,11 +19,18 @@ def _checked_seed(seed: int) -> int:
 
 PdeName = Annotated[str, typer.Option("--pde", help="poisson, helmholtz, darcy or navier-stokes.")]
 Seed = Annotated[
-    int, typer.Option(callback=_checked_seed, help="Seed of all randomness; the same seed gives the same result.")
+    int,
+    typer.Option(
+        callback=_checked_seed, help="Seed of all randomness; the same seed gives the same result."
+    ),
 ]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="A PDE parameter other than the default; may be repeated."),
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="A PDE parameter other than the default; may be repeated.",
+    ),
 ]
 
 
@@ -37,6 +44,8 @@ def parsed(parameters: list[str] | None) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals:
-            raise InputError(f"--param {item!r} is not of the form NAME=NUMBER, for example --param tau=5")
+            raise InputError(
+                f"--param {item!r} is not of the form NAME=NUMBER, for example --param tau=5"
+            )
         values[name.strip()] = int(number) if number.is_integer() else number
     return values

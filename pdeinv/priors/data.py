@@ -18,7 +18,11 @@ from pdeinv.symmetry import Group, trivial_group
 
 __all__ = ["ROLES", "STD", "TrainingData"]
 
-ROLES = {"both": ("coefficient", "solution"), "coefficient": ("coefficient",), "solution": ("solution",)}
+ROLES = {
+    "both": ("coefficient", "solution"),
+    "coefficient": ("coefficient",),
+    "solution": ("solution",),
+}
 STD = 0.5
 """Standard deviation of a normalised field, as in EDM and FunDPS."""
 _FEWEST = 8  # samples
@@ -28,7 +32,8 @@ _HASHED = 64  # samples that tell one dataset from another
 
 @dataclass(frozen=True)
 class TrainingData:
-    """States (samples, channel, n, n), float32, what their channels are, and the PDE where it is one of the package's."""
+    """States (samples, channel, n, n), float32, what their channels are, and the PDE where it is
+    one of the package's."""
 
     states: torch.Tensor
     fields: tuple[Field, ...]
@@ -38,10 +43,12 @@ class TrainingData:
 
     @classmethod
     def read(cls, path: str | os.PathLike, channels: str = "both") -> TrainingData:
-        """The channels (`both`, `coefficient` or `solution`) of a dataset file; `both` of a file with one field is that field.
+        """The channels (`both`, `coefficient` or `solution`) of a dataset file; `both` of a file
+        with one field is that field.
 
         Raises:
-            InputError: the file is not a dataset of this package, or lacks the field, or holds nan or inf.
+            InputError: the file is not a dataset of this package, or lacks the field, or holds nan
+                or inf.
         """
         if channels not in ROLES:
             raise InputError(f"channels = {channels!r} is unknown; use {', '.join(ROLES)}")
@@ -49,7 +56,8 @@ class TrainingData:
             names = [str(dataset.attrs[role]) for role in ROLES[channels] if role in dataset.attrs]
             if not names:
                 raise InputError(
-                    f"{path} names no {channels} field; set its root attribute {channels!r} to a variable's name"
+                    f"{path} names no {channels} field; set its root attribute {channels!r} to a "
+                    f"variable's name"
                 )
             kind = str(dataset.attrs.get("grid_kind", "vertex"))
             try:
@@ -60,18 +68,32 @@ class TrainingData:
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
             try:
-                values = [dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32) for name in names]
+                values = [
+                    dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32)
+                    for name in names
+                ]
                 states = torch.from_numpy(np.stack(values, axis=1))
             except (OSError, RuntimeError) as error:
-                raise InputError(f"{path} is damaged ({error}); generate or copy it again") from None
+                raise InputError(
+                    f"{path} is damaged ({error}); generate or copy it again"
+                ) from None
         if len(states) < _FEWEST:
-            raise InputError(f"{path} holds {len(states)} samples; a prior needs at least {_FEWEST}")
+            raise InputError(
+                f"{path} holds {len(states)} samples; a prior needs at least {_FEWEST}"
+            )
         bad = ~states.flatten(1).isfinite().all(dim=1)
         if bad.any():
             raise InputError(f"sample {int(bad.nonzero()[0])} of {path} holds nan or inf; drop it")
-        constant = [f.name for f, values in zip(fields, states.unbind(1), strict=True) if float(values.std()) == 0]
+        constant = [
+            f.name
+            for f, values in zip(fields, states.unbind(1), strict=True)
+            if float(values.std()) == 0
+        ]
         if constant:
-            raise InputError(f"{constant[0]!r} is the same number everywhere in {path}; there is nothing to learn")
+            raise InputError(
+                f"{constant[0]!r} is the same number everywhere in {path}; there is nothing to "
+                f"learn"
+            )
         return cls(states, fields, grid, pde, os.path.basename(path))
 
     @property
@@ -87,10 +109,13 @@ class TrainingData:
 
     def digest(self) -> str:
         """Tells these samples from others of the same name."""
-        return hashlib.sha256(self.states[:: max(1, len(self) // _HASHED)].numpy().tobytes()).hexdigest()[:12]
+        return hashlib.sha256(
+            self.states[:: max(1, len(self) // _HASHED)].numpy().tobytes()
+        ).hexdigest()[:12]
 
     def normalisation(self) -> tuple[tuple[Basis, ...], torch.Tensor, torch.Tensor]:
-        """For each channel the basis that suits it, the shift and the scale: (field - shift) / scale has the std 0.5."""
+        """For each channel the basis that suits it, the shift and the scale: (field - shift) /
+        scale has the std 0.5."""
         shift = self.states.double().mean(dim=(0, 2, 3))
         scale = self.states.double().std(dim=(0, 2, 3)) / STD
         bases = []

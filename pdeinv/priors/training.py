@@ -1,4 +1,5 @@
-"""Train a diffusion prior or a neural operator on a dataset, within a budget of time or steps, resumable at any moment."""
+"""Train a diffusion prior or a neural operator on a dataset, within a budget of time or steps,
+resumable at any moment."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.errors import InputError
-from pdeinv.output import check_new, written_whole
+from pdeinv.files import atomic_write, check_new
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.diffusion import DiffusionPrior
-from pdeinv.priors.files import describe, restore, save
-from pdeinv.priors.neural_operator import FourierOperator
+from pdeinv.priors.fourier_operator import FourierOperator
+from pdeinv.priors.storage import describe, restore, save
 
 __all__ = ["Settings", "train"]
 
@@ -33,7 +34,8 @@ class Settings:
 
     Arguments:
         model: what is trained, in words; a run of another model is not resumed.
-        minutes, steps: the budget; one of them. The learning rate falls to zero along it, as a half cosine.
+        minutes, steps: the budget; one of them. The learning rate falls to zero along it, as a half
+            cosine.
         batch, rate: fields a step, and Adam's largest learning rate.
         symmetry: augment by the symmetries of the PDE.
         average: the half-life of the weights' moving average, as a share of the steps so far.
@@ -69,15 +71,18 @@ def train(
 ) -> DiffusionPrior | FourierOperator:
     """Train on all samples but the last, which validate, and write the model to `out`.
 
-    Checkpoints are written to `<out>.checkpoint` every minute and when the run is interrupted; the same call goes on
-    from there as if it had never stopped. That file is deleted once `out` is written.
+    Checkpoints are written to `<out>.checkpoint` every minute and when the run is interrupted; the
+    same call goes on from there as if it had never stopped. That file is deleted once `out` is
+    written.
 
     Arguments:
-        make: the untrained model, given the samples to train on; called unless there is a checkpoint.
+        make: the untrained model, given the samples to train on; called unless there is a
+            checkpoint.
         echo: is told each validation.
 
     Raises:
-        InputError: `out` exists or cannot be written, or a checkpoint of other settings or data is in the way.
+        InputError: `out` exists or cannot be written, or a checkpoint of other settings or data is
+            in the way.
     """
     out = check_new(out)
     run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings)
@@ -116,7 +121,9 @@ class _Run:
                 self.model = make(self.data)
         self.network = self.model.network.requires_grad_(True).train()
         self.average = [p.detach().clone() for p in self.network.parameters()]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=settings.rate, betas=(0.9, 0.99)
+        )
         if stored:
             self.optimiser.load_state_dict(stored["optimiser"])
             self.generator.set_state(stored["generator"])
@@ -129,7 +136,9 @@ class _Run:
         s, start, saved = self.settings, time.monotonic() - self.seconds, time.monotonic()
         total = s.steps or round(60 * s.minutes)
         label, unit = ("training", "step") if s.steps else ("training", "s")
-        with tqdm(total=total, initial=self._spent(), desc=label, unit=unit, disable=not progress) as bar:
+        with tqdm(
+            total=total, initial=self._spent(), desc=label, unit=unit, disable=not progress
+        ) as bar:
             while (done := self._fraction()) < 1:
                 self._advance(done)
                 self.seconds = time.monotonic() - start
@@ -154,12 +163,15 @@ class _Run:
         for group in self.optimiser.param_groups:
             warm = min(1.0, max((self.step + 1) / _WARM_UP[0], done / _WARM_UP[1]))
             group["lr"] = s.rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-        states = self.data.states[torch.randint(len(self.data), (s.batch,), generator=self.generator)]
+        states = self.data.states[
+            torch.randint(len(self.data), (s.batch,), generator=self.generator)
+        ]
         if s.symmetry:
             group, grid = self.data.symmetries, self.data.grid
             first = int(torch.randint(len(group), (1,), generator=self.generator))
             parts = [
-                group.element(first + i, self.generator, grid)(p, grid) for i, p in enumerate(states.chunk(_TURNS))
+                group.element(first + i, self.generator, grid)(p, grid)
+                for i, p in enumerate(states.chunk(_TURNS))
             ]
             states = torch.cat(parts)
         loss = self.model.loss(states, self.generator)
@@ -170,12 +182,15 @@ class _Run:
         # Before the weights, which a checkpoint will keep, take harm.
         if not (math.isfinite(now) and math.isfinite(norm)):
             raise InputError(
-                f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} and train with a lower rate "
+                f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} "
+                f"and train with a lower rate "
                 f"than {s.rate:g}"
             )
         self.optimiser.step()
         self.step += 1
-        self.loss = now if self.step == 1 else self.loss + max(0.01, 1 / self.step) * (now - self.loss)
+        self.loss = (
+            now if self.step == 1 else self.loss + max(0.01, 1 / self.step) * (now - self.loss)
+        )
         keep = 0.5 ** (1 / max(1.0, s.average * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
@@ -210,7 +225,7 @@ class _Run:
             "generator": self.generator.get_state(),
             **{key: getattr(self, key) for key in ("step", "seconds", "loss", "history")},
         }
-        with written_whole(self.checkpoint) as temporary:
+        with atomic_write(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
     def _stored(self) -> dict | None:
@@ -220,10 +235,15 @@ class _Run:
             stored = torch.load(self.checkpoint, weights_only=True)
             plan = stored["plan"]
         except Exception as error:  # torch.load raises many kinds
-            raise InputError(f"{self.checkpoint} is damaged ({error}); delete it to start afresh") from None
-        different = [f"{k} = {plan.get(k)!r}, not {v!r}" for k, v in self.plan.items() if plan.get(k) != v]
+            raise InputError(
+                f"{self.checkpoint} is damaged ({error}); delete it to start afresh"
+            ) from None
+        different = [
+            f"{k} = {plan.get(k)!r}, not {v!r}" for k, v in self.plan.items() if plan.get(k) != v
+        ]
         if different:
             raise InputError(
-                f"{self.checkpoint} holds an unfinished run with {'; '.join(different)}; finish that one or delete it"
+                f"{self.checkpoint} holds an unfinished run with {'; '.join(different)}; finish "
+                f"that one or delete it"
             )
         return stored

@@ -1,4 +1,5 @@
-"""How long the parts take in which all time is spent; docs/timings.md says how to run and read them.
+"""How long the parts take in which all time is spent; docs/timings.md says how to run and read
+them.
 
 A PDE, a shipped prior or a solver that is exported is timed without another line here.
 """
@@ -17,7 +18,8 @@ from pdeinv.solvers import SOLVERS
 
 GRID, BATCH, SENSORS = 64, 4, 125
 SLOW = 2.0  # seconds, beyond which two rounds must do
-# The least of whatever a solver repeats, where it has a setting of that name: what is left is one step and what precedes it.
+# The least of whatever a solver repeats, where it has a setting of that name: what is left is one
+# step and what precedes it.
 FEWEST = {"steps": 2, "ode_steps": 1, "langevin": 1, "ensemble": 4, "members": 16, "copies": 1}
 PRIORS = [name for name in shipped() if not name.endswith(("-operator", "-regressor"))]
 # Seconds of the processor, which other work on the machine lengthens least.

@@ -1,0 +1,283 @@
+"""Generate a dataset of random coefficients and their solutions in one HDF5 file.
+
+The file holds, for a PDE with coefficient `permeability` and solution `pressure` on n nodes per
+side:
+
+=================  ==============  ==================================================================================
+variable           dimensions      content
+=================  ==============  ==================================================================================
+`permeability`     sample, y, x    coefficient, float32, one compressed, checksummed chunk a sample;
+`units`, `long_name`,
+                                   `interpolation_order` (degree of the polynomial that suits the
+                                   field off the grid)
+`pressure`         sample, y, x    solution, likewise
+`sample`           sample          index of the sample, which with the seed determines it
+`y`, `x`           y; x            node positions in [0, 1], float64
+=================  ==============  ==================================================================================
+
+`sample`, `y` and `x` are HDF5 dimension scales, so that `xr.open_dataset(path, engine="h5netcdf")`
+finds the coordinates. Attributes of the root: `format` ("pdeinv-dataset"), `format_version`,
+`generator_version`, `pde`, `pde_parameters` (JSON), `equation`, `coefficient`, `solution` (names of
+the two variables), `grid_kind`, `grid_size`, `samples`, `seed`.
+
+Samples are computed in blocks of 16, each stored in the folder `<out>.parts/` as soon as it is
+done; a run that was stopped goes on from there. The same settings give the same file, byte for
+byte, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
+from pdeinv.parallel import for_each
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
+
+FORMAT = "pdeinv-dataset"
+FORMAT_VERSION = 1
+# Samples; part of the plan, since the size of a batch may change the last bit of a solve
+_BLOCK = 16
+_LARGEST_GRID = 4096
+_BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
+
+
+def generate(
+    pde: PDE,
+    n: int,
+    grid: int,
+    seed: int,
+    out: str | os.PathLike,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Write n random pairs of `pde` to the HDF5 file `out` (see the module's docstring) and return
+    its path.
+
+    Arguments:
+        pde: an instance, for example `Darcy()`.
+        n: number of samples.
+        grid: nodes per side, at least 8.
+        seed: non-negative; sample i depends on (seed, i) alone, not on n.
+        out: the file to write; must not exist. A run that was stopped is resumed by the same call.
+        workers: processes; 1 computes in this one, None takes as many as cores while each has
+            blocks enough.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: for settings that make no sense, an `out` that exists or cannot be written, or
+            an unfinished run with other settings.
+    """
+    if not isinstance(pde, PDE):
+        raise InputError(f"pde = {pde!r} is not a PDE instance; pass one such as Darcy()")
+    n, grid, seed = _integer("n", n, 1), _integer("grid", grid, 8), _integer("seed", seed, 0)
+    workers = None if workers is None else _integer("workers", workers, 1)
+    if grid > _LARGEST_GRID:
+        raise InputError(
+            f"grid = {grid} is too fine to be generated; use at most {_LARGEST_GRID} nodes per side"
+        )
+    out = Path(out)
+    settings = _settings(pde, n, grid, seed)
+    # a copy of the PDE, without cached tensors
+    job = _Job(replace(pde), n, grid, seed, _prepare(out, settings))
+
+    missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
+    done = n - sum(len(job.samples(start)) for start in missing)
+    try:
+        with tqdm(total=n, initial=done, unit="sample", desc=pde.name, disable=not progress) as bar:
+            workers = workers or max(
+                1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER)
+            )
+            for_each(
+                job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
+            )
+        assembled = job.parts / "assembled.tmp"
+        _assemble(job, settings, assembled)
+    except BaseException:
+        if not any(job.parts.glob("*.npz")):  # nothing worth resuming: leave no trace
+            shutil.rmtree(job.parts, ignore_errors=True)
+        raise
+    os.replace(assembled, out)
+    shutil.rmtree(job.parts, ignore_errors=True)
+    return out
+
+
+def _integer(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number < 2**63 or isinstance(value, bool):
+        raise InputError(
+            f"{name} = {value!r} cannot be used to generate a dataset; use an integer of at least "
+            f"{least}"
+        )
+    return number
+
+
+def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict:
+    """All that determines the file; the plan of a run and the file's attributes."""
+    try:
+        version = metadata.version("pdeinv")
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        version = "unknown"
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "generator_version": version,
+        "pde": pde.name,
+        "pde_parameters": dict(pde.parameters),
+        "equation": pde.equation,
+        "coefficient": pde.coefficient_field.name,
+        "solution": pde.solution_field.name,
+        "grid_kind": pde.grid_kind,
+        "grid_size": grid,
+        "samples": n,
+        "seed": seed,
+    }
+
+
+def _prepare(out: Path, settings: dict) -> Path:
+    """The folder of blocks for `out`, new or left by a run with the same settings."""
+    if out.exists():
+        raise InputError(f"{out} exists already; choose another name or delete it")
+    if not out.parent.is_dir():
+        raise InputError(
+            f"the folder {out.parent} of the output file {out.name} does not exist; create it first"
+        )
+    parts = out.with_name(out.name + ".parts")
+    plan = settings | {"samples_per_block": _BLOCK}
+    remedy = "finish that run with the same settings or delete that folder"
+    try:
+        parts.mkdir(exist_ok=True)
+        present = {file.name for file in parts.iterdir()} - {"plan.json.tmp"}
+        if not present:
+            temporary = parts / "plan.json.tmp"
+            temporary.write_text(json.dumps(plan, indent=1))
+            os.replace(temporary, parts / "plan.json")
+            return parts
+    except OSError as error:
+        raise InputError(
+            f"{parts} cannot be written ({error.strerror}); choose another output file"
+        ) from None
+    try:
+        old = dict(json.loads((parts / "plan.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        raise InputError(
+            f"{parts} is in the way and holds no readable plan.json; move or delete that folder"
+        ) from None
+    differences = [
+        f"{key} = {old.get(key)!r}, not {plan.get(key)!r}"
+        for key in plan | old
+        if old.get(key) != plan.get(key)
+    ]
+    if differences:
+        raise InputError(f"{parts} holds an unfinished run with {'; '.join(differences)}; {remedy}")
+    return parts
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs to know; a block is named by the index of its first sample."""
+
+    pde: PDE
+    n: int
+    grid: int
+    seed: int
+    parts: Path
+
+    def samples(self, start: int) -> range:
+        return range(start, min(start + _BLOCK, self.n))
+
+    def file(self, start: int) -> Path:
+        return self.parts / f"block-{start:09d}.npz"
+
+    def store(self, start: int) -> None:
+        """Compute a block and write it, (b, 2, ny, nx) float32, under its name only when
+        complete."""
+        grid = self.pde.grid(self.grid)
+        with torch.no_grad():
+            a = torch.cat(
+                [
+                    self.pde.sample_coefficient(1, grid, self._generator(i))
+                    for i in self.samples(start)
+                ]
+            )
+            states = torch.cat([a, self.pde.solve(a)], dim=1).to(torch.float32).numpy()
+        temporary = self.file(start).with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as stream:
+            # a zip archive carries a checksum, a bare array does not
+            np.savez(stream, states=states)
+        os.replace(temporary, self.file(start))
+
+    def read(self, start: int) -> np.ndarray | None:
+        """A stored block, None where it is missing or damaged."""
+        try:
+            with np.load(self.file(start), allow_pickle=False) as archive:
+                states = archive["states"]
+        except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
+            return None
+        fits = (
+            states.shape == (len(self.samples(start)), 2, self.grid, self.grid)
+            and states.dtype == np.float32
+        )
+        return states if fits else None
+
+    def _generator(self, sample: int) -> torch.Generator:
+        # torch's generator on the CPU looks at 32 bits of its seed: an odd factor keeps all samples
+        # of a file distinct, where seeds drawn independently would repeat once in about 65,000.
+        factor, offset = np.random.SeedSequence(self.seed).generate_state(2, np.uint32).tolist()
+        return torch.Generator().manual_seed(((factor | 1) * sample + offset) % 2**32)
+
+
+def _assemble(job: _Job, settings: dict, path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for key, value in settings.items():
+            file.attrs[key] = (
+                json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+            )
+        nodes = job.pde.grid(job.grid).coordinates().numpy()
+        scales = {"sample": np.arange(job.n), "y": nodes, "x": nodes}
+        for name, values in scales.items():
+            file.create_dataset(name, data=values).make_scale(name)
+            file[name].attrs.update(
+                units="1", long_name="sample index" if name == "sample" else f"{name} coordinate"
+            )
+        shape = (job.n, job.grid, job.grid)
+        for field in job.pde.fields:
+            variable = file.create_dataset(
+                field.name,
+                shape,
+                "f4",
+                chunks=(1, *shape[1:]),
+                compression="gzip",
+                compression_opts=4,
+                shuffle=True,
+                fletcher32=True,
+            )
+            variable.attrs.update(field.attributes)
+            for dimension, name in zip(variable.dims, scales, strict=True):
+                dimension.attach_scale(file[name])
+        for start in range(0, job.n, _BLOCK):
+            states = job.read(start)
+            if states is None:
+                raise RuntimeError(
+                    f"{job.file(start)} was damaged while the file was put together; run the same "
+                    f"again"
+                )
+            for channel, field in enumerate(job.pde.fields):
+                file[field.name][start : start + _BLOCK] = states[:, channel]

@@ -1,0 +1,109 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdeinv.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "atomic_write",
+    "check_new",
+    "check_writable",
+    "ensure_folder",
+    "save_figure",
+    "save_netcdf",
+]
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """Refuse, before any work is done, a path that could not be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; give the name of an ordinary file")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path} cannot be written: the folder {path.parent} does not exist; create it first"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path} cannot be written: no permission in the folder {path.parent}; choose another "
+            f"one"
+        )
+    return path
+
+
+def check_new(path: str | os.PathLike) -> Path:
+    """`check_writable` for the fruit of long work, which takes no other file's place."""
+    path = check_writable(path)
+    if path.exists():
+        raise InputError(f"{path} exists already; choose another name or delete it")
+    return path
+
+
+def ensure_folder(path: str | os.PathLike) -> Path:
+    """The folder, made with all above it where it is missing."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {path} cannot be made ({error.strerror}); choose another with --out"
+        ) from None
+    return path
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place once the block has ended without an
+    error."""
+    path = check_writable(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        # Some writers keep a file to its owner, whatever the user's umask says
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose "
+            f"another"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
+    """Write a dataset as NetCDF 4, compressed."""
+    numeric = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
+    with atomic_write(path) as temporary:
+        dataset.to_netcdf(
+            temporary, engine="h5netcdf", encoding={name: {"zlib": True} for name in numeric}
+        )
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure; the ending of the path (.png, .pdf, .svg) chooses the format."""
+    kind = check_figure(path).suffix.removeprefix(".").lower()
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=kind)
+
+
+def check_figure(path: str | os.PathLike) -> Path:
+    """`check_writable` for a figure, whose ending must name a format."""
+    path = check_writable(path)
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{path} does not end in a figure format; use .png, .pdf or .svg")
+    return path

@@ -1,0 +1,154 @@
+"""A U-shaped neural operator, conditioned on the noise level."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+__all__ = ["UShapedOperator", "without_wandb"]
+
+_GROUP = 16  # channels that are normalised together
+
+
+@contextmanager
+def without_wandb():
+    """Import `neuralop` without the experiment tracker that its trainer would load, which takes
+    seconds."""
+    absent = "wandb" not in sys.modules
+    if absent:
+        sys.modules["wandb"] = None  # makes `import wandb` fail, which neuralop provides for
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["wandb"]
+
+
+class UShapedOperator(nn.Module):
+    """Maps functions on a fixed grid to functions: local convolutions at every scale, global ones
+    at coarse scales.
+
+    Patches of 2 x 2 nodes are lifted to `widths[0]` channels; each further level halves the grid. A
+    block is a residual pair of 3 x 3 convolutions, modulated by the noise level; from the second
+    level on it begins with a spectral convolution (neuraloperator's, one filter a channel), which
+    sees the whole domain. The last layer starts at zero.
+
+    The network is not equivariant, on purpose: it is told where on the domain it is.
+
+    Arguments:
+        channels_in, channels_out: of the functions.
+        widths: channels of each level.
+        modes: Fourier modes of the spectral convolutions per direction.
+        periodic: whether the domain is a torus; else convolutions see zeros beyond it.
+
+    Reference:
+        Rahman, Ross & Azizzadenesheli, *U-NO: U-shaped neural operators*, TMLR 2023 (arXiv
+        2204.11127); Karras et al. (EDM), NeurIPS 2022, appendix F (conditioning on the noise
+        level).
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        widths=(64, 96, 128),
+        modes: int = 8,
+        periodic: bool = False,
+    ):
+        super().__init__()
+        self.arguments = {
+            "channels_in": channels_in,
+            "channels_out": channels_out,
+            "widths": list(widths),
+            "modes": modes,
+            "periodic": periodic,
+        }
+        self.periodic = periodic
+        features = 2 * widths[-1]
+        self.register_buffer("frequencies", torch.linspace(0, 4, 16).exp2(), persistent=False)
+        self.level = nn.Sequential(
+            nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
+        )
+        self.lift = self._conv(4 * channels_in + (4 if periodic else 2), widths[0])
+        size = {"features": features, "periodic": periodic}
+        self.down = nn.ModuleList(
+            _Block(w, modes=modes if i else 0, **size) for i, w in enumerate(widths)
+        )
+        self.coarser = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
+        self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
+        self.up = nn.ModuleList(
+            _Block(w, modes=modes if i else 0, **size) for i, w in enumerate(widths[:-1])
+        )
+        self.norm = nn.GroupNorm(widths[0] // _GROUP, widths[0])
+        self.project = self._conv(widths[0], 4 * channels_out)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def _conv(self, a, b):
+        return nn.Conv2d(a, b, 3, padding=1, padding_mode="circular" if self.periodic else "zeros")
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """x (batch, channels_in, n, n), n a multiple of 2^(levels); level (batch,), of order one,
+        tells the noise."""
+        angle = level[:, None] * self.frequencies
+        features = self.level(torch.cat([angle.cos(), angle.sin()], dim=1).to(x))
+        x = F.pixel_unshuffle(x, 2)
+        where = self._places(x).expand(len(x), -1, -1, -1)
+        h = self.lift(torch.cat([x, where], dim=1).contiguous(memory_format=torch.channels_last))
+        kept = []
+        for i, block in enumerate(self.down):
+            h = block(h, features)
+            if i < len(self.coarser):
+                kept.append(h)
+                h = self.coarser[i](F.pixel_unshuffle(h, 2))
+        for i in reversed(range(len(self.up))):
+            h = self.up[i](kept[i] + F.pixel_shuffle(self.finer[i](h), 2), features)
+        return F.pixel_shuffle(self.project(F.silu(self.norm(h))), 2)
+
+    def _places(self, x):
+        """Coordinates of the patches, (1, 2 or 4, n, n); of a torus as points on circles."""
+        s = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype) / x.shape[-1]
+        lines = (
+            [(2 * torch.pi * s).cos(), (2 * torch.pi * s).sin()] if self.periodic else [2 * s - 1]
+        )
+        maps = [
+            t for line in lines for t in (line.expand(len(s), -1), line[:, None].expand(-1, len(s)))
+        ]
+        return torch.stack(maps)[None]
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, features: int, modes: int, periodic: bool):
+        super().__init__()
+        mode = "circular" if periodic else "zeros"
+        self.norms = nn.ModuleList(nn.GroupNorm(width // _GROUP, width) for _ in range(2))
+        self.first = nn.Conv2d(width, width, 3, padding=1, padding_mode=mode)
+        self.second = nn.Conv2d(width, width, 3, padding=1, padding_mode=mode)
+        self.modulate = nn.Linear(features, 2 * width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+        if modes:
+            with without_wandb():
+                from neuralop.layers.spectral_convolution import SpectralConv
+            self.spectral = SpectralConv(
+                width, width, (modes, modes), separable=True, bias=False, init_std=0.02
+            )
+            self.mix = nn.Conv2d(width, width, 1)
+        else:
+            self.spectral = None
+
+    def forward(self, x, features):
+        if self.spectral is not None:
+            # There is no Fourier transform in bfloat16
+            with torch.autocast(x.device.type, enabled=False):
+                waves = self.spectral(x.float())
+            x = x + self.mix(waves.to(x.dtype).contiguous(memory_format=torch.channels_last))
+        scale, shift = self.modulate(features)[:, :, None, None].chunk(2, dim=1)
+        h = self.first(F.silu(self.norms[0](x)))
+        h = self.second(F.silu(self.norms[1](h) * (1 + scale) + shift))
+        return x + h
