@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 
@@ -75,8 +75,8 @@ class DiffusionPrior(Trainable):
         space*, JMLR 26, 2025 (arXiv 2302.07400).
     """
 
-    kind: ClassVar[str] = "diffusion"
-    evaluations_per_call: ClassVar[int] = 1
+    kind = "diffusion"
+    evaluations_per_call = 1
 
     gaussian: GaussianPrior
     network: UShapedOperator

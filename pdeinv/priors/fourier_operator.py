@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -125,7 +125,7 @@ class NeuralOperator(FourierOperator):
         >>> u = operator(Darcy().sample_coefficient(4, Grid(64)))   # doctest: +SKIP
     """
 
-    kind: ClassVar[str] = "operator"
+    kind = "operator"
 
     @classmethod
     def untrained(

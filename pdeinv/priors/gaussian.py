@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -92,8 +92,8 @@ class GaussianPrior(NormalisedFields, Model):
         torch.Size([4, 2, 64, 64])
     """
 
-    kind: ClassVar[str] = "gaussian"
-    evaluations_per_call: ClassVar[int] = 1
+    kind = "gaussian"
+    evaluations_per_call = 1
 
     means: tuple[torch.Tensor, ...]
     diagonal_variances: tuple[torch.Tensor, ...]

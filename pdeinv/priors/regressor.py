@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -40,7 +39,7 @@ class SensorRegressor(FourierOperator):
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
     """
 
-    kind: ClassVar[str] = "regressor"
+    kind = "regressor"
 
     @classmethod
     def untrained(
