@@ -196,7 +196,8 @@ def test_a_group_average_is_equivariant_where_the_denoiser_is_not(name, size):
     grid, scale = pde.grid(N), prior.scale[:, None, None]
     x = pde.sample(2, grid, seeded(4))
     averaged = GroupAveraged(prior, pde.symmetries)
-    assert averaged.times == size  # the diagonal forcing's four elements make four more
+    # The diagonal forcing's four elements make four more
+    assert averaged.evaluations_per_call == size
     for g in pde.symmetries:
         once, twice = g(averaged.denoise(x, 0.3), grid), averaged.denoise(g(x, grid), 0.3)
         assert torch.allclose(once / scale, twice / scale, atol=1e-5)

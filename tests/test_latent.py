@@ -49,17 +49,17 @@ def test_the_correlations_are_those_of_the_field(field, error, threshold):
     share = float((prior.mean(grid).mean() - LOW) / (HIGH - LOW))
     t = float(torch.special.ndtri(torch.tensor(share)))
     assert share == pytest.approx(0.5 * math.erfc(threshold / 2**0.5), abs=0.02)
-    told = found.eigenvalues.clone()
-    told[0, 0] = (told[0, 0] - t**2).clamp(min=0)
+    eigenvalues = found.eigenvalues.clone()
+    eigenvalues[0, 0] = (eigenvalues[0, 0] - t**2).clamp(min=0)
     for row, column in ((16, 16), (8, 20)):
         ours, theirs = (
             correlations(f, grid, row, column)
-            for f in (TabulatedField(found.boundary, told), field)
+            for f in (TabulatedField(found.boundary, eigenvalues), field)
         )
         assert float((ours - theirs).abs().max()) < error
-    assert float(TabulatedField(found.boundary, told).variance(grid).mean()) == pytest.approx(
-        1.0, abs=0.05
-    )
+    assert float(
+        TabulatedField(found.boundary, eigenvalues).variance(grid).mean()
+    ) == pytest.approx(1.0, abs=0.05)
 
 
 def test_its_draws_have_the_power_of_the_coefficients():
@@ -70,11 +70,11 @@ def test_its_draws_have_the_power_of_the_coefficients():
             torch.where(draws >= 0, HIGH, LOW).float(), prior.fields, prior.grid, None, "here"
         )
     )
-    spreads = [p.spread(prior.grid) for p in (again, prior)]
+    roots = [p.covariance_root(prior.grid) for p in (again, prior)]
     units = prior.bases[0].synthesis(
         torch.eye(16 * 16, dtype=torch.float64).reshape(-1, 1, 16, 16), prior.grid
     )
-    ours, theirs = ((s.adjoint(units).square() @ s.variances()).reshape(16, 16) for s in spreads)
+    ours, theirs = ((r.adjoint(units).square() @ r.variances()).reshape(16, 16) for r in roots)
     ring = prior.bases[0].frequencies(16) / math.pi
     for least, most in ((0.5, 2), (2, 4), (4, 8), (8, 16)):
         mine = (ring >= least) & (ring < most)

@@ -182,7 +182,7 @@ def test_sensitivity_is_the_derivative_of_the_readings():
 def test_linear_conditioning_meets_exact_readings():
     prior = fitted(channels=2)
     _, o = Task("helmholtz", "both", grid=N, sensors=6).instance(0)
-    spread = prior.spread(o.grid)
+    spread = prior.covariance_root(o.grid)
     rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
     condition = Linearised(spread, o, Dense(spread, o, rows))
     x, _ = condition(

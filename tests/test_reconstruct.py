@@ -362,7 +362,7 @@ def test_an_ensemble_is_a_prior():
         prior=ensemble,
     )
     assert result.attrs["prior"] == "Ensemble" and result.attrs["solver_calls"] == 0
-    with pytest.raises(InputError, match="grid of 16 nodes, not 20; reconstruct with grid=16"):
+    with pytest.raises(InputError, match="16 nodes per side, got 20; reconstruct with grid=16"):
         reconstruct(
             readings("poisson", "solution only"),
             pde,
@@ -371,9 +371,9 @@ def test_an_ensemble_is_a_prior():
             prior=ensemble,
         )
     for bad, message in [
-        (states[:1], "not of the form"),
-        (states[:, :1], "not of the form"),
-        (states[..., 1:], "not of the form"),
+        (states[:1], "must be .N, 2, n, n."),
+        (states[:, :1], "must be .N, 2, n, n."),
+        (states[..., 1:], "must be .N, 2, n, n."),
         (
             torch.where(torch.arange(64)[:, None, None, None] == 7, torch.nan, states),
             "member 7 holds nan or inf",

@@ -163,7 +163,7 @@ def test_what_cannot_be_used_is_refused(trained):
     for call, message in (
         (
             lambda: small(single),
-            "one.h5 holds permeability alone; a neural operator needs two fields",
+            "must have two fields, got permeability alone from one.h5",
         ),
         (
             lambda: FNO().check(other, regressor),

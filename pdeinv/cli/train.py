@@ -2,120 +2,215 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
 from pdeinv.cli.options import Seed
 from pdeinv.errors import InputError
 
+if TYPE_CHECKING:
+    from pdeinv.priors import GaussianPrior, Noise, Trainable, TrainingData
+    from pdeinv.priors.diffusion import Preconditioning
+
 __all__ = ["train"]
+
+T = TypeVar("T", bound=str)
+
+_MINUTES = 90.0  # of training, if neither minutes nor steps are given
+
+Data = Annotated[
+    Path,
+    typer.Argument(help="HDF5 dataset of one or two fields, as `pdeinv generate` writes it."),
+]
+Out = Annotated[Path, typer.Option(help="Safetensors file to write.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help=f"Training time; or set --steps. The default is {_MINUTES:g}."),
+]
+Steps = Annotated[int | None, typer.Option(help="Training steps.")]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        help="diffusion, gaussian (needs seconds, and neither --minutes nor --steps), operator "
+        "(coefficient to solution), inverse-operator (solution to coefficient) or regressor "
+        "(sensors to both fields)."
+    ),
+]
+Channels = Annotated[str, typer.Option(help="Fields of the prior: both, coefficient or solution.")]
+Widths = Annotated[
+    str,
+    typer.Option(
+        help="Channels of the diffusion network's levels, multiples of 16. Fewer are faster, and "
+        "enough for nearly Gaussian fields."
+    ),
+]
+Batch = Annotated[int, typer.Option(help="Samples in a training step.")]
+Rate = Annotated[float, typer.Option(help="Largest learning rate.")]
+NoiseName = Annotated[str, typer.Option(help="Noise of the diffusion: exponential or white.")]
+Precondition = Annotated[
+    str,
+    typer.Option(
+        help="What the network corrects: gaussian (the linear denoiser) or edm (a multiple of its "
+        "input)."
+    ),
+]
+Symmetry = Annotated[
+    bool,
+    typer.Option(
+        help="Augment by the symmetries of the dataset's PDE, and average the Gaussian part over "
+        "them."
+    ),
+]
 
 
 def train(
-    data: Annotated[
-        Path,
-        typer.Argument(help="HDF5 dataset of one field or two, such as `pdeinv generate` writes."),
-    ],
-    out: Annotated[Path, typer.Option(help="Safetensors file to write.")],
-    minutes: Annotated[
-        float | None, typer.Option(help="Time to train; or give --steps. 90 if neither is given.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps to train.")] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="diffusion, gaussian (needs seconds and no budget), operator (coefficient to "
-            "solution), inverse-operator "
-            "(solution to coefficient) or regressor (sensors to both fields)."
-        ),
-    ] = "diffusion",
-    channels: Annotated[
-        str, typer.Option(help="Fields of the prior: both, coefficient or solution.")
-    ] = "both",
-    widths: Annotated[
-        str,
-        typer.Option(
-            help="Channels of the diffusion network's levels; fewer are faster, as nearly "
-            "Gaussian fields need."
-        ),
-    ] = "64,96,128",
-    batch: Annotated[int, typer.Option(help="Fields a step.")] = 32,
-    rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 1e-3,
-    noise: Annotated[
-        str, typer.Option(help="Noise of the diffusion: exponential or white.")
-    ] = "exponential",
-    precondition: Annotated[
-        str,
-        typer.Option(
-            help="What the network corrects: gaussian (the linear denoiser) or edm (a multiple of "
-            "its input)."
-        ),
-    ] = "gaussian",
-    symmetry: Annotated[
-        bool,
-        typer.Option(help="Augment by the symmetries of the dataset's PDE, and average over them."),
-    ] = True,
+    data: Data,
+    out: Out,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    model: ModelName = "diffusion",
+    channels: Channels = "both",
+    widths: Widths = "64,96,128",
+    batch: Batch = 32,
+    rate: Rate = 1e-3,
+    noise: NoiseName = "exponential",
+    precondition: Precondition = "gaussian",
+    symmetry: Symmetry = True,
     seed: Seed = 0,
 ) -> None:
-    """Train a prior, or a neural operator, on a dataset; an interrupted run resumes when
-    repeated."""
-    from functools import partial
-
+    """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
     from pdeinv import priors
     from pdeinv.files import check_new
 
-    makers = {
-        "diffusion": lambda data: priors.DiffusionPrior.untrained(
-            fit(data), widths=_numbers(widths), preconditioning=precondition
-        ),
-        "operator": priors.NeuralOperator.untrained,
-        "inverse-operator": priors.NeuralOperator.untrained,
-        "regressor": priors.SensorRegressor.untrained,
-    }
-    if model not in (*makers, "gaussian"):
-        raise InputError(f"--model {model!r} is unknown; use gaussian, {', '.join(makers)}")
-    _numbers(widths)  # now, not after a minute of fitting
-    if precondition not in ("gaussian", "edm"):
-        raise InputError(f"--precondition {precondition!r} is unknown; use gaussian or edm")
+    models = ("gaussian", *_TRAINED)
+    if model not in models:
+        raise InputError(
+            f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
+        )
+    options = _Options.parse(widths, noise, precondition, symmetry)
     check_new(out)
     if minutes is None and steps is None:
-        minutes = 90.0
+        minutes = _MINUTES
     what = f"diffusion, {widths}, {precondition}, {noise}" if model == "diffusion" else model
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
-    fit = partial(
-        priors.GaussianPrior.fit, noise=priors.Noise(noise), symmetry=symmetry, progress=True
-    )
     fields = priors.TrainingData.read(data, channels)
-    if model == "inverse-operator":
-        fields = fields.swapped()
     if model == "gaussian":
-        priors.save(fit(fields), out)
+        priors.save(_gaussian(fields, options), out)
     else:
-        priors.train(makers[model], fields, out, settings, progress=True, echo=_beside_the_bar)
+        recipe = _TRAINED[model]
+        fields = fields.swapped() if recipe.swapped else fields
+        priors.train(
+            lambda samples: recipe.make(samples, options),
+            fields,
+            out,
+            settings,
+            progress=True,
+            echo=_print_above_bar,
+        )
     typer.echo(
         f"{out}: {model} of {', '.join(f.name for f in fields.fields)} from {len(fields)} samples "
         f"of {data}"
     )
 
 
+@dataclass(frozen=True)
+class _Options:
+    """The options of the models, checked."""
+
+    widths: tuple[int, ...]
+    noise: Noise
+    preconditioning: Preconditioning
+    symmetry: bool
+
+    @classmethod
+    def parse(cls, widths: str, noise: str, precondition: str, symmetry: bool) -> _Options:
+        from pdeinv.priors import Noise
+
+        return cls(
+            _numbers(widths),
+            Noise(_choice("--noise", noise, ("exponential", "white"))),
+            _choice("--precondition", precondition, ("gaussian", "edm")),
+            symmetry,
+        )
+
+
+def _gaussian(data: TrainingData, options: _Options) -> GaussianPrior:
+    from pdeinv.priors import GaussianPrior
+
+    return GaussianPrior.fit(data, noise=options.noise, symmetry=options.symmetry, progress=True)
+
+
+def _diffusion(data: TrainingData, options: _Options) -> Trainable:
+    from pdeinv.priors import DiffusionPrior
+
+    return DiffusionPrior.untrained(
+        _gaussian(data, options),
+        widths=options.widths,
+        preconditioning=options.preconditioning,
+    )
+
+
+def _operator(data: TrainingData, options: _Options) -> Trainable:
+    from pdeinv.priors import NeuralOperator
+
+    return NeuralOperator.untrained(data)
+
+
+def _regressor(data: TrainingData, options: _Options) -> Trainable:
+    from pdeinv.priors import SensorRegressor
+
+    return SensorRegressor.untrained(data)
+
+
+class _Recipe(NamedTuple):
+    """How a model is trained.
+
+    Arguments:
+        make: returns the untrained model.
+        swapped: train from the solution to the coefficient.
+    """
+
+    make: Callable[[TrainingData, _Options], Trainable]
+    swapped: bool = False
+
+
+_TRAINED = {
+    "diffusion": _Recipe(_diffusion),
+    "operator": _Recipe(_operator),
+    "inverse-operator": _Recipe(_operator, swapped=True),
+    "regressor": _Recipe(_regressor),
+}
+
+
 def _numbers(text: str) -> tuple[int, ...]:
-    """Widths of a network, multiples of 16, from a comma-separated option."""
+    """Return the widths of a network from a comma-separated option."""
     try:
         widths = tuple(int(part) for part in text.split(","))
     except ValueError:
         widths = ()
     if not widths or any(w < 16 or w % 16 for w in widths):
         raise InputError(
-            f"--widths {text!r} must be multiples of 16 with commas between, such as 32,48,64"
+            f"--widths must be multiples of 16 with commas between, got {text!r}; use for example "
+            f"32,48,64"
         )
     return widths
 
 
-def _beside_the_bar(line: str) -> None:
+def _choice(option: str, value: str, choices: tuple[T, ...]) -> T:
+    """Return the choice that an option names."""
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise InputError(f"{option} must be {' or '.join(choices)}, got {value!r}; choose one of them")
+
+
+def _print_above_bar(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(line)

@@ -1,19 +1,134 @@
-"""The contracts of priors."""
+"""The contracts of priors and of stored models."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import torch
 
-from pdeinv.grid import Grid
+from pdeinv.grid import Field, Grid
 
-__all__ = ["Prior"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pdeinv.priors.data import TrainingData
+    from pdeinv.priors.gaussian import GaussianPrior
+
+__all__ = ["Denoiser", "DenoisingPrior", "Model", "Prior", "Trainable"]
 
 
 class Prior(Protocol):
-    """Anything that draws states (coefficient, solution)."""
+    """A distribution of states (coefficient, solution), or of the coefficient alone."""
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, 2, grid.n, grid.n)."""
+        """Return n states (n, channel, grid.n, grid.n) in physical units."""
         ...
+
+
+@runtime_checkable
+class Denoiser(Prior, Protocol):
+    """A prior with a denoiser: what the diffusion solvers need, and what a user may write.
+
+    The level σ of the noise is in units of normalised fields, whose standard deviation is 0.5:
+    noise of the level 1 has about twice the standard deviation of each field.
+    """
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the channels."""
+        ...
+
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+        """Return E[x0 | x = x0 + σ noise], differentiable with respect to x.
+
+        Arguments:
+            x: (batch, channel, n, n), noised states in physical units.
+            sigma: a number or (batch,), the level of the noise.
+        """
+        ...
+
+    def sample_noise(
+        self, n: int, grid: Grid, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        units."""
+        ...
+
+
+@runtime_checkable
+class DenoisingPrior(Denoiser, Protocol):
+    """A denoiser with a Gaussian part; see `pdeinv.priors.as_denoising_prior`."""
+
+    @property
+    def gaussian(self) -> GaussianPrior:
+        """The normalisation, the noise, and a Gaussian approximation of the prior."""
+        ...
+
+    @property
+    def evaluations_per_call(self) -> int:
+        """Network evaluations of one call of `denoise`."""
+        ...
+
+
+class Model(ABC):
+    """A model that `pdeinv.priors.save` writes and `pdeinv.priors.load` reads.
+
+    A subclass with its own `kind` can be loaded once its module is imported.
+
+    Attributes:
+        kind: name of the class in files.
+        fields: the fields of the channels.
+        pde: name and parameters of the PDE, if it is one of the package.
+        record: how the model was trained; empty for a model that is fitted in closed form.
+    """
+
+    kind: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Model]]] = {}
+    """The classes of models by their kind."""
+
+    fields: tuple[Field, ...]
+    pde: tuple[str, dict] | None
+    record: dict
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "kind" in cls.__dict__:
+            Model.kinds[cls.kind] = cls
+
+    @abstractmethod
+    def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
+        """Return the tensors and the JSON header from which `restore` makes the model.
+
+        Arguments:
+            half: return the weights of networks in half precision.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+        """Return the model of a description."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(f.name for f in self.fields)
+        origin = f" of {self.pde[0]}" if self.pde else ""
+        return f"{type(self).__name__}({names}{origin})"
+
+
+class Trainable(Model):
+    """A model whose network `pdeinv.priors.train` trains."""
+
+    network: torch.nn.Module
+
+    @abstractmethod
+    def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return the loss, a scalar, of a batch of states (batch, channel, n, n).
+
+        Arguments:
+            states: in physical units.
+            generator: source of all randomness.
+        """
+
+    @abstractmethod
+    def validate(self, data: TrainingData) -> tuple[dict, str]:
+        """Return scores on data held out from training, and a line that sums them up."""

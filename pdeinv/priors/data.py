@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.symmetry import Group, trivial_group
 
-__all__ = ["ROLES", "STD", "TrainingData"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["ROLES", "STD", "Normalisation", "TrainingData"]
 
 ROLES = {
     "both": ("coefficient", "solution"),
@@ -25,15 +29,35 @@ ROLES = {
 }
 STD = 0.5
 """Standard deviation of a normalised field, as in EDM and FunDPS."""
-_FEWEST = 8  # samples
-_LOOKED_AT = 256  # samples that tell how a field behaves at the boundary
-_HASHED = 64  # samples that tell one dataset from another
+_MIN_SAMPLES = 8
+_BOUNDARY_SAMPLES = 256  # samples from which the behaviour at the boundary is inferred
+_DIGEST_SAMPLES = 64  # samples that the digest of a dataset covers
+
+
+class Normalisation(NamedTuple):
+    """A basis for each channel, and the normalised field (field - shift) / scale.
+
+    Arguments:
+        bases: one for each channel.
+        shift, scale: (channel,), float64, in physical units.
+    """
+
+    bases: tuple[Basis, ...]
+    shift: torch.Tensor
+    scale: torch.Tensor
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """States (samples, channel, n, n), float32, what their channels are, and the PDE where it is
-    one of the package's."""
+    """Samples of fields to fit a prior to.
+
+    Arguments:
+        states: (samples, channel, n, n), float32, in physical units.
+        fields: the fields of the channels.
+        grid: grid of the states.
+        pde: the PDE, if it is one of the package.
+        source: name of the file or of another origin.
+    """
 
     states: torch.Tensor
     fields: tuple[Field, ...]
@@ -43,98 +67,133 @@ class TrainingData:
 
     @classmethod
     def read(cls, path: str | os.PathLike, channels: str = "both") -> TrainingData:
-        """The channels (`both`, `coefficient` or `solution`) of a dataset file; `both` of a file
-        with one field is that field.
+        """Read the fields of a dataset file.
+
+        Arguments:
+            path: the file; see `pdeinv.datasets.generation` for its format.
+            channels: `both`, `coefficient` or `solution`; `both` is the only field of a file with
+                one field.
 
         Raises:
-            InputError: the file is not a dataset of this package, or lacks the field, or holds nan
-                or inf.
+            InputError: the file is not a dataset of this package, lacks the field, has too few
+                samples, or holds nan, inf or a constant field.
         """
         if channels not in ROLES:
-            raise InputError(f"channels = {channels!r} is unknown; use {', '.join(ROLES)}")
+            raise InputError(
+                f"channels must be {', '.join(ROLES)}, got {channels!r}; choose one of them"
+            )
         with open_dataset(path) as dataset:
             names = [str(dataset.attrs[role]) for role in ROLES[channels] if role in dataset.attrs]
             if not names:
                 raise InputError(
-                    f"{path} names no {channels} field; set its root attribute {channels!r} to a "
-                    f"variable's name"
+                    f"{path} names no {channels} field; set its root attribute {channels!r} to the "
+                    f"name of a variable"
                 )
-            kind = str(dataset.attrs.get("grid_kind", "vertex"))
             try:
                 pde = pde_of(dataset)
             except InputError:
-                pde = None  # a problem of the user's own: nothing is known of its symmetries
-            grid = Grid(dataset.sizes["x"], kind)
+                pde = None  # not a PDE of the package: its symmetries are unknown
+            grid = _grid(dataset, path)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-            try:
-                values = [
-                    dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32)
-                    for name in names
-                ]
-                states = torch.from_numpy(np.stack(values, axis=1))
-            except (OSError, RuntimeError) as error:
-                raise InputError(
-                    f"{path} is damaged ({error}); generate or copy it again"
-                ) from None
-        if len(states) < _FEWEST:
+            states = _states(dataset, names, path)
+        data = cls(states, fields, grid, pde, os.path.basename(path))
+        data.check()
+        return data
+
+    def check(self) -> None:
+        """Refuse states to which no prior can be fitted.
+
+        Raises:
+            InputError: there are too few samples, a value is not finite, or a field is constant.
+        """
+        if len(self.states) < _MIN_SAMPLES:
             raise InputError(
-                f"{path} holds {len(states)} samples; a prior needs at least {_FEWEST}"
+                f"{self.source} must hold at least {_MIN_SAMPLES} samples, got "
+                f"{len(self.states)}; add more"
             )
-        bad = ~states.flatten(1).isfinite().all(dim=1)
+        bad = ~self.states.flatten(1).isfinite().all(dim=1)
         if bad.any():
-            raise InputError(f"sample {int(bad.nonzero()[0])} of {path} holds nan or inf; drop it")
+            raise InputError(
+                f"sample {int(bad.nonzero()[0])} of {self.source} holds nan or inf; drop it"
+            )
         constant = [
             f.name
-            for f, values in zip(fields, states.unbind(1), strict=True)
+            for f, values in zip(self.fields, self.states.unbind(1), strict=True)
             if float(values.std()) == 0
         ]
         if constant:
             raise InputError(
-                f"{constant[0]!r} is the same number everywhere in {path}; there is nothing to "
-                f"learn"
+                f"{constant[0]!r} has the same value everywhere in {self.source}; leave the field "
+                f"out with channels"
             )
-        return cls(states, fields, grid, pde, os.path.basename(path))
 
     @property
     def symmetries(self) -> Group:
+        """The symmetries of the PDE; the identity alone if the PDE is unknown."""
         return self.pde.symmetries if self.pde else trivial_group()
 
     def __len__(self) -> int:
+        """Return the number of samples."""
         return len(self.states)
 
     def swapped(self) -> TrainingData:
-        """The solution first, then the coefficient: for an operator that inverts the PDE."""
+        """Return the data with the solution first, for an operator that inverts the PDE."""
         return replace(self, states=self.states.flip(1), fields=self.fields[::-1])
 
     def digest(self) -> str:
-        """Tells these samples from others of the same name."""
+        """Return a hash of the samples, which distinguishes datasets of the same name."""
         return hashlib.sha256(
-            self.states[:: max(1, len(self) // _HASHED)].numpy().tobytes()
+            self.states[:: max(1, len(self) // _DIGEST_SAMPLES)].numpy().tobytes()
         ).hexdigest()[:12]
 
-    def normalisation(self) -> tuple[tuple[Basis, ...], torch.Tensor, torch.Tensor]:
-        """For each channel the basis that suits it, the shift and the scale: (field - shift) /
-        scale has the std 0.5."""
+    def normalisation(self) -> Normalisation:
+        """Return the basis of each channel, and the shift and scale to the standard deviation
+        0.5."""
         shift = self.states.double().mean(dim=(0, 2, 3))
         scale = self.states.double().std(dim=(0, 2, 3)) / STD
         bases = []
-        for c, some in enumerate(self.states[:_LOOKED_AT].double().unbind(1)):
+        for c, some in enumerate(self.states[:_BOUNDARY_SAMPLES].double().unbind(1)):
             edge = some[:, 0]
             held = not self.grid.periodic and float(edge.std()) <= 1e-6 * float(some.std())
             basis = Basis.of(some - edge.mean() if held else some, self.grid)
             if basis.boundary == "dirichlet" or basis.masked:
-                shift[c] = edge.mean()  # sines carry what the field exceeds its boundary value by
+                shift[c] = edge.mean()  # sines represent the excess over the boundary value
             bases.append(basis)
-        return tuple(bases), shift, scale
+        return Normalisation(tuple(bases), shift, scale)
 
     def split(self, held_out: int) -> tuple[TrainingData, TrainingData]:
-        """All but the last samples, and these."""
-        parts = self.states[:-held_out], self.states[-held_out:]
-        return tuple(replace(self, states=part) for part in parts)
+        """Return all samples but the last `held_out`, and these."""
+        return (
+            replace(self, states=self.states[:-held_out]),
+            replace(self, states=self.states[-held_out:]),
+        )
 
 
-def _field(variable) -> Field:
+def _grid(dataset: xr.Dataset, path: str | os.PathLike) -> Grid:
+    kind, n = dataset.attrs.get("grid_kind", "vertex"), dataset.sizes["x"]
+    if kind == "vertex":
+        return Grid(n, "vertex")
+    if kind == "periodic":
+        return Grid(n, "periodic")
+    raise InputError(
+        f"the attribute grid_kind of {path} must be 'vertex' or 'periodic', got {kind!r}; correct "
+        f"it"
+    )
+
+
+def _states(dataset: xr.Dataset, names: list[str], path: str | os.PathLike) -> torch.Tensor:
+    try:
+        values = [
+            dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32)
+            for name in names
+        ]
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged ({error}); generate or copy it again") from None
+    return torch.from_numpy(np.stack(values, axis=1))
+
+
+def _field(variable: xr.DataArray) -> Field:
     a = variable.attrs
     return Field(
         str(variable.name),

@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
+from pdeinv.priors.base import DenoisingPrior, Trainable
 from pdeinv.priors.data import STD, TrainingData
+from pdeinv.priors.description import fill_weights, weight_tensors
 from pdeinv.priors.gaussian import GaussianPrior, as_sigma_batch
-from pdeinv.priors.schedule import heun, noise_levels
+from pdeinv.priors.schedule import sample_flow
 from pdeinv.priors.unet import UShapedOperator
 
-__all__ = ["LEVELS", "DiffusionPrior", "denoising_errors"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-_SMALLEST = 16  # nodes of the network's own grid
+__all__ = ["LEVELS", "DiffusionPrior", "Preconditioning", "denoising_errors"]
+
+Preconditioning = Literal["gaussian", "edm"]
+
+_MIN_NODES = 16  # of the network's own grid
 _P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM,
-# But for a share that is log-uniform over all levels: EDM's never sees the largest
-_WIDE = 0.15, 0.005, 80.0
+# But for a share that is log-uniform over all levels, as EDM's distribution omits the largest
+_WIDE_SHARE, _WIDE_MIN, _WIDE_MAX = 0.15, 0.005, 80.0
 
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 """Noise levels at which a prior is validated."""
 
 
-@dataclass
-class DiffusionPrior:
-    """A prior learned from samples of fields: the first choice where these are far from Gaussian.
+class _Base(NamedTuple):
+    """What the network corrects.
+
+    Arguments:
+        tables: for each channel (batch, m, m), normalised coefficients.
+        scale: (batch, channel), c_out, which multiplies the network.
+        error: (batch, channel), the expected error.
+    """
+
+    tables: list[torch.Tensor]
+    scale: torch.Tensor
+    error: torch.Tensor
+
+
+@dataclass(eq=False, repr=False)
+class DiffusionPrior(Trainable):
+    """A prior learned from samples of fields, for fields that are far from Gaussian.
 
     The denoiser is D(x, σ) = D_gauss(x, σ) + c_out(σ) · network(x, D_gauss, σ), with D_gauss the
-    optimal linear denoiser and c_out the error e that it predicts for itself times sqrt(1 - (e /
-    std)²), channel by channel: where the fields are Gaussian the network has nothing to learn, and
-    at large σ nothing to say. With `preconditioning="edm"` it is the usual c_skip x + c_out ·
-    network(x, σ) instead.
+    optimal linear denoiser. For each channel c_out is e · sqrt(1 - (e / std)²), with e the error
+    that D_gauss predicts for itself. The correction therefore vanishes at large σ, and where the
+    fields are Gaussian the network has nothing to learn. With `preconditioning="edm"` the denoiser
+    is c_skip x + c_out · network(x, σ) as usual.
 
-    The network works on functions: whatever the grid of x, it sees the first modes of each channel
-    on a fixed grid of its own and answers in the same modes; finer ones are D_gauss's.
+    The network works on functions. On any grid of x its inputs are the lowest modes of each
+    channel, on a fixed grid of its own, and it corrects these modes. D_gauss alone denoises the
+    finer ones.
 
-    Shapes and units as in `GaussianPrior`.
+    Shapes and units are as in `GaussianPrior`.
 
     Arguments:
         gaussian: mean, covariance, normalisation and noise.
-        network: corrects it.
+        network: the correction.
         preconditioning: `"gaussian"` or `"edm"`.
-        record: how it was trained.
+        record: how the prior was trained.
 
     Reference:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (EDM),
@@ -52,84 +75,103 @@ class DiffusionPrior:
         space*, JMLR 26, 2025 (arXiv 2302.07400).
     """
 
+    kind = "diffusion"
+    evaluations_per_call = 1
+
     gaussian: GaussianPrior
     network: UShapedOperator
-    preconditioning: Literal["gaussian", "edm"] = "gaussian"
+    preconditioning: Preconditioning = "gaussian"
     record: dict = field(default_factory=dict)
+    fields: tuple[Field, ...] = field(init=False)
+    pde: tuple[str, dict] | None = field(init=False)
 
-    def __post_init__(self):
-        if self.preconditioning not in ("gaussian", "edm"):
+    def __post_init__(self) -> None:
+        if self.preconditioning not in get_args(Preconditioning):
             raise InputError(
-                f"preconditioning {self.preconditioning!r} is unknown; use 'gaussian' or 'edm'"
+                f"preconditioning must be gaussian or edm, got {self.preconditioning!r}; choose "
+                f"one of them"
             )
+        self.fields, self.pde = self.gaussian.fields, self.gaussian.pde
 
     @classmethod
     def untrained(
-        cls, gaussian: GaussianPrior, *, widths=(64, 96, 128), modes=8, preconditioning="gaussian"
-    ):
-        """With a new network that as yet adds nothing."""
+        cls,
+        gaussian: GaussianPrior,
+        *,
+        widths: Sequence[int] = (64, 96, 128),
+        modes: int = 8,
+        preconditioning: Preconditioning = "gaussian",
+    ) -> DiffusionPrior:
+        """Return a prior with a new network, whose correction is zero.
+
+        Arguments:
+            gaussian: the Gaussian part.
+            widths: channels of the network's levels, multiples of 16.
+            modes: Fourier modes of its spectral convolutions per direction.
+            preconditioning: `"gaussian"` or `"edm"`.
+        """
         if preconditioning == "edm":
-            gaussian = replace(gaussian, blocks=())  # of no use, and large
+            gaussian = replace(gaussian, blocks=())  # unused, and large
         channels = len(gaussian.fields)
         inputs = 2 * channels if preconditioning == "gaussian" else channels
         network = UShapedOperator(inputs, channels, tuple(widths), modes, gaussian.grid.periodic)
-        return cls(gaussian, network.to(memory_format=torch.channels_last), preconditioning)
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return self.gaussian.fields
+        return cls(gaussian, network, preconditioning)
 
     @property
     def grid(self) -> Grid:
-        """The grid of the network, that of the training data unless its number of nodes does not
-        suit the network."""
+        """The grid of the network: that of the training data, with a number of nodes that suits
+        the network."""
         factor = 2 ** len(self.network.down)
-        return Grid(
-            max(_SMALLEST, self.gaussian.grid.n // factor * factor), self.gaussian.grid.kind
-        )
+        nodes = max(_MIN_NODES, self.gaussian.grid.n // factor * factor)
+        return Grid(nodes, self.gaussian.grid.kind)
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        """Approximately E[x0 | x = x0 + σ noise], shape and units of x; differentiable."""
+        """Return an approximation of E[x0 | x = x0 + σ noise], in the shape and units of x.
+
+        It is differentiable.
+        """
         g = self.gaussian
         grid, sigma = g.grid_of(x), as_sigma_batch(sigma, x)
         noised = g.normalise(x)
         tables = g.coefficients(noised, grid)
-        base, scale, _ = self.base(tables, sigma, grid)
-        correction = self.correction(tables, base, sigma)
+        base = self._base(tables, sigma, grid)
+        correction = self._correction(tables, base.tables, sigma)
         results = []
         for c, basis in enumerate(g.bases):
             learned = basis.resize(correction[c], tables[c].shape[-1])
-            results.append(base[c] + scale[:, c, None, None] * learned)
+            results.append(base.tables[c] + base.scale[:, c, None, None] * learned)
         return g.physical(g.synthesis(results, grid) + g.remainder(noised, tables, grid)).to(x)
 
-    def base(self, tables, sigma, grid) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-        """What the network corrects, tables of normalised coefficients; c_out and the expected
-        error, (batch, channel)."""
+    def _base(self, tables: list[torch.Tensor], sigma: torch.Tensor, grid: Grid) -> _Base:
+        """Return what the network corrects, for tables of noised coefficients."""
         if self.preconditioning == "gaussian":
             error = self.gaussian.error(sigma)
-            # At large σ next to nothing is known of x0 and the Gaussian knows it all: there is no
-            # more to learn.
-            known = (1 - (error / STD).square()).clamp(min=0).sqrt()
-            return self.gaussian.denoise_coefficients(tables, sigma, grid), known * error, error
+            # Tends to zero at large σ, where the Gaussian part is all that can be inferred
+            weight = (1 - (error / STD).square()).clamp(min=0).sqrt()
+            denoised = self.gaussian.denoise_coefficients(tables, sigma, grid)
+            return _Base(denoised, weight * error, error)
         skip = STD**2 / (sigma**2 + STD**2)
         out = (sigma * STD / (sigma**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
-        return [skip[:, None, None] * t for t in tables], out, out
+        return _Base([skip[:, None, None] * t for t in tables], out, out)
 
-    def correction(self, tables, base, sigma) -> list[torch.Tensor]:
-        """The network's answer as tables, of order one."""
+    def _correction(
+        self, tables: list[torch.Tensor], base: list[torch.Tensor], sigma: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the output of the network as tables, of order one."""
         g, own = self.gaussian, self.grid
         x = g.synthesis(tables, own) / (sigma**2 + STD**2).sqrt()[:, None, None, None]
         if self.preconditioning == "gaussian":
             x = torch.cat([x, g.synthesis(base, own) / STD], dim=1)
-        return g.coefficients(self.network(x, sigma.clamp(min=_WIDE[1]).log() / 4).float(), own)
+        level = sigma.clamp(min=_WIDE_MIN).log() / 4
+        return g.coefficients(self.network(x, level).float(), own)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """n draws of the noise of level σ = 1, (n, channel, grid.n, grid.n), in physical units."""
+        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        units."""
         return self.gaussian.sample_noise(n, grid, generator)
 
-    @torch.no_grad()
     def sample(
         self,
         n: int,
@@ -140,44 +182,52 @@ class DiffusionPrior:
         batch: int = 32,
         progress: bool = False,
     ) -> torch.Tensor:
-        """n states (n, channel, grid.n, grid.n) in physical units, by `steps` deterministic steps
-        from pure noise."""
-        g, sigmas = self.gaussian, noise_levels(steps)
-        centre = g.physical(torch.zeros(1, len(g.fields), 1, 1))
-        starts = (centre + sigmas[0] * self.sample_noise(n, grid, generator)).split(batch)
-        return torch.cat([heun(self.denoise, x, sigmas, progress) for x in starts])
+        """Return n states (n, channel, grid.n, grid.n) in physical units, by the probability flow.
+
+        Arguments:
+            n: number of states.
+            grid: of the states.
+            generator: source of the initial noise.
+            steps: number of noise levels.
+            batch: states computed together.
+            progress: show a progress bar.
+        """
+        return sample_flow(self, n, grid, generator, steps=steps, batch=batch, progress=progress)
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean square of (x0 - D(x, σ)) / expected error for random σ and noise: 1 is what D_gauss
-        predicts for itself."""
+        """Return the mean square of (x0 - D(x, σ)) / expected error, for random σ and noise.
+
+        It is 1 where D is as good as D_gauss predicts for itself.
+        """
         g, own = self.gaussian, self.grid
         grid = g.grid_of(states)
-        share, low, high = _WIDE
-        wide = low * (high / low) ** torch.rand(len(states), generator=generator)
-        usual = (_P_MEAN + _P_STD * torch.randn(len(states), generator=generator)).exp()
-        sigma = torch.where(torch.rand(len(states), generator=generator) < share, wide, usual)
+        sigma = _random_levels(len(states), generator)
         clean = g.coefficients(g.normalise(states), grid)
         noise = g.coefficients(
             g.noise.sample(g.bases, grid, g.white(len(states), grid, generator)), grid
         )
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
-        base, scale, error = self.base(tables, sigma, grid)
+        base = self._base(tables, sigma, grid)
         with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays()):
-            answer = self.correction(tables, base, sigma)
+            correction = self._correction(tables, base.tables, sigma)
+        relative = base.scale / base.error
         left = [
-            (a - b) / error[:, c, None, None]
-            - (scale / error)[:, c, None, None] * basis.resize(t, a.shape[-1])
-            for c, (basis, a, b, t) in enumerate(zip(g.bases, clean, base, answer, strict=True))
+            (a - b) / base.error[:, c, None, None]
+            - relative[:, c, None, None] * basis.resize(t, a.shape[-1])
+            for c, (basis, a, b, t) in enumerate(
+                zip(g.bases, clean, base.tables, correction, strict=True)
+            )
         ]
         return g.synthesis(left, own).square().mean()
 
     def validate(self, data: TrainingData) -> tuple[dict, str]:
-        """Denoising errors on these samples, beside the Gaussian part's own where there is one; and
-        a line that tells them."""
+        """Return the denoising errors on data, with those of the Gaussian part if the network
+        corrects it, and a line that sums them up."""
         errors = denoising_errors(self, data)
         scores, shown, what = {"levels": list(LEVELS), "errors": errors}, errors, "error / std"
         if self.preconditioning == "gaussian":
-            reference = scores["gaussian_errors"] = denoising_errors(self.gaussian, data)
+            reference = denoising_errors(self.gaussian, data)
+            scores["gaussian_errors"] = reference
             shown = {
                 k: [a / b for a, b in zip(v, reference[k], strict=True)] for k, v in errors.items()
             }
@@ -185,16 +235,43 @@ class DiffusionPrior:
         cells = "; ".join(f"{name} " + " ".join(f"{x:.3f}" for x in v) for name, v in shown.items())
         return scores, f"{what} at σ = {LEVELS[0]:g} to {LEVELS[-1]:g}: {cells}"
 
+    def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
+        """Return the tensors and the header from which `restore` makes the prior."""
+        tensors, header = self.gaussian.describe(half)
+        header |= {
+            "kind": self.kind,
+            "preconditioning": self.preconditioning,
+            "network": self.network.arguments,
+            "record": self.record,
+        }
+        return tensors | weight_tensors(self.network, half), header
+
+    @classmethod
+    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+        """Return the prior of a description."""
+        gaussian = GaussianPrior.restore(tensors, header | {"record": {}})
+        network = fill_weights(UShapedOperator(**header["network"]), tensors)
+        return cls(gaussian, network, header["preconditioning"], header["record"])
+
 
 @torch.no_grad()
 def denoising_errors(
-    prior: GaussianPrior | DiffusionPrior, data: TrainingData, sigmas=LEVELS, seed: int = 1
+    prior: DenoisingPrior, data: TrainingData, sigmas: Sequence[float] = LEVELS, seed: int = 1
 ) -> dict[str, list[float]]:
-    """Root mean square of x0 - D(x0 + σ noise, σ) in units of each field's standard deviation, by
-    field and level."""
-    gaussian = getattr(prior, "gaussian", prior)
+    """Return the root mean squares of x0 - D(x0 + σ noise, σ), relative to the standard deviation
+    of each field.
+
+    Arguments:
+        prior: the denoiser D.
+        data: the states x0.
+        sigmas: noise levels.
+        seed: of the noise.
+
+    Returns:
+        For each field one error for each level.
+    """
     noise = prior.sample_noise(len(data), data.grid, torch.Generator().manual_seed(seed))
-    std = STD * gaussian.scale[:, None, None]
+    std = STD * prior.gaussian.scale[:, None, None]
     rows = []
     for sigma in sigmas:
         squares = []
@@ -208,7 +285,14 @@ def denoising_errors(
     }
 
 
+def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return random noise levels (n,) for training."""
+    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** torch.rand(n, generator=generator)
+    usual = (_P_MEAN + _P_STD * torch.randn(n, generator=generator)).exp()
+    return torch.where(torch.rand(n, generator=generator) < _WIDE_SHARE, wide, usual)
+
+
 def _bfloat16_pays() -> bool:
-    """Whether the CPU has matrix units for bfloat16 (AMX); with vector instructions alone it is
-    slower than float32."""
+    """Return whether the CPU has matrix units for bfloat16 (AMX); by vector instructions alone it
+    is slower than float32."""
     return bool(torch.cpu._is_amx_tile_supported())

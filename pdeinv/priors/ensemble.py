@@ -14,8 +14,11 @@ class Ensemble:
     """A prior given by examples: simulations or past reconstructions.
 
     Arguments:
-        states: (N, 2, n, n), N >= 2; for a dataset file,
+        states: (N, 2, n, n), N >= 2, in physical units; of a dataset file,
             `pdeinv.datasets.states(pdeinv.datasets.open(path), pde)`.
+
+    Raises:
+        InputError: the states have another shape, or hold nan or inf.
     """
 
     def __init__(self, states: torch.Tensor):
@@ -27,7 +30,8 @@ class Ensemble:
             or states.shape[2] != states.shape[3]
         ):
             raise InputError(
-                f"an ensemble of shape {tuple(states.shape)} is not of the form (N >= 2, 2, n, n)"
+                f"the states of an ensemble must be (N, 2, n, n) with N >= 2, got "
+                f"{tuple(states.shape)}; stack (coefficient, solution) along axis 1"
             )
         bad = (~states.isfinite()).flatten(1).any(dim=1)
         if bad.any():
@@ -35,15 +39,20 @@ class Ensemble:
         self.states = states
 
     def __len__(self) -> int:
+        """Return the number of members."""
         return len(self.states)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n different members, in random order; all of them when n is at least their number."""
+        """Return n different members in random order, or all members if there are no more than n.
+
+        Raises:
+            InputError: the members live on another grid.
+        """
         if self.states.shape[-2:] != grid.shape:
             size = self.states.shape[-1]
             raise InputError(
-                f"the ensemble lives on a grid of {size} nodes, not {grid.n}; reconstruct with "
-                f"grid={size}"
+                f"the grid of this ensemble must have {size} nodes per side, got {grid.n}; "
+                f"reconstruct with grid={size}"
             )
         if n >= len(self.states):
             return self.states

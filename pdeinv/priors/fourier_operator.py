@@ -1,8 +1,9 @@
-"""Trained Fourier neural operators, and the one in place of a PDE's solver."""
+"""Trained Fourier neural operators, and the one that stands for a PDE's solver."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -10,28 +11,39 @@ from torch.nn import functional as F
 from pdeinv.basis import Basis
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
+from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import TrainingData
+from pdeinv.priors.description import (
+    describe_channels,
+    fill_weights,
+    restore_channels,
+    weight_tensors,
+)
 from pdeinv.priors.unet import without_wandb
 
-__all__ = ["FourierOperator", "NeuralOperator", "build"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["FourierOperator", "NeuralOperator"]
+
+T = TypeVar("T")
 
 _PADDING = 0.125  # of the domain
 
 
-@dataclass
-class FourierOperator:
+@dataclass(eq=False, repr=False)
+class FourierOperator(Trainable):
     """A trained Fourier neural operator with what is needed to use it: the base of those below.
 
     Arguments:
-        fields, bases: of what it is given and of what it answers: the coefficient and the solution,
-            or the other way round.
-        grid: the network's own.
-        shift, scale: (2,); a normalised field is (field - shift) / scale.
+        fields: the two fields: the coefficient and the solution, or the other way round.
+        bases: one for each field.
+        grid: the grid of the network.
+        shift, scale: (2,), float64; a normalised field is (field - shift) / scale.
         network: `neuralop.models.FNO`.
-        arguments: what it was built with.
-        pde: name and parameters of the PDE that it was trained for, where it is one of the
-            package's.
-        record: how it was trained.
+        arguments: the arguments of the network.
+        pde: name and parameters of the PDE of the training data, if it is one of the package.
+        record: how the operator was trained.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
@@ -48,42 +60,72 @@ class FourierOperator:
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def _new(cls, data: TrainingData, nodes: int, **arguments):
-        """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at
-        most the data's."""
+    def _new(cls, data: TrainingData, nodes: int, **arguments) -> Self:
+        """Return an operator with new weights, on a grid with an even number of nodes, at most
+        `nodes` and at most those of the data.
+
+        Raises:
+            InputError: the data do not have two fields.
+        """
         if len(data.fields) != 2:
             raise InputError(
-                f"{data.source} holds {data.fields[0].name} alone; a neural operator needs two "
-                f"fields"
+                f"a neural operator must have two fields, got {data.fields[0].name} alone from "
+                f"{data.source}; train it on pairs of coefficient and solution"
             )
         grid = Grid(min(nodes, data.grid.n) // 2 * 2, data.grid.kind)
         bases, shift, scale = data.normalisation()
-        # A domain that is no torus is padded, since Fourier layers wrap around.
+        # Fourier layers wrap around, so that a domain that is not a torus is padded
         arguments["domain_padding"] = None if data.grid.periodic else _PADDING
         pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
-        return cls(data.fields, bases, grid, shift, scale, build(arguments), arguments, pde)
+        network = _build(arguments)
+        return cls(_pair(data.fields), _pair(bases), grid, shift, scale, network, arguments, pde)
 
-    def _moved(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
-        """A normalised field (batch, n, n) of the channel on another grid, or on the same, as the
-        basis carries it."""
+    def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
+        """Return the tensors and the header from which `restore` makes the operator."""
+        tensors, header = describe_channels(self)
+        header |= {"network": self.arguments, "record": self.record}
+        return tensors | weight_tensors(self.network, half), header
+
+    @classmethod
+    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+        """Return the operator of a description."""
+        c, arguments = restore_channels(tensors, header), header["network"]
+        network = fill_weights(_build(arguments), tensors)
+        return cls(
+            _pair(c.fields),
+            _pair(c.bases),
+            c.grid,
+            c.shift,
+            c.scale,
+            network,
+            arguments,
+            c.pde,
+            header["record"],
+        )
+
+    def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
+        """Return normalised fields (batch, n, n) of a channel on another grid, or on the same as
+        the basis represents them."""
         return self.bases[channel].synthesis(self.bases[channel].analysis(x, start), end)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class NeuralOperator(FourierOperator):
     """A Fourier neural operator from one field to another: fast, differentiable, approximate.
 
-    It leads from the coefficient to the solution, or back if it was trained on
-    `TrainingData.swapped`.
+    It maps the coefficient to the solution, or the solution to the coefficient if it was trained on
+    `TrainingData.swapped`. Use it for a PDE whose solver is slow or unknown, or as a function that
+    is nearly but not exactly equivariant.
 
-    For a PDE whose solver is slow or unknown, and as a function that is nearly, not exactly,
-    equivariant. It works on a grid of its own: whatever the grid, it sees the first modes of the
-    one field and answers in those of the other.
+    It has a grid of its own: on any grid its input is the lowest modes of the first field, and its
+    output those of the second.
 
     Example:
         >>> operator = load("darcy-operator")               # doctest: +SKIP
         >>> u = operator(Darcy().sample_coefficient(4, Grid(64)))   # doctest: +SKIP
     """
+
+    kind = "operator"
 
     @classmethod
     def untrained(
@@ -95,50 +137,67 @@ class NeuralOperator(FourierOperator):
         layers: int = 4,
         nodes: int = 32,
     ) -> NeuralOperator:
-        """With new weights, for a dataset with two fields; on a grid of an even number of nodes, at
-        most the data's."""
+        """Return an operator with new weights.
+
+        Arguments:
+            data: samples of two fields.
+            width: channels of the hidden layers.
+            modes: Fourier modes per direction.
+            layers: number of Fourier layers.
+            nodes: of the network's grid per side, made even and at most those of the data.
+
+        Raises:
+            InputError: the data do not have two fields.
+        """
         size = {"n_modes": [modes, modes], "hidden_channels": width, "n_layers": layers}
         return cls._new(data, nodes, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
-        """The second field (batch, 1, n, n) for the first one's (batch, 1, n, n), in physical
-        units."""
+        """Return the second field of a first field, both (batch, 1, n, n) in physical units.
+
+        Raises:
+            InputError: the field has another shape.
+        """
         if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
             raise InputError(
-                f"a {self.fields[0].name} of shape {tuple(a.shape)} does not fit; it needs "
-                f"(batch, 1, n, n)"
+                f"the {self.fields[0].name} must be (batch, 1, n, n), got {tuple(a.shape)}; "
+                f"reshape it"
             )
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
         y = self._normalised(((a[:, 0] - shift[0]) / scale[0]).float())
         return (y.double() * scale[1] + shift[1])[:, None].to(a)
 
     def encode(self, a: torch.Tensor) -> torch.Tensor:
-        """What the last layer makes its answer of: (batch, width, m, m) on the network's own m x m
-        nodes."""
+        """Return the input (batch, width, m, m) of the last layer, on the nodes of the network.
+
+        Arguments:
+            a: (batch, 1, n, n), the first field in physical units.
+        """
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
         seen: list[torch.Tensor] = []
-        hook = self.network.projection.register_forward_pre_hook(
+        hook = self.network.get_submodule("projection").register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0])
         )
         try:
-            self._answer(((a[:, 0] - shift[0]) / scale[0]).float())
+            self._on_network(((a[:, 0] - shift[0]) / scale[0]).float())
         finally:
             hook.remove()
         return seen[0].to(a)
 
-    def _answer(self, x):
-        """The normalised answer (batch, m, m) on the network's nodes, to normalised fields on
-        any."""
+    def _on_network(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the normalised output (batch, m, m) on the nodes of the network, for normalised
+        fields (batch, n, n)."""
         grid = Grid(x.shape[-1], self.grid.kind)
-        x = x if grid == self.grid else self._moved(x, 0, grid, self.grid)
+        x = x if grid == self.grid else self._on_grid(x, 0, grid, self.grid)
         return self.network(x[:, None])[:, 0].float()
 
-    def _normalised(self, x):
-        """The normalised answer (batch, n, n) to normalised fields."""
-        return self._moved(self._answer(x), 1, self.grid, Grid(x.shape[-1], self.grid.kind))
+    def _normalised(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the normalised output for normalised fields, both (batch, n, n)."""
+        y = self._on_network(x)
+        return self._on_grid(y, 1, self.grid, Grid(x.shape[-1], self.grid.kind))
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean relative L2 error of the normalised answer."""
+        """Return the mean relative L2 error of the normalised output."""
         x, y = (
             ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float().unbind(dim=1)
         )
@@ -146,7 +205,7 @@ class NeuralOperator(FourierOperator):
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> tuple[dict, str]:
-        """Mean relative L2 error of the answer on these samples, and a line that tells it."""
+        """Return the mean relative L2 error of the output on data, and a line that states it."""
         errors = []
         for states in data.states.double().split(64):
             u = self(states[:, :1])
@@ -154,14 +213,18 @@ class NeuralOperator(FourierOperator):
                 (u - states[:, 1:]).flatten(1).norm(dim=1) / states[:, 1:].flatten(1).norm(dim=1)
             )
         error = float(torch.cat(errors).mean())
-        return {
-            "relative_l2": round(error, 6)
-        }, f"relative L2 error of {data.fields[1].name} {100 * error:.3f} %"
+        line = f"relative L2 error of {data.fields[1].name} {100 * error:.3f} %"
+        return {"relative_l2": round(error, 6)}, line
 
 
-def build(arguments: dict) -> torch.nn.Module:
-    """A Fourier neural operator of neuraloperator's."""
+def _build(arguments: dict) -> torch.nn.Module:
+    """Return a new Fourier neural operator of neuraloperator."""
     with without_wandb():
         from neuralop.models.fno import FNO
     arguments = arguments | {"n_modes": tuple(arguments["n_modes"])}
     return FNO(**arguments, positional_embedding="grid", non_linearity=F.gelu)
+
+
+def _pair(items: tuple[T, ...]) -> tuple[T, T]:
+    first, second = items
+    return first, second

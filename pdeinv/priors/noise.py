@@ -1,10 +1,10 @@
-"""The random fields that turn a state into noise, and back."""
+"""The random fields that a diffusion adds to a state."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -12,21 +12,23 @@ from pdeinv.basis import Basis
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
-__all__ = ["Noise"]
+__all__ = ["Noise", "NoiseKind"]
+
+NoiseKind = Literal["exponential", "white"]
 
 
 @dataclass(frozen=True)
 class Noise:
     """A centred Gaussian field of unit variance, independent in every channel and diagonal in the
-    channel's basis.
+    basis of the channel.
 
     `exponential` has the covariance exp(-|x - y| / length) away from the boundary: white below the
-    frequency 1 / length, falling as |κ|⁻³ above it. That is a trace-class covariance, so that the
-    noised field has a limit as the grid is refined (as white noise has not); and it falls no faster
-    than the spectrum of a field with jumps, so that no detail of the data outlives the noise. The
-    default length of 0.02 keeps it almost white on the scales that 64 nodes resolve.
+    frequency 1 / length, and falling as |κ|⁻³ above it. The covariance is trace-class, so that the
+    noised field has a limit as the grid is refined, which white noise lacks. It falls no faster
+    than the spectrum of a field with jumps, so that the noise covers every detail of the data. With
+    the default length of 0.02 it is almost white on the scales that 64 nodes resolve.
 
-    `white` has independent values on the nodes of whatever grid, as DiffusionPDE's noise.
+    `white` has independent values on the nodes of any grid, as the noise of DiffusionPDE.
 
     Arguments:
         kind: `"exponential"` or `"white"`.
@@ -38,22 +40,27 @@ class Noise:
         NeurIPS 2025 (arXiv 2505.17004), section 3.1.
     """
 
-    kind: Literal["exponential", "white"] = "exponential"
+    kind: NoiseKind = "exponential"
     length: float = 0.02
 
-    def __post_init__(self):
-        if self.kind not in ("exponential", "white"):
-            raise InputError(f"noise {self.kind!r} is unknown; use 'exponential' or 'white'")
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(NoiseKind):
+            raise InputError(
+                f"the noise must be exponential or white, got {self.kind!r}; choose one of them"
+            )
         if not 0 < self.length < math.inf:
-            raise InputError(f"the noise's correlation length = {self.length} must be positive")
+            raise InputError(
+                f"the correlation length of the noise must be positive, got {self.length}; use a "
+                f"share of the domain's side such as 0.02"
+            )
 
     def variance(self, basis: Basis, grid: Grid) -> torch.Tensor:
-        """Variance of each coefficient that the grid tells apart, (m, m), float64."""
+        """Return the variances of the coefficients that the grid resolves, (m, m), float64."""
         modes = basis.capacity(grid)
         if self.kind == "white":
             line = torch.full((modes,), grid.h, dtype=torch.float64)
             if modes == grid.n and not grid.periodic:
-                # The cosine that alternates from node to node is twice as large as the others
+                # The cosine that alternates from node to node has twice the norm of the others
                 line[-1] /= 2
             return line[:, None] * line
         kappa = basis.frequencies(modes) * self.length
@@ -61,11 +68,15 @@ class Noise:
         return 2 * math.pi * self.length**2 * (1 + kappa**2) ** -1.5
 
     def sample(self, bases: tuple[Basis, ...], grid: Grid, xi: torch.Tensor) -> torch.Tensor:
-        """Fields (batch, channel, n, n) of tables of standard normals (batch, channel, m, m), one
-        for each coefficient.
+        """Return fields (batch, channel, n, n) with the coefficients √variance · xi.
 
-        Tables of one draw mean the same function on every grid, but for the modes that a grid does
-        not tell apart.
+        The tables of one draw give the same function on every grid, up to the modes that a grid
+        does not resolve.
+
+        Arguments:
+            bases: one for each channel.
+            grid: of the fields.
+            xi: (batch, channel, m, m), standard normals, one for each coefficient.
         """
         fields = []
         for channel, basis in enumerate(bases):

@@ -1,4 +1,4 @@
-"""A neural operator that answers sensors with both fields at once."""
+"""A neural operator from sensors to both fields."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ from pdeinv.priors.fourier_operator import FourierOperator
 __all__ = ["SensorRegressor"]
 
 _EXACT = 1e-3  # noise of an exact reading, relative to its field's standard deviation
-_FEWEST = 10  # sensors in training; the most are a quarter of the nodes
-_NOISY = 0.5  # share of the training states with noise
-_NOISE = 0.01, 1.0  # its range, relative to the field's standard deviation
+_MIN_SENSORS = 10  # in training; the most are a quarter of the nodes
+_NOISY_SHARE = 0.5  # of the training states
+_NOISE_RANGE = 0.01, 1.0  # of the noise, relative to the field's standard deviation
+_VALIDATION_SENSORS = 125
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SensorRegressor(FourierOperator):
-    """A Fourier neural operator from masked fields and their masks to the posterior mean of both
-    fields.
+    """A Fourier neural operator from readings and their masks to the posterior mean of both fields.
 
-    For each field it sees the readings, placed at the nearest nodes of its own grid, and a mask,
-    which is 1 at an exact reading, falls with its noise, and is 0 elsewhere, both as patches of 2 x
-    2 nodes. It is trained with the mean square error, whose minimiser is the posterior mean: over
-    10 to a quarter of the nodes with sensors, on either field or both, exact or all with one noise
-    of at most the field's standard deviation. Other readings are extrapolation.
+    For each field the input has the readings, placed at the nearest nodes of the network's grid,
+    and a mask. The mask is 1 at an exact reading, falls with its noise, and is 0 elsewhere. Both
+    enter as patches of 2 x 2 nodes.
+
+    The training minimises the mean square error, whose minimiser is the posterior mean. It covers
+    10 sensors up to a quarter of the nodes, on either field or both, exact or all with one noise of
+    at most the field's standard deviation. Other readings are extrapolation.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
     """
+
+    kind = "regressor"
 
     @classmethod
     def untrained(
@@ -47,8 +51,19 @@ class SensorRegressor(FourierOperator):
         layers: int = 4,
         nodes: int = 64,
     ) -> SensorRegressor:
-        """With new weights, for a dataset with two fields; its filters act on each channel alone,
-        which keeps it small."""
+        """Return a regressor with new weights; its filters act on each channel alone, which keeps
+        it small.
+
+        Arguments:
+            data: samples of two fields.
+            width: channels of the hidden layers.
+            modes: Fourier modes per direction.
+            layers: number of Fourier layers.
+            nodes: of the network's grid per side, made even and at most those of the data.
+
+        Raises:
+            InputError: the data do not have two fields.
+        """
         size = {
             "n_modes": [modes, modes],
             "hidden_channels": width,
@@ -58,87 +73,103 @@ class SensorRegressor(FourierOperator):
         return cls._new(data, nodes, in_channels=16, out_channels=8, **size)
 
     def __call__(self, observation: Observation) -> torch.Tensor:
-        """Mean state (2, n, n) given the readings, in physical units, on the observation's grid."""
+        """Return the mean state (2, n, n) given the readings, in physical units, on the grid of
+        the observation."""
         return self.answers(observation, observation.values[None])[0]
 
     @torch.no_grad()
     def answers(self, observation: Observation, values: torch.Tensor) -> torch.Tensor:
-        """Mean states (batch, 2, n, n) given one reading of each sensor, (batch, m), in each of
-        several experiments."""
+        """Return the mean states (batch, 2, n, n) of several experiments with the same sensors.
+
+        Arguments:
+            observation: the sensors and their noise.
+            values: (batch, m), one reading of each sensor in each experiment.
+        """
+        readings, mask = self._inputs(observation, values)
+        y = torch.cat(
+            [
+                self._normalised_states(*part)
+                for part in zip(readings.split(32), mask.split(32), strict=True)
+            ]
+        )
+        fields = [self._on_grid(y[:, c], c, self.grid, observation.grid) for c in (0, 1)]
+        return (
+            torch.stack(fields, dim=1).double() * self.scale[:, None, None]
+            + self.shift[:, None, None]
+        )
+
+    def _inputs(
+        self, observation: Observation, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return normalised readings and their mask on the nodes of the network, both (batch, 2,
+        m, m)."""
         channel = observation.channel
         noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
-        place, count = (
-            _nearest(observation.points, self.grid) + channel * self.grid.n**2,
-            2 * self.grid.n**2,
-        )
-        # Readings at one node become their average, weighted by how exact they are.
+        place = _nearest(observation.points, self.grid) + channel * self.grid.n**2
+        count = 2 * self.grid.n**2
+        # Readings at one node become their average, weighted by their precision
         weight = noise**-2
         total = torch.zeros(count, dtype=torch.float64).index_add_(0, place, weight)
         normalised = (values - self.shift[channel]) / self.scale[channel]
         table = torch.zeros(len(values), count, dtype=torch.float64).index_add_(
             1, place, weight * normalised
         )
-        seen = (len(values), 2, *self.grid.shape)
-        values = torch.where(total > 0, table / total, 0.0).reshape(seen)
-        mask = torch.where(total > 0, _trust(total.rsqrt()), 0.0).reshape(seen[1:]).expand(seen)
-        y = torch.cat(
-            [self._answer(*part) for part in zip(values.split(32), mask.split(32), strict=True)]
-        )
-        fields = [self._moved(y[:, c], c, self.grid, observation.grid) for c in (0, 1)]
-        return (
-            torch.stack(fields, dim=1).double() * self.scale[:, None, None]
-            + self.shift[:, None, None]
-        )
+        shape = (len(values), 2, *self.grid.shape)
+        readings = torch.where(total > 0, table / total, 0.0).reshape(shape)
+        mask = torch.where(total > 0, _trust(total.rsqrt()), 0.0).reshape(shape[1:])
+        return readings, mask.expand(shape)
 
-    def _answer(self, values, mask):
-        """Normalised states (batch, 2, m, m) on the network's nodes, of normalised readings and
-        their mask."""
-        seen = F.pixel_unshuffle(torch.cat([mask * values, mask], dim=1).float(), 2)
-        return F.pixel_shuffle(self.network(seen).float(), 2)
+    def _normalised_states(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return normalised states (batch, 2, m, m) on the nodes of the network, of normalised
+        readings and their mask."""
+        inputs = F.pixel_unshuffle(torch.cat([mask * values, mask], dim=1).float(), 2)
+        return F.pixel_shuffle(self.network(inputs).float(), 2)
 
-    def _normalised(self, states):
+    def _on_network(self, states: torch.Tensor) -> torch.Tensor:
+        """Return states (batch, 2, n, n) normalised, on the nodes of the network."""
         grid = Grid(states.shape[-1], self.grid.kind)
         x = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float()
-        return torch.stack([self._moved(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
+        return torch.stack([self._on_grid(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Mean square error of both normalised fields, over their variance, for random sensors."""
-        x = self._normalised(states)
-        values, mask = _seen(x, generator)
-        return (self._answer(values, mask) - x).square().mean() / STD**2
+        """Return the mean square error of both normalised fields over their variance, for random
+        sensors."""
+        x = self._on_network(states)
+        values, mask = _random_readings(x, generator)
+        return (self._normalised_states(values, mask) - x).square().mean() / STD**2
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> tuple[dict, str]:
-        """Mean relative L2 errors of the solution given 125 readings of the coefficient, and the
-        other way round."""
-        generator, x = torch.Generator().manual_seed(0), self._normalised(data.states)
+        """Return mean relative L2 errors on data, and a line that states them.
+
+        *Forward* is of the solution given 125 readings of the coefficient, *inverse* the other way
+        round.
+        """
+        generator, x = torch.Generator().manual_seed(0), self._on_network(data.states)
         scores = {}
         for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
-            scattered = (
-                torch.rand(x.shape[0], x[0, 0].numel(), generator=generator).argsort(dim=1) < 125
-            )
+            order = torch.rand(x.shape[0], x[0, 0].numel(), generator=generator).argsort(dim=1)
             mask = torch.zeros_like(x)
-            mask[:, given] = scattered.reshape(mask[:, given].shape)
+            mask[:, given] = (order < _VALIDATION_SENSORS).reshape(mask[:, given].shape)
             y = torch.cat(
-                [self._answer(*part) for part in zip(x.split(32), mask.split(32), strict=True)]
+                [
+                    self._normalised_states(*part)
+                    for part in zip(x.split(32), mask.split(32), strict=True)
+                ]
             )
-            # A relative error is that of the field, not of its departure from the mean.
+            # A relative error is that of the field, not of its departure from the mean
             mean = self.shift[sought] / self.scale[sought]
-            scores[kind] = round(
-                float(relative_l2(*(t[:, sought, None] + mean for t in (y, x))).mean()), 6
-            )
-        return (
-            scores,
-            f"relative L2 error forward {100 * scores['forward']:.1f} %, inverse "
-            f"{100 * scores['inverse']:.1f} %",
-        )
+            error = relative_l2(*(t[:, sought, None] + mean for t in (y, x))).mean()
+            scores[kind] = round(float(error), 6)
+        forward, inverse = (100 * scores[kind] for kind in ("forward", "inverse"))
+        return scores, f"relative L2 error forward {forward:.1f} %, inverse {inverse:.1f} %"
 
 
 def _nearest(points: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Flat indices (m,) of the nodes nearest to points (m, 2)."""
+    """Return the flat indices (m,) of the nodes nearest to points (m, 2)."""
     x, y = (points * grid.cells).unbind(dim=1)
-    # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn:
-    # they are to shift no field, and to crowd at no node.
+    # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn, so
+    # that they neither shift the field nor crowd at a node
     i = (x + 0.5 - 1e-6 * (y.floor() % 2)).floor()
     j = (y + 0.5 - 1e-6 * (i % 2)).floor()
     i, j = (k.long() % grid.n if grid.periodic else k.long().clamp(0, grid.n - 1) for k in (i, j))
@@ -146,26 +177,27 @@ def _nearest(points: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 def _trust(noise: torch.Tensor) -> torch.Tensor:
-    """What the mask says of a reading with this noise, relative to the field's standard deviation:
-    1 to 0."""
+    """Return the mask, 1 to 0, of readings with a noise relative to the field's standard
+    deviation."""
     return 1 / (1 + noise**2)
 
 
-def _seen(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Readings and mask (batch, 2, m, m) of random sensors: on the first field, on the second or on
-    both, in turn."""
+def _random_readings(
+    x: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return readings and mask (batch, 2, m, m) of random sensors on the first field, on the second
+    or on both."""
     size, nodes = len(x), x[0, 0].numel()
 
-    def uniform(*shape):
+    def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator)
 
-    few = _FEWEST / nodes
+    few = _MIN_SENSORS / nodes
     share = few * (0.25 / few) ** uniform(size, 1, 1, 1)
     turn = torch.randint(3, (size,), generator=generator)
     observed = torch.stack([turn != 1, turn != 0], dim=1)[:, :, None, None]
     scattered = (uniform(*x.shape) < share) & observed
-    low, high = (math.log(v) for v in _NOISE)
-    noise = torch.where(
-        uniform(size, 1, 1, 1) < _NOISY, (low + (high - low) * uniform(size, 1, 1, 1)).exp(), _EXACT
-    )
+    low, high = (math.log(v) for v in _NOISE_RANGE)
+    noisy = uniform(size, 1, 1, 1) < _NOISY_SHARE
+    noise = torch.where(noisy, (low + (high - low) * uniform(size, 1, 1, 1)).exp(), _EXACT)
     return x + STD * noise * torch.randn(x.shape, generator=generator), _trust(noise) * scattered

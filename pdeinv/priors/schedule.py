@@ -1,13 +1,19 @@
-"""From noise to a field: noise levels, and the steps between them."""
+"""Noise levels, and the probability flow that takes noise down these levels to a sample."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
 
-__all__ = ["heun", "noise_levels"]
+from pdeinv.grid import Grid
+
+if TYPE_CHECKING:
+    from pdeinv.priors.base import DenoisingPrior
+
+__all__ = ["heun", "noise_levels", "sample_flow"]
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
 
@@ -15,8 +21,12 @@ SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
 def noise_levels(
     steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = 7.0
 ) -> torch.Tensor:
-    """EDM's `steps` levels from sigma_max down to sigma_min, and 0 after them; (steps + 1,),
-    float64.
+    """Return the levels of EDM from sigma_max down to sigma_min, and 0, (steps + 1,), float64.
+
+    Arguments:
+        steps: number of levels above 0.
+        sigma_min, sigma_max: the last of them and the first.
+        rho: exponent; the larger, the more levels are small.
 
     Reference:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (EDM),
@@ -33,8 +43,14 @@ def heun(
     sigmas: torch.Tensor,
     progress: bool = False,
 ) -> torch.Tensor:
-    """Follow the probability flow dx/dσ = (x - D(x, σ)) / σ down the levels by Heun's second-order
-    steps.
+    """Follow the probability flow dx/dσ = (x - D(x, σ)) / σ down the levels by Heun's steps of
+    second order.
+
+    Arguments:
+        denoise: D.
+        x: (batch, channel, n, n), states at the first level.
+        sigmas: (levels,), decreasing.
+        progress: show a progress bar.
 
     Reference:
         Karras et al. (EDM), NeurIPS 2022, algorithm 1.
@@ -48,3 +64,31 @@ def heun(
             ahead = x + (after - sigma) * slope
         x = ahead
     return x
+
+
+@torch.no_grad()
+def sample_flow(
+    prior: DenoisingPrior,
+    n: int,
+    grid: Grid,
+    generator: torch.Generator | None = None,
+    *,
+    steps: int = 40,
+    batch: int = 32,
+    progress: bool = False,
+) -> torch.Tensor:
+    """Return samples (n, channel, grid.n, grid.n) of the probability flow of a denoiser.
+
+    Arguments:
+        prior: the denoiser.
+        n: number of samples.
+        grid: of the samples.
+        generator: source of the initial noise.
+        steps: number of levels.
+        batch: samples computed together.
+        progress: show a progress bar for each batch.
+    """
+    gaussian, sigmas = prior.gaussian, noise_levels(steps)
+    centre = gaussian.physical(torch.zeros(1, len(gaussian.fields), 1, 1))
+    starts = (centre + sigmas[0] * prior.sample_noise(n, grid, generator)).split(batch)
+    return torch.cat([heun(prior.denoise, x, sigmas, progress) for x in starts])

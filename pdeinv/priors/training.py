@@ -1,5 +1,4 @@
-"""Train a diffusion prior or a neural operator on a dataset, within a budget of time or steps,
-resumable at any moment."""
+"""Training within a budget of time or steps, resumable at any moment."""
 
 from __future__ import annotations
 
@@ -8,20 +7,20 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_new
+from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import TrainingData
-from pdeinv.priors.diffusion import DiffusionPrior
-from pdeinv.priors.fourier_operator import FourierOperator
-from pdeinv.priors.storage import describe, restore, save
+from pdeinv.priors.storage import restore, save
 
 __all__ = ["Settings", "train"]
 
-_HELD_OUT = 128  # samples at the end of the file, at most an eighth of it
+_HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _WARM_UP = 200, 0.05  # steps, or share of the budget, until the rate is full
 _SAVE_EVERY = 60.0  # seconds
 _VALIDATIONS = 10  # in a run
@@ -30,16 +29,20 @@ _TURNS = 8  # symmetries in a batch
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines a training run, but for the data.
+    """The settings of a training run, which determine it together with the data.
 
     Arguments:
-        model: what is trained, in words; a run of another model is not resumed.
-        minutes, steps: the budget; one of them. The learning rate falls to zero along it, as a half
-            cosine.
-        batch, rate: fields a step, and Adam's largest learning rate.
+        model: a description of the model; a run of another model is not resumed.
+        minutes, steps: the budget; exactly one of them. The learning rate falls to zero along it,
+            as a half cosine.
+        batch: samples in a step.
+        rate: largest learning rate of Adam.
         symmetry: augment by the symmetries of the PDE.
-        average: the half-life of the weights' moving average, as a share of the steps so far.
+        average: half-life of the weights' moving average, as a share of the steps so far.
         seed: of batches, symmetries and noise.
+
+    Raises:
+        InputError: the budget is missing or given twice, or a number is not positive.
     """
 
     model: str = ""
@@ -51,43 +54,51 @@ class Settings:
     average: float = 0.05
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
-            raise InputError("a training run needs a budget: either minutes or steps")
+            raise InputError("the budget of a training run must be either minutes or steps")
         for name in ("minutes", "steps", "batch", "rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} = {value} must be positive")
+                raise InputError(f"{name} must be positive and finite, got {value}; raise it")
 
 
 def train(
-    make: Callable[[TrainingData], DiffusionPrior | FourierOperator],
+    make: Callable[[TrainingData], Trainable],
     data: TrainingData,
     out: str | os.PathLike,
     settings: Settings,
     *,
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
-) -> DiffusionPrior | FourierOperator:
-    """Train on all samples but the last, which validate, and write the model to `out`.
+) -> Trainable:
+    """Train a model, validate it on the last samples of the data, and write it.
 
-    Checkpoints are written to `<out>.checkpoint` every minute and when the run is interrupted; the
-    same call goes on from there as if it had never stopped. That file is deleted once `out` is
+    A checkpoint is written to `<out>.checkpoint` every minute and when the run is interrupted. The
+    same call resumes from it as if the run had never stopped. The file is deleted once `out` is
     written.
 
     Arguments:
-        make: the untrained model, given the samples to train on; called unless there is a
+        make: returns the untrained model for the samples to train on; not called if there is a
             checkpoint.
-        echo: is told each validation.
+        data: samples to train on and to validate with.
+        out: the file to write.
+        settings: budget and hyperparameters.
+        progress: show a progress bar.
+        echo: prints the line of each validation.
+
+    Returns:
+        The model with the moving average of the weights.
 
     Raises:
-        InputError: `out` exists or cannot be written, or a checkpoint of other settings or data is
-            in the way.
+        InputError: `out` exists or cannot be written, or there is a checkpoint of other settings or
+            data.
+        NumericalError: the loss is no longer finite.
     """
     out = check_new(out)
     run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings)
     try:
-        run.go_on(progress, echo or (lambda line: None))
+        run.advance_to_end(progress, echo or (lambda line: None))
     finally:
         run.save_checkpoint()
     model = run.averaged()
@@ -98,9 +109,15 @@ def train(
 
 
 class _Run:
-    """The state of a training run: all of it in a checkpoint."""
+    """The state of a training run, all of which a checkpoint holds."""
 
-    def __init__(self, make, data, checkpoint, settings):
+    def __init__(
+        self,
+        make: Callable[[TrainingData], Trainable],
+        data: TrainingData,
+        checkpoint: Path,
+        settings: Settings,
+    ):
         self.settings, self.checkpoint = settings, checkpoint
         self.data, self.validation = data.split(max(1, min(_HELD_OUT, len(data) // 8)))
         self.plan = asdict(settings) | {
@@ -111,14 +128,10 @@ class _Run:
             "fields": [f.name for f in data.fields],
         }
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.step, self.seconds, self.loss, self.history = 0, 0.0, math.nan, []
+        self.step, self.seconds, self.loss = 0, 0.0, math.nan
+        self.history: list[dict] = []
         stored = self._stored()
-        if stored:
-            self.model = restore(stored["model"], stored["header"])
-        else:
-            with torch.random.fork_rng():
-                torch.manual_seed(settings.seed)
-                self.model = make(self.data)
+        self.model = self._restored(stored) if stored else self._new(make)
         self.network = self.model.network.requires_grad_(True).train()
         self.average = [p.detach().clone() for p in self.network.parameters()]
         self.optimiser = torch.optim.Adam(
@@ -132,90 +145,110 @@ class _Run:
                 stored[key] for key in ("step", "seconds", "loss", "history")
             )
 
-    def go_on(self, progress, echo):
-        s, start, saved = self.settings, time.monotonic() - self.seconds, time.monotonic()
-        total = s.steps or round(60 * s.minutes)
-        label, unit = ("training", "step") if s.steps else ("training", "s")
+    def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.settings.seed)
+            return make(self.data)
+
+    def _restored(self, stored: dict) -> Trainable:
+        model = restore(stored["model"], stored["header"])
+        if not isinstance(model, Trainable):
+            raise InputError(
+                f"{self.checkpoint} must hold a trainable model, got {model!r}; delete it"
+            )
+        return model
+
+    def advance_to_end(self, progress: bool, echo: Callable[[str], None]) -> None:
+        start, saved = time.monotonic() - self.seconds, time.monotonic()
+        total, unit = self._budget(), "step" if self.settings.steps else "s"
         with tqdm(
-            total=total, initial=self._spent(), desc=label, unit=unit, disable=not progress
+            total=total, initial=self._spent(), desc="training", unit=unit, disable=not progress
         ) as bar:
             while (done := self._fraction()) < 1:
                 self._advance(done)
                 self.seconds = time.monotonic() - start
-                bar.set_postfix(loss=f"{self.loss:.4f}", fields=self.step * s.batch, refresh=False)
+                fields = self.step * self.settings.batch
+                bar.set_postfix(loss=f"{self.loss:.4f}", fields=fields, refresh=False)
                 bar.update(min(total, self._spent()) - bar.n)
                 if self._fraction() >= (len(self.history) + 1) / _VALIDATIONS:
                     self._validate(echo)
-                    start = time.monotonic() - self.seconds  # validating is not training
+                    start = time.monotonic() - self.seconds  # validation is not part of the budget
                 if time.monotonic() - saved > _SAVE_EVERY:
                     self.save_checkpoint()
                     saved = time.monotonic()
+
+    def _budget(self) -> int:
+        """Return the budget in steps, or in seconds."""
+        return self.settings.steps or round(60 * (self.settings.minutes or 0))
 
     def _spent(self) -> int:
         return self.step if self.settings.steps else int(self.seconds)
 
     def _fraction(self) -> float:
         s = self.settings
-        return self.step / s.steps if s.steps else self.seconds / (60 * s.minutes)
+        return self.step / s.steps if s.steps else self.seconds / (60 * (s.minutes or math.inf))
 
     def _advance(self, done: float) -> None:
-        s = self.settings
+        """Take one step, at a share `done` of the budget."""
+        rate = self.settings.rate
+        warm = min(1.0, max((self.step + 1) / _WARM_UP[0], done / _WARM_UP[1]))
         for group in self.optimiser.param_groups:
-            warm = min(1.0, max((self.step + 1) / _WARM_UP[0], done / _WARM_UP[1]))
-            group["lr"] = s.rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-        states = self.data.states[
-            torch.randint(len(self.data), (s.batch,), generator=self.generator)
-        ]
-        if s.symmetry:
-            group, grid = self.data.symmetries, self.data.grid
-            first = int(torch.randint(len(group), (1,), generator=self.generator))
-            parts = [
-                group.element(first + i, self.generator, grid)(p, grid)
-                for i, p in enumerate(states.chunk(_TURNS))
-            ]
-            states = torch.cat(parts)
-        loss = self.model.loss(states, self.generator)
+            group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+        loss = self.model.loss(self._batch(), self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         now = float(loss.detach())
-        # Before the weights, which a checkpoint will keep, take harm.
+        # Before the step, so that the checkpoint keeps finite weights
         if not (math.isfinite(now) and math.isfinite(norm)):
-            raise InputError(
+            raise NumericalError(
                 f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} "
-                f"and train with a lower rate "
-                f"than {s.rate:g}"
+                f"and train with a lower rate than {rate:g}"
             )
         self.optimiser.step()
         self.step += 1
         self.loss = (
             now if self.step == 1 else self.loss + max(0.01, 1 / self.step) * (now - self.loss)
         )
-        keep = 0.5 ** (1 / max(1.0, s.average * self.step))
+        keep = 0.5 ** (1 / max(1.0, self.settings.average * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
 
-    def averaged(self) -> DiffusionPrior | FourierOperator:
-        """The model with the moving average of the weights."""
-        model = restore(*describe(self.model, half=False))
+    def _batch(self) -> torch.Tensor:
+        """Return random samples, under symmetries of the PDE if wanted."""
+        size = (self.settings.batch,)
+        states = self.data.states[torch.randint(len(self.data), size, generator=self.generator)]
+        if not self.settings.symmetry:
+            return states
+        group, grid = self.data.symmetries, self.data.grid
+        first = int(torch.randint(len(group), (1,), generator=self.generator))
+        parts = [
+            group.element(first + i, self.generator, grid)(p, grid)
+            for i, p in enumerate(states.chunk(_TURNS))
+        ]
+        return torch.cat(parts)
+
+    def averaged(self) -> Trainable:
+        """Return a copy of the model with the moving average of the weights."""
+        model = type(self.model).restore(*self.model.describe(half=False))
         with torch.no_grad():
             for p, mean in zip(model.network.parameters(), self.average, strict=True):
                 p.copy_(mean)
         return model
 
-    def _validate(self, echo) -> None:
+    def _validate(self, echo: Callable[[str], None]) -> None:
         scores, line = self.averaged().validate(self.validation)
         spent = {"step": self.step, "seconds": round(self.seconds, 1), "loss": round(self.loss, 5)}
         self.history.append(spent | scores)
         echo(f"step {self.step}, {self.seconds:.0f} s, loss {self.loss:.4f}, {line}")
 
     def record(self) -> dict:
-        """What the file says of the training."""
+        """Return what the file states about the training."""
         spent = {"fields_seen": self.step * self.settings.batch, "seconds": round(self.seconds, 1)}
         return self.plan | spent | {"loss": round(self.loss, 5), "history": self.history}
 
     def save_checkpoint(self) -> None:
-        tensors, header = describe(self.model, half=False)
+        tensors, header = self.model.describe(half=False)
         state = {
             "plan": self.plan,
             "model": tensors,
@@ -229,6 +262,7 @@ class _Run:
             torch.save(state, temporary)
 
     def _stored(self) -> dict | None:
+        """Return the checkpoint, if there is one of this run."""
         if not self.checkpoint.exists():
             return None
         try:
@@ -236,7 +270,7 @@ class _Run:
             plan = stored["plan"]
         except Exception as error:  # torch.load raises many kinds
             raise InputError(
-                f"{self.checkpoint} is damaged ({error}); delete it to start afresh"
+                f"{self.checkpoint} is damaged ({error}); delete it to start again"
             ) from None
         different = [
             f"{k} = {plan.get(k)!r}, not {v!r}" for k, v in self.plan.items() if plan.get(k) != v
@@ -244,6 +278,6 @@ class _Run:
         if different:
             raise InputError(
                 f"{self.checkpoint} holds an unfinished run with {'; '.join(different)}; finish "
-                f"that one or delete it"
+                f"that run or delete the file"
             )
         return stored

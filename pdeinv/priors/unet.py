@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -16,35 +19,37 @@ _GROUP = 16  # channels that are normalised together
 
 
 @contextmanager
-def without_wandb():
+def without_wandb() -> Iterator[None]:
     """Import `neuralop` without the experiment tracker that its trainer would load, which takes
     seconds."""
-    absent = "wandb" not in sys.modules
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
+    absent = "wandb" not in modules
     if absent:
-        sys.modules["wandb"] = None  # makes `import wandb` fail, which neuralop provides for
+        modules["wandb"] = None  # makes `import wandb` fail, which neuralop allows for
     try:
         yield
     finally:
         if absent:
-            del sys.modules["wandb"]
+            del modules["wandb"]
 
 
 class UShapedOperator(nn.Module):
-    """Maps functions on a fixed grid to functions: local convolutions at every scale, global ones
-    at coarse scales.
+    """A map from functions on a fixed grid to functions: local convolutions at every scale, global
+    ones at coarse scales.
 
-    Patches of 2 x 2 nodes are lifted to `widths[0]` channels; each further level halves the grid. A
-    block is a residual pair of 3 x 3 convolutions, modulated by the noise level; from the second
-    level on it begins with a spectral convolution (neuraloperator's, one filter a channel), which
-    sees the whole domain. The last layer starts at zero.
+    Patches of 2 x 2 nodes are lifted to `widths[0]` channels, and each further level halves the
+    grid. A block is a residual pair of 3 x 3 convolutions, modulated by the noise level. From the
+    second level on it begins with a spectral convolution of neuraloperator, one filter for each
+    channel, which covers the whole domain. The last layer starts at zero.
 
-    The network is not equivariant, on purpose: it is told where on the domain it is.
+    The network is deliberately not equivariant: the coordinates of the patches are among its
+    inputs. Its weights are stored channels last, which the CPU's convolutions prefer.
 
     Arguments:
-        channels_in, channels_out: of the functions.
-        widths: channels of each level.
+        channels_in, channels_out: number of channels of the functions.
+        widths: number of channels of each level.
         modes: Fourier modes of the spectral convolutions per direction.
-        periodic: whether the domain is a torus; else convolutions see zeros beyond it.
+        periodic: use circular convolutions; otherwise they are padded with zeros.
 
     Reference:
         Rahman, Ross & Azizzadenesheli, *U-NO: U-shaped neural operators*, TMLR 2023 (arXiv
@@ -52,11 +57,13 @@ class UShapedOperator(nn.Module):
         level).
     """
 
+    frequencies: torch.Tensor
+
     def __init__(
         self,
         channels_in: int,
         channels_out: int,
-        widths=(64, 96, 128),
+        widths: Sequence[int] = (64, 96, 128),
         modes: int = 8,
         periodic: bool = False,
     ):
@@ -74,32 +81,34 @@ class UShapedOperator(nn.Module):
         self.level = nn.Sequential(
             nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
         )
-        self.lift = self._conv(4 * channels_in + (4 if periodic else 2), widths[0])
-        size = {"features": features, "periodic": periodic}
+        self.lift = _convolution(4 * channels_in + (4 if periodic else 2), widths[0], periodic)
         self.down = nn.ModuleList(
-            _Block(w, modes=modes if i else 0, **size) for i, w in enumerate(widths)
+            _Block(w, features, modes if i else 0, periodic) for i, w in enumerate(widths)
         )
         self.coarser = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
         self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(
-            _Block(w, modes=modes if i else 0, **size) for i, w in enumerate(widths[:-1])
+            _Block(w, features, modes if i else 0, periodic) for i, w in enumerate(widths[:-1])
         )
         self.norm = nn.GroupNorm(widths[0] // _GROUP, widths[0])
-        self.project = self._conv(widths[0], 4 * channels_out)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
-
-    def _conv(self, a, b):
-        return nn.Conv2d(a, b, 3, padding=1, padding_mode="circular" if self.periodic else "zeros")
+        self.project = _convolution(widths[0], 4 * channels_out, periodic)
+        _zero(self.project)
+        for p in self.parameters():
+            if p.ndim == 4:
+                p.data = p.data.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-        """x (batch, channels_in, n, n), n a multiple of 2^(levels); level (batch,), of order one,
-        tells the noise."""
+        """Return functions (batch, channels_out, n, n).
+
+        Arguments:
+            x: (batch, channels_in, n, n), n a multiple of 2^levels.
+            level: (batch,), of order one, a function of the noise level.
+        """
         angle = level[:, None] * self.frequencies
         features = self.level(torch.cat([angle.cos(), angle.sin()], dim=1).to(x))
         x = F.pixel_unshuffle(x, 2)
-        where = self._places(x).expand(len(x), -1, -1, -1)
-        h = self.lift(torch.cat([x, where], dim=1).contiguous(memory_format=torch.channels_last))
+        places = self._places(x).expand(len(x), -1, -1, -1)
+        h = self.lift(torch.cat([x, places], dim=1).contiguous(memory_format=torch.channels_last))
         kept = []
         for i, block in enumerate(self.down):
             h = block(h, features)
@@ -110,8 +119,9 @@ class UShapedOperator(nn.Module):
             h = self.up[i](kept[i] + F.pixel_shuffle(self.finer[i](h), 2), features)
         return F.pixel_shuffle(self.project(F.silu(self.norm(h))), 2)
 
-    def _places(self, x):
-        """Coordinates of the patches, (1, 2 or 4, n, n); of a torus as points on circles."""
+    def _places(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coordinates of the patches, (1, 2, n, n); of a torus as points on circles, (1,
+        4, n, n)."""
         s = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype) / x.shape[-1]
         lines = (
             [(2 * torch.pi * s).cos(), (2 * torch.pi * s).sin()] if self.periodic else [2 * s - 1]
@@ -125,13 +135,11 @@ class UShapedOperator(nn.Module):
 class _Block(nn.Module):
     def __init__(self, width: int, features: int, modes: int, periodic: bool):
         super().__init__()
-        mode = "circular" if periodic else "zeros"
         self.norms = nn.ModuleList(nn.GroupNorm(width // _GROUP, width) for _ in range(2))
-        self.first = nn.Conv2d(width, width, 3, padding=1, padding_mode=mode)
-        self.second = nn.Conv2d(width, width, 3, padding=1, padding_mode=mode)
+        self.first = _convolution(width, width, periodic)
+        self.second = _convolution(width, width, periodic)
         self.modulate = nn.Linear(features, 2 * width)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _zero(self.second)
         if modes:
             with without_wandb():
                 from neuralop.layers.spectral_convolution import SpectralConv
@@ -142,7 +150,7 @@ class _Block(nn.Module):
         else:
             self.spectral = None
 
-    def forward(self, x, features):
+    def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         if self.spectral is not None:
             # There is no Fourier transform in bfloat16
             with torch.autocast(x.device.type, enabled=False):
@@ -152,3 +160,13 @@ class _Block(nn.Module):
         h = self.first(F.silu(self.norms[0](x)))
         h = self.second(F.silu(self.norms[1](h) * (1 + scale) + shift))
         return x + h
+
+
+def _convolution(channels_in: int, channels_out: int, periodic: bool) -> nn.Conv2d:
+    mode: Literal["circular", "zeros"] = "circular" if periodic else "zeros"
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=mode)
+
+
+def _zero(convolution: nn.Conv2d) -> None:
+    for p in convolution.parameters():
+        nn.init.zeros_(p)

@@ -92,7 +92,7 @@ class Problem:
         )
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        self.counts["network_evaluations"] += getattr(self.prior, "times", 1)
+        self.counts["network_evaluations"] += getattr(self.prior, "evaluations_per_call", 1)
         return self.prior.denoise(x, sigma)
 
     def noise(self, n: int) -> torch.Tensor:

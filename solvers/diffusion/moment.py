@@ -153,7 +153,7 @@ class _Conditioning:
         self.problem, self.alone = problem, len(problem.gaussian.fields) == 1
         self.through = self.alone and bool((problem.observation.channel == 1).any())
         self.finest = _FINAL * solver.sigma_min
-        self.spread = problem.gaussian.spread(problem.grid)
+        self.spread = problem.gaussian.covariance_root(problem.grid)
         self.nonlinear = self.through and not problem.pde.linear
         self.centre = self.linearised = None
 

@@ -1,0 +1,145 @@
+"""Normalised fields as tables of coefficients, with the noise that a diffusion adds to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pdeinv.basis import Basis
+from pdeinv.errors import InputError
+from pdeinv.grid import Field, Grid
+from pdeinv.priors.noise import Noise
+
+__all__ = ["NormalisedFields"]
+
+_BAND = 28  # modes per direction between which covariances are fitted
+
+
+@dataclass(eq=False, repr=False)
+class NormalisedFields:
+    """The coordinates in which a Gaussian prior works: normalised fields in a basis, and noise.
+
+    The *band* holds the lowest modes per direction of every channel, at most 28 of them.
+
+    Arguments:
+        fields: the fields of the channels.
+        bases: one for each channel.
+        grid: the grid of the training data.
+        noise: the noise that σ multiplies.
+        shift, scale: (channel,), float64; a normalised field is (field - shift) / scale.
+    """
+
+    fields: tuple[Field, ...]
+    bases: tuple[Basis, ...]
+    grid: Grid
+    noise: Noise
+    shift: torch.Tensor
+    scale: torch.Tensor
+
+    @property
+    def band(self) -> int:
+        """Number of modes per direction in the band."""
+        modes = min(_BAND, *(b.capacity(self.grid) for b in self.bases))
+        # A periodic basis has a constant, and pairs of cosine and sine
+        return modes - 1 + modes % 2 if self.grid.periodic else modes
+
+    def normalise(self, states: torch.Tensor) -> torch.Tensor:
+        """Return (states - shift) / scale in single precision, (batch, channel, n, n)."""
+        self._check(states)
+        shift, scale = (v.to(states)[:, None, None] for v in (self.shift, self.scale))
+        return ((states - shift) / scale).float()
+
+    def physical(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the states of normalised fields in double precision; inverts `normalise`."""
+        scale, shift = (v[:, None, None].to(x.device) for v in (self.scale, self.shift))
+        return x.double() * scale + shift
+
+    def coefficients(self, x: torch.Tensor, grid: Grid) -> list[torch.Tensor]:
+        """Return a table (batch, m, m) for each channel of fields (batch, channel, n, n)."""
+        return [basis.analysis(x[:, c], grid) for c, basis in enumerate(self.bases)]
+
+    def synthesis(self, tables: list[torch.Tensor], grid: Grid) -> torch.Tensor:
+        """Return the fields (batch, channel, n, n) of a table for each channel."""
+        return torch.stack(
+            [b.synthesis(t, grid) for b, t in zip(self.bases, tables, strict=True)], dim=1
+        )
+
+    def to_band(self, tables: list[torch.Tensor]) -> torch.Tensor:
+        """Return the coefficients in the band as rows, (batch, channel · band²)."""
+        return torch.stack(
+            [b.resize(t, self.band) for b, t in zip(self.bases, tables, strict=True)], dim=1
+        ).flatten(1)
+
+    def from_band(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the tables (..., channel, band, band) of rows (..., channel · band²)."""
+        return rows.unflatten(-1, (len(self.bases), self.band, self.band))
+
+    def white(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return standard normals (n, channel, m, m) for `noise_fields`.
+
+        The same tables give the same noise on every grid.
+        """
+        modes = max(b.capacity(grid) for b in self.bases)
+        return torch.randn(n, len(self.bases), modes, modes, generator=generator)
+
+    def noise_fields(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the noise (n, channel, n, n) of level 1, in physical units, of the standard
+        normals xi (n, channel, m, m)."""
+        scale = self.scale[:, None, None].to(xi.device)
+        return self.noise.sample(self.bases, grid, xi).double() * scale
+
+    def sample_noise(
+        self, n: int, grid: Grid, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        units."""
+        return self.noise_fields(self.white(n, self.check_grid(grid), generator), grid)
+
+    def noise_covariance(self, v: torch.Tensor) -> torch.Tensor:
+        """Return the covariance matrix of the nodes' values of normalised noise of level 1, times
+        v (batch, channel, n, n)."""
+        grid = self.grid_of(v)
+        tables = [
+            b.synthesis_adjoint(v[:, c], grid) * self.noise.variance(b, grid).to(v)
+            for c, b in enumerate(self.bases)
+        ]
+        return self.synthesis(tables, grid)
+
+    def relative_noise_variance(self, grid: Grid) -> float:
+        """Return the variance of the noise's coefficients on a grid, relative to the training
+        grid.
+
+        It is 1 but for white noise.
+        """
+        return (grid.h / self.grid.h) ** 2 if self.noise.kind == "white" else 1.0
+
+    def grid_of(self, x: torch.Tensor) -> Grid:
+        """Return the grid of states (batch, channel, n, n).
+
+        Raises:
+            InputError: the shape does not fit the channels.
+        """
+        self._check(x)
+        return Grid(x.shape[-1], self.grid.kind)
+
+    def check_grid(self, grid: Grid) -> Grid:
+        """Return the grid.
+
+        Raises:
+            InputError: it is of the other kind.
+        """
+        if grid.kind != self.grid.kind:
+            raise InputError(
+                f"the grid of this prior must be {self.grid.kind}, got a {grid.kind} one; use "
+                f"Grid({grid.n}, {self.grid.kind!r})"
+            )
+        return grid
+
+    def _check(self, x: torch.Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != len(self.bases) or x.shape[2] != x.shape[3]:
+            names = ", ".join(f.name for f in self.fields)
+            raise InputError(
+                f"states of this prior must be (batch, {len(self.bases)}, n, n) with the channels "
+                f"{names}, got {tuple(x.shape)}; reshape them"
+            )

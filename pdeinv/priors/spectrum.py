@@ -1,0 +1,27 @@
+"""The variances of coefficients beyond those that were fitted."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.basis import Basis
+
+__all__ = ["extrapolate_power_law"]
+
+
+def extrapolate_power_law(basis: Basis, variances: torch.Tensor, modes: int) -> torch.Tensor:
+    """Return a table (modes, modes) of variances, (m, m), extended by the power law of the last
+    octave, or cut."""
+    have = len(variances)
+    if modes <= have:
+        return basis.resize(variances, modes)
+    known, wanted = basis.frequencies(have), basis.frequencies(modes)
+    # Along an axis; beyond it only the corners of the table are known
+    edge = float(known[0, :].max())
+    ring = (known > edge / 2) & (known <= edge)
+    x, y = known[ring].log(), variances.double()[ring].clamp(min=1e-300).log()
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum())
+    slope = min(slope, -2.5)  # a field of finite variance
+    law = (y.mean() + slope * (wanted.clamp(min=1e-9).log() - x.mean())).exp()
+    fitted = basis.resize(torch.ones_like(known), modes) > 0
+    return torch.where(fitted, basis.resize(variances.double(), modes), law).float()
