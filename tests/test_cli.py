@@ -137,7 +137,7 @@ def test_generate_makes_a_dataset(pdeinv, folder):
     )
     code, out, _ = pdeinv("generate", "poisson", *arguments)
     assert code == 0 and out == "p.h5: 3 pairs of poisson on 16 x 16 nodes, seed 5\n"
-    with datasets.open("p.h5") as dataset:
+    with datasets.open_dataset("p.h5") as dataset:
         assert dict(dataset.sizes) == {"sample": 3, "y": 16, "x": 16}
         assert datasets.pde_of(dataset) == datasets.Poisson(tau=5.0) and dataset.attrs["seed"] == 5
 

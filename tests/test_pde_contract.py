@@ -192,7 +192,7 @@ def test_bad_fields_and_grids(pde):
     with pytest.raises(InputError, match=kind):
         pde.sample_coefficient(1, Grid(8, kind))
     for shape in [(8, 9), (9, 8), (4, 9)]:
-        with pytest.raises(InputError, match="not square"):
+        with pytest.raises(InputError, match="must be square"):
             pde.solve(torch.ones(1, 1, *shape, dtype=torch.float64))
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from pdeinv.basis import Basis
-from pdeinv.datasets import PDE, pde_of
-from pdeinv.datasets import open as open_dataset
+from pdeinv.datasets import PDE, find_pde, open_dataset
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.symmetry import Group, trivial_group
@@ -60,10 +59,7 @@ class TrainingData:
                     f"variable's name"
                 )
             kind = str(dataset.attrs.get("grid_kind", "vertex"))
-            try:
-                pde = pde_of(dataset)
-            except InputError:
-                pde = None  # a problem of the user's own: nothing is known of its symmetries
+            pde = find_pde(dataset)
             grid = Grid(dataset.sizes["x"], kind)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)

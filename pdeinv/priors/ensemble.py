@@ -15,7 +15,7 @@ class Ensemble:
 
     Arguments:
         states: (N, 2, n, n), N >= 2; for a dataset file,
-            `pdeinv.datasets.states(pdeinv.datasets.open(path), pde)`.
+            `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
     """
 
     def __init__(self, states: torch.Tensor):
