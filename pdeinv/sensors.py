@@ -55,24 +55,9 @@ class Sensors:
         if "noise_std" not in table:
             table["noise_std"] = 0.0
         for column in NUMERIC:
-            numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-            self._refuse(
-                ~np.isfinite(numbers),
-                lambda i, c=column: (
-                    f"{c} must be a finite number, got "
-                    f"{'nothing or nan' if pd.isna(table[c][i]) else table[c][i]}; mend or drop "
-                    f"the row"
-                ),
-            )
-            table[column] = numbers
+            table[column] = self._numbers(column, table[column])
         for column in ("x", "y"):
-            self._refuse(
-                (table[column] < 0) | (table[column] > 1),
-                lambda i, c=column: (
-                    f"{c} must be in the unit square, got {table[c][i]:g}; rescale coordinates to "
-                    f"[0, 1]"
-                ),
-            )
+            self._refuse_outside(column, table[column])
         self._refuse(
             table.noise_std < 0,
             lambda i: (
@@ -207,6 +192,26 @@ class Sensors:
             tuple(f.interpolation_order for f in pde.fields),
         )
 
+    def _numbers(self, column: str, given: pd.Series) -> pd.Series:
+        numbers = pd.to_numeric(given, errors="coerce").astype(float)
+        self._refuse(
+            ~np.isfinite(numbers),
+            lambda i: (
+                f"{column} must be a finite number, got "
+                f"{'nothing or nan' if pd.isna(given[i]) else given[i]}; mend or drop the row"
+            ),
+        )
+        return numbers
+
+    def _refuse_outside(self, column: str, values: pd.Series) -> None:
+        self._refuse(
+            (values < 0) | (values > 1),
+            lambda i: (
+                f"{column} must be in the unit square, got {values[i]:g}; rescale coordinates to "
+                f"[0, 1]"
+            ),
+        )
+
     def _refuse_contradictions(
         self, channel: np.ndarray, points: np.ndarray, grid: Grid, fields: tuple[Field, ...]
     ) -> None:
@@ -256,22 +261,19 @@ class Sensors:
 
     def _refuse_boundary(self, channel: np.ndarray, fields: tuple[Field, ...]) -> None:
         table = self.table
-        edge = ((table[["x", "y"]] <= _SAME_POINT) | (table[["x", "y"]] >= 1 - _SAME_POINT)).any(
-            axis=1
+        known = [np.nan if f.boundary_value is None else f.boundary_value for f in fields]
+        boundary = np.array(known)[channel]
+        positions = table[["x", "y"]]
+        edge = ((positions <= _SAME_POINT) | (positions >= 1 - _SAME_POINT)).any(axis=1)
+        scale = table.value.abs().groupby(channel).transform("max")
+        wrong = (table.value - boundary).abs() > 1e-6 * scale
+        self._refuse(
+            edge & (table.noise_std == 0) & wrong,
+            lambda i: (
+                f"the exact reading {table.value[i]:g} contradicts the boundary condition "
+                f"{fields[channel[i]].name} = {boundary[i]:g}; drop it or give it a noise_std"
+            ),
         )
-        for c, f in enumerate(fields):
-            if f.boundary_value is None:
-                continue
-            mine = channel == c
-            scale = float(table.value[mine].abs().max()) if mine.any() else 0.0
-            wrong = (table.value - f.boundary_value).abs() > 1e-6 * scale
-            self._refuse(
-                edge & mine & (table.noise_std == 0) & wrong,
-                lambda i, f=f: (
-                    f"the exact reading {table.value[i]:g} contradicts the boundary condition "
-                    f"{f.name} = {f.boundary_value:g}; drop it or give it a noise_std"
-                ),
-            )
 
     def _row(self, i: int) -> str:
         return f"{self.origin}, row {i + self.first_row}"

@@ -12,7 +12,7 @@ import pytest
     [
         "pdeinv.datasets.Helmholtz(k=2.0).k == 2.0",
         "pdeinv.layouts.regular(3).shape == (9, 2)",
-        "callable(pdeinv.reconstruct) and callable(pdeinv.datasets.open)",
+        "callable(pdeinv.reconstruct) and pdeinv.datasets.open is pdeinv.datasets.open_dataset",
         "pdeinv.__version__.count('.') == 2",
         "all(hasattr(pdeinv, name) for name in dir(pdeinv))",
     ],
