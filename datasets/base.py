@@ -74,6 +74,10 @@ class PDE(ABC):
         """Return the solution u of the coefficient a, both (batch, 1, n, n); differentiable.
 
         Float64 is advised.
+
+        Raises:
+            InputError: the coefficient or the grid is not allowed.
+            NumericalError: the scheme is unstable, or its iteration stalls.
         """
 
     @abstractmethod

@@ -81,10 +81,6 @@ def generate(
         InputError: a setting is out of range, `out` exists or cannot be written, or there is an
             unfinished run with other settings.
         NumericalError: a block was damaged while the file was assembled.
-
-    Example:
-        >>> generate(Darcy(), 100, 64, 0, "darcy.h5")  # doctest: +SKIP
-        PosixPath('darcy.h5')
     """
     if not isinstance(pde, PDE):
         raise InputError(f"pde must be an instance of a PDE, got {pde!r}; call its class")
@@ -109,8 +105,7 @@ def generate(
             for_each(
                 job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
             )
-        assembled = job.parts / "assembled.tmp"
-        _assemble(job, settings, assembled)
+        _assemble(job, settings, assembled := job.parts / "assembled.tmp")
     except BaseException:
         if not any(job.parts.glob("*.npz")):  # no block to resume from
             shutil.rmtree(job.parts, ignore_errors=True)

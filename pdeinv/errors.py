@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 __all__ = ["DivergedError", "InputError", "NumericalError", "run_cli"]
 
@@ -29,16 +30,28 @@ class DivergedError(NumericalError):
 def run_cli(program: Callable[[], object]) -> None:
     """Run a program; print each of the package's errors as one sentence and exit with its code.
 
-    The code is 2 for `InputError`, 3 for `NumericalError` and 130 for an interruption.
+    The code is 2 for `InputError`, 3 for `NumericalError` and for a failure of linear algebra, and
+    130 for an interruption.
 
     Arguments:
         program: called without arguments.
     """
     try:
         program()
-    except (InputError, NumericalError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+    except InputError as error:
+        _end(str(error), 2)
+    except NumericalError as error:
+        _end(str(error), 3)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        # torch, numpy and scipy have a class each; to import them here would delay every command
+        if type(error).__name__.lstrip("_") != "LinAlgError":
+            raise
+        _end(f"linear algebra failed ({error}); state more noise or use a coarser grid", 3)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from matplotlib.image import imread
 from test_sensors import BAD
 
 import pdeinv.datasets as datasets
-from pdeinv import Sensors, cli
+from pdeinv import InputError, NumericalError, Sensors, cli
 from pdeinv.benchmarks.demo import demo_sensors
 from pdeinv.datasets import PDES
+from pdeinv.errors import run_cli
 
 SCRIPT = Path(sys.executable).with_name("pdeinv")
 SENSORS = """field,x,y,value,noise_std
@@ -364,6 +366,29 @@ def test_an_interruption_ends_in_130_and_leaves_nothing(pdeinv, folder, monkeypa
     monkeypatch.setattr("pdeinv.solvers.reconstruct", interrupted)
     assert pdeinv("reconstruct", "s.csv", "--pde", "poisson", "--out", "r.nc")[0] == 130
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("grid must be\n  larger"), 2, "error: grid must be larger\n"),
+        (NumericalError("the scheme is unstable"), 3, "error: the scheme is unstable\n"),
+        (torch.linalg.LinAlgError("singular"), 3, "error: linear algebra failed (singular); "),
+        (np.linalg.LinAlgError("singular"), 3, "error: linear algebra failed (singular); "),
+    ],
+)
+def test_each_error_has_its_exit_code(error, code, message, capsys):
+    def program():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_cli(program)
+    assert end.value.code == code and capsys.readouterr().err.startswith(message)
+
+
+def test_an_error_of_the_program_itself_stays_one():
+    with pytest.raises(ZeroDivisionError):
+        run_cli(lambda: 1 / 0)
 
 
 # The demonstration

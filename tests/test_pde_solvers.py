@@ -161,7 +161,7 @@ def test_darcy_against_sparse_lu(pde, n):
 
 
 # --- Navier–Stokes
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def phase(n, kx, ky):
@@ -299,5 +299,5 @@ def test_stalled_conjugate_gradients_are_a_numerical_error():
     a = torch.exp(
         12 * torch.randn(1, 1, 33, 33, generator=torch.Generator().manual_seed(0)).double()
     )
-    with pytest.raises(NumericalError, match="stalled above the relative residual .* lower"):
+    with pytest.raises(NumericalError, match=r"stalled above the relative residual .* lower"):
         Darcy().solve(a)
