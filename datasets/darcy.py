@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
     interior,
     solve_shifted_laplacian,
     zero_boundary,
 )
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
@@ -24,20 +25,21 @@ __all__ = ["Darcy"]
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed permeability
 
 
+@register
 @dataclass(frozen=True)
 class Darcy(PDE):
-    """-∇·(a ∇u) = source on (0, 1)², u = 0 on the boundary; a is `high` where a Gaussian random
-    field is >= 0, else `low`.
+    """-∇·(a ∇u) = source on (0, 1)², u = 0 on the boundary; a takes two values.
 
-    Discretised by five-point finite volumes with arithmetic means of a on the faces, second order
-    for smooth a. Solved by conjugate gradients preconditioned with the constant-coefficient solve:
-    the condition number is at most high/low on every grid, so about 13 iterations give six digits.
-    Gradients come from the adjoint equation, whose operator is the same.
+    The coefficient a is `high` where a Gaussian random field is >= 0, else `low`. The
+    discretisation is five-point finite volumes with arithmetic means of a on the faces, of second
+    order for smooth a. Conjugate gradients, preconditioned with the constant-coefficient solve,
+    find u. The condition number is at most high/low on every grid, so about 13 iterations give six
+    digits. Gradients come from the adjoint equation, whose operator is the same.
 
     Arguments:
         low, high: the two permeabilities, positive.
         source: right-hand side, a constant.
-        alpha, tau, modes: the latent `GaussianRandomField`, with Neumann cosines.
+        alpha, tau, modes: parameters of the latent `GaussianRandomField` of Neumann cosines.
         tolerance: relative residual at which an instance's iteration stops.
 
     Reference:
@@ -57,12 +59,14 @@ class Darcy(PDE):
     coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
     solution_field = Field("pressure", "pressure u", boundary_value=0.0)
     gaussian_coefficient = False
+    matlab_names = ("thresh_a_data", "thresh_p_data")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.low < self.high:
             raise InputError(
-                f"Darcy needs 0 < low < high, not low = {self.low}, high = {self.high}"
+                f"the permeabilities must be 0 < low < high, got low = {self.low} and high = "
+                f"{self.high}; change one of them"
             )
 
     @cached_property
@@ -81,14 +85,16 @@ class Darcy(PDE):
         return torch.where(latent >= 0, latent.new_tensor(self.high), latent.new_tensor(self.low))
 
     def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Between the phases 0.7 of the geometric and 0.3 of the arithmetic mean, by the logistic
-        function of latent / width.
+        """Return a smooth permeability: 0.7 of the geometric and 0.3 of the arithmetic mean.
 
-        A two-dimensional mixture of equal shares conducts like the geometric mean (Dykhne,
-        *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971), a layered one between
-        the harmonic and the arithmetic one. At the default contrast this weighting gives the
-        pressure of the sharp permeability without bias, where the arithmetic mean alone makes it 2
-        % of its standard deviation too low at a width of a twentieth of the latent field's.
+        The share of the high phase is the logistic function of latent / width. A two-dimensional
+        mixture of equal shares conducts like the geometric mean, a layered one between the harmonic
+        and the arithmetic mean. At the default contrast this weighting leaves the pressure
+        unbiased. The arithmetic mean alone makes it 2 % of its standard deviation too low, at a
+        width of a twentieth of the latent field's.
+
+        Reference:
+            Dykhne, *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971.
         """
         share = torch.sigmoid(latent / width)
         arithmetic = self.low + (self.high - self.low) * share
@@ -96,8 +102,10 @@ class Darcy(PDE):
         return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """`solve` in single precision, stopped at a residual that leaves an error of 1e-6 in u and
-        1e-4 in its gradients."""
+        """Return `solve` in single precision, stopped early.
+
+        The error is about 1e-6 in u and 1e-4 in its gradients.
+        """
         rough = replace(self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low))
         return rough.solve(a.float()).to(a)
 
@@ -105,8 +113,8 @@ class Darcy(PDE):
         self.grid_of(a)
         if not bool((a > 0).all()):
             raise InputError(
-                f"the permeability has a value of {float(a.min()):.3g}; it must be positive "
-                f"everywhere"
+                f"the permeability must be positive everywhere, got {float(a.min()):.3g}; mend the "
+                f"field"
             )
         source = torch.full_like(interior(a), self.source)
         return zero_boundary(_DarcySolve.apply(a, source, self.tolerance))
@@ -119,32 +127,38 @@ class Darcy(PDE):
         return square_group()
 
 
-def _differences(x):
-    """Jumps of x across the faces that touch an interior node: along x, (..., n-2, n-1), and along
-    y, (..., n-1, n-2)."""
+def _differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the jumps of x across the faces that touch an interior node.
+
+    They are (..., n-2, n-1) along x, and (..., n-1, n-2) along y.
+    """
     return x[..., 1:-1, 1:] - x[..., 1:-1, :-1], x[..., 1:, 1:-1] - x[..., :-1, 1:-1]
 
 
-def _face_means(a):
+def _face_means(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (a[..., 1:-1, 1:] + a[..., 1:-1, :-1]) / 2, (a[..., 1:, 1:-1] + a[..., :-1, 1:-1]) / 2
 
 
-def _apply(faces, u):
-    """-h² ∇·(a ∇u) at interior nodes, for face coefficients and u with its boundary."""
+def _apply(faces: Sequence[torch.Tensor], u: torch.Tensor) -> torch.Tensor:
+    """Return -h² ∇·(a ∇u) at interior nodes, for face coefficients and u with its boundary."""
     dx, dy = _differences(u)
     flux_x, flux_y = faces[0] * dx, faces[1] * dy
     return flux_x[..., :-1] - flux_x[..., 1:] + flux_y[..., :-1, :] - flux_y[..., 1:, :]
 
 
-def _divergence_form(a, u):
+def _divergence_form(a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     return _apply(_face_means(a), u) * (a.shape[-1] - 1) ** 2
 
 
-def _conjugate_gradients(a, f, tolerance, most=400):
-    """Interior u with -∇·(a ∇u) = f; instances stop one by one, so that none depends on its
-    batch."""
-    # The inner products of a small f, a gradient say, underflow in float32; no residual gets below
-    # the rounding.
+def _conjugate_gradients(
+    a: torch.Tensor, f: torch.Tensor, tolerance: float, most: int = 400
+) -> torch.Tensor:
+    """Return the interior u with -∇·(a ∇u) = f.
+
+    Each instance stops by itself, so that none depends on its batch.
+    """
+    # The inner products of a small f, such as a gradient, underflow in float32. No residual falls
+    # below the rounding.
     size = f.abs().amax(dim=(-1, -2), keepdim=True)
     size = torch.where(size == 0, 1.0, size)
     f = f / size
@@ -177,16 +191,17 @@ def _conjugate_gradients(a, f, tolerance, most=400):
         z = precondition(r)
         rz, previous = inner(r, z), rz
         p = torch.where(active, z + rz / torch.where(active, previous, 1.0) * p, p)
-    raise InputError(
-        f"Darcy's conjugate gradients did not reach the relative residual {tolerance:g} in {most} "
-        f"iterations; "
-        "lower the contrast of the permeability or raise `tolerance`"
+    raise NumericalError(
+        f"conjugate gradients stalled above the relative residual {tolerance:g} after {most} "
+        f"iterations; lower the contrast of the permeability or raise `tolerance`"
     )
 
 
 class _DarcySolve(torch.autograd.Function):
-    """(a, f) -> interior u; self-adjoint in f, so the backward pass is one more solve. Twice
-    differentiable."""
+    """Map (a, f) to the interior u; twice differentiable.
+
+    The map is self-adjoint in f, so the backward pass is one more solve.
+    """
 
     @staticmethod
     def forward(a, f, tolerance):
@@ -199,7 +214,7 @@ class _DarcySolve(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, a, f, tolerance):
-        """Many right-hand sides or permeabilities at once are one larger batch."""
+        """Solve many right-hand sides or permeabilities as one larger batch."""
         a, f = (
             x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
             for x, d in zip((a, f), in_dims, strict=False)
@@ -213,8 +228,7 @@ class _DarcySolve(torch.autograd.Function):
         adjoint = _DarcySolve.apply(a, grad_u.contiguous(), ctx.tolerance)
         grad_a = None
         if ctx.needs_input_grad[0]:
-            # d/da of -λᵀ A(a) u: every face gives half its product of jumps to each of its two
-            # nodes.
+            # d/da of -λᵀ A(a) u: each of a face's two nodes takes half its product of jumps
             ux, uy = _differences(zero_boundary(u))
             lx, ly = _differences(zero_boundary(adjoint))
             scale = 0.5 * (a.shape[-1] - 1) ** 2

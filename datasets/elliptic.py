@@ -1,7 +1,7 @@
 """Five-point finite differences on the interior of a vertex grid with u = 0 on the boundary.
 
-Interior fields have shape (..., n-2, n-2). The sine transform diagonalises the Laplacian, so that
-the constant-coefficient problem is solved exactly (to rounding) in two transforms.
+Interior fields have shape (..., n-2, n-2). The sine transform diagonalises the Laplacian. Two
+transforms therefore solve the constant-coefficient problem exactly, to rounding.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = [
 
 
 def interior(x: torch.Tensor) -> torch.Tensor:
-    """Values at the interior nodes, (..., n-2, n-2)."""
+    """Return the values at the interior nodes, (..., n-2, n-2)."""
     return x[..., 1:-1, 1:-1]
 
 
 def zero_boundary(x: torch.Tensor) -> torch.Tensor:
-    """Interior values surrounded by zeros, (..., n, n)."""
+    """Return interior values surrounded by zeros, (..., n, n)."""
     return pad(x, (1, 1, 1, 1))
 
 
 def laplacian(u: torch.Tensor) -> torch.Tensor:
-    """Five-point Laplacian of u (..., n, n) at the interior nodes."""
+    """Return the five-point Laplacian of u (..., n, n) at the interior nodes."""
     h = 1.0 / (u.shape[-1] - 1)
     neighbours = u[..., 2:, 1:-1] + u[..., :-2, 1:-1] + u[..., 1:-1, 2:] + u[..., 1:-1, :-2]
     return (neighbours - 4 * interior(u)) / h**2
@@ -42,23 +42,31 @@ def laplacian(u: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-def laplacian_eigenvalues(n: int, dtype=torch.float64, device=None) -> torch.Tensor:
-    """Eigenvalues, all negative, of the five-point Laplacian on an n x n vertex grid, (n-2,
-    n-2)."""
+def laplacian_eigenvalues(
+    n: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+) -> torch.Tensor:
+    """Return the eigenvalues of the five-point Laplacian on n x n nodes, (n-2, n-2), all negative.
+
+    The grid is of the vertex kind.
+    """
     k = torch.arange(1, n - 1, dtype=torch.float64)
     one = -4.0 * (n - 1) ** 2 * torch.sin(torch.pi * k / (2 * (n - 1))) ** 2
     return (one[:, None] + one[None, :]).to(dtype=dtype, device=device)
 
 
 def solve_shifted_laplacian(f: torch.Tensor, shift: float = 0.0) -> torch.Tensor:
-    """Interior u with (Laplacian + shift) u = f for f (..., n-2, n-2)."""
+    """Return the interior u with (Laplacian + shift) u = f, for f (..., n-2, n-2)."""
     n = f.shape[-1] + 2
     inverse = 1 / ((laplacian_eigenvalues(n, f.dtype, f.device) + shift) * (2 * (n - 1)) ** 2)
     return dst1(dst1(dst1(dst1(f, -1), -2) * inverse, -1), -2)
 
 
 def dirichlet_residual(equation: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """The equation's residual at interior nodes (..., n-2, n-2), u itself (which should vanish) on
-    the boundary."""
+    """Return one field of both residuals, (..., n, n).
+
+    Arguments:
+        equation: (..., n-2, n-2), residual of the equation at the interior nodes.
+        u: (..., n, n), the solution, which is its own residual on the boundary.
+    """
     boundary = u - zero_boundary(interior(u))
     return zero_boundary(equation) + boundary

@@ -1,28 +1,26 @@
 """Generate a dataset of random coefficients and their solutions in one HDF5 file.
 
-The file holds, for a PDE with coefficient `permeability` and solution `pressure` on n nodes per
-side:
+For a PDE with coefficient `permeability` and solution `pressure` the file holds:
 
-=================  ==============  ==================================================================================
+=================  ==============  ===================================================
 variable           dimensions      content
-=================  ==============  ==================================================================================
-`permeability`     sample, y, x    coefficient, float32, one compressed, checksummed chunk a sample;
-`units`, `long_name`,
-                                   `interpolation_order` (degree of the polynomial that suits the
-                                   field off the grid)
-`pressure`         sample, y, x    solution, likewise
-`sample`           sample          index of the sample, which with the seed determines it
+=================  ==============  ===================================================
+`permeability`     sample, y, x    coefficient, float32
+`pressure`         sample, y, x    solution, float32
+`sample`           sample          index of the sample, which with the seed fixes it
 `y`, `x`           y; x            node positions in [0, 1], float64
-=================  ==============  ==================================================================================
+=================  ==============  ===================================================
 
-`sample`, `y` and `x` are HDF5 dimension scales, so that `xr.open_dataset(path, engine="h5netcdf")`
-finds the coordinates. Attributes of the root: `format` ("pdeinv-dataset"), `format_version`,
-`generator_version`, `pde`, `pde_parameters` (JSON), `equation`, `coefficient`, `solution` (names of
-the two variables), `grid_kind`, `grid_size`, `samples`, `seed`.
+Each sample of a field is one compressed chunk with a checksum. A field has the attributes `units`,
+`long_name` and `interpolation_order` (degree of the polynomial between the nodes). `sample`, `y`
+and `x` are HDF5 dimension scales, so that `xr.open_dataset(path, engine="h5netcdf")` finds the
+coordinates. Attributes of the root: `format` ("pdeinv-dataset"), `format_version`,
+`generator_version`, `pde`, `pde_parameters` (JSON), `equation`, `coefficient` and `solution` (names
+of the two variables), `grid_kind`, `grid_size`, `samples`, `seed`.
 
-Samples are computed in blocks of 16, each stored in the folder `<out>.parts/` as soon as it is
-done; a run that was stopped goes on from there. The same settings give the same file, byte for
-byte, whatever the number of workers.
+The generator computes samples in blocks of 16 and stores each in the folder `<out>.parts/` when it
+is done. A repeated run continues from there. The same settings give the same file, byte for byte,
+with any number of workers.
 """
 
 from __future__ import annotations
@@ -42,14 +40,14 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.parallel import for_each
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 
 FORMAT = "pdeinv-dataset"
 FORMAT_VERSION = 1
-# Samples; part of the plan, since the size of a batch may change the last bit of a solve
+# Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
 _BLOCK = 16
 _LARGEST_GRID = 4096
 _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
@@ -65,34 +63,36 @@ def generate(
     workers: int | None = None,
     progress: bool = False,
 ) -> Path:
-    """Write n random pairs of `pde` to the HDF5 file `out` (see the module's docstring) and return
-    its path.
+    """Write n random pairs of a PDE to an HDF5 file and return its path.
+
+    The module's docstring describes the file. The same call resumes a run that was stopped.
 
     Arguments:
         pde: an instance, for example `Darcy()`.
         n: number of samples.
         grid: nodes per side, at least 8.
         seed: non-negative; sample i depends on (seed, i) alone, not on n.
-        out: the file to write; must not exist. A run that was stopped is resumed by the same call.
-        workers: processes; 1 computes in this one, None takes as many as cores while each has
-            blocks enough.
-        progress: show a progress bar.
+        out: the file to write; it must not exist.
+        workers: number of processes; 1 stays in this process. None uses one for each core, if each
+            has enough blocks.
+        progress: whether to show a progress bar.
 
     Raises:
-        InputError: for settings that make no sense, an `out` that exists or cannot be written, or
-            an unfinished run with other settings.
+        InputError: a setting is out of range, `out` exists or cannot be written, or there is an
+            unfinished run with other settings.
+        NumericalError: a block was damaged while the file was assembled.
     """
     if not isinstance(pde, PDE):
-        raise InputError(f"pde = {pde!r} is not a PDE instance; pass one such as Darcy()")
+        raise InputError(f"pde must be an instance of a PDE, got {pde!r}; call its class")
     n, grid, seed = _integer("n", n, 1), _integer("grid", grid, 8), _integer("seed", seed, 0)
     workers = None if workers is None else _integer("workers", workers, 1)
     if grid > _LARGEST_GRID:
         raise InputError(
-            f"grid = {grid} is too fine to be generated; use at most {_LARGEST_GRID} nodes per side"
+            f"grid must be at most {_LARGEST_GRID} nodes per side, got {grid}; use a coarser one"
         )
     out = Path(out)
     settings = _settings(pde, n, grid, seed)
-    # a copy of the PDE, without cached tensors
+    # A copy of the PDE, without cached tensors
     job = _Job(replace(pde), n, grid, seed, _prepare(out, settings))
 
     missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
@@ -105,10 +105,9 @@ def generate(
             for_each(
                 job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
             )
-        assembled = job.parts / "assembled.tmp"
-        _assemble(job, settings, assembled)
+        _assemble(job, settings, assembled := job.parts / "assembled.tmp")
     except BaseException:
-        if not any(job.parts.glob("*.npz")):  # nothing worth resuming: leave no trace
+        if not any(job.parts.glob("*.npz")):  # no block to resume from
             shutil.rmtree(job.parts, ignore_errors=True)
         raise
     os.replace(assembled, out)
@@ -122,18 +121,15 @@ def _integer(name: str, value: int, least: int) -> int:
     except TypeError:
         number = least - 1
     if not least <= number < 2**63 or isinstance(value, bool):
-        raise InputError(
-            f"{name} = {value!r} cannot be used to generate a dataset; use an integer of at least "
-            f"{least}"
-        )
+        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}; change it")
     return number
 
 
-def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict:
-    """All that determines the file; the plan of a run and the file's attributes."""
+def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
+    """Return all that determines the file: the plan of a run and the file's attributes."""
     try:
         version = metadata.version("pdeinv")
-    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+    except metadata.PackageNotFoundError:  # a source tree that was never installed
         version = "unknown"
     return {
         "format": FORMAT,
@@ -151,8 +147,8 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict:
     }
 
 
-def _prepare(out: Path, settings: dict) -> Path:
-    """The folder of blocks for `out`, new or left by a run with the same settings."""
+def _prepare(out: Path, settings: dict[str, object]) -> Path:
+    """Return the folder of blocks for `out`, new or left by a run with the same settings."""
     if out.exists():
         raise InputError(f"{out} exists already; choose another name or delete it")
     if not out.parent.is_dir():
@@ -178,7 +174,7 @@ def _prepare(out: Path, settings: dict) -> Path:
         old = dict(json.loads((parts / "plan.json").read_text()))
     except (OSError, ValueError, TypeError):
         raise InputError(
-            f"{parts} is in the way and holds no readable plan.json; move or delete that folder"
+            f"{parts} must hold a readable plan.json, got none; move or delete that folder"
         ) from None
     differences = [
         f"{key} = {old.get(key)!r}, not {plan.get(key)!r}"
@@ -192,7 +188,7 @@ def _prepare(out: Path, settings: dict) -> Path:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a worker needs to know; a block is named by the index of its first sample."""
+    """The work of one run; the index of its first sample names a block."""
 
     pde: PDE
     n: int
@@ -207,8 +203,7 @@ class _Job:
         return self.parts / f"block-{start:09d}.npz"
 
     def store(self, start: int) -> None:
-        """Compute a block and write it, (b, 2, ny, nx) float32, under its name only when
-        complete."""
+        """Compute a block (b, 2, ny, nx), float32, and write it whole or not at all."""
         grid = self.pde.grid(self.grid)
         with torch.no_grad():
             a = torch.cat(
@@ -220,12 +215,12 @@ class _Job:
             states = torch.cat([a, self.pde.solve(a)], dim=1).to(torch.float32).numpy()
         temporary = self.file(start).with_suffix(f".{os.getpid()}.tmp")
         with temporary.open("wb") as stream:
-            # a zip archive carries a checksum, a bare array does not
+            # A zip archive carries a checksum, a bare array does not
             np.savez(stream, states=states)
         os.replace(temporary, self.file(start))
 
     def read(self, start: int) -> np.ndarray | None:
-        """A stored block, None where it is missing or damaged."""
+        """Return a stored block, or None where it is missing or damaged."""
         try:
             with np.load(self.file(start), allow_pickle=False) as archive:
                 states = archive["states"]
@@ -238,13 +233,13 @@ class _Job:
         return states if fits else None
 
     def _generator(self, sample: int) -> torch.Generator:
-        # torch's generator on the CPU looks at 32 bits of its seed: an odd factor keeps all samples
-        # of a file distinct, where seeds drawn independently would repeat once in about 65,000.
+        # torch's generator on the CPU uses 32 bits of its seed. An odd factor keeps all samples of
+        # a file distinct; seeds drawn independently would repeat once in about 65,000.
         factor, offset = np.random.SeedSequence(self.seed).generate_state(2, np.uint32).tolist()
         return torch.Generator().manual_seed(((factor | 1) * sample + offset) % 2**32)
 
 
-def _assemble(job: _Job, settings: dict, path: Path) -> None:
+def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
     with h5py.File(path, "w") as file:
         for key, value in settings.items():
             file.attrs[key] = (
@@ -275,9 +270,8 @@ def _assemble(job: _Job, settings: dict, path: Path) -> None:
         for start in range(0, job.n, _BLOCK):
             states = job.read(start)
             if states is None:
-                raise RuntimeError(
-                    f"{job.file(start)} was damaged while the file was put together; run the same "
-                    f"again"
+                raise NumericalError(
+                    f"{job.file(start)} was damaged while the dataset was assembled; repeat the run"
                 )
             for channel, field in enumerate(job.pde.fields):
                 file[field.name][start : start + _BLOCK] = states[:, channel]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
     interior,
@@ -24,17 +24,18 @@ from pdeinv.symmetry import Group, square_group
 __all__ = ["Helmholtz"]
 
 
+@register
 @dataclass(frozen=True)
 class Helmholtz(PDE):
-    """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field, set to 0 on the
-    boundary.
+    """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field inside.
 
-    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by
-    the sine transform. Resonances lie near k² = π²(p² + q²), the first at k = 4.44.
+    The source a is set to 0 on the boundary. The discretisation is five-point finite differences on
+    a vertex grid, of second order. The sine transform solves it exactly. Resonances lie near k² =
+    π²(p² + q²), the first at k = 4.44.
 
     Arguments:
         k: wavenumber, in units of 1 / side of the square.
-        alpha, tau, modes: the source's `GaussianRandomField`, with Neumann cosines.
+        alpha, tau, modes: parameters of the source's `GaussianRandomField` of Neumann cosines.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -50,6 +51,7 @@ class Helmholtz(PDE):
     coefficient_field = Field("source", "source term a", boundary_value=0.0)
     solution_field = Field("wavefield", "wave field u", boundary_value=0.0)
     linear = True
+    matlab_names = ("f_data", "psi_data")
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
@@ -63,8 +65,8 @@ class Helmholtz(PDE):
         gap = float((laplacian_eigenvalues(n) + self.k**2).abs().min())
         if gap < 1e-6 * max(self.k**2, 1.0):
             raise InputError(
-                f"k = {self.k} is a resonance of the square on a grid of {n} nodes; change k "
-                f"slightly"
+                f"k must not be a resonance of the square, got {self.k} on {n} nodes per side; "
+                f"change k slightly"
             )
         return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2))
 

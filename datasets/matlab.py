@@ -1,23 +1,20 @@
-"""Read the MATLAB files in which DiffusionPDE published its data, version 5 and version 7.3, as our
-own datasets.
+"""Read DiffusionPDE's MATLAB files, version 5 and version 7.3, as datasets of this package.
 
-=============  ========================================  =========================================
-PDE            variables (coefficient, solution)         size in MATLAB
-=============  ========================================  =========================================
-Darcy          `thresh_a_data`, `thresh_p_data`          samples x X x Y
-Poisson        `f_data`, `phi_data`                      samples x X x Y
-Helmholtz      `f_data`, `psi_data`                      samples x X x Y
-Navier–Stokes  `a`, `u`, times `t`                       samples x X x Y, and for u x times
-=============  ========================================  =========================================
+A file holds two variables of MATLAB size samples x X x Y. Their names, which each PDE declares as
+`matlab_names`, identify the PDE. A variable may have one more dimension, times; its last time is
+read. A variable `t` holds the times, the last of which becomes the parameter `time` of a PDE that
+has one.
 
-The first index of a field is x there and y here. The values are taken as they stand, on the PDE's
-own grid. For Darcy this is an approximation: its generator puts both fields at cell centres, (i +
-1/2)/n, so that the pressure does not quite vanish at the outermost nodes.
+The first index of a field is x there and y here. The values stay as they are, on the PDE's own
+grid. For Darcy flow that is an approximation: its generator puts both fields at cell centres, (i +
+1/2)/n. The pressure therefore does not quite vanish at the outermost nodes.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -26,22 +23,20 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from pdeinv.datasets.base import pde_by_name
+from pdeinv.datasets.base import PDE, PDES, pde_by_name
 from pdeinv.errors import InputError
 
 __all__ = ["open_matlab5", "open_matlab73"]
 
-_LAYOUTS = {
-    "darcy": ("thresh_a_data", "thresh_p_data"),
-    "poisson": ("f_data", "phi_data"),
-    "helmholtz": ("f_data", "psi_data"),
-    "navier-stokes": ("a", "u"),
-}
-
 
 def open_matlab5(path: Path) -> xr.Dataset:
-    """A version-5 file; such a file cannot be read in part, so the first access reads the whole
-    variable."""
+    """Open a version-5 file; the first access reads the whole variable.
+
+    Such a file cannot be read in part.
+
+    Raises:
+        InputError: the file is damaged, or holds no dataset of a registered PDE.
+    """
     from scipy import io  # takes half a second
 
     try:
@@ -49,16 +44,27 @@ def open_matlab5(path: Path) -> xr.Dataset:
     except Exception as error:  # a damaged file makes scipy raise almost anything
         raise _damaged(path, error) from None
     return _dataset(
-        path, {name: _Whole(path, name, shape, kind) for name, shape, kind in contents}, "MATLAB 5"
+        path,
+        {
+            name: _Whole(path, name, shape, np.dtype("f4" if kind == "single" else "f8"))
+            for name, shape, kind in contents
+        },
+        "MATLAB 5",
     )
 
 
 def open_matlab73(path: Path) -> xr.Dataset:
-    """A version-7.3 file, which is HDF5 with the dimensions in reverse; read in part."""
+    """Open a version-7.3 file, which is HDF5 with the dimensions in reverse.
+
+    Each access reads just the part that it needs.
+
+    Raises:
+        InputError: the file is damaged, or holds no dataset of a registered PDE.
+    """
     try:
         with h5py.File(path, "r") as file:
             found = {
-                name: _Sliced(path, item)
+                name: _Sliced(path, name, item.shape[::-1], item.dtype)
                 for name, item in file.items()
                 if isinstance(item, h5py.Dataset)
             }
@@ -67,9 +73,17 @@ def open_matlab73(path: Path) -> xr.Dataset:
     return _dataset(path, found, "MATLAB 7.3")
 
 
-class _Field(BackendArray):
-    """A variable of MATLAB size samples x X x Y (x times), seen as (samples, y, x) at the last
-    time."""
+class _Field(BackendArray, ABC):
+    """A variable of MATLAB size samples x X x Y (x times), viewed as (samples, y, x).
+
+    The view is that of the last time.
+
+    Arguments:
+        path: the file.
+        name: name of the variable.
+        extent: its size in MATLAB.
+        dtype: type of its values.
+    """
 
     def __init__(self, path: Path, name: str, extent: tuple[int, ...], dtype: np.dtype):
         self.path = os.path.abspath(path)
@@ -81,27 +95,30 @@ class _Field(BackendArray):
     def shape(self) -> tuple[int, ...]:
         return (self.extent[0], self.extent[2], self.extent[1])
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.typing.ArrayLike:
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read
         )
 
-    def _read(self, key):
-        """Values of the view at a key of integers, slices and at most one increasing array of
-        integers."""
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, key: tuple) -> np.ndarray:
+        """Return values of the view.
 
+        Arguments:
+            key: integers, slices and at most one increasing array of integers.
+        """
+
+    @abstractmethod
     def values(self) -> np.ndarray:
-        """The whole variable in MATLAB's own order."""
-        raise NotImplementedError
+        """Return the whole variable in MATLAB's own order."""
 
 
 class _Whole(_Field):
-    def __init__(self, path, name, extent, kind):
-        super().__init__(path, name, extent, np.float32 if kind == "single" else np.float64)
-        self._view = None
+    """A variable of a version-5 file; the view is read once and kept."""
 
-    def values(self):
+    _view: np.ndarray | None = None
+
+    def values(self) -> np.ndarray:
         from scipy import io
 
         try:
@@ -109,24 +126,23 @@ class _Whole(_Field):
         except Exception as error:
             raise _damaged(self.path, error) from None
 
-    def _read(self, key):
+    def _read(self, key: tuple) -> np.ndarray:
         if self._view is None:
             values = self.values()
             last = values[..., -1] if values.ndim == 4 else values
-            # a copy, to let the other times go
+            # A copy, which frees the other times
             self._view = np.array(last.transpose(0, 2, 1), self.dtype, order="C")
         return self._view[key]
 
 
 class _Sliced(_Field):
-    def __init__(self, path, item):
-        super().__init__(path, item.name.lstrip("/"), item.shape[::-1], item.dtype)
+    """A variable of a version-7.3 file."""
 
-    def values(self):
+    def values(self) -> np.ndarray:
         with h5py.File(self.path, "r") as file:
             return file[self.name][()].T
 
-    def _read(self, key):
+    def _read(self, key: tuple) -> np.ndarray:
         sample, y, x = key
         time = (-1,) if len(self.extent) == 4 else ()
         with h5py.File(self.path, "r") as file:
@@ -138,23 +154,15 @@ class _Sliced(_Field):
         )
 
 
-def _dataset(path: Path, found: dict[str, _Field], source_format: str) -> xr.Dataset:
-    layout = next((item for item in _LAYOUTS.items() if set(item[1]) <= set(found)), None)
-    if layout is None:
-        raise InputError(
-            f"{path} holds {', '.join(sorted(found)) or 'no arrays'}, which is no dataset of "
-            f"pdeinv nor of DiffusionPDE; "
-            f"its variables must be "
-            f"{', or '.join(' and '.join(names) for names in _LAYOUTS.values())}"
-        )
-    pde, arrays = pde_by_name(layout[0]), [found[name] for name in layout[1]]
+def _dataset(path: Path, found: Mapping[str, _Field], source_format: str) -> xr.Dataset:
+    pde, arrays = _pair(path, found)
     for array in arrays:
         n = array.extent[1] if len(array.extent) in (3, 4) else 0
         if n < 4 or array.shape != (arrays[0].extent[0], n, n) or array.shape != arrays[0].shape:
             raise InputError(
-                f"{path}: variable {array.name!r} has the size "
-                f"{' x '.join(map(str, array.extent))}; a field must be "
-                "samples x n x n with n >= 4, the same for both fields"
+                f"variable {array.name!r} of {path} must have the size samples x n x n with n >= "
+                f"4, the same for both fields, got {' x '.join(map(str, array.extent))}; mend the "
+                f"file"
             )
     nodes = pde.grid(arrays[0].shape[-1]).coordinates().numpy()
     dataset = xr.Dataset(
@@ -180,10 +188,22 @@ def _dataset(path: Path, found: dict[str, _Field], source_format: str) -> xr.Dat
             "source_format": source_format,
         },
     )
-    if pde.name == "navier-stokes" and "t" in found:
+    if "time" in pde.parameters and "t" in found:
         dataset.attrs["final_time"] = float(found["t"].values().ravel()[-1])
     return dataset
 
 
-def _damaged(path, error: Exception) -> InputError:
+def _pair(path: Path, found: Mapping[str, _Field]) -> tuple[PDE, tuple[_Field, _Field]]:
+    """Return the PDE whose `matlab_names` are in the file, and its two variables."""
+    layouts = {name: kind.matlab_names for name, kind in PDES.items() if kind.matlab_names}
+    for name, (coefficient, solution) in layouts.items():
+        if coefficient in found and solution in found:
+            return pde_by_name(name), (found[coefficient], found[solution])
+    raise InputError(
+        f"{path} must hold the variables {', or '.join(map(' and '.join, layouts.values()))}, got "
+        f"{', '.join(sorted(found)) or 'no arrays'}; give a dataset of pdeinv or of DiffusionPDE"
+    )
+
+
+def _damaged(path: str | os.PathLike, error: Exception) -> InputError:
     return InputError(f"{path} is damaged or was cut short ({error}); fetch it again")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, register
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -19,20 +19,21 @@ from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_sy
 __all__ = ["NavierStokes"]
 
 
+@register
 @dataclass(frozen=True)
 class NavierStokes(PDE):
     """∂w/∂t + v·∇w = ν Δw + f on the torus [0, 1)²; coefficient w(0), solution w(T).
 
-    v = (∂ψ/∂y, -∂ψ/∂x) with -Δψ = w, and f = forcing · (sin 2π(x+y) + cos 2π(x+y)). Pseudo-spectral
-    with 2/3 dealiasing; the viscous term is integrated exactly and the rest by the classical
-    fourth-order Runge–Kutta scheme.
+    v = (∂ψ/∂y, -∂ψ/∂x) with -Δψ = w, and f = forcing · (sin 2π(x+y) + cos 2π(x+y)). The scheme is
+    pseudo-spectral with 2/3 dealiasing. It integrates the viscous term exactly, and the rest by the
+    classical fourth-order Runge–Kutta scheme.
 
     Arguments:
         viscosity: ν, positive.
         time: T, positive.
         forcing: amplitude of f; 0 restores the full symmetry of the torus.
-        alpha, tau, modes: the periodic `GaussianRandomField` of w(0).
-        dt: time step at up to 128 nodes per side, shortened in proportion on finer grids for
+        alpha, tau, modes: parameters of the periodic `GaussianRandomField` of w(0).
+        dt: time step at up to 128 nodes per side; finer grids shorten it in proportion, for
             stability.
 
     Reference:
@@ -52,13 +53,14 @@ class NavierStokes(PDE):
     coefficient_field = Field("initial_vorticity", "initial vorticity w(0)")
     solution_field = Field("final_vorticity", "final vorticity w(T)")
     grid_kind = "periodic"
+    matlab_names = ("a", "u")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("viscosity", "time", "dt"):
-            if not getattr(self, name) > 0:
+            if not self.parameters[name] > 0:
                 raise InputError(
-                    f"Navier–Stokes needs a positive {name}, not {getattr(self, name)}"
+                    f"{name} must be positive, got {self.parameters[name]}; use a larger value"
                 )
 
     @cached_property
@@ -66,16 +68,11 @@ class NavierStokes(PDE):
         return GaussianRandomField("periodic", self.alpha, self.tau, self.modes)
 
     def steps(self, n: int) -> int:
-        """Number of time steps on a grid of n nodes per side."""
+        """Return the number of time steps on a grid of n nodes per side."""
         return max(1, math.ceil(self.time / (self.dt * min(1.0, 128 / n)) - 1e-9))
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        n = self.grid_of(a).n
-        operators = _operators(
-            n, self.viscosity, self.forcing, self.time / self.steps(n), a.dtype, a.device
-        )
-        batch = max(1, 8 * 128**2 // n**2)  # larger batches fall out of the cache and run slower
-        u = torch.cat([_integrate(w, operators, self.steps(n)) for w in a.split(batch)])
+        u = self._flow(a)
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
             raise InputError(
@@ -85,21 +82,32 @@ class NavierStokes(PDE):
             )
         return u
 
+    def _flow(self, a: torch.Tensor) -> torch.Tensor:
+        """Return w(T) for w(0) = a, without a check of its stability."""
+        n = self.grid_of(a).n
+        operators = _operators(
+            n, self.viscosity, self.forcing, self.time / self.steps(n), a.dtype, a.device
+        )
+        batch = max(1, 8 * 128**2 // n**2)  # larger batches fall out of the cache and run slower
+        return torch.cat([_integrate(w, operators, self.steps(n)) for w in a.split(batch)])
+
     def _stable(self, a: torch.Tensor, u: torch.Tensor) -> bool:
-        """Stirring conserves the root mean square vorticity and viscosity lowers it; an unstable
-        scheme raises it."""
+        """Return whether the root mean square vorticity has grown by no more than the forcing adds.
+
+        Stirring conserves it and viscosity lowers it; an unstable scheme raises it.
+        """
         before, after = (w.detach().square().mean(dim=(-1, -2, -3)).sqrt() for w in (a, u))
         return bool((after <= 1.001 * (before + self.time * abs(self.forcing))).all())
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """The flow in single precision with twice the time step, on a grid that just carries what
-        viscosity leaves at T.
+        """Return a flow in single precision, with twice the time step, on a coarser grid.
 
-        Where that is unstable and the flow is not, it is the flow itself.
+        The grid just resolves what viscosity leaves at T. Where that is unstable and `solve` is
+        not, the result is that of `solve`.
         """
         n = self.grid_of(a).n
-        # Wavenumber k decays by exp(-4π²k²νT): past a factor of 1e-4 little of it reaches w(T). A
-        # third is dealiased away.
+        # Wavenumber k decays by exp(-4π²k²νT); past a factor of 1e-4 little of it reaches w(T).
+        # Dealiasing removes a third.
         k = math.sqrt(math.log(1e4) / (4 * math.pi**2 * self.viscosity * self.time))
         coarse = min(n, max(16, 4 * math.ceil(3 * k / 4)))
         dt = 2 * self.dt
@@ -110,12 +118,13 @@ class NavierStokes(PDE):
         w = _integrate(fourier_resample(a, coarse).to(torch.float32), operators, steps)
         u = fourier_resample(w.to(a.dtype), n)
         if not self._stable(a, u):
-            with contextlib.suppress(InputError):
-                return self.solve(a)
+            exact = self._flow(a)
+            if self._stable(a, exact):
+                return exact
         return u
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        """w(T) less the flow of w(0): the only residual that a pair of snapshots determines."""
+        """Return u - solve(a), the only residual that a pair of snapshots determines."""
         return u - self.solve(a)
 
     @property
@@ -123,8 +132,25 @@ class NavierStokes(PDE):
         return diagonal_forcing_group() if self.forcing else torus_group()
 
 
-def _operators(n, viscosity, forcing, dt, dtype, device):
-    """What a step needs besides the state; all in the half plane of the real Fourier transform."""
+class _Operators(NamedTuple):
+    """Constants of a time step, in the half plane of the real Fourier transform."""
+
+    n: int
+    dt: float
+    from_vorticity: torch.Tensor
+    dealias: torch.Tensor
+    force: torch.Tensor
+    decay: torch.Tensor
+
+
+def _operators(
+    n: int,
+    viscosity: float,
+    forcing: float,
+    dt: float,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> _Operators:
     ky, kx = wavenumbers(n, dtype=dtype, device=device)
     square = (2 * torch.pi) ** 2 * (kx**2 + ky**2)
     inverse = torch.where(square > 0, 1 / torch.where(square > 0, square, 1.0), 0.0)
@@ -136,13 +162,15 @@ def _operators(n, viscosity, forcing, dt, dtype, device):
     s = torch.arange(n, dtype=dtype, device=device) / n
     phase = 2 * torch.pi * (s[:, None] + s[None, :])
     force = fourier_coefficients(forcing * (torch.sin(phase) + torch.cos(phase)))
-    return n, dt, from_vorticity, dealias, force, torch.exp(-0.5 * viscosity * dt * square)
+    return _Operators(
+        n, dt, from_vorticity, dealias, force, torch.exp(-0.5 * viscosity * dt * square)
+    )
 
 
-def _integrate(w, operators, steps):
+def _integrate(w: torch.Tensor, operators: _Operators, steps: int) -> torch.Tensor:
     n, dt, from_vorticity, dealias, force, decay = operators
 
-    def tendency(c):
+    def tendency(c: torch.Tensor) -> torch.Tensor:
         vx, vy, wx, wy = fourier_synthesis(c * from_vorticity, n).unbind(dim=1)
         return force - dealias * fourier_coefficients(vx * wx + vy * wy).unsqueeze(1)
 

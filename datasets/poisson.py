@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
     interior,
@@ -22,15 +22,16 @@ from pdeinv.symmetry import Group, square_group
 __all__ = ["Poisson"]
 
 
+@register
 @dataclass(frozen=True)
 class Poisson(PDE):
-    """Δu = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field with Neumann cosines.
+    """Δu = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field of Neumann cosines.
 
-    Discretised by five-point finite differences on a vertex grid, second order, solved exactly by
-    the sine transform.
+    The discretisation is five-point finite differences on a vertex grid, of second order. The sine
+    transform solves it exactly.
 
     Arguments:
-        alpha, tau, modes: the source's `GaussianRandomField`.
+        alpha, tau, modes: parameters of the source's `GaussianRandomField`.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -45,6 +46,7 @@ class Poisson(PDE):
     coefficient_field = Field("source", "source term a")
     solution_field = Field("potential", "potential u", boundary_value=0.0)
     linear = True
+    matlab_names = ("f_data", "phi_data")
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:

@@ -1,8 +1,8 @@
 """Open datasets as lazy xarray Datasets, whoever wrote them, and turn them into PDEs and tensors.
 
-The examples shipped with the package are held out: eight instances of each PDE at 64 x 64, from a
-seed that nothing is trained on. They were made by `pdeinv generate darcy --n 8 --grid 64 --seed
-20000 --out pdeinv/data/darcy.h5`, and likewise for `poisson`, `helmholtz` and `navier-stokes`.
+The examples shipped with the package are held out: eight instances of a PDE at 64 x 64, from a seed
+that no shipped prior was trained on. `pdeinv generate NAME --n 8 --grid 64 --seed 20000 --out
+pdeinv/data/NAME.h5` made them.
 """
 
 from __future__ import annotations
@@ -17,36 +17,43 @@ import numpy as np
 import torch
 import xarray as xr
 
-from pdeinv.datasets.base import PDE, pde_by_name
+from pdeinv.datasets.base import PDE, PDES, pde_by_name
 from pdeinv.datasets.generation import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.matlab import open_matlab5, open_matlab73
 from pdeinv.errors import InputError
 
-__all__ = ["example", "open", "pde_of", "states"]
+__all__ = ["example", "examples", "find_pde", "open_dataset", "pde_of", "states"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _DIMENSIONS = ("sample", "y", "x")
+_DATA = resources.files("pdeinv") / "data"
+# What reading a damaged file may raise
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
-def open(path: str | os.PathLike) -> xr.Dataset:
-    """A dataset file as a lazy Dataset: values are read when they are used, samples by slices.
+def open_dataset(path: str | os.PathLike) -> xr.Dataset:
+    """Open a dataset file as a lazy Dataset, which reads values when they are used.
 
-    Takes the files of `generate` and DiffusionPDE's MATLAB files (see `pdeinv.datasets.matlab`).
+    The file is one of `generate`, or one of DiffusionPDE's MATLAB files (see
+    `pdeinv.datasets.matlab`).
+
+    Arguments:
+        path: the file.
 
     Returns:
         The coefficient and the solution under their physical names, (sample, y, x), with
-        coordinates; attributes `pde`, `source_format` and what else the file tells. Close it, or
-        use it in a `with` statement.
+        coordinates. Its attributes are those of the file, with `pde` and `source_format`. Close it,
+        or use it in a `with` statement.
 
     Raises:
-        InputError: the file is missing, damaged, cut short or something else.
+        InputError: the file is missing, damaged, cut short or of another kind.
     """
     path = Path(path)
     if path.is_dir():
         what = (
-            "an unfinished dataset; run the same `generate` again"
+            "an unfinished dataset; repeat its `pdeinv generate` command"
             if path.suffix == ".parts"
-            else "not a dataset file"
+            else "not a dataset file; give the name of a file in it"
         )
         raise InputError(f"{path} is a folder, {what}")
     try:
@@ -66,19 +73,35 @@ def open(path: str | os.PathLike) -> xr.Dataset:
 
 
 def example(name: str) -> xr.Dataset:
-    """The eight held-out instances, 64 x 64, of a PDE (`poisson`, `helmholtz`, `darcy`,
-    `navier-stokes`), in memory."""
-    resource = resources.files("pdeinv") / "data" / f"{pde_by_name(name).name}.h5"
+    """Return the shipped example of a PDE: eight held-out instances, 64 x 64, in memory.
+
+    Arguments:
+        name: a name in `examples()`.
+
+    Raises:
+        InputError: there is no such PDE, or no example of it.
+    """
+    resource = _DATA / f"{pde_by_name(name).name}.h5"
     if not resource.is_file():
         raise InputError(
-            f"no example of {name!r} is shipped with pdeinv; make one with `pdeinv generate`"
+            f"an example is shipped for {', '.join(examples())} alone, got {name!r}; make one with "
+            f"`pdeinv generate`"
         )
-    with resources.as_file(resource) as path, open(path) as dataset:
+    with resources.as_file(resource) as path, open_dataset(path) as dataset:
         return dataset.load()
 
 
+def examples() -> tuple[str, ...]:
+    """Return the names of the PDEs of which an example is shipped, in alphabetical order."""
+    return tuple(sorted(name for name in PDES if (_DATA / f"{name}.h5").is_file()))
+
+
 def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
-    """Coefficient and solution of every sample as one tensor, (samples, 2, ny, nx), float64.
+    """Return the states of a dataset, (samples, 2, ny, nx), float64.
+
+    Arguments:
+        dataset: the PDE's two fields, with the dimensions sample (optional), y and x.
+        pde: the PDE.
 
     Raises:
         InputError: the dataset does not hold the PDE's fields, or not on the PDE's grid.
@@ -87,9 +110,9 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
     missing = [name for name in names if name not in dataset.data_vars]
     if missing:
         raise InputError(
-            f"the dataset holds {', '.join(map(str, dataset.data_vars)) or 'no variables'}, but "
-            f"{pde.name} needs "
-            f"{' and '.join(names)}; use the PDE that it was made for"
+            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
+            f"{', '.join(map(str, dataset.data_vars)) or 'no variables'}; use the PDE that it was "
+            f"made for"
         )
     pair = dataset[names]
     if "sample" not in pair.dims:  # one instance, selected
@@ -97,18 +120,17 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
     for name in names:
         if set(pair[name].dims) != set(_DIMENSIONS):
             raise InputError(
-                f"{name!r} has the dimensions {pair[name].dims} in the dataset; they must be "
-                f"{_DIMENSIONS}"
+                f"the dimensions of {name!r} must be {_DIMENSIONS}, got {pair[name].dims}; rename "
+                f"or select them"
             )
     size = pair.sizes["x"]
     nodes = pde.grid(size).coordinates().numpy()
     for axis in ("y", "x"):
         if pair.sizes[axis] != size or not np.allclose(pair[axis], nodes, rtol=0, atol=1e-6):
             raise InputError(
-                f"the dataset's {axis} coordinates are not those of a {pde.grid_kind} grid of "
-                f"{size} x {size} nodes on the "
-                f"unit square, which {pde.name} needs; use the whole fields, on the grid that "
-                f"they were made on"
+                f"the {axis} coordinates of a dataset of {pde.name} must be those of a "
+                f"{pde.grid_kind} grid on the unit square, got others for {size} nodes; use whole "
+                f"fields on the grid that they were made on"
             )
     try:
         arrays = [
@@ -122,58 +144,79 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
 
 
 def pde_of(dataset: xr.Dataset) -> PDE:
-    """The PDE that a dataset was made with: its name and, where the dataset tells, its
-    parameters."""
+    """Return the PDE that a dataset was made with, with its recorded parameters.
+
+    Arguments:
+        dataset: its attribute `pde` is the name; `pde_parameters` (JSON) and `final_time` are
+            optional.
+
+    Raises:
+        InputError: the dataset names no registered PDE, or its parameters are wrong.
+    """
     name = dataset.attrs.get("pde")
     if name is None:
         raise InputError(
-            "the dataset has no attribute 'pde'; open it with pdeinv.datasets.open or set the "
-            "attribute"
+            "a dataset must have the attribute 'pde', got none; open it with "
+            "pdeinv.datasets.open_dataset or set the attribute"
         )
     text = dataset.attrs.get("pde_parameters", "{}")
     try:
         parameters = dict(json.loads(text))
-        if "final_time" in dataset.attrs:  # a MATLAB file tells when its last snapshot was taken
+        if "final_time" in dataset.attrs:  # the last time of a MATLAB file
             parameters.setdefault("time", float(dataset.attrs["final_time"]))
     except (ValueError, TypeError):
         raise InputError(
-            f"the dataset's attribute pde_parameters = {text!r} is not a JSON object; mend or "
+            f"the dataset's attribute pde_parameters must be a JSON object, got {text!r}; mend or "
             f"delete it"
         ) from None
     return pde_by_name(str(name), **parameters)
+
+
+def find_pde(dataset: xr.Dataset) -> PDE | None:
+    """Return the PDE of a dataset as `pde_of`, or None where it names no registered PDE.
+
+    Raises:
+        InputError: the dataset's parameters are wrong.
+    """
+    return pde_of(dataset) if str(dataset.attrs.get("pde")) in PDES else None
 
 
 def _open_hdf5(path: Path) -> xr.Dataset:
     try:
         with h5py.File(path, "r") as file:
             attributes = dict(file.attrs)
-            ours = attributes.get("format") == FORMAT
-            if ours and attributes["format_version"] > FORMAT_VERSION:
-                raise InputError(
-                    f"{path} has the format version {attributes['format_version']}, newer than "
-                    f"{FORMAT_VERSION}, the last "
-                    "that this pdeinv reads; upgrade pdeinv"
-                )
-            roles = [
-                role for role in ("coefficient", "solution") if role in attributes
-            ]  # a file of one's own may have one
-            shapes = {file[attributes[role]].shape for role in roles} if ours else set()
-        if ours:
-            dataset = xr.open_dataset(path, engine="h5netcdf")
-            size = int(attributes["grid_size"])
-            if (
-                shapes != {(int(attributes["samples"]), size, size)}
-                or dataset.sizes["sample"] != attributes["samples"]
-            ):
-                dataset.close()
-                raise KeyError(f"fields of shape {shapes}")
-            dataset.attrs["source_format"] = FORMAT
-            return dataset
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        ours = attributes.get("format") == FORMAT
+        version = int(attributes["format_version"]) if ours else 0
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+    if not ours:
+        return open_matlab73(path)
+    if version > FORMAT_VERSION:
         raise InputError(
-            f"{path} is damaged or was cut short ({error}); delete it and generate or download it "
-            f"again"
-        ) from None
-    return open_matlab73(path)
+            f"the format version of {path} must be at most {FORMAT_VERSION}, got {version}; "
+            f"upgrade pdeinv"
+        )
+    try:
+        return _open_own(path, attributes)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def _open_own(path: Path, attributes: dict) -> xr.Dataset:
+    size, samples = int(attributes["grid_size"]), int(attributes["samples"])
+    with h5py.File(path, "r") as file:
+        # A user's file may have one of the two fields
+        roles = [role for role in ("coefficient", "solution") if role in attributes]
+        shapes = {file[attributes[role]].shape for role in roles}
+    dataset = xr.open_dataset(path, engine="h5netcdf")
+    if shapes != {(samples, size, size)} or dataset.sizes["sample"] != samples:
+        dataset.close()
+        raise KeyError(f"fields of shape {shapes}")
+    dataset.attrs["source_format"] = FORMAT
+    return dataset
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is damaged or was cut short ({error}); delete it and generate or download it again"
+    )

@@ -1,16 +1,18 @@
 """Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors,
 with uncertainty."""
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-# In a checkout the subpackages datasets, solvers and benchmarks stand beside this folder, not in
-# it. Python finds this folder first when it is started there, so it must find them, too.
-if not Path(__file__).with_name("datasets").is_dir():
-    __path__.append(str(Path(__file__).parent.parent))
+from pdeinv.checkout import SiblingFinder
 
-# Names are imported when they are first used, so that `pdeinv --help` does not wait for torch.
+if not Path(__file__).with_name("datasets").is_dir():  # a checkout
+    # First, for another checkout may be the installed one
+    sys.meta_path.insert(0, SiblingFinder(__name__, Path(__file__).parent.parent))
+
+# Each name is imported on its first use, so that `pdeinv --help` does not wait for torch
 _EXPORTS = {
     "Ensemble": "pdeinv.priors.ensemble",
     "EquiReg": "pdeinv.solvers.diffusion.equireg",
@@ -20,6 +22,7 @@ _EXPORTS = {
     "Group": "pdeinv.symmetry",
     "InputError": "pdeinv.errors",
     "MisfitWarning": "pdeinv.solvers",
+    "NumericalError": "pdeinv.errors",
     "Observation": "pdeinv.observation",
     "Posterior": "pdeinv.posterior",
     "Sensors": "pdeinv.sensors",
@@ -33,7 +36,7 @@ _MODULES = ("benchmarks", "datasets", "layouts", "metrics", "priors", "solvers",
 __all__ = sorted((*_EXPORTS, *_MODULES))
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _MODULES:
         return import_module(f"pdeinv.{name}")
     if name == "__version__":
@@ -43,5 +46,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'pdeinv' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

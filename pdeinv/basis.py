@@ -1,9 +1,8 @@
-"""One-dimensional eigenfunctions of the Laplacian, whose products carry fields as tables of
-coefficients.
+"""Fields as tables of coefficients of the Laplacian's eigenfunctions.
 
-A table of coefficients means the same function on every grid: a field is taken to its coefficients
-on one grid and evaluated on another. Both maps are small matrix products, which at up to 256 nodes
-beat an FFT and need no matching grid.
+The eigenfunctions are products of one-dimensional ones. A table of coefficients means the same
+function on every grid: analysis on one grid, synthesis on another. Both maps are small matrix
+products. At up to 256 nodes they are faster than an FFT, and the grids need not match.
 """
 
 from __future__ import annotations
@@ -23,20 +22,27 @@ Boundary = Literal["neumann", "dirichlet", "periodic"]
 
 
 def wavenumbers(boundary: Boundary, modes: int) -> torch.Tensor:
-    """Wavenumber of each of the `modes` eigenfunctions: 0.. for cosines, 1.. for sines, 0, 1.., 1..
-    for full periods."""
+    """Return the wavenumber of each one-dimensional eigenfunction.
+
+    They are 0, 1, ... for cosines, 1, 2, ... for sines, and 0, 1, ..., 1, ... for full periods.
+    """
     if boundary == "neumann":
         return torch.arange(modes, dtype=torch.float64)
     if boundary == "dirichlet":
         return torch.arange(1, modes + 1, dtype=torch.float64)
-    # No Nyquist mode: it has no sine partner
+    # Without the Nyquist mode, which has no sine partner
     k = torch.arange(1, (modes + 1) // 2, dtype=torch.float64)
     return torch.cat([k.new_zeros(1), k, k])
 
 
 def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Orthonormal eigenfunctions with the wavenumbers k (m,) at coordinates x (p,), shape (p,
-    m)."""
+    """Return the values of orthonormal eigenfunctions, (p, m).
+
+    Arguments:
+        boundary: kind of the eigenfunctions.
+        k: (m,), their wavenumbers.
+        x: (p,), coordinates.
+    """
     root2 = 2**0.5
     k = k.to(x)
     if boundary == "neumann":
@@ -54,14 +60,13 @@ def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torc
 
 @dataclass(frozen=True)
 class Basis:
-    """How a scalar field on the unit square is carried by coefficients (..., m, m), indexed [ky,
-    kx].
+    """A basis of scalar fields on the unit square; coefficients are (..., m, m), [ky, kx].
 
     Arguments:
         boundary: `"neumann"` (cosines), `"dirichlet"` (sines, for a field that falls to zero at the
             boundary) or `"periodic"`.
-        masked: the field is zero on the boundary nodes but does not fall to zero beside them;
-            cosines carry its interior.
+        masked: whether the field jumps to zero on the boundary nodes; cosines represent its
+            interior.
     """
 
     boundary: Boundary
@@ -69,11 +74,11 @@ class Basis:
 
     @classmethod
     def of(cls, fields: torch.Tensor, grid: Grid) -> Basis:
-        """The basis that suits fields (batch, n, n), told from their values at the boundary."""
+        """Return the basis that suits fields (batch, n, n), from their values near the boundary."""
         if grid.periodic:
             return cls("periodic")
 
-        def size(ring):  # root mean square on the nodes at this distance from the boundary
+        def size(ring: int) -> float:  # root mean square at this distance from the boundary
             inner = fields[:, ring : grid.n - ring, ring : grid.n - ring]
             edges = (inner[:, 0], inner[:, -1], inner[:, :, 0], inner[:, :, -1])
             return float(torch.cat([e.flatten() for e in edges]).square().mean().sqrt())
@@ -81,48 +86,59 @@ class Basis:
         typical = float(fields.square().mean().sqrt())
         if size(0) > 1e-6 * typical:
             return cls("neumann")
-        # A smooth field that vanishes at the boundary grows in proportion to the distance from it.
+        # A smooth field that vanishes at the boundary grows in proportion to the distance from it
         return cls("dirichlet") if size(1) < 0.75 * size(2) else cls("neumann", masked=True)
 
     def capacity(self, grid: Grid) -> int:
-        """The largest number of modes per direction that the grid tells apart."""
+        """Return the largest number of modes per direction that the grid resolves."""
         if self.boundary == "periodic":
             return grid.n - 1 + grid.n % 2
         return grid.n if self.boundary == "neumann" and not self.masked else grid.n - 2
 
     def frequencies(self, modes: int) -> torch.Tensor:
-        """|κ| of each pair of modes, (modes, modes): the square root of the negative Laplacian's
-        eigenvalue."""
+        """Return |κ| of each pair of modes, (modes, modes).
+
+        It is the square root of the negative Laplacian's eigenvalue.
+        """
         k = wavenumbers(self.boundary, modes) * torch.pi * (2 if self.boundary == "periodic" else 1)
         return (k[:, None] ** 2 + k[None, :] ** 2).sqrt()
 
     def synthesis(self, c: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Field (..., n, n) of coefficients (..., m, m); those beyond what the grid tells apart are
-        left out."""
+        """Return the field (..., n, n) of coefficients (..., m, m).
+
+        Coefficients that the grid does not resolve are left out.
+        """
         c = self.resize(c, min(c.shape[-1], self.capacity(grid)))
         phi, _ = _matrices(self, grid, c.shape[-1], c.dtype, c.device)
         return phi @ c @ phi.T
 
     def synthesis_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Transpose of `synthesis`: (..., n, n) to (..., m, m) with all modes of the grid."""
+        """Apply the transpose of `synthesis`: (..., n, n) to (..., m, m), all modes of the grid."""
         phi, _ = _matrices(self, grid, self.capacity(grid), v.dtype, v.device)
         return phi.T @ v @ phi
 
     def analysis(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Coefficients (..., m, m), all that the grid tells apart, of a field (..., n, n); inverts
-        `synthesis`."""
+        """Return all coefficients (..., m, m) that the grid resolves, of a field (..., n, n).
+
+        This inverts `synthesis`.
+        """
         _, inverse = _matrices(self, grid, self.capacity(grid), field.dtype, field.device)
         return inverse @ field @ inverse.T
 
     def mean_squares(self, grid: Grid) -> torch.Tensor:
-        """Mean over the nodes of each squared eigenfunction that the grid tells apart, (m, m),
-        single precision."""
+        """Return the mean over the nodes of each squared eigenfunction, (m, m), float32.
+
+        The eigenfunctions are those that the grid resolves.
+        """
         phi, _ = _matrices(self, grid, self.capacity(grid), torch.float32, torch.device("cpu"))
         means = phi.square().mean(dim=0)
         return means[:, None] * means
 
     def resize(self, c: torch.Tensor, modes: int) -> torch.Tensor:
-        """The coefficients of the first `modes` eigenfunctions per direction; new ones are zero."""
+        """Return the coefficients of the first `modes` eigenfunctions per direction.
+
+        New ones are zero.
+        """
         have = c.shape[-1]
         if modes == have:
             return c
@@ -135,7 +151,7 @@ class Basis:
         return c[..., places[:, None], places]
 
     def _places(self, few: int, many: int) -> torch.Tensor:
-        """Where the first `few` eigenfunctions stand among `many`."""
+        """Return the indices of the first `few` eigenfunctions among `many`."""
         if self.boundary != "periodic":
             return torch.arange(few)
         half, other = (few - 1) // 2, (many - 1) // 2
@@ -145,14 +161,13 @@ class Basis:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _matrices(
-    basis: Basis, grid: Grid, modes: int, dtype, device
+    basis: Basis, grid: Grid, modes: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values of the eigenfunctions at the nodes, (n, modes), and the least-squares inverse (modes,
-    n)."""
+    """Return the eigenfunctions at the nodes, (n, modes), and the least-squares inverse."""
     if basis.boundary == "periodic" and not grid.periodic:
         raise InputError(
-            f"a field on a periodic grid cannot be evaluated on a {grid.kind} grid; use a "
-            f"periodic one"
+            f"the grid of a periodic field must be periodic, got a {grid.kind} grid; use "
+            f"Grid(n, 'periodic')"
         )
     phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, modes), grid.coordinates())
     if basis.masked:

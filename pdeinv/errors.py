@@ -1,40 +1,57 @@
-"""The package's exceptions, and how a program ends with one."""
+"""The package's exceptions, and the exit codes of its programs."""
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 __all__ = ["DivergedError", "InputError", "NumericalError", "run_cli"]
 
 
 class InputError(ValueError):
-    """Bad input: one sentence that names the value, the place and the remedy.
+    """The user's input is at fault.
 
-    The command line prints it and exits with code 2; nothing has been written when it is raised.
+    One sentence names the value, the place and the fix. The command line prints it and exits with
+    code 2. No output has been written when it is raised.
     """
 
 
 class NumericalError(RuntimeError):
     """A computation failed on valid input: an instability, a stalled iteration, a non-finite loss.
 
-    One sentence that names what failed and what to change. The command line prints it and exits
-    with code 3.
+    One sentence names what failed and what to change. The command line prints it and exits with
+    code 3.
     """
 
 
 class DivergedError(NumericalError):
-    """A sampler left all bounds with these settings."""
+    """The state of a sampler diverged with these settings."""
 
 
 def run_cli(program: Callable[[], object]) -> None:
-    """Run a program and turn its errors into one sentence and an exit code.
+    """Run a program; print each of the package's errors as one sentence and exit with its code.
 
-    The code is 2 for bad input, 3 for a numerical failure and 130 for an interruption.
+    The code is 2 for `InputError`, 3 for `NumericalError` and for a failure of linear algebra, and
+    130 for an interruption.
+
+    Arguments:
+        program: called without arguments.
     """
     try:
         program()
-    except (InputError, NumericalError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+    except InputError as error:
+        _end(str(error), 2)
+    except NumericalError as error:
+        _end(str(error), 3)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        # torch, numpy and scipy have a class each; to import them here would delay every command
+        if type(error).__name__.lstrip("_") != "LinAlgError":
+            raise
+        _end(f"linear algebra failed ({error}); state more noise or use a coarser grid", 3)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Write files whole or not at all, and check their paths first."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "atomic_write",
+    "check_figure",
     "check_new",
     "check_writable",
     "ensure_folder",
@@ -25,7 +26,11 @@ __all__ = [
 
 
 def check_writable(path: str | os.PathLike) -> Path:
-    """Refuse, before any work is done, a path that could not be written."""
+    """Return the path of a file that can be written; call this before any work.
+
+    Raises:
+        InputError: the path is a folder or a device, or its folder is missing or protected.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file in it")
@@ -37,14 +42,17 @@ def check_writable(path: str | os.PathLike) -> Path:
         )
     if not os.access(path.parent, os.W_OK):
         raise InputError(
-            f"{path} cannot be written: no permission in the folder {path.parent}; choose another "
-            f"one"
+            f"{path} cannot be written: no permission in the folder {path.parent}; choose another"
         )
     return path
 
 
 def check_new(path: str | os.PathLike) -> Path:
-    """`check_writable` for the fruit of long work, which takes no other file's place."""
+    """Return the path of a file that can be written and does not exist.
+
+    Raises:
+        InputError: as `check_writable`, or the file exists.
+    """
     path = check_writable(path)
     if path.exists():
         raise InputError(f"{path} exists already; choose another name or delete it")
@@ -52,41 +60,50 @@ def check_new(path: str | os.PathLike) -> Path:
 
 
 def ensure_folder(path: str | os.PathLike) -> Path:
-    """The folder, made with all above it where it is missing."""
+    """Return the folder; make it, with all above it, where it is missing.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"the folder {path} cannot be made ({error.strerror}); choose another with --out"
+            f"the folder {path} cannot be made ({error.strerror}); choose another"
         ) from None
     return path
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place once the block has ended without an
-    error."""
+    """Yield a temporary path in the same folder; rename it to `path` when the block ends.
+
+    An error in the block leaves `path` as it was.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     path = check_writable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        # Some writers keep a file to its owner, whatever the user's umask says
+        # Some writers keep a file to its owner, whatever the user's umask
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); free some space or choose "
-            f"another"
+            f"another path"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
-    """Write a dataset as NetCDF 4, compressed."""
+    """Write a dataset as compressed NetCDF 4."""
     numeric = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
     with atomic_write(path) as temporary:
         dataset.to_netcdf(
@@ -95,15 +112,19 @@ def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a figure; the ending of the path (.png, .pdf, .svg) chooses the format."""
+    """Write a figure in the format of the path's ending: .png, .pdf or .svg."""
     kind = check_figure(path).suffix.removeprefix(".").lower()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=150, format=kind)
 
 
 def check_figure(path: str | os.PathLike) -> Path:
-    """`check_writable` for a figure, whose ending must name a format."""
+    """Return the path of a figure that can be written.
+
+    Raises:
+        InputError: as `check_writable`, or the ending is not one of .png, .pdf and .svg.
+    """
     path = check_writable(path)
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"{path} does not end in a figure format; use .png, .pdf or .svg")
+        raise InputError(f"{path} must end in a figure format; use .png, .pdf or .svg")
     return path

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from pdeinv.errors import InputError
 
-__all__ = ["Field", "Grid"]
+__all__ = ["Field", "Grid", "GridKind"]
+
+GridKind = Literal["vertex", "periodic"]
 
 
 @dataclass(frozen=True)
 class Field:
-    """What a scalar field is called and how it behaves; the PDEs of this package are
-    non-dimensional.
+    """Name, units and behaviour of a scalar field.
 
     Arguments:
-        name: physical name, also the variable name in every file (`potential`, `permeability`,
-            ...).
+        name: physical name, and variable name in every file, such as `potential`.
         long_name: a phrase for axes and NetCDF attributes.
-        units: units string in the CF convention; `"1"` for a non-dimensional quantity.
-        boundary_value: the value that the field is held to on the boundary, `None` where it is
-            free.
-        interpolation_order: degree of the polynomial that carries the field from the nodes to an
-            off-grid sensor: 3 for a smooth field, 0 (the nearest node) for a piecewise constant
-            one.
+        units: units in the CF convention; `"1"` for a dimensionless quantity.
+        boundary_value: value on the boundary; None where it is free.
+        interpolation_order: degree of the polynomial between the nodes: 3 for a smooth field, 0
+            (the nearest node) for a piecewise constant one.
     """
 
     name: str
@@ -37,7 +35,7 @@ class Field:
 
     @property
     def attributes(self) -> dict[str, str | int]:
-        """What a file says of a variable that holds this field."""
+        """Attributes of a file's variable that holds this field."""
         return {
             "units": self.units,
             "long_name": self.long_name,
@@ -56,18 +54,23 @@ class Grid:
     """
 
     n: int
-    kind: Literal["vertex", "periodic"] = "vertex"
+    kind: GridKind = "vertex"
 
-    def __post_init__(self):
-        if self.kind not in ("vertex", "periodic"):
-            raise InputError(f"grid kind {self.kind!r} is unknown; use 'vertex' or 'periodic'")
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(GridKind):
+            raise InputError(
+                f"the kind of a grid must be 'vertex' or 'periodic', got {self.kind!r}; use one of "
+                f"them"
+            )
         if not isinstance(self.n, int) or self.n < 4:
             raise InputError(
-                f"a grid of {self.n} nodes per side is too coarse; use an integer of at least 4"
+                f"the nodes per side of a grid must be an integer of at least 4, got {self.n}; use "
+                f"more"
             )
 
     @property
     def periodic(self) -> bool:
+        """Whether x = 1 is x = 0, and y = 1 is y = 0."""
         return self.kind == "periodic"
 
     @property
@@ -82,14 +85,19 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Shape of a field on the grid, (n, n)."""
         return (self.n, self.n)
 
-    def coordinates(self, *, dtype=torch.float64, device=None) -> torch.Tensor:
-        """Node positions along one side, shape (n,)."""
+    def coordinates(
+        self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return the node positions along one side, (n,)."""
         return torch.arange(self.n, dtype=dtype, device=device) / self.cells
 
-    def points(self, *, dtype=torch.float64, device=None) -> torch.Tensor:
-        """All nodes as (x, y) pairs, shape (n * n, 2), in the order of a flattened [y, x] array."""
+    def points(
+        self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return all nodes as (x, y), (n * n, 2), in the order of a flattened [y, x] array."""
         s = self.coordinates(dtype=dtype, device=device)
         y, x = torch.meshgrid(s, s, indexing="ij")
         return torch.stack([x.flatten(), y.flatten()], dim=1)

@@ -1,8 +1,9 @@
-"""Where to put sensors: positions in the unit square as (m, 2) arrays of (x, y)."""
+"""Sensor positions in the unit square, as (m, 2) arrays of (x, y)."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
@@ -11,48 +12,60 @@ __all__ = ["boundary", "random", "random_nodes", "regular", "track"]
 
 
 def random(n: int, seed: int = 0) -> np.ndarray:
-    """n independent, uniformly distributed points."""
+    """Return n independent, uniformly distributed points."""
     return np.random.default_rng(seed).random((_count(n), 2))
 
 
 def random_nodes(n: int, grid: Grid, seed: int = 0) -> np.ndarray:
-    """n different nodes of the grid, chosen at random: the benchmark's layout."""
+    """Return n different random nodes of the grid: the benchmark's layout.
+
+    Raises:
+        InputError: the grid has fewer nodes.
+    """
     if _count(n) > grid.n**2:
         raise InputError(
-            f"{n} different nodes do not exist on a grid of {grid.n} x {grid.n}; ask for at most "
-            f"{grid.n**2}"
+            f"the number of nodes must be at most {grid.n**2} on a grid of {grid.n} x {grid.n}, "
+            f"got {n}; use fewer"
         )
     flat = np.random.default_rng(seed).choice(grid.n**2, size=n, replace=False)
     return np.stack([flat % grid.n, flat // grid.n], axis=1) / grid.cells
 
 
 def regular(per_side: int) -> np.ndarray:
-    """per_side² points at the centres of a regular per_side x per_side tiling."""
+    """Return per_side² points, at the centres of a per_side x per_side tiling."""
     s = (np.arange(_count(per_side)) + 0.5) / per_side
     y, x = np.meshgrid(s, s, indexing="ij")
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def track(waypoints, n: int) -> np.ndarray:
-    """n points equally spaced along the broken line through the waypoints (k, 2), both ends
-    included: a ship or a drone."""
-    waypoints = np.asarray(waypoints, dtype=float)
-    if waypoints.ndim != 2 or waypoints.shape[1] != 2 or len(waypoints) < 2:
+def track(waypoints: ArrayLike, n: int) -> np.ndarray:
+    """Return n points equally spaced along a broken line, both ends included.
+
+    Arguments:
+        waypoints: (k, 2), the corners (x, y) of the line, such as the track of a ship.
+        n: number of points.
+
+    Raises:
+        InputError: there are fewer than two waypoints.
+    """
+    corners = np.asarray(waypoints, dtype=float)
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 2:
         raise InputError(
-            f"a track needs at least two (x, y) waypoints, not an array of shape {waypoints.shape}"
+            f"waypoints must be at least two pairs (x, y), got an array of shape {corners.shape}; "
+            f"give an array (k, 2)"
         )
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(waypoints, axis=0), axis=1))])
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
     at = np.linspace(0.0, lengths[-1], _count(n))
-    return np.stack([np.interp(at, lengths, waypoints[:, d]) for d in (0, 1)], axis=1)
+    return np.stack([np.interp(at, lengths, corners[:, d]) for d in (0, 1)], axis=1)
 
 
 def boundary(n: int) -> np.ndarray:
-    """n points equally spaced around the boundary, from the corner (0, 0) anticlockwise."""
+    """Return n points equally spaced along the boundary, anticlockwise from the corner (0, 0)."""
     corners = [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]
     return track(corners, _count(n) + 1)[:-1]
 
 
-def _count(n):
+def _count(n: int) -> int:
     if n < 1:
-        raise InputError(f"a layout of {n} sensors is empty; ask for at least 1")
+        raise InputError(f"a layout must have at least 1 sensor, got {n}; use more")
     return n

@@ -17,16 +17,19 @@ class Observation:
     """y = H x + noise, for a state x of shape (batch, channel, n, n) and m sensors.
 
     H interpolates each sensor's channel at its position by a tensor product of Lagrange
-    polynomials; a sensor on a node reads that node exactly. Noise is independent and Gaussian,
-    sensor by sensor.
+    polynomials. A sensor on a node reads that node exactly. The noise of the sensors is independent
+    and Gaussian.
 
     Arguments:
-        grid: the grid of the state.
-        points: sensor positions as (x, y), shape (m, 2), in the unit square.
-        channel: the channel that each sensor reads, shape (m,), integers.
-        values: readings y, shape (m,).
-        noise_std: standard deviation of each reading's noise, shape (m,); 0 for an exact reading.
-        order: polynomial degree of the interpolation for each channel; 0 takes the nearest node.
+        grid: grid of the state.
+        points: (m, 2), sensor positions (x, y) in the unit square.
+        channel: (m,), integers, the channel that each sensor reads.
+        values: (m,), readings y.
+        noise_std: (m,), standard deviation of each reading's noise; 0 for an exact reading.
+        order: polynomial degree of the interpolation for each channel; 0 uses the nearest node.
+
+    Raises:
+        InputError: a shape, a position or a channel is wrong.
 
     Example:
         >>> from pdeinv import Grid
@@ -45,22 +48,24 @@ class Observation:
     _index: torch.Tensor = field(init=False, repr=False)
     _weight: torch.Tensor = field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         m = len(self.points)
         if self.points.shape != (m, 2) or not ((self.points >= 0) & (self.points <= 1)).all():
             raise InputError(
-                "points must be (x, y) pairs in the unit square, shape (m, 2); rescale "
-                "coordinates to [0, 1]"
+                f"points must be (x, y) pairs in the unit square, (m, 2), got shape "
+                f"{tuple(self.points.shape)}; rescale coordinates to [0, 1]"
             )
-        for name in ("channel", "values", "noise_std"):
-            if getattr(self, name).shape != (m,):
+        given = {"channel": self.channel, "values": self.values, "noise_std": self.noise_std}
+        for name, tensor in given.items():
+            if tensor.shape != (m,):
                 raise InputError(
-                    f"{name} has shape {tuple(getattr(self, name).shape)}; {m} points need ({m},)"
+                    f"{name} must have the shape ({m},), got {tuple(tensor.shape)}; give one entry "
+                    f"for each point"
                 )
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(
-                f"channels must be integers from 0 to {len(self.order) - 1}, one for each entry "
-                f"of order"
+                f"channel must be an integer from 0 to {len(self.order) - 1}, got "
+                f"{sorted(set(self.channel.tolist()))}; give one entry of order for each channel"
             )
         # All sensors share the widest stencil, padded with weights of 0
         width = (max(self.order) + 1) ** 2
@@ -79,13 +84,13 @@ class Observation:
         return len(self.points)
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        """Noise-free sensor values (batch, m) of states (batch, channel, n, n)."""
+        """Return the noise-free sensor values (batch, m) of states (batch, channel, n, n)."""
         self._check(state, (len(self.order), *self.grid.shape))
         index, weight = self._index.to(state.device), self._weight.to(state)
         return (state.flatten(1)[:, index] * weight).sum(dim=-1)
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
-        """H^T v: sensor-space vectors (batch, m) to states (batch, channel, n, n)."""
+        """Return Hᵀ v: sensor-space vectors (batch, m) to states (batch, channel, n, n)."""
         self._check(v, (len(self),))
         index, weight = self._index.to(v.device), self._weight.to(v)
         channels, n = len(self.order), self.grid.n
@@ -94,47 +99,62 @@ class Observation:
         return state.reshape(len(v), channels, n, n)
 
     def subset(self, chosen: torch.Tensor) -> Observation:
-        """The observation by some of the sensors only; `chosen` is an index or a mask over the m
-        sensors."""
-        picked = (
-            getattr(self, name)[chosen] for name in ("points", "channel", "values", "noise_std")
+        """Return the observation of some of the sensors.
+
+        Arguments:
+            chosen: indices of sensors, or a mask (m,).
+        """
+        return Observation(
+            self.grid,
+            self.points[chosen],
+            self.channel[chosen],
+            self.values[chosen],
+            self.noise_std[chosen],
+            self.order,
         )
-        return Observation(self.grid, *picked, order=self.order)
 
     def on_grid(self, grid: Grid) -> Observation:
-        """The same readings, taken from a state on another grid."""
+        """Return the same readings of a state on another grid."""
         return Observation(grid, self.points, self.channel, self.values, self.noise_std, self.order)
 
-    def _check(self, tensor, shape):
-        # a state of another grid would be read at the wrong nodes in silence
+    def _check(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
+        # A state on another grid would be read at the wrong nodes in silence
         if tuple(tensor.shape[1:]) != shape:
             raise InputError(
-                f"a tensor of shape {tuple(tensor.shape)} does not fit; give "
-                f"({', '.join(map(str, ('batch', *shape)))})"
+                f"the shape must be ({', '.join(map(str, ('batch', *shape)))}), got "
+                f"{tuple(tensor.shape)}; use the observation's own grid"
             )
 
 
 def interpolation_stencil(
     points: torch.Tensor, grid: Grid, order: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flat node indices and weights, both (m, (order+1)²), that interpolate a field at points (m,
-    2) given as (x, y).
+    """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
 
-    The stencil wraps around on a periodic grid and moves inwards at the boundary of a vertex grid.
+    The stencil wraps around on a periodic grid. It moves inwards at the boundary of a vertex grid.
+
+    Arguments:
+        points: (m, 2), positions (x, y).
+        grid: grid of the field.
+        order: degree of the polynomial.
+
+    Raises:
+        InputError: the grid has too few nodes for the degree.
     """
     if not 0 <= order < grid.n:
         raise InputError(
-            f"interpolation order {order} is not possible on {grid.n} nodes; use 0, 1 or 3"
+            f"the interpolation order must be from 0 to {grid.n - 1} on {grid.n} nodes, got "
+            f"{order}; use 0, 1 or 3"
         )
     (ix, wx), (iy, wy) = (_stencil_1d(points[:, d].double(), grid, order) for d in (0, 1))
     index = iy[:, :, None] * grid.n + ix[:, None, :]
     return index.flatten(1), (wy[:, :, None] * wx[:, None, :]).flatten(1)
 
 
-def _stencil_1d(x, grid, order):
+def _stencil_1d(x: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor, torch.Tensor]:
     s = x * grid.cells
     nearest = s.round()
-    # On a node exactly, whatever 0.3 * 10 rounds to
+    # A sensor on a node reads that node exactly, whatever 0.3 * 10 rounds to
     s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
     first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
     if not grid.periodic:

@@ -1,4 +1,4 @@
-"""Run a function over a list of items, here or in other processes, each with one torch thread."""
+"""Call a function for each item of a list, in this process or in several."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import TypeVar
 
 import torch
 
+from pdeinv.errors import NumericalError
+
 __all__ = ["for_each"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Seconds for a worker without work to give back what it holds, such as a semaphore
+# Seconds for a worker without work to release its resources, such as a semaphore
 _FAREWELL = 10.0
 
 
@@ -29,12 +32,21 @@ def for_each(
     workers: int,
     report: Callable[[Item, Result], object],
 ) -> None:
-    """Call `function(item)` for every item, and `report(item, result)` here as each is done.
+    """Call `function(item)` for each item, and `report(item, result)` in this process.
 
-    One worker is this process; more are started with `spawn` and take the items in turn, so that
-    their order of completion is open. torch uses one thread for each, for speed and because the
-    number of threads may change the last bit of a sum. An exception, Ctrl-C included, ends all
-    workers at once and is raised here.
+    With one worker all calls are in this process, in order. More workers are processes started with
+    `spawn`; the order of completion is then open. Each process uses one torch thread: that is
+    faster, and the number of threads may change the last bit of a sum. An exception, Ctrl-C
+    included, ends all workers at once.
+
+    Arguments:
+        function: can be pickled, as can its items and results.
+        items: arguments of the calls.
+        workers: number of processes.
+        report: called as each item is done.
+
+    Raises:
+        NumericalError: a worker process died.
     """
     if min(workers, len(items)) > 1:
         return _in_processes(function, items, workers, report)
@@ -47,15 +59,21 @@ def for_each(
         torch.set_num_threads(threads)
 
 
-def _in_processes(function, items, workers, report):
-    # a fork of a process that runs torch threads may hang
+def _in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    report: Callable[[Item, Result], object],
+) -> None:
+    # A fork of a process that runs torch threads may hang
     context = multiprocessing.get_context("spawn")
     queue = iter(items)
-    processes, busy = [], []
+    processes: list[BaseProcess] = []
+    busy: list[Connection] = []
     try:
-        with _main_kept_from(function):
+        with _without_main(function):
             for _ in range(min(workers, len(items))):
-                # A pipe for each worker: when either side dies the other one sees it close.
+                # One pipe for each worker: it closes when either side dies
                 ours, theirs = context.Pipe()
                 processes.append(
                     context.Process(target=_work, args=(function, theirs), daemon=True)
@@ -65,7 +83,8 @@ def _in_processes(function, items, workers, report):
                 busy.append(ours)
                 ours.send(next(queue))
         while busy:
-            for connection in wait(busy):
+            ready = wait(busy)
+            for connection in [c for c in busy if c in ready]:
                 outcome = connection.recv()
                 if isinstance(outcome, Exception):
                     raise outcome
@@ -78,9 +97,9 @@ def _in_processes(function, items, workers, report):
         for process in processes:
             process.join(_FAREWELL)
     except (EOFError, ConnectionError):
-        raise RuntimeError(
-            "a worker process died; its message is above, unless the system killed it for want of "
-            "memory; use fewer workers"
+        raise NumericalError(
+            "a worker process died: its message is above, or the system ran out of memory; use "
+            "fewer workers"
         ) from None
     finally:
         for process in processes:
@@ -88,8 +107,8 @@ def _in_processes(function, items, workers, report):
             process.join()
 
 
-def _work(function, connection: Connection) -> None:
-    """Take items until the pipe closes."""
+def _work(function: Callable[[Item], object], connection: Connection) -> None:
+    """Work on items from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
     torch.set_num_threads(1)
     try:
@@ -103,11 +122,10 @@ def _work(function, connection: Connection) -> None:
 
 
 @contextmanager
-def _main_kept_from(function) -> Iterator[None]:
-    """Let the processes started meanwhile not run the caller's script, unless the function is
-    defined in it.
+def _without_main(function: Callable[[Item], object]) -> Iterator[None]:
+    """Start processes that do not run the caller's script, unless it defines the function.
 
-    Otherwise a script without `if __name__ == "__main__":` would start workers without end, and one
+    Otherwise a script without `if __name__ == "__main__":` would start workers without end. One
     read from standard input could start none.
     """
     if b"__main__" in bytes(ForkingPickler.dumps(function)):

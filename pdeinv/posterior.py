@@ -1,4 +1,4 @@
-"""What a solver returns: samples, mean and spread of both fields, with the record of the run."""
+"""The result of a solver: samples, mean and standard deviation of both fields."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ class Posterior:
     """Posterior of a state (coefficient, solution) given sensors.
 
     Arguments:
-        fields: what the two channels are.
-        grid: where they live.
-        mean, std: pointwise, (2, n, n).
+        fields: the two channels.
+        grid: their grid.
+        mean, std: (2, n, n), pointwise.
         samples: (n_samples, 2, n, n).
-        probability: of the coefficient's high value, (n, n), where the coefficient has two values.
-        latent: Karhunen–Loève coefficients of the samples' latent field, (n_samples, modes²), from
-            solvers that work with them.
-        record: solver, its settings, seconds, network evaluations, solver calls, reduced
-            chi-squared.
+        record: solver, settings, seconds, network evaluations, solver calls, reduced chi-squared.
+        probability: (n, n), of the high value of a coefficient with two values.
+        latent: (n_samples, modes²), Karhunen–Loève coefficients of the samples' latent field, from
+            solvers that use them.
     """
 
     fields: tuple[Field, Field]
@@ -38,17 +37,17 @@ class Posterior:
     probability: torch.Tensor | None = None
     latent: torch.Tensor | None = None
 
-    def to_xarray(self, **attributes) -> xr.Dataset:
-        """`{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of both fields,
-        as float64.
+    def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
+        """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
 
-        A coefficient of two values has `{field}_probability` (y, x) of the high one too.
+        Both fields are float64. A coefficient of two values has `{field}_probability` (y, x) of the
+        high one too.
 
         Arguments:
-            attributes: more global attributes beside the run's record; plain strings and numbers.
+            attributes: global attributes in addition to the run's record.
         """
         s = self.grid.coordinates().numpy()
-        coords = {
+        coords: dict[str, object] = {
             name: (name, s, {"long_name": f"{name} coordinate", "units": "1"})
             for name in ("y", "x")
         }

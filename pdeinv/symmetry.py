@@ -1,8 +1,8 @@
 """Symmetries of the unit square and of the torus, acting exactly on fields.
 
-An element maps a point x to M x + s, with M a signed permutation, and a field f to (g f)(x) =
-±f(g⁻¹ x). The linear part and every shift by whole cells permute the nodes; any other shift of a
-periodic field is a phase in Fourier space.
+An element g maps a point x to M x + s, where M is a signed permutation. It maps a field f to (g
+f)(x) = ±f(g⁻¹ x). The linear part and every shift by whole cells permute the nodes. Any other shift
+of a periodic field is a phase in Fourier space.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _POINT_GROUP: tuple[Matrix, ...] = (
 
 @dataclass(frozen=True)
 class Symmetry:
-    """The map x -> M x + s with the sign that each channel takes.
+    """The map x -> M x + s, with a sign for each channel.
 
     Arguments:
         matrix: M as rows over (x, y); a signed permutation.
-        shift: s = (sx, sy). On a vertex grid it must bring M back onto the square; on the torus it
-            is any real shift.
-        signs: +1 or -1 for each channel, or one sign for all. A pseudo-scalar (vorticity) takes det
-            M.
+        shift: s = (sx, sy). On a vertex grid it must map the square, after M, onto itself. On the
+            torus it is any real shift.
+        signs: +1 or -1 for each channel, or one sign for all. That of a pseudo-scalar (vorticity)
+            is det M.
     """
 
     matrix: Matrix = _IDENTITY
@@ -59,20 +59,18 @@ class Symmetry:
 
     @property
     def determinant(self) -> int:
+        """det M, 1 or -1."""
         (a, b), (c, d) = self.matrix
         return a * d - b * c
 
-    def map_points(self, points: torch.Tensor) -> torch.Tensor:
-        """Images of points (..., 2) given as (x, y); not reduced modulo 1."""
-        return points @ points.new_tensor(self.matrix).T + points.new_tensor(self.shift)
-
     def inverse(self) -> Symmetry:
+        """Return the inverse element."""
         (a, b), (c, d) = self.matrix
         sx, sy = self.shift
         return Symmetry(((a, c), (b, d)), (-(a * sx + c * sy), -(b * sx + d * sy)), self.signs)
 
     def __matmul__(self, other: Symmetry) -> Symmetry:
-        """Composition: (g @ h)(f) = g(h(f))."""
+        """Return the composition: (g @ h)(f) = g(h(f))."""
         (a, b), (c, d) = self.matrix
         (e, f), (g, h) = other.matrix
         x, y = other.shift
@@ -87,22 +85,27 @@ class Symmetry:
         )
 
     def __call__(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Act on a field stack (..., channel, n, n) on the grid; differentiable, and exact for a
-        resolved field."""
+        """Act on a stack of fields (..., channel, n, n); differentiable.
+
+        It is exact for a field that the grid resolves.
+
+        Raises:
+            InputError: the number of signs is not that of the channels, or the shift does not map
+                the square onto itself.
+        """
         moved = self._permute(field, grid)
         if all(s == 1 for s in self.signs):
             return moved
         if len(self.signs) not in (1, field.shape[-3]):
             raise InputError(
-                f"the symmetry has {len(self.signs)} signs but the field has {field.shape[-3]} "
-                f"channels"
+                f"a symmetry of {len(self.signs)} signs must act on as many channels, got "
+                f"{field.shape[-3]} channels; give one sign or {field.shape[-3]}"
             )
         return moved * moved.new_tensor(self.signs)[:, None, None]
 
-    def _permute(self, field, grid):
+    def _permute(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
         (a, b), (c, d) = self.matrix
-        # (g f)(x) = f(Mᵀ (x - s)): the row of M that holds the coordinate tells how that axis is
-        # read.
+        # (g f)(x) = f(Mᵀ (x - s)): the row of M that holds the coordinate determines that axis
         if a == 0:
             field, flip_x, flip_y = field.transpose(-1, -2), b < 0, c < 0
         else:
@@ -114,18 +117,18 @@ class Symmetry:
                 abs(s - flip) > 1e-12 for s, flip in zip(self.shift, (flip_x, flip_y), strict=True)
             ):
                 raise InputError(
-                    f"the shift {self.shift} does not map the unit square onto itself; use a "
+                    f"the shift must map the unit square onto itself, got {self.shift}; use a "
                     f"periodic grid"
                 )
             return field
-        # Reversing n nodes maps index i to n-1-i, one cell short of the torus's -i.
+        # Reversing n nodes maps index i to n-1-i, one cell short of the torus's -i
         return _translate(
             field, grid, self.shift[0] + flip_x * grid.h, self.shift[1] + flip_y * grid.h
         )
 
 
 def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.Tensor:
-    """Shift a periodic field by (sx, sy): roll by whole cells, turn the phases by what is left."""
+    """Shift a periodic field by (sx, sy): roll by whole cells, then turn the phases by the rest."""
     cells = (sx * grid.n, sy * grid.n)
     whole = tuple(round(c) for c in cells)
     field = field.roll((whole[0] % grid.n, whole[1] % grid.n), dims=(-1, -2))
@@ -139,27 +142,29 @@ def _translate(field: torch.Tensor, grid: Grid, sx: float, sy: float) -> torch.T
 
 
 def act(elements: Sequence[Symmetry], fields: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Each element on its own member of a batch of field stacks (batch, channel, n, n);
-    differentiable."""
-    moved: list[torch.Tensor | None] = [None] * len(fields)
+    """Apply each element to its own member of a batch; differentiable.
+
+    Arguments:
+        elements: one for each member.
+        fields: (batch, channel, n, n).
+        grid: grid of the fields.
+    """
+    moved: dict[int, torch.Tensor] = {}
     places: dict[Symmetry, list[int]] = {}
     for i, element in enumerate(elements):
         places.setdefault(element, []).append(i)
     for element, chosen in places.items():
-        for i, field in zip(chosen, element(fields[chosen], grid), strict=True):
-            moved[i] = field
-    return torch.stack(moved)
+        moved |= dict(zip(chosen, element(fields[chosen], grid), strict=True))
+    return torch.stack([moved[i] for i in range(len(fields))])
 
 
 @dataclass(frozen=True)
 class Group:
-    """A symmetry group: finitely many elements, times translations by any amount along some
-    directions.
+    """A symmetry group: finitely many elements, times continuous translations.
 
     Arguments:
         elements: the finite part, the identity first.
-        translations: directions, in whole periods, along which every translation is a symmetry as
-            well.
+        translations: directions, in whole periods, along which every translation is a symmetry.
     """
 
     elements: tuple[Symmetry, ...]
@@ -175,11 +180,12 @@ class Group:
     def element(
         self, index: int, generator: torch.Generator | None = None, grid: Grid | None = None
     ) -> Symmetry:
-        """The element of the finite part, counted cyclically, after random continuous translations
-        where there are any.
+        """Return one element of the finite part, followed by random translations of the group.
 
-        With a grid the translations are by whole cells, which move nodes and need no Fourier
-        transform.
+        Arguments:
+            index: index in the finite part, counted cyclically.
+            generator: source of the translations.
+            grid: with a grid the translations are by whole cells, which permute the nodes.
         """
         element = self.elements[index % len(self.elements)]
         for dx, dy in self.translations:
@@ -189,14 +195,14 @@ class Group:
         return element
 
     def sample(self, generator: torch.Generator | None = None) -> Symmetry:
-        """A uniformly random element, continuous translations included."""
+        """Draw a uniformly random element, translations included."""
         return self.element(
             int(torch.randint(len(self.elements), (1,), generator=generator)), generator
         )
 
 
 def square_group() -> Group:
-    """D4 acting on scalars: the eight symmetries of the square about its centre."""
+    """Return D4 acting on scalars: the eight symmetries of the square about its centre."""
     return Group(
         tuple(
             # s = centre - M centre
@@ -207,17 +213,19 @@ def square_group() -> Group:
 
 
 def torus_group() -> Group:
-    """All translations, quarter turns and reflections of the torus, acting on pseudo-scalars
-    (vorticity)."""
+    """Return the translations, quarter turns and reflections of the torus.
+
+    They act on pseudo-scalars (vorticity).
+    """
     return Group(tuple(_pseudo_scalar(matrix) for matrix in _POINT_GROUP), ((1, 0), (0, 1)))
 
 
 def diagonal_forcing_group() -> Group:
-    """What a forcing f(x + y), even about x + y = 1/8 and odd under a shift of x + y by 1/2, leaves
-    of the torus's symmetry.
+    """Return the part of the torus's group that keeps a diagonal forcing f(x + y).
 
-    Translations along (1, -1); x + y -> 1/4 - (x + y) by half a turn; x + y -> x + y + 1/2 by the
-    swap of the axes; and their product. The field is a pseudo-scalar (vorticity).
+    The forcing is even about x + y = 1/8, and odd under a shift of x + y by 1/2. The elements are
+    translations along (1, -1); half a turn, x + y -> 1/4 - (x + y); the swap of the axes, x + y ->
+    x + y + 1/2; and their product. They act on pseudo-scalars (vorticity).
     """
     swap, half_turn, anti_swap = ((0, 1), (1, 0)), ((-1, 0), (0, -1)), ((0, -1), (-1, 0))
     return Group(
@@ -236,5 +244,5 @@ def _pseudo_scalar(matrix: Matrix, shift: tuple[float, float] = (0.0, 0.0)) -> S
 
 
 def trivial_group() -> Group:
-    """The identity alone."""
+    """Return the group of the identity."""
     return Group((Symmetry(),))

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from matplotlib.image import imread
 from test_sensors import BAD
 
 import pdeinv.datasets as datasets
-from pdeinv import Sensors, cli
+from pdeinv import InputError, NumericalError, Sensors, cli
 from pdeinv.benchmarks.demo import demo_sensors
 from pdeinv.datasets import PDES
+from pdeinv.errors import run_cli
 
 SCRIPT = Path(sys.executable).with_name("pdeinv")
 SENSORS = """field,x,y,value,noise_std
@@ -137,7 +139,7 @@ def test_generate_makes_a_dataset(pdeinv, folder):
     )
     code, out, _ = pdeinv("generate", "poisson", *arguments)
     assert code == 0 and out == "p.h5: 3 pairs of poisson on 16 x 16 nodes, seed 5\n"
-    with datasets.open("p.h5") as dataset:
+    with datasets.open_dataset("p.h5") as dataset:
         assert dict(dataset.sizes) == {"sample": 3, "y": 16, "x": 16}
         assert datasets.pde_of(dataset) == datasets.Poisson(tau=5.0) and dataset.attrs["seed"] == 5
 
@@ -245,7 +247,10 @@ RECONSTRUCT = {
         ({"sensors": "none.csv"}, "'none.csv' does not exist; check the path"),
         ({"sensors": "folder.nc"}, "folder.nc is a folder; give the name of a sensor file"),
         ({"--pde": "navier_stokes"}, "did you mean 'navier-stokes'?"),
-        ({"--pde": "burgers"}, "use one of darcy, helmholtz, navier-stokes, poisson"),
+        (
+            {"--pde": "burgers"},
+            "pde must be one of darcy, helmholtz, navier-stokes, poisson, got 'burgers'",
+        ),
         ({"--solver": "magic"}, "solver 'magic' is unknown; use one of auto, daps"),
         (
             {"sensors": "darcy.csv", "--pde": "darcy", "--solver": "gaussian"},
@@ -253,25 +258,25 @@ RECONSTRUCT = {
         ),
         ({"--grid": 4}, "grid = 4 is too coarse"),
         ({"--samples": 0}, "n_samples = 0 must be"),
-        ({"--seed": -1}, "--seed -1 is out of range; use an integer from 0"),
-        ({"--seed": 10**30}, "out of range"),
+        ({"--seed": -1}, "--seed must be an integer from 0 to 4294967295, got -1"),
+        ({"--seed": 10**30}, "--seed must be"),
         ({"--out": "nowhere/r.nc"}, "the folder nowhere does not exist; create it first"),
         ({"--out": "s.csv/r.nc"}, "the folder s.csv does not exist"),
         ({"--out": "folder.nc"}, "folder.nc is a folder; give the name of a file in it"),
         ({"--plot": "nowhere/r.png"}, "the folder nowhere does not exist"),
-        ({"--plot": "r.jpgg"}, "r.jpgg does not end in a figure format; use .png, .pdf or .svg"),
-        ({"--plot": "r"}, "does not end in a figure format"),
-        ({"--out": "./s.csv"}, "an output has the name of another file"),
-        ({"--out": "r.png"}, "an output has the name of another file"),
+        ({"--plot": "r.jpgg"}, "r.jpgg must end in a figure format; use .png, .pdf or .svg"),
+        ({"--plot": "r"}, "must end in a figure format"),
+        ({"--out": "./s.csv"}, "an output must not have the name of another file"),
+        ({"--out": "r.png"}, "an output must not have the name of another file"),
         (
             {"--out": "ensemble.h5", "--ensemble": "ensemble.h5"},
-            "an output has the name of another file",
+            "an output must not have the name of another file",
         ),
-        ({"--param": "tau"}, "--param 'tau' is not of the form NAME=NUMBER"),
-        ({"--param": "tau=three"}, "--param 'tau=three' is not of the form"),
-        ({"--param": "tau=inf"}, "tau = inf of poisson is not a finite float"),
-        ({"--param": "tau=-1"}, "tau = -1.0 must be positive"),
-        ({"--param": "k=2"}, "poisson has no parameter 'k'; its parameters are alpha, tau, modes"),
+        ({"--param": "tau"}, "--param must be NAME=NUMBER, got 'tau'"),
+        ({"--param": "tau=three"}, "--param must be NAME=NUMBER, got 'tau=three'"),
+        ({"--param": "tau=inf"}, "parameter tau of poisson must be a finite float, got inf"),
+        ({"--param": "tau=-1"}, "tau must be positive, got -1.0"),
+        ({"--param": "k=2"}, "parameter of poisson must be one of alpha, tau, modes, got 'k'"),
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),
         ({"--ensemble": "none.h5"}, "none.h5 cannot be read"),
@@ -285,7 +290,7 @@ RECONSTRUCT = {
         ),
         (
             {"sensors": "darcy.csv", "--pde": "darcy", "--ensemble": "ensemble.h5"},
-            "darcy needs permeability and",
+            "a dataset of darcy must hold permeability and pressure",
         ),
     ],
 )
@@ -313,12 +318,15 @@ def test_a_folder_without_permission_is_refused(pdeinv, folder):
     ("arguments", "message"),
     [
         ("generate stokes --n 2 --out g.h5", "did you mean 'navier-stokes'?"),
-        ("generate poisson --n 0 --out g.h5", "n = 0"),
-        ("generate poisson --n 2 --grid 4 --out g.h5", "grid = 4"),
-        ("generate poisson --n 2 --seed -3 --out g.h5", "--seed -3 is out of range"),
+        ("generate poisson --n 0 --out g.h5", "n must be an integer of at least 1, got 0"),
+        (
+            "generate poisson --n 2 --grid 4 --out g.h5",
+            "grid must be an integer of at least 8, got 4",
+        ),
+        ("generate poisson --n 2 --seed -3 --out g.h5", "--seed must be"),
         ("generate poisson --n 2 --out nowhere/g.h5", "does not exist"),
         ("generate poisson --n 2 --out ensemble.h5", "exists already"),
-        ("generate darcy --n 2 --param high=1 --out g.h5", "low"),
+        ("generate darcy --n 2 --param high=1 --out g.h5", "must be 0 < low < high"),
         ("demo --pde darcys", "did you mean 'darcy'?"),
         ("demo --out s.csv", "the folder s.csv cannot be made (File exists); choose another"),
         (
@@ -336,7 +344,7 @@ def test_a_folder_without_permission_is_refused(pdeinv, folder):
         ),
         (
             "benchmark --pde poisson --method gaussian --sensors 300 --grid 16 --out b.jsonl",
-            "ask for at most 256",
+            "at most 256",
         ),
         (
             "benchmark --pde darcy --method gaussian --grid 16 --sensors 9 --out b.jsonl",
@@ -358,6 +366,29 @@ def test_an_interruption_ends_in_130_and_leaves_nothing(pdeinv, folder, monkeypa
     monkeypatch.setattr("pdeinv.solvers.reconstruct", interrupted)
     assert pdeinv("reconstruct", "s.csv", "--pde", "poisson", "--out", "r.nc")[0] == 130
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("grid must be\n  larger"), 2, "error: grid must be larger\n"),
+        (NumericalError("the scheme is unstable"), 3, "error: the scheme is unstable\n"),
+        (torch.linalg.LinAlgError("singular"), 3, "error: linear algebra failed (singular); "),
+        (np.linalg.LinAlgError("singular"), 3, "error: linear algebra failed (singular); "),
+    ],
+)
+def test_each_error_has_its_exit_code(error, code, message, capsys):
+    def program():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_cli(program)
+    assert end.value.code == code and capsys.readouterr().err.startswith(message)
+
+
+def test_an_error_of_the_program_itself_stays_one():
+    with pytest.raises(ZeroDivisionError):
+        run_cli(lambda: 1 / 0)
 
 
 # The demonstration

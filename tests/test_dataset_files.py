@@ -14,12 +14,7 @@ from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson
 from pdeinv.errors import InputError
 from pdeinv.priors import TrainingData
 
-MATLAB = {
-    "darcy": ("thresh_a_data", "thresh_p_data"),
-    "poisson": ("f_data", "phi_data"),
-    "helmholtz": ("f_data", "psi_data"),
-    "navier-stokes": ("a", "u"),
-}
+MATLAB = {name: kind.matlab_names for name, kind in PDES.items() if kind.matlab_names}
 
 
 def in_memory(dataset):
@@ -27,7 +22,7 @@ def in_memory(dataset):
 
 
 def test_our_files_open_lazily(poisson_file):
-    with datasets.open(poisson_file) as dataset:
+    with datasets.open_dataset(poisson_file) as dataset:
         assert not in_memory(dataset)
         assert dataset.potential.isel(sample=3).shape == (16, 16)
         assert not in_memory(dataset)
@@ -82,7 +77,7 @@ def test_matlab_files_open_lazily_and_the_right_way_round(name, version, tmp_pat
     else:
         write_matlab73(path, matlab_arrays(name))
     pde = PDES[name]()
-    with datasets.open(path) as dataset:
+    with datasets.open_dataset(path) as dataset:
         assert not in_memory(dataset)
         assert (dataset.attrs["pde"], dataset.attrs["source_format"]) == (name, f"MATLAB {version}")
         assert dataset.attrs.get("final_time") == (1.0 if name == "navier-stokes" else None)
@@ -129,8 +124,8 @@ def test_foreign_and_damaged_files_are_refused(poisson_file, tmp_path):
     with h5py.File(tmp_path / "newer.h5", "w") as file:
         file.attrs.update(format="pdeinv-dataset", format_version=99)
     for name, message in {
-        "foreign.mat": "holds depth, velocity, which",
-        "foreign73.mat": "holds velocity, which",
+        "foreign.mat": "got depth, velocity; give",
+        "foreign73.mat": "got velocity; give",
         "flat.mat": "3 x 4 x 5",
         "cut73.mat": "damaged",
         "cut.h5": "damaged",
@@ -143,13 +138,13 @@ def test_foreign_and_damaged_files_are_refused(poisson_file, tmp_path):
         ".": "is a folder",
     }.items():
         with pytest.raises(InputError, match=message):
-            datasets.open(tmp_path / name)
+            datasets.open_dataset(tmp_path / name)
     generated = tmp_path / "edited.h5"
     generated.write_bytes(whole)
     with h5py.File(generated, "r+") as file:
         del file["potential"]
     with pytest.raises(InputError, match="damaged"):
-        datasets.open(generated)
+        datasets.open_dataset(generated)
 
 
 @pytest.mark.parametrize("name", PDES)
@@ -175,11 +170,11 @@ def test_a_pde_is_found_by_its_name_and_parameters():
     for name, parameters, message in [
         ("navier_stokes", {}, "did you mean 'navier-stokes'"),
         ("Darcy", {}, "did you mean 'darcy'"),
-        ("burgers", {}, "use one of darcy, helmholtz, navier-stokes, poisson"),
-        ("helmholtz", {"wavenumber": 2}, "no parameter 'wavenumber'; its parameters are k, alpha"),
-        ("helmholtz", {"k": "2"}, "k = '2' of helmholtz is not a finite float"),
-        ("helmholtz", {"k": float("nan")}, "not a finite float"),
-        ("helmholtz", {"modes": 2.5}, "modes = 2.5 of helmholtz is not a finite int"),
+        ("burgers", {}, "one of darcy, helmholtz, navier-stokes, poisson, got 'burgers'"),
+        ("helmholtz", {"wavenumber": 2}, "must be one of k, alpha, tau, modes, got 'wavenumber'"),
+        ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite float, got '2'"),
+        ("helmholtz", {"k": float("nan")}, "a finite float, got nan"),
+        ("helmholtz", {"modes": 2.5}, "modes of helmholtz must be a finite int, got 2.5"),
         ("darcy", {"low": -1.0}, "0 < low < high"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -187,22 +182,30 @@ def test_a_pde_is_found_by_its_name_and_parameters():
 
 
 def test_pde_of_refuses_a_dataset_that_does_not_tell():
-    with pytest.raises(InputError, match="no attribute 'pde'"):
+    with pytest.raises(InputError, match="must have the attribute 'pde'"):
         datasets.pde_of(xr.Dataset())
-    with pytest.raises(InputError, match="not a JSON object"):
+    with pytest.raises(InputError, match="must be a JSON object"):
         datasets.pde_of(xr.Dataset(attrs={"pde": "darcy", "pde_parameters": "[1"}))
-    with pytest.raises(InputError, match="no parameter 'porosity'"):
+    with pytest.raises(InputError, match="got 'porosity'"):
         datasets.pde_of(
             xr.Dataset(attrs={"pde": "darcy", "pde_parameters": json.dumps({"porosity": 1})})
         )
-    with pytest.raises(InputError, match="'burgers' is unknown"):
+    with pytest.raises(InputError, match="got 'burgers'"):
         datasets.example("burgers")
 
 
+def test_a_dataset_of_another_problem_has_no_pde():
+    assert datasets.find_pde(xr.Dataset()) is None
+    assert datasets.find_pde(xr.Dataset(attrs={"pde": "burgers"})) is None
+    assert datasets.find_pde(datasets.example("darcy")) == Darcy()
+    with pytest.raises(InputError, match="got 'porosity'"):
+        datasets.find_pde(xr.Dataset(attrs={"pde": "darcy", "pde_parameters": '{"porosity": 1}'}))
+
+
 def test_states_refuses_other_fields_and_other_grids(poisson_file):
-    with datasets.open(poisson_file) as dataset:
+    with datasets.open_dataset(poisson_file) as dataset:
         with pytest.raises(
-            InputError, match="holds potential, source, but helmholtz needs source and wavefield"
+            InputError, match="must hold source and wavefield, got potential, source"
         ):
             datasets.states(dataset, Helmholtz())
         for part in (
@@ -222,7 +225,7 @@ def test_damage_inside_a_field_is_told_when_it_is_read(poisson_file, tmp_path):
         chunk = file["potential"].id.get_chunk_info(7)
     damaged[chunk.byte_offset + chunk.size // 2] ^= 0xFF
     (tmp_path / "flipped.h5").write_bytes(damaged)
-    with datasets.open(tmp_path / "flipped.h5") as dataset:
+    with datasets.open_dataset(tmp_path / "flipped.h5") as dataset:
         datasets.states(dataset.isel(sample=[0, 1]), Poisson())  # what is whole can still be read
         with pytest.raises(InputError, match="damaged"):
             datasets.states(dataset, Poisson())

@@ -3,17 +3,19 @@ else."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(
     "expression",
     [
         "pdeinv.datasets.Helmholtz(k=2.0).k == 2.0",
-        "pdeinv.layouts.regular(3).shape == (9, 2)",
-        "callable(pdeinv.reconstruct) and callable(pdeinv.datasets.open)",
-        "pdeinv.__version__.count('.') == 2",
+        "pdeinv.layouts.regular(3).shape == (9, 2) and pdeinv.__version__.count('.') == 2",
+        "callable(pdeinv.reconstruct) and pdeinv.datasets.open is pdeinv.datasets.open_dataset",
         "all(hasattr(pdeinv, name) for name in dir(pdeinv))",
     ],
 )
@@ -24,6 +26,19 @@ def test_a_fresh_import_reaches_everything(expression):
 def test_the_command_line_starts_without_torch():
     code = "import sys, pdeinv.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_checkout_has_three_more_subpackages_and_nothing_else():
+    # Python starts in the checkout and finds the package there first
+    code = """
+import importlib.util, pathlib, pdeinv
+for name in ("benchmarks", "datasets", "solvers"):
+    found = pathlib.Path(importlib.util.find_spec(f"pdeinv.{name}").origin)
+    assert found.parent == pathlib.Path(name).resolve(), found
+for name in ("tests", "docs", "pdeinv", "datasets.nothing"):
+    assert importlib.util.find_spec(f"pdeinv.{name}") is None, name
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -11,7 +11,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from pdeinv import Grid, InputError
+from pdeinv import Grid, InputError, NumericalError
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 
 # The last between resonances, at k = 4.44 and 7.02
@@ -161,7 +161,7 @@ def test_darcy_against_sparse_lu(pde, n):
 
 
 # --- Navier–Stokes
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def phase(n, kx, ky):
@@ -293,3 +293,11 @@ def test_navier_stokes_against_the_velocity_form():
     assert distance(u[0, 0], torch.tensor(expected)) < 1e-8
     linear = NavierStokes(viscosity=2e-3, forcing=0.2).solve(1e-6 * w) * 1e6
     assert distance(u, w) > 0.3 and distance(u, linear) > 0.3, "the field must have been stirred"
+
+
+def test_stalled_conjugate_gradients_are_a_numerical_error():
+    a = torch.exp(
+        12 * torch.randn(1, 1, 33, 33, generator=torch.Generator().manual_seed(0)).double()
+    )
+    with pytest.raises(NumericalError, match=r"stalled above the relative residual .* lower"):
+        Darcy().solve(a)

@@ -1,23 +1,18 @@
 """README says what is true: its tables come out of the recorded results and its examples run."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from readme_blocks import ROOT, blocks, write_files
 
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.docs_tables import with_tables
 from pdeinv.benchmarks.reports.tables import read_records
 from pdeinv.datasets import PDES
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
 def test_tables_are_those_of_the_records():
@@ -46,26 +41,25 @@ def test_records_say_how_they_were_made():
         assert "seed" in record
 
 
-def test_the_python_examples_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])
+def test_a_python_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (table,) = blocks("csv")
-    Path("sensors.csv").write_text(table)
-    example = next(b for b in blocks("python") if "reconstruct" in b)
+    write_files(tmp_path)
     scope = {}
-    exec(example, scope)
-    assert Path("r.png").stat().st_size > 10_000
-    assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
-
-
-def test_the_example_of_a_shipped_prior_runs():
-    scope = {}
-    exec(next(b for b in blocks("python") if "priors.load" in b), scope)
-    fields, clean = scope["fields"], scope["clean"]
-    assert clean.shape == fields.shape == (2, 2, 100, 100)
-    assert float((clean - fields)[:, 1].norm() / fields[:, 1].norm()) < 0.2
+    exec(block, scope)
+    if "reconstruct" in block:
+        assert Path("r.png").stat().st_size > 10_000
+        assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
+    if "priors.load" in block:
+        fields, clean = scope["fields"], scope["clean"]
+        assert clean.shape == fields.shape == (2, 2, 100, 100)
+        assert float((clean - fields)[:, 1].norm() / fields[:, 1].norm()) < 0.2
 
 
 def test_ci_runs_the_commands_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text()
     install, test = next(b for b in blocks("sh") if "pytest" in b).strip().split(" && ")
     assert install in script and test in script
+    door = (ROOT / ".ci" / "front_door").read_text()
+    first = next(b for b in blocks("sh") if "pdeinv demo" in b).split(" && ")[0]
+    assert first.removeprefix("pip install ") in door and ".ci/front_door" in script

@@ -333,7 +333,7 @@ def test_a_matlab_file_of_diffusionpde_is_observed_and_reconstructed(name, versi
         with h5py.File(tmp_path / "data.mat", "w", userblock_size=512) as file:
             for variable, array in arrays.items():
                 file[variable] = array.T
-    with datasets.open(tmp_path / "data.mat") as dataset:
+    with datasets.open_dataset(tmp_path / "data.mat") as dataset:
         sensors = Sensors.observe(
             dataset[pde.solution_field.name].isel(sample=1), layouts.random(90)
         )

@@ -108,22 +108,22 @@ BAD = {
     ),
     "nan": (
         rows("source,0.1,0.2,1", "source,0.1,0.2,nan"),
-        "bad.csv, row 2: value is empty or nan",
+        "bad.csv, row 2: value must be a finite number, got nothing or nan",
     ),
-    "empty cell": (rows("source,0.1,,1"), "bad.csv, row 1: y is empty or nan"),
-    "infinite": (rows("source,0.1,0.2,-inf"), "row 1: value = -inf is not a finite number"),
+    "empty cell": (rows("source,0.1,,1"), "bad.csv, row 1: y must be a finite number"),
+    "infinite": (rows("source,0.1,0.2,-inf"), "row 1: value must be a finite number, got -inf"),
     "text": (
         rows("source,0.1,0.2,1", "source,0.1,0.2,high"),
-        "row 2: value = high is not a finite number",
+        "row 2: value must be a finite number, got high",
     ),
-    "text for x": (rows("source,left,0.2,1"), "row 1: x = left is not a finite number"),
+    "text for x": (rows("source,left,0.2,1"), "row 1: x must be a finite number, got left"),
     "no noise": (
         rows("source,0.1,0.2,1,inf", header=HEADER + ",noise_std"),
-        "row 1: noise_std = inf is not",
+        "row 1: noise_std must be a finite number, got inf",
     ),
     "negative noise": (
         rows("source,.1,.2,1,0", "source,.3,.2,1,-0.5", header=HEADER + ",noise_std"),
-        "row 2: noise_std = -0.5 is negative; use 0",
+        "row 2: noise_std must not be negative, got -0.5; use 0",
     ),
     "misspelt noise": (
         rows("source,.1,.2,1,.5", header=HEADER + ",Noise_std"),
@@ -135,15 +135,15 @@ BAD = {
     ),
     "too far right": (
         rows("source,1.01,0.2,1"),
-        "row 1: x = 1.01 lies outside the unit square; rescale",
+        "row 1: x must be in the unit square, got 1.01; rescale",
     ),
     "too low": (
         rows("source,0.1,0.2,1", "source,0.1,-2,1"),
-        "row 2: y = -2 lies outside the unit square",
+        "row 2: y must be in the unit square, got -2",
     ),
     "unknown field": (
         rows("source,0.1,0.2,1", "presure,0.1,0.2,1"),
-        "row 2: field 'presure' is unknown to poisson; use 'source' .* or 'potential'",
+        "row 2: field must be 'source' .* or 'potential' .* for poisson, got 'presure'",
     ),
     "no field": (rows("source,0.1,0.2,1", ",0.1,0.2,1"), "row 2: field is empty"),
     "contradiction": (
@@ -198,7 +198,7 @@ def test_what_is_no_file_is_refused(name, message, tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (TABLE.assign(value=[1, np.nan, 2]), "the sensor table, row 1: value is empty or nan"),
+        (TABLE.assign(value=[1, np.nan, 2]), "the sensor table, row 1: value must be a finite"),
         (TABLE.assign(field=["source", "potential", None]), "row 2: field is empty"),
         (TABLE.drop(columns="x"), "no column 'x'"),
         (TABLE[:0], "no readings"),
@@ -319,15 +319,19 @@ def test_the_noise_of_simulated_readings():
         (lambda t: t.isel(x=slice(20), y=slice(20)), [[0.1, 0.2]], "whole grid"),
         (lambda t: t.isel(y=slice(None, None, -1)), [[0.1, 0.2]], "whole grid"),
         (lambda t: t.drop_vars(["x", "y"]), [[0.1, 0.2]], "whole grid"),
-        (lambda t: t, [0.1, 0.2], r"shape \(2,\)"),
-        (lambda t: t, [[0.1, 0.2, 0.3]], r"shape \(1, 3\)"),
-        (lambda t: t, [[0.1, 0.2], [0.1, 1.2]], "row 1: y = 1.2 lies outside"),
+        (lambda t: t, [0.1, 0.2], r"got \(2,\)"),
+        (lambda t: t, [[0.1, 0.2, 0.3]], r"got \(1, 3\)"),
+        (lambda t: t, [[0.1, 0.2], [0.1, 1.2]], "row 1: y must be in the unit square, got 1.2"),
         (
             lambda t: t,
             np.ones((3, 2)),
-            r"noise_std has the shape \(2,\); give one number or one for each of 3",
+            r"noise_std must be one number or have the shape \(3,\), got \(2,\)",
         ),
-        (lambda t: t.where(t.x < 0.5), [[0.1, 0.1], [0.9, 0.1]], "row 1: value is empty or nan"),
+        (
+            lambda t: t.where(t.x < 0.5),
+            [[0.1, 0.1], [0.9, 0.1]],
+            "row 1: value must be a finite number",
+        ),
     ],
 )
 def test_what_cannot_be_observed_is_refused(change, points, message):
@@ -356,7 +360,7 @@ def test_a_layout_has_as_many_points_as_asked_all_in_the_square(make, count):
     assert points.shape == (count, 2) and points.min() >= 0 and points.max() <= 1
     assert len(np.unique(points.round(9), axis=0)) == count
     assert np.array_equal(points, make(count))
-    with pytest.raises(InputError, match="layout of 0 sensors is empty"):
+    with pytest.raises(InputError, match="at least 1 sensor, got 0"):
         make(0)
 
 
@@ -395,7 +399,7 @@ def test_permeabilities_that_the_medium_does_not_have_are_refused():
         == 3
     )
     with pytest.raises(
-        InputError, match="row 0: the exact reading 20 lies outside the medium's 3 to 12"
+        InputError, match="row 0: the exact reading must be within the medium's 3 to 12, got 20"
     ):
         observe((0.1, 0.1, 20.0, 0.0))
     with pytest.raises(

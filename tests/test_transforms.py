@@ -6,19 +6,16 @@ import scipy.fft
 import torch
 
 from pdeinv import transforms
-from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
+from pdeinv.transforms import (
+    dst1,
+    fourier_coefficients,
+    fourier_resample,
+    fourier_synthesis,
+    wavenumbers,
+)
 
 CROSSOVER = transforms._DENSE_UP_TO
-PAIRS = {
-    "dct1": (transforms.dct1, transforms.idct1, lambda x, axis: scipy.fft.dct(x, 1, axis=axis)),
-    "dct2": (transforms.dct2, transforms.idct2, lambda x, axis: scipy.fft.dct(x, 2, axis=axis)),
-    "dst1": (transforms.dst1, transforms.idst1, lambda x, axis: scipy.fft.dst(x, 1, axis=axis)),
-}
 LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, CROSSOVER + 2]
-
-each_transform = pytest.mark.parametrize(
-    ("forward", "inverse", "reference"), PAIRS.values(), ids=PAIRS
-)
 
 
 def normal(*shape, dtype=torch.float64):
@@ -27,54 +24,49 @@ def normal(*shape, dtype=torch.float64):
     )
 
 
-@each_transform
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("dim", [-1, -2, -3, 0, 1, 2, 3])
-def test_matches_scipy_along_any_dimension(forward, inverse, reference, n, dim):
+def test_matches_scipy_along_any_dimension(n, dim):
     shape = [2, 3, 4, 2]
     shape[dim] = n
     x = normal(*shape)
-    expected = reference(x.numpy(), dim)
-    y = forward(x, dim)
+    expected = scipy.fft.dst(x.numpy(), 1, axis=dim)
+    y = dst1(x, dim)
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-12 * np.abs(expected).max())
-    torch.testing.assert_close(inverse(y, dim), x, atol=1e-12, rtol=0)
+    torch.testing.assert_close(dst1(y, dim) / (2 * (n + 1)), x, atol=1e-12, rtol=0)
 
 
-@each_transform
 @pytest.mark.parametrize("n", [16, 33, CROSSOVER, CROSSOVER + 1])
-def test_float32(forward, inverse, reference, n):
+def test_float32(n):
     x = normal(3, n, dtype=torch.float32)
-    y = forward(x)
+    y = dst1(x)
     assert y.dtype == torch.float32
-    expected = reference(x.double().numpy(), -1)
+    expected = scipy.fft.dst(x.double().numpy(), 1)
     np.testing.assert_allclose(y.numpy(), expected, atol=2e-6 * np.abs(expected).max())
-    torch.testing.assert_close(inverse(y), x, atol=1e-5, rtol=0)
 
 
-@each_transform
 @pytest.mark.parametrize("n", [6, 7])
 @pytest.mark.parametrize("dense", [True, False])
-def test_derivatives(forward, inverse, reference, n, dense, monkeypatch):
+def test_derivatives(n, dense, monkeypatch):
     monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER if dense else 0)
     x = normal(2, n, 3).requires_grad_()
-    for transform in (forward, inverse):
-        assert torch.autograd.gradcheck(lambda x, f=transform: f(x, 1), x)
-        assert torch.autograd.gradgradcheck(lambda x, f=transform: f(x, 1), x)
+    assert torch.autograd.gradcheck(lambda x: dst1(x, 1), x)
+    assert torch.autograd.gradgradcheck(lambda x: dst1(x, 1), x)
 
 
 def test_both_sine_transforms_agree_at_the_crossover(monkeypatch):
     x = normal(2, CROSSOVER)
-    dense = transforms.dst1(x)
+    dense = dst1(x)
     monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER - 1)
-    torch.testing.assert_close(transforms.dst1(x), dense, atol=1e-11, rtol=0)
+    torch.testing.assert_close(dst1(x), dense, atol=1e-11, rtol=0)
 
 
 def test_gradients_survive_a_first_use_in_inference_mode():
     n = 29  # a length that no other test puts into the cache
     with torch.inference_mode():
-        transforms.dst1(normal(n))
+        dst1(normal(n))
     x = normal(n).requires_grad_()
-    transforms.dst1(x).sum().backward()
+    dst1(x).sum().backward()
     expected = scipy.fft.dst(np.ones(n), 1)  # the matrix is symmetric
     np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-12 * n)
 

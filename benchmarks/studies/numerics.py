@@ -24,8 +24,7 @@ import torch
 from scipy.sparse.linalg import spsolve
 
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, Poisson, generate
-from pdeinv.datasets import open as open_dataset
+from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, Poisson, generate, open_dataset
 from pdeinv.errors import run_cli
 from pdeinv.files import atomic_write
 

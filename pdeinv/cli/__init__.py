@@ -1,11 +1,12 @@
 """The command line: `pdeinv --help`.
 
-A file for each command or a few; they import what they need themselves, so that --help does not
-wait seconds for torch.
+There is one file for each command. A command imports torch and the rest when it runs, so that
+--help does not wait for them.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from typing import Annotated
@@ -13,7 +14,9 @@ from typing import Annotated
 import typer
 
 from pdeinv.cli.benchmark import benchmark, equivariance, report
-from pdeinv.cli.datasets import demo, generate, info
+from pdeinv.cli.demo import demo
+from pdeinv.cli.generate import generate
+from pdeinv.cli.info import info
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.train import train
 from pdeinv.errors import run_cli
@@ -35,18 +38,21 @@ for command in (reconstruct, generate, train, demo, benchmark, report, equivaria
 
 
 def main() -> None:
-    """Entry point: bad input ends in one sentence and exit code 2, an interruption in exit code
-    130."""
+    """Run the command line; an error ends it with one sentence and the exit codes of `run_cli`."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a file on Windows has no letter for σ
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # the encoding may lack σ
+    warnings.showwarning = _show_warning
     run_cli(app)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         import pdeinv

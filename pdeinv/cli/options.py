@@ -8,16 +8,20 @@ import typer
 
 from pdeinv.errors import InputError
 
-__all__ = ["Parameters", "PdeName", "Seed", "parsed"]
+__all__ = ["PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
+
+PDE_HELP = "Name of a PDE (see `pdeinv info`)."
 
 
 def _checked_seed(seed: int) -> int:
     if not 0 <= seed < 2**32:
-        raise InputError(f"--seed {seed} is out of range; use an integer from 0 to {2**32 - 1}")
+        raise InputError(
+            f"--seed must be an integer from 0 to {2**32 - 1}, got {seed}; choose another"
+        )
     return seed
 
 
-PdeName = Annotated[str, typer.Option("--pde", help="poisson, helmholtz, darcy or navier-stokes.")]
+PdeName = Annotated[str, typer.Option("--pde", help=PDE_HELP)]
 Seed = Annotated[
     int,
     typer.Option(
@@ -29,14 +33,18 @@ Parameters = Annotated[
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help="A PDE parameter other than the default; may be repeated.",
+        help="Value of a PDE parameter (see `pdeinv info`); may be repeated.",
     ),
 ]
 
 
 def parsed(parameters: list[str] | None) -> dict[str, float]:
-    """Numbers by name, of NAME=NUMBER."""
-    values = {}
+    """Return the numbers of NAME=NUMBER pairs by name.
+
+    Raises:
+        InputError: an item has another form.
+    """
+    values: dict[str, float] = {}
     for item in parameters or []:
         name, equals, text = item.partition("=")
         try:
@@ -44,8 +52,6 @@ def parsed(parameters: list[str] | None) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals:
-            raise InputError(
-                f"--param {item!r} is not of the form NAME=NUMBER, for example --param tau=5"
-            )
+            raise InputError(f"--param must be NAME=NUMBER, got {item!r}; write it as tau=5")
         values[name.strip()] = int(number) if number.is_integer() else number
     return values

@@ -3,77 +3,76 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pdeinv.cli.options import Parameters, PdeName, Seed, parsed
 from pdeinv.errors import InputError
 
+if TYPE_CHECKING:
+    from pdeinv.datasets import PDE
+    from pdeinv.priors import Ensemble
+
 __all__ = ["reconstruct"]
+
+SensorFile = Annotated[
+    Path,
+    typer.Argument(help="CSV with the columns field, x, y, value and, optionally, noise_std."),
+]
+Out = Annotated[
+    Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
+]
+Plot = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")]
+SolverName = Annotated[
+    str,
+    typer.Option(
+        help="Name of a solver (see `pdeinv info`); auto is the first that fits the PDE and the "
+        "prior."
+    ),
+]
+Regularised = Annotated[bool, typer.Option("--equireg", help="Add EquiReg to a diffusion solver.")]
+Steps = Annotated[
+    int | None, typer.Option(help="Steps of a diffusion solver; by default the published number.")
+]
+PriorFile = Annotated[
+    str | None,
+    typer.Option(
+        help="File of a trained model, or name of a shipped one (see `pdeinv info`), for fno and "
+        "the diffusion solvers; by default that of the PDE."
+    ),
+]
+EnsembleFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Dataset of examples for optimal-interpolation; by default drawn from the PDE."
+    ),
+]
 
 
 def reconstruct(
-    sensors: Annotated[
-        Path,
-        typer.Argument(help="CSV with the columns field, x, y, value and, optionally, noise_std."),
-    ],
+    sensors: SensorFile,
     pde: PdeName,
-    out: Annotated[
-        Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
-    ],
-    plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
+    out: Out,
+    plot: Plot = None,
     grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
-    solver: Annotated[
-        str,
-        typer.Option(
-            help="auto, gaussian, gauss-newton, level-set, kriging or optimal-interpolation; fno, "
-            "by regression; or by "
-            "diffusion: dps, diffusionpde, fundps, daps, ddis or moment."
-        ),
-    ] = "auto",
-    equireg: Annotated[
-        bool, typer.Option("--equireg", help="Regularise a solver by diffusion by EquiReg.")
-    ] = False,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Steps of a solver by diffusion; as many as published if not given."),
-    ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            help="For fno and the solvers by diffusion: the file of a trained model, or a shipped "
-            "one's name (see `pdeinv "
-            "info`); that of the PDE if not given."
-        ),
-    ] = None,
+    solver: SolverName = "auto",
+    equireg: Regularised = False,
+    steps: Steps = None,
+    prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
-    ensemble: Annotated[
-        Path | None,
-        typer.Option(
-            help="Dataset of examples for optimal-interpolation; drawn from the PDE if not given."
-        ),
-    ] = None,
+    ensemble: EnsembleFile = None,
     seed: Seed = 0,
     param: Parameters = None,
 ) -> None:
     """Reconstruct both fields from a table of sensor readings, with error bars."""
-    from pdeinv.files import check_figure, check_writable, save_figure, save_netcdf
-
     if ensemble and prior:
         raise InputError(
-            "--ensemble and --prior exclude each other; an ensemble is for optimal-interpolation"
+            "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
         )
-    check_writable(out)
-    if plot:
-        check_figure(plot)
-    inputs = [Path(path).resolve() for path in (sensors, ensemble, prior) if path]
-    if out.resolve() in inputs or (plot and plot.resolve() in (*inputs, out.resolve())):
-        raise InputError(
-            "an output has the name of another file of this command; choose another for --out or "
-            "--plot"
-        )
+    _check_outputs(out, plot, [Path(path) for path in (sensors, ensemble, prior) if path])
     from pdeinv.datasets import pde_by_name
+    from pdeinv.files import save_figure, save_netcdf
     from pdeinv.solvers import reconstruct as run
 
     physics = pde_by_name(pde, **parsed(param))
@@ -82,7 +81,7 @@ def reconstruct(
         physics,
         grid=grid,
         solver=solver,
-        prior=_ensemble(ensemble, physics) if ensemble else prior,
+        prior=_read_ensemble(ensemble, physics) if ensemble else prior,
         equireg=equireg,
         steps=steps,
         n_samples=samples,
@@ -96,16 +95,28 @@ def reconstruct(
         save_figure(plot_reconstruction(result), plot)
     typer.echo(
         f"{out}: {physics.name} on {grid} x {grid} nodes by {result.attrs['solver']} from "
-        f"{result.sizes['sensor']} sensors "
-        f"in {result.attrs['seconds']:.1f} s, reduced chi-squared "
+        f"{result.sizes['sensor']} sensors in {result.attrs['seconds']:.1f} s, reduced chi-squared "
         f"{result.attrs['reduced_chi_squared']:.3g}"
     )
 
 
-def _ensemble(path: Path, pde):
-    from pdeinv.datasets import open as open_dataset
-    from pdeinv.datasets import states
-    from pdeinv.priors.ensemble import Ensemble
+def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
+    from pdeinv.files import check_figure, check_writable
+
+    check_writable(out)
+    if plot:
+        check_figure(plot)
+    taken = [path.resolve() for path in inputs]
+    if out.resolve() in taken or (plot and plot.resolve() in (*taken, out.resolve())):
+        raise InputError(
+            "an output must not have the name of another file of this command; choose another for "
+            "--out or --plot"
+        )
+
+
+def _read_ensemble(path: Path, pde: PDE) -> Ensemble:
+    from pdeinv.datasets import open_dataset, states
+    from pdeinv.priors import Ensemble
 
     with open_dataset(path) as dataset:
         return Ensemble(states(dataset, pde))

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from pdeinv.basis import Basis
-from pdeinv.datasets import PDE, pde_of
-from pdeinv.datasets import open as open_dataset
+from pdeinv.datasets import PDE, find_pde, open_dataset
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.symmetry import Group, trivial_group
@@ -89,10 +88,7 @@ class TrainingData:
                     f"{path} names no {channels} field; set its root attribute {channels!r} to the "
                     f"name of a variable"
                 )
-            try:
-                pde = pde_of(dataset)
-            except InputError:
-                pde = None  # not a PDE of the package: its symmetries are unknown
+            pde = find_pde(dataset)
             grid = _grid(dataset, path)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)

@@ -15,7 +15,7 @@ class Ensemble:
 
     Arguments:
         states: (N, 2, n, n), N >= 2, in physical units; of a dataset file,
-            `pdeinv.datasets.states(pdeinv.datasets.open(path), pde)`.
+            `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
 
     Raises:
         InputError: the states have another shape, or hold nan or inf.

@@ -1,0 +1,58 @@
+"""README's code blocks, for the tests and for `.ci/front_door`.
+
+`python tests/readme_blocks.py FOLDER` writes the files that the Python blocks read, and
+`program.py`, which runs the blocks.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import h5py
+import scipy.io
+
+ROOT = Path(__file__).parent.parent
+
+# The import comes before the change of folder: it is that of the folder where Python started.
+_HEADER = '''\
+"""Run README's Python blocks in a folder: python -c PROGRAM FOLDER (checkout | installed)."""
+import os, sys
+import pdeinv
+from pathlib import Path
+
+folder, expected = sys.argv[1:]
+found = "checkout" if Path(pdeinv.__file__).is_relative_to({root!r}) else "installed"
+assert found == expected, pdeinv.__file__
+pdeinv.reconstruct
+os.chdir(folder)
+for i, block in enumerate({blocks!r}, 1):
+    exec(compile(block, f"README, Python block {{i}}", "exec"), {{}})
+'''
+
+
+def blocks(language, page="README.md"):
+    """Return the code blocks of a page in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def write_files(folder):
+    """Write the files that README's blocks read: a sensor table and two datasets."""
+    (table,) = blocks("csv")
+    (folder / "sensors.csv").write_text(table)
+    shipped = ROOT / "pdeinv" / "data" / "darcy.h5"
+    (folder / "darcy.h5").write_bytes(shipped.read_bytes())
+    with h5py.File(shipped) as file:  # MATLAB's order is samples x X x Y
+        fields = {
+            name: file[variable][()].transpose(0, 2, 1)
+            for name, variable in {
+                "thresh_a_data": "permeability",
+                "thresh_p_data": "pressure",
+            }.items()
+        }
+    scipy.io.savemat(folder / "Darcy_train.mat", fields)
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    write_files(out)
+    (out / "program.py").write_text(_HEADER.format(root=str(ROOT), blocks=blocks("python")))
