@@ -105,7 +105,7 @@ class PDE(ABC):
         return latent
 
     def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Return `coefficient` with each jump spread over about `width` of the latent field.
+        """Return `coefficient` with each jump smoothed over about `width` of the latent field.
 
         This makes it differentiable.
         """

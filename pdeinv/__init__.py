@@ -1,5 +1,4 @@
-"""Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy sensors,
-with uncertainty."""
+"""Recover the coefficient and the solution of a 2-D PDE from sparse, noisy sensors."""
 
 import sys
 from importlib import import_module

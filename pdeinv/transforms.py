@@ -1,8 +1,8 @@
 """Batched, differentiable trigonometric transforms on `torch.fft`.
 
 The sine transform, the hot path of every elliptic solve, is a dense matrix on short axes. At 128
-nodes the matrix product is about ten times faster than an FFT of length 254 = 2 x 127, and exact to
-the same rounding.
+nodes the matrix product is about ten times faster than an FFT of length 254 = 2 x 127. It is exact
+to the same rounding.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_the_noise_has_the_stated_level():
         ({"noise": float("nan")}, "noise = nan must not be negative"),
         ({"sensors": 257}, "at most 256"),
         ({"sensors": 0}, "at least 1"),
-        ({"pde": "stokes"}, "PDE 'stokes' is unknown"),
+        ({"pde": "stokes"}, "got 'stokes'"),
     ],
 )
 def test_an_impossible_task_is_refused(settings, message):

@@ -413,7 +413,7 @@ def test_the_demo_writes_its_files_and_a_scorecard(pdeinv, tmp_path):
         assert error < bound and error < kriging and 75 <= inside <= 100
 
 
-@pytest.mark.parametrize("name", PDES)
+@pytest.mark.parametrize("name", datasets.examples())
 def test_the_shipped_sensors_follow_their_recipe(name):
     shipped = Sensors.read(resources.files("pdeinv") / "data" / f"{name}-sensors.csv")
     made = demo_sensors(PDES[name]())
