@@ -17,7 +17,7 @@ from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.priors.gaussian_fit import fit_gaussian
 from pdeinv.priors.noise import Noise
 
-__all__ = ["as_denoising_prior"]
+__all__ = ["AdaptedDenoiser", "as_denoising_prior"]
 
 _NODES = 64  # per side of the grid on which a denoiser is sampled
 _DRAWS = 1000  # of states
@@ -77,12 +77,17 @@ def as_denoising_prior(
     bases, _, scale = data.normalisation()
     noise, noise_scale = _noise(noises, bases, grid, name)
     _check_units(prior.fields, noise_scale, scale)
-    return _Adapted(prior, fit_gaussian(data, noise, symmetry=False, scale=noise_scale))
+    return AdaptedDenoiser(prior, fit_gaussian(data, noise, symmetry=False, scale=noise_scale))
 
 
 @dataclass(frozen=True, eq=False)
-class _Adapted:
-    """A user's denoiser with a Gaussian part."""
+class AdaptedDenoiser:
+    """A user's denoiser with a Gaussian part.
+
+    Arguments:
+        prior: the denoiser.
+        gaussian: the Gaussian part.
+    """
 
     prior: Denoiser
     gaussian: GaussianPrior
@@ -90,17 +95,21 @@ class _Adapted:
 
     @property
     def fields(self) -> tuple[Field, ...]:
+        """The fields of the channels."""
         return self.prior.fields
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+        """Return the denoiser's E[x0 | x = x0 + σ noise], in the shape and units of x."""
         return self.prior.denoise(x, sigma)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
+        """Return the denoiser's draws (n, channel, grid.n, grid.n) of the noise of level 1."""
         return self.prior.sample_noise(n, grid, generator)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return the denoiser's states (n, channel, grid.n, grid.n)."""
         return self.prior.sample(n, grid, generator)
 
 

@@ -32,8 +32,8 @@ class SensorRegressor(FourierOperator):
     enter as patches of 2 x 2 nodes.
 
     The training minimises the mean square error, whose minimiser is the posterior mean. It covers
-    10 sensors up to a quarter of the nodes, on either field or both, exact or all with one noise of
-    at most the field's standard deviation. Other readings are extrapolation.
+    10 sensors up to a quarter of the nodes, on either field or both. They are exact, or all have
+    one noise of at most the field's standard deviation. Other readings are extrapolation.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).

@@ -159,6 +159,7 @@ class _Run:
         return model
 
     def advance_to_end(self, progress: bool, echo: Callable[[str], None]) -> None:
+        """Take steps to the end of the budget, with validations and checkpoints."""
         start, saved = time.monotonic() - self.seconds, time.monotonic()
         total, unit = self._budget(), "step" if self.settings.steps else "s"
         with tqdm(
@@ -248,6 +249,7 @@ class _Run:
         return self.plan | spent | {"loss": round(self.loss, 5), "history": self.history}
 
     def save_checkpoint(self) -> None:
+        """Write the state of the run."""
         tensors, header = self.model.describe(half=False)
         state = {
             "plan": self.plan,

@@ -1,0 +1,150 @@
+"""The contracts of models that are stored, over all of them, and a model of the user's own."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from helpers import seeded
+from safetensors import safe_open
+
+import pdeinv
+from pdeinv import Grid, InputError
+from pdeinv.datasets import PDES, Poisson
+from pdeinv.priors import (
+    Denoiser,
+    DenoisingPrior,
+    DiffusionPrior,
+    Ensemble,
+    GaussianPrior,
+    GroupAveraged,
+    Model,
+    NeuralOperator,
+    Role,
+    SensorRegressor,
+    Settings,
+    Trainable,
+    TrainingData,
+    load,
+    save,
+    shipped,
+    shipped_name,
+    train,
+)
+
+FOLDER = Path(pdeinv.__file__).parent / "data" / "priors"
+
+
+def content(path):
+    with safe_open(path, "pt") as file:
+        return file.metadata()["prior"], {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+@pytest.fixture(scope="module")
+def data():
+    pde, grid = Poisson(), Poisson().grid(16)
+    return TrainingData(pde.sample(40, grid, seeded()).float(), pde.fields, grid, pde, "here")
+
+
+@pytest.fixture(scope="module")
+def gaussian(data):
+    return GaussianPrior.fit(data)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_file_is_written_as_it_was_read(name, tmp_path):
+    model = load(name)
+    header, tensors = content(FOLDER / f"{name}.safetensors")
+    written_header, written = content(save(model, tmp_path / "model.safetensors"))
+    assert written_header == header
+    assert written.keys() == tensors.keys()
+    for key, tensor in tensors.items():
+        assert written[key].dtype == tensor.dtype and torch.equal(written[key], tensor)
+    assert Model.kinds[model.kind] is type(model)
+    assert len(repr(model)) < 100 and all(f.name in repr(model) for f in model.fields)
+
+
+def test_every_pde_has_a_shipped_model_of_every_role():
+    names = {shipped_name(pde, role) for pde in PDES for role in get_args(Role)}
+    assert names == set(shipped()) - {"helmholtz-edm"}
+    assert shipped_name("poisson", "joint") == "poisson"
+    assert shipped_name("poisson", "operator") == "poisson-operator"
+
+
+def test_a_model_of_another_class_is_refused(gaussian, tmp_path):
+    path = save(gaussian, tmp_path / "g.safetensors")
+    assert load(path, GaussianPrior).fields == gaussian.fields
+    assert load("poisson-operator", NeuralOperator).kind == "operator"
+    for expected in (DiffusionPrior, SensorRegressor):
+        with pytest.raises(
+            InputError, match=rf"must hold a {expected.__name__}, got GaussianPrior"
+        ):
+            load(path, expected)
+
+
+def test_the_contracts_of_priors(data, gaussian):
+    learned = DiffusionPrior.untrained(gaussian, widths=(16, 32), modes=4)
+    averaged = GroupAveraged(learned, data.pde.symmetries)
+    nested = GroupAveraged(averaged, data.pde.symmetries)
+    for prior, evaluations in ((gaussian, 1), (learned, 1), (averaged, 8), (nested, 64)):
+        assert isinstance(prior, DenoisingPrior) and prior.gaussian is gaussian
+        assert prior.evaluations_per_call == evaluations
+    assert not isinstance(Ensemble(data.states), Denoiser)
+    x = averaged.sample(2, data.grid, seeded())
+    assert x.shape == (2, 2, 16, 16) and 0.3 < float(x[:, 1].std() / data.states[:, 1].std()) < 3
+
+
+class OneNumber(Trainable):
+    """The best constant for one field, with as little of a model as is needed."""
+
+    kind = "one-number"
+
+    def __init__(self, fields, pde=None, record=None):
+        self.fields, self.pde, self.record = fields, pde, record or {}
+        self.network = torch.nn.Linear(1, 1, bias=False)
+
+    def describe(self, half):
+        header = {"kind": self.kind, "fields": [f.name for f in self.fields]}
+        return {"weight": self.network.weight}, header | {"record": self.record}
+
+    @classmethod
+    def restore(cls, tensors, header):
+        pde = Poisson()
+        model = cls(tuple(f for f in pde.fields if f.name in header["fields"]))
+        model.record = header["record"]
+        with torch.no_grad():
+            model.network.weight.copy_(tensors["weight"])
+        return model
+
+    def loss(self, states, generator):
+        return (self.network(torch.ones(1)) - states).square().mean()
+
+    def validate(self, data):
+        error = float(self.loss(data.states, seeded()).detach())
+        return {"error": error}, f"error {error:.3f}"
+
+
+def test_a_model_of_the_users_own_is_trained_and_stored(tmp_path):
+    states = 3 + 0.1 * torch.randn(64, 1, 8, 8, generator=seeded())
+    data = TrainingData(states, Poisson().fields[:1], Grid(8), None, "here")
+    lines = []
+    trained = train(
+        lambda data: OneNumber(data.fields),
+        data,
+        tmp_path / "one.safetensors",
+        Settings(steps=200, batch=8, rate=0.2),
+        echo=lines.append,
+    )
+    assert len(lines) == 10 and lines[-1].startswith("step 200")
+    back = load(tmp_path / "one.safetensors", OneNumber)
+    assert torch.equal(back.network.weight, trained.network.weight)
+    assert float(back.network.weight.detach()) == pytest.approx(3, abs=0.1)
+    assert back.record["history"][-1]["error"] < 0.05
+    assert repr(back) == "OneNumber(source)"
+
+
+def test_a_file_of_an_unknown_kind_is_refused(tmp_path, monkeypatch):
+    path = save(OneNumber(Poisson().fields[:1]), tmp_path / "one.safetensors")
+    monkeypatch.delitem(Model.kinds, "one-number")
+    with pytest.raises(InputError, match=r"gaussian, .* got 'one-number'; import the module"):
+        load(path)
