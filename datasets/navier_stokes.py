@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
@@ -78,7 +78,7 @@ class NavierStokes(PDE):
         u = torch.cat([_integrate(w, operators, self.steps(n)) for w in a.split(batch)])
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
-            raise InputError(
+            raise NumericalError(
                 f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to "
                 f"{highest:.3g} "
                 f"and a forcing of {self.forcing}; use a smaller dt"
@@ -110,7 +110,7 @@ class NavierStokes(PDE):
         w = _integrate(fourier_resample(a, coarse).to(torch.float32), operators, steps)
         u = fourier_resample(w.to(a.dtype), n)
         if not self._stable(a, u):
-            with contextlib.suppress(InputError):
+            with contextlib.suppress(NumericalError):
                 return self.solve(a)
         return u
 
