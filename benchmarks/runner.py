@@ -31,7 +31,7 @@ from pdeinv.priors.ensemble import Ensemble
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
-from pdeinv.solvers.reconstruction import with_options
+from pdeinv.solvers.selection import with_options
 
 __all__ = [
     "Cell",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from pdeinv.datasets.base import PDE, register
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
@@ -75,7 +75,7 @@ class NavierStokes(PDE):
         u = self._flow(a)
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
-            raise InputError(
+            raise NumericalError(
                 f"Navier–Stokes with dt = {self.dt} is unstable for an initial vorticity of up to "
                 f"{highest:.3g} "
                 f"and a forcing of {self.forcing}; use a smaller dt"

@@ -16,7 +16,7 @@ from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as Optimal
 from pdeinv.solvers.reconstruction import MisfitWarning as MisfitWarning
 from pdeinv.solvers.reconstruction import reconstruct as reconstruct
 
-SOLVERS = {
+SOLVERS: dict[str, type[Solver]] = {
     s.name: s
     for s in list(globals().values())
     if isinstance(s, type) and issubclass(s, Solver) and s is not Solver

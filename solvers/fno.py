@@ -9,8 +9,9 @@ import torch
 
 from pdeinv.posterior import Posterior
 from pdeinv.priors import SensorRegressor
-from pdeinv.solvers.base import LEAST_SAMPLES, nugget_variance
+from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.learned import LearnedSolver
+from pdeinv.solvers.linear_algebra import nugget_variance
 
 __all__ = ["FNO"]
 
@@ -38,7 +39,7 @@ class FNO(LearnedSolver):
     name: ClassVar[str] = "fno"
     suffix: ClassVar[str] = "-regressor"
     models: ClassVar[tuple[type, ...]] = (SensorRegressor,)
-    wanted: ClassVar[str] = "a regressor from sensors"
+    wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
         regressor, told = self.resolve_prior(pde, prior)

@@ -10,15 +10,12 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import (
-    Solver,
-    check_memory,
-    cholesky_with_nugget,
-    count_informative,
-    nugget_variance,
-    progress_bar,
-)
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import Solver, check_memory, progress_bar
+from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
 
 __all__ = ["GaussianSolver"]
 
@@ -34,10 +31,11 @@ class GaussianSolver(Solver):
     of fast transforms, so its covariance C = T Tᵀ is applied, never formed. Given y = H x + noise
     of covariance R, with G = H C Hᵀ + R,
 
-        mean = C Hᵀ G⁻¹ y,    cov = C - C Hᵀ G⁻¹ H C,    sample = x + C Hᵀ G⁻¹ (y - H x - noise), x
-        a prior draw.
+        mean = C Hᵀ G⁻¹ y,    cov = C - C Hᵀ G⁻¹ H C,
+        sample = x + C Hᵀ G⁻¹ (y - H x - noise),    x a prior draw.
 
-    The cost is two applications of T a sensor and a Cholesky factorisation of their number.
+    Each sensor costs one application of T and one of Tᵀ. The Cholesky factorisation grows with the
+    cube of their number.
 
     Arguments:
         nugget: variance added to each reading, relative to the mean prior variance of the readings
@@ -53,10 +51,18 @@ class GaussianSolver(Solver):
     name: ClassVar[str] = "gaussian"
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
 
-    def accepts(self, pde):
+    def accepts(self, pde: PDE) -> bool:
         return pde.linear
 
-    def condition(self, pde, prior, observation, n_samples, generator, progress):
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
         grid, m = observation.grid, len(observation)
         size = 2 * m * (2 * grid.n**2 + m)
         check_memory(
@@ -64,22 +70,16 @@ class GaussianSolver(Solver):
             f"{m} sensors on a grid of {grid.n} nodes",
             "use a coarser grid or average neighbouring readings",
         )
-        covariance = torch.empty(m, 2, *grid.shape, dtype=torch.float64)  # row i: C Hᵀ e_i
-        eye = torch.eye(m, dtype=torch.float64)
-        for rows in progress_bar(
-            torch.arange(m).split(_CHUNK), "sensors' covariances", progress, "batch"
-        ):
-            covariance[rows] = pde.state(
-                _state_adjoint(pde, observation.adjoint(eye[rows]), grid), grid
-            )
+        forward = ForwardMap(pde, observation)
+        covariance = _cross_covariance(forward, progress)
         gram = observation(covariance)
-        own = gram.diagonal()
+        reading_variances = gram.diagonal()
         lower = cholesky_with_nugget(
             (gram + gram.T) / 2 + torch.diag(observation.noise_std**2),
-            nugget_variance(own, observation, self.nugget),
+            nugget_variance(reading_variances, observation, self.nugget),
         )
 
-        def update(innovation):  # (b, m) -> C Hᵀ G⁻¹ innovation, (b, 2, n, n)
+        def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
             return (weights @ covariance.flatten(1)).reshape(-1, 2, *grid.shape)
 
@@ -90,48 +90,60 @@ class GaussianSolver(Solver):
             .sum(dim=0)
         )
         variance = _prior_variance(pde, grid, progress) - explained.reshape(2, *grid.shape)
-        draws = pde.state(pde.latent_prior.white(n_samples, generator), grid)
+        draws = forward.sample(n_samples, grid, generator)
         noise = observation.noise_std * torch.randn(
             n_samples, m, dtype=torch.float64, generator=generator
         )
         white = torch.linalg.solve_triangular(lower, y.T, upper=False)
-        chi2 = float(white.square().sum()) / count_informative(own, observation)
+        chi2 = float(white.square().sum()) / count_informative(reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
             mean=update(y)[0],
             std=variance.clamp(min=0).sqrt(),
             samples=draws + update(y - observation(draws) - noise),
-            record={"reduced_chi_squared": chi2, "solver_calls": 2 * m + n_samples},
+            record={"reduced_chi_squared": chi2, "solver_calls": forward.solver_calls},
         )
 
 
-def _state_adjoint(pde: PDE, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Tᵀ: states to coefficients, by reverse-mode differentiation of T = `pde.state`."""
-    m = len(pde.latent_prior.wavenumbers)
-    with torch.enable_grad():
-        xi = v.new_zeros(len(v), 1, m, m, requires_grad=True)
-        return torch.autograd.grad(pde.state(xi, grid), xi, v)[0]
+def _adjoint(forward: ForwardMap) -> TensorMap:
+    """Tᵀ Hᵀ: vectors of readings (k, m) to tables of coefficients (k, 1, modes, modes)."""
+    modes = len(forward.pde.latent_prior.wavenumbers)
+    origin = torch.zeros(1, 1, modes, modes, dtype=torch.float64)
+    return forward.whitened_adjoint_at(origin)
+
+
+def _cross_covariance(forward: ForwardMap, progress: bool) -> torch.Tensor:
+    """C Hᵀ, one state for each reading: (m, 2, n, n)."""
+    m = len(forward.observation)
+    adjoint, eye = _adjoint(forward), torch.eye(m, dtype=torch.float64)
+    covariance = torch.empty(m, 2, *forward.grid.shape, dtype=torch.float64)
+    parts = torch.arange(m).split(_CHUNK)
+    for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
+        covariance[rows] = forward.state(adjoint(eye[rows]))
+    return covariance
 
 
 @lru_cache(maxsize=8)
 def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
     """Pointwise prior variance of the state, (2, n, n).
 
-    The coefficient's is known; the solution's is |Tᵀ e|² at one node of each orbit of the symmetry
-    group.
+    The coefficient's has a closed form. The solution's is that of the readings of sensors on the
+    nodes, |Tᵀ Hᵀ e|², at one node of each orbit of the symmetry group.
     """
     index = torch.arange(grid.n**2, dtype=torch.float64).reshape(1, *grid.shape)
     orbit = torch.stack([g(index, grid).abs() for g in pde.symmetries]).amin(dim=0).long().flatten()
     nodes, member = torch.unique(orbit, return_inverse=True)
-    parts = nodes.split(max(1, _CHUNK * 64**2 // grid.n**2))
+    zeros = torch.zeros(len(nodes), dtype=torch.float64)
+    on_solution = torch.ones(len(nodes), dtype=torch.long)
+    sensors = Observation(grid, grid.points()[nodes], on_solution, zeros, zeros)
+    adjoint = _adjoint(ForwardMap(pde, sensors))
+    parts = torch.arange(len(nodes)).split(max(1, _CHUNK * 64**2 // grid.n**2))
     variance = []
-    for part in progress_bar(parts, "prior spread", progress, "batch"):
-        unit = torch.zeros(len(part), 2, grid.n**2, dtype=torch.float64)
-        unit[torch.arange(len(part)), 1, part] = 1.0
-        variance.append(
-            _state_adjoint(pde, unit.reshape(-1, 2, *grid.shape), grid).square().sum(dim=(1, 2, 3))
-        )
+    for part in progress_bar(parts, "prior variance", progress, "batch"):
+        unit = torch.zeros(len(part), len(nodes), dtype=torch.float64)
+        unit[torch.arange(len(part)), part] = 1.0
+        variance.append(adjoint(unit).square().sum(dim=(1, 2, 3)))
     return torch.stack(
         [pde.coefficient_variance(grid), torch.cat(variance)[member].reshape(grid.shape)]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,23 +13,30 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
+from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import (
-    LEAST_SAMPLES,
-    Solver,
-    check_memory,
-    cholesky_with_nugget,
-    progress_bar,
-    propagate,
-)
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["Kriging"]
 
-_FIT_ON = 500  # readings that the likelihood sees; its cost grows with their cube
+_FIT_ON = 500  # readings in the likelihood; its cost grows with their cube
 _LATTICE = 64  # nodes per side up to which samples are exact
 _PRIOR_DRAWS = 256  # coefficients that stand for the prior where no sensor sees it
 _JITTER = 1e-10  # variance added to a reading, relative to the readings' variance
+_CHUNK = 4096  # nodes that are predicted at a time
+
+
+class _Field(NamedTuple):
+    """Mean and standard deviation (n, n) of one field, and samples (n_samples, n, n)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    samples: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,11 @@ class Kriging(Solver):
     """Gaussian-process regression of each field by itself, blind to the PDE: the baseline.
 
     scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance wraps
-        around on a periodic grid.
-    The PDE enters in one place only: with no sensor on the solution, the interpolated coefficient
+    around on a periodic grid.
+
+    The PDE enters in one place only. With no sensor on the solution, the interpolated coefficient
     is solved for it, mean and samples alike. A coefficient without sensors keeps its prior mean and
-    spread.
+    standard deviation.
 
     Arguments:
         smoothness: ν of the Matérn kernel, 0.5, 1.5 or 2.5; None takes the likeliest of the three.
@@ -53,32 +61,49 @@ class Kriging(Solver):
 
     name: ClassVar[str] = "kriging"
 
-    def condition(self, pde, prior, observation, n_samples, generator, progress):
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
         grid, m = observation.grid, len(observation)
         size = 3 * m**2 + 2 * m * min(grid.n, _LATTICE) ** 2
         check_memory(size, f"kriging {m} sensors", "average neighbouring readings or drop some")
-        fields, chi2 = [None, None], []
+        fields: dict[int, _Field] = {}
+        chi2 = []
         channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine = observation.subset(observation.channel == c)
-            mean, std, samples, misfit = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
+            found, misfit = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
             if c == 0:  # a permeability below zero has no solution
-                mean, samples = pde.clamp(mean[None, None])[0, 0], pde.clamp(samples[:, None])[:, 0]
-            fields[c] = (mean, std, samples)
+                mean, samples = pde.clamp(found.mean[None, None]), pde.clamp(found.samples[:, None])
+                found = _Field(mean[0, 0], found.std, samples[:, 0])
+            fields[c] = found
             chi2.append(misfit)
-        if fields[0] is None:
+        forward = ForwardMap(pde, observation)
+        if 0 not in fields:
             draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
-            fields[0] = (draws.mean(dim=0), draws.std(dim=0), draws[: len(fields[1][2])])
-        if fields[1] is None:
-            fields[1] = propagate(pde, fields[0][0], fields[0][2])
-        mean, std, samples = (torch.stack(parts, dim=-3) for parts in zip(*fields, strict=True))
-        calls = 0 if 1 in channels else 1 + len(samples)
-        record = {"reduced_chi_squared": float(np.mean(chi2)), "solver_calls": calls}
+            kept = draws[: len(fields[1].samples)]
+            fields[0] = _Field(draws.mean(dim=0), draws.std(dim=0), kept)
+        if 1 not in fields:
+            fields[1] = _Field(*forward.propagate(fields[0].mean, fields[0].samples))
+        mean, std, samples = (
+            torch.stack(parts, dim=-3) for parts in zip(fields[0], fields[1], strict=True)
+        )
+        record: dict[str, str | float | int] = {
+            "reduced_chi_squared": float(np.mean(chi2)),
+            "solver_calls": forward.solver_calls,
+        }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
-    def _krige(self, observation, n_samples, generator):
-        """Mean and std (n, n), samples (n_samples, n, n) and the misfit of the one field that the
-        sensors read."""
+    def _krige(
+        self, observation: Observation, n_samples: int, generator: torch.Generator | None
+    ) -> tuple[_Field, float]:
+        """The one field that the sensors read, and the readings' reduced chi-squared."""
         shape, values = observation.grid.shape, observation.values.numpy()
         centre, scale = values.mean(), max(values.std(), float(observation.noise_std.mean()))
         if scale <= 1e-12 * abs(centre):  # equal readings: any scale fits them
@@ -91,15 +116,24 @@ class Kriging(Solver):
         model = self._fit(sensors, (values - centre) / scale, noise_std, generator)
         parts = [
             model.predict(part, return_std=True)
-            for part in np.array_split(nodes, 1 + len(nodes) // 4096)
+            for part in np.array_split(nodes, 1 + len(nodes) // _CHUNK)
         ]
         mean, std = (np.concatenate(p) for p in zip(*parts, strict=True))
         samples = mean + _deviations(model, nodes.reshape(*shape, -1), n_samples, generator)
-        mean, std, samples = (torch.as_tensor(v.reshape(-1, *shape)) for v in (mean, std, samples))
-        chi2 = float(model.y_train_ @ model.alpha_) / len(values)
-        return centre + scale * mean[0], scale * std[0], centre + scale * samples, chi2
+        found = _Field(
+            centre + scale * torch.as_tensor(mean.reshape(shape)),
+            scale * torch.as_tensor(std.reshape(shape)),
+            centre + scale * torch.as_tensor(samples.reshape(-1, *shape)),
+        )
+        return found, float(model.y_train_ @ model.alpha_) / len(values)
 
-    def _fit(self, points, values, noise_std, generator):
+    def _fit(
+        self,
+        points: np.ndarray,
+        values: np.ndarray,
+        noise_std: np.ndarray,
+        generator: torch.Generator | None,
+    ) -> GaussianProcessRegressor:
         """The likeliest Matérn kernel on a subset of the readings, conditioned on all of them."""
         chosen = torch.randperm(len(points), generator=generator)[:_FIT_ON].numpy()
         alpha = noise_std**2 + _JITTER
@@ -108,7 +142,7 @@ class Kriging(Solver):
             kernel = ConstantKernel(1.0, (1e-3, 1e4)) * Matern(0.2, (1e-2, 1e2), nu=nu)
             candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
             with warnings.catch_warnings():
-                # a length at its bound is a fit as good as any
+                # A length at its bound is a fit as good as any
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 candidates.append(candidate.fit(points[chosen], values[chosen]))
         kernel = max(candidates, key=lambda c: c.log_marginal_likelihood_value_).kernel_
@@ -124,7 +158,12 @@ def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
     return np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / (2 * np.pi)
 
 
-def _deviations(model, nodes: np.ndarray, n_samples: int, generator) -> np.ndarray:
+def _deviations(
+    model: GaussianProcessRegressor,
+    nodes: np.ndarray,
+    n_samples: int,
+    generator: torch.Generator | None,
+) -> np.ndarray:
     """Posterior draws less their mean, (n_samples, n²), at nodes (n, n, d).
 
     Exact on up to 64 x 64 nodes. A finer grid is drawn on every second (third, ...) node and kriged
@@ -134,24 +173,19 @@ def _deviations(model, nodes: np.ndarray, n_samples: int, generator) -> np.ndarr
     coarse = nodes[::step, ::step].reshape(-1, nodes.shape[-1])
     to_sensors = cho_solve((model.L_, True), model.kernel_(model.X_train_, coarse))
 
-    def covariance(points):  # between the posterior at points and on the lattice
+    def covariance(points: np.ndarray) -> np.ndarray:  # of the posterior, with the lattice
         return model.kernel_(points, coarse) - model.kernel_(points, model.X_train_) @ to_sensors
 
-    jitter = torch.full(
-        (len(coarse),), _JITTER * model.kernel_.k1.constant_value, dtype=torch.float64
-    )
-    lower = cholesky_with_nugget(torch.as_tensor(covariance(coarse)), jitter).numpy()
-    draws = (
-        lower
-        @ torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator).numpy()
-    )
+    jitter = _JITTER * model.kernel_.k1.constant_value
+    lower = cholesky_with_nugget(
+        torch.as_tensor(covariance(coarse)),
+        torch.full((len(coarse),), jitter, dtype=torch.float64),
+    ).numpy()
+    normal = torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator)
+    draws = lower @ normal.numpy()
     if step > 1:
         weights = cho_solve((lower, True), draws)
         everywhere = nodes.reshape(-1, nodes.shape[-1])
-        draws = np.concatenate(
-            [
-                covariance(p) @ weights
-                for p in np.array_split(everywhere, 1 + len(everywhere) // 4096)
-            ]
-        )
+        parts = np.array_split(everywhere, 1 + len(everywhere) // _CHUNK)
+        draws = np.concatenate([covariance(p) @ weights for p in parts])
     return np.ascontiguousarray(draws.T)

@@ -22,13 +22,13 @@ class LearnedSolver(Solver):
     """Base of the solvers whose prior is a file of `pdeinv train`, or the shipped one of the
     PDE."""
 
-    takes_prior: ClassVar[bool] = True
     suffix: ClassVar[str] = ""
     """Of the shipped prior's name, after the PDE's."""
     models: ClassVar[tuple[type, ...]]
     """What the prior may be."""
-    wanted: ClassVar[str]
-    """The same, as a phrase."""
+
+    def accepts_prior(self, prior):
+        return prior is None or isinstance(prior, self.models)
 
     def check(self, pde, prior):
         super().check(pde, prior)
@@ -46,12 +46,6 @@ class LearnedSolver(Solver):
                     "give it as prior"
                 )
             return
-        if not isinstance(prior, self.models):
-            raise InputError(
-                f"the {self.name} solver needs {self.wanted}, such as `pdeinv.priors.load(...)` "
-                f"gives, not "
-                f"{type(prior).__name__}"
-            )
         check_same_problem(self.name, pde, self._fields(pde, prior), prior)
 
     def _fields(self, pde, prior):

@@ -10,22 +10,20 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.solvers.base import (
-    LEAST_SAMPLES,
-    Solver,
-    check_memory,
-    cholesky_with_nugget,
-    progress_bar,
-    propagate,
-)
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import check_same_problem
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]
 
 _NUGGETS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # relative to the variance of a reading
 _TARGETS = 256  # nodes on which the cross-validation scores its predictions
+_BATCH = 50  # members that are drawn at a time
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,15 @@ class OptimalInterpolation(Solver):
 
         x = μ + C Hᵀ (H C Hᵀ + R + λ D)⁻¹ (y - H μ),
 
-    the best linear one as the ensemble grows. D is the diagonal of H C Hᵀ and λ the nugget that
-    predicts best from one half of the ensemble to the other, which keeps a finite ensemble from
-    being over-fitted; the spread is scaled to the errors seen in that test. Samples are ensemble
-    members, each updated with the sensors (the stochastic ensemble Kalman analysis); more samples
-    than members x copies repeat members.
-    What leaves the coefficient's bounds (Darcy) is brought back to them, which can only lower the
-    error. With no sensor on the solution of a nonlinear PDE, the estimated coefficient is solved
-    for it, which beats any linear estimate by far.
+    the best linear one as the ensemble grows. D is the diagonal of H C Hᵀ. The nugget λ is the one
+    that predicts best from one half of the ensemble to the other, which keeps a finite ensemble
+    from being over-fitted. The standard deviation is scaled to the errors in that test.
+
+    Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman
+    analysis); more samples than members x copies repeat members. What leaves the coefficient's
+    bounds (Darcy) is brought back to them, which can only lower the error. With no sensor on the
+    solution of a nonlinear PDE, the estimated coefficient is solved for it, which beats any linear
+    estimate by far.
 
     Arguments:
         members: states drawn from the prior.
@@ -60,123 +59,177 @@ class OptimalInterpolation(Solver):
     copies: int = 8
 
     name: ClassVar[str] = "optimal-interpolation"
-    takes_prior: ClassVar[bool] = True
+    wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.members < 16 or self.copies < 1:
             raise InputError(
-                f"members = {self.members}, copies = {self.copies}: use at least 16 members and 1 "
-                f"copy"
+                f"members must be at least 16 and copies at least 1, got {self.members} and "
+                f"{self.copies}; use 1000 and 8"
             )
 
-    def check(self, pde, prior):
+    def accepts_prior(self, prior: Prior | None) -> bool:
+        # A regressor may be given as a prior, and draws no states
+        return prior is None or hasattr(prior, "sample")
+
+    def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
-        if prior is not None and not hasattr(prior, "sample"):
-            raise InputError(
-                f"optimal interpolation needs a prior that can be sampled, such as an `Ensemble`, "
-                f"not {type(prior).__name__}"
-            )
         check_same_problem(self.name, pde, pde.fields, prior)
 
-    def condition(self, pde, prior, observation, n_samples, generator, progress):
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
         grid, m = observation.grid, len(observation)
-        size = 2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2
-        what = f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with {self.members} states"
-        check_memory(size, what, "use a coarser grid or fewer members")
+        check_memory(
+            2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2,
+            f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with "
+            f"{self.members} states",
+            "use a coarser grid or fewer members",
+        )
+        forward = ForwardMap(pde, observation)
         if prior is None:
-            states = draw_ensemble(pde, self.members, grid, generator, progress)
+            states = draw_ensemble(forward, self.members, grid, generator, progress)
         else:
             states = prior.sample(self.members, grid, generator).double()
         elements = [pde.symmetries.element(i, generator, grid) for i in range(self.copies)]
         if self.copies == 1:
             elements = [Symmetry()]  # the members as they are, not translated
-        mean = torch.stack([g(states.mean(dim=0), grid) for g in elements]).mean(dim=0)
-        nodes = torch.randperm(grid.n**2, generator=generator)[:_TARGETS]
-        readings, targets = [], []
+        analysis = _Analysis(observation, states, elements, generator, progress)
+
+        innovation = observation.values - observation(analysis.mean[None])
+        mean = pde.clamp(analysis.mean + analysis.update(innovation))[0]
+        std = analysis.std()
+        deviations = analysis.deviations(max(n_samples, LEAST_SAMPLES), generator)
+        samples = pde.clamp(mean + deviations)
+        if not (pde.linear or forward.sees_solution):
+            solution, spread, solved = forward.propagate(mean[0], samples[:, 0])
+            mean, std = torch.stack([mean[0], solution]), torch.stack([std[0], spread])
+            samples = torch.stack([samples[:, 0], solved], dim=1)
+        record: dict[str, str | float | int] = {
+            "reduced_chi_squared": analysis.reduced_chi_squared(innovation),
+            "solver_calls": forward.solver_calls,
+            "nugget": analysis.nugget,
+        }
+        return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
+
+
+class _Analysis:
+    """The linear update of an ensemble by the sensors.
+
+    Readings are divided by their standard deviation over the ensemble.
+
+    Arguments:
+        observation: the sensors.
+        states: the members, (N, 2, n, n).
+        elements: the symmetries that enlarge the ensemble; each gives a copy of all members.
+        generator: of the cross-validation.
+        progress: show a bar.
+    """
+
+    def __init__(
+        self,
+        observation: Observation,
+        states: torch.Tensor,
+        elements: list[Symmetry],
+        generator: torch.Generator | None,
+        progress: bool,
+    ):
+        self.observation, self.states, self.elements = observation, states, elements
+        self.grid, self.shape, m = observation.grid, states.shape[1:], len(observation)
+        self.mean = torch.stack([g(states.mean(dim=0), self.grid) for g in elements]).mean(dim=0)
+        nodes = torch.randperm(self.grid.n**2, generator=generator)[:_TARGETS]
+        parts, targets = [], []
         # C Hᵀ, in double: the variance will be a small difference of large numbers.
-        cross = torch.zeros(2 * grid.n**2, m, dtype=torch.float64)
-        variance = torch.zeros(2, *grid.shape, dtype=torch.float64)
+        cross = torch.zeros(2 * self.grid.n**2, m, dtype=torch.float64)
+        variance = torch.zeros(self.shape, dtype=torch.float64)
         for g in progress_bar(elements, "covariances", progress, "copy"):
-            anomalies = g(states, grid) - mean
-            readings.append(observation(anomalies))
+            anomalies = g(states, self.grid) - self.mean
+            parts.append(observation(anomalies))
             targets.append(anomalies.flatten(2)[:, :, nodes])
-            cross.addmm_(anomalies.flatten(1).T, readings[-1])
+            cross.addmm_(anomalies.flatten(1).T, parts[-1])
             variance += anomalies.square().sum(dim=0)
         # Copies of one member are dependent, so they stay together: dimension 0 is the copy, 1 the
         # member.
-        readings, targets = torch.stack(readings), torch.stack(targets)
+        readings = torch.stack(parts)
         scale = readings.square().mean(dim=(0, 1)).sqrt()
-        # a sensor on a fixed boundary never varies
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        readings = readings / scale
-        noise = (observation.noise_std / scale) ** 2
-        nugget, inflation = _cross_validate(targets, readings, noise, generator)
-
+        # A sensor on a fixed boundary never varies
+        self.scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        readings = readings / self.scale
+        noise = (observation.noise_std / self.scale) ** 2
+        self.nugget, self.inflation = _cross_validate(
+            torch.stack(targets), readings, noise, generator
+        )
         count, data = len(states) * len(elements) - 1, readings.flatten(0, 1)
-        lower = cholesky_with_nugget(
-            data.T @ data / count + torch.diag(noise), torch.full((m,), nugget, dtype=torch.float64)
+        self.lower = cholesky_with_nugget(
+            data.T @ data / count + torch.diag(noise),
+            torch.full((m,), self.nugget, dtype=torch.float64),
         )
-        cross /= count * scale
+        cross /= count * self.scale
+        self.cross, self.variance = cross, variance / count
 
-        def update(innovation):
-            return (torch.cholesky_solve((innovation / scale).T, lower).T @ cross.T).reshape(
-                -1, 2, *grid.shape
-            )
+    def update(self, innovation: torch.Tensor) -> torch.Tensor:
+        """Return the change of the state, (b, 2, n, n), for readings less their prediction."""
+        weights = torch.cholesky_solve((innovation / self.scale).T, self.lower).T
+        return (weights @ self.cross.T).reshape(-1, *self.shape)
 
-        innovation = observation.values - observation(mean[None])
-        explained = torch.linalg.solve_triangular(lower, cross.T, upper=False).square_().sum(dim=0)
-        variance = variance / count - explained.reshape(2, *grid.shape)
-        std = variance.clamp(min=0).sqrt() * inflation[:, None, None]
-        posterior_mean = pde.clamp(mean + update(innovation))[0]
+    def std(self) -> torch.Tensor:
+        """Return the standard deviation of the state, (2, n, n)."""
+        half = torch.linalg.solve_triangular(self.lower, self.cross.T, upper=False)
+        explained = half.square_().sum(dim=0)
+        variance = self.variance - explained.reshape(self.shape)
+        return variance.clamp(min=0).sqrt() * self.inflation[:, None, None]
 
-        chosen = torch.randperm(len(states) * len(elements), generator=generator)
-        wanted = max(n_samples, LEAST_SAMPLES)
-        chosen = chosen.repeat(-(-wanted // len(chosen)))[:wanted].tolist()
-        members = (
-            torch.stack(
-                [elements[i % len(elements)](states[i // len(elements)], grid) for i in chosen]
-            )
-            - mean
+    def deviations(self, n: int, generator: torch.Generator | None) -> torch.Tensor:
+        """Return n updated members less the updated mean, (n, 2, n, n)."""
+        copies = len(self.elements)
+        order = torch.randperm(len(self.states) * copies, generator=generator)
+        chosen = order.repeat(-(-n // len(order)))[:n].tolist()
+        members = [self.elements[i % copies](self.states[i // copies], self.grid) for i in chosen]
+        anomalies = torch.stack(members) - self.mean
+        perturbed = self.observation.noise_std * torch.randn(
+            n, len(self.observation), dtype=torch.float64, generator=generator
         )
-        perturbed = observation.noise_std * torch.randn(
-            len(chosen), m, dtype=torch.float64, generator=generator
-        )
-        deviations = members - update(observation(members) + perturbed)
-        white = torch.linalg.solve_triangular(lower, (innovation / scale).T, upper=False)
-        samples = pde.clamp(posterior_mean + deviations * inflation[:, None, None])
-        calls = self.members if prior is None else 0
-        if not pde.linear and not bool((observation.channel == 1).any()):
-            solution, spread, solved = propagate(pde, posterior_mean[0], samples[:, 0])
-            posterior_mean, std = (
-                torch.stack([posterior_mean[0], solution]),
-                torch.stack([std[0], spread]),
-            )
-            samples = torch.stack([samples[:, 0], solved], dim=1)
-            calls += 1 + len(samples)
-        record = {
-            "reduced_chi_squared": float(white.square().mean()),
-            "solver_calls": calls,
-            "nugget": nugget,
-        }
-        return Posterior(pde.fields, grid, posterior_mean, std, samples[:n_samples], record)
+        deviations = anomalies - self.update(self.observation(anomalies) + perturbed)
+        return deviations * self.inflation[:, None, None]
+
+    def reduced_chi_squared(self, innovation: torch.Tensor) -> float:
+        """Return rᵀ (H C Hᵀ + R + λ D)⁻¹ r / m of readings less their prediction (1, m)."""
+        white = torch.linalg.solve_triangular(self.lower, (innovation / self.scale).T, upper=False)
+        return float(white.square().mean())
 
 
 def draw_ensemble(
-    pde: PDE, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
+    prior: Prior, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
 ) -> torch.Tensor:
-    """States (members, 2, n, n) of the PDE's own prior, batch by batch under a progress bar."""
-    sizes = [len(part) for part in torch.arange(members).split(50)]
-    return torch.cat(
-        [pde.sample(n, grid, generator) for n in progress_bar(sizes, "ensemble", progress, "batch")]
-    )
+    """Return states (members, 2, n, n) of a prior, such as a PDE, drawn batch by batch."""
+    sizes = [len(part) for part in torch.arange(members).split(_BATCH)]
+    bar = progress_bar(sizes, "ensemble", progress, "batch")
+    return torch.cat([prior.sample(n, grid, generator) for n in bar])
 
 
-def _cross_validate(targets, readings, noise, generator):
-    """The nugget that predicts best from one half of the members to the other, and the spread's
-    correction per channel.
+def _cross_validate(
+    targets: torch.Tensor,
+    readings: torch.Tensor,
+    noise: torch.Tensor,
+    generator: torch.Generator | None,
+) -> tuple[float, torch.Tensor]:
+    """Choose the nugget that predicts best from one half of the members to the other.
 
-    targets (copies, N, 2, nodes), the anomalies at some nodes; readings (copies, N, m), theirs at
-    the sensors, scaled to unit variance; noise (m,), variances in that scale.
+    Arguments:
+        targets: (copies, N, 2, nodes), the anomalies at some nodes.
+        readings: (copies, N, m), those of the sensors, scaled to unit variance.
+        noise: (m,), variances in that scale.
+        generator: of the noise of the readings.
+
+    Returns:
+        The nugget, and for each channel the ratio of the errors to the predicted standard
+        deviation, (2,).
     """
     count, channels, nodes = targets.shape[1:]
     error = torch.zeros(len(_NUGGETS), channels, dtype=torch.float64)
@@ -194,9 +247,8 @@ def _cross_validate(targets, readings, noise, generator):
             inverse = 1 / (eigenvalues.clamp(min=0) + nugget)
             estimate = (perturbed @ vectors) @ (inverse[:, None] * cross)
             explained = (inverse[:, None] * cross.square()).sum(dim=0).reshape(channels, -1)
-            error[i] += (
-                (targets[0, test] - estimate.reshape(-1, channels, nodes)).square().mean(dim=(0, 2))
-            )
+            left = targets[0, test] - estimate.reshape(-1, channels, nodes)
+            error[i] += left.square().mean(dim=(0, 2))
             predicted[i] += (x.square().mean(dim=0) - explained).clamp(min=0).mean(dim=1)
     best = int(error.log().sum(dim=1).argmin())  # both channels count, whatever their scale
     return _NUGGETS[best], (error[best] / predicted[best]).sqrt()

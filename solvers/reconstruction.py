@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import operator
 import os
 import warnings
 from importlib.metadata import version
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
 
-import pdeinv.solvers as solvers
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
-from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, SensorRegressor
-from pdeinv.priors import load as load_prior
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
-from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
-from pdeinv.symmetry import Group, Symmetry
+from pdeinv.solvers.selection import integer, solver_for, with_options
 
-__all__ = ["VARIANTS", "MisfitWarning", "reconstruct", "solver_for", "with_options"]
+__all__ = ["MisfitWarning", "reconstruct"]
 
 _COARSEST = 16
+_SEEDS = 2**32
 _COLUMNS = {
     "field": "field that the sensor reads",
     "x": "x coordinate of the sensor",
@@ -38,7 +37,11 @@ _COLUMNS = {
 
 
 class MisfitWarning(UserWarning):
-    """The sensors disagree with the PDE, its parameters, or their stated noise."""
+    """The result does not fit the sensors within their noise.
+
+    The message names the likely cause: the sensors, the PDE or the noise for most solvers, too few
+    steps for a guided sampler.
+    """
 
 
 def reconstruct(
@@ -57,19 +60,14 @@ def reconstruct(
     """Reconstruct the coefficient and the solution of a PDE from point sensors, with uncertainty.
 
     Arguments:
-        sensors: readings with the columns field, x, y, value and, optionally, noise_std: a CSV
-            file, a pandas table, an xarray Dataset or `Sensors`.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance with
-            parameters of your own.
+        sensors: a table with the columns field, x, y, value and, optionally, noise_std; or its CSV
+            file.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance.
         grid: nodes per side of the result, at least 16.
-        solver: a name in `pdeinv.solvers.SOLVERS`, an instance with settings of your own, or
-            `"auto"`: the exact posterior where the PDE is linear, Gauss–Newton where its
-            coefficient is Gaussian, the level-set solver where the coefficient has two values; for
-            a prior of your own optimal interpolation, or `moment` if it has a denoiser (`fundps` if
-            that lacks a Gaussian part), `fno` for a regressor.
-        prior: what is known beforehand: an `Ensemble` of examples, or for the solvers by diffusion
-            a prior of `pdeinv.priors` and for `fno` a regressor, its file or the name of a shipped
-            one. None for the PDE's own random coefficient, or the shipped prior of the PDE.
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, or `"auto"`: the first that accepts
+            the PDE and the prior (see `pdeinv.solvers.selection`).
+        prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
+            None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps: of a solver by diffusion; as many as published if not given.
         n_samples: posterior samples in the result.
@@ -78,34 +76,54 @@ def reconstruct(
 
     Returns:
         Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
-        both fields, the sensors as `sensor_*` (sensor), and attributes that say how it was made.
-        `reduced_chi_squared` is yᵀ (H C Hᵀ + R)⁻¹ y / m with y
-        less its prior mean: near 1 where m sensors, their noise and the prior agree. For the
-        level-set solver, `moment` on Darcy, `fno` and the guided diffusion solvers it is the mean
-        square misfit over its variance: near 1 for noisy readings, below for exact ones. A
-        coefficient of two values comes with `{field}_probability` (y, x), that of its high value.
+        both fields, `{field}_probability` (y, x) of the high of two values, the sensors as
+        `sensor_*` (sensor), and attributes that record the run. `reduced_chi_squared` is near 1
+        where the sensors, their noise and the prior agree.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
+        NumericalError: the computation failed on valid input.
 
     Example:
         >>> import pandas as pd, pdeinv
-        >>> table = pd.DataFrame({"field": "potential", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [0.002, -0.001]})
-        >>> sorted(pdeinv.reconstruct(table, "poisson", grid=16, n_samples=2).data_vars)[:3]
-        ['potential_mean', 'potential_samples', 'potential_std']
+        >>> table = pd.DataFrame({"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]})
+        >>> sorted(pdeinv.reconstruct(table, "poisson", grid=16, n_samples=2).data_vars)[:2]
+        ['potential_mean', 'potential_samples']
     """
+    pde = _resolve_pde(pde)
+    used = _resolve_prior(prior)
+    chosen = with_options(solver_for(solver, pde, used), equireg, steps)
+    chosen.check(pde, used)
+    grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
+    table = Sensors.read(sensors)
+    _check_result_memory(pde, grid, n_samples)
+    observation = table.observation(pde, pde.grid(grid))
+    generator = _generator(seed)
+    posterior = chosen(
+        pde, used, observation, n_samples=n_samples, generator=generator, progress=progress
+    )
+    _warn_of_misfit(chosen, posterior, len(table), pde)
+    return _dataset(posterior, pde, used, table, observation, seed)
+
+
+def _resolve_pde(pde: str | PDE) -> PDE:
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
-            f"pde = {pde!r} is not a PDE; give a name or an instance such as "
+            f"pde must be a name or a PDE, got {pde!r}; give an instance such as "
             f"pdeinv.datasets.Poisson()"
         )
-    if isinstance(prior, str | os.PathLike):
-        prior = load_prior(prior)
-    solver = with_options(solver_for(solver, pde, prior), equireg, steps)
-    solver.check(pde, prior)
+    return pde
+
+
+def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
+    # A file may hold a regressor, too: `Solver.accepts_prior` decides
+    return cast("Prior", load(prior)) if isinstance(prior, str | os.PathLike) else prior
+
+
+def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
     grid, n_samples, seed = (
-        _integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed))
+        integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed))
     )
     if grid < _COARSEST:
         raise InputError(
@@ -113,29 +131,42 @@ def reconstruct(
             f"{_COARSEST}"
         )
     if n_samples < 1:
-        raise InputError(f"n_samples = {n_samples} must be an integer of at least 1")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed = {seed} is out of range; use an integer from 0 to 4294967295")
-    sensors = Sensors.read(sensors)
-    size = n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2
+        raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
+    if not 0 <= seed < _SEEDS:
+        raise InputError(
+            f"seed must be from 0 to {_SEEDS - 1}, got {seed}; use a number in that range"
+        )
+    return grid, n_samples, seed
+
+
+def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
     check_memory(
-        size,
+        n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2,
         f"{n_samples} samples on a grid of {grid} nodes",
         "ask for fewer samples or a coarser grid",
     )
-    observation = sensors.observation(pde, pde.grid(grid))
-    # Not the seed itself: whoever drew the truth from it would find it again among the prior draws.
-    generator = torch.Generator().manual_seed((seed * 2_654_435_761 + 1_013_904_223) % 2**32)
-    posterior = solver(
-        pde, prior, observation, n_samples=n_samples, generator=generator, progress=progress
-    )
-    _warn_of_misfit(posterior.record["reduced_chi_squared"], len(sensors), pde)
+
+
+def _generator(seed: int) -> torch.Generator:
+    # Not the seed itself: a truth that was drawn with it would be among the prior draws
+    return torch.Generator().manual_seed((seed * 2_654_435_761 + 1_013_904_223) % _SEEDS)
+
+
+def _dataset(
+    posterior: Posterior,
+    pde: PDE,
+    prior: Prior | None,
+    sensors: Sensors,
+    observation: Observation,
+    seed: int,
+) -> xr.Dataset:
+    described = "the PDE's own random coefficient" if prior is None else type(prior).__name__
     result = posterior.to_xarray(
         pde=pde.name,
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
-        prior=posterior.record.get("prior") or _described(prior),
+        prior=posterior.record.get("prior") or described,
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
@@ -150,93 +181,21 @@ def reconstruct(
     )
 
 
-def _described(prior: Prior | None) -> str:
-    return "the PDE's own random coefficient" if prior is None else type(prior).__name__
-
-
-VARIANTS = {
-    True: EquiReg(),
-    "identity": EquiReg(group=Group((Symmetry(),))),
-    "equi": EquiReg(loss="equi"),
-    "reweight": EquiReweight(),
-}
-"""Of EquiReg: itself, a control that knows no symmetry, one that does not denoise, and one without
-a gradient."""
-
-
-def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solver:
-    """The solver with one of `VARIANTS`, or with another number of steps; refused by those that
-    have neither."""
-    options: dict = {}
-    if equireg:
-        options["guidance"] = (VARIANTS[equireg],)
-    if steps is not None:
-        if _integer("steps", steps) < 2:
-            raise InputError(f"steps = {steps} must be at least 2")
-        options["steps"] = steps
-    if not options:
-        return solver
-    if not options.keys() <= _settings(solver):
-        asked = " and ".join("equireg" if key == "guidance" else key for key in options)
-        known = ", ".join(
-            sorted(n for n, s in solvers.SOLVERS.items() if options.keys() <= _settings(s))
-        )
-        raise InputError(
-            f"{asked} means nothing to the {solver.name} solver; choose one of {known}"
-        )
-    if equireg:
-        options["guidance"] = (*solver.guidance, *options["guidance"])
-    return dataclasses.replace(solver, **options)
-
-
-def _settings(solver: Solver | type[Solver]) -> set[str]:
-    return {f.name for f in dataclasses.fields(solver)}
-
-
-def _integer(name: str, value: int) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name} = {value!r} is not an integer; give a whole number") from None
-
-
-def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> Solver:
-    """The solver of that name; "auto" takes the first of the exact ones that is made for the PDE,
-    else the linear one."""
-    if isinstance(solver, Solver):
-        return solver
-    if isinstance(prior, NeuralOperator):
-        raise InputError(
-            "a neural operator is no prior; give one of `pdeinv train` without --model operator"
-        )
-    if solver == "auto" and isinstance(prior, SensorRegressor):
-        return solvers.FNO()
-    if solver == "auto" and isinstance(prior, DiffusionPrior | GaussianPrior):
-        # Without a Gaussian part the moment solver would know of no correlation between two fields.
-        plain = getattr(prior, "preconditioning", "gaussian") == "edm"
-        return solvers.FunDPS() if plain and len(prior.fields) == 2 else solvers.Moment()
-    if solver == "auto":
-        choices = (
-            solvers.GaussianSolver(),
-            solvers.GaussNewton(),
-            solvers.LevelSet(),
-            solvers.OptimalInterpolation(),
-        )
-        return next(s for s in choices if s.accepts(pde) and (s.takes_prior or prior is None))
-    if solver not in solvers.SOLVERS:
-        raise InputError(
-            f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}"
-        )
-    return solvers.SOLVERS[solver]()
-
-
-def _warn_of_misfit(chi2: float, m: int, pde: PDE) -> None:
+def _warn_of_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None:
+    chi2 = float(posterior.record["reduced_chi_squared"])
     # Under the model the figure is chi-squared / m: mean 1, standard deviation sqrt(2/m).
-    if chi2 > max(2.0, 1 + 6 * (2 / m) ** 0.5):
-        warnings.warn(
+    if chi2 <= max(2.0, 1 + 6 * (2 / m) ** 0.5):
+        return
+    if solver.judges_sensors:
+        message = (
             f"the sensors do not fit {pde.name}: reduced chi-squared is {chi2:.3g}, where about 1 "
-            f"is expected; check units, "
-            "the PDE's parameters and noise_std (readings rounded to a few digits are not exact)",
-            MisfitWarning,
-            stacklevel=3,
+            f"is expected; check units, the PDE's parameters and noise_std (readings rounded to a "
+            f"few digits are not exact)"
         )
+    else:
+        message = (
+            f"the {solver.name} solver has not met the readings: the reduced chi-squared of its "
+            f"mean is {chi2:.3g}, where about 1 is expected; use more steps, or the solver 'auto' "
+            f"to judge the sensors themselves"
+        )
+    warnings.warn(message, MisfitWarning, stacklevel=3)

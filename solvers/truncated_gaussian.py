@@ -1,18 +1,20 @@
-"""Exact Hamiltonian Monte Carlo for a Gaussian vector of which noisy readings tell the signs."""
+"""Exact Hamiltonian Monte Carlo for a Gaussian vector whose signs are read with errors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import torch
 
-from pdeinv.solvers.base import cholesky_with_nugget, progress_bar
+from pdeinv.solvers.base import ProgressBar, progress_bar
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["sample_given_signs"]
 
 _BURN_IN = 30  # trajectories before the first draw
+_NUGGET = 1e-10  # variance added, relative to the mean variance
+_EDGE = 1e-12  # distance from its wall of a coordinate that has just met it, relative to its std
 
 _silent = partial(progress_bar, show=False)
 
@@ -23,10 +25,9 @@ def sample_given_signs(
     chains: int,
     draws: int,
     generator: torch.Generator | None = None,
-    bar: Callable = _silent,
+    bar: ProgressBar = _silent,
 ) -> torch.Tensor:
-    """Draws of g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0, shape (chains, draws,
-    m).
+    """Draw g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0.
 
     Between the walls g_j = 0 the Hamiltonian flow of the Gaussian is exact, g cos t + v sin t. At
     wall j the potential jumps by |log_ratio_j|: the component of v normal to the wall (in the
@@ -38,27 +39,63 @@ def sample_given_signs(
     Arguments:
         covariance: K, (m, m), positive semi-definite.
         log_ratio: log p(reading | positive) - log p(reading | negative), (m,).
+        chains: independent Markov chains.
+        draws: of each chain, after 30 trajectories that are dropped.
+        generator: source of all randomness.
+        bar: shows progress.
+
+    Returns:
+        The draws, (chains, draws, m).
 
     Reference:
         Pakman & Paninski, *Exact Hamiltonian Monte Carlo for truncated multivariate Gaussians*,
         JCGS 23(2), 2014 (arXiv 1208.4118), section 2; finite walls as in their *Auxiliary-variable
         exact HMC samplers for binary distributions*, NeurIPS 2013, section 3.
     """
-    lower = cholesky_with_nugget(
-        covariance, 1e-10 * covariance.diagonal().mean().expand(len(covariance))
-    )
-    covariance = lower @ lower.T
-    variance = covariance.diagonal()
-    normal = covariance / variance[:, None]  # row j: what a change of v_j does to v
-    likely, height = torch.where(log_ratio >= 0, 1.0, -1.0).to(covariance), log_ratio.abs()
-    edge = 1e-12 * variance.sqrt()  # where a coordinate stands that has just met its wall
-    row = torch.arange(chains)
+    flow = _Flow(covariance, log_ratio, chains, generator)
+    g = flow.start()
+    for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
+        g = flow.trajectory(g)
+    out = []
+    for _ in bar(range(draws), description="latent field at the sensors", unit="draw"):
+        g = flow.trajectory(g)
+        out.append(g)
+    return torch.stack(out, dim=1)
 
-    def normal_draws():
-        return torch.randn(chains, len(lower), dtype=lower.dtype, generator=generator) @ lower.T
 
-    def trajectory(g):
-        v, left = normal_draws(), torch.full((chains,), math.pi / 2, dtype=lower.dtype)
+class _Flow:
+    """The Hamiltonian flow of all chains; arguments as in `sample_given_signs`."""
+
+    def __init__(
+        self,
+        covariance: torch.Tensor,
+        log_ratio: torch.Tensor,
+        chains: int,
+        generator: torch.Generator | None,
+    ):
+        self.generator, self.chains, m = generator, chains, len(covariance)
+        nugget = _NUGGET * covariance.diagonal().mean()
+        self.lower = cholesky_with_nugget(covariance, nugget.expand(m))
+        covariance = self.lower @ self.lower.T
+        self.variance = covariance.diagonal()
+        self.normal = covariance / self.variance[:, None]  # row j: what a change of v_j does to v
+        self.likely = torch.where(log_ratio >= 0, 1.0, -1.0).to(covariance)
+        self.height = log_ratio.abs()
+        self.edge = _EDGE * self.variance.sqrt()
+
+    def start(self) -> torch.Tensor:
+        """Return the first positions, (chains, m)."""
+        shape = (self.chains, len(self.lower))
+        uniform = torch.rand(shape, dtype=self.lower.dtype, generator=self.generator)
+        g = self.likely * uniform.clamp(min=1e-3)
+        norm = torch.linalg.solve_triangular(self.lower, g.T, upper=False).norm(dim=0)
+        return g * (len(self.lower) ** 0.5 / norm)[:, None]
+
+    def trajectory(self, g: torch.Tensor) -> torch.Tensor:
+        """Return where a trajectory with random velocities ends, (chains, m)."""
+        row = torch.arange(self.chains)
+        v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator) @ self.lower.T
+        left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype)
         while True:
             # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the
             # largest ratio is met first.
@@ -72,26 +109,18 @@ def sample_given_signs(
             if not bool(met.any()):
                 return g
             speed = v[row, j]
-            heading = torch.sign(speed)
-            energy = speed.square() / variance[j]
-            gain = torch.where(heading == likely[j], 2.0, -2.0) * height[j]
-            passes = energy + gain > 0
-            turned = torch.where(
-                passes, heading * ((energy + gain).clamp(min=0) * variance[j]).sqrt(), -speed
-            )
-            side = torch.where(passes, heading, -heading)
-            v = torch.where(met[:, None], v + (turned - speed)[:, None] * normal[j], v)
-            g[row[met], j[met]] = (side * edge[j])[met]
+            turned, side = self._at_wall(j, speed)
+            v = torch.where(met[:, None], v + (turned - speed)[:, None] * self.normal[j], v)
+            g[row[met], j[met]] = (side * self.edge[j])[met]
 
-    g = likely * torch.rand(chains, len(lower), dtype=lower.dtype, generator=generator).clamp(
-        min=1e-3
-    )
-    norm = torch.linalg.solve_triangular(lower, g.T, upper=False).norm(dim=0)
-    g = g * (len(lower) ** 0.5 / norm)[:, None]
-    for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
-        g = trajectory(g)
-    out = []
-    for _ in bar(range(draws), description="latent field at the sensors", unit="draw"):
-        g = trajectory(g)
-        out.append(g)
-    return torch.stack(out, dim=1)
+    def _at_wall(self, j: torch.Tensor, speed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The speed behind wall j, or after reflection, and the side of the wall; (chains,)
+        each."""
+        heading = torch.sign(speed)
+        energy = speed.square() / self.variance[j]
+        gain = torch.where(heading == self.likely[j], 2.0, -2.0) * self.height[j]
+        passes = energy + gain > 0
+        turned = torch.where(
+            passes, heading * ((energy + gain).clamp(min=0) * self.variance[j]).sqrt(), -speed
+        )
+        return turned, torch.where(passes, heading, -heading)

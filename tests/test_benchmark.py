@@ -330,7 +330,7 @@ def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
 
 def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     for options in ({"equireg": True}, {"steps": 9}):
-        with pytest.raises(InputError, match="means nothing to the gaussian solver"):
+        with pytest.raises(InputError, match="the gaussian solver does not support"):
             run(TINY, "gaussian", 1, tmp_path / "r.jsonl", **options)
     with pytest.raises(InputError, match="'gaussian' takes no prior from a file"):
         run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
@@ -348,7 +348,7 @@ def test_a_solver_of_ones_own_may_have_steps(tmp_path, monkeypatch):
     assert posterior_of(lines(tmp_path / "r.instances.jsonl")[1])[2].samples.shape[0] == 19
     with pytest.raises(
         InputError,
-        match=r"equireg means nothing to the gaussian solver; choose one of daps, .* moment",
+        match=r"the gaussian solver does not support equireg; choose one of daps, .* moment",
     ):
         run(TINY, "own", 1, tmp_path / "r.jsonl", equireg=True)
 

@@ -282,7 +282,7 @@ RECONSTRUCT = {
         ({"--ensemble": "none.h5"}, "none.h5 cannot be read"),
         (
             {"--solver": "gaussian", "--ensemble": "ensemble.h5"},
-            "the gaussian solver knows only the PDE's own prior",
+            "the gaussian solver uses only the PDE's own prior",
         ),
         (
             {"--ensemble": "ensemble.h5", "--solver": "optimal-interpolation"},

@@ -13,8 +13,10 @@ from pdeinv import InputError, MisfitWarning, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.metrics import error_rate
-from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, level_set
-from pdeinv.solvers.level_set import _Signs, _Stage
+from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, annealing
+from pdeinv.solvers.annealing import SCHEDULES, SmoothedProblem
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.signs import Signs
 
 SMALL = Darcy(modes=16)
 
@@ -51,11 +53,9 @@ def small_stage(pde, members=3, n=12, m=10):
     seen = observation.subset(observation.channel == 1)
     noise = seen.noise_std * normal(members, m, seed=3)
     return (
-        _Stage(
-            pde,
-            _Signs(pde.latent_prior, pde, observation),
-            seen,
-            n,
+        SmoothedProblem(
+            ForwardMap(pde, seen),
+            Signs(pde.latent_prior, pde, observation),
             width,
             seen.noise_std,
             centre,
@@ -111,7 +111,7 @@ def test_the_gradient_is_that_of_the_objective():
 
 @pytest.mark.parametrize(("modes", "rank"), [(8, 300), (8, 2), (16, 300)])
 def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, monkeypatch):
-    monkeypatch.setattr(level_set, "_RANK", rank)
+    monkeypatch.setattr(annealing, "_RANK", rank)
     pde = Exact(modes=modes, tolerance=1e-14)
     stage, _, xi = small_stage(pde)
     (units, eye), step = (
@@ -120,7 +120,7 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     )
 
     def readings(a):
-        return stage.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
+        return stage.forward.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
 
     def permeability(xi):
         return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
@@ -316,7 +316,7 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
     ids=["pressure scaled", "pressure shuffled", "permeability scaled", "permeability at random"],
 )
 def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil, monkeypatch):
-    monkeypatch.setattr(level_set, "STAGES", level_set.STAGES[:2])  # enough to see it
+    monkeypatch.setitem(SCHEDULES, "thorough", SCHEDULES["thorough"][:2])  # enough to see it
     table = table_of(instance(kind, 2, noise=0.01)[1])
     with pytest.warns(MisfitWarning, match="do not fit darcy"):
         reconstructed(table.assign(value=spoil(table.value.to_numpy())))
@@ -334,6 +334,7 @@ def test_what_it_cannot_do_is_refused():
         ({"ensemble": 7}, "even number"),
         ({"ensemble": 2}, "4"),
         ({"draws": 8}, "at least 16"),
+        ({"stages": "quick"}, "stages must be one of thorough, brief, got 'quick'"),
     ):
         with pytest.raises(InputError, match=message):
             LevelSet(**settings)

@@ -30,9 +30,8 @@ from pdeinv.solvers import (
     LevelSet,
     Moment,
     OptimalInterpolation,
-    level_set,
-    moment,
 )
+from pdeinv.solvers.annealing import SCHEDULES
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.learned import LearnedSolver
 
@@ -126,8 +125,8 @@ def run(solver, name, layout="both, noisy", seed=0, n_samples=3):
 def brief(monkeypatch):
     """Two stages of the level set's annealing: what they reach is no worse in kind, and comes in a
     third of the time."""
-    monkeypatch.setattr(level_set, "STAGES", level_set.STAGES[:2])
-    monkeypatch.setattr(moment, "BRIEF_STAGES", moment.BRIEF_STAGES[:2])
+    for name, stages in SCHEDULES.items():
+        monkeypatch.setitem(SCHEDULES, name, stages[:2])
 
 
 # The contract

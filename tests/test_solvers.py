@@ -11,10 +11,11 @@ from scipy.stats import binomtest, chi2
 from pdeinv import Ensemble, InputError, Observation
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.errors import NumericalError
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
 from pdeinv.priors import load
 from pdeinv.solvers import GaussianSolver, Kriging, OptimalInterpolation
-from pdeinv.solvers.base import cholesky_with_nugget
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 LINEAR = [Poisson(modes=8), Helmholtz(k=2.0, modes=8)]
 
@@ -226,6 +227,10 @@ def test_the_nugget_grows_until_the_factorisation_stands():
     gram = torch.ones(5, 5, dtype=torch.float64) - 1e-9 * torch.eye(5, dtype=torch.float64)
     lower = cholesky_with_nugget(gram, torch.full((5,), 1e-12, dtype=torch.float64))
     assert torch.allclose(lower @ lower.T, gram, atol=1e-6)
+    with pytest.raises(
+        NumericalError, match=r"must be positive semi-definite.*check the covariance"
+    ):
+        cholesky_with_nugget(-gram, torch.full((5,), 1e-20, dtype=torch.float64))
 
 
 def test_a_larger_share_of_misses_than_chance_would_be_seen():

@@ -31,7 +31,7 @@ from pdeinv.files import check_writable
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
-from pdeinv.solvers.base import cholesky_with_nugget
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["exact_mean", "limit_table", "score"]
 

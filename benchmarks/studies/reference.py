@@ -27,7 +27,8 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError, run_cli
 from pdeinv.observation import Observation
-from pdeinv.solvers.reconstruction import solver_for
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.selection import solver_for
 
 __all__ = ["reference_chains"]
 
@@ -68,11 +69,11 @@ def reference_chains(
     """
     prior, grid = pde.latent_prior, observation.grid
     shape = (1, *prior.eigenvalues.shape)
-    solves = bool((observation.channel == 1).any())
+    forward = ForwardMap(pde, observation)
+    width = _WIDTH * float(prior.eigenvalues.sum()) ** 0.5
 
     def fields(xi):
-        a = pde.coefficient(prior.square_root(xi.unflatten(1, shape), grid))
-        return torch.cat([a, pde.surrogate(a) if solves else torch.zeros_like(a)], dim=1)
+        return forward.states(forward.coefficient(xi.unflatten(1, shape)), forward.surrogate)
 
     def log_likelihood(state):
         return (
@@ -80,17 +81,9 @@ def reference_chains(
             / 2
         )
 
-    def smooth_readings(xi):
-        a = pde.smoothed(
-            prior.square_root(xi.unflatten(1, shape), grid),
-            _WIDTH * float(prior.eigenvalues.sum()) ** 0.5,
-        )
-        state = torch.cat([a, pde.surrogate(a) if solves else torch.zeros_like(a)], dim=1)
-        return observation(state) / observation.noise_std
-
-    _, pull_back = torch.func.vjp(smooth_readings, start.mean(dim=0, keepdim=True))
-    eye = torch.eye(len(observation), dtype=torch.float64)
-    rows = torch.cat([torch.vmap(pull_back)(part[:, None])[0] for part in eye.split(32)])[:, 0]
+    centre = start.mean(dim=0, keepdim=True).unflatten(1, shape)
+    rows = forward.whitened_jacobian(centre, lambda latent: pde.smoothed(latent, width))
+    rows = rows / observation.noise_std[:, None]
     _, scale, basis = torch.linalg.svd(rows, full_matrices=False)  # basis (m, modes²)
     narrow = 1 / (1 + scale**2).sqrt()
 
@@ -133,7 +126,7 @@ def reference_chains(
             if step >= steps // 2:
                 field = (
                     state[:, channel]
-                    if solves or channel == 0
+                    if forward.sees_solution or channel == 0
                     else pde.surrogate(state[:, :1])[:, 0]
                 )
                 means, squares, recorded = means + field, squares + field**2, recorded + 1

@@ -211,7 +211,8 @@ class DiffusionSolver(LearnedSolver):
             )
 
     models: ClassVar[tuple[type, ...]] = (DiffusionPrior, GaussianPrior)
-    wanted: ClassVar[str] = "a prior with a denoiser"
+    wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
+    judges_sensors: ClassVar[bool] = False
 
     @abstractmethod
     def draw(self, problem: Problem, n: int, bar: Callable) -> torch.Tensor:

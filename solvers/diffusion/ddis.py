@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
 
-from pdeinv.errors import InputError
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.priors import load, shipped
+from pdeinv.solvers.diffusion.base import Problem
 from pdeinv.solvers.diffusion.daps import DAPS
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import other_physics
 
 __all__ = ["DDIS"]
@@ -34,7 +38,7 @@ class DDIS(DAPS):
         (arXiv 2601.23280).
     """
 
-    physics: Literal["solver", "operator"] | object = "solver"
+    physics: Literal["solver", "operator"] | Callable[[torch.Tensor], torch.Tensor] = "solver"
     weights: tuple[float, float] = (100.0, 100.0)
 
     name: ClassVar[str] = "ddis"
@@ -60,27 +64,41 @@ class DDIS(DAPS):
             raise InputError(
                 f"the physics is an operator from {ways[0]}; it must lead from {ways[1]}"
             )
-        operator = _operator(pde.name) if self.physics == "operator" else self.physics
+        operator = _shipped_operator(pde.name) if self.physics == "operator" else self.physics
         if other := other_physics(pde, operator):
             raise InputError(
                 f"the operator knows {pde.name} with {other}; train one for that, or use physics "
                 f"'solver'"
             )
 
-    def full(self, problem, x):
-        if not bool((problem.observation.channel == 1).any()):
-            return torch.cat([x, torch.zeros_like(x)], dim=1)  # nobody looks at the solution
+    def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+        forward = ForwardMap(problem.pde, problem.observation, problem.counts)
         bounds = problem.pde.coefficient_range
-        # Where the solver is defined
-        a = x if bounds is None else x.clamp(bounds[0] / 2, 2 * bounds[1])
-        if self.physics == "solver":
-            problem.counts["solver_calls"] += 2 * len(x)  # with the adjoint's
-            return torch.cat([x, problem.pde.solve(a)], dim=1)
-        problem.counts["network_evaluations"] += 1
-        operator = _operator(problem.pde.name) if self.physics == "operator" else self.physics
-        return torch.cat([x, operator(a)], dim=1)
+
+        def solve(a: torch.Tensor) -> torch.Tensor:
+            if bounds is not None:  # where the solver is defined
+                a = a.clamp(bounds[0] / 2, 2 * bounds[1])
+            if self.physics == "solver":
+                return _stable_solve(forward, a)
+            problem.counts["network_evaluations"] += 1
+            return self._operator(problem.pde)(a)
+
+        return forward.states(x, solve)
+
+    def _operator(self, pde: PDE) -> Callable[[torch.Tensor], torch.Tensor]:
+        return self.physics if callable(self.physics) else _shipped_operator(pde.name)
+
+
+def _stable_solve(forward: ForwardMap, a: torch.Tensor) -> torch.Tensor:
+    try:
+        return forward.solve(a)
+    except NumericalError as error:
+        raise DivergedError(
+            f"the samples of {forward.pde.name} left the range where its solver is stable "
+            f"({error}); use more steps or smaller weights"
+        ) from error
 
 
 @lru_cache(maxsize=4)
-def _operator(name: str):
+def _shipped_operator(name: str):
     return load(f"{name}-operator")

@@ -3,24 +3,30 @@ sensors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
 
+from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
+from pdeinv.observation import Observation
+from pdeinv.priors.base import Prior
+from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
-from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, sensitivity
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.diffusion.base import DiffusionSolver, Problem
+from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.guidance import combine_steps, term_gradients
-from pdeinv.solvers.level_set import BRIEF_STAGES, STAGES, members
+from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.level_set import LevelSet
 
 __all__ = ["Moment"]
 
-_NOTHING = 1e4  # noise level at which nothing is known but the prior
-_MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised anew
+_PRIOR_LEVEL = 1e4  # noise level at which only the prior counts
+_MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised again
 _MANY = 2000  # readings, beyond which a linear map's matrix is not built
 _FINAL = 3.0  # times the last noise level, above which the PDE's surrogate stands for its solve
 _ROUNDS = 4  # of linearisation at the first level
@@ -30,42 +36,42 @@ _CHORDS = 3  # iterations with one linearisation
 @dataclass(frozen=True, kw_only=True)
 class Moment(DiffusionSolver):
     """Moment-matched posterior sampling: the first choice for a learned prior of a PDE whose solver
-    is known.
+    is at hand.
 
     At noise level σ the state is x0 ~ N(D(x, σ), S(σ)), with D the denoiser and S the posterior
     covariance of the prior's Gaussian part. A draw of it, conditioned on the sensors,
 
         x0 = z + S Hᵀ (H S Hᵀ + R)⁻¹ (y - ε - H z),    z ~ N(D(x, σ), S), ε ~ N(0, R),
 
-    is noised anew with the next level's noise, x ← x0 + σ' ξ; the first x0 is conditioned on the
-    prior's mean and covariance. For a Gaussian prior and linear sensors that is an exact draw of
-    the posterior after any number of levels; what a network knows beyond its Gaussian part enters
-    through D. Nothing is differentiated through the network, and no weight is to be chosen.
+    is noised to the next level, x ← x0 + σ' ξ; the first x0 is conditioned on the prior's mean and
+    covariance. For a Gaussian prior and linear sensors that is an exact draw of the posterior after
+    any number of levels; what a network adds to its Gaussian part enters through D. The network is
+    not differentiated, and there is no weight to choose.
 
     With a prior of the coefficient alone, the default, H is the sensors of the PDE's solve: exact
     for a linear PDE, iterated Gauss–Newton steps for a nonlinear one. With a joint prior of
     coefficient and solution the PDE is not needed.
 
-    A coefficient alone that has two values is no small step from a Gaussian: it is taken for the
-    threshold of the latent field that the prior's covariance implies (`latent_field`), and drawn as
-    `LevelSet` does; the denoiser is not asked.
+    A coefficient alone that has two values is far from Gaussian. `LevelSet` draws it, as the
+    threshold of the latent field that the prior's covariance implies (`latent_field`); this path
+    does not evaluate the denoiser.
 
-    Guidance terms, such as `EquiReg()`, push what the denoiser found before it is conditioned, so
-    that the readings are met.
-
-    Draws come in antithetic pairs, which cancels the sampling error of a Gaussian's mean.
+    Guidance terms, such as `EquiReg()`, move the denoised state before it is conditioned, so that
+    the readings are met. Draws come in antithetic pairs, which cancels the sampling error of a
+    Gaussian's mean.
 
     Arguments:
         steps: noise levels, one denoising each.
         sigma_max, sigma_min: the first level and the last.
-        thorough: for a coefficient with two values that is seen through the PDE, anneal in as many
-            stages as `LevelSet`: more than twice the time for an error that is a sixth lower.
+        thorough: for a coefficient with two values that is seen through the PDE, anneal in the
+            "thorough" stages of `LevelSet`, not in the "brief" ones: more than twice the time for
+            an error that is a sixth lower.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023
         (arXiv 2209.14687), and Song et al., *Pseudoinverse-guided diffusion models for inverse
         problems*, ICLR 2023, for the guidance that this replaces; Zhang et al. (DAPS), CVPR 2025
-        (arXiv 2407.01521), for noising anew.
+        (arXiv 2407.01521), for the noising after each draw.
     """
 
     steps: int = 20
@@ -76,40 +82,56 @@ class Moment(DiffusionSolver):
 
     name: ClassVar[str] = "moment"
     suffix: ClassVar[str] = "-coefficient"
+    judges_sensors: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not self.sigma_min < self.sigma_max:
             raise InputError(
-                f"sigma_min = {self.sigma_min} must be less than sigma_max = {self.sigma_max}"
+                f"sigma_min must be less than sigma_max, got {self.sigma_min} and "
+                f"{self.sigma_max}; use 0.02 and 3.0"
             )
 
-    def check(self, pde, prior):
+    def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
-        if (self.guidance or self.group_average) and _two_valued(
-            pde, 1 if prior is None else len(prior.fields)
-        ):
+        fields = getattr(prior, "fields", pde.fields[:1])  # the shipped prior is of the coefficient
+        if (self.guidance or self.group_average) and _two_valued(pde, len(fields)):
             raise InputError(
-                f"the moment solver asks no denoiser for a two-valued {pde.fields[0].name}, and "
-                f"so takes no guidance and no "
-                "group average; choose fundps, or a prior of both fields"
+                f"the moment solver does not evaluate the denoiser for a two-valued "
+                f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
+                f"choose fundps, or a prior of both fields"
             )
 
     def _fields(self, pde, prior):
         return pde.fields[: len(prior.fields)]
 
     @torch.no_grad()
-    def draw(self, problem, n, bar):
-        pde = problem.pde
-        if _two_valued(pde, len(problem.gaussian.fields)):
-            return _thresholds(problem, n, bar, STAGES if self.thorough else BRIEF_STAGES)
-        condition = _Conditioning(self, problem)
-        x, moved = condition(problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1), _NOTHING)
+    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+        """Return n samples (n, channel, n, n) of the fields of the prior."""
+        if _two_valued(problem.pde, len(problem.gaussian.fields)):
+            return self._draw_thresholds(problem, n, bar)
+        mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
+        condition = _Conditioning(self, problem, mean)
+        x, moved = condition(mean, _PRIOR_LEVEL)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
             noised = x + sigma * _pairs(problem.noise, n)
             mean = problem.denoise(noised, sigma)
             x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
         return x
+
+    def _draw_thresholds(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+        """n coefficients (n, 1, n, n) by `LevelSet`, with the latent field of the prior."""
+        pde = problem.pde
+        assert pde.coefficient_range is not None
+        level_set = LevelSet(
+            latent=latent_field(problem.gaussian, *pde.coefficient_range),
+            stages="thorough" if self.thorough else "brief",
+        )
+        forward = ForwardMap(pde, problem.observation, problem.counts)
+        found = level_set.draw_latent(forward, n + n % 2, problem.generator, bar)
+        problem.reduced_chi_squared = found.misfit
+        a = pde.coefficient(found.field(problem.grid))
+        return a[torch.arange(n) % len(a)]
 
 
 def _pushed(problem, x_t, sigma, mean, moved):
@@ -123,102 +145,77 @@ def _pushed(problem, x_t, sigma, mean, moved):
     return combine_steps(moved, steps, unit) - moved
 
 
-def _two_valued(pde, fields: int) -> bool:
-    """Whether a prior of so many fields knows nothing but a coefficient with two values."""
-    return fields == 1 and bool(pde.coefficient_range) and not pde.gaussian_coefficient
+def _two_valued(pde: PDE, fields: int) -> bool:
+    """Whether a prior of so many fields is of a coefficient with two values alone."""
+    return fields == 1 and LevelSet().accepts(pde)
 
 
-def _pairs(draw, n: int) -> torch.Tensor:
+def _pairs(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     half = draw((n + 1) // 2)
     return torch.cat([half, -half])[:n]
 
 
-def _thresholds(problem, n, bar, stages):
-    """n coefficients that are the threshold of the latent field which the prior's covariance
-    implies."""
-    latent = latent_field(problem.gaussian, *problem.pde.coefficient_range)
-    found = members(
-        problem.pde, latent, problem.observation, n + n % 2, problem.generator, bar, stages
-    )
-    problem.counts["solver_calls"] += found.calls
-    problem.reduced_chi_squared = found.misfit
-    a = problem.pde.coefficient(found.field(problem.grid))
-    return a[torch.arange(n) % len(a)]
-
-
 class _Conditioning:
-    """What the sensors make of a state that is known up to a Gaussian deviation."""
+    """Conditions states that are Gaussian about their means, one noise level after the other.
 
-    def __init__(self, solver, problem):
-        self.problem, self.alone = problem, len(problem.gaussian.fields) == 1
-        self.through = self.alone and bool((problem.observation.channel == 1).any())
-        self.finest = _FINAL * solver.sigma_min
-        self.spread = problem.gaussian.covariance_root(problem.grid)
-        self.nonlinear = self.through and not problem.pde.linear
-        self.centre = self.linearised = None
+    Arguments:
+        solver: its last noise level.
+        problem: the prior and the sensors.
+        mean: of the prior, (batch, channel, n, n); the search for the most probable state, where F
+            is linearised first, starts there.
+    """
 
-    def __call__(self, mean, sigma):
-        pde = self.problem.pde
-        predict = partial(self._predict, solve=pde.solve if sigma <= self.finest else pde.surrogate)
-        draws, noise = (
-            self._normal(len(mean), what) for what in (self.spread, self.problem.observation)
+    def __init__(self, solver: Moment, problem: Problem, mean: torch.Tensor):
+        self.problem, self.observation = problem, problem.observation
+        self.forward: ForwardMap | StateReadings = (
+            ForwardMap(problem.pde, problem.observation, problem.counts)
+            if len(problem.gaussian.fields) == 1
+            else StateReadings(problem.observation)
         )
-        iterations = _CHORDS if self.nonlinear else 1
-        if self.linearised is None:
-            mode = centre = mean.mean(dim=0, keepdim=True)
-            for _ in range(_ROUNDS if self.nonlinear else 1):  # towards the most probable state
-                self._linearise(mode)
-                mode, residual = self.linearised.mode(centre, sigma, predict, iterations)
-                if not bool(mode.isfinite().all()):
-                    raise DivergedError(
-                        f"no {pde.fields[0].name} for which {pde.name} is stable comes near the "
-                        f"readings; check their units "
-                        "and the PDE's parameters"
-                    )
-            self.problem.reduced_chi_squared = self.linearised.reduced_chi_squared(residual, sigma)
-        x, moved = self.linearised(mean, sigma, draws, noise, predict, iterations)
-        if self.nonlinear:
+        self.finest = _FINAL * solver.sigma_min
+        self.root = problem.gaussian.covariance_root(problem.grid)
+        self.iterations = 1 if self.forward.linear else _CHORDS
+        self._find_mode(mean.mean(dim=0, keepdim=True))
+
+    def __call__(self, mean: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a draw for each mean (batch, channel, n, n), and how far the readings moved
+        it."""
+        predict = self._predict_at(sigma)
+        draws, noise = (self._normal(len(mean), what) for what in (self.root, self.observation))
+        x, moved = self.linearised(mean, sigma, draws, noise, predict, self.iterations)
+        if not self.forward.linear:
             centre = x.mean(dim=0, keepdim=True)
             if float((centre - self.centre).norm()) > _MOVED * float(centre.norm()):
                 self._linearise(centre)
         return x, moved
 
-    def _normal(self, n, coordinates):
+    def _predict_at(self, sigma: float) -> TensorMap:
+        return self.forward if sigma <= self.finest else self.forward.approximate
+
+    def _find_mode(self, mean: torch.Tensor) -> None:
+        """Linearise at the most probable state, and record the readings' chi-squared there."""
+        pde, mode, predict = self.problem.pde, mean, self._predict_at(_PRIOR_LEVEL)
+        for _ in range(1 if self.forward.linear else _ROUNDS):
+            self._linearise(mode)
+            mode, residual = self.linearised.mode(mean, _PRIOR_LEVEL, predict, self.iterations)
+            if not bool(mode.isfinite().all()):
+                raise DivergedError(
+                    f"no {pde.fields[0].name} for which {pde.name} is stable comes near the "
+                    f"readings; check their units and the PDE's parameters"
+                )
+        chi2 = self.linearised.reduced_chi_squared(residual, _PRIOR_LEVEL)
+        self.problem.reduced_chi_squared = chi2
+
+    def _normal(self, n: int, coordinates: CovarianceRoot | Observation) -> torch.Tensor:
         size, generator = len(coordinates), self.problem.generator
         return _pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
 
-    def _linearise(self, centre):
+    def _linearise(self, centre: torch.Tensor) -> None:
         self.centre = centre
-        self.linearised = Linearised(
-            self.spread, self.problem.observation, self._derivative(centre)
-        )
+        self.linearised = Linearised(self.root, self.observation, self._derivative(centre))
 
-    def _derivative(self, centre):
-        o = self.problem.observation
-        if len(o) > _MANY and not self.nonlinear:
-            return MatrixFree(self.spread, o, self._predict, self._pull_back)
-        if centre.shape[1] == 2:
-            return Dense(self.spread, o, o.adjoint(torch.eye(len(o), dtype=torch.float64)))
-        self.problem.counts["solver_calls"] += len(o) if self.through else 0
-        return Dense(self.spread, o, sensitivity(self.problem.pde, o, centre))
-
-    def _predict(self, x, solve=None):
-        o = self.problem.observation
-        if x.shape[1] == 2:
-            return o(x)
-        if not self.through:
-            return o(torch.cat([x, torch.zeros_like(x)], dim=1))
-        self.problem.counts["solver_calls"] += len(x)
-        return o(torch.cat([x, (solve or self.problem.pde.solve)(x)], dim=1))
-
-    def _pull_back(self, weights):
-        v = self.problem.observation.adjoint(weights)
-        if not self.alone:
-            return v
-        if not self.through:
-            return v[:, :1]
-        self.problem.counts["solver_calls"] += len(v)
-        with torch.enable_grad():
-            a = torch.zeros_like(v[:, 1:]).requires_grad_()
-            (through,) = torch.autograd.grad(self.problem.pde.solve(a), a, v[:, 1:])
-        return v[:, :1] + through
+    def _derivative(self, centre: torch.Tensor) -> Dense | MatrixFree:
+        forward, o = self.forward, self.observation
+        if len(o) > _MANY and forward.linear:
+            return MatrixFree(self.root, o, forward, forward.adjoint_at(torch.zeros_like(centre)))
+        return Dense(self.root, o, forward.jacobian(centre))

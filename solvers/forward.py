@@ -1,0 +1,222 @@
+"""The map from a coefficient to the readings of the sensors, its derivatives, and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+
+__all__ = ["ForwardMap", "TensorMap"]
+
+_CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
+
+TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+class ForwardMap:
+    """F(a) = H (a, solve(a)): the readings that the sensors would give for a coefficient.
+
+    F needs no solve where no sensor reads the solution. Derivatives are those of the PDE's
+    `surrogate`, or of `solve` where the PDE is linear, in reverse mode: the adjoint costs one solve
+    for the state and one adjoint solve for each vector.
+
+    Every solve is counted where it is made, one for each field: those of `solve`, those of
+    `surrogate`, and the adjoint solves of reverse differentiation.
+
+    Shapes: coefficients a are (batch, 1, n, n); tables ξ of Karhunen–Loève coefficients of the
+        latent field, standard normal a priori, are (batch, 1, modes, modes).
+
+    Arguments:
+        pde: the physics.
+        observation: H, on the grid of the coefficients; readings and noise are not used.
+        counts: holds the number of solves under `solver_calls`; share it to count several maps
+            together.
+    """
+
+    def __init__(self, pde: PDE, observation: Observation, counts: dict[str, int] | None = None):
+        self.pde, self.observation, self.grid = pde, observation, observation.grid
+        self.counts = {} if counts is None else counts
+        self.counts.setdefault("solver_calls", 0)
+        self.sees_solution = bool((observation.channel == 1).any())
+        self.linear = pde.linear or not self.sees_solution
+        """Whether F is linear in the coefficient."""
+
+    @property
+    def solver_calls(self) -> int:
+        """The number of solves so far."""
+        return self.counts["solver_calls"]
+
+    def observing(self, observation: Observation) -> ForwardMap:
+        """Return the map to other readings; it shares the count."""
+        return ForwardMap(self.pde, observation, self.counts)
+
+    def solve(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the solutions of coefficients, by `pde.solve`; differentiable."""
+        return self.pde.solve(_Counted.apply(a, self.counts))
+
+    def surrogate(self, a: torch.Tensor) -> torch.Tensor:
+        """Return approximate solutions of coefficients, by `pde.surrogate`; differentiable."""
+        return self.pde.surrogate(_Counted.apply(a, self.counts))
+
+    def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of tables ξ."""
+        return self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.grid))
+
+    def state(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the states (batch, 2, n, n) of tables ξ; differentiable."""
+        a = self.coefficient(xi)
+        return torch.cat([a, self.solve(a)], dim=1)
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n states (n, 2, n, n) of the PDE's own prior, on any grid."""
+        a = self.pde.sample_coefficient(n, grid, generator)
+        return torch.cat([a, self.solve(a)], dim=1)
+
+    def states(self, a: torch.Tensor, solve: TensorMap | None = None) -> torch.Tensor:
+        """Return states (batch, 2, n, n) of coefficients, as far as the sensors read them.
+
+        Arguments:
+            a: coefficients.
+            solve: from coefficients to solutions, such as `surrogate`; `solve` if None. It is not
+                evaluated where no sensor reads the solution, and zeros take its place.
+        """
+        u = (solve or self.solve)(a) if self.sees_solution else torch.zeros_like(a)
+        return torch.cat([a, u], dim=1)
+
+    def __call__(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the readings (batch, m) of coefficients."""
+        return self.observation(self.states(a))
+
+    def approximate(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the readings (batch, m) of coefficients by the surrogate."""
+        return self.observation(self.states(a, self.surrogate))
+
+    def adjoint_at(self, a: torch.Tensor) -> TensorMap:
+        """Return the adjoint of F's derivative at one coefficient.
+
+        Arguments:
+            a: the coefficient, (1, 1, n, n); any where F is linear.
+
+        Returns:
+            A function from vectors of readings (k, m) to fields (k, 1, n, n).
+        """
+        with torch.enable_grad():
+            leaf = a.detach().requires_grad_()
+            return self._pull_back(leaf, leaf)
+
+    def whitened_adjoint_at(
+        self, xi: torch.Tensor, coefficient: TensorMap | None = None
+    ) -> TensorMap:
+        """Return the adjoint of the derivative of ξ -> F(coefficient(latent field of ξ)).
+
+        Arguments:
+            xi: where to differentiate, (1, 1, modes, modes).
+            coefficient: from the latent field to the coefficient; `pde.coefficient` if None.
+
+        Returns:
+            A function from vectors of readings (k, m) to tables (k, 1, modes, modes).
+        """
+        with torch.enable_grad():
+            leaf = xi.detach().requires_grad_()
+            latent = self.pde.latent_prior.square_root(leaf, self.grid)
+            return self._pull_back(leaf, (coefficient or self.pde.coefficient)(latent))
+
+    def jacobian(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the rows (m, 1, n, n) of F's derivative at one coefficient (1, 1, n, n)."""
+        return self._rows(self.adjoint_at(a))
+
+    def whitened_jacobian(
+        self, xi: torch.Tensor, coefficient: TensorMap | None = None
+    ) -> torch.Tensor:
+        """Return the rows (m, modes²) of the derivative to ξ; arguments as in
+        `whitened_adjoint_at`."""
+        return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
+
+    def propagate(
+        self, mean: torch.Tensor, samples: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Solve for a coefficient's mean (n, n) and samples (s, n, n).
+
+        Returns:
+            The solution of the mean (n, n), the samples' root mean square distance from it (n, n),
+            and their solutions (s, n, n).
+        """
+        solved = self.solve(torch.cat([mean[None], samples])[:, None])[:, 0]
+        return solved[0], (solved[1:] - solved[0]).square().mean(dim=0).sqrt(), solved[1:]
+
+    def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> TensorMap:
+        outputs = [a]
+        if self.sees_solution:
+            self.counts["solver_calls"] += len(a)
+            outputs.append(self.pde.solve(a) if self.pde.linear else self.pde.surrogate(a))
+        batched_gradient = _batched_gradient(outputs, leaf)
+
+        def pull_back(weights: torch.Tensor) -> torch.Tensor:
+            if self.sees_solution:
+                self.counts["solver_calls"] += len(weights)
+            v = self.observation.adjoint(weights)[:, None]
+            return batched_gradient([v[:, :, c : c + 1] for c in range(len(outputs))])[:, 0]
+
+        return pull_back
+
+    def _rows(self, pull_back: TensorMap) -> torch.Tensor:
+        eye = torch.eye(len(self.observation), dtype=torch.float64)
+        return torch.cat([pull_back(part) for part in eye.split(_CHUNK)])
+
+
+class _Counted(torch.autograd.Function):
+    """The identity on coefficients; it counts fields that pass forwards, and gradients that
+    return."""
+
+    @staticmethod
+    def forward(a, counts):
+        counts["solver_calls"] += len(a)
+        return a.view_as(a)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, ctx.counts = inputs
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Counted.apply(gradient, ctx.counts), None
+
+
+def _batched_gradient(
+    outputs: list[torch.Tensor], leaf: torch.Tensor
+) -> Callable[[list[torch.Tensor]], torch.Tensor]:
+    """The gradients of outputs with respect to a leaf, for many cotangents at once.
+
+    torch.vmap batches a PDE's own autograd functions too, and imports half a second of modules on
+    first use; without such functions the batching of torch.autograd does.
+    """
+    if any(_has_own_function(output) for output in outputs):
+        return torch.vmap(
+            lambda cotangents: torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True)[0]
+        )
+
+    def gradient(cotangents: list[torch.Tensor]) -> torch.Tensor:
+        return torch.autograd.grad(
+            outputs, leaf, cotangents, retain_graph=True, is_grads_batched=True
+        )[0]
+
+    return gradient
+
+
+def _has_own_function(output: torch.Tensor) -> bool:
+    """Whether a `torch.autograd.Function` was applied on the way to a tensor."""
+    seen, waiting = set(), [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        seen.add(node)
+        waiting.extend(function for function, _ in node.next_functions)
+    return False

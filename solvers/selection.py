@@ -1,0 +1,122 @@
+"""Which solver: "auto" by the properties of the PDE and the prior, a name, and common options."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import Any
+
+import pdeinv.solvers as solvers
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import Solver
+from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
+from pdeinv.solvers.diffusion.fundps import FunDPS
+from pdeinv.solvers.diffusion.moment import Moment
+from pdeinv.solvers.fno import FNO
+from pdeinv.solvers.gauss_newton import GaussNewton
+from pdeinv.solvers.gaussian import GaussianSolver
+from pdeinv.solvers.level_set import LevelSet
+from pdeinv.solvers.optimal_interpolation import OptimalInterpolation
+from pdeinv.symmetry import Group, Symmetry
+
+__all__ = ["VARIANTS", "integer", "solver_for", "with_options"]
+
+_WITHOUT_PRIOR = (GaussianSolver(), GaussNewton(), LevelSet(), OptimalInterpolation())
+_WITH_PRIOR = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
+
+VARIANTS = {
+    True: EquiReg(),
+    "identity": EquiReg(group=Group((Symmetry(),))),
+    "equi": EquiReg(loss="equi"),
+    "reweight": EquiReweight(),
+}
+"""Of EquiReg: itself, a control with the trivial group, one that does not denoise, and one without
+a gradient."""
+
+
+def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> Solver:
+    """Return a solver by its name; "auto" takes the first that accepts the PDE and the prior.
+
+    Arguments:
+        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", or an instance, which is returned.
+        pde: the physics.
+        prior: the user's; None for the PDE's own.
+
+    Raises:
+        InputError: the name is unknown, or no solver accepts the prior.
+    """
+    if isinstance(solver, Solver):
+        return solver
+    if solver == "auto":
+        for candidate in _WITHOUT_PRIOR if prior is None else _WITH_PRIOR:
+            if (
+                candidate.accepts(pde)
+                and candidate.accepts_prior(prior)
+                and not (isinstance(candidate, Moment) and _is_uncorrelated(prior))
+            ):
+                return candidate
+        raise InputError(
+            f"prior must be an `Ensemble`, a prior with a denoiser or a regressor, got "
+            f"{type(prior).__name__}; give one of `pdeinv train` without --model operator"
+        )
+    if solver not in solvers.SOLVERS:
+        raise InputError(
+            f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}"
+        )
+    return solvers.SOLVERS[solver]()
+
+
+def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solver:
+    """Return the solver with guidance by EquiReg or with another number of steps.
+
+    Arguments:
+        solver: the solver; it is returned as it is where no option is given.
+        equireg: a key of `VARIANTS`, or False.
+        steps: at least 2, or None for the solver's own number.
+
+    Raises:
+        InputError: the solver does not support an option.
+    """
+    options: dict[str, Any] = {}
+    if equireg:
+        options["guidance"] = (VARIANTS[equireg],)
+    if steps is not None:
+        if integer("steps", steps) < 2:
+            raise InputError(f"steps must be at least 2, got {steps}; use 20 or more")
+        options["steps"] = steps
+    settings = solver.settings()
+    if not options.keys() <= settings.keys():
+        given = " and ".join("equireg" if key == "guidance" else key for key in options)
+        able = [n for n, s in solvers.SOLVERS.items() if options.keys() <= _names(s)]
+        raise InputError(
+            f"the {solver.name} solver does not support {given}; choose one of "
+            f"{', '.join(sorted(able))}"
+        )
+    if equireg:
+        options["guidance"] = (*settings["guidance"], *options["guidance"])
+    return dataclasses.replace(solver, **options) if options else solver
+
+
+def integer(name: str, value: int) -> int:
+    """Return an integer of any kind as a Python one; `name` is for the message.
+
+    Raises:
+        InputError: it is not an integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} must be an integer, got {value!r}; give a whole number") from None
+
+
+def _names(solver: type[Solver]) -> set[str]:
+    return {f.name for f in dataclasses.fields(solver)}
+
+
+def _is_uncorrelated(prior: Prior | None) -> bool:
+    """Whether the Gaussian part of a joint prior correlates nothing, so that `Moment` could not
+    carry readings of one field over to the other."""
+    gaussian = getattr(prior, "gaussian", None)
+    return gaussian is not None and len(gaussian.fields) == 2 and not gaussian.blocks

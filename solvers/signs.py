@@ -1,0 +1,96 @@
+"""What readings of a two-valued coefficient imply: the signs of its latent field at some nodes."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.observation import Observation, interpolation_stencil
+from pdeinv.random_field import RandomField
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.truncated_gaussian import sample_given_signs
+
+__all__ = ["CHAINS", "Signs"]
+
+CHAINS = 16
+_LEAST_DRAWS = 32  # of each chain
+_EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
+
+
+class Signs:
+    """Probable signs of the latent field at the nodes where the coefficient is read.
+
+    Arguments:
+        latent: the latent field a priori.
+        pde: its coefficient's two values.
+        observation: all sensors, on the grid of the result.
+    """
+
+    def __init__(self, latent: RandomField, pde: PDE, observation: Observation):
+        assert pde.coefficient_range is not None
+        low, high = pde.coefficient_range
+        mine = observation.channel == 0
+        y = observation.values[mine]
+        variance = observation.noise_std[mine] ** 2 + (_EXACT * (high - low)) ** 2
+        self.latent, self.grid = latent, observation.grid
+        # Readings at one node add up.
+        node = interpolation_stencil(observation.points[mine], self.grid, 0)[0][:, 0]
+        self.nodes, place = torch.unique(node, return_inverse=True)
+        self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
+        self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
+        chosen = torch.where(self.log_ratio[place] >= 0, high, low)
+        self.misfit = float(((y - chosen) ** 2 / variance).mean()) if len(y) else 0.0
+        unit = torch.zeros(len(self.nodes), self.grid.n**2, dtype=torch.float64)
+        unit[torch.arange(len(self.nodes)), self.nodes] = 1.0
+        self.rows = latent.square_root_adjoint(
+            unit.reshape(-1, 1, *self.grid.shape), self.grid
+        ).flatten(1)
+
+    def sample(
+        self, n: int, generator: torch.Generator | None, bar: ProgressBar
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return n draws of ξ given the signs, (n, modes²), and the sampler's diagnostics.
+
+        Without signs the draws are antithetic pairs.
+        """
+        if not len(self.nodes):
+            half = self.latent.white((n + 1) // 2, generator).flatten(1)
+            return torch.cat([half, -half])[:n], {}
+        gram = self.rows @ self.rows.T
+        length = max(_LEAST_DRAWS, -(-n // CHAINS))
+        chains = sample_given_signs(gram, self.log_ratio, CHAINS, length, generator, bar)
+        xi = self.latent.white(n, generator).flatten(1)
+        picked = chains.transpose(0, 1).flatten(0, 1)[
+            torch.linspace(0, CHAINS * length - 1, n).long()
+        ]
+        lower = cholesky_with_nugget(gram, 1e-10 * gram.diagonal().mean().expand(len(gram)))
+        xi = xi + torch.cholesky_solve((picked - xi @ self.rows.T).T, lower).T @ self.rows
+        return xi, _diagnostics(chains)
+
+    def mode(self, draws: torch.Tensor) -> torch.Tensor:
+        """Return where the search for the posterior's mode starts, (modes²,): the mean of draws
+        given the signs."""
+        return draws.mean(dim=0) if len(self.nodes) else torch.zeros_like(draws[0])
+
+    def log_likelihood(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        """Return the log-likelihood of the signs of g plus logistic noise, at most 0, (k, s).
+
+        Arguments:
+            latent: g at the nodes, (k, s).
+            width: scale of the noise.
+        """
+        sharp = self.log_ratio - self.log_ratio.clamp(min=0)
+        positive, negative = (torch.nn.functional.logsigmoid(s * latent / width) for s in (1, -1))
+        return torch.logaddexp(positive + sharp, negative - self.log_ratio.clamp(min=0))
+
+
+def _diagnostics(chains: torch.Tensor) -> dict[str, float]:
+    """Split R-hat (the largest) and effective sample size (the smallest) over the latent values
+    (chains, draws, m)."""
+    from arviz_stats.base import array_stats  # takes a second or two to import
+
+    values = chains.numpy()
+    r_hat = float(array_stats.rhat(values, chain_axis=0, draw_axis=1).max())
+    size = float(array_stats.ess(values, chain_axis=0, draw_axis=1).min())
+    return {"r_hat": round(r_hat, 4), "effective_sample_size": round(size, 1)}

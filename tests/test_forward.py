@@ -1,0 +1,213 @@
+"""The forward map: its adjoint and Jacobian belong together, and every solver counts its solves."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from helpers import normal, seeded
+
+from pdeinv import InputError
+from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.priors import GaussianPrior, TrainingData
+from pdeinv.solvers import (
+    DAPS,
+    DDIS,
+    DPS,
+    SOLVERS,
+    DiffusionPDE,
+    FunDPS,
+    GaussNewton,
+    LevelSet,
+    Moment,
+    OptimalInterpolation,
+)
+from pdeinv.solvers.annealing import SCHEDULES
+from pdeinv.solvers.forward import ForwardMap
+
+N = 16
+KINDS = ("forward", "inverse", "both")
+
+
+class Exact(Darcy):
+    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
+
+    def surrogate(self, a):
+        return self.solve(a)
+
+
+def forward_map(pde, kind, sensors=7):
+    _, observation = Task(pde.name, kind, grid=N, sensors=sensors).instance(0)
+    return ForwardMap(pde, observation)
+
+
+def smoothed(pde):
+    """A differentiable map from the latent field to the coefficient."""
+    return lambda latent: pde.smoothed(latent, 1.0)
+
+
+def point(pde, seed=0):
+    """A coefficient at which F has a derivative, and its latent table."""
+    xi = pde.latent_prior.white(1, seeded(seed))
+    return smoothed(pde)(pde.latent_prior.square_root(xi, pde.grid(N))), xi
+
+
+CASES = [(pde, kind) for pde in (Poisson(modes=8), Helmholtz(modes=8)) for kind in KINDS]
+
+
+@pytest.mark.parametrize(("pde", "kind"), CASES, ids=lambda v: getattr(v, "name", v))
+def test_a_linear_map_has_its_adjoint(pde, kind):
+    forward = forward_map(pde, kind)
+    a, xi = pde.sample_coefficient(3, pde.grid(N), seeded()), pde.latent_prior.white(3, seeded(1))
+    weights = normal(3, len(forward.observation), seed=2)
+    for readings, x, adjoint in (
+        (forward(a), a, forward.adjoint_at(torch.zeros_like(a[:1]))),
+        (forward(forward.coefficient(xi)), xi, forward.whitened_adjoint_at(xi[:1])),
+    ):
+        left, right = (readings * weights).sum(dim=1), (x * adjoint(weights)).sum(dim=(1, 2, 3))
+        assert torch.allclose(left, right, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pde", [Darcy(modes=8), NavierStokes(modes=8), Poisson(modes=8)])
+def test_jacobian_and_adjoint_are_transposes(pde, kind):
+    forward = forward_map(pde, kind)
+    a, xi = point(pde)
+    weights = normal(2, len(forward.observation), seed=3)
+    for rows, pulled, x in (
+        (forward.jacobian(a), forward.adjoint_at(a)(weights), a),
+        (
+            forward.whitened_jacobian(xi, smoothed(pde)),
+            forward.whitened_adjoint_at(xi, smoothed(pde))(weights),
+            xi,
+        ),
+    ):
+        direction = normal(*x.shape, seed=4).flatten()
+        left, right = weights @ (rows.flatten(1) @ direction), pulled.flatten(1) @ direction
+        scale = float((weights.abs() @ rows.flatten(1).abs() @ direction.abs()).max())
+        assert torch.allclose(
+            left, right, atol=1e-4 * scale
+        )  # the surrogate is in single precision
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_jacobian_is_the_derivative_of_the_readings(kind):
+    pde = Exact(modes=8)
+    forward, (a, xi) = forward_map(pde, kind), point(Exact(modes=8))
+    latent, step = pde.latent_prior.square_root(xi, pde.grid(N)), 1e-5
+    d, dxi = normal(1, 1, N, N, seed=2), pde.latent_prior.white(1, seeded(5))
+    change = pde.latent_prior.square_root(dxi, pde.grid(N))
+    for product, ahead, behind in (
+        ((forward.jacobian(a) * d).sum(dim=(1, 2, 3)), a + step * d, a - step * d),
+        (
+            forward.whitened_jacobian(xi, smoothed(pde)) @ dxi.flatten(),
+            *(smoothed(pde)(latent + s * step * change) for s in (1, -1)),
+        ),
+    ):
+        difference = (forward(ahead) - forward(behind))[0] / (2 * step)
+        assert torch.allclose(
+            difference, product, rtol=1e-4, atol=1e-6 * float(product.abs().max())
+        )
+
+
+def test_maps_share_their_count_and_solve_nothing_that_no_sensor_reads():
+    pde = Darcy(modes=8)
+    forward = forward_map(pde, "forward")
+    a, _ = point(pde)
+    forward(a), forward.jacobian(a)
+    assert forward.solver_calls == 0
+    other = forward.observing(forward_map(pde, "inverse").observation)
+    other(a), other.jacobian(a), other.approximate(a.expand(3, -1, -1, -1))
+    # A solve, the Jacobian's solve and seven adjoint ones, and three of the surrogate
+    assert forward.solver_calls == other.solver_calls == 1 + (1 + 7) + 3
+
+
+# Every solver
+
+
+class Tally:
+    def __init__(self):
+        self.solves = self.depth = 0
+
+
+class Passing(torch.autograd.Function):
+    """The identity; it counts fields on their way into a solve, and gradients on their way out."""
+
+    @staticmethod
+    def forward(a, tally):
+        tally.solves += len(a)
+        return a.view_as(a)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.tally = inputs[1]
+
+    @staticmethod
+    def vmap(info, in_dims, a, tally):
+        a = a.movedim(in_dims[0], 0)
+        return Passing.apply(a.flatten(0, 1), tally).unflatten(0, a.shape[:2]), 0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return Passing.apply(gradient, ctx.tally), None
+
+
+def tallied(base):
+    """A PDE whose solves and surrogates count themselves, one inside the other once; its tally."""
+    tally = Tally()
+
+    def counted(method):
+        def call(self, a):
+            tally.depth += 1
+            try:
+                return method(self, a if tally.depth > 1 else Passing.apply(a, tally))
+            finally:
+                tally.depth -= 1
+
+        return call
+
+    methods = {name: counted(getattr(base, name)) for name in ("solve", "surrogate")}
+    return type(base.__name__, (base,), methods)(), tally
+
+
+SMALL = {
+    "gauss-newton": GaussNewton(ensemble=4),
+    "optimal-interpolation": OptimalInterpolation(members=32, copies=2),
+    "level-set": LevelSet(ensemble=4, draws=16, stages="brief"),
+    "dps": DPS(steps=3),
+    "diffusionpde": DiffusionPDE(steps=3),
+    "fundps": FunDPS(steps=3),
+    "daps": DAPS(steps=2, ode_steps=2, langevin=2),
+    "ddis": DDIS(steps=2, ode_steps=2, langevin=2),
+    "moment": Moment(steps=2),
+}
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
+
+
+def small_prior(solver, pde):
+    """A prior that the solver needs, or None: of the coefficient alone where that suffices."""
+    states = pde.sample(64, pde.grid(N), seeded(12)).float()
+    for fields in (pde.fields[:1], pde.fields):
+        data = TrainingData(states[:, : len(fields)], fields, pde.grid(N), pde, "here")
+        prior = GaussianPrior.fit(data)
+        with contextlib.suppress(InputError):
+            solver.check(pde, prior)
+            return prior
+    return None
+
+
+@pytest.mark.parametrize("kind", ["forward", "both"])
+@pytest.mark.parametrize(("name", "pde_name"), PAIRS)
+def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "brief", SCHEDULES["brief"][:2])
+    pde, tally = tallied(PDES[pde_name])
+    solver = SMALL.get(name, SOLVERS[name]())
+    # With examples, optimal interpolation solves nothing
+    prior = None if name == "optimal-interpolation" else small_prior(solver, PDES[pde_name]())
+    _, observation = Task(pde_name, kind, grid=N, sensors=6).instance(0)
+    for _ in range(2):  # what is solved once for a PDE and kept is not of the run
+        tally.solves = 0
+        found = solver(pde, prior, observation, n_samples=3, generator=seeded())
+    assert found.record["solver_calls"] == tally.solves
+    assert np.isfinite(float(found.mean.sum()))

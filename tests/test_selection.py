@@ -1,0 +1,133 @@
+"""Which solver the door takes, its options, and what it says of a poor fit."""
+
+import dataclasses
+import warnings
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+import torch
+from helpers import seeded
+
+from pdeinv import Ensemble, InputError, MisfitWarning, Posterior, reconstruct
+from pdeinv.datasets import PDES, Darcy, Poisson
+from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS, GaussianSolver, Solver
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.selection import VARIANTS, solver_for, with_options
+
+N = 16
+
+
+def fitted(channels=2):
+    pde = Poisson()
+    states = pde.sample(40, pde.grid(N), seeded())[:, :channels].float()
+    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"))
+
+
+def plain(channels=2):
+    return DiffusionPrior.untrained(
+        fitted(channels), widths=(16, 32), modes=4, preconditioning="edm"
+    )
+
+
+class Unbounded(Darcy):
+    """A coefficient that is neither Gaussian nor of two values."""
+
+    coefficient_range = None
+
+
+AUTO = {"darcy": "level-set", "navier-stokes": "gauss-newton"}
+
+
+@pytest.mark.parametrize(
+    ("pde", "prior", "name"),
+    [
+        *((pde(), None, AUTO.get(key, "gaussian")) for key, pde in PDES.items()),
+        (Unbounded(), None, "optimal-interpolation"),
+        (Poisson(), Ensemble(torch.randn(3, 2, N, N)), "optimal-interpolation"),
+        (Poisson(), fitted(), "moment"),
+        (Poisson(), plain(1), "moment"),
+        (Poisson(), plain(2), "fundps"),
+    ],
+)
+def test_auto_takes_the_first_that_accepts_the_pde_and_the_prior(pde, prior, name):
+    assert solver_for("auto", pde, prior).name == name
+
+
+def test_what_no_solver_accepts_is_refused():
+    with pytest.raises(InputError, match=r"prior must be an `Ensemble`, .* got object"):
+        solver_for("auto", Poisson(), object())
+    with pytest.raises(InputError, match="solver 'magic' is unknown; use one of auto, daps"):
+        solver_for("magic", Poisson())
+    with pytest.raises(InputError, match="only the PDE's own prior, got GaussianPrior"):
+        GaussianSolver().check(Poisson(), fitted())
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_options_are_those_of_the_settings(name):
+    solver = SOLVERS[name]()
+    for setting, options in (("guidance", (True, None)), ("steps", (False, 7))):
+        if setting in solver.settings():
+            changed = with_options(solver, *options)
+            assert getattr(changed, setting) in ((VARIANTS[True],), 7)
+            assert changed == dataclasses.replace(solver, **{setting: getattr(changed, setting)})
+        else:
+            with pytest.raises(InputError, match=f"the {name} solver does not support"):
+                with_options(solver, *options)
+    assert with_options(solver, False, None) is solver
+
+
+def test_equireg_joins_the_terms_that_a_solver_has():
+    given = FunDPS(guidance=(EquiReg(loss="equi"),))
+    assert with_options(given, "reweight", 9).guidance == (*given.guidance, VARIANTS["reweight"])
+    for steps, message in (
+        (1, "steps must be at least 2, got 1"),
+        (2.5, "steps must be an integer"),
+    ):
+        with pytest.raises(InputError, match=message):
+            with_options(given, False, steps)
+
+
+# What it says of a poor fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Off(Solver):
+    """Returns zeros and the chi-squared that it is given."""
+
+    chi2: float = 1.0
+    name: ClassVar[str] = "off"
+
+    def condition(self, pde, prior, observation, n_samples, generator, progress):
+        zeros = torch.zeros(n_samples, 2, *observation.grid.shape, dtype=torch.float64)
+        record = {"reduced_chi_squared": self.chi2, "solver_calls": 0}
+        return Posterior(pde.fields, observation.grid, zeros[0], zeros[0], zeros, record)
+
+
+class Sampler(Off):
+    judges_sensors = False
+
+
+TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3]})
+
+
+def test_a_sampler_that_stopped_early_does_not_blame_the_sensors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(5.0))
+    with pytest.warns(MisfitWarning, match="the sensors do not fit poisson: .* check units"):
+        reconstruct(TABLE, "poisson", grid=N, solver=Off(50.0))
+    with pytest.warns(MisfitWarning, match="off solver has not met the readings: .* use more") as w:
+        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(50.0))
+    assert "check units" not in str(w[0].message)
+
+
+def test_guided_samplers_report_their_own_misfit_and_the_others_that_of_the_sensors():
+    own = {n for n, s in SOLVERS.items() if issubclass(s, DiffusionSolver) and n != "moment"}
+    assert {n for n, s in SOLVERS.items() if not s.judges_sensors} == own
+    with pytest.warns(MisfitWarning, match="the diffusionpde solver has not met the readings"):
+        reconstruct(
+            TABLE, "poisson", grid=N, solver=DiffusionPDE(steps=2), prior=fitted(), n_samples=2
+        )
