@@ -12,9 +12,12 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.benchmark import benchmark, equivariance, report
+from pdeinv.cli.benchmark import benchmark
 from pdeinv.cli.datasets import demo, generate, info
+from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.reconstruct import reconstruct
+from pdeinv.cli.report import report
+from pdeinv.cli.study import study
 from pdeinv.cli.train import train
 from pdeinv.errors import run_cli
 
@@ -32,6 +35,7 @@ app = typer.Typer(
 
 for command in (reconstruct, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
+app.add_typer(study, name="study")
 
 
 def main() -> None:
