@@ -1,10 +1,10 @@
-"""Every method at equal seconds: how many steps each can afford."""
+"""Every method at equal seconds: how many steps fit into a budget."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pdeinv.benchmarks.runner import Cell, solve
+from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import atomic_write
 
-__all__ = ["affordable", "fit_to_budget"]
+__all__ = ["fit_to_budget", "fitting_steps"]
 
 _TRIALS = (3, 9)  # steps
 _REPEATS = 2  # of which the faster counts: other work on the machine only slows
@@ -25,18 +25,27 @@ _REPEATS = 2  # of which the faster counts: other work on the machine only slows
 def fit_to_budget(
     cells: Iterable[Cell], budgets: Iterable[float], out: Path, processes: int = 1
 ) -> list[Cell]:
-    """The cells once for each budget, with as many steps as fit into so many seconds an instance.
+    """Return the cells once for each budget, with as many steps as fit into it.
 
-    Steps are at most the method's published number. A method that has no steps, or makes no use of
-    them, comes once, as it is; and so do one that diverges in as few steps as the trials have, and
-    all cells without a budget. The cost of a step is measured on the first instance, with the
-    threads that each of several processes will have, and kept beside the records `out`: a repeated
-    run goes on with the same cells.
+    Steps are at most the method's published number. A method without steps, or whose network
+    evaluations do not depend on them, is returned once as it is, and so is one that diverges in as
+    few steps as the trials have. The cost of a step is measured on the first instance and stored
+    next to the records: a repeated run has the same cells.
+
+    Arguments:
+        cells: what to run.
+        budgets: seconds for an instance; the cells are returned as they are if there are none.
+        out: the file of summaries.
+        processes: number of worker processes of the run; several have one thread each, and so have
+            the trials then.
+
+    Raises:
+        InputError: a budget is not a positive number, or a cell cannot run.
     """
     cells, budgets = list(cells), list(budgets)
     for seconds in budgets:
         if not 0 < seconds < float("inf"):
-            raise InputError(f"budget = {seconds} must be a positive number of seconds")
+            raise InputError(f"budget must be a positive number of seconds, got {seconds}")
     if not budgets:
         return cells
     for cell in cells:
@@ -55,16 +64,20 @@ def fit_to_budget(
             for seconds in budgets:
                 one = cell
                 if known[name]:
-                    one = replace(
-                        cell, steps=affordable(seconds, known[name], published.solver().steps)
-                    )
+                    most = steps_of(published.solver())
+                    one = replace(cell, steps=fitting_steps(seconds, known[name], most))
                 found[json.dumps(one.key())] = one
     return list(found.values())
 
 
-def affordable(seconds: float, costs: list[float], most: int) -> int:
-    """Steps that take this long, when those of the two trials took `costs`; at least 2 and at most
-    `most`."""
+def fitting_steps(seconds: float, costs: list[float], most: int) -> int:
+    """Return how many steps take so many seconds, at least 2 and at most `most`.
+
+    Arguments:
+        seconds: the budget.
+        costs: seconds of the two trials.
+        most: largest number of steps.
+    """
     each = (costs[1] - costs[0]) / (_TRIALS[1] - _TRIALS[0])
     if each <= 0:  # too small to measure
         return most
@@ -72,9 +85,8 @@ def affordable(seconds: float, costs: list[float], most: int) -> int:
 
 
 def _costs(cell: Cell) -> list[float]:
-    """Seconds of each trial; none for a method that asks its network no more often with more
-    steps."""
-    if not getattr(cell.solver(), "steps", 0):
+    """Return the seconds of each trial, none if the network's evaluations are the same in both."""
+    if not steps_of(cell.solver()):
         return []
     try:
         trials = [
@@ -88,17 +100,17 @@ def _costs(cell: Cell) -> list[float]:
 
 
 def _trial(cell: Cell) -> tuple[float, int]:
-    """Seconds and network evaluations on the first instance."""
+    """Return seconds and network evaluations of the first instance."""
     _, observation = cell.task.instance(0)
     solver, prior = cell.prepare()
     start = time.perf_counter()
     found = solve(cell.task, solver, prior, observation, 0, cell.samples)
-    return time.perf_counter() - start, found.record["network_evaluations"]
+    return time.perf_counter() - start, int(found.record["network_evaluations"])
 
 
 @contextmanager
-def _threads(wanted: int):
-    """So many threads, for a while."""
+def _threads(wanted: int) -> Iterator[int]:
+    """Use so many threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(wanted)
     try:

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import xarray as xr
 
 from pdeinv import layouts
 from pdeinv.datasets import PDE, PDES, example, pde_by_name
+from pdeinv.errors import InputError
 from pdeinv.files import ensure_folder, save_figure, save_netcdf
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
 from pdeinv.plot import plot_reconstruction
 from pdeinv.sensors import Sensors
 from pdeinv.solvers import reconstruct
 
-__all__ = ["demo_sensors", "run_demo"]
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
-_HEADER = f"{'PDE':<15}{'field':<20}{'solver':<23}{'error':>8}{'kriging':>10}{'in 90 %':>10}{'seconds':>10}"
+__all__ = ["demo_pdes", "demo_sensors", "run_demo"]
+
+_HEADER = (
+    f"{'PDE':<15}{'field':<20}{'solver':<23}"
+    f"{'error':>8}{'kriging':>10}{'in 90 %':>10}{'seconds':>10}"
+)
+
+
+def demo_pdes() -> list[str]:
+    """Return the names of the PDEs of which an example and a sensor table are shipped."""
+    return [
+        name
+        for name in sorted(PDES)
+        if _shipped(f"{name}.h5").is_file() and _shipped(f"{name}-sensors.csv").is_file()
+    ]
 
 
 def demo_sensors(pde: PDE) -> Sensors:
-    """The recipe of the shipped tables: the first example seen by 30 sensors on the coefficient and
-    95 on the solution.
+    """Return the readings of a shipped table, which this recipe made.
 
-    Positions are random, off the grid (for a piecewise constant field the reading is that of the
-    nearest node); the noise is 1 % of each field's standard deviation.
+    They are of the first example, by 30 sensors on the coefficient and 95 on the solution.
+    Positions are random and off the grid; a piecewise constant field is read at the nearest node.
+    The noise is 1 % of each field's standard deviation.
     """
     truth = example(pde.name).isel(sample=0)
     tables = []
@@ -40,17 +57,25 @@ def demo_sensors(pde: PDE) -> Sensors:
 
 
 def run_demo(
-    out: Path, names: list[str] | None = None, echo: Callable[[str], None] = print
+    out: Path, names: Iterable[str] | None = None, echo: Callable[[str], object] = print
 ) -> None:
-    """Reconstruct the first example of each PDE, write tables, NetCDF files and figures to `out`,
-    print a scorecard.
+    """Reconstruct the first example of each PDE and print a scorecard.
 
     Arguments:
-        out: folder, created where it does not exist.
-        names: PDEs to run; all of them where None.
-        echo: where to print, line by line.
+        out: folder for tables, NetCDF files and figures, created if it is missing.
+        names: PDEs to run; all of `demo_pdes` if None.
+        echo: prints one line.
+
+    Raises:
+        InputError: a PDE is unknown, or nothing of it is shipped.
     """
-    pdes = [pde_by_name(name) for name in names or sorted(PDES)]
+    pdes = [pde_by_name(name) for name in names or demo_pdes()]
+    for pde in pdes:
+        if pde.name not in demo_pdes():
+            raise InputError(
+                f"the demonstration's PDE must be one of {', '.join(demo_pdes())}, got "
+                f"{pde.name}, of which no example is shipped"
+            )
     ensure_folder(out)
     echo(
         "Reconstructing shipped 64 x 64 examples from 125 noisy sensors: 30 on the coefficient, "
@@ -58,28 +83,8 @@ def run_demo(
     )
     echo(_HEADER)
     for pde in pdes:
-        truth = example(pde.name).isel(sample=0)
-        shipped = resources.files("pdeinv") / "data" / f"{pde.name}-sensors.csv"
-        table = out / f"{pde.name}-sensors.csv"
-        table.write_bytes(shipped.read_bytes())
-        result = reconstruct(table, pde, progress=True)
-        with warnings.catch_warnings():  # kriging knows no physics to disagree with
-            warnings.simplefilter("ignore")
-            kriging = reconstruct(table, pde, solver="kriging", n_samples=1)
-        save_netcdf(result, out / f"{pde.name}.nc")
-        save_figure(plot_reconstruction(result, truth), out / f"{pde.name}.png")
-        for f in pde.fields:
-            true = _tensor(truth[f.name])
-            score = [
-                float(relative_l2(_tensor(r[f"{f.name}_mean"]), true)) for r in (result, kriging)
-            ]
-            interval = gaussian_interval(
-                _tensor(result[f"{f.name}_mean"]), _tensor(result[f"{f.name}_std"]), 0.9
-            )
-            echo(
-                f"{pde.name:<15}{f.name:<20}{result.attrs['solver']:<23}{score[0]:>7.1%}{score[1]:>10.1%}"
-                f"{float(coverage(*interval, true).mean()):>10.0%}{result.attrs['seconds']:>10.1f}"
-            )
+        for line in _reconstruct(pde, out):
+            echo(line)
     echo(
         "\nerror, kriging: relative L2 error of the posterior mean, ours and off-the-shelf "
         "kriging's."
@@ -91,6 +96,37 @@ def run_demo(
         f"  pdeinv reconstruct {out}/{name}-sensors.csv --pde {name} --out {name}.nc --plot "
         f"{name}.png"
     )
+
+
+def _reconstruct(pde: PDE, out: Path) -> list[str]:
+    """Reconstruct a PDE's first example, write the files, and return a line for each field."""
+    truth = example(pde.name).isel(sample=0)
+    table = out / f"{pde.name}-sensors.csv"
+    table.write_bytes(_shipped(table.name).read_bytes())
+    result = reconstruct(table, pde, progress=True)
+    with warnings.catch_warnings():  # kriging has no physics that could disagree with the sensors
+        warnings.simplefilter("ignore")
+        kriging = reconstruct(table, pde, solver="kriging", n_samples=1)
+    save_netcdf(result, out / f"{pde.name}.nc")
+    save_figure(plot_reconstruction(result, truth), out / f"{pde.name}.png")
+    lines = []
+    for f in pde.fields:
+        true = _tensor(truth[f.name])
+        ours, theirs = (
+            float(relative_l2(_tensor(r[f"{f.name}_mean"]), true)) for r in (result, kriging)
+        )
+        interval = gaussian_interval(
+            _tensor(result[f"{f.name}_mean"]), _tensor(result[f"{f.name}_std"]), 0.9
+        )
+        lines.append(
+            f"{pde.name:<15}{f.name:<20}{result.attrs['solver']:<23}{ours:>7.1%}{theirs:>10.1%}"
+            f"{float(coverage(*interval, true).mean()):>10.0%}{result.attrs['seconds']:>10.1f}"
+        )
+    return lines
+
+
+def _shipped(name: str) -> Traversable:
+    return resources.files("pdeinv") / "data" / name
 
 
 def _tensor(field: xr.DataArray) -> torch.Tensor:

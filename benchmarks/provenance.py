@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -13,13 +14,18 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["forget_peak", "peak_megabytes", "provenance"]
+__all__ = ["forget_peak", "peak_megabytes", "provenance", "typed_command"]
 
 
-def provenance(command: str) -> dict:
-    """What made a record: commit, machine, versions and the command to type."""
+def provenance(command: str) -> dict[str, str]:
+    """Return commit, machine and versions, with the command to type for the same record."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("pdeinv", "torch", "numpy"))
     return {"commit": _commit(), "machine": _machine(), "versions": versions, "command": command}
+
+
+def typed_command() -> str:
+    """Return the command line that started this program."""
+    return shlex.join(["pdeinv", *sys.argv[1:]])
 
 
 def forget_peak() -> None:
@@ -29,7 +35,7 @@ def forget_peak() -> None:
 
 
 def peak_megabytes() -> int:
-    """Most memory that this process held since `forget_peak`, or since its start."""
+    """Return the most memory that this process held since `forget_peak`, or since its start."""
     return round(
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         / (1024**2 if sys.platform == "darwin" else 1024)
@@ -38,8 +44,7 @@ def peak_megabytes() -> int:
 
 @cache
 def _commit() -> str:
-    """Of the repository that has this file, with "-dirty" behind it where a tracked file has
-    changed."""
+    """Return the commit of this file's repository, ending in "-dirty" after a change."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str:

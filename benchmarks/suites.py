@@ -1,27 +1,40 @@
-"""Fixed sets of tasks and methods, so that two people's benchmarks are the same: `pdeinv benchmark
---suite NAME`."""
+"""Which cells a benchmark has: fixed suites, so that two people's are the same, or a product."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pdeinv.benchmarks.reports.tables import LIMITS, ORDER
-from pdeinv.benchmarks.runner import Cell
+from pdeinv.benchmarks import published
+from pdeinv.benchmarks.cells import INSTANCES, SAMPLES, Cell, accepted_options
+from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
 from pdeinv.errors import InputError
 from pdeinv.solvers import SOLVERS
+from pdeinv.solvers.selection import VARIANTS
 
-__all__ = ["RECORDS", "SUITES", "Suite", "suite_cells"]
+__all__ = ["EQUIREG_CHOICES", "RECORDS", "SUITES", "Suite", "product_cells", "suite_cells"]
 
 RECORDS = "records.jsonl"
-"""Summaries in a suite's folder; the instances stand beside them."""
+"""File of the summaries in a suite's folder; that of the instances is next to it."""
+EQUIREG_CHOICES: dict[str, tuple[bool | str, ...]] = {
+    "off": (False,),
+    "on": (True,),
+    "both": (False, True),
+    **{name: (name,) for name in VARIANTS if isinstance(name, str)},
+}
+"""The uses of EquiReg that a run compares, by the name on the command line."""
 _CLASSICAL = ("kriging", "optimal-interpolation", "fno")
 _GUIDED = ("dps", "diffusionpde", "fundps", "daps", "ddis")
 # Of each noise level, at 50 levels instead of the published number
 _FEW_LEVELS = {"ode_steps": 3, "langevin": 20}
-_SETTINGS = {"daps": _FEW_LEVELS | {"weights": (1000.0, 1000.0)}, "ddis": _FEW_LEVELS}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "daps": _FEW_LEVELS | {"weights": (1000.0, 1000.0)},
+    "ddis": _FEW_LEVELS,
+}
 
 
 @dataclass(frozen=True)
@@ -29,14 +42,14 @@ class Suite:
     """Tasks, and what runs on them.
 
     Arguments:
-        grid, sensors, instances: of each task.
-        methods: names of solvers; each runs on the PDEs that it is made for.
-        guided: diffusion solvers of the literature.
-        steps: of these.
-        equireg: run these with EquiReg, too.
-        samples, guided_samples: behind a posterior, of the methods and of the guided ones, which
-            cost more.
-        settings: of a method's class, by its name.
+        grid, sensors, instances: of each task, as in `Task` and `Cell`.
+        methods: names of solvers; each runs on the PDEs that it accepts.
+        guided: names of published diffusion solvers.
+        steps: number of steps of the guided ones.
+        equireg: whether the guided ones run with EquiReg, too.
+        samples: number of posterior samples of the methods.
+        guided_samples: the same of the guided ones, which cost more.
+        settings: further arguments of a method's class, by the method's name.
     """
 
     grid: int
@@ -46,9 +59,9 @@ class Suite:
     guided: tuple[str, ...] = ()
     steps: int = 50
     equireg: bool = True
-    samples: int = 19
+    samples: int = SAMPLES
     guided_samples: int = 4
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 SUITES = {
@@ -74,58 +87,140 @@ def suite_cells(
     methods: Iterable[str] = (),
     instances: int | None = None,
 ) -> list[Cell]:
-    """The cells of a suite, the cheap methods first.
+    """Return the cells of a suite, those of the cheap methods first.
 
     Arguments:
         name: of the suite.
-        pdes, methods: those to run; all of the suite's if none are given. A method that the suite
-            lacks is added with its published settings.
-        instances: of each task, if not the suite's number.
+        pdes: names of the PDEs to run; the published ones if none are given.
+        methods: names of the methods to run; the suite's if none are given. A method that the suite
+            lacks has its published settings.
+        instances: number of instances of each task; the suite's if None.
+
+    Raises:
+        InputError: a name is unknown, or a method accepts none of the PDEs.
     """
     if name not in SUITES:
-        raise InputError(f"suite {name!r} is unknown; use one of {', '.join(SUITES)}")
-    suite, pdes, methods = SUITES[name], tuple(pdes) or ORDER, tuple(methods)
-    for what, known in ((pdes, PDES), (methods, SOLVERS)):
-        for one in what:
+        raise InputError(f"suite must be one of {', '.join(SUITES)}, got {name!r}")
+    suite, pdes, methods = SUITES[name], tuple(pdes) or published.PDES, tuple(methods)
+    for what, names, known in (("pde", pdes, PDES), ("method", methods, SOLVERS)):
+        for one in names:
             if one not in known:
-                raise InputError(f"{one!r} is unknown; use one of {', '.join(known)}")
+                raise InputError(f"{what} must be one of {', '.join(known)}, got {one!r}")
     cells = []
     for method in methods or (*suite.methods, *suite.guided):
-        guided = method in suite.guided
-        for equireg in (False, True) if guided and suite.equireg else (False,):
-            for pde in pdes:
-                if not (SOLVERS[method]().accepts(PDES[pde]()) if methods else _suits(method, pde)):
-                    continue
-                cells += [
-                    Cell(
-                        Task(pde, kind, suite.grid, suite.sensors),
-                        method,
-                        suite.instances if instances is None else instances,
-                        steps=suite.steps if guided else None,
-                        equireg=equireg,
-                        settings=_settings(suite, method, pde),
-                        samples=suite.guided_samples if guided else suite.samples,
-                    )
-                    for kind in ("forward", "inverse")
-                ]
-    for method in methods:
-        if all(cell.method != method for cell in cells):
+        suits = _accepts if methods else _belongs
+        on = [pde for pde in pdes if suits(method, pde)]
+        if methods and not on:
             raise InputError(
                 f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; "
                 f"leave it out"
             )
+        for equireg in (False, True) if method in suite.guided and suite.equireg else (False,):
+            cells += [
+                _suite_cell(suite, method, pde, kind, equireg, instances)
+                for pde in on
+                for kind in ("forward", "inverse")
+            ]
     return cells
 
 
-def _suits(method: str, pde: str) -> bool:
-    """Whether a suite has the method for the PDE: of the solvers that know its distribution, the
-    first is its limit."""
-    rivals = LIMITS if method in LIMITS else (method,)
-    return next((m for m in rivals if SOLVERS[m]().accepts(PDES[pde]())), None) == method
-
-
-def _settings(suite: Suite, method: str, pde: str) -> dict | None:
+def _suite_cell(
+    suite: Suite, method: str, pde: str, kind: str, equireg: bool, instances: int | None
+) -> Cell:
+    guided = method in suite.guided
     settings = dict(suite.settings.get(method, {}))
-    if method == "ddis" and pde == "navier-stokes" and settings:
-        settings["physics"] = "operator"  # its solve is a thousand times the operator's
-    return settings or None
+    if settings:
+        settings |= published.SETTINGS.get((method, pde), {})
+    return Cell(
+        Task(pde, kind, suite.grid, suite.sensors),
+        method,
+        suite.instances if instances is None else instances,
+        steps=suite.steps if guided else None,
+        equireg=equireg,
+        settings=settings or None,
+        samples=suite.guided_samples if guided else suite.samples,
+    )
+
+
+def _accepts(method: str, pde: str) -> bool:
+    return SOLVERS[method]().accepts(PDES[pde]())
+
+
+def _belongs(method: str, pde: str) -> bool:
+    """Return whether a suite has the method for the PDE; of the limits only the first one."""
+    rivals = LIMITS if method in LIMITS else (method,)
+    return next((m for m in rivals if _accepts(m, pde)), None) == method
+
+
+def product_cells(
+    pdes: Iterable[str],
+    methods: Iterable[str],
+    *,
+    tasks: Iterable[str] = ("forward", "inverse"),
+    grid: int = 64,
+    sensors: Iterable[int] = (125,),
+    noise: Iterable[float] = (0.0,),
+    variant: str = "standard",
+    seed: int = 0,
+    steps: Iterable[int] = (),
+    equireg: Iterable[bool | str] = (False,),
+    prior: str | None = None,
+    settings: dict[str, Any] | None = None,
+    samples: int = SAMPLES,
+    instances: int = INSTANCES,
+) -> list[Cell]:
+    """Return a cell for every combination of PDEs, tasks, noise, sensors, methods and options.
+
+    A method that does not accept an option runs once, without it.
+
+    Arguments:
+        pdes, tasks, sensors, noise: values of the tasks, as in `Task`.
+        grid, variant, seed: of all tasks, as in `Task`.
+        methods, steps, equireg: values of the cells, as in `Cell`; no steps for the published ones.
+        prior, settings, samples, instances: of all cells, as in `Cell`.
+
+    Raises:
+        InputError: a method is unknown, or an option is supported by none of the methods.
+
+    Example:
+        >>> cells = product_cells(["poisson"], ["kriging", "fundps"], steps=[10, 20])
+        >>> [(cell.task.kind, cell.method, cell.steps) for cell in cells][:3]
+        [('forward', 'kriging', None), ('forward', 'fundps', 10), ('forward', 'fundps', 20)]
+    """
+    methods = tuple(methods)
+    options = [
+        {"steps": n, "equireg": on, "prior": prior}
+        for n, on in itertools.product(tuple(steps) or (None,), tuple(equireg))
+    ]
+    accepted = {method: accepted_options(method) for method in methods}
+    for name in _ABSENT:
+        asked = any(option[name] for option in options)
+        if asked and not any(name in known for known in accepted.values()):
+            raise InputError(
+                f"{name} must be left out, for none of the methods {', '.join(methods)} supports "
+                f"it; or add a method that does"
+            )
+    return [
+        Cell(
+            Task(pde, kind, grid, m, level, seed, variant),
+            method,
+            instances,
+            settings=settings,
+            samples=samples,
+            **option,
+        )
+        for pde, kind, level, m, method in itertools.product(
+            tuple(pdes), tuple(tasks), tuple(noise), tuple(sensors), methods
+        )
+        for option in _reduced(options, accepted[method])
+    ]
+
+
+_ABSENT: dict[str, Any] = {"steps": None, "equireg": False, "prior": None}
+
+
+def _reduced(options: Sequence[dict[str, Any]], accepted: set[str]) -> list[dict[str, Any]]:
+    """Return the options without those that are not accepted, each once."""
+    absent = {name: value for name, value in _ABSENT.items() if name not in accepted}
+    found = [option | absent for option in options]
+    return [option for i, option in enumerate(found) if option not in found[:i]]

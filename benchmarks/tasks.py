@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -17,12 +18,15 @@ __all__ = ["KINDS", "VARIANTS", "Task", "fingerprint"]
 KINDS = {"forward": (0,), "inverse": (1,), "both": (0, 1)}
 """The channels (0 the coefficient, 1 the solution) that carry sensors in each kind of task."""
 
-VARIANTS = ("standard", "smoother", "rougher", "contrast", "viscosity")
-"""Where instances come from: the benchmark's own PDE, or one that the solvers are not told of."""
-_SMOOTHER = 0.5  # change of the exponent alpha of the random coefficient
-_CONTRAST = {"low": 4.0, "high": 12.0}
-_VISCOSITY = {"viscosity": 2e-3}
-_LOOKED_AT = 8  # nodes per side, whose coefficient tells an instance from others
+VARIANTS: dict[str, dict[str, Callable[[float], float]]] = {
+    "standard": {},
+    "smoother": {"alpha": lambda alpha: alpha + 0.5},
+    "rougher": {"alpha": lambda alpha: alpha - 0.5},
+    "contrast": {"low": lambda low: low * 4 / 3},
+    "viscosity": {"viscosity": lambda viscosity: 2 * viscosity},
+}
+"""How each variant changes the parameters of the PDE that draws the instances."""
+_FINGERPRINT_NODES = 8  # per side, of the coefficient
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,20 @@ class Task:
     *both* has sensors on both fields and scores both.
 
     Arguments:
-        pde: the PDE's name; its parameters are the benchmark's.
+        pde: name of the PDE; its parameters are the defaults.
         kind: `"forward"`, `"inverse"` or `"both"`.
         grid: nodes per side.
         sensors: number of different nodes observed on each observed field.
-        noise: standard deviation of the readings' noise, relative to the observed field's over the
-            instance.
+        noise: standard deviation of the readings' noise, relative to the observed field's standard
+            deviation over the instance.
         seed: instance i depends on (seed, i) alone.
-        variant: `"standard"`, or out of distribution: a `"smoother"` or `"rougher"` coefficient
-            (alpha up or down by 0.5), for Darcy another `"contrast"` (4 and 12 instead of 3 and
-            12), for Navier–Stokes another `"viscosity"` (2e-3).
+        variant: `"standard"`, or out of distribution, for every PDE with the parameter: a
+            `"smoother"` or `"rougher"` coefficient (alpha up or down by 0.5), a lower `"contrast"`
+            (low raised by a third), a `"viscosity"` of twice the default. The solvers keep the
+            standard PDE.
+
+    Raises:
+        InputError: the kind, the noise or the variant cannot be used.
     """
 
     pde: str
@@ -53,41 +61,43 @@ class Task:
     seed: int = 0
     variant: str = "standard"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InputError(f"task {self.kind!r} is unknown; use forward, inverse or both")
+            raise InputError(f"task must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if not 0 <= self.noise < float("inf"):
-            raise InputError(f"noise = {self.noise} must not be negative or infinite")
+            raise InputError(f"noise must be a finite number of at least 0, got {self.noise}")
         if self.variant not in VARIANTS:
-            raise InputError(f"variant {self.variant!r} is unknown; use {', '.join(VARIANTS)}")
+            raise InputError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
 
     @property
     def physics(self) -> PDE:
-        """What the solvers are told."""
+        """The PDE that the solvers use."""
         return pde_by_name(self.pde)
 
     @property
     def world(self) -> PDE:
-        """Where the instances come from."""
-        pde = self.physics
-        if self.variant in ("smoother", "rougher"):
-            return replace(
-                pde, alpha=pde.alpha + (_SMOOTHER if self.variant == "smoother" else -_SMOOTHER)
-            )
-        change = {"contrast": _CONTRAST, "viscosity": _VISCOSITY}.get(self.variant, {})
-        if change.keys() - pde.parameters.keys():
-            raise InputError(
-                f"variant {self.variant!r} means nothing to {self.pde}; it has no "
-                f"{next(iter(change))}"
-            )
-        return replace(pde, **change)
+        """The PDE that draws the instances.
+
+        Raises:
+            InputError: the PDE lacks a parameter that the variant changes.
+        """
+        usual, changed = self.physics.parameters, {}
+        for name, change in VARIANTS[self.variant].items():
+            if name not in usual:
+                raise InputError(
+                    f"variant must change parameters that {self.pde} has, got {self.variant!r}, "
+                    f"which changes {name}; use {' or '.join(_variants_of(usual))}"
+                )
+            changed[name] = change(usual[name])
+        return pde_by_name(self.pde, **changed)
 
     @property
     def scored(self) -> tuple[int, ...]:
+        """The channels whose reconstruction is scored."""
         return {"forward": (1,), "inverse": (0,), "both": (0, 1)}[self.kind]
 
     def instance(self, i: int) -> tuple[torch.Tensor, Observation]:
-        """The true state (2, n, n) and its observation."""
+        """Return the true state (2, n, n) of instance i and its observation."""
         pde, number = self.world, 1_000_003 * self.seed + i
         grid = pde.grid(self.grid)
         generator = torch.Generator().manual_seed(number)
@@ -109,12 +119,20 @@ class Task:
         return truth[0], Observation(grid, blank.points, channel, values, noise_std, order)
 
 
-def fingerprint(truth: torch.Tensor, observation: Observation) -> str:
-    """Twelve hexadecimal digits that tell an instance, the same on every machine.
+def _variants_of(parameters: dict[str, float]) -> list[str]:
+    return [name for name, changes in VARIANTS.items() if changes.keys() <= parameters.keys()]
 
-    They come from the sensors' places and from the coefficient at a few nodes to four digits: what
-    no solver has touched.
+
+def fingerprint(truth: torch.Tensor, observation: Observation) -> str:
+    """Return twelve hexadecimal digits that identify an instance, the same on every machine.
+
+    They are computed from what no solver changes: the sensors' positions and the coefficient at a
+    few nodes, to four digits.
+
+    Arguments:
+        truth: (2, n, n), the true state.
+        observation: its observation.
     """
-    step = -(-truth.shape[-1] // _LOOKED_AT)
+    step = -(-truth.shape[-1] // _FINGERPRINT_NODES)
     numbers = torch.cat([observation.points.flatten(), truth[0, ::step, ::step].flatten()])
     return hashlib.sha256(" ".join(f"{v:.3e}" for v in numbers.tolist()).encode()).hexdigest()[:12]

@@ -6,7 +6,6 @@ one thread: `pdeinv benchmark --record-baseline` writes it, `pdeinv benchmark --
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,44 +13,44 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pdeinv.benchmarks.cells import Cell, solve
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.runner import Cell, drop_cut_line, solve
+from pdeinv.benchmarks.records import JsonLines, Record, cell_key, read_records
+from pdeinv.benchmarks.scoring import mean_errors
 from pdeinv.benchmarks.suites import suite_cells
-from pdeinv.benchmarks.summary import cell_key
 from pdeinv.errors import DivergedError, InputError
-from pdeinv.metrics import error_rate, relative_l2
+from pdeinv.files import ensure_folder
 from pdeinv.parallel import for_each
 
-__all__ = ["BASELINE", "INSTANCES", "differences", "record_baseline", "verify"]
+__all__ = ["BASELINE", "BASELINE_INSTANCES", "differences", "record_baseline", "verify"]
 
 BASELINE = Path(__file__).parent / "baseline" / "standard-64.jsonl"
-INSTANCES = 2
+BASELINE_INSTANCES = 2
+"""Of each cell."""
 CLOSED_FORMS = ("gaussian", "optimal-interpolation")
 """Methods without an iteration, whose fields must agree to `CLOSED_FORM_TOLERANCE`."""
 CLOSED_FORM_TOLERANCE = 1e-6
-ERROR_TOLERANCE = 0.01
-"""Of the paired ratio of errors, for all other methods; or else"""
 FIELD_TOLERANCE = 1e-3
-"""of the fields themselves, relative to their norm."""
+"""Of the fields of all other methods, relative to their norm; beyond it their errors count."""
+ERROR_TOLERANCE = 0.01
+"""Of the ratio of an error to that of the baseline."""
 _FIRST, _STRIDE = 4, 8  # the nodes whose values are kept, in both directions
-_MADE = ("commit", "machine", "versions")
+_KEPT = ("commit", "machine", "versions")
 
 
 def record_baseline(path: Path = BASELINE, *, processes: int = 1, progress: bool = False) -> None:
-    """Write the baseline; instances that are already in the file are kept, so that a rerun
-    resumes."""
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    drop_cut_line(path)
-    done = {_name(row) for row in _read(path)}
+    """Write the baseline; a repeated run keeps the instances that the file has and goes on.
 
-    def keep(row):
-        with path.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-    _for_each(
-        suite_cells("standard", instances=INSTANCES), INSTANCES, keep, processes, progress, done
-    )
+    Arguments:
+        path: of the baseline.
+        processes: number of worker processes, one thread each.
+        progress: show a bar.
+    """
+    ensure_folder(path.parent)
+    log = JsonLines(path, _key)
+    jobs = _jobs(suite_cells("standard"), BASELINE_INSTANCES)
+    missing = [job for job in jobs if _job_key(job) not in log]
+    _reconstruct(missing, log.append, processes, progress)
 
 
 def verify(
@@ -67,10 +66,12 @@ def verify(
     """Compute the baseline's instances again and report every reconstruction that differs from it.
 
     Arguments:
-        pdes, methods: those to check; all if none are given.
-        instances: the first of each cell, all of the baseline's if None.
+        pdes: names of the PDEs to check; all if none are given.
+        methods: names of the methods to check; all of the suite's if none are given.
+        instances: number of instances of each cell, all of the baseline's if None.
         path: of the baseline.
         processes: number of worker processes, one thread each.
+        progress: show a bar.
         echo: prints one line.
 
     Returns:
@@ -81,58 +82,50 @@ def verify(
     """
     if not path.is_file():
         raise InputError(
-            f"{path} does not exist; write it with `pdeinv benchmark --record-baseline`"
+            f"the baseline {path} must exist; write it with `pdeinv benchmark --record-baseline`"
         )
-    baseline = {_name(row): row for row in _read(path)}
-    made, here = next(iter(baseline.values())), provenance("")
-    for what in ("machine", "versions"):
-        # The number of threads of this process does not matter: each worker has one.
-        then, now = (
-            row[what].rsplit(", ", 1)[0] if what == "machine" else row[what] for row in (made, here)
-        )
-        if then != now:
-            raise InputError(
-                f"the baseline was made with {what} {then!r}, and this is {now!r}; check out "
-                f"commit {made['commit']}, "
-                "record it there with `pdeinv benchmark --record-baseline`, and compare with that "
-                "file"
-            )
-    cells = suite_cells("standard", pdes=pdes, methods=methods, instances=INSTANCES)
-    instances = INSTANCES if instances is None else min(instances, INSTANCES)
+    baseline = {_key(row): row for row in read_records(path)}
+    commit = _check_origin(next(iter(baseline.values())))
+    instances = BASELINE_INSTANCES if instances is None else min(instances, BASELINE_INSTANCES)
     compared, wrong = 0, 0
 
-    def compare(row):
+    def compare(row: Record) -> None:
         nonlocal compared, wrong
-        if _name(row) not in baseline:
+        if _key(row) not in baseline:
             raise InputError(
-                f"the baseline {path} lacks {_label(row)}; record it again from its own commit"
+                f"the baseline {path} must have {_label(row)}, and lacks it; record it again at "
+                f"its own commit {commit}"
             )
-        found = differences(row, baseline[_name(row)])
+        found = differences(row, baseline[_key(row)])
         compared, wrong = compared + 1, wrong + bool(found)
         if found:
             echo(f"{_label(row)}: {'; '.join(found)}")
 
-    _for_each(cells, instances, compare, processes, progress)
+    jobs = _jobs(suite_cells("standard", pdes=pdes, methods=methods), instances)
+    _reconstruct(jobs, compare, processes, progress)
     echo(
-        f"{compared} reconstructions compared with the baseline of commit {made['commit']}: "
-        f"{wrong} differ"
+        f"{compared} reconstructions compared with the baseline of commit {commit}: {wrong} differ"
     )
     return wrong
 
 
-def differences(row: dict, baseline: dict) -> list[str]:
-    """What tells a reconstruction from the baseline's beyond the tolerances, in words; counts of
-    solves are left out."""
+def differences(row: Record, baseline: Record) -> list[str]:
+    """Return in words where a reconstruction is beyond the tolerances; solver calls do not count.
+
+    Arguments:
+        row: record of the reconstruction.
+        baseline: record of the same instance in the baseline.
+    """
     found = []
     if row["network_evaluations"] != baseline["network_evaluations"]:
         found.append(
             f"{row['network_evaluations']} network evaluations instead of "
             f"{baseline['network_evaluations']}"
         )
-    apart = {
-        name: _apart(values, baseline["fields"][name]) for name, values in row["fields"].items()
+    distances = {
+        name: _distance(values, baseline["fields"][name]) for name, values in row["fields"].items()
     }
-    name, largest = max(apart.items(), key=lambda item: item[1])
+    name, largest = max(distances.items(), key=lambda item: item[1])
     if row["method"] in CLOSED_FORMS:
         if largest > CLOSED_FORM_TOLERANCE:
             found.append(
@@ -150,7 +143,7 @@ def differences(row: dict, baseline: dict) -> list[str]:
     return found
 
 
-def _apart(values: list[float], before: list[float]) -> float:
+def _distance(values: list[float], before: list[float]) -> float:
     one, other = (torch.tensor(v, dtype=torch.float64) for v in (values, before))
     if not bool(other.isfinite().all()):  # a method that diverged then
         return 0.0 if torch.equal(one.isfinite(), other.isfinite()) else math.inf
@@ -159,18 +152,37 @@ def _apart(values: list[float], before: list[float]) -> float:
     return distance / norm if norm else math.inf if distance else 0.0
 
 
-def _for_each(
-    cells: list[Cell], instances: int, keep, processes, progress, done=frozenset()
+def _check_origin(row: Record) -> str:
+    """Return the baseline's commit, unless machine or versions are other than here."""
+    here = provenance("")
+    for what in ("machine", "versions"):
+        # The number of threads of this process does not matter: each worker has one
+        then, now = (
+            record[what].rsplit(", ", 1)[0] if what == "machine" else record[what]
+            for record in (row, here)
+        )
+        if then != now:
+            raise InputError(
+                f"the {what} must be those of the baseline, {then!r}, got {now!r}; check out "
+                f"commit {row['commit']}, record a baseline there with `pdeinv benchmark "
+                f"--record-baseline`, and compare with that file"
+            )
+    return row["commit"]
+
+
+def _jobs(cells: Iterable[Cell], instances: int) -> list[tuple[Cell, int]]:
+    return [(cell, i) for cell in cells for i in range(instances)]
+
+
+def _reconstruct(
+    jobs: list[tuple[Cell, int]],
+    keep: Callable[[Record], object],
+    processes: int,
+    progress: bool,
 ) -> None:
-    jobs = [
-        (c, i)
-        for c in cells
-        for i in range(instances)
-        if _name({**c.key(), "instance": i}) not in done
-    ]
     with tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar:
 
-        def report(job, row):
+        def report(job: tuple[Cell, int], row: Record) -> None:
             bar.set_description(_label(row))
             keep(row)
             bar.update()
@@ -178,41 +190,42 @@ def _for_each(
         for_each(_reconstruction, jobs, processes, report)
 
 
-def _reconstruction(job: tuple[Cell, int]) -> dict:
+def _reconstruction(job: tuple[Cell, int]) -> Record:
     cell, i = job
-    task = cell.task
-    truth, observation = task.instance(i)
+    pde, scored = cell.task.physics, cell.task.scored
+    truth, observation = cell.task.instance(i)
     row = {**cell.key(), "instance": i}
-    made = {k: v for k, v in provenance("").items() if k in _MADE}
+    made = {name: value for name, value in provenance("").items() if name in _KEPT}
+    errors: dict[str, float] = {}
+    fields: dict[str, list[float]] = {}
     try:
-        posterior = solve(task, *cell.prepare(), observation, i, cell.samples)
+        posterior = solve(cell.task, *cell.prepare(), observation, i, cell.samples)
     except DivergedError:
-        names = [f.name for f in task.physics.fields]
+        names = [f.name for f in pde.fields]
         fields = {f"{name}_{what}": [math.nan] for name in names for what in ("mean", "std")}
-        errors = {f"{names[c]}, relative_l2": math.nan for c in task.scored}
+        errors = {f"{names[c]}, relative_l2": math.nan for c in scored}
         return {**row, "network_evaluations": None, "errors": errors, "fields": fields, **made}
-    errors, fields = {}, {}
     for c, field in enumerate(posterior.fields):
-        for what in ("mean", "std"):
-            values = getattr(posterior, what)[c, _FIRST::_STRIDE, _FIRST::_STRIDE]
+        for what, both in (("mean", posterior.mean), ("std", posterior.std)):
+            values = both[c, _FIRST::_STRIDE, _FIRST::_STRIDE]
             fields[f"{field.name}_{what}"] = values.double().flatten().tolist()
-        if c in task.scored:
+        if c in scored:
             mean, true = posterior.mean[None, c : c + 1], truth[None, c : c + 1]
-            errors[f"{field.name}, relative_l2"] = float(relative_l2(mean, true))
-            if c == 0 and (bounds := task.physics.coefficient_range):
-                errors[f"{field.name}, error_rate"] = float(error_rate(mean, true, sum(bounds) / 2))
+            for metric, error in mean_errors(pde, mean, true, c).items():
+                errors[f"{field.name}, {metric}"] = float(error)
     evaluations = posterior.record["network_evaluations"]
     return {**row, "network_evaluations": evaluations, "errors": errors, "fields": fields, **made}
 
 
-def _read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def _name(row: dict) -> tuple:
+def _key(row: Record) -> tuple[object, ...]:
     return (*cell_key(row), row["instance"])
 
 
-def _label(row: dict) -> str:
+def _job_key(job: tuple[Cell, int]) -> tuple[object, ...]:
+    cell, i = job
+    return _key({**cell.key(), "instance": i})
+
+
+def _label(row: Record) -> str:
     equireg = ", EquiReg" if row["equireg"] else ""
     return f"{row['pde']} {row['task']}, {row['method']}{equireg}, instance {row['instance']}"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pdeinv.benchmarks.reports.tables import read_records, table
+from pdeinv.benchmarks.records import read_records
+from pdeinv.benchmarks.reports.tables import table
 from pdeinv.benchmarks.runner import run
 from pdeinv.benchmarks.studies.ablation import (
     ablation_page,

@@ -13,7 +13,7 @@ import torch
 from helpers import seeded
 
 from pdeinv import reconstruct
-from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.runner import run
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson

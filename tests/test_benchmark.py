@@ -11,21 +11,17 @@ import torch
 from typer.testing import CliRunner
 
 from pdeinv import InputError, reconstruct
-from pdeinv.benchmarks import runner
+from pdeinv.benchmarks import cells, runner, scoring
+from pdeinv.benchmarks.cells import Cell, posterior_of, solver_generator
 from pdeinv.benchmarks.provenance import peak_megabytes
+from pdeinv.benchmarks.records import read_records, select_records
 from pdeinv.benchmarks.reports.html_report import write_page
-from pdeinv.benchmarks.reports.tables import (
-    chosen,
-    overall_table,
-    ranked_table,
-    read_records,
-    table,
-)
-from pdeinv.benchmarks.runner import Cell, posterior_of, run, run_cells
+from pdeinv.benchmarks.reports.tables import overall_table, ranked_table, table
+from pdeinv.benchmarks.runner import run, run_cells
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import KINDS, Task
 from pdeinv.cli import app
-from pdeinv.cli.benchmark import _settings
+from pdeinv.cli.benchmark import parsed_settings
 from pdeinv.datasets import PDES, Poisson
 from pdeinv.errors import DivergedError
 from pdeinv.metrics import relative_l2
@@ -96,9 +92,9 @@ def test_the_noise_has_the_stated_level():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "backward"}, "task 'backward' is unknown; use forward, inverse or both"),
-        ({"noise": -0.1}, "noise = -0.1 must not be negative"),
-        ({"noise": float("nan")}, "noise = nan must not be negative"),
+        ({"kind": "backward"}, "task must be one of forward, inverse, both, got 'backward'"),
+        ({"noise": -0.1}, "noise must be a finite number of at least 0, got -0.1"),
+        ({"noise": float("nan")}, "noise must be a finite number of at least 0, got nan"),
         ({"sensors": 257}, "at most 256"),
         ({"sensors": 0}, "at least 1"),
         ({"pde": "stokes"}, "got 'stokes'"),
@@ -167,7 +163,7 @@ def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
         )
     else:
         samples = SOLVERS["gaussian"]()(
-            task.physics, None, H, generator=runner.solver_generator(0)
+            task.physics, None, H, generator=solver_generator(0)
         ).samples[:, 0]
     assert float((samples - truth[0]).flatten(1).norm(dim=1).min()) > 0.05 * float(truth[0].norm())
 
@@ -178,7 +174,7 @@ def test_the_binary_coefficient_has_an_error_rate_too(tmp_path, monkeypatch):
         (OptimalInterpolation,),
         {"__init__": lambda s: OptimalInterpolation.__init__(s, 32, 2)},
     )
-    monkeypatch.setitem(runner.SOLVERS, "optimal-interpolation", small)
+    monkeypatch.setitem(SOLVERS, "optimal-interpolation", small)
     task = Task("darcy", "inverse", grid=16, sensors=20)
     records = run(task, "optimal-interpolation", 2, tmp_path / "b.jsonl")
     assert [(r["field"], r["metric"], r["prior"]) for r in records] == [
@@ -191,8 +187,8 @@ def test_the_binary_coefficient_has_an_error_rate_too(tmp_path, monkeypatch):
 def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
     out, log = tmp_path / "b.jsonl", tmp_path / "b.instances.jsonl"
     scored = []
-    score = runner._score
-    monkeypatch.setattr(runner, "_score", lambda *a: (scored.append(a[3]), score(*a))[1])
+    score = runner.score
+    monkeypatch.setattr(runner, "score", lambda *a: (scored.append(a[3]), score(*a))[1])
     run(TINY, "gaussian", 2, out)
     before = log.read_bytes()
     run(TINY, "gaussian", 2, out)
@@ -243,10 +239,10 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
     run(TINY, "gaussian", 2, out)
     log.write_text("{oops\n" + log.read_text())
     with pytest.raises(
-        InputError, match=r"b.instances.jsonl, line 1 is not JSON; delete that line"
+        InputError, match=r"b.instances.jsonl, line 1 must be JSON; delete that line"
     ):
         run(TINY, "gaussian", 2, out)
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match=r"nothing\.jsonl must be a file"):
         read_records(tmp_path / "nothing.jsonl")
     with pytest.raises(InputError, match=r"the folder .* does not exist; create it first"):
         run(TINY, "gaussian", 2, tmp_path / "nowhere" / "b.jsonl")
@@ -276,7 +272,7 @@ def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
 
 
 def test_priors_of_one_name_are_not_one(tmp_path):
-    cells = []
+    given = []
     for name, seed in (("a", 1), ("b", 2)):
         (tmp_path / name).mkdir()
         states = (
@@ -286,12 +282,12 @@ def test_priors_of_one_name_are_not_one(tmp_path):
             TrainingData(states, Poisson().fields, Poisson().grid(16), Poisson(), "here")
         )
         save(prior, tmp_path / name / "p.safetensors")
-        cells.append(
+        given.append(
             Cell(
                 TINY, "fundps", 1, steps=3, prior=str(tmp_path / name / "p.safetensors"), samples=2
             )
         )
-    records = run_cells(cells, tmp_path / "b.jsonl")
+    records = run_cells(given, tmp_path / "b.jsonl")
     assert len(records) == 2 and records[0]["error"] != records[1]["error"]
     rows = lines(tmp_path / "b.instances.jsonl")
     truth, _, posterior = posterior_of(rows[1])
@@ -306,24 +302,25 @@ def test_priors_of_one_name_are_not_one(tmp_path):
         and first[:99] != second[:99]
     )
     (tmp_path / "b" / "p.safetensors").write_bytes((tmp_path / "a" / "p.safetensors").read_bytes())
-    runner._told.cache_clear()
+    cells.prior_label.cache_clear()
     with pytest.raises(
-        InputError, match=r"the prior .*p\.safetensors has changed since .*p\.safetensors#"
+        InputError,
+        match=r"the prior .*p\.safetensors must be that of the record, .*p\.safetensors#",
     ):
         posterior_of(rows[1])
 
 
 def test_a_method_that_no_file_has_is_told(tmp_path):
     run(TINY, "gaussian", 1, tmp_path / "b.jsonl")
-    assert len(chosen([tmp_path / "b.jsonl"], None)) == 1
+    assert len(select_records([tmp_path / "b.jsonl"])) == 1
     with pytest.raises(
-        InputError, match="the files have no record of magic; their methods: gaussian"
+        InputError, match=r"must be among those of the files \(gaussian\), got magic"
     ):
-        chosen([tmp_path / "b.jsonl"], ["magic"])
+        select_records([tmp_path / "b.jsonl"], ["magic"])
 
 
 def test_an_unknown_method_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="method 'magic' is unknown; use one of daps"):
+    with pytest.raises(InputError, match=r"method must be one of daps, .*, got 'magic'"):
         run(TINY, "magic", 2, tmp_path / "b.jsonl")
     assert not any(tmp_path.iterdir())
 
@@ -332,7 +329,7 @@ def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     for options in ({"equireg": True}, {"steps": 9}):
         with pytest.raises(InputError, match="the gaussian solver does not support"):
             run(TINY, "gaussian", 1, tmp_path / "r.jsonl", **options)
-    with pytest.raises(InputError, match="'gaussian' takes no prior from a file"):
+    with pytest.raises(InputError, match="prior must be None for method 'gaussian'"):
         run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
     assert list(tmp_path.iterdir()) == []
 
@@ -378,9 +375,9 @@ def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
         "error"
     ] != loose["error"]
     for setting, message in (
-        ("weight=2", "no setting 'weight'; it has nugget"),
-        ("nugget", "is not NAME=VALUE"),
-        ("nugget=much", "setting nugget = 'much' is of another kind than 1e-12"),
+        ("weight=2", "setting of method 'gaussian' must be one of nugget, got 'weight'"),
+        ("nugget", "must be NAME=VALUE"),
+        ("nugget=much", "setting nugget .* must be of the kind of its default 1e-12, got 'much'"),
     ):
         arguments = [*command, "--method", "gaussian", "--out", str(out), "--set", setting]
         with pytest.raises(InputError, match=message):
@@ -401,7 +398,7 @@ def test_a_few_samples_cover_as_often_as_many(tmp_path):
             400, n, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(n)
         )
         covered = [
-            runner._covered(s, t[0], torch.Generator().manual_seed(0))[0]
+            scoring._coverage(s, t[0], torch.Generator().manual_seed(0))[0]
             for s, t in zip(samples, truth, strict=True)
         ]
         share.append(np.mean(covered))
@@ -422,12 +419,12 @@ def test_a_few_samples_cover_as_often_as_many(tmp_path):
     ],
 )
 def test_a_setting_is_of_its_default_s_kind(method, setting, good):
-    cell = Cell(TINY, method, settings=_settings([setting]))
+    cell = Cell(TINY, method, settings=parsed_settings([setting]))
     if good:
         assert repr(getattr(cell.solver(), setting.split("=")[0])) not in ("'FALSE'", "None")
         return
     with pytest.raises(
-        InputError, match=f"setting {setting.split('=')[0]} = .* is of another kind than"
+        InputError, match=f"setting {setting.split('=')[0]} of method .* must be of the kind of"
     ):
         cell.solver()
 
@@ -460,7 +457,7 @@ def test_options_go_to_the_methods_that_take_them(tmp_path):
         "gaussian",
     ]
     with pytest.raises(
-        InputError, match="--steps means nothing to gaussian; leave it out, or add a --method"
+        InputError, match="steps must be left out, for none of the methods gaussian supports it"
     ):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     result = CliRunner().invoke(app, [*arguments, "--method", "fundps"], catch_exceptions=False)

@@ -8,10 +8,11 @@ import torch
 from helpers import seeded
 
 from pdeinv import layouts
-from pdeinv.benchmarks import priors as report
-from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.benchmarks.records import read_records
+from pdeinv.benchmarks.studies import prior_reports
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
+from pdeinv.benchmarks.studies.prior_measures import exact_errors, power
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -55,14 +56,14 @@ def test_power_by_wavenumber_adds_up_and_finds_a_wave():
     total = (
         (prior.normalise(states) - prior.normalise(states).mean(dim=0)).square().mean(dim=(0, 2, 3))
     )
-    assert torch.allclose(report.power(prior, states).sum(dim=1), total, rtol=0.02)
+    assert torch.allclose(power(prior, states).sum(dim=1), total, rtol=0.02)
     x = data.grid.coordinates()
     wave = (
         torch.sin(2 * torch.pi * 3 * x).expand(2, 2, 16, 16)
         * torch.tensor([1.0, -1.0])[:, None, None, None]
     )
-    power = report.power(prior, wave.double())
-    assert bool((power[:, 3] > 0.999 * power.sum(dim=1)).all())
+    found = power(prior, wave.double())
+    assert bool((found[:, 3] > 0.999 * found.sum(dim=1)).all())
 
 
 def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
@@ -73,7 +74,7 @@ def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
     )
     sigmas = (0.1, 1.0)
     exact, fitted = (
-        report.exact_errors(pde, prior, fresh, sigmas),
+        exact_errors(pde, prior, fresh, sigmas),
         denoising_errors(prior, fresh, sigmas),
     )
     for name, errors in exact.items():
@@ -83,8 +84,8 @@ def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
 
 def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
     for name, value in {"_HELD_OUT": 32, "_SAMPLES": 8, "_STEPS": 3}.items():
-        monkeypatch.setattr(report, name, value)
-    record, figure = report.report(str(trained), "a command")
+        monkeypatch.setattr(prior_reports, name, value)
+    record, figure = prior_reports.report(str(trained), load(trained), "a command")
     assert record["prior"] == "small"
     assert set(record["spectrum_16"]) == {"source", "potential"}
     assert record["residual_32"] > 0
@@ -101,12 +102,12 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
 
 
 def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_HELD_OUT", 16)
+    monkeypatch.setattr(prior_reports, "_HELD_OUT", 16)
     pde, path = Poisson(modes=16), tmp_path / "operator.safetensors"
     operator = train(
         NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4)
     )
-    record = report.operator_report(str(path), "a command")
+    record = prior_reports.operator_report(str(path), load(path), "a command")
     a = pde.sample_coefficient(16, pde.grid(32), seeded(77_000))
     u = pde.solve(a)
     expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
@@ -116,11 +117,12 @@ def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkey
 
 
 def test_a_regressors_report_is_its_error_on_fresh_states(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_HELD_OUT", 16)
+    monkeypatch.setattr(prior_reports, "_HELD_OUT", 16)
     pde, path = Poisson(modes=16), tmp_path / "regressor.safetensors"
     make = functools.partial(SensorRegressor.untrained, width=16, modes=4, layers=2)
     train(make, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
-    record, regressor = report.regressor_report(str(path), "a command"), load(path)
+    regressor = load(path)
+    record = prior_reports.regressor_report(str(path), regressor, "a command")
     states = pde.sample(16, pde.grid(32), seeded(77_000))
     points = torch.as_tensor(layouts.random_nodes(31, pde.grid(32), seed=77_000))
     errors = []

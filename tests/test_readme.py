@@ -7,8 +7,8 @@ import pytest
 from readme_blocks import ROOT, blocks, write_files
 
 from pdeinv import InputError
+from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.docs_tables import with_tables
-from pdeinv.benchmarks.reports.tables import read_records
 from pdeinv.datasets import examples
 
 README = (ROOT / "README.md").read_text()
@@ -19,7 +19,7 @@ def test_tables_are_those_of_the_records():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = page.read_text()
         assert with_tables(text, RESULTS) == text, (
-            f"run `python -m pdeinv.benchmarks.reports.docs_tables {page.relative_to(ROOT)}`"
+            f"run `pdeinv study docs-tables {page.relative_to(ROOT)}`"
         )
     # The comparison above is not one of two empty texts.
     assert (ROOT / "docs" / "limits.md").read_text().count("| gaussian |") == 4 + 12
@@ -30,7 +30,8 @@ def test_tables_are_those_of_the_records():
 
 def test_a_block_of_no_known_kind_is_told():
     with pytest.raises(
-        InputError, match="1 of the blocks <!-- tabel: standard-128 --> is of no known kind"
+        InputError,
+        match=r"block must be of a known kind .* got 1 others among <!-- tabel: standard-128 -->",
     ):
         with_tables("<!-- tabel: standard-128 -->\n<!-- end -->\n", RESULTS)
 

@@ -23,15 +23,15 @@ def test_chains_sample_the_posterior_of_a_linear_pde(kind):
     generator = torch.Generator().manual_seed(1)
     start = pde.latent_prior.white(24, generator).flatten(1)
     run = reference_chains(pde, observation, start, STEPS, channel, generator)
-    mean = run["means"].mean(dim=0)
+    mean = run.means.mean(dim=0)
     scale = exact.std[channel].norm()
-    error = (run["means"].var(dim=0).sum() / len(start)).sqrt()  # of the chains' common mean
+    error = (run.means.var(dim=0).sum() / len(start)).sqrt()  # of the chains' common mean
     assert float((mean - exact.mean[channel]).norm()) < 2 * float(error) and float(
         error
     ) < 0.2 * float(scale)
-    spread = (run["squares"].mean(dim=0) - mean**2).clamp(min=0).sqrt().norm()
+    spread = (run.squares.mean(dim=0) - mean**2).clamp(min=0).sqrt().norm()
     assert float(spread / scale) == pytest.approx(1, abs=0.1)
-    assert 0.1 < run["acceptance"][0] < 0.9 and run["trace"].shape == (STEPS // 10, 24)
+    assert 0.1 < run.acceptance[0] < 0.9 and run.trace.shape == (STEPS // 10, 24)
 
 
 def test_a_comparison_fills_a_row_of_the_table():
@@ -41,5 +41,5 @@ def test_a_comparison_fills_a_row_of_the_table():
     assert record["method"] == "gauss-newton" and 0 < record["distance"] < 100
     head, _, row = table([record]).splitlines()
     assert head.count("|") == row.count("|") and f"{record['distance']:.2f}" in row
-    with pytest.raises(InputError, match="use a noise above 0"):
+    with pytest.raises(InputError, match="noise must be above 0"):
         compare(Task("darcy", "inverse", grid=16, sensors=12), 0, chains=3, steps=10)

@@ -14,12 +14,15 @@ from typer.testing import CliRunner
 
 from pdeinv import InputError
 from pdeinv.benchmarks import budget, provenance, suites
+from pdeinv.benchmarks.cells import Cell, posterior_of
 from pdeinv.benchmarks.published import PUBLISHED, best_published
+from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.figures import plot_cost
 from pdeinv.benchmarks.reports.html_report import write_page
-from pdeinv.benchmarks.reports.tables import LIMITS, overall_table, ranked_table, read_records
-from pdeinv.benchmarks.runner import Cell, posterior_of, run_cells
+from pdeinv.benchmarks.reports.tables import overall_table, ranked_table
+from pdeinv.benchmarks.runner import run_cells
 from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, suite_cells
+from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
 from pdeinv.cli import app
 from pdeinv.datasets import PDES
@@ -61,9 +64,9 @@ def test_a_suite_can_be_narrowed_and_widened():
         ("gauss-newton", "inverse"),
     ]
     for arguments, message in (
-        (("huge",), "suite 'huge' is unknown; use one of quick, standard, paper"),
-        (("quick", ["stokes"]), "'stokes' is unknown; use one of darcy"),
-        (("quick", [], ["magic"]), "'magic' is unknown; use one of daps"),
+        (("huge",), "suite must be one of quick, standard, paper, got 'huge'"),
+        (("quick", ["stokes"]), "pde must be one of darcy, .*, got 'stokes'"),
+        (("quick", [], ["magic"]), "method must be one of daps, .*, got 'magic'"),
         (
             ("quick", ["poisson"], ["level-set"]),
             "method 'level-set' is not made for poisson: .*; leave it out",
@@ -147,7 +150,9 @@ def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, varia
     if (variant == "contrast" and name != "darcy") or (
         variant == "viscosity" and name != "navier-stokes"
     ):
-        with pytest.raises(InputError, match=f"variant '{variant}' means nothing to {name}"):
+        with pytest.raises(
+            InputError, match=f"variant must change parameters that {name} has, got '{variant}'"
+        ):
             task.instance(0)
         return
     truth, observation = task.instance(0)
@@ -161,7 +166,9 @@ def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, varia
 
 
 def test_an_unknown_variant_is_refused():
-    with pytest.raises(InputError, match="variant 'harder' is unknown; use standard, smoother"):
+    with pytest.raises(
+        InputError, match=r"variant must be one of standard, smoother, .*, got 'harder'"
+    ):
         Task("darcy", "forward", variant="harder")
 
 
@@ -293,12 +300,14 @@ def test_records_of_other_fields_are_not_compared(folder, tmp_path):
     (tmp_path / "records.instances.jsonl").write_text(
         text + json.dumps(first | {"method": "kriging", "instance_hash": "0" * 12}) + "\n"
     )
-    with pytest.raises(InputError, match="they ran on different fields"):
+    with pytest.raises(InputError, match="must be the same for all methods, got"):
         write_page(tmp_path)
     (tmp_path / "records.instances.jsonl").write_text(
         text + json.dumps(first | {"grid": 64}) + "\n"
     )
-    with pytest.raises(InputError, match=r"records are of different tasks .*grid 16.*grid 64"):
+    with pytest.raises(
+        InputError, match=r"records must be of the same tasks, got grid 16.* and grid 64"
+    ):
         write_page(tmp_path)
     for text, message in ((None, "has no records.instances.jsonl; make it with"), ("", "is empty")):
         if text is None:
@@ -326,7 +335,7 @@ def test_without_a_suite_a_run_names_what_it_runs(tmp_path):
             app, ["benchmark", "--out", str(tmp_path / "r.jsonl")], catch_exceptions=False
         )
     for option in (["--noise", "0.1"], ["--grid", "16"], ["--equireg", "xyz"]):
-        with pytest.raises(InputError, match=f"a suite fixes {option[0]}; leave it out"):
+        with pytest.raises(InputError, match=f"{option[0]} is fixed by a suite; leave it out"):
             arguments = ["benchmark", "--suite", "quick", "--out", str(tmp_path / "q"), *option]
             CliRunner().invoke(app, arguments, catch_exceptions=False)
     (tmp_path / "file").touch()
@@ -367,7 +376,7 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
         and len(calls) == measured
     )
     assert budget.fit_to_budget([fundps], [], out) == [fundps]
-    with pytest.raises(InputError, match=r"budget = 0 must be a positive number"):
+    with pytest.raises(InputError, match=r"budget must be a positive number of seconds, got 0"):
         budget.fit_to_budget([fundps], [0], out)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pdeinv import InputError
+from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.figures import plot_over_limit, plot_ranks
+from pdeinv.benchmarks.reports.standings import standings
 from pdeinv.benchmarks.reports.tables import (
     beside_limit,
     markdown_table,
     overall_table,
     ranked_table,
-    read_records,
-    standings,
     table,
 )
 from pdeinv.benchmarks.summary import summarise

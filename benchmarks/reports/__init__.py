@@ -1,1 +1,1 @@
-"""Tables, figures and pages out of recorded results."""
+"""Tables, figures and pages of recorded results."""

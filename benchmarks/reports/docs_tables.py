@@ -1,7 +1,6 @@
-"""Tables of pages out of recorded results: `python -m pdeinv.benchmarks.reports.docs_tables
-README.md docs/equireg.md`, in the repository.
+"""Tables of documentation pages, made of recorded results: `pdeinv study docs-tables PAGE ...`.
 
-Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` is made anew from
+Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` of a page holds a table of the records in
 benchmarks/results/NAME.jsonl, of one or more names. KIND is `table` (methods on tasks), `tasks`
 (methods ranked on each task), `overall` (on all of them), `ablation` (EquiReg on and off, from the
 records of instances), `alternatives` (to EquiReg, from the same), `equivariance`, `limit` (of a
@@ -11,28 +10,24 @@ Gaussian prior), `beside` (our solver and the limit, from the records of instanc
 
 from __future__ import annotations
 
-import argparse
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pdeinv.benchmarks.reports.tables import (
-    beside_limit,
-    overall_table,
-    read_records,
-    table,
-    tasks_table,
-)
+from pdeinv.benchmarks.records import Record, read_records
+from pdeinv.benchmarks.reports.tables import beside_limit, overall_table, table, tasks_table
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
-from pdeinv.errors import InputError, run_cli
+from pdeinv.errors import InputError
 from pdeinv.files import atomic_write
 
-__all__ = ["with_tables"]
+__all__ = ["update_pages", "with_tables"]
 
 RESULTS = Path("benchmarks/results")
-_KINDS = {
+"""Where the records are, in the repository."""
+_KINDS: dict[str, Callable[[list[Record]], str]] = {
     "table": table,
     "overall": overall_table,
     "tasks": tasks_table,
@@ -48,32 +43,33 @@ _BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w. -]+) -->\n).*?(<!-- end
 
 
 def with_tables(text: str, results: Path) -> str:
-    """The text with its blocks made anew."""
+    """Return a page's text with the tables of its blocks made of the records.
 
-    def render(match):
+    Arguments:
+        text: of the page, in Markdown.
+        results: folder of the records.
+
+    Raises:
+        InputError: a block is of an unknown kind, or has no end; or its records are missing.
+    """
+
+    def render(match: re.Match[str]) -> str:
         records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
         return f"{match[1]}\n{_KINDS[match[2]](records)}\n\n{match[4]}"
 
-    known, begun = (
-        len(_BLOCK.findall(text)),
-        re.findall(r"^<!-- (?!end ).*-->$", text, re.MULTILINE),
-    )
+    begun = re.findall(r"^<!-- (?!end ).*-->$", text, re.MULTILINE)
+    known = len(_BLOCK.findall(text))
     if known != len(begun):
         raise InputError(
-            f"{len(begun) - known} of the blocks {'; '.join(begun)} is of no known kind, or has "
-            f"no end"
+            f"every block must be of a known kind ({', '.join(_KINDS)}) and have an end, got "
+            f"{len(begun) - known} others among {'; '.join(begun)}"
         )
     return _BLOCK.sub(render, text)
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("pages", nargs="+", type=Path, help="Markdown files to write anew")
-    for page in parser.parse_args().pages:
-        text = with_tables(page.read_text(), RESULTS)
+def update_pages(pages: Iterable[Path], results: Path = RESULTS) -> None:
+    """Write pages again with the tables of their blocks made of the records."""
+    for page in pages:
+        text = with_tables(page.read_text(), results)
         with atomic_write(page) as temporary:
             temporary.write_text(text)
-
-
-if __name__ == "__main__":
-    run_cli(_main)

@@ -1,101 +1,118 @@
-"""Figures out of recorded results: `python -m pdeinv.benchmarks.reports.figures KIND FILE.jsonl ...
---out FIGURE`."""
+"""Figures of recorded results."""
 
 from __future__ import annotations
 
-import argparse
 import math
+from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pdeinv.benchmarks.reports.tables import LIMITS, chosen, labelled, over_limit, standings
-from pdeinv.benchmarks.runner import posterior_of
-from pdeinv.errors import InputError, run_cli
-from pdeinv.files import save_figure
+from pdeinv.benchmarks.cells import posterior_of
+from pdeinv.benchmarks.records import TASK, Record, values_of
+from pdeinv.benchmarks.reports.labels import labelled
+from pdeinv.benchmarks.reports.standings import over_limit, standings
+from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.errors import InputError
 
-__all__ = ["COSTS", "plot_cost", "plot_instances", "plot_over_limit", "plot_ranks", "plot_spectra"]
+__all__ = [
+    "COSTS",
+    "FIGURES",
+    "plot_cost",
+    "plot_instances",
+    "plot_over_limit",
+    "plot_ranks",
+    "plot_spectra",
+]
 
 COSTS = {
     "seconds": ("seconds_per_instance", "seconds an instance", 1e-3),
     "evaluations": ("network_evaluations", "network evaluations", 1.0),
 }
-"""What a method costs: its name in a record, in words, and the least that is shown."""
+"""What a method costs: its name in a record, its label, and the least value on the axis."""
 _MARKERS = "osD^v<>Phd*X"
 _FILLS = ("full", "none", "left", "bottom", "right", "top")
 
 
-def _panels(tasks, **options):
-    columns = min(4, len(tasks))
-    rows = -(-len(tasks) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.6 * rows + 0.6), layout="constrained")
+def _grid_of_axes(
+    count: int, width: float, height: float, margin: float = 0.0, **options: Any
+) -> tuple[Figure, Any]:
+    """Return a figure with axes in rows of up to four, those beyond the count hidden."""
+    columns = min(4, count)
+    rows = -(-count // columns)
+    size = (width * columns, height * rows + margin)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for axis in axes.flat[len(tasks) :]:
+    for axis in axes.flat[count:]:
         axis.set_visible(False)
-    for axis, (pde, task, field) in zip(axes.flat, tasks, strict=False):
-        axis.set_title(f"{pde} {task}: {field.replace('_', ' ')}", fontsize=9)
+    return figure, axes.flat[:count]
+
+
+def _task_axes(tasks: Iterable[tuple[str, str, str]], **options: Any) -> tuple[Figure, list[Axes]]:
+    titles = [f"{pde} {task}: {field.replace('_', ' ')}" for pde, task, field in tasks]
+    figure, axes = _grid_of_axes(len(titles), 3.1, 2.6, 0.6, **options)
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-    return figure, list(axes.flat[: len(tasks)])
+    return figure, list(axes)
 
 
-def _looks(records) -> dict[str, dict]:
-    """A colour and a marker for each method, the same in all panels; its variants with EquiReg fill
-    the marker otherwise."""
+def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
+    """Return a colour and a marker for each method; its EquiReg variants fill the marker otherwise.
+
+    The limits of all PDEs share one style.
+    """
     methods: dict[str, dict[str, None]] = {}
     for r in sorted(records, key=lambda r: (r["method"] not in LIMITS, r["label"])):
-        methods.setdefault("the limit" if r["method"] in LIMITS else r["method"], {})[
-            r["label"]
-        ] = None
+        method = "the limit" if r["method"] in LIMITS else r["method"]
+        methods.setdefault(method, {})[r["label"]] = None
     return {
-        name: {
+        label: {
             "color": f"C{i % 10}",
             "marker": _MARKERS[i % len(_MARKERS)],
             "fillstyle": _FILLS[j % len(_FILLS)],
         }
         for i, variants in enumerate(methods.values())
-        for j, name in enumerate(variants)
+        for j, label in enumerate(variants)
     }
 
 
-def _legend(figure, axes) -> None:
+def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
     handles = {
         label: handle
         for axis in axes
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(),
-        handles.keys(),
+        list(handles.values()),
+        list(handles),
         loc="outside upper center",
         ncols=min(4, len(handles)),
         fontsize=8,
     )
 
 
-def plot_cost(records: list[dict], cost: str) -> Figure:
-    """Error against one of `COSTS`, a panel for each task.
+def plot_cost(records: list[Record], cost: str) -> Figure:
+    """Draw the error against one of `COSTS`, a panel for each task.
 
-    A line joins what one method makes of several numbers of steps.
+    A line joins the records of one method with several numbers of steps.
     """
     what, label, least = COSTS[cost]
     records = labelled(records)
-    tasks, looks = standings(records), _looks(records)
-    figure, axes = _panels(list(tasks))
+    tasks, styles = standings(records), _styles(records)
+    figure, axes = _task_axes(tasks)
     for axis, group in zip(axes, tasks.values(), strict=True):
-        for name in dict.fromkeys(r["label"] for r in group):
-            # Or it diverged, or was not timed alone.
-            found = [
-                r for r in group if r["label"] == name and r["error"] is not None and what in r
-            ]
-            if not found:
-                continue
-            mine = sorted(found, key=lambda r: r[what])
+        # Without what diverged, or was not timed alone
+        known = [r for r in group if r["error"] is not None and what in r]
+        for name in dict.fromkeys(r["label"] for r in known):
+            mine = sorted((r for r in known if r["label"] == name), key=lambda r: r[what])
             axis.errorbar(
                 [max(r[what], least) for r in mine],
                 [100 * r["error"] for r in mine],
@@ -104,7 +121,7 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
                 markersize=5,
                 linewidth=1,
                 linestyle="-" if len(mine) > 1 else "",
-                **looks[name],
+                **styles[name],
             )
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -117,11 +134,13 @@ def plot_cost(records: list[dict], cost: str) -> Figure:
     return figure
 
 
-def plot_over_limit(records: list[dict]) -> Figure:
-    """Each method's error over the limit's, with its standard error; a band for each task, the best
-    method at its top."""
+def plot_over_limit(records: list[Record]) -> Figure:
+    """Draw each method's error over the limit's with its standard error.
+
+    There is a band for each task, with the method of the lowest mean ratio at its top.
+    """
     records = labelled(records)
-    tasks, looks = standings(records), _looks(records)
+    tasks, styles = standings(records), _styles(records)
     found: dict[str, list[tuple[int, float, float]]] = {}
     for place, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
@@ -135,17 +154,16 @@ def plot_over_limit(records: list[dict]) -> Figure:
         found, key=lambda name: fmean(math.log(ratio) for _, ratio, _ in found[name])
     )
     for name, within in zip(best_first, np.linspace(-0.36, 0.36, len(found)), strict=True):
-        places, ratios, spreads = zip(*found[name], strict=True)
-        heights = [place + within for place in places]
+        places, ratios, noise = zip(*found[name], strict=True)
         axis.errorbar(
             ratios,
-            heights,
-            xerr=spreads,
+            [place + within for place in places],
+            xerr=noise,
             label=name,
             linestyle="",
             markersize=4,
             elinewidth=0.8,
-            **looks[name],
+            **styles[name],
         )
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_xscale("log")
@@ -153,9 +171,8 @@ def plot_over_limit(records: list[dict]) -> Figure:
     ticks = [t for t in (1, 1.25, 1.5, 2, 3, 5, 10, 20, 50) if low <= t <= high]
     axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.set_xticks([], minor=True)
-    axis.set_yticks(
-        range(len(tasks)), [f"{pde} {task}: {f.replace('_', ' ')}" for pde, task, f in tasks]
-    )
+    titles = [f"{pde} {task}: {field.replace('_', ' ')}" for pde, task, field in tasks]
+    axis.set_yticks(range(len(tasks)), titles)
     axis.set_ylim(len(tasks) - 0.5, -0.5)
     axis.set_xlabel("error over the limit's")
     axis.grid(alpha=0.3, axis="x")
@@ -165,25 +182,21 @@ def plot_over_limit(records: list[dict]) -> Figure:
     return figure
 
 
-def plot_spectra(records: list[dict]) -> Figure:
-    """Relative error of each octave of wavenumbers, a panel for each task."""
+def plot_spectra(records: list[Record]) -> Figure:
+    """Draw the relative error of each octave of wavenumbers, a panel for each task."""
     records = labelled(records)
-    tasks, looks = standings(records), _looks(records)
-    figure, axes = _panels(list(tasks), sharex=True, sharey=True)
+    tasks, styles = standings(records), _styles(records)
+    figure, axes = _task_axes(tasks, sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
-        for r in (r for r in group if "error_spectrum" in r):  # unlike older records
-            # Without the first: the mean of a periodic field is nothing but rounding.
+        octaves = 0
+        for r in (r for r in group if "error_spectrum" in r):  # older records lack it
+            # Without the first octave: the mean of a periodic field is nothing but rounding
             values = np.array(r["error_spectrum"], dtype=float)[1:]
-            axis.plot(
-                range(len(values)),
-                values,
-                label=r["label"],
-                markersize=3,
-                linewidth=1,
-                **looks[r["label"]],
-            )
-        octaves = ["1"] + [f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, len(values))]
-        axis.set_xticks(range(len(values)), octaves, rotation=60)
+            octaves = len(values)
+            style = {"markersize": 3, "linewidth": 1, **styles[r["label"]]}
+            axis.plot(range(octaves), values, label=r["label"], **style)
+        names = ["1", *(f"{2**i}–{2 ** (i + 1) - 1}" for i in range(1, octaves))][:octaves]
+        axis.set_xticks(range(octaves), names, rotation=60)
         axis.set_yscale("log")
         axis.axhline(1, color="black", linewidth=0.8)
     figure.supxlabel("wavenumber", fontsize=9)
@@ -192,9 +205,12 @@ def plot_spectra(records: list[dict]) -> Figure:
     return figure
 
 
-def plot_instances(shown: dict[str, dict]) -> Figure:
-    """Instances computed again, a line each: truth, mean, error, spread; under a word such as best
-    or worst."""
+def plot_instances(shown: dict[str, Record]) -> Figure:
+    """Compute instances again and draw a line for each: truth, mean, error, standard deviation.
+
+    Arguments:
+        shown: records of instances by a word such as best or worst.
+    """
     figure = Figure(figsize=(10.5, 2.5 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 4, squeeze=False)
     for line, (word, r) in zip(axes, shown.items(), strict=True):
@@ -203,17 +219,16 @@ def plot_instances(shown: dict[str, dict]) -> Figure:
         mean, std, true = posterior.mean[c], posterior.std[c], truth[c]
         error = (mean - true).abs()
         top = float(torch.stack([std, error]).flatten().quantile(0.995)) or 1.0
-        limits = {"vmin": float(true.min()), "vmax": float(true.max())}
+        limits = (float(true.min()), float(true.max()))
         panels = (
             ("truth", true, "viridis", limits),
             ("posterior mean", mean, "viridis", limits),
-            ("|mean − truth|", error, "magma", {"vmin": 0.0, "vmax": top}),
-            ("standard deviation", std, "magma", {"vmin": 0.0, "vmax": top}),
+            ("|mean − truth|", error, "magma", (0.0, top)),
+            ("standard deviation", std, "magma", (0.0, top)),
         )
-        for axis, (title, values, colours, bounds) in zip(line, panels, strict=True):
-            image = axis.imshow(
-                values.numpy(), origin="lower", extent=(0, 1, 0, 1), cmap=colours, **bounds
-            )
+        for axis, (title, values, colours, (low, high)) in zip(line, panels, strict=True):
+            style = {"origin": "lower", "extent": (0, 1, 0, 1), "cmap": colours}
+            image = axis.imshow(values.numpy(), vmin=low, vmax=high, **style)
             axis.set_xticks([])
             axis.set_yticks([])
             if word == next(iter(shown)):
@@ -226,71 +241,44 @@ def plot_instances(shown: dict[str, dict]) -> Figure:
     return figure
 
 
-def plot_ranks(records: list[dict]) -> Figure:
-    """Histograms of the truth's rank among the posterior samples, one panel for each task and
-    method; flat if calibrated."""
-    # The metrics of one cell share its histogram.
-    key = ("pde", "task", "grid", "sensors", "noise", "field")
+def plot_ranks(records: list[Record]) -> Figure:
+    """Draw histograms of the truth's rank among the posterior samples; flat if calibrated.
+
+    There is a panel for each task, field and method.
+
+    Raises:
+        InputError: every method diverged.
+    """
     known = [r for r in labelled(records) if r["error"] is not None]
     if not known:
         raise InputError(
-            "every method diverged on some instance, so that no ranks are known; use more steps"
+            "a method must have solved all its instances to have ranks, and every method diverged; "
+            "use more steps"
         )
-    cells = list({(r["line"], *(r[k] for k in key)): r for r in known}.values())
-    columns = min(4, len(cells))
-    rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axis in axes.flat[len(cells) :]:
-        axis.set_visible(False)
-    for axis, r in zip(axes.flat, cells, strict=False):
-        expected = 1 / len(r["ranks"])
-        axis.bar(
-            range(len(r["ranks"])),
-            [share / expected for share in r["ranks"]],
-            width=0.9,
-            color="tab:blue",
-        )
+    # The metrics of one field share its histogram
+    cells = list({(r["line"], *values_of(r, (*TASK, "field"))): r for r in known}.values())
+    figure, axes = _grid_of_axes(len(cells), 2.9, 2.3, sharey=True)
+    highest = max(max(cell["ranks"]) * len(cell["ranks"]) for cell in cells)
+    for axis, r in zip(axes, cells, strict=True):
+        ranks, size = r["ranks"], len(r["ranks"])
+        heights = [share * size for share in ranks]
+        axis.bar(range(size), heights, width=0.9, color="tab:blue")
         axis.axhline(1, color="black", linewidth=0.8)
-        # Room for the words
-        axis.set_ylim(0, 1.3 * max(max(cell["ranks"]) * len(cell["ranks"]) for cell in cells))
+        axis.set_ylim(0, 1.3 * highest)  # room for the text
         axis.set_title(f"{r['pde']} {r['task']}: {r['field'].replace('_', ' ')}", fontsize=8)
-        axis.text(
-            0.5,
-            0.95,
-            f"{r['line']}, {100 * r['coverage90']:.1f} % in 90 %",
-            fontsize=7,
-            ha="center",
-            va="top",
-            transform=axis.transAxes,
-        )
+        text = f"{r['line']}, {100 * r['coverage90']:.1f} % in 90 %"
+        place = {"ha": "center", "va": "top", "transform": axis.transAxes}
+        axis.text(0.5, 0.95, text, fontsize=7, **place)
         axis.tick_params(labelsize=7)
     figure.supxlabel("rank of the truth among the posterior samples", fontsize=9)
     figure.supylabel("frequency over its expectation", fontsize=9)
     return figure
 
 
-_KINDS = {
+FIGURES: dict[str, Callable[[list[Record]], Figure]] = {
     "over-limit": plot_over_limit,
     "ranks": plot_ranks,
     "spectra": plot_spectra,
     **{cost: partial(plot_cost, cost=cost) for cost in COSTS},
 }
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("kind", choices=_KINDS)
-    parser.add_argument("files", nargs="+", type=Path, help="JSON-lines files of summaries")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="figure to write, .png, .pdf or .svg"
-    )
-    parser.add_argument(
-        "--method", nargs="*", help="methods to show; all of them where it is missing"
-    )
-    o = parser.parse_args()
-    save_figure(_KINDS[o.kind](chosen(o.files, o.method)), o.out)
-
-
-if __name__ == "__main__":
-    run_cli(_main)
+"""Figures of summaries by the name that `pdeinv study figures` uses."""

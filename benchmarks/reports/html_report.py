@@ -1,5 +1,4 @@
-"""The page of a benchmark: tables and figures out of the records of a suite, as Markdown and as one
-HTML file."""
+"""The page of a benchmark: tables and figures of its records, as Markdown and as one HTML file."""
 
 from __future__ import annotations
 
@@ -7,14 +6,16 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from pdeinv.benchmarks.published import PUBLISHED
+from pdeinv.benchmarks.records import TASK, Record, cell_key, read_records, values_of
 from pdeinv.benchmarks.reports.figures import (
     COSTS,
     plot_cost,
@@ -23,16 +24,12 @@ from pdeinv.benchmarks.reports.figures import (
     plot_ranks,
     plot_spectra,
 )
-from pdeinv.benchmarks.reports.tables import (
-    LIMITS,
-    overall_table,
-    read_records,
-    standings,
-    tasks_table,
-    told_by,
-)
+from pdeinv.benchmarks.reports.labels import method_line
+from pdeinv.benchmarks.reports.standings import standings
+from pdeinv.benchmarks.reports.tables import overall_table, render_table, tasks_table
+from pdeinv.benchmarks.runner import instances_file
 from pdeinv.benchmarks.suites import RECORDS
-from pdeinv.benchmarks.summary import summarise
+from pdeinv.benchmarks.summary import LIMITS, summarise
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, save_figure
 
@@ -44,12 +41,21 @@ _STYLE = (
     "8px;text-align:left}"
     "td.n,th.n{text-align:right}img{max-width:100%}h2{margin-top:2em}"
 )
+_SETTINGS = ("grid", "sensors", "noise", "seed", "variant")  # which all tasks of a page share
+_PUBLISHED_SETTING = (128, 500, 0.0)  # grid, sensors and noise
 
 
 @dataclass
 class Block:
-    """A part of the page: a heading with words, a Markdown table, and a figure under its file's
-    name."""
+    """A part of the page.
+
+    Arguments:
+        heading: of the part.
+        words: text in Markdown.
+        table: table in Markdown.
+        figure: drawn figure.
+        name: of the figure's file, without its ending.
+    """
 
     heading: str
     words: str = ""
@@ -59,198 +65,193 @@ class Block:
 
 
 def write_page(place: str | Path, *, pictures: bool = True, progress: bool = False) -> list[Path]:
-    """Write report.md with figures/ beside it, and report.html with all inside, into the folder of
-    a suite.
+    """Write report.md with its folder figures/, and report.html with all figures inside.
 
     Arguments:
-        place: the folder with the records of `pdeinv benchmark --suite`; or the file of summaries
-            that a run of your own tasks wrote, NAME.jsonl, beside which NAME.report.md,
-            NAME.report.html and NAME.figures/ are put.
-        pictures: reconstruct the best, the median and the worst instance of each task again.
+        place: the folder of a suite's records, in which the page is written; or a file of
+            summaries NAME.jsonl, next to which NAME.report.md, NAME.report.html and NAME.figures/
+            are written.
+        pictures: compute the best, the median and the worst instance of each task again.
         progress: show a bar for these.
 
     Returns:
         The two files.
 
     Raises:
-        InputError: there are no records, or records of one task that come from different instances.
+        InputError: there are no records, or they are of different tasks or instances.
     """
     place = Path(place)
-    own = place.suffix == ".jsonl" and not place.is_dir()
-    folder, records = (place.parent, place.name) if own else (place, RECORDS)
-    prefix = f"{place.stem}." if own else ""
-    log = folder / f"{Path(records).stem}.instances.jsonl"
+    is_file = place.suffix == ".jsonl" and not place.is_dir()
+    summaries = place if is_file else place / RECORDS
+    folder, prefix = summaries.parent, f"{place.stem}." if is_file else ""
+    log = instances_file(summaries)
     if not log.is_file():
-        how = f"--pde ... --method ... --out {place}" if own else f"--suite quick --out {place}"
+        how = f"--pde ... --method ... --out {place}" if is_file else f"--suite quick --out {place}"
         raise InputError(f"{folder} has no {log.name}; make it with `pdeinv benchmark {how}`")
     rows = read_records(log)
     if not rows:
         raise InputError(f"{log} is empty; let `pdeinv benchmark` finish an instance first")
     records = summarise(rows)  # of all that is there, though the run may not have ended
-    _check_instances(rows, records)
+    _check_same_task(records)
+    _check_same_instances(rows)
     blocks = list(_blocks(records, rows, pictures, progress))
     figures = folder / f"{prefix}figures"
     figures.mkdir(exist_ok=True)
     for b in blocks:
         if b.figure:
             save_figure(b.figure, figures / f"{b.name}.png")
-    pages = [
-        (folder / f"{prefix}report.md", _markdown(blocks, figures.name)),
-        (folder / f"{prefix}report.html", _html(blocks)),
-    ]
-    for path, text in pages:
+    pages = {
+        folder / f"{prefix}report.md": _markdown(blocks, figures.name),
+        folder / f"{prefix}report.html": _html(blocks),
+    }
+    for path, text in pages.items():
         with atomic_write(path) as temporary:
             temporary.write_text(text)
-    return [path for path, _ in pages]
+    return list(pages)
 
 
-def _check_instances(rows: list[dict], records: list[dict]) -> None:
-    seen: dict[tuple, dict] = {}
-    settings = ("grid", "sensors", "noise", "seed", "variant")
-    kinds = sorted({tuple((name, r[name]) for name in settings) for r in records})
+def _check_same_task(records: list[Record]) -> None:
+    kinds = sorted({values_of(r, _SETTINGS) for r in records})
     if len(kinds) > 1:
-        first, second = (", ".join(f"{name} {value}" for name, value in kind) for kind in kinds[:2])
+        first, second = (
+            ", ".join(f"{name} {value}" for name, value in zip(_SETTINGS, kind, strict=True))
+            for kind in kinds[:2]
+        )
         raise InputError(
-            f"the records are of different tasks ({first}; {second}); give each suite its own "
-            f"folder, and each other run its "
-            "own --out"
+            f"the records must be of the same tasks, got {first} and {second}; give each suite its "
+            f"own folder, and each other run its own --out"
         )
-    for r in (r for r in rows if "instance_hash" in r):  # unlike older rows
-        place = tuple(
-            r[k] for k in ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "instance")
-        )
-        first = seen.setdefault(place, r)
+
+
+def _check_same_instances(rows: list[Record]) -> None:
+    seen: dict[tuple[Any, ...], Record] = {}
+    for r in rows:
+        if "instance_hash" not in r:  # older records
+            continue
+        first = seen.setdefault((*values_of(r, TASK), r["instance"]), r)
         if r["instance_hash"] != first["instance_hash"]:
             raise InputError(
-                f"instance {r['instance']} of {r['pde']} {r['task']} is {first['instance_hash']} "
-                f"for {first['method']} and "
-                f"{r['instance_hash']} for {r['method']}: they ran on different fields; run both "
-                f"in one environment"
+                f"instance {r['instance']} of {r['pde']} {r['task']} must be the same for all "
+                f"methods, got {first['instance_hash']} for {first['method']} and "
+                f"{r['instance_hash']} for {r['method']}; run both in one environment"
             )
 
 
-def _blocks(records, rows, pictures, progress) -> Iterable[Block]:
-    def all_of(name):
-        return "; ".join(
-            dict.fromkeys(part for r in records if name in r for part in r[name].split("; "))
-        )
-
-    first = records[0]
-    outside = ""
-    if first["variant"] != "standard":
-        outside = f" The fields are out of that distribution, and no method was told: *{first['variant']}*."
-    own = sorted({(r["method"], r["settings"]) for r in records if r["settings"]})
-    unusual = "; ".join(method + " " + re.sub('[{}"]', "", told) for method, told in own)
-    yield Block(
-        "Benchmark",
-        f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise "
-        f"{first['noise']:g}, seed {first['seed']}. "
-        "Errors are those of the posterior mean of as many samples as the tables say, with the "
-        "standard error over instances: "
-        "relative L2, or the error rate of a coefficient with two values. *The limit* is the "
-        "solver that knows the "
-        f"distribution of the coefficients: {', '.join(LIMITS)}.{outside} "
-        + (f"Settings other than the usual ones: {unusual}. " if unusual else "")
-        + f"Made by `{all_of('command')}` at commit {all_of('commit')} with {all_of('versions')} on {all_of('machine')}.",
-    )
+def _blocks(
+    records: list[Record], rows: list[Record], pictures: bool, progress: bool
+) -> Iterator[Block]:
+    yield Block("Benchmark", _introduction(records))
     yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
     yield Block("Task by task", "", tasks_table(records))
     yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
     for cost, (_, label, _) in COSTS.items():
-        yield Block(
-            f"Error against {label}",
-            "Methods without a network stand at 1." if cost == "evaluations" else "",
-            figure=plot_cost(records, cost),
-            name=f"cost-{cost}",
-        )
-    two = [r for group in standings(records).values() for r in _two(group)]
+        words = "Methods without a network are at 1." if cost == "evaluations" else ""
+        figure = plot_cost(records, cost)
+        yield Block(f"Error against {label}", words, figure=figure, name=f"cost-{cost}")
+    two = [r for group in standings(records).values() for r in _limit_and_best(group)]
     if two:
         yield Block(
             "Calibration",
-            "How often the truth has each rank among the samples, over its expectation; flat is "
-            "calibrated, a U too narrow. "
+            "How often the truth has each rank among the samples, over its expectation. A flat "
+            "histogram is calibrated; one that rises at both ends has samples too close together. "
             "Shown are the limit and the best other method of each task.",
             figure=plot_ranks(two),
             name="ranks",
         )
     yield Block(
         "Scales of the error",
-        "Root of the error's power over the truth's, octave by octave of wavenumbers; 1 is "
-        "knowing nothing.",
+        "Root of the error's power over the truth's in each octave of wavenumbers; it is 1 for the "
+        "prior's mean.",
         figure=plot_spectra(records),
         name="spectra",
     )
     if pictures:
         yield from _pictures(records, rows, progress)
-    if (first["grid"], first["sensors"], first["noise"]) == (128, 500, 0.0):
+    if values_of(records[0], _SETTINGS[:3]) == _PUBLISHED_SETTING:
         yield Block(
             "Published figures",
-            "Not measured here: other priors, other instances, the same tasks.",
+            "As the papers report them: other priors and other instances of the same tasks.",
             _published(),
         )
 
 
-def _two(group):
-    """The limit of a task and the best other method, where they are there and have not diverged."""
-    found = [r for r in group if r["error"] is not None]
-    limits, others = (
-        [r for r in found if (r["method"] in LIMITS) == known] for known in (True, False)
+def _introduction(records: list[Record]) -> str:
+    """Return the tasks, the measures and the provenance in words."""
+
+    def all_of(name: str) -> str:
+        parts = (part for r in records if name in r for part in r[name].split("; "))
+        return "; ".join(dict.fromkeys(parts))
+
+    first, words = records[0], []
+    words.append(
+        f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise "
+        f"{first['noise']:g}, seed {first['seed']}. Errors are those of the posterior mean of as "
+        "many samples as the tables state, with the standard error over instances: relative L2, or "
+        "the error rate of a coefficient with two values. *The limit* is the solver that uses the "
+        f"distribution of the coefficients itself: {', '.join(LIMITS)}."
     )
+    if first["variant"] != "standard":
+        words.append(
+            f"The fields are out of distribution, *{first['variant']}*; the methods keep the "
+            "standard prior."
+        )
+    settings = sorted({(r["method"], r["settings"]) for r in records if r["settings"]})
+    if settings:
+        unusual = "; ".join(method + " " + re.sub(r'[{}"]', "", text) for method, text in settings)
+        words.append(f"Settings other than the defaults: {unusual}.")
+    words.append(
+        f"Made by `{all_of('command')}` at commit {all_of('commit')} with {all_of('versions')} on "
+        f"{all_of('machine')}."
+    )
+    return " ".join(words)
+
+
+def _limit_and_best(group: list[Record]) -> list[Record]:
+    """Return the limit of a task and the best other method, if they have not diverged."""
+    found = [r for r in group if r["error"] is not None]
+    limits = [r for r in found if r["method"] in LIMITS]
+    others = [r for r in found if r["method"] not in LIMITS]
     return limits[:1] + others[:1]
 
 
-def _pictures(records, rows, progress) -> Iterable[Block]:
-    """The best, the median and the worst instance of the best method that does not know the
-    distribution."""
-    chosen = {
-        key: [r for r in group if r["method"] not in LIMITS]
+def _pictures(records: list[Record], rows: list[Record], progress: bool) -> Iterator[Block]:
+    """Draw the best, the median and the worst instance of each task's best method.
+
+    The limits do not count as methods here.
+    """
+    best = {
+        key: others[0]
         for key, group in standings(records).items()
+        if (others := [r for r in group if r["method"] not in LIMITS])
     }
-    for (pde, task, field), group in tqdm(
-        [(k, g) for k, g in chosen.items() if g],
-        desc="pictures",
-        disable=not progress,
-        unit="task",
-        leave=False,
-    ):
-        best = group[0]
-        same = (
-            "pde",
-            "task",
-            "field",
-            "metric",
-            "method",
-            "equireg",
-            "steps",
-            "settings",
-            "given_prior",
-            "samples",
-        )
-        own = [r for r in rows if all(r[k] == best[k] for k in same) and r["error"] is not None]
+    bar = tqdm(best.items(), desc="pictures", disable=not progress, unit="task", leave=False)
+    for (pde, task, field), r in bar:
+        key = (*cell_key(r), r["field"], r["metric"])
+        own = [
+            row
+            for row in rows
+            if (*cell_key(row), row["field"], row["metric"]) == key and row["error"] is not None
+        ]
         if not own:
             continue  # it diverged everywhere
-        own.sort(key=lambda r: r["error"])
-        shown = {"best": own[0], "worst": own[-1]}
+        own.sort(key=lambda row: row["error"])
+        shown = {"best": own[0]}
         if len(own) > 2:
-            shown = {"best": own[0], "median": own[len(own) // 2], "worst": own[-1]}
+            shown["median"] = own[len(own) // 2]
         yield Block(
-            f"{pde} {task}: {field.replace('_', ' ')} by {told_by(best)}",
-            figure=plot_instances(shown),
+            f"{pde} {task}: {field.replace('_', ' ')} by {method_line(r)}",
+            figure=plot_instances(shown | {"worst": own[-1]}),
             name=f"instances-{pde}-{task}-{field.replace('_', '-')}",
         )
 
 
 def _published() -> str:
-    columns = list(next(iter(PUBLISHED.values()))[1])
-    lines = ["| method | " + " | ".join(f"{pde} {task}" for pde, task in columns) + " | source |"]
-    lines.append("| --- |" + " ---: |" * len(columns) + " --- |")
-    for name, (source, errors) in PUBLISHED.items():
-        lines.append(
-            f"| {name} | "
-            + " | ".join(f"{errors[c]:.2f}" if c in errors else "" for c in columns)
-            + f" | {source} |"
-        )
-    return "\n".join(lines)
+    tasks = list(next(iter(PUBLISHED.values()))[1])
+    rows = [
+        [name, source, *(f"{errors[task]:.2f}" if task in errors else "" for task in tasks)]
+        for name, (source, errors) in PUBLISHED.items()
+    ]
+    return render_table(["method", "source"], [f"{pde} {task}" for pde, task in tasks], rows)
 
 
 def _markdown(blocks: list[Block], figures: str) -> str:
@@ -280,27 +281,19 @@ def _html(blocks: list[Block]) -> str:
             data = base64.b64encode(stream.getvalue()).decode()
             parts.append(f'<img alt="{html.escape(b.heading)}" src="data:image/png;base64,{data}">')
     head = f'<meta charset="utf-8"><title>Benchmark</title><style>{_STYLE}</style>'
-    return (
-        f"<!doctype html><html><head>{head}</head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    body = "\n".join(parts)
+    return f"<!doctype html><html><head>{head}</head><body>\n{body}\n</body></html>\n"
 
 
 def _html_table(markdown: str) -> str:
-    cells = [
-        [c.strip() for c in line.strip().strip("|").split("|")] for line in markdown.splitlines()
-    ]
-    head, rule, *body = cells
+    head, rule, *body = (
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in markdown.splitlines()
+    )
     kinds = [' class="n"' if r.endswith(":") else "" for r in rule]
 
-    def line(row, tag):
-        return (
-            "<tr>"
-            + "".join(
-                f"<{tag}{k}>{html.escape(c)}</{tag}>" for c, k in zip(row, kinds, strict=True)
-            )
-            + "</tr>"
-        )
+    def line(row: list[str], tag: str) -> str:
+        cells = zip(row, kinds, strict=True)
+        return "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for c, k in cells) + "</tr>"
 
     return "<table>" + line(head, "th") + "".join(line(row, "td") for row in body) + "</table>"

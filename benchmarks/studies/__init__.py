@@ -1,2 +1,2 @@
 """Measurements apart from the suites: accuracy of the PDE solvers and the limits, priors, EquiReg,
-cost."""
+cost; `pdeinv study --help`."""

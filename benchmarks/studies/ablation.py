@@ -1,5 +1,4 @@
-"""EquiReg on and off, instance by instance: `python -m pdeinv.benchmarks.studies.ablation
-FILE.instances.jsonl [--plot FIGURE]`.
+"""EquiReg on and off, instance by instance: `pdeinv study ablation FILE.instances.jsonl`.
 
 Takes the records of `pdeinv benchmark --equireg both` and pairs what differs in EquiReg alone, or
 in another use of the same symmetries.
@@ -7,17 +6,18 @@ in another use of the same symmetries.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
-from pdeinv.benchmarks.reports.tables import place_of, read_records
-from pdeinv.errors import InputError, run_cli
-from pdeinv.files import save_figure
+from pdeinv.benchmarks.records import Record, values_of
+from pdeinv.benchmarks.reports.labels import SYMMETRY_USES, pde_order
+from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.errors import InputError
 
 __all__ = [
     "ablation_page",
@@ -28,132 +28,123 @@ __all__ = [
     "verdict",
 ]
 
+_TASK = ("pde", "task", "method", "steps")
 _CELL = (
-    "pde",
-    "task",
-    "method",
-    "steps",
-    "settings",
-    "given_prior",
-    "grid",
-    "sensors",
-    "noise",
-    "field",
-    "metric",
+    *(*_TASK, "settings", "given_prior", "grid", "sensors", "noise", "field", "metric"),
+    *("samples", "variant"),
 )
-# What a pair must share, too, and what it was in older rows
-_SHARED = {"samples": 19, "variant": "standard"}
-_OFF, _ON = "none", "EquiReg"
-_NAMES = {
-    False: _OFF,
-    True: _ON,
-    "identity": "identity alone",
-    "equi": "*Equi*",
-    "reweight": "reweighted",
-}
-_AVERAGED = "group average"
+"""What the records of a pair share."""
+_OFF, _ON, _AVERAGED = SYMMETRY_USES[False], SYMMETRY_USES[True], "group average"
+_MEASURED = (
+    *("error", "sample_error", "crps", "coverage90", "spread", "network_evaluations"),
+    "seconds_per_instance",
+)
+_SHOWN = (-40, 20)  # per cent: a few instances' interval would hide all others
 
 
-def _variant(row: dict) -> tuple[str, str | None]:
-    """How a row uses the symmetries, and its settings without that."""
+def paired(rows: list[Record], measure: str = "sample_error", variant: str = _ON) -> list[Record]:
+    """Return a record for each cell: mean errors without and with EquiReg or a variant.
+
+    Each has the relative difference `change` and its 95 % `interval`, Student's for the mean of the
+    instances' differences over the mean error without.
+
+    Arguments:
+        rows: records of instances.
+        measure: error to compare: `sample_error` of single samples, as in the papers, or `error` of
+            the samples' mean.
+        variant: name of the use of the symmetries to compare with none.
+    """
+    cells: dict[tuple[Any, ...], dict[str, dict[tuple[int, int], Record]]] = {}
+    for row in rows:
+        if not row.get("steps"):
+            continue  # not a diffusion solver
+        kind, rest = _symmetry_use(row)
+        if kind in (_OFF, variant):
+            key = values_of(row | {"settings": rest}, _CELL)
+            cells.setdefault(key, {_OFF: {}, variant: {}})[kind][row["seed"], row["instance"]] = row
+    order = sorted(cells, key=lambda key: (pde_order(key[0]), *map(str, key[1:3]), key[3]))
+    pairs = ((key, _compared(cells[key][_OFF], cells[key][variant], measure)) for key in order)
+    return [dict(zip(_CELL, key, strict=True)) | found for key, found in pairs if found]
+
+
+def _symmetry_use(row: Record) -> tuple[str, str | None]:
+    """Return how a record's cell uses the symmetries, and its settings without that."""
     settings = json.loads(row.get("settings") or "{}")
-    name = _NAMES[row.get("equireg", False)]
+    name = SYMMETRY_USES[row.get("equireg", False)]
     if name == _OFF and settings.pop("group_average", False):
         name = _AVERAGED
     return name, json.dumps(settings, sort_keys=True) if settings else None
 
 
-def paired(rows: list[dict], measure: str = "sample_error", variant: str = _ON) -> list[dict]:
-    """One record a cell: mean errors without and with EquiReg, or a variant, their relative
-    difference and its 95 % interval.
-
-    The errors compared are those of single samples, as in the papers, or of the samples' mean
-    (`error`). The interval is Student's for the mean of the instances' differences, over the mean
-    error without.
-    """
-    cells: dict[tuple, dict[str, dict[tuple, dict]]] = {}
-    for row in rows:
-        if not row.get("steps"):
-            continue  # no solver by diffusion
-        kind, rest = _variant(row)
-        if kind in (_OFF, variant):
-            key = tuple((_SHARED | row | {"settings": rest}).get(k) for k in (*_CELL, *_SHARED))
-            cells.setdefault(key, {_OFF: {}, variant: {}})[kind][row["seed"], row["instance"]] = row
-    records = []
-    for key, both in sorted(
-        cells.items(), key=lambda c: (place_of(c[0][0]), *map(str, c[0][1:3]), c[0][3])
-    ):
-        # Or it diverged
-        known = (
-            {i for i, row in side.items() if row[measure] is not None} for side in both.values()
-        )
-        shared = sorted(set.intersection(*known))
-        if len(shared) < 2:
-            continue
-        off, on = (
-            {k: np.array([side[i][k] for i in shared]) for k in _MEASURED} for side in both.values()
-        )
-        difference = on[measure] - off[measure]
-        half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
-        base = off[measure].mean()
-        record = dict(zip((*_CELL, *_SHARED), key, strict=True)) | {"instances": len(shared)}
-        for name, side in (("off", off), ("on", on)):
-            record[name] = {k: float(v.mean()) for k, v in side.items()}
-            record[name]["standard_error"] = float(side[measure].std(ddof=1) / len(shared) ** 0.5)
-        record |= {"measure": measure, "change": float(difference.mean() / base)}
-        record["interval"] = [float((difference.mean() + s * half) / base) for s in (-1, 1)]
-        records.append(record)
-    return records
-
-
-_MEASURED = (
-    "error",
-    "sample_error",
-    "crps",
-    "coverage90",
-    "spread",
-    "network_evaluations",
-    "seconds_per_instance",
-)
-
-
-def ablation_table(records: list[dict]) -> str:
-    """Markdown: a line a cell; off → on."""
-    names = (
-        "PDE, task, solver, steps, error (%), change (%; 95 % interval), mean's error (%), "
-        "spread, coverage (%), CRPS"
+def _compared(
+    without: dict[tuple[int, int], Record], with_it: dict[tuple[int, int], Record], measure: str
+) -> Record:
+    """Return the comparison over shared instances, empty if there are fewer than two."""
+    known = (
+        {i for i, row in side.items() if row[measure] is not None} for side in (without, with_it)
     )
-    head = [*names.split(", "), "evaluations", "seconds", "instances"]
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * 4 + ["---:"] * 9) + " |"]
+    shared = sorted(set.intersection(*known))  # without those on which one of them diverged
+    if len(shared) < 2:
+        return {}
+    off, on = (
+        {k: np.array([side[i][k] for i in shared]) for k in _MEASURED}
+        for side in (without, with_it)
+    )
+    difference = on[measure] - off[measure]
+    half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
+    base = off[measure].mean()
+    record: Record = {"instances": len(shared)}
+    for name, side in (("off", off), ("on", on)):
+        record[name] = {k: float(v.mean()) for k, v in side.items()}
+        record[name]["standard_error"] = float(side[measure].std(ddof=1) / len(shared) ** 0.5)
+    record |= {"measure": measure, "change": float(difference.mean() / base)}
+    record["interval"] = [float((difference.mean() + s * half) / base) for s in (-1, 1)]
+    return record
+
+
+def ablation_table(records: list[Record]) -> str:
+    """Return a Markdown table with a line for each cell of `paired`; off → on."""
+    numbers = (
+        "error (%), change (%; 95 % interval), mean's error (%), spread, coverage (%), CRPS, "
+        "evaluations, seconds, instances"
+    )
+    rows = []
     for r in records:
-        off, on = r["off"], r["on"]
-        metric = " (error rate)" if r["metric"] == "error_rate" else ""
-        cells = [r["pde"], r["task"] + metric, r["method"], str(r["steps"])]
-        what = r["measure"]
-        cells.append(
-            " → ".join(f"{100 * v[what]:.2f} ± {100 * v['standard_error']:.2f}" for v in (off, on))
-        )
         low, high = r["interval"]
-        cells.append(f"{100 * r['change']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})")
-        cells.append(f"{100 * off['error']:.2f} → {100 * on['error']:.2f}")
-        cells.append(f"{off['spread']:.3g} → {on['spread']:.3g}")
-        cells.append(f"{100 * off['coverage90']:.0f} → {100 * on['coverage90']:.0f}")
-        cells.append(f"{off['crps']:.3g} → {on['crps']:.3g}")
-        cells.append(f"{off['network_evaluations']:.0f} → {on['network_evaluations']:.0f}")
-        cells.append(f"{off['seconds_per_instance']:.1f} → {on['seconds_per_instance']:.1f}")
-        lines.append("| " + " | ".join([*cells, str(r["instances"])]) + " |")
-    return "\n".join(lines)
+        metric = " (error rate)" if r["metric"] == "error_rate" else ""
+        errors = (
+            f"{100 * side[r['measure']]:.2f} ± {100 * side['standard_error']:.2f}"
+            for side in (r["off"], r["on"])
+        )
+        rows.append(
+            [
+                *(r["pde"], r["task"] + metric, r["method"], str(r["steps"])),
+                " → ".join(errors),
+                f"{100 * r['change']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
+                _off_to_on(r, "error", ".2f", 100),
+                _off_to_on(r, "spread", ".3g"),
+                _off_to_on(r, "coverage90", ".0f", 100),
+                _off_to_on(r, "crps", ".3g"),
+                _off_to_on(r, "network_evaluations", ".0f"),
+                _off_to_on(r, "seconds_per_instance", ".1f"),
+                str(r["instances"]),
+            ]
+        )
+    return render_table(["PDE", "task", "solver", "steps"], numbers.split(", "), rows)
 
 
-def verdict(records: list[dict]) -> str:
-    """How many cells are better, how many significantly, the mean change and the worst; by relative
-    L2 errors."""
+def _off_to_on(record: Record, name: str, form: str, unit: float = 1) -> str:
+    return " → ".join(format(unit * record[side][name], form) for side in ("off", "on"))
+
+
+def verdict(records: list[Record]) -> str:
+    """Return in words how many cells are better, the mean change and the worst, by relative L2."""
     records = [r for r in records if r["metric"] == "relative_l2"]
     better = [r for r in records if r["change"] < 0]
     sure = [r for r in records if r["interval"][1] < 0]
     harmed = [r for r in records if r["interval"][0] > 0]
     worst = max(records, key=lambda r: r["change"])
-    asked = np.mean(
+    evaluations = np.mean(
         [r["on"]["network_evaluations"] / r["off"]["network_evaluations"] for r in records]
     )
     return (
@@ -163,111 +154,93 @@ def verdict(records: list[dict]) -> str:
         f"{100 * np.mean([r['change'] for r in records]):+.1f} %; the worst is {worst['pde']} "
         f"{worst['task']} "
         f"{worst['method']} with {100 * worst['change']:+.1f} %; network evaluations "
-        f"{100 * (asked - 1):+.0f} %"
+        f"{100 * (evaluations - 1):+.0f} %"
     )
 
 
-def ablation_page(rows: list[dict]) -> str:
-    """Markdown: for each number of steps the verdict and the table, from the records of
-    instances."""
+def ablation_page(rows: list[Record]) -> str:
+    """Return the verdict and the table for each number of steps, as Markdown.
+
+    Arguments:
+        rows: records of instances.
+
+    Raises:
+        InputError: no method ran both without and with EquiReg.
+    """
     records, parts = paired(rows), []
+    if not records:
+        raise InputError(
+            "the records must be of a method both without and with EquiReg, and there is none; "
+            "make them with `pdeinv benchmark --equireg both`"
+        )
     for steps in sorted({r["steps"] for r in records}):
         mine = [r for r in records if r["steps"] == steps]
         parts.append(f"### {steps} steps\n\n{verdict(mine)}.\n\n{ablation_table(mine)}")
     return "\n\n".join(parts)
 
 
-def alternatives_table(rows: list[dict]) -> str:
-    """Markdown: changes of single samples' error by each use of the symmetries, and of the mean's,
-    where one was recorded."""
-    kinds = [_ON, *(name for name in (*_NAMES.values(), _AVERAGED) if name not in (_OFF, _ON))]
-    cells: dict[tuple, dict[str, tuple]] = {}
-    for kind in kinds:
-        for one, mean in zip(paired(rows, variant=kind), paired(rows, "error", kind), strict=True):
-            cells.setdefault(tuple(one[k] for k in _CELL), {})[kind] = (one, mean)
-    kinds = [kind for kind in kinds if any(kind in found for found in cells.values())]
-    lines = [
-        "| PDE | task | solver | steps | " + " | ".join(kinds) + " |",
-        "| --- " * 4 + "| ---: " * len(kinds) + "|",
+def alternatives_table(rows: list[Record]) -> str:
+    """Return the changes of the error by each use of the symmetries, as a Markdown table.
+
+    A cell has the change for single samples and for their mean.
+
+    Arguments:
+        rows: records of instances.
+    """
+    uses = [
+        _ON,
+        *(name for name in (*SYMMETRY_USES.values(), _AVERAGED) if name not in (_OFF, _ON)),
     ]
+    cells: dict[tuple[Any, ...], dict[str, str]] = {}
+    for use in uses:
+        singles, means = paired(rows, variant=use), paired(rows, "error", use)
+        for single, mean in zip(singles, means, strict=True):
+            cells.setdefault(values_of(single, _CELL), {})[use] = _change(single, mean)
+    uses = [use for use in uses if any(use in found for found in cells.values())]
+    lines = []
     for key, found in cells.items():
         cell = dict(zip(_CELL, key, strict=True))
-        if found.keys() == {_ON} or cell["metric"] == "error_rate":
-            continue
-        texts = [_change(*found[kind]) if kind in found else "" for kind in kinds]
-        lines.append(
-            "| "
-            + " | ".join([cell["pde"], cell["task"], cell["method"], str(cell["steps"]), *texts])
-            + " |"
-        )
-    return "\n".join(lines)
+        if found.keys() != {_ON} and cell["metric"] != "error_rate":
+            lines.append([*(str(cell[k]) for k in _TASK), *(found.get(use, "") for use in uses)])
+    words = ["PDE", "task", "solver", "steps"]
+    return render_table(words, uses, lines)
 
 
-def _change(one: dict, mean: dict) -> str:
-    half = (one["interval"][1] - one["interval"][0]) / 2
-    asked = one["on"]["network_evaluations"] / one["off"]["network_evaluations"]
+def _change(single: Record, mean: Record) -> str:
+    half = (single["interval"][1] - single["interval"][0]) / 2
+    evaluations = single["on"]["network_evaluations"] / single["off"]["network_evaluations"]
     return (
-        f"{100 * one['change']:+.1f} ± {100 * half:.1f}; {100 * mean['change']:+.1f} "
-        f"({asked:.1f}; {one['instances']})"
+        f"{100 * single['change']:+.1f} ± {100 * half:.1f}; {100 * mean['change']:+.1f} "
+        f"({evaluations:.1f}; {single['instances']})"
     )
 
 
-_SHOWN = (-40, 20)  # per cent: a few instances' interval would hide all others
+def plot_gain(rows: list[Record]) -> Figure:
+    """Draw EquiReg's change of single samples' relative L2 error against the number of steps.
 
+    There is a panel for each PDE and task.
 
-def plot_gain(rows: list[dict]) -> Figure:
-    """EquiReg's change of single samples' relative L2 error against the number of steps, a panel
-    for each PDE and task."""
+    Arguments:
+        rows: records of instances.
+    """
     records = [r for r in paired(rows) if r["metric"] == "relative_l2"]
-    tasks = list(dict.fromkeys((r["task"], r["pde"]) for r in records))
-    methods = sorted({r["method"] for r in records})
-    columns = max(len([t for t in tasks if t[0] == task]) for task, _ in tasks)
+    methods, steps = ([*sorted({r[k] for r in records})] for k in ("method", "steps"))
+    names = {
+        kind: sorted({r["pde"] for r in records if r["task"] == kind}, key=pde_order)
+        for kind in sorted({r["task"] for r in records})
+    }
+    columns = max(map(len, names.values()))
     figure = Figure(figsize=(2.9 * columns, 5.6), layout="constrained")
-    kinds = sorted({task for task, _ in tasks})
-    axes = figure.subplots(len(kinds), columns, sharex=True, sharey=True, squeeze=False)
-    steps = sorted({r["steps"] for r in records})
-    for row, kind in zip(axes, kinds, strict=True):
-        names = [pde for task, pde in sorted(tasks, key=lambda t: place_of(t[1])) if task == kind]
-        for axis, pde in zip(row, names, strict=False):
+    axes = figure.subplots(len(names), columns, sharex=True, sharey=True, squeeze=False)
+    for row, (kind, pdes) in zip(axes, names.items(), strict=True):
+        for axis, pde in zip(row, pdes, strict=False):
             for i, method in enumerate(methods):
-                mine = sorted(
-                    (
-                        r
-                        for r in records
-                        if (r["task"], r["pde"], r["method"]) == (kind, pde, method)
-                    ),
-                    key=lambda r: r["steps"],
-                )
-                if not mine:
-                    continue
-                change = np.array([100 * r["change"] for r in mine])
-                low, high = (np.array([100 * r["interval"][side] for r in mine]) for side in (0, 1))
-                # Bars side by side
-                shifted = [r["steps"] * 1.04 ** (i - (len(methods) - 1) / 2) for r in mine]
-                bars = [change - low, high - change]
-                axis.errorbar(
-                    shifted,
-                    change,
-                    bars,
-                    color=f"C{i}",
-                    marker="osD^v"[i % 5],
-                    ms=4,
-                    lw=1,
-                    capsize=2,
-                    label=method,
-                )
-                for x, y in zip(shifted, change, strict=True):
-                    if not _SHOWN[0] <= y <= _SHOWN[1]:
-                        edge = min(max(y, _SHOWN[0] + 3), _SHOWN[1] - 3)
-                        axis.text(
-                            x,
-                            edge,
-                            f"{y:+.0f} %",
-                            fontsize=7,
-                            color=f"C{i}",
-                            ha="left",
-                            va="center",
-                        )
+                cell = (kind, pde, method)
+                mine = [r for r in records if (r["task"], r["pde"], r["method"]) == cell]
+                if mine:
+                    # Bars side by side
+                    shift = 1.04 ** (i - (len(methods) - 1) / 2)
+                    _draw_gain(axis, sorted(mine, key=lambda r: r["steps"]), i, shift)
             axis.axhline(0, color="black", linewidth=0.8)
             axis.set_xscale("log")
             axis.set_xticks(steps, [str(s) for s in steps])
@@ -283,21 +256,24 @@ def plot_gain(rows: list[dict]) -> Figure:
     return figure
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("files", nargs="+", type=Path, help="records of instances")
-    parser.add_argument("--plot", type=Path, help="figure of the gain against the number of steps")
-    o = parser.parse_args()
-    rows = read_records(*o.files)
-    if not paired(rows):
-        raise InputError(
-            "no method was run both without and with EquiReg in these files; see `pdeinv "
-            "benchmark --equireg both`"
-        )
-    print(ablation_page(rows))
-    if o.plot:
-        save_figure(plot_gain(rows), o.plot)
-
-
-if __name__ == "__main__":
-    run_cli(_main)
+def _draw_gain(axis: Axes, records: list[Record], number: int, shift: float) -> None:
+    """Draw one method's changes with their intervals; a number stands for what is beyond."""
+    change = np.array([100 * r["change"] for r in records])
+    low, high = (np.array([100 * r["interval"][side] for r in records]) for side in (0, 1))
+    steps = [r["steps"] * shift for r in records]
+    axis.errorbar(
+        steps,
+        change,
+        [change - low, high - change],
+        color=f"C{number}",
+        marker="osD^v"[number % 5],
+        ms=4,
+        lw=1,
+        capsize=2,
+        label=records[0]["method"],
+    )
+    for x, y in zip(steps, change, strict=True):
+        if not _SHOWN[0] <= y <= _SHOWN[1]:
+            edge = min(max(y, _SHOWN[0] + 3), _SHOWN[1] - 3)
+            text, colour = f"{y:+.0f} %", f"C{number}"
+            axis.text(x, edge, text, fontsize=7, color=colour, ha="left", va="center")

@@ -1,46 +1,45 @@
-"""Published solvers where the posterior is known: `python -m
-pdeinv.benchmarks.studies.gaussian_limit --out F.jsonl`.
+"""Diffusion solvers where the posterior is known: `pdeinv study gaussian-limit`.
 
-The prior is Gaussian, fitted to Helmholtz fields, and its denoiser exact: what is left is the
+The prior is Gaussian, fitted to fields of a linear PDE, and its denoiser exact: what is left is the
 sampler's own error, and that of a mean of 8 samples, sqrt(1 + 1/8) = 1.06 times the limit if they
-are perfect. For every solver and number of steps this records the error of the posterior mean
-beside that of the exact one under the prior of both fields; DDIS and `moment` have that of the
+are perfect. For every solver and number of steps this records the error of the posterior mean and
+that of the exact one under the prior of both fields. DDIS and `moment` have the prior of the
 coefficient, and the PDE.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import shlex
-import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from tqdm import tqdm
 
+from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.reports.tables import read_records
-from pdeinv.benchmarks.runner import drop_cut_line, solve
+from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.reports.tables import render_table
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import pde_by_name
-from pdeinv.errors import run_cli
-from pdeinv.files import check_writable
+from pdeinv.datasets import PDE, PDES, pde_by_name
+from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
-__all__ = ["exact_mean", "limit_table", "score"]
+__all__ = ["STEPS", "exact_mean", "limit_table", "run", "score"]
 
+STEPS = (20, 50, 100, 500)
+"""Numbers of steps that are compared."""
 _SEED = 79_000  # no dataset or benchmark draws from it
 _FITTED = 4000  # fields
 _SAMPLES = 8
 _KEY = ("pde", "grid", "task", "method", "steps", "instance")
-_STEPS = (20, 50, 100, 500)
-_SOLVERS = (
+_Solver: TypeAlias = DPS | DiffusionPDE | FunDPS | DAPS | DDIS | Moment
+_SOLVERS: tuple[_Solver, ...] = (
     DPS(),
     DiffusionPDE(),
     FunDPS(),
@@ -48,11 +47,82 @@ _SOLVERS = (
     DDIS(ode_steps=5, langevin=50),
     Moment(),
 )
+_OF_COEFFICIENT = (DDIS.name, Moment.name)  # whose prior is that of the coefficient
+
+
+def run(
+    out: Path,
+    *,
+    pde: str = "helmholtz",
+    instances: int = 8,
+    grid: int = 64,
+    steps: Iterable[int] = STEPS,
+    methods: Iterable[str] = (),
+    command: str = "",
+) -> list[Record]:
+    """Score every solver; a repeated run keeps what the file has and goes on.
+
+    Arguments:
+        out: JSON-lines file of the records.
+        pde: name of a linear PDE.
+        instances: number of instances of each task.
+        grid: nodes per side.
+        steps: numbers of steps.
+        methods: names of solvers; all of the study's if none are given.
+        command: command to type for the same records.
+
+    Returns:
+        The file's records of this PDE and grid.
+
+    Raises:
+        InputError: the PDE is not linear, or the study lacks a method.
+    """
+    names, methods = [s.name for s in _SOLVERS], tuple(methods)
+    for method in methods:
+        if method not in names:
+            raise InputError(f"method must be one of {', '.join(names)}, got {method!r}")
+    physics = pde_by_name(pde)
+    if not physics.linear:
+        linear = ", ".join(name for name, kind in PDES.items() if kind.linear)
+        raise InputError(f"pde must be one of the linear {linear}, got {pde!r}")
+    log = JsonLines(out, lambda record: values_of(record, _KEY))
+    jobs = [
+        (Task(pde, kind, grid, grid**2 * 125 // 4096), dataclasses.replace(solver, steps=n), i)
+        for n in steps
+        for kind in ("forward", "inverse")
+        for solver in _SOLVERS
+        if solver.name in (methods or names)
+        for i in range(instances)
+    ]
+    missing = [
+        (task, solver, i)
+        for task, solver, i in jobs
+        if (task.pde, task.grid, task.kind, solver.name, solver.steps, i) not in log
+    ]
+    if missing:
+        priors, made = _fitted_priors(physics, grid), provenance(command)
+        for task, solver, i in tqdm(missing, unit="run"):
+            log.append(score(solver, priors, task, i) | made)
+    return [r for r in log.read() if (r["pde"], r["grid"]) == (pde, grid)]
+
+
+def _fitted_priors(pde: PDE, grid: int) -> dict[int, GaussianPrior]:
+    """Return the priors of the coefficient and of both fields, by their number of fields."""
+    nodes = pde.grid(grid)
+    states = pde.sample(_FITTED, nodes, torch.Generator().manual_seed(_SEED)).float()
+    return {
+        n: GaussianPrior.fit(
+            TrainingData(states[:, :n], pde.fields[:n], nodes, pde, "fresh"), progress=True
+        )
+        for n in (1, 2)
+    }
 
 
 def exact_mean(prior: GaussianPrior, observation: Observation) -> torch.Tensor:
-    """Posterior mean (2, n, n) under a Gaussian prior of the state: μ + C Hᵀ (H C Hᵀ + R)⁻¹ (y - H
-    μ)."""
+    """Return the posterior mean (2, n, n) under a Gaussian prior of the state.
+
+    It is μ + C Hᵀ (H C Hᵀ + R)⁻¹ (y - H μ).
+    """
     m = len(observation)
     columns = prior.covariance(observation.adjoint(torch.eye(m, dtype=torch.float64)))
     gram = observation(columns)
@@ -65,11 +135,18 @@ def exact_mean(prior: GaussianPrior, observation: Observation) -> torch.Tensor:
     return (mean + (columns.flatten(1).T @ weights).T.reshape(mean.shape))[0]
 
 
-def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
-    """Errors of one solver on one instance, relative to the norm of the truth."""
+def score(solver: _Solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> Record:
+    """Return errors of a solver on instance i, relative to the norm of the truth.
+
+    Arguments:
+        solver: one of the diffusion solvers.
+        priors: by their number of fields.
+        task: what is reconstructed.
+        i: number of the instance.
+    """
     truth, observation = task.instance(i)
     channel, start = task.scored[0], time.perf_counter()
-    prior = priors[1 if solver.suffix else 2]
+    prior = priors[1 if solver.name in _OF_COEFFICIENT else 2]
     found = solve(task, solver, prior, observation, i, _SAMPLES)
     seconds, size = time.perf_counter() - start, truth[channel].norm()
     best = exact_mean(priors[2], observation)[channel]
@@ -91,83 +168,24 @@ def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
     }
 
 
-def limit_table(records: list[dict]) -> str:
-    """Markdown: mean error over mean limit, by task and solver; a column for each number of steps.
+def limit_table(records: list[Record]) -> str:
+    """Return mean error over mean limit, by task and solver, as a Markdown table.
 
-    In brackets stand the instances of what has fewer than the others.
+    There is a column for each number of steps; in brackets is the number of instances if others
+    have more.
     """
     steps = sorted({r["steps"] for r in records})
-    cells: dict[tuple, list[dict]] = {}
+    cells: dict[tuple[str, str, int], list[Record]] = {}
     for r in records:
         cells.setdefault((r["task"], r["method"], r["steps"]), []).append(r)
     most = max(len(group) for group in cells.values())
-    lines = [
-        "| task | solver | " + " | ".join(f"{s} steps" for s in steps) + " |",
-        "| --- | --- |" + " ---: |" * len(steps),
-    ]
+    rows = []
     for task, method in dict.fromkeys((t, m) for t, m, _ in cells):
-        row = []
+        row = [task, method]
         for s in steps:
             group = cells.get((task, method, s), [])
             ratio = sum(r["error"] for r in group) / max(sum(r["limit"] for r in group), 1e-300)
             fewer = f" ({len(group)})" if len(group) < most else ""
             row.append(f"{ratio:.2f}{fewer}" if group else "")
-        lines.append(f"| {task} | {method} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument(
-        "--out", type=Path, required=True, help="JSON-lines file; what is there is kept"
-    )
-    parser.add_argument("--pde", default="helmholtz", choices=("poisson", "helmholtz"))
-    parser.add_argument("--instances", type=int, default=8)
-    parser.add_argument("--grid", type=int, default=64)
-    parser.add_argument("--steps", type=int, nargs="+", default=_STEPS)
-    names = [s.name for s in _SOLVERS]
-    parser.add_argument(
-        "--method",
-        nargs="+",
-        default=names,
-        choices=names,
-        help="some of the solvers; all if not given",
-    )
-    o = parser.parse_args()
-    check_writable(o.out)
-    pde = pde_by_name(o.pde)
-    states = pde.sample(_FITTED, pde.grid(o.grid), torch.Generator().manual_seed(_SEED)).float()
-    priors = {}
-    for channels in (1, 2):
-        data = TrainingData(
-            states[:, :channels], pde.fields[:channels], pde.grid(o.grid), pde, "fresh"
-        )
-        priors[channels] = GaussianPrior.fit(data, progress=True)
-    made = provenance(
-        shlex.join(["python", "-m", "pdeinv.benchmarks.studies.gaussian_limit", *sys.argv[1:]])
-    )
-    o.out.touch()
-    drop_cut_line(o.out)
-    done = {tuple(r[k] for k in _KEY) for r in read_records(o.out)}
-    runs = [
-        (
-            Task(o.pde, kind, o.grid, o.grid**2 * 125 // 4096),
-            dataclasses.replace(solver, steps=steps),
-            i,
-        )
-        for steps in o.steps
-        for kind in ("forward", "inverse")
-        for solver in _SOLVERS
-        if solver.name in o.method
-        for i in range(o.instances)
-    ]
-    for task, solver, i in tqdm(runs, unit="run"):
-        if (task.pde, task.grid, task.kind, solver.name, solver.steps, i) not in done:
-            record = score(solver, priors, task, i)
-            with o.out.open("a") as stream:
-                stream.write(json.dumps(record | made) + "\n")
-    print(limit_table([r for r in read_records(o.out) if (r["pde"], r["grid"]) == (o.pde, o.grid)]))
-
-
-if __name__ == "__main__":
-    run_cli(_main)
+        rows.append(row)
+    return render_table(["task", "solver"], [f"{s} steps" for s in steps], rows)

@@ -1,5 +1,4 @@
-"""The PDE solvers and generators by the numbers: `python -m pdeinv.benchmarks.studies.numerics
---out FILE.jsonl`.
+"""The PDE solvers and generators by the numbers: `pdeinv study numerics`.
 
 Three kinds of record: the error of each solver against scipy's sparse LU of the same equations, or
 against itself on finer grids and with shorter time steps (`tests/test_pde_solvers.py` has an
@@ -9,13 +8,11 @@ original training data; and the time that a thousand pairs take.
 
 from __future__ import annotations
 
-import argparse
-import json
-import shlex
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,47 +20,66 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.linalg import spsolve
 
+from pdeinv.benchmarks import published
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, Poisson, generate, open_dataset
-from pdeinv.errors import run_cli
-from pdeinv.files import atomic_write
+from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, generate, open_dataset, pde_by_name
+from pdeinv.grid import Grid
 
-__all__ = ["PUBLISHED"]
+__all__ = ["generation", "run", "solver_errors"]
 
-PUBLISHED = {
-    ("poisson", "source"): {"std": 0.292},
-    ("poisson", "potential"): {"std": 4.17e-3},
-    ("helmholtz", "source"): {"std": 0.284},
-    ("helmholtz", "wavefield"): {"std": 4.28e-3},
-    ("darcy", "pressure"): {"mean": 5.69e-3, "std": 3.79e-3},
-    ("navier-stokes", "initial_vorticity"): {"std": 0.262},
-    ("navier-stokes", "final_vorticity"): {"std": 0.256},
-}
-"""Statistics over all nodes and samples of DiffusionPDE's training data (Huang et al., NeurIPS
-2024, published datasets)."""
+_ERROR_INSTANCES = 8
 
 
-def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[dict]:
-    """Relative L2 errors of `solve`: of the algebra or the time steps, and of the discretisation in
-    space."""
+def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: str = "") -> None:
+    """Measure the published PDEs; a repeated run keeps what the file has and goes on.
+
+    Arguments:
+        out: JSON-lines file of the records.
+        grid: nodes per side.
+        n: number of pairs to generate.
+        seed: of the fields.
+        command: command to type for the same records.
+    """
+    names = ("measure", "pde", "grid", "instances", "seed")
+    log = JsonLines(out, lambda record: tuple(record[name] for name in names))
+    for name in published.PDES:
+        pde = pde_by_name(name)
+        parts: dict[str, tuple[int, Callable[[], list[Record]]]] = {
+            "generation seconds": (n, partial(generation, pde, grid, n, seed)),
+            "solver error": (
+                _ERROR_INSTANCES,
+                partial(solver_errors, pde, grid, _ERROR_INSTANCES, seed),
+            ),
+        }
+        for measure, (instances, part) in parts.items():
+            if (measure, name, grid, instances, seed) not in log:
+                log.append(*(record | provenance(command) for record in part()))
+
+
+def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[Record]:
+    """Return relative L2 errors of `solve`: of the algebra or time steps, and of the grid.
+
+    Arguments:
+        pde: one of the published PDEs.
+        grid: nodes per side.
+        instances: number of coefficients.
+        seed: of the coefficients.
+    """
     nodes = pde.grid(grid)
     xi = pde.latent_prior.white(instances, torch.Generator().manual_seed(seed))
-
-    def solve(which, nodes):
-        return which.solve(which.coefficient(which.latent_prior.square_root(xi, nodes)))
-
-    u = solve(pde, nodes)
+    u = _solution(pde, xi, nodes)
     if isinstance(pde, NavierStokes):
         references = {
-            "time step / 8": solve(replace(pde, dt=pde.dt / 8), nodes),
-            "2 x finer grid": _coarsen(solve, pde, 2, grid),
+            "time step / 8": _solution(replace(pde, dt=pde.dt / 8), xi, nodes),
+            "2 x finer grid": _coarsened(pde, xi, 2, grid),
         }
     else:
         a = pde.coefficient(pde.latent_prior.square_root(xi, nodes))
         references = {
-            "sparse LU": torch.stack([_sparse_solve(pde, x[0].numpy()) for x in a])[:, None]
+            "sparse LU": torch.stack([_sparse_solve(pde, x[0].numpy()) for x in a])[:, None],
+            "4 x finer grid": _coarsened(pde, xi, 4, grid),
         }
-        references["4 x finer grid"] = _coarsen(solve, pde, 4, grid)
     return [
         {
             "measure": "solver error",
@@ -72,14 +88,21 @@ def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[dict]:
             "instances": instances,
             "seed": seed,
             "reference": name,
+            "value": float(((u - r).flatten(1).norm(dim=1) / r.flatten(1).norm(dim=1)).mean()),
         }
-        | {"value": float(((u - r).flatten(1).norm(dim=1) / r.flatten(1).norm(dim=1)).mean())}
         for name, r in references.items()
     ]
 
 
-def generation(pde: PDE, grid: int, n: int, seed: int) -> list[dict]:
-    """Seconds for n pairs on all cores, and the statistics of what came out."""
+def generation(pde: PDE, grid: int, n: int, seed: int) -> list[Record]:
+    """Return the seconds that n pairs take on all cores, and the statistics of their fields.
+
+    Arguments:
+        pde: whose fields are generated.
+        grid: nodes per side.
+        n: number of pairs.
+        seed: of the dataset.
+    """
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         path = generate(pde, n, grid, seed, Path(folder) / "data.h5", progress=True)
@@ -87,27 +110,31 @@ def generation(pde: PDE, grid: int, n: int, seed: int) -> list[dict]:
         with open_dataset(path) as data:
             data = data.load()
     setting = {"pde": pde.name, "grid": grid, "instances": n, "seed": seed}
-    records = [{"measure": "generation seconds", **setting, "value": seconds}]
-    for (name, field), published in PUBLISHED.items():
-        if name == pde.name:
-            for statistic, figure in published.items():
-                value = float(getattr(np, statistic)(data[field].values, dtype=np.float64))
-                records.append(
-                    {"measure": f"{statistic} of {field}", **setting, "value": value}
-                    | {"published": figure, "relative_difference": value / figure - 1}
-                )
+    records: list[Record] = [{"measure": "generation seconds", **setting, "value": seconds}]
+    for (name, field), statistics in published.DATA_STATISTICS.items():
+        for statistic, figure in statistics.items() if name == pde.name else ():
+            value = float(getattr(np, statistic)(data[field].values, dtype=np.float64))
+            records.append(
+                {"measure": f"{statistic} of {field}", **setting, "value": value}
+                | {"published": figure, "relative_difference": value / figure - 1}
+            )
     return records
 
 
-def _coarsen(solve, pde, times, grid):
+def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
+    """Return the solutions of Karhunen–Loève coefficients on a grid."""
+    return pde.solve(pde.coefficient(pde.latent_prior.square_root(xi, nodes)))
+
+
+def _coarsened(pde: PDE, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
+    """Return the solutions on a grid with so many times the cells, at the nodes of the grid."""
     cells = pde.grid(grid).cells * times
-    fine = solve(pde, pde.grid(cells + (0 if pde.grid_kind == "periodic" else 1)))
+    fine = _solution(pde, xi, pde.grid(cells + (0 if pde.grid_kind == "periodic" else 1)))
     return fine[..., ::times, ::times]
 
 
 def _sparse_solve(pde: PDE, a: np.ndarray) -> torch.Tensor:
-    """The same five-point equations, assembled node by node as a sparse matrix and factorised by
-    scipy."""
+    """Solve the same five-point equations as a sparse matrix, assembled node by node, by scipy."""
     n = len(a)
     number = -np.ones((n, n), dtype=int)
     number[1:-1, 1:-1] = np.arange((n - 2) ** 2).reshape(n - 2, n - 2)
@@ -137,34 +164,3 @@ def _sparse_solve(pde: PDE, a: np.ndarray) -> torch.Tensor:
     u = np.zeros((n, n))
     u[1:-1, 1:-1] = spsolve(matrix.tocsc(), right).reshape(n - 2, n - 2)
     return torch.as_tensor(u)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON-lines file to write")
-    parser.add_argument("--grid", type=int, default=128, help="nodes per side (default 128)")
-    parser.add_argument(
-        "--n",
-        type=int,
-        default=1000,
-        help="pairs to generate for time and statistics (default 1000)",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    command = shlex.join(["python", "-m", "pdeinv.benchmarks.studies.numerics", *sys.argv[1:]])
-    records = []
-    for pde in (Poisson(), Helmholtz(), Darcy(), NavierStokes()):
-        records += generation(pde, options.grid, options.n, options.seed)
-        records += solver_errors(pde, options.grid, 8, options.seed)
-    for record in records:
-        print(
-            f"{record['pde']:<15}{record.get('reference', ''):<16}{record['measure']:<28}{record['value']:.3g}"
-        )
-    with atomic_write(options.out) as temporary:
-        temporary.write_text(
-            "".join(json.dumps(record | provenance(command)) + "\n" for record in records)
-        )
-
-
-if __name__ == "__main__":
-    run_cli(_main)

@@ -1,5 +1,4 @@
-"""What the Gaussian part and the symmetries are worth: `python -m
-pdeinv.benchmarks.studies.prior_ablation PRIOR...`.
+"""What the Gaussian part and the symmetries of a prior gain: `pdeinv study prior-ablation`.
 
 Takes priors that were trained on one dataset for equal times, with and without each (`pdeinv train
 --precondition edm`, `--no-symmetry`), and records their denoising errors on the same fresh fields.
@@ -7,18 +6,16 @@ Takes priors that were trained on one dataset for equal times, with and without 
 
 from __future__ import annotations
 
-import argparse
-import json
-import shlex
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.datasets import pde_by_name
-from pdeinv.errors import InputError, run_cli
-from pdeinv.files import atomic_write, check_writable
+from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.studies.prior_measures import physics_of
+from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, TrainingData, load
 from pdeinv.priors.diffusion import LEVELS, denoising_errors
 
@@ -27,26 +24,38 @@ __all__ = ["ablation_section", "compared"]
 _SEED, _HELD_OUT = 77_500, 256  # no dataset or benchmark draws from it
 
 
-def compared(files: list[str], command: str = "", held_out: int = _HELD_OUT) -> list[dict]:
-    """One record a prior: how it was trained and its denoising error by field and level, on the
-    same fields and noise."""
-    records, data = [], None
+def compared(files: Iterable[str], command: str = "", held_out: int = _HELD_OUT) -> list[Record]:
+    """Return a record for each prior: its training, and its denoising error by field and level.
+
+    Arguments:
+        files: of diffusion priors that were trained on one dataset.
+        command: command to type for the same records.
+        held_out: number of fresh fields, the same for all priors.
+
+    Raises:
+        InputError: a file is of another model, or of other fields.
+    """
+    records: list[Record] = []
+    data: TrainingData | None = None
     for file in files:
         prior = load(file)
         if not isinstance(prior, DiffusionPrior):
-            raise InputError(f"{file} is no diffusion prior; train one with `pdeinv train`")
+            raise InputError(
+                f"{file} must be a diffusion prior, got a {type(prior).__name__}; train one with "
+                f"`pdeinv train`"
+            )
         g = prior.gaussian
-        pde = pde_by_name(g.pde[0], **g.pde[1])
+        pde = physics_of(file, g.pde)
         if data is None:
-            states = pde.sample(held_out, g.grid, torch.Generator().manual_seed(_SEED))[
-                :, : len(g.fields)
-            ]
+            generator = torch.Generator().manual_seed(_SEED)
+            states = pde.sample(held_out, g.grid, generator)[:, : len(g.fields)]
             data = TrainingData(states.float(), g.fields, g.grid, pde, "fresh")
         if (data.pde, data.grid, data.fields) != (pde, g.grid, g.fields):
             raise InputError(
-                f"{file} was trained on other fields than {files[0]}; compare priors of one dataset"
+                f"{file} must be trained on the fields of the first prior, got other fields; "
+                f"compare priors of one dataset"
             )
-        t = prior.record
+        names = ("symmetry", "seconds", "fields_seen", "data", "samples")
         records.append(
             {
                 "prior": Path(file).name.removesuffix(".safetensors"),
@@ -54,63 +63,42 @@ def compared(files: list[str], command: str = "", held_out: int = _HELD_OUT) -> 
                 "seed": _SEED,
                 "fields": held_out,
                 "preconditioning": prior.preconditioning,
-                **{k: t[k] for k in ("symmetry", "seconds", "fields_seen", "data", "samples")},
+                **{name: prior.record[name] for name in names},
                 "levels": list(LEVELS),
                 "errors": denoising_errors(prior, data),
+                **provenance(command),
             }
-            | provenance(command)
         )
     return records
 
 
-def ablation_section(records: list[dict]) -> str:
-    """Markdown: a line a prior and field, errors by noise level."""
+def ablation_section(records: list[Record]) -> str:
+    """Return a section of Markdown with errors by noise level, a line for each prior and field."""
     first = records[0]
     minutes = " and ".join(sorted({f"{r['seconds'] / 60:.0f}" for r in records}))
-    lines = [
-        "## What the Gaussian part and the symmetries are worth",
-        "",
-        f"Priors of {first['pde']}, each trained for {minutes} minutes on {first['samples']:,} "
-        f"samples of `{first['data']}`; "
-        f"error / std on {first['fields']} fresh fields by noise level σ.",
-        "",
-        "| Gaussian part | symmetries | fields seen | field | "
-        + " | ".join(f"{sigma:g}" for sigma in first["levels"])
-        + " |",
-        "| --- | --- | ---: | --- |" + " ---: |" * len(first["levels"]),
-    ]
+    rows = []
     for r in sorted(records, key=lambda r: (r["preconditioning"] != "gaussian", not r["symmetry"])):
-        told = [
-            "yes" if r["preconditioning"] == "gaussian" else "no",
-            "yes" if r["symmetry"] else "no",
-        ]
+        parts = (r["preconditioning"] == "gaussian", r["symmetry"])
         for field, errors in r["errors"].items():
-            cells = [
-                *told,
-                f"{r['fields_seen']:,}",
-                field.replace("_", " "),
-                *(f"{e:.4f}" for e in errors),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("prior", nargs="+", help="files of priors trained on one dataset")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results/prior-ablation.jsonl"), help="to write"
+            rows.append(
+                [
+                    *("yes" if part else "no" for part in parts),
+                    field.replace("_", " "),
+                    f"{r['fields_seen']:,}",
+                    *(f"{e:.4f}" for e in errors),
+                ]
+            )
+    words = ["Gaussian part", "symmetries", "field"]
+    numbers = ["fields seen", *(f"{sigma:g}" for sigma in first["levels"])]
+    return "\n".join(
+        [
+            "## What the Gaussian part and the symmetries are worth",
+            "",
+            f"Priors of {first['pde']}, each trained for {minutes} minutes on "
+            f"{first['samples']:,} samples of `{first['data']}`; "
+            f"error / std on {first['fields']} fresh fields by noise level σ.",
+            "",
+            render_table(words, numbers, rows),
+            "",
+        ]
     )
-    o = parser.parse_args()
-    check_writable(o.out)
-    records = compared(
-        o.prior,
-        shlex.join(["python", "-m", "pdeinv.benchmarks.studies.prior_ablation", *sys.argv[1:]]),
-    )
-    with atomic_write(o.out) as temporary:
-        temporary.write_text("".join(f"{json.dumps(r)}\n" for r in records))
-    print(ablation_section(records))
-
-
-if __name__ == "__main__":
-    run_cli(_main)

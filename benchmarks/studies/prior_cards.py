@@ -1,143 +1,158 @@
-"""The cards of priors and neural operators, as Markdown."""
+"""The cards of priors, neural operators and regressors, as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.reports.tables import render_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 
 __all__ = ["cards"]
 
+_HEAD = """# The shipped priors
 
-def cards(records: list[dict], ablation: list[dict] = ()) -> str:
-    """Markdown: a section for each prior or operator, with its data, training, errors, samples and
-    limits; and the ablation."""
-    kinds = {"relative_l2": _operator_card, "sensor_errors": _regressor_card, "levels": _card}
+Written by `pdeinv study priors --cards docs/priors.md` from `benchmarks/results/priors.jsonl`; do
+not edit.
+
+Load one with `pdeinv.priors.load(name)`. Errors are root mean squares of x0 - D(x0 + σ noise, σ)
+over 256 fresh fields; *ratio* is that to the Gaussian part's own error, *excess* that over the
+exact Wiener denoiser's, which no denoiser of a Gaussian field can beat. Power is compared by
+integer wavenumber among those that hold 99 % of the variance. *Residual* is the relative L2
+distance between a sampled solution and the solve of its sampled coefficient. *Consistency* is the
+relative L2 distance between one function under one noise draw at σ = 0.25 denoised on the grid of
+the training and on twice as many nodes. In brackets is the same where each grid samples the state
+for itself, and how far these states are apart before noising.
+"""
+
+
+def cards(records: Sequence[Record], ablation: Sequence[Record] = ()) -> str:
+    """Return a page with a section for each model: its data, training, errors, samples and cost.
+
+    Arguments:
+        records: of the models, as `pdeinv study priors` writes them.
+        ablation: records of `pdeinv study prior-ablation`, the last section if there are any.
+    """
+    kinds = {
+        "relative_l2": _operator_card,
+        "sensor_errors": _regressor_card,
+        "levels": _prior_card,
+    }
     parts = [
         next(card for key, card in kinds.items() if key in r)(r)
         for r in sorted(records, key=lambda r: r["prior"])
     ]
-    return "\n".join([_HEAD, *parts, *([ablation_section(ablation)] if ablation else [])])
+    last = [ablation_section(list(ablation))] if ablation else []
+    return "\n".join([_HEAD, *parts, *last])
 
 
-_HEAD = """# The shipped priors
-
-Written by `python -m pdeinv.benchmarks.studies.prior_reports --cards docs/priors.md` from `benchmarks/results/priors.jsonl`; do not edit.
-
-Load one with `pdeinv.priors.load(name)`. Errors are root mean squares of x0 - D(x0 + σ noise, σ) over 256 fresh fields;
-*ratio* is that to the Gaussian part's own error, *excess* that over the exact Wiener denoiser's, which no denoiser of a
-Gaussian field can beat. Power is compared by integer wavenumber among those that hold 99 % of the variance. *Residual* is
-the relative L2 distance between a sampled solution and the solve of its sampled coefficient. *Consistency* is the relative
-L2 distance between one function under one noise draw at σ = 0.25 denoised on the grid of the training and on twice as many
-nodes; where each grid samples the state for itself, it is in brackets, beside how far these states are apart.
-"""
-
-
-def _card(r: dict) -> str:
-    names = r["fields"]
-    grid, loss = r["training"]["grid"], "1 is the Gaussian part's"
+def _prior_card(r: Record) -> str:
+    grid, names = r["training"]["grid"], [_words(n) for n in r["fields"]]
+    loss = "1 is the Gaussian part's"
     if r["preconditioning"] == "edm":
         loss = "without a Gaussian part, in EDM's own preconditioning"
+    curve = ", ".join(f"{s / 60:.0f}: {value:.3f}" for s, value in r["curve"])
     lines = [
-        f"## {r['prior']}",
-        "",
         f"![samples beside data](figures/prior-{r['prior']}.png)",
         "",
-        f"- **Fields**: {', '.join(n.replace('_', ' ') for n in names)} ({r['pde']}), trained on "
-        f"{grid} x {grid} nodes.",
+        f"- **Fields**: {', '.join(names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
         _data(r),
-        f"- **Loss** ({loss}) by minute: "
-        + ", ".join(f"{s / 60:.0f}: {loss:.3f}" for s, loss in r["curve"])
-        + ".",
-        f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16.",
+        f"- **Loss** ({loss}) by minute: {curve}.",
+        _cost(r),
+        *(f"- **Power of samples on {n} x {n} nodes**: {_spectrum(r, n)}." for n in _grids(r)),
     ]
-    for n in (grid, 2 * grid):
-        spectrum = "; ".join(
-            f"{name.replace('_', ' ')} {100 * s['within_15_percent']:.0f} % of wavenumbers up to "
-            f"{s['last_wavenumber']} "
-            f"within 15 %, the worst at {s['at']} with a ratio of {s['worst_ratio']:.2f}"
-            for name, s in r[f"spectrum_{n}"].items()
-        )
-        lines.append(f"- **Power of samples on {n} x {n} nodes**: {spectrum}.")
     if f"residual_{grid}" in r:
-        coarse, fine = (100 * r[f"residual_{n}"] for n in (grid, 2 * grid))
+        coarse, fine = (100 * r[f"residual_{n}"] for n in _grids(r))
         lines.append(f"- **Residual**: {coarse:.1f} % on {grid}, {fine:.1f} % on {2 * grid} nodes.")
-    lines += [
-        "- **Consistency** "
-        + "; ".join(
-            f"{n.replace('_', ' ')} {100 * one:.2f} % ({100 * own:.2f} % sampled anew, "
-            f"{100 * before:.2f} % before noising)"
-            for n, one, own, before in zip(names, *r["consistency"].values(), strict=True)
-        )
-        + ".",
-        "",
-    ]
-    head, align = ["σ"], ["---:"]
-    columns = []
-    for name in names:
-        columns.append(
-            (f"{name.replace('_', ' ')}: error / std", [f"{e:.4f}" for e in r["errors"][name]])
-        )
-        for key, word, offset in (
-            ("gaussian_errors", "ratio", 0),
-            ("exact_errors", "excess, %", 1),
-        ):
+    consistency = "; ".join(
+        f"{name} {100 * one:.2f} % ({100 * own:.2f} % sampled by each grid, {100 * before:.2f} % "
+        f"before noising)"
+        for name, one, own, before in zip(names, *r["consistency"].values(), strict=True)
+    )
+    return _section(r, [*lines, f"- **Consistency** {consistency}.", "", _errors(r)])
+
+
+def _grids(r: Record) -> tuple[int, int]:
+    """Return the nodes per side of the training and of the finer grid."""
+    return r["training"]["grid"], 2 * r["training"]["grid"]
+
+
+def _spectrum(r: Record, n: int) -> str:
+    return "; ".join(
+        f"{_words(name)} {100 * s['within_15_percent']:.0f} % of wavenumbers up to "
+        f"{s['last_wavenumber']} within 15 %, the worst at {s['at']} with a ratio of "
+        f"{s['worst_ratio']:.2f}"
+        for name, s in r[f"spectrum_{n}"].items()
+    )
+
+
+def _errors(r: Record) -> str:
+    """Return the table of errors by noise level, and their ratios to other denoisers'."""
+    others = (
+        ("gaussian_errors", "ratio", lambda ratio: f"{ratio:.3f}"),
+        ("exact_errors", "excess, %", lambda ratio: f"{100 * (ratio - 1):.2f}"),
+    )
+    heads, columns = ["σ"], [[f"{sigma:g}" for sigma in r["levels"]]]
+    for name in r["fields"]:
+        heads.append(f"{_words(name)}: error / std")
+        columns.append([f"{e:.4f}" for e in r["errors"][name]])
+        for key, word, shown in others:
             if key in r:
-                ratios = [a / b for a, b in zip(r["errors"][name], r[key][name], strict=True)]
-                columns.append(
-                    (word, [f"{100 * (x - 1):.2f}" if offset else f"{x:.3f}" for x in ratios])
-                )
-    head += [c[0] for c in columns]
-    align += ["---:"] * len(columns)
-    lines += ["| " + " | ".join(head) + " |", "| " + " | ".join(align) + " |"]
-    lines += [
-        "| " + " | ".join([f"{sigma:g}", *(c[1][i] for c in columns)]) + " |"
-        for i, sigma in enumerate(r["levels"])
-    ]
-    return "\n".join([*lines, ""])
+                pairs = zip(r["errors"][name], r[key][name], strict=True)
+                heads.append(word)
+                columns.append([shown(ours / other) for ours, other in pairs])
+    return render_table([], heads, zip(*columns, strict=True))
 
 
-def _operator_card(r: dict) -> str:
+def _operator_card(r: Record) -> str:
     errors = ", ".join(f"{100 * e:.2f} % on {n} nodes" for n, e in r["relative_l2"].items())
+    curve = ", ".join(f"{s / 60:.0f}: {100 * error:.2f}" for s, error in r["curve"])
     lines = [
-        f"- **Maps** {' to '.join(n.replace('_', ' ') for n in r['fields'])} ({r['pde']}): a "
-        f"Fourier neural operator.",
+        f"- **Maps** {' to '.join(_words(n) for n in r['fields'])} ({r['pde']}): a Fourier neural "
+        f"operator.",
         _data(r),
-        "- **Error on held-out samples** by minute, %: "
-        + ", ".join(f"{s / 60:.0f}: {100 * error:.2f}" for s, error in r["curve"])
-        + ".",
+        f"- **Error on held-out samples** by minute, %: {curve}.",
         f"- **Relative L2 error** on 256 fresh coefficients: {errors}.",
+        _cost(r),
     ]
-    return _framed(r, lines)
+    return _section(r, lines)
 
 
-def _regressor_card(r: dict) -> str:
+def _regressor_card(r: Record) -> str:
     errors = "; ".join(
         f"{100 * e['forward']:.1f} % forward, {100 * e['inverse']:.1f} % inverse on {n} nodes "
         f"with {e['sensors']} sensors"
         for n, e in r["sensor_errors"].items()
     )
+    curve = ", ".join(f"{s / 60:.0f}: {100 * a:.1f} and {100 * b:.1f}" for s, a, b in r["curve"])
     lines = [
-        f"- **Maps** readings of {' and '.join(n.replace('_', ' ') for n in r['fields'])} "
-        f"({r['pde']}) to both fields: a "
-        "Fourier neural operator, for the solver `fno`.",
+        f"- **Maps** readings of {' and '.join(_words(n) for n in r['fields'])} ({r['pde']}) to "
+        f"both fields: a Fourier neural operator, for the solver `fno`.",
         _data(r),
-        "- **Error on held-out samples**, forward and inverse, by minute, %: "
-        + ", ".join(f"{s / 60:.0f}: {100 * a:.1f} and {100 * b:.1f}" for s, a, b in r["curve"])
-        + ".",
+        f"- **Error on held-out samples**, forward and inverse, by minute, %: {curve}.",
         f"- **Relative L2 error** on 256 fresh states, of the field without sensors: {errors}.",
+        _cost(r),
     ]
-    return _framed(r, lines)
+    return _section(r, lines)
 
 
-def _data(r: dict) -> str:
+def _data(r: Record) -> str:
     t = r["training"]
+    symmetries = "under random symmetries " if t["symmetry"] else ""
     return (
         f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen "
-        f"in batches of {t['batch']} "
-        f"{'under random symmetries ' if t['symmetry'] else ''}in {t['seconds'] / 60:.0f} "
-        f"minutes; {r['machine']}."
+        f"in batches of {t['batch']} {symmetries}in {t['seconds'] / 60:.0f} minutes; "
+        f"{r['machine']}."
     )
 
 
-def _framed(r: dict, lines: list[str]) -> str:
-    cost = f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16."
-    return "\n".join([f"## {r['prior']}", "", *lines, cost, ""])
+def _cost(r: Record) -> str:
+    return f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16."
+
+
+def _section(r: Record, lines: list[str]) -> str:
+    return "\n".join([f"## {r['prior']}", "", *lines, ""])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,5 +1,4 @@
-"""The moment solver's time, beside its rivals' and as tasks grow: `python -m
-pdeinv.benchmarks.studies.timing --out F.jsonl`.
+"""The moment solver's time, beside its rivals' and as tasks grow: `pdeinv study timing`.
 
 Every measurement has a process of its own, so that its peak memory is its own. Rivals run 50 steps;
 their time is extrapolated to the published number, as every step costs the same.
@@ -7,73 +6,79 @@ their time is extrapolated to the published number, as every step costs the same
 
 from __future__ import annotations
 
-import argparse
-import json
-import shlex
-import subprocess
-import sys
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from pdeinv.benchmarks import published
+from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.benchmarks.provenance import peak_megabytes, provenance
-from pdeinv.benchmarks.reports.tables import read_records
-from pdeinv.benchmarks.runner import drop_cut_line, solve
+from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.reports.tables import render_table
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.errors import run_cli
-from pdeinv.files import check_writable, save_figure
-from pdeinv.priors import load
-from pdeinv.solvers import SOLVERS
 
-__all__ = ["cost_table", "growth", "measure", "plot_scaling", "scaling_table"]
+__all__ = ["cells", "cost_table", "growth", "measure", "plot_scaling", "run", "scaling_table"]
 
 _SAMPLES, _GRID, _SENSORS = 16, 128, 500
 _GRIDS, _COUNTS = (64, 128, 256), (50, 158, 500, 1581, 5000)
-_PDES = ("poisson", "helmholtz", "darcy", "navier-stokes")
-_KINDS = ("forward", "inverse")
-_GROWING = (("poisson", "inverse"), ("darcy", "forward"), ("navier-stokes", "inverse"))
-_PUBLISHED = {"diffusionpde": 2000, "fundps": 500}  # steps
-_MEASURED = 50
+_MEASURED_STEPS = 50
 _KEY = ("pde", "task", "method", "prior", "grid", "sensors")
 
 
-def cells() -> list[dict]:
-    """What is measured: every method on every task, then the moment solver on growing tasks."""
+def run(out: Path, *, command: str = "") -> list[Record]:
+    """Measure every cell; a repeated run keeps what the file has and goes on.
+
+    Arguments:
+        out: JSON-lines file of the records.
+        command: command to type for the same records.
+
+    Returns:
+        All records of the file.
+    """
+    log = JsonLines(out, lambda record: values_of(record, _KEY))
+    made, spawn = provenance(command), multiprocessing.get_context("spawn")
+    for cell in tqdm([c for c in cells() if values_of(c, _KEY) not in log], unit="run"):
+        with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            log.append(process.submit(measure, cell).result() | made)
+    return log.read()
+
+
+def cells() -> list[Record]:
+    """Return what is measured: every method on every task, and the moment solver on growing ones.
+
+    A cell's `prior` is the joint one's name, None for the solver's own.
+    """
     found = []
-    for pde in _PDES:
-        for kind in _KINDS:
-            for method, prior in (
-                ("moment", None),
-                ("moment", pde),
-                *((m, pde) for m in _PUBLISHED),
-            ):
-                found.append(
-                    dict(zip(_KEY, (pde, kind, method, prior, _GRID, _SENSORS), strict=True))
-                )
-    for pde, kind in _GROWING:
-        sizes = [(n, _SENSORS) for n in _GRIDS] + [(_GRID, m) for m in _COUNTS]
-        found += [dict(zip(_KEY, (pde, kind, "moment", None, n, m), strict=True)) for n, m in sizes]
-    return [c for i, c in enumerate(found) if c not in found[:i]]
+    for pde in published.PDES:
+        methods = [("moment", None), ("moment", pde), *((m, pde) for m in published.STEPS)]
+        for kind in ("forward", "inverse"):
+            found += [(pde, kind, method, prior, _GRID, _SENSORS) for method, prior in methods]
+    sizes = [(n, _SENSORS) for n in _GRIDS] + [(_GRID, m) for m in _COUNTS]
+    for pde, kind in published.GROWING_TASKS:
+        found += [(pde, kind, "moment", None, n, m) for n, m in sizes]
+    return [dict(zip(_KEY, cell, strict=True)) for cell in dict.fromkeys(found)]
 
 
-def measure(cell: dict) -> dict:
-    """One cell's seconds, network evaluations and peak memory, in this process."""
-    published = _PUBLISHED.get(cell["method"])
-    solver = SOLVERS[cell["method"]](**({"steps": _MEASURED} if published else {}))
+def measure(cell: Record) -> Record:
+    """Return a cell with its seconds, network evaluations and peak memory, in this process."""
+    most = published.STEPS.get(cell["method"])
     task = Task(cell["pde"], cell["task"], cell["grid"], cell["sensors"])
+    steps = _MEASURED_STEPS if most else None
+    solver, prior = Cell(task, cell["method"], steps=steps, prior=cell["prior"]).prepare()
     _, observation = task.instance(0)
-    prior = load(cell["prior"] or cell["pde"] + solver.suffix)
     start = time.perf_counter()
     found = solve(task, solver, prior, observation, 0, _SAMPLES)
-    seconds, times = time.perf_counter() - start, published / _MEASURED if published else 1
+    seconds, times = time.perf_counter() - start, most / _MEASURED_STEPS if most else 1
     return cell | {
         "seed": task.seed,
         "samples": _SAMPLES,
-        "steps": solver.steps,
-        "published_steps": published or solver.steps,
+        "steps": steps_of(solver),
+        "published_steps": most or steps_of(solver),
         "seconds": round(seconds, 3),
         "published_seconds": round(seconds * times, 3),
         "network_evaluations": found.record["network_evaluations"],
@@ -82,74 +87,67 @@ def measure(cell: dict) -> dict:
 
 
 def growth(sizes: list[float], values: list[float]) -> float:
-    """Exponent p of the least-squares fit values ~ sizes^p."""
+    """Return the exponent p of the least-squares fit values ~ sizes^p."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def cost_table(records: list[dict]) -> str:
-    """Markdown: seconds of each method at its published number of steps, and how many times the
-    moment solver's."""
-    lines = [
-        "| task | moment, s | moment with the joint prior, s | DiffusionPDE, 2,000 steps, s | "
-        "FunDPS, 500 steps, s |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+def cost_table(records: list[Record]) -> str:
+    """Return the seconds of each method at its published steps, as a Markdown table.
+
+    In brackets is how many times those of the moment solver they are, with its own prior and with
+    the joint one.
+    """
+    numbers = (
+        "moment, s; moment with the joint prior, s; DiffusionPDE, 2,000 steps, s; "
+        "FunDPS, 500 steps, s"
+    )
     mine = [r for r in records if (r["grid"], r["sensors"]) == (_GRID, _SENSORS)]
+    rows = []
     for pde, kind in dict.fromkeys((r["pde"], r["task"]) for r in mine):
         found = {
-            (r["method"], bool(r["prior"])): r for r in mine if (r["pde"], r["task"]) == (pde, kind)
+            (r["method"], bool(r["prior"])): r["published_seconds"]
+            for r in mine
+            if (r["pde"], r["task"]) == (pde, kind)
         }
-        base, joint, *rivals = (
-            found.get(k)
-            for k in (("moment", False), ("moment", True), *((m, True) for m in _PUBLISHED))
-        )
+        base, joint = found.get(("moment", False)), found.get(("moment", True))
         if base is None or joint is None:
             continue
-        texts = [f"{r['published_seconds']:.1f}" for r in (base, joint)]
-        for r in rivals:
-            ratios = r and [
-                r["published_seconds"] / own["published_seconds"] for own in (base, joint)
-            ]
-            texts.append(
-                f"{r['published_seconds']:,.0f} ({ratios[0]:.0f} and {ratios[1]:.0f} times)"
-                if r
+        row = [f"{pde} {kind}", f"{base:.1f}", f"{joint:.1f}"]
+        for method in published.STEPS:
+            seconds = found.get((method, True))
+            row.append(
+                f"{seconds:,.0f} ({seconds / base:.0f} and {seconds / joint:.0f} times)"
+                if seconds
                 else ""
             )
-        lines.append(f"| {pde} {kind} | " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+        rows.append(row)
+    return render_table(["task"], numbers.split("; "), rows)
 
 
-def _series(records: list[dict], pde: str, kind: str, by: str) -> list[dict]:
-    fixed = {"grid": ("sensors", _SENSORS), "sensors": ("grid", _GRID)}[by]
-    own = [
-        r
-        for r in records
-        if (r["pde"], r["task"], r["method"], r["prior"]) == (pde, kind, "moment", None)
-    ]
-    return sorted((r for r in own if r[fixed[0]] == fixed[1]), key=lambda r: r[by])
+def _series(records: list[Record], pde: str, kind: str, by: str) -> list[Record]:
+    """Return the moment solver's records on a task, by grid or by sensors with the other fixed."""
+    fixed, value = {"grid": ("sensors", _SENSORS), "sensors": ("grid", _GRID)}[by]
+    cell = (pde, kind, "moment", None)
+    own = [r for r in records if (*values_of(r, _KEY[:4]), r[fixed]) == (*cell, value)]
+    return sorted(own, key=lambda r: r[by])
 
 
-def scaling_table(records: list[dict]) -> str:
-    """Markdown: seconds and peak memory of the moment solver by grid and by sensors, with the
-    exponents of their growth.
+def scaling_table(records: list[Record]) -> str:
+    """Return seconds and peak memory of the moment solver by grid and by sensors, as Markdown.
 
-    In brackets stands the exponent of the last two sizes, since a cost that never grows hides what
-    does.
+    Exponents of their growth follow; in brackets is that of the last two sizes, since a cost that
+    never grows hides what does.
     """
     parts = []
     for by, sizes in (("grid", _GRIDS), ("sensors", _COUNTS)):
         heads = [f"{n} x {n}" if by == "grid" else f"{n:,} sensors" for n in sizes]
-        lines = [
-            "| task | "
-            + " | ".join(heads)
-            + " | exponent, time (last two) | exponent, memory (last two) |",
-            "| --- |" + " ---: |" * (len(sizes) + 2),
-        ]
-        for pde, kind in _GROWING:
+        heads += [f"exponent, {what} (last two)" for what in ("time", "memory")]
+        rows = []
+        for pde, kind in published.GROWING_TASKS:
             found = {r[by]: r for r in _series(records, pde, kind, by)}
             if len(found) < 2:
                 continue
-            texts = [
+            row = [
                 f"{found[n]['seconds']:.1f} s, {found[n]['peak_megabytes']:,} MB"
                 if n in found
                 else ""
@@ -157,18 +155,15 @@ def scaling_table(records: list[dict]) -> str:
             ]
             for what in ("seconds", "peak_megabytes"):
                 values = [r[what] for r in found.values()]
-                texts.append(
-                    f"{growth(list(found), values):.2f} "
-                    f"({growth(list(found)[-2:], values[-2:]):.2f})"
-                )
-            lines.append(f"| {pde} {kind} | " + " | ".join(texts) + " |")
-        parts.append("\n".join(lines))
+                last_two = growth(list(found)[-2:], values[-2:])
+                row.append(f"{growth(list(found), values):.2f} ({last_two:.2f})")
+            rows.append([f"{pde} {kind}", *row])
+        parts.append(render_table(["task"], heads, rows))
     return "\n\n".join(parts)
 
 
-def plot_scaling(records: list[dict]) -> Figure:
-    """Seconds and peak memory against the grid and against the number of sensors, on logarithmic
-    axes."""
+def plot_scaling(records: list[Record]) -> Figure:
+    """Draw seconds and peak memory against the grid and the sensors, on logarithmic axes."""
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for column, (by, label) in enumerate((("grid", "nodes per side"), ("sensors", "sensors"))):
@@ -176,16 +171,12 @@ def plot_scaling(records: list[dict]) -> Figure:
             (("seconds", "seconds"), ("peak_megabytes", "peak memory, MB"))
         ):
             axis = axes[row, column]
-            for pde, kind in _GROWING:
+            for pde, kind in published.GROWING_TASKS:
                 found = _series(records, pde, kind, by)
                 sizes, values = [r[by] for r in found], [r[what] for r in found]
                 if len(found) > 1:
-                    axis.loglog(
-                        sizes,
-                        values,
-                        "o-",
-                        label=f"{pde} {kind}: exponent {growth(sizes, values):.2f}",
-                    )
+                    text = f"{pde} {kind}: exponent {growth(sizes, values):.2f}"
+                    axis.loglog(sizes, values, "o-", label=text)
             ticks = _GRIDS if by == "grid" else _COUNTS
             axis.set_xticks(ticks, [f"{t:,}" for t in ticks], minor=False)
             axis.set_xticks([], minor=True)
@@ -198,42 +189,3 @@ def plot_scaling(records: list[dict]) -> Figure:
     axes[0, 0].set_title(f"{_SENSORS} sensors")
     axes[0, 1].set_title(f"{_GRID} x {_GRID} nodes")
     return figure
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("--out", type=Path, help="JSON-lines file; what is there is kept")
-    parser.add_argument("--plot", type=Path, help="figure to write")
-    parser.add_argument("--cell", type=json.loads, help=argparse.SUPPRESS)
-    o = parser.parse_args()
-    if o.cell:
-        print(json.dumps(measure(o.cell)))
-        return
-    if not o.out:
-        parser.error("--out is needed")
-    check_writable(o.out)
-    o.out.touch()
-    drop_cut_line(o.out)
-    done = {tuple(r[k] for k in _KEY) for r in read_records(o.out)}
-    made = provenance(
-        shlex.join(["python", "-m", "pdeinv.benchmarks.studies.timing", *sys.argv[1:]])
-    )
-    for cell in tqdm([c for c in cells() if tuple(c[k] for k in _KEY) not in done], unit="run"):
-        child = [
-            sys.executable,
-            "-m",
-            "pdeinv.benchmarks.studies.timing",
-            "--cell",
-            json.dumps(cell),
-        ]
-        answer = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True).stdout
-        with o.out.open("a") as stream:
-            stream.write(json.dumps(json.loads(answer.splitlines()[-1]) | made) + "\n")
-    records = read_records(o.out)
-    print(cost_table(records), scaling_table(records), sep="\n\n")
-    if o.plot:
-        save_figure(plot_scaling(records), o.plot)
-
-
-if __name__ == "__main__":
-    run_cli(_main)

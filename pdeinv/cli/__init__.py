@@ -13,11 +13,14 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.benchmark import benchmark, equivariance, report
+from pdeinv.cli.benchmark import benchmark
 from pdeinv.cli.demo import demo
+from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
 from pdeinv.cli.reconstruct import reconstruct
+from pdeinv.cli.report import report
+from pdeinv.cli.study import study
 from pdeinv.cli.train import train
 from pdeinv.errors import run_cli
 
@@ -35,6 +38,7 @@ app = typer.Typer(
 
 for command in (reconstruct, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
+app.add_typer(study, name="study")
 
 
 def main() -> None:

@@ -1,191 +1,226 @@
-"""`pdeinv benchmark`, `pdeinv report` and `pdeinv equivariance`."""
+"""`pdeinv benchmark`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import PdeName, Seed
+from pdeinv.cli.options import Seed
 from pdeinv.errors import InputError
 
-__all__ = ["benchmark", "equivariance", "report"]
+if TYPE_CHECKING:
+    from pdeinv.benchmarks.cells import Cell
+
+__all__ = ["benchmark", "parsed_settings"]
+
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries."),
+]
+SuiteName = Annotated[
+    str | None,
+    typer.Option(help="quick (minutes), standard or paper: fixed tasks and methods."),
+]
+Pdes = Annotated[
+    list[str] | None,
+    typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated."),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", "--methods", help="A solver's name; may be repeated."),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="forward, inverse or both; may be repeated. The first two if not given.",
+    ),
+]
+Nodes = Annotated[int, typer.Option(help="Nodes per side.")]
+SensorCounts = Annotated[
+    list[int] | None,
+    typer.Option(
+        help="Random nodes observed on each observed field; may be repeated. 125 if not given."
+    ),
+]
+NoiseLevels = Annotated[
+    list[float] | None,
+    typer.Option(
+        help="Noise, relative to the observed field's standard deviation; may be repeated. 0 if "
+        "not given."
+    ),
+]
+Variant = Annotated[
+    str,
+    typer.Option(
+        help="standard; or out of distribution, while the solvers keep the standard PDE: "
+        "smoother, rougher, contrast or viscosity, for a PDE that has the parameter."
+    ),
+]
+StepCounts = Annotated[
+    list[int] | None,
+    typer.Option(
+        help="Steps of the diffusion solvers; may be repeated. The published number if not given."
+    ),
+]
+EquiRegUse = Annotated[
+    str,
+    typer.Option(
+        help="For the diffusion solvers: off, on, both, identity (no symmetry, a control), equi "
+        "(the other loss) or reweight (no gradient)."
+    ),
+]
+PriorFile = Annotated[
+    str | None,
+    typer.Option(
+        help="For fno and the diffusion solvers: file of a trained model, or a shipped one's name."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Another argument of the methods' classes; may be repeated.",
+    ),
+]
+Samples = Annotated[int, typer.Option(help="Posterior samples of each instance.")]
+Instances = Annotated[
+    int | None,
+    typer.Option(help="Random instances of each task; 32 or the suite's if not given."),
+]
+Processes = Annotated[int, typer.Option(help="Number of worker processes, one thread each.")]
+Budgets = Annotated[
+    list[float] | None,
+    typer.Option(
+        help="Seconds for an instance, from which each method's number of steps follows; may be "
+        "repeated."
+    ),
+]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Compute the first instances of the standard suite again and compare them with the "
+        "recorded baseline; exit code 1 if one differs. --pde, --method and --instances choose "
+        "among them.",
+    ),
+]
+RecordBaseline = Annotated[
+    bool, typer.Option("--record-baseline", help="Write the baseline that --verify compares with.")
+]
+
+_WITH_SUITE = ("out", "suite", "pde", "method", "instances", "processes", "budget")
+_WITH_BASELINE = {
+    "verify": ("verify", "pde", "method", "instances", "processes"),
+    "record_baseline": ("record_baseline", "processes"),
+}
 
 
 def benchmark(
     context: typer.Context,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a suite's records; or JSON-lines file of summaries."),
-    ] = None,
-    suite: Annotated[
-        str | None,
-        typer.Option(help="quick (minutes), standard or paper: tasks and methods that are fixed."),
-    ] = None,
-    pde: Annotated[
-        list[str], typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated.")
-    ] = (),
-    method: Annotated[
-        list[str], typer.Option("--method", "--methods", help="A solver's name; may be repeated.")
-    ] = (),
-    task: Annotated[list[str], typer.Option(help="forward, inverse or both; may be repeated.")] = (
-        "forward",
-        "inverse",
-    ),
-    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
-    sensors: Annotated[
-        list[int],
-        typer.Option(help="Random nodes observed on each observed field; may be repeated."),
-    ] = (125,),
-    noise: Annotated[
-        list[float],
-        typer.Option(
-            help="Noise, relative to the observed field's standard deviation; may be repeated."
-        ),
-    ] = (0.0,),
-    variant: Annotated[
-        str,
-        typer.Option(
-            help="standard; or out of distribution, of which the solvers are not told: smoother, "
-            "rougher, contrast (Darcy), "
-            "viscosity (Navier-Stokes)."
-        ),
-    ] = "standard",
-    steps: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Steps of the solvers by diffusion, as published if not given; may be repeated."
-        ),
-    ] = None,
-    equireg: Annotated[
-        str,
-        typer.Option(
-            help="For the solvers by diffusion: off, on, both, identity (no symmetry, a control), "
-            "equi (the other loss) or "
-            "reweight (no gradient)."
-        ),
-    ] = "off",
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            help="File, or name of a shipped prior, for fno and the solvers by diffusion."
-        ),
-    ] = None,
-    setting: Annotated[
-        list[str],
-        typer.Option(
-            "--set", help="NAME=VALUE, another argument of the methods' classes; may be repeated."
-        ),
-    ] = (),
-    samples: Annotated[int, typer.Option(help="Posterior samples of each instance.")] = 19,
-    instances: Annotated[
-        int | None,
-        typer.Option(help="Random instances of each task, 32 or the suite's if not given."),
-    ] = None,
+    out: Out = None,
+    suite: SuiteName = None,
+    pde: Pdes = None,
+    method: Methods = None,
+    task: Tasks = None,
+    grid: Nodes = 64,
+    sensors: SensorCounts = None,
+    noise: NoiseLevels = None,
+    variant: Variant = "standard",
+    steps: StepCounts = None,
+    equireg: EquiRegUse = "off",
+    prior: PriorFile = None,
+    setting: Settings = None,
+    samples: Samples = 19,
+    instances: Instances = None,
     seed: Seed = 0,
-    processes: Annotated[int, typer.Option(help="That share the work, with one thread each.")] = 1,
-    budget: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="Seconds an instance, which decide the steps of each method that has steps; may "
-            "be repeated."
-        ),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Compare the standard suite's first instances with the recorded baseline.",
-        ),
-    ] = False,
-    record_baseline: Annotated[
-        bool, typer.Option("--record-baseline", help="Write that baseline.")
-    ] = False,
+    processes: Processes = 1,
+    budget: Budgets = None,
+    verify: Verify = False,
+    record_baseline: RecordBaseline = False,
 ) -> None:
-    """Score solvers on random instances against the truth; a repeated run resumes and adds nothing
-    that is there.
+    """Score solvers on random instances against the truth; a repeated run resumes.
 
     With --suite the tasks and the methods' settings are fixed; --pde, --method and --instances
     choose among them. The ranked table comes last, and `pdeinv report` writes the whole page.
     """
-    import itertools
-    import shlex
-
     from pdeinv.benchmarks.budget import fit_to_budget
+    from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.reports.tables import ranked_table, table
-    from pdeinv.benchmarks.runner import Cell, run_cells, takes
+    from pdeinv.benchmarks.runner import run_cells
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
-    from pdeinv.benchmarks.tasks import Task
     from pdeinv.files import check_writable, ensure_folder
 
-    if verify or record_baseline:
-        return _verify(verify, pde, method, instances, processes)
-    if out is None:
-        raise InputError(
-            "--out is missing; name a folder for a suite's records, or a JSON-lines file"
-        )
-    if samples < 2:
-        raise InputError(f"--samples {samples} must be at least 2")
     if processes < 1:
-        raise InputError(f"--processes {processes} must be at least 1")
-    if budget and steps:
-        raise InputError("--budget decides the steps; leave out --steps")
-    command = shlex.join(["pdeinv", *sys.argv[1:]])
-
+        raise InputError(f"--processes must be at least 1, got {processes}")
+    if verify or record_baseline:
+        return _baseline(context, verify, pde, method, instances, processes)
+    if out is None:
+        raise InputError("--out is missing; name a suite's folder, or a JSON-lines file")
     if suite:
-        _fixed(context)
-        cells = suite_cells(suite, pdes=pde, methods=method, instances=instances)
+        fault = "is fixed by a suite; leave it out, or name --pde and --method instead of --suite"
+        _refuse_all_but(_WITH_SUITE, context, fault)
+        cells = suite_cells(suite, pdes=pde or (), methods=method or (), instances=instances)
         out = check_writable(ensure_folder(out) / RECORDS)
-        cells = fit_to_budget(cells, budget or (), out, processes)
-        records = run_cells(cells, out, command=command, progress=True, processes=processes)
-        typer.echo(ranked_table(records))
-        return
-    if not pde or not method:
-        raise InputError("without --suite a run needs --pde and --method; try --suite quick")
-    check_writable(out)
-    variants = {"off": [False], "on": [True], "both": [False, True]}
-    variants |= {name: [name] for name in ("identity", "equi", "reweight")}
-    if equireg not in variants:
-        raise InputError(f"--equireg {equireg!r} is unknown; use one of {', '.join(variants)}")
-    options = [
-        {
-            "steps": n,
-            "equireg": on,
-            "prior": prior,
-            "settings": _settings(setting),
-            "samples": samples,
-        }
-        for n, on in itertools.product(steps or [None], variants[equireg])
-    ]
-    instances = 32 if instances is None else instances
-    for name in ("steps", "equireg", "prior"):
-        if any(option[name] for option in options) and not any(
-            name in takes(solver) for solver in method
-        ):
-            raise InputError(
-                f"--{name} means nothing to {' or '.join(method)}; leave it out, or add a "
-                f"--method that takes it"
-            )
-    cells = [
-        Cell(Task(name, kind, grid, m, level, seed, variant), solver, instances, **option)
-        for name, kind, level, m, solver in itertools.product(pde, task, noise, sensors, method)
-        for option in _meant(options, takes(solver))
-    ]
+    else:
+        cells = _product(context.params)
+        check_writable(out)
     cells = fit_to_budget(cells, budget or (), out, processes)
-    records = run_cells(cells, out, command=command, progress=True, processes=processes)
-    typer.echo(table(records))
+    records = run_cells(cells, out, command=typed_command(), progress=True, processes=processes)
+    typer.echo(ranked_table(records) if suite else table(records))
 
 
-def _verify(compare: bool, pdes, methods, instances: int | None, processes: int) -> None:
+def _product(given: dict[str, Any]) -> list[Cell]:
+    """Return the cells of a command without --suite, from its options by name."""
+    from pdeinv.benchmarks.suites import EQUIREG_CHOICES, product_cells
+
+    if not given["pde"] or not given["method"]:
+        raise InputError("without --suite a run needs --pde and --method; try --suite quick")
+    if given["budget"] and given["steps"]:
+        raise InputError("--budget decides the steps; leave out --steps")
+    if given["equireg"] not in EQUIREG_CHOICES:
+        raise InputError(
+            f"--equireg must be one of {', '.join(EQUIREG_CHOICES)}, got {given['equireg']!r}"
+        )
+    options = {"tasks": "task", "sensors": "sensors", "noise": "noise", "steps": "steps"}
+    several = {name: given[option] for name, option in options.items() if given[option]}
+    if given["instances"] is not None:
+        several["instances"] = given["instances"]
+    return product_cells(
+        given["pde"],
+        given["method"],
+        grid=given["grid"],
+        variant=given["variant"],
+        seed=given["seed"],
+        equireg=EQUIREG_CHOICES[given["equireg"]],
+        prior=given["prior"],
+        settings=parsed_settings(given["setting"] or []),
+        samples=given["samples"],
+        **several,
+    )
+
+
+def _baseline(
+    context: typer.Context,
+    compare: bool,
+    pdes: list[str] | None,
+    methods: list[str] | None,
+    instances: int | None,
+    processes: int,
+) -> None:
+    """Compare with the baseline, or write it."""
     from pdeinv.benchmarks.verify import record_baseline, verify
 
+    name = "verify" if compare else "record_baseline"
+    fault = f"has no effect with --{name.replace('_', '-')}; leave it out"
+    _refuse_all_but(_WITH_BASELINE[name], context, fault)
     if not compare:
         return record_baseline(processes=processes, progress=True)
     if verify(
-        pdes=pdes,
-        methods=methods,
+        pdes=pdes or (),
+        methods=methods or (),
         instances=instances,
         processes=processes,
         progress=True,
@@ -194,122 +229,33 @@ def _verify(compare: bool, pdes, methods, instances: int | None, processes: int)
         raise typer.Exit(1)
 
 
-def _meant(options: list[dict], taken: set[str]) -> list[dict]:
-    """The options without what the method does not take, each once."""
-    nothing = {"steps": None, "equireg": False, "prior": None}
-    found = [option | {k: v for k, v in nothing.items() if k not in taken} for option in options]
-    return [option for i, option in enumerate(found) if option not in found[:i]]
-
-
-def _fixed(context: typer.Context) -> None:
-    """Refuse what a suite decides itself."""
-    free = ("out", "suite", "pde", "method", "instances", "processes", "budget")
+def _refuse_all_but(allowed: tuple[str, ...], context: typer.Context, fault: str) -> None:
+    """Refuse any other option on the command line."""
     for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name).name == "COMMANDLINE"
-        if given and parameter.name not in free:
-            raise InputError(
-                f"a suite fixes {parameter.opts[0]}; leave it out, or leave out --suite and name "
-                f"--pde and --method"
-            )
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in allowed:
+            raise InputError(f"{parameter.opts[0]} {fault}")
 
 
-def _settings(given: list[str]) -> dict:
-    """NAME=VALUE pairs; a value is a Python literal or its lower case, true, false or none; or else
-    text."""
+def parsed_settings(given: list[str]) -> dict[str, Any]:
+    """Return values by name, of NAME=VALUE.
+
+    A value is a Python literal, or true, false or none in any case, else text.
+
+    Raises:
+        InputError: one is not of this form.
+    """
     import ast
 
     words = {"true": True, "false": False, "none": None}
-    settings = {}
+    settings: dict[str, Any] = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise InputError(f"--set {item!r} is not NAME=VALUE, such as --set weight=2")
+            raise InputError(f"--set must be NAME=VALUE, such as --set weight=2, got {item!r}")
         try:
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             settings[name] = words.get(value.lower(), value)
     return settings
-
-
-def report(
-    place: Annotated[
-        Path,
-        typer.Argument(
-            help="What `pdeinv benchmark --out` was given: the folder of a suite, or a file "
-            "NAME.jsonl."
-        ),
-    ],
-    pictures: Annotated[
-        bool,
-        typer.Option(
-            help="Reconstruct the best, the median and the worst instance again, to show them."
-        ),
-    ] = True,
-) -> None:
-    """Write report.md and report.html (one file, figures inside) from the records of a
-    benchmark."""
-    from pdeinv.benchmarks.reports.html_report import write_page
-
-    for path in write_page(place, pictures=pictures, progress=True):
-        typer.echo(path)
-
-
-def equivariance(
-    pde: PdeName,
-    prior: Annotated[
-        str | None, typer.Option(help="File of a trained prior; the shipped one if not given.")
-    ] = None,
-    inverse_operator: Annotated[
-        str | None,
-        typer.Option(help="File of `pdeinv train --model inverse-operator`, one more candidate."),
-    ] = None,
-    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 64,
-    fields: Annotated[int, typer.Option(help="Fields of each kind.")] = 32,
-    out: Annotated[Path | None, typer.Option(help="JSON-lines file to write.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
-) -> None:
-    """Measure which function tells fields of the PDE from others by its equivariance, as EquiReg
-    needs it."""
-    import json
-
-    from pdeinv.files import atomic_write, check_figure, check_writable
-
-    if out:
-        check_writable(out)
-    if plot:
-        check_figure(plot)
-    if fields < 2:
-        raise InputError(f"--fields {fields} must be at least 2")
-    from pdeinv.benchmarks import equivariance as module
-    from pdeinv.benchmarks.provenance import provenance
-    from pdeinv.datasets import pde_by_name
-    from pdeinv.priors import NeuralOperator, load
-
-    physics = pde_by_name(pde)
-    known = load(prior or pde)
-    if [f.name for f in getattr(known, "fields", ())] != [
-        f.name for f in physics.fields
-    ] or not hasattr(known, "denoise"):
-        raise InputError(
-            f"{prior or pde} is no prior of {' and '.join(f.name for f in physics.fields)}; give "
-            f"one that is"
-        )
-    inverse = load(inverse_operator) if inverse_operator else None
-    names = [f.name for f in physics.fields[::-1]]
-    if inverse and (
-        not isinstance(inverse, NeuralOperator) or [f.name for f in inverse.fields] != names
-    ):
-        raise InputError(
-            f"{inverse_operator} is no operator from {names[0]} to {names[1]}; train one with "
-            f"`pdeinv train DATA "
-            "--model inverse-operator`"
-        )
-    functions = module.candidates(physics, known, inverse=inverse)
-    records = module.measure(physics, known, functions, grid=grid, n=fields, progress=True)
-    typer.echo(module.table(records))
-    if out:
-        made = provenance(" ".join(["pdeinv", *sys.argv[1:]]))
-        with atomic_write(out) as temporary:
-            temporary.write_text("".join(json.dumps(r | made) + "\n" for r in records))
-    if plot:
-        module.plot(records, plot)

@@ -1,0 +1,168 @@
+"""Scores of a posterior against the truth: errors, calibration, CRPS and cost."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from scipy.stats import t as student_t
+
+from pdeinv.benchmarks.cells import solve
+from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes
+from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.summary import COUNTED, rounded
+from pdeinv.benchmarks.tasks import Task, fingerprint
+from pdeinv.datasets import PDE
+from pdeinv.errors import DivergedError
+from pdeinv.metrics import crps_ensemble, error_rate, error_spectrum, ranks, relative_l2
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors import Prior
+from pdeinv.solvers import Solver
+
+__all__ = ["mean_errors", "score", "two_values"]
+
+# The prior of solvers that have another than the PDE's distribution and do not record it
+_PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
+
+
+def score(task: Task, solver: Solver, prior: Prior | None, i: int, samples: int) -> list[Record]:
+    """Solve instance i and score the posterior: a record for each scored field and metric.
+
+    Arguments:
+        task: what is reconstructed.
+        solver, prior: as `Cell.prepare` returns them.
+        i: number of the instance.
+        samples: number of posterior samples.
+
+    Returns:
+        The records; their scores are None where the solver diverged.
+    """
+    truth, observation = task.instance(i)
+    forget_peak()
+    start = time.perf_counter()
+    counts: Record = dict.fromkeys(COUNTED)
+    try:
+        posterior = solve(task, solver, prior, observation, i, samples)
+        counts |= {name: posterior.record.get(name, 0) for name in COUNTED}
+    except DivergedError:
+        posterior = _diverged(task, observation, samples)
+    seconds = time.perf_counter() - start
+    shared = {
+        "instance": i,
+        "prior": posterior.record.get("prior") or _PRIORS.get(solver.name, "exact"),
+        "instance_hash": fingerprint(truth, observation),
+        "seconds_per_instance": rounded(seconds),
+        "peak_megabytes": peak_megabytes(),
+        **counts,
+    }
+    return [
+        shared | row
+        for channel in task.scored
+        for row in _scores(task, posterior, truth, channel, i)
+    ]
+
+
+def two_values(pde: PDE) -> tuple[float, float] | None:
+    """Return the values of a coefficient that has two, None for any other coefficient."""
+    return None if pde.gaussian_coefficient else pde.coefficient_range
+
+
+def mean_errors(
+    pde: PDE, estimate: torch.Tensor, truth: torch.Tensor, channel: int
+) -> dict[str, torch.Tensor]:
+    """Return the errors of estimates by metric; a coefficient of two values has an error rate too.
+
+    Arguments:
+        pde: the physics.
+        estimate, truth: (batch, 1, n, n), one field.
+        channel: 0 if that field is the coefficient, 1 if it is the solution.
+
+    Returns:
+        Errors (batch, 1) by the metric's name.
+    """
+    errors = {"relative_l2": relative_l2(estimate, truth)}
+    if channel == 0 and (values := two_values(pde)):
+        errors["error_rate"] = error_rate(estimate, truth, sum(values) / 2)
+    return errors
+
+
+def _scores(
+    task: Task, posterior: Posterior, truth: torch.Tensor, channel: int, i: int
+) -> list[Record]:
+    mean, std, true = (
+        v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth)
+    )
+    samples = posterior.samples[:, None, channel : channel + 1]
+    covered, histogram = _coverage(samples[:, 0, 0], true[0, 0], torch.Generator().manual_seed(i))
+    shared = {
+        "field": posterior.fields[channel].name,
+        "crps": rounded(float(crps_ensemble(samples, true).mean())),
+        "coverage90": rounded(covered),
+        "spread": rounded(float(std.square().mean().sqrt())),
+        "ranks": [rounded(float(share)) for share in histogram],
+        "error_spectrum": [rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
+    }
+    # An error rate would count nan as a value
+    known = bool(samples.isfinite().all())
+    pde, every = task.physics, true.expand_as(samples)
+    predicted = _predicted_errors(pde, mean, std, true, channel)
+    single = mean_errors(pde, samples.flatten(0, 1), every.flatten(0, 1), channel)
+    return [
+        shared
+        | {"metric": metric}
+        | {
+            name: rounded(value if known else float("nan"))
+            for name, value in (
+                ("error", float(error)),
+                ("predicted_error", predicted[metric]),
+                ("sample_error", float(single[metric].mean())),  # which papers report
+            )
+        }
+        for metric, error in mean_errors(pde, mean, true, channel).items()
+    ]
+
+
+def _predicted_errors(
+    pde: PDE, mean: torch.Tensor, std: torch.Tensor, truth: torch.Tensor, channel: int
+) -> dict[str, float]:
+    """Return by metric the error of the mean that the posterior expects."""
+    predicted = {"relative_l2": float(std.norm() / truth.norm())}
+    if channel == 0 and (values := two_values(pde)):
+        high = (mean - values[0]) / (values[1] - values[0])
+        predicted["error_rate"] = float(torch.minimum(high, 1 - high).mean())
+    return predicted
+
+
+def _coverage(
+    samples: torch.Tensor, truth: torch.Tensor, generator: torch.Generator
+) -> tuple[float, torch.Tensor]:
+    """Return how often the samples' 90 % interval holds the truth, and how often it has each rank.
+
+    Arguments:
+        samples: (s, n, n).
+        truth: (n, n).
+        generator: breaks ties of ranks.
+
+    Returns:
+        The share of the nodes, and frequencies (s + 1,).
+    """
+    size = len(samples)
+    if not bool(samples.isfinite().all()):
+        return float("nan"), torch.full((size + 1,), torch.nan)
+    rank = ranks(samples, truth, generator)
+    histogram = rank.flatten().bincount(minlength=size + 1) / rank.numel()
+    if (size + 1) % 20 == 0:
+        edge = (size + 1) // 20
+        return float(histogram[edge:-edge].sum()), histogram
+    # Too few for quantiles: Student's interval for one more draw of a Gaussian. The posterior's own
+    # standard deviation may rest on more draws than these, or on none.
+    wide = student_t.ppf(0.95, size - 1) * (1 + 1 / size) ** 0.5
+    inside = (truth - samples.mean(0)).abs() <= wide * samples.std(0)
+    return float(inside.double().mean()), histogram
+
+
+def _diverged(task: Task, observation: Observation, samples: int) -> Posterior:
+    """Return the posterior of a solver that diverged: nan."""
+    nothing = torch.full((samples, 2, task.grid, task.grid), torch.nan, dtype=torch.float64)
+    return Posterior(task.physics.fields, observation.grid, nothing[0], nothing[0], nothing)

@@ -1,0 +1,172 @@
+"""How well a prior's denoiser and samples agree with fresh fields of its PDE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.errors import InputError
+from pdeinv.grid import Field, Grid
+from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+from pdeinv.priors.diffusion import LEVELS
+
+__all__ = ["SEED", "consistency", "exact_errors", "physics_of", "power", "spectrum_ratios"]
+
+SEED = 77_000  # no dataset or benchmark draws from it
+_SHARE = 0.99  # of the variance, whose wavenumbers are compared
+
+
+def physics_of(name: str, pde: tuple[str, dict[str, Any]] | None) -> PDE:
+    """Return the PDE that a model was trained for.
+
+    Arguments:
+        name: of the model.
+        pde: its PDE's name and parameters, None if it is not one of the package's.
+
+    Raises:
+        InputError: it is not one of the package's.
+    """
+    if pde is None:
+        raise InputError(
+            f"{name} must be a model of a PDE that `pdeinv info` lists, and was trained on a "
+            f"dataset without one; choose another"
+        )
+    return pde_by_name(pde[0], **pde[1])
+
+
+def power(prior: GaussianPrior, states: torch.Tensor) -> torch.Tensor:
+    """Return the variance of normalised states about their mean by integer wavenumber |k|.
+
+    Arguments:
+        prior: whose normalisation and bases are used.
+        states: (batch, channel, n, n).
+
+    Returns:
+        Variances (channel, wavenumbers).
+    """
+    grid = prior.grid_of(states)
+    tables = prior.coefficients(
+        prior.normalise(states - states.mean(dim=0) + prior.shift[:, None, None]), grid
+    )
+    rings = []
+    for basis, table in zip(prior.bases, tables, strict=True):
+        unit = torch.pi * (2 if grid.periodic else 1)
+        k = (basis.frequencies(table.shape[-1]) / unit).round().long()
+        rings.append(
+            torch.zeros(grid.n).index_add_(
+                0, k.flatten().clamp(max=grid.n - 1), table.square().mean(dim=0).flatten()
+            )
+        )
+    return torch.stack(rings)
+
+
+def spectrum_ratios(
+    data: torch.Tensor, samples: torch.Tensor, fields: Sequence[Field]
+) -> dict[str, dict[str, float]]:
+    """Return by field the worst ratio of the samples' power to the data's.
+
+    It is taken among the wavenumbers that hold 99 % of the variance.
+
+    Arguments:
+        data, samples: (channel, wavenumbers), as `power` returns them.
+        fields: of the channels.
+    """
+    result = {}
+    for field, known, drawn in zip(fields, data, samples, strict=True):
+        last = int((known.cumsum(0) / known.sum() < _SHARE).sum())
+        there = known[: last + 1] > 1e-6 * known.max()
+        ratio = (drawn / known)[: last + 1][there]
+        worst = int((ratio - 1).abs().argmax())
+        result[field.name] = {
+            "last_wavenumber": last,
+            "worst_ratio": round(float(ratio[worst]), 4),
+            "at": int(torch.nonzero(there)[worst]),
+            "within_15_percent": round(float(((ratio - 1).abs() <= 0.15).float().mean()), 4),
+        }
+    return result
+
+
+def exact_errors(
+    pde: PDE, prior: GaussianPrior, data: TrainingData, sigmas: Sequence[float] = LEVELS
+) -> dict[str, list[float]]:
+    """Return errors as `denoising_errors` does, of the exact Wiener filter on the same noise.
+
+    Arguments:
+        pde: a linear PDE, whose fields have a known covariance.
+        prior: whose normalisation, bases and noise are used.
+        data: fresh fields.
+        sigmas: noise levels.
+    """
+    grid, scale = data.grid, prior.scale[:, None, None]
+    covariance = _covariance(pde, prior, grid)
+    variances = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
+    noise = prior.sample_noise(len(data), grid, torch.Generator().manual_seed(1))
+    states = data.states.double()
+    widths = [b.capacity(grid) for b in prior.bases]
+    errors = []
+    for sigma in sigmas:
+        tables = prior.coefficients((states + sigma * noise) / scale, grid)
+        z = torch.cat([t.flatten(1) for t in tables], dim=1)
+        lower = torch.linalg.cholesky(covariance + torch.diag(sigma**2 * variances))
+        denoised = torch.cholesky_solve(z.T, lower).T @ covariance
+        parts = zip(denoised.split([w * w for w in widths], dim=1), widths, strict=True)
+        found = prior.synthesis([part.reshape(-1, w, w) for part, w in parts], grid)
+        off = (found - states / scale) / 0.5
+        errors.append(off.square().mean(dim=(2, 3)).mean(dim=0).sqrt())
+    by_field = torch.stack(errors, dim=1)
+    return {
+        f.name: [round(float(v), 6) for v in row]
+        for f, row in zip(prior.fields, by_field, strict=True)
+    }
+
+
+def _covariance(pde: PDE, prior: GaussianPrior, grid: Grid) -> torch.Tensor:
+    """Return the exact covariance of a linear PDE's scaled coefficients in the prior's bases."""
+    m, channels, rows = pde.latent_prior.modes, len(prior.fields), []
+    for part in torch.eye(m * m, dtype=torch.float64).split(1024):
+        states = pde.state(part.reshape(-1, 1, m, m), grid)[:, :channels]
+        tables = prior.coefficients(states / prior.scale[:, None, None], grid)
+        rows.append(torch.cat([t.flatten(1) for t in tables], dim=1))
+    root = torch.cat(rows)
+    return root.T @ root
+
+
+def consistency(
+    pde: PDE, prior: DiffusionPrior, fine: Grid, sigma: float = 0.25, n: int = 16
+) -> dict[str, list[float]]:
+    """Return relative L2 distances between what two grids make of one noise draw, by channel.
+
+    They are taken on the nodes of the coarser grid. `denoised` is that of one function that both
+    grids resolve, noised and denoised. `sampled` is the same for the PDE's own state, which each
+    grid samples for itself (a jump falls between other nodes), and `states` that of these states
+    before noising.
+
+    Arguments:
+        pde: of the prior.
+        prior: with the coarser grid.
+        fine: the finer grid.
+        sigma: noise level.
+        n: number of functions.
+    """
+    g, coarse = prior.gaussian, prior.gaussian.grid
+    white = pde.latent_prior.white(n, torch.Generator().manual_seed(SEED))
+    xi = g.white(n, fine, torch.Generator().manual_seed(SEED + 1))
+    states = {grid: pde.state(white, grid)[:, : len(g.fields)] for grid in (coarse, fine)}
+    resolved = g.coefficients(g.normalise(states[coarse]), coarse)
+    seen: dict[str, list[torch.Tensor]] = {"denoised": [], "sampled": [], "states": []}
+    for grid, state in states.items():
+        one = g.physical(g.synthesis(resolved, grid))
+        noise = sigma * g.noise_fields(xi, grid)
+        found = prior.denoise(one + noise, sigma), prior.denoise(state + noise, sigma), state
+        for kept, field in zip(seen.values(), found, strict=True):
+            kept.append(g.synthesis(g.coefficients(g.normalise(field), grid), coarse))
+    return {
+        what: [
+            round(float((a - b).norm() / a.norm()), 5)
+            for a, b in zip(*(t.unbind(1) for t in pair), strict=True)
+        ]
+        for what, pair in seen.items()
+    }
