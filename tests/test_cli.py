@@ -257,7 +257,7 @@ RECONSTRUCT = {
             "the gaussian solver is not made for darcy",
         ),
         ({"--grid": 4}, "grid = 4 is too coarse"),
-        ({"--samples": 0}, "n_samples = 0 must be"),
+        ({"--samples": 0}, "n_samples must be at least 1, got 0"),
         ({"--seed": -1}, "--seed must be an integer from 0 to 4294967295, got -1"),
         ({"--seed": 10**30}, "--seed must be"),
         ({"--out": "nowhere/r.nc"}, "the folder nowhere does not exist; create it first"),

@@ -10,6 +10,7 @@ from helpers import normal, seeded
 from pdeinv import InputError
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.errors import DivergedError
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import (
     DAPS,
@@ -24,6 +25,7 @@ from pdeinv.solvers import (
     OptimalInterpolation,
 )
 from pdeinv.solvers.annealing import SCHEDULES
+from pdeinv.solvers.diffusion.base import Problem
 from pdeinv.solvers.forward import ForwardMap
 
 N = 16
@@ -211,3 +213,12 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
         found = solver(pde, prior, observation, n_samples=3, generator=seeded())
     assert found.record["solver_calls"] == tally.solves
     assert np.isfinite(float(found.mean.sum()))
+
+
+def test_a_sampler_that_leaves_the_stable_range_has_diverged():
+    pde = NavierStokes()
+    _, observation = Task(pde.name, "inverse", grid=N, sensors=6).instance(0)
+    problem = Problem(pde, small_prior(DDIS(), pde), observation, (), seeded())
+    wild = 1e4 * pde.sample_coefficient(2, pde.grid(N), seeded())
+    with pytest.raises(DivergedError, match=r"left the range where its solver is stable .* steps"):
+        DDIS().full(problem, wild)
