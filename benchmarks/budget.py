@@ -27,10 +27,10 @@ def fit_to_budget(
 ) -> list[Cell]:
     """Return the cells once for each budget, with as many steps as fit into it.
 
-    Steps are at most the method's published number. A method without steps, or whose network
-    evaluations do not depend on them, is returned once as it is, and so is one that diverges in as
-    few steps as the trials have. The cost of a step is measured on the first instance and stored
-    next to the records: a repeated run has the same cells.
+    Steps are at most the method's published number. A method is returned once, as it is, if it has
+    no steps, if its network evaluations do not depend on them, or if it diverges in the trials. The
+    cost of a step is measured on the first instance and stored next to the records: a repeated run
+    has the same cells.
 
     Arguments:
         cells: what to run.
@@ -71,7 +71,7 @@ def fit_to_budget(
 
 
 def fitting_steps(seconds: float, costs: list[float], most: int) -> int:
-    """Return how many steps take so many seconds, at least 2 and at most `most`.
+    """Return how many steps fit into a budget, at least 2 and at most `most`.
 
     Arguments:
         seconds: the budget.
@@ -110,7 +110,7 @@ def _trial(cell: Cell) -> tuple[float, int]:
 
 @contextmanager
 def _threads(wanted: int) -> Iterator[int]:
-    """Use so many threads within the block."""
+    """Set the number of threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(wanted)
     try:

@@ -174,10 +174,9 @@ def product_cells(
     A method that does not accept an option runs once, without it.
 
     Arguments:
-        pdes, tasks, sensors, noise: values of the tasks, as in `Task`.
-        grid, variant, seed: of all tasks, as in `Task`.
-        methods, steps, equireg: values of the cells, as in `Cell`; no steps for the published ones.
-        prior, settings, samples, instances: of all cells, as in `Cell`.
+        pdes, tasks, grid, sensors, noise, variant, seed: values of the tasks, as in `Task`.
+        methods, steps, equireg, prior, settings, samples, instances: values of the cells, as in
+            `Cell`; no steps for the published ones.
 
     Raises:
         InputError: a method is unknown, or an option is supported by none of the methods.
@@ -190,12 +189,12 @@ def product_cells(
     methods = tuple(methods)
     options = [
         {"steps": n, "equireg": on, "prior": prior}
-        for n, on in itertools.product(tuple(steps) or (None,), tuple(equireg))
+        for n, on in itertools.product(tuple(steps) or (None,), equireg)
     ]
     accepted = {method: accepted_options(method) for method in methods}
     for name in _ABSENT:
-        asked = any(option[name] for option in options)
-        if asked and not any(name in known for known in accepted.values()):
+        wanted = any(option[name] for option in options)
+        if wanted and not any(name in known for known in accepted.values()):
             raise InputError(
                 f"{name} must be left out, for none of the methods {', '.join(methods)} supports "
                 f"it; or add a method that does"
@@ -209,9 +208,7 @@ def product_cells(
             samples=samples,
             **option,
         )
-        for pde, kind, level, m, method in itertools.product(
-            tuple(pdes), tuple(tasks), tuple(noise), tuple(sensors), methods
-        )
+        for pde, kind, level, m, method in itertools.product(pdes, tasks, noise, sensors, methods)
         for option in _reduced(options, accepted[method])
     ]
 

@@ -67,7 +67,7 @@ def verify(
 
     Arguments:
         pdes: names of the PDEs to check; all if none are given.
-        methods: names of the methods to check; all of the suite's if none are given.
+        methods: names of the suite's methods to check; all of them if none are given.
         instances: number of instances of each cell, all of the baseline's if None.
         path: of the baseline.
         processes: number of worker processes, one thread each.
@@ -78,7 +78,8 @@ def verify(
         The number of reconstructions that differ.
 
     Raises:
-        InputError: there is no baseline, or it was made on another machine or with other versions.
+        InputError: there is no baseline, it was made on another machine or with other versions, or
+            the suite lacks a method.
     """
     if not path.is_file():
         raise InputError(
@@ -101,8 +102,7 @@ def verify(
         if found:
             echo(f"{_label(row)}: {'; '.join(found)}")
 
-    jobs = _jobs(suite_cells("standard", pdes=pdes, methods=methods), instances)
-    _reconstruct(jobs, compare, processes, progress)
+    _reconstruct(_jobs(_cells(pdes, methods), instances), compare, processes, progress)
     echo(
         f"{compared} reconstructions compared with the baseline of commit {commit}: {wrong} differ"
     )
@@ -168,6 +168,19 @@ def _check_origin(row: Record) -> str:
                 f"--record-baseline`, and compare with that file"
             )
     return row["commit"]
+
+
+def _cells(pdes: Iterable[str], methods: Iterable[str]) -> list[Cell]:
+    """Return the cells of the standard suite, or those of some PDEs and methods."""
+    cells, methods = suite_cells("standard", pdes=pdes), tuple(methods)
+    known = dict.fromkeys(cell.method for cell in cells)
+    for method in methods:
+        if method not in known:
+            raise InputError(
+                f"method must be one that the standard suite has for these PDEs "
+                f"({', '.join(known)}), got {method!r}"
+            )
+    return [cell for cell in cells if not methods or cell.method in methods]
 
 
 def _jobs(cells: Iterable[Cell], instances: int) -> list[tuple[Cell, int]]:

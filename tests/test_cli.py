@@ -331,16 +331,16 @@ def test_a_folder_without_permission_is_refused(pdeinv, folder):
         ("demo --out s.csv", "the folder s.csv cannot be made (File exists); choose another"),
         (
             "benchmark --pde poisson --method magic --out b.jsonl",
-            "method 'magic' is unknown; use one of",
+            "method must be one of daps, ",
         ),
         ("benchmark --pde poison --method gaussian --out b.jsonl", "did you mean 'poisson'?"),
         (
             "benchmark --pde poisson --method gaussian --task back --out b.jsonl",
-            "use forward, inverse or both",
+            "task must be one of forward, inverse, both, got 'back'",
         ),
         (
             "benchmark --pde poisson --method gaussian --noise -1 --out b.jsonl",
-            "noise = -1.0 must not be negative",
+            "noise must be a finite number of at least 0, got -1.0",
         ),
         (
             "benchmark --pde poisson --method gaussian --sensors 300 --grid 16 --out b.jsonl",

@@ -6,28 +6,31 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from pdeinv import InputError
-from pdeinv.benchmarks import budget, provenance, suites
+from pdeinv.benchmarks import budget, demo, provenance, published, suites
 from pdeinv.benchmarks.cells import Cell, posterior_of
 from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.figures import plot_cost
 from pdeinv.benchmarks.reports.html_report import write_page
+from pdeinv.benchmarks.reports.labels import pde_order
 from pdeinv.benchmarks.reports.tables import overall_table, ranked_table
 from pdeinv.benchmarks.runner import run_cells
-from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, suite_cells
+from pdeinv.benchmarks.suites import RECORDS, SUITES, Suite, product_cells, suite_cells
 from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
 from pdeinv.cli import app
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, Darcy, Poisson
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import SOLVERS
+from pdeinv.solvers.reconstruction import solver_for
 
 TINY = Suite(16, 20, 2, ("gaussian", "kriging"), ("fundps",), steps=4, samples=4)
 CELLS = [
@@ -74,6 +77,86 @@ def test_a_suite_can_be_narrowed_and_widened():
     ):
         with pytest.raises(InputError, match=message):
             suite_cells(arguments[0], **dict(zip(("pdes", "methods"), arguments[1:], strict=False)))
+
+
+def test_a_product_leaves_out_options_that_a_method_lacks():
+    cells = product_cells(
+        ["poisson", "darcy"],
+        ["kriging", "fundps", "fno"],
+        tasks=["inverse"],
+        sensors=[9, 20],
+        noise=[0.0, 0.1],
+        steps=[4, 8],
+        equireg=[False, True],
+        prior="p.safetensors",
+    )
+    keys = [(c.task, c.method, c.steps, c.equireg, c.prior) for c in cells]
+    assert len(set(keys)) == len(keys) == 2 * 2 * 2 * (1 + 4 + 1)
+    assert {k[2:] for k in keys if k[1] == "kriging"} == {(None, False, None)}
+    assert {k[2:] for k in keys if k[1] == "fno"} == {(None, False, "p.safetensors")}
+    first = [(c.task.noise, c.task.sensors) for c in cells[:24:6]]
+    assert first == [(0.0, 9), (0.0, 20), (0.1, 9), (0.1, 20)]
+    with pytest.raises(InputError, match="equireg must be left out, for none of the methods fno"):
+        product_cells(["poisson"], ["fno"], equireg=[True])
+
+
+# PDEs of one's own
+
+
+@dataclass(frozen=True)
+class Toy(Poisson):
+    name: ClassVar[str] = "toy"
+
+
+@dataclass(frozen=True)
+class Stones(Darcy):
+    name: ClassVar[str] = "stones"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    for pde in (Toy, Stones):
+        monkeypatch.setitem(PDES, pde.name, pde)
+
+
+def test_a_pde_of_ones_own_is_benchmarked_and_reported_like_the_others(registered, tmp_path):
+    out = tmp_path / "toy.jsonl"
+    task = ["--task", "inverse", "--grid", "16", "--sensors", "20", "--instances", "2"]
+
+    def benchmark(method, *pdes):
+        names = [word for pde in pdes for word in ("--pde", pde)]
+        arguments = ["benchmark", *names, "--method", method, *task, "--variant", "rougher"]
+        arguments += ["--out", str(out)]
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        return [line.split(" | ")[0].strip("| ") for line in result.stdout.splitlines()[2:]]
+
+    # The published ones first, and a line for each metric
+    shown = benchmark("kriging", "toy", "stones", "poisson")
+    assert shown == ["poisson", "toy", "stones", "stones"]
+    assert benchmark("gauss-newton", "toy") == ["toy"]
+    result = CliRunner().invoke(app, ["report", str(out)], catch_exceptions=False)
+    page = (tmp_path / "toy.report.md").read_text()
+    assert result.exit_code == 0
+    assert "| toy inverse | source | gauss-newton | 1 |" in page
+    assert "| stones inverse | permeability (error rate) | kriging | 1 |" in page
+    assert "toy inverse: source by kriging" in page
+
+
+def test_the_suites_and_the_demo_have_what_is_published_and_shipped(registered):
+    assert {c.task.pde for c in suite_cells("standard")} == set(published.PDES)
+    assert {c.task.pde for c in suite_cells("quick", pdes=["stones"])} == {"stones"}
+    assert demo.demo_pdes() == sorted(published.PDES)
+    with pytest.raises(InputError, match="got toy, of which no example is shipped"):
+        demo.run_demo(None, ["toy"])
+    names = ["zebra", *sorted(PDES), "apple"]
+    ordered = sorted(names, key=pde_order)
+    assert ordered == [*published.PDES, "toy", "stones", "apple", "zebra"]
+
+
+@pytest.mark.parametrize("pde", published.PDES)
+def test_the_limit_is_what_auto_takes_for_the_pde_itself(pde):
+    assert solver_for("auto", PDES[pde]()).name in LIMITS
 
 
 def untimed(path):

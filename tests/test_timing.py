@@ -1,13 +1,17 @@
 """What the timing benchmark makes of its measurements."""
 
 import pytest
+import torch
 
+from pdeinv.benchmarks.provenance import peak_megabytes
+from pdeinv.benchmarks.studies import timing
 from pdeinv.benchmarks.studies.timing import (
     cells,
     cost_table,
     growth,
     measure,
     plot_scaling,
+    run,
     scaling_table,
 )
 
@@ -69,25 +73,30 @@ def test_the_figure_has_a_line_a_task_and_says_how_it_grows():
     assert axes[0].get_legend().get_texts()[0].get_text() == "poisson inverse: exponent 2.00"
 
 
-@pytest.mark.parametrize("method", ["moment", "fundps"])
-def test_a_measurement_tells_time_memory_and_evaluations(method):
-    cell = {
-        "pde": "poisson",
-        "task": "forward",
-        "method": method,
-        "prior": None,
-        "grid": 16,
-        "sensors": 9,
-    }
-    found = measure(cell)
-    steps = 20 if method == "moment" else 50
-    assert (
-        found["steps"] == steps
-        and found["network_evaluations"] >= steps
-        and found["peak_megabytes"] > 50
-    )
-    times = 1 if method == "moment" else 10
-    assert (
-        found["published_seconds"] == pytest.approx(times * found["seconds"], rel=1e-3)
-        and found["seconds"] > 0
-    )
+SMALL = {
+    "pde": "poisson",
+    "task": "forward",
+    "method": "moment",
+    "prior": None,
+    "grid": 16,
+    "sensors": 9,
+}
+
+
+def test_a_rival_s_time_is_extrapolated_to_its_published_steps(monkeypatch):
+    monkeypatch.setattr(timing, "_MEASURED_STEPS", 4)
+    found = measure(SMALL | {"method": "fundps", "prior": "poisson"})
+    assert (found["steps"], found["published_steps"]) == (4, 500)
+    assert found["network_evaluations"] >= 4
+    # Both are rounded to a millisecond
+    assert found["published_seconds"] == pytest.approx(125 * found["seconds"], abs=0.1)
+
+
+def test_a_measurement_has_a_process_of_its_own_and_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(timing, "cells", lambda: [SMALL])
+    held = torch.ones(200_000_000)  # 800 MB, here and not there
+    (found,) = run(tmp_path / "t.jsonl", command="type this")
+    assert found["published_seconds"] == found["seconds"] > 0 and len(held) > 0
+    assert found["steps"] == found["published_steps"] == found["network_evaluations"] == 20
+    assert 50 < found["peak_megabytes"] < peak_megabytes() - 200
+    assert run(tmp_path / "t.jsonl") == [found] and found["command"] == "type this"

@@ -1,10 +1,10 @@
 """Tables of documentation pages, made of recorded results: `pdeinv study docs-tables PAGE ...`.
 
 Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` of a page holds a table of the records in
-benchmarks/results/NAME.jsonl, of one or more names. KIND is `table` (methods on tasks), `tasks`
-(methods ranked on each task), `overall` (on all of them), `ablation` (EquiReg on and off, from the
-records of instances), `alternatives` (to EquiReg, from the same), `equivariance`, `limit` (of a
-Gaussian prior), `beside` (our solver and the limit, from the records of instances), `cost` or
+benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `table` (methods on
+tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
+`ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
+limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `cost` and
 `scaling` (of our solver).
 """
 

@@ -148,7 +148,7 @@ def sensors_table(records: list[Record]) -> str:
 
 
 def reference_table(records: list[Record]) -> str:
-    """Return solvers beside long chains, in per cent of the truth's norm.
+    """Return solvers compared with long chains, in per cent of the truth's norm.
 
     Arguments:
         records: as `pdeinv study reference` writes them.
@@ -188,7 +188,7 @@ def numerics_table(records: list[Record]) -> str:
 
 
 def beside_limit(rows: list[Record], method: str = "moment") -> str:
-    """Return a method beside the limit, task by task, over the instances that both have solved.
+    """Return a method compared with the limit, over the instances that both have solved.
 
     The ratio's standard error is that of the paired instances.
 

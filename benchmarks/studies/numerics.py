@@ -127,7 +127,7 @@ def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
 
 
 def _coarsened(pde: PDE, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
-    """Return the solutions on a grid with so many times the cells, at the nodes of the grid."""
+    """Return the solutions at the nodes of a grid, solved on one with `times` as many cells."""
     cells = pde.grid(grid).cells * times
     fine = _solution(pde, xi, pde.grid(cells + (0 if pde.grid_kind == "periodic" else 1)))
     return fine[..., ::times, ::times]

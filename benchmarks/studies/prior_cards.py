@@ -53,7 +53,7 @@ def _prior_card(r: Record) -> str:
         loss = "without a Gaussian part, in EDM's own preconditioning"
     curve = ", ".join(f"{s / 60:.0f}: {value:.3f}" for s, value in r["curve"])
     lines = [
-        f"![samples beside data](figures/prior-{r['prior']}.png)",
+        f"![data and samples](figures/prior-{r['prior']}.png)",
         "",
         f"- **Fields**: {', '.join(names)} ({r['pde']}), trained on {grid} x {grid} nodes.",
         _data(r),

@@ -1,4 +1,4 @@
-"""The figure of a prior: samples beside data, spectra and histograms."""
+"""The figure of a prior: data and samples, spectra and histograms."""
 
 from __future__ import annotations
 

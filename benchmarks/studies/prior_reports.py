@@ -1,11 +1,11 @@
 """What trained priors and neural operators are measured by: `pdeinv study priors`.
 
-For a prior: the denoising error by noise level beside that of its Gaussian part and, for a linear
-PDE, of the exact Wiener denoiser; power spectra, histograms and the residual of samples against
-fresh data, at the grid of the training and at twice as many nodes; how far one noise draw denoised
-on both grids differs; and a figure of samples beside data. For a neural operator: its error on
-fresh coefficients, on both grids. For a regressor: its errors on fresh states given sensors, on
-both grids.
+A prior is measured on the grid of the training and on one with twice as many nodes: by its
+denoising error by noise level, next to that of its Gaussian part and, for a linear PDE, of the
+exact Wiener denoiser; by the power spectra, histograms and residual of samples against fresh data;
+and by how far one noise draw denoised on both grids differs. A figure has samples and data. A
+neural operator is measured by its error on fresh coefficients, a regressor by its errors on fresh
+states given sensors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Long Markov chains beside the solvers of the nonlinear PDEs: `pdeinv study reference`.
+"""Long Markov chains against the solvers of the nonlinear PDEs: `pdeinv study reference`.
 
 The chains use no linearisation or smoothing: they sample the posterior of the Karhunen–Loève
 coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve, whose error of
@@ -93,11 +93,11 @@ def reference_chains(
 ) -> Chains:
     """Run Metropolis–Hastings and average a field over the second half of the steps.
 
-    The proposal is preconditioned Crank–Nicolson with a step for each direction: in the eigenbasis
-    of the Gauss–Newton Hessian JᵀJ at the mean of the starts, eigenvalues λ_k, it is ξ' = sqrt(1 -
-    β_k²) ξ + β_k z with β_k = β / sqrt(1 + λ_k), and β = β' for the directions that the readings do
-    not see. It is reversible for the prior, so that only the likelihood decides. Steps in the two
-    subspaces alternate; β and β' are tuned in the first quarter.
+    The proposal is preconditioned Crank–Nicolson with a step for each direction, ξ' = sqrt(1 -
+    β_k²) ξ + β_k z. The directions are the eigenvectors of the Gauss–Newton Hessian JᵀJ at the mean
+    of the starts, with β_k = β / sqrt(1 + λ_k) for the eigenvalue λ_k, and β_k = β' where the
+    readings see nothing. It is reversible for the prior, so that only the likelihood decides. Steps
+    in the two subspaces alternate; β and β' are tuned in the first quarter.
 
     Arguments:
         pde: the physics.

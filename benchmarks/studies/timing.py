@@ -1,4 +1,4 @@
-"""The moment solver's time, beside its rivals' and as tasks grow: `pdeinv study timing`.
+"""The moment solver's time, next to its rivals' and as tasks grow: `pdeinv study timing`.
 
 Every measurement has a process of its own, so that its peak memory is its own. Rivals run 50 steps;
 their time is extrapolated to the published number, as every step costs the same.

@@ -183,7 +183,7 @@ def reference(
 
 @study.command()
 def timing(out: ResumingOut, plot: FigureFile = None) -> None:
-    """Measure the moment solver's time and memory, beside its rivals' and as tasks grow."""
+    """Measure the moment solver's time and memory, next to its rivals' and as tasks grow."""
     from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, run, scaling_table
     from pdeinv.files import check_figure, save_figure
