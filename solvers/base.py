@@ -6,7 +6,8 @@ import dataclasses
 import json
 import time
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar, TypeAlias
 
 import torch
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 
 __all__ = [
+    "ProgressBar",
     "Solver",
     "check_memory",
     "cholesky_with_nugget",
@@ -31,6 +33,10 @@ _MEMORY = 12e9  # bytes that a solver may ask for
 LEAST_SAMPLES = 16  # behind a spread that has no closed form
 
 
+ProgressBar: TypeAlias = Callable[..., Iterable]
+"""`progress_bar` with its `show` bound: (iterable, description=..., unit=...) -> iterable."""
+
+
 class Solver(ABC):
     """From sensors to a posterior. A subclass is a dataclass of settings with one method,
     `condition`."""
@@ -38,6 +44,8 @@ class Solver(ABC):
     name: ClassVar[str]
     needs: ClassVar[str] = ""
     """What `accepts` asks of a PDE, as a phrase."""
+    wants_prior: ClassVar[str] = ""
+    """What `accepts_prior` requires of a prior, as a phrase; empty where none is used."""
     takes_prior: ClassVar[bool] = False
 
     def __call__(
@@ -80,6 +88,10 @@ class Solver(ABC):
         """Whether the method is defined for this PDE."""
         return True
 
+    def accepts_prior(self, prior: Prior | None) -> bool:
+        """Return whether the method can use this prior; None is the PDE's own or a shipped one."""
+        return prior is None or self.takes_prior
+
     def check(self, pde: PDE, prior: Prior | None) -> None:
         """Refuse a PDE or a prior that the method is not made for."""
         if not self.accepts(pde):
@@ -87,11 +99,17 @@ class Solver(ABC):
                 f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the "
                 f"solver 'auto'"
             )
-        if prior is not None and not self.takes_prior:
+        if self.accepts_prior(prior):
+            return
+        if self.wants_prior:
             raise InputError(
-                f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters "
-                f"instead"
+                f"the {self.name} solver needs {self.wants_prior}, got {type(prior).__name__}; "
+                f"choose another prior or the solver 'auto'"
             )
+        raise InputError(
+            f"the {self.name} solver knows only the PDE's own prior; set the PDE's parameters "
+            f"instead"
+        )
 
     @abstractmethod
     def condition(self, pde, prior, observation, n_samples, generator, progress) -> Posterior:

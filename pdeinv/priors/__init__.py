@@ -1,5 +1,8 @@
 """What is known of fields before any sensor is read, learned from samples of them."""
 
+from pdeinv.priors.adapter import as_denoising_prior as as_denoising_prior
+from pdeinv.priors.base import Denoiser as Denoiser
+from pdeinv.priors.base import DenoisingPrior as DenoisingPrior
 from pdeinv.priors.base import Prior as Prior
 from pdeinv.priors.data import TrainingData as TrainingData
 from pdeinv.priors.diffusion import DiffusionPrior as DiffusionPrior

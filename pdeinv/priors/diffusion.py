@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -51,6 +51,8 @@ class DiffusionPrior:
         NeurIPS 2022, equation 7 and table 1; Lim et al., *Score-based diffusion models in function
         space*, JMLR 26, 2025 (arXiv 2302.07400).
     """
+
+    evaluations_per_call: ClassVar[int] = 1
 
     gaussian: GaussianPrior
     network: UShapedOperator

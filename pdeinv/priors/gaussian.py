@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -78,6 +78,8 @@ class GaussianPrior:
         >>> prior.denoise(prior.sample(4, Grid(64)), sigma=0.1).shape   # doctest: +SKIP
         torch.Size([4, 2, 64, 64])
     """
+
+    evaluations_per_call: ClassVar[int] = 1
 
     fields: tuple[Field, ...]
     bases: tuple[Basis, ...]
@@ -159,6 +161,11 @@ class GaussianPrior:
             tuple(diagonal_variances),
         )
         return prior
+
+    @property
+    def gaussian(self) -> GaussianPrior:
+        """The prior itself."""
+        return self
 
     @property
     def band(self) -> int:

@@ -3,55 +3,83 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
-from pdeinv.grid import Grid
+from pdeinv.grid import Field, Grid
+from pdeinv.priors.base import DenoisingPrior
+from pdeinv.priors.gaussian import GaussianPrior
+from pdeinv.priors.schedule import heun, noise_levels
 from pdeinv.symmetry import Group, Symmetry
 
 __all__ = ["GroupAveraged"]
 
 
 class GroupAveraged:
-    """A prior whose denoiser is the mean of g⁻¹ D(g x, σ) over a group's elements: exactly
-    equivariant under them.
+    """A prior whose denoiser is the mean of g⁻¹ D(g x, σ) over the elements g of a group.
 
-    As many times the cost as the finite part of the group has elements, with their products; the
-    continuous translations are not averaged over.
+    The denoiser is exactly equivariant under the elements of the group's finite part and their
+    products. One call evaluates the prior once for each of them. Continuous translations are not
+    averaged over.
 
     Arguments:
-        prior: what is averaged.
-        group: under which it becomes equivariant.
+        prior: the prior to average.
+        group: the group under which it becomes equivariant.
     """
 
-    def __init__(self, prior, group: Group):
+    def __init__(self, prior: DenoisingPrior, group: Group):
         self.prior, self.group = prior, group
-        self.gaussian, self.fields = getattr(prior, "gaussian", prior), prior.fields
         self.elements = _closed(group, self.gaussian.grid.periodic)
-        self.times = len(self.elements)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the channels."""
+        return self.prior.fields
+
+    @property
+    def gaussian(self) -> GaussianPrior:
+        """The Gaussian part of the prior, which is not averaged."""
+        return self.prior.gaussian
+
+    @property
+    def evaluations_per_call(self) -> int:
+        """Network evaluations of one call of `denoise`."""
+        return len(self.elements) * self.prior.evaluations_per_call
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        """As the prior's, shape and units of x; differentiable."""
+        """Return the averaged denoiser's E[x0 | x = x0 + σ noise], in the shape and units of x."""
         grid = Grid(x.shape[-1], self.gaussian.grid.kind)
-        return (
-            sum(g.inverse()(self.prior.denoise(g(x, grid), sigma), grid) for g in self.elements)
-            / self.times
-        )
+        parts = (g.inverse()(self.prior.denoise(g(x, grid), sigma), grid) for g in self.elements)
+        return reduce(torch.add, parts) / len(self.elements)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
+        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        units."""
         return self.prior.sample_noise(n, grid, generator)
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n states (n, channel, grid.n, grid.n) in physical units, by the probability
+        flow."""
+        sigmas = noise_levels(40)
+        start = self.gaussian.shift[:, None, None] + sigmas[0] * self.sample_noise(
+            n, grid, generator
+        )
+        with torch.no_grad():
+            return heun(self.denoise, start, sigmas)
 
 
 def _closed(group: Group, periodic: bool) -> tuple[Symmetry, ...]:
-    """The elements of the finite part and all their products."""
+    """Return the elements of the finite part and all their products."""
     found: dict[Symmetry, None] = {}
     waiting = list(group)
     while waiting:
         g = waiting.pop()
         if periodic:
-            g = replace(g, shift=tuple(round(s % 1.0, 9) % 1.0 for s in g.shift))
+            sx, sy = (round(s % 1.0, 9) % 1.0 for s in g.shift)
+            g = replace(g, shift=(sx, sy))
         if g not in found:
             found[g] = None
             waiting += [g @ h for h in group]

@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -22,10 +23,14 @@ from pdeinv.priors.noise import Noise
 from pdeinv.priors.regressor import SensorRegressor
 from pdeinv.priors.unet import UShapedOperator
 
-__all__ = ["load", "save", "shipped"]
+__all__ = ["Role", "load", "save", "shipped", "shipped_name"]
 
 FORMAT = "pdeinv-prior"
 FORMAT_VERSION = 1
+Role = Literal["joint", "coefficient", "regressor", "operator"]
+"""What a shipped model is: a prior of both fields or of the coefficient alone, a regressor from
+sensors, or an operator from the coefficient to the solution."""
+
 _OPERATORS = {"operator": NeuralOperator, "regressor": SensorRegressor}
 
 
@@ -97,6 +102,11 @@ def shipped() -> list[str]:
         if folder.is_dir()
         else []
     )
+
+
+def shipped_name(pde_name: str, role: Role) -> str:
+    """Return the name that a shipped model for a PDE has."""
+    return pde_name if role == "joint" else f"{pde_name}-{role}"
 
 
 def describe(
