@@ -19,12 +19,13 @@ from pdeinv.solvers import (
     LevelSet,
     Moment,
     OptimalInterpolation,
-    moment,
 )
 from pdeinv.solvers.base import count_informative, nugget_variance
-from pdeinv.solvers.diffusion.base import Problem
+from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, sensitivity
 from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.diffusion.guidance import LossTerm
+from pdeinv.solvers.diffusion.problem import Problem
 
 N = 16
 
@@ -243,12 +244,12 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
     def lower(x_t, sigma, x0_hat):
         return x0_hat.sum(dim=(1, 2, 3))
 
-    lower.share = 0.5
+    term = LossTerm(lower, share=0.5)
     found = {
         share: Moment(steps=4, guidance=terms)(
             Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
         )
-        for share, terms in ((0, ()), (0.5, (lower,)))
+        for share, terms in ((0, ()), (0.5, (term,)))
     }
     assert float(found[0.5].mean[0].mean()) < float(found[0].mean[0].mean())
     for posterior in found.values():
@@ -259,7 +260,7 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
         Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
     )
     assert equireg.record["network_evaluations"] > 6
-    problem = Problem(Helmholtz(), fitted(), o, (lower,), seeded())
+    problem = Problem(Helmholtz(), fitted(), o, (term.bind(Helmholtz(), fitted(), None),), seeded())
     mean, moved = normal(2, 1, N, N), normal(2, 1, N, N, seed=1)
     sizes = [
         v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)
@@ -316,8 +317,8 @@ def test_it_tells_its_cost():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sigma_min": 6.0}, "sigma_min = 6.0 must be less than sigma_max = 3.0"),
-        ({"steps": 1}, "steps = 1"),
+        ({"sigma_min": 6.0}, "sigma_min of moment must be below sigma_max = 3.0, got 6.0"),
+        ({"steps": 1}, "steps of moment must be .* got 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -328,8 +329,8 @@ def test_bad_settings_are_refused(settings, message):
 def test_a_prior_of_other_fields_is_refused():
     _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
     for channels, message in (
-        (1, "of permeability, not of source"),
-        (2, "not of source and wavefield"),
+        (1, "must be of permeability for darcy, got one of source;"),
+        (2, "got one of source and wavefield"),
     ):
         with pytest.raises(InputError, match=message):
             Moment(steps=2)(Darcy(), fitted(channels=channels), o)

@@ -20,7 +20,7 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load, shipped
-from pdeinv.solvers.diffusion.equireg import Denoiser, equivariance_loss
+from pdeinv.solvers.diffusion.equireg import DenoisingMap, StateMap, equivariance_loss
 from pdeinv.solvers.diffusion.fundps import FunDPS
 from pdeinv.symmetry import Symmetry
 
@@ -73,9 +73,7 @@ class Encoder:
         return self.operator.encode(x[:, :1])
 
 
-class _Identity:
-    own_space = True
-
+class _Identity(StateMap):
     def __call__(self, x):
         return x
 
@@ -92,7 +90,7 @@ def candidates(
     Arguments:
         inverse: an operator from the solution to the coefficient, another candidate.
     """
-    found: dict[str, Callable] = {f"denoiser at σ = {s:g}": Denoiser(prior, s) for s in levels}
+    found: dict[str, Callable] = {f"denoiser at σ = {s:g}": DenoisingMap(prior, s) for s in levels}
     if f"{pde.name}-operator" in shipped():
         operator = load(f"{pde.name}-operator")
         found |= {
@@ -207,10 +205,9 @@ def measure(
 def _losses(function, x, elements, grid, g):
     """(elements, fields), relative."""
     scale = g.scale[:, None, None]
-    own = getattr(function, "own_space", False)
     # Deviations are compared with that of the field, or of the answer, from its mean.
     centre = g.shift[:, None, None]
-    if own:
+    if isinstance(function, StateMap):
         sizes = ((x - centre) / scale).flatten(1).norm(dim=1)
     else:
         answers = function(x)

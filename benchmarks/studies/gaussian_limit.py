@@ -69,7 +69,7 @@ def score(solver, priors: dict[int, GaussianPrior], task: Task, i: int) -> dict:
     """Errors of one solver on one instance, relative to the norm of the truth."""
     truth, observation = task.instance(i)
     channel, start = task.scored[0], time.perf_counter()
-    prior = priors[1 if solver.suffix else 2]
+    prior = priors[1 if solver.role == "coefficient" else 2]
     found = solve(task, solver, prior, observation, i, _SAMPLES)
     seconds, size = time.perf_counter() - start, truth[channel].norm()
     best = exact_mean(priors[2], observation)[channel]

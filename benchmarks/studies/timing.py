@@ -26,6 +26,7 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import run_cli
 from pdeinv.files import check_writable, save_figure
 from pdeinv.priors import load
+from pdeinv.priors.storage import shipped_name
 from pdeinv.solvers import SOLVERS
 
 __all__ = ["cost_table", "growth", "measure", "plot_scaling", "scaling_table"]
@@ -65,7 +66,7 @@ def measure(cell: dict) -> dict:
     solver = SOLVERS[cell["method"]](**({"steps": _MEASURED} if published else {}))
     task = Task(cell["pde"], cell["task"], cell["grid"], cell["sensors"])
     _, observation = task.instance(0)
-    prior = load(cell["prior"] or cell["pde"] + solver.suffix)
+    prior = load(cell["prior"] or shipped_name(cell["pde"], solver.role))
     start = time.perf_counter()
     found = solve(task, solver, prior, observation, 0, _SAMPLES)
     seconds, times = time.perf_counter() - start, published / _MEASURED if published else 1

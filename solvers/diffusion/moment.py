@@ -12,9 +12,11 @@ import torch
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
+from pdeinv.priors.storage import Role
 from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.checks import check_below, check_positive, check_whole
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, sensitivity
-from pdeinv.solvers.diffusion.guidance import combine_steps, term_gradients
+from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.level_set import BRIEF_STAGES, STAGES, members
 
 __all__ = ["Moment"]
@@ -75,14 +77,14 @@ class Moment(DiffusionSolver):
     thorough: bool = False
 
     name: ClassVar[str] = "moment"
-    suffix: ClassVar[str] = "-coefficient"
+    role: ClassVar[Role] = "coefficient"
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.sigma_min < self.sigma_max:
-            raise InputError(
-                f"sigma_min = {self.sigma_min} must be less than sigma_max = {self.sigma_max}"
-            )
+        check_whole(self.name, "steps", self.steps, 2)
+        check_positive(self.name, "sigma_min", self.sigma_min)
+        check_positive(self.name, "sigma_max", self.sigma_max)
+        check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
 
     def check(self, pde, prior):
         super().check(pde, prior)
@@ -95,7 +97,7 @@ class Moment(DiffusionSolver):
                 "group average; choose fundps, or a prior of both fields"
             )
 
-    def _fields(self, pde, prior):
+    def prior_fields(self, pde, prior):
         return pde.fields[: len(prior.fields)]
 
     @torch.no_grad()
@@ -117,7 +119,7 @@ def _pushed(problem, x_t, sigma, mean, moved):
     the one before."""
     unit = problem.scale
     steps = [
-        (unit**2 * problem.to_function_space(g), share, None)
+        Step(unit**2 * problem.to_function_space(g), share)
         for _, g, share in term_gradients(problem.terms, x_t, sigma, mean)
     ]
     return combine_steps(moved, steps, unit) - moved
