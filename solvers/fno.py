@@ -1,4 +1,4 @@
-"""A Fourier neural operator that was trained to answer sensors: the regression baseline."""
+"""A Fourier neural operator that maps readings to both fields: the regression baseline."""
 
 from __future__ import annotations
 
@@ -7,42 +7,62 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.datasets.base import PDE
+from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.priors import SensorRegressor
+from pdeinv.priors import Prior, SensorRegressor
+from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import nugget_variance
 
 __all__ = ["FNO"]
 
-# Of a reading's variance, beside its noise: for sensors that the residuals happen to explain
-_LEFT = 1e-3
+# Variance added to each reading, relative to its field's: for sensors where residuals vanish
+_NUGGET = 1e-3
 
 
 @dataclass(frozen=True)
-class FNO(LearnedSolver):
-    """Regression: a Fourier neural operator maps masked readings and their mask to the mean of both
-    fields, at once.
+class FNO(LearnedSolver[SensorRegressor]):
+    """Regression: a Fourier neural operator maps masked readings and their mask to both means.
 
-    The mean needs no PDE, and milliseconds. Samples are the mean plus the network's residuals on
-    states of the PDE's own prior that the same sensors read, with the same noise: as wide as its
-    errors are, whatever their cause, but the same for all readings of these sensors. Each takes a
-    solve.
+    The mean needs no PDE and takes milliseconds. Samples are the mean plus the residuals of the
+    network on states of the PDE's own prior, read by the same sensors with the same noise. They are
+    as wide as the network's errors, whatever the cause, but the same for all readings of these
+    sensors. Each sample takes one solve.
 
-    The prior is a `SensorRegressor`: the shipped one of the PDE if none is given, or a file of
-    `pdeinv train --model regressor`.
+    The prior is a `SensorRegressor`: the shipped one of the PDE, or one from `pdeinv train --model
+    regressor`.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
     """
 
     name: ClassVar[str] = "fno"
-    suffix: ClassVar[str] = "-regressor"
-    models: ClassVar[tuple[type, ...]] = (SensorRegressor,)
+    role: ClassVar[Role] = "regressor"
     wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 
-    def condition(self, pde, prior, observation, n_samples, generator, progress):
-        regressor, told = self.resolve_prior(pde, prior)
+    def accepts_prior(self, prior: Prior | None) -> bool:
+        """Return whether the method can use this prior; None is the shipped regressor."""
+        return prior is None or isinstance(prior, SensorRegressor)
+
+    def prepare_prior(self, pde: PDE, prior: object) -> SensorRegressor:
+        """Return an accepted prior."""
+        assert isinstance(prior, SensorRegressor)
+        return prior
+
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
+        """Evaluate the regressor on the readings and on those of random states; see
+        `Solver.__call__`."""
+        regressor, named = self.resolve_prior(pde, prior)
         draws = max(n_samples, LEAST_SAMPLES)
         states = pde.sample(draws, observation.grid, generator)
         readings = observation(states)
@@ -51,25 +71,22 @@ class FNO(LearnedSolver):
         )
         residuals = states - pde.clamp(regressor.answers(observation, readings + noise))
         mean = pde.clamp(regressor(observation)[None])[0]
-        samples = pde.clamp(mean + residuals)
-        left = observation(residuals).square().mean(dim=0)
         variance = (
-            left
+            observation(residuals).square().mean(dim=0)
             + observation.noise_std**2
-            + nugget_variance(readings.var(dim=0), observation, _LEFT)
+            + nugget_variance(readings.var(dim=0), observation, _NUGGET)
         )
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
-        record = {
-            "reduced_chi_squared": float(misfit.mean()),
-            "network_evaluations": 2,  # for each sample: the mean's and its residual's
-            "solver_calls": draws,
-            **told,
-        }
         return Posterior(
             pde.fields,
             observation.grid,
             mean,
             residuals.square().mean(dim=0).sqrt(),
-            samples[:n_samples],
-            record,
+            pde.clamp(mean + residuals)[:n_samples],
+            record={
+                "reduced_chi_squared": float(misfit.mean()),
+                "network_evaluations": 2,  # for each sample: of the mean and of its residual
+                "solver_calls": draws,
+                **named,
+            },
         )

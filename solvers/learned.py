@@ -1,116 +1,201 @@
-"""What the solvers with a learned model share: which model they take, and the shipped one where
-none is given."""
+"""The contract of the solvers with a learned model: which model they use, and for which PDE."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.priors import load, shipped
+from pdeinv.grid import Field
+from pdeinv.priors import Prior, load, shipped
+from pdeinv.priors.base import DenoisingPrior
+from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.base import Solver
 
-__all__ = ["LearnedSolver", "check_same_problem", "other_physics"]
+__all__ = ["LearnedSolver", "check_same_problem", "fields_of", "other_physics"]
 
-# By a name's end
-_TRAINING = {"": "", "-coefficient": " --channels coefficient", "-regressor": " --model regressor"}
-_NUMERICAL = ("dt", "tolerance")  # parameters that change no field by more than a rounding
+_TRAINING: dict[Role, str] = {
+    "joint": "pdeinv train",
+    "coefficient": "pdeinv train --channels coefficient",
+    "regressor": "pdeinv train --model regressor",
+    "operator": "pdeinv train --model operator",
+}
+_NUMERICAL = ("dt", "tolerance")  # parameters that change the fields by a rounding at most
+
+PriorT = TypeVar("PriorT")
 
 
-class LearnedSolver(Solver):
-    """Base of the solvers whose prior is a file of `pdeinv train`, or the shipped one of the
-    PDE."""
+class LearnedSolver(Solver, Generic[PriorT]):
+    """Base of the solvers whose prior is a learned model: a given one, or the shipped one.
 
-    suffix: ClassVar[str] = ""
-    """Of the shipped prior's name, after the PDE's."""
-    models: ClassVar[tuple[type, ...]]
-    """What the prior may be."""
+    A subclass implements `accepts_prior` and `prepare_prior`.
 
-    def accepts_prior(self, prior):
-        return prior is None or isinstance(prior, self.models)
+    Attributes:
+        role: what the model is of; decides which shipped one is used.
+        wants_prior: what `accepts_prior` requires, as a phrase.
+    """
 
-    def check(self, pde, prior):
+    role: ClassVar[Role]
+    wants_prior: ClassVar[str]
+
+    @abstractmethod
+    def accepts_prior(self, prior: Prior | None) -> bool:
+        """Return whether the method can use this prior; None is the shipped one."""
+
+    @abstractmethod
+    def prepare_prior(self, pde: PDE, prior: object) -> PriorT:
+        """Return an accepted prior in the form that the method works with."""
+
+    def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
+        """Return the fields that the prior must have."""
+        return pde.fields[:1] if self.role == "coefficient" else pde.fields
+
+    def check(self, pde: PDE, prior: Prior | None) -> None:
+        """Refuse a PDE or a prior for which the method is not made.
+
+        Raises:
+            InputError: there is no shipped prior for the PDE, or the prior is of another kind, of
+                other fields or of another physics.
+        """
         super().check(pde, prior)
         if prior is None:
-            if pde.name + self.suffix not in shipped():
-                raise InputError(
-                    f"no prior {pde.name + self.suffix!r} comes with the package; train one with "
-                    f"`pdeinv train{_TRAINING.get(self.suffix, '')}` and give it as prior"
-                )
-            prior = _shipped(pde.name + self.suffix)
-            if any(_differences(pde, prior)):
-                raise InputError(
-                    f"the shipped prior knows {pde.name} with its default parameters alone; train "
-                    f"one with `pdeinv train` and "
-                    "give it as prior"
-                )
-            return
-        check_same_problem(self.name, pde, self._fields(pde, prior), prior)
+            self._check_shipped(pde)
+        else:
+            check_same_problem(self.name, pde, self.prior_fields(pde, prior), prior)
 
-    def _fields(self, pde, prior):
-        """What the prior must know."""
-        return pde.fields
+    def _check_shipped(self, pde: PDE) -> None:
+        name, command = shipped_name(pde.name, self.role), _TRAINING[self.role]
+        if name not in shipped():
+            raise InputError(
+                f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
+                f"train one with `{command}` and give it as prior"
+            )
+        if any(_differences(pde, _shipped(name))):
+            raise InputError(
+                f"the parameters of {pde.name} must be the defaults for the shipped {name!r}; "
+                f"train a prior with `{command}` and give it as prior"
+            )
 
-    def resolve_prior(self, pde, prior) -> tuple[object, dict[str, str]]:
-        """The prior, or the shipped one, and what the record is to say of it."""
+    def resolve_prior(self, pde: PDE, prior: Prior | None) -> tuple[PriorT, dict[str, str]]:
+        """Return the prior, or the shipped one for None, ready for use; and its entry in the
+        record of the run."""
         if prior is not None:
-            return prior, {}
-        name = pde.name + self.suffix
-        return _shipped(name), {"prior": f"the shipped {name}"}
+            return self.prepare_prior(pde, prior), {}
+        name = shipped_name(pde.name, self.role)
+        return self.prepare_prior(pde, _shipped(name)), {"prior": f"the shipped {name}"}
 
 
 @lru_cache(maxsize=8)
-def _shipped(name: str):
+def _shipped(name: str) -> object:
     return load(name)
 
 
-def _parameters(prior) -> tuple[str, dict] | None:
-    """Name and parameters of the PDE whose samples the model has seen, where they are known."""
-    return getattr(getattr(prior, "gaussian", prior), "pde", None)
+@runtime_checkable
+class _WithFields(Protocol):
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
 
 
-def check_same_problem(solver: str, pde, fields, prior) -> None:
-    """Refuse a prior of other fields than these of the PDE, or of another physics; one that does
-    not tell is believed."""
-    wanted, known = ([f.name for f in fs] for fs in (fields, getattr(prior, "fields", fields)))
-    if known != wanted:
+@runtime_checkable
+class _WithPDE(Protocol):
+    @property
+    def pde(self) -> tuple[str, dict[str, float]] | None: ...
+
+
+def fields_of(model: object) -> tuple[Field, ...] | None:
+    """Return the fields of a model's channels, or None if it does not state them."""
+    return model.fields if isinstance(model, _WithFields) else None
+
+
+def _trained_on(model: object) -> tuple[str, dict[str, float]] | None:
+    """Return the name and the parameters of the PDE on whose states a model was trained.
+
+    None for a model that does not state them.
+    """
+    holder = model.gaussian if isinstance(model, DenoisingPrior) else model
+    return holder.pde if isinstance(holder, _WithPDE) else None
+
+
+def check_same_problem(solver: str, pde: PDE, fields: Sequence[Field], prior: object) -> None:
+    """Refuse a prior of other fields, or of another physics.
+
+    A prior that states neither is accepted.
+
+    Arguments:
+        solver: name of the solver, for the message.
+        pde: the physics.
+        fields: those that the prior must have.
+        prior: what was given.
+
+    Raises:
+        InputError: the prior is of another problem.
+    """
+    known = fields_of(prior)
+    if known is not None and _names(known) != _names(fields):
         raise InputError(
-            f"the {solver} solver of {pde.name} needs a prior of {' and '.join(wanted)}, not of "
-            f"{' and '.join(known)}"
+            f"the prior of the {solver} solver must be of {_names(fields)} for {pde.name}, got one "
+            f"of {_names(known)}; choose another prior or solver"
         )
     if other := other_physics(pde, prior):
         raise InputError(
-            f"the prior knows the {known[1]} of {pde.name} with {other}; train one for that"
+            f"the prior was trained on the {fields[-1].name} of {pde.name} with {other}; train one "
+            f"for these parameters"
         )
 
 
-def other_physics(pde, model) -> str:
-    """In words, the parameters with which the model of both fields has seen another physics than
-    the PDE's."""
-    return ", ".join(
-        f"{k} = {_parameters(model)[1][k]!r}, not {pde.parameters[k]!r}"
-        for k in _differences(pde, model)[1]
-    )
+def _names(fields: Sequence[Field]) -> str:
+    return " and ".join(field.name for field in fields)
 
 
-def _differences(pde, prior) -> tuple[list[str], list[str]]:
-    """Parameters in which the PDE is not the one that the prior has seen: of the coefficient, and
-    of the physics.
+def other_physics(pde: PDE, model: object) -> str:
+    """Return the physical parameters in which a model's training differs from the PDE, as a phrase.
 
-    The physics is nothing to a prior of the coefficient alone.
+    It is empty if there are none, or if the model does not state them.
     """
-    known = _parameters(prior)
-    if known is None or known[0] != pde.name:
-        return [], []
-    other = {
-        k: v for k, v in known[1].items() if k not in _NUMERICAL and pde.parameters.get(k, v) != v
-    }
-    of_coefficient = [
-        k for k, v in other.items() if _distribution(replace(pde, **{k: v})) != _distribution(pde)
-    ]
-    return of_coefficient, [k for k in other if k not in of_coefficient and len(prior.fields) > 1]
+    differences = _differences(pde, model).physics
+    return ", ".join(f"{d.name} = {d.trained!r}, not {d.wanted!r}" for d in differences)
 
 
-def _distribution(pde):
+class _Difference(NamedTuple):
+    """A parameter with its value in a model's training and in the PDE."""
+
+    name: str
+    trained: float
+    wanted: float
+
+
+class _Differences(NamedTuple):
+    """Where a model's training differs from the PDE."""
+
+    coefficient: list[_Difference]
+    physics: list[_Difference]
+
+
+def _differences(pde: PDE, model: object) -> _Differences:
+    """Return where the training differs, in the coefficient's distribution and in the physics.
+
+    The physics does not matter for a prior of the coefficient alone.
+    """
+    found = _Differences([], [])
+    trained_on = _trained_on(model)
+    if trained_on is None or trained_on[0] != pde.name:
+        return found
+    alone = len(fields_of(model) or ()) == 1
+    for name, trained in trained_on[1].items():
+        wanted = pde.parameters.get(name, trained)
+        if name in _NUMERICAL or wanted == trained:
+            continue
+        if _distribution(replace(pde, **{name: trained})) != _distribution(pde):
+            found.coefficient.append(_Difference(name, trained, wanted))
+        elif not alone:
+            found.physics.append(_Difference(name, trained, wanted))
+    return found
+
+
+def _distribution(pde: PDE) -> tuple[object, tuple[float, float] | None]:
+    """Return what determines the distribution of the coefficient."""
     return pde.latent_prior, pde.coefficient_range

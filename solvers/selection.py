@@ -9,7 +9,7 @@ from typing import Any
 import pdeinv.solvers as solvers
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.priors.base import Prior
+from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
 from pdeinv.solvers.diffusion.fundps import FunDPS
@@ -118,5 +118,6 @@ def _names(solver: type[Solver]) -> set[str]:
 def _is_uncorrelated(prior: Prior | None) -> bool:
     """Whether the Gaussian part of a joint prior correlates nothing, so that `Moment` could not
     carry readings of one field over to the other."""
-    gaussian = getattr(prior, "gaussian", None)
-    return gaussian is not None and len(gaussian.fields) == 2 and not gaussian.blocks
+    if not isinstance(prior, DenoisingPrior):
+        return False
+    return len(prior.fields) == 2 and not prior.gaussian.blocks

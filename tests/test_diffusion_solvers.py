@@ -12,8 +12,18 @@ from helpers import seeded
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
-from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, Noise, TrainingData, load
+from pdeinv.errors import DivergedError
+from pdeinv.priors import (
+    DiffusionPrior,
+    GaussianPrior,
+    NeuralOperator,
+    Noise,
+    TrainingData,
+    as_denoising_prior,
+    load,
+)
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
+from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
 
 N = 24
@@ -104,7 +114,7 @@ def test_half_of_the_steps_can_be_coarse():
     fine, best = errors(FunDPS(steps=40), "forward")
     coarse, _ = errors(FunDPS(steps=40, coarse=0.5), "forward")
     assert best < coarse < 1.3 * fine
-    with pytest.raises(InputError, match=r"coarse = 1.0 is a share"):
+    with pytest.raises(InputError, match="coarse of fundps must be a number from 0 to below 1"):
         FunDPS(coarse=1.0)
 
 
@@ -135,9 +145,9 @@ def test_ddis_solves_for_what_the_sensors_saw():
     solver = DDIS(steps=3, ode_steps=2, langevin=4)
     found = solver(Helmholtz(), fitted(channels=1), observation, n_samples=2, generator=seeded())
     assert torch.allclose(Helmholtz().solve(found.samples[:, :1]), found.samples[:, 1:])
-    # Three levels of four Langevin steps, solved forward and back, of both samples; two curvatures
-    # of one sample by eight products, forward and back, after one gradient; and the solutions.
-    assert found.record["solver_calls"] == 2 * (2 * 12) + 2 * (2 + 8 * 2) + 2
+    # Three levels of four Langevin steps and two linearisations, solved forward and back; then the
+    # samples' own solutions.
+    assert found.record["solver_calls"] == 2 * (2 * 12 + 2) + 2
 
 
 def test_a_prior_of_something_else_is_refused():
@@ -146,15 +156,24 @@ def test_a_prior_of_something_else_is_refused():
         (
             FunDPS(),
             Ensemble(torch.randn(4, 2, N, N)),
-            "needs a prior with a denoiser.*got Ensemble",
+            "needs a prior with a denoiser, got Ensemble",
         ),
-        (FunDPS(), fitted(channels=1), "needs a prior of source and wavefield, not of source"),
-        (DDIS(), fitted(), "needs a prior of source, not of source and wavefield"),
-        (DDIS(physics="magic"), fitted(channels=1), "physics 'magic' is unknown"),
+        (
+            FunDPS(),
+            fitted(channels=1),
+            "prior of the fundps solver must be of source and wavefield for helmholtz, got one of "
+            "source;",
+        ),
+        (DDIS(), fitted(), "must be of source for helmholtz, got one of source and wavefield"),
+        (
+            DDIS(physics="magic"),
+            fitted(channels=1),
+            "physics of ddis must be 'solver', 'operator' or a callable, got 'magic'",
+        ),
         (
             FunDPS(coarse=0.5),
             fitted(noise="white"),
-            "noise that is the same function on every grid",
+            "must be the same function on every grid for coarse steps, got white noise",
         ),
     ]:
         with pytest.raises(InputError, match=message):
@@ -164,10 +183,12 @@ def test_a_prior_of_something_else_is_refused():
 @pytest.mark.parametrize("settings", [{"steps": 1}, {"steps": 2.5}, {"batch": 0}])
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(
-        InputError, match=f"{next(iter(settings))} = .* must be a whole number, at least"
+        InputError, match=f"{next(iter(settings))} of fundps must be a whole number of at least"
     ):
         FunDPS(**settings)
-    with pytest.raises(InputError, match="every = 0"):
+    with pytest.raises(
+        InputError, match="every of daps must be a whole number of at least 1, got 0"
+    ):
         DAPS(every=0)
 
 
@@ -176,20 +197,26 @@ def test_impossible_settings_are_refused(settings):
     [
         (
             lambda: FunDPS(weight="abc"),
-            "weight = 'abc' of the fundps solver must be a positive number",
+            "weight of fundps must be a positive number, got 'abc'",
         ),
-        (lambda: FunDPS(sigma_min=-1.0), "sigma_min = -1.0 of the fundps"),
-        (lambda: DAPS(tau=0.0), "tau = 0.0 of the daps"),
+        (lambda: FunDPS(sigma_min=-1.0), "sigma_min of fundps must be a positive number, got -1.0"),
+        (lambda: DAPS(tau=0.0), "tau of daps must be a positive number, got 0.0"),
         (
             lambda: DAPS(weights=(1.0,)),
-            r"weights = \(1.0,\) of the daps solver must be two numbers, none negative",
+            r"weights of daps must be two finite numbers, none negative, got \(1.0,\)",
         ),
-        (lambda: Moment(sigma_max="abc"), "sigma_max = 'abc' of the moment"),
+        (
+            lambda: Moment(sigma_max="abc"),
+            "sigma_max of moment must be a positive number, got 'abc'",
+        ),
         (
             lambda: FunDPS(guidance=EquiReg()),
-            r"guidance = EquiReg\(.*must be a tuple of callables, as in \(EquiReg\(\),\)",
+            r"guidance of fundps must be a tuple of callables, as in \(EquiReg\(\),\), got EquiReg",
         ),
-        (lambda: FunDPS(guidance=(3,)), "guidance = .* must be a tuple of callables"),
+        (
+            lambda: FunDPS(guidance=(3,)),
+            r"guidance of fundps must be a tuple of callables, .*, got \(3,\)",
+        ),
     ],
 )
 def test_settings_of_another_kind_are_refused_when_they_are_given(make, message):
@@ -198,13 +225,83 @@ def test_settings_of_another_kind_are_refused_when_they_are_given(make, message)
 
 
 def test_what_needs_a_denoiser_is_refused_before_the_work_begins():
-    with pytest.raises(
-        InputError, match="does not evaluate the denoiser for a two-valued permeability"
-    ):
+    with pytest.raises(InputError, match="asks no denoiser for a two-valued permeability"):
         Moment(guidance=(EquiReg(),)).check(Darcy(), None)
-    with pytest.raises(InputError, match="does not evaluate the denoiser"):
+    with pytest.raises(InputError, match="asks no denoiser"):
         Moment(group_average=True).check(Darcy(), load("darcy-coefficient"))
     Moment(guidance=(EquiReg(),)).check(Darcy(), load("darcy"))
+
+
+class OwnDenoiser:
+    """A prior as a user writes it, with no Gaussian part: here the denoiser of a Gaussian."""
+
+    def __init__(self, known):
+        self._known, self.fields = known, known.fields
+
+    def denoise(self, x, sigma):
+        return self._known.denoise(x, sigma)
+
+    def sample_noise(self, n, grid, generator=None):
+        return self._known.sample_noise(n, grid, generator)
+
+    def sample(self, n, grid, generator=None):
+        return self._known.sample(n, grid, generator)
+
+
+@cache
+def adapted(channels):
+    return as_denoising_prior(OwnDenoiser(fitted(channels=channels)), Helmholtz())
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        DPS(steps=40),
+        FunDPS(steps=30),
+        DiffusionPDE(steps=30, weight=4.0),
+        DAPS(steps=20, ode_steps=3, langevin=20, weights=(1000.0, 1000.0)),
+        DDIS(steps=20, ode_steps=3, langevin=20),
+        Moment(),
+    ],
+    ids=lambda s: s.name,
+)
+def test_a_denoiser_of_ones_own_is_as_good_as_the_same_prior_of_the_package(solver):
+    channels = 1 if solver.role == "coefficient" else 2
+    _, observation = Task("helmholtz", "both", grid=N, sensors=30, seed=1).instance(0)
+    solver.check(Helmholtz(), OwnDenoiser(fitted(channels=channels)))
+    ours, theirs = (
+        solver(Helmholtz(), prior, observation, n_samples=8, generator=seeded()).mean
+        for prior in (adapted(channels), fitted(channels=channels))
+    )
+    apart = (ours - theirs).flatten(1).norm(dim=1) / theirs.flatten(1).norm(dim=1)
+    assert float(apart.max()) < 0.1
+
+
+def test_a_denoiser_of_ones_own_goes_through_the_door():
+    table = pd.DataFrame(
+        {"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]}
+    )
+    own = OwnDenoiser(fitted())
+    result = reconstruct(
+        table, "helmholtz", grid=16, solver="fundps", prior=own, steps=12, n_samples=2
+    )
+    assert result.attrs["prior"] == "OwnDenoiser" and result.attrs["network_evaluations"] == 23
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lost(DiffusionSolver):
+    """A sampler that leaves all bounds."""
+
+    name = "lost"
+
+    def draw(self, problem, n, bar):
+        return problem.start(n, float("inf"))
+
+
+def test_a_sampler_that_leaves_all_bounds_is_an_error_with_a_remedy():
+    _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
+    with pytest.raises(DivergedError, match="diverged; use more steps, or a smaller weight"):
+        Lost()(Helmholtz(), fitted(), observation)
 
 
 def test_physics_that_answers_the_wrong_way_round_is_refused():
@@ -213,7 +310,8 @@ def test_physics_that_answers_the_wrong_way_round_is_refused():
     data = TrainingData(states, pde.fields, pde.grid(N), None, "here")
     inverse = NeuralOperator.untrained(data.swapped(), width=4, modes=2, layers=1)
     with pytest.raises(
-        InputError, match="from wavefield to source; it must lead from source to wavefield"
+        InputError,
+        match="must be an operator from source to wavefield, got one from wavefield to source",
     ):
         DDIS(physics=inverse).check(Helmholtz(), None)
 
@@ -226,7 +324,7 @@ def test_an_operator_of_other_physics_is_refused():
         for physics in ("operator", load(f"{pde.name}-operator")):
             with pytest.raises(
                 InputError,
-                match=f"the operator knows {pde.name} with {told}; train one for that, or use",
+                match=f"operator was trained on {pde.name} with {told}; train one for these",
             ):
                 DDIS(physics=physics).check(pde, None)
         DDIS(physics="operator").check(type(pde)(), None)
@@ -246,9 +344,7 @@ def test_a_prior_with_a_denoiser_chooses_its_solver():
     ):
         result = reconstruct(table, "helmholtz", grid=16, prior=prior, steps=3, n_samples=2)
         assert result.attrs["solver"] == name
-    with pytest.raises(
-        InputError, match=r"or a regressor, got NeuralOperator; .* without --model operator"
-    ):
+    with pytest.raises(InputError, match="a neural operator is no prior"):
         reconstruct(table, "navier-stokes", grid=16, prior="navier-stokes-operator")
 
 
@@ -261,7 +357,9 @@ def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
     assert torch.equal(found.samples, given.samples)
     assert float((found.mean[1] - truth[1]).norm() / truth[1].norm()) < 0.2
     for solver in (FunDPS(), DDIS()):
-        with pytest.raises(InputError, match="knows darcy with its default parameters alone"):
+        with pytest.raises(
+            InputError, match="parameters of darcy must be the defaults for the shipped"
+        ):
             solver.check(Darcy(low=4.0), None)
     FunDPS().check(Darcy(low=4.0), load("darcy"))  # given, its coefficient is what the user wants
 
@@ -274,7 +372,7 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
             solver.check(Helmholtz(k=2.0), load("helmholtz"))
     Moment().check(Helmholtz(k=2.0), load("helmholtz-coefficient"))
     Moment().check(Helmholtz(k=2.0), None)
-    with pytest.raises(InputError, match="default parameters alone"):
+    with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
         FunDPS().check(Helmholtz(k=2.0), None)
-    with pytest.raises(InputError, match="default parameters alone"):
+    with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
         Moment().check(Helmholtz(alpha=2.5), None)

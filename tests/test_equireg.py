@@ -13,8 +13,13 @@ from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
-from pdeinv.solvers.diffusion.equireg import Denoiser, EquiReweight, equivariance_loss
-from pdeinv.solvers.diffusion.guidance import combine_steps, polyak
+from pdeinv.solvers.diffusion.equireg import (
+    DenoisingMap,
+    EquiReweight,
+    StateMap,
+    equivariance_loss,
+)
+from pdeinv.solvers.diffusion.guidance import LossTerm, Step, combine_steps, polyak
 from pdeinv.symmetry import act, square_group, torus_group
 
 N = 16
@@ -59,7 +64,7 @@ def test_both_losses_are_those_of_their_formulas():
     x, grid = Poisson().sample(3, Poisson().grid(N), seeded(4)), Grid(N)
     elements = [square_group().sample(seeded(i)) for i in range(3)]
     scale = prior.scale[:, None, None]
-    f = Denoiser(prior, 0.2)
+    f = DenoisingMap(prior, 0.2)
     con = equivariance_loss(f, x, elements, grid, scale)
     equi = equivariance_loss(lambda x: f(x)[:, :1], x, elements, grid)
     told = equivariance_loss(f, x, elements, grid, scale, loss="equi")
@@ -76,6 +81,22 @@ def test_both_losses_are_those_of_their_formulas():
         )
 
 
+class Doubled(StateMap):
+    def __call__(self, x):
+        return 2 * x
+
+
+def test_a_function_from_states_to_states_is_compared_with_its_state():
+    x, grid = normal(2, 2, N, N), Grid(N)
+    elements = [square_group().sample(seeded(i)) for i in range(2)]
+    scale = torch.tensor([4.0, 0.5])[:, None, None]
+    size = (x / scale).flatten(1).norm(dim=1)
+    assert torch.allclose(equivariance_loss(Doubled(), x, elements, grid, scale), size)
+    assert float(equivariance_loss(lambda x: 2 * x, x, elements, grid, scale).max()) < 1e-12
+    loss = equivariance_loss(lambda x: 2 * x, x, elements, grid, scale, loss="equicon")
+    assert torch.allclose(loss, size)
+
+
 def test_the_loss_tells_fields_of_the_prior_from_others():
     prior, pde = fitted("helmholtz", symmetric=False), Helmholtz()
     grid = pde.grid(N)
@@ -83,7 +104,7 @@ def test_the_loss_tells_fields_of_the_prior_from_others():
     elements = [square_group().sample(seeded(i)) for i in range(16)]
     scale = prior.scale[:, None, None]
     on, off = (
-        equivariance_loss(Denoiser(prior), fields, elements, grid, scale)
+        equivariance_loss(DenoisingMap(prior), fields, elements, grid, scale)
         for fields in (x, x + 0.5 * prior.sample_noise(16, grid, seeded(5)))
     )
     assert float((off / on).min()) > 1.5
@@ -112,17 +133,37 @@ def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
 def test_the_share_is_that_of_the_sensors_step():
     main, push = normal(3, 2, N, N), 1e4 * normal(3, 2, N, N, seed=1)
     scale = torch.tensor([2.0, 0.1])[:, None, None]
-    added = combine_steps(main, [(push, 0.3, None)], scale) - main
+    added = combine_steps(main, [Step(push, 0.3)], scale) - main
     assert torch.allclose(
         (added / scale).flatten(1).norm(dim=1), 0.3 * (main / scale).flatten(1).norm(dim=1)
     )
-    assert torch.equal(combine_steps(main, [(push, None, None)], scale), main + push)
+    assert torch.equal(combine_steps(main, [Step(push, None)], scale), main + push)
+
+
+def test_a_plain_loss_is_a_term_with_and_without_a_share():
+    _, observation = Task("helmholtz", "inverse", grid=N, sensors=20).instance(0)
+    seen = []
+
+    def loss(x_t, sigma, x0_hat):
+        seen.append(sigma)
+        return x0_hat.square().sum(dim=(1, 2, 3)) if sigma < 1 else None
+
+    plain, unweighed, weighed = (
+        FunDPS(steps=6, guidance=terms)(
+            Helmholtz(), fitted("helmholtz"), observation, n_samples=2, generator=seeded()
+        ).samples
+        for terms in ((loss,), (LossTerm(loss),), (LossTerm(loss, share=0.5),))
+    )
+    assert len(seen) == 18 and torch.equal(plain, unweighed)
+    assert not torch.allclose(plain, weighed)
+    with pytest.raises(InputError, match="share of LossTerm must be a positive number"):
+        LossTerm(loss, share=-1.0)
 
 
 def test_a_term_that_is_zero_adds_nothing():
     main = 1e9 * normal(2, 2, N, N)
     assert torch.equal(
-        combine_steps(main, [(torch.zeros_like(main), 0.3, None)], torch.ones(2, 1, 1)), main
+        combine_steps(main, [Step(torch.zeros_like(main), 0.3)], torch.ones(2, 1, 1)), main
     )
 
 
@@ -141,10 +182,11 @@ def test_it_acts_when_it_is_told_to():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"share": 0.0}, "share = 0.0 must be positive"),
-        ({"every": 0}, "every = 0 must be a whole number"),
-        ({"function": 3}, "must be a callable"),
-        ({"loss": "mse"}, "loss 'mse' is unknown; use equi or equicon"),
+        ({"share": 0.0}, "share of EquiReg must be a positive number, got 0.0"),
+        ({"every": 0}, "every of EquiReg must be a whole number of at least 1, got 0"),
+        ({"function": 3}, "function of EquiReg must be a callable of states, got 3"),
+        ({"sigma_min": 0.5}, "sigma_min of EquiReg must be below sigma_max = 0.3, got 0.5"),
+        ({"loss": "mse"}, "loss of EquiReg must be one of equi, equicon, got 'mse'"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -196,7 +238,7 @@ def test_a_group_average_is_equivariant_where_the_denoiser_is_not(name, size):
     grid, scale = pde.grid(N), prior.scale[:, None, None]
     x = pde.sample(2, grid, seeded(4))
     averaged = GroupAveraged(prior, pde.symmetries)
-    # The diagonal forcing's four elements make four more
+    # The four elements of the diagonal forcing make four more
     assert averaged.evaluations_per_call == size
     for g in pde.symmetries:
         once, twice = g(averaged.denoise(x, 0.3), grid), averaged.denoise(g(x, grid), 0.3)
@@ -250,7 +292,7 @@ def test_a_step_is_no_longer_than_its_loss_allows():
     unit, main = torch.ones(2, 1, 1), normal(3, 2, N, N, seed=2)
     for share, cut in ((1e3, True), (1e-3, False)):
         free, held = (
-            combine_steps(main, [(slope, share, most)], unit) - main for most in (None, limit)
+            combine_steps(main, [Step(slope, share, most)], unit) - main for most in (None, limit)
         )
         assert torch.allclose(held, limit[:, None, None, None] * slope if cut else free)
 

@@ -2,6 +2,7 @@
 network."""
 
 import math
+from dataclasses import dataclass, fields
 from functools import cache
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from helpers import seeded
 
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import pde_by_name
+from pdeinv.datasets import Helmholtz, pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers.diffusion.published import diffusionpde_constants, fundps_constants
 
 N, STEPS, BOTH = 16, 10, ("helmholtz", "navier-stokes")
 PUBLISHED_NODES = 128
@@ -46,7 +48,7 @@ def setting(name, channels=2, noise="exponential"):
         TrainingData(states.float(), pde.fields[:channels], grid, pde, "here"), noise=Noise(noise)
     )
     prior = SmallNetwork(
-        **{f: getattr(fitted, f) for f in fitted.__dataclass_fields__ if not f.startswith("_")}
+        **{f.name: getattr(fitted, f.name) for f in fields(fitted) if not f.name.startswith("_")}
     )
     _, observation = Task(name, "both", grid=N, sensors=12, noise=0.1).instance(0)
     return pde, prior, observation
@@ -269,6 +271,40 @@ def test_ddis_follows_its_formula(name, physics):
     )
     assert relative_distance(ours[:, :1], theirs) < 1e-6
     assert torch.equal(ours[:, 1:], pde.solve(ours[:, :1]))
+
+
+@dataclass(frozen=True)
+class Unpublished(Helmholtz):
+    """A PDE that no paper has."""
+
+    name = "unpublished"
+
+    def residual(self, a, u):
+        raise AssertionError("there is no published weight for it")
+
+
+@pytest.mark.parametrize("solver", [FunDPS(steps=STEPS), DiffusionPDE(steps=STEPS)])
+def test_a_pde_of_no_paper_gets_weights_that_no_units_change(solver):
+    pde, prior, observation = setting("helmholtz")
+    found = solver(Unpublished(), prior, observation, n_samples=2, generator=seeded()).samples
+    assert bool(found.isfinite().all())
+    published = solver(pde, prior, observation, n_samples=2, generator=seeded()).samples
+    assert not torch.allclose(found, published)
+
+
+def test_the_neutral_constants_are_the_same_for_both_fields_in_normalised_units():
+    std = torch.tensor([1e-3, 40.0], dtype=torch.float64)
+    neutral = diffusionpde_constants(Unpublished(), std)
+    assert neutral.residual_weight == 0
+    normalised = torch.tensor(neutral.units) * std.float()
+    assert torch.allclose(normalised, torch.tensor([0.5, 0.5]))
+    for name in ("poisson", "helmholtz", "navier-stokes"):
+        published = diffusionpde_constants(pde_by_name(name), std)
+        for c in (0, 1):
+            ratio = neutral.weights[c] / neutral.units[c]
+            assert 0.9 < ratio / (published.weights[c] / published.units[c]) < 1.5
+    first, second = fundps_constants(Unpublished()).sensors
+    assert first == second and first.residual_weight == 0
 
 
 def relative_distance(a, b):

@@ -101,7 +101,7 @@ def diffusion_prior(solver, name):
     if not issubclass(SOLVERS[solver], DiffusionSolver):
         return None
     pde = PDES[name]()
-    fields = pde.fields[:1] if SOLVERS[solver].suffix else pde.fields
+    fields = pde.fields[:1] if SOLVERS[solver].role == "coefficient" else pde.fields
     states = pde.sample(300, pde.grid(N), torch.Generator().manual_seed(12))[:, : len(fields)]
     return GaussianPrior.fit(TrainingData(states.float(), fields, pde.grid(N), pde, "here"))
 

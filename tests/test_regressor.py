@@ -167,15 +167,15 @@ def test_what_cannot_be_used_is_refused(trained):
         ),
         (
             lambda: FNO().check(other, regressor),
-            "needs a prior of permeability and pressure, not of",
+            "must be of permeability and pressure for darcy, got one of",
         ),
         (
             lambda: FNO().check(other, GaussianPrior.fit(data_of(other))),
-            "needs a regressor from sensors, such as",
+            "needs a regressor from sensors, got GaussianPrior",
         ),
         (
             lambda: FNO()(Poisson(alpha=3.0), None, observe(Poisson(), layouts.random(5, 1), 1)),
-            "the shipped prior knows poisson with its default parameters alone",
+            "parameters of poisson must be the defaults for the shipped 'poisson-regressor'",
         ),
     ):
         with pytest.raises(InputError, match=message):

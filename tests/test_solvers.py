@@ -256,10 +256,10 @@ def test_a_single_copy_is_the_members_as_they_are():
 def test_a_prior_of_another_pde_is_refused_by_the_linear_estimate_too():
     with pytest.raises(
         InputError,
-        match="solver of helmholtz needs a prior of source and wavefield, not of source and",
+        match="must be of source and wavefield for helmholtz, got one of source and",
     ):
         OptimalInterpolation().check(Helmholtz(), load("poisson"))
     with pytest.raises(
-        InputError, match=r"the prior knows the wavefield of helmholtz with k = 1.0, not 2.0"
+        InputError, match=r"trained on the wavefield of helmholtz with k = 1.0, not 2.0"
     ):
         OptimalInterpolation().check(Helmholtz(k=2.0), load("helmholtz"))

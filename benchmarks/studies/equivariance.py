@@ -28,7 +28,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load
-from pdeinv.solvers.diffusion.equireg import equivariance_loss
+from pdeinv.solvers.diffusion.equireg import StateMap, equivariance_loss
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["equivariance_page", "measure", "plot", "run", "table"]
@@ -139,7 +139,7 @@ def _losses(
 ) -> torch.Tensor:
     """Return the relative equivariance losses, (elements, fields)."""
     scale, centre = g.scale[:, None, None], g.shift[:, None, None]
-    if getattr(function, "own_space", False):
+    if isinstance(function, StateMap):
         sizes = ((x - centre) / scale).flatten(1).norm(dim=1)
     else:
         values = function(x)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import torch
 
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
-from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load, shipped
-from pdeinv.solvers.diffusion.equireg import Denoiser
+from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load, shipped, shipped_name
+from pdeinv.solvers.diffusion.equireg import DenoisingMap, StateMap
 from pdeinv.solvers.diffusion.fundps import FunDPS
 
 __all__ = [
@@ -64,9 +64,7 @@ class Encoder:
         return self.operator.encode(x[:, :1])
 
 
-class _Identity:
-    own_space: ClassVar[bool] = True
-
+class _Identity(StateMap):
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return x
 
@@ -88,8 +86,8 @@ def candidates(
         levels: noise levels of the denoiser.
         inverse: an operator from the solution to the coefficient, one more candidate.
     """
-    found: dict[str, Function] = {f"denoiser at σ = {s:g}": Denoiser(prior, s) for s in levels}
-    name = f"{pde.name}-operator"
+    found: dict[str, Function] = {f"denoiser at σ = {s:g}": DenoisingMap(prior, s) for s in levels}
+    name = shipped_name(pde.name, "operator")
     if name in shipped() and isinstance(operator := load(name), NeuralOperator):
         found["operator"] = CoefficientToSolution(operator)
         found["operator's encoder"] = Encoder(operator)

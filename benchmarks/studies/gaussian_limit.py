@@ -47,7 +47,6 @@ _SOLVERS: tuple[_Solver, ...] = (
     DDIS(ode_steps=5, langevin=50),
     Moment(),
 )
-_OF_COEFFICIENT = (DDIS.name, Moment.name)  # whose prior is that of the coefficient
 
 
 def run(
@@ -146,7 +145,7 @@ def score(solver: _Solver, priors: dict[int, GaussianPrior], task: Task, i: int)
     """
     truth, observation = task.instance(i)
     channel, start = task.scored[0], time.perf_counter()
-    prior = priors[1 if solver.name in _OF_COEFFICIENT else 2]
+    prior = priors[1 if solver.role == "coefficient" else 2]
     found = solve(task, solver, prior, observation, i, _SAMPLES)
     seconds, size = time.perf_counter() - start, truth[channel].norm()
     best = exact_mean(priors[2], observation)[channel]

@@ -5,70 +5,81 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError, NumericalError
-from pdeinv.priors import load, shipped
-from pdeinv.solvers.diffusion.base import Problem
+from pdeinv.priors import NeuralOperator, Prior, load, shipped
+from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.diffusion.daps import DAPS
+from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.learned import other_physics
+from pdeinv.solvers.learned import fields_of, other_physics
 
 __all__ = ["DDIS"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DDIS(DAPS):
-    """DDIS: the annealing of DAPS for the coefficient alone; the sensors of the solution reach it
-    through the physics.
+    """DDIS: the annealing of DAPS for the coefficient alone.
 
-    The prior is of the coefficient. The physics is the PDE's own solver, or a neural operator as in
-    the paper; the samples' solutions are solved for in either case.
+    Sensors on the solution act on the coefficient through the physics: the PDE's own solver, or a
+    neural operator as in the paper. The prior is of the coefficient. The samples' solutions are
+    solved for in either case.
 
     Arguments:
-        physics: `"solver"`, `"operator"` (the shipped one of the PDE) or a differentiable callable
-            a -> u of your own, both (batch, 1, n, n) in physical units.
-        weights: as in `DAPS`; ours, chosen on a few instances of Helmholtz.
+        physics: "solver", "operator" (the shipped one of the PDE) or a differentiable callable from
+            coefficients to solutions, both (batch, 1, n, n) in physical units.
+        weights: as of `DAPS`; ours, chosen on a few instances of one PDE.
 
     Reference:
         Lin et al., *Decoupled diffusion sampling for inverse problems on function spaces*, 2026
         (arXiv 2601.23280).
     """
 
-    physics: Literal["solver", "operator"] | Callable[[torch.Tensor], torch.Tensor] = "solver"
+    physics: str | Callable[[torch.Tensor], torch.Tensor] = "solver"
     weights: tuple[float, float] = (100.0, 100.0)
 
     name: ClassVar[str] = "ddis"
-    suffix: ClassVar[str] = "-coefficient"
+    role: ClassVar[Role] = "coefficient"
 
-    def check(self, pde, prior):
+    def check(self, pde: PDE, prior: Prior | None) -> None:
+        """Refuse a PDE, a prior or physics for which the method is not made.
+
+        Raises:
+            InputError: there is no such physics, or it is of other fields or parameters.
+        """
         super().check(pde, prior)
-        if self.physics == "operator" and f"{pde.name}-operator" not in shipped():
+        if self.physics == "solver":
+            return
+        name = shipped_name(pde.name, "operator")
+        if self.physics == "operator" and name not in shipped():
             raise InputError(
-                f"no operator {pde.name + '-operator'!r} comes with the package; train one with "
-                "`pdeinv train --model operator` and give it as physics"
-            )
-        if self.physics not in ("solver", "operator") and not callable(self.physics):
-            raise InputError(
-                f"physics {self.physics!r} is unknown; use 'solver', 'operator' or a callable"
-            )
-
-        ways = [
-            " to ".join(f.name for f in fields)
-            for fields in (getattr(self.physics, "fields", pde.fields), pde.fields)
-        ]
-        if ways[0] != ways[1]:
-            raise InputError(
-                f"the physics is an operator from {ways[0]}; it must lead from {ways[1]}"
+                f"physics of {self.name} must be 'solver' or a callable for {pde.name}, got "
+                f"'operator'; no {name!r} is shipped, train one with `pdeinv train --model "
+                f"operator`"
             )
         operator = _shipped_operator(pde.name) if self.physics == "operator" else self.physics
+        if not callable(operator):
+            raise InputError(
+                f"physics of {self.name} must be 'solver', 'operator' or a callable, got "
+                f"{self.physics!r}"
+            )
+        leads, wanted = (
+            " to ".join(f.name for f in fields)
+            for fields in (fields_of(operator) or pde.fields, pde.fields)
+        )
+        if leads != wanted:
+            raise InputError(
+                f"physics of {self.name} must be an operator from {wanted}, got one from {leads}; "
+                f"train one with `pdeinv train --model operator`"
+            )
         if other := other_physics(pde, operator):
             raise InputError(
-                f"the operator knows {pde.name} with {other}; train one for that, or use physics "
-                f"'solver'"
+                f"the operator was trained on {pde.name} with {other}; train one for these "
+                f"parameters, or use physics='solver'"
             )
 
     def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
@@ -100,5 +111,5 @@ def _stable_solve(forward: ForwardMap, a: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
-def _shipped_operator(name: str):
-    return load(f"{name}-operator")
+def _shipped_operator(name: str) -> NeuralOperator:
+    return load(shipped_name(name, "operator"), NeuralOperator)

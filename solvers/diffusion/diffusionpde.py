@@ -9,82 +9,81 @@ from typing import ClassVar
 import torch
 
 from pdeinv.priors.schedule import noise_levels
-from pdeinv.solvers.diffusion.base import (
-    DiffusionSolver,
-    guided_sampling,
-    heun_step,
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.checks import check_positive, check_whole
+from pdeinv.solvers.diffusion.guidance import norm
+from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.published import (
+    STEPS,
+    diffusionpde_constants,
     published_residual,
 )
-from pdeinv.solvers.diffusion.guidance import norm
+from pdeinv.solvers.diffusion.sampling import guided_sampling, heun_step
 
 __all__ = ["DiffusionPDE"]
 
-_STEPS = 2000  # of the published runs
-# Share of the steps after which the PDE's residual guides too, and the sensors a tenth as much
-_LATE = 0.8
-# Scales of the two fields in the network's input; weights of their sensors and of the residual.
-_PUBLISHED = {
-    "darcy": ((0.2, 115.0), (5.0, 5000.0), 100.0),
-    "poisson": ((1 / 2.15, 36.5), (0.8, 40.0), 1.0),
-    "helmholtz": ((1 / 2.15, 1 / 0.028), (0.8, 60.0), 1.0),
-    "navier-stokes": ((1 / 1.6, 1 / 1.6), (1.0, 1.0), 1.0),
-}
+# Share of the steps after which the PDE's residual guides too, and what the sensors then weigh
+_LATE, _LATE_WEIGHT = 0.8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionPDE(DiffusionSolver):
-    """DiffusionPDE: Heun's steps, each pushed by the gradients of the sensors' misfit and, late, of
-    the PDE's residual.
+    """DiffusionPDE: Heun's steps, guided by the sensors' misfit and, late, by the PDE's residual.
 
         z ← Heun(z) - ζ_a ∇ ‖a - H â‖ - ζ_u ∇ ‖u - H û‖,    (â, û) the second denoising of the step
 
-    with norms in physical units and the gradient taken with respect to the state z at the step's
+    The norms are in physical units. The gradient is taken with respect to the state z at the step's
     start, in the units of the published network. In the last fifth of the steps the two weights are
-    a tenth, and ζ_f ∇ ‖residual‖ / N is subtracted too, N being the number of nodes (of cells, on
-    the square with u = 0 around, but for Darcy).
+    a tenth, and ζ_f ∇ ‖residual‖ / N is subtracted too. N is the number of nodes, or of cells for
+    the PDEs whose published code counts those.
 
-    The published prior has white noise; train one with `--noise white` to be faithful in that as
-    well.
+    `published.diffusionpde_constants` holds the weights and the units, and what a PDE gets that the
+    paper does not have. The published prior has white noise: train one with `pdeinv train --noise
+    white` to follow the paper there too.
 
     Arguments:
-        steps: of the noise levels.
-        weight: multiplies the sensors' published weights. All are for 2,000 steps and grow in
-            proportion for fewer, so that as much is pushed in all.
-        sigma_min: the last level.
+        steps: number of noise levels.
+        weight: multiplies the sensors' published weights. All weights are for 2,000 steps and grow
+            in proportion for fewer, so that the steps add up to the same length.
+        sigma_min: the last noise level.
 
     Reference:
         Huang et al., *DiffusionPDE: generative PDE-solving under partial observation*, NeurIPS
         2024, algorithm 1 and appendix (arXiv 2406.17763).
     """
 
-    steps: int = 2000
+    steps: int = STEPS["diffusionpde"]
     weight: float = 1.0
     sigma_min: float = 0.002
 
     name: ClassVar[str] = "diffusionpde"
 
-    def draw(self, problem, n, bar):
-        pde, size = problem.pde, problem.grid.n
-        units, weights, physics = _PUBLISHED.get(
-            pde.name, ((0.5 / problem.spread[0], 0.5 / problem.spread[1]), (1.0, 1.0), 0.0)
-        )
-        boost = _STEPS / self.steps
-        one = torch.ones(2, dtype=torch.float64)
-        misfit = problem.misfit(
-            tuple(boost * self.weight * w for w in weights), ("norm", "norm"), scale=one
-        )
-        nodes = (size - 1) ** 2 if pde.name in ("poisson", "helmholtz") else size**2
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self.name, "steps", self.steps, 2)
+        check_positive(self.name, "weight", self.weight)
+        check_positive(self.name, "sigma_min", self.sigma_min)
 
-        def loss(i, sigma, state):
+    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+        """Draw n posterior samples; see `DiffusionSolver.draw`."""
+        constants = diffusionpde_constants(problem.pde, problem.field_std)
+        boost = STEPS["diffusionpde"] / self.steps
+        first, second = (boost * self.weight * w for w in constants.weights)
+        one = torch.ones(2, dtype=torch.float64)
+        misfit = problem.misfit((first, second), ("norm", "norm"), scale=one)
+        physics = boost * constants.residual_weight / constants.residual_count(problem.grid.n)
+
+        def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
             if i <= _LATE * self.steps:
-                return misfit(state)
-            return 0.1 * misfit(state) + boost * physics / nodes * norm(
-                published_residual(pde, state)
-            )
+                return misfit(x0_hat)
+            total = _LATE_WEIGHT * misfit(x0_hat)
+            if physics:
+                total = total + physics * norm(published_residual(problem.pde, x0_hat))
+            return total
 
         sigmas = noise_levels(self.steps, self.sigma_min)
         start = problem.start(n, float(sigmas[0]))
-        scale = torch.tensor(units, dtype=torch.float64)[:, None, None].reciprocal()
-        return guided_sampling(
-            problem, start, sigmas, partial(heun_step, second=True), loss, scale, bar
-        )
+        scale = torch.tensor(constants.units, dtype=torch.float64)[:, None, None].reciprocal()
+        step = partial(heun_step, second=True)
+        return guided_sampling(problem, start, sigmas, step, loss, scale, bar)

@@ -8,55 +8,65 @@ from typing import ClassVar
 import torch
 
 from pdeinv.priors.schedule import noise_levels
-from pdeinv.solvers.diffusion.base import DiffusionSolver, Problem, guided_sampling
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.checks import check_positive, check_whole
+from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.published import STEPS
+from pdeinv.solvers.diffusion.sampling import guided_sampling
 
 __all__ = ["DPS"]
-
-_STEPS = 1000  # of the published runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPS(DiffusionSolver):
-    """DPS on functions: ancestral steps, each pushed by the gradient of the sensors' misfit; the
-    plainest of these methods.
+    """DPS on functions, the plainest of the guided solvers.
+
+    Each ancestral step is followed by a step against the gradient of the sensors' misfit:
 
         x ← x̂0 + (s'² / s²) (x - x̂0) + s' sqrt(1 - s'² / s²) ξ - ζ ∇ ‖y - H x̂0‖,    x̂0 = D(x, s)
 
     in normalised fields of standard deviation 0.5, with s' the level after s and ξ the noise field.
-    The paper's step size ζ' / ‖y - H x̂0‖ on the squared norm is this with ζ = 2 ζ'; its ζ' near 1
-    is for images with 10⁵ measurements, and a few hundred sensors need more.
+    The paper's step size ζ' / ‖y - H x̂0‖ on the squared norm is this with ζ = 2 ζ'. Its ζ' near 1
+    is for images with 10⁵ measurements; a few hundred sensors need more.
 
     Arguments:
-        steps: of the noise levels from 80 down.
-        weight: ζ at the published 1,000 steps; in proportion larger for fewer, so that as much is
-            pushed in all.
+        steps: number of noise levels, from 80 down.
+        weight: ζ at the published 1,000 steps. It grows in proportion for fewer steps, so that the
+            steps add up to the same length.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023,
         algorithm 1 (arXiv 2209.14687).
     """
 
-    steps: int = 1000
+    steps: int = STEPS["dps"]
     weight: float = 40.0
 
     name: ClassVar[str] = "dps"
 
-    def draw(self, problem, n, bar):
-        misfit = problem.misfit((self.weight * _STEPS / self.steps,) * 2, ("norm", "norm"))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self.name, "steps", self.steps, 2)
+        check_positive(self.name, "weight", self.weight)
+
+    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+        """Draw n posterior samples; see `DiffusionSolver.draw`."""
+        weight = self.weight * STEPS["dps"] / self.steps
+        misfit = problem.misfit((weight, weight), ("norm", "norm"))
+
+        def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
+            return misfit(x0_hat)
+
         sigmas = noise_levels(self.steps)
         start = problem.start(n, float(sigmas[0]))
-        return guided_sampling(
-            problem,
-            start,
-            sigmas,
-            _ancestral,
-            lambda i, sigma, state: misfit(state),
-            problem.scale,
-            bar,
-        )
+        return guided_sampling(problem, start, sigmas, _ancestral_step, loss, problem.scale, bar)
 
 
-def _ancestral(problem: Problem, x: torch.Tensor, sigma: float, after: float):
+def _ancestral_step(
+    problem: Problem, x: torch.Tensor, sigma: float, after: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the states drawn at the next level, and the denoised states."""
     x0_hat = problem.denoise(x, sigma)
     kept = (after / sigma) ** 2
     ahead = x0_hat + kept * (x - x0_hat)

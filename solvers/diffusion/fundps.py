@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -10,112 +11,115 @@ import torch
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.schedule import noise_levels
-from pdeinv.solvers.diffusion.base import (
-    DiffusionSolver,
-    Problem,
-    guided_sampling,
-    heun_step,
-    published_residual,
-)
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.checks import check_positive, check_whole
+from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.published import STEPS, fundps_constants, published_residual
+from pdeinv.solvers.diffusion.sampling import StepLoss, guided_sampling, heun_step
 
 __all__ = ["FunDPS"]
-
-_STEPS = 500  # of the published runs
-# The largest σ; for sensors on the coefficient, and on the solution: weight, measure, weight of the
-# PDE's residual.
-_PUBLISHED = {
-    "darcy": (80.0, (1e4, "mean-square", 0.0), (5e4, "mean-square", 0.0)),
-    "poisson": (10.0, (1e4, "mean-square", 0.0), (2e4, "mean-square", 0.0)),
-    "helmholtz": (80.0, (1e4, "mean-square", 1.0), (5e3, "root-mean-square", 1.0)),
-    "navier-stokes": (80.0, (5e3, "mean-square", 1.0), (7.5e3, "root-mean-square", 10.0)),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunDPS(DiffusionSolver):
-    """FunDPS: Heun's steps with Gaussian-random-field noise, each pushed by the gradient of the
-    sensors' squared misfit.
+    """FunDPS: Heun's steps with Gaussian-random-field noise, guided by the squared misfit.
 
     In normalised fields of standard deviation 0.5,
 
         x ← Heun(x) - min(1, s) w ∇ mean (y - H x̂0)²,    x̂0 = D(x, s), the first denoising of the
         step
 
-    with the published weights w (for a root mean square where they are marked so), and a small
-    multiple of the PDE's residual below s = 1. The published gradient is that with respect to the
-    values at 128 x 128 nodes; with a noise that is the same function on every grid, so is the
+    with the published weights w, for a root mean square where the paper has one, and a small
+    multiple of the PDE's residual below s = 1. The published gradient is taken with respect to the
+    values at 128 x 128 nodes. With a noise that is the same function on every grid, so is the
     gradient here.
 
+    `published.fundps_constants` holds the weights, and what a PDE gets that the paper does not
+    have.
+
     Arguments:
-        steps: of the noise levels.
-        weight: multiplies the sensors' published weights. All are for 500 steps and grow in
-            proportion for fewer, so that as much is pushed in all.
-        coarse: share of the steps to take on half as many nodes per side, before the modes beyond
-            are filled with noise (the paper's two-resolution variant).
-        sigma_min: the last level.
+        steps: number of noise levels.
+        weight: multiplies the sensors' published weights. All weights are for 500 steps and grow in
+            proportion for fewer, so that the steps add up to the same length.
+        coarse: share of the steps on half as many nodes per side, from 0 to below 1. Noise then
+            fills the modes that only the full grid has (the paper's two-resolution variant).
+        sigma_min: the last noise level.
 
     Reference:
         Yao et al., *Guided diffusion sampling on function spaces with applications to PDEs*,
         NeurIPS 2025, algorithm 1 and appendix (arXiv 2505.17004).
     """
 
-    steps: int = 500
+    steps: int = STEPS["fundps"]
     weight: float = 1.0
     coarse: float = 0.0
     sigma_min: float = 0.002
 
     name: ClassVar[str] = "fundps"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.coarse < 1:
+        check_whole(self.name, "steps", self.steps, 2)
+        check_positive(self.name, "weight", self.weight)
+        check_positive(self.name, "sigma_min", self.sigma_min)
+        if not isinstance(self.coarse, Real) or not 0 <= self.coarse < 1:
             raise InputError(
-                f"coarse = {self.coarse} is a share of the steps; use a number from 0 to less "
-                f"than 1"
+                f"coarse of {self.name} must be a number from 0 to below 1, got {self.coarse!r}"
             )
 
-    def draw(self, problem, n, bar):
-        largest, *_ = _PUBLISHED.get(problem.pde.name, _PUBLISHED["darcy"])
-        sigmas = noise_levels(self.steps, self.sigma_min, largest)
+    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+        """Draw n posterior samples; see `DiffusionSolver.draw`."""
+        first = fundps_constants(problem.pde).sigma_max
+        sigmas = noise_levels(self.steps, self.sigma_min, first)
         split = round(self.coarse * self.steps)
-        if split and problem.gaussian.noise.kind == "white":
-            raise InputError(
-                "coarse steps need noise that is the same function on every grid; this prior's is "
-                "white"
-            )
         if split == 0:
-            return self._down(problem, problem.start(n, float(sigmas[0])), sigmas, bar)
-        grid = problem.grid
-        half = Grid(grid.n // 2, grid.kind)
+            return self._descend(problem, problem.start(n, float(sigmas[0])), sigmas, bar)
+        if problem.gaussian.noise.kind == "white":
+            raise InputError(
+                "the noise of the prior must be the same function on every grid for coarse steps, "
+                "got white noise; use coarse=0 or another prior"
+            )
+        half = Grid(problem.grid.n // 2, problem.grid.kind)
         coarse = problem.on_grid(half)
-        x = self._down(coarse, coarse.start(n, float(sigmas[0])), sigmas[: split + 1], bar)
-        return self._down(
-            problem, _refined(problem, x, half, float(sigmas[split])), sigmas[split:], bar
-        )
+        x = self._descend(coarse, coarse.start(n, float(sigmas[0])), sigmas[: split + 1], bar)
+        x = _refine(problem, x, half, float(sigmas[split]))
+        return self._descend(problem, x, sigmas[split:], bar)
 
-    def _down(self, problem, x, sigmas, bar):
-        _, *sets = _PUBLISHED.get(problem.pde.name, _PUBLISHED["darcy"])
-        boost = _STEPS / self.steps
-        misfit = problem.misfit(
-            tuple(boost * self.weight * s[0] for s in sets), tuple(s[1] for s in sets)
-        )
-        observed = [s for c, s in enumerate(sets) if bool((problem.observation.channel == c).any())]
-        physics = boost * max(s[2] for s in observed)
-
-        def loss(i, sigma, state):
-            total = misfit(state)
-            if physics and sigma <= 1:
-                total = total + physics * published_residual(problem.pde, state).square().mean(
-                    dim=(1, 2, 3)
-                )
-            return min(1.0, sigma) * total
-
+    def _descend(
+        self, problem: Problem, x: torch.Tensor, sigmas: torch.Tensor, bar: ProgressBar
+    ) -> torch.Tensor:
+        """Return the states at the last of these levels, for states x at the first."""
+        loss = self._loss(problem)
         return guided_sampling(problem, x, sigmas, heun_step, loss, problem.scale, bar)
 
+    def _loss(self, problem: Problem) -> StepLoss:
+        sensors = fundps_constants(problem.pde).sensors
+        boost = STEPS["fundps"] / self.steps
+        first, second = (boost * self.weight * s.weight for s in sensors)
+        misfit = problem.misfit((first, second), (sensors[0].measure, sensors[1].measure))
+        seen = [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
+        physics = boost * max(s.residual_weight for s in seen)
 
-def _refined(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> torch.Tensor:
-    """The noised functions x of a coarse grid on the problem's: with noise in the modes that only
-    this one tells apart."""
+        def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
+            total = misfit(x0_hat)
+            if physics and sigma <= 1:
+                residual = published_residual(problem.pde, x0_hat)
+                total = total + physics * residual.square().mean(dim=(1, 2, 3))
+            return min(1.0, sigma) * total
+
+        return loss
+
+
+def _refine(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> torch.Tensor:
+    """Return noised states of a coarse grid on the problem's grid, with noise in the new modes.
+
+    Arguments:
+        problem: on the fine grid.
+        x: (batch, channel, m, m), states at the level sigma on the coarse grid.
+        coarse: the grid of x.
+        sigma: the noise level.
+    """
     g, fine = problem.gaussian, problem.grid
     tables = g.coefficients(g.normalise(x), coarse)
     noise = g.coefficients(problem.noise(len(x)).float() / g.scale[:, None, None], fine)

@@ -1,23 +1,37 @@
-"""What pulls a trajectory: losses of the denoised state, and how they combine into one direction.
+"""What guides a trajectory: losses of the denoised state, and how their gradients combine.
 
-A guidance term is any callable `(x_t, sigma, x0_hat) -> loss (batch,)`, or None where it has
-nothing to say; states are (batch, channel, n, n) in physical units. A term with an attribute
-`share` is weighed against the data: its step is given that share of the length of theirs.
+States are (batch, channel, n, n) in physical units. A guidance term is a `GuidanceTerm`, such as
+`EquiReg()`, or a plain callable `(x_t, sigma, x0_hat) -> loss (batch,)`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
 from pdeinv.observation import Observation
+from pdeinv.priors.base import DenoisingPrior
+from pdeinv.solvers.diffusion.checks import check_positive
+from pdeinv.solvers.diffusion.published import Measure
 
 __all__ = [
+    "BoundTerm",
+    "Guidance",
+    "GuidanceTerm",
+    "LossGradient",
+    "LossTerm",
     "Misfit",
-    "Term",
+    "Step",
+    "TermGradient",
+    "TermLoss",
+    "bind_terms",
+    "check_guidance",
     "combine_steps",
     "norm",
     "polyak",
@@ -25,23 +39,131 @@ __all__ = [
     "value_and_gradient",
 ]
 
-Term = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor | None]
-Measure = Literal["norm", "mean-square", "root-mean-square"]
+TermLoss = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor | None]
+"""(x_t, sigma, x0_hat) -> loss (batch,), or None at a level where there is none."""
+
+
+class BoundTerm(ABC):
+    """A guidance term during one run of a solver.
+
+    Attributes:
+        share: length of the term's step relative to that of the sensors' step; None for the
+            gradient as it is.
+        evaluations: evaluations of the network so far, for each sample.
+    """
+
+    share: float | None = None
+    evaluations: int = 0
+
+    @abstractmethod
+    def __call__(
+        self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return the loss (batch,) of a denoised state, or None to leave it out.
+
+        Arguments:
+            x_t: (batch, channel, n, n), the noised state.
+            sigma: its noise level, in units of normalised fields.
+            x0_hat: (batch, channel, n, n), the denoised state, which carries the gradient.
+        """
+
+    def resample(self, n: int) -> torch.Tensor | None:
+        """Return the indices (n,) of the samples to keep at the end of the run, or None to keep
+        all n."""
+        return None
+
+
+@runtime_checkable
+class GuidanceTerm(Protocol):
+    """Settings of a guidance term, from which each run makes its own `BoundTerm`."""
+
+    def bind(self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None) -> BoundTerm:
+        """Return the term for one run of a solver.
+
+        Arguments:
+            pde: the physics.
+            prior: the denoiser that the solver uses, before any group average.
+            generator: source of all randomness.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A plain loss as a guidance term.
+
+    Arguments:
+        loss: `(x_t, sigma, x0_hat) -> loss (batch,)`, or None where it has no part.
+        share: as of `BoundTerm`.
+
+    Example:
+        >>> def roughness(x_t, sigma, x0_hat):
+        ...     return x0_hat.diff(dim=-1).square().sum(dim=(1, 2, 3))
+        >>> term = LossTerm(roughness, share=0.1)
+    """
+
+    loss: TermLoss
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None:
+            check_positive("LossTerm", "share", self.share, finite=False)
+
+    def bind(self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None) -> BoundTerm:
+        """Return the term for one run of a solver."""
+        return _BoundLoss(self)
+
+
+class _BoundLoss(BoundTerm):
+    def __init__(self, settings: LossTerm) -> None:
+        self.loss, self.share = settings.loss, settings.share
+
+    def __call__(
+        self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor
+    ) -> torch.Tensor | None:
+        return self.loss(x_t, sigma, x0_hat)
+
+
+Guidance = tuple[GuidanceTerm | TermLoss, ...]
+"""What a user gives a solver."""
+
+
+def check_guidance(owner: str, guidance: object) -> None:
+    """Refuse what is not a tuple of guidance terms and callables.
+
+    Raises:
+        InputError: it is something else, such as one term alone.
+    """
+    if not isinstance(guidance, tuple) or not all(
+        isinstance(term, GuidanceTerm) or callable(term) for term in guidance
+    ):
+        raise InputError(
+            f"guidance of {owner} must be a tuple of callables, as in (EquiReg(),), got "
+            f"{guidance!r}"
+        )
+
+
+def bind_terms(
+    guidance: Guidance, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None
+) -> tuple[BoundTerm, ...]:
+    """Return the terms for one run of a solver; arguments as of `GuidanceTerm.bind`."""
+    terms = (t if isinstance(t, GuidanceTerm) else LossTerm(t) for t in guidance)
+    return tuple(t.bind(pde, prior, generator) for t in terms)
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the sensors of the fields c.
+    """The sensors' loss, Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the fields c.
 
-    The published formulas know exact readings alone. Here a residual is multiplied by (1 + (s /
-    b)²)^-½ as well, with s the reading's noise and b the blur: among a field's readings the poor
-    ones count less, the exact ones as published.
+    The published formulas are for exact readings. Here a residual is multiplied by (1 + (s /
+    b)²)^-½ as well, with s the standard deviation of the reading's noise and b the blur. Among the
+    readings of a field the poor ones then count less, and exact ones as published.
 
     Arguments:
         observation: of the state (coefficient, solution).
         weights, measures: of the two fields.
-        scale: (2,), what residuals are divided by.
-        blur: (2,), the noise that halves the weight of a squared residual.
+        scale: (2,), what residuals are divided by, in physical units.
+        blur: (2,), the noise that halves the weight of a squared residual, in physical units.
     """
 
     observation: Observation
@@ -51,7 +173,7 @@ class Misfit:
     blur: torch.Tensor
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        """The loss (batch,) of states (batch, 2, n, n)."""
+        """Return the loss (batch,) of states (batch, 2, n, n)."""
         o = self.observation
         trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
         residual = (o.values - o(state)) * (trust / self.scale[o.channel])
@@ -60,30 +182,66 @@ class Misfit:
             mine = residual[:, o.channel == c]
             if weight and mine.shape[1]:
                 size = mine.square().mean(dim=1) if measure == "mean-square" else norm(mine)
-                total = total + weight * (
-                    size / mine.shape[1] ** 0.5 if measure == "root-mean-square" else size
-                )
+                if measure == "root-mean-square":
+                    size = size / mine.shape[1] ** 0.5
+                total = total + weight * size
         return total
 
 
 def norm(fields: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm of each member of a batch, differentiable at 0."""
+    """Return the Euclidean norm (batch,) of fields (batch, ...), differentiable at 0."""
     return (fields.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
 
 
-def value_and_gradient(loss: Callable[[torch.Tensor], torch.Tensor], state: torch.Tensor):
-    """A loss (batch,) of states, and its gradient with respect to them."""
+class LossGradient(NamedTuple):
+    """A loss (batch,), and its gradient with respect to the states, of their shape."""
+
+    loss: torch.Tensor
+    gradient: torch.Tensor
+
+
+class TermGradient(NamedTuple):
+    """The loss (batch,) of a guidance term, its gradient with respect to x0_hat, and its share."""
+
+    loss: torch.Tensor
+    gradient: torch.Tensor
+    share: float | None
+
+
+class Step(NamedTuple):
+    """The step of a guidance term.
+
+    Attributes:
+        step: (batch, channel, n, n), to be subtracted from the state.
+        share: length relative to that of the sensors' step; None for the step as it is.
+        longest: (batch,), the longest step allowed where there is a share, as a multiple of `step`;
+            None for no bound.
+    """
+
+    step: torch.Tensor
+    share: float | None
+    longest: torch.Tensor | None = None
+
+
+def value_and_gradient(
+    loss: Callable[[torch.Tensor], torch.Tensor], state: torch.Tensor
+) -> LossGradient:
+    """Return the loss (batch,) of states, and its gradient with respect to them."""
     leaf = state.detach().requires_grad_()
     with torch.enable_grad():
         value = loss(leaf)
-        return value.detach(), torch.autograd.grad(value.sum(), leaf)[0]
+        return LossGradient(value.detach(), torch.autograd.grad(value.sum(), leaf)[0])
 
 
 def term_gradients(
-    terms: Sequence[Term], x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor
-) -> list[tuple]:
-    """(loss, gradient with respect to x0_hat, share or None) of each term that has something to
-    say."""
+    terms: Sequence[BoundTerm], x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor
+) -> list[TermGradient]:
+    """Return the gradients of those terms that have a loss at this level.
+
+    Arguments:
+        terms: the guidance terms.
+        x_t, sigma, x0_hat: as of `BoundTerm.__call__`.
+    """
     found = []
     for term in terms:
         leaf = x0_hat.detach().requires_grad_()
@@ -91,37 +249,42 @@ def term_gradients(
             loss = term(x_t, sigma, leaf)
             if loss is not None:
                 gradient = torch.autograd.grad(loss.sum(), leaf)[0]
-                found.append((loss.detach(), gradient, getattr(term, "share", None)))
+                found.append(TermGradient(loss.detach(), gradient, term.share))
     return found
 
 
-def polyak(value: torch.Tensor, slope: torch.Tensor, push: torch.Tensor) -> torch.Tensor:
-    """How many term_gradients lead to the zero of a loss, (batch,), if it falls as steeply all the
-    way (Polyak's step length)."""
-    return value / (slope * push).sum(dim=(1, 2, 3)).clamp(min=1e-300)
-
-
-def combine_steps(main: torch.Tensor, others: Sequence[tuple], scale: torch.Tensor) -> torch.Tensor:
-    """The sum of the data's push and others, those with a share weighed against it; scale (channel,
-    1, 1) is the unit.
+def polyak(loss: torch.Tensor, gradient: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """Return how many steps lead to the zero of a loss if its slope stays the same, (batch,).
 
     Arguments:
-        main: a step (batch, channel, n, n) of the state.
-        others: steps with their share, or None, and how many times its own length a step with a
-            share may have, (batch,), or None.
+        loss: (batch,).
+        gradient: (batch, channel, n, n), of the loss.
+        step: (batch, channel, n, n), against the gradient.
 
-    All are steps as they would be taken: a gradient at a few sensors and one of the whole field may
-    have the same norm, and yet move the state by lengths that differ a hundredfold once the noise's
-    covariance has smoothed them.
+    Reference:
+        Polyak, *Introduction to Optimization*, 1987, section 5.3.
+    """
+    return loss / (gradient * step).sum(dim=(1, 2, 3)).clamp(min=1e-300)
+
+
+def combine_steps(main: torch.Tensor, others: Sequence[Step], scale: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the sensors' step and the terms' steps, (batch, channel, n, n).
+
+    Lengths are those of the steps, not of the gradients. A gradient at a few sensors and one of the
+    whole field may have the same norm, and yet the covariance of the noise makes of them steps
+    whose lengths differ a hundredfold.
+
+    Arguments:
+        main: (batch, channel, n, n), the sensors' step.
+        others: the steps of the guidance terms.
+        scale: (channel, 1, 1), the unit in which lengths are measured.
     """
     total = main
-    for push, share, most in others:
+    for step, share, longest in others:
         if share is not None:
-            sizes = [(g / scale).flatten(1).norm(dim=1) for g in (main, push)]
-            weight = torch.where(
-                sizes[1] > 0, share * sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0), 0.0
-            )
-            weight = weight if most is None else torch.minimum(weight, most)
-            push = push * weight[:, None, None, None]
-        total = total + push
+            length, own = ((s / scale).flatten(1).norm(dim=1) for s in (main, step))
+            weight = torch.where(own > 0, share * length / torch.where(own > 0, own, 1.0), 0.0)
+            weight = weight if longest is None else torch.minimum(weight, longest)
+            step = step * weight[:, None, None, None]
+        total = total + step
     return total

@@ -16,10 +16,13 @@ from pdeinv.priors.base import Prior
 from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
+from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import ProgressBar
-from pdeinv.solvers.diffusion.base import DiffusionSolver, Problem
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.checks import check_below, check_positive, check_whole
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
-from pdeinv.solvers.diffusion.guidance import combine_steps, term_gradients
+from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
+from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.level_set import LevelSet
 
@@ -81,16 +84,15 @@ class Moment(DiffusionSolver):
     thorough: bool = False
 
     name: ClassVar[str] = "moment"
-    suffix: ClassVar[str] = "-coefficient"
+    role: ClassVar[Role] = "coefficient"
     judges_sensors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.sigma_min < self.sigma_max:
-            raise InputError(
-                f"sigma_min must be less than sigma_max, got {self.sigma_min} and "
-                f"{self.sigma_max}; use 0.02 and 3.0"
-            )
+        check_whole(self.name, "steps", self.steps, 2)
+        check_positive(self.name, "sigma_min", self.sigma_min)
+        check_positive(self.name, "sigma_max", self.sigma_max)
+        check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
@@ -102,7 +104,7 @@ class Moment(DiffusionSolver):
                 f"choose fundps, or a prior of both fields"
             )
 
-    def _fields(self, pde, prior):
+    def prior_fields(self, pde, prior):
         return pde.fields[: len(prior.fields)]
 
     @torch.no_grad()
@@ -139,7 +141,7 @@ def _pushed(problem, x_t, sigma, mean, moved):
     the one before."""
     unit = problem.scale
     steps = [
-        (unit**2 * problem.to_function_space(g), share, None)
+        Step(unit**2 * problem.to_function_space(g), share)
         for _, g, share in term_gradients(problem.terms, x_t, sigma, mean)
     ]
     return combine_steps(moved, steps, unit) - moved

@@ -1,0 +1,138 @@
+"""One inverse problem as the samplers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import DivergedError
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+from pdeinv.priors.base import DenoisingPrior
+from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
+from pdeinv.solvers.diffusion.published import NODES, Measure
+
+__all__ = ["Problem"]
+
+_BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
+
+
+class Problem:
+    """A denoiser that counts its evaluations, the sensors, and the terms that guide.
+
+    Arguments:
+        pde: the physics.
+        prior: of the state (coefficient, solution), or of the coefficient alone.
+        observation: of the state.
+        terms: the guidance terms of this run.
+        generator: source of all randomness.
+        careful: cut gradient steps that would overshoot.
+        counts: where network evaluations and solves are counted; new counts if None.
+
+    Attributes:
+        grid: of the states.
+        gaussian: the Gaussian part of the prior.
+        field_std: (2,), standard deviations of the PDE's two fields, in physical units.
+        scale: (channel, 1, 1), the physical unit of normalised fields, whose standard deviation is
+            0.5.
+        reduced_chi_squared: of the readings under the prior, from a sampler that computes it. The
+            misfit of the posterior mean is no test of a sampler that fits any readings.
+    """
+
+    def __init__(
+        self,
+        pde: PDE,
+        prior: DenoisingPrior,
+        observation: Observation,
+        terms: Sequence[BoundTerm] = (),
+        generator: torch.Generator | None = None,
+        careful: bool = True,
+        counts: dict[str, int] | None = None,
+    ) -> None:
+        self.pde, self.prior, self.observation = pde, prior, observation
+        self.terms, self.generator, self.careful = tuple(terms), generator, careful
+        self.counts = {"network_evaluations": 0, "solver_calls": 0} if counts is None else counts
+        self.grid, self.gaussian = observation.grid, prior.gaussian
+        self.field_std = _field_std(pde)
+        self.scale = self.gaussian.scale[:, None, None]
+        self.reduced_chi_squared = 0.0
+
+    def on_grid(self, grid: Grid) -> Problem:
+        """Return the same problem, with the same counts, for states on another grid."""
+        moved = self.observation.on_grid(grid)
+        return Problem(
+            self.pde, self.prior, moved, self.terms, self.generator, self.careful, self.counts
+        )
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Return the denoised states of x (batch, channel, n, n) at the noise level sigma."""
+        self.counts["network_evaluations"] += self.prior.evaluations_per_call
+        return self.prior.denoise(x, sigma)
+
+    def noise(self, n: int) -> torch.Tensor:
+        """Draw the noise of level 1, (n, channel, grid.n, grid.n), in physical units."""
+        return self.prior.sample_noise(n, self.grid, self.generator)
+
+    def start(self, n: int, sigma: float) -> torch.Tensor:
+        """Draw states (n, channel, grid.n, grid.n) of pure noise of the level sigma."""
+        return self.gaussian.shift[:, None, None] + sigma * self.noise(n)
+
+    def check_finite(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the states x.
+
+        Raises:
+            DivergedError: a value is infinite or not a number.
+        """
+        if not bool(x.isfinite().all()):
+            remedy = "use more steps, or a smaller weight or rate"
+            if not self.careful:
+                remedy += ", or careful=True"
+            raise DivergedError(f"the samples of {self.pde.name} diverged; {remedy}")
+        return x
+
+    def to_function_space(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the direction in function space of a gradient with respect to the nodes' values.
+
+        In the reverse of a diffusion the covariance of the noise multiplies the score, and so the
+        guidance. White noise has the identity. The covariance of other noise is normalised: on
+        coarse scales it acts as the identity does on the nodes of the published runs. The published
+        weights then mean the same function on every grid.
+
+        Arguments:
+            gradient: (batch, channel, n, n), of normalised fields.
+        """
+        noise, size = self.gaussian.noise, 1.0
+        if noise.kind != "white":
+            size = 2 * torch.pi * (noise.length * NODES) ** 2
+        return self.gaussian.noise_covariance(gradient) / size
+
+    def misfit(
+        self,
+        weights: tuple[float, float],
+        measures: tuple[Measure, Measure],
+        scale: torch.Tensor | None = None,
+        blur: float = _BLUR,
+    ) -> Misfit:
+        """Return the sensors' loss.
+
+        Arguments:
+            weights, measures: of the two fields.
+            scale: (2,), what residuals are divided by, in physical units; that of normalised fields
+                if None.
+            blur: noise of a reading that halves the weight of its squared residual, in units of
+                normalised fields.
+        """
+        unit = 2 * self.field_std
+        return Misfit(
+            self.observation, weights, measures, unit if scale is None else scale, blur * unit
+        )
+
+
+@lru_cache(maxsize=8)
+def _field_std(pde: PDE) -> torch.Tensor:
+    """Return the standard deviations (2,) of the PDE's fields over nodes and random states."""
+    states = pde.sample(64, pde.grid(32), torch.Generator().manual_seed(0))
+    return states.transpose(0, 1).flatten(1).std(dim=1)
