@@ -110,8 +110,8 @@ def _resolve_pde(pde: str | PDE) -> PDE:
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
-            f"pde must be a name or a PDE, got {pde!r}; give an instance such as "
-            f"pdeinv.datasets.Poisson()"
+            f"pde must be a name or a PDE, got {pde!r}; give an instance of a class of "
+            f"pdeinv.datasets"
         )
     return pde
 

@@ -32,6 +32,8 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["STEPS", "exact_mean", "limit_table", "run", "score"]
 
+PDE_NAME = "helmholtz"
+"""The PDE of the study."""
 STEPS = (20, 50, 100, 500)
 """Numbers of steps that are compared."""
 _SEED = 79_000  # no dataset or benchmark draws from it
@@ -52,7 +54,7 @@ _SOLVERS: tuple[_Solver, ...] = (
 def run(
     out: Path,
     *,
-    pde: str = "helmholtz",
+    pde: str = PDE_NAME,
     instances: int = 8,
     grid: int = 64,
     steps: Iterable[int] = STEPS,

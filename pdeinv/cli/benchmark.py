@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import Seed
+from pdeinv.cli.options import PDE_HELP, Seed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SuiteName = Annotated[
 ]
 Pdes = Annotated[
     list[str] | None,
-    typer.Option(help="poisson, helmholtz, darcy or navier-stokes; may be repeated."),
+    typer.Option(help=f"{PDE_HELP} May be repeated."),
 ]
 Methods = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.options import Seed
+from pdeinv.cli.options import PDE_HELP, Seed
 from pdeinv.errors import InputError
 
 __all__ = ["study"]
@@ -95,7 +95,9 @@ def ablation(
 @study.command()
 def gaussian_limit(
     out: ResumingOut,
-    pde: Annotated[str, typer.Option(help="poisson or helmholtz.")] = "helmholtz",
+    pde: Annotated[
+        str | None, typer.Option(help=f"{PDE_HELP} It must be linear; by default the study's own.")
+    ] = None,
     instances: Instances = 8,
     grid: Nodes = 64,
     steps: Annotated[
@@ -110,7 +112,7 @@ def gaussian_limit(
 
     records = module.run(
         out,
-        pde=pde,
+        pde=pde or module.PDE_NAME,
         instances=instances,
         grid=grid,
         steps=steps or module.STEPS,

@@ -11,6 +11,7 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
+from pdeinv.grid import Field
 from pdeinv.observation import Observation
 from pdeinv.priors.base import Prior
 from pdeinv.priors.covariance import CovarianceRoot
@@ -24,6 +25,7 @@ from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree,
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.learned import fields_of
 from pdeinv.solvers.level_set import LevelSet
 
 __all__ = ["Moment"]
@@ -96,7 +98,7 @@ class Moment(DiffusionSolver):
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
-        fields = getattr(prior, "fields", pde.fields[:1])  # the shipped prior is of the coefficient
+        fields = fields_of(prior) or pde.fields[:1]  # the shipped prior is of the coefficient
         if (self.guidance or self.group_average) and _two_valued(pde, len(fields)):
             raise InputError(
                 f"the moment solver does not evaluate the denoiser for a two-valued "
@@ -104,8 +106,9 @@ class Moment(DiffusionSolver):
                 f"choose fundps, or a prior of both fields"
             )
 
-    def prior_fields(self, pde, prior):
-        return pde.fields[: len(prior.fields)]
+    def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
+        """Return the coefficient for a prior of one field, else both fields."""
+        return pde.fields[: len(fields_of(prior) or pde.fields)]
 
     @torch.no_grad()
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
