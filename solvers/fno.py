@@ -39,7 +39,7 @@ class FNO(LearnedSolver[SensorRegressor]):
 
     name: ClassVar[str] = "fno"
     role: ClassVar[Role] = "regressor"
-    wants_prior: ClassVar[str] = "a regressor from sensors"
+    wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 
     def accepts_prior(self, prior: Prior | None) -> bool:
         """Return whether the method can use this prior; None is the shipped regressor."""

@@ -57,7 +57,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     batch: int = 16
 
     role: ClassVar[Role] = "joint"
-    wants_prior: ClassVar[str] = "a prior with a denoiser"
+    wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
     def __post_init__(self) -> None:
         check_whole(self.name, "batch", self.batch, 1)
