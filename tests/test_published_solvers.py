@@ -2,7 +2,7 @@
 network."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import pytest
@@ -280,29 +280,42 @@ class Unpublished(Helmholtz):
     name = "unpublished"
 
     def residual(self, a, u):
-        raise AssertionError("there is no published weight for it")
+        raise AssertionError("no paper gives a weight for it")
 
 
-@pytest.mark.parametrize("solver", [FunDPS(steps=STEPS), DiffusionPDE(steps=STEPS)])
-def test_a_pde_of_no_paper_gets_weights_that_no_units_change(solver):
-    pde, prior, observation = setting("helmholtz")
-    found = solver(Unpublished(), prior, observation, n_samples=2, generator=seeded()).samples
-    assert bool(found.isfinite().all())
-    published = solver(pde, prior, observation, n_samples=2, generator=seeded()).samples
-    assert not torch.allclose(found, published)
+@dataclass(frozen=True)
+class InOtherUnits(Unpublished):
+    """Both fields in a unit a thousand times as small."""
+
+    def sample(self, n, grid, generator=None):
+        return UNIT * super().sample(n, grid, generator)
 
 
-def test_the_neutral_constants_are_the_same_for_both_fields_in_normalised_units():
-    std = torch.tensor([1e-3, 40.0], dtype=torch.float64)
-    neutral = diffusionpde_constants(Unpublished(), std)
-    assert neutral.residual_weight == 0
-    normalised = torch.tensor(neutral.units) * std.float()
-    assert torch.allclose(normalised, torch.tensor([0.5, 0.5]))
+UNIT = 1024.0
+
+
+@pytest.mark.parametrize("solver", [FunDPS(**SMALL), DiffusionPDE(**SMALL)], ids=lambda s: s.name)
+def test_weights_of_a_pde_that_no_paper_has_do_not_depend_on_units(solver):
+    _, prior, observation = setting("helmholtz")
+    scaled = replace(prior, scale=UNIT * prior.scale, shift=UNIT * prior.shift)
+    read = replace(
+        observation, values=UNIT * observation.values, noise_std=UNIT * observation.noise_std
+    )
+    one = solver(Unpublished(), prior, observation, n_samples=2, generator=seeded()).samples
+    other = solver(InOtherUnits(), scaled, read, n_samples=2, generator=seeded()).samples
+    assert relative_distance(other / UNIT, one) < 1e-9
+
+
+def test_neutral_weights_are_near_the_published_ones_in_normalised_units():
     for name in ("poisson", "helmholtz", "navier-stokes"):
-        published = diffusionpde_constants(pde_by_name(name), std)
+        pde = pde_by_name(name)
+        std = standard_deviations(pde)
+        neutral = diffusionpde_constants(Unpublished(), std)
+        published = diffusionpde_constants(pde, std)
         for c in (0, 1):
-            ratio = neutral.weights[c] / neutral.units[c]
-            assert 0.9 < ratio / (published.weights[c] / published.units[c]) < 1.5
+            # A step in physical units is proportional to this
+            ours, theirs = (k.weights[c] / k.units[c] ** 2 for k in (neutral, published))
+            assert 0.7 < ours / theirs < 1.4
     first, second = fundps_constants(Unpublished()).sensors
     assert first == second and first.residual_weight == 0
 

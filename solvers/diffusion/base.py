@@ -57,7 +57,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     batch: int = 16
 
     role: ClassVar[Role] = "joint"
-    wants_prior: ClassVar[str] = "a prior with a denoiser"
+    wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
     judges_sensors: ClassVar[bool] = False
 
