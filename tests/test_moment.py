@@ -19,9 +19,9 @@ from pdeinv.solvers import (
     LevelSet,
     Moment,
     OptimalInterpolation,
-    moment,
 )
 from pdeinv.solvers.base import count_informative, nugget_variance
+from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.base import Problem
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, sensitivity
 from pdeinv.solvers.diffusion.equireg import EquiReg

@@ -31,8 +31,8 @@ from pdeinv.solvers import (
     Moment,
     OptimalInterpolation,
     level_set,
-    moment,
 )
+from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.learned import LearnedSolver
 

@@ -280,7 +280,7 @@ def equivariance(
         check_figure(plot)
     if fields < 2:
         raise InputError(f"--fields {fields} must be at least 2")
-    from pdeinv.benchmarks import equivariance as module
+    from pdeinv.benchmarks.studies import equivariance as module
     from pdeinv.benchmarks.provenance import provenance
     from pdeinv.datasets import pde_by_name
     from pdeinv.priors import NeuralOperator, load
