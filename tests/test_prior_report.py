@@ -8,8 +8,8 @@ import torch
 from helpers import seeded
 
 from pdeinv import layouts
-from pdeinv.benchmarks.studies import prior_reports as report
 from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.benchmarks.studies import prior_reports as report
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
