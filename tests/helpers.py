@@ -1,19 +1,36 @@
 """What several test modules share: random numbers, readings, small priors, the command line."""
 
+import dataclasses
 import json
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from typer.testing import CliRunner
 
-from pdeinv import Grid, Observation
+from pdeinv import Grid, InputError, Observation
 from pdeinv.cli import app
-from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets import PDE, PDES, pde_by_name
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
+from pdeinv.solvers import SOLVERS, level_set
+from pdeinv.solvers.diffusion import moment
+from pdeinv.solvers.diffusion.base import DiffusionSolver
 
 ROOT = Path(__file__).parent.parent
+EXAMPLES = {path.stem for path in (ROOT / "pdeinv" / "data").glob("*.h5")}
+"""PDEs that come with examples, sensors and trained models."""
 TINY = {"widths": (16, 32), "modes": 4}  # a network that evaluates in milliseconds
+
+# Settings of a quick run: of each solver that has them, and of one alone
+_QUICK = {"steps": 15, "ode_steps": 3, "langevin": 15, "members": 32, "copies": 2, "draws": 32}
+_OWN = {
+    "diffusionpde": {"weight": 10.0},
+    "daps": {"steps": 25, "weights": (1000.0, 1000.0)},
+    "ddis": {"steps": 10, "langevin": 10},
+    "level-set": {"ensemble": 4},
+}
 
 
 def seeded(seed=0):
@@ -98,3 +115,51 @@ def observe(
 def run_command(*arguments):
     """Run the command line in this process; errors are raised as they are."""
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+# The registries
+
+
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
+"""Names of all solvers and of the PDEs that they accept."""
+
+
+def quick_solver(name):
+    """Return a solver of the registry with few steps, draws and members."""
+    kind = SOLVERS[name]
+    known = {f.name for f in dataclasses.fields(kind)}
+    few = {key: value for key, value in _QUICK.items() if key in known}
+    return kind(**few | _OWN.get(name, {}))
+
+
+def quick_prior(solver, pde, n=16):
+    """Return a small prior for a solver by diffusion; None for all others.
+
+    A solver that has no model of a PDE without examples is skipped.
+    """
+    solver, pde = quick_solver(solver), PDES[pde]()
+    if not isinstance(solver, DiffusionSolver):
+        if pde.name not in EXAMPLES and (reason := refused(solver, pde, None)):
+            pytest.skip(reason)
+        return None
+    priors = [gaussian_prior(pde, n, channels=channels) for channels in (1, 2)]
+    return next(prior for prior in priors if not refused(solver, pde, prior))
+
+
+@contextmanager
+def brief_annealing():
+    """Take two stages of the level set's annealing: a result of the same kind in a third of the
+    time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(level_set, "STAGES", level_set.STAGES[:2])
+        patch.setattr(moment, "BRIEF_STAGES", moment.BRIEF_STAGES[:2])
+        yield
+
+
+def refused(solver, pde, prior):
+    """Return why a solver refuses a PDE or a prior, "" if it does not."""
+    try:
+        solver.check(pde, prior)
+    except InputError as error:
+        return str(error)
+    return ""
