@@ -112,6 +112,14 @@ def observe(
     return state, Observation(grid, points, channel, values, std, order)
 
 
+def contents(folder):
+    """Return the bytes of all files below a folder, by name."""
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
 def run_command(*arguments):
     """Run the command line in this process; errors are raised as they are."""
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
