@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers import contents
-from test_sensors import BAD
+from test_sensor_refusals import BAD
 
 
 @pytest.fixture
