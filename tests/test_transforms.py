@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from helpers import seeded
 
 from pdeinv import transforms
 from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
@@ -22,9 +23,7 @@ each_transform = pytest.mark.parametrize(
 
 
 def normal(*shape, dtype=torch.float64):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
-        dtype
-    )
+    return torch.randn(*shape, dtype=torch.float64, generator=seeded()).to(dtype)
 
 
 @each_transform
