@@ -28,7 +28,7 @@ def small(data):
 def trained(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("regressor") / "r.safetensors"
     data = data_of(request.param)
-    return request.param, train(small, data, path, Settings(steps=400, batch=16, rate=1e-2)), path
+    return request.param, train(small, data, path, Settings(steps=200, batch=16, rate=1e-2)), path
 
 
 def observe(pde, points, channel, noise=0.0, n=16, state=None):
