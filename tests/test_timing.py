@@ -1,6 +1,9 @@
 """What the timing benchmark makes of its measurements."""
 
+import time
+
 import pytest
+from helpers import gaussian_prior
 
 from pdeinv.benchmarks.studies.timing import (
     cells,
@@ -10,6 +13,7 @@ from pdeinv.benchmarks.studies.timing import (
     plot_scaling,
     scaling_table,
 )
+from pdeinv.priors import save
 
 
 def records():
@@ -69,25 +73,23 @@ def test_the_figure_has_a_line_a_task_and_says_how_it_grows():
     assert axes[0].get_legend().get_texts()[0].get_text() == "poisson inverse: exponent 2.00"
 
 
-@pytest.mark.parametrize("method", ["moment", "fundps"])
-def test_a_measurement_tells_time_memory_and_evaluations(method):
-    cell = {
-        "pde": "poisson",
-        "task": "forward",
-        "method": method,
-        "prior": None,
-        "grid": 16,
-        "sensors": 9,
-    }
+@pytest.mark.parametrize(
+    ("method", "steps", "published", "evaluations"),
+    [("moment", 20, 20, 20), ("fundps", 50, 500, 2 * 50 - 1)],
+)
+def test_a_measurement_extrapolates_its_time_to_the_published_steps(
+    method, steps, published, evaluations, tmp_path
+):
+    prior = str(save(gaussian_prior("poisson"), tmp_path / "p.safetensors"))
+    cell = {"pde": "poisson", "task": "forward", "method": method, "prior": prior}
+    cell |= {"grid": 16, "sensors": 9}
+    start = time.perf_counter()
     found = measure(cell)
-    steps = 20 if method == "moment" else 50
-    assert (
-        found["steps"] == steps
-        and found["network_evaluations"] >= steps
-        and found["peak_megabytes"] > 50
-    )
-    times = 1 if method == "moment" else 10
-    assert (
-        found["published_seconds"] == pytest.approx(times * found["seconds"], rel=1e-3)
-        and found["seconds"] > 0
-    )
+    assert cell.items() <= found.items()
+    assert (found["steps"], found["published_steps"]) == (steps, published)
+    assert found["network_evaluations"] == evaluations
+    assert 0 < found["seconds"] < time.perf_counter() - start
+    # Both are rounded to milliseconds
+    expected = published / steps * found["seconds"]
+    assert found["published_seconds"] == pytest.approx(expected, abs=5e-4 * (1 + published / steps))
+    assert found["peak_megabytes"] > 50
