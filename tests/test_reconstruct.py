@@ -171,8 +171,8 @@ def test_an_ensemble_is_a_prior():
         ({"pde": "poison"}, "did you mean 'poisson'"),
         ({"solver": "magic"}, "solver 'magic' is unknown; use one of auto, daps"),
         ({"grid": 15}, "grid = 15 is too coarse"),
-        ({"grid": 16.0}, r"grid = 16.0"),
-        ({"n_samples": 0}, "n_samples = 0"),
+        ({"grid": 16.0}, "grid must be an integer, got 16.0"),
+        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
         (
             {"pde": "darcy", "solver": "gaussian"},
             "the gaussian solver is not made for darcy: .*; choose the solver 'auto'",
