@@ -1,10 +1,15 @@
 """Fixtures that several test modules share."""
 
 import os
+import sys
+import warnings
+from importlib import resources
+from pathlib import Path
 
 import pytest
 import torch
 
+from pdeinv import cli
 from pdeinv.datasets import Poisson, generate
 
 # Side by side, with a core each, as are the programs that they start
@@ -17,3 +22,44 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def poisson_file(tmp_path_factory):
     """A dataset of 40 Poisson pairs on 16 x 16 nodes, seed 3; not to be changed."""
     return generate(Poisson(), 40, 16, 3, tmp_path_factory.mktemp("data") / "poisson.h5", workers=1)
+
+
+@pytest.fixture
+def pdeinv(monkeypatch, capsys):
+    """Run the program in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pdeinv", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+SENSORS = """field,x,y,value,noise_std
+potential,0.5,0.5,0.001,0
+potential,0.3,0.2,0.002,1e-4
+source,0.71,0.4,-0.1,0
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return the working directory, with good and bad input in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.csv").write_text(SENSORS)
+    Path("darcy.csv").write_text(
+        SENSORS.replace("potential", "solution").replace("source", "coefficient")
+    )
+    Path("folder.nc").mkdir()
+    shipped = (resources.files("pdeinv") / "data" / "poisson.h5").read_bytes()
+    Path("ensemble.h5").write_bytes(shipped)
+    Path("cut.h5").write_bytes(shipped[:3000])
+    Path("text.h5").write_text("no dataset")
+    return tmp_path

@@ -1,6 +1,43 @@
-"""Short names for random numbers, which several test modules share."""
+"""What several test modules share: random numbers, readings, small priors, the command line."""
 
+import dataclasses
+import json
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
 import torch
+from typer.testing import CliRunner
+
+from pdeinv import Grid, InputError, Observation
+from pdeinv.cli import app
+from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
+from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
+from pdeinv.solvers import SOLVERS
+from pdeinv.solvers.annealing import SCHEDULES
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = set(examples())
+"""PDEs that come with examples, sensors and trained models."""
+TINY = {"widths": (16, 32), "modes": 4}  # a network that evaluates in milliseconds
+
+# Settings of a quick run: of each solver that has them, and of one alone
+_QUICK = {"steps": 15, "ode_steps": 3, "langevin": 15, "members": 32, "copies": 2, "draws": 32}
+_OWN = {
+    "diffusionpde": {"weight": 10.0},
+    "daps": {"steps": 25, "weights": (1000.0, 1000.0)},
+    "ddis": {"steps": 10, "langevin": 10},
+    "level-set": {"ensemble": 4},
+}
+
+
+class Exact(Darcy):
+    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
+
+    def surrogate(self, a):
+        return self.solve(a)
 
 
 def seeded(seed=0):
@@ -13,3 +50,131 @@ def vector(*values):
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed))
+
+
+def distance(x, y):
+    """Return the relative L2 distance of x from y."""
+    return float((x - y).detach().norm() / y.detach().norm())
+
+
+def rms(x):
+    return float(x.square().mean().sqrt())
+
+
+def read_lines(path):
+    """Return the JSON objects of a file, one from each line."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True, source="here"):
+    """Return random states of a PDE as data for a prior.
+
+    Arguments:
+        pde: a PDE or its name.
+        channels: 1 for the coefficient alone, 2 for both fields.
+        symmetric: False withholds the PDE, and so its symmetries.
+    """
+    pde = pde if isinstance(pde, PDE) else pde_by_name(pde)
+    grid = pde.grid(n)
+    states = pde.sample(samples, grid, seeded(seed))[:, :channels].float()
+    return TrainingData(states, pde.fields[:channels], grid, pde if symmetric else None, source)
+
+
+@cache
+def gaussian_prior(
+    pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True, noise="exponential"
+):
+    """Return a Gaussian prior, fitted to `training_data` of the same arguments."""
+    data = training_data(pde, n, samples, channels=channels, seed=seed, symmetric=symmetric)
+    return GaussianPrior.fit(data, noise=Noise(noise))
+
+
+def tiny_diffusion(data):
+    """Return an untrained diffusion prior with a tiny network, which adds nothing as yet."""
+    return DiffusionPrior.untrained(GaussianPrior.fit(data), **TINY)
+
+
+def observe(
+    pde: PDE, grid: Grid, points, channel, *, noise=0.0, state=None, seed=0
+) -> tuple[torch.Tensor, Observation]:
+    """Return a state (1, 2, n, n) and its readings.
+
+    Arguments:
+        points: (m, 2), positions in the unit square.
+        channel: of each point, or one for all.
+        noise: standard deviation of the readings relative to their field's.
+        state: (1, 2, n, n) to read; a draw of the PDE's prior if None.
+        seed: of the state and of the noise.
+    """
+    generator = seeded(seed)
+    state = pde.sample(1, grid, generator) if state is None else state
+    points = torch.as_tensor(points, dtype=torch.float64)
+    channel = torch.as_tensor(channel).expand(len(points)).clone()
+    std = noise * state[0].double().flatten(1).std(dim=1)[channel]
+    order = tuple(f.interpolation_order for f in pde.fields)
+    blank = Observation(grid, points, channel, torch.zeros_like(std), std, order)
+    values = blank(state.double())[0] + std * torch.randn(
+        len(points), dtype=torch.float64, generator=generator
+    )
+    return state, Observation(grid, points, channel, values, std, order)
+
+
+def contents(folder):
+    """Return the bytes of all files below a folder, by name."""
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+def run_command(*arguments):
+    """Run the command line in this process; errors are raised as they are."""
+    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+# The registries
+
+
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
+"""Names of all solvers and of the PDEs that they accept."""
+
+
+def quick_solver(name):
+    """Return a solver of the registry with few steps, draws and members."""
+    kind = SOLVERS[name]
+    known = {f.name for f in dataclasses.fields(kind)}
+    few = {key: value for key, value in _QUICK.items() if key in known}
+    return kind(**few | _OWN.get(name, {}))
+
+
+def quick_prior(solver, pde, n=16):
+    """Return a small prior for a solver by diffusion; None for all others.
+
+    A solver that has no model of a PDE without examples is skipped.
+    """
+    solver, pde = quick_solver(solver), PDES[pde]()
+    if not isinstance(solver, DiffusionSolver):
+        if pde.name not in EXAMPLES and (reason := refused(solver, pde, None)):
+            pytest.skip(reason)
+        return None
+    priors = [gaussian_prior(pde, n, channels=channels) for channels in (1, 2)]
+    return next(prior for prior in priors if not refused(solver, pde, prior))
+
+
+@contextmanager
+def brief_annealing():
+    """Take two stages of the level set's annealing: a result of the same kind in a third of the
+    time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, stages in SCHEDULES.items():
+            patch.setitem(SCHEDULES, name, stages[:2])
+        yield
+
+
+def refused(solver, pde, prior):
+    """Return why a solver refuses a PDE or a prior, "" if it does not."""
+    try:
+        solver.check(pde, prior)
+    except InputError as error:
+        return str(error)
+    return ""

@@ -18,13 +18,13 @@ from pdeinv.benchmarks.tasks import Task
 
 
 def test_equireg_is_paired_instance_by_instance(tmp_path):
-    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    task, out = Task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
     for on in (False, True):
         records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
         assert (
             records[0]["equireg"] == on
             and records[0]["steps"] == 6
-            and records[0]["prior"] == "the shipped darcy"
+            and records[0]["prior"] == "the shipped poisson"
         )
         assert records[0]["network_evaluations"] >= 11
     rows = read_records(tmp_path / "e.instances.jsonl")
@@ -34,13 +34,15 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     # Another prior and another number of samples stand beside these, and a method without steps is
     # passed over.
     run(task, "fundps", 1, out, steps=6, samples=4)
-    (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="darcy")
-    assert named["prior"] == named["given_prior"] == "darcy" and named["error"] == rows[0]["error"]
+    (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="poisson")
+    assert (
+        named["prior"] == named["given_prior"] == "poisson" and named["error"] == rows[0]["error"]
+    )
     assert len(read_records(out)) == 4 and len(paired([*rows, {"method": "kriging"}])) == 1
     shown = table(read_records(out))
     assert (
         "| fundps, 6 steps, EquiReg |" in shown
-        and "| fundps, 6 steps, prior darcy, 3 samples |" in shown
+        and "| fundps, 6 steps, prior poisson, 3 samples |" in shown
     )
     (pair,) = paired(rows)
     error = {on: [r["sample_error"] for r in rows if r["equireg"] == on] for on in (False, True)}
@@ -54,12 +56,12 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
         12.706 * difference.std(ddof=1) / 2**0.5 / np.mean(error[False]), rel=1e-3
     )
     text = ablation_table([pair])
-    assert "| darcy | forward | fundps | 6 |" in text and text.count("→") == 7
+    assert "| poisson | forward | fundps | 6 |" in text and text.count("→") == 7
     assert "of 1 cells" in verdict([pair])
     page = ablation_page(rows + [row | {"steps": 20} for row in rows])
     assert (
         page.index("### 6 steps") < page.index("### 20 steps")
-        and page.count("| darcy | forward |") == 2
+        and page.count("| poisson | forward |") == 2
     )
     (panel,) = plot_gain(rows + [row | {"steps": 20} for row in rows]).axes
     (line,) = (
@@ -70,7 +72,7 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     assert line.get_xdata().tolist() == [6, 20] and line.get_ydata() == pytest.approx(
         [100 * pair["change"]] * 2
     )
-    assert panel.get_title() == "darcy forward" and not panel.texts
+    assert panel.get_title() == "poisson forward" and not panel.texts
     far = plot_gain(
         [row | {"sample_error": row["sample_error"] * (9 if row["equireg"] else 1)} for row in rows]
     ).axes[0]
@@ -78,7 +80,7 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
 
 
 def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
-    task, out = Task("darcy", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    task, out = Task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
     for on in (False, True, "identity", "equi", "reweight"):
         run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
     run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})
@@ -93,7 +95,7 @@ def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
         assert pair["change"] == pytest.approx(error[on] / off - 1, abs=1e-12)
     *_, line = alternatives_table(rows).splitlines()
     head, *cells = line.strip("| ").split(" | ")
-    assert head == "darcy" and len(cells) == 8 and all(c.endswith("; 2)") for c in cells[3:])
+    assert head == "poisson" and len(cells) == 8 and all(c.endswith("; 2)") for c in cells[3:])
     assert len(set(cells[3:])) == 5
     assert "EquiReg (identity) |" in table(read_records(out))
 

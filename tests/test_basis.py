@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import seeded
 
 from pdeinv import Grid, InputError
 from pdeinv.basis import Basis
@@ -15,9 +16,7 @@ def grid_for(basis, n):
 
 
 def table(basis, modes, batch=2):
-    return torch.randn(
-        batch, modes, modes, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.randn(batch, modes, modes, dtype=torch.float64, generator=seeded())
 
 
 @pytest.mark.parametrize("n", [8, 9, 32])
@@ -53,7 +52,7 @@ def test_resizing_keeps_what_fits(basis):
 def test_the_adjoint_passes_the_dot_product_test(basis):
     grid = grid_for(basis, 10)
     c = table(basis, basis.capacity(grid))
-    v = torch.randn(2, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    v = torch.randn(2, 10, 10, dtype=torch.float64, generator=seeded(1))
     assert torch.allclose(
         (basis.synthesis(c, grid) * v).sum(), (c * basis.synthesis_adjoint(v, grid)).sum()
     )
@@ -85,7 +84,7 @@ def test_the_functions_are_orthonormal(basis):
 )
 def test_the_basis_of_a_field_is_told_from_its_boundary(pde, expected):
     grid = pde.grid(32)
-    states = pde.sample(16, grid, torch.Generator().manual_seed(0))
+    states = pde.sample(16, grid, seeded())
     found = tuple(Basis.of(states[:, c], grid) for c in range(2))
     assert tuple(b.boundary + " masked" * b.masked for b in found) == expected
 

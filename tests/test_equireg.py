@@ -1,18 +1,17 @@
 """EquiReg: its losses, its place in the solvers, and what a wrong group does."""
 
 import dataclasses
-from functools import cache
 
 import pytest
 import torch
-from helpers import normal, seeded
+from helpers import gaussian_prior, normal, quick_solver, seeded
 
 from pdeinv import EquiReg, Grid, InputError
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
-from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.priors.group_average import GroupAveraged
-from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS
+from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import (
     DenoisingMap,
     EquiReweight,
@@ -23,24 +22,14 @@ from pdeinv.solvers.diffusion.guidance import LossTerm, Step, combine_steps, pol
 from pdeinv.symmetry import act, square_group, torus_group
 
 N = 16
-SOLVERS = [
-    DPS(steps=6),
-    FunDPS(steps=6),
-    DiffusionPDE(steps=6),
-    DAPS(steps=4, ode_steps=2, langevin=6, every=3),
-    DDIS(steps=4, ode_steps=2, langevin=6, every=3),
-]
+GUIDED = [name for name, kind in SOLVERS.items() if issubclass(kind, DiffusionSolver)]
 
 
-@cache
 def fitted(name, channels=2, symmetric=True):
-    """A Gaussian prior; fitted to few samples without their symmetries it is only nearly
+    """Return a Gaussian prior; one of few samples without their symmetries is only nearly
     equivariant."""
-    pde = pde_by_name(name)
-    grid = pde.grid(N)
-    states = pde.sample(300 if symmetric else 60, grid, seeded())[:, :channels].float()
-    known = pde if symmetric else None
-    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], grid, known, "here"))
+    samples = 300 if symmetric else 60
+    return gaussian_prior(name, N, samples, channels=channels, symmetric=symmetric)
 
 
 def shift_invariant(x):
@@ -67,18 +56,19 @@ def test_both_losses_are_those_of_their_formulas():
     f = DenoisingMap(prior, 0.2)
     con = equivariance_loss(f, x, elements, grid, scale)
     equi = equivariance_loss(lambda x: f(x)[:, :1], x, elements, grid)
-    told = equivariance_loss(f, x, elements, grid, scale, loss="equi")
+    both = equivariance_loss(f, x, elements, grid, scale, loss="equi")
+    # The denoiser works in single precision, so that a loss of zero is that of its rounding.
+    units, unit = float((x / scale).norm()), float(x[:, :1].norm())
+    assert float(con.min()) > 1e-3 * units and float(equi.max()) > 1e-3 * unit
     for i, g in enumerate(elements):
         one = x[i : i + 1]
-        assert float(con[i]) == pytest.approx(
-            float(((one - g.inverse()(f(g(one, grid)), grid)) / scale).norm()), rel=1e-6
-        )
-        assert float(equi[i]) == pytest.approx(
-            float((g(f(one)[:, :1], grid) - f(g(one, grid))[:, :1]).norm()), rel=1e-6
-        )
-        assert float(told[i]) == pytest.approx(
-            float(((g(f(one), grid) - f(g(one, grid))) / scale).norm()), rel=1e-6
-        )
+        here, there = f(one), f(g(one, grid))
+        for found, expected, size in (
+            (con[i], (one - g.inverse()(there, grid)) / scale, units),
+            (equi[i], g(here[:, :1], grid) - there[:, :1], unit),
+            (both[i], (g(here, grid) - there) / scale, units),
+        ):
+            assert float(found) == pytest.approx(float(expected.norm()), rel=1e-5, abs=1e-5 * size)
 
 
 class Doubled(StateMap):
@@ -111,9 +101,10 @@ def test_the_loss_tells_fields_of_the_prior_from_others():
 
 
 @pytest.mark.parametrize("name", ["helmholtz", "navier-stokes"])
-@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.name)
+@pytest.mark.parametrize("solver", GUIDED)
 def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
-    prior = fitted(name, 1 if solver.name == "ddis" else 2, symmetric=False)
+    solver = dataclasses.replace(quick_solver(solver), steps=6)
+    prior = fitted(name, 1 if solver.name in ("ddis", "moment") else 2, symmetric=False)
     pde, (_, observation) = pde_by_name(name), Task(name, "both", grid=N, sensors=20).instance(0)
     found = []
     for terms in ((), (EquiReg(sigma_max=20.0),), (EquiReg(sigma_max=20.0),)):

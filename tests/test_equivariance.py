@@ -1,18 +1,22 @@
 """The measurement that chooses EquiReg's function."""
 
-import json
-
 import pytest
 import torch
-from helpers import seeded
-from typer.testing import CliRunner
+from helpers import (
+    distance,
+    gaussian_prior,
+    read_lines,
+    run_command,
+    seeded,
+    tiny_diffusion,
+    training_data,
+)
 
-from pdeinv.benchmarks.records import read_records
+from pdeinv import InputError
 from pdeinv.benchmarks.studies.equivariance import measure, table
 from pdeinv.benchmarks.studies.equivariance_candidates import Encoder, candidates, off_manifold
-from pdeinv.cli import app
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData, load
+from pdeinv.priors import load, save
 from pdeinv.solvers.diffusion.equireg import equivariance_loss
 
 N = 16
@@ -20,11 +24,7 @@ N = 16
 
 @pytest.fixture(scope="module")
 def prior():
-    pde = Poisson()
-    states = pde.sample(60, pde.grid(N), seeded()).float()
-    # Without its symmetries
-    gaussian = GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(N), None, "here"))
-    return DiffusionPrior.untrained(gaussian, widths=(16, 32), modes=4)
+    return tiny_diffusion(training_data("poisson", N, 60, symmetric=False))
 
 
 def test_a_nearly_equivariant_function_separates_and_the_identity_does_not(prior):
@@ -82,88 +82,44 @@ def test_what_is_off_the_manifold_is_what_its_name_says(prior):
 def test_a_mixture_of_two_fields_has_their_variance_but_is_none_of_them():
     pde = Darcy()
     states, others = (pde.sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
-    prior = GaussianPrior.fit(TrainingData(states.float(), pde.fields, pde.grid(N), None, "here"))
+    prior = gaussian_prior(pde, N, 60, symmetric=False)
     mixed = off_manifold(pde, prior, states, others)["mixed"]
     assert float(mixed[:, 0].var() / states[:, 0].var()) == pytest.approx(1, abs=0.5)
     assert float(pde.residual(mixed[:, :1], mixed[:, 1:]).abs().mean()) > 0.1
 
 
 def test_the_command_writes_its_records_and_a_figure(prior, tmp_path):
-    from pdeinv.priors import save
-
+    out, figure = tmp_path / "e.jsonl", tmp_path / "e.png"
     save(prior, tmp_path / "p.safetensors")
-    arguments = [
-        "equivariance",
-        "--pde",
-        "poisson",
-        "--prior",
-        str(tmp_path / "p.safetensors"),
-        "--grid",
-        str(N),
-    ]
-    arguments += [
-        "--fields",
-        "4",
-        "--out",
-        str(tmp_path / "e.jsonl"),
-        "--plot",
-        str(tmp_path / "e.png"),
-    ]
-    outcome = CliRunner().invoke(app, arguments)
-    assert outcome.exit_code == 0, outcome.output
-    assert "denoiser at σ = 0.1" in outcome.output
-    records = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    command = ("equivariance", "--pde", "poisson", "--prior", tmp_path / "p.safetensors")
+    outcome = run_command(*command, "--grid", N, "--fields", 4, "--out", out, "--plot", figure)
+    records = read_lines(out)
+    assert outcome.stdout.strip() == table(records)
     assert {"function", "on", "area", "commit", "command"} <= set(records[0])
-    assert (tmp_path / "e.png").stat().st_size > 5000
+    known = {"denoiser at σ = 0.1", "identity"}
+    assert known <= {r["function"] for r in records}
+    denoiser, identity = (next(r for r in records if r["function"] == f) for f in sorted(known))
+    assert 1e-3 < denoiser["on"] < 1 and identity["on"] < 1e-6
+    assert figure.stat().st_size > 5000
 
 
 def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path, monkeypatch):
-    from pdeinv.priors import save
-
     monkeypatch.chdir(tmp_path)
     save(prior, "p.safetensors")
-    run = CliRunner().invoke
-    assert (
-        run(app, ["generate", "poisson", "--n", "48", "--grid", str(N), "--out", "d.h5"]).exit_code
-        == 0
-    )
-    training = [
-        "train",
-        "d.h5",
-        "--out",
-        "i.safetensors",
-        "--model",
-        "inverse-operator",
-        "--steps",
-        "60",
-        "--rate",
-        "5e-3",
-    ]
-    outcome = run(app, training)
-    assert outcome.exit_code == 0, outcome.output
+    run_command("generate", "poisson", "--n", 48, "--grid", N, "--out", "d.h5")
+    training = ("train", "d.h5", "--out", "i.safetensors", "--model", "inverse-operator")
+    run_command(*training, "--steps", 60, "--batch", 16, "--rate", "5e-3")
     operator = load("i.safetensors")
     assert [f.name for f in operator.fields] == ["potential", "source"]
     fresh = Poisson().sample(4, Poisson().grid(N), seeded())
-    found = operator(fresh[:, 1:])
     # It looks at the potential
-    assert float((found - fresh[:, :1]).norm() / fresh[:, :1].norm()) < 0.6
-    measuring = [
-        "equivariance",
-        "--pde",
-        "poisson",
-        "--prior",
-        "p.safetensors",
-        "--grid",
-        str(N),
-        "--fields",
-        "2",
-    ]
-    outcome = run(app, [*measuring, "--inverse-operator", "i.safetensors", "--out", "e.jsonl"])
-    assert outcome.exit_code == 0, outcome.output
-    record = next(r for r in read_records("e.jsonl") if r["function"] == "inverse operator")
+    assert distance(operator(fresh[:, 1:]), fresh[:, :1]) < 0.6
+    command = ("equivariance", "--pde", "poisson", "--prior", "p.safetensors", "--grid", N)
+    measuring = (*command, "--fields", 2, "--inverse-operator")
+    run_command(*measuring, "i.safetensors", "--out", "e.jsonl")
+    record = next(r for r in read_lines("e.jsonl") if r["function"] == "inverse operator")
     assert 0 < record["on"] < 2 and len(record["by_element"]) == 7
-    outcome = run(app, [*measuring, "--inverse-operator", "poisson-operator"])
-    assert (
-        outcome.exit_code
-        and "must be one from potential to source, got poisson-operator" in str(outcome.exception)
-    )
+    with pytest.raises(
+        InputError, match="must be one from potential to source, got poisson-operator"
+    ):
+        run_command(*measuring, "poisson-operator")

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from helpers import normal, seeded
+from helpers import Exact, normal, seeded
 
 from pdeinv import InputError
 from pdeinv.benchmarks.tasks import Task
@@ -30,13 +30,6 @@ from pdeinv.solvers.forward import ForwardMap
 
 N = 16
 KINDS = ("forward", "inverse", "both")
-
-
-class Exact(Darcy):
-    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
-
-    def surrogate(self, a):
-        return self.solve(a)
 
 
 def forward_map(pde, kind, sensors=7):

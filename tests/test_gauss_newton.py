@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from helpers import seeded
 from scipy.optimize import minimize
 
 from pdeinv import InputError
@@ -34,10 +35,6 @@ def test_a_flow_without_a_derivative_is_told():
         NumericalError, match=r"must be finite at the prior's mean.* use a smaller dt"
     ):
         GaussNewton()(Torn(time=0.1), None, observation)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def small_problem(m=12, noise=0.05, channels=(1,)):

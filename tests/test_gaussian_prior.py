@@ -6,6 +6,7 @@ from dataclasses import replace
 import h5py
 import pytest
 import torch
+from helpers import seeded
 
 from pdeinv import Grid, InputError
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
@@ -20,7 +21,7 @@ PDES = {
 
 def training_data(pde, n=16, samples=1500, seed=0, channels=2):
     grid = pde.grid(n)
-    states = pde.sample(samples, grid, torch.Generator().manual_seed(seed)).float()
+    states = pde.sample(samples, grid, seeded(seed)).float()
     return TrainingData(states[:, :channels], pde.fields[:channels], grid, pde, "made here")
 
 
@@ -66,9 +67,7 @@ def test_denoising_is_the_wiener_filter_of_its_covariance(fitted, sigma):
     data, prior = fitted
     grid = data.grid
     state, noise, mean = dense(prior, grid)
-    x = data.states[:8].double() + sigma * prior.sample_noise(
-        8, grid, torch.Generator().manual_seed(1)
-    )
+    x = data.states[:8].double() + sigma * prior.sample_noise(8, grid, seeded(1))
     z = ((x - prior.shift[:, None, None]) / prior.scale[:, None, None]).flatten(1)
     gain = state @ torch.linalg.pinv(state + sigma**2 * noise, rtol=1e-9, hermitian=True)
     expected = mean + (z - mean) @ gain.T
@@ -127,7 +126,7 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     values, vectors = torch.linalg.eigh(whitened)
     values, sizes = values.clamp(min=0), [b.capacity(grid) ** 2 for b in prior.bases]
     for sigma in (0.1, 0.5, 2.0):
-        x = fresh + sigma * prior.sample_noise(len(fresh), grid, torch.Generator().manual_seed(2))
+        x = fresh + sigma * prior.sample_noise(len(fresh), grid, seeded(2))
         tables = prior.coefficients(x / prior.scale[:, None, None], grid)
         z = torch.cat([t.flatten(1) for t in tables], dim=1) / spread.sqrt()
         z = (z @ vectors * (values / (values + sigma**2)) @ vectors.T * spread.sqrt()).split(
@@ -162,7 +161,7 @@ def test_chance_correlations_of_few_samples_do_no_harm(pde, channels):
 
 def test_samples_have_the_covariance(fitted):
     data, prior = fitted
-    samples = prior.sample(2000, data.grid, torch.Generator().manual_seed(3))
+    samples = prior.sample(2000, data.grid, seeded(3))
     std = (samples - data.states.double().mean(dim=0)).std(dim=(0, 2, 3)) / prior.scale
     assert torch.allclose(std, torch.full_like(std, 0.5), rtol=0.05)
     fields = data.states.double()
@@ -177,13 +176,10 @@ def test_samples_have_the_covariance(fitted):
 def test_the_noise_has_unit_variance_and_means_the_same_on_every_grid(kind):
     prior = GaussianPrior.fit(training_data(PDES["poisson"]), noise=Noise(kind, length=0.1))
     grids = Grid(16), Grid(31)
-    xi = prior.white(500, Grid(16), torch.Generator().manual_seed(0))
+    xi = prior.white(500, Grid(16), seeded())
     xi[..., 14:, :] = xi[..., :, 14:] = 0  # sines of which the coarse grid knows nothing
     first, second = (prior.noise_fields(xi, g) / prior.scale[:, None, None] for g in grids)
-    full = (
-        prior.sample_noise(500, Grid(16), torch.Generator().manual_seed(0))
-        / prior.scale[:, None, None]
-    )
+    full = prior.sample_noise(500, Grid(16), seeded()) / prior.scale[:, None, None]
     inner = full[:, 0, 4:-4, 4:-4].square().mean()
     assert float(inner) == pytest.approx(0.87 if kind == "exponential" else 1.0, abs=0.1)
     if kind == "exponential":
@@ -215,7 +211,7 @@ def test_a_fit_on_a_file_is_the_fit_on_what_it_holds(tmp_path):
     )
     save(prior, tmp_path / "prior.safetensors")
     back = load(tmp_path / "prior.safetensors")
-    x = prior.sample(3, Grid(21), torch.Generator().manual_seed(0))
+    x = prior.sample(3, Grid(21), seeded())
     assert torch.equal(back.denoise(x, 0.3), prior.denoise(x, 0.3))
 
 

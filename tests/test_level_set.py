@@ -1,4 +1,4 @@
-"""The level-set solver: exact where it should be, honest everywhere."""
+"""The posterior of the level-set solver: exact where it should be, honest everywhere."""
 
 import dataclasses
 from functools import cache
@@ -7,25 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import normal, seeded, vector
+from helpers import brief_annealing, normal, seeded, vector
 
 from pdeinv import InputError, MisfitWarning, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.metrics import error_rate
-from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, annealing
-from pdeinv.solvers.annealing import SCHEDULES, SmoothedProblem
-from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.signs import Signs
+from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation
 
 SMALL = Darcy(modes=16)
-
-
-class Exact(Darcy):
-    """Its surrogate is its solve, so that derivatives can be compared to many digits."""
-
-    def surrogate(self, a):
-        return self.solve(a)
 
 
 def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
@@ -37,113 +27,8 @@ def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
     return truth[0], dataclasses.replace(observation, values=values, noise_std=std)
 
 
-# One stage: objective, gradient, Hessian
-
-
-def small_stage(pde, members=3, n=12, m=10):
-    """A stage in the middle of the annealing, with exact, doubtful and noisy readings, and ξ of its
-    members."""
-    _, observation = instance("both", n=n, m=m, noise=0.02, pde=pde)
-    mixed = torch.where(
-        observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std
-    )
-    observation = dataclasses.replace(observation, noise_std=mixed)
-    width = 0.3 * float(pde.latent_prior.eigenvalues.sum()) ** 0.5
-    centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
-    seen = observation.subset(observation.channel == 1)
-    noise = seen.noise_std * normal(members, m, seed=3)
-    return (
-        SmoothedProblem(
-            ForwardMap(pde, seen),
-            Signs(pde.latent_prior, pde, observation),
-            width,
-            seen.noise_std,
-            centre,
-            noise,
-        ),
-        observation,
-        xi,
-    )
-
-
 def latent_of(pde, xi, grid):
     return pde.latent_prior.square_root(xi.reshape(-1, 1, pde.modes, pde.modes), grid)
-
-
-def test_the_objective_is_prior_misfit_and_signs():
-    pde, members = Exact(modes=8), torch.tensor([2, 0])
-    stage, observation, xi = small_stage(pde)
-    centre, noise = (
-        scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3))
-    )
-    latent = latent_of(pde, xi[members], stage.grid)
-    read = observation(torch.cat([latent, pde.solve(pde.smoothed(latent, stage.width))], dim=1))
-    (g, u), (y, data), (std, sigma) = (
-        x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std)
-    )
-    share = 1 / (1 + (-g / stage.width).exp())
-    high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (pde.high, pde.low))
-    told = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
-    misfit = ((data + noise - u) / sigma).square().sum(dim=1)
-    value, _ = stage.objective(xi[members], members)
-    assert torch.allclose(
-        value, (xi[members] - centre).square().sum(dim=1) / 2 + misfit / 2 - told, rtol=1e-8
-    )
-    assert bool((told < -0.1).all() and (misfit > 1).all())  # each part has its say
-
-
-def test_the_gradient_is_that_of_the_objective():
-    pde = Exact(modes=8, tolerance=1e-14)
-    stage, _, xi = small_stage(pde)
-    members = torch.tensor([2, 0])
-    xi, step = xi[members], 1e-4
-    _, gradient = stage.objective(xi, members)
-    for seed in range(4):
-        direction = normal(*xi.shape, seed=10 + seed)
-        ahead, behind = (stage.objective(xi + s * step * direction, members)[0] for s in (1, -1))
-        assert torch.allclose(
-            (gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6
-        )
-    # The surrogate of Darcy costs a few digits.
-    rough = small_stage(Darcy(modes=8))[0].objective(xi, members)[1]
-    assert 1e-9 < float((rough - gradient).norm() / gradient.norm()) < 1e-3
-
-
-@pytest.mark.parametrize(("modes", "rank"), [(8, 300), (8, 2), (16, 300)])
-def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, monkeypatch):
-    monkeypatch.setattr(annealing, "_RANK", rank)
-    pde = Exact(modes=modes, tolerance=1e-14)
-    stage, _, xi = small_stage(pde)
-    (units, eye), step = (
-        (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)),
-        1e-5,
-    )
-
-    def readings(a):
-        return stage.forward.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
-
-    def permeability(xi):
-        return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
-
-    def jacobian(function, x, directions):
-        return (
-            ((function(x + step * directions) - function(x - step * directions)) / (2 * step))
-            .flatten(1)
-            .T
-        )
-
-    # One sensitivity for all, that of the first member, of which the leading directions are kept.
-    sensitivity = jacobian(readings, permeability(xi[:1]), units.reshape(-1, 1, *stage.grid.shape))
-    u, s, v = torch.linalg.svd(sensitivity, full_matrices=False)
-    sensitivity = u[:, :rank] * s[:rank] @ v[:rank]
-    resolved = (torch.arange(modes) < stage.grid.n).double()  # the others would alias
-    seen = (resolved[:, None] * resolved).flatten()
-    members = [sensitivity @ jacobian(permeability, member, eye) * seen for member in xi]
-    z = normal(len(xi), len(eye), seed=4)
-    expected = torch.stack(
-        [torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)]
-    )
-    assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4
 
 
 # The posterior
@@ -315,10 +200,10 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
     ],
     ids=["pressure scaled", "pressure shuffled", "permeability scaled", "permeability at random"],
 )
-def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil, monkeypatch):
-    monkeypatch.setitem(SCHEDULES, "thorough", SCHEDULES["thorough"][:2])  # enough to see it
+def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil):
     table = table_of(instance(kind, 2, noise=0.01)[1])
-    with pytest.warns(MisfitWarning, match="do not fit darcy"):
+    # Two stages are enough to see it
+    with brief_annealing(), pytest.warns(MisfitWarning, match="do not fit darcy"):
         reconstructed(table.assign(value=spoil(table.value.to_numpy())))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scoringrules
 import torch
+from helpers import seeded
 
 from pdeinv.errors import InputError
 from pdeinv.metrics import (
@@ -23,7 +24,7 @@ SHAPE = (3, 2, 5, 7)
 
 @pytest.fixture
 def generator():
-    return torch.Generator().manual_seed(0)
+    return seeded()
 
 
 def normal(*shape, generator):

@@ -10,6 +10,7 @@ import scipy.integrate
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
+from helpers import distance, seeded
 
 from pdeinv import Grid
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
@@ -26,12 +27,8 @@ def shift_of(pde):
     return getattr(pde, "k", 0.0) ** 2
 
 
-def distance(x, y):
-    return float((x - y).norm() / y.norm())
-
-
 def random_coefficient(pde, n, count=2):
-    return pde.sample_coefficient(count, pde.grid(n), torch.Generator().manual_seed(0))
+    return pde.sample_coefficient(count, pde.grid(n), seeded())
 
 
 def orders(errors):
@@ -39,8 +36,7 @@ def orders(errors):
     return [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
 
 
-# --- Manufactured solutions: the exact derivatives come from automatic differentiation of a
-# formula. -------------------
+# Manufactured solutions: the exact derivatives come from automatic differentiation of a formula
 
 
 def bump(x, y):
@@ -111,8 +107,7 @@ def test_an_eigenfunction_is_solved_for_to_second_order(pde):
     assert orders(errors) == pytest.approx([2, 2], abs=0.2)
 
 
-# --- Independent elliptic solvers: the matrix is assembled entry by entry, the solve is a sparse
-# LU. --------------------
+# Independent elliptic solvers: the matrix is assembled entry by entry, the solve is a sparse LU
 
 
 @each_source_pde
@@ -161,8 +156,7 @@ def test_darcy_against_sparse_lu(pde, n):
         assert distance(u.flatten(), torch.tensor(expected)) < 1e-9
 
 
-# --- Navier–Stokes
-# ------------------------------------------------------------
+# Navier–Stokes
 
 
 def phase(n, kx, ky):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import normal, seeded
 
 from pdeinv import GaussianRandomField, Grid, InputError
 from pdeinv.basis import eigenfunctions
@@ -21,10 +22,6 @@ each_field = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 each_grid = pytest.mark.parametrize(
     "grid", [Grid(9), Grid(12), Grid(8, "periodic")], ids=["9v", "12v", "8p"]
 )
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def at_points(field, xi, points):
@@ -83,7 +80,7 @@ def test_covariance_is_the_sum_over_eigenfunctions(field, grid):
 @each_field
 @each_grid
 def test_square_root_and_its_adjoint(field, grid):
-    xi, v = field.white(3, torch.Generator().manual_seed(1)), normal(3, 1, grid.n, grid.n)
+    xi, v = field.white(3, seeded(1)), normal(3, 1, grid.n, grid.n)
     forward, backward = (
         (field.square_root(xi, grid) * v).sum(),
         (xi * field.square_root_adjoint(v, grid)).sum(),
@@ -93,22 +90,22 @@ def test_square_root_and_its_adjoint(field, grid):
 
 @each_field
 def test_one_draw_is_one_function_on_nested_grids_and_between_nodes(field):
-    xi = field.white(2, torch.Generator().manual_seed(3))
+    xi = field.white(2, seeded(3))
     fine = Grid(17)
-    values = field.sample(2, fine, torch.Generator().manual_seed(3))
+    values = field.sample(2, fine, seeded(3))
     torch.testing.assert_close(
         at_points(field, xi, fine.points()), values.flatten(1), atol=1e-12, rtol=0
     )
     for coarse in (Grid(9), Grid(5), Grid(8, "periodic")):
         step = fine.cells // coarse.cells
         common = values[..., ::step, ::step][..., : coarse.n, : coarse.n]
-        sample = field.sample(2, coarse, torch.Generator().manual_seed(3))
+        sample = field.sample(2, coarse, seeded(3))
         torch.testing.assert_close(sample, common, atol=1e-12, rtol=0)
 
 
 @each_field
 def test_covariance_off_the_grid(field):
-    points = torch.rand(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    points = torch.rand(20, 2, dtype=torch.float64, generator=seeded(4))
     m = len(field.wavenumbers)
     matrix = at_points(field, torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), points)
     expected = sum(variance * torch.outer(phi, phi) for variance, phi in eigenpairs(field, points))
@@ -130,11 +127,7 @@ def test_there_is_no_constant_mode(boundary):
     s = torch.tensor((nodes + 1) / 2)
     y, x = torch.meshgrid(s, s, indexing="ij")
     w = torch.outer(torch.tensor(weights), torch.tensor(weights)).flatten() / 4
-    values = at_points(
-        field,
-        field.white(5, torch.Generator().manual_seed(0)),
-        torch.stack([x.flatten(), y.flatten()], 1),
-    )
+    values = at_points(field, field.white(5, seeded()), torch.stack([x.flatten(), y.flatten()], 1))
     assert (values**2 @ w).min() > 1e-3
     assert (values @ w).abs().max() < 1e-13
 
@@ -142,7 +135,7 @@ def test_there_is_no_constant_mode(boundary):
 @each_field
 def test_boundary_behaviour(field):
     edge = torch.linspace(0, 1, 9, dtype=torch.float64)
-    xi = field.white(2, torch.Generator().manual_seed(0))
+    xi = field.white(2, seeded())
     step = 1e-4
 
     def at(x):
@@ -162,7 +155,7 @@ def test_boundary_behaviour(field):
 @each_field
 def test_sample_variance(field):
     grid, n = Grid(7), 4000
-    sample = field.sample(n, grid, torch.Generator().manual_seed(0))
+    sample = field.sample(n, grid, seeded())
     expected = field.variance(grid)
     # Five standard errors of a Gaussian's second moment at each of 49 nodes.
     assert (
@@ -187,7 +180,7 @@ def test_gradients_survive_a_first_use_in_inference_mode(field):
 
 def test_float32_tables_give_float32_fields():
     field, grid = FIELDS["neumann"], Grid(9)
-    xi = field.white(1, torch.Generator().manual_seed(0))
+    xi = field.white(1, seeded())
     values = field.square_root(xi.float(), grid)
     assert values.dtype == torch.float32
     torch.testing.assert_close(values.double(), field.square_root(xi, grid), atol=1e-6, rtol=0)

@@ -2,7 +2,7 @@
 compared with it."""
 
 import pytest
-import torch
+from helpers import seeded
 
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.tables import table
@@ -20,7 +20,7 @@ def test_chains_sample_the_posterior_of_a_linear_pde(kind):
     _, observation = task.instance(0)
     channel = task.scored[0]
     exact = GaussianSolver()(pde, None, observation)
-    generator = torch.Generator().manual_seed(1)
+    generator = seeded(1)
     start = pde.latent_prior.white(24, generator).flatten(1)
     run = reference_chains(pde, observation, start, STEPS, channel, generator)
     mean = run.means.mean(dim=0)

@@ -4,6 +4,7 @@ answers are."""
 import pandas as pd
 import pytest
 import torch
+from helpers import seeded
 
 from pdeinv import Grid, InputError, layouts, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
@@ -15,7 +16,7 @@ from pdeinv.solvers import FNO
 
 
 def data_of(pde, n=16, samples=256):
-    states = pde.sample(samples, pde.grid(n), torch.Generator().manual_seed(0)).float()
+    states = pde.sample(samples, pde.grid(n), seeded()).float()
     return TrainingData(states, pde.fields, pde.grid(n), pde, "made here")
 
 
@@ -27,7 +28,7 @@ def small(data):
 def trained(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("regressor") / "r.safetensors"
     data = data_of(request.param)
-    return request.param, train(small, data, path, Settings(steps=400, batch=16, rate=1e-2)), path
+    return request.param, train(small, data, path, Settings(steps=200, batch=16, rate=1e-2)), path
 
 
 def observe(pde, points, channel, noise=0.0, n=16, state=None):
@@ -37,7 +38,7 @@ def observe(pde, points, channel, noise=0.0, n=16, state=None):
     std = torch.as_tensor(noise, dtype=torch.float64).expand(len(points)).clone()
     blank = Observation(pde.grid(n), points, channel, torch.zeros_like(std), std)
     if state is None:
-        state = pde.sample(1, pde.grid(n), torch.Generator().manual_seed(3))
+        state = pde.sample(1, pde.grid(n), seeded(3))
     return Observation(pde.grid(n), points, channel, blank(state.double())[0], std)
 
 
@@ -56,7 +57,7 @@ def test_it_learns_and_its_file_says_the_same(trained):
 
 def test_more_sensors_lower_the_error(trained):
     pde, regressor, _ = trained
-    states = pde.sample(32, pde.grid(16), torch.Generator().manual_seed(9))
+    states = pde.sample(32, pde.grid(16), seeded(9))
     errors = []
     for m in (3, 20, 120):
         observation = observe(pde, layouts.random(m, 2), 1)
@@ -116,7 +117,7 @@ def test_what_does_not_fit_is_told(trained):
     for times in (1.0, 10.0):
         o = observe(pde, points, 1, 1e-3 * float(regressor.scale[1]))
         o = Observation(o.grid, o.points, o.channel, times * o.values, o.noise_std)
-        found = FNO()(pde, regressor, o, generator=torch.Generator().manual_seed(0))
+        found = FNO()(pde, regressor, o, generator=seeded())
         chi.append(found.record["reduced_chi_squared"])
     assert chi[0] < 2 and chi[1] > 20
 
@@ -138,9 +139,9 @@ def test_samples_are_as_wide_as_the_errors(trained):
     points = layouts.random(25, 7)
     seen = []
     for i in range(25):
-        truth = pde.sample(1, pde.grid(16), torch.Generator().manual_seed(100 + i))
+        truth = pde.sample(1, pde.grid(16), seeded(100 + i))
         observation = observe(pde, points, 1, state=truth)
-        generator = torch.Generator().manual_seed(i)
+        generator = seeded(i)
         found = FNO()(pde, regressor, observation, n_samples=19, generator=generator)
         rank = ranks(found.samples[:, 0], truth[0, 0], generator)
         seen.append(float(((rank > 0) & (rank < 19)).double().mean()))

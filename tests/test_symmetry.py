@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers import seeded
 
 from pdeinv import Grid, InputError, Symmetry
 from pdeinv.symmetry import diagonal_forcing_group, square_group, torus_group, trivial_group
@@ -21,7 +22,7 @@ each_group = pytest.mark.parametrize(("group", "kind"), GROUPS.values(), ids=GRO
 
 def elements(group, seed=0, count=8):
     """The finite part, and a few elements with random translations."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     return [*group, *(group.sample(generator) for _ in range(count))]
 
 
@@ -81,14 +82,14 @@ def test_group_axioms(group, kind, request):
 
 
 def test_sampling_reaches_every_element_and_every_translation():
-    group, generator = diagonal_forcing_group(), torch.Generator().manual_seed(0)
+    group, generator = diagonal_forcing_group(), seeded()
     draws = [group.sample(generator) for _ in range(400)]
     for element in group:
         count = sum(g.matrix == element.matrix for g in draws)
         assert abs(count - 100) < 5 * math.sqrt(400 * 0.25 * 0.75)
     amounts = torch.tensor([g.shift[0] for g in draws if g.matrix == Symmetry().matrix])
     assert amounts.min() < 0.1 and amounts.max() > 0.9
-    again = torch.Generator().manual_seed(0)
+    again = seeded()
     assert draws[:5] == [group.sample(again) for _ in range(5)]
 
 
@@ -179,12 +180,10 @@ def test_a_vertex_grid_refuses_what_leaves_the_square(shift):
 
 def test_an_element_on_a_grid_moves_whole_cells():
     group, grid = torus_group(), Grid(16, "periodic")
-    field = torch.randn(
-        1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
+    field = torch.randn(1, 1, 16, 16, dtype=torch.float64, generator=seeded())
     for i in range(8):
-        moved = group.element(i, torch.Generator().manual_seed(i), grid)(field, grid)
+        moved = group.element(i, seeded(i), grid)(field, grid)
         # The same values in other places: a phase in Fourier space would have blended them.
         assert torch.equal(moved.abs().flatten().sort().values, field.abs().flatten().sort().values)
-    shifts = {group.element(0, torch.Generator().manual_seed(i), grid).shift for i in range(20)}
+    shifts = {group.element(0, seeded(i), grid).shift for i in range(20)}
     assert len(shifts) > 10

@@ -1,19 +1,19 @@
 """What the timing benchmark makes of its measurements."""
 
-import pytest
-import torch
+import time
 
-from pdeinv.benchmarks.provenance import peak_megabytes
-from pdeinv.benchmarks.studies import timing
+import pytest
+from helpers import gaussian_prior
+
 from pdeinv.benchmarks.studies.timing import (
     cells,
     cost_table,
     growth,
     measure,
     plot_scaling,
-    run,
     scaling_table,
 )
+from pdeinv.priors import save
 
 
 def records():
@@ -73,30 +73,23 @@ def test_the_figure_has_a_line_a_task_and_says_how_it_grows():
     assert axes[0].get_legend().get_texts()[0].get_text() == "poisson inverse: exponent 2.00"
 
 
-SMALL = {
-    "pde": "poisson",
-    "task": "forward",
-    "method": "moment",
-    "prior": None,
-    "grid": 16,
-    "sensors": 9,
-}
-
-
-def test_a_rival_s_time_is_extrapolated_to_its_published_steps(monkeypatch):
-    monkeypatch.setattr(timing, "_MEASURED_STEPS", 4)
-    found = measure(SMALL | {"method": "fundps", "prior": "poisson"})
-    assert (found["steps"], found["published_steps"]) == (4, 500)
-    assert found["network_evaluations"] >= 4
-    # Both are rounded to a millisecond
-    assert found["published_seconds"] == pytest.approx(125 * found["seconds"], abs=0.1)
-
-
-def test_a_measurement_has_a_process_of_its_own_and_is_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(timing, "cells", lambda: [SMALL])
-    held = torch.ones(200_000_000)  # 800 MB, here and not there
-    (found,) = run(tmp_path / "t.jsonl", command="type this")
-    assert found["published_seconds"] == found["seconds"] > 0 and len(held) > 0
-    assert found["steps"] == found["published_steps"] == found["network_evaluations"] == 20
-    assert 50 < found["peak_megabytes"] < peak_megabytes() - 200
-    assert run(tmp_path / "t.jsonl") == [found] and found["command"] == "type this"
+@pytest.mark.parametrize(
+    ("method", "steps", "published", "evaluations"),
+    [("moment", 20, 20, 20), ("fundps", 50, 500, 2 * 50 - 1)],
+)
+def test_a_measurement_extrapolates_its_time_to_the_published_steps(
+    method, steps, published, evaluations, tmp_path
+):
+    prior = str(save(gaussian_prior("poisson"), tmp_path / "p.safetensors"))
+    cell = {"pde": "poisson", "task": "forward", "method": method, "prior": prior}
+    cell |= {"grid": 16, "sensors": 9}
+    start = time.perf_counter()
+    found = measure(cell)
+    assert cell.items() <= found.items()
+    assert (found["steps"], found["published_steps"]) == (steps, published)
+    assert found["network_evaluations"] == evaluations
+    assert 0 < found["seconds"] < time.perf_counter() - start
+    # Both are rounded to milliseconds
+    expected = published / steps * found["seconds"]
+    assert found["published_seconds"] == pytest.approx(expected, abs=5e-4 * (1 + published / steps))
+    assert found["peak_megabytes"] > 50

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from helpers import seeded
 
 from pdeinv import transforms
 from pdeinv.transforms import (
@@ -19,9 +20,7 @@ LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, CROSSOVER + 2]
 
 
 def normal(*shape, dtype=torch.float64):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
-        dtype
-    )
+    return torch.randn(*shape, dtype=torch.float64, generator=seeded()).to(dtype)
 
 
 @pytest.mark.parametrize("n", LENGTHS)

@@ -1,0 +1,116 @@
+"""One stage of the level set's annealing: its objective, gradient and Hessian."""
+
+import dataclasses
+
+import pytest
+import torch
+from helpers import Exact, normal
+from test_level_set import instance, latent_of
+
+from pdeinv.datasets import Darcy
+from pdeinv.solvers import annealing
+from pdeinv.solvers.annealing import SmoothedProblem
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.signs import Signs
+
+
+def small_stage(pde, members=3, n=12, m=10):
+    """A stage in the middle of the annealing, with exact, doubtful and noisy readings, and ξ of its
+    members."""
+    _, observation = instance("both", n=n, m=m, noise=0.02, pde=pde)
+    mixed = torch.where(
+        observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std
+    )
+    observation = dataclasses.replace(observation, noise_std=mixed)
+    width = 0.3 * float(pde.latent_prior.eigenvalues.sum()) ** 0.5
+    centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
+    seen = observation.subset(observation.channel == 1)
+    noise = seen.noise_std * normal(members, m, seed=3)
+    return (
+        SmoothedProblem(
+            ForwardMap(pde, seen),
+            Signs(pde.latent_prior, pde, observation),
+            width,
+            seen.noise_std,
+            centre,
+            noise,
+        ),
+        observation,
+        xi,
+    )
+
+
+def test_the_objective_is_prior_misfit_and_signs():
+    pde, members = Exact(modes=8), torch.tensor([2, 0])
+    stage, observation, xi = small_stage(pde)
+    centre, noise = (
+        scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3))
+    )
+    latent = latent_of(pde, xi[members], stage.grid)
+    read = observation(torch.cat([latent, pde.solve(pde.smoothed(latent, stage.width))], dim=1))
+    (g, u), (y, data), (std, sigma) = (
+        x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std)
+    )
+    share = 1 / (1 + (-g / stage.width).exp())
+    high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (pde.high, pde.low))
+    told = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
+    misfit = ((data + noise - u) / sigma).square().sum(dim=1)
+    value, _ = stage.objective(xi[members], members)
+    assert torch.allclose(
+        value, (xi[members] - centre).square().sum(dim=1) / 2 + misfit / 2 - told, rtol=1e-8
+    )
+    assert bool((told < -0.1).all() and (misfit > 1).all())  # each part has its say
+
+
+def test_the_gradient_is_that_of_the_objective():
+    pde = Exact(modes=8, tolerance=1e-14)
+    stage, _, xi = small_stage(pde)
+    members = torch.tensor([2, 0])
+    xi, step = xi[members], 1e-4
+    _, gradient = stage.objective(xi, members)
+    for seed in range(4):
+        direction = normal(*xi.shape, seed=10 + seed)
+        ahead, behind = (stage.objective(xi + s * step * direction, members)[0] for s in (1, -1))
+        assert torch.allclose(
+            (gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6
+        )
+    # The surrogate of Darcy costs a few digits.
+    rough = small_stage(Darcy(modes=8))[0].objective(xi, members)[1]
+    assert 1e-9 < float((rough - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.parametrize(("modes", "rank"), [(8, 300), (8, 2), (16, 300)])
+def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, monkeypatch):
+    monkeypatch.setattr(annealing, "_RANK", rank)
+    pde = Exact(modes=modes, tolerance=1e-14)
+    stage, _, xi = small_stage(pde)
+    (units, eye), step = (
+        (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)),
+        1e-5,
+    )
+
+    def readings(a):
+        return stage.forward.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
+
+    def permeability(xi):
+        return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
+
+    def jacobian(function, x, directions):
+        return (
+            ((function(x + step * directions) - function(x - step * directions)) / (2 * step))
+            .flatten(1)
+            .T
+        )
+
+    # One sensitivity for all, that of the first member, of which the leading directions are kept.
+    sensitivity = jacobian(readings, permeability(xi[:1]), units.reshape(-1, 1, *stage.grid.shape))
+    u, s, v = torch.linalg.svd(sensitivity, full_matrices=False)
+    sensitivity = u[:, :rank] * s[:rank] @ v[:rank]
+    resolved = (torch.arange(modes) < stage.grid.n).double()  # the others would alias
+    seen = (resolved[:, None] * resolved).flatten()
+    members = [sensitivity @ jacobian(permeability, member, eye) * seen for member in xi]
+    z = normal(len(xi), len(eye), seed=4)
+    expected = torch.stack(
+        [torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)]
+    )
+    assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4

@@ -1,0 +1,121 @@
+"""What the numbers of a reconstruction mean: readings that are met, errors that the spread covers,
+sensors that lead to the truth, units that are wrong."""
+
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from cases import PAIRS, N, every_pair, readings, truth
+from helpers import brief_annealing, quick_prior, quick_solver, seeded
+
+import pdeinv.datasets as datasets
+from pdeinv import MisfitWarning, Sensors, layouts, reconstruct
+from pdeinv.datasets import PDES
+
+
+@pytest.mark.parametrize("name", ["poisson", "helmholtz"])
+def test_exact_readings_are_met(name):
+    pde = PDES[name]()
+    grid = pde.grid(N)
+    fields = [truth(name)[f.name] for f in pde.fields]
+    sensors = Sensors.observe(fields[0], layouts.random(30, 1)) + Sensors.observe(
+        fields[1], layouts.random(40, 2)
+    )
+    result = reconstruct(sensors, pde, grid=N)
+    H = sensors.observation(pde, grid)
+    for variable in ("mean", "samples"):
+        states = [
+            torch.as_tensor(result[f"{f.name}_{variable}"].values).reshape(-1, N, N)
+            for f in pde.fields
+        ]
+        misfit = H(torch.stack(states, dim=1)) - H.values
+        for c in (0, 1):
+            mine = H.channel == c
+            assert misfit[:, mine].abs().max() < 1e-4 * H.values[mine].abs().max()
+    for f in pde.fields:  # and between the sensors the error is what the spread says
+        error = (result[f"{f.name}_mean"] - truth(name)[f.name]) / result[f"{f.name}_std"].max()
+        assert 0.05 < float(abs(error).max()) < 4
+
+
+@every_pair
+def test_many_sensors_lead_to_the_truth(solver, name):
+    """A swapped axis, a shifted grid or a missing wrap-around cannot pass."""
+    pde = PDES[name]()
+    u = truth(name)[pde.solution_field.name]
+    settings = {"solver": quick_solver(solver), "prior": quick_prior(solver, name)}
+
+    def error(points):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MisfitWarning)
+            result = reconstruct(Sensors.observe(u, points), pde, grid=N, **settings)
+        return float(np.linalg.norm(result[f"{u.name}_mean"] - u) / np.linalg.norm(u))
+
+    with brief_annealing():
+        few = error(layouts.random(3, 1))
+    many = error(layouts.random(80, 1))
+    assert many < 0.25 and many < few / 2
+
+
+def test_readings_in_another_unit_raise_a_warning():
+    table = readings("poisson", "solution only").table
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(table, "poisson", grid=N)
+    with pytest.warns(
+        MisfitWarning, match="do not fit poisson: reduced chi-squared is .* check units"
+    ):
+        reconstruct(table.assign(value=10 * table.value), "poisson", grid=N)
+
+
+@pytest.mark.parametrize("layout", ["solution only", "coefficient only", "both, noisy"])
+@pytest.mark.parametrize(
+    ("solver", "name"),
+    [
+        pair
+        for pair in PAIRS
+        if pair[0] in ("gaussian", "gauss-newton", "moment") and PDES[pair[1]].gaussian_coefficient
+    ],
+)
+def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, name, layout):
+    table, settings = (
+        readings(name, layout).table,
+        {"grid": N, "prior": quick_prior(solver, name), "solver": quick_solver(solver)},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(table, name, **settings)
+    with pytest.warns(
+        MisfitWarning, match=f"do not fit {name}: reduced chi-squared is .* check units"
+    ):
+        reconstruct(table.assign(value=3 * table.value), name, **settings)
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
+def test_a_matlab_file_of_diffusionpde_is_observed_and_reconstructed(name, version, tmp_path):
+    pde = PDES[name]()
+    # Samples x X x Y
+    a, u = pde.sample(3, pde.grid(N), seeded(2)).numpy().transpose(1, 0, 3, 2)
+    arrays = (
+        {"f_data": a, "phi_data": u}
+        if name == "poisson"
+        else {"a": a, "u": u[..., None], "t": np.ones((1, 1))}
+    )
+    if version == "5":
+        scipy.io.savemat(tmp_path / "data.mat", arrays)
+    # MATLAB's HDF5 files hold every array with its dimensions reversed, behind 512 bytes of their
+    # own
+    else:
+        with h5py.File(tmp_path / "data.mat", "w", userblock_size=512) as file:
+            for variable, array in arrays.items():
+                file[variable] = array.T
+    with datasets.open_dataset(tmp_path / "data.mat") as dataset:
+        sensors = Sensors.observe(
+            dataset[pde.solution_field.name].isel(sample=1), layouts.random(90)
+        )
+        result = reconstruct(sensors, datasets.pde_of(dataset), grid=N, n_samples=1)
+    error = result[f"{pde.solution_field.name}_mean"].values - u[1].T
+    assert np.linalg.norm(error) < 0.1 * np.linalg.norm(u[1])

@@ -1,0 +1,139 @@
+"""The contract of a solver, for every one in `SOLVERS`, on the cheapest PDE that it accepts."""
+
+import dataclasses
+import json
+from functools import cache
+
+import pytest
+import torch
+from helpers import (
+    PAIRS,
+    gaussian_prior,
+    observe,
+    quick_prior,
+    quick_solver,
+    rms,
+    seeded,
+)
+
+from pdeinv import InputError, Posterior, layouts
+from pdeinv.datasets import PDES
+from pdeinv.solvers import SOLVERS
+
+N, NOISE = 16, 0.1
+RECORD = {"solver", "solver_settings", "seconds", "reduced_chi_squared"}
+COUNTS = {"network_evaluations", "solver_calls"}
+# Standard deviations of the noise that these leave: a regression minimises no misfit, and few
+# Langevin steps do not end it
+LOOSE = {"fno": 4.0, "daps": 2.5}
+
+each_solver = pytest.mark.parametrize("name", SOLVERS)
+
+
+@cache
+def cheapest(name):
+    """Return the PDE on which the solver takes least: a linear one, else one that is not a flow."""
+    accepted = [PDES[p]() for s, p in PAIRS if s == name]
+    return min(accepted, key=lambda pde: (not pde.linear, pde.grid(N).periodic))
+
+
+@cache
+def problem(pde):
+    """Return a truth and noisy readings of both fields, off the nodes."""
+    points = torch.as_tensor(layouts.random(24, 1))
+    return observe(pde, pde.grid(N), points, [0, 1] * 12, noise=NOISE, seed=3)
+
+
+def run(name, seed=5, n_samples=3):
+    pde = cheapest(name)
+    solver, prior = quick_solver(name), quick_prior(name, pde.name)
+    return solver(pde, prior, problem(pde)[1], n_samples=n_samples, generator=seeded(seed))
+
+
+posterior = cache(run)
+
+
+@each_solver
+def test_it_returns_a_finite_posterior_of_both_fields(name):
+    pde, found = cheapest(name), posterior(name)
+    assert isinstance(found, Posterior)
+    assert found.fields == pde.fields and found.grid == pde.grid(N)
+    assert found.mean.shape == found.std.shape == (2, N, N)
+    assert found.samples.shape == (3, 2, N, N)
+    for values in (found.mean, found.std, found.samples):
+        assert values.dtype == torch.float64 and bool(values.isfinite().all())
+    assert bool((found.std >= 0).all()) and bool((found.std > 0).flatten(1).any(dim=1).all())
+    if pde.coefficient_range:
+        low, high = pde.coefficient_range
+        for a in (found.mean[0], found.samples[:, 0]):
+            assert low <= float(a.min()) and float(a.max()) <= high
+
+
+@each_solver
+def test_its_record_tells_how_it_was_made(name):
+    solver, record = quick_solver(name), posterior(name).record
+    assert record.keys() >= RECORD | COUNTS
+    assert record["solver"] == name and record["seconds"] > 0
+    assert json.loads(record["solver_settings"]) == json.loads(
+        json.dumps(dataclasses.asdict(solver), default=repr)
+    )
+    assert all(isinstance(record[key], int) and record[key] >= 0 for key in COUNTS)
+    assert all(isinstance(value, str | int | float) for value in record.values())
+
+
+@each_solver
+def test_the_seed_alone_decides_the_answer(name):
+    torch.manual_seed(99)  # the global state does not matter
+    again, other = run(name), run(name, seed=6)
+    first = posterior(name)
+    for values in ("mean", "std", "samples"):
+        assert torch.equal(getattr(first, values), getattr(again, values))
+    for c in (0, 1):
+        assert not torch.allclose(first.samples[:, c], other.samples[:, c])
+        assert not torch.allclose(first.samples[0, c], first.samples[1, c])
+
+
+@each_solver
+def test_there_are_as_many_samples_as_asked(name):
+    one = run(name, n_samples=1)
+    assert one.samples.shape == (1, 2, N, N) and bool(one.std.isfinite().all())
+    assert run(name, n_samples=20).samples.shape == (20, 2, N, N)
+
+
+@each_solver
+def test_the_readings_are_met_to_their_noise(name):
+    truth, observation = problem(cheapest(name))
+    found = posterior(name)
+    constant = truth.mean(dim=(2, 3), keepdim=True).expand_as(truth)
+    blind, ours = (
+        rms((observation(state)[0] - observation.values) / observation.noise_std)
+        for state in (constant, found.mean[None])
+    )
+    assert blind > 8 and ours < LOOSE.get(name, 1.5)
+    assert found.record["reduced_chi_squared"] < 3
+
+
+@each_solver
+def test_what_it_is_given_stays_as_it_is(name):
+    observation = problem(cheapest(name))[1]
+    before = [observation.points.clone(), observation.values.clone(), observation.noise_std.clone()]
+    run(name)
+    after = [observation.points, observation.values, observation.noise_std]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@each_solver
+def test_it_refuses_what_it_is_not_made_for_with_the_reason(name):
+    solver, pde = quick_solver(name), cheapest(name)
+    for other in (kind() for kind in PDES.values()):
+        if not solver.accepts(other):
+            assert solver.needs
+            with pytest.raises(InputError, match=rf"{name} .*{other.name}.*{solver.needs}"):
+                solver(other, None, problem(other)[1])
+    foreign = next(
+        kind()
+        for kind in PDES.values()
+        if kind.coefficient_field.name != pde.coefficient_field.name
+    )
+    with pytest.raises(InputError, match=f"{name} solver"):
+        solver(pde, gaussian_prior(foreign, N), problem(pde)[1])
