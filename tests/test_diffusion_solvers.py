@@ -2,6 +2,7 @@
 refuse."""
 
 import dataclasses
+from functools import cache
 
 import pandas as pd
 import pytest
