@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = {"pdeinv": "", "datasets": "pdeinv.", "solvers": "pdeinv.", "benchmarks": "pdeinv."}
 
 

@@ -1,17 +1,13 @@
 """The forward map: its adjoint and Jacobian belong together, and every solver counts its solves."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import torch
-from helpers import Exact, normal, seeded
+from helpers import PAIRS, Exact, normal, quick_prior, seeded
 
-from pdeinv import InputError
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson
 from pdeinv.errors import DivergedError
-from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import (
     DAPS,
     DDIS,
@@ -177,19 +173,6 @@ SMALL = {
     "ddis": DDIS(steps=2, ode_steps=2, langevin=2),
     "moment": Moment(steps=2),
 }
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
-
-
-def small_prior(solver, pde):
-    """A prior that the solver needs, or None: of the coefficient alone where that suffices."""
-    states = pde.sample(64, pde.grid(N), seeded(12)).float()
-    for fields in (pde.fields[:1], pde.fields):
-        data = TrainingData(states[:, : len(fields)], fields, pde.grid(N), pde, "here")
-        prior = GaussianPrior.fit(data)
-        with contextlib.suppress(InputError):
-            solver.check(pde, prior)
-            return prior
-    return None
 
 
 @pytest.mark.parametrize("kind", ["forward", "both"])
@@ -198,8 +181,7 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
     monkeypatch.setitem(SCHEDULES, "brief", SCHEDULES["brief"][:2])
     pde, tally = tallied(PDES[pde_name])
     solver = SMALL.get(name, SOLVERS[name]())
-    # With examples, optimal interpolation solves nothing
-    prior = None if name == "optimal-interpolation" else small_prior(solver, PDES[pde_name]())
+    prior = quick_prior(name, pde_name)
     _, observation = Task(pde_name, kind, grid=N, sensors=6).instance(0)
     for _ in range(2):  # what is solved once for a PDE and kept is not of the run
         tally.solves = 0

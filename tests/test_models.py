@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import seeded, training_data
 from safetensors import safe_open
 
 import pdeinv
@@ -42,8 +42,7 @@ def content(path):
 
 @pytest.fixture(scope="module")
 def data():
-    pde, grid = Poisson(), Poisson().grid(16)
-    return TrainingData(pde.sample(40, grid, seeded()).float(), pde.fields, grid, pde, "here")
+    return training_data("poisson", samples=40)
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 import torch
-from helpers import seeded
+from helpers import TINY, gaussian_prior
 
 from pdeinv import Ensemble, InputError, MisfitWarning, Posterior, reconstruct
 from pdeinv.datasets import PDES, Darcy, Poisson
-from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+from pdeinv.priors import DiffusionPrior
 from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS, GaussianSolver, Solver
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
@@ -21,15 +21,11 @@ N = 16
 
 
 def fitted(channels=2):
-    pde = Poisson()
-    states = pde.sample(40, pde.grid(N), seeded())[:, :channels].float()
-    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"))
+    return gaussian_prior("poisson", N, 40, channels=channels)
 
 
 def plain(channels=2):
-    return DiffusionPrior.untrained(
-        fitted(channels), widths=(16, 32), modes=4, preconditioning="edm"
-    )
+    return DiffusionPrior.untrained(fitted(channels), preconditioning="edm", **TINY)
 
 
 class Unbounded(Darcy):

@@ -3,13 +3,12 @@ and no PDE's name outside the files that declare it."""
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from pdeinv.datasets import PDES
 
-ROOT = Path(__file__).parent.parent
 FILES = [
     str(path.relative_to(ROOT))
     for folder in ("pdeinv", "datasets", "solvers", "benchmarks")
