@@ -40,16 +40,17 @@ COMMANDS = {
     "--steps 4 --prior network.safetensors --out network.nc",
     "reconstruct joint": "reconstruct sensors.csv --pde toy --grid 16 --samples 4 "
     "--solver fundps --steps 20 --prior joint.safetensors --out joint.nc",
-    "demo": "demo --pde toy --out demo",
+    "demo": "demo --pde poisson --out demo",
     "benchmark": "benchmark --pde toy --method gauss-newton --method toy-solver --task inverse "
     "--grid 16 --sensors 12 --instances 2 --out mine.jsonl",
     "report": "report mine.jsonl",
 }
+REFUSED = {"demo of the toy": "demo --pde toy --out none"}  # no example of it is shipped
 # Runs all commands in one process, and tells the exit code and the output of each
 DRIVER = """
 import json, sys, traceback
 from typer.testing import CliRunner
-from pdeinv import Sensors, datasets, layouts
+from pdeinv import InputError, Sensors, datasets, layouts
 from pdeinv.cli import app
 
 def sensors():
@@ -70,6 +71,8 @@ outcomes = {}
 for step, command in json.loads(sys.argv[1]).items():
     try:
         outcomes[step] = run(command) if command else sensors()
+    except InputError as error:
+        outcomes[step] = (2, str(error))
     except BaseException:
         outcomes[step] = (1, traceback.format_exc())
 json.dump(outcomes, open("outcomes.json", "w"))
@@ -117,7 +120,7 @@ def test_the_toys_pass_the_contracts(checkout):
 def outcomes(checkout, tmp_path_factory):
     """Return the folder in which all commands ran, and the exit code and output of each."""
     folder = tmp_path_factory.mktemp("commands")
-    ran = program(folder, checkout, "-c", DRIVER, json.dumps(COMMANDS))
+    ran = program(folder, checkout, "-c", DRIVER, json.dumps(COMMANDS | REFUSED))
     assert ran.returncode == 0, ran.stderr
     return folder, json.loads((folder / "outcomes.json").read_text())
 
@@ -166,8 +169,10 @@ def test_the_benchmark_and_its_page_have_the_toys(outcomes):
     assert (folder / "mine.report.html").stat().st_size > 10_000
 
 
-def test_the_demo_has_its_files(outcomes):
+def test_the_demo_shows_what_is_shipped(outcomes):
     folder, printed = outcomes
-    names = {path.name for path in (folder / "demo").iterdir()}
-    assert {"toy-sensors.csv", "toy.nc", "toy.png"} <= names
-    assert "deflection" in printed["demo"][1]
+    assert {path.name for path in (folder / "demo").iterdir()} >= {"poisson.nc", "poisson.png"}
+    for step in REFUSED:
+        code, message = printed[step]
+        assert code == 2 and "toy" in message and "no example" in message
+    assert not (folder / "none").exists()
