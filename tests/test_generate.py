@@ -11,15 +11,13 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
-from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, generate
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.errors import InputError
 
 # `import pdeinv.datasets.generation` would give the function that the package exports under the
 # same name.
 generation = sys.modules["pdeinv.datasets.generation"]
 
-# Parameters that are not the defaults
-OTHER = {"helmholtz": {"k": 2.0}, "darcy": {"low": 1.0}, "navier-stokes": {"dt": 0.2}}
 # On 16 nodes: an error inside a solve
 RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))
 
@@ -39,9 +37,13 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["p.h5"]
 
 
-@pytest.mark.parametrize("name", PDES)
-def test_a_file_holds_true_pairs_and_tells_how_it_was_made(name, tmp_path):
-    pde = PDES[name](**OTHER.get(name, {}))
+# Every PDE, and parameters that are not the defaults
+OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2))
+CASES = {name: kind() for name, kind in datasets.PDES.items()} | {pde.name: pde for pde in OTHER}
+
+
+@pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
+def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
     threads = torch.get_num_threads()
     path = generate(pde, 3, 16, 7, tmp_path / "d.h5")
     assert torch.get_num_threads() == threads

@@ -49,7 +49,7 @@ def test_its_names_are_usable(pde):
 def test_its_parameters_make_it_again(pde):
     again = pde_by_name(pde.name, **pde.parameters)
     assert again == pde and hash(again) == hash(pde)
-    with pytest.raises(InputError, match=f"{pde.name}.*'wavelength'|'wavelength'.*{pde.name}"):
+    with pytest.raises(InputError, match=f"{pde.name} has no parameter 'wavelength'"):
         pde_by_name(pde.name, wavelength=1.0)
     for name in pde.parameters:
         with pytest.raises(InputError, match=name):

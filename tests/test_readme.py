@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers import EXAMPLES, ROOT
 
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.docs_tables import with_tables
 from pdeinv.benchmarks.reports.tables import read_records
+from pdeinv.datasets import PDES
 
+ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -27,7 +28,7 @@ def test_tables_are_those_of_the_records():
         )
     # The comparison above is not one of two empty texts.
     assert (ROOT / "docs" / "limits.md").read_text().count("| gaussian |") == 4 + 12
-    assert all(f"| {pde} {task} |" in README for pde in EXAMPLES for task in ("forward", "inverse"))
+    assert all(f"| {pde} {task} |" in README for pde in PDES for task in ("forward", "inverse"))
 
 
 def test_a_block_of_no_known_kind_is_told():

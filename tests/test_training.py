@@ -162,7 +162,7 @@ def test_a_fit_of_the_gaussian_alone_from_the_command_line(tmp_path):
     command = ["train", data, "--out", out, "--model"]
     assert run_command(*command, "gaussian").exit_code == 0
     assert isinstance(load(out), GaussianPrior)
-    with pytest.raises(InputError, match="'oracle'"):
+    with pytest.raises(InputError, match="'oracle' is unknown"):
         run_command(*command, "oracle")
 
 
