@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import interior, solve_shifted_laplacian, zero_boundary
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -16,6 +16,7 @@ from pdeinv.symmetry import Group, square_group
 __all__ = ["Toy"]
 
 
+@register
 @dataclass(frozen=True)
 class Toy(PDE):
     """Δv - κ² v = a on (0, 1)², v = 0 on the boundary; u = v + (sqrt(s² + v²) - s) / 2.
