@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import pdeinv as package
 from pdeinv import cli
 from pdeinv.datasets import Poisson, generate
 
@@ -16,6 +17,12 @@ from pdeinv.datasets import Poisson, generate
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# Programs that tests start import the package that the tests import, wherever they run
+home = str(Path(package.__file__).parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]).strip(
+    os.pathsep
+)
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,12 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["p.h5"]
 
 
-@pytest.mark.parametrize(
-    "pde", [Poisson(), Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2)], ids=lambda p: p.name
-)
+# Every PDE, and parameters that are not the defaults
+OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2))
+CASES = {name: kind() for name, kind in datasets.PDES.items()} | {pde.name: pde for pde in OTHER}
+
+
+@pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
 def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
     threads = torch.get_num_threads()
     path = generate(pde, 3, 16, 7, tmp_path / "d.h5")

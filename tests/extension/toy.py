@@ -1,0 +1,57 @@
+"""A toy PDE: a smooth nonlinear map of a screened Poisson solve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.elliptic import interior, solve_shifted_laplacian, zero_boundary
+from pdeinv.grid import Field
+from pdeinv.random_field import GaussianRandomField
+from pdeinv.symmetry import Group, square_group
+
+__all__ = ["Toy"]
+
+
+@register
+@dataclass(frozen=True)
+class Toy(PDE):
+    """Δv - κ² v = a on (0, 1)², v = 0 on the boundary; u = v + (sqrt(s² + v²) - s) / 2.
+
+    So u grows between half and one and a half times as fast as v.
+
+    Arguments:
+        kappa: inverse length of the screening.
+        size: s, beyond which the response bends.
+        alpha, tau, modes: the load's `GaussianRandomField`.
+    """
+
+    kappa: float = 3.0
+    size: float = 0.003
+    alpha: float = 2.0
+    tau: float = 3.0
+    modes: int = 32
+
+    name = "toy"
+    equation = "Δv - κ² v = a, u = v + (sqrt(s² + v²) - s) / 2, u = 0 on the boundary"
+    coefficient_field = Field("load", "load a")
+    solution_field = Field("deflection", "deflection u", boundary_value=0.0)
+
+    @cached_property
+    def latent_prior(self) -> GaussianRandomField:
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
+
+    def solve(self, a: torch.Tensor) -> torch.Tensor:
+        self.grid_of(a)
+        v = zero_boundary(solve_shifted_laplacian(interior(a), -(self.kappa**2)))
+        return v + (torch.hypot(v, torch.full_like(v, self.size)) - self.size) / 2
+
+    def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        return u - self.solve(a)
+
+    @property
+    def symmetries(self) -> Group:
+        return square_group()
