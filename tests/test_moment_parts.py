@@ -12,7 +12,7 @@ from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import Moment
 from pdeinv.solvers.diffusion import moment
-from pdeinv.solvers.diffusion.base import Problem
+from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised
 from pdeinv.solvers.diffusion.equireg import EquiReg
 
