@@ -7,6 +7,8 @@ import pytest
 from helpers import contents
 from test_sensor_refusals import BAD
 
+from pdeinv.datasets import PDES
+
 
 @pytest.fixture
 def tables(folder):
@@ -50,7 +52,7 @@ RECONSTRUCT = {
         ({"--pde": "navier_stokes"}, "did you mean 'navier-stokes'?"),
         (
             {"--pde": "burgers"},
-            "pde must be one of darcy, helmholtz, navier-stokes, poisson, got 'burgers'",
+            f"pde must be one of {', '.join(sorted(PDES))}, got 'burgers'",
         ),
         ({"--solver": "magic"}, "solver 'magic' is unknown; use one of auto, daps"),
         (

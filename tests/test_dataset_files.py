@@ -170,7 +170,7 @@ def test_a_pde_is_found_by_its_name_and_parameters():
     for name, parameters, message in [
         ("navier_stokes", {}, "did you mean 'navier-stokes'"),
         ("Darcy", {}, "did you mean 'darcy'"),
-        ("burgers", {}, "one of darcy, helmholtz, navier-stokes, poisson, got 'burgers'"),
+        ("burgers", {}, f"one of {', '.join(sorted(PDES))}, got 'burgers'"),
         ("helmholtz", {"wavenumber": 2}, "must be one of k, alpha, tau, modes, got 'wavenumber'"),
         ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite float, got '2'"),
         ("helmholtz", {"k": float("nan")}, "a finite float, got nan"),

@@ -5,12 +5,12 @@ from typing import get_args
 
 import pytest
 import torch
-from helpers import seeded, training_data
+from helpers import EXAMPLES, seeded, training_data
 from safetensors import safe_open
 
 import pdeinv
 from pdeinv import Grid, InputError
-from pdeinv.datasets import PDES, Poisson
+from pdeinv.datasets import Poisson
 from pdeinv.priors import (
     Denoiser,
     DenoisingPrior,
@@ -63,8 +63,8 @@ def test_a_shipped_file_is_written_as_it_was_read(name, tmp_path):
     assert len(repr(model)) < 100 and all(f.name in repr(model) for f in model.fields)
 
 
-def test_every_pde_has_a_shipped_model_of_every_role():
-    names = {shipped_name(pde, role) for pde in PDES for role in get_args(Role)}
+def test_every_example_has_a_shipped_model_of_every_role():
+    names = {shipped_name(pde, role) for pde in EXAMPLES for role in get_args(Role)}
     assert names == set(shipped()) - {"helmholtz-edm"}
     assert shipped_name("poisson", "joint") == "poisson"
     assert shipped_name("poisson", "operator") == "poisson-operator"
