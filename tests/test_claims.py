@@ -4,8 +4,8 @@ import pytest
 from readme_blocks import ROOT
 
 from pdeinv.benchmarks.claims import PAGES
-from pdeinv.benchmarks.claims.claim import prose, uncovered
-from pdeinv.benchmarks.reports.queries import Results
+from pdeinv.benchmarks.claims.claim import Claim, Constant, prose, uncovered
+from pdeinv.benchmarks.reports.queries import Measured, Results
 
 RESULTS = Results(ROOT / "benchmarks" / "results")
 COVERED = tuple(PAGES)

@@ -77,7 +77,7 @@ def unresolved(a: Values, b: Values) -> Relation:
     return Relation(0, difference(a, b))
 
 
-def count(relations: Iterable[Relation]) -> str:
+def count(relations: Iterable[Relation | bool]) -> str:
     """Return the number of relations that hold, in words."""
     return in_words(sum(map(bool, relations)))
 

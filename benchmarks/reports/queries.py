@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,13 +24,14 @@ from pdeinv.benchmarks.summary import LIMITS, paired_ratio
 
 __all__ = [
     "FORWARD",
+    "GUIDED",
     "INVERSE",
     "PLACES",
     "Measured",
     "Place",
     "Results",
+    "Suite",
     "Values",
-    "corrected",
     "difference",
     "geometric_ratio",
     "mean",
@@ -46,6 +47,8 @@ Values: TypeAlias = dict[int, float]
 
 FORWARD: list[Place] = [(pde, "forward") for pde in PDES]
 INVERSE: list[Place] = [(pde, "inverse") for pde in PDES]
+GUIDED = ("fundps", "dps", "diffusionpde", "daps", "ddis")
+"""The published solvers, which a gradient of the sensors' misfit guides."""
 PLACES = [place for pair in zip(FORWARD, INVERSE, strict=True) for place in pair]
 
 
@@ -144,11 +147,6 @@ def geometric_ratio(pairs: Sequence[tuple[Values, Values]], power: float = 1) ->
     return Measured(value, value * error, n)
 
 
-def corrected(record: Record) -> float:
-    """Return the squared error of the mean of 4 samples without the variance of such a mean."""
-    return float(record["error"] ** 2 - record["predicted_error"] ** 2 / 4)
-
-
 class Results:
     """The recorded results of a folder.
 
@@ -168,7 +166,7 @@ class Results:
         name: str,
         place: Place,
         method: str,
-        measure: str | Callable[[Record], float] = "error",
+        measure: str = "error",
         *,
         equireg: bool | str = False,
         metric: str | None = None,
@@ -181,7 +179,8 @@ class Results:
             name: of a file of instances, without `.instances.jsonl`.
             place: the task.
             method: its name, or `limit`.
-            measure: name of a score, or a function of a record.
+            measure: name of a score; `corrected` is the squared relative L2 error of a mean of 4
+                samples, less the variance of such a mean.
             equireg: the use of the symmetries.
             metric: as in records; the one that papers report by default.
             first: number of instances, the first ones; all by default.
@@ -201,16 +200,70 @@ class Results:
             and (first is None or r["instance"] < first)
             and not json.loads(r.get("settings") or "{}").get("group_average")
         ]
+        if measure == "corrected":
+            metric = "relative_l2"
         if metric is None:
             rates = {r["metric"] for r in rows} & {"error_rate"}
             metric = rates.pop() if rates else "relative_l2"
         rows = [r for r in rows if r["metric"] == metric]
-        found = {
-            r["instance"]: float(measure(r) if callable(measure) else r[measure]) for r in rows
-        }
+        found = {r["instance"]: _score(r, measure) for r in rows}
         if not rows or len(found) < len(rows):
             raise LookupError(
                 f"{name} must have a record of {method} on {' '.join(place)} for each instance, "
                 f"got {len(rows)} records of {len(found)} instances"
             )
         return found
+
+
+def _score(record: Record, measure: str) -> float:
+    if measure == "corrected":
+        return float(record["error"] ** 2 - record["predicted_error"] ** 2 / 4)
+    return float(record[measure])
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The recorded results of one suite.
+
+    Arguments:
+        results: of all suites.
+        name: of its file of instances, without `.instances.jsonl`.
+    """
+
+    results: Results
+    name: str
+
+    def scores(
+        self, place: Place, method: str, equireg: bool = False, measure: str = "error"
+    ) -> Values:
+        """Return a method's scores on a task by instance."""
+        return self.results.values(self.name, place, method, measure, equireg=equireg)
+
+    def over_limit(self, place: Place, method: str) -> Measured:
+        """Return the ratio of a method's error to the limit's."""
+        return ratio(self.scores(place, method), self.scores(place, "limit"))
+
+    def change(self, place: Place, method: str, other: str) -> Measured:
+        """Return by how many per cent a method's error differs from another's."""
+        return percent(ratio(self.scores(place, method), self.scores(place, other)))
+
+    def by_equireg(self, place: Place, method: str, measure: str = "error") -> Measured:
+        """Return by how many per cent EquiReg changes a score.
+
+        The change of `corrected` is that of the root of the mean square.
+        """
+        found = ratio(*(self.scores(place, method, on, measure) for on in (True, False)))
+        return percent(root(found) if measure == "corrected" else found)
+
+    def by_equireg_overall(self, method: str, measure: str = "error") -> Measured:
+        """Return by how many per cent EquiReg changes a score, as a geometric mean over tasks."""
+        pairs = [
+            (self.scores(p, method, True, measure), self.scores(p, method, False, measure))
+            for p in PLACES
+        ]
+        return percent(geometric_ratio(pairs, 0.5 if measure == "corrected" else 1))
+
+    def coverage(self, method: str, equireg: bool = False, places: Sequence[Place] = ()) -> float:
+        """Return the mean coverage of 90 % intervals over tasks, in per cent."""
+        scores = (self.scores(p, method, equireg, "coverage90") for p in places or PLACES)
+        return 100 * fmean(mean(found).value for found in scores)
