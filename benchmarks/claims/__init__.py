@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pdeinv.benchmarks.claims import benchmark, limits
+from pdeinv.benchmarks.claims import benchmark, equireg, limits
 from pdeinv.benchmarks.claims.claim import Claim, Constant
 from pdeinv.benchmarks.reports.queries import Results
 
@@ -15,6 +15,7 @@ __all__ = ["PAGES"]
 
 PAGES: dict[str, tuple[Callable[[Results], Iterator[Claim]], tuple[Constant, ...]]] = {
     "docs/benchmark.md": (benchmark.claims, benchmark.CONSTANTS),
+    "docs/equireg.md": (equireg.claims, equireg.CONSTANTS),
     "docs/limits.md": (limits.claims, limits.CONSTANTS),
 }
 """Of each page its claims, and its texts with numbers that are no measurements."""
