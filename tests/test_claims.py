@@ -8,6 +8,7 @@ from pdeinv.benchmarks.claims.claim import Claim, Constant, prose, uncovered
 from pdeinv.benchmarks.reports.queries import Measured, Results
 
 RESULTS = Results(ROOT / "benchmarks" / "results")
+GENERATED = "docs/priors.md"
 COVERED = tuple(PAGES)
 
 
@@ -15,6 +16,11 @@ def parts_of(page):
     """The prose of a page, its claims and its constants."""
     claims, constants = PAGES[page]
     return prose((ROOT / page).read_text()), list(claims(RESULTS)), constants
+
+
+def test_every_page_is_covered():
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
+    assert set(COVERED) == {"README.md", *pages} - {GENERATED}
 
 
 @pytest.mark.parametrize("page", COVERED)

@@ -15,6 +15,7 @@ from pdeinv.benchmarks.reports.queries import (
     Place,
     Results,
     Values,
+    geometric_ratio,
     mean,
     percent,
     ratio,

@@ -169,6 +169,7 @@ class Results:
         measure: str = "error",
         *,
         equireg: bool | str = False,
+        group_average: bool = False,
         metric: str | None = None,
         first: int | None = None,
         where: Mapping[str, object] = MappingProxyType({}),
@@ -182,6 +183,7 @@ class Results:
             measure: name of a score; `corrected` is the squared relative L2 error of a mean of 4
                 samples, less the variance of such a mean.
             equireg: the use of the symmetries.
+            group_average: whether the denoiser is averaged over the group.
             metric: as in records; the one that papers report by default.
             first: number of instances, the first ones; all by default.
             where: other values of the record, by name.
@@ -198,7 +200,7 @@ class Results:
             and (r.get("equireg") or False) == equireg
             and all(r.get(key) == value for key, value in where.items())
             and (first is None or r["instance"] < first)
-            and not json.loads(r.get("settings") or "{}").get("group_average")
+            and json.loads(r.get("settings") or "{}").get("group_average", False) == group_average
         ]
         if measure == "corrected":
             metric = "relative_l2"
