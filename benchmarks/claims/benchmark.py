@@ -16,6 +16,19 @@ from pdeinv.benchmarks.claims.claim import (
     lower,
     unresolved,
 )
+from pdeinv.benchmarks.claims.places import (
+    D_F,
+    D_I,
+    GAUSSIAN,
+    H_F,
+    H_I,
+    N_F,
+    N_I,
+    NARROWED,
+    OI,
+    P_F,
+    P_I,
+)
 from pdeinv.benchmarks.reports.queries import (
     FORWARD,
     GUIDED,
@@ -44,10 +57,6 @@ CONSTANTS = (
     Constant("beyond 3.2 standard errors", "Student's quantile"),
     Constant("mean ± 1.645 standard deviations", "a quantile"),
 )
-_ON_OFF = (True, False)
-_OI = "optimal-interpolation"
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
-_GAUSSIAN = [P_F, P_I, H_F, H_I, N_F, N_I]
 
 
 def claims(results: Results) -> Iterator[Claim]:
@@ -64,27 +73,27 @@ def claims(results: Results) -> Iterator[Claim]:
 def _limit(suite: Suite) -> Iterator[Claim]:
     """Yield which methods reach the limit."""
     near = {p: unresolved(suite.scores(p, "moment"), suite.scores(p, "limit")) for p in PLACES}
-    ratios = [suite.over_limit(p, "moment").value for p in _GAUSSIAN]
+    ratios = [suite.over_limit(p, "moment").value for p in GAUSSIAN]
     yield Claim(
         "**`moment`** stays within two standard errors of the limit on {} tasks. On the six with "
         "a Gaussian coefficient the ratio is {:.3f} to {:.3f}. On Darcy forward it is {:.3f}. On "
         "Darcy inverse it is {:.2f}: unresolved.",
         *(count(near.values()), min(ratios), max(ratios)),
         *(suite.over_limit(p, "moment") for p in (D_F, D_I)),
-        holds=[*(near[p] for p in _GAUSSIAN), near[D_I], not near[D_F]],
+        holds=[*(near[p] for p in GAUSSIAN), near[D_I], not near[D_F]],
     )
-    far = [suite.over_limit(p, _OI).value for p in (D_F, D_I, N_I)]
+    far = [suite.over_limit(p, OI).value for p in (D_F, D_I, N_I)]
     yield Claim(
         "is within two standard errors of the limit on the forward tasks of Poisson, Helmholtz "
         "and Navier–Stokes. On the inverse tasks of Poisson and Helmholtz it is {:.1f} and "
         "{:.1f} % above. On both tasks of Darcy and on Navier–Stokes inverse it has {:.1f} to "
         "{:.1f} times the limit's error.",
-        *(suite.change(p, _OI, "limit").value for p in (P_I, H_I)),
+        *(suite.change(p, OI, "limit").value for p in (P_I, H_I)),
         *(min(far), max(far)),
         holds=[
-            *(unresolved(suite.scores(p, _OI), suite.scores(p, "limit")) for p in (P_F, H_F, N_F)),
+            *(unresolved(suite.scores(p, OI), suite.scores(p, "limit")) for p in (P_F, H_F, N_F)),
             *(
-                higher(suite.scores(p, _OI), suite.scores(p, "limit"))
+                higher(suite.scores(p, OI), suite.scores(p, "limit"))
                 for p in (P_I, H_I, D_F, D_I, N_I)
             ),
         ],
@@ -164,9 +173,7 @@ def _linear(suite: Suite) -> Iterator[Claim]:
     """Yield comparisons of the linear estimator with the published solvers."""
     best = {
         p: [
-            lower(suite.scores(p, _OI), suite.scores(p, m, e))
-            for m in GUIDED
-            for e in (False, True)
+            lower(suite.scores(p, OI), suite.scores(p, m, e)) for m in GUIDED for e in (False, True)
         ]
         for p in PLACES
     }
@@ -176,20 +183,20 @@ def _linear(suite: Suite) -> Iterator[Claim]:
         count(all(found) for found in best.values()),
         holds=(all(best[p]) for p in (P_I, H_F, H_I, N_F)),
     )
-    squares = {i: e**2 for i, e in suite.scores(N_F, _OI).items()}
+    squares = {i: e**2 for i, e in suite.scores(N_F, OI).items()}
     yield Claim(
         "a correction for the four samples shrinks its lead over FunDPS from {:.0f} to {:.0f} %.",
-        -suite.change(N_F, _OI, "fundps").value,
+        -suite.change(N_F, OI, "fundps").value,
         -1 * percent(root(ratio(squares, suite.scores(N_F, "fundps", measure="corrected")))),
     )
     yield Claim(
         "On Poisson forward and Darcy inverse it is {:.0f} and {:.0f} % below FunDPS, unresolved.",
-        *(-suite.change(p, _OI, "fundps").value for p in (P_F, D_I)),
-        holds=(unresolved(suite.scores(p, _OI), suite.scores(p, "fundps")) for p in (P_F, D_I)),
+        *(-suite.change(p, OI, "fundps").value for p in (P_F, D_I)),
+        holds=(unresolved(suite.scores(p, OI), suite.scores(p, "fundps")) for p in (P_F, D_I)),
     )
     yield Claim(
         "On Darcy forward and Navier–Stokes inverse, FunDPS has the lower error.",
-        holds=(lower(suite.scores(p, "fundps"), suite.scores(p, _OI)) for p in (D_F, N_I)),
+        holds=(lower(suite.scores(p, "fundps"), suite.scores(p, OI)) for p in (D_F, N_I)),
     )
 
 
@@ -197,7 +204,6 @@ def _others(suite: Suite) -> Iterator[Claim]:
     """Yield what EquiReg, the regressor and kriging do."""
     changes = {m: suite.by_equireg_overall(m) for m in GUIDED}
     corrected = {m: suite.by_equireg_overall(m, "corrected") for m in GUIDED}
-    narrowed = ("fundps", "dps", "diffusionpde")
     yield Claim(
         "over all tasks, by {:.1f} % (DPS) to {:.1f} % (DiffusionPDE). It also draws the samples "
         "together, and a mean of few such samples errs less. Corrected for that, the error rises "
@@ -205,7 +211,7 @@ def _others(suite: Suite) -> Iterator[Claim]:
         "unresolved. The coverage of FunDPS, DPS and DiffusionPDE falls to {:.0f}, {:.0f} and "
         "{:.0f} %.",
         *(-changes[m].value for m in ("dps", "diffusionpde")),
-        *(suite.coverage(m, True) for m in narrowed),
+        *(suite.coverage(m, True) for m in NARROWED),
         holds=[
             *map(below, changes.values()),
             min(changes.values(), key=lambda found: found.value) == changes["diffusionpde"],
@@ -213,7 +219,7 @@ def _others(suite: Suite) -> Iterator[Claim]:
             *(above(corrected[m]) for m in ("fundps", "dps")),
             below(corrected["diffusionpde"]),
             *(Relation(0, corrected[m]) for m in ("daps", "ddis")),
-            *(suite.coverage(m, True) < suite.coverage(m) for m in narrowed),
+            *(suite.coverage(m, True) < suite.coverage(m) for m in NARROWED),
         ],
     )
     ratios = [suite.over_limit(p, "fno").value for p in PLACES]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims import equireg_steps
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, below, lower
+from pdeinv.benchmarks.claims.places import D_I, H_F, H_I, N_F, N_I, NARROWED, P_F, P_I
 from pdeinv.benchmarks.reports.queries import GUIDED, PLACES, Place, Results, Suite
 
 __all__ = ["CONSTANTS", "claims"]
@@ -23,8 +24,6 @@ CONSTANTS = (
     Constant("beyond 3.2 standard errors", "Student's quantile"),
     Constant("samples have 1.06 on average", "sqrt(1 + 1/8)"),
 )
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
-_NARROWED = ("fundps", "dps", "diffusionpde")
 _SIGNS: dict[tuple[Place, str], int] = {
     **dict.fromkeys([(N_F, "daps"), (N_F, "ddis"), (H_F, "daps"), (D_I, "daps")], -1),
     **dict.fromkeys([(p, "diffusionpde") for p in (P_I, H_F, N_F, N_I)], -1),
@@ -80,7 +79,7 @@ def _verdict(suite: Suite, paper: Suite) -> Iterator[Claim]:
             ),
             *(
                 sum(suite.coverage(m, True, [p]) < 85 for p in PLACES) > len(PLACES) / 2
-                for m in _NARROWED
+                for m in NARROWED
             ),
         ],
     )

@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from pdeinv.benchmarks.claims.claim import Claim, Relation, above, below, unresolved
+from pdeinv.benchmarks.claims.places import D_F, D_I, GAUSSIAN, H_F, H_I, N_F, N_I
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.queries import (
-    PLACES,
     Measured,
     Place,
     Results,
@@ -23,8 +23,6 @@ from pdeinv.benchmarks.reports.queries import (
 
 __all__ = ["claims"]
 
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
-_GAUSSIAN = (P_F, P_I, H_F, H_I, N_F, N_I)
 _LANGEVIN = ("daps", "ddis")
 _BOTH = ("fundps", "diffusionpde")
 
@@ -76,7 +74,7 @@ class _Steps(NamedTuple):
 
     def gain(self, method: str, steps: int, first: int | None = None) -> float:
         """Return the mean fall of single samples' errors over the Gaussian tasks, in per cent."""
-        return -fmean(self.change(p, method, steps, first=first).value for p in _GAUSSIAN)
+        return -fmean(self.change(p, method, steps, first=first).value for p in GAUSSIAN)
 
 
 def claims(results: Results) -> Iterator[Claim]:
@@ -146,7 +144,7 @@ def _separation(results: Results) -> Iterator[Claim]:
 
 def _gaussian_tasks(steps: _Steps) -> Iterator[Claim]:
     """Yield the gains of single samples for Gaussian coefficients."""
-    at_10 = [-steps.change(p, m, 10).value for p in _GAUSSIAN for m in _BOTH]
+    at_10 = [-steps.change(p, m, 10).value for p in GAUSSIAN for m in _BOTH]
     yield Claim(
         "With 10 steps the errors of FunDPS and DiffusionPDE fall by {:.0f} to {:.0f} %. On "
         "average over the six tasks, the gain grows from {:.0f} and {:.0f} % at 10 steps to "
@@ -183,7 +181,7 @@ def _growth(steps: _Steps, method: str, few: int, many: int) -> Measured:
         geometric_ratio(
             [
                 (steps.scores(p, method, n, use=False), steps.scores(p, method, n, use=True))
-                for p in _GAUSSIAN
+                for p in GAUSSIAN
             ]
         )
         for n in (few, many)

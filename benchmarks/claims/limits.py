@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, below, in_words, unresolved
+from pdeinv.benchmarks.claims.places import D_F, D_I, N_F, N_I
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.queries import (
     PLACES,
@@ -29,8 +30,6 @@ CONSTANTS = (
     Constant("between no noise and 1 % of it", "a setting"),
     Constant("125 sensors, 1 % of noise", "a setting"),
 )
-_DARCY: Place = ("darcy", "inverse")
-_NS: Place = ("navier-stokes", "inverse")
 _OURS_AND_LIMIT = (("moment", "moment"), ("standard", "limit"))
 
 
@@ -38,7 +37,7 @@ def claims(results: Results) -> Iterator[Claim]:
     """Yield the claims of the page."""
     metrics = ("error_rate", "relative_l2")
     predicted, made = (
-        [results.values("standard-128", _DARCY, "limit", name, metric=m) for m in metrics]
+        [results.values("standard-128", D_I, "limit", name, metric=m) for m in metrics]
         for name in ("predicted_error", "error")
     )
     yield Claim(
@@ -48,7 +47,7 @@ def claims(results: Results) -> Iterator[Claim]:
         holds=(above(difference(b, a), 5) for a, b in zip(predicted, made, strict=True)),
     )
     clean, noisy = (
-        results.values("sensors-64", _DARCY, "limit", where={"sensors": 2000, "noise": noise})
+        results.values("sensors-64", D_I, "limit", where={"sensors": 2000, "noise": noise})
         for noise in (0, 0.01)
     )
     found = difference(clean, noisy)
@@ -58,7 +57,7 @@ def claims(results: Results) -> Iterator[Claim]:
         holds=[unresolved(clean, noisy)],
     )
     yield from _chains(results)
-    below_limit = percent(ratio(*(results.values(f"{n}-128", _NS, m) for n, m in _OURS_AND_LIMIT)))
+    below_limit = percent(ratio(*(results.values(f"{n}-128", N_I, m) for n, m in _OURS_AND_LIMIT)))
     yield Claim(
         "[`moment`](moment.md) has an error {:.1f} % below that of `gauss-newton`",
         -1 * below_limit,
@@ -81,31 +80,29 @@ def _chains(results: Results) -> Iterator[Claim]:
     yield Claim(
         "**Darcy forward**: the distance is {:.1f} to {:.1f} times its Monte-Carlo error. The "
         "standard deviations differ by at most {} %",
-        *distances(("darcy", "forward"), *both),
-        math.ceil(max(map(abs, spreads(("darcy", "forward"))))),
+        *distances(D_F, *both),
+        math.ceil(max(map(abs, spreads(D_F)))),
     )
     yield Claim(
         "**Darcy inverse**: {:.1f} to {:.1f} times, and at most {} %. The Monte-Carlo error is "
         "more than a third of the error itself",
-        *distances(_DARCY, *both),
-        math.ceil(max(map(abs, spreads(_DARCY)))),
-        holds=(
-            math.hypot(*(r[name] for name in both)) > r["error_solver"] / 3 for r in rows[_DARCY]
-        ),
+        *distances(D_I, *both),
+        math.ceil(max(map(abs, spreads(D_I)))),
+        holds=(math.hypot(*(r[name] for name in both)) > r["error_solver"] / 3 for r in rows[D_I]),
     )
     alone = [distances(place, "monte_carlo_chains") for place in PLACES[6:]]
-    forward = spreads(("navier-stokes", "forward"))
+    forward = spreads(N_F)
     yield Claim(
         "The distances are {:.1f} to {:.1f} times the Monte-Carlo error of the chains alone. The "
         "standard deviations agree within {} % on inverse tasks. On forward tasks the solver's "
         "are up to {} % larger",
         min(low for low, _ in alone),
         max(high for _, high in alone),
-        math.ceil(max(map(abs, spreads(_NS)))),
+        math.ceil(max(map(abs, spreads(N_I)))),
         math.ceil(max(forward)),
         holds=[min(forward) > 0],
     )
-    drifts = [r["log_likelihood_drift"] for r in rows[_DARCY]]
+    drifts = [r["log_likelihood_drift"] for r in rows[D_I]]
     yield Claim(
         "second half of the steps is {:.1f} to {:.1f} above that of the second quarter",
         min(drifts),

@@ -15,6 +15,7 @@ from pdeinv.benchmarks.claims.claim import (
     in_words,
     unresolved,
 )
+from pdeinv.benchmarks.claims.places import D_F, D_I, GAUSSIAN, H_F, H_I, N_F, N_I, P_F, P_I
 from pdeinv.benchmarks.published import best_published
 from pdeinv.benchmarks.reports.queries import (
     FORWARD,
@@ -40,7 +41,6 @@ CONSTANTS = (
     Constant("eight times the network evaluations", "the order of the group"),
     Constant("## What was tried, and dropped", "notes of single runs, marked as such"),
 )
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
 
 
 def over_limit(results: Results, place: Place) -> tuple[Values, Values]:
@@ -175,10 +175,9 @@ def _equireg(results: Results) -> Iterator[Claim]:
         )
         return used, results.values(*name, metric="relative_l2")
 
-    gaussian = [p for p in PLACES if p[0] != "darcy"]
-    single = [percent(ratio(*sides(p, "sample_error", equireg=True))) for p in gaussian]
+    single = [percent(ratio(*sides(p, "sample_error", equireg=True))) for p in GAUSSIAN]
     covered = [
-        [100 * mean(sides(p, "coverage90", equireg=True)[side]).value for p in gaussian]
+        [100 * mean(sides(p, "coverage90", equireg=True)[side]).value for p in GAUSSIAN]
         for side in (0, 1)
     ]
     yield Claim(
@@ -189,12 +188,12 @@ def _equireg(results: Results) -> Iterator[Claim]:
         *(end(found) for found in covered for end in (min, max)),
         holds=map(below, single),
     )
-    means = [percent(ratio(*sides(p, "error", equireg=True))) for p in gaussian]
+    means = [percent(ratio(*sides(p, "error", equireg=True))) for p in GAUSSIAN]
     yield Claim(
         "The error of the mean changes by {:+.1f} to {:+.1f} % on these tasks, nowhere beyond two "
         "standard errors.",
         *(end(found.value for found in means) for end in (min, max)),
-        holds=(unresolved(*sides(p, "error", equireg=True)) for p in gaussian),
+        holds=(unresolved(*sides(p, "error", equireg=True)) for p in GAUSSIAN),
     )
     raised = percent(ratio(*sides(D_I, "sample_error", equireg=True)))
     yield Claim(
@@ -204,7 +203,7 @@ def _equireg(results: Results) -> Iterator[Claim]:
     )
     averaged = [
         abs(percent(ratio(*sides(p, measure, group_average=True))).value)
-        for p in gaussian
+        for p in GAUSSIAN
         for measure in ("sample_error", "error")
     ]
     yield Claim(

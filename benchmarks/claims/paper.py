@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims.claim import Claim, Relation, above, below, count, lower, unresolved
+from pdeinv.benchmarks.claims.places import D_I, H_I, N_F, N_I, OI, P_I
 from pdeinv.benchmarks.reports.queries import (
     FORWARD,
     INVERSE,
@@ -18,8 +19,6 @@ from pdeinv.benchmarks.reports.queries import (
 
 __all__ = ["claims"]
 
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
-_OI = "optimal-interpolation"
 _BOTH = ("fundps", "diffusionpde")
 
 
@@ -71,11 +70,11 @@ def _published(suite: Suite) -> Iterator[Claim]:
         *(min(forward), max(forward), min(inverse), max(inverse)),
         holds=[
             *(
-                lower(suite.scores(p, _OI), suite.scores(p, m))
+                lower(suite.scores(p, OI), suite.scores(p, m))
                 for p in (P_I, H_I, N_F)
                 for m in _BOTH
             ),
-            *(lower(suite.scores(N_I, m), suite.scores(N_I, _OI)) for m in _BOTH),
+            *(lower(suite.scores(N_I, m), suite.scores(N_I, OI)) for m in _BOTH),
         ],
     )
 

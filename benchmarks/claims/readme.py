@@ -15,6 +15,7 @@ from pdeinv.benchmarks.claims.claim import (
     unresolved,
 )
 from pdeinv.benchmarks.claims.moment import over_published
+from pdeinv.benchmarks.claims.places import D_F, D_I, H_F, H_I, N_F, N_I, NARROWED, OI, P_F, P_I
 from pdeinv.benchmarks.reports.queries import (
     FORWARD,
     GUIDED,
@@ -35,11 +36,7 @@ CONSTANTS = (
     Constant("errs √2 times", "theory"),
     Constant("wrong side of 7.5", "the threshold of the error rate"),
 )
-P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
-_OI = "optimal-interpolation"
-_ON_OFF = (True, False)
 _MEASURES = ("sample_error", "error")
-_NARROWED = ("fundps", "dps", "diffusionpde")
 
 
 def claims(results: Results) -> Iterator[Claim]:
@@ -71,7 +68,7 @@ def _standard(suite: Suite) -> Iterator[Claim]:
     )
     led = {
         p: all(
-            lower(suite.scores(p, _OI), suite.scores(p, m, on))
+            lower(suite.scores(p, OI), suite.scores(p, m, on))
             for m in GUIDED
             for on in (True, False)
         )
@@ -84,7 +81,7 @@ def _standard(suite: Suite) -> Iterator[Claim]:
         count(led.values()),
         holds=[
             *(led[p] for p in (P_I, H_F, H_I, N_F)),
-            *(unresolved(suite.scores(p, _OI), suite.scores(p, "fundps")) for p in (P_F, D_I)),
+            *(unresolved(suite.scores(p, OI), suite.scores(p, "fundps")) for p in (P_F, D_I)),
         ],
     )
 
@@ -110,7 +107,7 @@ def _equireg(suite: Suite, paper: Suite) -> Iterator[Claim]:
                 Relation({"fundps": 1, "dps": 1, "diffusionpde": -1}.get(m, 0), corrected[m])
                 for m in GUIDED
             ),
-            *(suite.coverage(m, True) < 80 for m in _NARROWED),
+            *(suite.coverage(m, True) < 80 for m in NARROWED),
         ],
     )
     raised = [paper.by_equireg(N_I, m) for m in ("fundps", "diffusionpde")]
