@@ -138,6 +138,14 @@ def _published(suite: Suite) -> Iterator[Claim]:
     def equal(place: Place, other: str) -> Relation:
         return unresolved(suite.scores(place, "fundps"), suite.scores(place, other))
 
+    evaluations = [
+        sum(mean(suite.scores(p, m, measure="network_evaluations")).value for p in PLACES)
+        for m in ("dps", "fundps")
+    ]
+    yield Claim(
+        "DPS takes half of FunDPS's evaluations.",
+        holds=[round(10 * evaluations[0] / evaluations[1]) == 5],
+    )
     yield Claim(
         "FunDPS has a lower error on the inverse tasks of Poisson ({:.0f} %) and Darcy "
         "({:.0f} %). On the other six tasks the difference is unresolved.",
@@ -224,6 +232,8 @@ def _others(suite: Suite) -> Iterator[Claim]:
     )
     ratios = [suite.over_limit(p, "fno").value for p in PLACES]
     covered = [suite.coverage("fno", places=[p]) for p in PLACES if p != D_I]
+    seconds = [mean(suite.scores(p, "fno", measure="seconds_per_instance")).value for p in PLACES]
+    yield Claim("takes a quarter of a second.", holds=[round(4 * sum(seconds) / len(seconds)) == 1])
     yield Claim(
         "Its error is {:.1f} to {:.1f} times the limit. Its coverage is {:.0f} to {:.0f} %, but "
         "{:.0f} % for Darcy's permeability.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdeinv.benchmarks.claims import equireg_steps
+from pdeinv.benchmarks.claims import equireg_functions, equireg_steps
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, below, lower
 from pdeinv.benchmarks.claims.places import D_I, H_F, H_I, N_F, N_I, NARROWED, P_F, P_I
 from pdeinv.benchmarks.reports.queries import GUIDED, PLACES, Place, Results, Suite
@@ -40,6 +40,11 @@ def claims(results: Results) -> Iterator[Claim]:
     standard, paper = Suite(results, "suite-standard"), Suite(results, "suite-paper")
     yield from _verdict(standard, paper)
     yield from _paper(paper)
+    yield from equireg_functions.claims(results)
+    yield Claim(
+        "It separates best on Darcy, where single samples gain nothing.",
+        holds=(not below(standard.by_equireg(D_I, m, "sample_error")) for m in GUIDED),
+    )
     yield from equireg_steps.claims(results)
 
 

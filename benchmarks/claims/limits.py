@@ -46,6 +46,17 @@ def claims(results: Results) -> Iterator[Claim]:
         *(100 * mean(side).value for pair in zip(predicted, made, strict=True) for side in pair),
         holds=(above(difference(b, a), 5) for a, b in zip(predicted, made, strict=True)),
     )
+    at_noise = [
+        [
+            results.values("sensors-64", D_F, "limit", where={"sensors": n, "noise": noise})
+            for n in (50, 125, 500, 2000)
+        ]
+        for noise in (0, 0.01, 0.1)
+    ]
+    yield Claim(
+        "its errors are the same at every noise.",
+        holds=(found == at_noise[0] for found in at_noise[1:]),
+    )
     clean, noisy = (
         results.values("sensors-64", D_I, "limit", where={"sensors": 2000, "noise": noise})
         for noise in (0, 0.01)
