@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims import equireg_functions, equireg_steps
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, below, lower
-from pdeinv.benchmarks.claims.places import D_I, H_F, H_I, N_F, N_I, NARROWED, P_F, P_I
+from pdeinv.benchmarks.claims.places import D_I, FEW, H_F, H_I, N_F, N_I, NARROWED, P_F, P_I
 from pdeinv.benchmarks.reports.queries import GUIDED, PLACES, Place, Results, Suite
 
 __all__ = ["CONSTANTS", "claims"]
@@ -21,8 +21,6 @@ CONSTANTS = (
     Constant("a denoiser at σ up to 0.2", "a setting"),
     Constant("with its 95 % interval", "a setting"),
     Constant("half-width of its 95 % interval", "a setting"),
-    Constant("beyond 3.2 standard errors", "Student's quantile"),
-    Constant("samples have 1.06 on average", "sqrt(1 + 1/8)"),
 )
 _SIGNS: dict[tuple[Place, str], int] = {
     **dict.fromkeys([(N_F, "daps"), (N_F, "ddis"), (H_F, "daps"), (D_I, "daps")], -1),
@@ -39,6 +37,7 @@ def claims(results: Results) -> Iterator[Claim]:
     """Yield the claims of the page."""
     standard, paper = Suite(results, "suite-standard"), Suite(results, "suite-paper")
     yield from _verdict(standard, paper)
+    yield Claim("where a difference counts beyond {:.1f} standard errors", FEW)
     yield from _paper(paper)
     yield from equireg_functions.claims(results)
     yield Claim(

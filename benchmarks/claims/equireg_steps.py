@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from pdeinv.benchmarks.claims.claim import Claim, Relation, above, below, lower, unresolved
-from pdeinv.benchmarks.claims.places import D_F, D_I, GAUSSIAN, H_F, H_I, N_F, N_I
+from pdeinv.benchmarks.claims.places import D_F, D_I, GAUSSIAN, H_F, H_I, N_F, N_I, of_samples
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.queries import (
     Measured,
@@ -240,6 +240,7 @@ def _gaussian_prior(results: Results) -> Iterator[Claim]:
         "and {:.1f} for DAPS.",
         *(uncertainty("dps", *_BOTH), uncertainty("ddis"), uncertainty("daps")),
     )
+    yield Claim("8 perfect independent samples have {:.2f} on average", of_samples(8))
     yield Claim("hence `moment`'s {:.2f}.", ratios["moment", "inverse", 20])
     steps = _Steps(results)
     yield Claim(

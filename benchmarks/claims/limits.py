@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, below, in_words, unresolved
-from pdeinv.benchmarks.claims.places import D_F, D_I, N_F, N_I
+from pdeinv.benchmarks.claims.places import D_F, D_I, N_F, N_I, of_samples
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.queries import (
     PLACES,
@@ -24,7 +24,6 @@ CONSTANTS = (
     Constant("on random nodes (3 % of them)", "a setting"),
     Constant("wrong side of 7.5", "the threshold of the error rate"),
     Constant("mean ± 1.645 standard deviations", "a quantile"),
-    Constant("of at most 16 members, which adds about 3 %", "sqrt(1 + 1/16)"),
     Constant("errors near 100 %", "the error of the prior mean"),
     Constant("which 10 % of noise leaves distinct", "a setting"),
     Constant("between no noise and 1 % of it", "a setting"),
@@ -46,6 +45,7 @@ def claims(results: Results) -> Iterator[Claim]:
         *(100 * mean(side).value for pair in zip(predicted, made, strict=True) for side in pair),
         holds=(above(difference(b, a), 5) for a, b in zip(predicted, made, strict=True)),
     )
+    yield Claim("of at most 16 members, which adds about {:.0f} %", 100 * (of_samples(16) - 1))
     at_noise = [
         [
             results.values("sensors-64", D_F, "limit", where={"sensors": n, "noise": noise})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims.claim import Claim, Relation, above, below, count, lower, unresolved
-from pdeinv.benchmarks.claims.places import D_I, H_I, N_F, N_I, OI, P_I
+from pdeinv.benchmarks.claims.places import D_I, FEW, H_I, N_F, N_I, OI, P_I
 from pdeinv.benchmarks.reports.queries import (
     FORWARD,
     INVERSE,
@@ -25,6 +25,7 @@ _BOTH = ("fundps", "diffusionpde")
 def claims(results: Results) -> Iterator[Claim]:
     """Yield the claims of this part of the page."""
     standard, paper = Suite(results, "suite-standard"), Suite(results, "suite-paper")
+    yield Claim("a difference counts beyond {:.1f} standard errors.", FEW)
     yield from _moment(paper)
     yield from _published(paper)
     yield from _equireg(standard, paper)
