@@ -4,7 +4,7 @@ import pytest
 from readme_blocks import ROOT
 
 from pdeinv.benchmarks.claims import PAGES
-from pdeinv.benchmarks.claims.claim import Claim, Constant, prose, uncovered
+from pdeinv.benchmarks.claims.claim import Claim, Constant, below, prose, uncompared, uncovered
 from pdeinv.benchmarks.reports.queries import Measured, Results
 
 RESULTS = Results(ROOT / "benchmarks" / "results")
@@ -46,6 +46,12 @@ def test_every_measured_number_belongs_to_a_claim(page):
     assert not uncovered(text, [*claims, *constants])
 
 
+@pytest.mark.parametrize("page", COVERED)
+def test_every_comparison_belongs_to_a_claim_with_its_relation(page):
+    text, claims, constants = parts_of(page)
+    assert not uncompared(text, [*claims, *constants])
+
+
 def test_a_wrong_number_and_one_without_a_claim_are_found():
     page = prose("Ours errs\n1.25 %, theirs 2.5 ± 0.1 %.\n```\n7.5 %\n```\nIt takes 3 or 4 % more.")
     right, wrong = (Claim("Ours errs {:.2f} %", value) for value in (1.2534, 1.26))
@@ -55,6 +61,15 @@ def test_a_wrong_number_and_one_without_a_claim_are_found():
     assert found.endswith("It takes 3 or 4 % more.")
     assert len(uncovered(page, [wrong, *rest])) == 2
     assert len(uncovered(page, [Claim("Ours errs 1.25 %"), *rest])) == 2  # no query, no claim
+
+
+def test_a_comparison_without_a_relation_is_found():
+    page = prose("Ours is\nlower. Theirs is higher.")
+    related = Claim("Ours is lower.", holds=[below(Measured(-3, 1, 9))])
+    assert len(uncompared(page, [related])) == 1
+    assert len(uncompared(page, [related, Claim("Theirs is higher.")])) == 1
+    assert not uncompared(page, [related, Constant("Theirs is higher", "an example")])
+    assert not below(Measured(-1, 1, 9)) and not below(Measured(3, 1, 9))
 
 
 def test_a_difference_counts_beyond_two_standard_errors():

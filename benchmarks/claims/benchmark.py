@@ -26,6 +26,7 @@ from pdeinv.benchmarks.claims.places import (
     N_I,
     NARROWED,
     OI,
+    ON_OFF,
     P_F,
     P_I,
     of_samples,
@@ -39,6 +40,7 @@ from pdeinv.benchmarks.reports.queries import (
     Place,
     Results,
     Suite,
+    Values,
     difference,
     geometric_ratio,
     mean,
@@ -50,6 +52,11 @@ from pdeinv.benchmarks.reports.queries import (
 __all__ = ["CONSTANTS", "claims"]
 
 CONSTANTS = (
+    Constant(
+        "A difference stated below exceeds two standard errors of the paired instances, unless the "
+        "text calls it unresolved.",
+        "the rule itself",
+    ),
     Constant("wrong side of 7.5", "the threshold of the error rate"),
     Constant("a value about 2 % too low", "a computation for Gaussians"),
     Constant("Student's 90 % interval", "a setting"),
@@ -132,7 +139,7 @@ def _published(suite: Suite) -> Iterator[Claim]:
         "FunDPS comes nearest to the limit: {:.2f} to {:.2f} times its error on forward tasks, "
         "{:.2f} to {:.2f} times on inverse ones.",
         *(min(forward), max(forward), min(inverse), max(inverse)),
-        holds=(_overall(suite, "fundps", m).value < 0 for m in GUIDED[1:]),
+        holds=(below(_overall(suite, "fundps", m)) for m in GUIDED[1:]),
     )
 
     def led(place: Place, other: str) -> Relation:
@@ -211,16 +218,21 @@ def _linear(suite: Suite) -> Iterator[Claim]:
     )
 
 
+def _covered(suite: Suite, place: Place, method: str) -> tuple[Values, Values]:
+    on, off = (suite.scores(place, method, use, "coverage90") for use in ON_OFF)
+    return on, off
+
+
 def _others(suite: Suite) -> Iterator[Claim]:
     """Yield what EquiReg, the regressor and kriging do."""
     changes = {m: suite.by_equireg_overall(m) for m in GUIDED}
     corrected = {m: suite.by_equireg_overall(m, "corrected") for m in GUIDED}
     yield Claim(
-        "over all tasks, by {:.1f} % (DPS) to {:.1f} % (DiffusionPDE). It also draws the samples "
-        "together, and a mean of few such samples errs less. Corrected for that, the error rises "
-        "with FunDPS and DPS and falls with DiffusionPDE. With DAPS and DDIS the change is "
-        "unresolved. The coverage of FunDPS, DPS and DiffusionPDE falls to {:.0f}, {:.0f} and "
-        "{:.0f} %.",
+        "**EquiReg** lowers the error of the mean of 4 samples over all tasks, by {:.1f} % (DPS) "
+        "to {:.1f} % (DiffusionPDE). It also draws the samples together, and a mean of few such "
+        "samples errs less. Corrected for that, the error rises with FunDPS and DPS and falls with "
+        "DiffusionPDE. With DAPS and DDIS the change is unresolved. The coverage of FunDPS, DPS "
+        "and DiffusionPDE falls to {:.0f}, {:.0f} and {:.0f} %.",
         *(-changes[m].value for m in ("dps", "diffusionpde")),
         *(suite.coverage(m, True) for m in NARROWED),
         holds=[
@@ -230,7 +242,10 @@ def _others(suite: Suite) -> Iterator[Claim]:
             *(above(corrected[m]) for m in ("fundps", "dps")),
             below(corrected["diffusionpde"]),
             *(Relation(0, corrected[m]) for m in ("daps", "ddis")),
-            *(suite.coverage(m, True) < suite.coverage(m) for m in NARROWED),
+            *(
+                below(percent(geometric_ratio([_covered(suite, p, m) for p in PLACES])))
+                for m in NARROWED
+            ),
         ],
     )
     ratios = [suite.over_limit(p, "fno").value for p in PLACES]

@@ -20,6 +20,7 @@ __all__ = [
     "in_words",
     "lower",
     "prose",
+    "uncompared",
     "uncovered",
     "unresolved",
 ]
@@ -30,6 +31,11 @@ _LIST = rf"{_NUMBER}(?:(?:, | and | to | or |–| → | / |/)[-+]?{_NUMBER})*"
 # What reads like a measurement: a decimal number, a share, an uncertainty or a multiple
 _MEASURED = re.compile(
     rf"\d+\.\d+|{_NUMBER} ± {_NUMBER}|{_LIST}\s(?:(?:±\s{_NUMBER}\s)?%|times\b|per cent)"
+)
+# What compares errors
+_COMPARED = re.compile(
+    r"\b(?:(?:lower|higher|worse|larger)\b|(?:lower|raise|fall|rise|beat)s\b(?! `)|nearest to the"
+    r"|unresolved\b|resolved\b|too (?:narrow|wide)\b|standard errors of the\b)"
 )
 
 
@@ -125,6 +131,10 @@ class Claim:
         """The text with its numbers."""
         return "".join(piece for piece, _ in self.parts())
 
+    def compared(self, page: str) -> set[int]:
+        """Return the positions in a page's prose of this claim, if it has relations."""
+        return _positions(re.escape(self.rendered), page) if self.holds else set()
+
     def covered(self, page: str) -> set[int]:
         """Return the positions in a page's prose that hold this claim's computed numbers."""
         found: set[int] = set()
@@ -139,11 +149,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Constant:
-    """A text with numbers that are no measurements of recorded results.
+    """A text whose numbers and comparisons are none of recorded results.
 
     Arguments:
         text: as in the page; a heading (`## ...`) stands for its whole section.
-        reason: what its numbers are.
+        reason: what they are.
     """
 
     text: str
@@ -152,8 +162,13 @@ class Constant:
     def covered(self, page: str) -> set[int]:
         """Return the positions in a page's prose that this text takes."""
         end = r".*?(?= ## |$)" if self.text.startswith("## ") else ""
-        matches = re.finditer(re.escape(self.text) + end, page)
-        return {i for match in matches for i in range(*match.span())}
+        return _positions(re.escape(self.text) + end, page)
+
+    compared = covered
+
+
+def _positions(pattern: str, page: str) -> set[int]:
+    return {i for match in re.finditer(pattern, page) for i in range(*match.span())}
 
 
 def prose(text: str) -> str:
@@ -172,10 +187,27 @@ def uncovered(page: str, covers: Iterable[Claim | Constant]) -> list[str]:
     """
     covered = set().union(*(cover.covered(page) for cover in covers))
     return [
-        page[max(0, match.start() - 50) : match.end() + 20]
+        _context(page, match)
         for match in _MEASURED.finditer(page)
         if any(
             match.start() + number.start() not in covered
             for number in re.finditer(_NUMBER, match[0])
         )
     ]
+
+
+def uncompared(page: str, covers: Iterable[Claim | Constant]) -> list[str]:
+    """Return the words that compare and belong to no claim with a relation, in their context.
+
+    Arguments:
+        page: its prose.
+        covers: the claims and constants of the page.
+    """
+    compared = set().union(*(cover.compared(page) for cover in covers))
+    return [
+        _context(page, match) for match in _COMPARED.finditer(page) if match.start() not in compared
+    ]
+
+
+def _context(page: str, match: re.Match[str]) -> str:
+    return page[max(0, match.start() - 50) : match.end() + 20]

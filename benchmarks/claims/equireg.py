@@ -12,6 +12,7 @@ from pdeinv.benchmarks.reports.queries import GUIDED, PLACES, Place, Results, Su
 __all__ = ["CONSTANTS", "claims"]
 
 CONSTANTS = (
+    Constant("A lower CRPS is better", "a definition"),
     Constant("arXiv 2505.22973", "a reference"),
     Constant("deviation 0.5", "a setting"),
     Constant("σ = 0.1", "a setting"),

@@ -178,14 +178,15 @@ def _darcy(steps: _Steps) -> Iterator[Claim]:
         for n in numbers
         for metric in ("relative_l2", "error_rate")
     ]
+    fallen = ("fundps", "ddis", "diffusionpde")
     yield Claim(
         "Errors change by at most {:.1f} %. The coverage falls with 50 steps from {:.0f} to "
         "{:.0f} % (FunDPS), {:.0f} to {:.0f} % (DDIS) and {:.0f} to {:.0f} % (DiffusionPDE).",
         max(changes),
-        *(
-            steps.coverage(D_I, m, 50, on)
-            for m in ("fundps", "ddis", "diffusionpde")
-            for on in (False, True)
+        *(steps.coverage(D_I, m, 50, on) for m in fallen for on in (False, True)),
+        holds=(
+            lower(*(steps.scores(D_I, m, 50, "coverage90", on) for on in (True, False)))
+            for m in fallen
         ),
     )
     cells = (("diffusionpde", 10), ("ddis", 20), ("fundps", 20))

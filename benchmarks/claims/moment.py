@@ -69,8 +69,12 @@ def claims(results: Results) -> Iterator[Claim]:
 
 def _errors(results: Results) -> Iterator[Claim]:
     changes = {p: percent(ratio(*over_limit(results, p))) for p in PLACES}
-    near = [unresolved(*over_limit(results, p)) for p in PLACES]
-    yield Claim("{} tasks are within two standard errors of the limit.", count(near).capitalize())
+    near = {p: unresolved(*over_limit(results, p)) for p in PLACES}
+    yield Claim(
+        "{} tasks are within two standard errors of the limit.",
+        count(near.values()).capitalize(),
+        holds=(bool(near[p]) != (p in (H_I, D_I, N_I)) for p in PLACES),
+    )
     measured = (
         100 * mean(results.values("moment-128", H_I, "moment", name)).value
         for name in ("predicted_error", "error", "coverage90")

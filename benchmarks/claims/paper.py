@@ -31,15 +31,15 @@ def claims(results: Results) -> Iterator[Claim]:
     yield from _equireg(standard, paper)
     falls = {
         method: [
-            -percent(ratio(paper.scores(p, method), standard.scores(p, method))).value
-            for p in PLACES
+            percent(ratio(paper.scores(p, method), standard.scores(p, method))) for p in PLACES
         ]
         for method in ("fno", "limit")
     }
     yield Claim(
         "From 125 sensors to 500 its error falls by {:.0f} to {:.0f} %, that of the limit by "
         "{:.0f} to {:.0f} %.",
-        *(end(falls[method]) for method in falls for end in (min, max)),
+        *(end(-found.value for found in falls[m]) for m in falls for end in (min, max)),
+        holds=(below(found) for changes in falls.values() for found in changes),
     )
 
 
