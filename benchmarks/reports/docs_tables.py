@@ -5,7 +5,8 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `cost` and
-`scaling` (of our solver).
+`scaling` (of our solver). `verdict` and `corrected` (EquiReg in a suite), `joint` (our solver with
+the prior of its rivals) and `single` (its single samples) compare several files.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pdeinv.benchmarks.records import Record, read_records
+from pdeinv.benchmarks.reports.queried_tables import (
+    equireg_tasks_table,
+    equireg_verdict_table,
+    joint_prior_table,
+    single_table,
+)
+from pdeinv.benchmarks.reports.queries import Results
 from pdeinv.benchmarks.reports.tables import beside_limit, overall_table, table, tasks_table
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
@@ -39,7 +47,14 @@ _KINDS: dict[str, Callable[[list[Record]], str]] = {
     "cost": cost_table,
     "scaling": scaling_table,
 }
-_BLOCK = re.compile(rf"(<!-- ({'|'.join(_KINDS)}): ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_COMPARISONS: dict[str, Callable[[Results], str]] = {
+    "verdict": equireg_verdict_table,
+    "corrected": equireg_tasks_table,
+    "joint": joint_prior_table,
+    "single": single_table,
+}
+_ALL = (*_KINDS, *_COMPARISONS)
+_BLOCK = re.compile(rf"(<!-- ({'|'.join(_ALL)}): ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_tables(text: str, results: Path) -> str:
@@ -54,14 +69,19 @@ def with_tables(text: str, results: Path) -> str:
     """
 
     def render(match: re.Match[str]) -> str:
-        records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
-        return f"{match[1]}\n{_KINDS[match[2]](records)}\n\n{match[4]}"
+        if match[2] in _COMPARISONS:
+            content = _COMPARISONS[match[2]](all_results)
+        else:
+            records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
+            content = _KINDS[match[2]](records)
+        return f"{match[1]}\n{content}\n\n{match[4]}"
 
+    all_results = Results(results)
     begun = re.findall(r"^<!-- (?!end ).*-->$", text, re.MULTILINE)
     known = len(_BLOCK.findall(text))
     if known != len(begun):
         raise InputError(
-            f"every block must be of a known kind ({', '.join(_KINDS)}) and have an end, got "
+            f"every block must be of a known kind ({', '.join(_ALL)}) and have an end, got "
             f"{len(begun) - known} others among {'; '.join(begun)}"
         )
     return _BLOCK.sub(render, text)

@@ -1,0 +1,118 @@
+"""The claims of README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdeinv.benchmarks.claims.claim import (
+    Claim,
+    Constant,
+    Relation,
+    above,
+    below,
+    count,
+    lower,
+    unresolved,
+)
+from pdeinv.benchmarks.claims.moment import over_published
+from pdeinv.benchmarks.claims.places import D_F, D_I, H_F, H_I, N_F, N_I, NARROWED, OI, P_F, P_I
+from pdeinv.benchmarks.reports.queries import (
+    FORWARD,
+    GUIDED,
+    INVERSE,
+    PLACES,
+    Results,
+    Suite,
+)
+
+__all__ = ["CONSTANTS", "claims"]
+
+CONSTANTS = (
+    Constant("torch==2.13.0", "a version"),
+    Constant("arXiv 2505.17004", "a reference"),
+    Constant("arXiv 2601.23280", "a reference"),
+    Constant("random nodes (3 % of them)", "a setting"),
+    Constant("Helmholtz(k=2.0)", "an example"),
+    Constant("errs √2 times", "theory"),
+    Constant("wrong side of 7.5", "the threshold of the error rate"),
+)
+_MEASURES = ("sample_error", "error")
+
+
+def claims(results: Results) -> Iterator[Claim]:
+    """Yield the claims of the page."""
+    suite, paper = Suite(results, "suite-standard"), Suite(results, "suite-paper")
+    yield from _standard(suite)
+    yield from _equireg(suite, paper)
+    ours = {p: over_published(results, p) for p in PLACES}
+    yield Claim(
+        "They are above the published figures on forward tasks (on Navier–Stokes within their "
+        "standard error), and below them on inverse ones.",
+        holds=[
+            *(ours[p].value > ours[p].error for p in FORWARD if p != N_F),
+            0 < ours[N_F].value < ours[N_F].error,
+            *(below(ours[p]) for p in INVERSE),
+        ],
+    )
+
+
+def _standard(suite: Suite) -> Iterator[Claim]:
+    """Yield comparisons with the limit and the linear estimator."""
+    near = {p: unresolved(suite.scores(p, "moment"), suite.scores(p, "limit")) for p in PLACES}
+    yield Claim(
+        "The error of `moment` is within two standard errors of the limit on {} tasks. On Darcy "
+        "forward it is {:.2f} times the limit.",
+        count(near.values()),
+        suite.over_limit(D_F, "moment"),
+        holds=[not near[D_F]],
+    )
+    led = {
+        p: all(
+            lower(suite.scores(p, OI), suite.scores(p, m, on))
+            for m in GUIDED
+            for on in (True, False)
+        )
+        for p in PLACES
+    }
+    yield Claim(
+        "has a lower error than every guided solver on {} tasks at this number of steps: Poisson "
+        "inverse, Helmholtz forward and inverse, Navier–Stokes forward. On Poisson forward and "
+        "Darcy inverse its lead over FunDPS is within two standard errors.",
+        count(led.values()),
+        holds=[
+            *(led[p] for p in (P_I, H_F, H_I, N_F)),
+            *(unresolved(suite.scores(p, OI), suite.scores(p, "fundps")) for p in (P_F, D_I)),
+        ],
+    )
+
+
+def _equireg(suite: Suite, paper: Suite) -> Iterator[Claim]:
+    """Yield what EquiReg changes."""
+    single = {(p, m): suite.by_equireg(p, m, "sample_error") for p in PLACES for m in GUIDED}
+    yield Claim(
+        "Single samples come nearer to one another and, except on Darcy, nearer to the truth.",
+        holds=[
+            *(below(single[p, m]) for p, m in single if p[0] != "darcy"),
+            *(below(suite.by_equireg_overall(m, "spread")) for m in GUIDED),
+        ],
+    )
+    corrected = {m: suite.by_equireg_overall(m, "corrected") for m in GUIDED}
+    yield Claim(
+        "EquiReg draws the samples together, which lowers the error of single samples and of the "
+        "mean of four. Corrected for this, the error of the mean rises with FunDPS and DPS and "
+        "falls with DiffusionPDE. The intervals of these three become too narrow.",
+        holds=[
+            *(below(suite.by_equireg_overall(m, k)) for m in GUIDED for k in _MEASURES),
+            *(
+                Relation({"fundps": 1, "dps": 1, "diffusionpde": -1}.get(m, 0), corrected[m])
+                for m in GUIDED
+            ),
+            *(suite.coverage(m, True) < 80 for m in NARROWED),
+        ],
+    )
+    raised = [paper.by_equireg(N_I, m) for m in ("fundps", "diffusionpde")]
+    yield Claim(
+        "With 500 sensors the error rises by {:.0f} and {:.0f} % on Navier–Stokes inverse.",
+        *(found.value for found in raised),
+        holds=map(above, raised),
+    )
