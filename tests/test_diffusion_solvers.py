@@ -72,7 +72,7 @@ def test_the_mean_approaches_the_exact_one(solver, factor, kind):
 def test_noisy_readings_are_trusted_less_than_exact_ones(solver):
     prior = fitted(channels=1 if solver.name == "ddis" else 2)
     errors = {True: 0.0, False: 0.0}
-    for i in range(4):
+    for i in range(3):
         truth, exact = Task("helmholtz", "forward", grid=N, sensors=60, seed=1).instance(i)
         std = torch.where(torch.arange(60) % 2 == 0, 0.0, 2 * exact.values.std())  # every other one
         noise = std * torch.randn(60, dtype=torch.float64, generator=seeded(i))
@@ -80,7 +80,7 @@ def test_noisy_readings_are_trusted_less_than_exact_ones(solver):
         untold = dataclasses.replace(told, noise_std=torch.zeros_like(std))
         for known, observation in ((True, told), (False, untold)):
             mean = solver(Helmholtz(), prior, observation, n_samples=4, generator=seeded(i)).mean
-            errors[known] += float((mean[0] - truth[0]).norm() / truth[0].norm()) / 4
+            errors[known] += float((mean[0] - truth[0]).norm() / truth[0].norm()) / 3
     assert errors[True] < 0.7 * errors[False]
 
 

@@ -108,7 +108,7 @@ def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path,
     save(prior, "p.safetensors")
     run_command("generate", "poisson", "--n", 48, "--grid", N, "--out", "d.h5")
     training = ("train", "d.h5", "--out", "i.safetensors", "--model", "inverse-operator")
-    run_command(*training, "--steps", 60, "--batch", 16, "--rate", "5e-3")
+    run_command(*training, "--steps", 40, "--batch", 16, "--rate", "1e-2")
     operator = load("i.safetensors")
     assert [f.name for f in operator.fields] == ["potential", "source"]
     fresh = Poisson().sample(4, Poisson().grid(N), seeded())

@@ -15,7 +15,7 @@ from pdeinv.random_field import GaussianRandomField, TabulatedField
 LOW, HIGH = 3.0, 12.0
 
 
-def fitted(field, threshold=0.0, samples=3000, n=32):
+def fitted(field, threshold=0.0, samples=2000, n=32):
     """The prior of a coefficient that is high where the field is above a multiple of its standard
     deviation."""
     grid = Grid(n, "periodic" if field.boundary == "periodic" else "vertex")
