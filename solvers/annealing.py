@@ -125,7 +125,7 @@ def anneal(
     check_memory(
         n * (45 * modes if forward.sees_solution else 5 * nodes) + m * (modes + nodes),
         f"{n} samples for {m} sensors",
-        "ask for fewer samples or average neighbouring readings",
+        "use fewer samples or average neighbouring readings",
     )
     signs = Signs(latent, pde, observation)
     eta, diagnostics = signs.sample(n, generator, bar)

@@ -127,8 +127,7 @@ def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[in
     )
     if grid < _COARSEST:
         raise InputError(
-            f"grid = {grid} is too coarse to carry a {pde.name} field; use an integer of at least "
-            f"{_COARSEST}"
+            f"grid must be at least {_COARSEST} to carry a {pde.name} field, got {grid}; use 64"
         )
     if n_samples < 1:
         raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
@@ -143,7 +142,7 @@ def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
     check_memory(
         n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2,
         f"{n_samples} samples on a grid of {grid} nodes",
-        "ask for fewer samples or a coarser grid",
+        "use fewer samples or a coarser grid",
     )
 
 

@@ -63,7 +63,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         )
     if solver not in solvers.SOLVERS:
         raise InputError(
-            f"solver {solver!r} is unknown; use one of auto, {', '.join(sorted(solvers.SOLVERS))}"
+            f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got {solver!r}"
         )
     return solvers.SOLVERS[solver]()
 

@@ -12,9 +12,9 @@ from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import Moment
 from pdeinv.solvers.diffusion import moment
-from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised
 from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.diffusion.problem import Problem
 
 N = 16
 
@@ -146,8 +146,8 @@ def test_it_tells_its_cost():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sigma_min": 6.0}, "sigma_min must be less than sigma_max, got 6.0 and 3.0"),
-        ({"steps": 1}, "steps = 1"),
+        ({"sigma_min": 6.0}, "sigma_min of moment must be below sigma_max = 3.0, got 6.0"),
+        ({"steps": 1}, "steps of moment must be a whole number of at least 2, got 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -158,7 +158,7 @@ def test_bad_settings_are_refused(settings, message):
 def test_a_prior_of_other_fields_is_refused():
     _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
     for channels, message in (
-        (1, "of permeability, not of source"),
+        (1, "must be of permeability for darcy, got one of source"),
         (2, "not of source and wavefield"),
     ):
         with pytest.raises(InputError, match=message):

@@ -169,8 +169,8 @@ def test_an_ensemble_is_a_prior():
     ("settings", "message"),
     [
         ({"pde": "poison"}, "did you mean 'poisson'"),
-        ({"solver": "magic"}, "solver 'magic' is unknown; use one of auto, daps"),
-        ({"grid": 15}, "grid = 15 is too coarse"),
+        ({"solver": "magic"}, "solver must be one of auto, daps, .*, got 'magic'"),
+        ({"grid": 15}, "grid must be at least 16 .*, got 15"),
         ({"grid": 16.0}, "grid must be an integer, got 16.0"),
         ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
         (
