@@ -159,7 +159,7 @@ def test_a_prior_of_other_fields_is_refused():
     _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
     for channels, message in (
         (1, "must be of permeability for darcy, got one of source"),
-        (2, "not of source and wavefield"),
+        (2, "must be of permeability and pressure for darcy, got one of source and wavefield"),
     ):
         with pytest.raises(InputError, match=message):
             Moment(steps=2)(Darcy(), fitted(channels=channels), o)

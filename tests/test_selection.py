@@ -55,7 +55,7 @@ def test_auto_takes_the_first_that_accepts_the_pde_and_the_prior(pde, prior, nam
 def test_what_no_solver_accepts_is_refused():
     with pytest.raises(InputError, match=r"prior must be an `Ensemble`, .* got object"):
         solver_for("auto", Poisson(), object())
-    with pytest.raises(InputError, match="solver must be one of auto, daps, .*, got 'magic'"):
+    with pytest.raises(InputError, match=r"solver must be one of auto, daps, .*, got 'magic'"):
         solver_for("magic", Poisson())
     with pytest.raises(InputError, match="only the PDE's own prior, got GaussianPrior"):
         GaussianSolver().check(Poisson(), fitted())
