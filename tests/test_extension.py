@@ -46,11 +46,18 @@ COMMANDS = {
     "report": "report mine.jsonl",
 }
 REFUSED = {"demo of the toy": "demo --pde toy --out none"}  # no example of it is shipped
+SHIPPED = {
+    "ship": "",  # an example of the toy and its sensor table, by DRIVER
+    "demo of the shipped toy": "demo --pde toy --out toy-demo",
+}
 # Runs all commands in one process, and tells the exit code and the output of each
 DRIVER = """
 import json, sys, traceback
+from pathlib import Path
 from typer.testing import CliRunner
+import pdeinv
 from pdeinv import InputError, Sensors, datasets, layouts
+from pdeinv.benchmarks.demo import demo_sensors
 from pdeinv.cli import app
 
 def sensors():
@@ -63,6 +70,12 @@ def sensors():
     (tables[0] + tables[1]).to_csv("sensors.csv")
     return 0, ""
 
+def ship():
+    toy, data = datasets.pde_by_name("toy"), Path(pdeinv.__file__).parent / "data"
+    datasets.generate(toy, 2, 64, 20_000, data / "toy.h5", workers=1)
+    demo_sensors(toy).to_csv(data / "toy-sensors.csv")
+    return 0, ""
+
 def run(command):
     result = CliRunner().invoke(app, command.split(), catch_exceptions=False)
     return result.exit_code, result.output
@@ -70,7 +83,7 @@ def run(command):
 outcomes = {}
 for step, command in json.loads(sys.argv[1]).items():
     try:
-        outcomes[step] = run(command) if command else sensors()
+        outcomes[step] = run(command) if command else {"sensors": sensors, "ship": ship}[step]()
     except InputError as error:
         outcomes[step] = (2, str(error))
     except BaseException:
@@ -99,7 +112,9 @@ def checkout(tmp_path_factory):
             shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns(*LARGE))
         else:
             shutil.copy(ROOT / name, home / name)
-    (home / "pdeinv" / "data").symlink_to(ROOT / "pdeinv" / "data")
+    (home / "pdeinv" / "data").mkdir()
+    for file in (ROOT / "pdeinv" / "data").iterdir():
+        (home / "pdeinv" / "data" / file.name).symlink_to(file)
     toys = ROOT / "tests" / "extension"
     for folder, file, kind in (("datasets", "toy", "Toy"), ("solvers", "toy_solver", "ToySolver")):
         shutil.copy(toys / f"{file}.py", home / folder)
@@ -120,12 +135,12 @@ def test_the_toys_pass_the_contracts(checkout):
 def outcomes(checkout, tmp_path_factory):
     """Return the folder in which all commands ran, and the exit code and output of each."""
     folder = tmp_path_factory.mktemp("commands")
-    ran = program(folder, checkout, "-c", DRIVER, json.dumps(COMMANDS | REFUSED))
+    ran = program(folder, checkout, "-c", DRIVER, json.dumps(COMMANDS | REFUSED | SHIPPED))
     assert ran.returncode == 0, ran.stderr
     return folder, json.loads((folder / "outcomes.json").read_text())
 
 
-@pytest.mark.parametrize("step", COMMANDS)
+@pytest.mark.parametrize("step", COMMANDS | SHIPPED)
 def test_every_command_works_with_the_toys(outcomes, step):
     code, output = outcomes[1][step]
     assert code == 0, output
