@@ -182,7 +182,7 @@ def _cells(pdes: Iterable[str], methods: Iterable[str]) -> list[Cell]:
         if method not in known:
             raise InputError(
                 f"method must be one that the standard suite has for these PDEs "
-                f"({', '.join(known)}), got {method!r}"
+                f"({', '.join(known)}), got {method!r}; choose one of them"
             )
     return [cell for cell in cells if not methods or cell.method in methods]
 
