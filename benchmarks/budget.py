@@ -45,7 +45,9 @@ def fit_to_budget(
     cells, budgets = list(cells), list(budgets)
     for seconds in budgets:
         if not 0 < seconds < float("inf"):
-            raise InputError(f"budget must be a positive number of seconds, got {seconds}")
+            raise InputError(
+                f"budget must be a positive number of seconds, got {seconds}; give such as 10"
+            )
     if not budgets:
         return cells
     for cell in cells:

@@ -19,7 +19,6 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Ensemble, Prior, load, shipped
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
-from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.optimal_interpolation import draw_ensemble
 from pdeinv.solvers.selection import with_options
 
@@ -100,7 +99,7 @@ class Cell:
         """
         for name, value, least in (("instances", self.instances, 1), ("samples", self.samples, 2)):
             if value < least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
+                raise InputError(f"{name} must be at least {least}, got {value}; give more")
         made = _class_of(self.method)(**self._checked_settings())
         solver = with_options(made, self.equireg, self.steps)
         if not solver.accepts(self.task.physics):
@@ -118,7 +117,7 @@ class Cell:
     def prepare(self) -> tuple[Solver, Prior | None]:
         """Return the solver and its prior, with what many instances share already made."""
         solver, prior = self.solver(), self._given_prior()
-        if isinstance(solver, OptimalInterpolation):
+        if isinstance(solver, OptimalInterpolation) and prior is None:
             return solver, _ensemble(self.task.physics, self.task.grid, solver.members)
         solver.check(self.task.physics, prior)  # which loads the shipped prior
         return solver, prior
@@ -169,14 +168,14 @@ def accepted_options(method: str) -> set[str]:
     supported = {
         "steps": "steps" in settings,
         "equireg": "guidance" in settings,
-        "prior": issubclass(made, LearnedSolver),
+        "prior": bool(made.wants_prior),
     }
     return {name for name, yes in supported.items() if yes}
 
 
 def steps_of(solver: Solver) -> int:
     """Return the solver's number of steps, 0 if it has none."""
-    return getattr(solver, "steps", 0)
+    return solver.settings().get("steps", 0)
 
 
 def solver_generator(i: int) -> torch.Generator:
@@ -231,7 +230,10 @@ def _ensemble(pde: PDE, n: int, members: int) -> Ensemble:
 
 def _class_of(method: str) -> type[Solver]:
     if method not in SOLVERS:
-        raise InputError(f"method must be one of {', '.join(sorted(SOLVERS))}, got {method!r}")
+        raise InputError(
+            f"method must be one of {', '.join(sorted(SOLVERS))}, got {method!r}; choose one of "
+            f"them"
+        )
     return SOLVERS[method]
 
 

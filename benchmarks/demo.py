@@ -74,7 +74,7 @@ def run_demo(
         if pde.name not in demo_pdes():
             raise InputError(
                 f"the demonstration's PDE must be one of {', '.join(demo_pdes())}, got "
-                f"{pde.name}, of which no example is shipped"
+                f"{pde.name}, of which no example is shipped; choose one of them"
             )
     ensure_folder(out)
     echo(

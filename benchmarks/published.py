@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdeinv.solvers.diffusion import published
+
 __all__ = [
     "DATA_STATISTICS",
     "GROWING_TASKS",
@@ -30,7 +32,7 @@ GROWING_TASKS = (("poisson", "inverse"), ("darcy", "forward"), ("navier-stokes",
 """The tasks on which the growth of cost is measured: a linear PDE, one with a coefficient of two
 values, and a nonlinear one."""
 
-STEPS = {"diffusionpde": 2000, "fundps": 500}
+STEPS = {method: published.STEPS[method] for method in ("diffusionpde", "fundps")}
 """The published number of steps of the solvers whose time is extrapolated to it."""
 
 _COLUMNS = [

@@ -100,12 +100,16 @@ def suite_cells(
         InputError: a name is unknown, or a method accepts none of the PDEs.
     """
     if name not in SUITES:
-        raise InputError(f"suite must be one of {', '.join(SUITES)}, got {name!r}")
+        raise InputError(
+            f"suite must be one of {', '.join(SUITES)}, got {name!r}; choose one of them"
+        )
     suite, pdes, methods = SUITES[name], tuple(pdes) or published.PDES, tuple(methods)
     for what, names, known in (("pde", pdes, PDES), ("method", methods, SOLVERS)):
         for one in names:
             if one not in known:
-                raise InputError(f"{what} must be one of {', '.join(known)}, got {one!r}")
+                raise InputError(
+                    f"{what} must be one of {', '.join(known)}, got {one!r}; choose one of them"
+                )
     cells = []
     for method in methods or (*suite.methods, *suite.guided):
         suits = _accepts if methods else _belongs

@@ -63,11 +63,19 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InputError(f"task must be one of {', '.join(KINDS)}, got {self.kind!r}")
+            raise InputError(
+                f"task must be one of {', '.join(KINDS)}, got {self.kind!r}; choose one of them"
+            )
         if not 0 <= self.noise < float("inf"):
-            raise InputError(f"noise must be a finite number of at least 0, got {self.noise}")
+            raise InputError(
+                f"noise must be a finite number of at least 0, got {self.noise}; give 0 for exact "
+                f"readings, or such as 0.01"
+            )
         if self.variant not in VARIANTS:
-            raise InputError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
+            raise InputError(
+                f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}; choose one "
+                f"of them"
+            )
 
     @property
     def physics(self) -> PDE:

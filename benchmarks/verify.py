@@ -135,6 +135,8 @@ def differences(row: Record, baseline: Record) -> list[str]:
         return found
     if largest <= FIELD_TOLERANCE:
         return found
+    if math.isinf(largest):  # the errors below say nothing about the standard deviations
+        found.append(f"{name} is not finite exactly where the baseline is, or no longer 0")
     for name, error in row["errors"].items():
         before = baseline["errors"][name]
         ratio = error / before if before else math.inf if error else 1.0
@@ -147,6 +149,8 @@ def _distance(values: list[float], before: list[float]) -> float:
     one, other = (torch.tensor(v, dtype=torch.float64) for v in (values, before))
     if not bool(other.isfinite().all()):  # a method that diverged then
         return 0.0 if torch.equal(one.isfinite(), other.isfinite()) else math.inf
+    if not bool(one.isfinite().all()):
+        return math.inf
     norm = float(other.norm())
     distance = float((one - other).norm())
     return distance / norm if norm else math.inf if distance else 0.0
@@ -178,7 +182,7 @@ def _cells(pdes: Iterable[str], methods: Iterable[str]) -> list[Cell]:
         if method not in known:
             raise InputError(
                 f"method must be one that the standard suite has for these PDEs "
-                f"({', '.join(known)}), got {method!r}"
+                f"({', '.join(known)}), got {method!r}; choose one of them"
             )
     return [cell for cell in cells if not methods or cell.method in methods]
 

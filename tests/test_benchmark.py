@@ -14,6 +14,7 @@ from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.runner import run
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.cli.benchmark import parsed_settings
+from pdeinv.priors import DiffusionPrior, Ensemble
 from pdeinv.solvers import SOLVERS, GaussianSolver
 
 TINY = Task("poisson", "inverse", grid=16, sensors=20)
@@ -42,6 +43,16 @@ def test_equireg_and_steps_are_refused_where_they_mean_nothing(tmp_path):
     with pytest.raises(InputError, match="prior must be None for method 'gaussian'"):
         run(TINY, "gaussian", 1, tmp_path / "r.jsonl", prior="darcy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_given_prior_is_that_of_the_ensemble():
+    # The cell without one shares an ensemble of the PDE's own draws
+    few = {"members": 16}
+    _, own = Cell(TINY, "optimal-interpolation", settings=few).prepare()
+    _, given = Cell(TINY, "optimal-interpolation", prior="poisson", settings=few).prepare()
+    assert isinstance(own, Ensemble) and isinstance(given, DiffusionPrior)
+    with pytest.raises(InputError, match="must be of source and potential for poisson"):
+        Cell(TINY, "optimal-interpolation", prior="darcy", settings=few).prepare()
 
 
 def test_a_solver_of_ones_own_may_have_steps(tmp_path, monkeypatch):

@@ -104,7 +104,8 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
         calls.append((task.pde, i))
         key = {"pde": task.pde, "task": task.kind, "grid": task.grid, "sensors": task.sensors}
         errors = {"error_solver": 1.0, "error_chains": 1.0, "distance": 0.1}
-        return key | {"noise": task.noise, "instance": i} | errors
+        setting = {"seed": task.seed, "chains": chains, "steps": steps}
+        return key | {"noise": task.noise, "instance": i} | setting | errors
 
     monkeypatch.setattr(reference, "compare", compared)
     out, tasks = tmp_path / "r.jsonl", [Task(p, "inverse", noise=0.1) for p in ("darcy", "poisson")]
@@ -114,6 +115,14 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
     reference.run(out, tasks, 2, echo=lambda line: None)
     assert calls == [("poisson", 0), ("darcy", 1), ("poisson", 1)]
     assert [r["instance"] for r in read_records(out)] == [0, 0, 1, 1]
+    for other in ({"chains": 3}, {"steps": 100}):  # other settings are other records
+        del calls[:]
+        reference.run(out, tasks[:1], 1, **other, echo=lambda line: None)
+        assert calls == [("darcy", 0)]
+    del calls[:]
+    reseeded = [Task("darcy", "inverse", noise=0.1, seed=1)]
+    reference.run(out, reseeded, 1, echo=lambda line: None)
+    assert calls == [("darcy", 0)] and len(read_records(out)) == 7
 
 
 def test_the_numerics_go_on_where_they_were_stopped(tmp_path, monkeypatch):
@@ -131,6 +140,9 @@ def test_the_numerics_go_on_where_they_were_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return errors(pde, *arguments)
 
+    def key(record):
+        return record["pde"], record["measure"], record.get("reference")
+
     monkeypatch.setattr(numerics, "generation", generated)
     monkeypatch.setattr(numerics, "solver_errors", interrupted)
     out = tmp_path / "n.jsonl"
@@ -140,6 +152,13 @@ def test_the_numerics_go_on_where_they_were_stopped(tmp_path, monkeypatch):
     numerics.run(out, grid=16, n=5)
     assert calls == ["poisson", "helmholtz", "darcy", "navier-stokes"]
     assert len(read_records(out)) == 4 * (2 + 2)
+    whole = out.read_text()
+    lines = whole.splitlines(keepends=True)
+    assert all(r["rows"] == 2 for r in read_records(out))
+    for end in range(1, len(lines)):  # a kill in the middle of a part, or between two
+        out.write_text("".join(lines[:end]))
+        numerics.run(out, grid=16, n=5)
+        assert [key(r) for r in read_records(out)] == [key(json.loads(line)) for line in lines]
     linear = [r for r in read_records(out) if r.get("reference") == "sparse LU"]
     assert len(linear) == 3 and all(r["value"] < 1e-8 for r in linear)
 

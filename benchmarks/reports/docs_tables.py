@@ -82,7 +82,8 @@ def with_tables(text: str, results: Path) -> str:
     if known != len(begun):
         raise InputError(
             f"every block must be of a known kind ({', '.join(_ALL)}) and have an end, got "
-            f"{len(begun) - known} others among {'; '.join(begun)}"
+            f"{len(begun) - known} others among {', '.join(begun)}; correct the kind or add "
+            f"the end"
         )
     return _BLOCK.sub(render, text)
 

@@ -31,7 +31,7 @@ from pdeinv.benchmarks.runner import instances_file
 from pdeinv.benchmarks.suites import RECORDS
 from pdeinv.benchmarks.summary import LIMITS, summarise
 from pdeinv.errors import InputError
-from pdeinv.files import atomic_write, save_figure
+from pdeinv.files import atomic_write, ensure_folder, save_figure
 
 __all__ = ["write_page"]
 
@@ -95,8 +95,7 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
     _check_same_task(records)
     _check_same_instances(rows)
     blocks = list(_blocks(records, rows, pictures, progress))
-    figures = folder / f"{prefix}figures"
-    figures.mkdir(exist_ok=True)
+    figures = ensure_folder(folder / f"{prefix}figures")
     for b in blocks:
         if b.figure:
             save_figure(b.figure, figures / f"{b.name}.png")

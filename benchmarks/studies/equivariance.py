@@ -59,7 +59,7 @@ def run(
         InputError: a number or a model cannot be used.
     """
     if fields < 2:
-        raise InputError(f"fields must be at least 2, got {fields}")
+        raise InputError(f"fields must be at least 2, got {fields}; give more")
     names = [f.name for f in pde.fields]
     known = load(prior or pde.name)
     if not isinstance(known, DiffusionPrior | GaussianPrior) or _names(known.fields) != names:

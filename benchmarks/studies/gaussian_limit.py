@@ -81,11 +81,13 @@ def run(
     names, methods = [s.name for s in _SOLVERS], tuple(methods)
     for method in methods:
         if method not in names:
-            raise InputError(f"method must be one of {', '.join(names)}, got {method!r}")
+            raise InputError(
+                f"method must be one of {', '.join(names)}, got {method!r}; choose one of them"
+            )
     physics = pde_by_name(pde)
     if not physics.linear:
         linear = ", ".join(name for name, kind in PDES.items() if kind.linear)
-        raise InputError(f"pde must be one of the linear {linear}, got {pde!r}")
+        raise InputError(f"pde must be one of the linear {linear}, got {pde!r}; choose one of them")
     log = JsonLines(out, lambda record: values_of(record, _KEY))
     jobs = [
         (Task(pde, kind, grid, grid**2 * 125 // 4096), dataclasses.replace(solver, steps=n), i)

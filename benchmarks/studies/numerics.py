@@ -22,7 +22,7 @@ from scipy.sparse.linalg import spsolve
 
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, generate, open_dataset, pde_by_name
 from pdeinv.grid import Grid
 
@@ -41,8 +41,7 @@ def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: st
         seed: of the fields.
         command: command to type for the same records.
     """
-    names = ("measure", "pde", "grid", "instances", "seed")
-    log = JsonLines(out, lambda record: tuple(record[name] for name in names))
+    log = JsonLines(out, _part)
     for name in published.PDES:
         pde = pde_by_name(name)
         parts: dict[str, tuple[int, Callable[[], list[Record]]]] = {
@@ -54,7 +53,9 @@ def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: st
         }
         for measure, (instances, part) in parts.items():
             if (measure, name, grid, instances, seed) not in log:
-                log.append(*(record | provenance(command) for record in part()))
+                records = part()
+                more = {"rows": len(records), **provenance(command)}
+                log.append(*(record | more for record in records))
 
 
 def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[Record]:
@@ -119,6 +120,13 @@ def generation(pde: PDE, grid: int, n: int, seed: int) -> list[Record]:
                 | {"published": figure, "relative_difference": value / figure - 1}
             )
     return records
+
+
+def _part(record: Record) -> tuple[str | int, ...]:
+    """Return what the records of one part of a run share: the statistics are of the generation."""
+    measure = record["measure"]
+    part = measure if measure == "solver error" else "generation seconds"
+    return (part, *values_of(record, ("pde", "grid", "instances", "seed")))
 
 
 def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:

@@ -99,7 +99,7 @@ def write_cards(path: Path, priors: Path, ablation: Path) -> None:
     Arguments:
         path: Markdown file to write.
         priors: records of `run`.
-        ablation: records of `prior_ablation.run`, left out if the file is missing.
+        ablation: records of `prior_ablation.compared`, left out if the file is missing.
     """
     text = cards(read_records(priors), read_records(ablation) if ablation.exists() else [])
     with atomic_write(path) as temporary:

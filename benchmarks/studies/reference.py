@@ -33,7 +33,7 @@ __all__ = ["Chains", "compare", "reference_chains", "run"]
 _WIDTH = 0.2
 _ACCEPTANCE = 0.25  # what the step sizes are tuned to
 _EVERY = 10  # steps between two recorded states
-_KEY = ("pde", "task", "grid", "sensors", "noise", "instance")
+_KEY = ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps")
 
 
 def run(
@@ -61,7 +61,8 @@ def run(
     log = JsonLines(out, lambda record: values_of(record, _KEY))
     for i in range(instances):
         for task in tasks:
-            if (task.pde, task.kind, task.grid, task.sensors, task.noise, i) not in log:
+            setting = (task.pde, task.kind, task.grid, task.sensors, task.noise, task.seed)
+            if (*setting, i, chains, steps) not in log:
                 record = compare(task, i, chains, steps) | provenance(command)
                 log.append(record)
                 shown = (*_KEY, "error_solver", "error_chains", "distance")
@@ -221,7 +222,7 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     """
     if not task.noise > 0:
         raise InputError(
-            f"noise must be above 0, got {task.noise}; chains cannot move between exact readings"
+            f"noise must be above 0, so that chains can move, got {task.noise}; use --noise 0.01"
         )
     truth, observation = task.instance(i)
     pde, channel = task.physics, task.scored[0]
@@ -230,7 +231,7 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     if ours.latent is None:
         raise InputError(
             f"pde must have a limit solver that samples the latent field, got {task.pde}, whose "
-            f"solver is {solver.name}"
+            f"solver is {solver.name}; choose another PDE"
         )
     start = time.perf_counter()
     generator = solver_generator(1_000_000 + i)

@@ -154,7 +154,7 @@ def benchmark(
     from pdeinv.files import check_writable, ensure_folder
 
     if processes < 1:
-        raise InputError(f"--processes must be at least 1, got {processes}")
+        raise InputError(f"--processes must be at least 1, got {processes}; leave it out for one")
     if verify or record_baseline:
         return _baseline(context, verify, pde, method, instances, processes)
     if out is None:
@@ -182,7 +182,8 @@ def _product(given: dict[str, Any]) -> list[Cell]:
         raise InputError("--budget decides the steps; leave out --steps")
     if given["equireg"] not in EQUIREG_CHOICES:
         raise InputError(
-            f"--equireg must be one of {', '.join(EQUIREG_CHOICES)}, got {given['equireg']!r}"
+            f"--equireg must be one of {', '.join(EQUIREG_CHOICES)}, got {given['equireg']!r}; "
+            f"choose one of them"
         )
     options = {"tasks": "task", "sensors": "sensors", "noise": "noise", "steps": "steps"}
     several = {name: given[option] for name, option in options.items() if given[option]}
@@ -253,7 +254,7 @@ def parsed_settings(given: list[str]) -> dict[str, Any]:
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise InputError(f"--set must be NAME=VALUE, such as --set weight=2, got {item!r}")
+            raise InputError(f"--set must be NAME=VALUE, got {item!r}; give such as --set weight=2")
         try:
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

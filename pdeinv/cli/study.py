@@ -56,7 +56,9 @@ def figures(
     from pdeinv.files import check_figure, save_figure
 
     if kind not in FIGURES:
-        raise InputError(f"the figure must be one of {', '.join(FIGURES)}, got {kind!r}")
+        raise InputError(
+            f"the figure must be one of {', '.join(FIGURES)}, got {kind!r}; choose one of them"
+        )
     check_figure(out)
     save_figure(FIGURES[kind](select_records(files, method or ())), out)
 
