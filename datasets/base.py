@@ -40,6 +40,7 @@ class PDE(ABC):
         gaussian_coefficient: whether the coefficient is linear in the latent Gaussian field.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
+        numerical_parameters: parameters of the scheme, which a learned model need not share.
     """
 
     name: ClassVar[str]
@@ -49,6 +50,7 @@ class PDE(ABC):
     linear: ClassVar[bool] = False
     gaussian_coefficient: ClassVar[bool] = True
     matlab_names: ClassVar[tuple[str, str] | None] = None
+    numerical_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():

@@ -59,6 +59,7 @@ class Darcy(PDE):
     coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
     solution_field = Field("pressure", "pressure u", boundary_value=0.0)
     gaussian_coefficient = False
+    numerical_parameters = ("tolerance",)
     matlab_names = ("thresh_a_data", "thresh_p_data")
 
     def __post_init__(self) -> None:

@@ -54,6 +54,7 @@ class NavierStokes(PDE):
     solution_field = Field("final_vorticity", "final vorticity w(T)")
     grid_kind = "periodic"
     matlab_names = ("a", "u")
+    numerical_parameters = ("dt",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -46,8 +46,12 @@ class Solver(ABC):
     judges_sensors: ClassVar[bool] = True
     """Whether a large reduced chi-squared is evidence against the sensors, the PDE or the noise.
 
-    False where it is the misfit of a sampler's own mean, which also falls with more steps.
+    False where it is only the misfit of a sampler's own mean, which also falls with more steps.
+    True too where the variance of each reading holds the method's own error, as in `FNO`.
     """
+    misfit_remedy: ClassVar[str] = ""
+    """What lowers the misfit where it may also be that of the method's own mean, as a phrase:
+    "use ..."; empty where it is that of the sensors alone."""
 
     def __call__(
         self,
@@ -96,6 +100,10 @@ class Solver(ABC):
     def accepts_prior(self, prior: Prior | None) -> bool:
         """Return whether the method can use this prior; None is the PDE's own or a shipped one."""
         return prior is None
+
+    def suits_prior(self, prior: Prior | None) -> bool:
+        """Return whether "auto" may take the method for this prior."""
+        return self.accepts_prior(prior)
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         """Refuse a PDE or a prior that the method does not accept.

@@ -13,6 +13,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, SensorRegressor
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import nugget_variance
 
@@ -64,7 +65,8 @@ class FNO(LearnedSolver[SensorRegressor]):
         `Solver.__call__`."""
         regressor, named = self.resolve_prior(pde, prior)
         draws = max(n_samples, LEAST_SAMPLES)
-        states = pde.sample(draws, observation.grid, generator)
+        forward = ForwardMap(pde, observation)
+        states = forward.sample(draws, observation.grid, generator)
         readings = observation(states)
         noise = observation.noise_std * torch.randn(
             readings.shape, dtype=readings.dtype, generator=generator
@@ -86,7 +88,7 @@ class FNO(LearnedSolver[SensorRegressor]):
             record={
                 "reduced_chi_squared": float(misfit.mean()),
                 "network_evaluations": 2,  # for each sample: of the mean and of its residual
-                "solver_calls": draws,
+                "solver_calls": forward.solver_calls,
                 **named,
             },
         )

@@ -26,7 +26,9 @@ class ForwardMap:
     for the state and one adjoint solve for each vector.
 
     Every solve is counted where it is made, one for each field: those of `solve`, those of
-    `surrogate`, and the adjoint solves of reverse differentiation.
+    `surrogate`, and the adjoint solves of reverse differentiation. Solves behind statistics of the
+    prior that are computed once for a PDE and kept are not counted: those of its variance, and of
+    its fields' standard deviations.
 
     Shapes: coefficients a are (batch, 1, n, n); tables ξ of Karhunen–Loève coefficients of the
         latent field, standard normal a priori, are (batch, 1, modes, modes).

@@ -123,12 +123,12 @@ class GaussNewton(Solver):
         for i in progress_bar(steps, "Gauss–Newton", progress, "iteration"):
             if stale:
                 rows = problem.jacobian(xi)
-                # Readings that no such flow can have make it blow up
+                # Readings that no coefficient can give may lead to where the PDE is unstable
                 if not bool(torch.isfinite(rows).all()):
                     if i == 0:
                         raise NumericalError(
                             "the derivative of the PDE must be finite at the prior's mean, and is "
-                            "not; use a smaller dt"
+                            "not; change the PDE's parameters"
                         )
                     break
                 jacobian, gram = rows, rows @ rows.T
@@ -251,7 +251,7 @@ class _Problem:
                 reason, scale = str(error), scale / 2
         if scale < 1:
             warnings.warn(
-                f"the standard deviation is {scale:g} of what it should be, for {reason}",
+                f"the ensemble was narrowed to {scale:g} of its standard deviation, since {reason}",
                 stacklevel=2,
             )
         return states, scale

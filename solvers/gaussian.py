@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -20,6 +19,9 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informativ
 __all__ = ["GaussianSolver"]
 
 _CHUNK = 64  # fields transformed at a time: more do not run faster, fewer do
+_KEPT = 8  # prior variances
+
+_variances: dict[tuple[PDE, Grid], torch.Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,18 @@ def _cross_covariance(forward: ForwardMap, progress: bool) -> torch.Tensor:
     return covariance
 
 
-@lru_cache(maxsize=8)
 def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
+    """`_compute_prior_variance`, kept for the last few pairs of a PDE and a grid."""
+    key = (pde, grid)
+    if key not in _variances:
+        found = _compute_prior_variance(pde, grid, progress)
+        if len(_variances) >= _KEPT:
+            del _variances[next(iter(_variances))]
+        _variances[key] = found
+    return _variances[key]
+
+
+def _compute_prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
     """Pointwise prior variance of the state, (2, n, n).
 
     The coefficient's has a closed form. The solution's is that of the readings of sensors on the

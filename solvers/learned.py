@@ -24,7 +24,6 @@ _TRAINING: dict[Role, str] = {
     "regressor": "pdeinv train --model regressor",
     "operator": "pdeinv train --model operator",
 }
-_NUMERICAL = ("dt", "tolerance")  # parameters that change the fields by a rounding at most
 
 PriorT = TypeVar("PriorT")
 
@@ -142,8 +141,8 @@ def check_same_problem(solver: str, pde: PDE, fields: Sequence[Field], prior: ob
         )
     if other := other_physics(pde, prior):
         raise InputError(
-            f"the prior was trained on the {fields[-1].name} of {pde.name} with {other}; train one "
-            f"for these parameters"
+            f"the prior must be trained for the {fields[-1].name} of {pde.name} with these "
+            f"parameters, got one with {other}; train one for them"
         )
 
 
@@ -187,7 +186,7 @@ def _differences(pde: PDE, model: object) -> _Differences:
     alone = len(fields_of(model) or ()) == 1
     for name, trained in trained_on[1].items():
         wanted = pde.parameters.get(name, trained)
-        if name in _NUMERICAL or wanted == trained:
+        if name in pde.numerical_parameters or wanted == trained:
             continue
         if _distribution(replace(pde, **{name: trained})) != _distribution(pde):
             found.coefficient.append(_Difference(name, trained, wanted))

@@ -77,6 +77,8 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
+    misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
+
     def __post_init__(self) -> None:
         if self.ensemble < 4 or self.ensemble % 2:
             raise InputError(

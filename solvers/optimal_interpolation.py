@@ -70,7 +70,7 @@ class OptimalInterpolation(Solver):
 
     def accepts_prior(self, prior: Prior | None) -> bool:
         # A regressor may be given as a prior, and draws no states
-        return prior is None or hasattr(prior, "sample")
+        return prior is None or isinstance(prior, Prior)
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)

@@ -186,11 +186,14 @@ def _warn_of_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> N
     if chi2 <= max(2.0, 1 + 6 * (2 / m) ** 0.5):
         return
     if solver.judges_sensors:
+        own = f", or the {solver.name} solver has not met them" if solver.misfit_remedy else ""
         message = (
-            f"the sensors do not fit {pde.name}: reduced chi-squared is {chi2:.3g}, where about 1 "
-            f"is expected; check units, the PDE's parameters and noise_std (readings rounded to a "
-            f"few digits are not exact)"
+            f"the sensors do not fit {pde.name}{own}: reduced chi-squared is {chi2:.3g}, where "
+            f"about 1 is expected; check units, the PDE's parameters and noise_std (readings "
+            f"rounded to a few digits are not exact)"
         )
+        if solver.misfit_remedy:
+            message += f"; if these are right, {solver.misfit_remedy}"
     else:
         message = (
             f"the {solver.name} solver has not met the readings: the reduced chi-squared of its "

@@ -9,7 +9,7 @@ from typing import Any
 import pdeinv.solvers as solvers
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.priors.base import DenoisingPrior, Prior
+from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
 from pdeinv.solvers.diffusion.fundps import FunDPS
@@ -37,7 +37,7 @@ a gradient."""
 
 
 def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> Solver:
-    """Return a solver by its name; "auto" takes the first that accepts the PDE and the prior.
+    """Return a solver by its name; "auto" takes the first that accepts the PDE and suits the prior.
 
     Arguments:
         solver: a name in `pdeinv.solvers.SOLVERS`, "auto", or an instance, which is returned.
@@ -51,11 +51,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         return solver
     if solver == "auto":
         for candidate in _WITHOUT_PRIOR if prior is None else _WITH_PRIOR:
-            if (
-                candidate.accepts(pde)
-                and candidate.accepts_prior(prior)
-                and not (isinstance(candidate, Moment) and _is_uncorrelated(prior))
-            ):
+            if candidate.accepts(pde) and candidate.suits_prior(prior):
                 return candidate
         raise InputError(
             f"prior must be an `Ensemble`, a prior with a denoiser or a regressor, got "
@@ -63,7 +59,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         )
     if solver not in solvers.SOLVERS:
         raise InputError(
-            f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got {solver!r}"
+            f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got {solver!r}; "
+            f"use 'auto'"
         )
     return solvers.SOLVERS[solver]()
 
@@ -77,15 +74,20 @@ def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solv
         steps: at least 2, or None for the solver's own number.
 
     Raises:
-        InputError: the solver does not support an option.
+        InputError: the solver does not support an option, or its value is not allowed.
     """
     options: dict[str, Any] = {}
     if equireg:
+        if equireg not in tuple(VARIANTS):
+            raise InputError(
+                f"equireg must be one of {', '.join(map(repr, VARIANTS))}, got {equireg!r}; use "
+                f"True"
+            )
         options["guidance"] = (VARIANTS[equireg],)
     if steps is not None:
-        if integer("steps", steps) < 2:
+        options["steps"] = integer("steps", steps)
+        if options["steps"] < 2:
             raise InputError(f"steps must be at least 2, got {steps}; use 20 or more")
-        options["steps"] = steps
     settings = solver.settings()
     if not options.keys() <= settings.keys():
         given = " and ".join("equireg" if key == "guidance" else key for key in options)
@@ -113,11 +115,3 @@ def integer(name: str, value: int) -> int:
 
 def _names(solver: type[Solver]) -> set[str]:
     return {f.name for f in dataclasses.fields(solver)}
-
-
-def _is_uncorrelated(prior: Prior | None) -> bool:
-    """Whether the Gaussian part of a joint prior correlates nothing, so that `Moment` could not
-    carry readings of one field over to the other."""
-    if not isinstance(prior, DenoisingPrior):
-        return False
-    return len(prior.fields) == 2 and not prior.gaussian.blocks

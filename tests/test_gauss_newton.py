@@ -32,7 +32,7 @@ def test_a_flow_without_a_derivative_is_told():
 
     _, observation = Task("navier-stokes", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(
-        NumericalError, match=r"must be finite at the prior's mean.* use a smaller dt"
+        NumericalError, match=r"must be finite at the prior's mean.* change the PDE's parameters"
     ):
         GaussNewton()(Torn(time=0.1), None, observation)
 
@@ -174,6 +174,6 @@ def test_a_spread_that_had_to_be_narrowed_is_told():
     # The prior's mean flows, half of its draws do not.
     pde = NavierStokes(modes=16, forcing=8.0)
     _, observation = Task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
-    with pytest.warns(UserWarning, match="the standard deviation is 0.* use a smaller dt"):
+    with pytest.warns(UserWarning, match="the ensemble was narrowed to 0.* use a smaller dt"):
         posterior = GaussNewton()(pde, None, observation, generator=seeded())
     assert posterior.record["ensemble_scale"] < 1

@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -84,6 +85,9 @@ def test_equireg_joins_the_terms_that_a_solver_has():
     ):
         with pytest.raises(InputError, match=message):
             with_options(given, False, steps)
+    assert with_options(given, False, np.int64(20)).steps == 20
+    with pytest.raises(InputError, match=r"equireg must be one of True, .*, got 'typo'; use True"):
+        with_options(given, "typo", None)
 
 
 # What it says of a poor fit
@@ -106,6 +110,10 @@ class Sampler(Off):
     judges_sensors = False
 
 
+class Fitter(Off):
+    misfit_remedy = "use a larger ensemble"
+
+
 TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3]})
 
 
@@ -118,11 +126,15 @@ def test_a_sampler_that_stopped_early_does_not_blame_the_sensors():
     with pytest.warns(MisfitWarning, match="off solver has not met the readings: .* use more") as w:
         reconstruct(TABLE, "poisson", grid=N, solver=Sampler(50.0))
     assert "check units" not in str(w[0].message)
+    with pytest.warns(MisfitWarning, match="or the off solver has .* check units.* use a larger"):
+        reconstruct(TABLE, "poisson", grid=N, solver=Fitter(50.0))
 
 
 def test_guided_samplers_report_their_own_misfit_and_the_others_that_of_the_sensors():
     own = {n for n, s in SOLVERS.items() if issubclass(s, DiffusionSolver) and n != "moment"}
     assert {n for n, s in SOLVERS.items() if not s.judges_sensors} == own
+    either = {n for n, s in SOLVERS.items() if s.misfit_remedy}
+    assert either == {"level-set", "moment"}
     with pytest.warns(MisfitWarning, match="the diffusionpde solver has not met the readings"):
         reconstruct(
             TABLE, "poisson", grid=N, solver=DiffusionPDE(steps=2), prior=fitted(), n_samples=2

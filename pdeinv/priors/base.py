@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Denoiser", "DenoisingPrior", "Model", "Prior", "Trainable"]
 
 
+@runtime_checkable
 class Prior(Protocol):
     """A distribution of states (coefficient, solution), or of the coefficient alone."""
 

@@ -20,6 +20,7 @@ from pdeinv.solvers.base import ProgressBar, progress_bar
 from pdeinv.solvers.diffusion.checks import check_whole
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 
 __all__ = ["DiffusionSolver"]
@@ -129,8 +130,8 @@ def _posterior(
     pde = problem.pde
     samples = pde.clamp(samples)
     if samples.shape[1] == 1:
-        samples = torch.cat([samples, pde.solve(samples)], dim=1)
-        problem.counts["solver_calls"] += len(samples)
+        forward = ForwardMap(pde, problem.observation, problem.counts)
+        samples = torch.cat([samples, forward.solve(samples)], dim=1)
     for term in problem.terms:
         kept = term.resample(len(samples))
         samples = samples if kept is None else samples[kept]

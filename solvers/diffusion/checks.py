@@ -24,7 +24,8 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
     """
     if not isinstance(value, int) or value < least:
         raise InputError(
-            f"{name} of {owner} must be a whole number of at least {least}, got {value!r}"
+            f"{name} of {owner} must be a whole number of at least {least}, got {value!r}; "
+            f"use {least} or more"
         )
 
 
@@ -35,7 +36,9 @@ def check_positive(owner: str, name: str, value: object, *, finite: bool = True)
         finite: refuse infinity too.
     """
     if not isinstance(value, Real) or not float(value) > 0 or (finite and math.isinf(value)):
-        raise InputError(f"{name} of {owner} must be a positive number, got {value!r}")
+        raise InputError(
+            f"{name} of {owner} must be a positive number, got {value!r}; use one above 0"
+        )
 
 
 def check_weights(owner: str, name: str, value: object) -> None:
@@ -45,7 +48,8 @@ def check_weights(owner: str, name: str, value: object) -> None:
         isinstance(w, Real) and 0 <= float(w) < math.inf for w in numbers
     ):
         raise InputError(
-            f"{name} of {owner} must be two finite numbers, none negative, got {value!r}"
+            f"{name} of {owner} must be two finite numbers, none negative, got {value!r}; use "
+            f"(1.0, 1.0)"
         )
 
 
@@ -58,5 +62,5 @@ def check_below(owner: str, low: tuple[str, float], high: tuple[str, float]) -> 
     """
     if not low[1] < high[1]:
         raise InputError(
-            f"{low[0]} of {owner} must be below {high[0]} = {high[1]!r}, got {low[1]!r}"
+            f"{low[0]} of {owner} must be below {high[0]} = {high[1]!r}, got {low[1]!r}; lower it"
         )

@@ -65,7 +65,7 @@ class DDIS(DAPS):
         if not callable(operator):
             raise InputError(
                 f"physics of {self.name} must be 'solver', 'operator' or a callable, got "
-                f"{self.physics!r}"
+                f"{self.physics!r}; use 'solver'"
             )
         leads, wanted = (
             " to ".join(f.name for f in fields)
@@ -78,8 +78,8 @@ class DDIS(DAPS):
             )
         if other := other_physics(pde, operator):
             raise InputError(
-                f"the operator was trained on {pde.name} with {other}; train one for these "
-                f"parameters, or use physics='solver'"
+                f"the operator must be trained for these parameters of {pde.name}, got {other}; "
+                f"train one for them, or use physics='solver'"
             )
 
     def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:

@@ -159,11 +159,13 @@ class EquiReg:
         check_whole(owner, "every", self.every, 1)
         if self.loss not in (None, *get_args(Loss)):
             raise InputError(
-                f"loss of {owner} must be one of {', '.join(get_args(Loss))}, got {self.loss!r}"
+                f"loss of {owner} must be one of {', '.join(get_args(Loss))}, got {self.loss!r}; "
+                f"leave it out"
             )
         if self.function is not None and not callable(self.function):
             raise InputError(
-                f"function of {owner} must be a callable of states, got {self.function!r}"
+                f"function of {owner} must be a callable of states, got {self.function!r}; "
+                f"leave it out"
             )
 
     def bind(
@@ -237,7 +239,9 @@ class EquiReweight(EquiReg):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.strength >= 0:
-            raise InputError(f"strength of EquiReweight must not be negative, got {self.strength}")
+            raise InputError(
+                f"strength of EquiReweight must not be negative, got {self.strength}; use 5.0"
+            )
 
     def bind(
         self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None

@@ -65,7 +65,8 @@ class FunDPS(DiffusionSolver):
         check_positive(self.name, "sigma_min", self.sigma_min)
         if not isinstance(self.coarse, Real) or not 0 <= self.coarse < 1:
             raise InputError(
-                f"coarse of {self.name} must be a number from 0 to below 1, got {self.coarse!r}"
+                f"coarse of {self.name} must be a number from 0 to below 1, got {self.coarse!r}; "
+                f"use 0.5"
             )
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:

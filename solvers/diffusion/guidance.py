@@ -139,7 +139,7 @@ def check_guidance(owner: str, guidance: object) -> None:
     ):
         raise InputError(
             f"guidance of {owner} must be a tuple of callables, as in (EquiReg(),), got "
-            f"{guidance!r}"
+            f"{guidance!r}; put the terms into a tuple"
         )
 
 

@@ -13,7 +13,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Field
 from pdeinv.observation import Observation
-from pdeinv.priors.base import Prior
+from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
@@ -88,6 +88,9 @@ class Moment(DiffusionSolver):
     name: ClassVar[str] = "moment"
     role: ClassVar[Role] = "coefficient"
     judges_sensors: ClassVar[bool] = True
+    misfit_remedy: ClassVar[str] = (
+        "use more steps, or thorough=True for a coefficient with two values"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,6 +108,19 @@ class Moment(DiffusionSolver):
                 f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
                 f"choose fundps, or a prior of both fields"
             )
+
+    def suits_prior(self, prior: Prior | None) -> bool:
+        """Return whether "auto" may take the method for this prior.
+
+        It may not for a joint prior whose Gaussian part correlates nothing: that carries no
+        readings of one field over to the other.
+        """
+        uncorrelated = (
+            isinstance(prior, DenoisingPrior)
+            and len(prior.fields) == 2
+            and not prior.gaussian.blocks
+        )
+        return self.accepts_prior(prior) and not uncorrelated
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
         """Return the coefficient for a prior of one field, else both fields."""
