@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdeinv.benchmarks.claims import paper
+from pdeinv.benchmarks.claims import fresh, paper
 from pdeinv.benchmarks.claims.claim import (
     Claim,
     Constant,
@@ -77,6 +77,7 @@ def claims(results: Results) -> Iterator[Claim]:
     yield from _published(standard)
     yield from _linear(standard)
     yield from _others(standard)
+    yield from fresh.claims(results)
     yield from paper.claims(results)
 
 
