@@ -147,10 +147,10 @@ def differences(row: Record, baseline: Record) -> list[str]:
 
 def _distance(values: list[float], before: list[float]) -> float:
     one, other = (torch.tensor(v, dtype=torch.float64) for v in (values, before))
-    if not bool(other.isfinite().all()):  # a method that diverged then
-        return 0.0 if torch.equal(one.isfinite(), other.isfinite()) else math.inf
-    if not bool(one.isfinite().all()):
+    if not torch.equal(one.isfinite(), other.isfinite()):
         return math.inf
+    if not bool(other.isfinite().all()):  # the method diverged then, and does now
+        return 0.0
     norm = float(other.norm())
     distance = float((one - other).norm())
     return distance / norm if norm else math.inf if distance else 0.0
