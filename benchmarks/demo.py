@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from pdeinv import layouts
-from pdeinv.datasets import PDE, PDES, example, pde_by_name
+from pdeinv.datasets import PDE, example, examples, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import ensure_folder, save_figure, save_netcdf
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
@@ -33,11 +33,7 @@ _HEADER = (
 
 def demo_pdes() -> list[str]:
     """Return the names of the PDEs of which an example and a sensor table are shipped."""
-    return [
-        name
-        for name in sorted(PDES)
-        if _shipped(f"{name}.h5").is_file() and _shipped(f"{name}-sensors.csv").is_file()
-    ]
+    return [name for name in examples() if _shipped(f"{name}-sensors.csv").is_file()]
 
 
 def demo_sensors(pde: PDE) -> Sensors:
