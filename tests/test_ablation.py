@@ -31,7 +31,7 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
     assert (
         len(rows) == 4 and run(task, "fundps", 2, out, steps=6, equireg=True, samples=3) == records
     )
-    # Another prior and another number of samples stand beside these, and a method without steps is
+    # Records of another prior or number of samples are kept apart, and a method without steps is
     # passed over.
     run(task, "fundps", 1, out, steps=6, samples=4)
     (named,) = run(task, "fundps", 1, out, steps=6, samples=3, prior="poisson")

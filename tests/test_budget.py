@@ -13,8 +13,7 @@ from pdeinv.benchmarks.tasks import Task
 
 
 def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
-    """Whatever a step costs: here a tenth of a second beside one second that is spent in any
-    case."""
+    """Here a step costs a tenth of a second, and a run one second more."""
     calls = []
 
     def cost(cell):

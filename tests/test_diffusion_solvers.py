@@ -2,7 +2,6 @@
 refuse."""
 
 import dataclasses
-from functools import cache
 
 import pandas as pd
 import pytest
@@ -13,7 +12,7 @@ from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
-from pdeinv.priors import DiffusionPrior, NeuralOperator, as_denoising_prior, load
+from pdeinv.priors import DiffusionPrior, NeuralOperator, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
@@ -219,62 +218,6 @@ def test_what_needs_a_denoiser_is_refused_before_the_work_begins():
     with pytest.raises(InputError, match="does not evaluate the denoiser"):
         Moment(group_average=True).check(Darcy(), load("darcy-coefficient"))
     Moment(guidance=(EquiReg(),)).check(Darcy(), load("darcy"))
-
-
-class OwnDenoiser:
-    """A prior as a user writes it, with no Gaussian part: here the denoiser of a Gaussian."""
-
-    def __init__(self, known):
-        self._known, self.fields = known, known.fields
-
-    def denoise(self, x, sigma):
-        return self._known.denoise(x, sigma)
-
-    def sample_noise(self, n, grid, generator=None):
-        return self._known.sample_noise(n, grid, generator)
-
-    def sample(self, n, grid, generator=None):
-        return self._known.sample(n, grid, generator)
-
-
-@cache
-def adapted(channels):
-    return as_denoising_prior(OwnDenoiser(fitted(channels=channels)), Helmholtz())
-
-
-@pytest.mark.parametrize(
-    "solver",
-    [
-        DPS(steps=40),
-        FunDPS(steps=30),
-        DiffusionPDE(steps=30, weight=4.0),
-        DAPS(steps=20, ode_steps=3, langevin=20, weights=(1000.0, 1000.0)),
-        DDIS(steps=20, ode_steps=3, langevin=20),
-        Moment(),
-    ],
-    ids=lambda s: s.name,
-)
-def test_a_denoiser_of_ones_own_is_as_good_as_the_same_prior_of_the_package(solver):
-    channels = 1 if solver.role == "coefficient" else 2
-    _, observation = Task("helmholtz", "both", grid=N, sensors=30, seed=1).instance(0)
-    solver.check(Helmholtz(), OwnDenoiser(fitted(channels=channels)))
-    ours, theirs = (
-        solver(Helmholtz(), prior, observation, n_samples=8, generator=seeded()).mean
-        for prior in (adapted(channels), fitted(channels=channels))
-    )
-    apart = (ours - theirs).flatten(1).norm(dim=1) / theirs.flatten(1).norm(dim=1)
-    assert float(apart.max()) < 0.1
-
-
-def test_a_denoiser_of_ones_own_goes_through_the_door():
-    table = pd.DataFrame(
-        {"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.7], "value": [1e-3, -1e-3]}
-    )
-    own = OwnDenoiser(fitted())
-    result = reconstruct(
-        table, "helmholtz", grid=16, solver="fundps", prior=own, steps=12, n_samples=2
-    )
-    assert result.attrs["prior"] == "OwnDenoiser" and result.attrs["network_evaluations"] == 23
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -81,8 +81,8 @@ def test_the_linearisation_and_its_adjoint(pde, n):
     forward = push_forward(pde, a, da)
     scale = forward.norm() * v.norm()
     assert abs((forward * v).sum() - (da * pull_back(pde, a, v)).sum()) < 1e-12 * scale
-    # The linearisation is the right one, and the adjoint its transpose, by differences that do not
-    # know of autograd.
+    # The linearisation is the right one, and the adjoint its transpose, by differences without
+    # autograd.
     differences = by_differences(pde, a, da, step=0.02)
     assert (differences - forward).norm() < 1e-10 * forward.norm()
     assert abs((differences * v).sum() - (da * pull_back(pde, a, v)).sum()) < 1e-10 * scale

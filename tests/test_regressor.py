@@ -1,5 +1,4 @@
-"""The regression baseline: what its network is told of the sensors, how it learns, and how wide its
-answers are."""
+"""The regression baseline: its network's inputs, its training, and the width of its intervals."""
 
 import pandas as pd
 import pytest

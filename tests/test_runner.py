@@ -108,7 +108,7 @@ def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
     assert (
         scored == [0, 1, 2] and log.read_bytes().startswith(before) and records[0]["instances"] == 3
     )
-    # Other tasks and methods stand beside it; each call returns its own.
+    # The file keeps other tasks and methods too; each call returns its own.
     assert [r["method"] for r in run(TINY, "kriging", 1, out)] == ["kriging"]
     assert [
         r["noise"] for r in run(Task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)

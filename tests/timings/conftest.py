@@ -71,8 +71,8 @@ def compared(now: dict[str, float], stored: dict[str, dict], path) -> list[str]:
     ratios = {name: seconds / stored[name]["stats"]["min"] for name, seconds in now.items()}
     usual = median(ratios.values())
     lines = [
-        f"{len(ratios)} timings against {path}: the median ratio is {usual:.2f}, and tells of the "
-        f"machine"
+        f"{len(ratios)} timings against {path}: the median ratio is {usual:.2f}, which is that of "
+        f"the machine"
     ]
     for name, ratio in sorted(ratios.items(), key=lambda item: -item[1]):
         if not 1 / _OUTSIDE < ratio / usual < _OUTSIDE:
