@@ -16,7 +16,8 @@ Each sample of a field is one compressed chunk with a checksum. A field has the 
 and `x` are HDF5 dimension scales, so that `xr.open_dataset(path, engine="h5netcdf")` finds the
 coordinates. Attributes of the root: `format` ("pdeinv-dataset"), `format_version`,
 `generator_version`, `pde`, `pde_parameters` (JSON), `equation`, `coefficient` and `solution` (names
-of the two variables), `grid_kind`, `grid_size`, `samples`, `seed`.
+of the two variables), `grid_kind`, `grid_size`, `samples`, `seed`, `seed_range` (first and last + 1
+of the seeds that datasets draw from; see `pdeinv.seeds`).
 
 The generator computes samples in blocks of 16 and stores each in the folder `<out>.parts/` when it
 is done. A repeated run continues from there. The same settings give the same file, byte for byte,
@@ -39,6 +40,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pdeinv import seeds
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.parallel import for_each
@@ -144,6 +146,7 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
         "grid_size": grid,
         "samples": n,
         "seed": seed,
+        "seed_range": [seeds.TRAINING.start, seeds.TRAINING.stop],
     }
 
 
@@ -233,10 +236,10 @@ class _Job:
         return states if fits else None
 
     def _generator(self, sample: int) -> torch.Generator:
-        # torch's generator on the CPU uses 32 bits of its seed. An odd factor keeps all samples of
-        # a file distinct; seeds drawn independently would repeat once in about 65,000.
+        # The range has 2**29 seeds. An odd factor keeps all samples of a file distinct; seeds drawn
+        # independently would repeat once in about 23,000.
         factor, offset = np.random.SeedSequence(self.seed).generate_state(2, np.uint32).tolist()
-        return torch.Generator().manual_seed(((factor | 1) * sample + offset) % 2**32)
+        return seeds.generator(seeds.TRAINING, (factor | 1) * sample + offset)
 
 
 def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class TrainingData:
         grid: grid of the states.
         pde: the PDE, if it is one of the package.
         source: name of the file or of another origin.
+        origin: the seed of the file's samples, and the range from which it draws, if it says them.
     """
 
     states: torch.Tensor
@@ -63,6 +64,7 @@ class TrainingData:
     grid: Grid
     pde: PDE | None
     source: str
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | os.PathLike, channels: str = "both") -> TrainingData:
@@ -92,8 +94,8 @@ class TrainingData:
             grid = _grid(dataset, path)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-            states = _states(dataset, names, path)
-        data = cls(states, fields, grid, pde, os.path.basename(path))
+            states, origin = _states(dataset, names, path), _origin(dataset)
+        data = cls(states, fields, grid, pde, os.path.basename(path), origin)
         data.check()
         return data
 
@@ -187,6 +189,12 @@ def _states(dataset: xr.Dataset, names: list[str], path: str | os.PathLike) -> t
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path} is damaged ({error}); generate or copy it again") from None
     return torch.from_numpy(np.stack(values, axis=1))
+
+
+def _origin(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the seeds that a generated dataset states, as JSON can hold them."""
+    known = {name: dataset.attrs.get(name) for name in ("seed", "seed_range")}
+    return {f"data_{k}": np.asarray(v).tolist() for k, v in known.items() if v is not None}
 
 
 def _field(variable: xr.DataArray) -> Field:

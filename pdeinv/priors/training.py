@@ -122,6 +122,7 @@ class _Run:
         self.data, self.validation = data.split(max(1, min(_HELD_OUT, len(data) // 8)))
         self.plan = asdict(settings) | {
             "data": data.source,
+            **data.origin,
             "digest": data.digest(),
             "samples": len(self.data),
             "grid": data.grid.n,
