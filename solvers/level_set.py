@@ -57,8 +57,8 @@ class LevelSet(Solver):
         draws: draws where only the coefficient is read.
         latent: the latent field, such as `latent_field(prior.gaussian, low, high)` of a learned
             prior; the PDE's own if None.
-        stages: of the annealing: "thorough", or "brief" for less than half the time and an error
-            that is a fifth larger.
+        stages: of the annealing: "thorough" or "brief"; the former take longer and have a lower
+            error.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*,
