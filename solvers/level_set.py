@@ -49,7 +49,7 @@ class LevelSet(Solver):
 
     The coefficient's mean is low + (high - low) P with P the share of members with g >= 0, the
     posterior probability of the high value. The solution's samples belong to the coefficient with
-    the last stage's narrow jump, which meets the readings closer than that of the sharp samples.
+    the last stage's narrow jump, for which the readings were met.
 
     Arguments:
         ensemble: members where the solution is read, an even number; more samples than members
