@@ -23,7 +23,7 @@ PDES = ("poisson", "helmholtz", "darcy", "navier-stokes")
 """The PDEs of the suites, in the order of the tables."""
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    # Its solve takes a thousand times as long as the neural operator
+    # A neural operator stands in for its many solves
     ("ddis", "navier-stokes"): {"physics": "operator"},
 }
 """What a suite adds to its settings of a method on one PDE."""

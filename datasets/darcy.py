@@ -90,9 +90,8 @@ class Darcy(PDE):
 
         The share of the high phase is the logistic function of latent / width. A two-dimensional
         mixture of equal shares conducts like the geometric mean, a layered one between the harmonic
-        and the arithmetic mean. At the default contrast this weighting leaves the pressure
-        unbiased. The arithmetic mean alone makes it 2 % of its standard deviation too low, at a
-        width of a twentieth of the latent field's.
+        and the arithmetic mean. At the default contrast this weighting removes most of
+        the bias of the pressure that the arithmetic mean alone has.
 
         Reference:
             Dykhne, *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971.
@@ -103,10 +102,7 @@ class Darcy(PDE):
         return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """Return `solve` in single precision, stopped early.
-
-        The error is about 1e-6 in u and 1e-4 in its gradients.
-        """
+        """Return `solve` in single precision, stopped early: u has four digits."""
         rough = replace(self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low))
         return rough.solve(a.float()).to(a)
 

@@ -37,7 +37,7 @@ def open_matlab5(path: Path) -> xr.Dataset:
     Raises:
         InputError: the file is damaged, or holds no dataset of a registered PDE.
     """
-    from scipy import io  # takes half a second
+    from scipy import io  # slow to import
 
     try:
         contents = io.whosmat(path)

@@ -2,7 +2,7 @@
 
 The eigenfunctions are products of one-dimensional ones. A table of coefficients means the same
 function on every grid: analysis on one grid, synthesis on another. Both maps are small matrix
-products. At up to 256 nodes they are faster than an FFT, and the grids need not match.
+products.
 """
 
 from __future__ import annotations

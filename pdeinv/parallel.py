@@ -35,9 +35,9 @@ def for_each(
     """Call `function(item)` for each item, and `report(item, result)` in this process.
 
     With one worker all calls are in this process, in order. More workers are processes started with
-    `spawn`; the order of completion is then open. Each process uses one torch thread: that is
-    faster, and the number of threads may change the last bit of a sum. An exception, Ctrl-C
-    included, ends all workers at once.
+    `spawn`; the order of completion is then open. Each process uses one torch thread: processes do
+    not compete for cores, and the number of threads may change the last bit of a sum. An exception,
+    Ctrl-C included, ends all workers at once.
 
     Arguments:
         function: can be pickled, as can its items and results.

@@ -2,8 +2,7 @@
 
 A draw is a table of independent standard normals, one for each eigenfunction. It therefore means
 the same function on every grid. The eigenfunctions are products of one-dimensional ones, so that a
-transform is two small matrix products. At up to 256 nodes they are faster than an FFT, and the
-grids need not match.
+transform is two small matrix products, between any grids.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Batched, differentiable trigonometric transforms on `torch.fft`.
 
-The sine transform, the hot path of every elliptic solve, is a dense matrix on short axes. At 128
-nodes the matrix product is about ten times faster than an FFT of length 254 = 2 x 127. It is exact
-to the same rounding.
+The sine transform, the hot path of every elliptic solve, is a product with a dense matrix on short
+axes. It is exact to rounding, as an FFT of twice the length would be.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = [
     "wavenumbers",
 ]
 
-# Measured crossover of the dense sine transform against the FFT, two cores, float64
+# About where an FFT overtakes the dense sine transform
 _DENSE_UP_TO = 320
 
 

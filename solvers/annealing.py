@@ -63,7 +63,7 @@ SCHEDULES: dict[str, tuple[Stage, ...]] = {
         Stage(0.04, 1e-3, 1, 6),
     ),
 }
-"""Stages by name. "brief" takes less than half the time, for an error that is a fifth larger."""
+"""Stages by name. The thorough ones take longer and have a lower error (docs/moment.md)."""
 
 _COARSEST = 32  # nodes per side, below which no stage goes
 _RANK = 200  # directions of the data that the preconditioner resolves

@@ -194,8 +194,8 @@ def _batched_gradient(
 ) -> Callable[[list[torch.Tensor]], torch.Tensor]:
     """The gradients of outputs with respect to a leaf, for many cotangents at once.
 
-    torch.vmap batches a PDE's own autograd functions too, and imports half a second of modules on
-    first use; without such functions the batching of torch.autograd does.
+    torch.vmap batches a PDE's own autograd functions too, and is slow to import; without such
+    functions the batching of torch.autograd does.
     """
     if any(_has_own_function(output) for output in outputs):
         return torch.vmap(

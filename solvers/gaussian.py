@@ -18,7 +18,7 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informativ
 
 __all__ = ["GaussianSolver"]
 
-_CHUNK = 64  # fields transformed at a time: more do not run faster, fewer do
+_CHUNK = 64  # fields transformed at a time
 _KEPT = 8  # prior variances
 
 _variances: dict[tuple[PDE, Grid], torch.Tensor] = {}

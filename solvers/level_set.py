@@ -49,7 +49,7 @@ class LevelSet(Solver):
 
     The coefficient's mean is low + (high - low) P with P the share of members with g >= 0, the
     posterior probability of the high value. The solution's samples belong to the coefficient with
-    the last stage's narrow jump, which meets the readings closer than that of the sharp samples.
+    the last stage's narrow jump, for which the readings were met.
 
     Arguments:
         ensemble: members where the solution is read, an even number; more samples than members
@@ -57,8 +57,8 @@ class LevelSet(Solver):
         draws: draws where only the coefficient is read.
         latent: the latent field, such as `latent_field(prior.gaussian, low, high)` of a learned
             prior; the PDE's own if None.
-        stages: of the annealing: "thorough", or "brief" for less than half the time and an error
-            that is a fifth larger.
+        stages: of the annealing: "thorough" or "brief"; the former take longer and have a lower
+            error.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*,

@@ -42,8 +42,7 @@ class OptimalInterpolation(Solver):
     Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman
     analysis); more samples than members x copies repeat members. What leaves the coefficient's
     bounds (Darcy) is brought back to them, which can only lower the error. With no sensor on the
-    solution of a nonlinear PDE, the estimated coefficient is solved for it, which beats any linear
-    estimate by far.
+    solution of a nonlinear PDE, the estimated coefficient is solved for it.
 
     Arguments:
         members: states drawn from the prior.

@@ -88,7 +88,7 @@ class Signs:
 def _diagnostics(chains: torch.Tensor) -> dict[str, float]:
     """Split R-hat (the largest) and effective sample size (the smallest) over the latent values
     (chains, draws, m)."""
-    from arviz_stats.base import array_stats  # takes a second or two to import
+    from arviz_stats.base import array_stats  # slow to import
 
     values = chains.numpy()
     r_hat = float(array_stats.rhat(values, chain_axis=0, draw_axis=1).max())

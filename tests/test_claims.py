@@ -1,38 +1,51 @@
-"""Every measured number in the prose of README and docs follows from the recorded results."""
+"""Every measured number in the project's texts follows from the recorded results."""
+
+import json
 
 import pytest
 from readme_blocks import ROOT
 
-from pdeinv.benchmarks.claims import PAGES
+from pdeinv.benchmarks.claims import SOURCES
 from pdeinv.benchmarks.claims.claim import Claim, Constant, below, prose, uncompared, uncovered
+from pdeinv.benchmarks.claims.texts import texts
 from pdeinv.benchmarks.reports.queries import Measured, Results
 
 RESULTS = Results(ROOT / "benchmarks" / "results")
-GENERATED = "docs/priors.md"
-COVERED = tuple(PAGES)
+GENERATED = ROOT / "docs" / "priors.md"  # test_prior_report compares the whole page
+PACKAGES = ("pdeinv", "solvers", "datasets", "benchmarks")
 
 
-def parts_of(page):
-    """The prose of a page, its claims and its constants."""
-    claims, constants = PAGES[page]
-    return prose((ROOT / page).read_text()), list(claims(RESULTS)), constants
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request):
+    """The texts of a source, its constants and its claims."""
+    found = texts(ROOT, request.param)
+    assert found
+    constants, claims = SOURCES[request.param]
+    return found, constants, list(claims(RESULTS))
 
 
-def test_every_page_is_covered():
-    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
-    assert set(COVERED) == {"README.md", *pages} - {GENERATED}
+def found_by(search, source):
+    found, constants, claims = source
+    return {
+        text.place: wrong for text in found if (wrong := search(text.prose, [*claims, *constants]))
+    }
 
 
-@pytest.mark.parametrize("page", COVERED)
-def test_claims_stand_in_their_page_with_the_numbers_of_the_records(page):
-    text, claims, constants = parts_of(page)
-    assert not [claim.rendered for claim in claims if claim.rendered not in text]
-    assert not [constant.text for constant in constants if constant.text not in text]
+def test_every_file_belongs_to_one_source():
+    files = [path for pattern in SOURCES for path in ROOT.glob(pattern)]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb")]
+    modules = [path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py")]
+    assert sorted(files) == sorted({*pages, *modules} - {GENERATED})
 
 
-@pytest.mark.parametrize("page", COVERED)
-def test_claims_compare_what_differs_beyond_its_uncertainty(page):
-    _, claims, _ = parts_of(page)
+def test_claims_stand_in_a_text_with_the_numbers_of_the_records(source):
+    found, constants, claims = source
+    stated = [*(claim.rendered for claim in claims), *(constant.text for constant in constants)]
+    assert not [text for text in stated if not any(text in one.prose for one in found)]
+
+
+def test_claims_compare_what_differs_beyond_its_uncertainty(source):
+    _, _, claims = source
     assert not [
         (claim.rendered, wrong)
         for claim in claims
@@ -40,16 +53,12 @@ def test_claims_compare_what_differs_beyond_its_uncertainty(page):
     ]
 
 
-@pytest.mark.parametrize("page", COVERED)
-def test_every_measured_number_belongs_to_a_claim(page):
-    text, claims, constants = parts_of(page)
-    assert not uncovered(text, [*claims, *constants])
+def test_every_measured_number_belongs_to_a_claim(source):
+    assert not found_by(uncovered, source)
 
 
-@pytest.mark.parametrize("page", COVERED)
-def test_every_comparison_belongs_to_a_claim_with_its_relation(page):
-    text, claims, constants = parts_of(page)
-    assert not uncompared(text, [*claims, *constants])
+def test_every_comparison_belongs_to_a_claim_with_its_relation(source):
+    assert not found_by(uncompared, source)
 
 
 def test_a_wrong_number_and_one_without_a_claim_are_found():
@@ -70,6 +79,48 @@ def test_a_comparison_without_a_relation_is_found():
     assert len(uncompared(page, [related, Claim("Theirs is higher.")])) == 1
     assert not uncompared(page, [related, Constant("Theirs is higher", "an example")])
     assert not below(Measured(-1, 1, 9)) and not below(Measured(3, 1, 9))
+
+
+MODULE = '''"""A solver, ten times faster."""
+WEIGHT = 0.25  # a comment
+def solve(x):
+    """Solve with an error of 2.5 %.
+
+    Arguments:
+        x: at most twice the time for it.
+
+    Reference:
+        Someone, eq. 7.5.
+
+    Example:
+        >>> solve("in 1.5 s")
+        '0.5 s'
+    """
+    raise ValueError(f"x must be below {x:.1f}, got 3 %; an error of "
+                     "1e-6 is usual")
+'''
+
+
+def test_measurements_in_docstrings_and_messages_are_found(tmp_path):
+    (tmp_path / "solver.py").write_text(MODULE)
+    found = texts(tmp_path, "*.py")
+    numbers, words = (
+        {one.place: wrong for one in found if (wrong := search(one.prose, []))}
+        for search in (uncovered, uncompared)
+    )
+    assert {place: len(wrong) for place, wrong in numbers.items()} == {
+        "solver.py:4": 1,
+        "solver.py:16": 2,
+    }
+    assert list(words) == ["solver.py:1", "solver.py:4"]
+
+
+def test_measurements_in_markdown_cells_are_found(tmp_path):
+    cells = [("markdown", ["It errs\n", "2.5 %."]), ("code", ["print('7.5 %')"])]
+    content = {"cells": [{"cell_type": kind, "source": source} for kind, source in cells]}
+    (tmp_path / "notebook.ipynb").write_text(json.dumps(content))
+    (found,) = texts(tmp_path, "*.ipynb")
+    assert found.place == "notebook.ipynb:0" and len(uncovered(found.prose, [])) == 1
 
 
 def test_a_difference_counts_beyond_two_standard_errors():

@@ -1,38 +1,74 @@
-"""Claims of the documentation: each text with numbers, and the query of records that it states.
+"""Claims of the project: each text with numbers, and the query of records that it states.
 
-`tests/test_claims.py` compares them with the pages. Each module has the claims of one page.
+`tests/test_claims.py` compares them with the texts. A module has the claims of one source: of a
+page, of the notebooks, or of the docstrings and messages of the package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from pdeinv.benchmarks.claims import benchmark, equireg, limits, moment, readme
+from pdeinv.benchmarks.claims import benchmark, code, equireg, limits, moment, readme, tutorials
 from pdeinv.benchmarks.claims.claim import Claim, Constant
 from pdeinv.benchmarks.reports.queries import Results
 
-__all__ = ["PAGES"]
+__all__ = ["SOURCES", "Source"]
 
 
 def _none(_: Results) -> Iterator[Claim]:
-    """Yield no claim: the page measures nothing."""
+    """Yield no claim: the source measures nothing."""
     return iter(())
 
 
-PAGES: dict[str, tuple[Callable[[Results], Iterator[Claim]], tuple[Constant, ...]]] = {
-    "README.md": (readme.claims, readme.CONSTANTS),
-    "docs/add-your-pde.md": (_none, ()),
-    "docs/add-your-solver.md": (
-        _none,
-        (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold")),
+class Source(NamedTuple):
+    """What the texts of some files state.
+
+    Arguments:
+        constants: texts with numbers or comparisons that are none of recorded results.
+        claims: texts whose numbers and comparisons are computed from the records.
+    """
+
+    constants: tuple[Constant, ...] = ()
+    claims: Callable[[Results], Iterator[Claim]] = _none
+
+
+SOURCES: dict[str, Source] = {
+    "README.md": Source(readme.CONSTANTS, readme.claims),
+    "CHANGELOG.md": Source((Constant("0.1.0", "a version"),)),
+    "CONTRIBUTING.md": Source(
+        (
+            Constant("standard deviation is 0.5", "a setting"),
+            Constant("below 8 minutes", "a limit"),
+            Constant("within 1e-6 of", "a tolerance"),
+            Constant("within 1e-3 of", "a tolerance"),
+            Constant("within 1 % of the baseline's", "a tolerance"),
+            Constant("`lower(a, b)`", "a function"),
+            Constant("two standard errors of the paired instances", "a rule"),
+        )
     ),
-    "docs/benchmark.md": (benchmark.claims, benchmark.CONSTANTS),
-    "docs/equireg.md": (equireg.claims, equireg.CONSTANTS),
-    "docs/limits.md": (limits.claims, limits.CONSTANTS),
-    "docs/moment.md": (moment.claims, moment.CONSTANTS),
-    "docs/timings.md": (
-        _none,
-        (Constant("1.6 times", "an example"), Constant("4 times", "an example")),
+    "docs/add-your-pde.md": Source(),
+    "docs/add-your-solver.md": Source(
+        (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
     ),
+    "docs/benchmark.md": Source(benchmark.CONSTANTS, benchmark.claims),
+    "docs/equireg.md": Source(equireg.CONSTANTS, equireg.claims),
+    "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
+    "docs/moment.md": Source(moment.CONSTANTS, moment.claims),
+    "docs/timings.md": Source(
+        (
+            Constant("made something slower?", "a question"),
+            Constant("If everything takes 1.6 times as long, the machine is slower.", "an example"),
+            Constant("takes 1.6 times as long and another 4 times", "an example"),
+            Constant("the second has become slower", "an example"),
+            Constant("takes three times as long", "a setting"),
+        )
+    ),
+    "docs/tutorials/benchmark.ipynb": Source(tutorials.BENCHMARK, tutorials.benchmark),
+    "docs/tutorials/sensors_to_fields.ipynb": Source(tutorials.SENSORS, tutorials.sensors),
+    "pdeinv/**/*.py": Source(code.PDEINV),
+    "datasets/**/*.py": Source(code.DATASETS),
+    "solvers/**/*.py": Source(code.SOLVERS, code.solvers),
+    "benchmarks/**/*.py": Source(code.BENCHMARKS),
 }
-"""Of each page its claims, and its texts with numbers that are no measurements."""
+"""Sources by a pattern of files. `docs/priors.md` is generated as a whole, by `prior_cards`."""

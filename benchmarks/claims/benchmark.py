@@ -61,6 +61,7 @@ CONSTANTS = (
     Constant("a value about 2 % too low", "a computation for Gaussians"),
     Constant("Student's 90 % interval", "a setting"),
     Constant("3 % of the nodes", "a setting"),
+    Constant("trained for 15 minutes", "a setting"),
     Constant("mean ± 1.645 standard deviations", "a quantile"),
 )
 

@@ -1,4 +1,4 @@
-"""A claim: a text of a page whose numbers are computed from records, and what it compares."""
+"""A claim: a text whose numbers are computed from records, and what it compares."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ __all__ = [
 _WORDS = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _NUMBER = r"\d+(?:[.,]\d+)*"
 _LIST = rf"{_NUMBER}(?:(?:, | and | to | or |–| → | / |/)[-+]?{_NUMBER})*"
-# What reads like a measurement: a decimal number, a share, an uncertainty or a multiple
+# What reads like a measurement: a decimal number, a power of ten, an uncertainty, a share, a
+# multiple, a time or a size
 _MEASURED = re.compile(
-    rf"\d+\.\d+|{_NUMBER} ± {_NUMBER}|{_LIST}\s(?:(?:±\s{_NUMBER}\s)?%|times\b|per cent)"
+    rf"\d+\.\d+|\d+e-?\d+|{_NUMBER} ± {_NUMBER}"
+    rf"|{_LIST}\s(?:(?:±\s{_NUMBER}\s)?%|per cent|(?:times|ms|seconds?|minutes?|hours?|[MG]B)\b)"
 )
-# What compares errors
+# What compares errors or times
 _COMPARED = re.compile(
     r"\b(?:(?:lower|higher|worse|larger)\b|(?:lower|raise|fall|rise|beat)s\b(?! `)|nearest to the"
+    r"|(?<!\d times )(?<!many times )(?:faster|slower)\b"
+    r"|(?:half|twice|times) (?:the|as) (?:time|seconds|error|long)\b"
     r"|unresolved\b|resolved\b|too (?:narrow|wide)\b|standard errors of the\b)"
 )
 

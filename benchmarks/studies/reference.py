@@ -1,9 +1,9 @@
 """Long Markov chains against the solvers of the nonlinear PDEs: `pdeinv study reference`.
 
 The chains use no linearisation or smoothing: they sample the posterior of the Karhunen–Loève
-coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve, whose error of
-about 1e-6 is far below that noise. The solver is at the Bayes limit if its mean and standard
-deviation agree with theirs within the Monte-Carlo error of both.
+coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve. The solver is
+at the Bayes limit if its mean and standard deviation agree with theirs within the Monte-Carlo error
+of both.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ Channels = Annotated[str, typer.Option(help="Fields of the prior: both, coeffici
 Widths = Annotated[
     str,
     typer.Option(
-        help="Channels of the diffusion network's levels, multiples of 16. Fewer are faster, and "
-        "enough for nearly Gaussian fields."
+        help="Channels of the diffusion network's levels, multiples of 16. Nearly Gaussian "
+        "fields need fewer."
     ),
 ]
 Batch = Annotated[int, typer.Option(help="Samples in a training step.")]

@@ -293,6 +293,5 @@ def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _bfloat16_pays() -> bool:
-    """Return whether the CPU has matrix units for bfloat16 (AMX); by vector instructions alone it
-    is slower than float32."""
+    """Return whether the CPU has matrix units for bfloat16 (AMX), without which it does not pay."""
     return bool(torch.cpu._is_amx_tile_supported())

@@ -69,8 +69,8 @@ class Moment(DiffusionSolver):
         steps: noise levels, one denoising each.
         sigma_max, sigma_min: the first level and the last.
         thorough: for a coefficient with two values that is seen through the PDE, anneal in the
-            "thorough" stages of `LevelSet`, not in the "brief" ones: more than twice the time for
-            an error that is a sixth lower.
+            "thorough" stages of `LevelSet`, which take longer and have a lower error, not in the
+            "brief" ones.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023

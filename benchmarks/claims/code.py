@@ -1,0 +1,91 @@
+"""The claims of docstrings and messages, by the top-level folder of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdeinv.benchmarks.claims.claim import Claim, Constant, lower
+from pdeinv.benchmarks.claims.places import D_I
+from pdeinv.benchmarks.reports.queries import Results
+
+__all__ = ["BENCHMARKS", "DATASETS", "PDEINV", "SOLVERS", "solvers"]
+
+_SETTING, _MATHS, _ADVICE = "a setting", "mathematics", "advice in a message"
+
+
+def _all(reason: str, *texts: str) -> tuple[Constant, ...]:
+    return tuple(Constant(text, reason) for text in texts)
+
+
+PDEINV = (
+    *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
+    *_all(_SETTING, "below 1e-12 of its largest octave"),
+    *_all(_MATHS, "a covariance falls", "It falls no faster than the spectrum", "falls to zero"),
+    *_all(_MATHS, "falls with its noise", "bounds (lower, upper)", "lower <= truth <= upper"),
+    *_all(_MATHS, "the larger, the more levels"),
+    *_all(_ADVICE, "use one such as 0.9", "at least 1e-6", "such as 0.02", "use a larger value"),
+    *_all(_ADVICE, "train with a lower rate"),
+    *_all("a reference", "section 2.1"),
+)
+DATASETS = (
+    *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean", "twice the time step"),
+    *_all(_MATHS, "the first at k = 4.44", "viscosity lowers it; an unstable scheme raises it"),
+    *_all(_ADVICE, "lower the contrast", "use a larger value"),
+    *_all("a format", "version 7.3", "version-7.3", "MATLAB 7.3"),
+    *_all("a size", "as one larger batch"),
+)
+SOLVERS = (
+    *_all(
+        _SETTING, "standard deviation 0.5", "standard deviation is 0.5", "σ = 0.1", "0.1 sqrt(2η)"
+    ),
+    *_all(
+        _SETTING, "falls from 1e-4 to 1e-6", "from 10 to 0.01", "down to 0.001", "the weight 1e4"
+    ),
+    *_all(_SETTING, "0.5, 1.5 or 2.5", "in proportion larger for fewer"),
+    *_all(_SETTING, "more than 12 GB"),
+    *_all(_MATHS, "falls by that", "decrease falls below", "its direction lowers the value"),
+    *_all(_MATHS, "added to the stated noise, falls", "lower Cholesky factor"),
+    *_all(_MATHS, "which can only lower the error", "which also falls with more steps"),
+    *_all(_ADVICE, "use (1.0, 1.0)", "use 5.0", "use 0.5", "lower it", "or lower the PDE's modes"),
+    *_all(_ADVICE, "use a larger ensemble", "What lowers the misfit"),
+)
+BENCHMARKS = (
+    *_all(_SETTING, "The noise is 1 % of each field's", "up or down by 0.5", 'lower `"contrast"`'),
+    *_all(_SETTING, "hold 99 % of the variance", "σ = 0.25", "within 15 %", "3 % of the nodes"),
+    *_all(_SETTING, "90 % interval", "95 % interval", "95 % `interval`", "in 90 %"),
+    *_all(_SETTING, "coverage of 90 %", "font:15px/1.5", "noise first falls below a level"),
+    *_all(
+        _MATHS, "sqrt(1 + 1/8) = 1.06", "√2 times", "0.5 for mean squares", "is resolved from zero"
+    ),
+    *_all(
+        _MATHS,
+        "has a larger loss than",
+        "It is 0.5 if",
+        "at 0.5 the losses",
+        "a jump falls between",
+    ),
+    *_all(_MATHS, "one that rises at both ends"),
+    *_all(_ADVICE, "use --noise 0.01", "or such as 0.01"),
+    *_all("a reference", "arXiv 2505.17004", "arXiv 2601.23280"),
+    *_all(
+        "counted from records", "EquiReg lowers the error in {} of {}", "raises it significantly in"
+    ),
+)
+
+
+def solvers(results: Results) -> Iterator[Claim]:
+    """Yield the claims of the solvers' docstrings."""
+    thorough, brief = "moment-thorough-128", "moment-128"
+    yield Claim(
+        "take longer and have a lower error",
+        holds=(
+            lower(
+                results.values(small, D_I, "moment", measure),
+                results.values(large, D_I, "moment", measure),
+            )
+            for small, large, measure in (
+                (thorough, brief, "error"),
+                (brief, thorough, "seconds_per_instance"),
+            )
+        ),
+    )
