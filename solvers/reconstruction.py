@@ -53,6 +53,7 @@ def reconstruct(
     prior: Prior | str | os.PathLike | None = None,
     equireg: bool = False,
     steps: int | None = None,
+    preset: str | None = None,
     n_samples: int = 16,
     seed: int = 0,
     progress: bool = False,
@@ -70,6 +71,7 @@ def reconstruct(
             None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps: of a solver by diffusion; as many as published if not given.
+        preset: "published" for a solver by diffusion as in its paper; see docs/published.md.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
         progress: show a bar for work of more than two seconds.
@@ -92,7 +94,7 @@ def reconstruct(
     """
     pde = _resolve_pde(pde)
     used = _resolve_prior(prior)
-    chosen = with_options(solver_for(solver, pde, used), equireg, steps)
+    chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
     table = Sensors.read(sensors)
