@@ -103,21 +103,21 @@ class FunDPS(DiffusionSolver):
         self, problem: Problem, x: torch.Tensor, sigmas: torch.Tensor, bar: ProgressBar
     ) -> torch.Tensor:
         """Return the states at the last of these levels, for states x at the first."""
-        loss, step = self._loss(problem), partial(heun_step, second=problem.published)
+        loss, step = self._loss(problem, sigmas), partial(heun_step, second=problem.published)
         return guided_sampling(problem, x, sigmas, step, loss, problem.scale, bar)
 
     def _observed(self, problem: Problem) -> list[SensorLoss]:
         sensors = fundps_constants(problem.pde, self.preset)
         return [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
 
-    def _loss(self, problem: Problem) -> StepLoss:
+    def _loss(self, problem: Problem, sigmas: torch.Tensor) -> StepLoss:
         sensors = fundps_constants(problem.pde, self.preset)
         boost = 1.0 if problem.published else STEPS["fundps"] / self.steps
         first, second = (boost * self.weight * s.weight for s in sensors)
         misfit = problem.misfit((first, second), (sensors[0].measure, sensors[1].measure))
         physics = boost * max(s.residual_weight for s in self._observed(problem))
-        # Published steps end without guidance
-        unguided = self.steps - 1 if problem.published else None
+        # The published step to zero noise is not guided
+        unguided = len(sigmas) - 2 if problem.published and float(sigmas[-1]) == 0 else None
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
             total = misfit(x0_hat)
