@@ -99,9 +99,8 @@ def reconstruct(
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
-    generator = _generator(seed)
     posterior = chosen(
-        pde, used, observation, n_samples=n_samples, generator=generator, progress=progress
+        pde, used, observation, n_samples=n_samples, generator=_generator(seed), progress=progress
     )
     _warn_of_misfit(chosen, posterior, len(table), pde)
     return _dataset(posterior, pde, used, table, observation, seed)
