@@ -20,6 +20,7 @@ __all__ = ["LearnedSolver", "check_same_problem", "fields_of", "other_physics"]
 
 _TRAINING: dict[Role, str] = {
     "joint": "pdeinv train",
+    "white": "pdeinv train --precondition edm --noise white",
     "coefficient": "pdeinv train --channels coefficient",
     "regressor": "pdeinv train --model regressor",
     "operator": "pdeinv train --model operator",
@@ -34,7 +35,7 @@ class LearnedSolver(Solver, Generic[PriorT]):
     A subclass implements `accepts_prior` and `prepare_prior`.
 
     Attributes:
-        role: what the model is of; decides which shipped one is used.
+        role: what the model is of.
         wants_prior: what `accepts_prior` requires, as a phrase.
     """
 
@@ -48,6 +49,10 @@ class LearnedSolver(Solver, Generic[PriorT]):
     @abstractmethod
     def prepare_prior(self, pde: PDE, prior: object) -> PriorT:
         """Return an accepted prior in the form that the method works with."""
+
+    def shipped_role(self) -> Role:
+        """Return the role of the shipped model that is used where none is given."""
+        return self.role
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
         """Return the fields that the prior must have."""
@@ -67,7 +72,8 @@ class LearnedSolver(Solver, Generic[PriorT]):
             check_same_problem(self.name, pde, self.prior_fields(pde, prior), prior)
 
     def _check_shipped(self, pde: PDE) -> None:
-        name, command = shipped_name(pde.name, self.role), _TRAINING[self.role]
+        role = self.shipped_role()
+        name, command = shipped_name(pde.name, role), _TRAINING[role]
         if name not in shipped():
             raise InputError(
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
@@ -84,7 +90,7 @@ class LearnedSolver(Solver, Generic[PriorT]):
         record of the run."""
         if prior is not None:
             return self.prepare_prior(pde, prior), {}
-        name = shipped_name(pde.name, self.role)
+        name = shipped_name(pde.name, self.shipped_role())
         return self.prepare_prior(pde, _shipped(name)), {"prior": f"the shipped {name}"}
 
 

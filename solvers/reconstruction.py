@@ -53,6 +53,7 @@ def reconstruct(
     prior: Prior | str | os.PathLike | None = None,
     equireg: bool = False,
     steps: int | None = None,
+    preset: str | None = None,
     n_samples: int = 16,
     seed: int = 0,
     progress: bool = False,
@@ -69,7 +70,7 @@ def reconstruct(
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
             None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
-        steps: of a solver by diffusion; as many as published if not given.
+        steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples: posterior samples in the result.
         seed: the same seed gives the same result.
         progress: show a bar for work of more than two seconds.
@@ -92,15 +93,14 @@ def reconstruct(
     """
     pde = _resolve_pde(pde)
     used = _resolve_prior(prior)
-    chosen = with_options(solver_for(solver, pde, used), equireg, steps)
+    chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
-    generator = _generator(seed)
     posterior = chosen(
-        pde, used, observation, n_samples=n_samples, generator=generator, progress=progress
+        pde, used, observation, n_samples=n_samples, generator=_generator(seed), progress=progress
     )
     _warn_of_misfit(chosen, posterior, len(table), pde)
     return _dataset(posterior, pde, used, table, observation, seed)

@@ -65,13 +65,16 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     return solvers.SOLVERS[solver]()
 
 
-def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solver:
-    """Return the solver with guidance by EquiReg or with another number of steps.
+def with_options(
+    solver: Solver, equireg: bool | str, steps: int | None, preset: str | None = None
+) -> Solver:
+    """Return the solver with guidance by EquiReg, another number of steps or another preset.
 
     Arguments:
         solver: the solver; it is returned as it is where no option is given.
         equireg: a key of `VARIANTS`, or False.
         steps: at least 2, or None for the solver's own number.
+        preset: "default" or "published", or None for the solver's own.
 
     Raises:
         InputError: the solver does not support an option, or its value is not allowed.
@@ -88,6 +91,8 @@ def with_options(solver: Solver, equireg: bool | str, steps: int | None) -> Solv
         options["steps"] = integer("steps", steps)
         if options["steps"] < 2:
             raise InputError(f"steps must be at least 2, got {steps}; use 20 or more")
+    if preset is not None:
+        options["preset"] = preset
     settings = solver.settings()
     if not options.keys() <= settings.keys():
         given = " and ".join("equireg" if key == "guidance" else key for key in options)

@@ -49,7 +49,7 @@ def test_a_method_that_diverges_in_the_trials_of_a_budget_goes_on_as_it_is(tmp_p
         "ddis",
         1,
         samples=2,
-        settings={"careful": False, "rate": 1e9},
+        settings={"preset": "published", "rate": 1e9, "physics": "solver"},
     )
     assert budget.fit_to_budget([wild], [1.0], tmp_path / "r.jsonl") == [wild]
 

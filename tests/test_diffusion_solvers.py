@@ -18,6 +18,7 @@ from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
 
 N = 16
+FEW_LEVELS = {"steps": 40, "ode_steps": 3, "langevin": 20, "weights": (1000.0, 1000.0)}
 
 
 def fitted(name="helmholtz", channels=2, noise="exponential"):
@@ -47,7 +48,6 @@ def errors(solver, kind, noise=0.0, instances=4, prior=None):
         (DPS(steps=100), 2.2),
         (FunDPS(steps=60), 1.7),
         (DiffusionPDE(steps=60, weight=4.0), 2.2),
-        (DAPS(steps=40, ode_steps=3, langevin=20, weights=(1000.0, 1000.0)), 3.8),
         (DDIS(steps=40, ode_steps=3, langevin=30), 2.0),
     ],
     ids=lambda s: getattr(s, "name", ""),
@@ -55,6 +55,14 @@ def errors(solver, kind, noise=0.0, instances=4, prior=None):
 def test_the_mean_approaches_the_exact_one(solver, factor, kind):
     ours, best = errors(solver, kind)
     assert best < ours < factor * best
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("forward", 2.95), ("inverse", 2.14)])
+def test_the_mean_of_daps_misses_the_exact_one_by_a_known_factor(kind, factor):
+    """A shortfall: 100 levels leave a factor of 2.3 and 1.6, and five times the Langevin steps none
+    less. The record behind docs/equireg.md shows the same on more nodes."""
+    ours, best = errors(DAPS(**FEW_LEVELS), kind)
+    assert ours / best == pytest.approx(factor, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -83,17 +91,14 @@ def test_noisy_readings_are_trusted_less_than_exact_ones(solver):
     assert errors[True] < 0.7 * errors[False]
 
 
-def test_careful_steps_do_not_diverge_where_the_published_ones_do():
+def test_default_steps_do_not_diverge_where_the_published_ones_do():
     _, observation = Task("helmholtz", "forward", grid=N, sensors=25).instance(0)
-    spread = observation.values.std()
-    for careful in (True, False):
-        found = FunDPS(steps=20, careful=careful)(
+    spread = float(observation.values.std())
+    for preset, converges in (("default", True), ("published", False)):
+        found = FunDPS(steps=20, preset=preset)(
             Helmholtz(), fitted(), observation, n_samples=2, generator=seeded()
         )
-        reasonable = bool(found.samples.isfinite().all()) and float(
-            found.samples[:, 0].abs().max()
-        ) < 10 * float(spread)
-        assert reasonable == careful
+        assert (float(found.samples[:, 0].abs().max()) < 10 * spread) == converges
 
 
 def test_half_of_the_steps_can_be_coarse():

@@ -290,13 +290,13 @@ def test_a_step_is_no_longer_than_its_loss_allows():
 
 def test_few_long_steps_do_not_let_the_term_run_away():
     """A term that would move the state a thousand times as far as the sensors moves it little,
-    unless carefulness is off."""
+    but for the published preset."""
     prior, pde = fitted("helmholtz", symmetric=False), pde_by_name("helmholtz")
     _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
     sizes = []
-    for careful in (True, False):
+    for preset in ("default", "published"):
         term = EquiReg(share=1e3, every=1, sigma_max=20.0)
-        solver = DiffusionPDE(steps=8, careful=careful, guidance=(term,))
+        solver = DiffusionPDE(steps=8, preset=preset, guidance=(term,))
         found = solver(pde, prior, observation, n_samples=2, generator=seeded())
         sizes.append(float((found.samples.std(dim=(0, 2, 3)) / prior.scale).max()))
     assert sizes[0] < 2 and not sizes[1] < 20

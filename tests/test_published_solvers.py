@@ -1,276 +1,141 @@
-"""The published solvers against a second transcription of their formulas, line by line, on a small
-network."""
+"""The preset "published" follows the papers' formulas, with their constants for each PDE and task,
+and differs from our default where it should."""
 
-import math
 from dataclasses import dataclass, fields, replace
-from functools import cache
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import TINY, seeded
+from published_formulas import (
+    GENTLE,
+    LANGEVIN,
+    SOFT,
+    STEPS,
+    Formulas,
+    N,
+    daps,
+    ddis,
+    diffusionpde,
+    dps,
+    fundps,
+    setting,
+    standard_deviations,
+)
 
-from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import Helmholtz, pde_by_name
-from pdeinv.priors import GaussianPrior, Noise, TrainingData
-from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.datasets import PDES, Helmholtz, pde_by_name
+from pdeinv.errors import InputError
+from pdeinv.priors import DiffusionPrior, GaussianPrior
+from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
+from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import diffusionpde_constants, fundps_constants
 
-N, STEPS, BOTH = 16, 10, ("helmholtz", "navier-stokes")
-PUBLISHED_NODES = 128
-GENTLE = 0.05  # of the weights that ten steps would have, with which rounding grows a thousandfold
-
-
-class SmallNetwork(GaussianPrior):
-    """In double precision, so that only the algorithms can differ."""
-
-    def denoise(self, x, sigma):
-        torch.manual_seed(0)
-        channels = len(self.fields)
-        first = 0.3 * torch.randn(8, channels, 3, 3, dtype=torch.float64)
-        second = 0.3 * torch.randn(channels, 8, 3, 3, dtype=torch.float64)
-        z = (x - self.shift[:, None, None]) / self.scale[:, None, None]
-        inside = z / math.sqrt(sigma**2 + 0.25)
-        learned = torch.conv2d(
-            torch.tanh(torch.conv2d(inside, first, padding=1)), second, padding=1
-        )
-        z = z * 0.25 / (sigma**2 + 0.25) + 0.5 * sigma / math.sqrt(sigma**2 + 0.25) * learned
-        return z * self.scale[:, None, None] + self.shift[:, None, None]
-
-
-@cache
-def setting(name, channels=2, noise="exponential"):
-    """A PDE, a prior, sensors on both fields; and the formulas' own view of the prior, in
-    normalised fields."""
-    pde = pde_by_name(name)
-    grid = pde.grid(N)
-    states = pde.sample(40, grid, seeded())[:, :channels]
-    fitted = GaussianPrior.fit(
-        TrainingData(states.float(), pde.fields[:channels], grid, pde, "here"), noise=Noise(noise)
-    )
-    prior = SmallNetwork(
-        **{f.name: getattr(fitted, f.name) for f in fields(fitted) if not f.name.startswith("_")}
-    )
-    _, observation = Task(name, "both", grid=N, sensors=12, noise=0.1).instance(0)
-    return pde, prior, observation
-
-
-class Formulas:
-    """D, H, y and C of the papers, for normalised fields."""
-
-    def __init__(self, pde, prior, observation, seed):
-        self.pde, self.prior, self.observation, self.generator = (
-            pde,
-            prior,
-            observation,
-            seeded(seed),
-        )
-        self.scale, self.shift = prior.scale[:, None, None], prior.shift[:, None, None]
-        # The covariance of the noise, column by column, scaled to be one on coarse scales of 128 x
-        # 128 nodes.
-        modes = max(b.capacity(observation.grid) for b in prior.bases)
-        unit = torch.eye(modes**2, dtype=torch.float64).reshape(-1, 1, modes, modes)
-        self.C = []
-        for basis in prior.bases:
-            columns = prior.noise.sample((basis,), observation.grid, unit).flatten(1)
-            low = (
-                2 * math.pi * (prior.noise.length * PUBLISHED_NODES) ** 2
-                if prior.noise.kind != "white"
-                else 1.0
-            )
-            self.C.append(columns.T @ columns / low)
-
-    def D(self, z, sigma):
-        return (self.prior.denoise(self.physical(z), sigma) - self.shift) / self.scale
-
-    def physical(self, z):
-        return self.shift + self.scale * z
-
-    def xi(self, n):
-        return self.prior.sample_noise(n, self.observation.grid, self.generator) / self.scale
-
-    def residuals(self, state, units, blur=0.1):
-        """(y - H x) / unit of the coefficient's and of the solution's sensors, the noisy ones
-        discounted."""
-        o, spread = self.observation, standard_deviations(self.pde)
-        y = o.values - o(state)
-        trust = 1 / torch.sqrt(1 + (o.noise_std / (blur * spread[o.channel])) ** 2)
-        return [(y * trust)[:, o.channel == c] / units[c] for c in (0, 1)]
-
-    def to_function_space(self, gradient):
-        return torch.stack(
-            [
-                (g.flatten(1) @ C).reshape(g.shape)
-                for g, C in zip(gradient.unbind(1), self.C, strict=True)
-            ],
-            dim=1,
-        )
-
-
-@cache
-def standard_deviations(pde):
-    states = pde.sample(64, pde.grid(32), seeded())
-    return torch.stack([states[:, 0].std(), states[:, 1].std()])
-
-
-def edm(n, low, high):
-    levels = [
-        (high ** (1 / 7) + i / (n - 1) * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(n)
-    ]
-    return [*levels, 0.0]
-
-
-def wrt(loss, z):
-    return torch.autograd.grad(loss.sum(), z)[0]
-
-
-def dps(f, n):
-    s = edm(STEPS, 0.01, 80)
-    z = s[0] * f.xi(n)
-    for i in range(STEPS):
-        z = z.detach().requires_grad_()
-        z0 = f.D(z, s[i])
-        r_a, r_u = f.residuals(f.physical(z0), 2 * standard_deviations(f.pde))
-        loss = 40 * 1000 / STEPS * (r_a.norm(dim=1) + r_u.norm(dim=1))
-        after = z0 + s[i + 1] ** 2 / s[i] ** 2 * (z - z0)
-        if s[i + 1] > 0:
-            after = after + s[i + 1] * math.sqrt(1 - s[i + 1] ** 2 / s[i] ** 2) * f.xi(n)
-        z = after - f.to_function_space(wrt(loss, z))
-    return f.physical(z)
-
-
-def heun(f, z, s, after):
-    d = (z - f.D(z, s)) / s
-    ahead = z + (after - s) * d
-    if after == 0:
-        return ahead, f.D(z, s)
-    z0 = f.D(ahead, after)
-    return z + (after - s) * (d + (ahead - z0) / after) / 2, z0
-
-
-def fundps(f, n):
-    s = edm(STEPS, 0.002, 80)
-    weights, roots, physics = {
-        "helmholtz": ((1e4, 5e3), (False, True), 1.0),
-        "navier-stokes": ((5e3, 7.5e3), (False, True), 10.0),
-    }[f.pde.name]
-    z = s[0] * f.xi(n)
-    for i in range(STEPS):
-        z = z.detach().requires_grad_()
-        after, _ = heun(f, z, s[i], s[i + 1])
-        state = f.physical(f.D(z, s[i]))
-        loss = 0
-        for r, w, root in zip(
-            f.residuals(state, 2 * standard_deviations(f.pde)), weights, roots, strict=True
-        ):
-            loss = loss + w * (r**2).mean(dim=1) ** (0.5 if root else 1)
-        if s[i] <= 1:
-            loss = s[i] * (loss + physics * (their_residual(f.pde, state) ** 2).mean(dim=(1, 2, 3)))
-        z = after - f.to_function_space(wrt(500 / STEPS * loss, z))
-    return f.physical(z)
-
-
-def their_residual(pde, state):
-    if pde.name == "helmholtz":
-        return pde.residual(state[:, :1], state[:, 1:])
-    w = state[:, 1:]
-    return (torch.roll(w, -1, 3) - torch.roll(w, 1, 3)) * N / 2 + (
-        torch.roll(w, -1, 2) - torch.roll(w, 1, 2)
-    ) * N / 2
-
-
-def diffusionpde(f, n):
-    s = edm(STEPS, 0.002, 80)
-    scales, zeta, zeta_pde, nodes = {
-        "helmholtz": ((1 / 2.15, 1 / 0.028), (0.8, 60), 1, (N - 1) ** 2),
-        "navier-stokes": ((1 / 1.6, 1 / 1.6), (1, 1), 1, N**2),
-    }[f.pde.name]
-    # Their network sees (scale · field): that many of our units.
-    theirs = torch.tensor(scales)[:, None, None] * f.scale
-    z = s[0] * f.xi(n)
-    for i in range(STEPS):
-        z = z.detach().requires_grad_()
-        after, z0 = heun(f, z, s[i], s[i + 1])
-        state = f.physical(z0)
-        r_a, r_u = f.residuals(state, (1.0, 1.0))
-        gradient = GENTLE * wrt(zeta[0] * r_a.norm(dim=1) + zeta[1] * r_u.norm(dim=1), z)
-        if i > 0.8 * STEPS:
-            after, z0 = heun(f, z, s[i], s[i + 1])
-            misfit = wrt(
-                zeta_pde * their_residual(f.pde, f.physical(z0)).flatten(1).norm(dim=1) / nodes, z
-            )
-            gradient = 0.1 * gradient + misfit
-        z = after - 2000 / STEPS * f.to_function_space(gradient) / theirs**2
-    return f.physical(z)
-
-
-def daps(f, n, full=lambda state: state, weights=(10.0, 1.0), langevin=7):
-    s = edm(STEPS, 0.01, 10)
-    tau = 1e-3
-    z = s[0] * f.xi(n)
-    for i in range(STEPS):
-        inner, x = edm(4, 0.001, s[i]), z
-        for j in range(4):
-            x, _ = heun(f, x, inner[j], inner[j + 1])
-        x0 = start = x.detach()
-        rate = 200 / STEPS * 1e-8 * (1e-2) ** (i / (STEPS - 1))
-        for _ in range(langevin):
-            x0 = x0.detach().requires_grad_()
-            # A noisy reading's variance is added to τ², both in units of the normalised field.
-            loss = 0
-            for r, w in zip(
-                f.residuals(full(f.physical(x0)), 2 * standard_deviations(f.pde), blur=2 * tau),
-                weights,
-                strict=True,
-            ):
-                loss = loss + w * (r**2).mean(dim=1) / (2 * tau**2)
-            step = (x0 - start) / s[i] ** 2 + f.to_function_space(wrt(loss, x0))
-            x0 = x0 - rate * step + 0.1 * math.sqrt(2 * rate) * f.xi(n)
-        z = x0.detach()
-        if s[i + 1] > 0:
-            z = z + s[i + 1] * f.xi(n)
-    return f.physical(z)
-
-
-SMALL = {"steps": STEPS, "careful": False}
+SMALL = {"steps": STEPS, "preset": "published"}
 JOINT = [
-    (DPS(**SMALL), dps),
-    (FunDPS(**SMALL), fundps),
-    (DiffusionPDE(weight=GENTLE, **SMALL), diffusionpde),
-    (DAPS(**SMALL, ode_steps=4, langevin=7, rate=1e-8, last_rate=1e-10), daps),
+    (DPS(**SMALL), dps, {}),
+    (FunDPS(**SMALL), fundps, {"weight": GENTLE}),
+    (DiffusionPDE(**SMALL), diffusionpde, {}),
+    (DAPS(**SMALL, langevin=LANGEVIN), daps, {"tau": SOFT}),
 ]
 
 
-@pytest.mark.parametrize("noise", ["exponential", "white"])
-@pytest.mark.parametrize("name", BOTH)
-@pytest.mark.parametrize(("solver", "formula"), JOINT, ids=lambda s: getattr(s, "name", ""))
-def test_a_published_solver_follows_its_formula(solver, formula, name, noise):
-    pde, prior, observation = setting(name, noise=noise)
-    ours = solver(pde, prior, observation, n_samples=2, generator=seeded(5)).samples
-    theirs = formula(Formulas(pde, prior, observation, 5), 2)
-    assert relative_distance(ours, theirs) < 1e-6
+def drawn(solver, pde, prior, observation):
+    """Samples as the sampler leaves them, before a coefficient is cut to its range."""
+    problem = Problem(pde, prior, observation, (), seeded(5), solver.preset)
+    return solver.draw(problem, 2, lambda steps, **_: steps)
 
 
-@pytest.mark.parametrize("name", BOTH)
-@pytest.mark.parametrize("physics", ["solver", "mine"])
-def test_ddis_follows_its_formula(name, physics):
-    pde, _, observation = setting(name)
-    _, prior, _ = setting(name, channels=1)
-    solve = pde.solve if physics == "solver" else lambda a: torch.tanh(a.roll(1, -1)) / 9
-    solver = DDIS(
-        **SMALL,
-        ode_steps=4,
-        langevin=7,
-        rate=1e-8,
-        last_rate=1e-10,
-        physics="solver" if physics == "solver" else solve,
+@pytest.mark.parametrize(("noise", "gentle"), [("exponential", False), ("white", True)])
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+@pytest.mark.parametrize("name", PDES)
+@pytest.mark.parametrize(("solver", "formula", "soft"), JOINT, ids=lambda s: getattr(s, "name", ""))
+def test_a_published_solver_follows_its_formula(solver, formula, soft, name, kind, noise, gentle):
+    pde, prior, observation = setting(name, kind, noise=noise)
+    solver = replace(solver, **(soft if gentle else {}))
+    theirs = formula(Formulas(pde, prior, observation, 5, gentle), 2)
+    assert relative_distance(drawn(solver, pde, prior, observation), theirs) < 1e-9
+
+
+@pytest.mark.parametrize("gentle", [False, True])
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+@pytest.mark.parametrize("name", PDES)
+def test_ddis_follows_its_formula(name, kind, gentle):
+    pde, prior, observation = setting(name, kind, channels=1)
+
+    def solve(a):
+        return torch.tanh(a.roll(1, -1)) / 9
+
+    tau = SOFT if gentle else None
+    solver = DDIS(**SMALL, langevin=LANGEVIN, physics=solve, tau=tau)
+    theirs = ddis(Formulas(pde, prior, observation, 5, gentle), 2, solve)
+    assert relative_distance(drawn(solver, pde, prior, observation), theirs) < 1e-9
+
+
+def test_published_levels_and_settings():
+    for solver, settings in (
+        (DPS, {"steps": 1000, "weight": 2.0}),
+        (DiffusionPDE, {"steps": 2000, "weight": 1.0, "sigma_min": 0.002}),
+        (FunDPS, {"steps": 500, "weight": 1.0, "coarse": 0.0}),
+        (DAPS, {"steps": 200, "ode_steps": 10, "langevin": 100, "weights": (10.0, 1.0)}),
+        (DDIS, {"steps": 100, "ode_steps": 5, "langevin": 20, "physics": "operator"}),
+    ):
+        assert solver(preset="published").settings().items() >= settings.items()
+    for solver in (DAPS, DDIS):
+        rates = {"rate": 1e-4, "last_rate": 1e-6, "tau": 1e-3}
+        assert solver(preset="published").settings().items() >= rates.items()
+
+
+def test_the_shipped_prior_of_the_preset_is_the_papers_or_a_remedy_is_named():
+    pde = Unpublished()
+    for solver in (DPS, DiffusionPDE, FunDPS, DAPS):
+        with pytest.raises(
+            InputError,
+            match="no 'unpublished-white' is shipped; train one with `pdeinv train --precondition "
+            "edm --noise white` and give it as prior",
+        ):
+            solver(preset="published").check(pde, None)
+    DDIS(preset="published").check(Helmholtz(), None)  # of the coefficient, as by default
+    with pytest.raises(InputError, match="preset of moment must be 'default', got 'published'"):
+        Moment(preset="published")
+
+
+def plain_prior(name):
+    """A prior as in the papers: EDM's preconditioning, no closed-form part, white noise."""
+    _, fitted, _ = setting(name, noise="white")
+    gaussian = GaussianPrior(
+        **{f.name: getattr(fitted, f.name) for f in fields(fitted) if not f.name.startswith("_")}
     )
-    ours = solver(pde, prior, observation, n_samples=2, generator=seeded(5)).samples
-    formulas = Formulas(pde, prior, observation, 5)
-    theirs = daps(
-        formulas, 2, full=lambda a: torch.cat([a, solve(a)], dim=1), weights=(100.0, 100.0)
+    return DiffusionPrior.untrained(gaussian, **TINY, preconditioning="edm")
+
+
+@pytest.mark.parametrize("preset", ["default", "published"])
+@pytest.mark.parametrize("solver", [DPS, DiffusionPDE, FunDPS, DAPS], ids=lambda s: s.name)
+def test_both_presets_take_a_network_without_a_gaussian_part(solver, preset):
+    pde, _, observation = setting("helmholtz", "forward")
+    few = {"ode_steps": 2, "langevin": 2} if solver is DAPS else {}
+    found = solver(steps=3, preset=preset, **few)(
+        pde, plain_prior("helmholtz"), observation, n_samples=2, generator=seeded()
     )
-    assert relative_distance(ours[:, :1], theirs) < 1e-6
-    assert torch.equal(ours[:, 1:], pde.solve(ours[:, :1]))
+    assert found.samples.shape == (2, 2, N, N) and bool(found.samples.isfinite().all())
+
+
+@pytest.mark.parametrize("solver", [FunDPS, DAPS], ids=lambda s: s.name)
+def test_the_default_cuts_steps_that_the_published_preset_takes(solver):
+    pde, prior, observation = setting("helmholtz", "forward")
+    settings = {"langevin": LANGEVIN} if solver is DAPS else {}
+    unit, far = prior.scale[:, None, None], {}
+    for preset in ("default", "published"):
+        one = solver(steps=STEPS, preset=preset, **settings)
+        far[preset] = float((drawn(one, pde, prior, observation) / unit).abs().max())
+    assert far["default"] < 10 < 1e3 < far["published"]
+
+
+def test_noisy_readings_count_less_by_default_alone():
+    pde, prior, observation = setting("helmholtz", "forward")
+    exact = replace(observation, noise_std=torch.zeros_like(observation.noise_std))
+    for preset, same in (("default", False), ("published", True)):
+        solver = DiffusionPDE(steps=STEPS, preset=preset)
+        noisy, sure = (drawn(solver, pde, prior, o) for o in (observation, exact))
+        assert torch.equal(noisy, sure) == same
 
 
 @dataclass(frozen=True)
@@ -316,7 +181,7 @@ def test_neutral_weights_are_near_the_published_ones_in_normalised_units():
             # A step in physical units is proportional to this
             ours, theirs = (k.weights[c] / k.units[c] ** 2 for k in (neutral, published))
             assert 0.7 < ours / theirs < 1.4
-    first, second = fundps_constants(Unpublished()).sensors
+    first, second = fundps_constants(Unpublished())
     assert first == second and first.residual_weight == 0
 
 

@@ -1,7 +1,6 @@
 """The door: every solver, on every PDE that it accepts, returns the same kind of result from any
 reasonable sensors."""
 
-import dataclasses
 import itertools
 import json
 from importlib.metadata import version
@@ -92,7 +91,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     assert (attributes["pde"], attributes["solver"], attributes["seed"]) == (name, solver, 0)
     assert PDES[name](**json.loads(attributes["pde_parameters"])) == pde
     assert json.loads(attributes["solver_settings"]) == json.loads(
-        json.dumps(dataclasses.asdict(quick_solver(solver)))
+        json.dumps(quick_solver(solver).settings())
     )
     # A coefficient of two values needs no denoiser of `moment`
     learned = sampled or solver == "fno"

@@ -19,7 +19,7 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
 from pdeinv.errors import DivergedError
 from pdeinv.metrics import relative_l2
-from pdeinv.priors import save
+from pdeinv.priors import load, save
 from pdeinv.solvers import SOLVERS, FunDPS
 
 TINY = Task("poisson", "inverse", grid=16, sensors=20)
@@ -161,27 +161,27 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
         run(TINY, "gaussian", 2, tmp_path / "nowhere" / "b.jsonl")
 
 
+WILD = {"preset": "published", "rate": 1e9, "physics": "solver"}
+
+
 def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
     out = tmp_path / "b.jsonl"
     run(TINY, "kriging", 2, out)
-    (record,) = run(
-        TINY, "ddis", 2, out, steps=3, samples=2, settings={"careful": False, "rate": 1e9}
-    )
+    (record,) = run(TINY, "ddis", 2, out, steps=3, samples=2, settings=WILD)
     assert record["error"] is None and record["error_se"] is None and record["instances"] == 2
     shown = table(read_lines(out))
     assert "| kriging |" in shown and "| ddis, 3 steps | diverged |" in shown
     ranked = ranked_table(read_lines(out))
     assert "| ddis, 3 steps | 2 | diverged |" in ranked
     darcy = Task("darcy", "inverse", grid=16, sensors=20)
-    records = run(
-        darcy, "fundps", 1, out, steps=3, samples=2, settings={"careful": False, "weight": 1e300}
-    )
+    settings = {"preset": "published", "weight": 1e300}
+    records = run(darcy, "fundps", 1, out, steps=3, samples=2, settings=settings, prior="darcy")
     assert [(r["metric"], r["error"]) for r in records] == [
         ("relative_l2", None),
         ("error_rate", None),
     ]
     with pytest.raises(DivergedError, match="the samples of poisson diverged; use more steps"):
-        FunDPS(steps=3, careful=False, weight=1e300)(TINY.physics, None, TINY.instance(0)[1])
+        FunDPS(steps=3, **settings)(TINY.physics, load("poisson"), TINY.instance(0)[1])
 
 
 def test_priors_of_one_name_are_not_one(tmp_path):

@@ -65,10 +65,14 @@ def test_what_no_solver_accepts_is_refused():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_options_are_those_of_the_settings(name):
     solver = SOLVERS[name]()
-    for setting, options in (("guidance", (True, None)), ("steps", (False, 7))):
+    for setting, options in (
+        ("guidance", (True, None)),
+        ("steps", (False, 7)),
+        ("preset", (False, None, "default")),
+    ):
         if setting in solver.settings():
             changed = with_options(solver, *options)
-            assert getattr(changed, setting) in ((VARIANTS[True],), 7)
+            assert getattr(changed, setting) in ((VARIANTS[True],), 7, "default")
             assert changed == dataclasses.replace(solver, **{setting: getattr(changed, setting)})
         else:
             with pytest.raises(InputError, match=f"the {name} solver does not support"):
@@ -88,6 +92,9 @@ def test_equireg_joins_the_terms_that_a_solver_has():
     assert with_options(given, False, np.int64(20)).steps == 20
     with pytest.raises(InputError, match=r"equireg must be one of True, .*, got 'typo'; use True"):
         with_options(given, "typo", None)
+    assert with_options(given, False, None, "published").preset == "published"
+    with pytest.raises(InputError, match="preset of fundps must be 'default' or 'published', got"):
+        with_options(given, False, None, "typo")
 
 
 # What it says of a poor fit

@@ -35,6 +35,12 @@ Regularised = Annotated[bool, typer.Option("--equireg", help="Add EquiReg to a d
 Steps = Annotated[
     int | None, typer.Option(help="Steps of a diffusion solver; by default the published number.")
 ]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        help="Preset of a diffusion solver: default, or published for the algorithm of its paper."
+    ),
+]
 PriorFile = Annotated[
     str | None,
     typer.Option(
@@ -59,6 +65,7 @@ def reconstruct(
     solver: SolverName = "auto",
     equireg: Regularised = False,
     steps: Steps = None,
+    preset: PresetName = None,
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: EnsembleFile = None,
@@ -84,6 +91,7 @@ def reconstruct(
         prior=_read_ensemble(ensemble, physics) if ensemble else prior,
         equireg=equireg,
         steps=steps,
+        preset=preset,
         n_samples=samples,
         seed=seed,
         progress=True,

@@ -21,6 +21,7 @@ __all__ = ["train"]
 T = TypeVar("T", bound=str)
 
 _MINUTES = 90.0  # of training, if neither minutes nor steps are given
+_NOISE_LENGTH = 0.02
 
 Data = Annotated[
     Path,
@@ -51,6 +52,13 @@ Widths = Annotated[
 Batch = Annotated[int, typer.Option(help="Samples in a training step.")]
 Rate = Annotated[float, typer.Option(help="Largest learning rate.")]
 NoiseName = Annotated[str, typer.Option(help="Noise of the diffusion: exponential or white.")]
+NoiseLength = Annotated[
+    float,
+    typer.Option(
+        help="Correlation length of exponential noise, as a share of the domain's side. White "
+        "noise has none."
+    ),
+]
 Precondition = Annotated[
     str,
     typer.Option(
@@ -78,6 +86,7 @@ def train(
     batch: Batch = 32,
     rate: Rate = 1e-3,
     noise: NoiseName = "exponential",
+    noise_length: NoiseLength = _NOISE_LENGTH,
     precondition: Precondition = "gaussian",
     symmetry: Symmetry = True,
     seed: Seed = 0,
@@ -91,11 +100,13 @@ def train(
         raise InputError(
             f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
         )
-    options = _Options.parse(widths, noise, precondition, symmetry)
+    options = _Options.parse(widths, noise, noise_length, precondition, symmetry)
     check_new(out)
     if minutes is None and steps is None:
         minutes = _MINUTES
-    what = f"diffusion, {widths}, {precondition}, {noise}" if model == "diffusion" else model
+    own_length = noise != "white" and noise_length != _NOISE_LENGTH
+    kind = f"{noise} {noise_length:g}" if own_length else noise
+    what = f"diffusion, {widths}, {precondition}, {kind}" if model == "diffusion" else model
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
@@ -129,12 +140,14 @@ class _Options:
     symmetry: bool
 
     @classmethod
-    def parse(cls, widths: str, noise: str, precondition: str, symmetry: bool) -> _Options:
+    def parse(
+        cls, widths: str, noise: str, length: float, precondition: str, symmetry: bool
+    ) -> _Options:
         from pdeinv.priors import Noise
 
         return cls(
             _numbers(widths),
-            Noise(_choice("--noise", noise, ("exponential", "white"))),
+            Noise(_choice("--noise", noise, ("exponential", "white")), length),
             _choice("--precondition", precondition, ("gaussian", "edm")),
             symmetry,
         )

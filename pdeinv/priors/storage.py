@@ -27,8 +27,9 @@ M = TypeVar("M", bound=Model)
 FORMAT = "pdeinv-prior"
 FORMAT_VERSION = 1
 
-Role = Literal["joint", "coefficient", "regressor", "operator"]
-"""What a shipped model is: a prior of both fields or of the coefficient alone, a regressor from
+Role = Literal["joint", "white", "coefficient", "regressor", "operator"]
+"""What a shipped model is: a prior of both fields, the same as DiffusionPDE's paper has it (white
+noise, and a network in EDM's preconditioning), a prior of the coefficient alone, a regressor from
 sensors, or an operator from the coefficient to the solution."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 
@@ -17,9 +17,10 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import ProgressBar, progress_bar
-from pdeinv.solvers.diffusion.checks import check_whole
+from pdeinv.solvers.diffusion.checks import check_choice, check_whole
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 
@@ -35,17 +36,21 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     """Base of the solvers that draw posterior samples with a denoiser.
 
     A subclass implements `draw`. It sets `role` to "coefficient" if its prior is of the coefficient
-    alone; the samples' solutions are then solved for.
+    alone; the samples' solutions are then solved for. `published_role` is that of the shipped prior
+    for the preset "published", None where the method has no such preset.
 
     Arguments:
         guidance: further terms, such as `EquiReg()`, or plain callables `(x_t, sigma, x0_hat) ->
             loss (batch,)`.
         group_average: average the denoiser over the PDE's symmetries. It becomes exactly
             equivariant, at as many times the cost.
-        careful: cut a gradient step to Polyak's length, the loss over its squared gradient, where
-            it is longer; cut that of a term with a share, such as EquiReg, to half of it in
-            `guided_sampling`. The published constants overshoot with few steps and few sensors.
-            False for the formula as published.
+        preset: "default" or "published". By default a gradient step is cut to Polyak's length, the
+            loss over its squared gradient, where it is longer, and that of a term with a share,
+            such as EquiReg, to half of it in `guided_sampling`: the published constants overshoot
+            with few steps and few sensors. Gradients are those of functions
+            (`Problem.to_function_space`), and noisy readings count less. "published" is the
+            algorithm of the paper's code, with none of these; docs/published.md lists all
+            differences.
         batch: samples drawn at once.
 
     Raises:
@@ -54,10 +59,11 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     guidance: Guidance = ()
     group_average: bool = False
-    careful: bool = True
+    preset: Preset = "default"
     batch: int = 16
 
     role: ClassVar[Role] = "joint"
+    published_role: ClassVar[Role | None] = "white"
     wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
     judges_sensors: ClassVar[bool] = False
@@ -65,6 +71,21 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     def __post_init__(self) -> None:
         check_whole(self.name, "batch", self.batch, 1)
         check_guidance(self.name, self.guidance)
+        presets = get_args(Preset) if self.published_role else get_args(Preset)[:1]
+        check_choice(self.name, "preset", self.preset, presets)
+
+    def preset_values(self) -> dict[str, Any]:
+        """Return the preset's values of settings that are None unless given."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings by name, with the preset's values of those not given."""
+        given = super().settings()
+        return given | {k: v for k, v in self.preset_values().items() if given[k] is None}
+
+    def shipped_role(self) -> Role:
+        """Return the role of the shipped model that is used where none is given."""
+        return (self.preset == "published" and self.published_role) or self.role
 
     @abstractmethod
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
@@ -102,7 +123,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         denoiser = GroupAveraged(plain, pde.symmetries) if self.group_average else plain
         # A group average is exactly equivariant, which leaves EquiReg nothing to measure
         terms = bind_terms(self.guidance, pde, plain, generator)
-        problem = Problem(pde, denoiser, observation, terms, generator, self.careful)
+        problem = Problem(pde, denoiser, observation, terms, generator, self.preset)
         samples = self._draw_batches(problem, max(n_samples, _FEWEST), progress)
         return _posterior(problem, samples, n_samples, record)
 

@@ -7,7 +7,16 @@ from numbers import Real
 
 from pdeinv.errors import InputError
 
-__all__ = ["check_below", "check_positive", "check_weights", "check_whole"]
+__all__ = ["check_below", "check_choice", "check_positive", "check_weights", "check_whole"]
+
+
+def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the choices; arguments and errors as for `check_whole`."""
+    if value not in choices:
+        raise InputError(
+            f"{name} of {owner} must be {' or '.join(map(repr, choices))}, got {value!r}; use "
+            f"{choices[0]!r}"
+        )
 
 
 def check_whole(owner: str, name: str, value: object, least: int) -> None:

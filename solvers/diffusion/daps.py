@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 
+from pdeinv.grid import Grid
 from pdeinv.priors.schedule import heun, noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -20,11 +21,16 @@ from pdeinv.solvers.diffusion.guidance import (
     value_and_gradient,
 )
 from pdeinv.solvers.diffusion.problem import Problem
-from pdeinv.solvers.diffusion.published import DAPS_CONSTANTS, Measure
+from pdeinv.solvers.diffusion.published import (
+    DAPS_CONSTANTS,
+    STEPS,
+    DAPSConstants,
+    Preset,
+    ddis_weights,
+)
 
 __all__ = ["DAPS"]
 
-_MEASURES: tuple[Measure, Measure] = ("mean-square", "mean-square")
 _POWER_ITERATIONS = 8
 _TEMPERATURE = 0.1  # of the injected noise, relative to Langevin's
 
@@ -40,16 +46,18 @@ class DAPS(DiffusionSolver):
     levels. The published gradient is taken with respect to the values at 128 x 128 nodes. With a
     noise that is the same function on every grid, so is the gradient here.
 
-    Two things are ours, and are off with `careful=False`. A rate beyond the limit of stability is
-    cut to it. A noisy reading has τ² plus its variance in place of τ², and η grows as the curvature
-    of the loss falls by that.
+    Three things are ours. A rate beyond the limit of stability is cut to it. A noisy reading has τ²
+    plus its variance in place of τ², and η grows as the curvature of the loss falls by that. η
+    falls geometrically, and is larger in proportion for fewer than 200 levels. With
+    `preset="published"` none of these holds, η falls linearly, and the gradient is that with
+    respect to the nodes' values.
 
     Arguments:
-        steps: number of noise levels, from 10 to 0.01.
+        steps: number of noise levels, from 10 to 0.01. This and the next six are those of
+            `published.DAPS_CONSTANTS` if None.
         ode_steps: Heun's steps of the ODE at each level, down to 0.001.
         langevin: Langevin steps at each level.
-        rate, last_rate: η at the first level and at the last, for 200 levels; in proportion larger
-            for fewer.
+        rate, last_rate: η at the first level and at the last.
         tau: standard deviation of the sensors' noise that the method assumes.
         weights: (2,), w of sensors on the coefficient and on the solution.
         every: Langevin steps for which the gradients of the guidance terms are kept.
@@ -60,27 +68,33 @@ class DAPS(DiffusionSolver):
         NeurIPS 2025, for Poisson (arXiv 2505.17004).
     """
 
-    steps: int = DAPS_CONSTANTS.steps
-    ode_steps: int = DAPS_CONSTANTS.ode_steps
-    langevin: int = DAPS_CONSTANTS.langevin
-    rate: float = DAPS_CONSTANTS.rate
-    last_rate: float = DAPS_CONSTANTS.last_rate
-    tau: float = DAPS_CONSTANTS.tau
-    weights: tuple[float, float] = DAPS_CONSTANTS.weights
+    steps: int | None = None
+    ode_steps: int | None = None
+    langevin: int | None = None
+    rate: float | None = None
+    last_rate: float | None = None
+    tau: float | None = None
+    weights: tuple[float, float] | None = None
     every: int = 50
 
     name: ClassVar[str] = "daps"
+    constants: ClassVar[dict[Preset, DAPSConstants]] = DAPS_CONSTANTS
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self.name, "steps", self.steps, 2)
-        check_whole(self.name, "ode_steps", self.ode_steps, 1)
-        check_whole(self.name, "langevin", self.langevin, 1)
         check_whole(self.name, "every", self.every, 1)
-        check_positive(self.name, "rate", self.rate)
-        check_positive(self.name, "last_rate", self.last_rate)
-        check_positive(self.name, "tau", self.tau)
-        check_weights(self.name, "weights", self.weights)
+        given = {k: v for k, v in self.settings().items() if v is not None}
+        for name, least in (("steps", 2), ("ode_steps", 1), ("langevin", 1)):
+            check_whole(self.name, name, given[name], least)
+        for name in ("rate", "last_rate", "tau"):
+            check_positive(self.name, name, given[name])
+        if "weights" in given:
+            check_weights(self.name, "weights", given["weights"])
+
+    def preset_values(self) -> dict[str, Any]:
+        """Return the preset's values of settings that are None unless given."""
+        values = asdict(self.constants[self.preset])
+        return {k: v for k, v in values.items() if k in self.__dataclass_fields__}
 
     def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         """Return the states (batch, 2, n, n) of what is sampled; differentiable.
@@ -93,37 +107,54 @@ class DAPS(DiffusionSolver):
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
-        c = DAPS_CONSTANTS
-        sigmas = noise_levels(self.steps, c.sigma_min, c.sigma_max).tolist()
-        x = problem.start(n, sigmas[0])
-        factor = 1 / (2 * self.tau**2)
-        first, second = (factor * w for w in self.weights)
-        loss = problem.misfit((first, second), _MEASURES, blur=self.tau)
+        c = self._constants()
+        sigmas = noise_levels(c.steps, c.sigma_min, c.sigma_max).tolist()
+        refined = c.steps // 2 if c.two_grids else 0
+        here = problem
+        if refined:
+            here = problem.on_grid(Grid(problem.grid.n // 2, problem.grid.kind))
+        x = here.start(n, sigmas[0])
         curvature, exact_curvature = 0.0, 0.0
         for i, (sigma, after) in bar(list(enumerate(itertools.pairwise(sigmas)))):
+            if refined and i == refined:
+                here, x = problem, _upsampled(x, problem.grid) + after * problem.noise(n)
+            loss = self._loss(here, c, i < refined, c.tau)
             with torch.no_grad():
-                denoised = heun(
-                    problem.denoise, x, noise_levels(self.ode_steps, c.ode_sigma_min, sigma)
-                )
-            if i == 0:
-                as_if_exact = problem.misfit((first, second), _MEASURES, blur=torch.inf)
-                curvature = self._curvature(problem, loss, denoised[:1])
-                exact_curvature = self._curvature(problem, as_if_exact, denoised[:1])
-            rate = self._rate(i)
-            if self.careful:
+                denoised = heun(here.denoise, x, noise_levels(c.ode_steps, c.ode_sigma_min, sigma))
+            if i == 0 and not problem.published:
+                as_if_exact = self._loss(here, c, i < refined, torch.inf)
+                curvature = self._curvature(here, loss, denoised[:1])
+                exact_curvature = self._curvature(here, as_if_exact, denoised[:1])
+            rate = self._rate(c, i)
+            if not problem.published:
                 # Noisy readings make the loss flatter, and are to be met in as many steps
                 rate = min(
                     rate * exact_curvature / max(curvature, 1e-300), 1 / (curvature + sigma**-2)
                 )
-            x = self._fit_sensors(problem, loss, denoised, x, sigma, rate)
+            x = self._fit_sensors(here, loss, denoised, x, sigma, rate, c.langevin)
             if after > 0:
-                x = x + after * problem.noise(n)
+                x = x + after * here.noise(n)
         return x
 
-    def _rate(self, i: int) -> float:
-        """Return the published η at level i."""
-        done = i / max(self.steps - 1, 1)
-        return self.rate * DAPS_CONSTANTS.steps / self.steps * (self.last_rate / self.rate) ** done
+    def _constants(self) -> DAPSConstants:
+        """Return the preset's constants, with the settings that were given."""
+        c, given = self.constants[self.preset], self.settings()
+        return replace(c, **{name: given[name] for name in asdict(c) if name in given})
+
+    def _loss(self, problem: Problem, c: DAPSConstants, coarse: bool, blur: float) -> Misfit:
+        """Return the loss of the sensors; blur as of `Problem.misfit`."""
+        weights = c.weights
+        if weights is None:
+            weights = (ddis_weights(problem.pde)[0 if coarse else 1],) * 2
+        first, second = (w / (2 * c.tau**2) for w in weights)
+        return problem.misfit((first, second), (c.measure, c.measure), blur=blur)
+
+    def _rate(self, c: DAPSConstants, i: int) -> float:
+        """Return η at level i."""
+        if self.preset == "published":
+            return c.rate + i / c.steps * (c.last_rate - c.rate)
+        done = i / max(c.steps - 1, 1)
+        return c.rate * STEPS["daps"] / c.steps * (c.last_rate / c.rate) ** done
 
     def _fit_sensors(
         self,
@@ -133,6 +164,7 @@ class DAPS(DiffusionSolver):
         x_t: torch.Tensor,
         sigma: float,
         rate: float,
+        langevin: int,
     ) -> torch.Tensor:
         """Return the states after the Langevin steps of one level.
 
@@ -143,12 +175,13 @@ class DAPS(DiffusionSolver):
             x_t: (batch, channel, n, n), the noised states of the level.
             sigma: the level.
             rate: η.
+            langevin: number of steps.
 
         Raises:
             DivergedError: the states leave all bounds.
         """
         x, unit = denoised, problem.scale
-        for j in range(self.langevin):
+        for j in range(langevin):
             main = value_and_gradient(lambda state: loss(self.full(problem, state)), x)
             if j % self.every == 0:
                 others = term_gradients(problem.terms, x_t, sigma, x)
@@ -179,3 +212,10 @@ class DAPS(DiffusionSolver):
             v = bent * unit
             size = float(v.norm())
         return size
+
+
+def _upsampled(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return states x (batch, channel, m, m) on a finer grid, bilinearly from corner to corner."""
+    return torch.nn.functional.interpolate(
+        x, size=(grid.n, grid.n), mode="bilinear", align_corners=True
+    )

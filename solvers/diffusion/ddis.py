@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -15,6 +15,7 @@ from pdeinv.priors import NeuralOperator, Prior, load, shipped
 from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.diffusion.daps import DAPS
 from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.published import DDIS_CONSTANTS, DAPSConstants, Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import fields_of, other_physics
 
@@ -29,21 +30,33 @@ class DDIS(DAPS):
     neural operator as in the paper. The prior is of the coefficient. The samples' solutions are
     solved for in either case.
 
+    With `preset="published"` the misfit is the mean absolute value of y - H x0, and half of the
+    levels are on half as many nodes per side. The coefficient's prior is the same in both presets.
+
     Arguments:
         physics: "solver", "operator" (the shipped one of the PDE) or a differentiable callable from
-            coefficients to solutions, both (batch, 1, n, n) in physical units.
-        weights: as of `DAPS`; ours, chosen on a few instances of one PDE.
+            coefficients to solutions, both (batch, 1, n, n) in physical units; if None, "solver",
+            or "operator" with the preset "published".
+        steps, ode_steps, langevin, rate, last_rate, tau, weights: as of `DAPS`; those of
+            `published.DDIS_CONSTANTS` if None, with `published.ddis_weights` for the preset
+            "published".
 
     Reference:
         Lin et al., *Decoupled diffusion sampling for inverse problems on function spaces*, 2026
         (arXiv 2601.23280).
     """
 
-    physics: str | Callable[[torch.Tensor], torch.Tensor] = "solver"
-    weights: tuple[float, float] = (100.0, 100.0)
+    physics: str | Callable[[torch.Tensor], torch.Tensor] | None = None
 
     name: ClassVar[str] = "ddis"
     role: ClassVar[Role] = "coefficient"
+    published_role: ClassVar[Role | None] = "coefficient"
+    constants: ClassVar[dict[Preset, DAPSConstants]] = DDIS_CONSTANTS
+
+    def preset_values(self) -> dict[str, Any]:
+        """Return the preset's values of settings that are None unless given."""
+        physics = "operator" if self.preset == "published" else "solver"
+        return super().preset_values() | {"physics": physics}
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         """Refuse a PDE, a prior or physics for which the method is not made.
@@ -52,20 +65,21 @@ class DDIS(DAPS):
             InputError: there is no such physics, or it is of other fields or parameters.
         """
         super().check(pde, prior)
-        if self.physics == "solver":
+        physics = self.settings()["physics"]
+        if physics == "solver":
             return
         name = shipped_name(pde.name, "operator")
-        if self.physics == "operator" and name not in shipped():
+        if physics == "operator" and name not in shipped():
             raise InputError(
                 f"physics of {self.name} must be 'solver' or a callable for {pde.name}, got "
                 f"'operator'; no {name!r} is shipped, train one with `pdeinv train --model "
                 f"operator`"
             )
-        operator = _shipped_operator(pde.name) if self.physics == "operator" else self.physics
+        operator = _shipped_operator(pde.name) if physics == "operator" else physics
         if not callable(operator):
             raise InputError(
                 f"physics of {self.name} must be 'solver', 'operator' or a callable, got "
-                f"{self.physics!r}; use 'solver'"
+                f"{physics!r}; use 'solver'"
             )
         leads, wanted = (
             " to ".join(f.name for f in fields)
@@ -84,20 +98,18 @@ class DDIS(DAPS):
 
     def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
         forward = ForwardMap(problem.pde, problem.observation, problem.counts)
-        bounds = problem.pde.coefficient_range
+        bounds, physics = problem.pde.coefficient_range, self.settings()["physics"]
+        operator = _shipped_operator(problem.pde.name) if physics == "operator" else physics
 
         def solve(a: torch.Tensor) -> torch.Tensor:
-            if bounds is not None:  # where the solver is defined
-                a = a.clamp(bounds[0] / 2, 2 * bounds[1])
-            if self.physics == "solver":
+            if bounds is not None and (physics == "solver" or not problem.published):
+                a = a.clamp(bounds[0] / 2, 2 * bounds[1])  # where the solver is defined
+            if physics == "solver":
                 return _stable_solve(forward, a)
             problem.counts["network_evaluations"] += 1
-            return self._operator(problem.pde)(a)
+            return operator(a)
 
         return forward.states(x, solve)
-
-    def _operator(self, pde: PDE) -> Callable[[torch.Tensor], torch.Tensor]:
-        return self.physics if callable(self.physics) else _shipped_operator(pde.name)
 
 
 def _stable_solve(forward: ForwardMap, a: torch.Tensor) -> torch.Tensor:

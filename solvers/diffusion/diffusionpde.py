@@ -17,7 +17,7 @@ from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import (
     STEPS,
     diffusionpde_constants,
-    published_residual,
+    guidance_residual,
 )
 from pdeinv.solvers.diffusion.sampling import guided_sampling, heun_step
 
@@ -39,13 +39,12 @@ class DiffusionPDE(DiffusionSolver):
     the PDEs whose published code counts those.
 
     `published.diffusionpde_constants` holds the weights and the units, and what a PDE gets that the
-    paper does not have. The published prior has white noise: train one with `pdeinv train --noise
-    white` to follow the paper there too.
+    paper does not have. `published.guidance_residual` has the residual of each preset.
 
     Arguments:
         steps: number of noise levels.
-        weight: multiplies the sensors' published weights. All weights are for 2,000 steps and grow
-            in proportion for fewer, so that the steps add up to the same length.
+        weight: multiplies the sensors' published weights. By default all weights are for 2,000
+            steps and grow in proportion for fewer, so that the steps add up to the same length.
         sigma_min: the last noise level.
 
     Reference:
@@ -68,7 +67,7 @@ class DiffusionPDE(DiffusionSolver):
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         constants = diffusionpde_constants(problem.pde, problem.field_std)
-        boost = STEPS["diffusionpde"] / self.steps
+        boost = 1.0 if problem.published else STEPS["diffusionpde"] / self.steps
         first, second = (boost * self.weight * w for w in constants.weights)
         one = torch.ones(2, dtype=torch.float64)
         misfit = problem.misfit((first, second), ("norm", "norm"), scale=one)
@@ -79,7 +78,8 @@ class DiffusionPDE(DiffusionSolver):
                 return misfit(x0_hat)
             total = _LATE_WEIGHT * misfit(x0_hat)
             if physics:
-                total = total + physics * norm(published_residual(problem.pde, x0_hat))
+                residual = guidance_residual(problem.pde, x0_hat, self.preset)
+                total = total + physics * norm(residual)
             return total
 
         sigmas = noise_levels(self.steps, self.sigma_min)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,7 +12,7 @@ from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.checks import check_positive, check_whole
 from pdeinv.solvers.diffusion.problem import Problem
-from pdeinv.solvers.diffusion.published import STEPS
+from pdeinv.solvers.diffusion.published import DPS_WEIGHT, STEPS, ddpm_levels
 from pdeinv.solvers.diffusion.sampling import guided_sampling
 
 __all__ = ["DPS"]
@@ -30,10 +30,14 @@ class DPS(DiffusionSolver):
     The paper's step size ζ' / ‖y - H x̂0‖ on the squared norm is this with ζ = 2 ζ'. Its ζ' near 1
     is for images with 10⁵ measurements; a few hundred sensors need more.
 
+    The paper writes this for DDPM's states, x / sqrt(1 + s²). With `preset="published"` the levels
+    are those of DDPM, and in x the gradient has the factor sqrt((1 + s²) (1 + s'²)) of the change
+    of variable.
+
     Arguments:
         steps: number of noise levels, from 80 down.
-        weight: ζ at the published 1,000 steps. It grows in proportion for fewer steps, so that the
-            steps add up to the same length.
+        weight: ζ; 40, or the paper's 2, if None. By default it is for the published 1,000 steps
+            and grows in proportion for fewer, so that the steps add up to the same length.
 
     Reference:
         Chung et al., *Diffusion posterior sampling for general noisy inverse problems*, ICLR 2023,
@@ -41,25 +45,35 @@ class DPS(DiffusionSolver):
     """
 
     steps: int = STEPS["dps"]
-    weight: float = 40.0
+    weight: float | None = None
 
     name: ClassVar[str] = "dps"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.name, "steps", self.steps, 2)
-        check_positive(self.name, "weight", self.weight)
+        if self.weight is not None:
+            check_positive(self.name, "weight", self.weight)
+
+    def preset_values(self) -> dict[str, Any]:
+        """Return the preset's values of settings that are None unless given."""
+        return {"weight": DPS_WEIGHT[self.preset]}
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
-        weight = self.weight * STEPS["dps"] / self.steps
+        weight = self.settings()["weight"]
+        sigmas = noise_levels(self.steps)
+        factors, first = torch.full((self.steps,), STEPS["dps"] / self.steps), float(sigmas[0])
+        if problem.published:
+            sigmas = ddpm_levels(self.steps)
+            spread = (1 + sigmas**2).sqrt()
+            factors, first = spread[:-1] * spread[1:], float(spread[0])
         misfit = problem.misfit((weight, weight), ("norm", "norm"))
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
-            return misfit(x0_hat)
+            return float(factors[i]) * misfit(x0_hat)
 
-        sigmas = noise_levels(self.steps)
-        start = problem.start(n, float(sigmas[0]))
+        start = problem.start(n, first)
         return guided_sampling(problem, start, sigmas, _ancestral_step, loss, problem.scale, bar)
 
 

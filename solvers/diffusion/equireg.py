@@ -123,7 +123,7 @@ class EquiReg:
     λ is set at every step: the term moves the state by a given share of the sensors' step. One
     number then serves all PDEs and solvers. DPS, DiffusionPDE and FunDPS take long steps when these
     are few. There the term's step is at most half of Polyak's, which is R over its slope, unless
-    `careful=False`.
+    the solver has `preset="published"`.
 
     Arguments:
         function: f, a `StateMap` or a plain callable from states to fields; if None, the prior's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import ClassVar
 
@@ -15,7 +16,12 @@ from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.checks import check_positive, check_whole
 from pdeinv.solvers.diffusion.problem import Problem
-from pdeinv.solvers.diffusion.published import STEPS, fundps_constants, published_residual
+from pdeinv.solvers.diffusion.published import (
+    STEPS,
+    SensorLoss,
+    fundps_constants,
+    guidance_residual,
+)
 from pdeinv.solvers.diffusion.sampling import StepLoss, guided_sampling, heun_step
 
 __all__ = ["FunDPS"]
@@ -35,16 +41,20 @@ class FunDPS(DiffusionSolver):
     values at 128 x 128 nodes. With a noise that is the same function on every grid, so is the
     gradient here.
 
+    With `preset="published"` the second denoising of the step guides, the gradient is that with
+    respect to the nodes' values, the last step is not guided, and the residual has the Huber loss,
+    as in the paper's code.
+
     `published.fundps_constants` holds the weights, and what a PDE gets that the paper does not
     have.
 
     Arguments:
         steps: number of noise levels.
-        weight: multiplies the sensors' published weights. All weights are for 500 steps and grow in
-            proportion for fewer, so that the steps add up to the same length.
+        weight: multiplies the sensors' published weights. By default all weights are for 500 steps
+            and grow in proportion for fewer, so that the steps add up to the same length.
         coarse: share of the steps on half as many nodes per side, from 0 to below 1. Noise then
             fills the modes that only the full grid has (the paper's two-resolution variant).
-        sigma_min: the last noise level.
+        sigma_min: the last noise level; the published one if None.
 
     Reference:
         Yao et al., *Guided diffusion sampling on function spaces with applications to PDEs*,
@@ -54,7 +64,7 @@ class FunDPS(DiffusionSolver):
     steps: int = STEPS["fundps"]
     weight: float = 1.0
     coarse: float = 0.0
-    sigma_min: float = 0.002
+    sigma_min: float | None = None
 
     name: ClassVar[str] = "fundps"
 
@@ -62,7 +72,8 @@ class FunDPS(DiffusionSolver):
         super().__post_init__()
         check_whole(self.name, "steps", self.steps, 2)
         check_positive(self.name, "weight", self.weight)
-        check_positive(self.name, "sigma_min", self.sigma_min)
+        if self.sigma_min is not None:
+            check_positive(self.name, "sigma_min", self.sigma_min)
         if not isinstance(self.coarse, Real) or not 0 <= self.coarse < 1:
             raise InputError(
                 f"coarse of {self.name} must be a number from 0 to below 1, got {self.coarse!r}; "
@@ -71,8 +82,9 @@ class FunDPS(DiffusionSolver):
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
-        first = fundps_constants(problem.pde).sigma_max
-        sigmas = noise_levels(self.steps, self.sigma_min, first)
+        seen = self._observed(problem)
+        last = self.sigma_min or min(s.sigma_min for s in seen)
+        sigmas = noise_levels(self.steps, last, max(s.sigma_max for s in seen))
         split = round(self.coarse * self.steps)
         if split == 0:
             return self._descend(problem, problem.start(n, float(sigmas[0])), sigmas, bar)
@@ -91,25 +103,36 @@ class FunDPS(DiffusionSolver):
         self, problem: Problem, x: torch.Tensor, sigmas: torch.Tensor, bar: ProgressBar
     ) -> torch.Tensor:
         """Return the states at the last of these levels, for states x at the first."""
-        loss = self._loss(problem)
-        return guided_sampling(problem, x, sigmas, heun_step, loss, problem.scale, bar)
+        loss, step = self._loss(problem, sigmas), partial(heun_step, second=problem.published)
+        return guided_sampling(problem, x, sigmas, step, loss, problem.scale, bar)
 
-    def _loss(self, problem: Problem) -> StepLoss:
-        sensors = fundps_constants(problem.pde).sensors
-        boost = STEPS["fundps"] / self.steps
+    def _observed(self, problem: Problem) -> list[SensorLoss]:
+        sensors = fundps_constants(problem.pde, self.preset)
+        return [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
+
+    def _loss(self, problem: Problem, sigmas: torch.Tensor) -> StepLoss:
+        sensors = fundps_constants(problem.pde, self.preset)
+        boost = 1.0 if problem.published else STEPS["fundps"] / self.steps
         first, second = (boost * self.weight * s.weight for s in sensors)
         misfit = problem.misfit((first, second), (sensors[0].measure, sensors[1].measure))
-        seen = [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
-        physics = boost * max(s.residual_weight for s in seen)
+        physics = boost * max(s.residual_weight for s in self._observed(problem))
+        # The published step to zero noise is not guided
+        unguided = len(sigmas) - 2 if problem.published and float(sigmas[-1]) == 0 else None
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
             total = misfit(x0_hat)
             if physics and sigma <= 1:
-                residual = published_residual(problem.pde, x0_hat)
-                total = total + physics * residual.square().mean(dim=(1, 2, 3))
-            return min(1.0, sigma) * total
+                residual = guidance_residual(problem.pde, x0_hat, self.preset)
+                size = _huber(residual) if problem.published else residual.square()
+                total = total + physics * size.mean(dim=(1, 2, 3))
+            return (0.0 if i == unguided else min(1.0, sigma)) * total
 
         return loss
+
+
+def _huber(x: torch.Tensor) -> torch.Tensor:
+    """Return x² / 2 where |x| < 1, and |x| - ½ elsewhere."""
+    return torch.where(x.abs() < 1, x.square() / 2, x.abs() - 0.5)
 
 
 def _refine(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> torch.Tensor:

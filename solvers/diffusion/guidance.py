@@ -155,7 +155,7 @@ def bind_terms(
 class Misfit:
     """The sensors' loss, Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the fields c.
 
-    The published formulas are for exact readings. Here a residual is multiplied by (1 + (s /
+    The published formulas are for exact readings. By default a residual is multiplied by (1 + (s /
     b)²)^-½ as well, with s the standard deviation of the reading's noise and b the blur. Among the
     readings of a field the poor ones then count less, and exact ones as published.
 
@@ -181,11 +181,18 @@ class Misfit:
         for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
             mine = residual[:, o.channel == c]
             if weight and mine.shape[1]:
-                size = mine.square().mean(dim=1) if measure == "mean-square" else norm(mine)
-                if measure == "root-mean-square":
-                    size = size / mine.shape[1] ** 0.5
-                total = total + weight * size
+                total = total + weight * _size(mine, measure)
         return total
+
+
+def _size(residual: torch.Tensor, measure: Measure) -> torch.Tensor:
+    """Return the size (batch,) of residuals (batch, m)."""
+    if measure == "mean-square":
+        return residual.square().mean(dim=1)
+    if measure == "mean-absolute":
+        return residual.abs().mean(dim=1)
+    size = norm(residual)
+    return size / residual.shape[1] ** 0.5 if measure == "root-mean-square" else size
 
 
 def norm(fields: torch.Tensor) -> torch.Tensor:

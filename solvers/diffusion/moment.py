@@ -87,6 +87,7 @@ class Moment(DiffusionSolver):
 
     name: ClassVar[str] = "moment"
     role: ClassVar[Role] = "coefficient"
+    published_role: ClassVar[Role | None] = None
     judges_sensors: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use more steps, or thorough=True for a coefficient with two values"

@@ -13,7 +13,7 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
-from pdeinv.solvers.diffusion.published import NODES, Measure
+from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
 
 __all__ = ["Problem"]
 
@@ -29,7 +29,7 @@ class Problem:
         observation: of the state.
         terms: the guidance terms of this run.
         generator: source of all randomness.
-        careful: cut gradient steps that would overshoot.
+        preset: of the solver.
         counts: where network evaluations and solves are counted; new counts if None.
 
     Attributes:
@@ -49,22 +49,27 @@ class Problem:
         observation: Observation,
         terms: Sequence[BoundTerm] = (),
         generator: torch.Generator | None = None,
-        careful: bool = True,
+        preset: Preset = "default",
         counts: dict[str, int] | None = None,
     ) -> None:
         self.pde, self.prior, self.observation = pde, prior, observation
-        self.terms, self.generator, self.careful = tuple(terms), generator, careful
+        self.terms, self.generator, self.preset = tuple(terms), generator, preset
         self.counts = {"network_evaluations": 0, "solver_calls": 0} if counts is None else counts
         self.grid, self.gaussian = observation.grid, prior.gaussian
         self.field_std = _field_std(pde)
         self.scale = self.gaussian.scale[:, None, None]
         self.reduced_chi_squared = 0.0
 
+    @property
+    def published(self) -> bool:
+        """Whether the method is that of its paper, without our changes."""
+        return self.preset == "published"
+
     def on_grid(self, grid: Grid) -> Problem:
         """Return the same problem, with the same counts, for states on another grid."""
         moved = self.observation.on_grid(grid)
         return Problem(
-            self.pde, self.prior, moved, self.terms, self.generator, self.careful, self.counts
+            self.pde, self.prior, moved, self.terms, self.generator, self.preset, self.counts
         )
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -88,8 +93,8 @@ class Problem:
         """
         if not bool(x.isfinite().all()):
             remedy = "use more steps, or a smaller weight or rate"
-            if not self.careful:
-                remedy += ", or careful=True"
+            if self.published:
+                remedy += ", or preset='default'"
             raise DivergedError(f"the samples of {self.pde.name} diverged; {remedy}")
         return x
 
@@ -101,9 +106,13 @@ class Problem:
         coarse scales it acts as the identity does on the nodes of the published runs. The published
         weights then mean the same function on every grid.
 
+        With the preset "published" the direction is the gradient itself.
+
         Arguments:
             gradient: (batch, channel, n, n), of normalised fields.
         """
+        if self.published:
+            return gradient
         noise, size = self.gaussian.noise, 1.0
         if noise.kind != "white":
             size = 2 * torch.pi * (noise.length * NODES) ** 2
@@ -123,9 +132,10 @@ class Problem:
             scale: (2,), what residuals are divided by, in physical units; that of normalised fields
                 if None.
             blur: noise of a reading that halves the weight of its squared residual, in units of
-                normalised fields.
+                normalised fields. With the preset "published" all readings count alike.
         """
         unit = 2 * self.field_std
+        blur = torch.inf if self.published else blur
         return Misfit(
             self.observation, weights, measures, unit if scale is None else scale, blur * unit
         )

@@ -2,7 +2,7 @@
 
 The papers tuned their constants on four PDEs. For any other PDE each look-up returns a neutral
 fallback: weights for normalised fields, so that the units of the fields do not matter, the same for
-both fields, and no residual of the PDE.
+both fields, and no residual of the PDE. docs/published.md has the sources.
 """
 
 from __future__ import annotations
@@ -13,28 +13,55 @@ from typing import Literal
 import torch
 
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.elliptic import interior
 
 __all__ = [
     "DAPS_CONSTANTS",
+    "DDIS_CONSTANTS",
+    "DPS_WEIGHT",
     "NODES",
     "STEPS",
     "DAPSConstants",
     "DiffusionPDEConstants",
-    "FunDPSConstants",
     "Measure",
+    "Preset",
     "SensorLoss",
+    "ddis_weights",
+    "ddpm_levels",
     "diffusionpde_constants",
     "fundps_constants",
-    "published_residual",
+    "guidance_residual",
 ]
 
-Measure = Literal["norm", "mean-square", "root-mean-square"]
+Preset = Literal["default", "published"]
+"""Our version of a method, or the one of its paper's code."""
+
+Measure = Literal["norm", "mean-square", "root-mean-square", "mean-absolute"]
 
 NODES = 128
 """Nodes per side of all published runs."""
 
 STEPS = {"dps": 1000, "diffusionpde": 2000, "fundps": 500, "daps": 200}
 """Noise levels of the published runs, by solver."""
+
+DPS_WEIGHT: dict[Preset, float] = {"default": 40.0, "published": 2.0}
+"""ζ of DPS. The paper has no PDE: its ζ' is 1 for inpainting images, and ζ = 2 ζ'."""
+
+_DDPM_STEPS, _DDPM_FIRST, _DDPM_LAST = 1000, 1e-4, 0.02
+
+
+def ddpm_levels(steps: int) -> torch.Tensor:
+    """Return the noise levels of DDPM's linear schedule, falling, and 0, (steps + 1,), float64.
+
+    They are those of x0 + σ noise. Of the 1,000 levels, evenly spaced ones are kept.
+
+    Reference:
+        Ho, Jain & Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020, section 4.
+    """
+    kept = torch.linspace(_DDPM_FIRST, _DDPM_LAST, _DDPM_STEPS, dtype=torch.float64)
+    signal = (1 - kept).cumprod(dim=0)
+    signal = signal[torch.linspace(_DDPM_STEPS - 1, 0, steps).round().long()]
+    return torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1, dtype=torch.float64)])
 
 
 @dataclass(frozen=True)
@@ -100,85 +127,97 @@ class SensorLoss:
     Arguments:
         weight: of the sensors' misfit, for fields of standard deviation 0.5.
         measure: how the misfit is measured.
-        residual_weight: of the mean square of the PDE's residual.
-    """
-
-    weight: float
-    measure: Measure = "mean-square"
-    residual_weight: float = 0.0
-
-
-@dataclass(frozen=True)
-class FunDPSConstants:
-    """The constants of FunDPS for one PDE.
-
-    Arguments:
-        sigma_max: the first noise level.
-        coefficient, solution: losses of the sensors on each field.
+        residual_weight: of the PDE's residual: its mean square, or its mean Huber loss in the
+            preset "published".
+        sigma_max, sigma_min: the first noise level and the last.
 
     Reference:
         Yao et al., *Guided diffusion sampling on function spaces* (FunDPS), NeurIPS 2025, appendix
         (arXiv 2505.17004).
     """
 
-    sigma_max: float
-    coefficient: SensorLoss
-    solution: SensorLoss
-
-    @property
-    def sensors(self) -> tuple[SensorLoss, SensorLoss]:
-        """The losses by channel."""
-        return self.coefficient, self.solution
+    weight: float
+    measure: Measure = "mean-square"
+    residual_weight: float = 0.0
+    sigma_max: float = 80.0
+    sigma_min: float = 0.002
 
 
 _FUNDPS = {
-    "darcy": FunDPSConstants(80.0, SensorLoss(1e4), SensorLoss(5e4)),
-    "poisson": FunDPSConstants(10.0, SensorLoss(1e4), SensorLoss(2e4)),
-    "helmholtz": FunDPSConstants(
-        80.0,
+    "darcy": (SensorLoss(1e4), SensorLoss(5e4)),
+    "helmholtz": (
         SensorLoss(1e4, residual_weight=1.0),
         SensorLoss(5e3, "root-mean-square", residual_weight=1.0),
     ),
-    "navier-stokes": FunDPSConstants(
-        80.0,
+    "navier-stokes": (
         SensorLoss(5e3, residual_weight=1.0),
         SensorLoss(7.5e3, "root-mean-square", residual_weight=10.0),
     ),
 }
+_FUNDPS_POISSON: dict[Preset, tuple[SensorLoss, SensorLoss]] = {
+    "default": (SensorLoss(1e4, sigma_max=10.0), SensorLoss(2e4, sigma_max=10.0)),
+    "published": (SensorLoss(1e4), SensorLoss(2e4, sigma_max=10.0, sigma_min=0.01)),
+}
 # The weight that three of the four PDEs have for their coefficient.
-_NEUTRAL_FUNDPS = FunDPSConstants(80.0, SensorLoss(1e4), SensorLoss(1e4))
+_NEUTRAL_FUNDPS = SensorLoss(1e4), SensorLoss(1e4)
 
 
-def fundps_constants(pde: PDE) -> FunDPSConstants:
-    """Return FunDPS's constants for a PDE, identified by its name.
+def fundps_constants(pde: PDE, preset: Preset = "default") -> tuple[SensorLoss, SensorLoss]:
+    """Return FunDPS's losses of the sensors on the coefficient and on the solution.
 
     For a PDE that the paper does not have, the first level is 80, both fields have the weight 1e4
     of a mean square, and there is no residual.
+
+    Arguments:
+        pde: identified by its name.
+        preset: the presets differ in the noise levels of one PDE.
     """
+    if pde.name == "poisson":
+        return _FUNDPS_POISSON[preset]
     return _FUNDPS.get(pde.name, _NEUTRAL_FUNDPS)
 
 
-def published_residual(pde: PDE, state: torch.Tensor) -> torch.Tensor:
-    """Return what DiffusionPDE and FunDPS call the residual of a state, (batch, 1, n, n).
+def guidance_residual(pde: PDE, state: torch.Tensor, preset: Preset) -> torch.Tensor:
+    """Return what DiffusionPDE and FunDPS call the residual of a state, (batch, 1, m, m).
 
-    It is the residual of the PDE, except for Navier–Stokes: there it is ∂w/∂x + ∂w/∂y of the final
-    vorticity w, which no flow makes zero. The solvers keep it to be comparable with the papers.
+    By default it is the residual of the PDE, on m = n nodes, except for Navier–Stokes: there it is
+    ∂w/∂x + ∂w/∂y of the final vorticity w, which no flow makes zero. The solvers keep it to be
+    comparable with the papers.
+
+    With the preset "published" it is that of the papers' code. For Poisson and Helmholtz this is
+    the PDE's, for Navier–Stokes the sum above with the distance of two nodes as the unit of length;
+    all at the m = n - 2 interior nodes. For Darcy it is ∇·(a ∇u) + 1 in this unit too, by central
+    differences at all n nodes, with zeros outside.
 
     Arguments:
         pde: identified by its name.
         state: (batch, 2, n, n), in physical units.
+        preset: ours or that of the papers.
     """
     a, u = state[:, :1], state[:, 1:]
-    if pde.name != "navier-stokes":
-        return pde.residual(a, u)
-    n = u.shape[-1]
-    along_x, along_y = ((u.roll(-1, dim) - u.roll(1, dim)) * n / 2 for dim in (-1, -2))
-    return along_x + along_y
+    if preset == "default":
+        if pde.name != "navier-stokes":
+            return pde.residual(a, u)
+        n = u.shape[-1]
+        along_x, along_y = ((u.roll(-1, dim) - u.roll(1, dim)) * n / 2 for dim in (-1, -2))
+        return along_x + along_y
+    if pde.name == "darcy":
+        return _central(a * _central(u, -1), -1) + _central(a * _central(u, -2), -2) + 1
+    if pde.name == "navier-stokes":
+        return interior(_central(u, -1) + _central(u, -2))
+    return interior(pde.residual(a, u))
+
+
+def _central(u: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return half of the next value minus the previous one along a dimension, zero outside."""
+    padded = torch.nn.functional.pad(u, (1, 1) if dim == -1 else (0, 0, 1, 1))
+    n = u.shape[dim]
+    return (padded.narrow(dim, 2, n) - padded.narrow(dim, 0, n)) / 2
 
 
 @dataclass(frozen=True)
 class DAPSConstants:
-    """The constants of DAPS.
+    """The constants of DAPS and DDIS.
 
     Arguments:
         steps: noise levels, from `sigma_max` to `sigma_min`.
@@ -186,10 +225,14 @@ class DAPSConstants:
         langevin: Langevin steps at each level.
         rate, last_rate: sizes of a Langevin step at the first level and at the last.
         tau: standard deviation of the sensors' noise that the method assumes.
-        weights: (2,), of the sensors on the coefficient and on the solution.
+        weights: (2,), of the sensors on the coefficient and on the solution; None for
+            `ddis_weights`.
+        measure: how the sensors' misfit is measured.
+        two_grids: half of the levels on half as many nodes per side.
 
     Reference:
-        Yao et al. (FunDPS), NeurIPS 2025, appendix (arXiv 2505.17004): the runs of DAPS.
+        Yao et al. (FunDPS), NeurIPS 2025, appendix (arXiv 2505.17004), for DAPS; Lin et al., 2026
+        (arXiv 2601.23280), for DDIS.
     """
 
     steps: int = STEPS["daps"]
@@ -201,8 +244,40 @@ class DAPSConstants:
     rate: float = 1e-4
     last_rate: float = 1e-6
     tau: float = 1e-3
-    weights: tuple[float, float] = (10.0, 1.0)
+    weights: tuple[float, float] | None = (10.0, 1.0)
+    measure: Measure = "mean-square"
+    two_grids: bool = False
 
 
-DAPS_CONSTANTS = DAPSConstants()
-"""Published for Poisson; our default for every PDE."""
+DAPS_CONSTANTS: dict[Preset, DAPSConstants] = {
+    "default": DAPSConstants(),
+    "published": DAPSConstants(),
+}
+"""Published for Poisson; in both presets for every PDE."""
+
+DDIS_CONSTANTS: dict[Preset, DAPSConstants] = {
+    "default": DAPSConstants(weights=(100.0, 100.0)),
+    "published": DAPSConstants(
+        steps=100,
+        ode_steps=5,
+        langevin=20,
+        weights=None,
+        measure="mean-absolute",
+        two_grids=True,
+    ),
+}
+"""By default those of DAPS, with weights that we chose on a few instances of one PDE."""
+
+_DDIS_WEIGHTS = {"helmholtz": (5.0, 10.0), "navier-stokes": (20.0, 10.0)}
+
+
+def ddis_weights(pde: PDE) -> tuple[float, float]:
+    """Return the published weights of DDIS on the coarse grid and on the fine one.
+
+    They are of the mean absolute misfit of the solution. For a PDE that the paper does not have,
+    Darcy among them, they are those of Poisson.
+
+    Arguments:
+        pde: identified by its name.
+    """
+    return _DDIS_WEIGHTS.get(pde.name, (10.0, 15.0))

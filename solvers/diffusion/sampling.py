@@ -92,14 +92,14 @@ def _guidance_step(
 ) -> torch.Tensor:
     """Return what the loss and the terms subtract from the states, (batch, channel, n, n)."""
     first, *further = (scale**2 * problem.to_function_space(slope) for slope in slopes)
-    if problem.careful:
+    if not problem.published:
         # A longer step overshoots the zero of the loss, and the more so at the next level
         first = first * polyak(main.loss, slopes[0], first).clamp(max=1)[:, None, None, None]
     steps = [
         Step(
             direction,
             term.share,
-            _TRUSTED * polyak(term.loss, slope, direction) if problem.careful else None,
+            None if problem.published else _TRUSTED * polyak(term.loss, slope, direction),
         )
         for term, slope, direction in zip(others, slopes[1:], further, strict=True)
     ]
