@@ -80,8 +80,8 @@ class Task:
         if self.seed not in TEST_SEEDS and self.seed not in TUNING_SEEDS:
             raise InputError(
                 f"the seed of a task must be from 0 to {TEST_SEEDS[-1]} to compare methods, "
-                f"or from {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]} to choose settings, got {self.seed}; use "
-                f"one of them"
+                f"or from {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]} to choose settings, "
+                f"got {self.seed}; use one of them"
             )
         if self.variant not in VARIANTS:
             raise InputError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import tuning_task
 
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.tables import table
@@ -14,11 +15,10 @@ from pdeinv.benchmarks.studies.ablation import (
     plot_gain,
     verdict,
 )
-from pdeinv.benchmarks.tasks import Task
 
 
 def test_equireg_is_paired_instance_by_instance(tmp_path):
-    task, out = Task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    task, out = tuning_task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
     for on in (False, True):
         records = run(task, "fundps", 2, out, steps=6, equireg=on, samples=3)
         assert (
@@ -80,7 +80,7 @@ def test_equireg_is_paired_instance_by_instance(tmp_path):
 
 
 def test_other_uses_of_the_symmetries_are_paired_with_none(tmp_path):
-    task, out = Task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
+    task, out = tuning_task("poisson", "forward", grid=16, sensors=30), tmp_path / "e.jsonl"
     for on in (False, True, "identity", "equi", "reweight"):
         run(task, "fundps", 2, out, steps=6, equireg=on, samples=4)
     run(task, "fundps", 2, out, steps=6, samples=4, settings={"group_average": True})

@@ -7,12 +7,12 @@ from functools import cache
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import seeded, tuning_task
 
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz, pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS
+from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import diffusionpde_constants, fundps_constants
 
 N, STEPS, BOTH = 16, 10, ("helmholtz", "navier-stokes")
@@ -50,7 +50,7 @@ def setting(name, channels=2, noise="exponential"):
     prior = SmallNetwork(
         **{f.name: getattr(fitted, f.name) for f in fields(fitted) if not f.name.startswith("_")}
     )
-    _, observation = Task(name, "both", grid=N, sensors=12, noise=0.1).instance(0)
+    _, observation = tuning_task(name, "both", grid=N, sensors=12, noise=0.1).instance(0)
     return pde, prior, observation
 
 
@@ -65,6 +65,7 @@ class Formulas:
             seeded(seed),
         )
         self.scale, self.shift = prior.scale[:, None, None], prior.shift[:, None, None]
+        self.units = 2 * Problem(pde, prior, observation).field_std
         # The covariance of the noise, column by column, scaled to be one on coarse scales of 128 x
         # 128 nodes.
         modes = max(b.capacity(observation.grid) for b in prior.bases)
@@ -91,7 +92,7 @@ class Formulas:
     def residuals(self, state, units, blur=0.1):
         """(y - H x) / unit of the coefficient's and of the solution's sensors, the noisy ones
         discounted."""
-        o, spread = self.observation, standard_deviations(self.pde)
+        o, spread = self.observation, self.units / 2
         y = o.values - o(state)
         trust = 1 / torch.sqrt(1 + (o.noise_std / (blur * spread[o.channel])) ** 2)
         return [(y * trust)[:, o.channel == c] / units[c] for c in (0, 1)]
@@ -129,7 +130,7 @@ def dps(f, n):
     for i in range(STEPS):
         z = z.detach().requires_grad_()
         z0 = f.D(z, s[i])
-        r_a, r_u = f.residuals(f.physical(z0), 2 * standard_deviations(f.pde))
+        r_a, r_u = f.residuals(f.physical(z0), f.units)
         loss = 40 * 1000 / STEPS * (r_a.norm(dim=1) + r_u.norm(dim=1))
         after = z0 + s[i + 1] ** 2 / s[i] ** 2 * (z - z0)
         if s[i + 1] > 0:
@@ -159,9 +160,7 @@ def fundps(f, n):
         after, _ = heun(f, z, s[i], s[i + 1])
         state = f.physical(f.D(z, s[i]))
         loss = 0
-        for r, w, root in zip(
-            f.residuals(state, 2 * standard_deviations(f.pde)), weights, roots, strict=True
-        ):
+        for r, w, root in zip(f.residuals(state, f.units), weights, roots, strict=True):
             loss = loss + w * (r**2).mean(dim=1) ** (0.5 if root else 1)
         if s[i] <= 1:
             loss = s[i] * (loss + physics * (their_residual(f.pde, state) ** 2).mean(dim=(1, 2, 3)))
@@ -218,7 +217,7 @@ def daps(f, n, full=lambda state: state, weights=(10.0, 1.0), langevin=7):
             # A noisy reading's variance is added to τ², both in units of the normalised field.
             loss = 0
             for r, w in zip(
-                f.residuals(full(f.physical(x0)), 2 * standard_deviations(f.pde), blur=2 * tau),
+                f.residuals(full(f.physical(x0)), f.units, blur=2 * tau),
                 weights,
                 strict=True,
             ):

@@ -21,7 +21,7 @@ from pdeinv.solvers.diffusion.published import NODES, Measure
 __all__ = ["Problem"]
 
 _BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
-_DRAWS, _DRAW_NODES = 256, 32  # of a prior of the coefficient, for the spread of the solution
+_DRAWS, _DRAW_NODES = 64, 32  # of a prior of the coefficient, for the spread of the solution
 
 
 class Problem:
