@@ -9,12 +9,13 @@ import torch
 from helpers import gaussian_prior, seeded, training_data, tuning_task
 
 from pdeinv import Ensemble, InputError, reconstruct
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
+from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
 from pdeinv.priors import DiffusionPrior, NeuralOperator, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.diffusion.problem import Problem
 
 N = 16
 
@@ -309,3 +310,17 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
         FunDPS().check(Helmholtz(k=2.0), None)
     with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
         Moment().check(Helmholtz(alpha=2.5), None)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("name", PDES)
+def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, channels):
+    pde = PDES[name]()
+    prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)
+    _, observation = tuning_task(name, "both", grid=N, sensors=5).instance(0)
+    found = Problem(pde, prior, observation).field_std
+    states = training_data(pde, 32, 300, seed=1).states.double()
+    # 64 draws of a few large modes know a spread to 10 %, a threshold of a Gaussian field to 15 %
+    true = states.std(dim=(0, 2, 3))
+    assert float((found / true).log().abs().max()) < (0.1 if channels == 2 else 0.3)
+    assert torch.allclose(found[:channels], 0.5 * prior.scale)
