@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.benchmarks.records import TASK, Record, values_of
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
@@ -36,10 +37,7 @@ __all__ = [
 
 INSTANCES = 32
 SAMPLES = 19  # so that the central 18 of the truth's 20 possible ranks are a 90 % interval
-# The truth of instance i is the first draw from its own seed: a solver on that stream would find it
-# among its prior draws.
-_SOLVER_SEED = 3_000_000_000
-_ENSEMBLE_SEED = 4_000_000_000  # no task draws its instances from this seed
+_ENSEMBLE = 500_000_000  # number of the generator of optimal interpolation's ensemble
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def steps_of(solver: Solver) -> int:
 
 def solver_generator(i: int) -> torch.Generator:
     """Return the randomness of a solver on instance i, independent of the instance's own."""
-    return torch.Generator().manual_seed(_SOLVER_SEED + i)
+    return seeds.generator(seeds.SOLVER, i)
 
 
 def solve(
@@ -224,7 +222,7 @@ def _loaded(prior: str) -> Prior:
 
 @lru_cache(maxsize=1)
 def _ensemble(pde: PDE, n: int, members: int) -> Ensemble:
-    generator = torch.Generator().manual_seed(_ENSEMBLE_SEED)
+    generator = seeds.generator(seeds.STATISTICS, _ENSEMBLE)
     return Ensemble(draw_ensemble(pde, members, pde.grid(n), generator, False))
 
 

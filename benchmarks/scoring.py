@@ -7,6 +7,7 @@ import time
 import torch
 from scipy.stats import t as student_t
 
+from pdeinv import seeds
 from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes
 from pdeinv.benchmarks.records import Record
@@ -94,7 +95,8 @@ def _scores(
         v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth)
     )
     samples = posterior.samples[:, None, channel : channel + 1]
-    covered, histogram = _coverage(samples[:, 0, 0], true[0, 0], torch.Generator().manual_seed(i))
+    ties = seeds.generator(seeds.STATISTICS, i)
+    covered, histogram = _coverage(samples[:, 0, 0], true[0, 0], ties)
     shared = {
         "field": posterior.fields[channel].name,
         "crps": rounded(float(crps_ensemble(samples, true).mean())),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from pdeinv import layouts
+from pdeinv import layouts, seeds
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 
-__all__ = ["KINDS", "VARIANTS", "Task", "fingerprint"]
+__all__ = ["KINDS", "TEST_SEEDS", "TUNING_SEEDS", "VARIANTS", "Task", "fingerprint"]
 
 KINDS = {"forward": (0,), "inverse": (1,), "both": (0, 1)}
 """The channels (0 the coefficient, 1 the solution) that carry sensors in each kind of task."""
@@ -26,6 +26,11 @@ VARIANTS: dict[str, dict[str, Callable[[float], float]]] = {
     "viscosity": {"viscosity": lambda viscosity: 2 * viscosity},
 }
 """How each variant changes the parameters of the PDE that draws the instances."""
+_INSTANCES = 1_000_003  # of one seed, at most
+TEST_SEEDS = range(seeds.TEST.stop // _INSTANCES)
+"""Seeds of tasks on which methods are compared: their instances are in `pdeinv.seeds.TEST`."""
+TUNING_SEEDS = range(-(-seeds.TUNING.start // _INSTANCES), seeds.TUNING.stop // _INSTANCES)
+"""Seeds of tasks on which settings are chosen: their instances are in `pdeinv.seeds.TUNING`."""
 _FINGERPRINT_NODES = 8  # per side, of the coefficient
 
 
@@ -43,14 +48,15 @@ class Task:
         sensors: number of different nodes observed on each observed field.
         noise: standard deviation of the readings' noise, relative to the observed field's standard
             deviation over the instance.
-        seed: instance i depends on (seed, i) alone.
+        seed: instance i depends on (seed, i) alone. One of `TEST_SEEDS`, or of `TUNING_SEEDS` to
+            choose settings by.
         variant: `"standard"`, or out of distribution, for every PDE with the parameter: a
             `"smoother"` or `"rougher"` coefficient (alpha up or down by 0.5), a lower `"contrast"`
             (low raised by a third), a `"viscosity"` of twice the default. The solvers keep the
             standard PDE.
 
     Raises:
-        InputError: the kind, the noise or the variant cannot be used.
+        InputError: the kind, the noise, the seed or the variant cannot be used.
     """
 
     pde: str
@@ -70,6 +76,12 @@ class Task:
             raise InputError(
                 f"noise must be a finite number of at least 0, got {self.noise}; give 0 for exact "
                 f"readings, or such as 0.01"
+            )
+        if self.seed not in TEST_SEEDS and self.seed not in TUNING_SEEDS:
+            raise InputError(
+                f"the seed of a task must be from 0 to {TEST_SEEDS[-1]} to compare methods, "
+                f"or from {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]} to choose settings, "
+                f"got {self.seed}; use one of them"
             )
         if self.variant not in VARIANTS:
             raise InputError(
@@ -105,10 +117,20 @@ class Task:
         return {"forward": (1,), "inverse": (0,), "both": (0, 1)}[self.kind]
 
     def instance(self, i: int) -> tuple[torch.Tensor, Observation]:
-        """Return the true state (2, n, n) of instance i and its observation."""
-        pde, number = self.world, 1_000_003 * self.seed + i
+        """Return the true state (2, n, n) of instance i and its observation.
+
+        Raises:
+            InputError: a seed has fewer instances, or the grid has fewer nodes than sensors.
+        """
+        if not 0 <= i < _INSTANCES:
+            raise InputError(
+                f"an instance must be from 0 to {_INSTANCES - 1}, got {i}; use another seed for "
+                f"more"
+            )
+        pde, number = self.world, _INSTANCES * self.seed + i
         grid = pde.grid(self.grid)
-        generator = torch.Generator().manual_seed(number)
+        purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
+        generator = seeds.generator(purpose, number - purpose.start)
         truth = pde.sample(1, grid, generator)
         observed = KINDS[self.kind]
         points = [

@@ -2,7 +2,7 @@
 
 The examples shipped with the package are held out: eight instances of a PDE at 64 x 64, from a seed
 that no shipped prior was trained on. `pdeinv generate NAME --n 8 --grid 64 --seed 20000 --out
-pdeinv/data/NAME.h5` made them.
+pdeinv/data/NAME.h5` made them, before datasets had a range of seeds of their own.
 """
 
 from __future__ import annotations

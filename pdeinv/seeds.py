@@ -6,16 +6,19 @@ seeds, and no two overlap. What draws random numbers takes them from the range o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-__all__ = ["SOLVER", "STATISTICS", "TEST", "TRAINING", "TUNING", "generator"]
+__all__ = ["SOLVER", "STATISTICS", "TEST", "TRAINING", "TUNING", "generator", "global_state"]
 
 TEST = range(0, 2**31)
 """Instances on which methods are compared."""
 TRAINING = range(2**31, 2**31 + 2**29)
-"""Samples of dataset files, to which models are fitted."""
+"""Samples of dataset files, to which models are fitted, and the randomness of the fit."""
 TUNING = range(2_700_000_000, 3_000_000_000)
-"""Instances on which settings are chosen, and those of the unit tests."""
+"""Instances on which settings are chosen, held-out states of studies, and the unit tests."""
 SOLVER = range(3_000_000_000, 3_500_000_000)
 """The randomness of a solver's run."""
 STATISTICS = range(3_500_000_000, 2**32)
@@ -34,3 +37,15 @@ def generator(purpose: range, number: int = 0) -> torch.Generator:
         torch.Size([1])
     """
     return torch.Generator().manual_seed(purpose[number % len(purpose)])
+
+
+@contextmanager
+def global_state(purpose: range, number: int = 0) -> Iterator[None]:
+    """Seed torch's global random state within a block, and restore it afterwards.
+
+    For code that accepts no generator, such as the initial weights of a network. Arguments as in
+    `generator`.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(purpose[number % len(purpose)])
+        yield

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.grid import Grid
 from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import ProgressBar, check_memory
@@ -248,7 +249,7 @@ def _typical_std(forward: ForwardMap, latent: RandomField) -> float:
     """Standard deviation of the readings of the solution over the prior and the sensors."""
     pde, observation = forward.pde, forward.observation
     grid = pde.grid(min(_COARSEST, observation.grid.n))
-    a = pde.coefficient(latent.sample(_PRIOR_DRAWS, grid, torch.Generator().manual_seed(0)))
+    a = pde.coefficient(latent.sample(_PRIOR_DRAWS, grid, seeds.generator(seeds.STATISTICS)))
     coarse = forward.observing(observation.on_grid(grid))
     std = float(coarse.approximate(a).std())
     # Sensors where the solution is fixed have no scale of their own

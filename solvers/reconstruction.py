@@ -10,9 +10,9 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
+from pdeinv import seeds
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -72,7 +72,7 @@ def reconstruct(
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples: posterior samples in the result.
-        seed: the same seed gives the same result.
+        seed: the same seed gives the same result; there are 500,000,000 different ones.
         progress: show a bar for work of more than two seconds.
 
     Returns:
@@ -99,8 +99,9 @@ def reconstruct(
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
+    generator = seeds.generator(seeds.SOLVER, seed)
     posterior = chosen(
-        pde, used, observation, n_samples=n_samples, generator=_generator(seed), progress=progress
+        pde, used, observation, n_samples=n_samples, generator=generator, progress=progress
     )
     _warn_of_misfit(chosen, posterior, len(table), pde)
     return _dataset(posterior, pde, used, table, observation, seed)
@@ -144,11 +145,6 @@ def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
         f"{n_samples} samples on a grid of {grid} nodes",
         "use fewer samples or a coarser grid",
     )
-
-
-def _generator(seed: int) -> torch.Generator:
-    # Not the seed itself: a truth that was drawn with it would be among the prior draws
-    return torch.Generator().manual_seed((seed * 2_654_435_761 + 1_013_904_223) % _SEEDS)
 
 
 def _dataset(

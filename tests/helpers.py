@@ -10,7 +10,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pdeinv import Grid, InputError, Observation
+from pdeinv import Grid, InputError, Observation, seeds
+from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
@@ -41,7 +42,12 @@ class Exact(Darcy):
 
 
 def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+    return seeds.generator(seeds.TUNING, seed)
+
+
+def tuning_task(pde, kind, *args, seed=0, **settings):
+    """Return a `Task` on which no method is compared: `seed` counts the seeds that it has."""
+    return Task(pde, kind, *args, seed=TUNING_SEEDS[seed], **settings)
 
 
 def vector(*values):

@@ -8,11 +8,11 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from helpers import seeded
+from helpers import seeded, tuning_task
 
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData
+from pdeinv.solvers.diffusion.problem import Problem
 
 N, SENSORS, LENGTH = 16, 12, 0.005
 STEPS, LANGEVIN = 6, 5  # few: rounding grows where the published weights overshoot
@@ -51,7 +51,7 @@ def setting(name, kind="both", channels=2, noise="exponential"):
     prior = SmallNetwork(
         **{f.name: getattr(fitted, f.name) for f in fields(fitted) if not f.name.startswith("_")}
     )
-    _, observation = Task(name, kind, grid=N, sensors=SENSORS, noise=0.1).instance(0)
+    _, observation = tuning_task(name, kind, grid=N, sensors=SENSORS, noise=0.1).instance(0)
     return pde, prior, observation
 
 
@@ -64,7 +64,7 @@ class Formulas:
         self.generator = seeded(seed)
         self.scale, self.shift = prior.scale[:, None, None], prior.shift[:, None, None]
         self.kind = "forward" if bool((observation.channel == 0).any()) else "inverse"
-        self.spread = standard_deviations(pde)
+        self.spread = standard_deviations(pde, prior, observation)
 
     def D(self, z, sigma):
         return (self.prior.denoise(self.physical(z), sigma) - self.shift) / self.scale
@@ -82,10 +82,11 @@ class Formulas:
         return (self.observation.values - self.observation(state)) / unit
 
 
-@cache
-def standard_deviations(pde):
-    states = pde.sample(64, pde.grid(32), seeded())
-    return torch.stack([states[:, 0].std(), states[:, 1].std()])
+def standard_deviations(pde, prior, observation):
+    """Those of the training data; of the prior's draws and their solves if it has one field."""
+    if len(prior.fields) == 2:
+        return prior.scale / 2
+    return Problem(pde, prior, observation).field_std
 
 
 def edm(n, low, high):

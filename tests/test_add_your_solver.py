@@ -10,12 +10,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from helpers import seeded
+from helpers import seeded, tuning_task
 
 from pdeinv import reconstruct
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.runner import run
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import DPS, SOLVERS, GaussianSolver
@@ -64,7 +63,7 @@ def mean_errors(solver, task, instances=3, n_samples=4):
 @pytest.mark.parametrize(("name", "share"), [("poisson", 0.5), ("darcy", 0.7)])
 def test_the_smoother_beats_the_prior_mean(page, name, share):
     ours, blind = mean_errors(
-        page["EnsembleSmoother"](members=150), Task(name, "inverse", grid=16, sensors=30)
+        page["EnsembleSmoother"](members=150), tuning_task(name, "inverse", grid=16, sensors=30)
     )
     assert ours < share * blind
 
@@ -72,7 +71,9 @@ def test_the_smoother_beats_the_prior_mean(page, name, share):
 def test_the_smoother_comes_near_the_exact_posterior_of_noisy_readings(page):
     pde, ours, best = Poisson(modes=16), 0.0, 0.0
     for i in range(3):
-        truth, observation = Task("poisson", "inverse", grid=16, sensors=30, noise=0.05).instance(i)
+        truth, observation = tuning_task(
+            "poisson", "inverse", grid=16, sensors=30, noise=0.05
+        ).instance(i)
         smoothed, exact = (
             s(pde, None, observation, generator=seeded(i))
             for s in (page["EnsembleSmoother"](members=800), GaussianSolver())
@@ -86,7 +87,7 @@ def test_the_smoother_comes_near_the_exact_posterior_of_noisy_readings(page):
 
 
 def test_the_smoother_gives_as_many_samples_as_asked_by_the_seed(page):
-    _, observation = Task("darcy", "inverse", grid=16, sensors=20).instance(0)
+    _, observation = tuning_task("darcy", "inverse", grid=16, sensors=20).instance(0)
     solver = page["EnsembleSmoother"](members=20, rounds=2)
     first, again, other = (
         solver(Darcy(), None, observation, n_samples=50, generator=seeded(s)) for s in (1, 1, 2)
@@ -127,7 +128,7 @@ def test_the_benchmark_scores_it_by_name(page):
 
 
 def test_the_benchmark_takes_its_settings(page, tmp_path):
-    task, out = Task("poisson", "both", grid=16, sensors=20, noise=0.1), tmp_path / "b.jsonl"
+    task, out = tuning_task("poisson", "both", grid=16, sensors=20, noise=0.1), tmp_path / "b.jsonl"
     records = run(task, "ensemble-smoother", 2, out, settings={"members": 50})
     assert [r["field"] for r in records] == ["source", "potential"]
     for r in records:
@@ -141,13 +142,16 @@ def test_the_benchmark_takes_its_settings(page, tmp_path):
 
 def test_the_robust_guidance_beats_the_prior_mean(page):
     ours, blind = mean_errors(
-        page["RobustGuidance"](steps=15), Task("poisson", "inverse", grid=16, sensors=40), 2, 2
+        page["RobustGuidance"](steps=15),
+        tuning_task("poisson", "inverse", grid=16, sensors=40),
+        2,
+        2,
     )
     assert ours < 0.75 * blind
 
 
 def test_the_robust_guidance_minds_wrong_readings_less_than_a_squared_misfit_does(page):
-    task, errors = Task("poisson", "forward", grid=16, sensors=40), {}
+    task, errors = tuning_task("poisson", "forward", grid=16, sensors=40), {}
     for i in range(2):
         truth, observation = task.instance(i)
         wrong = observation.values + 5 * observation.values.std() * (torch.arange(40) < 4)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from helpers import normal, read_lines, run_command, seeded
+from helpers import normal, read_lines, run_command, seeded, tuning_task
 
 from pdeinv import InputError
 from pdeinv.benchmarks import scoring
@@ -12,12 +12,11 @@ from pdeinv.benchmarks.cells import Cell, posterior_of
 from pdeinv.benchmarks.records import select_records
 from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.runner import run
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.cli.benchmark import parsed_settings
 from pdeinv.priors import DiffusionPrior, Ensemble
 from pdeinv.solvers import SOLVERS, GaussianSolver
 
-TINY = Task("poisson", "inverse", grid=16, sensors=20)
+TINY = tuning_task("poisson", "inverse", grid=16, sensors=20)
 COMMAND = ("benchmark", "--pde", "poisson", "--grid", 16, "--sensors", 20)
 
 

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from helpers import run_command
+from helpers import run_command, tuning_task
 
 from pdeinv import InputError
 from pdeinv.benchmarks import budget
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import read_records
-from pdeinv.benchmarks.tasks import Task
 
 
 def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
@@ -23,11 +22,12 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "_trial", cost)
     out = tmp_path / "records.jsonl"
     gaussian, fundps = (
-        Cell(Task("poisson", "inverse", 16, 20), method, 2, 8) for method in ("gaussian", "fundps")
+        Cell(tuning_task("poisson", "inverse", 16, 20), method, 2, 8)
+        for method in ("gaussian", "fundps")
     )
     gaussian, unused = (
         replace(gaussian, steps=None),
-        Cell(Task("darcy", "inverse", 16, 20), "moment", 2),
+        Cell(tuning_task("darcy", "inverse", 16, 20), "moment", 2),
     )
     found = budget.fit_to_budget([gaussian, fundps, unused], [0.5, 6.0, 1000.0], out)
     # What is published is the most, not what a suite would take; what makes no use of steps comes
@@ -45,7 +45,7 @@ def test_a_budget_of_seconds_decides_the_steps_once(tmp_path, monkeypatch):
 
 def test_a_method_that_diverges_in_the_trials_of_a_budget_goes_on_as_it_is(tmp_path):
     wild = Cell(
-        Task("poisson", "inverse", 16, 20),
+        tuning_task("poisson", "inverse", 16, 20),
         "ddis",
         1,
         samples=2,

@@ -6,16 +6,16 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
-from helpers import gaussian_prior, seeded, training_data
+from helpers import gaussian_prior, seeded, training_data, tuning_task
 
 from pdeinv import Ensemble, InputError, reconstruct
-from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
+from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
 from pdeinv.priors import DiffusionPrior, NeuralOperator, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.diffusion.problem import Problem
 
 N = 16
 FEW_LEVELS = {"steps": 40, "ode_steps": 3, "langevin": 20, "weights": (1000.0, 1000.0)}
@@ -29,7 +29,7 @@ def errors(solver, kind, noise=0.0, instances=4, prior=None):
     """Mean relative errors of the solver's posterior mean and of the exact one."""
     ours = best = 0.0
     for i in range(instances):
-        task = Task("helmholtz", kind, grid=N, sensors=25, noise=noise, seed=1)
+        task = tuning_task("helmholtz", kind, grid=N, sensors=25, noise=noise, seed=1)
         truth, observation = task.instance(i)
         c = task.scored[0]
         prior = prior or fitted(channels=1 if solver.name == "ddis" else 2)
@@ -80,7 +80,7 @@ def test_noisy_readings_are_trusted_less_than_exact_ones(solver):
     prior = fitted(channels=1 if solver.name == "ddis" else 2)
     errors = {True: 0.0, False: 0.0}
     for i in range(3):
-        truth, exact = Task("helmholtz", "forward", grid=N, sensors=60, seed=1).instance(i)
+        truth, exact = tuning_task("helmholtz", "forward", grid=N, sensors=60, seed=1).instance(i)
         std = torch.where(torch.arange(60) % 2 == 0, 0.0, 2 * exact.values.std())  # every other one
         noise = std * torch.randn(60, dtype=torch.float64, generator=seeded(i))
         told = dataclasses.replace(exact, values=exact.values + noise, noise_std=std)
@@ -92,7 +92,7 @@ def test_noisy_readings_are_trusted_less_than_exact_ones(solver):
 
 
 def test_default_steps_do_not_diverge_where_the_published_ones_do():
-    _, observation = Task("helmholtz", "forward", grid=N, sensors=25).instance(0)
+    _, observation = tuning_task("helmholtz", "forward", grid=N, sensors=25).instance(0)
     spread = float(observation.values.std())
     for preset, converges in (("default", True), ("published", False)):
         found = FunDPS(steps=20, preset=preset)(
@@ -115,7 +115,7 @@ def test_white_noise_needs_no_smoothing_of_the_gradient():
 
 
 def test_samples_come_in_batches_and_evaluations_are_counted_for_one():
-    _, observation = Task("helmholtz", "forward", grid=N, sensors=25).instance(0)
+    _, observation = tuning_task("helmholtz", "forward", grid=N, sensors=25).instance(0)
     found = FunDPS(steps=5, batch=2)(
         Helmholtz(), fitted(), observation, n_samples=5, generator=seeded()
     )
@@ -132,7 +132,7 @@ def test_samples_come_in_batches_and_evaluations_are_counted_for_one():
 
 
 def test_ddis_solves_for_what_the_sensors_saw():
-    _, observation = Task("helmholtz", "inverse", grid=N, sensors=25).instance(0)
+    _, observation = tuning_task("helmholtz", "inverse", grid=N, sensors=25).instance(0)
     solver = DDIS(steps=3, ode_steps=2, langevin=4)
     found = solver(Helmholtz(), fitted(channels=1), observation, n_samples=2, generator=seeded())
     assert torch.allclose(Helmholtz().solve(found.samples[:, :1]), found.samples[:, 1:])
@@ -142,7 +142,7 @@ def test_ddis_solves_for_what_the_sensors_saw():
 
 
 def test_a_prior_of_something_else_is_refused():
-    _, observation = Task("helmholtz", "forward", grid=N, sensors=25).instance(0)
+    _, observation = tuning_task("helmholtz", "forward", grid=N, sensors=25).instance(0)
     for solver, prior, message in [
         (
             FunDPS(),
@@ -236,7 +236,7 @@ class Lost(DiffusionSolver):
 
 
 def test_a_sampler_that_leaves_all_bounds_is_an_error_with_a_remedy():
-    _, observation = Task("helmholtz", "forward", grid=N, sensors=30).instance(0)
+    _, observation = tuning_task("helmholtz", "forward", grid=N, sensors=30).instance(0)
     with pytest.raises(DivergedError, match="diverged; use more steps, or a smaller weight"):
         Lost()(Helmholtz(), fitted(), observation)
 
@@ -287,7 +287,7 @@ def test_a_prior_with_a_denoiser_chooses_its_solver():
 
 
 def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
-    task = Task("darcy", "forward", grid=16, sensors=40)
+    task = tuning_task("darcy", "forward", grid=16, sensors=40)
     truth, observation = task.instance(0)
     found = FunDPS(steps=12)(Darcy(), None, observation, n_samples=2, generator=seeded())
     assert found.record["prior"] == "the shipped darcy"
@@ -315,3 +315,17 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
         FunDPS().check(Helmholtz(k=2.0), None)
     with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
         Moment().check(Helmholtz(alpha=2.5), None)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("name", PDES)
+def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, channels):
+    pde = PDES[name]()
+    prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)
+    _, observation = tuning_task(name, "both", grid=N, sensors=5).instance(0)
+    found = Problem(pde, prior, observation).field_std
+    states = training_data(pde, 32, 300, seed=1).states.double()
+    # 64 draws of a few large modes know a spread to 10 %, a threshold of a Gaussian field to 15 %
+    true = states.std(dim=(0, 2, 3))
+    assert float((found / true).log().abs().max()) < (0.1 if channels == 2 else 0.3)
+    assert torch.allclose(found[:channels], 0.5 * prior.scale)

@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from helpers import gaussian_prior, normal, quick_solver, seeded
+from helpers import gaussian_prior, normal, quick_solver, seeded, tuning_task
 
 from pdeinv import EquiReg, Grid, InputError
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS
@@ -105,7 +104,10 @@ def test_the_loss_tells_fields_of_the_prior_from_others():
 def test_it_works_in_every_solver_and_changes_what_it_finds(solver, name):
     solver = dataclasses.replace(quick_solver(solver), steps=6)
     prior = fitted(name, 1 if solver.name in ("ddis", "moment") else 2, symmetric=False)
-    pde, (_, observation) = pde_by_name(name), Task(name, "both", grid=N, sensors=20).instance(0)
+    pde, (_, observation) = (
+        pde_by_name(name),
+        tuning_task(name, "both", grid=N, sensors=20).instance(0),
+    )
     found = []
     for terms in ((), (EquiReg(sigma_max=20.0),), (EquiReg(sigma_max=20.0),)):
         found.append(
@@ -132,7 +134,7 @@ def test_the_share_is_that_of_the_sensors_step():
 
 
 def test_a_plain_loss_is_a_term_with_and_without_a_share():
-    _, observation = Task("helmholtz", "inverse", grid=N, sensors=20).instance(0)
+    _, observation = tuning_task("helmholtz", "inverse", grid=N, sensors=20).instance(0)
     seen = []
 
     def loss(x_t, sigma, x0_hat):
@@ -200,7 +202,7 @@ def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
         weights[3:].max()
     )
     assert set(term.resample(6).tolist()) <= {0, 1, 2}
-    _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
+    _, observation = tuning_task("helmholtz", "both", grid=N, sensors=20).instance(0)
     plain, drawn = (
         FunDPS(steps=6, guidance=g)(
             pde, prior, observation, n_samples=4, generator=seeded(1)
@@ -245,7 +247,7 @@ def test_a_wrong_group_hurts(name):
     pde, prior = pde_by_name(name), fitted(name)
     errors = {"none": 0.0, "right": 0.0, "wrong": 0.0}
     for i in range(4):
-        truth, observation = Task(name, "forward", grid=N, sensors=40, seed=2).instance(i)
+        truth, observation = tuning_task(name, "forward", grid=N, sensors=40, seed=2).instance(i)
         for key, group in (("none", None), ("right", pde.symmetries), ("wrong", Rolls())):
             terms = () if group is None else (EquiReg(group=group, share=2.0, every=1),)
             solver = FunDPS(steps=20, guidance=terms)
@@ -292,7 +294,7 @@ def test_few_long_steps_do_not_let_the_term_run_away():
     """A term that would move the state a thousand times as far as the sensors moves it little,
     but for the published preset."""
     prior, pde = fitted("helmholtz", symmetric=False), pde_by_name("helmholtz")
-    _, observation = Task("helmholtz", "both", grid=N, sensors=20).instance(0)
+    _, observation = tuning_task("helmholtz", "both", grid=N, sensors=20).instance(0)
     sizes = []
     for preset in ("default", "published"):
         term = EquiReg(share=1e3, every=1, sigma_max=20.0)

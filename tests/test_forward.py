@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import PAIRS, Exact, normal, quick_prior, seeded
+from helpers import PAIRS, Exact, normal, quick_prior, seeded, tuning_task
 
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import (
@@ -29,7 +28,7 @@ KINDS = ("forward", "inverse", "both")
 
 
 def forward_map(pde, kind, sensors=7):
-    _, observation = Task(pde.name, kind, grid=N, sensors=sensors).instance(0)
+    _, observation = tuning_task(pde.name, kind, grid=N, sensors=sensors).instance(0)
     return ForwardMap(pde, observation)
 
 
@@ -182,7 +181,7 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
     pde, tally = tallied(PDES[pde_name])
     solver = SMALL.get(name, SOLVERS[name]())
     prior = quick_prior(name, pde_name)
-    _, observation = Task(pde_name, kind, grid=N, sensors=6).instance(0)
+    _, observation = tuning_task(pde_name, kind, grid=N, sensors=6).instance(0)
     for _ in range(2):  # what is solved once for a PDE and kept is not of the run
         tally.solves = 0
         found = solver(pde, prior, observation, n_samples=3, generator=seeded())
@@ -192,7 +191,7 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
 
 def test_a_sampler_that_leaves_the_stable_range_has_diverged():
     pde = NavierStokes()
-    _, observation = Task(pde.name, "inverse", grid=N, sensors=6).instance(0)
+    _, observation = tuning_task(pde.name, "inverse", grid=N, sensors=6).instance(0)
     problem = Problem(pde, quick_prior("ddis", pde.name), observation, (), seeded())
     wild = 1e4 * pde.sample_coefficient(2, pde.grid(N), seeded())
     with pytest.raises(DivergedError, match=r"left the range where its solver is stable .* steps"):

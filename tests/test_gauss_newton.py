@@ -4,11 +4,10 @@ import dataclasses
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import seeded, tuning_task
 from scipy.optimize import minimize
 
 from pdeinv import InputError
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
@@ -30,7 +29,7 @@ def test_a_flow_without_a_derivative_is_told():
         def surrogate(self, a):
             return self.solve(a) * float("nan")
 
-    _, observation = Task("navier-stokes", "inverse", grid=16, sensors=5).instance(0)
+    _, observation = tuning_task("navier-stokes", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(
         NumericalError, match=r"must be finite at the prior's mean.* change the PDE's parameters"
     ):
@@ -40,7 +39,7 @@ def test_a_flow_without_a_derivative_is_told():
 def small_problem(m=12, noise=0.05, channels=(1,)):
     """Sensors on a band-limited flow on 24 x 24 nodes, few enough modes for a general-purpose
     optimiser."""
-    _, observation = Task("navier-stokes", "both", grid=24, sensors=m, seed=5).instance(0)
+    _, observation = tuning_task("navier-stokes", "both", grid=24, sensors=m, seed=5).instance(0)
     keep = torch.tensor([int(c) in channels for c in observation.channel])
     observation = observation.subset(keep)
     truth = SMALL.sample(1, observation.grid, seeded(7))
@@ -52,7 +51,7 @@ def small_problem(m=12, noise=0.05, channels=(1,)):
 
 @pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
 def test_a_linear_pde_gets_its_exact_posterior(kind):
-    task = Task("poisson", kind, grid=16, sensors=20, noise=0.02)
+    task = tuning_task("poisson", kind, grid=16, sensors=20, noise=0.02)
     _, observation = task.instance(0)
     exact = GaussianSolver()(Poisson(), None, observation, generator=seeded())
     ours = GaussNewton(ensemble=1000)(Poisson(), None, observation, generator=seeded())
@@ -111,7 +110,7 @@ def test_the_mode_is_where_a_general_optimiser_ends():
 
 
 def test_exact_readings_are_met_by_the_mean_and_by_every_sample():
-    task = Task("navier-stokes", "both", grid=24, sensors=20)
+    task = tuning_task("navier-stokes", "both", grid=24, sensors=20)
     truth, observation = task.instance(0)
     posterior = GaussNewton()(task.physics, None, observation, n_samples=40, generator=seeded())
     assert posterior.samples.shape == (40, 2, 24, 24)
@@ -133,7 +132,7 @@ def test_exact_readings_are_met_by_the_mean_and_by_every_sample():
 
 def test_the_ensemble_scatters_about_the_truth_as_it_says():
     """Truths drawn from the prior fall anywhere in their posterior's samples: ranks are uniform."""
-    task = Task("navier-stokes", "inverse", grid=16, sensors=12, noise=0.05, seed=2)
+    task = tuning_task("navier-stokes", "inverse", grid=16, sensors=12, noise=0.05, seed=2)
     inside, count = torch.zeros(2, dtype=torch.float64), 12
     for i in range(count):
         truth, observation = task.instance(i)
@@ -147,7 +146,7 @@ def test_the_ensemble_scatters_about_the_truth_as_it_says():
     "spoil", [lambda v: 10 * v, lambda v: v.flip(0)], ids=["scaled", "shuffled"]
 )
 def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
-    task = Task("navier-stokes", "both", grid=20, sensors=20)
+    task = tuning_task("navier-stokes", "both", grid=20, sensors=20)
     _, observation = task.instance(1)
     observation = dataclasses.replace(observation, values=spoil(observation.values))
     posterior = GaussNewton()(task.physics, None, observation, generator=seeded())
@@ -156,7 +155,7 @@ def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
 
 
 def test_what_it_cannot_do_is_refused():
-    _, observation = Task("darcy", "inverse", grid=16, sensors=5).instance(0)
+    _, observation = tuning_task("darcy", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(InputError, match="not made for darcy: it needs a Gaussian coefficient"):
         GaussNewton()(Darcy(), None, observation)
     with pytest.raises(InputError, match="even number"):
@@ -165,7 +164,7 @@ def test_what_it_cannot_do_is_refused():
 
 def test_a_flow_that_is_unstable_from_the_start_is_told():
     pde = NavierStokes(modes=16, forcing=30.0)
-    _, observation = Task("navier-stokes", "inverse", grid=16, sensors=4).instance(0)
+    _, observation = tuning_task("navier-stokes", "inverse", grid=16, sensors=4).instance(0)
     with pytest.raises(NumericalError, match=r"forcing of 30.0; use a smaller dt"):
         GaussNewton()(pde, None, observation, generator=seeded())
 
@@ -173,7 +172,7 @@ def test_a_flow_that_is_unstable_from_the_start_is_told():
 def test_a_spread_that_had_to_be_narrowed_is_told():
     # The prior's mean flows, half of its draws do not.
     pde = NavierStokes(modes=16, forcing=8.0)
-    _, observation = Task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
+    _, observation = tuning_task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
     with pytest.warns(UserWarning, match="the ensemble was narrowed to 0.* use a smaller dt"):
         posterior = GaussNewton()(pde, None, observation, generator=seeded())
     assert posterior.record["ensemble_scale"] < 1

@@ -1,10 +1,9 @@
 """The exact posterior mean under a fitted Gaussian prior, and the table of solvers beside it."""
 
 import torch
-from helpers import seeded
+from helpers import seeded, tuning_task
 
 from pdeinv.benchmarks.studies.gaussian_limit import exact_mean, limit_table, score
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import FunDPS, GaussianSolver
@@ -20,7 +19,7 @@ def fitted(channels, samples=3000):
 
 def test_it_is_the_mean_of_the_dense_formula():
     prior = fitted(2, samples=200)
-    _, observation = Task("helmholtz", "both", grid=N, sensors=10, noise=0.2).instance(0)
+    _, observation = tuning_task("helmholtz", "both", grid=N, sensors=10, noise=0.2).instance(0)
     eye = torch.eye(2 * N * N, dtype=torch.float64).reshape(-1, 2, N, N)
     C = prior.covariance(eye).flatten(1)
     H = observation.adjoint(torch.eye(20, dtype=torch.float64)).flatten(1)
@@ -36,7 +35,7 @@ def test_it_is_the_mean_of_the_dense_formula():
 def test_it_is_near_the_posterior_mean_of_the_pde():
     prior = fitted(2)
     for kind in ("forward", "inverse"):
-        task = Task("helmholtz", kind, grid=N, sensors=20)
+        task = tuning_task("helmholtz", kind, grid=N, sensors=20)
         truth, observation = task.instance(0)
         c = task.scored[0]
         exact = GaussianSolver()(Helmholtz(), None, observation, n_samples=1).mean[c]
@@ -46,7 +45,7 @@ def test_it_is_near_the_posterior_mean_of_the_pde():
 
 def test_scores_make_a_table():
     priors = {2: fitted(2, samples=300)}
-    task = Task("helmholtz", "forward", grid=N, sensors=20)
+    task = tuning_task("helmholtz", "forward", grid=N, sensors=20)
     records = [score(FunDPS(steps=s), priors, task, i) for s in (5, 30) for i in range(2)]
     assert all(r["error"] >= 0.5 * r["limit"] and r["distance"] > 0 for r in records)
     lines = limit_table(records).splitlines()

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import brief_annealing, normal, seeded, vector
+from helpers import brief_annealing, normal, seeded, tuning_task, vector
 
 from pdeinv import InputError, MisfitWarning, reconstruct
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation
@@ -20,7 +19,7 @@ SMALL = Darcy(modes=16)
 
 def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
     """A truth of few modes and its readings at random nodes."""
-    _, observation = Task("darcy", kind, grid=n, sensors=m).instance(i)
+    _, observation = tuning_task("darcy", kind, grid=n, sensors=m).instance(i)
     truth = pde.sample(1, observation.grid, seeded(i))
     std = noise * truth[0].flatten(1).std(dim=1)[observation.channel]
     values = observation(truth)[0] + std * normal(len(observation), seed=i)
@@ -91,7 +90,7 @@ class Linear(Poisson):
 
 
 def test_a_linear_pde_gets_its_exact_posterior():
-    _, observation = Task("poisson", "inverse", grid=40, sensors=20, noise=0.1).instance(0)
+    _, observation = tuning_task("poisson", "inverse", grid=40, sensors=20, noise=0.1).instance(0)
     exact = GaussianSolver()(Poisson(modes=16), None, observation, generator=seeded())
     ours = LevelSet(ensemble=400)(Linear(modes=16), None, observation, generator=seeded(1))
     left = exact.std > 1e-3 * exact.std.amax(dim=(1, 2), keepdim=True)
@@ -208,7 +207,7 @@ def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil):
 
 
 def test_what_it_cannot_do_is_refused():
-    _, observation = Task("poisson", "inverse", grid=16, sensors=5).instance(0)
+    _, observation = tuning_task("poisson", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(
         InputError, match="not made for poisson: it needs a coefficient with two values"
     ):

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from helpers import gaussian_prior, seeded
+from helpers import gaussian_prior, seeded, tuning_task
 
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation
@@ -23,7 +22,7 @@ def fitted(name="helmholtz", channels=1):
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(noise):
     prior, draws = fitted(channels=2), 2000
-    _, o = Task("helmholtz", "both", grid=N, sensors=6, noise=noise).instance(0)
+    _, o = tuning_task("helmholtz", "both", grid=N, sensors=6, noise=noise).instance(0)
     found = Moment(steps=15, batch=draws)(
         Helmholtz(), prior, o, n_samples=draws, generator=seeded()
     )
@@ -64,7 +63,7 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
 def test_its_mean_is_the_exact_one_of_a_linear_pde(kind, channels):
     prior, ours, best = fitted(channels=channels), 0.0, 0.0
     for i in range(4):
-        task = Task("helmholtz", kind, grid=N, sensors=25, seed=1)
+        task = tuning_task("helmholtz", kind, grid=N, sensors=25, seed=1)
         truth, o = task.instance(i)
         found = Moment(steps=4)(Helmholtz(), prior, o, n_samples=4, generator=seeded(i))
         exact = GaussianSolver()(Helmholtz(), None, o, n_samples=1, generator=seeded())
@@ -75,7 +74,7 @@ def test_its_mean_is_the_exact_one_of_a_linear_pde(kind, channels):
 
 
 def test_noisy_readings_count_by_their_noise():
-    _, o = Task("helmholtz", "inverse", grid=N, sensors=25, noise=0.1).instance(0)
+    _, o = tuning_task("helmholtz", "inverse", grid=N, sensors=25, noise=0.1).instance(0)
     exact = GaussianSolver()(Helmholtz(), None, o, n_samples=1, generator=seeded())
     found = Moment(steps=4)(Helmholtz(), fitted(), o, n_samples=8, generator=seeded())
     assert float((found.mean[0] - exact.mean[0]).norm() / exact.mean[0].norm()) < 0.1
@@ -90,7 +89,7 @@ def test_noisy_readings_count_by_their_noise():
 def test_navier_stokes_is_as_good_as_gauss_newton():
     pde, prior, ours, theirs = NavierStokes(), fitted("navier-stokes"), 0.0, 0.0
     for i in range(3):
-        truth, o = Task("navier-stokes", "inverse", grid=N, sensors=40).instance(i)
+        truth, o = tuning_task("navier-stokes", "inverse", grid=N, sensors=40).instance(i)
         found = Moment(steps=4)(pde, prior, o, n_samples=16, generator=seeded(i))
         reference = GaussNewton()(pde, None, o, n_samples=16, generator=seeded(i))
         ours += float((found.mean[0] - truth[0]).norm() / truth[0].norm())
@@ -102,7 +101,7 @@ def test_navier_stokes_is_as_good_as_gauss_newton():
 def test_darcy_is_better_than_the_best_linear_estimate():
     pde, ours, linear = Darcy(), 0.0, 0.0
     for i in range(2):
-        truth, o = Task("darcy", "inverse", grid=N, sensors=50).instance(i)
+        truth, o = tuning_task("darcy", "inverse", grid=N, sensors=50).instance(i)
         found = Moment()(pde, fitted("darcy"), o, n_samples=8, generator=seeded(i))
         reference = OptimalInterpolation(members=300)(pde, None, o, generator=seeded(i))
         ours += float(error_rate(found.mean[None, :1], truth[None, :1], 7.5).mean())
@@ -116,7 +115,7 @@ def test_darcy_is_better_than_the_best_linear_estimate():
 def test_darcys_solution_from_a_permeability_that_is_read_is_near_that_of_the_level_set():
     pde, ours, theirs = Darcy(), 0.0, 0.0
     for i in range(4):
-        truth, o = Task("darcy", "forward", grid=N, sensors=50).instance(i)
+        truth, o = tuning_task("darcy", "forward", grid=N, sensors=50).instance(i)
         found = Moment(steps=6)(pde, fitted("darcy"), o, n_samples=16, generator=seeded(i))
         reference = LevelSet(draws=64)(pde, None, o, n_samples=16, generator=seeded(i))
         ours += float((found.mean[1] - truth[1]).norm() / truth[1].norm())
@@ -127,7 +126,7 @@ def test_darcys_solution_from_a_permeability_that_is_read_is_near_that_of_the_le
 
 
 def test_a_thorough_anneal_meets_the_readings_with_two_values():
-    _, o = Task("darcy", "inverse", grid=N, sensors=30).instance(1)
+    _, o = tuning_task("darcy", "inverse", grid=N, sensors=30).instance(1)
     found = Moment(thorough=True)(Darcy(), fitted("darcy"), o, n_samples=4, generator=seeded(1))
     assert found.record["reduced_chi_squared"] < 2 and found.samples[:, 0].unique().numel() == 2
 
@@ -140,7 +139,7 @@ def test_a_thorough_anneal_meets_the_readings_with_two_values():
 def test_its_reduced_chi_squared_is_that_of_the_solvers_that_know_the_prior(name, kind):
     pde, prior, exact = pde_by_name(name), fitted(name), GaussNewton()
     for i in range(2):
-        _, o = Task(name, kind, grid=N, sensors=30, noise=0.05).instance(i)
+        _, o = tuning_task(name, kind, grid=N, sensors=30, noise=0.05).instance(i)
         ours, theirs = (
             s(pde, p, o, n_samples=2, generator=seeded()).record["reduced_chi_squared"]
             for s, p in ((Moment(steps=2), prior), (exact, None))

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import gaussian_prior, normal, seeded
+from helpers import gaussian_prior, normal, seeded, tuning_task
 
 from pdeinv import InputError
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import Moment
@@ -25,7 +24,7 @@ def fitted(name="helmholtz", channels=1):
 
 def test_linear_conditioning_meets_exact_readings():
     prior = fitted(channels=2)
-    _, o = Task("helmholtz", "both", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("helmholtz", "both", grid=N, sensors=6).instance(0)
     spread = prior.covariance_root(o.grid)
     rows = o.adjoint(torch.eye(len(o), dtype=torch.float64))
     condition = Linearised(spread, o, Dense(spread, o, rows))
@@ -42,7 +41,7 @@ def test_linear_conditioning_meets_exact_readings():
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
-    truth, o = Task("helmholtz", kind, grid=N, sensors=60, noise=noise).instance(0)
+    truth, o = tuning_task("helmholtz", kind, grid=N, sensors=60, noise=noise).instance(0)
     found = []
     for many in (2000, 50):
         monkeypatch.setattr(moment, "_MANY", many)
@@ -70,7 +69,7 @@ def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_matrix_free_readings_have_their_adjoint(kind, channels, monkeypatch):
     monkeypatch.setattr(moment, "_MANY", 1)
-    _, o = Task("helmholtz", kind, grid=N, sensors=7).instance(0)
+    _, o = tuning_task("helmholtz", kind, grid=N, sensors=7).instance(0)
     problem = Problem(Helmholtz(), fitted(channels=channels), o, (), seeded())
     mean = problem.gaussian.mean(o.grid)
     derivative = moment._Conditioning(Moment(), problem, mean).linearised.derivative
@@ -81,7 +80,7 @@ def test_the_matrix_free_readings_have_their_adjoint(kind, channels, monkeypatch
 
 
 def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
-    _, o = Task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
 
     def lower(x_t, sigma, x0_hat):
         return x0_hat.sum(dim=(1, 2, 3))
@@ -114,7 +113,7 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
 
 
 def test_readings_of_no_stable_flow_are_told():
-    _, o = Task("navier-stokes", "inverse", grid=N, sensors=40).instance(0)
+    _, o = tuning_task("navier-stokes", "inverse", grid=N, sensors=40).instance(0)
     with pytest.raises(
         DivergedError,
         match="no initial_vorticity for which navier-stokes is stable comes near the readings",
@@ -124,7 +123,7 @@ def test_readings_of_no_stable_flow_are_told():
 
 @pytest.mark.parametrize("option", [{"guidance": (EquiReg(),)}, {"group_average": True}])
 def test_what_asks_the_denoiser_is_refused_where_there_is_none(option):
-    _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("darcy", "inverse", grid=N, sensors=6).instance(0)
     with pytest.raises(
         InputError, match="does not evaluate the denoiser for a two-valued permeability"
     ):
@@ -132,13 +131,13 @@ def test_what_asks_the_denoiser_is_refused_where_there_is_none(option):
 
 
 def test_it_tells_its_cost():
-    _, o = Task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("helmholtz", "inverse", grid=N, sensors=6).instance(0)
     record = Moment(steps=5)(Helmholtz(), fitted(), o, n_samples=3, generator=seeded()).record
     assert record["network_evaluations"] == 5
     assert (
         record["solver_calls"] == (1 + 6) + 1 + 6 * 3 + 3
     )  # the Jacobian and its rows, the mode, the predictions at six levels, the samples' solutions
-    _, o = Task("darcy", "inverse", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("darcy", "inverse", grid=N, sensors=6).instance(0)
     record = Moment()(Darcy(), fitted("darcy"), o, n_samples=2, generator=seeded()).record
     assert record["network_evaluations"] == 0 and record["solver_calls"] > 100
 
@@ -156,7 +155,7 @@ def test_bad_settings_are_refused(settings, message):
 
 
 def test_a_prior_of_other_fields_is_refused():
-    _, o = Task("darcy", "forward", grid=N, sensors=6).instance(0)
+    _, o = tuning_task("darcy", "forward", grid=N, sensors=6).instance(0)
     for channels, message in (
         (1, "must be of permeability for darcy, got one of source"),
         (2, "must be of permeability and pressure for darcy, got one of source and wavefield"),

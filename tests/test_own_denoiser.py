@@ -4,10 +4,9 @@ from functools import cache
 
 import pandas as pd
 import pytest
-from helpers import gaussian_prior, seeded
+from helpers import gaussian_prior, seeded, tuning_task
 
 from pdeinv import reconstruct
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Helmholtz
 from pdeinv.priors import as_denoising_prior
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
@@ -54,7 +53,7 @@ def adapted(channels):
 )
 def test_a_denoiser_of_ones_own_is_as_good_as_the_same_prior_of_the_package(solver):
     channels = 1 if solver.role == "coefficient" else 2
-    _, observation = Task("helmholtz", "both", grid=N, sensors=30, seed=1).instance(0)
+    _, observation = tuning_task("helmholtz", "both", grid=N, sensors=30, seed=1).instance(0)
     solver.check(Helmholtz(), OwnDenoiser(fitted(channels=channels)))
     ours, theirs = (
         solver(Helmholtz(), prior, observation, n_samples=8, generator=seeded()).mean

@@ -174,7 +174,7 @@ def test_weights_of_a_pde_that_no_paper_has_do_not_depend_on_units(solver):
 def test_neutral_weights_are_near_the_published_ones_in_normalised_units():
     for name in ("poisson", "helmholtz", "navier-stokes"):
         pde = pde_by_name(name)
-        std = standard_deviations(pde)
+        std = standard_deviations(*setting(name))
         neutral = diffusionpde_constants(Unpublished(), std)
         published = diffusionpde_constants(pde, std)
         for c in (0, 1):

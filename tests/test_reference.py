@@ -2,12 +2,11 @@
 compared with it."""
 
 import pytest
-from helpers import seeded
+from helpers import seeded, tuning_task
 
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.tables import table
 from pdeinv.benchmarks.studies.reference import compare, reference_chains
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Poisson
 from pdeinv.solvers import GaussianSolver
 
@@ -16,7 +15,7 @@ STEPS = 4000
 
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
 def test_chains_sample_the_posterior_of_a_linear_pde(kind):
-    pde, task = Poisson(modes=6), Task("poisson", kind, grid=16, sensors=6, noise=0.1)
+    pde, task = Poisson(modes=6), tuning_task("poisson", kind, grid=16, sensors=6, noise=0.1)
     _, observation = task.instance(0)
     channel = task.scored[0]
     exact = GaussianSolver()(pde, None, observation)
@@ -36,10 +35,13 @@ def test_chains_sample_the_posterior_of_a_linear_pde(kind):
 
 def test_a_comparison_fills_a_row_of_the_table():
     record = compare(
-        Task("navier-stokes", "inverse", grid=16, sensors=12, noise=0.1), 0, chains=3, steps=80
+        tuning_task("navier-stokes", "inverse", grid=16, sensors=12, noise=0.1),
+        0,
+        chains=3,
+        steps=80,
     )
     assert record["method"] == "gauss-newton" and 0 < record["distance"] < 100
     head, _, row = table([record]).splitlines()
     assert head.count("|") == row.count("|") and f"{record['distance']:.2f}" in row
     with pytest.raises(InputError, match="noise must be above 0"):
-        compare(Task("darcy", "inverse", grid=16, sensors=12), 0, chains=3, steps=10)
+        compare(tuning_task("darcy", "inverse", grid=16, sensors=12), 0, chains=3, steps=10)

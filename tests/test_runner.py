@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from helpers import gaussian_prior, read_lines
+from helpers import gaussian_prior, read_lines, tuning_task
 
 from pdeinv import InputError, reconstruct
 from pdeinv.benchmarks import cells, runner
@@ -15,15 +15,14 @@ from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.tables import overall_table, ranked_table, table
 from pdeinv.benchmarks.runner import run, run_cells
 from pdeinv.benchmarks.summary import summarise
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
 from pdeinv.errors import DivergedError
 from pdeinv.metrics import relative_l2
 from pdeinv.priors import load, save
 from pdeinv.solvers import SOLVERS, FunDPS
 
-TINY = Task("poisson", "inverse", grid=16, sensors=20)
-BOTH = Task("poisson", "both", grid=16, sensors=20)
+TINY = tuning_task("poisson", "inverse", grid=16, sensors=20)
+BOTH = tuning_task("poisson", "both", grid=16, sensors=20)
 
 
 @pytest.mark.parametrize("task", [TINY, BOTH], ids=lambda t: t.kind)
@@ -61,14 +60,20 @@ def test_a_line_an_instance_and_score(task, tmp_path):
         "sensors": 20,
         "noise": 0.0,
     }
-    stated |= {"seed": 0, "equireg": False, "steps": 0, "instances": 3, "command": "type this"}
+    stated |= {
+        "seed": task.seed,
+        "equireg": False,
+        "steps": 0,
+        "instances": 3,
+        "command": "type this",
+    }
     for record in records:
         assert stated.items() <= record.items() and record["commit"] and record["machine"]
 
 
 @pytest.mark.parametrize("through_the_door", [False, True])
 def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
-    task = Task("poisson", "inverse", grid=16, sensors=20)
+    task = tuning_task("poisson", "inverse", grid=16, sensors=20)
     truth, H = task.instance(0)
     if through_the_door:
         table = pd.DataFrame(
@@ -85,7 +90,7 @@ def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
 
 
 def test_the_binary_coefficient_has_an_error_rate_too(tmp_path):
-    task = Task("darcy", "inverse", grid=16, sensors=20)
+    task = tuning_task("darcy", "inverse", grid=16, sensors=20)
     few = {"members": 32, "copies": 2}
     records = run(task, "optimal-interpolation", 2, tmp_path / "b.jsonl", settings=few)
     assert [(r["field"], r["metric"], r["prior"]) for r in records] == [
@@ -111,7 +116,8 @@ def test_a_run_resumes_and_adds_nothing_that_is_there(tmp_path, monkeypatch):
     # The file keeps other tasks and methods too; each call returns its own.
     assert [r["method"] for r in run(TINY, "kriging", 1, out)] == ["kriging"]
     assert [
-        r["noise"] for r in run(Task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)
+        r["noise"]
+        for r in run(tuning_task("poisson", "inverse", 16, 20, noise=0.1), "gaussian", 1, out)
     ] == [0.1]
     assert (
         scored == [0, 1, 2, 0, 0] and len(read_lines(out)) == 3 and read_lines(out)[0] == records[0]
@@ -173,7 +179,7 @@ def test_a_method_that_diverges_is_told_and_spoils_no_other(tmp_path):
     assert "| kriging |" in shown and "| ddis, 3 steps | diverged |" in shown
     ranked = ranked_table(read_lines(out))
     assert "| ddis, 3 steps | 2 | diverged |" in ranked
-    darcy = Task("darcy", "inverse", grid=16, sensors=20)
+    darcy = tuning_task("darcy", "inverse", grid=16, sensors=20)
     settings = {"preset": "published", "weight": 1e300}
     records = run(darcy, "fundps", 1, out, steps=3, samples=2, settings=settings, prior="darcy")
     assert [(r["metric"], r["error"]) for r in records] == [

@@ -6,11 +6,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers import observe, seeded
+from helpers import observe, seeded, tuning_task
 from scipy.stats import chi2
 
 from pdeinv import Ensemble, InputError, Observation
-from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import coverage, gaussian_interval, relative_l2
@@ -90,7 +89,7 @@ def test_gaussian_intervals_cover_and_the_misfit_is_chi_squared():
     instances, m = 24, 30
     inside, halved, misfits = [], [], []
     for i in range(instances):
-        truth, observation = Task(
+        truth, observation = tuning_task(
             "poisson", "inverse", grid=24, sensors=m, noise=0.02, seed=3
         ).instance(i)
         posterior = GaussianSolver()(Poisson(), None, observation, n_samples=1, generator=seeded())
@@ -121,7 +120,7 @@ def test_gaussian_refuses_what_it_cannot_do():
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
 def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(kind):
     pde = Poisson()
-    task = Task("poisson", kind, grid=20, sensors=25, seed=1)
+    task = tuning_task("poisson", kind, grid=20, sensors=25, seed=1)
     ensemble = Ensemble(pde.sample(1500, pde.grid(20), seeded(9)))
     errors = {"oi": [], "exact": []}
     for i in range(6):
@@ -142,7 +141,7 @@ def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(ki
 
 def test_optimal_interpolation_gains_from_symmetric_copies():
     pde = Poisson()
-    task = Task("poisson", "forward", grid=16, sensors=30, seed=2)
+    task = tuning_task("poisson", "forward", grid=16, sensors=30, seed=2)
     ensemble = Ensemble(pde.sample(64, pde.grid(16), seeded(9)))
     errors = {1: 0.0, 8: 0.0}
     for i in range(8):
@@ -157,7 +156,7 @@ def test_optimal_interpolation_gains_from_symmetric_copies():
 
 def test_optimal_interpolation_keeps_a_permeability_within_its_bounds():
     pde = Darcy()
-    truth, observation = Task("darcy", "inverse", grid=16, sensors=40).instance(0)
+    truth, observation = tuning_task("darcy", "inverse", grid=16, sensors=40).instance(0)
     posterior = OptimalInterpolation(members=64)(pde, None, observation, generator=seeded())
     states = torch.cat([posterior.mean[None], posterior.samples])
     assert float(states[:, 0].min()) >= pde.low and float(states[:, 0].max()) <= pde.high
@@ -166,7 +165,7 @@ def test_optimal_interpolation_keeps_a_permeability_within_its_bounds():
 
 @pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
 def test_kriging_interpolates_and_its_samples_scatter_as_stated(name):
-    task = Task(name, "both", grid=16, sensors=60)
+    task = tuning_task(name, "both", grid=16, sensors=60)
     truth, observation = task.instance(1)
     posterior = Kriging()(task.physics, None, observation, n_samples=400, generator=seeded())
     scale = truth.flatten(1).std(dim=1)[observation.channel]
@@ -182,7 +181,7 @@ def test_kriging_interpolates_and_its_samples_scatter_as_stated(name):
 
 
 def test_kriging_distance_wraps_around_on_the_torus():
-    task = Task("navier-stokes", "both", grid=16, sensors=40)
+    task = tuning_task("navier-stokes", "both", grid=16, sensors=40)
     _, observation = task.instance(0)
     moved = Observation(
         observation.grid,
@@ -201,7 +200,7 @@ def test_kriging_distance_wraps_around_on_the_torus():
 
 
 def test_kriging_solves_the_pde_where_only_the_coefficient_was_seen():
-    task = Task("darcy", "forward", grid=16, sensors=60)
+    task = tuning_task("darcy", "forward", grid=16, sensors=60)
     truth, observation = task.instance(0)
     posterior = Kriging()(task.physics, None, observation, generator=seeded())
     assert torch.allclose(task.physics.solve(posterior.mean[None, :1])[0, 0], posterior.mean[1])
@@ -230,7 +229,7 @@ def test_the_nugget_grows_until_the_factorisation_stands():
 def test_a_single_copy_is_the_members_as_they_are():
     """Flows about one flow: a translated one would be another prior."""
     pde = NavierStokes(time=0.1)
-    _, observation = Task("navier-stokes", "both", grid=16, sensors=8).instance(0)
+    _, observation = tuning_task("navier-stokes", "both", grid=16, sensors=8).instance(0)
     base, other = (pde.sample(k, pde.grid(16), seeded(k)) for k in (1, 40))
     scattered = Ensemble(base + 0.05 * other)
     found = [

@@ -70,6 +70,19 @@ def test_modules_and_functions_are_short(file):
     ]
 
 
+@pytest.mark.parametrize("file", [f for f in FILES if f != "pdeinv/seeds.py"])
+def test_random_numbers_come_from_a_reserved_range(file):
+    given = {"seed", "manual_seed", "set_state", "Generator"}
+    assert not [
+        f"{file}:{call.lineno} {call.func.attr}"
+        for call in ast.walk(tree_of(file))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in given
+        and ast.unparse(call.func.value) in {"torch", "torch.random", "torch.Generator()"}
+    ]
+
+
 # Names of PDEs
 
 

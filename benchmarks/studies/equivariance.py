@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from pdeinv import seeds
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.tables import render_table
 from pdeinv.benchmarks.studies.equivariance_candidates import (
@@ -106,7 +107,7 @@ def measure(
     """
     functions = functions or candidates(pde, prior)
     g = gaussian_part(prior)
-    nodes, generator = pde.grid(grid), torch.Generator().manual_seed(SEED)
+    nodes, generator = pde.grid(grid), seeds.generator(seeds.TUNING, SEED)
     states, others = (pde.sample(n, nodes, generator)[:, : len(g.fields)] for _ in range(2))
     with torch.enable_grad():
         kinds = {"on": states, **off_manifold(pde, prior, states, others)}

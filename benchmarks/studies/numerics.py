@@ -20,6 +20,7 @@ import scipy.sparse as sp
 import torch
 from scipy.sparse.linalg import spsolve
 
+from pdeinv import seeds
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
@@ -68,7 +69,7 @@ def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[Record
         seed: of the coefficients.
     """
     nodes = pde.grid(grid)
-    xi = pde.latent_prior.white(instances, torch.Generator().manual_seed(seed))
+    xi = pde.latent_prior.white(instances, seeds.generator(seeds.TUNING, seed))
     u = _solution(pde, xi, nodes)
     if isinstance(pde, NavierStokes):
         references = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
@@ -15,7 +16,7 @@ from pdeinv.priors.diffusion import LEVELS
 
 __all__ = ["SEED", "consistency", "exact_errors", "physics_of", "power", "spectrum_ratios"]
 
-SEED = 77_000  # no dataset or benchmark draws from it
+SEED = 77_000
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
@@ -103,7 +104,7 @@ def exact_errors(
     grid, scale = data.grid, prior.scale[:, None, None]
     covariance = _covariance(pde, prior, grid)
     variances = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
-    noise = prior.sample_noise(len(data), grid, torch.Generator().manual_seed(1))
+    noise = prior.sample_noise(len(data), grid, seeds.generator(seeds.TUNING, 1))
     states = data.states.double()
     widths = [b.capacity(grid) for b in prior.bases]
     errors = []
@@ -152,8 +153,8 @@ def consistency(
         n: number of functions.
     """
     g, coarse = prior.gaussian, prior.gaussian.grid
-    white = pde.latent_prior.white(n, torch.Generator().manual_seed(SEED))
-    xi = g.white(n, fine, torch.Generator().manual_seed(SEED + 1))
+    white = pde.latent_prior.white(n, seeds.generator(seeds.TUNING, SEED))
+    xi = g.white(n, fine, seeds.generator(seeds.TUNING, SEED + 1))
     states = {grid: pde.state(white, grid)[:, : len(g.fields)] for grid in (coarse, fine)}
     resolved = g.coefficients(g.normalise(states[coarse]), coarse)
     seen: dict[str, list[torch.Tensor]] = {"denoised": [], "sampled": [], "states": []}

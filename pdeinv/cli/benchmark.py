@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP, Seed
+from pdeinv.cli.options import PDE_HELP
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ Instances = Annotated[
     int | None,
     typer.Option(help="Random instances of each task; 32 or the suite's if not given."),
 ]
+InstanceSeed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of the instances: 0 to 2146 to compare methods, 2700 to 2998 to choose settings."
+    ),
+]
 Processes = Annotated[int, typer.Option(help="Number of worker processes, one thread each.")]
 Budgets = Annotated[
     list[float] | None,
@@ -135,7 +141,7 @@ def benchmark(
     setting: Settings = None,
     samples: Samples = 19,
     instances: Instances = None,
-    seed: Seed = 0,
+    seed: InstanceSeed = 0,
     processes: Processes = 1,
     budget: Budgets = None,
     verify: Verify = False,

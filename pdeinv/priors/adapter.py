@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pdeinv import seeds
 from pdeinv.basis import Basis
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
@@ -63,9 +64,8 @@ def as_denoising_prior(
         )
     grid = grid or pde.grid(_NODES)
     shape = (len(prior.fields), *grid.shape)
-    with torch.random.fork_rng():  # for a prior that ignores the generator
-        torch.manual_seed(0)
-        generator = torch.Generator().manual_seed(0)
+    with seeds.global_state(seeds.STATISTICS):  # for a prior that ignores the generator
+        generator = seeds.generator(seeds.STATISTICS)
         states = [
             _drawn(prior, "sample", (min(_CHUNK, draws - i), *shape), grid, generator)
             for i in range(0, draws, _CHUNK)

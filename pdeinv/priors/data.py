@@ -139,6 +139,17 @@ class TrainingData:
         """Return the data with the solution first, for an operator that inverts the PDE."""
         return replace(self, states=self.states.flip(1), fields=self.fields[::-1])
 
+    def provenance(self) -> dict[str, Any]:
+        """Return what a model's file states about its data."""
+        return {
+            "data": self.source,
+            **self.origin,
+            "digest": self.digest(),
+            "samples": len(self),
+            "grid": self.grid.n,
+            "fields": [f.name for f in self.fields],
+        }
+
     def digest(self) -> str:
         """Return a hash of the samples, which distinguishes datasets of the same name."""
         return hashlib.sha256(

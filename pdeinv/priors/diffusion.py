@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors.base import DenoisingPrior, Trainable
@@ -270,7 +271,7 @@ def denoising_errors(
     Returns:
         For each field one error for each level.
     """
-    noise = prior.sample_noise(len(data), data.grid, torch.Generator().manual_seed(seed))
+    noise = prior.sample_noise(len(data), data.grid, seeds.generator(seeds.TUNING, seed))
     std = STD * prior.gaussian.scale[:, None, None]
     rows = []
     for sigma in sigmas:

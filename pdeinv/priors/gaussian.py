@@ -79,7 +79,7 @@ class GaussianPrior(NormalisedFields, Model):
         diagonal_variances: a table (m, m) of the variances d for each channel.
         blocks: the correlated parts of the band.
         pde: name and parameters of the PDE, if it is one of the package.
-        record: how the prior was made; a fit leaves it empty.
+        record: how the prior was made; of a fit, its data.
 
     Reference:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (EDM),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pdeinv import seeds
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.gaussian import Block, GaussianPrior
 from pdeinv.priors.noise import Noise
@@ -84,6 +85,7 @@ def fit_gaussian(
         diagonal_variances=_diagonal_rest(space, moments, blocks),
         blocks=blocks,
         pde=(data.pde.name, dict(data.pde.parameters)) if data.pde else None,
+        record=data.provenance(),
     )
 
 
@@ -159,7 +161,7 @@ def _symmetrised(data: TrainingData, group: Group, progress: bool) -> Iterator[t
 
     Translations are drawn at random.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = seeds.generator(seeds.TRAINING)
     most = max(1, _MAX_DRAWS // len(data))
     passes = min(_TRANSLATED_PASSES if group.translations else len(group), most)
     with tqdm(

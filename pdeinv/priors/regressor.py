@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from pdeinv import seeds
 from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
@@ -145,7 +146,7 @@ class SensorRegressor(FourierOperator):
         *Forward* is of the solution given 125 readings of the coefficient, *inverse* the other way
         round.
         """
-        generator, x = torch.Generator().manual_seed(0), self._on_network(data.states)
+        generator, x = seeds.generator(seeds.TUNING), self._on_network(data.states)
         scores = {}
         for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
             order = torch.rand(x.shape[0], x[0, 0].numel(), generator=generator).argsort(dim=1)

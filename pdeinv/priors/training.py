@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pdeinv import seeds
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_new
 from pdeinv.priors.base import Trainable
@@ -120,15 +121,8 @@ class _Run:
     ):
         self.settings, self.checkpoint = settings, checkpoint
         self.data, self.validation = data.split(max(1, min(_HELD_OUT, len(data) // 8)))
-        self.plan = asdict(settings) | {
-            "data": data.source,
-            **data.origin,
-            "digest": data.digest(),
-            "samples": len(self.data),
-            "grid": data.grid.n,
-            "fields": [f.name for f in data.fields],
-        }
-        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.plan = asdict(settings) | data.provenance() | {"samples": len(self.data)}
+        self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.history: list[dict] = []
         stored = self._stored()
@@ -147,8 +141,7 @@ class _Run:
             )
 
     def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
-        with torch.random.fork_rng():
-            torch.manual_seed(self.settings.seed)
+        with seeds.global_state(seeds.TRAINING, self.settings.seed):
             return make(self.data)
 
     def _restored(self, stored: dict) -> Trainable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.observation import Observation
 from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.solvers.forward import TensorMap
@@ -106,7 +107,7 @@ class MatrixFree:
     ):
         self.root, self.observation = root, observation
         self.predict, self.pull_back = predict, pull_back
-        generator = torch.Generator().manual_seed(0)
+        generator = seeds.generator(seeds.STATISTICS)
         self.probes = torch.randn(_PROBES, len(root), dtype=torch.float64, generator=generator)
 
     def forward(self, coordinates: torch.Tensor) -> torch.Tensor:

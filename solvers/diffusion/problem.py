@@ -7,17 +7,21 @@ from functools import lru_cache
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
+from pdeinv.priors.data import STD
+from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
 from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
 
 __all__ = ["Problem"]
 
 _BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
+_DRAWS, _DRAW_NODES = 64, 32  # of a prior of the coefficient, for the spread of the solution
 
 
 class Problem:
@@ -35,7 +39,8 @@ class Problem:
     Attributes:
         grid: of the states.
         gaussian: the Gaussian part of the prior.
-        field_std: (2,), standard deviations of the PDE's two fields, in physical units.
+        field_std: (2,), standard deviations of the PDE's two fields under the prior, in physical
+            units.
         scale: (channel, 1, 1), the physical unit of normalised fields, whose standard deviation is
             0.5.
         reduced_chi_squared: of the readings under the prior, from a sampler that computes it. The
@@ -56,7 +61,7 @@ class Problem:
         self.terms, self.generator, self.preset = tuple(terms), generator, preset
         self.counts = {"network_evaluations": 0, "solver_calls": 0} if counts is None else counts
         self.grid, self.gaussian = observation.grid, prior.gaussian
-        self.field_std = _field_std(pde)
+        self.field_std = _field_std(pde, self.gaussian)
         self.scale = self.gaussian.scale[:, None, None]
         self.reduced_chi_squared = 0.0
 
@@ -141,8 +146,19 @@ class Problem:
         )
 
 
+def _field_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+    """Return the prior's standard deviations (2,) of the PDE's fields, over nodes and states."""
+    std = STD * prior.scale
+    return std if len(std) == len(pde.fields) else torch.cat([std, _solution_std(pde, prior)])
+
+
 @lru_cache(maxsize=8)
-def _field_std(pde: PDE) -> torch.Tensor:
-    """Return the standard deviations (2,) of the PDE's fields over nodes and random states."""
-    states = pde.sample(64, pde.grid(32), torch.Generator().manual_seed(0))
-    return states.transpose(0, 1).flatten(1).std(dim=1)
+def _solution_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+    """Return the standard deviation (1,) of the solutions for draws of a prior of the
+    coefficient."""
+    grid = pde.grid(_DRAW_NODES)
+    a = prior.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).double()
+    if pde.coefficient_range and not pde.gaussian_coefficient:
+        low, high = pde.coefficient_range
+        a = torch.where(a > (low + high) / 2, high, low)
+    return pde.solve(pde.clamp(a)).std().reshape(1)
