@@ -134,9 +134,7 @@ def anneal(
         return Members(eta, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel == 1))
     m, reading_std = len(seen.observation), _typical_std(seen, latent)
-    noise = antithetic(
-        lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n
-    )
+    noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
     # The first member is the mode: nothing in its problem is random.
     noise = torch.cat([noise.new_zeros(1, m), noise])
     centre = torch.cat([signs.mode(eta)[None], eta])
@@ -150,7 +148,9 @@ def anneal(
         xi, value = minimise(problem.objective, xi, problem.preconditioner(xi), iterations)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
-    return Members(xi[1:][_pairs_first(kept)], latent, width * std, reading_std, signs.misfit, diagnostics)
+    return Members(
+        xi[1:][_pairs_first(kept)], latent, width * std, reading_std, signs.misfit, diagnostics
+    )
 
 
 def _pairs_first(kept: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.equivariance_candidates import (
     SEED,
     FieldPrior,

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE, PDES, pde_by_name
 from pdeinv.errors import InputError
