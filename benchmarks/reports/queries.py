@@ -281,6 +281,15 @@ class Suite:
         self, method: str, equireg: bool = False, places: Sequence[Place] = (), level: int = 60
     ) -> Measured:
         """Return the mean coverage of central intervals over tasks, in per cent."""
-        scores = [self.scores(p, method, equireg, f"coverage{level}") for p in places or PLACES]
+        return mean(self._covered(method, equireg, places or PLACES, level))
+
+    def coverage_by_equireg(self, method: str, places: Sequence[Place] = ()) -> Measured:
+        """Return by how much EquiReg changes the coverage of 60 %, in per cent of the nodes."""
+        return difference(
+            *(self._covered(method, on, places or PLACES, 60) for on in (True, False))
+        )
+
+    def _covered(self, method: str, equireg: bool, places: Sequence[Place], level: int) -> Values:
+        scores = [self.scores(p, method, equireg, f"coverage{level}") for p in places]
         shared = set.intersection(*(set(found) for found in scores))
-        return 100 * mean({i: fmean(found[i] for found in scores) for i in shared})
+        return {i: 100 * fmean(found[i] for found in scores) for i in shared}
