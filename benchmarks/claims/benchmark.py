@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdeinv.benchmarks.claims import fresh, paper
+from pdeinv.benchmarks.claims import fresh, paper, priors
 from pdeinv.benchmarks.claims.claim import (
     Claim,
     Constant,
@@ -80,6 +80,7 @@ def claims(results: Results) -> Iterator[Claim]:
     yield from _linear(standard)
     yield from _others(standard)
     yield from _three_figures(standard, Suite(results, "suite-paper"))
+    yield from priors.claims(results)
     yield from fresh.claims(results)
     yield from paper.claims(results)
 
