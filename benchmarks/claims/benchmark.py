@@ -61,7 +61,7 @@ CONSTANTS = (
     Constant("coverage of 90 %", "a setting"),
     Constant("coverage of 60 %", "a setting"),
     Constant("Both are 60 %.", "a setting"),
-    Constant("61.8 % is exact", "a computation for Gaussians"),
+    Constant("61.8 % is right", "a computation for Gaussians"),
     Constant("it shows 90 % instead", "a setting"),
     Constant("is low whatever their spread", "a definition"),
     Constant("3 % of the nodes", "a setting"),

@@ -189,7 +189,8 @@ def _introduction(records: list[Record]) -> str:
         f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise "
         f"{first['noise']:g}, seed {first['seed']}. Errors are those of the posterior mean of as "
         "many samples as the tables state, with the standard error over instances: relative L2, or "
-        "the error rate of a coefficient with two values. *The limit* is the solver that uses the "
+        "the error rate of a coefficient with two values. Coverage is by the truth's rank among "
+        "the samples. *The limit* is the solver that uses the "
         f"distribution of the coefficients itself: {', '.join(LIMITS)}."
     )
     if first["variant"] != "standard":
