@@ -15,7 +15,7 @@ from pdeinv import layouts
 from pdeinv.datasets import PDE, example, examples, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import ensure_folder, save_figure, save_netcdf
-from pdeinv.metrics import coverage, gaussian_interval, relative_l2
+from pdeinv.metrics import rank_coverage, ranks, relative_l2
 from pdeinv.plot import plot_reconstruction
 from pdeinv.sensors import Sensors
 from pdeinv.solvers import reconstruct
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_pdes", "demo_sensors", "run_demo"]
 
+_SAMPLES = 19  # their ranks have a 90 % interval
 _HEADER = (
     f"{'PDE':<15}{'field':<20}{'solver':<23}"
     f"{'error':>8}{'kriging':>10}{'in 90 %':>10}{'seconds':>10}"
@@ -85,7 +86,10 @@ def run_demo(
         "\nerror, kriging: relative L2 error of the posterior mean, ours and off-the-shelf "
         "kriging's."
     )
-    echo("in 90 %: share of nodes whose truth lies in the 90 % interval.")
+    echo(
+        f"in 90 %: share of nodes whose truth lies within the central 18 of the 20 intervals that "
+        f"{_SAMPLES} samples make."
+    )
     echo(f"Tables, NetCDF files and figures are in {out}/; repeat one with")
     name = pdes[0].name
     echo(
@@ -99,7 +103,7 @@ def _reconstruct(pde: PDE, out: Path) -> list[str]:
     truth = example(pde.name).isel(sample=0)
     table = out / f"{pde.name}-sensors.csv"
     table.write_bytes(_shipped(table.name).read_bytes())
-    result = reconstruct(table, pde, progress=True)
+    result = reconstruct(table, pde, n_samples=_SAMPLES, progress=True)
     with warnings.catch_warnings():  # kriging has no physics that could disagree with the sensors
         warnings.simplefilter("ignore")
         kriging = reconstruct(table, pde, solver="kriging", n_samples=1)
@@ -111,12 +115,16 @@ def _reconstruct(pde: PDE, out: Path) -> list[str]:
         ours, theirs = (
             float(relative_l2(_tensor(r[f"{f.name}_mean"]), true)) for r in (result, kriging)
         )
-        interval = gaussian_interval(
-            _tensor(result[f"{f.name}_mean"]), _tensor(result[f"{f.name}_std"]), 0.9
+        samples = _tensor(result[f"{f.name}_samples"]).movedim(-3, 0)
+        counts = (
+            ranks(samples, true, torch.Generator().manual_seed(0))
+            .flatten()
+            .bincount(minlength=_SAMPLES + 1)
         )
+        covered = rank_coverage((counts / counts.sum()).tolist(), 0.9)
         lines.append(
             f"{pde.name:<15}{f.name:<20}{result.attrs['solver']:<23}{ours:>7.1%}{theirs:>10.1%}"
-            f"{float(coverage(*interval, true).mean()):>10.0%}{result.attrs['seconds']:>10.1f}"
+            f"{covered:>10.0%}{result.attrs['seconds']:>10.1f}"
         )
     return lines
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 
 import torch
-from scipy.stats import t as student_t
 
 from pdeinv import seeds
 from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.summary import COUNTED, rounded
+from pdeinv.benchmarks.summary import COUNTED, LEVELS, coverage_of, rounded
 from pdeinv.benchmarks.tasks import Task, fingerprint
 from pdeinv.datasets import PDE
 from pdeinv.errors import DivergedError
-from pdeinv.metrics import crps_ensemble, error_rate, error_spectrum, ranks, relative_l2
+from pdeinv.metrics import (
+    crps_ensemble,
+    error_rate,
+    error_spectrum,
+    ranks,
+    relative_l2,
+)
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior
@@ -95,18 +100,19 @@ def _scores(
         v[None, channel : channel + 1] for v in (posterior.mean, posterior.std, truth)
     )
     samples = posterior.samples[:, None, channel : channel + 1]
+    # An error rate would count nan as a value, and a rank as the lowest
+    known = bool(samples.isfinite().all())
     ties = seeds.generator(seeds.STATISTICS, i)
-    covered, histogram = _coverage(samples[:, 0, 0], true[0, 0], ties)
+    histogram = _histogram(samples, true, ties, known)
     shared = {
         "field": posterior.fields[channel].name,
-        "crps": rounded(float(crps_ensemble(samples, true).mean())),
-        "coverage90": rounded(covered),
+        "crps": rounded(float(crps_ensemble(samples, true, pairs=posterior.pairs).mean())),
+        "crps_pairs": posterior.pairs,  # whether they were respected; older records lack it
+        **{f"coverage{level}": coverage_of({"ranks": histogram}, level) for level in LEVELS},
         "spread": rounded(float(std.square().mean().sqrt())),
-        "ranks": [rounded(float(share)) for share in histogram],
+        "ranks": histogram,
         "error_spectrum": [rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
     }
-    # An error rate would count nan as a value
-    known = bool(samples.isfinite().all())
     pde, every = task.physics, true.expand_as(samples)
     predicted = _predicted_errors(pde, mean, std, true, channel)
     single = mean_errors(pde, samples.flatten(0, 1), every.flatten(0, 1), channel)
@@ -136,32 +142,21 @@ def _predicted_errors(
     return predicted
 
 
-def _coverage(
-    samples: torch.Tensor, truth: torch.Tensor, generator: torch.Generator
-) -> tuple[float, torch.Tensor]:
-    """Return how often the samples' 90 % interval holds the truth, and how often it has each rank.
+def _histogram(
+    samples: torch.Tensor, truth: torch.Tensor, generator: torch.Generator, known: bool
+) -> list[float | None]:
+    """Return how often the truth has each rank among the samples, s + 1 numbers.
 
     Arguments:
-        samples: (s, n, n).
-        truth: (n, n).
+        samples: (s, 1, 1, n, n).
+        truth: (1, 1, n, n).
         generator: breaks ties of ranks.
-
-    Returns:
-        The share of the nodes, and frequencies (s + 1,).
+        known: whether all samples are finite; without, the shares are None.
     """
-    size = len(samples)
-    if not bool(samples.isfinite().all()):
-        return float("nan"), torch.full((size + 1,), torch.nan)
-    rank = ranks(samples, truth, generator)
-    histogram = rank.flatten().bincount(minlength=size + 1) / rank.numel()
-    if (size + 1) % 20 == 0:
-        edge = (size + 1) // 20
-        return float(histogram[edge:-edge].sum()), histogram
-    # Too few for quantiles: Student's interval for one more draw of a Gaussian. The posterior's own
-    # standard deviation may rest on more draws than these, or on none.
-    wide = student_t.ppf(0.95, size - 1) * (1 + 1 / size) ** 0.5
-    inside = (truth - samples.mean(0)).abs() <= wide * samples.std(0)
-    return float(inside.double().mean()), histogram
+    if not known:
+        return [None] * (len(samples) + 1)
+    counts = ranks(samples, truth, generator).flatten().bincount(minlength=len(samples) + 1)
+    return [rounded(float(share)) for share in counts / truth.numel()]
 
 
 def _diverged(task: Task, observation: Observation, samples: int) -> Posterior:

@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 
 from pdeinv.benchmarks.records import CELL, TASK, Record, cell_key, values_of
+from pdeinv.metrics import rank_coverage
 
-__all__ = ["COUNTED", "LIMITS", "paired_ratio", "rounded", "summarise"]
+__all__ = [
+    "COUNTED",
+    "LEVELS",
+    "LIMITS",
+    "coverage_of",
+    "crps_of",
+    "paired_ratio",
+    "rounded",
+    "summarise",
+]
 
 LIMITS = ("gaussian", "gauss-newton", "level-set")
 """The solvers that use the distribution of the coefficient itself, of which the solver "auto" takes
@@ -18,12 +28,38 @@ the first that accepts the PDE: the limit of the others. Where records have two,
 """
 COUNTED = ("reduced_chi_squared", "network_evaluations", "solver_calls")
 """What a posterior's record counts."""
+LEVELS = (60, 90)
+"""Central intervals, in per cent: both of 4 samples and of 19, and of 19 alone."""
+_PAIRED = ("moment", "gauss-newton", "level-set")  # these draw antithetic pairs
 _PROVENANCE = ("commit", "machine", "versions", "command")
 _AVERAGED = (
-    *("error", "predicted_error", "sample_error", "crps", "coverage90"),
+    *("error", "predicted_error", "sample_error", "crps"),
     *(*COUNTED, "seconds_per_instance", "peak_megabytes"),
 )
 _CURVES = ("ranks", "error_spectrum")
+
+
+def coverage_of(record: Record, level: int) -> float | None:
+    """Return the coverage of a central interval by rank, None where it has none.
+
+    Arguments:
+        record: of an instance or a summary, with or without `ranks`.
+        level: one of `LEVELS`.
+    """
+    shares = record.get("ranks")
+    if not shares or None in shares:
+        return None
+    return rank_coverage(shares, level / 100)
+
+
+def crps_of(record: Record) -> float | None:
+    """Return a record's CRPS, None where its estimate is biased.
+
+    That is the case in older records of solvers that draw antithetic pairs. They lack `crps_pairs`,
+    and their estimate is that for independent samples.
+    """
+    biased = record["method"] in _PAIRED and "crps_pairs" not in record
+    return None if biased else record.get("crps")
 
 
 def summarise(rows: Iterable[Record]) -> list[Record]:
@@ -31,8 +67,8 @@ def summarise(rows: Iterable[Record]) -> list[Record]:
 
     `over_limit` is the error over that of the first of `LIMITS` in the rows: a ratio of means over
     the instances that both have solved, with the standard error of these pairs. The mean of what
-    some rows lack, such as seconds, is over the others. An instance on which the method diverged
-    makes the error None.
+    some rows lack, such as seconds, is over the others; `timed_on` has the processors of the
+    seconds. An instance on which the method diverged makes the error None.
 
     Arguments:
         rows: records of instances.
@@ -83,6 +119,12 @@ def _summary(group: list[Record], limit: dict[int, float]) -> Record:
     for name, values in known.items():
         if name in _CURVES:
             summary[name] = [rounded(v) for v in values.mean(axis=0)]
+    summary |= {f"coverage{level}": coverage_of(summary, level) for level in LEVELS}
+    if all("crps_pairs" in r for r in group):
+        summary["crps_pairs"] = any(r["crps_pairs"] for r in group)
+    timed = [r["machine"] for r in group if "seconds_per_instance" in r and "machine" in r]
+    if timed:
+        summary["timed_on"] = "; ".join(dict.fromkeys(timed))
     several = len(errors) > 1
     summary["error_se"] = rounded(errors.std(ddof=1) / len(errors) ** 0.5) if several else None
     paired = [r for r in group if r["instance"] in limit and r["error"] is not None]

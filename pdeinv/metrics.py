@@ -7,6 +7,7 @@ channel). A pointwise score keeps the field's shape; its mean over the nodes is 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from scipy.fft import dctn
@@ -14,16 +15,16 @@ from scipy.fft import dctn
 from pdeinv.errors import InputError
 
 __all__ = [
-    "coverage",
     "crps_ensemble",
     "error_rate",
     "error_spectrum",
-    "gaussian_interval",
+    "rank_coverage",
     "ranks",
     "relative_l2",
 ]
 
 _NODES = (-2, -1)
+_WHOLE = 1e-9  # distance from a whole number of ranks
 
 
 def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -65,16 +66,24 @@ def error_spectrum(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return torch.where(known > 1e-12 * known.max(), error / known, torch.nan).sqrt()
 
 
-def crps_ensemble(samples: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def crps_ensemble(
+    samples: torch.Tensor, truth: torch.Tensor, *, pairs: bool = False
+) -> torch.Tensor:
     """Return the continuous ranked probability score of an ensemble: E|X - y| - E|X - X'| / 2.
 
-    It is pointwise and fair: the second mean is over pairs of different samples. Its expectation
-    therefore does not depend on the number of samples. A single sample scores |x - y|. The cost is
-    O(S log S), by sorting.
+    It is pointwise and fair: the second mean is over distances between independent samples. Its
+    expectation therefore does not depend on the number of samples. A single sample, or a single
+    antithetic pair, scores the mean of |x - y|. The cost is O(S log S), by sorting.
+
+    The two samples of an antithetic pair are farther apart than independent ones. Their distances
+    in the second mean would make the score too low, by 2 % for 19
+    samples of a calibrated Gaussian posterior.
 
     Arguments:
         samples: (S, ...), the samples along dimension 0.
         truth: (...), such as (batch, channel, ny, nx); the result has its shape.
+        pairs: whether samples 2i and 2i + 1 are antithetic; an odd last one is single. Their
+            distance is left out of the second mean.
 
     Raises:
         InputError: the shapes do not match, or there are no samples.
@@ -94,40 +103,16 @@ def crps_ensemble(samples: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         return accuracy
     # In ascending order, the sum of |x_i - x_j| over pairs counts x_i with +1 for each smaller one
     # and -1 for each larger one.
-    weights = torch.arange(1 - size, size, 2, dtype=errors.dtype, device=errors.device) / (
-        size * (size - 1)
-    )
-    return accuracy - torch.tensordot(weights, errors.sort(dim=0).values, dims=1)
-
-
-def gaussian_interval(
-    mean: torch.Tensor, std: torch.Tensor, level: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the bounds (lower, upper) of the central interval of a normal distribution.
-
-    Arguments:
-        mean, std: (...), of the distribution; the bounds have their shape.
-        level: probability of the interval.
-
-    Raises:
-        InputError: the level is not between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1, got {level}; use one such as 0.9")
-    half_width = math.sqrt(2) * float(torch.erfinv(torch.tensor(level, dtype=torch.float64))) * std
-    return mean - half_width, mean + half_width
-
-
-def coverage(lower: torch.Tensor, upper: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the share of the nodes where lower <= truth <= upper, (batch, channel).
-
-    The bounds have a tolerance of rounding, relative to the largest truth of the field. The
-    interval is a point where the estimate is certain, as on a boundary or at a noise-free sensor.
-    """
-    eps = max(torch.finfo(x.dtype).eps for x in (lower, upper, truth))
-    slack = 256 * eps * truth.abs().amax(dim=_NODES, keepdim=True)
-    covered = (lower - slack <= truth) & (truth <= upper + slack)
-    return covered.to(truth.dtype).mean(dim=_NODES)
+    weights = torch.arange(1 - size, size, 2, dtype=errors.dtype, device=errors.device)
+    distances = torch.tensordot(weights, errors.sort(dim=0).values, dims=1)
+    count = size * (size - 1) // 2
+    if pairs:
+        even = size - size % 2
+        distances = distances - (errors[0:even:2] - errors[1:even:2]).abs().sum(dim=0)
+        count -= even // 2
+        if not count:
+            return accuracy
+    return accuracy - distances / (2 * count)
 
 
 def ranks(
@@ -159,6 +144,36 @@ def ranks(
     below = (samples < truth - slack).sum(dim=0)
     share = torch.rand(truth.shape, dtype=torch.float64, generator=generator)
     return below + (share * (tied + 1)).long()
+
+
+def rank_coverage(shares: Sequence[float], level: float) -> float | None:
+    """Return how often the central interval of a probability holds the truth, by its rank.
+
+    The interval leaves out the same number of ranks at both ends. With 4 samples 60 % is three of
+    five ranks; with 19 it is twelve of twenty, and 90 % is eighteen.
+
+    Of antithetic pairs about a symmetric posterior the ranks are not quite uniform. With nine pairs
+    and a single sample the exact posterior covers 61.8 % for 60 and 90.5 % for 90. With two pairs
+    it covers 66.7 % for 60.
+
+    Arguments:
+        shares: how often the truth has each rank among S samples, S + 1 numbers.
+        level: probability of the interval.
+
+    Returns:
+        The share of the truths; None where S + 1 ranks have no such interval.
+
+    Example:
+        >>> rank_coverage([0.1, 0.2, 0.3, 0.2, 0.2], 0.6)
+        0.7
+        >>> rank_coverage([0.1, 0.2, 0.3, 0.2, 0.2], 0.9) is None
+        True
+    """
+    tail = (1 - level) / 2 * len(shares)
+    left_out = round(tail)
+    if left_out == 0 or abs(tail - left_out) > _WHOLE:
+        return None
+    return round(float(sum(shares[left_out:-left_out])), 12)
 
 
 def _check_samples(samples: torch.Tensor, truth: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.grid import Grid
 from pdeinv.random_field import RandomField
-from pdeinv.solvers.base import ProgressBar, check_memory
+from pdeinv.solvers.base import ProgressBar, antithetic, check_memory
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.lbfgs import Preconditioner, minimise
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
@@ -79,7 +79,8 @@ class Members:
     """Draws of the latent field given the readings.
 
     Arguments:
-        xi: Karhunen–Loève coefficients, (k, modes²).
+        xi: Karhunen–Loève coefficients, (k, modes²); antithetic pairs first where the solution is
+            read.
         latent: the field.
         width: of the jump with which they meet readings of the solution; None without such.
         reading_std: prior standard deviation of these readings; None without them.
@@ -134,9 +135,9 @@ def anneal(
         return Members(eta, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel == 1))
     m, reading_std = len(seen.observation), _typical_std(seen, latent)
-    half = torch.randn(n // 2, m, dtype=torch.float64, generator=generator)
+    noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
     # The first member is the mode: nothing in its problem is random.
-    noise = torch.cat([half.new_zeros(1, m), half, -half])
+    noise = torch.cat([noise.new_zeros(1, m), noise])
     centre = torch.cat([signs.mode(eta)[None], eta])
     std = float(latent.eigenvalues.sum()) ** 0.5
     xi = centre.clone()
@@ -148,7 +149,15 @@ def anneal(
         xi, value = minimise(problem.objective, xi, problem.preconditioner(xi), iterations)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
-    return Members(xi[1:][kept], latent, width * std, reading_std, signs.misfit, diagnostics)
+    return Members(
+        xi[1:][_pairs_first(kept)], latent, width * std, reading_std, signs.misfit, diagnostics
+    )
+
+
+def _pairs_first(kept: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of the kept members, complete pairs before those left single."""
+    whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
+    return torch.cat([whole.nonzero(), (kept & ~whole).nonzero()])[:, 0]
 
 
 class SmoothedProblem:

@@ -14,7 +14,7 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, check_memory, progress_bar
+from pdeinv.solvers.base import Solver, antithetic, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
 
@@ -95,7 +95,7 @@ class GaussNewton(Solver):
             "average neighbouring readings or lower the PDE's modes",
         )
         mode = self._mode(problem, progress)
-        size = max(self.ensemble, n_samples + n_samples % 2) // 2
+        size = max(self.ensemble, n_samples + n_samples % 2)
         members = self._ensemble(problem, mode, size, generator, progress)
         states, scale = problem.settle(members, mode.xi)
         std = states.std(dim=0)
@@ -112,6 +112,7 @@ class GaussNewton(Solver):
                 "ensemble_scale": scale,
             },
             latent=(mode.xi + scale * (members - mode.xi)).flatten(1)[:n_samples],
+            pairs=True,
         )
 
     def _mode(self, problem: _Problem, progress: bool) -> _Mode:
@@ -156,18 +157,17 @@ class GaussNewton(Solver):
         self,
         problem: _Problem,
         mode: _Mode,
-        pairs: int,
+        size: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> torch.Tensor:
-        """ξ of the members, (2 pairs, 1, modes, modes), by randomised maximum likelihood."""
+        """ξ of the members, (size, 1, modes, modes), by randomised maximum likelihood."""
         observation, jacobian = problem.observation, mode.jacobian
-        eta = problem.forward.pde.latent_prior.white(pairs, generator)
-        noise = observation.noise_std * torch.randn(
-            pairs, len(observation), dtype=torch.float64, generator=generator
+        eta = antithetic(lambda k: problem.forward.pde.latent_prior.white(k, generator), size)
+        noise = observation.noise_std * antithetic(
+            lambda k: torch.randn(k, len(observation), dtype=torch.float64, generator=generator),
+            size,
         )
-        # So that the first half is independent
-        eta, noise = torch.cat([eta, -eta]), torch.cat([noise, -noise])
 
         # The fixed-point map of each member's own problem
         def towards(values: torch.Tensor, members: torch.Tensor) -> torch.Tensor:

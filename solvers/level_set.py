@@ -136,6 +136,7 @@ class LevelSet(Solver):
             },
             probability=(g >= 0).double().mean(dim=0)[0],
             latent=found.xi[chosen],
+            pairs=forward.sees_solution,
         )
 
 

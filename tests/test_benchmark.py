@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
-from helpers import normal, read_lines, run_command, seeded, tuning_task
+from helpers import gaussian_prior, read_lines, run_command, tuning_task
 
 from pdeinv import InputError
-from pdeinv.benchmarks import scoring
 from pdeinv.benchmarks.cells import Cell, posterior_of
 from pdeinv.benchmarks.records import select_records
 from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.runner import run
 from pdeinv.cli.benchmark import parsed_settings
-from pdeinv.priors import DiffusionPrior, Ensemble
+from pdeinv.priors import DiffusionPrior, Ensemble, save
 from pdeinv.solvers import SOLVERS, GaussianSolver
 
 TINY = tuning_task("poisson", "inverse", grid=16, sensors=20)
@@ -88,20 +86,18 @@ def test_settings_of_a_method_are_recorded_and_change_it(tmp_path):
             run_command(*command, "--set", setting)
 
 
-def test_a_few_samples_cover_as_often_as_many(tmp_path):
-    """Student's interval for one more draw, where there are too few samples for quantiles."""
-    truth = normal(400, 1, 16, 16)
-    # However exact the posterior's own standard deviation is.
-    (record,) = run(TINY, "gaussian", 24, tmp_path / "r.jsonl", samples=4)
-    assert 0.85 < record["coverage90"] < 0.95
-    share = []
-    for n in (3, 4, 19):
-        samples = normal(400, n, 16, 16, seed=n)
-        covered = [
-            scoring._coverage(s, t[0], seeded())[0] for s, t in zip(samples, truth, strict=True)
-        ]
-        share.append(np.mean(covered))
-    assert np.allclose(share, 0.9, atol=0.005)
+def test_records_have_coverage_by_rank_where_it_is_defined(tmp_path):
+    (few,) = run(TINY, "gaussian", 24, tmp_path / "few.jsonl", samples=4)
+    (many,) = run(TINY, "gaussian", 24, tmp_path / "many.jsonl")
+    assert few["coverage90"] is None and 0.85 < many["coverage90"] < 0.95
+    for record in (few, many):
+        assert 0.5 < record["coverage60"] < 0.7 and record["crps_pairs"] is False
+        shares = record["ranks"]
+        inner = shares[1:4] if len(shares) == 5 else shares[4:16]
+        assert record["coverage60"] == pytest.approx(sum(inner))
+    prior = str(save(gaussian_prior("poisson", channels=1), tmp_path / "p.safetensors"))
+    (pairs,) = run(TINY, "moment", 1, tmp_path / "pairs.jsonl", prior=prior)
+    assert pairs["crps_pairs"] is True
 
 
 @pytest.mark.parametrize(

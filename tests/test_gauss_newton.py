@@ -65,6 +65,15 @@ def test_a_linear_pde_gets_its_exact_posterior(kind):
     )
 
 
+def test_samples_2i_and_2i_plus_1_are_antithetic():
+    _, observation = Task("poisson", "inverse", grid=16, sensors=20, noise=0.02).instance(0)
+    found = GaussNewton()(Poisson(), None, observation, n_samples=7, generator=seeded())
+    assert found.pairs
+    for i in range(0, 6, 2):  # of a linear PDE exactly
+        torch.testing.assert_close(found.samples[i : i + 2].mean(dim=0), found.mean)
+    assert not torch.allclose(found.samples[5:7].mean(dim=0), found.mean, atol=1e-3)
+
+
 def test_the_jacobian_is_the_derivative_of_the_sensors():
     _, observation = small_problem(channels=(0, 1))
     problem = _Problem(SMALL, observation)

@@ -114,3 +114,9 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
         [torch.linalg.solve(eye + j.T @ j, v) for j, v in zip(members, z, strict=True)]
     )
     assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4
+
+
+def test_members_whose_partner_was_left_out_come_last():
+    kept = torch.tensor([True, False, True, True, False, False, False, True])
+    assert annealing._pairs_first(kept).tolist() == [2, 3, 0, 7]
+    assert annealing._pairs_first(torch.ones(4, dtype=torch.bool)).tolist() == [0, 1, 2, 3]

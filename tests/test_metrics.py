@@ -10,14 +10,14 @@ from helpers import seeded
 
 from pdeinv.errors import InputError
 from pdeinv.metrics import (
-    coverage,
     crps_ensemble,
     error_rate,
     error_spectrum,
-    gaussian_interval,
+    rank_coverage,
     ranks,
     relative_l2,
 )
+from pdeinv.solvers.base import antithetic
 
 SHAPE = (3, 2, 5, 7)
 
@@ -82,40 +82,71 @@ def test_crps_ensemble_is_unbiased_for_the_gaussian_score(generator):
     assert abs(scores.mean() - expected) < 4 * standard_error
 
 
-@pytest.mark.parametrize(
-    ("level", "z"), [(0.5, 0.674489750196082), (0.9, 1.644853626951472), (0.99, 2.575829303548901)]
-)
-def test_gaussian_interval(level, z):
-    mean, std = (
-        torch.tensor([1.0, -2.0], dtype=torch.float64),
-        torch.tensor([3.0, 0.0], dtype=torch.float64),
+def gaussian_samples(size, pairs, generator):
+    """Repetitions of samples (size, 200,000) of a standard normal: independent, or in pairs."""
+    if pairs:
+        return antithetic(lambda k: normal(k, 200_000, generator=generator), size)
+    return normal(size, 200_000, generator=generator)
+
+
+@pytest.mark.parametrize("size", [4, 5, 19])
+def test_crps_of_a_gaussian_is_unbiased_for_independent_samples_and_for_pairs(size, generator):
+    """The truth is one more draw: the expected score is 1 / sqrt(pi)."""
+    truth = normal(200_000, generator=generator)
+
+    def deviation(pairs, told):
+        scores = crps_ensemble(gaussian_samples(size, pairs, generator), truth, pairs=told)
+        return float((scores.mean() - math.pi**-0.5) / (scores.std() / len(scores) ** 0.5))
+
+    assert abs(deviation(False, False)) < 3
+    assert abs(deviation(False, True)) < 3  # it leaves out what it may keep
+    assert abs(deviation(True, True)) < 3
+    assert deviation(True, False) < -6  # the estimator for independent samples is too low
+
+
+@pytest.mark.parametrize("size", [4, 7, 19])
+def test_crps_of_pairs_is_the_mean_over_all_distances_but_those_in_pairs(size, generator):
+    samples, truth = normal(size, 3, generator=generator), normal(3, generator=generator)
+    distances = [
+        (samples[i] - samples[j]).abs() for i in range(size) for j in range(i) if i // 2 != j // 2
+    ]
+    expected = (samples - truth).abs().mean(0) - torch.stack(distances).mean(0) / 2
+    torch.testing.assert_close(crps_ensemble(samples, truth, pairs=True), expected)
+
+
+def test_a_single_pair_scores_the_mean_absolute_error(generator):
+    samples, truth = normal(2, 3, generator=generator), normal(3, generator=generator)
+    torch.testing.assert_close(
+        crps_ensemble(samples, truth, pairs=True), (samples - truth).abs().mean(0)
     )
-    lower, upper = gaussian_interval(mean, std, level)
-    torch.testing.assert_close(lower, mean - z * std)
-    torch.testing.assert_close(upper, mean + z * std)
 
 
-def test_a_calibrated_interval_covers_its_level(generator):
-    std = normal(1, 1, 200, 200, generator=generator).exp()
-    truth = 5 + std * normal(4, 1, 200, 200, generator=generator)
-    share = coverage(*gaussian_interval(torch.full_like(std, 5.0), std, 0.9), truth)
-    assert share.shape == (4, 1)
-    assert (share - 0.9).abs().max() < 4 * math.sqrt(0.9 * 0.1 / 200**2)
+@pytest.mark.parametrize(
+    ("size", "pairs", "level", "expected"),
+    [
+        (4, False, 0.6, 0.6),
+        (19, False, 0.6, 0.6),
+        (19, False, 0.9, 0.9),
+        (4, True, 0.6, 2 / 3),
+        (19, True, 0.6, 0.6 + 0.1 * 2 / 11),
+        (19, True, 0.9, 0.9 + 0.1 / 22),
+    ],
+)
+def test_ranks_cover_their_level_and_of_pairs_nearly(size, pairs, level, expected, generator):
+    truth = normal(200_000, generator=generator)
+    found = ranks(gaussian_samples(size, pairs, generator), truth, generator)
+    shares = found.bincount(minlength=size + 1) / len(truth)
+    assert rank_coverage(shares.tolist(), level) == pytest.approx(expected, abs=0.005)
 
 
-def test_coverage_at_the_bounds():
-    truth = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64).reshape(1, 1, 2, 2)
-    off = torch.tensor([0.0, 1e-15, -1e-15, 1e-3], dtype=torch.float64).reshape(1, 1, 2, 2)
-    # Rounding is forgiven, an error is not
-    assert coverage(truth + off, truth + off, truth).item() == 0.75
-    assert coverage(truth + 1e-3, truth + 1, truth).item() == 0.0
-    assert coverage(truth - 1, truth - 1e-3, truth).item() == 0.0
+def test_a_level_without_a_whole_number_of_ranks_has_no_coverage():
+    assert rank_coverage([0.1, 0.2, 0.3, 0.2, 0.2], 0.6) == 0.7
+    assert rank_coverage([0.2] * 5, 0.9) is None and rank_coverage([0.25] * 4, 0.6) is None
+    assert rank_coverage([0.05] * 20, 0.9) == pytest.approx(0.9)
 
 
 def test_bad_arguments(generator):
     x = torch.zeros(2, 2)
-    with pytest.raises(InputError, match="level"):
-        gaussian_interval(x, x, 90)
     for samples in (torch.zeros(4, 2), torch.zeros(0, 2, 2)):
         with pytest.raises(InputError, match="shape"):
             crps_ensemble(samples, x)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import gaussian_prior, seeded, tuning_task
 
+from pdeinv import InputError
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation
@@ -71,6 +72,18 @@ def test_its_mean_is_the_exact_one_of_a_linear_pde(kind, channels):
             ours += float((found.mean[c] - truth[c]).norm() / truth[c].norm())
             best += float((exact.mean[c] - truth[c]).norm() / truth[c].norm())
     assert ours < 1.1 * best
+
+
+def test_samples_2i_and_2i_plus_1_are_antithetic_in_every_batch():
+    _, o = tuning_task("helmholtz", "inverse", grid=N, sensors=25).instance(0)
+    solver = Moment(steps=4, batch=4)
+    found = solver(Helmholtz(), fitted(), o, n_samples=17, generator=seeded())
+    assert found.pairs and len(found.samples) == 17
+    middles = (found.samples[0:16:2] + found.samples[1:16:2]) / 2
+    scale = 1e-6 * found.samples.abs().amax(dim=(0, 2, 3))[:, None, None]
+    assert bool(((middles - middles[0]).abs() < scale).all())
+    with pytest.raises(InputError, match="batch must be even, got 5"):
+        Moment(batch=5)
 
 
 def test_noisy_readings_count_by_their_noise():

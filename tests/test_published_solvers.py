@@ -19,12 +19,11 @@ from published_formulas import (
     dps,
     fundps,
     setting,
-    standard_deviations,
 )
 
 from pdeinv.datasets import PDES, Helmholtz, pde_by_name
 from pdeinv.errors import InputError
-from pdeinv.priors import DiffusionPrior, GaussianPrior
+from pdeinv.priors import DiffusionPrior, GaussianPrior, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import diffusionpde_constants, fundps_constants
@@ -174,7 +173,7 @@ def test_weights_of_a_pde_that_no_paper_has_do_not_depend_on_units(solver):
 def test_neutral_weights_are_near_the_published_ones_in_normalised_units():
     for name in ("poisson", "helmholtz", "navier-stokes"):
         pde = pde_by_name(name)
-        std = standard_deviations(*setting(name))
+        std = load(name).gaussian.scale / 2
         neutral = diffusionpde_constants(Unpublished(), std)
         published = diffusionpde_constants(pde, std)
         for c in (0, 1):

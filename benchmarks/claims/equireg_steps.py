@@ -69,8 +69,8 @@ class _Steps(NamedTuple):
         )
 
     def coverage(self, place: Place, method: str, steps: int, use: bool) -> float:
-        """Return the coverage of 90 % intervals in per cent."""
-        return 100 * mean(self.scores(place, method, steps, "coverage90", use)).value
+        """Return the coverage of 60 % in per cent."""
+        return 100 * mean(self.scores(place, method, steps, "coverage60", use)).value
 
     def gain(self, method: str, steps: int, first: int | None = None) -> float:
         """Return the mean fall of single samples' errors over the Gaussian tasks, in per cent."""
@@ -185,7 +185,7 @@ def _darcy(steps: _Steps) -> Iterator[Claim]:
         max(changes),
         *(steps.coverage(D_I, m, 50, on) for m in fallen for on in (False, True)),
         holds=(
-            lower(*(steps.scores(D_I, m, 50, "coverage90", on) for on in (True, False)))
+            lower(*(steps.scores(D_I, m, 50, "coverage60", on) for on in (True, False)))
             for m in fallen
         ),
     )

@@ -24,7 +24,6 @@ CONSTANTS = (
     Constant("No reconstruction has a lower expected squared error", "theory"),
     Constant("on random nodes (3 % of them)", "a setting"),
     Constant("wrong side of 7.5", "the threshold of the error rate"),
-    Constant("mean ± 1.645 standard deviations", "a quantile"),
     Constant("errors near 100 %", "the error of the prior mean"),
     Constant("which 10 % of noise leaves distinct", "a setting"),
     Constant("between no noise and 1 % of it", "a setting"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from scipy.stats import t as student_t
 
-from pdeinv.benchmarks.reports.queries import PLACES
+from pdeinv.benchmarks.reports.queries import PLACES, Measured
 
 __all__ = [
     *("D_F", "D_I", "H_F", "H_I", "N_F", "N_I", "P_F", "P_I"),
-    *("FEW", "GAUSSIAN", "NARROWED", "OI", "ON_OFF", "of_samples"),
+    *("FEW", "GAUSSIAN", "NARROWED", "OI", "ON_OFF", "of_samples", "short_of"),
 ]
 
 P_F, P_I, H_F, H_I, D_F, D_I, N_F, N_I = PLACES
@@ -26,3 +26,8 @@ FEW = float(student_t.ppf(0.975, 3))
 def of_samples(n: int) -> float:
     """Return how many times as much the mean of n exact samples errs as the exact mean."""
     return (1 + 1 / n) ** 0.5
+
+
+def short_of(covered: Measured, level: int = 60) -> Measured:
+    """Return by how much a coverage differs from the level of its intervals, in per cent."""
+    return Measured(covered.value - level, covered.error, covered.n)

@@ -5,8 +5,9 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `cost` and
-`scaling` (of our solver). `verdict` and `corrected` (EquiReg in a suite), `joint` (our solver with
-the prior of its rivals) and `single` (its single samples) compare several files.
+`scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
+`corrected` (on each task of one), `joint` (our solver with the prior of its rivals) and `best`
+(each with its best prior). `published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from pathlib import Path
 
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.queried_tables import (
+    best_prior_table,
     equireg_tasks_table,
     equireg_verdict_table,
     joint_prior_table,
-    single_table,
 )
 from pdeinv.benchmarks.reports.queries import Results
-from pdeinv.benchmarks.reports.tables import beside_limit, overall_table, table, tasks_table
+from pdeinv.benchmarks.reports.tables import (
+    beside_limit,
+    overall_table,
+    published_table,
+    table,
+    tasks_table,
+)
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
@@ -44,14 +51,15 @@ _KINDS: dict[str, Callable[[list[Record]], str]] = {
     "equivariance": equivariance_page,
     "limit": limit_table,
     "beside": beside_limit,
+    "published": published_table,
     "cost": cost_table,
     "scaling": scaling_table,
 }
-_COMPARISONS: dict[str, Callable[[Results], str]] = {
+_COMPARISONS: dict[str, Callable[..., str]] = {
     "verdict": equireg_verdict_table,
     "corrected": equireg_tasks_table,
     "joint": joint_prior_table,
-    "single": single_table,
+    "best": best_prior_table,
 }
 _ALL = (*_KINDS, *_COMPARISONS)
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(_ALL)}): ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -70,7 +78,8 @@ def with_tables(text: str, results: Path) -> str:
 
     def render(match: re.Match[str]) -> str:
         if match[2] in _COMPARISONS:
-            content = _COMPARISONS[match[2]](all_results)
+            names = (name.removesuffix(".instances") for name in match[3].split())
+            content = _COMPARISONS[match[2]](all_results, *names)
         else:
             records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
             content = _KINDS[match[2]](records)

@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pdeinv.benchmarks.cells import posterior_of
 from pdeinv.benchmarks.records import TASK, Record, values_of
+from pdeinv.benchmarks.reports.columns import coverage_level, shown_coverage
 from pdeinv.benchmarks.reports.labels import labelled
 from pdeinv.benchmarks.reports.standings import over_limit, standings
 from pdeinv.benchmarks.summary import LIMITS
@@ -266,7 +267,8 @@ def plot_ranks(records: list[Record]) -> Figure:
         axis.axhline(1, color="black", linewidth=0.8)
         axis.set_ylim(0, 1.3 * highest)  # room for the text
         axis.set_title(f"{r['pde']} {r['task']}: {r['field'].replace('_', ' ')}", fontsize=8)
-        text = f"{r['line']}, {100 * r['coverage90']:.1f} % in 90 %"
+        level = coverage_level([r])
+        text = f"{r['line']}, {shown_coverage([r], level, '.1f')} % in {level} %"
         place = {"ha": "center", "va": "top", "transform": axis.transAxes}
         axis.text(0.5, 0.95, text, fontsize=7, **place)
         axis.tick_params(labelsize=7)

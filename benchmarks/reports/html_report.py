@@ -14,8 +14,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from pdeinv.benchmarks.published import PUBLISHED
 from pdeinv.benchmarks.records import TASK, Record, cell_key, read_records, values_of
+from pdeinv.benchmarks.reports.columns import processors
 from pdeinv.benchmarks.reports.figures import (
     COSTS,
     plot_cost,
@@ -26,7 +26,7 @@ from pdeinv.benchmarks.reports.figures import (
 )
 from pdeinv.benchmarks.reports.labels import method_line
 from pdeinv.benchmarks.reports.standings import standings
-from pdeinv.benchmarks.reports.tables import overall_table, render_table, tasks_table
+from pdeinv.benchmarks.reports.tables import overall_table, published_table, tasks_table
 from pdeinv.benchmarks.runner import instances_file
 from pdeinv.benchmarks.suites import RECORDS
 from pdeinv.benchmarks.summary import LIMITS, summarise
@@ -143,7 +143,9 @@ def _blocks(
     yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
     yield Block("Task by task", "", tasks_table(records))
     yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
-    for cost, (_, label, _) in COSTS.items():
+    for cost, (name, label, _) in COSTS.items():
+        if name == "seconds_per_instance" and len(processors(records)) > 1:
+            continue  # not comparable
         words = "Methods without a network are at 1." if cost == "evaluations" else ""
         figure = plot_cost(records, cost)
         yield Block(f"Error against {label}", words, figure=figure, name=f"cost-{cost}")
@@ -169,8 +171,9 @@ def _blocks(
     if values_of(records[0], _SETTINGS[:3]) == _PUBLISHED_SETTING:
         yield Block(
             "Published figures",
-            "As the papers report them: other priors and other instances of the same tasks.",
-            _published(),
+            "Errors of single samples, as papers report them. Those of the papers are of other "
+            "priors and other instances of the same tasks.",
+            published_table(records),
         )
 
 
@@ -186,7 +189,8 @@ def _introduction(records: list[Record]) -> str:
         f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise "
         f"{first['noise']:g}, seed {first['seed']}. Errors are those of the posterior mean of as "
         "many samples as the tables state, with the standard error over instances: relative L2, or "
-        "the error rate of a coefficient with two values. *The limit* is the solver that uses the "
+        "the error rate of a coefficient with two values. Coverage is by the truth's rank among "
+        "the samples. *The limit* is the solver that uses the "
         f"distribution of the coefficients itself: {', '.join(LIMITS)}."
     )
     if first["variant"] != "standard":
@@ -244,15 +248,6 @@ def _pictures(records: list[Record], rows: list[Record], progress: bool) -> Iter
         )
 
 
-def _published() -> str:
-    tasks = list(next(iter(PUBLISHED.values()))[1])
-    rows = [
-        [name, source, *(f"{errors[task]:.2f}" if task in errors else "" for task in tasks)]
-        for name, (source, errors) in PUBLISHED.items()
-    ]
-    return render_table(["method", "source"], [f"{pde} {task}" for pde, task in tasks], rows)
-
-
 def _markdown(blocks: list[Block], figures: str) -> str:
     parts = []
     for i, b in enumerate(blocks):
@@ -273,7 +268,8 @@ def _html(blocks: list[Block]) -> str:
             words = re.sub(r"[*]([^*]+)[*]", r"<em>\1</em>", words)
             parts.append(f"<p>{words}</p>")
         if b.table:
-            parts.append(_html_table(b.table))
+            table, *notes = b.table.split("\n\n")
+            parts += [_html_table(table), *(f"<p>{html.escape(note)}</p>" for note in notes)]
         if b.figure:
             stream = io.BytesIO()
             b.figure.savefig(stream, dpi=110, format="png")

@@ -20,7 +20,7 @@ from scipy.stats import t as student_t
 
 from pdeinv.benchmarks.published import PDES
 from pdeinv.benchmarks.records import Record, read_records
-from pdeinv.benchmarks.summary import LIMITS, paired_ratio
+from pdeinv.benchmarks.summary import LEVELS, LIMITS, coverage_of, crps_of, paired_ratio
 
 __all__ = [
     "FORWARD",
@@ -180,8 +180,9 @@ class Results:
             name: of a file of instances, without `.instances.jsonl`.
             place: the task.
             method: its name, or `limit`.
-            measure: name of a score; `corrected` is the squared relative L2 error of a mean of 4
-                samples, less the variance of such a mean.
+            measure: name of a score; `corrected` is the squared relative L2 error of a mean of
+                independent samples, less the variance of such a mean, and `coverage60` and
+                `coverage90` are by rank.
             equireg: the use of the symmetries.
             group_average: whether the denoiser is averaged over the group.
             metric: as in records; the one that papers report by default.
@@ -219,8 +220,14 @@ class Results:
 
 def _score(record: Record, measure: str) -> float:
     if measure == "corrected":
-        return float(record["error"] ** 2 - record["predicted_error"] ** 2 / 4)
-    return float(record[measure])
+        return float(record["error"] ** 2 - record["predicted_error"] ** 2 / record["samples"])
+    computed = {f"coverage{level}": coverage_of(record, level) for level in LEVELS}
+    found = (computed | {"crps": crps_of(record)}).get(measure, record.get(measure))
+    if found is None:
+        raise LookupError(
+            f"the records must have {measure}, and one of {record['method']} lacks it"
+        )
+    return float(found)
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,24 @@ class Suite:
         ]
         return percent(geometric_ratio(pairs, 0.5 if measure == "corrected" else 1))
 
-    def coverage(self, method: str, equireg: bool = False, places: Sequence[Place] = ()) -> float:
-        """Return the mean coverage of 90 % intervals over tasks, in per cent."""
-        scores = (self.scores(p, method, equireg, "coverage90") for p in places or PLACES)
-        return 100 * fmean(mean(found).value for found in scores)
+    def equireg_methods(self) -> list[str]:
+        """Return the published solvers that ran with EquiReg."""
+        ran = {r["method"] for r in self.results.rows(f"{self.name}.instances") if r.get("equireg")}
+        return [method for method in GUIDED if method in ran]
+
+    def coverage(
+        self, method: str, equireg: bool = False, places: Sequence[Place] = (), level: int = 60
+    ) -> Measured:
+        """Return the mean coverage of central intervals over tasks, in per cent."""
+        return mean(self._covered(method, equireg, places or PLACES, level))
+
+    def coverage_by_equireg(self, method: str, places: Sequence[Place] = ()) -> Measured:
+        """Return by how much EquiReg changes the coverage of 60 %, in per cent of the nodes."""
+        return difference(
+            *(self._covered(method, on, places or PLACES, 60) for on in (True, False))
+        )
+
+    def _covered(self, method: str, equireg: bool, places: Sequence[Place], level: int) -> Values:
+        scores = [self.scores(p, method, equireg, f"coverage{level}") for p in places]
+        shared = set.intersection(*(set(found) for found in scores))
+        return {i: 100 * fmean(found[i] for found in scores) for i in shared}

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
-from typing import Any
 
-from pdeinv.benchmarks.published import best_published
+from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.reports.columns import (
+    coverage_head,
+    coverage_level,
+    format_number,
+    mean_of_known,
+    render_table,
+    render_timed,
+    seconds_of,
+    shown_coverage,
+)
 from pdeinv.benchmarks.reports.labels import METRICS, field_label, labelled, pde_order
 from pdeinv.benchmarks.reports.standings import Standing, paired_with_limit, ranked
-from pdeinv.benchmarks.summary import LIMITS, paired_ratio
+from pdeinv.benchmarks.summary import LIMITS, crps_of, paired_ratio
 
 __all__ = [
     "beside_limit",
     "markdown_table",
     "numerics_table",
     "overall_table",
+    "published_table",
     "ranked_table",
     "reference_table",
-    "render_table",
     "sensors_table",
     "table",
     "tasks_table",
 ]
-
-
-def render_table(
-    words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]
-) -> str:
-    """Return a Markdown table.
-
-    Arguments:
-        words: heads of the first columns, aligned to the left.
-        numbers: heads of the other columns, aligned to the right.
-        rows: cells of each line.
-    """
-    rule = ["---"] * len(words) + ["---:"] * len(numbers)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [[*words, *numbers], rule, *rows])
 
 
 def table(records: list[Record]) -> str:
@@ -58,18 +52,19 @@ def table(records: list[Record]) -> str:
 def markdown_table(records: list[Record]) -> str:
     """Return a line for each summary: errors and coverage in per cent, seconds, instances."""
     words = ["PDE", "task", "field", "metric", "method"]
-    numbers = ["error, %", "predicted, %", "coverage of 90 %, %", "seconds", "instances"]
+    level = coverage_level(records)
+    numbers = ["error, %", "predicted, %", coverage_head(level), "seconds", "instances"]
     rows = [
         [
             *(r["pde"], r["task"], r["field"], METRICS[r["metric"]], r["line"], _error(r)),
-            _number(r.get("predicted_error"), 100, ".2f"),
-            _number(r["coverage90"], 100, ".1f"),
-            _number(r.get("seconds_per_instance"), 1, ".2f"),
+            format_number(r.get("predicted_error"), 100, ".2f"),
+            shown_coverage([r], level, ".1f"),
+            seconds_of([r]),
             str(r["instances"]),
         ]
         for r in labelled(records)
     ]
-    return render_table(words, numbers, rows)
+    return render_timed(words, numbers, rows, records)
 
 
 def ranked_table(records: list[Record]) -> str:
@@ -78,24 +73,26 @@ def ranked_table(records: list[Record]) -> str:
 
 
 def tasks_table(records: list[Record]) -> str:
-    """Return the methods of each task by their error."""
+    """Return the methods of each task by the error of their mean."""
+    level = coverage_level(records)
     numbers = (
-        "rank; error, %; over the limit; coverage of 90 %, %; CRPS; evaluations; seconds; "
-        "samples; instances"
+        f"rank; error of the mean, %; over the limit; single sample, %; {coverage_head(level)}; "
+        "CRPS; evaluations; seconds; samples; instances"
     )
     rows = [
         [
             *(f"{r['pde']} {r['task']}", field_label(r), r["line"], str(rank), _error(r)),
             _ratio(ratio, r),
-            _number(r["coverage90"], 100, ".0f"),
-            _number(r["crps"], 1, ".3g"),
-            _number(r["network_evaluations"], 1, ".0f"),
-            _number(r.get("seconds_per_instance"), 1, ".2f"),
+            format_number(r.get("sample_error"), 100, ".2f"),
+            shown_coverage([r], level),
+            format_number(crps_of(r), 1, ".3g"),
+            format_number(r["network_evaluations"], 1, ".0f"),
+            seconds_of([r]),
             *(str(r["samples"]), str(r["instances"])),
         ]
         for rank, r, ratio in ranked(records)
     ]
-    return render_table(["task", "field", "method"], numbers.split("; "), rows)
+    return render_timed(["task", "field", "method"], numbers.split("; "), rows, records)
 
 
 def overall_table(records: list[Record]) -> str:
@@ -108,25 +105,26 @@ def overall_table(records: list[Record]) -> str:
     for place in found:
         r = place.record
         places.setdefault(r["line" if r["label"] in several else "label"], []).append(place)
-    rows = []
+    rows, level = [], coverage_level(records)
     for name, group in sorted(places.items(), key=lambda item: fmean(p.rank for p in item[1])):
+        own = [place.record for place in group]
         logs = [math.log(p.over_limit) for p in group if p.over_limit]
         rows.append(
             [
                 name,
                 f"{fmean(p.rank for p in group):.1f}",
                 f"{math.exp(fmean(logs)):.2f}" if logs else "",
-                _mean((p.record["coverage90"] for p in group), 100, ".0f"),
-                _mean((p.record["network_evaluations"] for p in group), 1, ".0f"),
-                _mean((p.record.get("seconds_per_instance") for p in group), 1, ".2f"),
+                shown_coverage(own, level),
+                mean_of_known((r["network_evaluations"] for r in own), 1, ".0f"),
+                seconds_of(own),
                 str(len(group)),
             ]
         )
     numbers = (
-        "mean rank; over the limit, geometric mean; coverage of 90 %, %; evaluations; seconds; "
+        f"mean rank; over the limit, geometric mean; {coverage_head(level)}; evaluations; seconds; "
         "tasks"
     )
-    return render_table(["method"], numbers.split("; "), rows)
+    return render_timed(["method"], numbers.split("; "), rows, [p.record for p in found])
 
 
 def sensors_table(records: list[Record]) -> str:
@@ -188,55 +186,87 @@ def numerics_table(records: list[Record]) -> str:
 
 
 def beside_limit(rows: list[Record], method: str = "moment") -> str:
-    """Return a method compared with the limit, over the instances that both have solved.
+    """Return a method compared with published figures, and with the limit.
 
-    The ratio's standard error is that of the paired instances.
+    Papers report single samples; √2 times the limit is what one of an exact posterior has in
+    relative L2. The limit is compared with the method's mean, over the instances that both have
+    solved. The ratio's standard error is that of the paired instances.
 
     Arguments:
         rows: records of instances.
         method: name of the method.
     """
     lines = []
-    for (pde, task, _), (own, best) in paired_with_limit(rows, method).items():
+    pairs = paired_with_limit(rows, method)
+    level = coverage_level(r for own, _ in pairs.values() for r in own)
+    for (pde, task, _), (own, best) in pairs.items():
         ours, limit = ([r["error"] for r in side] for side in (own, best))
         ratio, noise = paired_ratio(ours, limit)
-        published, n = best_published(pde, task), len(own)
+        published, source = best_published(pde, task) or (None, "")
+        rate = own[0]["metric"] == "error_rate"
         lines.append(
             [
                 *(f"{pde} {task}", field_label(own[0])),
-                f"{100 * fmean(ours):.2f} ± {100 * stdev(ours) / n**0.5:.2f}",
-                f"{100 * fmean(limit):.2f}",
-                f"{ratio:.2f} ± {noise:.2f}",
-                "" if published is None else f"{published:.2f}",
-                f"{100 * fmean(r['coverage90'] for r in own):.0f}",
-                *(f"{fmean(r['crps'] for r in side):.3g}" for side in (own, best)),
+                _with_error([r["sample_error"] for r in own if "sample_error" in r]),
+                "" if rate else f"{100 * 2**0.5 * fmean(limit):.2f}",
+                format_number(published, 1, "g") + (source and f" ({source})"),
+                *(_with_error(ours), f"{100 * fmean(limit):.2f}", f"{ratio:.2f} ± {noise:.2f}"),
+                shown_coverage(own, level),
+                *(mean_of_known(map(crps_of, side), 1, ".3g") for side in (own, best)),
                 f"{fmean(r['network_evaluations'] for r in own):.0f}",
-                f"{fmean(r['seconds_per_instance'] for r in own):.0f}",
-                str(n),
+                *(seconds_of(own, ".0f"), str(len(own))),
             ]
         )
     numbers = (
-        "limit, %; ratio; best published, %; coverage of 90 %, %; CRPS; its limit; evaluations; "
-        "seconds; instances"
+        f"single sample: {method}, %; √2 times the limit, %; lowest published, %; mean: {method}, "
+        f"%; limit, %; ratio; {coverage_head(level)}; CRPS; its limit; evaluations; seconds; "
+        "instances"
     )
-    return render_table(["task", "field"], [f"{method}, %", *numbers.split("; ")], lines)
+    timed = [r for own, _ in pairs.values() for r in own]
+    return render_timed(["task", "field"], numbers.split("; "), lines, timed)
 
 
-def _number(value: float | None, unit: float, form: str) -> str:
-    return "" if value is None else format(unit * value, form)
+def published_table(records: list[Record]) -> str:
+    """Return the errors of single samples: as papers report them, and of the records' methods.
+
+    For the limit it is √2 times the error of the mean, without an error rate.
+
+    Arguments:
+        records: summaries.
+    """
+    tasks = list(next(iter(PUBLISHED.values()))[1])
+    rows = []
+    for name, (source, errors) in PUBLISHED.items():
+        digits = max(len(str(error).split(".")[1]) for error in errors.values())
+        found = {task: f"{error:.{digits}f}" for task, error in errors.items()}
+        rows.append([name, source, *(found.get(task, "") for task in tasks)])
+    names: dict[str, str] = {}
+    lines: dict[str, dict[tuple[str, str], str]] = {}
+    for _, r, _ in sorted(ranked(records), key=lambda place: place.record["method"] not in LIMITS):
+        factor, error = 1.0, r.get("sample_error")
+        if r["method"] in LIMITS:
+            factor, error = 2**0.5, None if r["metric"] == "error_rate" else r["error"]
+        if error is not None:
+            name = "√2 times the limit" if r["method"] in LIMITS else r["line"]
+            names[r["label"]] = max(name, names.get(r["label"], ""), key=len)
+            lines.setdefault(r["label"], {})[r["pde"], r["task"]] = f"{100 * factor * error:.2f}"
+    for label, line in lines.items():
+        rows.append([names[label], "these records", *(line.get(task, "") for task in tasks)])
+    return render_table(["method", "source"], [" ".join(task) for task in tasks], rows)
 
 
-def _mean(values: Iterable[Any], unit: float, form: str) -> str:
-    """Return a mean without what a run that diverged, or was not timed alone, lacks."""
-    known = [v for v in values if v is not None]
-    return _number(fmean(known), unit, form) if known else ""
+def _with_error(values: list[float]) -> str:
+    """Return a mean in per cent with its standard error, empty without two values."""
+    if len(values) < 2:
+        return ""
+    return f"{100 * fmean(values):.2f} ± {100 * stdev(values) / len(values) ** 0.5:.2f}"
 
 
 def _ratio(ratio: float | None, record: Record) -> str:
     alone = (
         ratio in (None, math.inf) or record["method"] in LIMITS or record["over_limit_se"] is None
     )
-    return _number(ratio, 1, ".2f") + ("" if alone else f" ± {record['over_limit_se']:.2f}")
+    return format_number(ratio, 1, ".2f") + ("" if alone else f" ± {record['over_limit_se']:.2f}")
 
 
 def _error(record: Record) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.equivariance_candidates import (
     SEED,
     FieldPrior,

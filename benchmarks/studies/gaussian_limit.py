@@ -22,7 +22,7 @@ from pdeinv import seeds
 from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE, PDES, pde_by_name
 from pdeinv.errors import InputError

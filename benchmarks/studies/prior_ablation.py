@@ -12,7 +12,7 @@ from pathlib import Path
 from pdeinv import seeds
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.prior_measures import physics_of
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, TrainingData, load

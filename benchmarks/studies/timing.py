@@ -1,7 +1,6 @@
 """The moment solver's time, next to its rivals' and as tasks grow: `pdeinv study timing`.
 
-Every measurement has a process of its own, so that its peak memory is its own. Rivals run 50 steps;
-their time is extrapolated to the published number, as every step costs the same.
+Every measurement has a process of its own, so that its peak memory is its own. Rivals run 50 steps.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from pdeinv.benchmarks import published
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.benchmarks.provenance import peak_megabytes, provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.tables import render_table
+from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.tasks import Task
+from pdeinv.errors import InputError
 
 __all__ = ["cells", "cost_table", "growth", "measure", "plot_scaling", "run", "scaling_table"]
 
@@ -73,14 +73,13 @@ def measure(cell: Record) -> Record:
     _, observation = task.instance(0)
     start = time.perf_counter()
     found = solve(task, solver, prior, observation, 0, _SAMPLES)
-    seconds, times = time.perf_counter() - start, most / _MEASURED_STEPS if most else 1
+    seconds = time.perf_counter() - start
     return cell | {
         "seed": task.seed,
         "samples": _SAMPLES,
         "steps": steps_of(solver),
         "published_steps": most or steps_of(solver),
         "seconds": round(seconds, 3),
-        "published_seconds": round(seconds * times, 3),
         "network_evaluations": found.record["network_evaluations"],
         "peak_megabytes": peak_megabytes(),
     }
@@ -92,35 +91,30 @@ def growth(sizes: list[float], values: list[float]) -> float:
 
 
 def cost_table(records: list[Record]) -> str:
-    """Return the seconds of each method at its published steps, as a Markdown table.
+    """Return the seconds of each method at its measured steps, as a Markdown table.
 
-    In brackets is how many times those of the moment solver they are, with its own prior and with
-    the joint one.
+    Raises:
+        InputError: they are of more than one machine.
     """
     numbers = (
-        "moment, s; moment with the joint prior, s; DiffusionPDE, 2,000 steps, s; "
-        "FunDPS, 500 steps, s"
+        f"moment, s; moment with the joint prior, s; DiffusionPDE, {_MEASURED_STEPS} steps, s; "
+        f"FunDPS, {_MEASURED_STEPS} steps, s"
     )
+    kinds = [("moment", False), ("moment", True), *((method, True) for method in published.STEPS)]
     mine = [r for r in records if (r["grid"], r["sensors"]) == (_GRID, _SENSORS)]
+    machines = sorted({r["machine"] for r in mine})
+    if len(machines) > 1:
+        raise InputError(
+            f"seconds must be of one machine, got {'; '.join(machines)}; measure all on one of them"
+        )
     rows = []
     for pde, kind in dict.fromkeys((r["pde"], r["task"]) for r in mine):
         found = {
-            (r["method"], bool(r["prior"])): r["published_seconds"]
+            (r["method"], bool(r["prior"])): f"{r['seconds']:.1f}"
             for r in mine
             if (r["pde"], r["task"]) == (pde, kind)
         }
-        base, joint = found.get(("moment", False)), found.get(("moment", True))
-        if base is None or joint is None:
-            continue
-        row = [f"{pde} {kind}", f"{base:.1f}", f"{joint:.1f}"]
-        for method in published.STEPS:
-            seconds = found.get((method, True))
-            row.append(
-                f"{seconds:,.0f} ({seconds / base:.0f} and {seconds / joint:.0f} times)"
-                if seconds
-                else ""
-            )
-        rows.append(row)
+        rows.append([f"{pde} {kind}", *(found.get(cell, "") for cell in kinds)])
     return render_table(["task"], numbers.split("; "), rows)
 
 

@@ -67,6 +67,8 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
     judges_sensors: ClassVar[bool] = False
+    pairs: ClassVar[bool] = False
+    """Whether `draw` returns antithetic pairs; see `Posterior`."""
 
     def __post_init__(self) -> None:
         check_whole(self.name, "batch", self.batch, 1)
@@ -125,7 +127,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         terms = bind_terms(self.guidance, pde, plain, generator)
         problem = Problem(pde, denoiser, observation, terms, generator, self.preset)
         samples = self._draw_batches(problem, max(n_samples, _FEWEST), progress)
-        return _posterior(problem, samples, n_samples, record)
+        return _posterior(problem, samples, n_samples, record, self.pairs)
 
     def _draw_batches(self, problem: Problem, n: int, progress: bool) -> torch.Tensor:
         """Draw n samples and make the count of network evaluations that of one sample."""
@@ -144,7 +146,11 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
 
 def _posterior(
-    problem: Problem, samples: torch.Tensor, n_samples: int, record: dict[str, str]
+    problem: Problem,
+    samples: torch.Tensor,
+    n_samples: int,
+    record: dict[str, str],
+    pairs: bool,
 ) -> Posterior:
     """Return the posterior of samples (n, channel, grid.n, grid.n); it keeps `n_samples` of
     them."""
@@ -155,7 +161,8 @@ def _posterior(
         samples = torch.cat([samples, forward.solve(samples)], dim=1)
     for term in problem.terms:
         kept = term.resample(len(samples))
-        samples = samples if kept is None else samples[kept]
+        if kept is not None:
+            samples, pairs = samples[kept], False
     mean = samples.mean(dim=0)
     probability = None
     if pde.coefficient_range and not pde.gaussian_coefficient:
@@ -172,6 +179,7 @@ def _posterior(
             **problem.counts,
             **record,
         },
+        pairs=pairs,
     )
 
 

@@ -3,7 +3,6 @@ sensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +17,7 @@ from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
-from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.checks import check_below, check_positive, check_whole
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
@@ -63,7 +62,7 @@ class Moment(DiffusionSolver):
 
     Guidance terms, such as `EquiReg()`, move the denoised state before it is conditioned, so that
     the readings are met. Draws come in antithetic pairs, which cancels the sampling error of a
-    Gaussian's mean.
+    Gaussian's mean; no pair is divided among batches.
 
     Arguments:
         steps: noise levels, one denoising each.
@@ -89,6 +88,7 @@ class Moment(DiffusionSolver):
     role: ClassVar[Role] = "coefficient"
     published_role: ClassVar[Role | None] = None
     judges_sensors: ClassVar[bool] = True
+    pairs: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use more steps, or thorough=True for a coefficient with two values"
     )
@@ -96,6 +96,11 @@ class Moment(DiffusionSolver):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.name, "steps", self.steps, 2)
+        if self.batch % 2:
+            raise InputError(
+                f"the moment solver's batch must be even, got {self.batch}; its samples are drawn "
+                f"in pairs"
+            )
         check_positive(self.name, "sigma_min", self.sigma_min)
         check_positive(self.name, "sigma_max", self.sigma_max)
         check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
@@ -136,7 +141,7 @@ class Moment(DiffusionSolver):
         condition = _Conditioning(self, problem, mean)
         x, moved = condition(mean, _PRIOR_LEVEL)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
-            noised = x + sigma * _pairs(problem.noise, n)
+            noised = x + sigma * antithetic(problem.noise, n)
             mean = problem.denoise(noised, sigma)
             x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
         return x
@@ -170,11 +175,6 @@ def _pushed(problem, x_t, sigma, mean, moved):
 def _two_valued(pde: PDE, fields: int) -> bool:
     """Whether a prior of so many fields is of a coefficient with two values alone."""
     return fields == 1 and LevelSet().accepts(pde)
-
-
-def _pairs(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
-    half = draw((n + 1) // 2)
-    return torch.cat([half, -half])[:n]
 
 
 class _Conditioning:
@@ -230,7 +230,9 @@ class _Conditioning:
 
     def _normal(self, n: int, coordinates: CovarianceRoot | Observation) -> torch.Tensor:
         size, generator = len(coordinates), self.problem.generator
-        return _pairs(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
+        return antithetic(
+            lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n
+        )
 
     def _linearise(self, centre: torch.Tensor) -> None:
         self.centre = centre
