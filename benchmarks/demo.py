@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 import xarray as xr
 
-from pdeinv import layouts
+from pdeinv import layouts, seeds
 from pdeinv.datasets import PDE, example, examples, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import ensure_folder, save_figure, save_netcdf
@@ -117,7 +117,7 @@ def _reconstruct(pde: PDE, out: Path) -> list[str]:
         )
         samples = _tensor(result[f"{f.name}_samples"]).movedim(-3, 0)
         counts = (
-            ranks(samples, true, torch.Generator().manual_seed(0))
+            ranks(samples, true, seeds.generator(seeds.STATISTICS))
             .flatten()
             .bincount(minlength=_SAMPLES + 1)
         )

@@ -66,7 +66,7 @@ def test_a_linear_pde_gets_its_exact_posterior(kind):
 
 
 def test_samples_2i_and_2i_plus_1_are_antithetic():
-    _, observation = Task("poisson", "inverse", grid=16, sensors=20, noise=0.02).instance(0)
+    _, observation = tuning_task("poisson", "inverse", grid=16, sensors=20, noise=0.02).instance(0)
     found = GaussNewton()(Poisson(), None, observation, n_samples=7, generator=seeded())
     assert found.pairs
     for i in range(0, 6, 2):  # of a linear PDE exactly
