@@ -30,6 +30,15 @@ PAGES: dict[str, tuple[Callable[[Results], Iterator[Claim]], tuple[Constant, ...
     "docs/equireg.md": (equireg.claims, equireg.CONSTANTS),
     "docs/limits.md": (limits.claims, limits.CONSTANTS),
     "docs/moment.md": (moment.claims, moment.CONSTANTS),
+    "docs/published.md": (
+        _none,
+        (
+            Constant("--noise-length 0.005", "a setting"),
+            Constant("## Differences", "the papers' constants and ours"),
+            Constant("## Constants", "the papers' constants"),
+            Constant("## Sources", "references"),
+        ),
+    ),
     "docs/timings.md": (
         _none,
         (Constant("1.6 times", "an example"), Constant("4 times", "an example")),
