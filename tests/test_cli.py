@@ -74,6 +74,15 @@ def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble)
     assert imread("r.png").shape[2] == 4
 
 
+def test_reconstruct_takes_a_preset(pdeinv, folder):
+    command = "reconstruct s.csv --pde poisson --solver ddis --steps 2 --grid 16 --samples 2"
+    code, _, _ = pdeinv(*command.split(), "--preset", "published", "--out", "r.nc")
+    assert code == 0
+    with xr.open_dataset("r.nc") as result:
+        settings = json.loads(result.attrs["solver_settings"])
+        assert settings["preset"] == "published" and settings["physics"] == "operator"
+
+
 @pytest.mark.filterwarnings("always::pdeinv.MisfitWarning")
 def test_sensors_that_do_not_fit_are_told_in_one_line(pdeinv, folder):
     Path("s.csv").write_text("field,x,y,value\npotential,0.5,0.5,7\n")

@@ -14,6 +14,7 @@ from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
     NeuralOperator,
+    Noise,
     SensorRegressor,
     Settings,
     TrainingData,
@@ -167,6 +168,16 @@ def test_a_fit_of_the_gaussian_alone_from_the_command_line(tmp_path):
     assert isinstance(load(out), GaussianPrior)
     with pytest.raises(InputError, match="got 'oracle'"):
         run_command(*command, "oracle")
+
+
+def test_the_length_of_the_noise_from_the_command_line(tmp_path):
+    data = generate(Darcy(), 40, 16, 0, tmp_path / "d.h5")
+    for given, length in (((), 0.02), (("--noise-length", 0.005), 0.005)):
+        out = tmp_path / f"{length}.safetensors"
+        run_command("train", data, "--out", out, "--model", "gaussian", *given)
+        assert load(out).noise == Noise("exponential", length)
+    with pytest.raises(InputError, match="correlation length of the noise must be positive"):
+        run_command("train", data, "--out", tmp_path / "x", "--noise-length", -1)
 
 
 def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
