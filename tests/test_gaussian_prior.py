@@ -11,7 +11,7 @@ from helpers import seeded
 from pdeinv import Grid, InputError
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
-from pdeinv.priors.diffusion import denoising_errors
+from pdeinv.priors.validation import denoising_errors
 
 PDES = {
     pde.name: pde

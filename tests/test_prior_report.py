@@ -25,7 +25,7 @@ from pdeinv.priors import (
     shipped,
     train,
 )
-from pdeinv.priors.diffusion import denoising_errors
+from pdeinv.priors.validation import denoising_errors
 
 
 @pytest.fixture(scope="module")

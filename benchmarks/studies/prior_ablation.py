@@ -16,7 +16,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.prior_measures import physics_of
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, TrainingData, load
-from pdeinv.priors.diffusion import LEVELS, denoising_errors
+from pdeinv.priors.validation import LEVELS, denoising_errors
 
 __all__ = ["ablation_section", "compared"]
 

@@ -12,7 +12,7 @@ from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
-from pdeinv.priors.diffusion import LEVELS
+from pdeinv.priors.validation import LEVELS
 
 __all__ = ["SEED", "consistency", "exact_errors", "physics_of", "power", "spectrum_ratios"]
 

@@ -38,7 +38,7 @@ from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
 from pdeinv.priors import DiffusionPrior, NeuralOperator, SensorRegressor, TrainingData, load
-from pdeinv.priors.diffusion import LEVELS, denoising_errors
+from pdeinv.priors.validation import LEVELS, denoising_errors
 
 __all__ = ["operator_report", "regressor_report", "report", "run", "write_cards"]
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 
-from pdeinv import seeds
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
-from pdeinv.priors.base import DenoisingPrior, Trainable
+from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.description import fill_weights, weight_tensors
 from pdeinv.priors.gaussian import GaussianPrior, as_sigma_batch
 from pdeinv.priors.schedule import sample_flow
 from pdeinv.priors.unet import UShapedOperator
+from pdeinv.priors.validation import LEVELS, denoising_errors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["LEVELS", "DiffusionPrior", "Preconditioning", "denoising_errors"]
+__all__ = ["DiffusionPrior", "Preconditioning"]
 
 Preconditioning = Literal["gaussian", "edm"]
 
@@ -29,9 +29,6 @@ _MIN_NODES = 16  # of the network's own grid
 _P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM,
 # But for a share that is log-uniform over all levels, as EDM's distribution omits the largest
 _WIDE_SHARE, _WIDE_MIN, _WIDE_MAX = 0.15, 0.005, 80.0
-
-LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
-"""Noise levels at which a prior is validated."""
 
 
 class _Base(NamedTuple):
@@ -60,7 +57,8 @@ class DiffusionPrior(Trainable):
 
     The network works on functions. On any grid of x its inputs are the lowest modes of each
     channel, on a fixed grid of its own, and it corrects these modes. D_gauss alone denoises the
-    finer ones.
+    finer ones. With white noise use the grid of the training data or a finer one: a coarser one
+    lacks the noise of the finest modes, which the network has always seen.
 
     Shapes and units are as in `GaussianPrior`.
 
@@ -135,25 +133,46 @@ class DiffusionPrior(Trainable):
         grid, sigma = g.grid_of(x), as_sigma_batch(sigma, x)
         noised = g.normalise(x)
         tables = g.coefficients(noised, grid)
-        base = self._base(tables, sigma, grid)
-        correction = self._correction(tables, base.tables, sigma)
+        level = sigma * self._training_level(grid)
+        base = self._base(tables, sigma, level, grid)
+        correction = self._correction(tables, base.tables, level)
         results = []
         for c, basis in enumerate(g.bases):
             learned = basis.resize(correction[c], tables[c].shape[-1])
             results.append(base.tables[c] + base.scale[:, c, None, None] * learned)
         return g.physical(g.synthesis(results, grid) + g.remainder(noised, tables, grid)).to(x)
 
-    def _base(self, tables: list[torch.Tensor], sigma: torch.Tensor, grid: Grid) -> _Base:
-        """Return what the network corrects, for tables of noised coefficients."""
+    def _training_level(self, grid: Grid) -> float:
+        """Return the level, on the grid of the training data, of noise that has level 1 on a grid.
+
+        White noise has as much power per node on every grid, and so less per mode on a finer one.
+        """
+        return grid.h / self.gaussian.grid.h if self.gaussian.noise.kind == "white" else 1.0
+
+    def _base(
+        self, tables: list[torch.Tensor], sigma: torch.Tensor, level: torch.Tensor, grid: Grid
+    ) -> _Base:
+        """Return what the network corrects, for tables of noised coefficients.
+
+        Arguments:
+            tables: of the noised states on a grid.
+            sigma, level: (batch,), of their noise on that grid and on that of the training data.
+            grid: of the states.
+        """
         if self.preconditioning == "gaussian":
-            error = self.gaussian.error(sigma)
+            error = self.gaussian.error(level)
             # Tends to zero at large σ, where the Gaussian part is all that can be inferred
             weight = (1 - (error / STD).square()).clamp(min=0).sqrt()
             denoised = self.gaussian.denoise_coefficients(tables, sigma, grid)
             return _Base(denoised, weight * error, error)
-        skip = STD**2 / (sigma**2 + STD**2)
-        out = (sigma * STD / (sigma**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
-        return _Base([skip[:, None, None] * t for t in tables], out, out)
+        skip = STD**2 / (level**2 + STD**2)
+        out = (level * STD / (level**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
+        denoised = self.gaussian.denoise_coefficients(tables, sigma, grid)
+        for c, basis in enumerate(self.gaussian.bases):
+            seen = torch.ones(1, *[basis.capacity(self.grid)] * 2)
+            seen = basis.resize(seen, tables[c].shape[-1]) > 0
+            denoised[c] = torch.where(seen, skip[:, None, None] * tables[c], denoised[c])
+        return _Base(denoised, out, out)
 
     def _correction(
         self, tables: list[torch.Tensor], base: list[torch.Tensor], sigma: torch.Tensor
@@ -208,7 +227,7 @@ class DiffusionPrior(Trainable):
             g.noise.sample(g.bases, grid, g.white(len(states), grid, generator)), grid
         )
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
-        base = self._base(tables, sigma, grid)
+        base = self._base(tables, sigma, sigma, grid)
         with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays()):
             correction = self._correction(tables, base.tables, sigma)
         relative = base.scale / base.error
@@ -253,37 +272,6 @@ class DiffusionPrior(Trainable):
         gaussian = GaussianPrior.restore(tensors, header | {"record": {}})
         network = fill_weights(UShapedOperator(**header["network"]), tensors)
         return cls(gaussian, network, header["preconditioning"], header["record"])
-
-
-@torch.no_grad()
-def denoising_errors(
-    prior: DenoisingPrior, data: TrainingData, sigmas: Sequence[float] = LEVELS, seed: int = 1
-) -> dict[str, list[float]]:
-    """Return the root mean squares of x0 - D(x0 + σ noise, σ), relative to the standard deviation
-    of each field.
-
-    Arguments:
-        prior: the denoiser D.
-        data: the states x0.
-        sigmas: noise levels.
-        seed: of the noise.
-
-    Returns:
-        For each field one error for each level.
-    """
-    noise = prior.sample_noise(len(data), data.grid, seeds.generator(seeds.TUNING, seed))
-    std = STD * prior.gaussian.scale[:, None, None]
-    rows = []
-    for sigma in sigmas:
-        squares = []
-        for states, part in zip(data.states.double().split(64), noise.split(64), strict=True):
-            denoised = prior.denoise(states + sigma * part, sigma)
-            squares.append(((denoised - states) / std).square().mean(dim=(2, 3)))
-        rows.append(torch.cat(squares).mean(dim=0).sqrt())
-    table = torch.stack(rows, dim=1)
-    return {
-        f.name: [round(float(v), 6) for v in row] for f, row in zip(data.fields, table, strict=True)
-    }
 
 
 def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
