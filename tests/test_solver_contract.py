@@ -24,8 +24,8 @@ N, NOISE = 16, 0.1
 RECORD = {"solver", "solver_settings", "seconds", "reduced_chi_squared"}
 COUNTS = {"network_evaluations", "solver_calls"}
 # Standard deviations of the noise that these leave: a regression minimises no misfit, and few
-# Langevin steps do not end it
-LOOSE = {"fno": 4.0, "daps": 2.5}
+# Langevin steps do not end it: 16 times as many lead to 1
+LOOSE = {"fno": 4.0, "daps": 2.5, "ddis": 2.5}
 
 each_solver = pytest.mark.parametrize("name", SOLVERS)
 
