@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from helpers import seeded
+from helpers import normal, seeded
 from scipy.optimize import minimize
 
 from pdeinv import InputError
@@ -13,7 +13,7 @@ from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
-from pdeinv.solvers.gauss_newton import _Problem
+from pdeinv.solvers.mode import ModeSearch, WhitenedProblem
 
 SMALL = NavierStokes(modes=16)
 
@@ -68,7 +68,7 @@ def test_a_linear_pde_gets_its_exact_posterior(kind):
 
 def test_the_jacobian_is_the_derivative_of_the_sensors():
     _, observation = small_problem(channels=(0, 1))
-    problem = _Problem(SMALL, observation)
+    problem = WhitenedProblem(SMALL, observation)
     xi, direction = (SMALL.latent_prior.white(1, seeded(s)) for s in (1, 2))
     step = 1e-4
     difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[
@@ -90,8 +90,8 @@ def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
 
 def test_the_mode_is_where_a_general_optimiser_ends():
     _, observation = small_problem()
-    problem = _Problem(SMALL, observation)
-    xi, values, *_ = GaussNewton()._mode(problem, False)
+    problem = WhitenedProblem(SMALL, observation)
+    (xi, values, *_), _ = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
 
     def objective(vector):
         with torch.enable_grad():
@@ -141,6 +141,35 @@ def test_the_ensemble_scatters_about_the_truth_as_it_says():
         covered = (posterior.mean - truth).abs() <= 1.645 * posterior.std
         inside += covered.double().mean(dim=(1, 2)) / count
     assert bool((inside > 0.8).all()) and bool((inside < 0.97).all()), inside
+
+
+def exact_readings_of_a_smooth_flow():
+    """Much of what 200 exact readings tell is below 1e-5 of their spread."""
+    pde = NavierStokes(modes=16, viscosity=0.01)
+    _, observation = Task("navier-stokes", "inverse", grid=24, sensors=200).instance(0)
+    truth = pde.sample(1, observation.grid, seeded())
+    return pde, truth, dataclasses.replace(observation, values=observation(truth)[0])
+
+
+def test_exact_readings_tell_what_a_larger_nugget_hides():
+    pde, truth, observation = exact_readings_of_a_smooth_flow()
+    errors = {}
+    for nugget in (1e-8, 1e-10, 1e-13, 1e-18):
+        found = GaussNewton(nugget=nugget)(pde, None, observation, generator=seeded())
+        errors[nugget] = float(relative_l2(found.mean[None, :1], truth[:, :1]))
+    assert errors[1e-13] < 0.9 * errors[1e-10] < 0.9**2 * errors[1e-8]
+    assert errors[1e-18] < 1.02 * errors[1e-13]  # beyond what rounding leaves
+
+
+def test_the_nugget_stays_where_readings_are_not_as_exact_as_they_say():
+    pde, truth, observation = exact_readings_of_a_smooth_flow()
+    moved = observation.values + 1e-3 * truth[:, 1].std() * normal(200, seed=3)
+    observation = dataclasses.replace(observation, values=moved)
+    found = GaussNewton()(pde, None, observation, generator=seeded())
+    assert found.record["nugget"] == pytest.approx(1e-10)
+    assert found.record["reduced_chi_squared"] > 3
+    with pytest.raises(InputError, match="nugget must be positive, got 0"):
+        GaussNewton(nugget=0.0)
 
 
 @pytest.mark.parametrize(
