@@ -26,6 +26,8 @@ class Posterior:
         probability: (n, n), of the high value of a coefficient with two values.
         latent: (n_samples, modes²), Karhunen–Loève coefficients of the samples' latent field, from
             solvers that use them.
+        pairs: whether samples 2i and 2i + 1 are antithetic, or drawn together otherwise; an odd
+            last one is single. Samples of different pairs are independent.
     """
 
     fields: tuple[Field, Field]
@@ -36,6 +38,7 @@ class Posterior:
     record: dict[str, str | float | int] = field(default_factory=dict)
     probability: torch.Tensor | None = None
     latent: torch.Tensor | None = None
+    pairs: bool = False
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).

@@ -7,14 +7,14 @@ by annealed randomised maximum likelihood. See `LevelSet` for the method.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
 from pdeinv.grid import Grid
 from pdeinv.random_field import RandomField
-from pdeinv.solvers.base import ProgressBar, check_memory
+from pdeinv.solvers.base import ProgressBar, antithetic, check_memory
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.lbfgs import Preconditioner, minimise
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
@@ -78,7 +78,9 @@ class Members:
     """Draws of the latent field given the readings.
 
     Arguments:
-        xi: Karhunen–Loève coefficients, (k, modes²).
+        xi: Karhunen–Loève coefficients, (k, modes²); antithetic pairs first where the solution is
+            read.
+        paired: how many of them are in pairs.
         latent: the field.
         width: of the jump with which they meet readings of the solution; None without such.
         reading_std: prior standard deviation of these readings; None without them.
@@ -87,11 +89,20 @@ class Members:
     """
 
     xi: torch.Tensor
+    paired: int
     latent: RandomField
     width: float | None
     reading_std: float | None
     misfit: float
     diagnostics: dict[str, float]
+
+    def joined(self, others: Members) -> Members:
+        """Return the members of both, drawn for the same readings."""
+        (pairs, singles), (more_pairs, more_singles) = (
+            (m.xi[: m.paired], m.xi[m.paired :]) for m in (self, others)
+        )
+        xi = torch.cat([pairs, more_pairs, singles, more_singles])
+        return replace(self, xi=xi, paired=self.paired + others.paired)
 
     def field(self, grid: Grid) -> torch.Tensor:
         """Return the values of the latent field, (k, 1, n, n)."""
@@ -130,12 +141,12 @@ def anneal(
     signs = Signs(latent, pde, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     if not forward.sees_solution:
-        return Members(eta, latent, None, None, signs.misfit, diagnostics)
+        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel == 1))
     m, reading_std = len(seen.observation), _typical_std(seen, latent)
-    half = torch.randn(n // 2, m, dtype=torch.float64, generator=generator)
+    noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
     # The first member is the mode: nothing in its problem is random.
-    noise = torch.cat([half.new_zeros(1, m), half, -half])
+    noise = torch.cat([noise.new_zeros(1, m), noise])
     centre = torch.cat([signs.mode(eta)[None], eta])
     std = float(latent.eigenvalues.sum()) ** 0.5
     xi = centre.clone()
@@ -147,7 +158,11 @@ def anneal(
         xi, value = minimise(problem.objective, xi, problem.preconditioner(xi), iterations)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
-    return Members(xi[1:][kept], latent, width * std, reading_std, signs.misfit, diagnostics)
+    whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
+    ordered = torch.cat([xi[1:][whole], xi[1:][kept & ~whole]])
+    return Members(
+        *(ordered, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics)
+    )
 
 
 class SmoothedProblem:

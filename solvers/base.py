@@ -18,7 +18,14 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 
-__all__ = ["LEAST_SAMPLES", "ProgressBar", "Solver", "check_memory", "progress_bar"]
+__all__ = [
+    "LEAST_SAMPLES",
+    "ProgressBar",
+    "Solver",
+    "antithetic",
+    "check_memory",
+    "progress_bar",
+]
 
 _MEMORY = 12e9  # bytes that a solver may use
 
@@ -150,6 +157,19 @@ def progress_bar(
 ) -> Iterable[Item]:
     """Return the iterable with a bar that appears once the work has taken two seconds."""
     return tqdm(iterable, desc=description, disable=not show, delay=2, unit=unit, leave=False)
+
+
+def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
+    """Return n draws of a symmetric distribution in antithetic pairs.
+
+    Draws 2i and 2i + 1 are x and -x; an odd last one is single.
+
+    Arguments:
+        draw: returns k independent draws (k, ...).
+        n: number of draws.
+    """
+    half = draw((n + 1) // 2)
+    return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
 
 
 def check_memory(numbers: float, what: str, remedy: str) -> None:

@@ -14,13 +14,14 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, check_memory, progress_bar
+from pdeinv.solvers.base import Solver, antithetic, check_memory, progress_bar
 from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
 
 __all__ = ["GaussNewton"]
 
 _CHUNK = 32  # fields transformed at a time
-_NARROWEST = 2.0**-9  # scale of the ensemble at which the search for a stable one ends
+_FEWEST = 4  # members that an ensemble must have
+_ROUNDS = 8  # of drawing others in the place of unstable members
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class GaussNewton(Solver):
     The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the
     mode. Draws come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to
-    first order. The mean and the solution's standard deviation are the ensemble's; the
+    first order. A pair of which a member's solve is unstable is left out, and another drawn. The
+    mean and the solution's standard deviation are the ensemble's; the
     coefficient's standard deviation is the linearised one, diag(C - C Jᵀ G⁻¹ J C).
 
     Arguments:
@@ -99,9 +101,17 @@ class GaussNewton(Solver):
         )
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode, chi2 = search(self.nugget)
-        size = max(self.ensemble, n_samples + n_samples % 2) // 2
-        members = self._ensemble(problem, mode, size, generator, progress)
-        states, scale = _settle(problem, members, mode.xi)
+        size = max(self.ensemble, n_samples + n_samples % 2)
+        members, states, left_out = self._ensemble(problem, mode, size, generator, progress)
+        if len(members) < max(_FEWEST, n_samples):
+            raise NumericalError(
+                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}"
+            )
+        if left_out:
+            warnings.warn(
+                f"{left_out} members of the ensemble were left out, since {problem.reason}",
+                stacklevel=2,
+            )
         std = states.std(dim=0)
         std[0] = _coefficient_std(problem, mode)
         return Posterior(
@@ -114,27 +124,52 @@ class GaussNewton(Solver):
                 "reduced_chi_squared": chi2,
                 "nugget": mode.nugget,
                 "solver_calls": problem.forward.solver_calls,
-                "ensemble_scale": scale,
+                "members_left_out": left_out,
             },
-            latent=(mode.xi + scale * (members - mode.xi)).flatten(1)[:n_samples],
+            latent=members.flatten(1)[:n_samples],
+            pairs=True,
         )
 
     def _ensemble(
         self,
         problem: WhitenedProblem,
         mode: Mode,
-        pairs: int,
+        size: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """ξ of the members, (size, 1, modes, modes), their states, and how many were unstable.
+
+        Others are drawn in the place of those, but not without end: there may be fewer than wanted.
+        """
+        members, drawn = problem.zero[:0], 0
+        states = problem.states(members)
+        for _ in range(_ROUNDS):
+            missing = size - len(members)
+            if not missing:
+                break
+            xi = self._draw(problem, mode, missing, generator, progress)
+            reached = problem.states(xi)
+            kept = _stable_pairs(reached)
+            members, drawn = torch.cat([members, xi[kept]]), drawn + missing
+            states = torch.cat([states, reached[kept]])
+        return members, states, drawn - len(members)
+
+    def _draw(
+        self,
+        problem: WhitenedProblem,
+        mode: Mode,
+        size: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> torch.Tensor:
-        """ξ of the members, (2 pairs, 1, modes, modes), by randomised maximum likelihood."""
+        """ξ of members, by randomised maximum likelihood, without pairs that became unstable."""
         observation, jacobian = problem.observation, mode.jacobian
-        eta = problem.forward.pde.latent_prior.white(pairs, generator)
-        noise = observation.noise_std * torch.randn(
-            pairs, len(observation), dtype=torch.float64, generator=generator
+        eta = antithetic(lambda k: problem.forward.pde.latent_prior.white(k, generator), size)
+        noise = observation.noise_std * antithetic(
+            lambda k: torch.randn(k, len(observation), dtype=torch.float64, generator=generator),
+            size,
         )
-        # So that the first half is independent
-        eta, noise = torch.cat([eta, -eta]), torch.cat([noise, -noise])
 
         # The fixed-point map of each member's own problem
         def towards(values: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
@@ -145,33 +180,17 @@ class GaussNewton(Solver):
         members = towards(mode.values + (eta - mode.xi).flatten(1) @ jacobian.T, eta)
         chords = range(self.chords if problem.nonlinear else 0)
         for _ in progress_bar(chords, "ensemble", progress, "iteration"):
-            reached = problem.values(members)
-            if not bool(torch.isfinite(reached).all()):
-                break
-            members = towards(reached, members)
+            values = problem.values(members)
+            kept = _stable_pairs(values)
+            members, values, eta, noise = (x[kept] for x in (members, values, eta, noise))
+            members = towards(values, members)
         return members
 
 
-def _settle(
-    problem: WhitenedProblem, members: torch.Tensor, centre: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """Return the states of the members, drawn towards the centre until all are stable, and
-    the factor by which they were drawn."""
-    scale = 1.0
-    while True:
-        try:
-            states = problem.forward.state(centre + scale * (members - centre))
-            break
-        except NumericalError as error:
-            if scale <= _NARROWEST:
-                raise
-            reason, scale = str(error), scale / 2
-    if scale < 1:
-        warnings.warn(
-            f"the ensemble was narrowed to {scale:g} of its standard deviation, since {reason}",
-            stacklevel=2,
-        )
-    return states, scale
+def _stable_pairs(solved: torch.Tensor) -> torch.Tensor:
+    """Whether a member and its partner are finite, (members,)."""
+    finite = solved.flatten(1).isfinite().all(dim=1)
+    return finite.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
 
 
 def _coefficient_std(problem: WhitenedProblem, mode: Mode) -> torch.Tensor:

@@ -11,7 +11,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
 
 __all__ = ["Mode", "ModeSearch", "WhitenedProblem"]
@@ -29,6 +29,9 @@ class WhitenedProblem:
     Arguments:
         pde: the physics.
         observation: the sensors.
+
+    Attributes:
+        reason: the message of the last solve that failed.
     """
 
     def __init__(self, pde: PDE, observation: Observation):
@@ -36,13 +39,32 @@ class WhitenedProblem:
         modes = len(pde.latent_prior.wavenumbers)
         self.zero = torch.zeros(1, 1, modes, modes, dtype=torch.float64)
         self.nonlinear = not self.forward.linear
+        self.reason = ""
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
+        return self._solved(
+            lambda part: self.forward(self.forward.coefficient(part)), xi, (len(self.observation),)
+        )
+
+    def states(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the states of a batch of ξ, (batch, 2, n, n); infinite where a solve is
+        unstable."""
+        return self._solved(self.forward.state, xi, (2, *self.observation.grid.shape))
+
+    def _solved(
+        self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]
+    ) -> torch.Tensor:
+        if not len(xi):
+            return torch.empty(0, *shape, dtype=torch.float64)
         try:
-            return self.forward(self.forward.coefficient(xi))
-        except NumericalError:
-            return torch.full((len(xi), len(self.observation)), torch.inf, dtype=torch.float64)
+            return function(xi)
+        except NumericalError as error:
+            self.reason = str(error)
+        if len(xi) == 1:
+            return torch.full((1, *shape), torch.inf, dtype=torch.float64)
+        # One unstable solve ends that of the whole batch
+        return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the rows dF_i/dξ, (m, modes²)."""

@@ -7,7 +7,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.random_field import RandomField
-from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
@@ -55,8 +55,7 @@ class Signs:
         Without signs the draws are antithetic pairs.
         """
         if not len(self.nodes):
-            half = self.latent.white((n + 1) // 2, generator).flatten(1)
-            return torch.cat([half, -half])[:n], {}
+            return antithetic(lambda k: self.latent.white(k, generator).flatten(1), n), {}
         gram = self.rows @ self.rows.T
         length = max(_LEAST_DRAWS, -(-n // CHAINS))
         chains = sample_given_signs(gram, self.log_ratio, CHAINS, length, generator, bar)

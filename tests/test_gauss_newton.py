@@ -199,10 +199,41 @@ def test_a_flow_that_is_unstable_from_the_start_is_told():
         GaussNewton()(pde, None, observation, generator=seeded())
 
 
-def test_a_spread_that_had_to_be_narrowed_is_told():
-    # The prior's mean flows, half of its draws do not.
-    pde = NavierStokes(modes=16, forcing=8.0)
+class Torn(NavierStokes):
+    """Flows that are unstable where the vorticity exceeds a bound, far out in its distribution."""
+
+    bound = 1.0
+
+    def solve(self, a):
+        if bool((a.abs().amax(dim=(1, 2, 3)) > self.bound).any()):
+            raise NumericalError("the flow must be calm, and one is not; use a calmer one")
+        return super().solve(a)
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+def test_unstable_members_are_left_out_and_counted(kind):
+    pde, size = Torn(modes=16), 16
+    _, observation = Task("navier-stokes", kind, grid=24, sensors=6, noise=0.1).instance(0)
+    calm = GaussNewton(ensemble=size)(SMALL, None, observation, n_samples=size, generator=seeded())
+    largest = calm.samples[:, 0].abs().amax(dim=(1, 2)).unflatten(0, (-1, 2)).amax(dim=1)
+    pde.__class__.bound = float(largest.sort().values[-3:-1].mean())  # one or two pairs exceed it
+    with pytest.warns(UserWarning, match="members of the ensemble were left out, since .* calmer"):
+        found = GaussNewton(ensemble=size)(
+            pde, None, observation, n_samples=size, generator=seeded()
+        )
+    assert 2 <= found.record["members_left_out"] <= 8 and found.record["members_left_out"] % 2 == 0
+    assert found.samples.shape == calm.samples.shape and bool(found.samples.isfinite().all())
+    assert float(found.samples[:, 0].abs().max()) <= pde.bound
+    # The others are as they were, in pairs, and come first
+    kept = calm.samples[(largest <= pde.bound).repeat_interleave(2)]
+    assert size - 8 <= len(kept) < size
+    assert torch.allclose(found.samples[: len(kept)], kept, atol=1e-10)
+    assert calm.record["members_left_out"] == 0
+
+
+def test_too_few_stable_members_are_refused():
+    # The prior's mean flows, most of its draws do not.
+    pde = NavierStokes(modes=16, forcing=12.0)
     _, observation = Task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
-    with pytest.warns(UserWarning, match="the ensemble was narrowed to 0.* use a smaller dt"):
-        posterior = GaussNewton()(pde, None, observation, generator=seeded())
-    assert posterior.record["ensemble_scale"] < 1
+    with pytest.raises(NumericalError, match=r"of \d+ members were unstable: .*use a smaller dt"):
+        GaussNewton(ensemble=4)(pde, None, observation, n_samples=4, generator=seeded())
