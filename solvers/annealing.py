@@ -7,7 +7,7 @@ by annealed randomised maximum likelihood. See `LevelSet` for the method.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -81,6 +81,7 @@ class Members:
     Arguments:
         xi: Karhunen–Loève coefficients, (k, modes²); antithetic pairs first where the solution is
             read.
+        paired: how many of them are in pairs.
         latent: the field.
         width: of the jump with which they meet readings of the solution; None without such.
         reading_std: prior standard deviation of these readings; None without them.
@@ -89,11 +90,20 @@ class Members:
     """
 
     xi: torch.Tensor
+    paired: int
     latent: RandomField
     width: float | None
     reading_std: float | None
     misfit: float
     diagnostics: dict[str, float]
+
+    def joined(self, others: Members) -> Members:
+        """Return the members of both, drawn for the same readings."""
+        (pairs, singles), (more_pairs, more_singles) = (
+            (m.xi[: m.paired], m.xi[m.paired :]) for m in (self, others)
+        )
+        xi = torch.cat([pairs, more_pairs, singles, more_singles])
+        return replace(self, xi=xi, paired=self.paired + others.paired)
 
     def field(self, grid: Grid) -> torch.Tensor:
         """Return the values of the latent field, (k, 1, n, n)."""
@@ -132,7 +142,7 @@ def anneal(
     signs = Signs(latent, pde, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     if not forward.sees_solution:
-        return Members(eta, latent, None, None, signs.misfit, diagnostics)
+        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel == 1))
     m, reading_std = len(seen.observation), _typical_std(seen, latent)
     noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
@@ -149,15 +159,11 @@ def anneal(
         xi, value = minimise(problem.objective, xi, problem.preconditioner(xi), iterations)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value[1:] <= _STUCK * value[1:].median() + 3 * (2 * m) ** 0.5
-    return Members(
-        xi[1:][_pairs_first(kept)], latent, width * std, reading_std, signs.misfit, diagnostics
-    )
-
-
-def _pairs_first(kept: torch.Tensor) -> torch.Tensor:
-    """Return the numbers of the kept members, complete pairs before those left single."""
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
-    return torch.cat([whole.nonzero(), (kept & ~whole).nonzero()])[:, 0]
+    ordered = torch.cat([xi[1:][whole], xi[1:][kept & ~whole]])
+    return Members(
+        *(ordered, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics)
+    )
 
 
 class SmoothedProblem:

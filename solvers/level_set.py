@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -23,6 +23,7 @@ __all__ = ["LevelSet"]
 
 _TOLERATED = 5e-3  # misfit of an exact reading of the solution, relative to the readings' std
 _BATCH = 16  # members that are solved at a time
+_LEAST_BATCH = 4  # members that are drawn at a time
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ class LevelSet(Solver):
     the last stage's narrow jump, for which the readings were met.
 
     Arguments:
-        ensemble: members where the solution is read, an even number; more samples than members
-            repeat members.
+        ensemble: members where the solution is read, an even number, or as many as there are
+            samples if these are more. No sample is repeated: others are drawn in the place of
+            members that are left out, if fewer remain than there are samples.
         draws: draws where only the coefficient is read.
         latent: the latent field, such as `latent_field(prior.gaussian, low, high)` of a learned
             prior; the PDE's own if None.
@@ -67,7 +69,7 @@ class LevelSet(Solver):
         maximum likelihood).
     """
 
-    ensemble: int = 16
+    ensemble: int = 20
     draws: int = 128
     latent: RandomField | None = None
     stages: str = "thorough"
@@ -82,7 +84,7 @@ class LevelSet(Solver):
     def __post_init__(self) -> None:
         if self.ensemble < 4 or self.ensemble % 2:
             raise InputError(
-                f"ensemble must be an even number of at least 4, got {self.ensemble}; use 16"
+                f"ensemble must be an even number of at least 4, got {self.ensemble}; use 20"
             )
         if self.draws < CHAINS:
             raise InputError(f"draws must be at least {CHAINS}, got {self.draws}; use 128")
@@ -95,11 +97,33 @@ class LevelSet(Solver):
         return not pde.gaussian_coefficient and pde.coefficient_range is not None
 
     def draw_latent(
-        self, forward: ForwardMap, n: int, generator: torch.Generator | None, bar: ProgressBar
+        self,
+        forward: ForwardMap,
+        n: int,
+        least: int,
+        generator: torch.Generator | None,
+        bar: ProgressBar,
     ) -> Members:
-        """Return draws of the latent field given the readings; arguments as in `anneal`."""
-        latent = self.latent or forward.pde.latent_prior
-        return anneal(forward, latent, n, generator, bar, SCHEDULES[self.stages])
+        """Return draws of the latent field given the readings; arguments as in `anneal`.
+
+        Arguments:
+            least: draws that must converge, however many more it takes; at most n.
+
+        Raises:
+            NumericalError: no draw of a batch converged.
+        """
+        latent, stages = self.latent or forward.pde.latent_prior, SCHEDULES[self.stages]
+        found = anneal(forward, latent, n, generator, bar, stages)
+        while (missing := least - len(found.xi)) > 0:
+            batch = max(_LEAST_BATCH, missing + missing % 2)
+            more = anneal(forward, latent, batch, generator, bar, stages)
+            if not len(more.xi):
+                raise NumericalError(
+                    "members must come near the readings, and none of a batch did; check the "
+                    "readings and their noise"
+                )
+            found = found.joined(more)
+        return found
 
     def condition(
         self,
@@ -111,21 +135,21 @@ class LevelSet(Solver):
         progress: bool,
     ) -> Posterior:
         forward = ForwardMap(pde, observation)
-        wanted = self.ensemble if forward.sees_solution else max(self.draws, n_samples)
+        wanted = max(self.ensemble if forward.sees_solution else self.draws, n_samples)
         bar = partial(progress_bar, show=progress)
-        found = self.draw_latent(forward, wanted, generator, bar)
+        found = self.draw_latent(forward, wanted + wanted % 2, n_samples, generator, bar)
         g = found.field(observation.grid)
         a = pde.coefficient(g)
         batches = (a if found.width is None else pde.smoothed(g, found.width)).split(_BATCH)
         u = [forward.solve(part) for part in bar(batches, description="solves", unit="batch")]
         states = torch.cat([a, torch.cat(u)], dim=1)
-        mean, chosen = states.mean(dim=0), torch.arange(n_samples) % len(states)
+        mean = states.mean(dim=0)
         return Posterior(
             pde.fields,
             observation.grid,
             mean=mean,
             std=states.std(dim=0),
-            samples=states[chosen],
+            samples=states[:n_samples],
             record={
                 "reduced_chi_squared": max(
                     found.misfit, _misfit(observation, mean, found.reading_std)
@@ -135,7 +159,7 @@ class LevelSet(Solver):
                 **found.diagnostics,
             },
             probability=(g >= 0).double().mean(dim=0)[0],
-            latent=found.xi[chosen],
+            latent=found.xi[:n_samples],
             pairs=forward.sees_solution,
         )
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from helpers import seeded, tuning_task
+from helpers import normal, seeded, tuning_task
 from scipy.optimize import minimize
 
 from pdeinv import InputError
@@ -12,7 +12,7 @@ from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
-from pdeinv.solvers.gauss_newton import _Problem
+from pdeinv.solvers.mode import ModeSearch, WhitenedProblem
 
 SMALL = NavierStokes(modes=16)
 
@@ -76,7 +76,7 @@ def test_samples_2i_and_2i_plus_1_are_antithetic():
 
 def test_the_jacobian_is_the_derivative_of_the_sensors():
     _, observation = small_problem(channels=(0, 1))
-    problem = _Problem(SMALL, observation)
+    problem = WhitenedProblem(SMALL, observation)
     xi, direction = (SMALL.latent_prior.white(1, seeded(s)) for s in (1, 2))
     step = 1e-4
     difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[
@@ -98,8 +98,8 @@ def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
 
 def test_the_mode_is_where_a_general_optimiser_ends():
     _, observation = small_problem()
-    problem = _Problem(SMALL, observation)
-    xi, values, *_ = GaussNewton()._mode(problem, False)
+    problem = WhitenedProblem(SMALL, observation)
+    (xi, values, *_), _ = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
 
     def objective(vector):
         with torch.enable_grad():
@@ -151,6 +151,35 @@ def test_the_ensemble_scatters_about_the_truth_as_it_says():
     assert bool((inside > 0.8).all()) and bool((inside < 0.97).all()), inside
 
 
+def exact_readings_of_a_smooth_flow():
+    """Much of what 200 exact readings tell is below 1e-5 of their spread."""
+    pde = NavierStokes(modes=16, viscosity=0.01)
+    _, observation = tuning_task("navier-stokes", "inverse", grid=24, sensors=200).instance(0)
+    truth = pde.sample(1, observation.grid, seeded())
+    return pde, truth, dataclasses.replace(observation, values=observation(truth)[0])
+
+
+def test_exact_readings_tell_what_a_larger_nugget_hides():
+    pde, truth, observation = exact_readings_of_a_smooth_flow()
+    errors = {}
+    for nugget in (1e-8, 1e-10, 1e-13, 1e-18):
+        found = GaussNewton(nugget=nugget)(pde, None, observation, generator=seeded())
+        errors[nugget] = float(relative_l2(found.mean[None, :1], truth[:, :1]))
+    assert errors[1e-13] < 0.9 * errors[1e-10] < 0.9**2 * errors[1e-8]
+    assert errors[1e-18] < 1.02 * errors[1e-13]  # beyond what rounding leaves
+
+
+def test_the_nugget_stays_where_readings_are_not_as_exact_as_they_say():
+    pde, truth, observation = exact_readings_of_a_smooth_flow()
+    moved = observation.values + 1e-3 * truth[:, 1].std() * normal(200, seed=3)
+    observation = dataclasses.replace(observation, values=moved)
+    found = GaussNewton()(pde, None, observation, generator=seeded())
+    assert found.record["nugget"] == pytest.approx(1e-10)
+    assert found.record["reduced_chi_squared"] > 3
+    with pytest.raises(InputError, match="nugget must be positive, got 0"):
+        GaussNewton(nugget=0.0)
+
+
 @pytest.mark.parametrize(
     "spoil", [lambda v: 10 * v, lambda v: v.flip(0)], ids=["scaled", "shuffled"]
 )
@@ -178,10 +207,41 @@ def test_a_flow_that_is_unstable_from_the_start_is_told():
         GaussNewton()(pde, None, observation, generator=seeded())
 
 
-def test_a_spread_that_had_to_be_narrowed_is_told():
-    # The prior's mean flows, half of its draws do not.
-    pde = NavierStokes(modes=16, forcing=8.0)
+class Torn(NavierStokes):
+    """Flows that are unstable where the vorticity exceeds a bound, far out in its distribution."""
+
+    bound = 1.0
+
+    def solve(self, a):
+        if bool((a.abs().amax(dim=(1, 2, 3)) > self.bound).any()):
+            raise NumericalError("the flow must be calm, and one is not; use a calmer one")
+        return super().solve(a)
+
+
+@pytest.mark.parametrize("kind", ["forward", "inverse"])
+def test_unstable_members_are_left_out_and_counted(kind):
+    pde, size = Torn(modes=16), 16
+    _, observation = tuning_task("navier-stokes", kind, grid=24, sensors=6, noise=0.1).instance(0)
+    calm = GaussNewton(ensemble=size)(SMALL, None, observation, n_samples=size, generator=seeded())
+    largest = calm.samples[:, 0].abs().amax(dim=(1, 2)).unflatten(0, (-1, 2)).amax(dim=1)
+    pde.__class__.bound = float(largest.sort().values[-3:-1].mean())  # one or two pairs exceed it
+    with pytest.warns(UserWarning, match="members of the ensemble were left out, since .* calmer"):
+        found = GaussNewton(ensemble=size)(
+            pde, None, observation, n_samples=size, generator=seeded()
+        )
+    assert 2 <= found.record["members_left_out"] <= 8 and found.record["members_left_out"] % 2 == 0
+    assert found.samples.shape == calm.samples.shape and bool(found.samples.isfinite().all())
+    assert float(found.samples[:, 0].abs().max()) <= pde.bound
+    # The others are as they were, in pairs, and come first
+    kept = calm.samples[(largest <= pde.bound).repeat_interleave(2)]
+    assert size - 8 <= len(kept) < size
+    assert torch.allclose(found.samples[: len(kept)], kept, atol=1e-10)
+    assert calm.record["members_left_out"] == 0
+
+
+def test_too_few_stable_members_are_refused():
+    # The prior's mean flows, most of its draws do not.
+    pde = NavierStokes(modes=16, forcing=12.0)
     _, observation = tuning_task("navier-stokes", "forward", grid=32, sensors=3).instance(0)
-    with pytest.warns(UserWarning, match="the ensemble was narrowed to 0.* use a smaller dt"):
-        posterior = GaussNewton()(pde, None, observation, generator=seeded())
-    assert posterior.record["ensemble_scale"] < 1
+    with pytest.raises(NumericalError, match=r"of \d+ members were unstable: .*use a smaller dt"):
+        GaussNewton(ensemble=4)(pde, None, observation, n_samples=4, generator=seeded())

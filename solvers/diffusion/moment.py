@@ -155,10 +155,9 @@ class Moment(DiffusionSolver):
             stages="thorough" if self.thorough else "brief",
         )
         forward = ForwardMap(pde, problem.observation, problem.counts)
-        found = level_set.draw_latent(forward, n + n % 2, problem.generator, bar)
+        found = level_set.draw_latent(forward, n + n % 2, n, problem.generator, bar)
         problem.reduced_chi_squared = found.misfit
-        a = pde.coefficient(found.field(problem.grid))
-        return a[torch.arange(n) % len(a)]
+        return pde.coefficient(found.field(problem.grid)[:n])
 
 
 def _pushed(problem, x_t, sigma, mean, moved):

@@ -1,0 +1,202 @@
+"""The most probable Karhunen–Loève coefficients of a latent Gaussian field, by Gauss–Newton."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import NumericalError
+from pdeinv.observation import Observation
+from pdeinv.solvers.base import progress_bar
+from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
+
+__all__ = ["Mode", "ModeSearch", "WhitenedProblem"]
+
+_DONE = 1e-4  # relative change of ξ that ends the iteration
+_CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
+_HALVINGS = 8  # of a step, until the posterior density rises
+_FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
+_GROWTH = 2.0  # of the misfit, beyond which it is not either
+
+
+class WhitenedProblem:
+    """The forward map of ξ, standard normal a priori, where solves may be unstable.
+
+    Arguments:
+        pde: the physics.
+        observation: the sensors.
+
+    Attributes:
+        reason: the message of the last solve that failed.
+    """
+
+    def __init__(self, pde: PDE, observation: Observation):
+        self.forward, self.observation = ForwardMap(pde, observation), observation
+        modes = len(pde.latent_prior.wavenumbers)
+        self.zero = torch.zeros(1, 1, modes, modes, dtype=torch.float64)
+        self.nonlinear = not self.forward.linear
+        self.reason = ""
+
+    def values(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
+        return self._solved(
+            lambda part: self.forward(self.forward.coefficient(part)), xi, (len(self.observation),)
+        )
+
+    def states(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the states of a batch of ξ, (batch, 2, n, n); infinite where a solve is
+        unstable."""
+        return self._solved(self.forward.state, xi, (2, *self.observation.grid.shape))
+
+    def _solved(
+        self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]
+    ) -> torch.Tensor:
+        if not len(xi):
+            return torch.empty(0, *shape, dtype=torch.float64)
+        try:
+            return function(xi)
+        except NumericalError as error:
+            self.reason = str(error)
+        if len(xi) == 1:
+            return torch.full((1, *shape), torch.inf, dtype=torch.float64)
+        # One unstable solve ends that of the whole batch
+        return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
+
+    def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the rows dF_i/dξ, (m, modes²)."""
+        return self.forward.whitened_jacobian(xi)
+
+
+class Mode(NamedTuple):
+    """The most probable ξ and the problem linearised there.
+
+    Arguments:
+        xi: (1, 1, modes, modes).
+        values: of the readings at ξ, (1, m).
+        jacobian: near ξ, (m, modes²).
+        lower: Cholesky factor of G = J Jᵀ + R, (m, m).
+        objective: twice the negative logarithm of the posterior density.
+        nugget: in R.
+        converged: whether the last step was a short one.
+    """
+
+    xi: torch.Tensor
+    values: torch.Tensor
+    jacobian: torch.Tensor
+    lower: torch.Tensor
+    objective: float
+    nugget: float
+    converged: bool
+
+
+class ModeSearch:
+    """Gauss–Newton steps, shortened where the posterior density would fall.
+
+    Arguments:
+        problem: the forward map.
+        iterations: Jacobians at most.
+        chords: iterations with a Jacobian that is kept.
+        tolerance: relative change of ξ below which the next step keeps the Jacobian.
+        progress: show a bar.
+    """
+
+    def __init__(
+        self,
+        problem: WhitenedProblem,
+        iterations: int,
+        chords: int,
+        tolerance: float,
+        progress: bool,
+    ):
+        self.problem, self.observation = problem, problem.observation
+        self.iterations, self.chords, self.tolerance = iterations, chords, tolerance
+        self.progress = progress
+
+    def __call__(self, nugget: float) -> tuple[Mode, float]:
+        """Return the mode, and its objective for each sensor that can vary.
+
+        Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
+        stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
+        readings.
+
+        Arguments:
+            nugget: least variance added to each reading, relative to the mean prior variance of
+                the readings of its field.
+
+        Raises:
+            NumericalError: the PDE or its derivative is not finite at the prior's mean.
+        """
+        problem, xi = self.problem, self.problem.zero
+        # Where even the prior's mean is unstable, nothing can be done: this raises
+        values, jacobian = self.observation(problem.forward.state(xi)), problem.jacobian(xi)
+        if not bool(torch.isfinite(jacobian).all()):
+            raise NumericalError(
+                "the derivative of the PDE must be finite at the prior's mean, and is not; change "
+                "the PDE's parameters"
+            )
+        self.prior_variances = jacobian.square().sum(dim=1)
+        sensors = count_informative(self.prior_variances, self.observation)
+        exact = bool((self.observation.noise_std == 0).any())
+        tenfold = math.ceil(math.log10(_FIRST_NUGGET / nugget) - 0.5) if exact else 0
+        larger = [nugget * 10.0**k for k in range(tenfold, 0, -1)]
+        first, *smaller = [*larger, nugget]
+        mode = self._search(xi, values, jacobian, first, self.iterations)
+        for less in smaller:
+            closer = self._search(mode.xi, mode.values, mode.jacobian, less, 1)
+            met = closer.objective <= _GROWTH * max(float(sensors), mode.objective)
+            if not (closer.converged and met):
+                break
+            mode = closer
+        return mode, mode.objective / sensors
+
+    def _search(
+        self,
+        xi: torch.Tensor,
+        values: torch.Tensor,
+        jacobian: torch.Tensor,
+        nugget: float,
+        jacobians: int,
+    ) -> Mode:
+        """The mode with one nugget, from ξ and its readings and Jacobian."""
+        problem, best, converged = self.problem, float("inf"), False
+        added = nugget_variance(self.prior_variances, self.observation, nugget)
+        variance = self.observation.noise_std**2 + added
+        lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
+        steps = range(jacobians + self.chords)
+        for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
+            data = self.observation.values - values + xi.flatten(1) @ jacobian.T
+            target = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
+            step = self._shortened_step(xi, target, variance, best)
+            if step is None:  # the mode, to the precision of the Jacobian
+                break
+            change = float((step[0] - xi).norm() / step[0].norm().clamp(min=1e-300))
+            xi, values, best = step
+            converged = change < _CONVERGED or not problem.nonlinear
+            if change < _DONE or not problem.nonlinear:
+                break
+            # A short step can do with the same Jacobian
+            if change > self.tolerance and i + 1 < jacobians:
+                rows = problem.jacobian(xi)
+                # Readings that no coefficient can give may lead to where the PDE is unstable
+                if not bool(torch.isfinite(rows).all()):
+                    break
+                jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
+        return Mode(xi, values, jacobian, lower, best, nugget, converged)
+
+    def _shortened_step(
+        self, xi: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, best: float
+    ) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+        """The first of target, half-way, ... whose objective is below the best, if any: ξ, its
+        readings and the objective."""
+        for halving in range(_HALVINGS):
+            trial = xi + 0.5**halving * (target - xi)
+            values = self.problem.values(trial)
+            misfit = ((self.observation.values - values) ** 2 / variance).sum()
+            objective = float(trial.square().sum() + misfit)
+            if objective < best:
+                return trial, values, objective
+        return None
