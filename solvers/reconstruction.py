@@ -99,12 +99,10 @@ def reconstruct(
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
-    generator = seeds.generator(seeds.SOLVER, seed)
-    posterior = chosen(
-        pde, used, observation, n_samples=n_samples, generator=generator, progress=progress
-    )
-    _warn_of_misfit(chosen, posterior, len(table), pde)
-    return _dataset(posterior, pde, used, table, observation, seed)
+    rng = seeds.generator(seeds.SOLVER, seed)
+    found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
+    _warn_of_misfit(chosen, found, len(table), pde)
+    return _dataset(found, pde, used, table, observation, seed)
 
 
 def _resolve_pde(pde: str | PDE) -> PDE:

@@ -21,9 +21,9 @@ PDEINV = (
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
     *_all(_MATHS, "a covariance falls", "It falls no faster than the spectrum", "falls to zero"),
-    *_all(_MATHS, "falls with its noise", "bounds (lower, upper)", "lower <= truth <= upper"),
+    *_all(_MATHS, "falls with its noise"),
     *_all(_MATHS, "the larger, the more levels"),
-    *_all(_ADVICE, "use one such as 0.9", "at least 1e-6", "such as 0.02", "use a larger value"),
+    *_all(_ADVICE, "at least 1e-6", "such as 0.02", "use a larger value"),
     *_all(_ADVICE, "train with a lower rate"),
     *_all("a reference", "section 2.1"),
 )
