@@ -6,8 +6,9 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `cost` and
 `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
-`corrected` (on each task of one), `joint` (our solver with the prior of its rivals) and `best`
-(each with its best prior). `published` has the single samples of papers and of summaries.
+`corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
+with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
+single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pdeinv.benchmarks.records import Record, read_records
+from pdeinv.benchmarks.reports.published_setting import published_setting_table
 from pdeinv.benchmarks.reports.queried_tables import (
     best_prior_table,
     equireg_tasks_table,
@@ -60,6 +62,7 @@ _COMPARISONS: dict[str, Callable[..., str]] = {
     "corrected": equireg_tasks_table,
     "joint": joint_prior_table,
     "best": best_prior_table,
+    "setting": published_setting_table,
 }
 _ALL = (*_KINDS, *_COMPARISONS)
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(_ALL)}): ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)

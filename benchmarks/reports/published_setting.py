@@ -1,0 +1,84 @@
+"""The published solvers at their papers' setting: single samples beside the papers' figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from statistics import fmean
+
+from pdeinv.benchmarks.published import PUBLISHED
+from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.reports.queries import PLACES, Place, Results
+from pdeinv.benchmarks.reports.standings import reported
+
+__all__ = ["RUNS", "published_setting_table", "runs_of", "single_sample"]
+
+RUNS: dict[str, Callable[[Record], bool]] = {
+    "preset `published`": lambda r: _published(r) and not r["given_prior"],
+    "the same, exact denoiser": lambda r: _published(r) and bool(r["given_prior"]),
+    "preset `default`": lambda r: not _published(r) and not r["given_prior"],
+}
+"""What ran, and which records are of it."""
+_PAPERS = {"fundps": "FunDPS", "diffusionpde": "DiffusionPDE"}
+
+
+def published_setting_table(results: Results, name: str, reference: str) -> str:
+    """Return errors of single samples in per cent, next to those of the papers and of `moment`.
+
+    Arguments:
+        results: all records.
+        name: of the file of instances of the published solvers.
+        reference: of that with `moment` on the same instances.
+    """
+    rows = []
+    for method, paper in _PAPERS.items():
+        for place in PLACES:
+            theirs = [
+                f"{by_task[place]:g}"
+                for title, (_, by_task) in PUBLISHED.items()
+                if title.startswith(paper) and place in by_task
+            ]
+            runs = [runs_of(results, name, place, method, run) for run in RUNS]
+            instances = {r["instance"] for run in runs for r in run}
+            right = [
+                r for r in _on(results, reference, place, "moment") if r["instance"] in instances
+            ]
+            rows.append(
+                [
+                    method,
+                    " ".join(place),
+                    "; ".join(theirs),
+                    *(single_sample(run) for run in runs),
+                    single_sample(right),
+                    str(len(instances)),
+                ]
+            )
+    return render_table(
+        ["solver", "task"],
+        ["paper, %", *(f"{run}, %" for run in RUNS), "`moment`, %", "instances"],
+        rows,
+    )
+
+
+def runs_of(results: Results, name: str, place: Place, method: str, run: str) -> list[Record]:
+    """Return the records of a run, one for each instance; arguments as in the table."""
+    return [r for r in _on(results, name, place, method) if RUNS[run](r)]
+
+
+def single_sample(rows: list[Record]) -> str:
+    """Return the mean error of single samples in per cent, or that they diverged."""
+    known = [r["sample_error"] for r in rows if r["sample_error"] is not None]
+    lost = len(rows) - len(known)
+    if not rows or not known:
+        return "diverged" if rows else ""
+    return f"{100 * fmean(known):.2f}" + (f" ({lost} diverged)" if lost else "")
+
+
+def _on(results: Results, name: str, place: Place, method: str) -> list[Record]:
+    rows = results.rows(f"{name}.instances")
+    return reported([r for r in rows if (r["pde"], r["task"]) == place and r["method"] == method])
+
+
+def _published(record: Record) -> bool:
+    return json.loads(record["settings"] or "{}").get("preset") == "published"
