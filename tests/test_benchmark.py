@@ -126,7 +126,7 @@ def test_a_setting_is_of_its_default_s_kind(method, setting, expected):
 
 def test_a_setting_whose_default_is_the_preset_s_is_checked_by_the_solver():
     cell = Cell(TINY, "daps", settings=parsed_settings(["weights=3"]))
-    with pytest.raises(InputError, match="weights of daps must be two finite numbers, .* got 3"):
+    with pytest.raises(InputError, match=r"weights of daps must be two finite numbers, .* got 3"):
         cell.solver()
 
 
