@@ -110,7 +110,6 @@ def test_records_have_coverage_by_rank_where_it_is_defined(tmp_path):
         ("gauss-newton", "ensemble=abc", None),
         ("gauss-newton", "ensemble=4", 4),
         ("daps", "weights=[1.0,2.0]", [1.0, 2.0]),
-        ("daps", "weights=3", None),
         ("ddis", "physics=operator", "operator"),
     ],
 )
@@ -123,6 +122,12 @@ def test_a_setting_is_of_its_default_s_kind(method, setting, expected):
     else:
         found = getattr(cell.solver(), name)
         assert found == expected and type(found) is type(expected)
+
+
+def test_a_setting_whose_default_is_the_preset_s_is_checked_by_the_solver():
+    cell = Cell(TINY, "daps", settings=parsed_settings(["weights=3"]))
+    with pytest.raises(InputError, match=r"weights of daps must be two finite numbers, .* got 3"):
+        cell.solver()
 
 
 def test_options_go_to_the_methods_that_take_them(tmp_path):

@@ -70,6 +70,7 @@ def test_a_wrong_number_and_one_without_a_claim_are_found():
     assert found.endswith("It takes 3 or 4 % more.")
     assert len(uncovered(page, [wrong, *rest])) == 2
     assert len(uncovered(page, [Claim("Ours errs 1.25 %"), *rest])) == 2  # no query, no claim
+    assert not uncovered("see arXiv 2406.17763", []) and uncovered("see 2406.17763", [])
 
 
 def test_a_comparison_without_a_relation_is_found():

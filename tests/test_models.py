@@ -32,6 +32,7 @@ from pdeinv.priors import (
     train,
 )
 
+MISSING = {"navier-stokes-white"}  # shipped models that are still to come: to be emptied
 FOLDER = Path(pdeinv.__file__).parent / "data" / "priors"
 
 
@@ -65,8 +66,7 @@ def test_a_shipped_file_is_written_as_it_was_read(name, tmp_path):
 
 def test_every_example_has_a_shipped_model_of_every_role():
     names = {shipped_name(pde, role) for pde in EXAMPLES for role in get_args(Role)}
-    white = {shipped_name(pde, "white") for pde in EXAMPLES}
-    assert names - white <= set(shipped()) <= names | {"helmholtz-edm"}
+    assert set(shipped()) == (names | {"helmholtz-edm"}) - MISSING
     assert shipped_name("poisson", "joint") == "poisson"
     assert shipped_name("poisson", "operator") == "poisson-operator"
 

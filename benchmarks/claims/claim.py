@@ -29,9 +29,9 @@ _WORDS = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight"
 _NUMBER = r"\d+(?:[.,]\d+)*"
 _LIST = rf"{_NUMBER}(?:(?:, | and | to | or |–| → | / |/)[-+]?{_NUMBER})*"
 # What reads like a measurement: a decimal number, a power of ten, an uncertainty, a share, a
-# multiple, a time or a size
+# multiple, a time or a size; not a paper's number
 _MEASURED = re.compile(
-    rf"\d+\.\d+|\d+e-?\d+|{_NUMBER} ± {_NUMBER}"
+    rf"(?<!\d)(?<!arXiv )\d+\.\d+|\d+e-?\d+|{_NUMBER} ± {_NUMBER}"
     rf"|{_LIST}\s(?:(?:±\s{_NUMBER}\s)?%|per cent|(?:times|ms|seconds?|minutes?|hours?|[MG]B)\b)"
 )
 # What compares errors or times

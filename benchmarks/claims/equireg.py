@@ -24,7 +24,6 @@ __all__ = ["CONSTANTS", "claims"]
 
 CONSTANTS = (
     Constant("60 % is right", "a definition"),
-    Constant("arXiv 2505.22973", "a reference"),
     Constant("deviation 0.5", "a setting"),
     Constant("σ = 0.1", "a setting"),
     Constant("σ = 0.3", "a setting"),
