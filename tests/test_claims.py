@@ -8,6 +8,7 @@ from readme_blocks import ROOT
 from pdeinv.benchmarks.claims import SOURCES
 from pdeinv.benchmarks.claims.claim import Claim, Constant, below, prose, uncompared, uncovered
 from pdeinv.benchmarks.claims.texts import texts
+from pdeinv.benchmarks.claims.update import with_numbers
 from pdeinv.benchmarks.reports.queries import Measured, Results
 
 RESULTS = Results(ROOT / "benchmarks" / "results")
@@ -127,3 +128,10 @@ def test_measurements_in_markdown_cells_are_found(tmp_path):
 def test_a_difference_counts_beyond_two_standard_errors():
     assert [Measured(v, 1, 32).sign() for v in (-2.1, -1.9, 1.9, 2.1)] == [-1, 0, 0, 1]
     assert Measured(3.1, 1, 4).sign() == 0 and Measured(3.2, 1, 4).sign() == 1
+
+
+def test_numbers_are_written_again_where_the_records_have_changed():
+    page = "Ours errs\n1.25 % and wins\non two tasks, by 3 ± 1 %."
+    claim = Claim("errs {:.2f} % and wins on {} tasks, by {:.0f} %", 1.3, "five", Measured(4, 2, 9))
+    assert with_numbers(page, [claim]) == "Ours errs\n1.30 % and wins\non five tasks, by 4 ± 2 %."
+    assert with_numbers(page, [Claim("errs {:.0f} times", 2)]) == page

@@ -67,10 +67,13 @@ def figures(
 def docs_tables(
     pages: Annotated[list[Path], typer.Argument(help="Markdown files, in the repository.")],
 ) -> None:
-    """Write the tables of documentation pages again, of the records in benchmarks/results."""
-    from pdeinv.benchmarks.reports.docs_tables import update_pages
+    """Write the tables and the claims' numbers of documentation pages again, of the records in
+    benchmarks/results."""
+    from pdeinv.benchmarks.claims.update import update_numbers
+    from pdeinv.benchmarks.reports.docs_tables import RESULTS, update_pages
 
     update_pages(pages)
+    update_numbers(pages, RESULTS)
 
 
 @study.command()
