@@ -9,7 +9,7 @@ from test_level_set import instance, latent_of
 
 from pdeinv.datasets import Darcy
 from pdeinv.solvers import annealing
-from pdeinv.solvers.annealing import SmoothedProblem
+from pdeinv.solvers.annealing import Members, SmoothedProblem
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.signs import Signs
 
@@ -116,7 +116,10 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     assert float((stage.preconditioner(xi)(z) - expected).norm() / (expected - z).norm()) < 1e-4
 
 
-def test_members_whose_partner_was_left_out_come_last():
-    kept = torch.tensor([True, False, True, True, False, False, False, True])
-    assert annealing._pairs_first(kept).tolist() == [2, 3, 0, 7]
-    assert annealing._pairs_first(torch.ones(4, dtype=torch.bool)).tolist() == [0, 1, 2, 3]
+def test_members_whose_partner_was_left_out_come_last_when_draws_are_joined():
+    first, more = (
+        Members(torch.tensor(rows)[:, None], paired, Darcy().latent_prior, 0.1, 1.0, 1.0, {})
+        for rows, paired in (([0.0, 1.0, 2.0], 2), ([3.0, 4.0, 5.0, 6.0, 7.0], 4))
+    )
+    both = first.joined(more)
+    assert both.paired == 6 and both.xi[:, 0].tolist() == [0, 1, 3, 4, 5, 6, 2, 7]
