@@ -12,7 +12,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.reports.queries import PLACES, Place, Results
 from pdeinv.benchmarks.reports.standings import reported
 
-__all__ = ["RUNS", "published_setting_table", "runs_of", "single_sample"]
+__all__ = ["PAPERS", "RUNS", "published_setting_table", "runs_of", "single_sample"]
 
 RUNS: dict[str, Callable[[Record], bool]] = {
     "preset `published`": lambda r: _published(r) and not r["given_prior"],
@@ -20,7 +20,8 @@ RUNS: dict[str, Callable[[Record], bool]] = {
     "preset `default`": lambda r: not _published(r) and not r["given_prior"],
 }
 """What ran, and which records are of it."""
-_PAPERS = {"fundps": "FunDPS", "diffusionpde": "DiffusionPDE"}
+PAPERS = {"fundps": "FunDPS", "diffusionpde": "DiffusionPDE"}
+"""How the names of the published figures begin, by method."""
 
 
 def published_setting_table(results: Results, name: str, reference: str) -> str:
@@ -32,7 +33,7 @@ def published_setting_table(results: Results, name: str, reference: str) -> str:
         reference: of that with `moment` on the same instances.
     """
     rows = []
-    for method, paper in _PAPERS.items():
+    for method, paper in PAPERS.items():
         for place in PLACES:
             theirs = [
                 f"{by_task[place]:g}"
