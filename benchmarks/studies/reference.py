@@ -91,8 +91,8 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     ours = solver(pde, None, observation, n_samples=_MEMBERS, generator=solver_generator(i))
     if ours.latent is None:
         raise InputError(
-            f"pde must have a limit solver that samples the latent field, got {task.pde}, whose "
-            f"solver is {solver.name}; choose another PDE"
+            f"pde must have a solver that samples the latent field, got {task.pde}, whose solver "
+            f"is {solver.name}; choose another PDE"
         )
     begin, generator = time.perf_counter(), solver_generator(1_000_000 + i)
     # Of a pair of members only the first

@@ -161,7 +161,7 @@ def reference(
     chains: Annotated[int, typer.Option(help="Number of Markov chains, even.")] = 8,
     steps: Annotated[int, typer.Option(help="Steps of each chain.")] = 8000,
 ) -> None:
-    """Compare the limits with long Markov chains."""
+    """Compare the reference solvers with long Markov chains."""
     from pdeinv.benchmarks import published
     from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies.reference import run
