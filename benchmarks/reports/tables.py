@@ -156,12 +156,12 @@ def reference_table(records: list[Record]) -> str:
         values = (
             *(r["error_solver"], r["error_chains"], r["distance"]),
             math.hypot(r["monte_carlo_chains"], r["monte_carlo_solver"]),
-            *(r["spread_solver"], r["spread_chains"]),
+            *(r["spread_solver"], r["spread_chains"], r["starts_apart"], *r["r_hat"]),
         )
         rows.append([r["pde"], r["task"], str(r["instance"]), *(f"{v:.2f}" for v in values)])
     numbers = (
         "error, solver; error, chains; distance of the means; its Monte-Carlo error; "
-        "spread, solver; spread, chains"
+        "spread, solver; spread, chains; starts apart; R-hat, median; R-hat, largest"
     )
     return render_table(["PDE", "task", "instance"], numbers.split("; "), rows)
 

@@ -1,9 +1,10 @@
 """Long Markov chains against the solvers of the nonlinear PDEs: `pdeinv study reference`.
 
 The chains use no linearisation or smoothing: they sample the posterior of the Karhunen–Loève
-coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve. The solver is
-at the Bayes limit if its mean and standard deviation agree with theirs within the Monte-Carlo error
-of both.
+coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve. Half of them
+start at members of the solver, the others at draws of the prior, with a likelihood that is
+annealed. Where both find the same posterior, the solver is right if its mean and standard deviation
+agree with theirs within the Monte-Carlo error of both.
 """
 
 from __future__ import annotations
@@ -12,27 +13,21 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.studies.chains import Chains, reference_chains
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
-from pdeinv.observation import Observation
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.posterior import Posterior
 from pdeinv.solvers.selection import solver_for
 
-__all__ = ["Chains", "compare", "reference_chains", "run"]
+__all__ = ["compare", "run"]
 
-# Of a smoothed jump, relative to the latent field's standard deviation; shapes the proposals alone
-_WIDTH = 0.2
-_ACCEPTANCE = 0.25  # what the step sizes are tuned to
-_EVERY = 10  # steps between two recorded states
+_MEMBERS = 32  # samples of the solver
 _KEY = ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps")
 
 
@@ -41,7 +36,7 @@ def run(
     tasks: Iterable[Task],
     instances: int,
     *,
-    chains: int = 12,
+    chains: int = 8,
     steps: int = 8000,
     command: str = "",
     echo: Callable[[str], object] = print,
@@ -69,157 +64,23 @@ def run(
                 echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 
-class Chains(NamedTuple):
-    """Averages over Markov chains.
-
-    Arguments:
-        means, squares: (chains, n, n), of a field and of its square over each chain.
-        acceptance: shares of accepted steps in the two subspaces.
-        trace: (draws, chains), log-likelihood of recorded states.
-    """
-
-    means: torch.Tensor
-    squares: torch.Tensor
-    acceptance: tuple[float, float]
-    trace: torch.Tensor
-
-
-def reference_chains(
-    pde: PDE,
-    observation: Observation,
-    start: torch.Tensor,
-    steps: int,
-    channel: int,
-    generator: torch.Generator,
-) -> Chains:
-    """Run Metropolis–Hastings and average a field over the second half of the steps.
-
-    The proposal is preconditioned Crank–Nicolson with a step for each direction, ξ' = sqrt(1 -
-    β_k²) ξ + β_k z. The directions are the eigenvectors of the Gauss–Newton Hessian JᵀJ at the mean
-    of the starts, with β_k = β / sqrt(1 + λ_k) for the eigenvalue λ_k, and β_k = β' where the
-    readings see nothing. It is reversible for the prior, so that only the likelihood decides. Steps
-    in the two subspaces alternate; β and β' are tuned in the first quarter.
-
-    Arguments:
-        pde: the physics.
-        observation: noisy readings.
-        start: (chains, modes²), ξ of each chain.
-        steps: of each chain.
-        channel: 0 to average the coefficient, 1 for the solution.
-        generator: source of all randomness.
-
-    Reference:
-        Cotter, Roberts, Stuart & White, *MCMC methods for functions*, Statistical Science 28(3),
-        2013, section 4.2; Cui, Law & Marzouk, *Dimension-independent likelihood-informed MCMC*, J.
-        Comput. Phys. 304, 2016, section 3.
-    """
-    target = _Target(pde, observation)
-    proposal = _Proposal(target.smooth_jacobian(start.mean(dim=0, keepdim=True)))
-    xi, state = start.clone(), target.state(start)
-    current = target.log_likelihood(state)
-    accepted, counted = [0.0, 0.0], [0, 0]
-    means = torch.zeros(len(start), *observation.grid.shape, dtype=torch.float64)
-    squares, recorded, trace = torch.zeros_like(means), 0, []
-    for step in tqdm(range(steps), desc="chains", leave=False):
-        kind = step % 2
-        z = torch.randn(xi.shape, dtype=torch.float64, generator=generator)
-        proposed = proposal(xi, z, kind)
-        trial = target.state(proposed)
-        likelihood = target.log_likelihood(trial)
-        uniform = torch.rand(len(xi), dtype=torch.float64, generator=generator)
-        accept = uniform.log() < likelihood - current
-        xi = torch.where(accept[:, None], proposed, xi)
-        state = torch.where(accept[:, None, None, None], trial, state)
-        current = torch.where(accept, likelihood, current)
-        rate = float(accept.double().mean())
-        if step < steps // 4:
-            proposal.tune(kind, rate)
-        else:
-            accepted[kind] += rate
-            counted[kind] += 1
-        if step % _EVERY == 0:
-            trace.append(current)
-            if step >= steps // 2:
-                field = target.field(state, channel)
-                means, squares, recorded = means + field, squares + field**2, recorded + 1
-    first, second = (a / max(c, 1) for a, c in zip(accepted, counted, strict=True))
-    return Chains(means / recorded, squares / recorded, (first, second), torch.stack(trace))
-
-
-class _Target:
-    """The posterior of the Karhunen–Loève coefficients ξ, (chains, modes²), up to the prior."""
-
-    def __init__(self, pde: PDE, observation: Observation) -> None:
-        self.pde, self.observation = pde, observation
-        self.forward = ForwardMap(pde, observation)
-        self.shape = (1, *pde.latent_prior.eigenvalues.shape)
-
-    def state(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states (chains, 2, n, n), whose solution is zero if no sensor reads it."""
-        a = self.forward.coefficient(xi.unflatten(1, self.shape))
-        return self.forward.states(a, self.forward.surrogate)
-
-    def field(self, state: torch.Tensor, channel: int) -> torch.Tensor:
-        """Return one field (chains, n, n) of states, solved for if it is missing."""
-        if self.forward.sees_solution or channel == 0:
-            return state[:, channel]
-        return self.forward.surrogate(state[:, :1])[:, 0]
-
-    def log_likelihood(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the log-likelihood (chains,) of the readings."""
-        misfit = (self.observation.values - self.observation(state)) / self.observation.noise_std
-        return -misfit.square().sum(dim=1) / 2
-
-    def smooth_jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the Jacobian (m, modes²) at ξ of readings over their noise, with smoothed jumps.
-
-        Arguments:
-            xi: (1, modes²).
-        """
-        width = _WIDTH * float(self.pde.latent_prior.eigenvalues.sum()) ** 0.5
-        rows = self.forward.whitened_jacobian(
-            xi.unflatten(1, self.shape), lambda latent: self.pde.smoothed(latent, width)
-        )
-        return rows / self.observation.noise_std[:, None]
-
-
-class _Proposal:
-    """Preconditioned Crank–Nicolson, in the readings' subspace (kind 0) or its complement (1)."""
-
-    def __init__(self, jacobian: torch.Tensor) -> None:
-        _, scale, self.basis = torch.linalg.svd(jacobian, full_matrices=False)  # basis (m, modes²)
-        self.narrow = 1 / (1 + scale**2).sqrt()
-        self.beta = [0.3, 0.3]
-
-    def __call__(self, xi: torch.Tensor, z: torch.Tensor, kind: int) -> torch.Tensor:
-        """Return the proposed ξ of ξ and standard normal z, all (chains, modes²)."""
-        inside, z_inside = xi @ self.basis.T, z @ self.basis.T
-        if kind == 0:
-            b = self.beta[0] * self.narrow
-            moved = (1 - b**2).sqrt() * inside + b * z_inside - inside
-            return xi + moved @ self.basis
-        keep = (1 - self.beta[1] ** 2) ** 0.5
-        proposed = keep * xi + self.beta[1] * z
-        return proposed + (inside - proposed @ self.basis.T) @ self.basis
-
-    def tune(self, kind: int, rate: float) -> None:
-        """Make the steps longer if more of them than wanted were accepted, else shorter."""
-        beta = self.beta[kind] * math.exp(0.1 * (rate - _ACCEPTANCE))
-        self.beta[kind] = min(1.0, max(1e-4, beta))
-
-
 def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     """Return the solver's posterior of instance i against the chains', in the norm of the truth.
+
+    "starts_apart" is the distance between the means of chains that start at the solver's members
+    and at draws of the prior, over its Monte-Carlo error.
 
     Arguments:
         task: with noisy readings.
         i: number of the instance.
-        chains: number of chains.
+        chains: number of chains, at least 4 and even.
         steps: of each chain.
 
     Raises:
-        InputError: the readings are exact.
+        InputError: the readings are exact, or there are too few chains.
     """
+    if chains < 4 or chains % 2:
+        raise InputError(f"chains must be an even number of at least 4, got {chains}; use 12")
     if not task.noise > 0:
         raise InputError(
             f"noise must be above 0, so that chains can move, got {task.noise}; use --noise 0.01"
@@ -227,46 +88,89 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     truth, observation = task.instance(i)
     pde, channel = task.physics, task.scored[0]
     solver = solver_for("auto", pde)
-    ours = solver(pde, None, observation, n_samples=32, generator=solver_generator(i))
+    ours = solver(pde, None, observation, n_samples=_MEMBERS, generator=solver_generator(i))
     if ours.latent is None:
         raise InputError(
-            f"pde must have a limit solver that samples the latent field, got {task.pde}, whose "
-            f"solver is {solver.name}; choose another PDE"
+            f"pde must have a solver that samples the latent field, got {task.pde}, whose solver "
+            f"is {solver.name}; choose another PDE"
         )
-    start = time.perf_counter()
-    generator = solver_generator(1_000_000 + i)
-    found = reference_chains(pde, observation, ours.latent[:chains], steps, channel, generator)
-    mean = found.means.mean(dim=0)
+    begin, generator = time.perf_counter(), solver_generator(1_000_000 + i)
+    # Of a pair of members only the first
+    start = torch.cat(
+        [ours.latent[::2][: chains // 2], pde.latent_prior.white(chains // 2, generator).flatten(1)]
+    )
+    from_prior = torch.arange(chains) >= chains // 2
+    centre = ours.latent.mean(dim=0, keepdim=True)
+    found = reference_chains(pde, observation, start, from_prior, centre, steps, channel, generator)
+    mean, size = found.means.mean(dim=0), truth[channel].norm()
     variance = (found.squares.mean(dim=0) - mean**2).clamp(min=0)
-    size = truth[channel].norm()
-    members = int(ours.record.get("members_kept", len(ours.samples)))
-    half = len(found.trace) // 2
-    late, before = float(found.trace[half:].mean()), found.trace[half // 2 : half].mean()
     return {
         "pde": task.pde,
         "task": task.kind,
-        "grid": task.grid,
-        "sensors": task.sensors,
-        "noise": task.noise,
-        "seed": task.seed,
+        **{name: getattr(task, name) for name in ("grid", "sensors", "noise", "seed")},
         "instance": i,
         "method": solver.name,
         "field": pde.fields[channel].name,
         "chains": chains,
         "steps": steps,
-        "acceptance": [round(a, 3) for a in found.acceptance],
-        "log_likelihood": round(late, 2),
-        "log_likelihood_drift": round(float(found.trace[half:].mean() - before), 2),
+        **_agreement(found, from_prior),
         "error_solver": _percent((ours.mean[channel] - truth[channel]).norm() / size),
         "error_chains": _percent((mean - truth[channel]).norm() / size),
         "distance": _percent((ours.mean[channel] - mean).norm() / size),
-        "monte_carlo_chains": _percent((found.means.var(dim=0).sum() / chains).sqrt() / size),
-        "monte_carlo_solver": _percent(ours.std[channel].norm() / members**0.5 / size),
+        "monte_carlo_chains": _percent(_error_of_mean(found.means) / size),
+        "monte_carlo_solver": _percent(_error_of_solver(ours, channel) / size),
         "spread_solver": _percent(ours.std[channel].norm() / size),
         "spread_chains": _percent(variance.sum().sqrt() / size),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(time.perf_counter() - begin, 1),
     }
 
 
-def _percent(share: torch.Tensor) -> float:
+def _agreement(found: Chains, from_prior: torch.Tensor) -> Record:
+    """Return how well chains have mixed, and how well those of the two starts agree."""
+    r_hat = _r_hat(found.trace)
+    apart = found.means[from_prior].mean(dim=0) - found.means[~from_prior].mean(dim=0)
+    errors = [_error_of_mean(found.means[side]) for side in (from_prior, ~from_prior)]
+    return {
+        "acceptance": [round(a, 3) for a in found.acceptance],
+        "log_likelihood": round(float(found.trace[..., 0].mean()), 2),
+        "log_likelihood_drift": _drift(found.likelihood),
+        "r_hat": [round(float(v), 3) for v in (r_hat.median(), r_hat.max())],
+        "starts_apart": round(float(apart.norm()) / math.hypot(*errors), 2),
+    }
+
+
+def _error_of_mean(independent: torch.Tensor) -> float:
+    """Return the norm of the standard error of a mean of fields (k, n, n)."""
+    return float((independent.var(dim=0).sum() / len(independent)).sqrt())
+
+
+def _error_of_solver(posterior: Posterior, channel: int) -> float:
+    """Return the norm of the standard error of a solver's mean.
+
+    The two members of a pair are not independent, but pairs are. The mean may be of more members
+    than there are samples.
+    """
+    samples = posterior.samples[:, channel]
+    independent = samples.unflatten(0, (-1, 2)).mean(dim=1) if posterior.pairs else samples
+    members = int(posterior.record.get("members_kept", len(samples)))
+    return _error_of_mean(independent) * (len(samples) / members) ** 0.5
+
+
+def _r_hat(trace: torch.Tensor) -> torch.Tensor:
+    """Return the split R-hat of each functional of (draws, chains, functionals)."""
+    from arviz_stats.base import array_stats  # takes a second or two to import
+
+    found = array_stats.rhat(trace.transpose(0, 1).numpy(), chain_axis=0, draw_axis=1)
+    return torch.as_tensor(found)
+
+
+def _drift(likelihood: torch.Tensor) -> float:
+    """Return by how much the last quarter's mean log-likelihood (draws, chains) exceeds that of
+    the quarter before."""
+    quarter = len(likelihood) // 4
+    before, late = likelihood[-2 * quarter : -quarter], likelihood[-quarter:]
+    return round(float(late.mean() - before.mean()), 2)
+
+
+def _percent(share: torch.Tensor | float) -> float:
     return round(100 * float(share), 3)

@@ -161,10 +161,10 @@ def reference(
         float, typer.Option(help="Above 0, relative to the field's standard deviation.")
     ] = 0.01,
     instances: Instances = 2,
-    chains: Annotated[int, typer.Option(help="Number of Markov chains.")] = 12,
+    chains: Annotated[int, typer.Option(help="Number of Markov chains, even.")] = 8,
     steps: Annotated[int, typer.Option(help="Steps of each chain.")] = 8000,
 ) -> None:
-    """Compare the limits with long Markov chains."""
+    """Compare the reference solvers with long Markov chains."""
     from pdeinv.benchmarks import published
     from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies.reference import run
