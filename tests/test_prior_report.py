@@ -122,9 +122,12 @@ def test_a_regressors_report_is_its_error_on_fresh_states(tmp_path, monkeypatch)
 def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
     results = ROOT / "benchmarks" / "results"
     records = read_records(results / "priors.jsonl")
-    assert sorted(r["prior"] for r in records) == sorted(shipped()) != []
+    page = (ROOT / "docs" / "priors.md").read_text()
+    without_card = set(shipped()) - {r["prior"] for r in records}
+    assert without_card == {name for name in shipped() if name.endswith("-white")}
+    assert all(f"| {name} |" in page for name in without_card)
     ablation = read_records(results / "prior-ablation.jsonl")
-    assert (ROOT / "docs" / "priors.md").read_text() == cards(records, ablation)
+    assert page == cards(records, ablation)
 
 
 def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_path):

@@ -64,6 +64,7 @@ SOLVERS = (
 BENCHMARKS = (
     *_all(_SETTING, "The noise is 1 % of each field's", "up or down by 0.5", 'lower `"contrast"`'),
     *_all(_SETTING, "hold 99 % of the variance", "σ = 0.25", "within 15 %", "3 % of the nodes"),
+    *_all(_SETTING, "there it rises from 1e-4 to 1, by the same"),
     *_all(_SETTING, "95 % interval", "95 % `interval`", "in 90 %"),
     *_all(_SETTING, "coverage of 60 %", "font:15px/1.5", "noise first falls below a level"),
     *_all(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
+from pdeinv.priors import load, shipped
 
 __all__ = ["cards"]
 
@@ -25,9 +26,19 @@ the training and on twice as many nodes. In brackets is the same where each grid
 for itself, and how far these states are apart before noising.
 """
 
+_WITHOUT_CARD = """## Priors of the published presets
+
+They have white noise and EDM's preconditioning, without a Gaussian part: see
+[published.md](published.md). They have no card; their files state the following. Errors are relative to the field's standard
+deviation, on the last samples of the data, which were held out.
+"""
+_LEVELS = (0.02, 0.1, 0.5, 2.0, 20.0)
+
 
 def cards(records: Sequence[Record], ablation: Sequence[Record] = ()) -> str:
     """Return a page with a section for each model: its data, training, errors, samples and cost.
+
+    Shipped priors that the records lack share a section, made of what their files state.
 
     Arguments:
         records: of the models, as `pdeinv study priors` writes them.
@@ -43,7 +54,26 @@ def cards(records: Sequence[Record], ablation: Sequence[Record] = ()) -> str:
         for r in sorted(records, key=lambda r: r["prior"])
     ]
     last = [ablation_section(list(ablation))] if ablation else []
-    return "\n".join([_HEAD, *parts, *last])
+    return "\n".join([_HEAD, *parts, *_without_card({r["prior"] for r in records}), *last])
+
+
+def _without_card(known: set[str]) -> list[str]:
+    """Return the section of the shipped priors that have no record."""
+    rows = []
+    for name in (name for name in shipped() if name not in known):
+        record = load(name).record
+        if "data_seed" not in record:  # of an older file, which does not state it
+            continue
+        data = f"{record['samples']:,} of `{record['data']}`, seed {record['data_seed']}"
+        spent = f"{record['fields_seen']:,}"
+        validated = record["history"][-1]
+        for field, errors in validated["errors"].items():
+            at = dict(zip(validated["levels"], errors, strict=True))
+            rows.append([name, data, spent, _words(field), *(f"{at[s]:.4f}" for s in _LEVELS)])
+    if not rows:
+        return []
+    numbers = ["fields seen", "field", *(f"σ = {sigma:g}" for sigma in _LEVELS)]
+    return [_WITHOUT_CARD, render_table(["prior", "data"], numbers, rows), ""]
 
 
 def _prior_card(r: Record) -> str:
