@@ -29,8 +29,8 @@ for itself, and how far these states are apart before noising.
 _WITHOUT_CARD = """## Priors of the published presets
 
 They have white noise and EDM's preconditioning, without a Gaussian part: see
-[published.md](published.md). They have no card; their files state the following. Errors are relative to the field's standard
-deviation, on the last samples of the data, which were held out.
+[published.md](published.md). They have no card; their files state the following. Errors are
+relative to the field's standard deviation, on the last samples of the data, which were held out.
 """
 _LEVELS = (0.02, 0.1, 0.5, 2.0, 20.0)
 
