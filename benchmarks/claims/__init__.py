@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pdeinv.benchmarks.claims import benchmark, code, equireg, limits, moment, readme, tutorials
+from pdeinv.benchmarks.claims import (
+    benchmark,
+    code,
+    equireg,
+    limits,
+    moment,
+    published,
+    readme,
+    tutorials,
+)
 from pdeinv.benchmarks.claims.claim import Claim, Constant
 from pdeinv.benchmarks.reports.queries import Results
 
@@ -55,14 +64,7 @@ SOURCES: dict[str, Source] = {
     "docs/equireg.md": Source(equireg.CONSTANTS, equireg.claims),
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
     "docs/moment.md": Source(moment.CONSTANTS, moment.claims),
-    "docs/published.md": Source(
-        (
-            Constant("--noise-length 0.005", "a setting"),
-            Constant("## Differences", "the papers' constants and ours"),
-            Constant("## Constants", "the papers' constants"),
-            Constant("## Sources", "references"),
-        )
-    ),
+    "docs/published.md": Source(published.CONSTANTS, published.claims),
     "docs/timings.md": Source(
         (
             Constant("made something slower?", "a question"),
