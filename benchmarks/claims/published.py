@@ -50,7 +50,7 @@ def claims(results: Results) -> Iterator[Claim]:
         for place in PLACES
     ]
     yield Claim("on these two, `moment` errs more than on average on {} tasks.", count(harder))
-    shown = {method: times_paper(method, _PRESET) for method in PAPERS}
+    shown = {method: times_paper(method, _PRESET) for method in ("fundps", "diffusionpde")}
     yield Claim(
         "FunDPS diverges on {} of the eight tasks, and errs {:.1f} to {:.1f} times as much as the "
         "paper reports on the others. DiffusionPDE errs {:.1f} to {:.1f} times as much as the "

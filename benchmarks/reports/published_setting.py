@@ -20,7 +20,7 @@ RUNS: dict[str, Callable[[Record], bool]] = {
     "preset `default`": lambda r: not _published(r) and not r["given_prior"],
 }
 """What ran, and which records are of it."""
-PAPERS = {"fundps": "FunDPS", "diffusionpde": "DiffusionPDE"}
+PAPERS = {"fundps": "FunDPS", "diffusionpde": "DiffusionPDE", "ddis": "DDIS"}
 """How the names of the published figures begin, by method."""
 
 
@@ -33,15 +33,18 @@ def published_setting_table(results: Results, name: str, reference: str) -> str:
         reference: of that with `moment` on the same instances.
     """
     rows = []
-    for method, paper in PAPERS.items():
+    ran = {r["method"] for r in results.rows(f"{name}.instances")}
+    for method in (*PAPERS, *sorted(ran - PAPERS.keys())):
         for place in PLACES:
             theirs = [
                 f"{by_task[place]:g}"
                 for title, (_, by_task) in PUBLISHED.items()
-                if title.startswith(paper) and place in by_task
+                if title.startswith(PAPERS.get(method, "none")) and place in by_task
             ]
             runs = [runs_of(results, name, place, method, run) for run in RUNS]
             instances = {r["instance"] for run in runs for r in run}
+            if not instances:
+                continue
             right = [
                 r for r in _on(results, reference, place, "moment") if r["instance"] in instances
             ]
