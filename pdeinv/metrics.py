@@ -76,8 +76,8 @@ def crps_ensemble(
     antithetic pair, scores the mean of |x - y|. The cost is O(S log S), by sorting.
 
     The two samples of an antithetic pair are farther apart than independent ones. Their distances
-    in the second mean would make the score too low, by 2 % for 19
-    samples of a calibrated Gaussian posterior.
+    in the second mean would make the score too low, by 2 % for 19 samples of a calibrated Gaussian
+    posterior.
 
     Arguments:
         samples: (S, ...), the samples along dimension 0.

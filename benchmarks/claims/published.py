@@ -7,8 +7,7 @@ from statistics import fmean
 
 from pdeinv.benchmarks.claims.claim import Claim, Constant, count, in_words
 from pdeinv.benchmarks.claims.places import H_F, P_F, P_I
-from pdeinv.benchmarks.published import PUBLISHED
-from pdeinv.benchmarks.reports.published_setting import PAPERS, runs_of
+from pdeinv.benchmarks.reports.published_setting import papers_figures, runs_of
 from pdeinv.benchmarks.reports.queries import PLACES, Place, Results, mean
 
 __all__ = ["CONSTANTS", "claims"]
@@ -20,52 +19,48 @@ CONSTANTS = (
     Constant("## Sources", "references"),
 )
 _FILE = "published-128"
-_SECOND = ("diffusionpde", "DiffusionPDE has")
-_WHERE = {
-    "fundps": " on Poisson, where the paper has {:g} and {:g} %.",
-    "diffusionpde": ", where its paper has {:g} and {:g} %.",
-}
 _PRESET, _EXACT = "preset `published`", "the same, exact denoiser"
 
 
 def claims(results: Results) -> Iterator[Claim]:
     """Yield the claims of the page."""
-
-    def single(place: Place, method: str, run: str) -> float | None:
-        errors = [r["sample_error"] for r in runs_of(results, _FILE, place, method, run)]
-        return None if not errors or None in errors else 100 * fmean(errors)
-
-    def times_paper(method: str, run: str) -> list[float]:
-        papers = [by for name, (_, by) in PUBLISHED.items() if name.startswith(PAPERS[method])]
-        found = {place: single(place, method, run) for place in PLACES}
-        return [
-            error / max(by[place] for by in papers if place in by)
-            for place, error in found.items()
-            if error is not None and any(place in by for by in papers)
-        ]
-
     harder = [
         mean(results.values("suite-paper", place, "moment", "sample_error", first=2)).value
         > mean(results.values("suite-paper", place, "moment", "sample_error")).value
         for place in PLACES
     ]
     yield Claim("on these two, `moment` errs more than on average on {} tasks.", count(harder))
-    shown = {method: times_paper(method, _PRESET) for method in ("fundps", "diffusionpde")}
+    fundps, diffusionpde, ddis = (
+        _times_paper(results, method) for method in ("fundps", "diffusionpde", "ddis")
+    )
     yield Claim(
         "FunDPS diverges on {} of the eight tasks, and errs {:.1f} to {:.1f} times as much as the "
         "paper reports on the others. DiffusionPDE errs {:.1f} to {:.1f} times as much as the "
         "higher of its two published figures.",
-        in_words(len(PLACES) - len(shown["fundps"])),
-        *(end(shown[m]) for m in ("fundps", "diffusionpde") for end in (min, max)),
-        holds=[len(shown["diffusionpde"]) == len(PLACES)],
+        in_words(len(PLACES) - len(fundps)),
+        *(min(fundps), max(fundps), min(diffusionpde), max(diffusionpde)),
+        holds=[len(diffusionpde) == len(PLACES)],
     )
-    for method, start in (("fundps", "With the exact denoiser FunDPS has errors of"), _SECOND):
-        title = next(name for name in PUBLISHED if name.startswith(PAPERS[method]))
-        yield Claim(
-            start + " {:.2f} and {:.2f} %" + _WHERE[method],
-            *(single(place, method, _EXACT) for place in (P_F, P_I)),
-            *(PUBLISHED[title][1][place] for place in (P_F, P_I)),
-        )
+    yield from _exact_denoiser(results)
+    yield Claim(
+        "DDIS errs {:.1f} to {:.1f} times as much as its paper reports on inverse tasks",
+        *(min(ddis), max(ddis)),
+        holds=[len(ddis) == 3],
+    )
+
+
+def _exact_denoiser(results: Results) -> Iterator[Claim]:
+    yield Claim(
+        "With the exact denoiser FunDPS has errors of {:.2f} and {:.2f} % on Poisson, where the "
+        "paper has {:g} and {:g} %.",
+        *(_single(results, place, "fundps", _EXACT) for place in (P_F, P_I)),
+        *(papers_figures("fundps", place)[0] for place in (P_F, P_I)),
+    )
+    yield Claim(
+        "DiffusionPDE has {:.2f} and {:.2f} %, where its paper has {:g} and {:g} %.",
+        *(_single(results, place, "diffusionpde", _EXACT) for place in (P_F, P_I)),
+        *(papers_figures("diffusionpde", place)[0] for place in (P_F, P_I)),
+    )
     ours = results.values("suite-paper", P_I, "moment", "sample_error", first=2)
     yield Claim(
         "on Poisson inverse a single sample of `moment` has an error of {:.2f} %.",
@@ -74,13 +69,24 @@ def claims(results: Results) -> Iterator[Claim]:
     yield Claim(
         "On Helmholtz forward FunDPS diverges even with the exact denoiser.",
         holds=[
-            runs_of(results, _FILE, H_F, "fundps", run) != [] and single(H_F, "fundps", run) is None
+            runs_of(results, _FILE, H_F, "fundps", run) != []
+            and _single(results, H_F, "fundps", run) is None
             for run in (_PRESET, _EXACT)
         ],
     )
-    ddis = times_paper("ddis", _PRESET)
-    yield Claim(
-        "DDIS errs {:.1f} to {:.1f} times as much as its paper reports on inverse tasks",
-        *(min(ddis), max(ddis)),
-        holds=[len(ddis) == 3],
-    )
+
+
+def _single(results: Results, place: Place, method: str, run: str) -> float | None:
+    """The mean error of single samples in per cent, None if one diverged or there is none."""
+    errors = [r["sample_error"] for r in runs_of(results, _FILE, place, method, run)]
+    return None if not errors or None in errors else 100 * fmean(errors)
+
+
+def _times_paper(results: Results, method: str) -> list[float]:
+    """The errors of the published preset over the paper's, on the tasks that have both."""
+    found = {place: _single(results, place, method, _PRESET) for place in PLACES}
+    return [
+        error / max(figures)
+        for place, error in found.items()
+        if error is not None and (figures := papers_figures(method, place))
+    ]

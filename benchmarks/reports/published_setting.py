@@ -1,4 +1,4 @@
-"""The published solvers at their papers' setting: single samples beside the papers' figures."""
+"""The published solvers at their papers' setting: single samples next to the papers' figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.reports.queries import PLACES, Place, Results
 from pdeinv.benchmarks.reports.standings import reported
 
-__all__ = ["PAPERS", "RUNS", "published_setting_table", "runs_of", "single_sample"]
+__all__ = ["RUNS", "papers_figures", "published_setting_table", "runs_of", "single_sample"]
 
 RUNS: dict[str, Callable[[Record], bool]] = {
     "preset `published`": lambda r: _published(r) and not r["given_prior"],
@@ -36,11 +36,6 @@ def published_setting_table(results: Results, name: str, reference: str) -> str:
     ran = {r["method"] for r in results.rows(f"{name}.instances")}
     for method in (*PAPERS, *sorted(ran - PAPERS.keys())):
         for place in PLACES:
-            theirs = [
-                f"{by_task[place]:g}"
-                for title, (_, by_task) in PUBLISHED.items()
-                if title.startswith(PAPERS.get(method, "none")) and place in by_task
-            ]
             runs = [runs_of(results, name, place, method, run) for run in RUNS]
             instances = {r["instance"] for run in runs for r in run}
             if not instances:
@@ -52,7 +47,7 @@ def published_setting_table(results: Results, name: str, reference: str) -> str:
                 [
                     method,
                     " ".join(place),
-                    "; ".join(theirs),
+                    "; ".join(f"{error:g}" for error in papers_figures(method, place)),
                     *(single_sample(run) for run in runs),
                     single_sample(right),
                     str(len(instances)),
@@ -63,6 +58,17 @@ def published_setting_table(results: Results, name: str, reference: str) -> str:
         ["paper, %", *(f"{run}, %" for run in RUNS), "`moment`, %", "instances"],
         rows,
     )
+
+
+def papers_figures(method: str, place: Place) -> list[float]:
+    """Return what papers report for a method on a task, in per cent, its own paper first."""
+    if method not in PAPERS:
+        return []
+    return [
+        by_task[place]
+        for title, (_, by_task) in PUBLISHED.items()
+        if title.startswith(PAPERS[method]) and place in by_task
+    ]
 
 
 def runs_of(results: Results, name: str, place: Place, method: str, run: str) -> list[Record]:

@@ -167,11 +167,13 @@ class DiffusionPrior(Trainable):
             return _Base(denoised, weight * error, error)
         skip = STD**2 / (level**2 + STD**2)
         out = (level * STD / (level**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
-        denoised = self.gaussian.denoise_coefficients(tables, sigma, grid)
-        for c, basis in enumerate(self.gaussian.bases):
-            seen = torch.ones(1, *[basis.capacity(self.grid)] * 2)
-            seen = basis.resize(seen, tables[c].shape[-1]) > 0
-            denoised[c] = torch.where(seen, skip[:, None, None] * tables[c], denoised[c])
+        denoised = [skip[:, None, None] * t for t in tables]
+        modes = [basis.capacity(self.grid) for basis in self.gaussian.bases]
+        if any(t.shape[-1] > m for t, m in zip(tables, modes, strict=True)):
+            fine = self.gaussian.denoise_coefficients(tables, sigma, grid)
+            for c, (basis, m) in enumerate(zip(self.gaussian.bases, modes, strict=True)):
+                seen = basis.resize(torch.ones(1, m, m), tables[c].shape[-1]) > 0
+                denoised[c] = torch.where(seen, denoised[c], fine[c])
         return _Base(denoised, out, out)
 
     def _correction(
