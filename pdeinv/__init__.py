@@ -20,6 +20,7 @@ _EXPORTS = {
     "Grid": "pdeinv.grid",
     "Group": "pdeinv.symmetry",
     "InputError": "pdeinv.errors",
+    "InputWarning": "pdeinv.errors",
     "MisfitWarning": "pdeinv.solvers",
     "NumericalError": "pdeinv.errors",
     "Observation": "pdeinv.observation",

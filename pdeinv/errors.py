@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["DivergedError", "InputError", "NumericalError", "run_cli"]
+__all__ = ["DivergedError", "InputError", "InputWarning", "NumericalError", "run_cli"]
 
 
 class InputError(ValueError):
@@ -12,6 +12,13 @@ class InputError(ValueError):
 
     One sentence names the value, the place and the fix. The command line prints it and exits with
     code 2. No output has been written when it is raised.
+    """
+
+
+class InputWarning(UserWarning):
+    """The user's input can be used, but is likely not what was meant.
+
+    One sentence names the value, the place, what is made of it and what to change.
     """
 
 

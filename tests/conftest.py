@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 import pdeinv as package
 from pdeinv import cli
@@ -17,6 +18,17 @@ from pdeinv.datasets import Poisson, generate
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# Fuzz tests: `pytest --hypothesis-profile=thorough tests/test_fuzz_*.py` tries many more examples
+_SLOW = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+settings.register_profile("brief", max_examples=50, **_SLOW)
+settings.register_profile("thorough", max_examples=2000, **_SLOW)
+settings.load_profile("brief")
 
 # Programs that tests start import the package that the tests import, wherever they run
 home = str(Path(package.__file__).parent.parent)
