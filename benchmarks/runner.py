@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell
+from pdeinv.benchmarks.kinds import INSTANCES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, cell_key, write_records
 from pdeinv.benchmarks.scoring import score
@@ -65,7 +66,7 @@ def run_cells(
     cells, out = list(cells), check_writable(out)
     for cell in cells:
         cell.check()
-    log = JsonLines(instances_file(out), lambda row: (cell_key(row), row["instance"]))
+    log = JsonLines(instances_file(out), INSTANCES, lambda row: (cell_key(row), row["instance"]))
     keys = {cell_key(cell.key()): cell for cell in cells}
     jobs = [
         (cell, i, command)

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve
+from pdeinv.benchmarks.kinds import BASELINES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, cell_key, read_records
 from pdeinv.benchmarks.scoring import mean_errors
@@ -47,7 +48,7 @@ def record_baseline(path: Path = BASELINE, *, processes: int = 1, progress: bool
         progress: show a bar.
     """
     ensure_folder(path.parent)
-    log = JsonLines(path, _key)
+    log = JsonLines(path, BASELINES)
     jobs = _jobs(suite_cells("standard"), BASELINE_INSTANCES)
     missing = [job for job in jobs if _job_key(job) not in log]
     _reconstruct(missing, log.append, processes, progress)
@@ -85,7 +86,7 @@ def verify(
         raise InputError(
             f"the baseline {path} must exist; write it with `pdeinv benchmark --record-baseline`"
         )
-    baseline = {_key(row): row for row in read_records(path)}
+    baseline = {_key(row): row for row in read_records(path, kinds=(BASELINES,))}
     commit = _check_origin(next(iter(baseline.values())))
     instances = BASELINE_INSTANCES if instances is None else min(instances, BASELINE_INSTANCES)
     compared, wrong = 0, 0

@@ -158,7 +158,7 @@ def test_a_spoilt_line_in_the_middle_is_told(tmp_path):
     run(TINY, "gaussian", 2, out)
     log.write_text("{oops\n" + log.read_text())
     with pytest.raises(
-        InputError, match=r"b.instances.jsonl, line 1 must be JSON; delete that line"
+        InputError, match=r"line 1 of .*b\.instances\.jsonl must be JSON, and is not .*; correct it"
     ):
         run(TINY, "gaussian", 2, out)
     with pytest.raises(InputError, match=r"nothing\.jsonl must be a file"):

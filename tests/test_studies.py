@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pdeinv import InputError
+from pdeinv.benchmarks.kinds import Kind
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.tables import table
 from pdeinv.benchmarks.studies import numerics, prior_reports, reference
@@ -77,23 +78,28 @@ def test_pages_are_written_with_the_tables_of_the_records(tmp_path, monkeypatch)
 
 
 def numbers(path):
-    return JsonLines(path, lambda record: record["n"])
+    kind = Kind("a number", dict[str, int], ("n",), ("n", "part"))
+    return JsonLines(path, kind, lambda record: record["n"])
 
 
 def test_a_file_of_lines_keeps_whole_units_of_work(tmp_path):
     path = tmp_path / "n.jsonl"
     log = numbers(path)
     log.append({"n": 1})
-    log.append({"n": 2, "rows": 2}, {"n": 2, "rows": 2})
+    log.append({"n": 2, "part": 0, "rows": 2}, {"n": 2, "part": 1, "rows": 2})
     assert 1 in log and 2 in log and 3 not in log
     whole = path.read_text()
     assert 2 in numbers(path) and path.read_text() == whole
-    for cut in (1, 5, len('{"n": 2, "rows": 2}\n')):  # within the last line, or the whole of it
+    for cut in (
+        1,
+        5,
+        len('{"n": 2, "part": 1, "rows": 2}\n'),
+    ):  # within the last line, or the whole of it
         path.write_text(whole[:-cut])
         log = numbers(path)
         assert 1 in log and 2 not in log and log.read() == [{"n": 1}]
     path.write_text('{"n": 1\n' + whole)
-    with pytest.raises(InputError, match=r"n\.jsonl, line 1 must be JSON"):
+    with pytest.raises(InputError, match=r"line 1 of .*n\.jsonl must be JSON"):
         numbers(path)
 
 
@@ -103,10 +109,10 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
     def compared(task, i, chains, steps):
         calls.append((task.pde, i))
         key = {"pde": task.pde, "task": task.kind, "grid": task.grid, "sensors": task.sensors}
-        errors = {"error_solver": 1.0, "error_chains": 1.0, "distance": 0.1}
         setting = {"seed": task.seed, "chains": chains, "steps": steps}
-        return key | {"noise": task.noise, "instance": i} | setting | errors
+        return first | key | {"noise": task.noise, "instance": i} | setting
 
+    first = read_records(RESULTS / "reference-64.jsonl")[0]
     monkeypatch.setattr(reference, "compare", compared)
     out, tasks = tmp_path / "r.jsonl", [Task(p, "inverse", noise=0.1) for p in ("darcy", "poisson")]
     reference.run(out, tasks, 1, echo=calls.append)
@@ -168,16 +174,17 @@ def test_a_model_of_the_same_training_is_not_measured_again(tmp_path, monkeypatc
 
     def reported(name, model, command):
         calls.append(name)
-        return {"prior": name, "training": model.record}
+        return measured[name]
 
     known = read_records(RESULTS / "priors.jsonl")
+    measured = {r["prior"]: r for r in known}
     out = tmp_path / "p.jsonl"
     out.write_text("".join(json.dumps(r) + "\n" for r in known if r["prior"] == "darcy-operator"))
     monkeypatch.setattr(prior_reports, "operator_report", reported)
     found = prior_reports.run(["darcy-operator", "poisson-operator"], out, tmp_path)
     assert calls == ["poisson-operator"] == [r["prior"] for r in found]
     assert [r["prior"] for r in read_records(out)] == ["darcy-operator", "poisson-operator"]
-    retrained = [r | {"training": {}} for r in read_records(out)]
+    retrained = [r | {"training": r["training"] | {"batch": 1}} for r in read_records(out)]
     out.write_text("".join(json.dumps(r) + "\n" for r in retrained))
     prior_reports.run(["darcy-operator"], out, tmp_path)
     assert calls[1:] == ["darcy-operator"]

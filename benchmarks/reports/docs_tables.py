@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.published_setting import published_setting_table
 from pdeinv.benchmarks.reports.queried_tables import (
@@ -27,6 +28,7 @@ from pdeinv.benchmarks.reports.queried_tables import (
 )
 from pdeinv.benchmarks.reports.queries import Results
 from pdeinv.benchmarks.reports.tables import (
+    TABULATED,
     beside_limit,
     overall_table,
     published_table,
@@ -37,6 +39,7 @@ from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
+from pdeinv.benchmarks.study_kinds import EQUIVARIANCES, GAUSSIAN_LIMITS, TIMINGS
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write
 
@@ -44,18 +47,18 @@ __all__ = ["update_pages", "with_tables"]
 
 RESULTS = Path("benchmarks/results")
 """Where the records are, in the repository."""
-_KINDS: dict[str, Callable[[list[Record]], str]] = {
-    "table": table,
-    "overall": overall_table,
-    "tasks": tasks_table,
-    "ablation": ablation_page,
-    "alternatives": alternatives_table,
-    "equivariance": equivariance_page,
-    "limit": limit_table,
-    "beside": beside_limit,
-    "published": published_table,
-    "cost": cost_table,
-    "scaling": scaling_table,
+_KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
+    "table": (table, TABULATED),
+    "overall": (overall_table, (SUMMARIES,)),
+    "tasks": (tasks_table, (SUMMARIES,)),
+    "ablation": (ablation_page, (INSTANCES,)),
+    "alternatives": (alternatives_table, (INSTANCES,)),
+    "equivariance": (equivariance_page, (EQUIVARIANCES,)),
+    "limit": (limit_table, (GAUSSIAN_LIMITS,)),
+    "beside": (beside_limit, (INSTANCES,)),
+    "published": (published_table, (SUMMARIES,)),
+    "cost": (cost_table, (TIMINGS,)),
+    "scaling": (scaling_table, (TIMINGS,)),
 }
 _COMPARISONS: dict[str, Callable[..., str]] = {
     "verdict": equireg_verdict_table,
@@ -84,8 +87,9 @@ def with_tables(text: str, results: Path) -> str:
             names = (name.removesuffix(".instances") for name in match[3].split())
             content = _COMPARISONS[match[2]](all_results, *names)
         else:
-            records = read_records(*(results / f"{name}.jsonl" for name in match[3].split()))
-            content = _KINDS[match[2]](records)
+            made, kinds = _KINDS[match[2]]
+            files = (results / f"{name}.jsonl" for name in match[3].split())
+            content = made(read_records(*files, kinds=kinds))
         return f"{match[1]}\n{content}\n\n{match[4]}"
 
     all_results = Results(results)

@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from pdeinv.benchmarks.kinds import INSTANCES
 from pdeinv.benchmarks.records import TASK, Record, cell_key, read_records, values_of
 from pdeinv.benchmarks.reports.columns import processors
 from pdeinv.benchmarks.reports.figures import (
@@ -88,9 +89,7 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
     if not log.is_file():
         how = f"--pde ... --method ... --out {place}" if is_file else f"--suite quick --out {place}"
         raise InputError(f"{folder} has no {log.name}; make it with `pdeinv benchmark {how}`")
-    rows = read_records(log)
-    if not rows:
-        raise InputError(f"{log} is empty; let `pdeinv benchmark` finish an instance first")
+    rows = read_records(log, kinds=(INSTANCES,))
     records = summarise(rows)  # of all that is there, though the run may not have ended
     _check_same_task(records)
     _check_same_instances(rows)

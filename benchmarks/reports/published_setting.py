@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from statistics import fmean
 
 from pdeinv.benchmarks.published import PUBLISHED
-from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.records import Record, settings_of
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.reports.queries import PLACES, Place, Results
 from pdeinv.benchmarks.reports.standings import reported
@@ -91,4 +90,4 @@ def _on(results: Results, name: str, place: Place, method: str) -> list[Record]:
 
 
 def _published(record: Record) -> bool:
-    return json.loads(record["settings"] or "{}").get("preset") == "published"
+    return settings_of(record).get("preset") == "published"

@@ -6,7 +6,6 @@ instance. The functions reduce such scores to a `Measured` value, or compare two
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from typing import TypeAlias
 
 from scipy.stats import t as student_t
 
+from pdeinv.benchmarks.kinds import INSTANCES
 from pdeinv.benchmarks.published import PDES
-from pdeinv.benchmarks.records import Record, read_records
+from pdeinv.benchmarks.records import Record, read_records, settings_of
 from pdeinv.benchmarks.summary import LEVELS, LIMITS, coverage_of, crps_of, paired_ratio
 
 __all__ = [
@@ -159,7 +159,8 @@ class Results:
         self.rows = cache(self._read)
 
     def _read(self, name: str) -> list[Record]:
-        return read_records(self.folder / f"{name}.jsonl")
+        instances = (INSTANCES,) if name.endswith(".instances") else None
+        return read_records(self.folder / f"{name}.jsonl", kinds=instances)
 
     def values(
         self,
@@ -201,7 +202,7 @@ class Results:
             and (r.get("equireg") or False) == equireg
             and all(r.get(key) == value for key, value in where.items())
             and (first is None or r["instance"] < first)
-            and json.loads(r.get("settings") or "{}").get("group_average", False) == group_average
+            and settings_of(r).get("group_average", False) == group_average
         ]
         if measure == "corrected":
             metric = "relative_l2"

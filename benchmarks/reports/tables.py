@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from statistics import fmean, stdev
 
+from pdeinv.benchmarks.kinds import SUMMARIES
 from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import (
@@ -20,9 +21,11 @@ from pdeinv.benchmarks.reports.columns import (
 )
 from pdeinv.benchmarks.reports.labels import METRICS, field_label, labelled, pde_order
 from pdeinv.benchmarks.reports.standings import Standing, paired_with_limit, ranked
+from pdeinv.benchmarks.study_kinds import NUMERICS, REFERENCES
 from pdeinv.benchmarks.summary import LIMITS, crps_of, paired_ratio
 
 __all__ = [
+    "TABULATED",
     "beside_limit",
     "markdown_table",
     "numerics_table",
@@ -34,6 +37,9 @@ __all__ = [
     "table",
     "tasks_table",
 ]
+
+TABULATED = (SUMMARIES, NUMERICS, REFERENCES)
+"""The kinds of records that have a table; all records of one are of the same kind."""
 
 
 def table(records: list[Record]) -> str:

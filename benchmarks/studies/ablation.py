@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
-from pdeinv.benchmarks.records import Record, values_of
+from pdeinv.benchmarks.records import Record, settings_of, values_of
 from pdeinv.benchmarks.reports.columns import processors, render_table, shown_coverage
 from pdeinv.benchmarks.reports.labels import SYMMETRY_USES, pde_order
 from pdeinv.errors import InputError
@@ -70,7 +70,7 @@ def paired(rows: list[Record], measure: str = "sample_error", variant: str = _ON
 
 def _symmetry_use(row: Record) -> tuple[str, str | None]:
     """Return how a record's cell uses the symmetries, and its settings without that."""
-    settings = json.loads(row.get("settings") or "{}")
+    settings = settings_of(row)
     name = SYMMETRY_USES[row.get("equireg", False)]
     if name == _OFF and settings.pop("group_average", False):
         name = _AVERAGED

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from pdeinv import seeds
 from pdeinv.benchmarks.cells import solve
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.study_kinds import GAUSSIAN_LIMITS
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE, PDES, pde_by_name
 from pdeinv.errors import InputError
@@ -40,7 +41,6 @@ STEPS = (20, 50, 100, 500)
 _SEED = 79_000
 _FITTED = 4000  # fields
 _SAMPLES = 8
-_KEY = ("pde", "grid", "task", "method", "steps", "instance")
 _Solver: TypeAlias = DPS | DiffusionPDE | FunDPS | DAPS | DDIS | Moment
 _SOLVERS: tuple[_Solver, ...] = (
     DPS(),
@@ -89,7 +89,7 @@ def run(
     if not physics.linear:
         linear = ", ".join(name for name, kind in PDES.items() if kind.linear)
         raise InputError(f"pde must be one of the linear {linear}, got {pde!r}; choose one of them")
-    log = JsonLines(out, lambda record: values_of(record, _KEY))
+    log = JsonLines(out, GAUSSIAN_LIMITS)
     jobs = [
         (Task(pde, kind, grid, grid**2 * 125 // 4096), dataclasses.replace(solver, steps=n), i)
         for n in steps

@@ -24,6 +24,7 @@ from pdeinv import seeds
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.study_kinds import NUMERICS
 from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, generate, open_dataset, pde_by_name
 from pdeinv.grid import Grid
 
@@ -42,7 +43,7 @@ def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: st
         seed: of the fields.
         command: command to type for the same records.
     """
-    log = JsonLines(out, _part)
+    log = JsonLines(out, NUMERICS, _part)
     for name in published.PDES:
         pde = pde_by_name(name)
         parts: dict[str, tuple[int, Callable[[], list[Record]]]] = {

@@ -19,6 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pdeinv import layouts, seeds
+from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import Record, read_records, write_records
 from pdeinv.benchmarks.studies.prior_cards import cards
@@ -67,7 +68,8 @@ def run(names: Iterable[str], out: Path, figures: Path, *, command: str = "") ->
     check_writable(out)
     models, found = {name: _loaded(name) for name in names}, []
     for name, model in models.items():
-        known = {r["prior"]: r for r in (read_records(out) if out.exists() else [])}
+        measured = read_records(out, kinds=(PRIORS,)) if out.exists() else []
+        known = {r["prior"]: r for r in measured}
         before = known.pop(_label(name), None)
         if before and before["training"] == _training(model):
             continue
@@ -101,7 +103,10 @@ def write_cards(path: Path, priors: Path, ablation: Path) -> None:
         priors: records of `run`.
         ablation: records of `prior_ablation.compared`, left out if the file is missing.
     """
-    text = cards(read_records(priors), read_records(ablation) if ablation.exists() else [])
+    text = cards(
+        read_records(priors, kinds=(PRIORS,)),
+        read_records(ablation, kinds=(PRIOR_ABLATIONS,)) if ablation.exists() else [],
+    )
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 

@@ -18,8 +18,9 @@ import torch
 
 from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.studies.chains import Chains, reference_chains
+from pdeinv.benchmarks.study_kinds import REFERENCES
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
@@ -28,7 +29,6 @@ from pdeinv.solvers.selection import solver_for
 __all__ = ["compare", "run"]
 
 _MEMBERS = 32  # samples of the solver
-_KEY = ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps")
 
 
 def run(
@@ -53,14 +53,14 @@ def run(
         echo: prints one line.
     """
     tasks = tuple(tasks)
-    log = JsonLines(out, lambda record: values_of(record, _KEY))
+    log = JsonLines(out, REFERENCES)
     for i in range(instances):
         for task in tasks:
             setting = (task.pde, task.kind, task.grid, task.sensors, task.noise, task.seed)
             if (*setting, i, chains, steps) not in log:
                 record = compare(task, i, chains, steps) | provenance(command)
                 log.append(record)
-                shown = (*_KEY, "error_solver", "error_chains", "distance")
+                shown = (*REFERENCES.identity, "error_solver", "error_chains", "distance")
                 echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 

@@ -19,6 +19,7 @@ from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.benchmarks.provenance import peak_megabytes, provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.study_kinds import TIMINGS
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
 
@@ -27,7 +28,6 @@ __all__ = ["cells", "cost_table", "growth", "measure", "plot_scaling", "run", "s
 _SAMPLES, _GRID, _SENSORS = 16, 128, 500
 _GRIDS, _COUNTS = (64, 128, 256), (50, 158, 500, 1581, 5000)
 _MEASURED_STEPS = 50
-_KEY = ("pde", "task", "method", "prior", "grid", "sensors")
 
 
 def run(out: Path, *, command: str = "") -> list[Record]:
@@ -40,9 +40,9 @@ def run(out: Path, *, command: str = "") -> list[Record]:
     Returns:
         All records of the file.
     """
-    log = JsonLines(out, lambda record: values_of(record, _KEY))
+    log = JsonLines(out, TIMINGS)
     made, spawn = provenance(command), multiprocessing.get_context("spawn")
-    for cell in tqdm([c for c in cells() if values_of(c, _KEY) not in log], unit="run"):
+    for cell in tqdm([c for c in cells() if values_of(c, TIMINGS.identity) not in log], unit="run"):
         with ProcessPoolExecutor(1, mp_context=spawn) as process:
             log.append(process.submit(measure, cell).result() | made)
     return log.read()
@@ -61,7 +61,7 @@ def cells() -> list[Record]:
     sizes = [(n, _SENSORS) for n in _GRIDS] + [(_GRID, m) for m in _COUNTS]
     for pde, kind in published.GROWING_TASKS:
         found += [(pde, kind, "moment", None, n, m) for n, m in sizes]
-    return [dict(zip(_KEY, cell, strict=True)) for cell in dict.fromkeys(found)]
+    return [dict(zip(TIMINGS.identity, cell, strict=True)) for cell in dict.fromkeys(found)]
 
 
 def measure(cell: Record) -> Record:
@@ -122,7 +122,7 @@ def _series(records: list[Record], pde: str, kind: str, by: str) -> list[Record]
     """Return the moment solver's records on a task, by grid or by sensors with the other fixed."""
     fixed, value = {"grid": ("sensors", _SENSORS), "sensors": ("grid", _GRID)}[by]
     cell = (pde, kind, "moment", None)
-    own = [r for r in records if (*values_of(r, _KEY[:4]), r[fixed]) == (*cell, value)]
+    own = [r for r in records if (*values_of(r, TIMINGS.identity[:4]), r[fixed]) == (*cell, value)]
     return sorted(own, key=lambda r: r[by])
 
 

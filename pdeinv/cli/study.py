@@ -36,9 +36,9 @@ FigureFile = Annotated[
 def tables(files: RecordFiles, method: Methods = None) -> None:
     """Print records as one table."""
     from pdeinv.benchmarks.records import select_records
-    from pdeinv.benchmarks.reports.tables import table
+    from pdeinv.benchmarks.reports.tables import TABULATED, table
 
-    typer.echo(table(select_records(files, method or ())))
+    typer.echo(table(select_records(files, method or (), TABULATED)))
 
 
 @study.command()
@@ -85,13 +85,14 @@ def ablation(
 
     The figure is of the gain against the number of steps.
     """
+    from pdeinv.benchmarks.kinds import INSTANCES
     from pdeinv.benchmarks.records import read_records
     from pdeinv.benchmarks.studies.ablation import ablation_page, plot_gain
     from pdeinv.files import check_figure, save_figure
 
     if plot:
         check_figure(plot)
-    rows = read_records(*files)
+    rows = read_records(*files, kinds=(INSTANCES,))
     typer.echo(ablation_page(rows))
     if plot:
         save_figure(plot_gain(rows), plot)

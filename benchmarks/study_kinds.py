@@ -1,0 +1,125 @@
+"""The kinds of records that the studies of solvers, limits and numerics write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import NotRequired
+
+from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
+from pdeinv.schema import Amount, Count, Name, Number, Positive
+
+__all__ = ["EQUIVARIANCES", "GAUSSIAN_LIMITS", "NUMERICS", "REFERENCES", "TIMINGS"]
+
+
+class GaussianLimit(TaskLine, Provenance):
+    """A diffusion solver where the posterior is known."""
+
+    steps: Annotated[int, Field(ge=1, le=10**9)]
+    instance: Count
+    error: Amount
+    limit: Amount
+    distance: Amount
+    network_evaluations: Count
+    seconds: Amount
+
+
+class Timing(TaskLine):
+    """Seconds and memory of a method on one instance."""
+
+    prior: Name | None
+    steps: Count
+    published_steps: Count
+    seconds: Positive
+    network_evaluations: Count
+    peak_megabytes: Annotated[int, Field(ge=1, le=10**9)]
+    machine: Name
+
+
+class Reference(TaskLine, Provenance):
+    """A solver against long Markov chains, in per cent of the truth's norm."""
+
+    noise: Positive
+    instance: Count
+    chains: Annotated[int, Field(ge=1, le=10**6)]
+    steps: Count
+    r_hat: Annotated[list[Number], Field(min_length=2, max_length=2)]
+    starts_apart: Amount
+    error_solver: Amount
+    error_chains: Amount
+    distance: Amount
+    monte_carlo_chains: Amount
+    monte_carlo_solver: Amount
+    spread_solver: Amount
+    spread_chains: Amount
+
+
+class Numerics(Line, Provenance):
+    """A solver's error, a statistic of generated fields, or the seconds of their generation."""
+
+    measure: Name
+    grid: Nodes
+    instances: Count
+    seed: Count
+    value: Number
+    reference: NotRequired[Name]
+    published: NotRequired[Number]
+    relative_difference: NotRequired[Number]
+    rows: NotRequired[Annotated[int, Field(ge=1, le=100)]]
+
+
+class Equivariance(Line, Provenance):
+    """How far a function is from equivariance, on the fields of a PDE and off them."""
+
+    function: Name
+    grid: Nodes
+    fields: Annotated[int, Field(ge=1, le=10**9)]
+    on: Amount
+    off: Annotated[dict[str, Amount], Field(min_length=1)]
+    ratio: dict[str, Amount]
+    area: dict[str, Share]
+
+
+def _check_kinds(record: Mapping[str, Any]) -> None:
+    """Refuse measures that are of different kinds of fields."""
+    for name in ("ratio", "area"):
+        if record[name].keys() != record["off"].keys():
+            raise ValueError(
+                f"{name} must have the names of off, {', '.join(record['off'])}, got "
+                f"{', '.join(record[name]) or 'none'}"
+            )
+
+
+REFERENCES = Kind(
+    "a comparison with chains",
+    Reference,
+    ("chains",),
+    ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps"),
+)
+GAUSSIAN_LIMITS = Kind(
+    "a run under a Gaussian prior",
+    GaussianLimit,
+    ("limit",),
+    ("pde", "grid", "task", "method", "steps", "instance"),
+)
+TIMINGS = Kind(
+    "a timing",
+    Timing,
+    ("published_steps",),
+    ("pde", "task", "method", "prior", "grid", "sensors"),
+)
+NUMERICS = Kind(
+    "a measure of the numerics",
+    Numerics,
+    ("measure",),
+    ("measure", "pde", "grid", "instances", "seed", "reference"),
+)
+EQUIVARIANCES = Kind(
+    "an equivariance",
+    Equivariance,
+    ("function",),
+    ("pde", "function", "grid", "fields", "seed"),
+    _check_kinds,
+)
