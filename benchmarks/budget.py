@@ -8,18 +8,30 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import atomic_write
+from pdeinv.schema import Amount, problem_of
 
 __all__ = ["fit_to_budget", "fitting_steps"]
 
 _TRIALS = (3, 9)  # steps
 _REPEATS = 2  # of which the faster counts: other work on the machine only slows
+
+
+def _check_trials(costs: list[float]) -> list[float]:
+    if len(costs) not in (0, len(_TRIALS)):
+        raise ValueError(f"must have {len(_TRIALS)} numbers or none, got {costs}")
+    return costs
+
+
+_COSTS = TypeAdapter(dict[str, Annotated[list[Amount], AfterValidator(_check_trials)]])
 
 
 def fit_to_budget(
@@ -53,7 +65,7 @@ def fit_to_budget(
     for cell in cells:
         cell.check()  # before minutes of trials
     memory = out.with_name(f"{out.stem}.budget.json")
-    known = json.loads(memory.read_text()) if memory.exists() else {}
+    known = _measured(memory) if memory.exists() else {}
     found: dict[str, Cell] = {}
     with _threads(1 if processes > 1 else torch.get_num_threads()) as threads:
         for cell in tqdm(cells, desc="the cost of a step", unit="cell", leave=False):
@@ -84,6 +96,21 @@ def fitting_steps(seconds: float, costs: list[float], most: int) -> int:
     if each <= 0:  # too small to measure
         return most
     return max(2, min(most, _TRIALS[0] + int((seconds - costs[0]) / each)))
+
+
+def _measured(memory: Path) -> dict[str, list[float]]:
+    """Return the costs that an earlier run has stored.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        return _COSTS.validate_json(memory.read_bytes(), strict=True)
+    except ValidationError as error:
+        raise InputError(
+            f"{problem_of(error, 'the text')}, in {memory}, which must hold the seconds of trials "
+            f"by cell; move it away, so that they are measured again"
+        ) from None
 
 
 def _costs(cell: Cell) -> list[float]:

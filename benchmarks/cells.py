@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from pdeinv import seeds
-from pdeinv.benchmarks.records import TASK, Record, values_of
+from pdeinv.benchmarks.records import TASK, Record, settings_of, values_of
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
@@ -69,24 +69,19 @@ class Cell:
         """Return the cell of one instance that made a record.
 
         Raises:
-            InputError: the prior's file has changed since.
+            InputError: the prior's file has changed since, or is missing.
         """
-        prior = row["given_prior"] and row["given_prior"].split("#")[0]
-        if prior and (now := prior_label(prior)) != row["given_prior"]:
-            raise InputError(
-                f"the prior {prior} must be that of the record, {row['given_prior']}, got {now}, "
-                f"so it has changed since; restore it"
-            )
-        return cls(
-            Task(*values_of(row, TASK)),
-            row["method"],
-            1,
-            row["steps"] or None,
-            row["equireg"],
-            prior,
-            json.loads(row["settings"]) if row["settings"] else None,
-            row["samples"],
+        given, equireg, steps, samples = values_of(
+            row, ("given_prior", "equireg", "steps", "samples")
         )
+        prior = given and given.split("#")[0]
+        if prior and (now := prior_label(prior)) != given:
+            raise InputError(
+                f"the prior {prior} must be that of the record, {given}, got {now}, so it has "
+                f"changed since; restore it"
+            )
+        task, settings = Task(*values_of(row, TASK)), settings_of(row) or None
+        return cls(task, row["method"], 1, steps or None, equireg, prior, settings, samples)
 
     def solver(self) -> Solver:
         """Return the method's solver with the cell's options.
@@ -208,10 +203,21 @@ def posterior_of(row: Record) -> tuple[torch.Tensor, Observation, Posterior]:
 
 @lru_cache(maxsize=4)
 def prior_label(prior: str) -> str:
-    """Return a shipped prior's name, or a file's path with a hash of its content."""
+    """Return a shipped prior's name, or a file's path with a hash of its content.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if prior in shipped():
         return prior
-    return f"{prior}#{hashlib.sha256(Path(prior).read_bytes()).hexdigest()[:8]}"
+    try:
+        content = Path(prior).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"the prior {prior} cannot be read ({error.strerror}); give a file, or one of "
+            f"{', '.join(shipped())}"
+        ) from None
+    return f"{prior}#{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 @lru_cache(maxsize=4)

@@ -170,8 +170,8 @@ class JsonLines:
         last = [r for r in records if key(r) == key(records[-1])]
         if last and len(last) < last[0].get("rows", 1):
             records = records[: -len(last)]
-            lines = [line for line in whole.splitlines(keepends=True) if line.strip()]
-            whole = b"".join(lines[: -len(last)])
+            lines = [line for line in whole.split(b"\n") if line.strip()]
+            whole = b"".join(line + b"\n" for line in lines[: -len(last)])
         if whole != content:
             with atomic_write(self.path) as temporary:
                 temporary.write_bytes(whole)

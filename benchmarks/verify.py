@@ -123,6 +123,10 @@ def differences(row: Record, baseline: Record) -> list[str]:
             f"{row['network_evaluations']} network evaluations instead of "
             f"{baseline['network_evaluations']}"
         )
+    for what in ("fields", "errors"):
+        if row[what].keys() != baseline[what].keys():
+            then, now = (", ".join(r[what]) or "none" for r in (baseline, row))
+            return [*found, f"{what} are of {now} instead of {then}"]
     distances = {
         name: _distance(values, baseline["fields"][name]) for name, values in row["fields"].items()
     }

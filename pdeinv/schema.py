@@ -51,6 +51,8 @@ def problem_of(error: ValidationError, whole: str = "the record", *, tagged: boo
         return f"{place} is not a name that the format has"
     if first["type"] in ("value_error", "assertion_error"):
         return str(first["ctx"]["error"]) if place == whole else f"{place} {first['ctx']['error']}"
+    if first["type"] == "json_invalid":
+        return f"{place} must be JSON, and is not ({first['ctx']['error']})"
     must = re.sub(r"^(Input|String|List|Dictionary|Tuple|Value) should", "must", first["msg"])
     must = must.replace("a valid integer", "an integer").replace("a valid ", "a ")
     for limit, words in _LIMITS.items():

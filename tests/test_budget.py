@@ -54,6 +54,23 @@ def test_a_method_that_diverges_in_the_trials_of_a_budget_goes_on_as_it_is(tmp_p
     assert budget.fit_to_budget([wild], [1.0], tmp_path / "r.jsonl") == [wild]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "the text must be JSON"),
+        ("[1]", r"the text must be an object, got \[1\]"),
+        ('{"a": [1]}', r"a must have 2 numbers or none, got \[1.0\]"),
+        ('{"a": [1, "2"]}', "a.1 must be a number, got '2'"),
+        ('{"a": [1, NaN]}', "a.1 must be a finite number, got nan"),
+    ],
+)
+def test_a_faulty_file_of_stored_costs_is_refused(text, words, tmp_path):
+    (tmp_path / "r.budget.json").write_text(text)
+    cell = Cell(tuning_task("poisson", "inverse", 16, 20), "kriging", 1)
+    with pytest.raises(InputError, match=rf"^{words}.*, in .*r\.budget\.json.*; move it away"):
+        budget.fit_to_budget([cell], [1.0], tmp_path / "r.jsonl")
+
+
 def test_budgets_are_given_on_the_command_line(tmp_path):
     command = ["benchmark", "--pde", "poisson", "--task", "inverse", "--grid", 16, "--sensors", 9]
     command += ["--method", "moment", "--method", "kriging", "--instances", 1, "--samples", 2]

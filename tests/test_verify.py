@@ -25,6 +25,13 @@ def test_the_same_reconstruction_passes(method):
     assert differences(record(method, 4), record(method)) == ["4 network evaluations instead of 3"]
 
 
+def test_a_reconstruction_of_other_fields_is_reported():
+    row = record("gaussian")
+    row["fields"]["potential_mean"] = row["fields"].pop("source_mean")
+    (found,) = differences(row, record("gaussian"))
+    assert found == ("fields are of source_std, potential_mean instead of source_mean, source_std")
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("method", ["gaussian", "moment"])

@@ -7,6 +7,7 @@ in another use of the same symmetries.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,8 @@ _CELL = (
 )
 """What the records of a pair share."""
 _OFF, _ON, _AVERAGED = SYMMETRY_USES[False], SYMMETRY_USES[True], "group average"
-_MEASURED = (
-    *("error", "sample_error", "crps", "spread", "network_evaluations"),
-    "seconds_per_instance",
-)
+_NEEDED = ("error", "sample_error", "crps", "spread", "network_evaluations")
+_MEASURED = (*_NEEDED, "seconds_per_instance")
 _LEVEL = 60  # of the intervals whose coverage is shown: 4 samples and 19 have it
 _SHOWN = (-40, 20)  # per cent: a few instances' interval would hide all others
 
@@ -82,13 +81,17 @@ def _compared(
 ) -> Record:
     """Return the comparison over shared instances, empty if there are fewer than two."""
     known = (
-        {i for i, row in side.items() if row[measure] is not None} for side in (without, with_it)
+        {i for i, row in side.items() if all(row.get(k) is not None for k in (measure, *_NEEDED))}
+        for side in (without, with_it)
     )
-    shared = sorted(set.intersection(*known))  # without those on which one of them diverged
+    # Without those on which one of them diverged, and older records
+    shared = sorted(set.intersection(*known))
     if len(shared) < 2:
         return {}
     sides = [[side[i] for i in shared] for side in (without, with_it)]
-    off, on = ({k: np.array([row[k] for row in side]) for k in _MEASURED} for side in sides)
+    off, on = (
+        {k: np.array([row.get(k, np.nan) for row in side]) for k in _MEASURED} for side in sides
+    )
     difference = on[measure] - off[measure]
     half = student_t.ppf(0.975, len(shared) - 1) * difference.std(ddof=1) / len(shared) ** 0.5
     base = off[measure].mean()
@@ -139,7 +142,10 @@ def ablation_table(records: list[Record]) -> str:
 
 
 def _off_to_on(record: Record, name: str, form: str, unit: float = 1) -> str:
-    return " → ".join(format(unit * record[side][name], form) for side in ("off", "on"))
+    """Return a score without and with EquiReg, empty where it was not measured."""
+    values = [record[side][name] for side in ("off", "on")]
+    known = not any(map(math.isnan, values))
+    return " → ".join(format(unit * value, form) for value in values) if known else ""
 
 
 def verdict(records: list[Record]) -> str:

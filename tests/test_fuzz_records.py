@@ -1,0 +1,202 @@
+"""Files of records with random faults: each is read and used, or refused in one sentence."""
+
+import copy
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from time_limit import time_limit
+
+from pdeinv import InputError
+from pdeinv.benchmarks import kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks.records import JsonLines, read_records
+from pdeinv.benchmarks.reports.figures import FIGURES
+from pdeinv.benchmarks.reports.html_report import write_page
+from pdeinv.benchmarks.reports.tables import (
+    beside_limit,
+    overall_table,
+    published_table,
+    table,
+    tasks_table,
+)
+from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
+from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
+from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.prior_ablation import ablation_section
+from pdeinv.benchmarks.studies.prior_cards import cards
+from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
+from pdeinv.benchmarks.summary import summarise
+from pdeinv.benchmarks.verify import BASELINE, differences
+from pdeinv.files import save_figure
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+
+
+def lines(name, first=8, **values):
+    """The first records of a file that have these values."""
+    path = BASELINE if name == "baseline" else RESULTS / f"{name}.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [r for r in found if all(r.get(k) == v for k, v in values.items())][:first]
+
+
+def rows(*methods, name="suite-standard.instances", **values):
+    """Three instances of some methods on one task, so that pairs and limits are there."""
+    found = [lines(name, 3, pde="darcy", method=m, **values) for m in methods]
+    return [r for part in found for r in part]
+
+
+def limits_and_rivals():
+    task = {"task": "forward", "metric": "relative_l2"}
+    guided = [rows("fundps", equireg=on, **task) for on in (False, True)]
+    return [*rows("level-set", "moment", "kriging", **task), *guided[0], *guided[1]]
+
+
+def pages(records):
+    summaries = summarise(records)
+    for text in (table, tasks_table, overall_table, published_table):
+        assert isinstance(text(summaries), str)
+    beside_limit(records)
+
+
+def ablations(records):
+    ablation_page(records)
+    alternatives_table(records)
+    plot_gain(records)
+
+
+def compare(records):
+    for row in records:
+        differences(BASELINES[0], row)
+
+
+def drawn(kind):
+    return lambda records: save_figure(FIGURES[kind](records), "figure.png")
+
+
+BASELINES = lines("baseline", 3)
+SUMMARIES = summarise(limits_and_rivals())
+INSTANCES = limits_and_rivals()
+TIMINGS = lines("moment-cost", 40, method="moment")
+EQUIVARIANCES = lines("equivariance")
+USES = {
+    "pages": (kinds.INSTANCES, INSTANCES, pages),
+    "ablation": (kinds.INSTANCES, INSTANCES, ablations),
+    "summaries": (kinds.SUMMARIES, SUMMARIES, table),
+    "tasks": (kinds.SUMMARIES, SUMMARIES, tasks_table),
+    "overall": (kinds.SUMMARIES, SUMMARIES, overall_table),
+    "published": (kinds.SUMMARIES, SUMMARIES, published_table),
+    **{f"figure {kind}": (kinds.SUMMARIES, SUMMARIES, drawn(kind)) for kind in FIGURES},
+    "baseline": (kinds.BASELINES, BASELINES, compare),
+    "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
+    "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
+    "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
+    "scaling": (study_kinds.TIMINGS, TIMINGS, scaling_table),
+    "cost": (study_kinds.TIMINGS, TIMINGS, cost_table),
+    "figure of scaling": (study_kinds.TIMINGS, TIMINGS, plot_scaling),
+    "equivariance": (study_kinds.EQUIVARIANCES, EQUIVARIANCES, equivariance_page),
+    "figure of equivariance": (study_kinds.EQUIVARIANCES, EQUIVARIANCES, plot),
+    "cards": (prior_kinds.PRIORS, lines("priors", 20), cards),
+    "prior ablation": (prior_kinds.PRIOR_ABLATIONS, lines("prior-ablation"), ablation_section),
+}
+
+OTHERS = {"instance": INSTANCES[0], "baseline": BASELINES[0], "object": {}, "number": 3}
+ODD = st.one_of(
+    st.sampled_from([None, True, False, 0, 1, -1, 2.5, 10**30, "", "x", "{", "[]", [], {}, [None]]),
+    st.sampled_from([0.0, -0.0, 1e-320, 1e308, -1e99, 1e99, float("nan"), float("inf")]),
+    st.text(max_size=5),
+    st.integers(-3, 100),
+)
+
+
+def places(value, path=()):
+    """All places in a record, those of nested values too."""
+    yield path
+    parts = list(enumerate(value)) if isinstance(value, list) else []
+    for key, part in value.items() if isinstance(value, dict) else parts:
+        yield from places(part, (*path, key))
+
+
+def mutate(data, records):
+    """Change one place of a record, or the lines."""
+    number = data.draw(st.integers(0, len(records) - 1))
+    act = data.draw(st.sampled_from(["set"] * 5 + ["drop", "drop", "repeat", "lose", "add"]))
+    if act == "repeat":
+        records.append(records[number])
+    elif act == "lose":
+        del records[number]
+    elif act == "add":
+        records.insert(
+            number, OTHERS[data.draw(st.sampled_from(["instance", "baseline", "object", "number"]))]
+        )
+    else:
+        found = list(places(records[number]))[1:]
+        *path, last = data.draw(st.sampled_from(found)) if found else [None]
+        holder = records[number]
+        for key in path:
+            holder = holder[key]
+        if last is None:
+            return
+        if act == "drop":
+            del holder[last]
+        else:
+            holder[last] = data.draw(ODD)
+
+
+def spoilt(data, text):
+    """Perhaps spoil the bytes of a file."""
+    content = text.encode()
+    act = data.draw(st.sampled_from(["none"] * 6 + ["cut", "junk", "deep"]))
+    if act == "cut":
+        return content[: data.draw(st.integers(0, len(content)))]
+    if act == "junk":
+        place = data.draw(st.integers(0, len(content)))
+        return content[:place] + data.draw(st.binary(min_size=1, max_size=4)) + content[place:]
+    if act == "deep":
+        return content + b'{"pde": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n"
+    return content
+
+
+@given(st.data())
+def test_records_with_faults_are_used_or_refused(tmp_path_factory, data):
+    kind, known, use = USES[data.draw(st.sampled_from(list(USES)))]
+    records = copy.deepcopy(known)
+    for _ in range(data.draw(st.integers(0, 2))):
+        if records:
+            mutate(data, records)
+    folder = tmp_path_factory.mktemp("records")
+    path = folder / "records.jsonl"
+    path.write_bytes(spoilt(data, "".join(json.dumps(r) + "\n" for r in records)))
+    with time_limit(20), pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.chdir(folder)
+        try:
+            use(read_records(path, kinds=(kind,)))
+        except InputError as error:
+            assert str(error)[-1] not in ".\n" and "; " in str(error)
+
+
+@given(st.data())
+def test_a_run_goes_on_with_a_faulty_file_or_leaves_it_as_it_is(tmp_path_factory, data):
+    records = copy.deepcopy(INSTANCES)
+    mutate(data, records)
+    path = tmp_path_factory.mktemp("records") / "records.instances.jsonl"
+    content = spoilt(data, "".join(json.dumps(r) + "\n" for r in records))
+    path.write_bytes(content)
+    with time_limit(20):
+        try:
+            log = JsonLines(path, kinds.INSTANCES)
+        except InputError:
+            assert path.read_bytes() == content
+        else:
+            whole = [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+            assert len(whole) - len(log.read()) <= 2
+
+
+def test_a_report_is_made_of_records_that_older_versions_wrote(tmp_path):
+    old = lines("sensors-64.instances", 40, sensors=50, noise=0.0)
+    (tmp_path / "old.instances.jsonl").write_text("".join(json.dumps(r) + "\n" for r in old))
+    page, _ = write_page(tmp_path / "old.jsonl", pictures=False)
+    assert old[0]["method"] in page.read_text()
