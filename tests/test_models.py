@@ -1,5 +1,6 @@
 """The contracts of models that are stored, over all of them, and a model of the user's own."""
 
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +15,7 @@ from pdeinv.datasets import Poisson
 from pdeinv.priors import (
     Denoiser,
     DenoisingPrior,
+    Description,
     DiffusionPrior,
     Ensemble,
     GaussianPrior,
@@ -38,7 +40,8 @@ FOLDER = Path(pdeinv.__file__).parent / "data" / "priors"
 
 def content(path):
     with safe_open(path, "pt") as file:
-        return file.metadata()["prior"], {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        header = json.dumps(json.loads(file.metadata()["prior"]), sort_keys=True)
+        return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +97,32 @@ def test_the_contracts_of_priors(data, gaussian):
     assert x.shape == (2, 2, 16, 16) and 0.3 < float(x[:, 1].std() / data.states[:, 1].std()) < 3
 
 
+class OneNumberDescription(Description):
+    """Its header."""
+
+    names: list[str]
+
+
 class OneNumber(Trainable):
     """The best constant for one field, with as little of a model as is needed."""
 
     kind = "one-number"
+    description = OneNumberDescription
 
     def __init__(self, fields, pde=None, record=None):
         self.fields, self.pde, self.record = fields, pde, record or {}
         self.network = torch.nn.Linear(1, 1, bias=False)
 
     def describe(self, half):
-        header = {"kind": self.kind, "fields": [f.name for f in self.fields]}
+        header = {"kind": self.kind, "names": [f.name for f in self.fields]}
         return {"weight": self.network.weight}, header | {"record": self.record}
 
     @classmethod
-    def restore(cls, tensors, header):
-        pde = Poisson()
-        model = cls(tuple(f for f in pde.fields if f.name in header["fields"]))
-        model.record = header["record"]
+    def restore(cls, tensors, described):
+        fields = tuple(f for f in Poisson().fields if f.name in described.names)
+        model = cls(fields, record=described.record)
         with torch.no_grad():
-            model.network.weight.copy_(tensors["weight"])
+            model.network.weight.copy_(tensors.take("weight", (1, 1)))
         return model
 
     def loss(self, states, generator):
@@ -146,5 +155,7 @@ def test_a_model_of_the_users_own_is_trained_and_stored(tmp_path):
 def test_a_file_of_an_unknown_kind_is_refused(tmp_path, monkeypatch):
     path = save(OneNumber(Poisson().fields[:1]), tmp_path / "one.safetensors")
     monkeypatch.delitem(Model.kinds, "one-number")
-    with pytest.raises(InputError, match=r"gaussian, .* got 'one-number'; import the module"):
+    with pytest.raises(
+        InputError, match=r"gaussian, .* got 'one-number', in .*one\.safetensors; import the module"
+    ):
         load(path)

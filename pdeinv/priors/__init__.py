@@ -7,6 +7,7 @@ from pdeinv.priors.base import Model as Model
 from pdeinv.priors.base import Prior as Prior
 from pdeinv.priors.base import Trainable as Trainable
 from pdeinv.priors.data import TrainingData as TrainingData
+from pdeinv.priors.description import Description as Description
 from pdeinv.priors.diffusion import DiffusionPrior as DiffusionPrior
 from pdeinv.priors.ensemble import Ensemble as Ensemble
 from pdeinv.priors.fourier_operator import FourierOperator as FourierOperator
@@ -21,5 +22,6 @@ from pdeinv.priors.storage import load as load
 from pdeinv.priors.storage import save as save
 from pdeinv.priors.storage import shipped as shipped
 from pdeinv.priors.storage import shipped_name as shipped_name
+from pdeinv.priors.stored import Tensors as Tensors
 from pdeinv.priors.training import Settings as Settings
 from pdeinv.priors.training import train as train

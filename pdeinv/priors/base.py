@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 
 from pdeinv.grid import Field, Grid
+from pdeinv.priors.description import Description
+from pdeinv.priors.stored import Tensors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,12 +81,14 @@ class Model(ABC):
 
     Attributes:
         kind: name of the class in files.
+        description: the schema of its header in files, a pydantic model.
         fields: the fields of the channels.
         pde: name and parameters of the PDE, if it is one of the package.
         record: how the model was trained; empty for a model that is fitted in closed form.
     """
 
     kind: ClassVar[str]
+    description: ClassVar[type[Description]]
     kinds: ClassVar[dict[str, type[Model]]] = {}
     """The classes of models by their kind."""
 
@@ -99,7 +103,7 @@ class Model(ABC):
 
     @abstractmethod
     def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
-        """Return the tensors and the JSON header from which `restore` makes the model.
+        """Return the tensors and the header, of JSON values, from which `restore` makes the model.
 
         Arguments:
             half: return the weights of networks in half precision.
@@ -107,8 +111,16 @@ class Model(ABC):
 
     @classmethod
     @abstractmethod
-    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
-        """Return the model of a description."""
+    def restore(cls, tensors: Tensors, described: Any) -> Self:
+        """Return the model of a description.
+
+        Arguments:
+            tensors: take each with the shape that the description implies.
+            described: the header, of the class's `description`.
+
+        Raises:
+            ValueError: the tensors do not fit the description; `load` names the file and a remedy.
+        """
 
     def __repr__(self) -> str:
         names = ", ".join(f.name for f in self.fields)

@@ -1,18 +1,98 @@
-"""The parts of a stored model's description that several models share."""
+"""What the header of a stored model states, and the parts of it that several models share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic import Field as Limits
+from torch.overrides import TorchFunctionMode
 
-from pdeinv.basis import Basis
-from pdeinv.grid import Field, Grid
+from pdeinv.basis import Basis, Boundary
+from pdeinv.grid import Field, Grid, GridKind
+from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
+from pdeinv.schema import Name, Number
 
-__all__ = ["ChannelData", "describe_channels", "fill_weights", "restore_channels", "weight_tensors"]
+__all__ = [
+    "ChannelData",
+    "ChannelsDescription",
+    "Described",
+    "Description",
+    "Modes",
+    "describe_channels",
+    "restore_channels",
+    "restore_network",
+    "weight_tensors",
+]
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+Modes = Annotated[int, Limits(ge=1, le=512)]
+_LARGEST_WEIGHT = 65504.0  # the largest number in half precision
+
+
+class Described(BaseModel):
+    """A part of a description: no value is converted, and unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Description(Described):
+    """What the header of every model states; a model of one's own extends it by its own names.
+
+    Arguments:
+        kind: of the model.
+        record: how it was trained.
+    """
+
+    kind: Name
+    record: dict[str, JsonValue] = {}
+
+
+class _FieldDescription(Described):
+    name: Name
+    long_name: Annotated[str, Limits(max_length=1000)]
+    units: Annotated[str, Limits(max_length=1000)]
+    boundary_value: Number | None
+    interpolation_order: Annotated[int, Limits(ge=0, le=3)]
+
+
+class _BasisDescription(Described):
+    boundary: Boundary
+    masked: bool
+
+
+class _GridDescription(Described):
+    n: Annotated[int, Limits(ge=4, le=2048)]
+    kind: GridKind
+
+
+class ChannelsDescription(Description):
+    """What the header of a model of fields on a grid states."""
+
+    pde: tuple[Name, dict[str, bool | int | Number | str | None]] | None
+    fields: Annotated[list[_FieldDescription], Limits(min_length=1, max_length=8)]
+    bases: list[_BasisDescription]
+    grid: _GridDescription
+
+    @model_validator(mode="after")
+    def _check_bases(self) -> ChannelsDescription:
+        names, periodic = [f.name for f in self.fields], self.grid.kind == "periodic"
+        if len(set(names)) < len(names):
+            raise ValueError(f"fields must have different names, got {', '.join(names)}")
+        if len(self.bases) != len(names):
+            raise ValueError(f"bases must be one for each of {len(names)} fields, got {self.bases}")
+        for basis in self.bases:
+            if (basis.boundary == "periodic") != periodic:
+                raise ValueError(
+                    f"bases must be those of a {self.grid.kind} grid, got {basis.boundary}"
+                )
+            if basis.masked and basis.boundary != "neumann":
+                raise ValueError(f"bases must be neumann where masked, got {basis.boundary}")
+        return self
 
 
 class ChannelData(NamedTuple):
@@ -23,7 +103,7 @@ class ChannelData(NamedTuple):
     grid: Grid
     shift: torch.Tensor
     scale: torch.Tensor
-    pde: tuple[str, dict] | None
+    pde: tuple[str, dict[str, Any]] | None
 
 
 class _HasChannels(Protocol):
@@ -55,15 +135,16 @@ def describe_channels(model: _HasChannels) -> tuple[dict[str, torch.Tensor], dic
     return {"shift": model.shift, "scale": model.scale}, header
 
 
-def restore_channels(tensors: dict[str, torch.Tensor], header: dict) -> ChannelData:
+def restore_channels(tensors: Tensors, described: ChannelsDescription) -> ChannelData:
     """Return what `describe_channels` has described."""
+    shape, double = (len(described.fields),), (torch.float64,)
     return ChannelData(
-        tuple(Field(**f) for f in header["fields"]),
-        tuple(Basis(**b) for b in header["bases"]),
-        Grid(**header["grid"]),
-        tensors["shift"],
-        tensors["scale"],
-        (header["pde"][0], header["pde"][1]) if header["pde"] else None,
+        tuple(Field(**f.model_dump()) for f in described.fields),
+        tuple(Basis(**b.model_dump()) for b in described.bases),
+        Grid(**described.grid.model_dump()),
+        tensors.take("shift", shape, double),
+        tensors.take("scale", shape, double, least=1e-30),
+        described.pde,
     )
 
 
@@ -73,14 +154,46 @@ def weight_tensors(network: torch.nn.Module, half: bool) -> dict[str, torch.Tens
     # The state dictionary of a neuralop network holds more than tensors
     for key, value in network.named_parameters():
         real = torch.view_as_real(value) if value.is_complex() else value
-        tensors[f"network.{key}"] = (real.half() if half else real).detach()
+        tensors[f"network.{key}"] = (real.half() if half else real.float()).detach()
     return tensors
 
 
-def fill_weights(network: Network, tensors: dict[str, torch.Tensor]) -> Network:
-    """Return the network with the weights of `weight_tensors`, ready for evaluation."""
-    with torch.no_grad():
-        for key, value in network.named_parameters():
-            stored = tensors[f"network.{key}"].float()
-            value.copy_(torch.view_as_complex(stored) if value.is_complex() else stored)
-    return network.requires_grad_(False).eval()
+class _Unfilled(TorchFunctionMode):
+    """Leave out random numbers and their scaling, which tensors without memory do not need, and
+    for which torch imports a compiler."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func.__name__ in ("normal_", "mul", "__mul__", "__rmul__"):
+            return next(a for a in args if isinstance(a, torch.Tensor))
+        func = torch.empty if func is torch.randn else func
+        return func(*args, **(kwargs or {}))
+
+
+def restore_network(build: Callable[[], Network], tensors: Tensors) -> Network:
+    """Return the network with the weights of `weight_tensors`, ready for evaluation.
+
+    It is built without memory, so that a description cannot take more than its tensors have, and
+    without random numbers.
+
+    Arguments:
+        build: returns the network.
+        tensors: of the file.
+    """
+    with torch.device("meta"), _Unfilled():
+        network = build()
+    for name, like in list(network.named_parameters()):
+        shape = (*like.shape, 2) if like.is_complex() else tuple(like.shape)
+        limits = {"least": -_LARGEST_WEIGHT, "most": _LARGEST_WEIGHT}
+        stored = tensors.take(f"network.{name}", shape, HALF_OR_FLOAT, **limits).float()
+        stored = torch.view_as_complex(stored) if like.is_complex() else stored
+        weight = torch.empty_like(like, dtype=stored.dtype, device="cpu")
+        owner, _, key = name.rpartition(".")
+        filled = torch.nn.Parameter(weight.copy_(stored), requires_grad=False)
+        setattr(network.get_submodule(owner), key, filled)
+    return network.eval()

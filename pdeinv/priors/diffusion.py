@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 
@@ -12,9 +12,11 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import STD, TrainingData
-from pdeinv.priors.description import fill_weights, weight_tensors
+from pdeinv.priors.description import restore_network, weight_tensors
 from pdeinv.priors.gaussian import GaussianPrior, as_sigma_batch
+from pdeinv.priors.headers import DiffusionDescription, Preconditioning, network_nodes
 from pdeinv.priors.schedule import sample_flow
+from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import UShapedOperator
 from pdeinv.priors.validation import LEVELS, denoising_errors
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffusionPrior", "Preconditioning"]
 
-Preconditioning = Literal["gaussian", "edm"]
-
-_MIN_NODES = 16  # of the network's own grid
 _P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM,
 # But for a share that is log-uniform over all levels, as EDM's distribution omits the largest
 _WIDE_SHARE, _WIDE_MIN, _WIDE_MAX = 0.15, 0.005, 80.0
@@ -75,6 +74,7 @@ class DiffusionPrior(Trainable):
     """
 
     kind = "diffusion"
+    description = DiffusionDescription
     evaluations_per_call = 1
 
     gaussian: GaussianPrior
@@ -120,8 +120,7 @@ class DiffusionPrior(Trainable):
     def grid(self) -> Grid:
         """The grid of the network: that of the training data, with a number of nodes that suits
         the network."""
-        factor = 2 ** len(self.network.down)
-        nodes = max(_MIN_NODES, self.gaussian.grid.n // factor * factor)
+        nodes = network_nodes(self.gaussian.grid.n, len(self.network.down))
         return Grid(nodes, self.gaussian.grid.kind)
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
@@ -269,11 +268,12 @@ class DiffusionPrior(Trainable):
         return tensors | weight_tensors(self.network, half), header
 
     @classmethod
-    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+    def restore(cls, tensors: Tensors, described: DiffusionDescription) -> Self:
         """Return the prior of a description."""
-        gaussian = GaussianPrior.restore(tensors, header | {"record": {}})
-        network = fill_weights(UShapedOperator(**header["network"]), tensors)
-        return cls(gaussian, network, header["preconditioning"], header["record"])
+        gaussian = GaussianPrior.restore(tensors, described.model_copy(update={"record": {}}))
+        arguments = described.network.model_dump()
+        network = restore_network(lambda: UShapedOperator(**arguments), tensors)
+        return cls(gaussian, network, described.preconditioning, described.record)
 
 
 def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import torch
+from pydantic import Field as Limits
+from pydantic import model_validator
 from torch.nn import functional as F
 
 from pdeinv.basis import Basis
@@ -14,21 +16,74 @@ from pdeinv.grid import Field, Grid
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.description import (
+    ChannelsDescription,
+    Described,
+    Modes,
     describe_channels,
-    fill_weights,
     restore_channels,
+    restore_network,
     weight_tensors,
 )
+from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import without_wandb
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FourierOperator", "NeuralOperator"]
+__all__ = ["FourierDescription", "FourierOperator", "NeuralOperator"]
 
 T = TypeVar("T")
 
 _PADDING = 0.125  # of the domain
+_MAX_NODES = 512  # per side of the network's grid
+
+
+class FourierArguments(Described):
+    """The arguments of the network of neuraloperator, as files state them."""
+
+    n_modes: Annotated[list[Modes], Limits(min_length=2, max_length=2)]
+    in_channels: Annotated[int, Limits(ge=1, le=64)]
+    out_channels: Annotated[int, Limits(ge=1, le=64)]
+    hidden_channels: Annotated[int, Limits(ge=1, le=1024)]
+    n_layers: Annotated[int, Limits(ge=1, le=32)]
+    separable: bool = False
+    domain_padding: Annotated[float, Limits(gt=0, le=1, allow_inf_nan=False)] | None
+
+
+class FourierDescription(ChannelsDescription):
+    """What the header of a Fourier neural operator states."""
+
+    channels: ClassVar[tuple[int, int]]
+    nodes_per_patch: ClassVar[int]
+
+    network: FourierArguments
+
+    @model_validator(mode="after")
+    def _check_network(self) -> Self:
+        if len(self.fields) != 2:
+            raise ValueError(f"fields must be two, got {len(self.fields)} of them")
+        n, network = self.grid.n, self.network
+        if n > _MAX_NODES or n % 2:
+            raise ValueError(f"grid.n must be even and at most {_MAX_NODES}, got {n}")
+        channels = (network.in_channels, network.out_channels)
+        if channels != self.channels:
+            raise ValueError(
+                f"network must have {self.channels[0]} in_channels and {self.channels[1]} "
+                f"out_channels, got {channels[0]} and {channels[1]}"
+            )
+        if max(network.n_modes) > n // self.nodes_per_patch:
+            raise ValueError(
+                f"network.n_modes must be at most {n // self.nodes_per_patch} on {n} nodes, got "
+                f"{network.n_modes}"
+            )
+        return self
+
+
+class OperatorDescription(FourierDescription):
+    """What the header of a neural operator states."""
+
+    channels = (1, 1)
+    nodes_per_patch = 1
 
 
 @dataclass(eq=False, repr=False)
@@ -87,21 +142,13 @@ class FourierOperator(Trainable):
         return tensors | weight_tensors(self.network, half), header
 
     @classmethod
-    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+    def restore(cls, tensors: Tensors, described: FourierDescription) -> Self:
         """Return the operator of a description."""
-        c, arguments = restore_channels(tensors, header), header["network"]
-        network = fill_weights(_build(arguments), tensors)
-        return cls(
-            _pair(c.fields),
-            _pair(c.bases),
-            c.grid,
-            c.shift,
-            c.scale,
-            network,
-            arguments,
-            c.pde,
-            header["record"],
-        )
+        c = restore_channels(tensors, described)
+        arguments = described.network.model_dump(exclude_unset=True)
+        network = restore_network(lambda: _build(arguments), tensors)
+        normal = (_pair(c.fields), _pair(c.bases), c.grid, c.shift, c.scale)
+        return cls(*normal, network, arguments, c.pde, described.record)
 
     def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
         """Return normalised fields (batch, n, n) of a channel on another grid, or on the same as
@@ -126,6 +173,7 @@ class NeuralOperator(FourierOperator):
     """
 
     kind = "operator"
+    description = OperatorDescription
 
     @classmethod
     def untrained(

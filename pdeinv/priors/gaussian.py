@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -11,12 +11,15 @@ import torch
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.base import Model
+from pdeinv.priors.blocks import Block, restore_blocks
 from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.description import describe_channels, restore_channels
+from pdeinv.priors.headers import GaussianDescription
 from pdeinv.priors.noise import Noise
 from pdeinv.priors.normalised import NormalisedFields
 from pdeinv.priors.spectrum import extrapolate_power_law
+from pdeinv.priors.stored import Tensors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,18 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Block", "GaussianPrior", "Tables", "as_sigma_batch"]
 
 
-class Block(NamedTuple):
-    """A set of correlated coefficients in the band, whitened by the noise.
-
-    Arguments:
-        places: (k,), int64, their places in the band.
-        values: (r,), the leading eigenvalues of their covariance.
-        vectors: (k, r), the eigenvectors.
-    """
-
-    places: torch.Tensor
-    values: torch.Tensor
-    vectors: torch.Tensor
+_LARGEST = 1e6  # of a coefficient and of a variance, of normalised fields
 
 
 class Tables(NamedTuple):
@@ -93,6 +85,7 @@ class GaussianPrior(NormalisedFields, Model):
     """
 
     kind = "gaussian"
+    description = GaussianDescription
     evaluations_per_call = 1
 
     means: tuple[torch.Tensor, ...]
@@ -262,19 +255,21 @@ class GaussianPrior(NormalisedFields, Model):
         return tensors, header
 
     @classmethod
-    def restore(cls, tensors: dict[str, torch.Tensor], header: dict) -> Self:
+    def restore(cls, tensors: Tensors, described: GaussianDescription) -> Self:
         """Return the prior of a description."""
-        fields, bases, grid, shift, scale, pde = restore_channels(tensors, header)
+        c = restore_channels(tensors, described)
+        sizes = [basis.capacity(c.grid) for basis in c.bases]
         means, rests = (
-            tuple(tensors[f"{name}.{c}"] for c in range(len(fields))) for name in ("mean", "rest")
+            tuple(
+                tensors.take(f"{name}.{i}", (m, m), least=least, most=_LARGEST)
+                for i, m in enumerate(sizes)
+            )
+            for name, least in (("mean", -_LARGEST), ("rest", 0.0))
         )
-        blocks: list[Block] = []
-        while f"block.{len(blocks)}.places" in tensors:
-            blocks.append(Block(*(tensors[f"block.{len(blocks)}.{key}"] for key in Block._fields)))
-        noise, record = Noise(**header["noise"]), header.get("record", {})
-        return cls(
-            fields, bases, grid, noise, shift, scale, means, rests, tuple(blocks), pde, record
-        )
+        noise = Noise(**described.noise.model_dump())
+        normal = (c.fields, c.bases, c.grid, noise, c.shift, c.scale)
+        prior = cls(*normal, means, rests, (), c.pde, described.record)
+        return replace(prior, blocks=restore_blocks(tensors, len(sizes) * prior.band**2))
 
 
 def as_sigma_batch(sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
 from pdeinv.priors.data import STD, TrainingData
-from pdeinv.priors.fourier_operator import FourierOperator
+from pdeinv.priors.fourier_operator import FourierDescription, FourierOperator
 
 __all__ = ["SensorRegressor"]
 
@@ -22,6 +22,13 @@ _MIN_SENSORS = 10  # in training; the most are a quarter of the nodes
 _NOISY_SHARE = 0.5  # of the training states
 _NOISE_RANGE = 0.01, 1.0  # of the noise, relative to the field's standard deviation
 _VALIDATION_SENSORS = 125
+
+
+class RegressorDescription(FourierDescription):
+    """What the header of a regressor states."""
+
+    channels = (16, 8)
+    nodes_per_patch = 2
 
 
 @dataclass(eq=False, repr=False)
@@ -41,6 +48,7 @@ class SensorRegressor(FourierOperator):
     """
 
     kind = "regressor"
+    description = RegressorDescription
 
     @classmethod
     def untrained(

@@ -1,6 +1,6 @@
 """Models in files: tensors in the safetensors format, all else as JSON in its header.
 
-Nothing is unpickled.
+A header is checked against the schema of its class, and every tensor against what the header says.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ import json
 import os
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, overload
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdeinv.errors import InputError
-from pdeinv.files import atomic_write
 from pdeinv.priors.base import Model
+from pdeinv.priors.description import Description
+from pdeinv.priors.stored import Tensors, Unfit, open_tensors, write_tensors
+from pdeinv.schema import parse_json, problem_of
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["Role", "load", "restore", "save", "shipped", "shipped_name"]
+__all__ = ["Role", "described", "load", "restored", "save", "shipped", "shipped_name"]
 
 M = TypeVar("M", bound=Model)
 
@@ -42,24 +45,47 @@ def save(model: Model, path: str | os.PathLike, *, half: bool = True) -> Path:
         half: write the weights of networks in half precision.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or could not be read.
     """
-    from safetensors.torch import save_file
-
-    tensors, described = model.describe(half)
-    header = {
-        "format_version": FORMAT_VERSION,
-        "pdeinv_version": metadata.version("pdeinv"),
-        **described,
-    }
-    # The format allows neither strides nor shared memory
-    tensors = {
-        key: value.detach().clone(memory_format=torch.contiguous_format)
-        for key, value in tensors.items()
-    }
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "prior": json.dumps(header)})
+    tensors, text = described(model, half)
+    write_tensors(path, tensors, FORMAT, text)
     return Path(path)
+
+
+def described(model: Model, half: bool) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of a model and its header as JSON.
+
+    Raises:
+        InputError: the header does not fit the schema of the model's class.
+    """
+    tensors, header = model.describe(half)
+    versions = {"format_version": FORMAT_VERSION, "pdeinv_version": metadata.version("pdeinv")}
+    text = json.dumps({**versions, **header})
+    try:
+        _description(text)
+    except ValueError as error:
+        raise InputError(
+            f"{error}, in the description of {model!r}; make the model otherwise"
+        ) from None
+    return tensors, text
+
+
+def restored(tensors: Tensors, text: str, besides: tuple[str, ...] = ()) -> Model:
+    """Return the model that `described` has described.
+
+    Arguments:
+        tensors: of the file.
+        text: the header as JSON.
+        besides: names before the first dot of tensors that do not belong to the model.
+
+    Raises:
+        ValueError: the tensors do not fit the header, or the header its schema; the message is
+            without a remedy.
+    """
+    made, description = _description(text)
+    model = made.restore(tensors, description)
+    tensors.check_all_taken(besides)
+    return model
 
 
 @overload
@@ -74,8 +100,8 @@ def load(path: str | os.PathLike, expected: type[Model] | None = None) -> Model:
         expected: the class that the model must have, such as `NeuralOperator`; any if None.
 
     Raises:
-        InputError: the file is missing, damaged, of another format or of a later version, or holds
-            a model of another class.
+        InputError: the file is missing, of another format or of a later version, holds a model of
+            another class, or does not fit the schema of its class.
     """
     if isinstance(path, str) and path in shipped():
         with resources.as_file(_folder() / f"{path}.safetensors") as real:
@@ -91,55 +117,53 @@ def load(path: str | os.PathLike, expected: type[Model] | None = None) -> Model:
 
 
 def _read(path: Path) -> Model:
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise InputError(
             f"there is no prior file {path}; train one with `pdeinv train`, or use a shipped one: "
             f"{', '.join(shipped()) or 'none'}"
         )
-    try:
-        with safe_open(path, "pt") as file:
-            head = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is damaged or not a safetensors file ({error}); train or copy it again"
-        ) from None
-    if head.get("format") != FORMAT:
-        raise InputError(
-            f"{path} is not a prior file of this package; train one with `pdeinv train`"
-        )
-    try:
-        header = json.loads(head["prior"])
-        version = header["format_version"]
-        if version > FORMAT_VERSION:
-            raise InputError(
-                f"the format version of {path} must be at most {FORMAT_VERSION}, got {version}; "
-                f"upgrade pdeinv"
-            )
-        return restore(tensors, header)
-    except InputError:
-        raise
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise InputError(
-            f"{path} is incomplete or damaged ({error}); train or copy it again"
-        ) from None
+    remedy = "train or copy it again"
+    with open_tensors(path, FORMAT, "a prior file of this package", remedy) as (text, tensors):
+        return restored(tensors, text)
 
 
-def restore(tensors: dict[str, torch.Tensor], header: dict) -> Model:
-    """Return the model that its `describe` has described.
+class _Header(BaseModel):
+    """What tells how to read the rest of a header."""
+
+    model_config = ConfigDict(strict=True)
+
+    format_version: Annotated[int, Field(ge=1)]
+    pdeinv_version: str = ""
+    kind: str = ""
+
+
+def _description(text: str) -> tuple[type[Model], Description]:
+    """Return the class of a model and its description.
 
     Raises:
-        InputError: the kind of the model is unknown.
+        ValueError: the text does not fit the schema.
     """
-    kind = header["kind"]
-    if kind not in Model.kinds:
-        raise InputError(
-            f"the kind of a model must be one of {', '.join(Model.kinds)}, got {kind!r}; import "
-            f"the module that defines it, or upgrade pdeinv"
-        )
-    return Model.kinds[kind].restore(tensors, header)
+    try:
+        header = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"the header must be JSON, and is not ({error})") from None
+    try:
+        head = _Header.model_validate(header)
+        if head.format_version > FORMAT_VERSION:
+            raise Unfit(
+                f"format_version must be at most {FORMAT_VERSION}, got {head.format_version}",
+                "upgrade pdeinv",
+            )
+        if head.kind not in Model.kinds:
+            raise Unfit(
+                f"kind must be one of {', '.join(Model.kinds)}, got {head.kind!r}",
+                "import the module that defines it, or upgrade pdeinv",
+            )
+        own = {k: v for k, v in header.items() if k == "kind" or k not in _Header.model_fields}
+        made = Model.kinds[head.kind]
+        return made, made.description.model_validate_json(json.dumps(own))
+    except ValidationError as error:
+        raise ValueError(problem_of(error, "the header")) from None
 
 
 def shipped() -> list[str]:

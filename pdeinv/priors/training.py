@@ -8,16 +8,28 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.files import atomic_write, check_new
+from pdeinv.files import check_new
 from pdeinv.priors.base import Trainable
+from pdeinv.priors.checkpoint import (
+    MOMENTS,
+    CheckpointState,
+    check_plan,
+    open_checkpoint,
+    restored_model,
+    save_checkpoint,
+    taken_like,
+    taken_state,
+)
 from pdeinv.priors.data import TrainingData
-from pdeinv.priors.storage import restore, save
+from pdeinv.priors.storage import described, restored, save
+from pdeinv.priors.stored import Tensors
 
 __all__ = ["Settings", "train"]
 
@@ -125,32 +137,37 @@ class _Run:
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.history: list[dict] = []
-        stored = self._stored()
-        self.model = self._restored(stored) if stored else self._new(make)
-        self.network = self.model.network.requires_grad_(True).train()
-        self.average = [p.detach().clone() for p in self.network.parameters()]
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=settings.rate, betas=(0.9, 0.99)
-        )
-        if stored:
-            self.optimiser.load_state_dict(stored["optimiser"])
-            self.generator.set_state(stored["generator"])
-            self.average = stored["average"]
-            self.step, self.seconds, self.loss, self.history = (
-                stored[key] for key in ("step", "seconds", "loss", "history")
-            )
+        if checkpoint.exists():
+            with open_checkpoint(checkpoint) as (state, tensors):
+                check_plan(state, self.plan, checkpoint)
+                self._begin(restored_model(state, tensors))
+                self._resume(state, tensors)
+        else:
+            self._begin(self._new(make))
+            described(self.model, half=False)  # what could not be read is refused before the work
 
     def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
         with seeds.global_state(seeds.TRAINING, self.settings.seed):
             return make(self.data)
 
-    def _restored(self, stored: dict) -> Trainable:
-        model = restore(stored["model"], stored["header"])
-        if not isinstance(model, Trainable):
-            raise InputError(
-                f"{self.checkpoint} must hold a trainable model, got {model!r}; delete it"
-            )
-        return model
+    def _begin(self, model: Trainable) -> None:
+        self.model = model
+        self.network = model.network.requires_grad_(True).train()
+        self.average = [p.detach().clone() for p in self.network.parameters()]
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99)
+        )
+
+    def _resume(self, state: CheckpointState, tensors: Tensors) -> None:
+        parameters = list(self.network.parameters())
+        self.average = [taken_like(tensors, f"average.{i}", p) for i, p in enumerate(parameters)]
+        for i, p in enumerate(parameters) if state.step else ():
+            moments = {name: taken_like(tensors, f"{name}.{i}", p) for name in MOMENTS}
+            self.optimiser.state[p] = {"step": torch.tensor(float(state.step)), **moments}
+        self.generator.set_state(taken_state(tensors, self.generator))
+        tensors.check_all_taken()
+        self.step, self.seconds = state.step, state.seconds
+        self.loss, self.history = state.loss, state.history
 
     def advance_to_end(self, progress: bool, echo: Callable[[str], None]) -> None:
         """Take steps to the end of the budget, with validations and checkpoints."""
@@ -197,8 +214,8 @@ class _Run:
         # Before the step, so that the checkpoint keeps finite weights
         if not (math.isfinite(now) and math.isfinite(norm)):
             raise NumericalError(
-                f"the loss is no longer finite at step {self.step + 1}; delete {self.checkpoint} "
-                f"and train with a lower rate than {rate:g}"
+                f"the loss is no longer finite at step {self.step + 1}; train with a lower rate "
+                f"than {rate:g} and another --out than {self.checkpoint.stem}"
             )
         self.optimiser.step()
         self.step += 1
@@ -225,7 +242,8 @@ class _Run:
 
     def averaged(self) -> Trainable:
         """Return a copy of the model with the moving average of the weights."""
-        model = type(self.model).restore(*self.model.describe(half=False))
+        tensors, text = described(self.model, half=False)
+        model = cast(Trainable, restored(Tensors.of(tensors), text))
         with torch.no_grad():
             for p, mean in zip(model.network.parameters(), self.average, strict=True):
                 p.copy_(mean)
@@ -244,36 +262,16 @@ class _Run:
 
     def save_checkpoint(self) -> None:
         """Write the state of the run."""
-        tensors, header = self.model.describe(half=False)
-        state = {
-            "plan": self.plan,
-            "model": tensors,
-            "header": header,
-            "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-            **{key: getattr(self, key) for key in ("step", "seconds", "loss", "history")},
-        }
-        with atomic_write(self.checkpoint) as temporary:
-            torch.save(state, temporary)
-
-    def _stored(self) -> dict | None:
-        """Return the checkpoint, if there is one of this run."""
-        if not self.checkpoint.exists():
-            return None
-        try:
-            stored = torch.load(self.checkpoint, weights_only=True)
-            plan = stored["plan"]
-        except Exception as error:  # torch.load raises many kinds
-            raise InputError(
-                f"{self.checkpoint} is damaged ({error}); delete it to start again"
-            ) from None
-        different = [
-            f"{k} = {plan.get(k)!r}, not {v!r}" for k, v in self.plan.items() if plan.get(k) != v
-        ]
-        if different:
-            raise InputError(
-                f"{self.checkpoint} holds an unfinished run with {'; '.join(different)}; finish "
-                f"that run or delete the file"
-            )
-        return stored
+        tensors, text = described(self.model, half=False)
+        run = {f"average.{i}": average for i, average in enumerate(self.average)}
+        for i, p in enumerate(self.network.parameters()) if self.step else ():
+            run |= {f"{name}.{i}": self.optimiser.state[p][name] for name in MOMENTS}
+        state = CheckpointState(
+            plan=self.plan,
+            model=text,
+            step=self.step,
+            seconds=self.seconds,
+            loss=self.loss,
+            history=self.history,
+        )
+        save_checkpoint(self.checkpoint, state, tensors, run, self.generator)

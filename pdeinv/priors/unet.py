@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field as Limits
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["UShapedOperator", "without_wandb"]
+from pdeinv.priors.description import Described, Modes
+
+__all__ = ["UShapedArguments", "UShapedOperator", "without_wandb"]
 
 _GROUP = 16  # channels that are normalised together
 
@@ -31,6 +34,19 @@ def without_wandb() -> Iterator[None]:
     finally:
         if absent:
             del modules["wandb"]
+
+
+class UShapedArguments(Described):
+    """The arguments of a `UShapedOperator`, as files state them."""
+
+    channels_in: Annotated[int, Limits(ge=1, le=32)]
+    channels_out: Annotated[int, Limits(ge=1, le=32)]
+    widths: Annotated[
+        list[Annotated[int, Limits(ge=_GROUP, le=2048, multiple_of=_GROUP)]],
+        Limits(min_length=1, max_length=8),
+    ]
+    modes: Modes
+    periodic: bool
 
 
 class UShapedOperator(nn.Module):
@@ -77,7 +93,9 @@ class UShapedOperator(nn.Module):
         }
         self.periodic = periodic
         features = 2 * widths[-1]
-        self.register_buffer("frequencies", torch.linspace(0, 4, 16).exp2(), persistent=False)
+        # On the CPU also where the weights have no memory yet, for it is not stored
+        frequencies = torch.linspace(0, 4, 16, dtype=torch.float32, device="cpu").exp2()
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.level = nn.Sequential(
             nn.Linear(32, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU()
         )
