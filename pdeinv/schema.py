@@ -54,7 +54,11 @@ def problem_of(error: ValidationError, whole: str = "the record", *, tagged: boo
     if first["type"] == "json_invalid":
         return f"{place} must be JSON, and is not ({first['ctx']['error']})"
     must = re.sub(r"^(Input|String|List|Dictionary|Tuple|Value) should", "must", first["msg"])
-    must = must.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    must = (
+        must.replace("a valid integer", "an integer")
+        .replace("a valid array", "a list")
+        .replace("a valid ", "a ")
+    )
     for limit, words in _LIMITS.items():
         if limit in first.get("ctx", {}):
             must = f"must be {words} {first['ctx'][limit]:g}"

@@ -192,7 +192,7 @@ def restore_network(build: Callable[[], Network], tensors: Tensors) -> Network:
         limits = {"least": -_LARGEST_WEIGHT, "most": _LARGEST_WEIGHT}
         stored = tensors.take(f"network.{name}", shape, HALF_OR_FLOAT, **limits).float()
         stored = torch.view_as_complex(stored) if like.is_complex() else stored
-        weight = torch.empty_like(like, dtype=stored.dtype, device="cpu")
+        weight = torch.empty_strided(like.shape, like.stride(), dtype=stored.dtype)
         owner, _, key = name.rpartition(".")
         filled = torch.nn.Parameter(weight.copy_(stored), requires_grad=False)
         setattr(network.get_submodule(owner), key, filled)
