@@ -11,7 +11,7 @@ from typing_extensions import NotRequired, TypedDict
 from pdeinv.benchmarks.kinds import Kind
 from pdeinv.schema import Amount, Count, Name, Number, Positive, problem_of
 
-__all__ = ["PRIORS", "PRIOR_ABLATIONS"]
+__all__ = ["PRIORS", "PRIOR_ABLATIONS", "Stated"]
 
 Preconditioned = Literal["gaussian", "edm"]
 Errors = Annotated[list[Positive], Field(min_length=1, max_length=1000)]
@@ -33,6 +33,12 @@ class _Training(TypedDict):
     fields_seen: Count
     batch: Count
     seconds: Amount
+
+
+class Stated(_Training):
+    """What the file of a trained model states about its training."""
+
+    history: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
 
 class _Trained(_Line):

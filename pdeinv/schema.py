@@ -12,6 +12,7 @@ __all__ = ["Amount", "Count", "Name", "Number", "Positive", "parse_json", "probl
 
 _LARGEST = 1e100  # so that squares and sums stay finite
 _SHOWN = 80  # characters of a value
+_PLAIN = {"a valid integer": "an integer", "a valid array": "a list", "a valid ": "a "}
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
@@ -54,11 +55,8 @@ def problem_of(error: ValidationError, whole: str = "the record", *, tagged: boo
     if first["type"] == "json_invalid":
         return f"{place} must be JSON, and is not ({first['ctx']['error']})"
     must = re.sub(r"^(Input|String|List|Dictionary|Tuple|Value) should", "must", first["msg"])
-    must = (
-        must.replace("a valid integer", "an integer")
-        .replace("a valid array", "a list")
-        .replace("a valid ", "a ")
-    )
+    for word, plain in _PLAIN.items():
+        must = must.replace(word, plain)
     for limit, words in _LIMITS.items():
         if limit in first.get("ctx", {}):
             must = f"must be {words} {first['ctx'][limit]:g}"

@@ -5,6 +5,7 @@ import json
 import struct
 from functools import cache
 
+import pytest
 import torch
 from helpers import gaussian_prior, seeded, tiny_diffusion, training_data
 from hypothesis import given
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from time_limit import time_limit
 
 from pdeinv import Grid, InputError, NumericalError, Observation
-from pdeinv.priors import NeuralOperator, SensorRegressor, load, save
+from pdeinv.priors import NeuralOperator, SensorRegressor, Settings, load, save, train
 
 ODD = st.one_of(
     st.sampled_from([None, True, False, 0, 1, -1, 2.5, 10**30, 2048, "", "x", [], {}, [1], [[]]]),
@@ -24,6 +25,7 @@ ODD = st.one_of(
 TYPES = [torch.float16, torch.float32, torch.float64, torch.int64, torch.int8, torch.bool]
 TYPES += [torch.bfloat16, torch.complex64, torch.uint8, torch.float8_e4m3fn]
 NUMBERS = [float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e4, 1e20, -1e38, 1e38]
+SETTINGS = Settings(steps=3, batch=4)
 MODELS = ["gaussian", "periodic", "white", "diffusion", "edm", "operator", "regressor"]
 
 
@@ -84,7 +86,8 @@ def mutate_tensors(data, tensors):
     if act == "drop":
         del tensors[name]
     elif act == "name":
-        tensors[data.draw(st.sampled_from(["x", "block.0.places", "block.7.places"]))] = value.clone()
+        other = data.draw(st.sampled_from(["x", "block.0.places", "block.7.places"]))
+        tensors[other] = value.clone()
     elif act == "type":
         tensors[name] = value.to(data.draw(st.sampled_from(TYPES)))
     elif act == "flat":
@@ -133,6 +136,19 @@ def used(model):
 def test_models_with_faults_are_used_or_refused(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp()
     header, tensors = copy.deepcopy(parts(data.draw(st.sampled_from(MODELS)), folder))
+    path = folder / "faulty.safetensors"
+    write_faulty(data, path, "pdeinv-prior", header, tensors)
+    with time_limit(20):
+        try:
+            found = used(load(path))
+        except (InputError, NumericalError) as error:
+            assert "; " in str(error) and str(path) in str(error)
+        else:
+            assert bool(found.isfinite().all())
+
+
+def write_faulty(data, path, what, header, tensors):
+    """Write a file with random faults in its header, its tensors or its bytes."""
     for _ in range(data.draw(st.integers(0, 2))):
         if data.draw(st.booleans()):
             mutate_header(data, header)
@@ -141,17 +157,45 @@ def test_models_with_faults_are_used_or_refused(tmp_path_factory, data):
     text = json.dumps(header)
     if data.draw(st.integers(0, 19)) == 0:
         text = text[:-1] + ', "deep": ' + "[" * 10_000 + "]" * 10_000 + "}"
-    path = folder / "faulty.safetensors"
-    save_file(
-        {key: value.contiguous() for key, value in tensors.items()},
-        path,
-        metadata={"format": "pdeinv-prior", "prior": text},
-    )
+    plain = {key: value.contiguous() for key, value in tensors.items()}
+    save_file(plain, path, metadata={"format": what, "prior": text})
     spoil(data, path)
+
+
+@cache
+def interrupted(path):
+    """A run that was stopped after its first steps: its data, its header and its tensors."""
+    run_data = training_data("darcy", samples=40)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_diffusion, run_data, path, SETTINGS, echo=stop)
+    with safe_open(f"{path}.checkpoint", "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return run_data, json.loads(file.metadata()["prior"]), tensors
+
+
+@given(st.data())
+def test_checkpoints_with_faults_are_resumed_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "run.safetensors"
+    run_data, header, tensors = interrupted(path)
+    header, tensors = copy.deepcopy((header, tensors))
+    if data.draw(st.booleans()):  # faults in the model's own header
+        own = json.loads(header["model"])
+        mutate_header(data, own)
+        header["model"] = json.dumps(own)
+    checkpoint = path.with_name(path.name + ".checkpoint")
+    write_faulty(data, checkpoint, "pdeinv-checkpoint", header, tensors)
+    content = checkpoint.read_bytes()
     with time_limit(20):
         try:
-            found = used(load(path))
+            train(tiny_diffusion, run_data, path, SETTINGS)
         except (InputError, NumericalError) as error:
-            assert "; " in str(error) and str(path) in str(error)
+            assert "; " in str(error) or "train with" in str(error)
+            if isinstance(error, InputError):
+                assert checkpoint.read_bytes() == content
         else:
-            assert bool(found.isfinite().all())
+            assert not checkpoint.exists()
+    path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from pdeinv.benchmarks.studies.ablation import ablation_page
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.cli import app
 from pdeinv.cli.study import study
+from pdeinv.priors import load, save
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
@@ -190,6 +191,24 @@ def test_a_model_of_the_same_training_is_not_measured_again(tmp_path, monkeypatc
     assert calls[1:] == ["darcy-operator"]
     with pytest.raises(InputError, match="must be a diffusion prior"):
         prior_reports.run([str(_gaussian(tmp_path))], out, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({}, "grid is missing"),
+        ({"history": "long"}, "grid is missing"),
+        ({"history": [{}]}, "a row of history lacks seconds"),
+    ],
+)
+def test_a_model_that_does_not_state_its_training_is_refused(record, words, tmp_path):
+    model = load("darcy-operator")
+    model.record = record if words.startswith("grid") else model.record | record
+    path = save(model, tmp_path / "o.safetensors")
+    with pytest.raises(
+        InputError, match=rf"o\.safetensors must state its training.*{words}; train"
+    ):
+        prior_reports.run([str(path)], tmp_path / "p.jsonl", tmp_path)
 
 
 def _gaussian(folder):

@@ -13,7 +13,7 @@ from pdeinv import seeds
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.prior_measures import physics_of
+from pdeinv.benchmarks.studies.prior_measures import physics_of, training_of
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, TrainingData, load
 from pdeinv.priors.validation import LEVELS, denoising_errors
@@ -43,7 +43,7 @@ def compared(files: Iterable[str], command: str = "", held_out: int = _HELD_OUT)
                 f"{file} must be a diffusion prior, got a {type(prior).__name__}; train one with "
                 f"`pdeinv train`"
             )
-        g = prior.gaussian
+        g, stated = prior.gaussian, training_of(file, prior)
         pde = physics_of(file, g.pde)
         if data is None:
             generator = seeds.generator(seeds.TUNING, _SEED)
@@ -62,7 +62,7 @@ def compared(files: Iterable[str], command: str = "", held_out: int = _HELD_OUT)
                 "seed": _SEED,
                 "fields": held_out,
                 "preconditioning": prior.preconditioning,
-                **{name: prior.record[name] for name in names},
+                **{name: stated[name] for name in names},
                 "levels": list(LEVELS),
                 "errors": denoising_errors(prior, data),
                 **provenance(command),

@@ -6,17 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from pdeinv import seeds
+from pdeinv.benchmarks.prior_kinds import Stated
+from pdeinv.benchmarks.records import Record
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
-from pdeinv.priors import DiffusionPrior, GaussianPrior, TrainingData
+from pdeinv.priors import DiffusionPrior, GaussianPrior, Model, TrainingData
 from pdeinv.priors.validation import LEVELS
+from pdeinv.schema import problem_of
 
-__all__ = ["SEED", "consistency", "exact_errors", "physics_of", "power", "spectrum_ratios"]
+__all__ = [
+    "SEED",
+    "consistency",
+    "exact_errors",
+    "physics_of",
+    "power",
+    "spectrum_ratios",
+    "training_of",
+]
 
 SEED = 77_000
+_STATED = TypeAdapter(Stated)
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
@@ -36,6 +49,32 @@ def physics_of(name: str, pde: tuple[str, dict[str, Any]] | None) -> PDE:
             f"dataset without one; choose another"
         )
     return pde_by_name(pde[0], **pde[1])
+
+
+def training_of(name: str, model: Model, *scores: str) -> Record:
+    """Return what a model states about its training.
+
+    Arguments:
+        name: of the model.
+        model: the model itself.
+        scores: names that every row of its history must have.
+
+    Raises:
+        InputError: it does not state these.
+    """
+    try:
+        _STATED.validate_python(model.record, strict=True)
+    except ValidationError as error:
+        problem = problem_of(error, "the record")
+    else:
+        lost = [s for s in scores for row in model.record["history"] if s not in row]
+        problem = f"a row of history lacks {lost[0]}" if lost else None
+    if problem:
+        raise InputError(
+            f"{name} must state its training, and in its record {problem}; train it by `pdeinv "
+            f"train`"
+        )
+    return model.record
 
 
 def power(prior: GaussianPrior, states: torch.Tensor) -> torch.Tensor:

@@ -31,6 +31,7 @@ from pdeinv.benchmarks.studies.prior_measures import (
     physics_of,
     power,
     spectrum_ratios,
+    training_of,
 )
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
@@ -231,13 +232,14 @@ def _training(model: _Model) -> Record:
 
 def _head(name: str, pde: PDE, model: _Model, *curve: str) -> Record:
     """Return the beginning of a model's record, with its training's curve of these names."""
+    history = training_of(name, model, "seconds", *curve)["history"]
     return {
         "prior": _label(name),
         "pde": pde.name,
         "seed": SEED,
         "fields": [f.name for f in model.fields],
         "training": _training(model),
-        "curve": [tuple(row[k] for k in ("seconds", *curve)) for row in model.record["history"]],
+        "curve": [tuple(row[k] for k in ("seconds", *curve)) for row in history],
     }
 
 
