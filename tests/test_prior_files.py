@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers import gaussian_prior, tiny_diffusion, training_data
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from time_limit import time_limit
 
 from pdeinv import InputError
-from pdeinv.priors import load, save
+from pdeinv.benchmarks.provenance import peak_megabytes
+from pdeinv.priors import NeuralOperator, load, save
 
 
 def test_files_that_are_no_priors_are_refused(tmp_path):
@@ -48,3 +52,200 @@ def test_loading_does_not_wait_for_an_experiment_tracker(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The header and the tensors of a small prior of each class, by kind."""
+    data = training_data("darcy", samples=40)
+    models = [gaussian_prior("darcy", samples=80), tiny_diffusion(data)]
+    models.append(NeuralOperator.untrained(data, width=8, modes=4, layers=2))
+    found = {}
+    for model in models:
+        path = save(model, tmp_path_factory.mktemp("files") / "m.safetensors")
+        with safe_open(path, "pt") as file:
+            found[model.kind] = json.loads(file.metadata()["prior"]), load_file(path)
+    return found
+
+
+def written(folder, header, tensors):
+    text = header if isinstance(header, str) else json.dumps(header)
+    metadata = {"format": "pdeinv-prior", "prior": text}
+    save_file(tensors, folder / "p.safetensors", metadata=metadata)
+    return folder / "p.safetensors"
+
+
+def wide(tensor):
+    return torch.zeros(tensor.shape[0] + 1, *tensor.shape[1:], dtype=tensor.dtype)
+
+
+def outside(tensor):
+    return tensor + 10**6
+
+
+def twice(tensor):
+    return tensor[:1].expand(len(tensor)).clone()
+
+
+def unknown(tensor):
+    return tensor.bfloat16()
+
+
+def spoilt(tensor):
+    return torch.full_like(tensor, torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "words"),
+    [
+        ("gaussian", "mean.0", wide, r"mean\.0 must have the shape \(16, 16\), got \(17, 16\)"),
+        ("gaussian", "mean.0", torch.Tensor.double, r"mean\.0 must be of the type float32, got fl"),
+        ("gaussian", "rest.1", unknown, r"rest\.1 must be of the type float32, got BF16"),
+        ("gaussian", "rest.1", torch.neg, r"rest\.1 must be finite and from 0 to .*, got -"),
+        ("gaussian", "scale", torch.zeros_like, "scale must be finite and from 1e-30 to"),
+        ("gaussian", "shift", spoilt, "shift must be finite and from .*, got nan"),
+        (
+            "gaussian",
+            "block.0.places",
+            outside,
+            r"block\.0\.places must be finite and from 0 to 391",
+        ),
+        ("gaussian", "block.0.places", twice, r"block\.0\.places must have every place once"),
+        (
+            "gaussian",
+            "block.0.places",
+            torch.Tensor.float,
+            "must be of the type int64, got float32",
+        ),
+        ("gaussian", "block.0.vectors", torch.zeros_like, "vectors must have the norm 1"),
+        ("diffusion", "network.lift.weight", wide, "network.lift.weight must have the shape"),
+        ("diffusion", "network.lift.bias", spoilt, "network.lift.bias must be finite"),
+        ("operator", "network.projection.fcs.0.bias", wide, "fcs.0.bias must have the shape"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_the_description_is_refused(
+    kind, name, change, words, files, tmp_path
+):
+    header, tensors = files[kind]
+    path = written(tmp_path, header, tensors | {name: change(tensors[name])})
+    with pytest.raises(
+        InputError, match=rf"{words}.*, in .*p\.safetensors; train or copy it again"
+    ):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        (
+            "gaussian",
+            {"grid": {"n": 10**9, "kind": "vertex"}},
+            r"grid\.n must be at most 2048, got",
+        ),
+        (
+            "gaussian",
+            {"grid": {"n": 32, "kind": "vertex"}},
+            r"mean\.0 must have the shape \(32, 32",
+        ),
+        (
+            "gaussian",
+            {"grid": {"n": "16", "kind": "vertex"}},
+            r"grid\.n must be an integer, got '16'",
+        ),
+        ("gaussian", {"colour": "red"}, "colour is not a name that the format has"),
+        ("gaussian", {"fields": []}, "fields must have at least 1 item"),
+        ("gaussian", {"pde": ["darcy", {"low": [[1]]}]}, r"pde\.1\.low\..* must be"),
+        (
+            "gaussian",
+            {"bases": [{"boundary": "periodic", "masked": False}] * 2},
+            "bases must be those",
+        ),
+        (
+            "diffusion",
+            {"preconditioning": "edm"},
+            "network must have 2 channels_in and 2 channels_out",
+        ),
+        (
+            "diffusion",
+            {"preconditioning": "none"},
+            "preconditioning must be 'gaussian' or 'edm', got",
+        ),
+        ("operator", {"record": 3}, "record must be an object, got 3"),
+    ],
+)
+def test_a_header_that_does_not_fit_its_schema_is_refused(kind, changes, words, files, tmp_path):
+    header, tensors = files[kind]
+    with pytest.raises(
+        InputError, match=rf"{words}.*, in .*p\.safetensors; train or copy it again"
+    ):
+        load(written(tmp_path, header | changes, tensors))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("diffusion", {"widths": [2048] * 4}),
+        ("diffusion", {"modes": 512}),
+        ("operator", {"hidden_channels": 1024, "n_modes": [16, 16]}),
+        ("operator", {"n_layers": 10**9}),
+        ("operator", {"n_layers": 32}),
+        ("operator", {"n_modes": [10**6, 10**6]}),
+    ],
+)
+def test_a_network_larger_than_its_file_is_refused_before_memory_is_taken(
+    kind, changes, files, tmp_path
+):
+    header, tensors = files[kind]
+    path = written(tmp_path, header | {"network": header["network"] | changes}, tensors)
+    before = peak_megabytes()
+    with time_limit(10), pytest.raises(InputError, match=r"network.*, in .*; train or copy"):
+        load(path)
+    assert peak_megabytes() < before + 100
+
+
+def test_a_header_nested_ten_thousand_deep_is_refused(files, tmp_path):
+    header, tensors = files["gaussian"]
+    text = json.dumps(header)[:-1] + ', "record": ' + '{"a": ' * 10_000 + "1" + "}" * 10_000 + "}"
+    with pytest.raises(InputError, match=r"the header must be JSON, and is not .*; train or copy"):
+        load(written(tmp_path, text, tensors))
+
+
+def test_a_file_that_declares_more_than_it_has_is_refused(files, tmp_path):
+    path = written(tmp_path, *files["gaussian"])
+    content = path.read_bytes()
+    for spoilt_bytes in (b"\xff" * 8 + content[8:], content[:-8], b"", content[:4], b"\0" * 64):
+        path.write_bytes(spoilt_bytes)
+        with time_limit(5), pytest.raises(InputError, match="not a whole safetensors file"):
+            load(path)
+
+
+def test_a_block_in_the_middle_that_is_missing_is_refused(files, tmp_path):
+    header, tensors = files["gaussian"]
+    left = {name: value for name, value in tensors.items() if not name.startswith("block.0.")}
+    with pytest.raises(InputError, match=r"the tensor block\..* belongs to nothing that is descr"):
+        load(written(tmp_path, header, left))
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "diffusion", "operator"])
+def test_loading_leaves_the_callers_random_numbers_and_types_alone(kind, files, tmp_path):
+    path = written(tmp_path, *files[kind])
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    load(path)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = load(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    if kind != "gaussian":
+        assert {p.dtype for p in model.network.parameters()} <= {torch.float32, torch.complex64}
+        assert {b.dtype for b in model.network.buffers()} <= {torch.float32}
+
+
+def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
+    model = gaussian_prior("darcy", samples=80)
+    odd = replace(model, pde=("darcy", {"low": [1, 2]}))
+    with pytest.raises(InputError, match=r"pde\.1\.low.* in the description of Gaussian.*; make"):
+        save(odd, tmp_path / "p.safetensors")
+    assert list(tmp_path.iterdir()) == []
