@@ -188,8 +188,8 @@ class Kind:
         name: of one such record, in words.
         schema: a type that pydantic validates, of one line.
         marks: names that a line of this kind has, and no line of another.
-        identity: names whose values no two lines share.
-        check: raises ValueError for parts that do not fit one another.
+        identity: names whose values identify a line among those of its kind.
+        check: refuses with ValueError parts of a line that disagree.
         tagged: the schema is a union by tags.
     """
 

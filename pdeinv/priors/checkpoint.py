@@ -78,7 +78,7 @@ def open_checkpoint(path: Path) -> Iterator[tuple[CheckpointState, Tensors]]:
     """Yield the state and the tensors of a checkpoint.
 
     Raises:
-        InputError: the file is not a checkpoint, or the block raises ValueError.
+        InputError: the file is not a checkpoint, or the block ends in a ValueError.
     """
     with open_tensors(path, FORMAT, "a checkpoint of `pdeinv train`", _REMEDY) as (text, tensors):
         try:

@@ -168,7 +168,7 @@ def open_tensors(path: Path, what: str, name: str, remedy: str) -> Iterator[tupl
         remedy: what to do where it cannot be used.
 
     Raises:
-        InputError: the file is not of this format, or the block raises ValueError.
+        InputError: the file is not of this format, or the block ends in a ValueError.
     """
     from safetensors import SafetensorError, safe_open
 
