@@ -62,13 +62,15 @@ def training_of(name: str, model: Model, *scores: str) -> Record:
     Raises:
         InputError: it does not state these.
     """
+    problem: str | None = None
     try:
         _STATED.validate_python(model.record, strict=True)
     except ValidationError as error:
         problem = problem_of(error, "the record")
     else:
         lost = [s for s in scores for row in model.record["history"] if s not in row]
-        problem = f"a row of history lacks {lost[0]}" if lost else None
+        if lost:
+            problem = f"a row of history lacks {lost[0]}"
     if problem:
         raise InputError(
             f"{name} must state its training, and in its record {problem}; train it by `pdeinv "
