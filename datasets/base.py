@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from typing import ClassVar, TypeVar
 
 import torch
 
-from pdeinv.errors import InputError
+from pdeinv.checks import check_fields, described
+from pdeinv.errors import InputError, InputWarning
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
@@ -28,6 +29,7 @@ class PDE(ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default.
+    A parameter is a number, a text, True or False; its annotation is checked (see `pdeinv.checks`).
     Fields on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
     (coefficient, solution) along the channel dimension, (batch, 2, n, n).
 
@@ -53,11 +55,17 @@ class PDE(ABC):
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if not abs(value) <= _LARGEST:
+        check_fields(self, f"parameter {{}} of {self.name}")
+        for name, value in self.parameters.items():
+            if not isinstance(value, bool | int | float | str):
+                raise InputError(
+                    f"parameter {name} of {self.name} must be a number, a text, True or False, got "
+                    f"{described(value)}; set it in the class instead"
+                )
+            if not isinstance(value, str) and not abs(value) <= _LARGEST:
                 raise InputError(
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
-                    f"{value:g}; use the dimensionless equation"
+                    f"{described(value)}; use the dimensionless equation"
                 )
         _ = self.latent_prior  # validates the parameters of the random field
 
@@ -165,7 +173,7 @@ class PDE(ABC):
         return (self.coefficient_field, self.solution_field)
 
     @cached_property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float | str]:
         """The PDE's parameters by name."""
         return dataclasses.asdict(self)
 
@@ -216,6 +224,18 @@ class PDE(ABC):
             )
         return grid
 
+    def doubt(self, grid: Grid) -> str:
+        """Return why results on a grid of valid size are doubtful, as one sentence; "" by default.
+
+        `reconstruct` and `generate` warn with it.
+        """
+        return ""
+
+    def warn_of_doubt(self, grid: Grid) -> None:
+        """Warn where results on a grid are doubtful, with an `InputWarning`."""
+        if message := self.doubt(grid):
+            warnings.warn(message, InputWarning, stacklevel=3)
+
     def grid_of(self, field: torch.Tensor) -> Grid:
         """Return the grid of a field (..., n, n).
 
@@ -254,7 +274,7 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-def pde_by_name(name: str, **parameters: float) -> PDE:
+def pde_by_name(name: str, **parameters: float | str) -> PDE:
     """Return the registered PDE of that name.
 
     Arguments:
@@ -262,27 +282,19 @@ def pde_by_name(name: str, **parameters: float) -> PDE:
         parameters: values of some parameters; the others keep their defaults.
 
     Raises:
-        InputError: the name or a parameter is unknown, or a value is not a number of its kind.
+        InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
-    if name not in PDES:
+    if not isinstance(name, str) or name not in PDES:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see `pdeinv info`"
-        raise InputError(f"pde must be one of {', '.join(sorted(PDES))}, got {name!r}; {hint}")
-    known = {
-        field.name: int if isinstance(field.default, int) else float
-        for field in dataclasses.fields(PDES[name])
-    }
-    for key, value in parameters.items():
-        if key not in known:
-            raise InputError(
-                f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it "
-                f"or leave it out"
-            )
-        allowed = (int, float) if known[key] is float else int
-        if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value):
-            raise InputError(
-                f"parameter {key} of {name} must be a finite {known[key].__name__}, got "
-                f"{value!r}; mend or leave it out"
-            )
+        raise InputError(
+            f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; {hint}"
+        )
+    known = [field.name for field in dataclasses.fields(PDES[name])]
+    if unknown := [key for key in parameters if key not in known]:
+        raise InputError(
+            f"a parameter of {name} must be one of {', '.join(known)}, got {unknown[0]!r}; rename "
+            f"it or leave it out"
+        )
     make: Callable[..., PDE] = PDES[name]
-    return make(**{key: known[key](value) for key, value in parameters.items()})
+    return make(**parameters)

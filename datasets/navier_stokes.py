@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import torch
 
+from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE, register
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.errors import NumericalError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
@@ -40,13 +41,13 @@ class NavierStokes(PDE):
         Li et al., *Fourier neural operator*, ICLR 2021, appendix A.3.3 (arXiv 2010.08895).
     """
 
-    viscosity: float = 1e-3
-    time: float = 1.0
+    viscosity: Positive = 1e-3
+    time: Positive = 1.0
     forcing: float = 0.1
     alpha: float = 2.5
     tau: float = 7.0
     modes: int = 128
-    dt: float = 0.1
+    dt: Positive = 0.1
 
     name = "navier-stokes"
     equation = "∂w/∂t + v·∇w = ν Δw + f, periodic"
@@ -55,14 +56,6 @@ class NavierStokes(PDE):
     grid_kind = "periodic"
     matlab_names = ("a", "u")
     numerical_parameters = ("dt",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("viscosity", "time", "dt"):
-            if not self.parameters[name] > 0:
-                raise InputError(
-                    f"{name} must be positive, got {self.parameters[name]}; use a larger value"
-                )
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:

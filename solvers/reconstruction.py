@@ -96,6 +96,7 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
+    pde.warn_of_doubt(pde.grid(grid))
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))

@@ -38,20 +38,20 @@ Parameters = Annotated[
 ]
 
 
-def parsed(parameters: list[str] | None) -> dict[str, float]:
-    """Return the numbers of NAME=NUMBER pairs by name.
+def parsed(parameters: list[str] | None) -> dict[str, float | str]:
+    """Return the values of NAME=VALUE pairs by name: numbers where they are, else texts.
 
     Raises:
         InputError: an item has another form.
     """
-    values: dict[str, float] = {}
+    values: dict[str, float | str] = {}
     for item in parameters or []:
-        name, equals, text = item.partition("=")
+        name, _, text = (part.strip() for part in item.partition("="))
+        if not name or not text:
+            raise InputError(f"--param must be NAME=VALUE, got {item!r}; write it as tau=5")
         try:
             number = float(text)
+            values[name] = int(number) if number.is_integer() else number
         except ValueError:
-            equals = ""
-        if not equals:
-            raise InputError(f"--param must be NAME=NUMBER, got {item!r}; write it as tau=5")
-        values[name.strip()] = int(number) if number.is_integer() else number
+            values[name] = text
     return values
