@@ -26,9 +26,10 @@ def check_effort(pde: PDE, n: int, grid: int, out: Path, workers: int | None) ->
     Raises:
         InputError: with the estimate.
     """
-    # The blocks and the file that is assembled of them, single precision each
-    size = 16.0 * n * grid**2
-    where = out.parent
+    # The blocks and the file that is assembled of them, single precision each; without the blocks
+    # of an unfinished run
+    stored = sum(f.stat().st_size for f in out.with_name(out.name + ".parts").glob("*.npz"))
+    size, where = 16.0 * n * grid**2 - stored, out.parent
     free = float(shutil.disk_usage(where).free) if where.is_dir() else math.inf
     if size > free:
         raise InputError(

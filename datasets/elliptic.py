@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch.nn.functional import pad
 
+from pdeinv.errors import InputError
 from pdeinv.transforms import dst1
 
 __all__ = [
@@ -117,6 +118,11 @@ def dirichlet_residual(equation: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     Arguments:
         equation: (..., n-2, n-2), residual of the equation at the interior nodes.
         u: (..., n, n), the solution, which is its own residual on the boundary.
+
+    Raises:
+        InputError: u is not square, so that its mesh widths are not one.
     """
+    if u.shape[-1] != u.shape[-2]:
+        raise InputError(f"u must be square, (..., n, n), got {tuple(u.shape)}; resample it")
     boundary = u - zero_boundary(interior(u))
     return zero_boundary(equation) + boundary

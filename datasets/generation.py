@@ -44,6 +44,7 @@ from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.effort import check_effort
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.grid import LARGEST
 from pdeinv.parallel import for_each
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
@@ -53,7 +54,7 @@ FORMAT_VERSION = 1
 # Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
 _BLOCK = 16
 _NUMBER, _SEED = Bounds(1, 2**63 - 1), Bounds(0, 2**63 - 1)
-_GRID, _WORKERS = Bounds(8, 4096), Bounds(1, 1024)
+_GRID, _WORKERS = Bounds(8, LARGEST), Bounds(1, 1024)
 _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 
 
@@ -82,17 +83,14 @@ def generate(
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: a setting is out of range, `out` exists or cannot be written, there is an
-            unfinished run with other settings, or the file would not fit on the disk or take weeks.
+        InputError: a setting is out of range, `out` exists, cannot be written or would not fit on
+            the disk, or there is an unfinished run with other settings.
         NumericalError: a block was damaged while the file was assembled.
     """
     if not isinstance(pde, PDE):
         raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
-    n, grid, seed = (
-        integer("n", n, _NUMBER),
-        integer("grid", grid, _GRID),
-        integer("seed", seed, _SEED),
-    )
+    n, grid = integer("n", n, _NUMBER), integer("grid", grid, _GRID)
+    seed = integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     pde.warn_of_doubt(pde.grid(grid))
     out = path_of("out", out)
