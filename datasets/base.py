@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import ClassVar, TypeVar
 import torch
 
 from pdeinv.checks import check_fields, described
-from pdeinv.errors import InputError, InputWarning
+from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
@@ -225,16 +224,15 @@ class PDE(ABC):
         return grid
 
     def doubt(self, grid: Grid) -> str:
-        """Return why results on a grid of valid size are doubtful, as one sentence; "" by default.
+        """Return why results on a grid are doubtful, as one sentence; "" by default.
 
         `reconstruct` and `generate` warn with it.
         """
         return ""
 
-    def warn_of_doubt(self, grid: Grid) -> None:
-        """Warn where results on a grid are doubtful, with an `InputWarning`."""
-        if message := self.doubt(grid):
-            warnings.warn(message, InputWarning, stacklevel=3)
+    def solve_seconds(self, grid: Grid) -> float:
+        """Return roughly how long a solve of one coefficient takes where that may be long."""
+        return 0.0
 
     def grid_of(self, field: torch.Tensor) -> Grid:
         """Return the grid of a field (..., n, n).

@@ -11,13 +11,16 @@ import torch
 
 from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE, register
-from pdeinv.errors import NumericalError
-from pdeinv.grid import Field
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
 from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
 
 __all__ = ["NavierStokes"]
+
+_LONGEST = 3600.0  # seconds of a solve
+_COUNTLESS = 1e15  # time steps; a larger quotient may be infinite
 
 
 @register
@@ -63,9 +66,21 @@ class NavierStokes(PDE):
 
     def steps(self, n: int) -> int:
         """Return the number of time steps on a grid of n nodes per side."""
-        return max(1, math.ceil(self.time / (self.dt * min(1.0, 128 / n)) - 1e-9))
+        steps = self.time / (self.dt * min(1.0, 128 / n))
+        return max(1, math.ceil(min(steps, _COUNTLESS) - 1e-9))
+
+    def solve_seconds(self, grid: Grid) -> float:
+        # Four evaluations of the tendency: the calls, and the transforms of a few fields
+        return self.steps(grid.n) * (4e-4 + 4e-7 * grid.n**2)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
+        grid = self.grid_of(a)
+        if (seconds := self.solve_seconds(grid)) > _LONGEST:
+            raise InputError(
+                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {self.steps(grid.n)} "
+                f"steps on {grid.n} x {grid.n} nodes take about {seconds / 3600:.3g} hours; use a "
+                f"shorter time or a larger dt"
+            )
         u = self._flow(a)
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
@@ -105,7 +120,7 @@ class NavierStokes(PDE):
         k = math.sqrt(math.log(1e4) / (4 * math.pi**2 * self.viscosity * self.time))
         coarse = min(n, max(16, 4 * math.ceil(3 * k / 4)))
         dt = 2 * self.dt
-        steps = max(1, math.ceil(self.time / dt - 1e-9))
+        steps = max(1, math.ceil(min(self.time / dt, _COUNTLESS) - 1e-9))
         operators = _operators(
             coarse, self.viscosity, self.forcing, self.time / steps, torch.float32, a.device
         )

@@ -14,6 +14,7 @@ import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets.limits import check_solves, warn_of_doubt
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -96,7 +97,8 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
-    pde.warn_of_doubt(pde.grid(grid))
+    check_solves(pde, pde.grid(grid))
+    warn_of_doubt(pde, pde.grid(grid))
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))

@@ -14,6 +14,7 @@ from helpers import distance, seeded
 from pdeinv import Grid, InputError, InputWarning, reconstruct
 from pdeinv.datasets import Helmholtz, Poisson, generate, pde_by_name
 from pdeinv.datasets.elliptic import dispersion_error, laplacian_eigenvalues
+from pdeinv.datasets.limits import warn_of_doubt
 
 WAVENUMBERS = (1, 10, 20, 40)
 KINDS = ("five-point", "spectral")
@@ -134,7 +135,7 @@ def test_the_benchmark_wavenumber_and_the_spectral_option_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error", InputWarning)
         for pde in (Helmholtz(), Helmholtz(k=6, discretisation="spectral"), Poisson()):
-            pde.warn_of_doubt(pde.grid(16))
+            warn_of_doubt(pde, pde.grid(16))
 
 
 @each_kind
