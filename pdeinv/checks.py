@@ -18,13 +18,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
 from pdeinv.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
+    "EXTREME",
+    "MOST",
     "Bounds",
     "Count",
     "EvenCount",
@@ -39,10 +44,14 @@ __all__ = [
     "integer",
     "number",
     "path_of",
+    "tensor",
 ]
 
 MOST = 100_000
 """Bound on the counts of a solver: more steps, draws or members take hours on any machine."""
+
+EXTREME = 1e30
+"""Size of fields beyond which, and below its inverse, the squares of what follows may overflow."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,25 @@ def choice(what: str, value: object, choices: Sequence[str]) -> str:
         f"{what} must be {' or '.join(map(repr, choices))}, got {described(value)}; use "
         f"{choices[0]!r}"
     )
+
+
+def tensor(what: str, value: object) -> torch.Tensor:
+    """Return an array of real numbers as a floating-point tensor; arguments as of `integer`.
+
+    Raises:
+        InputError: it is no array of real numbers.
+    """
+    import torch  # the command line checks numbers before it needs torch
+
+    try:
+        result = torch.as_tensor(value)
+        if result.is_complex() or result.dtype == torch.bool:
+            raise TypeError
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"{what} must be an array of real numbers, got {described(value)}; convert it"
+        ) from None
+    return result if result.is_floating_point() else result.double()
 
 
 def path_of(what: str, value: object) -> Path:

@@ -16,13 +16,12 @@ from typing import Annotated
 import torch
 
 from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
-from pdeinv.checks import Bounds, check_fields, integer
+from pdeinv.checks import EXTREME, Bounds, check_fields, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
 __all__ = ["GaussianRandomField", "RandomField", "TabulatedField"]
 
-_EXTREME = 1e30  # beyond it and its inverse the squares of a solution may overflow
 _MOST_MODES = 2048  # per direction; a draw holds their square
 
 
@@ -128,7 +127,7 @@ class GaussianRandomField(RandomField):
 
     boundary: Boundary
     alpha: Annotated[float, Bounds(above=1)]
-    tau: Annotated[float, Bounds(least=1 / _EXTREME, most=_EXTREME)]
+    tau: Annotated[float, Bounds(least=1 / EXTREME, most=EXTREME)]
     modes: int = 128
 
     def __post_init__(self) -> None:
@@ -137,10 +136,10 @@ class GaussianRandomField(RandomField):
         integer("modes of a random field", self.modes, Bounds(fewest, _MOST_MODES))
         # The lowest modes, which hold most of the variance
         std = math.sqrt(float(self._eigenvalues(min(self.modes, 16)).sum()))
-        if not 1 / _EXTREME < std < _EXTREME:
+        if not 1 / EXTREME < std < EXTREME:
             raise InputError(
                 f"alpha and tau of a random field must give it a standard deviation between "
-                f"{1 / _EXTREME:g} and {_EXTREME:g}, got alpha = {self.alpha:g} and tau = "
+                f"{1 / EXTREME:g} and {EXTREME:g}, got alpha = {self.alpha:g} and tau = "
                 f"{self.tau:g}, which make it {std:.3g}; use alpha = 2 and tau = 3"
             )
 

@@ -13,16 +13,18 @@ import pandas as pd
 import xarray as xr
 
 from pdeinv import seeds
+from pdeinv.checks import Bounds, described, integer
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.datasets.limits import check_solves, warn_of_doubt
 from pdeinv.errors import InputError
+from pdeinv.grid import LARGEST
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
-from pdeinv.solvers.selection import integer, solver_for, with_options
+from pdeinv.solvers.selection import solver_for, with_options
 
 __all__ = ["MisfitWarning", "reconstruct"]
 
@@ -96,7 +98,7 @@ def reconstruct(
     used = _resolve_prior(prior)
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
-    grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
+    grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
     check_solves(pde, pde.grid(grid))
     warn_of_doubt(pde, pde.grid(grid))
     table = Sensors.read(sensors)
@@ -112,7 +114,7 @@ def _resolve_pde(pde: str | PDE) -> PDE:
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
-            f"pde must be a name or a PDE, got {pde!r}; give an instance of a class of "
+            f"pde must be a name or a PDE, got {described(pde)}; give an instance of a class of "
             f"pdeinv.datasets"
         )
     return pde
@@ -123,21 +125,12 @@ def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
     return cast("Prior", load(prior)) if isinstance(prior, str | os.PathLike) else prior
 
 
-def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
-    grid, n_samples, seed = (
-        integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed))
+def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
+    return (
+        integer("grid", grid, Bounds(_COARSEST, LARGEST)),
+        integer("n_samples", n_samples, Bounds(least=1)),
+        integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
-    if grid < _COARSEST:
-        raise InputError(
-            f"grid must be at least {_COARSEST} to carry a {pde.name} field, got {grid}; use 64"
-        )
-    if n_samples < 1:
-        raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
-    if not 0 <= seed < _SEEDS:
-        raise InputError(
-            f"seed must be from 0 to {_SEEDS - 1}, got {seed}; use a number in that range"
-        )
-    return grid, n_samples, seed
 
 
 def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
