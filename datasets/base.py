@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeVar
@@ -14,6 +13,7 @@ import torch
 
 from pdeinv.checks import check_fields, described
 from pdeinv.errors import InputError
+from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
@@ -273,26 +273,28 @@ def register(kind: Kind) -> Kind:
 
 
 def pde_by_name(name: str, **parameters: float | str) -> PDE:
-    """Return the registered PDE of that name.
+    """Return the PDE of that name.
 
     Arguments:
-        name: a name in `PDES`.
+        name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
         parameters: values of some parameters; the others keep their defaults.
 
     Raises:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
-    if not isinstance(name, str) or name not in PDES:
+    if is_reference(name):
+        kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
+    elif isinstance(name, str) and name in PDES:
+        kind = PDES[name]
+    else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see `pdeinv info`"
         raise InputError(
-            f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; {hint}"
+            f"pde must be one of {', '.join(sorted(PDES))} or a file.py:Class, got "
+            f"{described(name)}; " + (f"did you mean {close[0]!r}?" if close else "use one of them")
         )
-    known = [field.name for field in dataclasses.fields(PDES[name])]
-    if unknown := [key for key in parameters if key not in known]:
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in parameters.keys() - set(known):
         raise InputError(
-            f"a parameter of {name} must be one of {', '.join(known)}, got {unknown[0]!r}; rename "
-            f"it or leave it out"
+            f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
         )
-    make: Callable[..., PDE] = PDES[name]
-    return make(**parameters)
+    return make_instance(kind, parameters)

@@ -116,8 +116,8 @@ class Darcy(PDE):
         if _iterations(contrast, self.tolerance) > _MOST:
             raise NumericalError(
                 f"the contrast high / low of the permeability must be at most a few hundred for "
-                f"conjugate gradients in an inversion, got {contrast:.4g}; raise low, lower high, "
-                f"or use a solver without them: 'optimal-interpolation'"
+                f"conjugate gradients in an inversion, got {contrast:.4g}; bring low and high "
+                f"together, or use a solver without them: 'optimal-interpolation'"
             )
         rough = replace(self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low))
         return rough.solve(a.float()).to(a)

@@ -42,7 +42,7 @@ from tqdm import tqdm
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.limits import check_effort, warn_of_doubt
+from pdeinv.datasets.limits import check_effort
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import LARGEST
 from pdeinv.parallel import for_each
@@ -92,7 +92,6 @@ def generate(
     n, grid = integer("n", n, _NUMBER), integer("grid", grid, _GRID)
     seed = integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
-    warn_of_doubt(pde, pde.grid(grid))
     out = path_of("out", out)
     check_effort(pde, n, grid, out, workers)
     settings = _settings(pde, n, grid, seed)

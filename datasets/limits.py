@@ -30,6 +30,7 @@ def check_effort(pde: PDE, n: int, grid: int, out: Path, workers: int | None) ->
     Raises:
         InputError: with the estimate.
     """
+    warn_of_doubt(pde, pde.grid(grid))
     # The blocks and the file that is assembled of them, single precision each; without the blocks
     # of an unfinished run
     stored = sum(f.stat().st_size for f in out.with_name(out.name + ".parts").glob("*.npz"))
@@ -56,7 +57,7 @@ def check_effort(pde: PDE, n: int, grid: int, out: Path, workers: int | None) ->
 
 
 def check_solves(pde: PDE, grid: Grid) -> None:
-    """Refuse a PDE of which a reconstruction would take hours, for the solves alone.
+    """Refuse a PDE of which a reconstruction would take hours, for the solves alone; warn of doubt.
 
     Raises:
         InputError: with the estimate.
@@ -69,9 +70,10 @@ def check_solves(pde: PDE, grid: Grid) -> None:
             f"{grid.n} nodes, which makes {hours:.3g} hours or more of a reconstruction; use "
             f"other parameters or a coarser grid"
         )
+    warn_of_doubt(pde, grid)
 
 
 def warn_of_doubt(pde: PDE, grid: Grid) -> None:
     """Warn where results of a PDE on a grid are doubtful, with an `InputWarning`."""
     if message := pde.doubt(grid):
-        warnings.warn(message, InputWarning, stacklevel=3)
+        warnings.warn(message, InputWarning, stacklevel=4)

@@ -78,8 +78,8 @@ class NavierStokes(PDE):
         if (seconds := self.solve_seconds(grid)) > _LONGEST:
             raise InputError(
                 f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {self.steps(grid.n)} "
-                f"steps on {grid.n} x {grid.n} nodes take about {seconds / 3600:.3g} hours; use a "
-                f"shorter time or a larger dt"
+                f"steps on {grid.n} x {grid.n} nodes take about {seconds / 3600:.3g} hours; change "
+                f"time or dt"
             )
         u = self._flow(a)
         if not self._stable(a, u):

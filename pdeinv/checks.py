@@ -205,7 +205,8 @@ def check_below(owner: str, low: tuple[str, float], high: tuple[str, float]) -> 
     """
     if not low[1] < high[1]:
         raise InputError(
-            f"{low[0]} of {owner} must be below {high[0]} = {high[1]!r}, got {low[1]!r}; lower it"
+            f"{low[0]} of {owner} must be below {high[0]} = {high[1]!r}, got {low[1]!r}; "
+            f"change one of them"
         )
 
 

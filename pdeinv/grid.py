@@ -14,7 +14,7 @@ __all__ = ["LARGEST", "Field", "Grid", "GridKind"]
 
 GridKind = Literal["vertex", "periodic"]
 LARGEST = 4096
-"""Nodes per side, at most: one field then takes 134 MB."""
+"""Nodes per side, at most."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import xarray as xr
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer
 from pdeinv.datasets import PDE, pde_by_name
-from pdeinv.datasets.limits import check_solves, warn_of_doubt
+from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
+from pdeinv.external import source_of
 from pdeinv.grid import LARGEST
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -66,10 +67,10 @@ def reconstruct(
     Arguments:
         sensors: a table with the columns field, x, y, value and, optionally, noise_std; or its CSV
             file.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
         grid: nodes per side of the result, at least 16.
-        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, or `"auto"`: the first that accepts
-            the PDE and the prior (see `pdeinv.solvers.selection`).
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
+            first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
             None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
@@ -100,14 +101,13 @@ def reconstruct(
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
     check_solves(pde, pde.grid(grid))
-    warn_of_doubt(pde, pde.grid(grid))
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
     _warn_of_misfit(chosen, found, len(table), pde)
-    return _dataset(found, pde, used, table, observation, seed)
+    return _dataset(found, chosen, pde, used, table, observation, seed)
 
 
 def _resolve_pde(pde: str | PDE) -> PDE:
@@ -143,6 +143,7 @@ def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
 
 def _dataset(
     posterior: Posterior,
+    solver: Solver,
     pde: PDE,
     prior: Prior | None,
     sensors: Sensors,
@@ -152,6 +153,7 @@ def _dataset(
     described = "the PDE's own random coefficient" if prior is None else type(prior).__name__
     result = posterior.to_xarray(
         pde=pde.name,
+        **_sources(pde, solver),
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
@@ -168,6 +170,12 @@ def _dataset(
             for c in table.columns
         }
     )
+
+
+def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
+    """Return the `file.py:Class` of each that comes from a file."""
+    given = {"pde_source": source_of(type(pde)), "solver_source": source_of(type(solver))}
+    return {name: source for name, source in given.items() if source}
 
 
 def _warn_of_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pdeinv.solvers as solvers
 from pdeinv.checks import MOST, Bounds, described, integer
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.base import PDE, PDES
 from pdeinv.errors import InputError
+from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
@@ -40,7 +41,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     """Return a solver by its name; "auto" takes the first that accepts the PDE and suits the prior.
 
     Arguments:
-        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", or an instance, which is returned.
+        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", `file.py:Class` for a class outside of
+            the package, or an instance, which is returned.
         pde: the physics.
         prior: the user's; None for the PDE's own.
 
@@ -57,6 +59,9 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
             f"prior must be an `Ensemble`, a prior with a denoiser or a regressor, got "
             f"{type(prior).__name__}; give one of `pdeinv train` without --model operator"
         )
+    if is_reference(solver):
+        kind = load_class(solver, Solver, PDES)  # type: ignore[type-abstract]
+        return make_instance(kind, {})
     if not isinstance(solver, str) or solver not in solvers.SOLVERS:
         raise InputError(
             f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got "

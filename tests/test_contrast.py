@@ -26,7 +26,7 @@ def test_a_contrast_beyond_conjugate_gradients_ends_an_inversion_at_once(contras
     iterations = []
     apply = darcy._apply
     monkeypatch.setattr(darcy, "_apply", lambda *a: iterations.append(1) or apply(*a))
-    with pytest.raises(NumericalError, match=re.escape(f"got {contrast:.4g}; raise low")):
+    with pytest.raises(NumericalError, match=re.escape(f"got {contrast:.4g}; bring low")):
         reconstruct(TABLE, Darcy(low=1.0, high=contrast), grid=16, n_samples=1)
     assert len(iterations) < 2 * darcy._MOST
 

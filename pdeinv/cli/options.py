@@ -8,9 +8,10 @@ import typer
 
 from pdeinv.errors import InputError
 
-__all__ = ["PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
+__all__ = ["ANY_PDE_HELP", "PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
+ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
 
 
 def _checked_seed(seed: int) -> int:
@@ -21,7 +22,7 @@ def _checked_seed(seed: int) -> int:
     return seed
 
 
-PdeName = Annotated[str, typer.Option("--pde", help=PDE_HELP)]
+PdeName = Annotated[str, typer.Option("--pde", help=ANY_PDE_HELP)]
 Seed = Annotated[
     int,
     typer.Option(
