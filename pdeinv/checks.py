@@ -192,7 +192,15 @@ def path_of(what: str, value: object) -> Path:
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
         if isinstance(text, str) and text and "\0" not in text:
-            return Path(text)
+            try:
+                Path(text).exists()
+                return Path(text)
+            except OSError as error:  # a name that is too long
+                problem = error.strerror
+            raise InputError(
+                f"{what} must be a path that the system can have, got {described(value)} "
+                f"({problem}); use a shorter name"
+            )
     raise InputError(f"{what} must be a path as a text, got {described(value)}; name a file")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from pdeinv import seeds
-from pdeinv.checks import Bounds, described, integer
+from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
@@ -121,8 +121,11 @@ def _resolve_pde(pde: str | PDE) -> PDE:
 
 
 def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
+    if not isinstance(prior, str | os.PathLike):
+        return prior
+    path_of("prior", prior)
     # A file may hold a regressor, too: `Solver.accepts_prior` decides
-    return cast("Prior", load(prior)) if isinstance(prior, str | os.PathLike) else prior
+    return cast("Prior", load(prior))
 
 
 def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
