@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import torch
@@ -108,7 +108,7 @@ class Task:
                     f"variant must change parameters that {self.pde} has, got {self.variant!r}, "
                     f"which changes {name}; use {' or '.join(_variants_of(usual))}"
                 )
-            changed[name] = change(usual[name])
+            changed[name] = change(float(usual[name]))
         return pde_by_name(self.pde, **changed)
 
     @property
@@ -149,8 +149,8 @@ class Task:
         return truth[0], Observation(grid, blank.points, channel, values, noise_std, order)
 
 
-def _variants_of(parameters: dict[str, float]) -> list[str]:
-    return [name for name, changes in VARIANTS.items() if changes.keys() <= parameters.keys()]
+def _variants_of(parameters: Container[str]) -> list[str]:
+    return [n for n, changes in VARIANTS.items() if all(key in parameters for key in changes)]
 
 
 def fingerprint(truth: torch.Tensor, observation: Observation) -> str:

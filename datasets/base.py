@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import torch
 
+from pdeinv.checks import check_fields, described
 from pdeinv.errors import InputError
+from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
@@ -28,6 +28,7 @@ class PDE(ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default.
+    A parameter is a number, a text, True or False; its annotation is checked (see `pdeinv.checks`).
     Fields on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
     (coefficient, solution) along the channel dimension, (batch, 2, n, n).
 
@@ -53,11 +54,17 @@ class PDE(ABC):
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if not abs(value) <= _LARGEST:
+        check_fields(self, f"parameter {{}} of {self.name}")
+        for name, value in self.parameters.items():
+            if not isinstance(value, bool | int | float | str):
+                raise InputError(
+                    f"parameter {name} of {self.name} must be a number, a text, True or False, got "
+                    f"{described(value)}; set it in the class instead"
+                )
+            if not isinstance(value, str) and not abs(value) <= _LARGEST:
                 raise InputError(
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
-                    f"{value:g}; use the dimensionless equation"
+                    f"{described(value)}; use the dimensionless equation"
                 )
         _ = self.latent_prior  # validates the parameters of the random field
 
@@ -165,7 +172,7 @@ class PDE(ABC):
         return (self.coefficient_field, self.solution_field)
 
     @cached_property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float | str]:
         """The PDE's parameters by name."""
         return dataclasses.asdict(self)
 
@@ -216,6 +223,17 @@ class PDE(ABC):
             )
         return grid
 
+    def doubt(self, grid: Grid) -> str:
+        """Return why results on a grid are doubtful, as one sentence; "" by default.
+
+        `reconstruct` and `generate` warn with it.
+        """
+        return ""
+
+    def solve_seconds(self, grid: Grid) -> float:
+        """Return roughly how long a solve of one coefficient takes where that may be long."""
+        return 0.0
+
     def grid_of(self, field: torch.Tensor) -> Grid:
         """Return the grid of a field (..., n, n).
 
@@ -254,35 +272,29 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-def pde_by_name(name: str, **parameters: float) -> PDE:
-    """Return the registered PDE of that name.
+def pde_by_name(name: str, **parameters: float | str) -> PDE:
+    """Return the PDE of that name.
 
     Arguments:
-        name: a name in `PDES`.
+        name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
         parameters: values of some parameters; the others keep their defaults.
 
     Raises:
-        InputError: the name or a parameter is unknown, or a value is not a number of its kind.
+        InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
-    if name not in PDES:
+    if is_reference(name):
+        kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
+    elif isinstance(name, str) and name in PDES:
+        kind = PDES[name]
+    else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see `pdeinv info`"
-        raise InputError(f"pde must be one of {', '.join(sorted(PDES))}, got {name!r}; {hint}")
-    known = {
-        field.name: int if isinstance(field.default, int) else float
-        for field in dataclasses.fields(PDES[name])
-    }
-    for key, value in parameters.items():
-        if key not in known:
-            raise InputError(
-                f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it "
-                f"or leave it out"
-            )
-        allowed = (int, float) if known[key] is float else int
-        if not isinstance(value, allowed) or isinstance(value, bool) or not math.isfinite(value):
-            raise InputError(
-                f"parameter {key} of {name} must be a finite {known[key].__name__}, got "
-                f"{value!r}; mend or leave it out"
-            )
-    make: Callable[..., PDE] = PDES[name]
-    return make(**{key: known[key](value) for key, value in parameters.items()})
+        raise InputError(
+            f"pde must be one of {', '.join(sorted(PDES))} or a file.py:Class, got "
+            f"{described(name)}; " + (f"did you mean {close[0]!r}?" if close else "use one of them")
+        )
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in parameters.keys() - set(known):
+        raise InputError(
+            f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
+        )
+    return make_instance(kind, parameters)

@@ -27,7 +27,6 @@ with any number of workers.
 from __future__ import annotations
 
 import json
-import operator
 import os
 import shutil
 import zipfile
@@ -41,8 +40,11 @@ import torch
 from tqdm import tqdm
 
 from pdeinv import seeds
+from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.limits import check_effort
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.grid import LARGEST
 from pdeinv.parallel import for_each
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
@@ -51,7 +53,8 @@ FORMAT = "pdeinv-dataset"
 FORMAT_VERSION = 1
 # Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
 _BLOCK = 16
-_LARGEST_GRID = 4096
+_NUMBER, _SEED = Bounds(1, 2**63 - 1), Bounds(0, 2**63 - 1)
+_GRID, _WORKERS = Bounds(8, LARGEST), Bounds(1, 1024)
 _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 
 
@@ -80,19 +83,17 @@ def generate(
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: a setting is out of range, `out` exists or cannot be written, or there is an
-            unfinished run with other settings.
+        InputError: a setting is out of range, `out` exists, cannot be written or would not fit on
+            the disk, or there is an unfinished run with other settings.
         NumericalError: a block was damaged while the file was assembled.
     """
     if not isinstance(pde, PDE):
-        raise InputError(f"pde must be an instance of a PDE, got {pde!r}; call its class")
-    n, grid, seed = _integer("n", n, 1), _integer("grid", grid, 8), _integer("seed", seed, 0)
-    workers = None if workers is None else _integer("workers", workers, 1)
-    if grid > _LARGEST_GRID:
-        raise InputError(
-            f"grid must be at most {_LARGEST_GRID} nodes per side, got {grid}; use a coarser one"
-        )
-    out = Path(out)
+        raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
+    n, grid = integer("n", n, _NUMBER), integer("grid", grid, _GRID)
+    seed = integer("seed", seed, _SEED)
+    workers = None if workers is None else integer("workers", workers, _WORKERS)
+    out = path_of("out", out)
+    check_effort(pde, n, grid, out, workers)
     settings = _settings(pde, n, grid, seed)
     # A copy of the PDE, without cached tensors
     job = _Job(replace(pde), n, grid, seed, _prepare(out, settings))
@@ -115,16 +116,6 @@ def generate(
     os.replace(assembled, out)
     shutil.rmtree(job.parts, ignore_errors=True)
     return out
-
-
-def _integer(name: str, value: int, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if not least <= number < 2**63 or isinstance(value, bool):
-        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}; change it")
-    return number
 
 
 def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,9 @@ import torch
 
 from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import (
+    Discretisation,
     dirichlet_residual,
+    dispersion_error,
     interior,
     laplacian,
     laplacian_eigenvalues,
@@ -17,11 +20,14 @@ from pdeinv.datasets.elliptic import (
     zero_boundary,
 )
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Helmholtz"]
+
+_DISPERSION = 0.01  # relative error of the solution from which five points are doubtful
+_PER_WAVE = 6  # nodes per wavelength from which the sines of the grid resolve a wave
 
 
 @register
@@ -29,13 +35,15 @@ __all__ = ["Helmholtz"]
 class Helmholtz(PDE):
     """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field inside.
 
-    The source a is set to 0 on the boundary. The discretisation is five-point finite differences on
-    a vertex grid, of second order. The sine transform solves it exactly. Resonances lie near k² =
-    π²(p² + q²), the first at k = 4.44.
+    The source a is set to 0 on the boundary. The discretisation is on a vertex grid. The sine
+    transform solves it exactly. Resonances lie near k² = π²(p² + q²), the first at k = 4.44.
 
     Arguments:
         k: wavenumber, in units of 1 / side of the square.
         alpha, tau, modes: parameters of the source's `GaussianRandomField` of Neumann cosines.
+        discretisation: "five-point" for finite differences, of second order, or "spectral" for the
+            exact eigenvalues of the sines. Five points shift the resonances: their error grows
+            with k. `reconstruct` and `generate` warn where it is large.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -45,12 +53,14 @@ class Helmholtz(PDE):
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
+    discretisation: Discretisation = "five-point"
 
     name = "helmholtz"
     equation = "Δu + k²u = a, u = 0 on the boundary"
     coefficient_field = Field("source", "source term a", boundary_value=0.0)
     solution_field = Field("wavefield", "wave field u", boundary_value=0.0)
     linear = True
+    numerical_parameters = ("discretisation",)
     matlab_names = ("f_data", "psi_data")
 
     @cached_property
@@ -62,17 +72,42 @@ class Helmholtz(PDE):
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         n = self.grid_of(a).n
-        gap = float((laplacian_eigenvalues(n) + self.k**2).abs().min())
+        eigenvalues = laplacian_eigenvalues(n, discretisation=self.discretisation)
+        gap = float((eigenvalues + self.k**2).abs().min())
         if gap < 1e-6 * max(self.k**2, 1.0):
             raise InputError(
                 f"k must not be a resonance of the square, got {self.k} on {n} nodes per side; "
                 f"change k slightly"
             )
-        return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2))
+        return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2, self.discretisation))
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return dirichlet_residual(laplacian(u) + self.k**2 * interior(u) - interior(a), u)
+        equation = laplacian(u, self.discretisation) + self.k**2 * interior(u) - interior(a)
+        return dirichlet_residual(equation, u)
+
+    def doubt(self, grid: Grid) -> str:
+        """Return a warning where the grid is too coarse for the wavenumber; see `PDE.doubt`."""
+        waves = f"k = {self.k:g} of {self.name} on {grid.n} nodes per side"
+        per_wave = 2 * math.pi / (abs(self.k) * grid.h) if self.k else math.inf
+        if self.discretisation == "spectral":
+            return (
+                f"{waves} has {per_wave:.1f} nodes per wavelength, where {_PER_WAVE} or more are "
+                f"needed; use a finer grid"
+                if per_wave < _PER_WAVE
+                else ""
+            )
+        error = dispersion_error(grid.n, abs(self.k), self.alpha, self.tau)
+        return (
+            f"{waves} has an estimated dispersion error of {_percent(error)} % of the "
+            f"{self.solution_field.name}; use discretisation='spectral' or a finer grid"
+            if error > _DISPERSION
+            else ""
+        )
 
     @property
     def symmetries(self) -> Group:
         return square_group()
+
+
+def _percent(error: float) -> str:
+    return f"{100 * error:.3g}" if error < 1 else "over 100"

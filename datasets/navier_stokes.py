@@ -9,14 +9,18 @@ from typing import NamedTuple
 
 import torch
 
+from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE, register
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Field
+from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
 from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
 
 __all__ = ["NavierStokes"]
+
+_LONGEST = 3600.0  # seconds of a solve
+_COUNTLESS = 1e15  # time steps; a larger quotient may be infinite
 
 
 @register
@@ -40,13 +44,13 @@ class NavierStokes(PDE):
         Li et al., *Fourier neural operator*, ICLR 2021, appendix A.3.3 (arXiv 2010.08895).
     """
 
-    viscosity: float = 1e-3
-    time: float = 1.0
+    viscosity: Positive = 1e-3
+    time: Positive = 1.0
     forcing: float = 0.1
     alpha: float = 2.5
     tau: float = 7.0
     modes: int = 128
-    dt: float = 0.1
+    dt: Positive = 0.1
 
     name = "navier-stokes"
     equation = "∂w/∂t + v·∇w = ν Δw + f, periodic"
@@ -56,23 +60,27 @@ class NavierStokes(PDE):
     matlab_names = ("a", "u")
     numerical_parameters = ("dt",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("viscosity", "time", "dt"):
-            if not self.parameters[name] > 0:
-                raise InputError(
-                    f"{name} must be positive, got {self.parameters[name]}; use a larger value"
-                )
-
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
         return GaussianRandomField("periodic", self.alpha, self.tau, self.modes)
 
     def steps(self, n: int) -> int:
         """Return the number of time steps on a grid of n nodes per side."""
-        return max(1, math.ceil(self.time / (self.dt * min(1.0, 128 / n)) - 1e-9))
+        steps = self.time / (self.dt * min(1.0, 128 / n))
+        return max(1, math.ceil(min(steps, _COUNTLESS) - 1e-9))
+
+    def solve_seconds(self, grid: Grid) -> float:
+        # Four evaluations of the tendency: the calls, and the transforms of a few fields
+        return self.steps(grid.n) * (4e-4 + 4e-7 * grid.n**2)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
+        grid = self.grid_of(a)
+        if (seconds := self.solve_seconds(grid)) > _LONGEST:
+            raise InputError(
+                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {self.steps(grid.n)} "
+                f"steps on {grid.n} x {grid.n} nodes take about {seconds / 3600:.3g} hours; change "
+                f"time or dt"
+            )
         u = self._flow(a)
         if not self._stable(a, u):
             highest = float(a.detach().abs().max())
@@ -112,7 +120,7 @@ class NavierStokes(PDE):
         k = math.sqrt(math.log(1e4) / (4 * math.pi**2 * self.viscosity * self.time))
         coarse = min(n, max(16, 4 * math.ceil(3 * k / 4)))
         dt = 2 * self.dt
-        steps = max(1, math.ceil(self.time / dt - 1e-9))
+        steps = max(1, math.ceil(min(self.time / dt, _COUNTLESS) - 1e-9))
         operators = _operators(
             coarse, self.viscosity, self.forcing, self.time / steps, torch.float32, a.device
         )

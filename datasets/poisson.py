@@ -9,6 +9,7 @@ import torch
 
 from pdeinv.datasets.base import PDE, register
 from pdeinv.datasets.elliptic import (
+    Discretisation,
     dirichlet_residual,
     interior,
     laplacian,
@@ -27,11 +28,12 @@ __all__ = ["Poisson"]
 class Poisson(PDE):
     """Δu = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field of Neumann cosines.
 
-    The discretisation is five-point finite differences on a vertex grid, of second order. The sine
-    transform solves it exactly.
+    The discretisation is on a vertex grid. The sine transform solves it exactly.
 
     Arguments:
         alpha, tau, modes: parameters of the source's `GaussianRandomField`.
+        discretisation: "five-point" for finite differences, of second order, or "spectral" for the
+            exact eigenvalues of the sines.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -40,12 +42,14 @@ class Poisson(PDE):
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
+    discretisation: Discretisation = "five-point"
 
     name = "poisson"
     equation = "Δu = a, u = 0 on the boundary"
     coefficient_field = Field("source", "source term a")
     solution_field = Field("potential", "potential u", boundary_value=0.0)
     linear = True
+    numerical_parameters = ("discretisation",)
     matlab_names = ("f_data", "phi_data")
 
     @cached_property
@@ -54,10 +58,10 @@ class Poisson(PDE):
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         self.grid_of(a)
-        return zero_boundary(solve_shifted_laplacian(interior(a)))
+        return zero_boundary(solve_shifted_laplacian(interior(a), 0.0, self.discretisation))
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return dirichlet_residual(laplacian(u) - interior(a), u)
+        return dirichlet_residual(laplacian(u, self.discretisation) - interior(a), u)
 
     @property
     def symmetries(self) -> Group:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 
+from pdeinv.checks import Bounds, check_fields
 from pdeinv.errors import InputError
 
-__all__ = ["Field", "Grid", "GridKind"]
+__all__ = ["LARGEST", "Field", "Grid", "GridKind"]
 
 GridKind = Literal["vertex", "periodic"]
+LARGEST = 4096
+"""Nodes per side, at most."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,12 @@ class Field:
     long_name: str
     units: str = "1"
     boundary_value: float | None = None
-    interpolation_order: int = 3
+    interpolation_order: Annotated[int, Bounds(least=0)] = 3
+
+    def __post_init__(self) -> None:
+        check_fields(self, "{} of a field")
+        if not self.name:
+            raise InputError("name of a field must not be empty, got ''; name the field")
 
     @property
     def attributes(self) -> dict[str, str | int]:
@@ -48,25 +56,16 @@ class Grid:
     """An n x n uniform grid on [0, 1]²; arrays are indexed [y, x].
 
     Arguments:
-        n: nodes per side, at least 4.
+        n: nodes per side, from 4 to 4096.
         kind: `"vertex"` (nodes include the boundary, h = 1/(n-1)) or `"periodic"` (x = 1 is x = 0,
             h = 1/n).
     """
 
-    n: int
+    n: Annotated[int, Bounds(least=4, most=LARGEST)]
     kind: GridKind = "vertex"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(GridKind):
-            raise InputError(
-                f"the kind of a grid must be 'vertex' or 'periodic', got {self.kind!r}; use one of "
-                f"them"
-            )
-        if not isinstance(self.n, int) or self.n < 4:
-            raise InputError(
-                f"the nodes per side of a grid must be an integer of at least 4, got {self.n}; use "
-                f"more"
-            )
+        check_fields(self, "{} of a grid")
 
     @property
     def periodic(self) -> bool:
@@ -87,6 +86,19 @@ class Grid:
     def shape(self) -> tuple[int, int]:
         """Shape of a field on the grid, (n, n)."""
         return (self.n, self.n)
+
+    def check_shape(self, field: torch.Tensor, what: str = "a field") -> None:
+        """Refuse a field whose last two dimensions are not the grid's, which it would not fit.
+
+        Raises:
+            InputError: the shape is another one, such as that of a rectangle.
+        """
+        if tuple(field.shape[-2:]) != self.shape:
+            raise InputError(
+                f"{what} on a grid of {self.n} x {self.n} nodes must have the shape (..., {self.n},"
+                f" {self.n}), got {tuple(field.shape)}; give its own grid, or resample it: "
+                f"rectangles are not supported"
+            )
 
     def coordinates(
         self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None

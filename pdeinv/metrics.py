@@ -28,7 +28,12 @@ _WHOLE = 1e-9  # distance from a whole number of ranks
 
 
 def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return ||estimate - truth|| / ||truth|| over the nodes, (batch, channel)."""
+    """Return ||estimate - truth|| / ||truth|| over the nodes, (batch, channel).
+
+    Raises:
+        InputError: the channels or the nodes differ.
+    """
+    _check_shapes(estimate, truth)
     return torch.linalg.vector_norm(estimate - truth, dim=_NODES) / torch.linalg.vector_norm(
         truth, dim=_NODES
     )
@@ -38,7 +43,11 @@ def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) ->
     """Return the share of the nodes on the wrong side of the threshold, (batch, channel).
 
     Equality counts as above.
+
+    Raises:
+        InputError: the channels or the nodes differ.
     """
+    _check_shapes(estimate, truth)
     wrong = (estimate >= threshold) != (truth >= threshold)
     return wrong.to(estimate.dtype).mean(dim=_NODES)
 
@@ -52,7 +61,15 @@ def error_spectrum(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
     Arguments:
         estimate, truth: (n, n).
+
+    Raises:
+        InputError: the shapes differ, or are not square.
     """
+    if truth.ndim != 2 or len(set(truth.shape)) != 1:
+        raise InputError(
+            f"the truth of a spectrum must be (n, n), got {tuple(truth.shape)}; use one field"
+        )
+    _check_shapes(estimate, truth)
     k = torch.arange(len(truth), dtype=torch.float64)
     octave = (k[:, None] ** 2 + k**2).sqrt().clamp(min=0.5).log2().floor().long() + 1
     octave = octave.clamp(max=int(math.log2(len(truth) - 1)) + 1).flatten()
@@ -174,6 +191,15 @@ def rank_coverage(shares: Sequence[float], level: float) -> float | None:
     if left_out == 0 or abs(tail - left_out) > _WHOLE:
         return None
     return round(float(sum(shares[left_out:-left_out])), 12)
+
+
+def _check_shapes(estimate: torch.Tensor, truth: torch.Tensor) -> None:
+    # Broadcasting would compare one channel, or one row of nodes, with all in silence
+    if estimate.shape[-3:] != truth.shape[-3:]:
+        raise InputError(
+            f"the estimate must have the truth's channels and nodes, {tuple(truth.shape)}, got "
+            f"{tuple(estimate.shape)}; give the same fields on the same grid"
+        )
 
 
 def _check_samples(samples: torch.Tensor, truth: torch.Tensor) -> None:

@@ -7,14 +7,16 @@ transform is two small matrix products, between any grids.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import get_args
+from typing import Annotated
 
 import torch
 
 from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
+from pdeinv.checks import EXTREME, Bounds, check_fields, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -124,33 +126,31 @@ class GaussianRandomField(RandomField):
     """
 
     boundary: Boundary
-    alpha: float
-    tau: float
+    alpha: Annotated[float, Bounds(above=1)]
+    tau: Annotated[float, Bounds(least=1 / EXTREME, most=EXTREME)]
     modes: int = 128
 
     def __post_init__(self) -> None:
-        if self.boundary not in get_args(Boundary):
-            raise InputError(
-                f"boundary must be 'neumann', 'dirichlet' or 'periodic', got {self.boundary!r}; "
-                f"use one of them"
-            )
-        if not self.alpha > 1:
-            raise InputError(
-                f"alpha must be above 1 for a finite variance, got {self.alpha}; use a larger value"
-            )
-        if not self.tau > 0:
-            raise InputError(f"tau must be positive, got {self.tau}; use a larger value")
+        check_fields(self, "{} of a random field")
         fewest = 3 if self.boundary == "periodic" else 2  # fewer leave just the constant mode
-        if not fewest <= self.modes <= _MOST_MODES:
+        integer("modes of a random field", self.modes, Bounds(fewest, _MOST_MODES))
+        # The lowest modes, which hold most of the variance
+        std = math.sqrt(float(self._eigenvalues(min(self.modes, 16)).sum()))
+        if not 1 / EXTREME < std < EXTREME:
             raise InputError(
-                f"modes must be from {fewest} to {_MOST_MODES}, got {self.modes}; use one of them"
+                f"alpha and tau of a random field must give it a standard deviation between "
+                f"{1 / EXTREME:g} and {EXTREME:g}, got alpha = {self.alpha:g} and tau = "
+                f"{self.tau:g}, which make it {std:.3g}; use alpha = 2 and tau = 3"
             )
 
     @cached_property
     @torch.inference_mode(False)
     def eigenvalues(self) -> torch.Tensor:
         """Variance of each coefficient, (m, m), indexed [ky, kx]."""
-        k = self.wavenumbers
+        return self._eigenvalues(self.modes)
+
+    def _eigenvalues(self, modes: int) -> torch.Tensor:
+        k = wavenumbers(self.boundary, modes)
         factor = 2 if self.boundary == "periodic" else 1
         kappa2 = (factor * torch.pi) ** 2 * (k[:, None] ** 2 + k[None, :] ** 2)
         # The formula of the docstring, without overflow

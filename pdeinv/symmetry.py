@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pdeinv.checks import check_fields
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
@@ -57,6 +58,18 @@ class Symmetry:
     shift: tuple[float, float] = (0.0, 0.0)
     signs: tuple[int, ...] = (1,)
 
+    def __post_init__(self) -> None:
+        check_fields(self, "{} of a symmetry")
+        if self.matrix not in _POINT_GROUP:
+            raise InputError(
+                f"matrix of a symmetry must be a signed permutation of (x, y), got {self.matrix}; "
+                f"use one such as ((0, 1), (1, 0))"
+            )
+        if not self.signs or not all(sign in (1, -1) for sign in self.signs):
+            raise InputError(
+                f"signs of a symmetry must be 1 or -1 for each channel, got {self.signs}; use (1,)"
+            )
+
     @property
     def determinant(self) -> int:
         """det M, 1 or -1."""
@@ -90,9 +103,15 @@ class Symmetry:
         It is exact for a field that the grid resolves.
 
         Raises:
-            InputError: the number of signs is not that of the channels, or the shift does not map
-                the square onto itself.
+            InputError: the field is not one of the grid, the number of signs is not that of the
+                channels, or the shift does not map the square onto itself.
         """
+        if field.ndim < 3:
+            raise InputError(
+                f"fields under a symmetry must be (..., channel, n, n), got {tuple(field.shape)}; "
+                f"add a channel dimension"
+            )
+        grid.check_shape(field)
         moved = self._permute(field, grid)
         if all(s == 1 for s in self.signs):
             return moved
@@ -148,7 +167,15 @@ def act(elements: Sequence[Symmetry], fields: torch.Tensor, grid: Grid) -> torch
         elements: one for each member.
         fields: (batch, channel, n, n).
         grid: grid of the fields.
+
+    Raises:
+        InputError: the batch has another number of members, or as for a `Symmetry`.
     """
+    if len(elements) != len(fields):
+        raise InputError(
+            f"elements must be one for each of the {len(fields)} fields, got {len(elements)}; "
+            f"repeat or drop some"
+        )
     moved: dict[int, torch.Tensor] = {}
     places: dict[Symmetry, list[int]] = {}
     for i, element in enumerate(elements):
@@ -169,6 +196,13 @@ class Group:
 
     elements: tuple[Symmetry, ...]
     translations: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, "{} of a group")
+        if not self.elements:
+            raise InputError(
+                "elements of a group must hold the identity, got none; use trivial_group()"
+            )
 
     def __len__(self) -> int:
         """Number of elements of the finite part."""

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import torch
 
+from pdeinv.errors import InputError
+
 __all__ = [
     "dst1",
     "fourier_coefficients",
@@ -45,7 +47,11 @@ def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
     """Return the Fourier series of real fields (..., n, n) on a periodic grid, in the half plane.
 
     The coefficients are (..., n, n // 2 + 1).
+
+    Raises:
+        InputError: the fields are not square.
     """
+    _side(x)
     return torch.fft.rfft2(x, norm="forward")
 
 
@@ -58,8 +64,11 @@ def fourier_resample(x: torch.Tensor, n: int) -> torch.Tensor:
     """Resample real fields (..., m, m) on a periodic grid to n x n nodes.
 
     This cuts or pads their Fourier series, without the Nyquist mode of the coarser grid.
+
+    Raises:
+        InputError: the fields are not square.
     """
-    m = x.shape[-1]
+    m = _side(x)
     if m == n:
         return x
     half = (min(m, n) + 1) // 2  # wavenumbers below the coarser grid's Nyquist wavenumber
@@ -80,6 +89,15 @@ def wavenumbers(
     ky = torch.fft.fftfreq(n, 1 / n, dtype=dtype, device=device)[:, None]
     kx = torch.fft.rfftfreq(n, 1 / n, dtype=dtype, device=device)[None, :]
     return ky, kx
+
+
+def _side(x: torch.Tensor) -> int:
+    ny, nx = x.shape[-2:]
+    if ny != nx:
+        raise InputError(
+            f"periodic fields must be square, (..., n, n), got {tuple(x.shape)}; resample them"
+        )
+    return nx
 
 
 @lru_cache(maxsize=32)

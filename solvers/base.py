@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import torch
 from tqdm import tqdm
 
+from pdeinv.checks import check_fields
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -42,7 +43,8 @@ ProgressBar: TypeAlias = Callable[..., Iterable]
 class Solver(ABC):
     """From sensors to a posterior.
 
-    A subclass is a frozen dataclass of settings with a `name` and one method, `condition`.
+    A subclass is a frozen dataclass of settings with a `name` and one method, `condition`. The
+    annotations of the settings are checked: see `pdeinv.checks`.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,9 @@ class Solver(ABC):
     misfit_remedy: ClassVar[str] = ""
     """What lowers the misfit where it may also be that of the method's own mean, as a phrase:
     "use ..."; empty where it is that of the sensors alone."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"{{}} of {self.name}")
 
     def __call__(
         self,

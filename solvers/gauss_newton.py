@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.checks import Count, EvenCount, Positive
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -63,25 +64,17 @@ class GaussNewton(Solver):
         (randomised maximum likelihood).
     """
 
-    iterations: int = 10
-    tolerance: float = 0.1
-    nugget: float = 1e-13
-    ensemble: int = 32
-    chords: int = 3
+    iterations: Count = 10
+    tolerance: Positive = 0.1
+    nugget: Positive = 1e-13
+    ensemble: EvenCount = 32
+    chords: Count = 3
 
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient
-
-    def __post_init__(self) -> None:
-        if self.ensemble < 4 or self.ensemble % 2:
-            raise InputError(
-                f"ensemble must be an even number of at least 4, got {self.ensemble}; use 32"
-            )
-        if not self.nugget > 0:
-            raise InputError(f"nugget must be positive, got {self.nugget}; use 1e-13")
 
     def condition(
         self,

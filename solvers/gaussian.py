@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.checks import NotNegative
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
@@ -48,7 +49,7 @@ class GaussianSolver(Solver):
         samples by Matheron's rule (Wilson et al., ICML 2020, eq. 8, arXiv 2002.09309).
     """
 
-    nugget: float = 1e-12
+    nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"

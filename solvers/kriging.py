@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
+from pdeinv.checks import Bounds
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
@@ -57,7 +58,7 @@ class Kriging(Solver):
         Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, sections 4.2 and 5.4.
     """
 
-    smoothness: float | None = None
+    smoothness: Annotated[float, Bounds(least=0.5, most=2.5)] | None = None
 
     name: ClassVar[str] = "kriging"
 

@@ -169,8 +169,8 @@ class _Difference(NamedTuple):
     """A parameter with its value in a model's training and in the PDE."""
 
     name: str
-    trained: float
-    wanted: float
+    trained: float | str
+    wanted: float | str
 
 
 class _Differences(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 
+from pdeinv.checks import MOST, Bounds, EvenCount
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -69,10 +70,10 @@ class LevelSet(Solver):
         maximum likelihood).
     """
 
-    ensemble: int = 20
-    draws: int = 128
+    ensemble: EvenCount = 20
+    draws: Annotated[int, Bounds(least=CHAINS, most=MOST)] = 128
     latent: RandomField | None = None
-    stages: str = "thorough"
+    stages: Literal["thorough", "brief"] = "thorough"
 
     name: ClassVar[str] = "level-set"
     needs: ClassVar[str] = (
@@ -80,18 +81,6 @@ class LevelSet(Solver):
     )
 
     misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
-
-    def __post_init__(self) -> None:
-        if self.ensemble < 4 or self.ensemble % 2:
-            raise InputError(
-                f"ensemble must be an even number of at least 4, got {self.ensemble}; use 20"
-            )
-        if self.draws < CHAINS:
-            raise InputError(f"draws must be at least {CHAINS}, got {self.draws}; use 128")
-        if self.stages not in SCHEDULES:
-            raise InputError(
-                f"stages must be one of {', '.join(SCHEDULES)}, got {self.stages!r}; use 'thorough'"
-            )
 
     def accepts(self, pde: PDE) -> bool:
         return not pde.gaussian_coefficient and pde.coefficient_range is not None

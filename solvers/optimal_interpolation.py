@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
+from pdeinv.checks import MOST, Bounds, Count
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -54,18 +54,11 @@ class OptimalInterpolation(Solver):
         2009, chapter 9.
     """
 
-    members: int = 1000
-    copies: int = 8
+    members: Annotated[int, Bounds(least=16, most=MOST)] = 1000
+    copies: Count = 8
 
     name: ClassVar[str] = "optimal-interpolation"
     wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
-
-    def __post_init__(self) -> None:
-        if self.members < 16 or self.copies < 1:
-            raise InputError(
-                f"members must be at least 16 and copies at least 1, got {self.members} and "
-                f"{self.copies}; use 1000 and 8"
-            )
 
     def accepts_prior(self, prior: Prior | None) -> bool:
         # A regressor may be given as a prior, and draws no states

@@ -13,15 +13,19 @@ import pandas as pd
 import xarray as xr
 
 from pdeinv import seeds
+from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
+from pdeinv.external import source_of
+from pdeinv.grid import LARGEST
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
-from pdeinv.solvers.selection import integer, solver_for, with_options
+from pdeinv.solvers.selection import solver_for, with_options
 
 __all__ = ["MisfitWarning", "reconstruct"]
 
@@ -63,10 +67,10 @@ def reconstruct(
     Arguments:
         sensors: a table with the columns field, x, y, value and, optionally, noise_std; or its CSV
             file.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, or an instance.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
         grid: nodes per side of the result, at least 16.
-        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, or `"auto"`: the first that accepts
-            the PDE and the prior (see `pdeinv.solvers.selection`).
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
+            first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
             None for the PDE's own random coefficient, or the shipped prior of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
@@ -95,46 +99,41 @@ def reconstruct(
     used = _resolve_prior(prior)
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
-    grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
+    grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
+    check_solves(pde, pde.grid(grid))
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
     _warn_of_misfit(chosen, found, len(table), pde)
-    return _dataset(found, pde, used, table, observation, seed)
+    return _dataset(found, chosen, pde, used, table, observation, seed)
 
 
 def _resolve_pde(pde: str | PDE) -> PDE:
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
-            f"pde must be a name or a PDE, got {pde!r}; give an instance of a class of "
+            f"pde must be a name or a PDE, got {described(pde)}; give an instance of a class of "
             f"pdeinv.datasets"
         )
     return pde
 
 
 def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
+    if not isinstance(prior, str | os.PathLike):
+        return prior
+    path_of("prior", prior)
     # A file may hold a regressor, too: `Solver.accepts_prior` decides
-    return cast("Prior", load(prior)) if isinstance(prior, str | os.PathLike) else prior
+    return cast("Prior", load(prior))
 
 
-def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
-    grid, n_samples, seed = (
-        integer(*v) for v in (("grid", grid), ("n_samples", n_samples), ("seed", seed))
+def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
+    return (
+        integer("grid", grid, Bounds(_COARSEST, LARGEST)),
+        integer("n_samples", n_samples, Bounds(least=1)),
+        integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
-    if grid < _COARSEST:
-        raise InputError(
-            f"grid must be at least {_COARSEST} to carry a {pde.name} field, got {grid}; use 64"
-        )
-    if n_samples < 1:
-        raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
-    if not 0 <= seed < _SEEDS:
-        raise InputError(
-            f"seed must be from 0 to {_SEEDS - 1}, got {seed}; use a number in that range"
-        )
-    return grid, n_samples, seed
 
 
 def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
@@ -147,6 +146,7 @@ def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
 
 def _dataset(
     posterior: Posterior,
+    solver: Solver,
     pde: PDE,
     prior: Prior | None,
     sensors: Sensors,
@@ -156,6 +156,7 @@ def _dataset(
     described = "the PDE's own random coefficient" if prior is None else type(prior).__name__
     result = posterior.to_xarray(
         pde=pde.name,
+        **_sources(pde, solver),
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
@@ -172,6 +173,12 @@ def _dataset(
             for c in table.columns
         }
     )
+
+
+def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
+    """Return the `file.py:Class` of each that comes from a file."""
+    given = {"pde_source": source_of(type(pde)), "solver_source": source_of(type(solver))}
+    return {name: source for name, source in given.items() if source}
 
 
 def _warn_of_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None:

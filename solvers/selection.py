@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from typing import Any
 
 import pdeinv.solvers as solvers
-from pdeinv.datasets.base import PDE
+from pdeinv.checks import MOST, Bounds, described, integer
+from pdeinv.datasets.base import PDE, PDES
 from pdeinv.errors import InputError
+from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
@@ -21,7 +22,7 @@ from pdeinv.solvers.level_set import LevelSet
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation
 from pdeinv.symmetry import Group, Symmetry
 
-__all__ = ["VARIANTS", "integer", "solver_for", "with_options"]
+__all__ = ["VARIANTS", "solver_for", "with_options"]
 
 _WITHOUT_PRIOR = (GaussianSolver(), GaussNewton(), LevelSet(), OptimalInterpolation())
 _WITH_PRIOR = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
@@ -40,7 +41,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     """Return a solver by its name; "auto" takes the first that accepts the PDE and suits the prior.
 
     Arguments:
-        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", or an instance, which is returned.
+        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", `file.py:Class` for a class outside of
+            the package, or an instance, which is returned.
         pde: the physics.
         prior: the user's; None for the PDE's own.
 
@@ -49,7 +51,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     """
     if isinstance(solver, Solver):
         return solver
-    if solver == "auto":
+    if isinstance(solver, str) and solver == "auto":
         for candidate in _WITHOUT_PRIOR if prior is None else _WITH_PRIOR:
             if candidate.accepts(pde) and candidate.suits_prior(prior):
                 return candidate
@@ -57,10 +59,13 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
             f"prior must be an `Ensemble`, a prior with a denoiser or a regressor, got "
             f"{type(prior).__name__}; give one of `pdeinv train` without --model operator"
         )
-    if solver not in solvers.SOLVERS:
+    if is_reference(solver):
+        kind = load_class(solver, Solver, PDES)  # type: ignore[type-abstract]
+        return make_instance(kind, {})
+    if not isinstance(solver, str) or solver not in solvers.SOLVERS:
         raise InputError(
-            f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got {solver!r}; "
-            f"use 'auto'"
+            f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got "
+            f"{described(solver)}; use 'auto'"
         )
     return solvers.SOLVERS[solver]()
 
@@ -80,17 +85,15 @@ def with_options(
         InputError: the solver does not support an option, or its value is not allowed.
     """
     options: dict[str, Any] = {}
-    if equireg:
-        if equireg not in tuple(VARIANTS):
+    if equireg is not False and equireg is not None:
+        if not isinstance(equireg, bool | str) or equireg not in VARIANTS:
             raise InputError(
-                f"equireg must be one of {', '.join(map(repr, VARIANTS))}, got {equireg!r}; use "
-                f"True"
+                f"equireg must be one of {', '.join(map(repr, VARIANTS))}, got "
+                f"{described(equireg)}; use True"
             )
         options["guidance"] = (VARIANTS[equireg],)
     if steps is not None:
-        options["steps"] = integer("steps", steps)
-        if options["steps"] < 2:
-            raise InputError(f"steps must be at least 2, got {steps}; use 20 or more")
+        options["steps"] = integer("steps", steps, Bounds(2, MOST))
     if preset is not None:
         options["preset"] = preset
     settings = solver.settings()
@@ -101,21 +104,9 @@ def with_options(
             f"the {solver.name} solver does not support {given}; choose one of "
             f"{', '.join(sorted(able))}"
         )
-    if equireg:
+    if "guidance" in options:
         options["guidance"] = (*settings["guidance"], *options["guidance"])
     return dataclasses.replace(solver, **options) if options else solver
-
-
-def integer(name: str, value: int) -> int:
-    """Return an integer of any kind as a Python one; `name` is for the message.
-
-    Raises:
-        InputError: it is not an integer.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name} must be an integer, got {value!r}; give a whole number") from None
 
 
 def _names(solver: type[Solver]) -> set[str]:

@@ -153,7 +153,7 @@ def smoothed(x):
         ),
         ("sample_noise", lambda x: x[:, 0], r"sample_noise must return the shape \(256, 1, 15, 15"),
         ("sample", lambda x: x * torch.nan, "sample must return finite values"),
-        ("sample", lambda x: 0 * x, "'source' has the same value everywhere in Wiener.sample"),
+        ("sample", lambda x: 0 * x, "'source' must vary in Wiener.sample"),
     ],
 )
 def test_what_cannot_be_a_denoiser_is_refused(method, change, message, monkeypatch):

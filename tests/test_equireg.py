@@ -18,7 +18,7 @@ from pdeinv.solvers.diffusion.equireg import (
     equivariance_loss,
 )
 from pdeinv.solvers.diffusion.guidance import LossTerm, Step, combine_steps, polyak
-from pdeinv.symmetry import act, square_group, torus_group
+from pdeinv.symmetry import Group, Symmetry, act, square_group, torus_group
 
 N = 16
 GUIDED = [name for name, kind in SOLVERS.items() if issubclass(kind, DiffusionSolver)]
@@ -149,7 +149,7 @@ def test_a_plain_loss_is_a_term_with_and_without_a_share():
     )
     assert len(seen) == 18 and torch.equal(plain, unweighed)
     assert not torch.allclose(plain, weighed)
-    with pytest.raises(InputError, match="share of LossTerm must be a positive number"):
+    with pytest.raises(InputError, match="share of LossTerm must be a finite number above 0"):
         LossTerm(loss, share=-1.0)
 
 
@@ -175,11 +175,11 @@ def test_it_acts_when_it_is_told_to():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"share": 0.0}, "share of EquiReg must be a positive number, got 0.0"),
-        ({"every": 0}, "every of EquiReg must be a whole number of at least 1, got 0"),
-        ({"function": 3}, "function of EquiReg must be a callable of states, got 3"),
+        ({"share": 0.0}, "share of EquiReg must be a finite number above 0, got 0.0"),
+        ({"every": 0}, "every of EquiReg must be an integer of at least 1, got 0"),
+        ({"function": 3}, "function of EquiReg must be a callable, got 3"),
         ({"sigma_min": 0.5}, "sigma_min of EquiReg must be below sigma_max = 0.3, got 0.5"),
-        ({"loss": "mse"}, "loss of EquiReg must be one of equi, equicon, got 'mse'"),
+        ({"loss": "mse"}, "loss of EquiReg must be 'equi' or 'equicon', got 'mse'"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -248,7 +248,11 @@ def test_a_wrong_group_hurts(name):
     errors = {"none": 0.0, "right": 0.0, "wrong": 0.0}
     for i in range(12):
         truth, observation = tuning_task(name, "forward", grid=N, sensors=40).instance(i)
-        for key, group in (("none", None), ("right", pde.symmetries), ("wrong", Rolls())):
+        for key, group in (
+            ("none", None),
+            ("right", pde.symmetries),
+            ("wrong", Rolls((Symmetry(),))),
+        ):
             terms = () if group is None else (EquiReg(group=group, share=2.0, every=1),)
             solver = FunDPS(steps=20, guidance=terms)
             found = solver(pde, prior, observation, n_samples=4, generator=seeded(i)).samples[:, 1]
@@ -257,7 +261,7 @@ def test_a_wrong_group_hurts(name):
     assert errors["right"] < 0.99 * errors["none"] and errors["wrong"] > 1.05 * errors["right"]
 
 
-class Rolls:
+class Rolls(Group):
     """Translations of the nodes' values by whole cells, around the edge."""
 
     def sample(self, generator=None):

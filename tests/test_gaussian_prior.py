@@ -225,7 +225,7 @@ def test_what_cannot_be_fitted_is_refused(tmp_path):
         GaussianPrior.fit(path)
     with h5py.File(path, "r+") as file:
         file["source"][...] = 1.0
-    with pytest.raises(InputError, match="'source' has the same value everywhere"):
+    with pytest.raises(InputError, match="'source' must vary"):
         GaussianPrior.fit(path)
 
 

@@ -94,7 +94,7 @@ def test_a_layout_has_as_many_points_as_asked_all_in_the_square(make, count):
     assert points.shape == (count, 2) and points.min() >= 0 and points.max() <= 1
     assert len(np.unique(points.round(9), axis=0)) == count
     assert np.array_equal(points, make(count))
-    with pytest.raises(InputError, match="at least 1 sensor, got 0"):
+    with pytest.raises(InputError, match="must be an integer of at least 1, got 0"):
         make(0)
 
 

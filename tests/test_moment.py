@@ -82,7 +82,7 @@ def test_samples_2i_and_2i_plus_1_are_antithetic_in_every_batch():
     middles = (found.samples[0:16:2] + found.samples[1:16:2]) / 2
     scale = 1e-6 * found.samples.abs().amax(dim=(0, 2, 3))[:, None, None]
     assert bool(((middles - middles[0]).abs() < scale).all())
-    with pytest.raises(InputError, match="batch must be even, got 5"):
+    with pytest.raises(InputError, match="batch of moment must be an even integer, got 5"):
         Moment(batch=5)
 
 

@@ -84,7 +84,7 @@ def test_equireg_joins_the_terms_that_a_solver_has():
     given = FunDPS(guidance=(EquiReg(loss="equi"),))
     assert with_options(given, "reweight", 9).guidance == (*given.guidance, VARIANTS["reweight"])
     for steps, message in (
-        (1, "steps must be at least 2, got 1"),
+        (1, "steps must be an integer of at least 2, got 1"),
         (2.5, "steps must be an integer"),
     ):
         with pytest.raises(InputError, match=message):

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP, Parameters, Seed, parsed
+from pdeinv.cli.options import ANY_PDE_HELP, Parameters, Seed, parsed
 
 __all__ = ["generate"]
 
 
 def generate(
-    pde: Annotated[str, typer.Argument(help=PDE_HELP)],
+    pde: Annotated[str, typer.Argument(help=ANY_PDE_HELP)],
     n: Annotated[int, typer.Option(help="Number of (coefficient, solution) pairs.")],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
     grid: Annotated[int, typer.Option(help="Nodes per side.")] = 128,

@@ -26,7 +26,10 @@ def info() -> None:
         coefficient, solution = pde.fields
         typer.echo(f"  {name:<15}{pde.equation}")
         typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}, {pde.grid_kind} grid")
-        parameters = (f"{key}={value:g}" for key, value in pde.parameters.items())
+        parameters = (
+            f"{key}={value if isinstance(value, str) else f'{value:g}'}"
+            for key, value in pde.parameters.items()
+        )
         typer.echo(f"  {'':<15}{', '.join(parameters)}")
     typer.echo("\nSolvers:")
     for name, solver in sorted(SOLVERS.items()):

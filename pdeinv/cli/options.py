@@ -8,9 +8,10 @@ import typer
 
 from pdeinv.errors import InputError
 
-__all__ = ["PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
+__all__ = ["ANY_PDE_HELP", "PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
+ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
 
 
 def _checked_seed(seed: int) -> int:
@@ -21,7 +22,7 @@ def _checked_seed(seed: int) -> int:
     return seed
 
 
-PdeName = Annotated[str, typer.Option("--pde", help=PDE_HELP)]
+PdeName = Annotated[str, typer.Option("--pde", help=ANY_PDE_HELP)]
 Seed = Annotated[
     int,
     typer.Option(
@@ -38,20 +39,20 @@ Parameters = Annotated[
 ]
 
 
-def parsed(parameters: list[str] | None) -> dict[str, float]:
-    """Return the numbers of NAME=NUMBER pairs by name.
+def parsed(parameters: list[str] | None) -> dict[str, float | str]:
+    """Return the values of NAME=VALUE pairs by name: numbers where they are, else texts.
 
     Raises:
         InputError: an item has another form.
     """
-    values: dict[str, float] = {}
+    values: dict[str, float | str] = {}
     for item in parameters or []:
-        name, equals, text = item.partition("=")
+        name, _, text = (part.strip() for part in item.partition("="))
+        if not name or not text:
+            raise InputError(f"--param must be NAME=VALUE, got {item!r}; write it as tau=5")
         try:
             number = float(text)
+            values[name] = int(number) if number.is_integer() else number
         except ValueError:
-            equals = ""
-        if not equals:
-            raise InputError(f"--param must be NAME=NUMBER, got {item!r}; write it as tau=5")
-        values[name.strip()] = int(number) if number.is_integer() else number
+            values[name] = text
     return values

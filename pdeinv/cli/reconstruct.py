@@ -27,8 +27,8 @@ Plot = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or 
 SolverName = Annotated[
     str,
     typer.Option(
-        help="Name of a solver (see `pdeinv info`); auto is the first that fits the PDE and the "
-        "prior."
+        help="Name of a solver (see `pdeinv info`), or file.py:Class for one of your own; auto is "
+        "the first that fits the PDE and the prior."
     ),
 ]
 Regularised = Annotated[bool, typer.Option("--equireg", help="Add EquiReg to a diffusion solver.")]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pdeinv.basis import Basis
+from pdeinv.checks import EXTREME
 from pdeinv.datasets import PDE, find_pde, open_dataset
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
@@ -115,16 +116,7 @@ class TrainingData:
             raise InputError(
                 f"sample {int(bad.nonzero()[0])} of {self.source} holds nan or inf; drop it"
             )
-        constant = [
-            f.name
-            for f, values in zip(self.fields, self.states.unbind(1), strict=True)
-            if float(values.std()) == 0
-        ]
-        if constant:
-            raise InputError(
-                f"{constant[0]!r} has the same value everywhere in {self.source}; leave the field "
-                f"out with channels"
-            )
+        self.normalisation()
 
     @property
     def symmetries(self) -> Group:
@@ -158,9 +150,19 @@ class TrainingData:
 
     def normalisation(self) -> Normalisation:
         """Return the basis of each channel, and the shift and scale to the standard deviation
-        0.5."""
+        0.5.
+
+        Raises:
+            InputError: a field is constant, or of a size that is lost in single precision.
+        """
         shift = self.states.double().mean(dim=(0, 2, 3))
         scale = self.states.double().std(dim=(0, 2, 3)) / STD
+        for f, mean, std in zip(self.fields, shift.tolist(), (STD * scale).tolist(), strict=True):
+            if not max(1 / EXTREME, 1e-12 * abs(mean)) < std < EXTREME:
+                raise InputError(
+                    f"{f.name!r} must vary in {self.source}, got a mean of {mean:.3g} with a "
+                    f"standard deviation of {std:.3g}; leave the field out with channels"
+                )
         bases = []
         for c, some in enumerate(self.states[:_BOUNDARY_SAMPLES].double().unbind(1)):
             edge = some[:, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pdeinv.checks import EXTREME, tensor
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -18,11 +19,11 @@ class Ensemble:
             `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
 
     Raises:
-        InputError: the states have another shape, or hold nan or inf.
+        InputError: the states have another shape, hold nan or inf, or are the same in all members.
     """
 
     def __init__(self, states: torch.Tensor):
-        states = torch.as_tensor(states)
+        states = tensor("the states of an ensemble", states)
         if (
             states.ndim != 4
             or states.shape[1] != 2
@@ -36,6 +37,14 @@ class Ensemble:
         bad = (~states.isfinite()).flatten(1).any(dim=1)
         if bad.any():
             raise InputError(f"ensemble member {int(bad.nonzero()[0])} holds nan or inf; drop it")
+        for c, one in enumerate(states.double().unbind(1)):
+            most, spread = float(one.abs().max()), float(one.std(dim=0).max())
+            if not (spread > 1e-12 * most and spread > EXTREME**-1 and most < EXTREME):
+                raise InputError(
+                    f"the members of an ensemble must differ in channel {c}, by a spread between "
+                    f"{1 / EXTREME:g} and {EXTREME:g}, got values of up to {most:.3g} with a "
+                    f"standard deviation of at most {spread:.3g}; give members that vary"
+                )
         self.states = states
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_args
 
 import torch
 
+from pdeinv.checks import Count, choice
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -17,7 +18,6 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import ProgressBar, progress_bar
-from pdeinv.solvers.diffusion.checks import check_choice, check_whole
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
@@ -60,7 +60,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     guidance: Guidance = ()
     group_average: bool = False
     preset: Preset = "default"
-    batch: int = 16
+    batch: Count = 16
 
     role: ClassVar[Role] = "joint"
     published_role: ClassVar[Role | None] = "white"
@@ -71,10 +71,10 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "batch", self.batch, 1)
+        super().__post_init__()
         check_guidance(self.name, self.guidance)
         presets = get_args(Preset) if self.published_role else get_args(Preset)[:1]
-        check_choice(self.name, "preset", self.preset, presets)
+        choice(f"preset of {self.name}", self.preset, presets)
 
     def preset_values(self) -> dict[str, Any]:
         """Return the preset's values of settings that are None unless given."""

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from pdeinv.checks import Count, NotNegative, Positive, Steps
 from pdeinv.grid import Grid
 from pdeinv.priors.schedule import heun, noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.checks import check_positive, check_weights, check_whole
 from pdeinv.solvers.diffusion.guidance import (
     Misfit,
     Step,
@@ -68,28 +68,17 @@ class DAPS(DiffusionSolver):
         NeurIPS 2025, for Poisson (arXiv 2505.17004).
     """
 
-    steps: int | None = None
-    ode_steps: int | None = None
-    langevin: int | None = None
-    rate: float | None = None
-    last_rate: float | None = None
-    tau: float | None = None
-    weights: tuple[float, float] | None = None
-    every: int = 50
+    steps: Steps | None = None
+    ode_steps: Count | None = None
+    langevin: Count | None = None
+    rate: Positive | None = None
+    last_rate: Positive | None = None
+    tau: Positive | None = None
+    weights: tuple[NotNegative, NotNegative] | None = None
+    every: Count = 50
 
     name: ClassVar[str] = "daps"
     constants: ClassVar[dict[Preset, DAPSConstants]] = DAPS_CONSTANTS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self.name, "every", self.every, 1)
-        given = {k: v for k, v in self.settings().items() if v is not None}
-        for name, least in (("steps", 2), ("ode_steps", 1), ("langevin", 1)):
-            check_whole(self.name, name, given[name], least)
-        for name in ("rate", "last_rate", "tau"):
-            check_positive(self.name, name, given[name])
-        if "weights" in given:
-            check_weights(self.name, "weights", given["weights"])
 
     def preset_values(self) -> dict[str, Any]:
         """Return the preset's values of settings that are None unless given."""

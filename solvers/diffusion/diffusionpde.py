@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.checks import Positive, Steps
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.checks import check_positive, check_whole
 from pdeinv.solvers.diffusion.guidance import norm
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import (
@@ -52,17 +52,11 @@ class DiffusionPDE(DiffusionSolver):
         2024, algorithm 1 and appendix (arXiv 2406.17763).
     """
 
-    steps: int = STEPS["diffusionpde"]
-    weight: float = 1.0
-    sigma_min: float = 0.002
+    steps: Steps = STEPS["diffusionpde"]
+    weight: Positive = 1.0
+    sigma_min: Positive = 0.002
 
     name: ClassVar[str] = "diffusionpde"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self.name, "steps", self.steps, 2)
-        check_positive(self.name, "weight", self.weight)
-        check_positive(self.name, "sigma_min", self.sigma_min)
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""

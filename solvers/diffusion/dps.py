@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from pdeinv.checks import Positive, Steps
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.checks import check_positive, check_whole
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import DPS_WEIGHT, STEPS, ddpm_levels
 from pdeinv.solvers.diffusion.sampling import guided_sampling
@@ -44,16 +44,10 @@ class DPS(DiffusionSolver):
         algorithm 1 (arXiv 2209.14687).
     """
 
-    steps: int = STEPS["dps"]
-    weight: float | None = None
+    steps: Steps = STEPS["dps"]
+    weight: Positive | None = None
 
     name: ClassVar[str] = "dps"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self.name, "steps", self.steps, 2)
-        if self.weight is not None:
-            check_positive(self.name, "weight", self.weight)
 
     def preset_values(self) -> dict[str, Any]:
         """Return the preset's values of settings that are None unless given."""

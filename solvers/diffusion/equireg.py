@@ -6,15 +6,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
+from pdeinv.checks import Count, NotNegative, Positive, Unbounded, check_below, check_fields
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.base import Denoiser, DenoisingPrior
-from pdeinv.solvers.diffusion.checks import check_below, check_positive, check_whole
 from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.symmetry import Group, Symmetry, act
 
@@ -145,28 +145,16 @@ class EquiReg:
 
     function: Function | None = None
     group: Group | None = None
-    share: float = 1.0
-    every: int = 2
-    sigma_max: float = 0.3
-    sigma_min: float = 0.0
+    share: Positive = 1.0
+    every: Count = 2
+    sigma_max: Unbounded = 0.3
+    sigma_min: NotNegative = 0.0
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        check_positive(owner, "share", self.share, finite=False)
-        check_positive(owner, "sigma_max", self.sigma_max, finite=False)
+        check_fields(self, f"{{}} of {owner}")
         check_below(owner, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
-        check_whole(owner, "every", self.every, 1)
-        if self.loss not in (None, *get_args(Loss)):
-            raise InputError(
-                f"loss of {owner} must be one of {', '.join(get_args(Loss))}, got {self.loss!r}; "
-                f"leave it out"
-            )
-        if self.function is not None and not callable(self.function):
-            raise InputError(
-                f"function of {owner} must be a callable of states, got {self.function!r}; "
-                f"leave it out"
-            )
 
     def bind(
         self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None
@@ -234,14 +222,7 @@ class EquiReweight(EquiReg):
         by their equivariance.
     """
 
-    strength: float = 5.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.strength >= 0:
-            raise InputError(
-                f"strength of EquiReweight must not be negative, got {self.strength}; use 5.0"
-            )
+    strength: NotNegative = 5.0
 
     def bind(
         self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
+from pdeinv.checks import Bounds, Positive, Steps
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.checks import check_positive, check_whole
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import (
     STEPS,
@@ -61,24 +60,12 @@ class FunDPS(DiffusionSolver):
         NeurIPS 2025, algorithm 1 and appendix (arXiv 2505.17004).
     """
 
-    steps: int = STEPS["fundps"]
-    weight: float = 1.0
-    coarse: float = 0.0
-    sigma_min: float | None = None
+    steps: Steps = STEPS["fundps"]
+    weight: Positive = 1.0
+    coarse: Annotated[float, Bounds(least=0, below=1)] = 0.0
+    sigma_min: Positive | None = None
 
     name: ClassVar[str] = "fundps"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole(self.name, "steps", self.steps, 2)
-        check_positive(self.name, "weight", self.weight)
-        if self.sigma_min is not None:
-            check_positive(self.name, "sigma_min", self.sigma_min)
-        if not isinstance(self.coarse, Real) or not 0 <= self.coarse < 1:
-            raise InputError(
-                f"coarse of {self.name} must be a number from 0 to below 1, got {self.coarse!r}; "
-                f"use 0.5"
-            )
 
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""

@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from pdeinv.checks import Positive, check_fields
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
-from pdeinv.solvers.diffusion.checks import check_positive
 from pdeinv.solvers.diffusion.published import Measure
 
 __all__ = [
@@ -103,11 +103,10 @@ class LossTerm:
     """
 
     loss: TermLoss
-    share: float | None = None
+    share: Positive | None = None
 
     def __post_init__(self) -> None:
-        if self.share is not None:
-            check_positive("LossTerm", "share", self.share, finite=False)
+        check_fields(self, "{} of LossTerm")
 
     def bind(self, pde: PDE, prior: DenoisingPrior, generator: torch.Generator | None) -> BoundTerm:
         """Return the term for one run of a solver."""

@@ -4,10 +4,11 @@ sensors."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
+from pdeinv.checks import MOST, Bounds, Positive, Steps, check_below
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Field
@@ -19,7 +20,6 @@ from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.checks import check_below, check_positive, check_whole
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.problem import Problem
@@ -78,10 +78,10 @@ class Moment(DiffusionSolver):
         (arXiv 2407.01521), for the noising after each draw.
     """
 
-    steps: int = 20
-    sigma_max: float = 3.0
-    sigma_min: float = 0.02
-    batch: int = 32
+    steps: Steps = 20
+    sigma_max: Positive = 3.0
+    sigma_min: Positive = 0.02
+    batch: Annotated[int, Bounds(least=2, most=MOST, even=True)] = 32
     thorough: bool = False
 
     name: ClassVar[str] = "moment"
@@ -95,14 +95,6 @@ class Moment(DiffusionSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self.name, "steps", self.steps, 2)
-        if self.batch % 2:
-            raise InputError(
-                f"the moment solver's batch must be even, got {self.batch}; its samples are drawn "
-                f"in pairs"
-            )
-        check_positive(self.name, "sigma_min", self.sigma_min)
-        check_positive(self.name, "sigma_max", self.sigma_max)
         check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
 
     def check(self, pde: PDE, prior: Prior | None) -> None:

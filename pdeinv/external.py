@@ -1,0 +1,158 @@
+"""Classes from files outside of the package: `file.py:Class`."""
+
+from __future__ import annotations
+
+import copyreg
+import dataclasses
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from pdeinv.checks import described
+from pdeinv.errors import InputError
+
+__all__ = ["is_reference", "load_class", "make_instance", "source_of"]
+
+Kind = TypeVar("Kind")
+
+_PREFIX = "pdeinv_file_"
+_AS_GIVEN = "__path_as_given__"
+
+
+def is_reference(name: object) -> bool:
+    """Return whether a name has the form `file.py:Class`."""
+    return isinstance(name, str) and name.rpartition(":")[0].endswith(".py")
+
+
+def load_class(reference: str, base: type[Kind], registry: dict) -> type[Kind]:
+    """Return a class from a file.
+
+    The file runs once, as a module, with its folder on the path; again when it has changed. What it
+    registers is registered for that time alone.
+
+    Arguments:
+        reference: `file.py:Class`.
+        base: what the class must derive from.
+        registry: the table of names that the file may change.
+
+    Raises:
+        InputError: there is no such file or class, it is of another kind, or the file fails.
+    """
+    path, _, name = reference.rpartition(":")
+    module = _module(Path(path), registry)
+    kind: Any = getattr(module, name, None)
+    if not _suits(kind, base):
+        found = [
+            key
+            for key, value in vars(module).items()
+            if _suits(value, base) and value.__module__ == module.__name__
+        ]
+        raise InputError(
+            f"{name!r} in {path} must be a class that derives from {base.__name__} and has all its "
+            f"methods, got {_got(kind)}; use "
+            f"{' or '.join(f'{path}:{key}' for key in found) or f'a class from {base.__name__}'}"
+        )
+    copyreg.pickle(kind, _reduce)
+    return kind
+
+
+def make_instance(kind: type[Kind], settings: dict[str, Any]) -> Kind:
+    """Return an instance of a class, which may be one of `load_class`.
+
+    Raises:
+        InputError: the class refuses its settings, or the code of a user's class fails.
+    """
+    if not source_of(kind):
+        return kind(**settings)
+    with _named_errors(f"{kind.__name__} of {source_of(kind).rpartition(':')[0]}", kind.__module__):
+        return kind(**settings)
+
+
+def source_of(kind: type) -> str:
+    """Return the `file.py:Class` by which a class was loaded, else ""."""
+    if not kind.__module__.startswith(_PREFIX):
+        return ""
+    return f"{vars(sys.modules[kind.__module__])[_AS_GIVEN]}:{kind.__qualname__}"
+
+
+def _suits(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+
+
+def _got(kind: Any) -> str:
+    if kind is None:
+        return "none of that name"
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    return f"{kind.__name__}, which lacks {', '.join(missing)}" if missing else described(kind)
+
+
+def _reduce(instance: Any) -> tuple[Callable, tuple]:
+    """Pickle an instance by its file, which another process does not have as a module."""
+    fields = [f.name for f in dataclasses.fields(instance) if f.init]
+    kind = type(instance)
+    reference = f"{sys.modules[kind.__module__].__file__}:{kind.__qualname__}"
+    return _rebuild, (reference, {name: getattr(instance, name) for name in fields})
+
+
+def _rebuild(reference: str, settings: dict[str, Any]) -> object:
+    return load_class(reference, object, {})(**settings)
+
+
+def _module(path: Path, registry: dict) -> ModuleType:
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path} must be a Python file that can be read, got: {reason}; check its name"
+        ) from None
+    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + content).hexdigest()[:16]
+    name = f"{_PREFIX}{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None and spec.loader is not None  # for a name that ends with .py
+    module = importlib.util.module_from_spec(spec)
+    setattr(module, _AS_GIVEN, str(path))
+    sys.modules[name] = module  # dataclasses look their annotations up there
+    known, folder = dict(registry), str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        with _named_errors(str(path), name):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(folder)
+        registry.clear()
+        registry.update(known)
+    return module
+
+
+@contextmanager
+def _named_errors(what: str, module: str) -> Iterator[None]:
+    """Raise what fails in a user's file as an `InputError` with its line."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit too, as of a script without a guard
+        line = error.lineno if isinstance(error, SyntaxError) else None
+        file = vars(sys.modules[module]).get("__file__")
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename == file:
+                line = frame.lineno
+        place = f" in line {line}" if line else ""
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InputError(
+            f"{what} must run without an error, got {type(error).__name__}{place}: "
+            f"{' '.join(message.split())}; mend the file"
+        ) from error
