@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.files import atomic_write, check_new
+from pdeinv.files import atomic_write, check_new, reading_failure
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.storage import restore, save
@@ -25,6 +25,8 @@ _HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _WARM_UP = 200, 0.05  # steps, or share of the budget, until the rate is full
 _SAVE_EVERY = 60.0  # seconds
 _VALIDATIONS = 10  # in a run
+_STATE = ("step", "seconds", "loss", "history")
+_STORED = {"plan", "model", "header", "average", "optimiser", "generator", *_STATE}
 _TURNS = 8  # symmetries in a batch
 
 
@@ -136,9 +138,7 @@ class _Run:
             self.optimiser.load_state_dict(stored["optimiser"])
             self.generator.set_state(stored["generator"])
             self.average = stored["average"]
-            self.step, self.seconds, self.loss, self.history = (
-                stored[key] for key in ("step", "seconds", "loss", "history")
-            )
+            self.step, self.seconds, self.loss, self.history = (stored[key] for key in _STATE)
 
     def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
         with seeds.global_state(seeds.TRAINING, self.settings.seed):
@@ -148,7 +148,7 @@ class _Run:
         model = restore(stored["model"], stored["header"])
         if not isinstance(model, Trainable):
             raise InputError(
-                f"{self.checkpoint} must hold a trainable model, got {model!r}; delete it"
+                f"{self.checkpoint} must hold a trainable model, got {model!r}; move it away"
             )
         return model
 
@@ -252,7 +252,7 @@ class _Run:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
-            **{key: getattr(self, key) for key in ("step", "seconds", "loss", "history")},
+            **{key: getattr(self, key) for key in _STATE},
         }
         with atomic_write(self.checkpoint) as temporary:
             torch.save(state, temporary)
@@ -264,9 +264,13 @@ class _Run:
         try:
             stored = torch.load(self.checkpoint, weights_only=True)
             plan = stored["plan"]
+            if not isinstance(plan, dict) or not stored.keys() >= _STORED:
+                raise ValueError("it lacks a part of a run")
         except Exception as error:  # torch.load raises many kinds
-            raise InputError(
-                f"{self.checkpoint} is damaged ({error}); delete it to start again"
+            raise reading_failure(
+                self.checkpoint,
+                error,
+                "is damaged or no checkpoint of a run; move it away to start again",
             ) from None
         different = [
             f"{k} = {plan.get(k)!r}, not {v!r}" for k, v in self.plan.items() if plan.get(k) != v
