@@ -17,6 +17,7 @@ from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, V
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import StoredMatlab5, diffusionpde_layout
 from pdeinv.errors import InputError
+from pdeinv.grid import Grid
 
 __all__ = ["Reader"]
 
@@ -25,7 +26,6 @@ _KINDS = {"HDF5": StoredHDF5, "MATLAB 7.3": StoredMatlab73, "MATLAB 5": StoredMa
 _AXES = (*DIMENSIONS, "time")
 _MATLAB_AXES = ("sample", "x", "y", "time")  # of DiffusionPDE's files
 _DECODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"}
-_COORDINATE = {"sample": "sample index", "y": "y coordinate", "x": "x coordinate"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Reader:
         Raises:
             InputError: the file does not state what it holds, or holds no fields on a square grid.
         """
-        attributes = dict(self.contents.attributes)
-        header = Header.read(attributes, self.path)
+        header = Header.read(self.contents.attributes, self.path)
+        attributes = {k: v for k, v in self.contents.attributes.items() if v is not None}
         if header.format == FORMAT and header.format_version > FORMAT_VERSION:
             raise InputError(
                 f"the format version of {self.path} must be at most {FORMAT_VERSION}, got "
@@ -79,7 +79,7 @@ class Reader:
         dataset = self._dataset(names, stored)
         size = {"samples": dataset.sizes.get("sample", 1), "grid_size": dataset.sizes["x"]}
         dataset.attrs = attributes | size | {"source_format": FORMAT}
-        return dataset
+        return _with_nodes(dataset, Grid(dataset.sizes["x"], header.grid_kind))
 
     def _named(self) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
         """Return the PDE, the variables that the caller names, and the axes that are certain."""
@@ -127,8 +127,8 @@ class Reader:
             )
         if variable.problem:
             raise InputError(
-                f"the variable {name!r} of {self.path} {variable.problem}; store it as an array of "
-                f"real numbers"
+                f"the variable {name!r} of {self.path} {variable.problem}; give a file that holds "
+                f"all its values as real numbers"
             )
         return variable
 
@@ -143,20 +143,20 @@ class Reader:
         given = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
         named = tuple(name for name in variable.dims if name in _AXES)
         count = len(variable.shape)
+        if given and (set(given) - set(_AXES) or not {"y", "x"} <= set(given)):
+            raise InputError(
+                f"dims must be sample, y and x, and time where there are times, got "
+                f"{', '.join(given)}; correct them"
+            )
         dims = tuple(given) if given else named if len(named) == count else order[:count]
         if len(dims) == count + 1:  # one of the two fields may have no times
             dims = tuple(name for name in dims if name != "time")
-        if len(dims) != count or not dims:
+        if len(dims) != count or not {"y", "x"} <= set(dims) or len(set(dims)) < count:
             raise InputError(
                 f"the axes of {variable.name!r} in {self.path} must be named, got the size "
                 f"{' x '.join(map(str, variable.shape)) or 'of one value'} and "
                 f"{', '.join(dims) or 'no names'}; give them in order, such as "
                 f'dims=("sample", "y", "x"), or --dims sample,y,x'
-            )
-        if {"y", "x"} - set(dims) or len(set(dims)) < len(dims) or set(dims) - set(_AXES):
-            raise InputError(
-                f"dims must be sample, y and x, and time where there are times, each once, got "
-                f"{', '.join(dims)}; correct them"
             )
         stored = _KINDS[self.source_format](self.path, variable, dims)
         ny, nx = stored.shape[-2:]
@@ -164,7 +164,7 @@ class Reader:
             raise InputError(
                 f"variable {variable.name!r} of {self.path} must have a square grid of at least 4 "
                 f"nodes per side, as other grids are not supported, got {ny} x {nx} nodes (the "
-                f"size {' x '.join(map(str, variable.shape))} is read as {' x '.join(dims)}); "
+                f"size {' x '.join(map(str, variable.shape))} has the axes {', '.join(dims)}); "
                 f"resample the fields, or correct dims"
             )
         return stored
@@ -220,11 +220,7 @@ class Reader:
 
     def _described(self, dataset: xr.Dataset, pde: PDE) -> xr.Dataset:
         """Return the dataset with the PDE's coordinates and attributes."""
-        nodes = pde.grid(dataset.sizes["x"]).coordinates().numpy()
-        for name in {"y", "x"} - set(dataset.coords):
-            dataset = dataset.assign_coords(
-                {name: (name, nodes, {"units": "1", "long_name": _COORDINATE[name]})}
-            )
+        dataset = _with_nodes(dataset, pde.grid(dataset.sizes["x"]))
         for field in pde.fields:
             dataset[field.name].attrs = field.attributes | dataset[field.name].attrs
         parameters = {"pde_parameters": json.dumps(dict(pde.parameters))} if self.pde else {}
@@ -234,7 +230,7 @@ class Reader:
             "coefficient": pde.coefficient_field.name,
             "solution": pde.solution_field.name,
             "grid_kind": pde.grid_kind,
-            "grid_size": len(nodes),
+            "grid_size": dataset.sizes["x"],
             "source_format": self.source_format,
         }
         times = self.contents.variables.get("t")
@@ -248,3 +244,12 @@ class Reader:
         held = [str(one) for one in self.contents.variables.values()]
         rest = [f"{len(held) - _SHOWN} more"] if len(held) > _SHOWN else []
         return ", ".join(sorted(held)[:_SHOWN] + rest) or "no arrays"
+
+
+def _with_nodes(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Return the dataset with the grid's nodes as coordinates where it has none."""
+    missing = [name for name in ("y", "x") if name not in dataset.coords]
+    nodes = grid.coordinates().numpy()
+    return dataset.assign_coords(
+        {name: (name, nodes, {"units": "1", "long_name": f"{name} coordinate"}) for name in missing}
+    )

@@ -48,6 +48,7 @@ class Variable:
         dtype: type of its values; empty where they are no real numbers.
         dims: names of the axes, None where the file does not name one.
         attributes: text and numbers.
+        chunk: bytes that are read at once at least.
         problem: why its values cannot be read; None if they can.
     """
 
@@ -56,6 +57,7 @@ class Variable:
     dtype: str = ""
     dims: tuple[str | None, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
+    chunk: int = 0
     problem: str | None = None
 
     def __str__(self) -> str:
@@ -86,6 +88,22 @@ def survey_hdf5(path: Path) -> Contents:
 
 @lru_cache(maxsize=16)
 def _surveyed(path: str, inode: int, size: int, time: int, shown: str) -> Contents:
+    found = _examine(path, shown)
+    if "error" in found:
+        cause = OSError(found["error"])
+        cause.errno = found["errno"]
+        raise reading_failure(shown, cause, DAMAGED)
+    variables = {}
+    for one in found["variables"]:
+        for key in ("shape", "dims"):
+            one[key] = tuple(one.get(key, ()))
+        known = {k: v for k, v in one.pop("attributes", {}).items() if v is not None}
+        variables[one["name"]] = Variable(**one, attributes=known)
+    return Contents(found["attributes"], variables)
+
+
+def _examine(path: str, shown: str) -> dict[str, Any]:
+    """Return the survey of a file by a process of its own."""
     try:
         done = subprocess.run(
             [sys.executable, survey.__file__, path],
@@ -104,17 +122,7 @@ def _surveyed(path: str, inode: int, size: int, time: int, shown: str) -> Conten
             else done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         )
         raise InputError(f"{shown} {DAMAGED} (the program that examined it: {reason})")
-    found = json.loads(done.stdout)
-    if "error" in found:
-        cause = OSError(found["error"])
-        cause.errno = found["errno"]
-        raise reading_failure(shown, cause, DAMAGED)
-    variables = {}
-    for one in found["variables"]:
-        for key in ("shape", "dims"):
-            one[key] = tuple(one.get(key, ()))
-        variables[one["name"]] = Variable(**one)
-    return Contents(found["attributes"], variables)
+    return json.loads(done.stdout)
 
 
 class Stored(BackendArray, ABC):
@@ -181,7 +189,7 @@ class Stored(BackendArray, ABC):
             InputError: it does not fit into the available memory.
         """
         check_fits(
-            math.prod(lengths) * self.dtype.itemsize,
+            max(math.prod(lengths) * self.dtype.itemsize, self.variable.chunk),
             f"the values of {self.variable.name!r} in {self.shown}",
             "read fewer samples at once",
         )

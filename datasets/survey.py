@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-__all__ = ["MOST_OBJECTS", "normalise_attribute", "survey"]
+__all__ = ["MOST_OBJECTS", "examine", "normalise_attribute", "survey"]
 
 MOST_OBJECTS = 1000
 """Groups and variables that a survey visits."""
@@ -103,6 +103,14 @@ def survey(path: str) -> dict[str, Any]:
         return {"attributes": _attributes(file), "variables": variables}
 
 
+def examine(path: str) -> dict[str, Any]:
+    """Return the survey of a file, or `error` and its `errno` where there is none."""
+    try:
+        return survey(path)
+    except Exception as error:  # damaged metadata raise almost anything
+        return {"error": str(error), "errno": getattr(error, "errno", None)}
+
+
 def _own(file: h5py.File, group: h5py.Group, name: str) -> h5py.HLObject | None:
     """Return an object of the file; None for a link to another file or to nothing."""
     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
@@ -120,6 +128,7 @@ def _variable(name: str, item: h5py.Dataset | None) -> dict[str, Any]:
         "dtype": item.dtype.str if item.dtype.kind in "fiu" else "",
         "dims": _dimensions(item),
         "attributes": _attributes(item),
+        "chunk": math.prod(item.chunks) * item.dtype.itemsize if item.chunks else 0,
         "problem": _problem(item),
     }
 
@@ -137,15 +146,15 @@ def _dimensions(item: h5py.Dataset) -> list[str | None]:
 
 
 def _attributes(item: h5py.HLObject) -> dict[str, Any]:
-    """Return the attributes that are text or numbers; others are references and the like."""
-    found = {}
+    """Return the attributes that are text or numbers, and None for others."""
+    found: dict[str, Any] = {}
     for name in item.attrs:
         if name in _INTERNAL:
             continue
         try:
             found[str(name)] = normalise_attribute(item.attrs[name])
-        except Exception:
-            continue
+        except Exception:  # damaged metadata raise almost anything
+            found[str(name)] = None
     return found
 
 
@@ -201,11 +210,7 @@ def _limit() -> None:
 
 def _main(path: str) -> None:
     _limit()
-    try:
-        found = survey(path)
-    except Exception as error:  # damaged metadata raise almost anything
-        found = {"error": str(error), "errno": getattr(error, "errno", None)}
-    print(json.dumps(found))
+    print(json.dumps(examine(path)))
 
 
 if __name__ == "__main__":
