@@ -15,7 +15,8 @@ from pdeinv.datasets.base import PDE, PDES
 from pdeinv.datasets.contents import DIMENSIONS
 from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, Variable
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
-from pdeinv.datasets.matlab import StoredMatlab5, diffusionpde_layout
+from pdeinv.datasets.matlab import diffusionpde_layout
+from pdeinv.datasets.matlab5 import StoredMatlab5
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 

@@ -25,7 +25,8 @@ import xarray as xr
 from pdeinv.datasets.assembly import Reader
 from pdeinv.datasets.base import PDE, PDES, pde_by_name
 from pdeinv.datasets.hdf5 import survey_hdf5
-from pdeinv.datasets.matlab import survey_matlab5, survey_matlab73
+from pdeinv.datasets.matlab import survey_matlab73
+from pdeinv.datasets.matlab5 import survey_matlab5
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 

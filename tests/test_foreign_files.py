@@ -443,13 +443,54 @@ def test_the_size_is_checked_before_memory_is_taken(kind, truth, tmp_path, monke
 def test_a_length_beyond_the_file_is_refused(truth, tmp_path):
     path = tmp_path / "d.mat"
     scipy.io.savemat(path, {"f_data": truth.source.values})
+    content = path.read_bytes()
+    # The array's bytes, its first dimension and the bytes of its values
+    for place, old in ((132, None), (160, 10), (196, 4 * 10 * 16 * 16)):
+        if old:
+            assert int.from_bytes(content[place : place + 4], "little") == old
+        for new in (0, 2**20, 2**31, 2**32 - 1):
+            path.write_bytes(content[:place] + new.to_bytes(4, "little") + content[place + 4 :])
+            with pytest.raises(InputError, match="damaged"):
+                datasets.open_dataset(path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_variables_of_other_classes_are_named(compressed, truth, tmp_path):
+    others = {
+        "complex": truth.source.values * 1j,
+        "flags": truth.source.values > 0,
+        "text": np.array(["abc"]),
+        "cells": np.array([np.ones(2), "a"], object),
+        "structure": {"a": 1.0},
+        "sparse": scipy.sparse.eye(16).tocsc(),
+    }
+    scipy.io.savemat(tmp_path / "d.mat", others, do_compression=compressed)
+    with pytest.raises(InputError, match="got ") as refused:
+        datasets.open_dataset(tmp_path / "d.mat")
+    for phrase in (
+        *("cells (holds no numbers but cells)", "complex (holds complex numbers)"),
+        *("flags (holds no numbers but truth values)", "text (holds no numbers but text)"),
+        *("structure (holds no numbers but structures)", "but a sparse matrix)"),
+    ):
+        assert phrase in str(refused.value)
+    stated = {"pde": "poisson", "names": ("complex", "flags"), "dims": ("sample", "y", "x")}
+    with pytest.raises(InputError, match=r"variable 'complex' .* holds complex numbers"):
+        datasets.open_dataset(tmp_path / "d.mat", **stated)
+
+
+def test_a_changed_byte_of_a_compressed_matlab_variable_is_noticed(truth, tmp_path):
+    path = tmp_path / "d.mat"
+    arrays = {name: truth[name].values for name in FIELDS}
+    scipy.io.savemat(path, arrays, do_compression=True)
     content = bytearray(path.read_bytes())
-    for place, message in ((132, "damaged"), (128 + 8 + 16 + 8, "more than its file can hold")):
-        changed = content.copy()
-        changed[place : place + 4] = (2**30).to_bytes(4, "little")
-        path.write_bytes(changed)
-        with pytest.raises(InputError, match=message):
-            datasets.open_dataset(path, pde="poisson", names=("f_data", "f"), dims=("y", "x"))
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    stated = {"pde": "poisson", "names": FIELDS, "dims": ("sample", "y", "x")}
+    with (
+        pytest.raises(InputError, match="damaged"),
+        datasets.open_dataset(path, **stated) as dataset,
+    ):
+        datasets.states(dataset, Poisson())
 
 
 DEADLY = {
