@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pydantic import PositiveFloat, TypeAdapter
 from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
-from pdeinv.files import atomic_write
+from pdeinv.files import atomic_write, reading_failure
 
 __all__ = ["fit_to_budget", "fitting_steps"]
 
@@ -53,7 +54,7 @@ def fit_to_budget(
     for cell in cells:
         cell.check()  # before minutes of trials
     memory = out.with_name(f"{out.stem}.budget.json")
-    known = json.loads(memory.read_text()) if memory.exists() else {}
+    known = _read_costs(memory) if memory.exists() else {}
     found: dict[str, Cell] = {}
     with _threads(1 if processes > 1 else torch.get_num_threads()) as threads:
         for cell in tqdm(cells, desc="the cost of a step", unit="cell", leave=False):
@@ -70,6 +71,18 @@ def fit_to_budget(
                     one = replace(cell, steps=fitting_steps(seconds, known[name], most))
                 found[json.dumps(one.key())] = one
     return list(found.values())
+
+
+def _read_costs(memory: Path) -> dict[str, list[float]]:
+    """Return the stored costs, two for each cell that has any."""
+    try:
+        return TypeAdapter(dict[str, list[PositiveFloat]]).validate_json(memory.read_bytes())
+    except (OSError, ValueError) as error:
+        raise reading_failure(
+            memory,
+            error,
+            "must hold the costs of steps as JSON; move it away to measure them again",
+        ) from None
 
 
 def fitting_steps(seconds: float, costs: list[float], most: int) -> int:

@@ -74,10 +74,10 @@ class Header(BaseModel):
             if name in attributes:
                 try:
                     known[name] = normalise_attribute(attributes[name])
-                except TypeError as error:
+                except TypeError:
                     raise InputError(
-                        f"the attribute {name!r} of {where} must be text or numbers ({error}); "
-                        f"correct it"
+                        f"the attribute {name!r} of {where} must be text or real numbers, got a "
+                        f"value of another type; correct it"
                     ) from None
         try:
             return cls(**known)

@@ -31,7 +31,7 @@ _INTERNAL = {  # attributes that HDF5 and NetCDF 4 keep for themselves
     "_NCProperties",
     "_nc3_strict",
 }
-_CPU_SECONDS = 20
+_CPU_SECONDS = 10
 _MEMORY = 8 << 30
 
 

@@ -17,7 +17,7 @@ from pdeinv.datasets import Poisson, hdf5, survey
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.priors import TrainingData
 
-SECONDS = 20.0
+SECONDS = 60.0
 FIELDS = ("source", "potential")
 N = 16
 
