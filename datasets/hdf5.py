@@ -104,24 +104,30 @@ def _surveyed(path: str, inode: int, size: int, time: int, shown: str) -> Conten
 
 def _examine(path: str, shown: str) -> dict[str, Any]:
     """Return the survey of a file by a process of its own."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     try:
         done = subprocess.run(
             [sys.executable, survey.__file__, path],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | environment,
         )
+        reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
     except OSError as error:
+        done, reason = None, str(error)
+    if done is None or done.returncode > 0:
         raise InputError(
-            f"{shown} cannot be examined: no process can be started ({error}); end other programs"
-        ) from None
-    if done.returncode:
-        reason = (
-            f"ended by signal {-done.returncode}"
-            if done.returncode < 0
-            else done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            f"{shown} cannot be examined, as a further process failed ({reason}); end other "
+            f"programs, or check that Python can be started"
         )
-        raise InputError(f"{shown} {DAMAGED} (the program that examined it: {reason})")
+    if done.returncode < 0:
+        raise InputError(
+            f"{shown} {DAMAGED} (the program that examined it ended by signal {-done.returncode})"
+        )
     return json.loads(done.stdout)
 
 

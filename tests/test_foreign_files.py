@@ -506,6 +506,9 @@ def test_a_file_on_which_the_hdf5_library_dies_is_refused(code, truth, tmp_path,
     monkeypatch.setattr(hdf5.survey, "__file__", str(tmp_path / "program.py"))
     with pytest.raises(InputError, match=r"is damaged .*ended by signal"):
         datasets.open_dataset(tmp_path / "d.h5")
+    (tmp_path / "program.py").write_text("import nothing")
+    with pytest.raises(InputError, match=r"cannot be examined.*No module named 'nothing'"):
+        datasets.open_dataset(tmp_path / "d.h5")
 
 
 # Values that cannot be right
