@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
-from pdeinv.files import atomic_write
+from pdeinv.files import atomic_write, reading_failure
 from pdeinv.schema import Amount, problem_of
 
 __all__ = ["fit_to_budget", "fitting_steps"]
@@ -106,6 +106,8 @@ def _measured(memory: Path) -> dict[str, list[float]]:
     """
     try:
         return _COSTS.validate_json(memory.read_bytes(), strict=True)
+    except OSError as error:
+        raise reading_failure(memory, error, "cannot be read") from None
     except ValidationError as error:
         raise InputError(
             f"{problem_of(error, 'the text')}, in {memory}, which must hold the seconds of trials "

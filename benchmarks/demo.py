@@ -14,7 +14,7 @@ import xarray as xr
 from pdeinv import layouts, seeds
 from pdeinv.datasets import PDE, example, examples, pde_by_name
 from pdeinv.errors import InputError
-from pdeinv.files import ensure_folder, save_figure, save_netcdf
+from pdeinv.files import atomic_write, ensure_folder, save_figure, save_netcdf
 from pdeinv.metrics import rank_coverage, ranks, relative_l2
 from pdeinv.plot import plot_reconstruction
 from pdeinv.sensors import Sensors
@@ -102,7 +102,8 @@ def _reconstruct(pde: PDE, out: Path) -> list[str]:
     """Reconstruct a PDE's first example, write the files, and return a line for each field."""
     truth = example(pde.name).isel(sample=0)
     table = out / f"{pde.name}-sensors.csv"
-    table.write_bytes(_shipped(table.name).read_bytes())
+    with atomic_write(table) as temporary:
+        temporary.write_bytes(_shipped(table.name).read_bytes())
     result = reconstruct(table, pde, n_samples=_SAMPLES, progress=True)
     with warnings.catch_warnings():  # kriging has no physics that could disagree with the sensors
         warnings.simplefilter("ignore")

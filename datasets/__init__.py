@@ -4,6 +4,10 @@ from pdeinv.datasets.base import PDE as PDE
 from pdeinv.datasets.base import PDES as PDES
 from pdeinv.datasets.base import pde_by_name as pde_by_name
 from pdeinv.datasets.base import register as register
+from pdeinv.datasets.contents import field_values as field_values
+from pdeinv.datasets.contents import find_pde as find_pde
+from pdeinv.datasets.contents import pde_of as pde_of
+from pdeinv.datasets.contents import states as states
 from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
@@ -11,9 +15,6 @@ from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes
 from pdeinv.datasets.poisson import Poisson as Poisson
 from pdeinv.datasets.reading import example as example
 from pdeinv.datasets.reading import examples as examples
-from pdeinv.datasets.reading import find_pde as find_pde
 from pdeinv.datasets.reading import open_dataset as open_dataset
-from pdeinv.datasets.reading import pde_of as pde_of
-from pdeinv.datasets.reading import states as states
 
 open = open_dataset

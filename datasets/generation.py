@@ -42,15 +42,16 @@ from tqdm import tqdm
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.limits import check_effort
+from pdeinv.datasets.plan import prepare
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.files import atomic_write
 from pdeinv.grid import LARGEST
 from pdeinv.parallel import for_each
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 
-FORMAT = "pdeinv-dataset"
-FORMAT_VERSION = 1
 # Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
 _BLOCK = 16
 _NUMBER, _SEED = Bounds(1, 2**63 - 1), Bounds(0, 2**63 - 1)
@@ -96,7 +97,7 @@ def generate(
     check_effort(pde, n, grid, out, workers)
     settings = _settings(pde, n, grid, seed)
     # A copy of the PDE, without cached tensors
-    job = _Job(replace(pde), n, grid, seed, _prepare(out, settings))
+    job = _Job(replace(pde), n, grid, seed, prepare(out, settings | {"samples_per_block": _BLOCK}))
 
     missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
     done = n - sum(len(job.samples(start)) for start in missing)
@@ -108,12 +109,12 @@ def generate(
             for_each(
                 job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
             )
-        _assemble(job, settings, assembled := job.parts / "assembled.tmp")
+        with atomic_write(out) as temporary:
+            _assemble(job, settings, temporary)
     except BaseException:
         if not any(job.parts.glob("*.npz")):  # no block to resume from
             shutil.rmtree(job.parts, ignore_errors=True)
         raise
-    os.replace(assembled, out)
     shutil.rmtree(job.parts, ignore_errors=True)
     return out
 
@@ -139,45 +140,6 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
         "seed": seed,
         "seed_range": [seeds.TRAINING.start, seeds.TRAINING.stop],
     }
-
-
-def _prepare(out: Path, settings: dict[str, object]) -> Path:
-    """Return the folder of blocks for `out`, new or left by a run with the same settings."""
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another name or delete it")
-    if not out.parent.is_dir():
-        raise InputError(
-            f"the folder {out.parent} of the output file {out.name} does not exist; create it first"
-        )
-    parts = out.with_name(out.name + ".parts")
-    plan = settings | {"samples_per_block": _BLOCK}
-    remedy = "finish that run with the same settings or delete that folder"
-    try:
-        parts.mkdir(exist_ok=True)
-        present = {file.name for file in parts.iterdir()} - {"plan.json.tmp"}
-        if not present:
-            temporary = parts / "plan.json.tmp"
-            temporary.write_text(json.dumps(plan, indent=1))
-            os.replace(temporary, parts / "plan.json")
-            return parts
-    except OSError as error:
-        raise InputError(
-            f"{parts} cannot be written ({error.strerror}); choose another output file"
-        ) from None
-    try:
-        old = dict(json.loads((parts / "plan.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        raise InputError(
-            f"{parts} must hold a readable plan.json, got none; move or delete that folder"
-        ) from None
-    differences = [
-        f"{key} = {old.get(key)!r}, not {plan.get(key)!r}"
-        for key in plan | old
-        if old.get(key) != plan.get(key)
-    ]
-    if differences:
-        raise InputError(f"{parts} holds an unfinished run with {'; '.join(differences)}; {remedy}")
-    return parts
 
 
 @dataclass(frozen=True)
@@ -207,11 +169,9 @@ class _Job:
                 ]
             )
             states = torch.cat([a, self.pde.solve(a)], dim=1).to(torch.float32).numpy()
-        temporary = self.file(start).with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as stream:
+        with atomic_write(self.file(start)) as temporary, temporary.open("wb") as stream:
             # A zip archive carries a checksum, a bare array does not
             np.savez(stream, states=states)
-        os.replace(temporary, self.file(start))
 
     def read(self, start: int) -> np.ndarray | None:
         """Return a stored block, or None where it is missing or damaged."""

@@ -1,10 +1,21 @@
-"""Write files whole or not at all, and check their paths first."""
+"""Write files whole or not at all, check their paths first, and tell why one cannot be read.
+
+A file is written under a temporary name, `.<name>.<machine>-<process>-<start>-<count>.partial`, in
+its own folder. What a killed process left under such a name, the next one that writes the same file
+removes.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import itertools
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +31,76 @@ __all__ = [
     "check_new",
     "check_writable",
     "ensure_folder",
+    "is_temporary",
+    "reading_failure",
     "save_figure",
     "save_netcdf",
 ]
+
+_LONGEST = 150  # bytes of a file's name within a temporary one; file systems allow 255 for all
+# A machine, a process, its start and a count; earlier versions wrote the process alone
+_TOKEN = r"(?:([0-9a-f]{8})-(\d+)-(\d+)-\d+|\d+)"
+_ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine is nobody's
+_NUMBERING = "/proc/self/ns/pid"  # which processes a number is one of
+_count = itertools.count()
+_IN_USE = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK}
+# Of the system, not of the file's content, such as a seek beyond its end
+_SYSTEM = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.ENFILE,
+    errno.EMFILE,
+    errno.ENOMEM,
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ECONNRESET,
+    errno.ECONNREFUSED,
+    errno.ENOTCONN,
+}
+
+
+def reading_failure(path: str | os.PathLike, error: Exception, otherwise: str) -> InputError:
+    """Return what to raise where a file cannot be read: it is in use, out of reach, or at fault.
+
+    Arguments:
+        path: the file.
+        error: what its reader raised.
+        otherwise: what to state of the file if neither the system nor another program is the cause.
+    """
+    code, text = getattr(error, "errno", None), str(error)
+    lock = "unable to lock" in text or "already open for" in text
+    if lock and code in (errno.ENOLCK, errno.ENOSYS):
+        return InputError(
+            f"{path} cannot be locked on its file system ({os.strerror(code)}); set the "
+            f"environment variable HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    if lock or code in _IN_USE:
+        return InputError(
+            f"{path} is in use by another program, which has opened it for writing; try again when "
+            f"that has closed it, or set HDF5_USE_FILE_LOCKING=FALSE if nothing is written any more"
+        )
+    if isinstance(error, MemoryError):
+        return InputError(f"{path} does not fit into memory ({text}); read a part of it")
+    if code in _SYSTEM:
+        return InputError(
+            f"{path} cannot be read ({os.strerror(code)}); check its name, its permissions and its "
+            f"disk, and try again"
+        )
+    return InputError(f"{path} {otherwise} ({' '.join(text.split()) or type(error).__name__})")
 
 
 def check_writable(path: str | os.PathLike) -> Path:
@@ -55,7 +133,7 @@ def check_new(path: str | os.PathLike) -> Path:
     """
     path = check_writable(path)
     if path.exists():
-        raise InputError(f"{path} exists already; choose another name or delete it")
+        raise InputError(f"{path} exists already; choose another name, or move it away")
     return path
 
 
@@ -79,13 +157,17 @@ def ensure_folder(path: str | os.PathLike) -> Path:
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` when the block ends.
 
-    An error in the block leaves `path` as it was.
+    An error in the block leaves `path` as it was. What killed processes left of earlier attempts is
+    removed.
 
     Raises:
         InputError: the file cannot be written.
     """
     path = check_writable(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _sweep(path)
+    temporary = path.with_name(
+        f"{_prefix(path)}{_machine()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_count)}.partial"
+    )
     try:
         yield temporary
         mask = os.umask(0)
@@ -100,6 +182,77 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file's name is one that `atomic_write` yields."""
+    return re.fullmatch(rf"\..*\.{_TOKEN}\.partial", path.name, re.DOTALL) is not None
+
+
+def _prefix(path: Path) -> str:
+    """Return how the temporary names of a file begin, short enough for any file system."""
+    name = os.fsencode(path.name)
+    if len(name) > _LONGEST:
+        return f".{hashlib.sha256(name).hexdigest()[:32]}."
+    return f".{path.name}."
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of dead processes that were writing `path`."""
+    pattern = re.compile(rf"{re.escape(_prefix(path))}{_TOKEN}\.partial", re.DOTALL)
+    with suppress(OSError):  # a folder that cannot be listed, a file of another user
+        for name in os.listdir(path.parent):
+            match = pattern.fullmatch(name)
+            if match and _is_dead(path.with_name(name), *match.groups()):
+                path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_dead(temporary: Path, machine: str | None, process: str | None, start: str | None) -> bool:
+    """Return whether nobody writes a temporary file any more.
+
+    A process of this machine is looked up. Of others, which may share the folder, the file's age
+    alone is known.
+    """
+    if process and machine == _machine():
+        return _start_of(int(process)) != start
+    try:
+        return time.time() - temporary.stat().st_mtime > _ABANDONED
+    except OSError:  # just renamed
+        return False
+
+
+def _machine() -> str:
+    """Return a short name of this machine, or of the container that numbers its processes."""
+    marks = [socket.gethostname()]
+    for find in (lambda: Path("/etc/machine-id").read_text(), lambda: os.readlink(_NUMBERING)):
+        try:
+            marks.append(find())
+        except OSError:
+            continue
+    return hashlib.sha256(" ".join(marks).encode()).hexdigest()[:8]
+
+
+def _start_of(process: int) -> str:
+    """Return when a process started, which tells it from a later one with its number.
+
+    It is 0 where the system does not tell, and empty if there is no such process.
+    """
+    try:
+        with open(f"/proc/{process}/stat", "rb") as stream:
+            status = stream.read().rpartition(b")")[2].split()
+        return "" if status[0] in b"ZX" else status[19].decode()
+    except (OSError, IndexError):
+        pass
+    if os.path.exists("/proc/self/stat"):
+        return ""
+    if os.name == "posix":
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return ""
+        except OSError:
+            pass
+    return "0"
 
 
 def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:

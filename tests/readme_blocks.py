@@ -36,7 +36,7 @@ def blocks(language, page="README.md"):
 
 
 def write_files(folder):
-    """Write the files that README's blocks read: a sensor table and two datasets."""
+    """Write the files that README's blocks read: a sensor table and three datasets."""
     (table,) = blocks("csv")
     (folder / "sensors.csv").write_text(table)
     shipped = ROOT / "pdeinv" / "data" / "darcy.h5"
@@ -50,6 +50,9 @@ def write_files(folder):
             }.items()
         }
     scipy.io.savemat(folder / "Darcy_train.mat", fields)
+    with h5py.File(folder / "mine.h5", "w") as file:
+        for name, field in zip(("a", "u"), fields.values(), strict=True):
+            file[name] = field.transpose(2, 1, 0)
 
 
 if __name__ == "__main__":

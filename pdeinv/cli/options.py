@@ -8,7 +8,17 @@ import typer
 
 from pdeinv.errors import InputError
 
-__all__ = ["ANY_PDE_HELP", "PDE_HELP", "Parameters", "PdeName", "Seed", "parsed"]
+__all__ = [
+    "ANY_PDE_HELP",
+    "PDE_HELP",
+    "Dims",
+    "Names",
+    "Parameters",
+    "PdeName",
+    "Seed",
+    "parsed",
+    "split_names",
+]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
 ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
@@ -29,6 +39,24 @@ Seed = Annotated[
         callback=_checked_seed, help="Seed of all randomness; the same seed gives the same result."
     ),
 ]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--names",
+        metavar="COEFFICIENT,SOLUTION",
+        help="The two variables of a dataset that does not state them.",
+    ),
+]
+Dims = Annotated[
+    str | None,
+    typer.Option(
+        "--dims",
+        metavar="AXES",
+        help="The axes of these variables in order, such as sample,y,x, if the dataset does not "
+        "state them; time for one of which the last is read. Those of a MATLAB file are in "
+        "MATLAB's order.",
+    ),
+]
 Parameters = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,6 +65,11 @@ Parameters = Annotated[
         help="Value of a PDE parameter (see `pdeinv info`); may be repeated.",
     ),
 ]
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return the items of an option with commas between; None if it is not given."""
+    return None if text is None else [item.strip() for item in text.split(",")]
 
 
 def parsed(parameters: list[str] | None) -> dict[str, float | str]:

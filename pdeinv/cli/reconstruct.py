@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import Parameters, PdeName, Seed, parsed
+from pdeinv.cli.options import Dims, Names, Parameters, PdeName, Seed, parsed, split_names
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def reconstruct(
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     ensemble: EnsembleFile = None,
+    names: Names = None,
+    dims: Dims = None,
     seed: Seed = 0,
     param: Parameters = None,
 ) -> None:
@@ -77,6 +79,9 @@ def reconstruct(
         raise InputError(
             "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
         )
+    if (names or dims) and not ensemble:
+        raise InputError("--names and --dims describe a dataset; give it with --ensemble")
+    contents = {"names": split_names(names), "dims": split_names(dims)}
     _check_outputs(out, plot, [Path(path) for path in (sensors, ensemble, prior) if path])
     from pdeinv.datasets import pde_by_name
     from pdeinv.files import save_figure, save_netcdf
@@ -88,7 +93,7 @@ def reconstruct(
         physics,
         grid=grid,
         solver=solver,
-        prior=_read_ensemble(ensemble, physics) if ensemble else prior,
+        prior=_read_ensemble(ensemble, physics, **contents) if ensemble else prior,
         equireg=equireg,
         steps=steps,
         preset=preset,
@@ -122,9 +127,9 @@ def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
         )
 
 
-def _read_ensemble(path: Path, pde: PDE) -> Ensemble:
+def _read_ensemble(path: Path, pde: PDE, **contents: list[str] | None) -> Ensemble:
     from pdeinv.datasets import open_dataset, states
     from pdeinv.priors import Ensemble
 
-    with open_dataset(path) as dataset:
+    with open_dataset(path, pde=pde, **contents) as dataset:
         return Ensemble(states(dataset, pde))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from pdeinv.cli.options import Seed
+from pdeinv.cli.options import PDE_HELP, Dims, Names, Seed, split_names
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NOISE_LENGTH = 0.02
 
 Data = Annotated[
     Path,
-    typer.Argument(help="HDF5 dataset of one or two fields, as `pdeinv generate` writes it."),
+    typer.Argument(help="Dataset of one or two fields, such as `pdeinv generate` writes."),
 ]
 Out = Annotated[Path, typer.Option(help="Safetensors file to write.")]
 Minutes = Annotated[
@@ -59,6 +59,9 @@ NoiseLength = Annotated[
         "noise has none."
     ),
 ]
+DataPde = Annotated[
+    str | None, typer.Option("--pde", help=f"{PDE_HELP} For a dataset that does not state its PDE.")
+]
 Precondition = Annotated[
     str,
     typer.Option(
@@ -89,6 +92,9 @@ def train(
     noise_length: NoiseLength = _NOISE_LENGTH,
     precondition: Precondition = "gaussian",
     symmetry: Symmetry = True,
+    pde: DataPde = None,
+    names: Names = None,
+    dims: Dims = None,
     seed: Seed = 0,
 ) -> None:
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
@@ -110,7 +116,9 @@ def train(
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
-    fields = priors.TrainingData.read(data, channels)
+    fields = priors.TrainingData.read(
+        data, channels, pde=pde, names=split_names(names), dims=split_names(dims)
+    )
     if model == "gaussian":
         priors.save(_gaussian(fields, options), out)
     else:

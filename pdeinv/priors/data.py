@@ -12,7 +12,8 @@ import torch
 
 from pdeinv.basis import Basis
 from pdeinv.checks import EXTREME
-from pdeinv.datasets import PDE, find_pde, open_dataset
+from pdeinv.datasets import PDE, field_values, find_pde, open_dataset
+from pdeinv.datasets.header import Header
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.symmetry import Group, trivial_group
@@ -68,13 +69,15 @@ class TrainingData:
     origin: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | os.PathLike, channels: str = "both") -> TrainingData:
+    def read(cls, path: str | os.PathLike, channels: str = "both", **contents: Any) -> TrainingData:
         """Read the fields of a dataset file.
 
         Arguments:
             path: the file; see `pdeinv.datasets.generation` for its format.
             channels: `both`, `coefficient` or `solution`; `both` is the only field of a file with
                 one field.
+            contents: `pde`, `names` and `dims`, where the file does not state them; see
+                `pdeinv.datasets.open_dataset`.
 
         Raises:
             InputError: the file is not a dataset of this package, lacks the field, has too few
@@ -84,7 +87,7 @@ class TrainingData:
             raise InputError(
                 f"channels must be {', '.join(ROLES)}, got {channels!r}; choose one of them"
             )
-        with open_dataset(path) as dataset:
+        with open_dataset(path, **contents) as dataset:
             names = [str(dataset.attrs[role]) for role in ROLES[channels] if role in dataset.attrs]
             if not names:
                 raise InputError(
@@ -95,7 +98,8 @@ class TrainingData:
             grid = _grid(dataset, path)
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-            states, origin = _states(dataset, names, path), _origin(dataset)
+            states = torch.from_numpy(field_values(dataset, names, pde, np.float32))
+            origin = _origin(dataset)
         data = cls(states, fields, grid, pde, os.path.basename(path), origin)
         data.check()
         return data
@@ -182,39 +186,27 @@ class TrainingData:
 
 
 def _grid(dataset: xr.Dataset, path: str | os.PathLike) -> Grid:
-    kind, n = dataset.attrs.get("grid_kind", "vertex"), dataset.sizes["x"]
-    if kind == "vertex":
-        return Grid(n, "vertex")
-    if kind == "periodic":
-        return Grid(n, "periodic")
-    raise InputError(
-        f"the attribute grid_kind of {path} must be 'vertex' or 'periodic', got {kind!r}; correct "
-        f"it"
-    )
-
-
-def _states(dataset: xr.Dataset, names: list[str], path: str | os.PathLike) -> torch.Tensor:
-    try:
-        values = [
-            dataset[name].transpose("sample", "y", "x").to_numpy().astype(np.float32)
-            for name in names
-        ]
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged ({error}); generate or copy it again") from None
-    return torch.from_numpy(np.stack(values, axis=1))
+    return Grid(dataset.sizes["x"], Header.read(dataset.attrs, path).grid_kind)
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:
     """Return the seeds that a generated dataset states, as JSON can hold them."""
-    known = {name: dataset.attrs.get(name) for name in ("seed", "seed_range")}
-    return {f"data_{k}": np.asarray(v).tolist() for k, v in known.items() if v is not None}
+    header = Header.read(dataset.attrs, "the dataset")
+    known = {"seed": header.seed, "seed_range": header.seed_range and list(header.seed_range)}
+    return {f"data_{k}": v for k, v in known.items() if v is not None}
 
 
 def _field(variable: xr.DataArray) -> Field:
     a = variable.attrs
+    order = a.get("interpolation_order", 3)
+    if order not in (0, 1, 2, 3):
+        raise InputError(
+            f"the attribute 'interpolation_order' of {variable.name!r} must be an integer from 0 "
+            f"to 3, got {order!r}; correct it"
+        )
     return Field(
         str(variable.name),
         str(a.get("long_name", variable.name)),
         str(a.get("units", "1")),
-        interpolation_order=int(a.get("interpolation_order", 3)),
+        interpolation_order=int(order),
     )

@@ -1,0 +1,195 @@
+"""A dataset's PDE, and the values of its fields, checked at one place for every kind of file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from pdeinv.datasets.base import PDE, PDES, pde_by_name
+from pdeinv.datasets.header import Header
+from pdeinv.errors import InputError
+from pdeinv.files import reading_failure
+from pdeinv.memory import check_fits
+
+__all__ = ["DIMENSIONS", "field_values", "find_pde", "pde_of", "states"]
+
+DIMENSIONS = ("sample", "y", "x")
+_OUTLIER = 1e6  # times the typical size of a field's values
+_RARE = 1e-3  # share of the largest values, which the typical size leaves out
+_OUTLIER_RULE = (
+    f"at most {_OUTLIER:g} times their typical size",
+    "replace the fill value, or download a damaged file again",
+)
+_ROUNDING = 1e-5  # of single precision, relative
+
+
+def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
+    """Return the states of a dataset, (samples, 2, ny, nx), float64.
+
+    Arguments:
+        dataset: the PDE's two fields, with the dimensions sample (optional), y and x.
+        pde: the PDE.
+
+    Raises:
+        InputError: the dataset does not hold the PDE's fields, or not on the PDE's grid; or a value
+            is not finite, far beyond all others or outside the coefficient's range.
+    """
+    names = [field.name for field in pde.fields]
+    missing = [name for name in names if name not in dataset.data_vars]
+    if missing:
+        raise InputError(
+            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
+            f"{', '.join(sorted(map(str, dataset.data_vars))) or 'no variables'}; use the PDE that "
+            f"it was made for"
+        )
+    pair = _select(dataset, names)
+    size = pair.sizes["x"]
+    if pair.sizes["y"] != size or size < 4:
+        raise InputError(
+            f"the x and y coordinates of a dataset of {pde.name} must be those of one square grid "
+            f"of at least 4 nodes per side, as other grids are not supported, got "
+            f"{pair.sizes['y']} x {size} nodes; resample the fields"
+        )
+    nodes = pde.grid(size).coordinates().numpy()
+    for axis in ("y", "x"):
+        if not _close(pair[axis], nodes):
+            raise InputError(
+                f"the {axis} coordinates of a dataset of {pde.name} must be those of a "
+                f"{pde.grid_kind} grid on the unit square, got others for {size} nodes; use whole "
+                f"fields on the grid that they were made on"
+            )
+    return torch.from_numpy(field_values(pair, names, pde))
+
+
+def _close(coordinate: xr.DataArray, nodes: np.ndarray) -> bool:
+    return coordinate.dtype.kind in "fiu" and np.allclose(coordinate, nodes, rtol=0, atol=1e-6)
+
+
+def field_values(
+    dataset: xr.Dataset, names: Sequence[str], pde: PDE | None, dtype: type = np.float64
+) -> np.ndarray:
+    """Return the checked values of some fields, (samples, fields, ny, nx).
+
+    Arguments:
+        dataset: the fields, with the dimensions sample (optional), y and x.
+        names: the fields.
+        pde: the PDE, whose coefficient may have a range; None if it is unknown.
+        dtype: type of the values.
+
+    Raises:
+        InputError: a field has other dimensions or no real numbers, or cannot be read; or a value
+            is not finite, far beyond all others or outside the coefficient's range.
+    """
+    chosen = _select(dataset, names)
+    size = sum(math.prod(chosen[name].shape) for name in names)
+    check_fits(
+        size * 4 * np.dtype(dtype).itemsize,  # the fields, their stack and what the checks take
+        f"the values of {' and '.join(names)}",
+        "select fewer samples",
+    )
+    return np.stack([_values(chosen[name], pde, dtype) for name in names], axis=1)
+
+
+def _select(dataset: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Return the fields, with the dimensions sample, y and x, of real numbers."""
+    chosen = dataset[list(names)]
+    if "sample" not in chosen.dims:  # one instance, selected
+        chosen = chosen.expand_dims("sample")
+    for name in names:
+        if set(chosen[name].dims) != set(DIMENSIONS):
+            raise InputError(
+                f"the dimensions of {name!r} must be {DIMENSIONS}, got {chosen[name].dims}; rename "
+                f"or select them"
+            )
+        if chosen[name].dtype.kind not in "fiu":
+            raise InputError(
+                f"the values of {name!r} must be real numbers, got {chosen[name].dtype}; convert "
+                f"them"
+            )
+    return chosen
+
+
+def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
+    try:
+        values = variable.transpose(*DIMENSIONS).to_numpy()
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        raise reading_failure(
+            f"the field {variable.name!r}", error, "cannot be read; generate or download it again"
+        ) from None
+    with np.errstate(over="ignore"):
+        values = values.astype(dtype, copy=False)
+    _refuse(~np.isfinite(values), values, variable, "finite", "drop or mend the sample")
+    _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
+    bounds = pde.coefficient_range if pde and variable.name == pde.coefficient_field.name else None
+    if bounds:
+        slack = _ROUNDING * max(map(abs, bounds))
+        _refuse(
+            (values < bounds[0] - slack) | (values > bounds[1] + slack),
+            values,
+            variable,
+            f"from {bounds[0]:g} to {bounds[1]:g}, the range of the PDE's parameters",
+            "give the parameters that the dataset was made with",
+        )
+    return values
+
+
+def _outliers(values: np.ndarray) -> np.ndarray:
+    """Return which values are beyond all reason, given the others."""
+    size = np.abs(values)
+    largest = float(size.max(initial=0.0))
+    rare = max(1, int(_RARE * size.size))
+    if not largest or size.size <= _OUTLIER * (float((size / largest).sum()) - rare):
+        return np.zeros(values.shape, bool)
+    rest = np.partition((size / largest).ravel(), -rare)[:-rare]
+    typical = float(rest.mean()) if rest.size else 0.0
+    return (typical > 0) & (size / largest > _OUTLIER * typical)
+
+
+def _refuse(
+    bad: np.ndarray, values: np.ndarray, variable: xr.DataArray, rule: str, remedy: str
+) -> None:
+    """Refuse values of which some are bad, and name the first."""
+    if bad.any():
+        sample, y, x = np.unravel_index(int(bad.argmax()), bad.shape)
+        raise InputError(
+            f"the values of {variable.name!r} must be {rule}, got {values[sample, y, x]:g} in "
+            f"sample {sample} at y index {y}, x index {x}; {remedy}"
+        )
+
+
+def pde_of(dataset: xr.Dataset) -> PDE:
+    """Return the PDE that a dataset was made with, with its recorded parameters.
+
+    Arguments:
+        dataset: its attribute `pde` is the name; `pde_parameters` (JSON) and `final_time` are
+            optional.
+
+    Raises:
+        InputError: the dataset names no registered PDE, or its parameters are wrong.
+    """
+    if dataset.attrs.get("pde") is None:
+        raise InputError(
+            "a dataset must have the attribute 'pde', got none; open it with "
+            "pdeinv.datasets.open_dataset or set the attribute"
+        )
+    header = Header.read(dataset.attrs, "the dataset")
+    parameters: dict[str, float] = dict(header.pde_parameters)
+    if header.final_time is not None:  # the last time of a MATLAB file
+        parameters.setdefault("time", header.final_time)
+    return pde_by_name(str(header.pde), **parameters)
+
+
+def find_pde(dataset: xr.Dataset) -> PDE | None:
+    """Return the PDE of a dataset as `pde_of`, or None where it names no registered PDE.
+
+    Raises:
+        InputError: the dataset's parameters are wrong.
+    """
+    known = Header.read(dataset.attrs, "the dataset").pde in PDES
+    return pde_of(dataset) if known else None
