@@ -36,7 +36,7 @@ class Header(BaseModel):
     format: str = ""
     format_version: int = Field(0, ge=0, lt=2**31)
     pde: str | None = Field(None, max_length=_LONGEST)
-    pde_parameters: dict[str, int | float] = {}
+    pde_parameters: dict[str, bool | int | float | str] = {}
     coefficient: str | None = Field(None, min_length=1, max_length=_LONGEST)
     solution: str | None = Field(None, min_length=1, max_length=_LONGEST)
     grid_kind: Literal["vertex", "periodic"] = "vertex"
@@ -51,11 +51,8 @@ class Header(BaseModel):
             found = from_json(text) if isinstance(text, str) else text  # refuses deep nesting
         except ValueError:
             found = None
-        if not isinstance(found, dict) or not all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < _LARGEST
-            for v in found.values()
-        ):
-            raise ValueError("a JSON object of numbers")
+        if not isinstance(found, dict) or not all(map(_is_parameter, found.values())):
+            raise ValueError("a JSON object of numbers and texts")
         return found
 
     @classmethod
@@ -89,3 +86,9 @@ class Header(BaseModel):
                 f"the attribute {first['loc'][0]!r} of {where} must be {rule}, got "
                 f"{value if len(value) < 80 else value[:77] + '...'}; correct it"
             ) from None
+
+
+def _is_parameter(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST
+    return isinstance(value, (int, float)) and abs(value) < _LARGEST
