@@ -23,6 +23,7 @@ _BEYOND = 1e3
 # Missing integers in NetCDF and GRIB, missing values in well logs; and numbers of nines
 _INTEGERS = (32767, 32768, 65535, 2147483647, 2147483648, 4294967295, 9223372036854775808)
 _FILLS = (*_INTEGERS, 999.25)
+_SMALLEST_FILL = 99
 _CERTAIN_FILL = 1e20  # of climate models
 
 
@@ -51,7 +52,8 @@ class Readings:
             InputError: a reading is a customary fill value, and far from the others of its field.
         """
         values = self.table.value.to_numpy()
-        fill = np.array([_looks_like_fill(v) for v in values])
+        fill = np.abs(values) >= _SMALLEST_FILL
+        fill[fill] = [_looks_like_fill(v) for v in values[fill]]
         free = self._boundary_values()[1]
         beyond: list[int] = []
         for c in range(len(self.pde.fields)):
@@ -163,7 +165,7 @@ def _looks_like_fill(value: float) -> bool:
     # Single precision turns 999.9 into 999.900024
     digits = {text.removesuffix(".0").replace(".", "") for text in (repr(size), f"{size:.6g}")}
     fewest = 2 if value < 0 else 3
-    return size >= 99 and any(len(d) >= fewest and set(d) == {"9"} for d in digits)
+    return any(len(d) >= fewest and set(d) == {"9"} for d in digits)
 
 
 def _is_certain_fill(value: float) -> bool:

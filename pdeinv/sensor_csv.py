@@ -17,6 +17,7 @@ from pdeinv.sensor_columns import COLUMNS, NUMERIC, is_number
 __all__ = ["parse_csv", "read_csv", "read_open_file"]
 
 _SEPARATORS = (",", ";", "\t", "|", " ")
+_DIGITS = re.compile(r"[^\d.,]?[\d.,]+([eE].*)?")  # a number with any marks
 _BOMS = (  # the longer ones first
     *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
@@ -47,19 +48,20 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         InputError: the file cannot be read, or is no text with one row on each line.
     """
+    name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}..."
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"the sensor file {str(path)!r} does not exist; check the path") from None
+        raise InputError(f"the sensor file {name!r} does not exist; check the path") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; give the name of a sensor file in it") from None
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); choose a readable file"
+            f"{name!r} cannot be read ({error.strerror}); choose a readable file"
         ) from None
     except ValueError:  # a zero byte in the name
         raise InputError(
-            f"the name of the sensor file must be printable, got {str(path)!r}; check the path"
+            f"the name of the sensor file must be printable, got {name!r}; check the path"
         ) from None
     return parse_csv(_decode(content, path.name), path.name)
 
@@ -124,7 +126,7 @@ def parse_csv(text: str, origin: str) -> pd.DataFrame:
         for i, line in enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)
         if line.strip()
     ]
-    hint = re.fullmatch(r'"?sep=(.)"?\1*\s*', lines[0].text, re.IGNORECASE) if lines else None
+    hint = re.fullmatch(r'"?sep=([^\w"])"?\1*\s*', lines[0].text, re.IGNORECASE) if lines else None
     separators = (hint[1], *_SEPARATORS) if hint else _SEPARATORS
     lines = lines[1:] if hint else lines
     header, separator, lines = _header(lines, separators, origin)
@@ -212,8 +214,12 @@ def _reads_as_row(line: _Line, separator: str, header: list[str]) -> bool:
 
 def _split(text: str, separator: str) -> list[str]:
     text = text.strip(" ") if separator == "\t" else text.strip()
-    reader = csv.reader([text], delimiter=separator, skipinitialspace=True, strict=True)
-    return [cell.strip() for cell in next(reader, [""])]
+    if '"' in text:
+        reader = csv.reader([text], delimiter=separator, skipinitialspace=True, strict=True)
+        cells = next(reader)
+    else:
+        cells = text.split(None if separator == " " else separator)
+    return [cell.strip() for cell in cells]
 
 
 def _decimal_commas(rows: list[_Row], header: list[str], origin: str) -> bool:
@@ -223,31 +229,25 @@ def _decimal_commas(rows: list[_Row], header: list[str], origin: str) -> bool:
         InputError: both readings are possible.
     """
     numeric = [i for i, name in enumerate(header) if name in NUMERIC]
-    first: dict[str, _Row] = {}
-    certain = False
-    for row in rows:
-        for i in numeric:
-            cell = row.cells[i]
-            if not re.fullmatch(r"[^\d.,]?[\d.,]+([eE].*)?", cell):
-                continue
-            if cell.count(",") > 1 or ("," in cell and "." in cell):
-                raise InputError(
-                    f"{origin}, line {row.line}: a number must have no separators of thousands, "
-                    f"got {cell}; write it with a decimal mark alone"
-                )
-            for mark in {",", "."} & set(cell):
-                first.setdefault(mark, row)
-            certain |= "," in cell and not re.fullmatch(r"\W?[1-9]\d{0,2},\d{3}", cell)
-    if "," not in first:
+    cells = [(row.line, row.cells[i]) for row in rows for i in numeric]
+    commas = [(line, cell) for line, cell in cells if "," in cell and _DIGITS.fullmatch(cell)]
+    for line, cell in commas:
+        if cell.count(",") > 1 or "." in cell:
+            raise InputError(
+                f"{origin}, line {line}: a number must have no separators of thousands, got "
+                f"{cell}; write it with a decimal mark alone"
+            )
+    if not commas:
         return False
-    if "." in first:
+    points = [line for line, cell in cells if "." in cell and _DIGITS.fullmatch(cell)]
+    if points:
         raise InputError(
-            f"{origin} has decimal commas (line {first[','].line}) and decimal points (line "
-            f"{first['.'].line}); use one of them in all numbers"
+            f"{origin} has decimal commas (line {commas[0][0]}) and decimal points (line "
+            f"{points[0]}); use one of them in all numbers"
         )
-    if not certain:
+    if all(re.fullmatch(r"\W?[1-9]\d{0,2},\d{3}", cell) for _, cell in commas):
         raise InputError(
-            f"{origin}, line {first[','].line}: the comma in its number may be decimal or separate "
+            f"{origin}, line {commas[0][0]}: the comma in its number may be decimal or separate "
             f"thousands; write numbers with decimal points"
         )
     return True

@@ -99,8 +99,8 @@ class Sensors:
             seed: seed of the noise; fields of different names have different noise.
 
         Raises:
-            InputError: the truth, the points or the noise have another shape, or the truth is not
-                on a whole grid.
+            InputError: the truth, the points or the noise are not real or have another shape, or
+                the truth is not on a whole grid.
         """
         if truth.dims != ("y", "x"):
             raise InputError(
@@ -108,17 +108,16 @@ class Sensors:
             )
         if truth.name is None:
             raise InputError("the truth has no name; use truth.rename('pressure') or the like")
-        points = np.asarray(points, dtype=float)
+        field = _real("truth", truth)
+        points = _real("points", points)
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(
                 f"points must have the shape (m, 2), got {points.shape}; give pairs (x, y)"
             )
         order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
         index, weight = interpolation_stencil(torch.as_tensor(points), _grid_of(truth), order)
-        values = (np.asarray(truth, dtype=float).ravel()[index.numpy()] * weight.numpy()).sum(
-            axis=1
-        )
-        std = np.asarray(noise_std, dtype=float)
+        values = (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
+        std = _real("noise_std", noise_std)
         if std.shape not in ((), values.shape):
             raise InputError(
                 f"noise_std must be one number or have the shape ({len(points)},), got "
@@ -158,7 +157,7 @@ class Sensors:
                 contradicts the boundary condition or the range of the coefficient.
         """
         table = self.table
-        channels = table.field.map(pde.find_channel)
+        channels = table.field.map({name: pde.find_channel(name) for name in table.field.unique()})
         self._rows.refuse(channels.isna(), lambda i: pde.unknown_field(table.field[i]))
         channel = channels.to_numpy(dtype=int)
         readings = Readings(table, channel, pde, self._rows, self._unused)
@@ -178,6 +177,19 @@ class Sensors:
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
+
+
+def _real(name: str, given: ArrayLike) -> np.ndarray:
+    """Return real numbers as float64; a cast would drop an imaginary part or the unit of a time."""
+    try:
+        array = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise InputError(
+            f"{name} must be an array of real numbers, got {array.dtype}; give real numbers"
+        )
+    return array.astype(float)
 
 
 def _grid_of(truth: xr.DataArray) -> Grid:
