@@ -26,7 +26,7 @@ LARGEST = 1e30
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
 
-_RENAME = "rename it if it is the standard deviation of the noise in the units of value"
+_RENAME = "rename it to noise_std if it is the standard deviation of the noise in units of value"
 # Words of uncertainties, whole or as a beginning, and what to do with such a column
 _UNCERTAINTIES = (
     ({"var", "vars", "mse"}, ("varianc", "varianz"), "give its square root as noise_std"),
@@ -93,7 +93,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
         remedy = _remedy(column)
         if remedy and _holds_numbers(table.loc[:, np.array(names) == column]):
             raise InputError(
-                f"{origin} has a column {column!r} but no 'noise_std'; {remedy}, or drop it"
+                f"{origin} has a column {_shown(column)!r} but no 'noise_std'; {remedy}, or drop it"
             )
     if unused:
         what = "column {} is" if len(unused) == 1 else "columns {} are"

@@ -104,7 +104,7 @@ CELLS = [
 ]
 NAMES = [
     *("X", "Value", "noise", "noise std", "sd", "t", "", "x", "field", "value [m]", "±", "weight"),
-    *("#", "#field", "Unnamed: 0", "a" * 300, "é", '"x', "NaN"),
+    *("#", "#field", "Unnamed: 0", "a" * 300, "é", '"x', "NaN", "std" * 99),
 ]
 LINES = [
     *("", "# note", "#", "#potential,.1,.2,3,4", "sep=;", "a", ",,,,", ";;;;", '"', "\ufeff"),

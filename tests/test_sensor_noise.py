@@ -51,7 +51,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("name", [*UNCERTAIN, *OTHERS])
 def test_a_column_that_looks_like_noise_is_refused_with_the_remedy(name):
-    remedy = OTHERS.get(name, "rename it if it is the standard deviation")
+    remedy = OTHERS.get(name, "rename it to noise_std if it is the standard deviation")
     with pytest.raises(InputError, match=f"but no 'noise_std'; .*{remedy}.* or drop it") as refusal:
         Sensors(TABLE.assign(**{name: 0.1}))
     assert f"a column {name!r} but" in str(refusal.value)

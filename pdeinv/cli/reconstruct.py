@@ -18,7 +18,9 @@ __all__ = ["reconstruct"]
 
 SensorFile = Annotated[
     Path,
-    typer.Argument(help="CSV with the columns field, x, y, value and, optionally, noise_std."),
+    typer.Argument(
+        help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std."
+    ),
 ]
 Noise = Annotated[
     list[str] | None,
