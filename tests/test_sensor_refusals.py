@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -248,6 +249,8 @@ NO_NUMBERS = {
     "numpy's duration": [np.timedelta64(1, "s"), 2.0],
     "period": pd.period_range("2026-01", periods=2),
     "list": [[1.0], [2.0]],
+    "huge integer": [10**400, 1],
+    "signalling nan": [Decimal("sNaN"), Decimal(1)],
     "categories": pd.Categorical(["low", "high"]),
 }
 WORDS = ["TRUE", "False", "yes", "1+2j", "2026-01-01", "00:00:01", "1 days", "1_000", "0x10", "5%"]
