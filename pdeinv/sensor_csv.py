@@ -1,125 +1,253 @@
-"""The format of sensor tables: their CSV files and their columns."""
+"""Sensor tables in text files: separators, decimal marks, comments and encodings."""
 
 from __future__ import annotations
 
-import io
+import codecs
+import csv
 import re
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from pdeinv.errors import InputError
+from pdeinv.sensor_columns import COLUMNS, NUMERIC, is_number
 
-__all__ = ["NUMERIC", "check_columns", "read_csv"]
+__all__ = ["parse_csv", "read_csv", "read_open_file"]
 
-NUMERIC = ("x", "y", "value", "noise_std")
-"""Columns of numbers."""
-_REQUIRED = ("field", "x", "y", "value")
+_SEPARATORS = (",", ";", "\t", "|", " ")
+_DIGITS = re.compile(r"[^\d.,]?[\d.,]+([eE].*)?")  # a number with any marks
+_BOMS = (  # the longer ones first
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str
+
+    @property
+    def is_comment(self) -> bool:
+        return self.text.lstrip().startswith("#")
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: list[str]
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Return the table of a CSV file with a header.
-
-    Spaces after commas, empty lines and comments (`#`) are ignored.
+    """Return the table of a text file, as `parse_csv`.
 
     Arguments:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8, in UTF-16 with a byte-order mark, or in the Western European code
+            page 1252.
 
     Raises:
-        InputError: the file cannot be read, or is not comma-separated text.
+        InputError: the file cannot be read, or is no text with one row on each line.
     """
-    text = _read_text(path)
+    name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}..."
     try:
-        return _parse(text)
-    except pd.errors.EmptyDataError:
-        raise InputError(
-            f"{path.name} is empty; give it the columns field, x, y, value[, noise_std]"
-        ) from None
-    except pd.errors.ParserWarning:
-        raise InputError(f"{path.name}{_long_rows(text)}") from None
-    except pd.errors.ParserError as error:
-        reason = str(error).strip().splitlines()[-1].rpartition("C error: ")[-1]
-        raise InputError(f"{path.name} cannot be read as CSV ({reason}); mend that line") from None
-
-
-def check_columns(table: pd.DataFrame, origin: str) -> None:
-    """Check the columns of a table of readings.
-
-    Arguments:
-        table: the readings.
-        origin: origin of the table, for the message.
-
-    Raises:
-        InputError: a column is missing, misspelt or there twice, or the table is empty.
-    """
-    missing = [c for c in _REQUIRED if c not in table]
-    if missing:
-        raise InputError(
-            f"{origin} has no column {missing[0]!r}; its columns, separated by commas, "
-            f"must be field, x, y, value and, optionally, noise_std (found: "
-            f"{', '.join(map(repr, table.columns)) or 'none'})"
-        )
-    for column in ("field", *NUMERIC):
-        if (table.columns == column).sum() > 1:
-            raise InputError(f"{origin} has the column {column!r} more than once; keep one of them")
-    if table.empty:
-        raise InputError(f"{origin} has no readings; give it at least one row")
-    # A misspelt column of noise must not make its readings exact
-    for column in table.columns if "noise_std" not in table else ():
-        words = re.split(r"[^a-z]+", column.lower())
-        if any(word.startswith(("noise", "std", "sigma", "err", "uncert")) for word in words):
-            raise InputError(
-                f"{origin} has a column {column!r} but no 'noise_std'; rename or drop it"
-            )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if "\0" in text:
-            raise UnicodeError
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"the sensor file {str(path)!r} does not exist; check the path") from None
+        raise InputError(f"the sensor file {name!r} does not exist; check the path") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; give the name of a sensor file in it") from None
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); choose a readable file"
+            f"{name!r} cannot be read ({error.strerror}); choose a readable file"
         ) from None
-    except UnicodeError:
+    except ValueError:  # a zero byte in the name
         raise InputError(
-            f"{path.name} is not a text file in UTF-8; save the table as comma-separated text (CSV)"
+            f"the name of the sensor file must be printable, got {name!r}; check the path"
         ) from None
-    return text
+    return parse_csv(_decode(content, path.name), path.name)
 
 
-def _parse(text: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        # Without this and `index_col`, pandas would make the first column of rows that are longer
-        # than the header an index.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        settings = {"skipinitialspace": True, "comment": "#", "index_col": False}
-        header = pd.read_csv(io.StringIO(text), header=None, nrows=1, dtype=str, **settings)
-        table = pd.read_csv(io.StringIO(text), **settings)
-    if header.shape[1] != table.shape[1]:
-        return table
-    # pandas would rename a second "value" to "value.1", and hide the mistake
-    return table.set_axis(header.iloc[0].astype(str).tolist(), axis=1)
+def read_open_file(file: object) -> tuple[pd.DataFrame, str]:
+    """Return the table of an open file, of text or bytes, as `parse_csv`; and its name.
+
+    Raises:
+        InputError: the file cannot be read, or is no text with one row on each line.
+    """
+    name = getattr(file, "name", None)
+    origin = Path(name).name if isinstance(name, str) else "the sensor file"
+    try:
+        content = file.read()  # type: ignore[attr-defined]
+    except (OSError, TypeError, ValueError) as error:  # closed, or opened for writing
+        raise InputError(f"{origin} cannot be read ({error}); open it for reading") from error
+    if isinstance(content, bytes):
+        content = _decode(content, origin)
+    if not isinstance(content, str):
+        raise InputError(
+            f"{origin} must hold text, got a {type(content).__name__}; open a text file"
+        )
+    return parse_csv(content, origin), origin
 
 
-def _long_rows(text: str) -> str:
-    """Return the sentence about a table with rows longer than its header."""
-    lines = [line.partition("#")[0] for line in text.splitlines()]
-    head = next(line for line in lines if line.strip())
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if mark in head and "," not in head:
-            return f" has {name} between its values; save it with commas, and points in decimals"
-    long = next(
-        (i for i, line in enumerate(lines, 1) if line.count(",") > head.count(",")),
-        "of quoted values",
+def _decode(content: bytes, origin: str) -> str:
+    """Return the text of a file's bytes.
+
+    Raises:
+        InputError: these are no text.
+    """
+    encodings = [name for mark, name in _BOMS if content.startswith(mark)][:1]
+    for encoding in encodings or ("utf-8", "cp1252"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if not re.search(r"[\0-\x08\x0e-\x1f]", text):
+            return text
+    raise InputError(
+        f"{origin} is not a text file in UTF-8; save the table as comma-separated text (CSV)"
     )
-    return (
-        f", line {long} has more values than columns; mend it, with commas between values and "
-        f"points in decimals"
+
+
+def parse_csv(text: str, origin: str) -> pd.DataFrame:
+    """Return the cells of a table with a header as texts, numbers with a decimal point.
+
+    Values are separated by commas, semicolons, tabs, bars or blanks, as the header shows; decimals
+    have points or commas. Empty lines, lines that start with `#`, and a first line `sep=;` are left
+    out. The header may stand behind a `#`.
+
+    Arguments:
+        text: the table, one row on each line.
+        origin: origin of the table, for messages.
+
+    Raises:
+        InputError: the table can be read in more than one way, or a line has too few or too many
+            values.
+    """
+    lines = [
+        _Line(i, line)
+        for i, line in enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), 1)
+        if line.strip()
+    ]
+    hint = re.fullmatch(r'"?sep=([^\w"])"?\1*\s*', lines[0].text, re.IGNORECASE) if lines else None
+    separators = (hint[1], *_SEPARATORS) if hint else _SEPARATORS
+    lines = lines[1:] if hint else lines
+    header, separator, lines = _header(lines, separators, origin)
+    rows = list(_rows(lines, separator, header, origin))
+    if _decimal_commas(rows, header, origin):
+        numeric = [i for i, name in enumerate(header) if name in NUMERIC]
+        for row in rows:
+            for i in numeric:
+                row.cells[i] = row.cells[i].replace(",", ".")
+    return pd.DataFrame([row.cells for row in rows], columns=header, dtype=object)
+
+
+def _header(
+    lines: list[_Line], separators: tuple[str, ...], origin: str
+) -> tuple[list[str], str, list[_Line]]:
+    """Return the names of the columns, the separator, and the lines without the header."""
+    plain = next((i for i, line in enumerate(lines) if not line.is_comment), len(lines))
+    candidates = [(i, lines[i].text.lstrip().lstrip("#")) for i in range(plain - 1, -1, -1)]
+    if plain < len(lines):
+        candidates.insert(0, (plain, lines[plain].text))
+    best: tuple[list[str], str, list[_Line]] | None = None
+    for i, text in candidates:
+        for separator in separators:
+            try:
+                names = _split(text, separator)
+            except csv.Error:
+                continue
+            while len(names) > 1 and not names[-1]:
+                names.pop()
+            rest = lines[:i] + lines[i + 1 :]
+            if set(COLUMNS[:-1]) <= set(names):
+                return names, separator, rest
+            # Without a header, the message is about the columns of the first line
+            if i == plain and (best is None or len(names) > len(best[0])):
+                best = names, separator, rest
+    if best is None:
+        raise InputError(f"{origin} is empty; give it the columns field, x, y, value[, noise_std]")
+    return best
+
+
+def _rows(lines: list[_Line], separator: str, header: list[str], origin: str) -> Iterator[_Row]:
+    """Yield the cells of the rows, as many as the header has."""
+    plain = [line for line in lines if not line.is_comment]
+    hidden = [line for line in lines if line.is_comment and _reads_as_row(line, separator, header)]
+    if hidden and plain:
+        raise InputError(
+            f"{origin}, line {hidden[0].number} starts with # and has the form of a reading; put "
+            f"its first value in quotes if it is one, or drop the line"
+        )
+    for line in plain or hidden:
+        try:
+            cells = _split(line.text, separator)
+        except csv.Error as error:
+            raise InputError(
+                f"{origin} cannot be read as CSV (line {line.number}: {error}); mend that line"
+            ) from None
+        if not any(cells):
+            continue
+        extra = cells[len(header) :]
+        if len(cells) < len(header) or any(extra):
+            raise InputError(
+                f"{origin}, line {line.number} has {len(cells)} values for {len(header)} columns; "
+                f"mend it, with semicolons between values that have decimal commas"
+            )
+        yield _Row(line.number, cells[: len(header)])
+
+
+def _reads_as_row(line: _Line, separator: str, header: list[str]) -> bool:
+    """Return whether a line that starts with # may be a row all the same.
+
+    A name of a field does not start with #.
+    """
+    if header[0] == "field":
+        return False
+    try:
+        cells = _split(line.text, separator)
+    except csv.Error:
+        return False
+    return len(cells) == len(header) and all(
+        is_number(cell.replace(",", ".", 1))
+        for name, cell in zip(header, cells, strict=True)
+        if name in NUMERIC[:3]
     )
+
+
+def _split(text: str, separator: str) -> list[str]:
+    text = text.strip(" ") if separator == "\t" else text.strip()
+    if '"' in text:
+        reader = csv.reader([text], delimiter=separator, skipinitialspace=True, strict=True)
+        cells = next(reader)
+    else:
+        cells = text.split(None if separator == " " else separator)
+    return [cell.strip() for cell in cells]
+
+
+def _decimal_commas(rows: list[_Row], header: list[str], origin: str) -> bool:
+    """Return whether the numbers have decimal commas.
+
+    Raises:
+        InputError: both readings are possible.
+    """
+    numeric = [i for i, name in enumerate(header) if name in NUMERIC]
+    cells = [(row.line, row.cells[i]) for row in rows for i in numeric]
+    commas = [(line, cell) for line, cell in cells if "," in cell and _DIGITS.fullmatch(cell)]
+    for line, cell in commas:
+        if cell.count(",") > 1 or "." in cell:
+            raise InputError(
+                f"{origin}, line {line}: a number must have no separators of thousands, got "
+                f"{cell}; write it with a decimal mark alone"
+            )
+    if not commas:
+        return False
+    points = [line for line, cell in cells if "." in cell and _DIGITS.fullmatch(cell)]
+    if points:
+        raise InputError(
+            f"{origin} has decimal commas (line {commas[0][0]}) and decimal points (line "
+            f"{points[0]}); use one of them in all numbers"
+        )
+    if all(re.fullmatch(r"\W?[1-9]\d{0,2},\d{3}", cell) for _, cell in commas):
+        raise InputError(
+            f"{origin}, line {commas[0][0]}: the comma in its number may be decimal or separate "
+            f"thousands; write numbers with decimal points"
+        )
+    return True

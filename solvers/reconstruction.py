@@ -6,10 +6,9 @@ import json
 import os
 import warnings
 from importlib.metadata import version
-from typing import cast
+from typing import IO, cast
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from pdeinv import seeds
@@ -23,6 +22,8 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
 from pdeinv.priors.base import Prior
+from pdeinv.sensor_noise import NoiseLevels
+from pdeinv.sensor_sources import SensorTable
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver, check_memory
 from pdeinv.solvers.selection import solver_for, with_options
@@ -49,9 +50,10 @@ class MisfitWarning(UserWarning):
 
 
 def reconstruct(
-    sensors: Sensors | str | os.PathLike | pd.DataFrame | xr.Dataset,
+    sensors: Sensors | str | os.PathLike | IO | SensorTable,
     pde: str | PDE,
     *,
+    noise: NoiseLevels | None = None,
     grid: int = 64,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
@@ -65,9 +67,9 @@ def reconstruct(
     """Reconstruct the coefficient and the solution of a PDE from point sensors, with uncertainty.
 
     Arguments:
-        sensors: a table with the columns field, x, y, value and, optionally, noise_std; or its CSV
-            file.
+        sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
+        noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
@@ -90,10 +92,10 @@ def reconstruct(
         NumericalError: the computation failed on valid input.
 
     Example:
-        >>> import pandas as pd, pdeinv
-        >>> table = pd.DataFrame({"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]})
-        >>> sorted(pdeinv.reconstruct(table, "poisson", grid=16, n_samples=2).data_vars)[:2]
-        ['potential_mean', 'potential_samples']
+        >>> import pdeinv
+        >>> table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}
+        >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
+        (16, 16)
     """
     pde = _resolve_pde(pde)
     used = _resolve_prior(prior)
@@ -103,7 +105,7 @@ def reconstruct(
     check_solves(pde, pde.grid(grid))
     table = Sensors.read(sensors)
     _check_result_memory(pde, grid, n_samples)
-    observation = table.observation(pde, pde.grid(grid))
+    observation = table.observation(pde, pde.grid(grid), noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
     _warn_of_misfit(chosen, found, len(table), pde)
@@ -166,7 +168,9 @@ def _dataset(
         pdeinv_version=version("pdeinv"),
     )
     names = np.array([f.name for f in pde.fields], dtype=object)
-    table = sensors.table.assign(field=names[observation.channel.numpy()])
+    table = sensors.table.assign(
+        field=names[observation.channel.numpy()], noise_std=observation.noise_std.numpy()
+    )
     return result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})

@@ -86,7 +86,7 @@ def test_reconstruct_takes_a_preset(pdeinv, folder):
 
 @pytest.mark.filterwarnings("always::pdeinv.MisfitWarning")
 def test_sensors_that_do_not_fit_are_told_in_one_line(pdeinv, folder):
-    Path("s.csv").write_text("field,x,y,value\npotential,0.5,0.5,7\n")
+    Path("s.csv").write_text("field,x,y,value,noise_std\npotential,0.5,0.5,7,0\n")
     code, _, err = pdeinv("reconstruct", "s.csv", "--pde", "poisson", "--grid", 16, "--out", "r.nc")
     assert (
         code == 0

@@ -281,7 +281,9 @@ def test_a_prior_with_a_denoiser_chooses_its_solver():
         (fitted(channels=1), "moment"),
         (plain, "fundps"),
     ):
-        result = reconstruct(table, "helmholtz", grid=16, prior=prior, steps=3, n_samples=2)
+        result = reconstruct(
+            table, "helmholtz", noise=0, grid=16, prior=prior, steps=3, n_samples=2
+        )
         assert result.attrs["solver"] == name
     with pytest.raises(
         InputError, match=r"or a regressor, got NeuralOperator; .* without --model operator"

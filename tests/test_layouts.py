@@ -61,6 +61,14 @@ def test_the_noise_of_simulated_readings():
             np.ones((3, 2)),
             r"noise_std must be one number or have the shape \(3,\), got \(2,\)",
         ),
+        (lambda t: t, [[0.1, 0.2], [0.1]], "points must be an array of real numbers, got object"),
+        (lambda t: t, [[0.1, 0.2j]], "points must be an array of real numbers, got complex128"),
+        (lambda t: t + 0j, [[0.1, 0.2]], "truth must be an array of real numbers, got complex"),
+        (
+            lambda t: t > 0,
+            [[0.1, 0.2]],
+            "truth must be an array of real numbers, got bool",
+        ),
         (
             lambda t: t.where(t.x < 0.5),
             [[0.1, 0.1], [0.9, 0.1]],

@@ -69,6 +69,6 @@ def test_a_denoiser_of_ones_own_goes_through_the_door():
     )
     own = OwnDenoiser(fitted())
     result = reconstruct(
-        table, "helmholtz", grid=16, solver="fundps", prior=own, steps=12, n_samples=2
+        table, "helmholtz", noise=0, grid=16, solver="fundps", prior=own, steps=12, n_samples=2
     )
     assert result.attrs["prior"] == "OwnDenoiser" and result.attrs["network_evaluations"] == 23

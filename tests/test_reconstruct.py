@@ -183,6 +183,8 @@ def test_an_ensemble_is_a_prior():
     ],
 )
 def test_bad_settings_are_refused(settings, message):
-    table = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3]})
+    table = pd.DataFrame(
+        {"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3], "noise_std": 0}
+    )
     with pytest.raises(InputError, match=message):
         reconstruct(table, **{"pde": "poisson", "grid": N} | settings)

@@ -80,7 +80,7 @@ def test_no_sample_is_the_truth_of_the_same_seed(through_the_door):
             {"field": "solution", "x": H.points[:, 0], "y": H.points[:, 1], "value": H.values}
         )
         samples = torch.tensor(
-            reconstruct(table, "poisson", grid=16, seed=0)["source_samples"].values
+            reconstruct(table, "poisson", noise=0, grid=16, seed=0)["source_samples"].values
         )
     else:
         samples = SOLVERS["gaussian"]()(

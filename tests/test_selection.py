@@ -121,7 +121,7 @@ class Fitter(Off):
     misfit_remedy = "use a larger ensemble"
 
 
-TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3]})
+TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3], "noise_std": 0})
 
 
 def test_a_sampler_that_stopped_early_does_not_blame_the_sensors():

@@ -28,6 +28,13 @@ PDEINV = (
     *_all(_MATHS, "covers 61.8 % for 60 and 90.5 % for 90", "it covers 66.7 % for 60"),
     *_all(_ADVICE, "at least 1e-6", "such as 0.02", "use a larger value"),
     *_all(_ADVICE, "train with a lower rate"),
+    *_all(
+        "an example",
+        "0.02 in the field's units",
+        "=0.02 for one field",
+        "=0.02' for one field",
+        "pressure=0.02",
+    ),
     *_all("a reference", "section 2.1"),
 )
 DATASETS = (

@@ -51,6 +51,8 @@ CONSTANTS = (
     Constant("torch==2.13.0", "a version"),
     Constant("random nodes (3 % of them)", "a setting"),
     Constant("Helmholtz(k=2.0)", "an example"),
+    Constant("`--noise 0.02`", "an example"),
+    Constant("`--noise potential=0.02`", "an example"),
     Constant("errs √2 times", "theory"),
     Constant("√2 times the limit", "theory"),
     Constant("the central 60 % of ranks", "a setting"),

@@ -18,7 +18,18 @@ __all__ = ["reconstruct"]
 
 SensorFile = Annotated[
     Path,
-    typer.Argument(help="CSV with the columns field, x, y, value and, optionally, noise_std."),
+    typer.Argument(
+        help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std."
+    ),
+]
+Noise = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[FIELD=]LEVEL",
+        help="Standard deviation of the noise where noise_std is missing: 0.02 in the field's "
+        "units, 5% of the spread of the field's readings, pressure=0.02 for one field; 0 for exact "
+        "readings; may be repeated.",
+    ),
 ]
 Out = Annotated[
     Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
@@ -60,6 +71,7 @@ def reconstruct(
     sensors: SensorFile,
     pde: PdeName,
     out: Out,
+    noise: Noise = None,
     plot: Plot = None,
     grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
     solver: SolverName = "auto",
@@ -91,6 +103,7 @@ def reconstruct(
     result = run(
         sensors,
         physics,
+        noise=noise,
         grid=grid,
         solver=solver,
         prior=_read_ensemble(ensemble, physics, **contents) if ensemble else prior,

@@ -1,0 +1,194 @@
+"""Checks of readings against each other and against a PDE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pdeinv.errors import InputError, warn_input
+from pdeinv.grid import Grid
+from pdeinv.sensor_columns import Rows
+
+if TYPE_CHECKING:
+    from pdeinv.datasets import PDE
+
+__all__ = ["Readings"]
+
+_SAME_POINT = 1e-9
+_BEYOND = 1e3
+# Missing integers in NetCDF and GRIB, missing values in well logs; and numbers of nines
+_INTEGERS = (32767, 32768, 65535, 2147483647, 2147483648, 4294967295, 9223372036854775808)
+_FILLS = (*_INTEGERS, 999.25)
+_SMALLEST_FILL = 99
+_CERTAIN_FILL = 1e20  # of climate models
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Readings of a PDE's fields.
+
+    Arguments:
+        table: the checked readings; `noise_std` is nan where it is not stated.
+        channel: (m,), channels of their fields.
+        pde: PDE with these fields.
+        rows: names of the rows.
+        unused: names of the table's columns that are not used.
+    """
+
+    table: pd.DataFrame
+    channel: np.ndarray
+    pde: PDE
+    rows: Rows
+    unused: tuple[str, ...]
+
+    def check_sizes(self) -> None:
+        """Refuse likely fill values, and warn of readings of another order of magnitude.
+
+        Raises:
+            InputError: a reading is a customary fill value, and far from the others of its field.
+        """
+        values = self.table.value.to_numpy()
+        fill = np.abs(values) >= _SMALLEST_FILL
+        fill[fill] = [_looks_like_fill(v) for v in values[fill]]
+        free = self._boundary_values()[1]
+        beyond: list[int] = []
+        for c in range(len(self.pde.fields)):
+            mine = self.channel == c
+            self.rows.refuse(
+                mine & fill & _far(values, values[mine & ~fill]),
+                lambda i: (
+                    f"value must be a reading, got {values[i]:g}, likely a fill value for a "
+                    f"missing one; drop the row"
+                ),
+            )
+            beyond += _beyond(np.flatnonzero(mine & free), values)
+        if beyond:
+            i = beyond[0]
+            more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
+            warn_input(
+                f"{self.rows.name(i)}: the reading {values[i]:g}{more} is over {_BEYOND:g} times "
+                f"the size of the others of {self.pde.fields[self.channel[i]].name}; check its "
+                f"units, or drop the row"
+            )
+
+    def check_agreement(self, noise_std: np.ndarray, grid: Grid) -> None:
+        """Refuse exact readings that contradict each other or the PDE.
+
+        Arguments:
+            noise_std: (m,), noise of the readings; 0 for an exact one.
+            grid: grid of the result.
+
+        Raises:
+            InputError: two exact readings differ at one point, or an exact reading contradicts the
+                range of the coefficient or the boundary condition.
+        """
+        exact = noise_std == 0
+        self._refuse_contradictions(np.flatnonzero(exact), grid)
+        self._refuse_out_of_range(exact)
+        if not grid.periodic:
+            self._refuse_boundary(exact)
+
+    def _refuse_contradictions(self, exact: np.ndarray, grid: Grid) -> None:
+        value, points = self.table.value.to_numpy(), self.table[["x", "y"]].to_numpy()
+        place = np.round(points / _SAME_POINT)
+        if grid.periodic:  # after rounding, so that a point just short of 1 equals 0
+            place %= round(1 / _SAME_POINT)
+        for i, j in self._conflicts(exact, np.column_stack([self.channel, place])):
+            unused = ", ".join(map(repr, self.unused[:3]))
+            raise InputError(
+                f"{self.rows.name(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at "
+                f"the same point ({self.rows.name(j)}); drop one or give both a noise_std"
+                + (f" (not used: {unused})" if unused else "")
+            )
+        # A field without interpolation has one value around each node
+        stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])
+        nodes = np.column_stack([self.channel, np.round(points * grid.cells)])
+        for i, j in self._conflicts(exact[stepwise[self.channel[exact]]], nodes):
+            raise InputError(
+                f"{self.rows.name(i)}: the exact reading {value[i]:g} and {value[j]:g} "
+                f"({self.rows.name(j)}) share the nearest node of a grid of {grid.n}; use a finer "
+                f"grid, drop one or give both a noise_std"
+            )
+
+    def _conflicts(self, rows: np.ndarray, keys: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield pairs of rows with the same key and different values."""
+        value = self.table.value.to_numpy()
+        first_of: dict[tuple[float, ...], int] = {}
+        for i in rows:
+            j = first_of.setdefault(tuple(keys[i]), i)
+            if abs(value[i] - value[j]) > 1e-6 * max(abs(value[i]), abs(value[j])):
+                yield i, j
+
+    def _refuse_out_of_range(self, exact: np.ndarray) -> None:
+        if self.pde.coefficient_range is None:
+            return
+        low, high = self.pde.coefficient_range
+        value = self.table.value
+        self.rows.refuse(
+            (self.channel == 0) & exact & ~value.between(low * (1 - 1e-6), high * (1 + 1e-6)),
+            lambda i: (
+                f"the exact reading must be within the medium's {low:g} to {high:g}, got "
+                f"{value[i]:g}; give it a noise_std, or set {self.pde.name}'s parameters"
+            ),
+        )
+
+    def _refuse_boundary(self, exact: np.ndarray) -> None:
+        boundary, free = self._boundary_values()
+        value = self.table.value
+        scale = value.abs().groupby(self.channel).transform("max")
+        self.rows.refuse(
+            ~free & exact & ((value - boundary).abs() > 1e-6 * scale),
+            lambda i: (
+                f"the exact reading {value[i]:g} contradicts the boundary condition "
+                f"{self.pde.fields[self.channel[i]].name} = {boundary[i]:g}; drop it or give it a "
+                f"noise_std"
+            ),
+        )
+
+    def _boundary_values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the boundary values of the readings' fields, and which readings have none."""
+        known = [np.nan if f.boundary_value is None else f.boundary_value for f in self.pde.fields]
+        boundary = np.array(known)[self.channel]
+        points = self.table[["x", "y"]].to_numpy()
+        edge = ((points <= _SAME_POINT) | (points >= 1 - _SAME_POINT)).any(axis=1)
+        return boundary, ~edge | np.isnan(boundary)
+
+
+def _looks_like_fill(value: float) -> bool:
+    size = abs(float(value))
+    if size in _FILLS or _is_certain_fill(size):
+        return True
+    # Single precision turns 999.9 into 999.900024
+    digits = {text.removesuffix(".0").replace(".", "") for text in (repr(size), f"{size:.6g}")}
+    fewest = 2 if value < 0 else 3
+    return any(len(d) >= fewest and set(d) == {"9"} for d in digits)
+
+
+def _is_certain_fill(value: float) -> bool:
+    return abs(abs(value) / _CERTAIN_FILL - 1) < 1e-6
+
+
+def _far(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which values are further from others than these from each other and from 0.
+
+    Without others only the values themselves can tell.
+    """
+    if not len(others):
+        return np.array([_is_certain_fill(value) for value in values])
+    low, high = others.min(), others.max()
+    distance = np.maximum(low - values, values - high)
+    return distance > max(high - low, 0.5 * np.abs(others).max())
+
+
+def _beyond(rows: np.ndarray, values: np.ndarray) -> list[int]:
+    """Return the rows, fewer than half, whose sizes are far beyond all the others."""
+    size = np.abs(values[rows])
+    order = rows[np.argsort(-size)][: np.count_nonzero(size)]
+    size = np.abs(values[order])
+    gaps = np.flatnonzero(size[:-1] > _BEYOND * size[1:]) + 1
+    fewer = gaps[2 * gaps < len(size)]
+    return sorted(int(i) for i in order[: int(fewer[0])]) if len(fewer) else []

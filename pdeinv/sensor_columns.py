@@ -1,0 +1,252 @@
+"""The columns of a table of readings, and the value in each of its cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from pdeinv.errors import InputError, warn_input
+
+__all__ = ["COLUMNS", "LARGEST", "NUMERIC", "Rows", "check_columns", "checked_values", "is_number"]
+
+NUMERIC = ("x", "y", "value", "noise_std")
+"""Columns of numbers."""
+COLUMNS = ("field", *NUMERIC)
+"""Columns that are used; the last may be missing."""
+LARGEST = 1e30
+"""Bound of readings and of their noise: their squares stay finite."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NOTHING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
+
+_RENAME = "rename it to noise_std if it is the standard deviation of the noise in units of value"
+# Words of uncertainties, whole or as a beginning, and what to do with such a column
+_UNCERTAINTIES = (
+    ({"var", "vars", "mse"}, ("varianc", "varianz"), "give its square root as noise_std"),
+    ({"wt"}, ("weight",), "give 1 / sqrt(weight) as noise_std if it is an inverse variance"),
+    ({"ci"}, ("confid",), "give the standard deviation that it implies as noise_std"),
+    (
+        {"sd", "se", "sem", "rms", "mae", "unc", "tol", "dev", "sig", "fehler", "streuung"},
+        (
+            *("noise", "std", "sigma", "err", "uncert", "deviation", "toler", "accura", "precis"),
+            *("rmse", "standardabw", "unsicher", "incert"),
+        ),
+        _RENAME,
+    ),
+)
+_LABELS = {"code", "codes", "flag", "flags", "id", "status", "message", "count", "name"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Names of a table's rows, for messages.
+
+    Arguments:
+        origin: origin of the table.
+        first: number of the first row.
+    """
+
+    origin: str
+    first: int
+
+    def name(self, i: int) -> str:
+        """Return the name of the row at a position."""
+        return f"{self.origin}, row {i + self.first}"
+
+    def refuse(self, bad: ArrayLike, message: Callable[[int], str]) -> None:
+        """Raise an InputError about the first bad row, if there is one."""
+        found = np.flatnonzero(bad)
+        if len(found):
+            raise InputError(f"{self.name(int(found[0]))}: {message(int(found[0]))}")
+
+
+def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
+    """Return the columns that are not used, and name them in an InputWarning.
+
+    Arguments:
+        table: the readings.
+        origin: origin of the table, for the message.
+
+    Raises:
+        InputError: a column is missing, misspelt or there twice, or the table is empty; or a column
+            holds an uncertainty while there is no `noise_std`.
+    """
+    names = list(table.columns)
+    for column in COLUMNS[:-1]:
+        if column not in names:
+            raise InputError(f"{origin} has no column {column!r}{_instead(column, names)}")
+    for column in COLUMNS:
+        if names.count(column) > 1:
+            raise InputError(f"{origin} has the column {column!r} more than once; keep one of them")
+    if table.empty:
+        raise InputError(f"{origin} has no readings; give it at least one row")
+    unused = tuple(dict.fromkeys(name for name in names if name not in COLUMNS))
+    # A misspelt column of noise must not make its readings exact
+    for column in unused if "noise_std" not in names else ():
+        remedy = _remedy(column)
+        if remedy and _holds_numbers(table.loc[:, np.array(names) == column]):
+            raise InputError(
+                f"{origin} has a column {_shown(column)!r} but no 'noise_std'; {remedy}, or drop it"
+            )
+    if unused:
+        what = "column {} is" if len(unused) == 1 else "columns {} are"
+        warn_input(
+            f"{origin}: the {what.format(_listed(unused))} not used, only field, x, y, value and "
+            f"noise_std; if readings at one place differ in it, keep those of one time or depth"
+        )
+    return unused
+
+
+def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+    """Return the columns `COLUMNS`: text without blanks around it, and float64.
+
+    An empty cell of `noise_std` is nan: its noise is not stated.
+
+    Arguments:
+        table: the readings, of any types, whose columns `check_columns` accepts.
+        rows: names of the rows.
+
+    Raises:
+        InputError: a cell holds what is no name or no number, or a number out of its range.
+    """
+    field = [_text(given) for given in table["field"].tolist()]
+    rows.refuse([not f for f in field], lambda i: "field is empty; name the field of the reading")
+    found: dict[str, object] = {"field": field}
+    for column in NUMERIC:
+        if column in table:
+            found[column] = _checked_numbers(column, table[column], rows)
+        else:
+            found[column] = np.nan
+    return pd.DataFrame(found)
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text without blanks is a number with a decimal point."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _checked_numbers(column: str, given: pd.Series, rows: Rows) -> np.ndarray:
+    values = _numbers(given)
+    missing = np.isnan(values) & (column != "noise_std")
+    rows.refuse(
+        missing | np.isinf(values),
+        lambda i: (
+            f"{column} must be a finite number, got "
+            f"{'nothing or nan' if missing[i] else _shown(given.iloc[i])}; mend or drop the row"
+        ),
+    )
+    _check_range(column, values, rows)
+    return values
+
+
+def _check_range(column: str, values: np.ndarray, rows: Rows) -> None:
+    if column in ("x", "y"):
+        rows.refuse(
+            (values < 0) | (values > 1),
+            lambda i: (
+                f"{column} must be in the unit square, got {values[i]:g}; rescale coordinates to "
+                f"[0, 1]"
+            ),
+        )
+        return
+    rows.refuse(
+        np.abs(values) >= LARGEST,
+        lambda i: (
+            f"{column} must be below {LARGEST:g} in size, got {values[i]:g}; drop the row if it "
+            f"is a fill value, or use other units"
+        ),
+    )
+    if column == "noise_std":
+        rows.refuse(
+            values < 0,
+            lambda i: (
+                f"noise_std must not be negative, got {values[i]:g}; use 0 for an exact reading"
+            ),
+        )
+        rows.refuse(
+            (values > 0) & (values < 1 / LARGEST),
+            lambda i: (
+                f"noise_std must be 0 or at least {1 / LARGEST:g}, got {values[i]:g}; use 0 for "
+                f"an exact reading"
+            ),
+        )
+
+
+def _numbers(given: pd.Series) -> np.ndarray:
+    """Return the numbers of a column: nan for nothing, infinite for what is no number."""
+    if isinstance(given.dtype, np.dtype) and given.dtype.kind in "iuf":
+        with np.errstate(over="ignore"):
+            return given.to_numpy(dtype=float)
+    return np.array([_number(value) for value in given.tolist()], dtype=float)
+
+
+def _number(value: object) -> float:
+    if value is None or value is pd.NA:
+        return np.nan
+    if isinstance(value, str):
+        text = value.strip().replace("\N{MINUS SIGN}", "-")
+        if text.lower() in _NOTHING:
+            return np.nan
+        return float(text) if is_number(text) else np.inf
+    # numpy's durations count as integers
+    if isinstance(value, Real | Decimal) and not isinstance(value, bool | np.timedelta64):
+        try:
+            return float(value)
+        except (OverflowError, ValueError):
+            return np.inf
+    return np.inf
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return str(value).strip()
+
+
+def _shown(value: object) -> str:
+    text = " ".join(str(value).split())
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
+    shown = ", ".join(repr(_shown(name)) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _instead(column: str, names: list[str]) -> str:
+    """Return the rest of the sentence about a column that is missing."""
+    for name in names:  # another case, or a unit in brackets
+        if re.sub(r"[\[(<{/].*", "", name).strip().lower() == column:
+            return f" but {_shown(name)!r}; rename it to {column!r}"
+    return (
+        f"; its columns must be field, x, y, value and, optionally, noise_std (found: "
+        f"{_listed(names) or 'none'})"
+    )
+
+
+def _remedy(column: str) -> str | None:
+    """Return what to do with a column whose name is that of an uncertainty; None for another."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).replace(".", "").lower()
+    if re.search(r"±|\+\s*/?\s*-|σ", spaced):
+        return _RENAME
+    words = {w for w in re.split(r"[^a-z]+", spaced.replace("value", " value ")) if w}
+    if words & _LABELS:
+        return None
+    for whole, beginnings, remedy in _UNCERTAINTIES:
+        if any(word in whole or word.startswith(beginnings) for word in words):
+            return remedy
+    return _RENAME if "value" in words and words & {"d", "delta"} else None
+
+
+def _holds_numbers(columns: pd.DataFrame) -> bool:
+    return any(c.isdigit() for given in columns.to_numpy().ravel() for c in str(given))

@@ -1,0 +1,152 @@
+"""The noise of readings whose table does not state it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pdeinv.errors import InputError, warn_input
+from pdeinv.sensor_columns import LARGEST, Rows, is_number
+
+if TYPE_CHECKING:
+    from pdeinv.datasets import PDE
+
+__all__ = ["NoiseLevels", "noise_used"]
+
+NoiseLevels: TypeAlias = "float | str | Mapping[str, float | str] | Sequence[float | str]"
+"""A level of noise: a number in the fields' units, or `"5%"` of the spread of a field's readings.
+
+It holds for every field. `{"pressure": "5%"}` and `"pressure=0.02"` are for one field, and take
+precedence. A sequence holds several.
+"""
+
+
+class _Level(NamedTuple):
+    amount: float
+    relative: bool
+
+    def __str__(self) -> str:
+        return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
+
+
+def noise_used(
+    levels: NoiseLevels | None, table: pd.DataFrame, channel: np.ndarray, pde: PDE, rows: Rows
+) -> np.ndarray:
+    """Return the standard deviations (m,) of the noise of all readings.
+
+    A `noise_std` in the table stays; `levels` fill the empty cells. Readings of a field without
+    either are exact, with an InputWarning.
+
+    Arguments:
+        levels: noise where the table states none.
+        table: the checked readings; `noise_std` is nan where it is not stated.
+        channel: (m,), channels of the readings' fields.
+        pde: PDE with these fields.
+        rows: names of the rows.
+
+    Raises:
+        InputError: a level is no number or percentage, its field is unknown, it fills no cell, or
+            its field has no spread; or some cells of `noise_std` remain empty.
+    """
+    std = table.noise_std.to_numpy(copy=True)
+    empty = np.isnan(std)
+    stated = _parsed(levels, pde)
+    for c, level in stated.items():
+        mine = np.full(len(std), True) if c is None else channel == c
+        if mine.any() and not (mine & empty).any():
+            raise InputError(
+                f"noise must be left out where every reading has a noise_std, got {level}; drop "
+                f"it, or the column"
+            )
+    for c, f in enumerate(pde.fields):
+        chosen, mine = stated.get(c, stated.get(None)), channel == c
+        if chosen is not None and (mine & empty).any():
+            std[mine & empty] = _in_units(chosen, table.value.to_numpy()[mine], f.name)
+    left = np.isnan(std)
+    if not empty.all():
+        rows.refuse(
+            left,
+            lambda i: "noise_std is empty; give 0 for an exact reading, or noise= for empty ones",
+        )
+    if left.any():
+        names = " and ".join(pde.fields[c].name for c in np.unique(channel[left]))
+        warn_input(
+            f"{rows.origin} does not state the noise of {names}, so these readings are taken as "
+            f"exact; add a column noise_std (0 if they are), or noise= (--noise): 0.02 in the "
+            f"field's units, {pde.fields[channel[left][0]].name}=0.02 for one field, or 5% of the "
+            f"spread of each field's readings"
+        )
+    return np.where(left, 0.0, std)
+
+
+def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[int | None, _Level]:
+    """Return the levels of channels, and of the others under None."""
+    stated: dict[int | None, _Level] = {}
+    for name, given in _pairs(levels):
+        c = None
+        if name is not None:
+            c = pde.find_channel(str(name).strip())
+            if c is None:
+                raise InputError(f"noise: {pde.unknown_field(str(name))}")
+        if c in stated:
+            what = "all fields" if c is None else pde.fields[c].name
+            raise InputError(f"noise must be given once for {what}, got it twice; keep one of them")
+        stated[c] = _level(given, pde)
+    return stated
+
+
+def _pairs(levels: object) -> Iterator[tuple[object, object]]:
+    """Yield pairs of a field's name, or None for all fields, and its level."""
+    if isinstance(levels, Mapping):
+        yield from levels.items()
+    elif isinstance(levels, list | tuple):
+        for level in levels:
+            yield from _pairs(level)
+    elif isinstance(levels, str) and "=" in levels:
+        name, _, level = levels.partition("=")
+        yield name, level
+    elif levels is not None:
+        yield None, levels
+
+
+def _level(given: object, pde: PDE) -> _Level:
+    amount, relative = np.nan, False
+    if isinstance(given, str):
+        text = given.strip()
+        relative = text.endswith("%")
+        text = text.removesuffix("%").strip()
+        amount = float(text) / (100 if relative else 1) if is_number(text) else np.nan
+    elif isinstance(given, Real) and not isinstance(given, bool | np.timedelta64):
+        amount = _as_float(given)
+    if amount != 0 and not 1 / LARGEST <= amount < LARGEST:
+        raise InputError(
+            f"noise must be a number from 0 to {LARGEST:g} or a percentage, got {given!r}; give "
+            f"0.02 in the field's units, '{pde.solution_field.name}=0.02' for one field, or '5%'"
+        )
+    return _Level(amount, relative)
+
+
+def _as_float(given: Real) -> float:
+    try:
+        return float(given)
+    except (OverflowError, ValueError):
+        return np.nan
+
+
+def _in_units(level: _Level, values: np.ndarray, name: str) -> float:
+    """Return a level in the units of a field with these readings."""
+    if not level.relative or level.amount == 0:
+        return level.amount
+    spread = float(values.std())
+    # Rounding gives equal readings a spread, too
+    if spread < max(1e-12 * np.abs(values).max(), 1 / LARGEST):
+        readings = "a single reading" if len(values) == 1 else "equal readings"
+        raise InputError(
+            f"the noise of {name} must be in its units, got {level} of the spread of {readings}; "
+            f"give it as '{name}=0.02' for one field"
+        )
+    return level.amount * spread
