@@ -1,10 +1,11 @@
 """The package's exceptions, and the exit codes of its programs."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["DivergedError", "InputError", "InputWarning", "NumericalError", "run_cli"]
+__all__ = ["DivergedError", "InputError", "InputWarning", "NumericalError", "run_cli", "warn_input"]
 
 
 class InputError(ValueError):
@@ -20,6 +21,18 @@ class InputWarning(UserWarning):
 
     One sentence names the value, the place, what is made of it and what to change.
     """
+
+
+def warn_input(message: str) -> None:
+    """Give an InputWarning, attributed to the first caller outside the package.
+
+    Arguments:
+        message: one sentence.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "pdeinv":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, InputWarning, stacklevel=level)
 
 
 class NumericalError(RuntimeError):

@@ -100,7 +100,7 @@ class GaussNewton(Solver):
             "average neighbouring readings or lower the PDE's modes",
         )
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
-        mode, chi2 = search(self.nugget)
+        mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)
         members, states, left_out = self._ensemble(problem, mode, size, generator, progress)
         if len(members) < max(_FEWEST, n_samples):
@@ -114,6 +114,7 @@ class GaussNewton(Solver):
             )
         std = states.std(dim=0)
         std[0] = _coefficient_std(problem, mode)
+        chi2, freedom = mode.chi_squared(observation)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -122,6 +123,7 @@ class GaussNewton(Solver):
             samples=states[:n_samples],
             record={
                 "reduced_chi_squared": chi2,
+                "degrees_of_freedom": freedom,
                 "nugget": mode.nugget,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,

@@ -14,7 +14,12 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap, TensorMap
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    degrees_of_freedom,
+    nugget_variance,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -97,14 +102,19 @@ class GaussianSolver(Solver):
             n_samples, m, dtype=torch.float64, generator=generator
         )
         white = torch.linalg.solve_triangular(lower, y.T, upper=False)
-        chi2 = float(white.square().sum()) / count_informative(reading_variances, observation)
+        weighty = carries_weight(reading_variances, observation)
+        freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
             mean=update(y)[0],
             std=variance.clamp(min=0).sqrt(),
             samples=draws + update(y - observation(draws) - noise),
-            record={"reduced_chi_squared": chi2, "solver_calls": forward.solver_calls},
+            record={
+                "reduced_chi_squared": float(white[weighty].square().sum()) / max(1.0, freedom),
+                "degrees_of_freedom": freedom,
+                "solver_calls": forward.solver_calls,
+            },
         )
 
 
