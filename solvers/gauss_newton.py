@@ -14,7 +14,7 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, antithetic, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, antithetic, check_memory, progress_bar
 from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -71,6 +71,7 @@ class GaussNewton(Solver):
 
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
+    misfit: ClassVar[MisfitTest] = "two-sided"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient

@@ -12,7 +12,7 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -57,6 +57,7 @@ class GaussianSolver(Solver):
 
     name: ClassVar[str] = "gaussian"
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
+    misfit: ClassVar[MisfitTest] = "two-sided"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.linear

@@ -23,6 +23,7 @@ _STD_BOUNDS = (10**-1.5, 1e2)  # of the kernel, relative to the readings' standa
 _LENGTH_BOUNDS = (1e-2, 1e2)  # of the kernel, in the domain's unit
 _SMOOTHNESSES = (0.5, 1.5, 2.5)
 _HALVINGS = 140  # of the readings' variance, among which the likeliest is sought
+_INDIFFERENT = 1e-6  # difference of twice a log-likelihood that decides nothing
 _DROWNED = 1e3  # noise of a reading that carries no weight, relative to the readings' deviation
 
 
@@ -125,7 +126,8 @@ def centre_and_scale(values: np.ndarray, noise_std: np.ndarray) -> tuple[float, 
     misfits = (weights * (values - centres[:, None]) ** 2).sum(axis=1)
     # Restricted likelihood: without its last term a single exact reading would make v zero
     costs = misfits - np.log(weights).sum(axis=1) + np.log(totals)
-    best = int(np.argmin(costs))
+    # Where v is not determined, it is zero
+    best = int(np.argmax(costs <= costs.min() + _INDIFFERENT))
     return float(centres[best]), float((totals[best] / (weights[best] ** 2).sum()) ** 0.5)
 
 

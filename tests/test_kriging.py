@@ -95,9 +95,10 @@ def test_readings_of_equal_noise_have_equal_weights(noise):
     assert centre == LOGARITHM.mean() and scale == max(LOGARITHM.std(), noise)
 
 
+@pytest.mark.parametrize("least", [0.0, 0.01])
 @pytest.mark.parametrize("good", [1, 2, 49])
-def test_a_value_with_huge_noise_has_no_part_incentre_and_scale(good):
-    noise = np.where(np.arange(50) < good, 0.01, 1e9)
+def test_a_value_with_huge_noise_has_no_part_in_centre_and_scale(good, least):
+    noise = np.where(np.arange(50) < good, least, 1e9)
     values = np.where(np.arange(50) < good, LOGARITHM, 2e9 * (LOGARITHM + 5))
     centre, scale = centre_and_scale(values, noise)
     assert centre == pytest.approx(LOGARITHM[:good].mean(), rel=1e-3)

@@ -16,7 +16,7 @@ from pdeinv.priors import Prior, as_denoising_prior
 from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
-from pdeinv.solvers.base import ProgressBar, progress_bar
+from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
 from pdeinv.solvers.diffusion.checks import check_choice, check_whole
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
@@ -67,7 +67,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     published_role: ClassVar[Role | None] = "white"
     wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
-    judges_sensors: ClassVar[bool] = False
+    misfit: ClassVar[MisfitTest] = "none"
     pairs: ClassVar[bool] = False
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
 
