@@ -22,7 +22,7 @@ _FIT_ON = 500  # readings in the likelihood; its cost grows with their cube
 _STD_BOUNDS = (10**-1.5, 1e2)  # of the kernel, relative to the readings' standard deviation
 _LENGTH_BOUNDS = (1e-2, 1e2)  # of the kernel, in the domain's unit
 _SMOOTHNESSES = (0.5, 1.5, 2.5)
-_HALVINGS = 140  # of the readings' variance, among which the likeliest is sought
+_HALVINGS = 720  # of the readings' variance, among which the likeliest is sought
 _INDIFFERENT = 1e-6  # difference of twice a log-likelihood that decides nothing
 _DROWNED = 1e3  # noise of a reading that carries no weight, relative to the readings' deviation
 
@@ -118,8 +118,8 @@ def centre_and_scale(values: np.ndarray, noise_std: np.ndarray) -> tuple[float, 
     """
     if np.ptp(noise_std) == 0:
         return float(values.mean()), max(float(values.std()), float(noise_std[0]))
-    largest = float(values.var()) or float(noise_std.max()) ** 2
-    variances = largest * 2.0 ** np.arange(-_HALVINGS, 1)
+    widest = float(values.var()) or float(noise_std.max()) ** 2
+    variances = widest * 2.0 ** np.arange(-_HALVINGS, 1)
     weights = 1 / (variances[:, None] + noise_std**2)
     totals = weights.sum(axis=1)
     centres = weights @ values / totals
@@ -128,7 +128,9 @@ def centre_and_scale(values: np.ndarray, noise_std: np.ndarray) -> tuple[float, 
     costs = misfits - np.log(weights).sum(axis=1) + np.log(totals)
     # Where v is not determined, it is zero
     best = int(np.argmax(costs <= costs.min() + _INDIFFERENT))
-    return float(centres[best]), float((totals[best] / (weights[best] ** 2).sum()) ** 0.5)
+    largest = weights[best].max()
+    share = weights[best] / largest
+    return float(centres[best]), float((share.sum() / (share @ share) / largest) ** 0.5)
 
 
 def warn_of_bounds(kernels: dict[str, Kernel]) -> None:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from cases import N, truth
+from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
 
-from pdeinv import Ensemble, InputWarning, Sensors, layouts, reconstruct
+from pdeinv import Ensemble, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import Darcy
 from pdeinv.solvers.kernel_fit import centre_and_scale
 
@@ -95,14 +96,23 @@ def test_readings_of_equal_noise_have_equal_weights(noise):
     assert centre == LOGARITHM.mean() and scale == max(LOGARITHM.std(), noise)
 
 
+@pytest.mark.parametrize("huge", [1e9, 1e90])
 @pytest.mark.parametrize("least", [0.0, 0.01])
 @pytest.mark.parametrize("good", [1, 2, 49])
-def test_a_value_with_huge_noise_has_no_part_in_centre_and_scale(good, least):
-    noise = np.where(np.arange(50) < good, least, 1e9)
-    values = np.where(np.arange(50) < good, LOGARITHM, 2e9 * (LOGARITHM + 5))
+def test_a_value_with_huge_noise_has_no_part_in_centre_and_scale(good, least, huge):
+    noise = np.where(np.arange(50) < good, least, huge)
+    values = np.where(np.arange(50) < good, LOGARITHM, 2 * huge * (LOGARITHM + 5))
     centre, scale = centre_and_scale(values, noise)
     assert centre == pytest.approx(LOGARITHM[:good].mean(), rel=1e-3)
     assert scale < 2 * max(LOGARITHM[:good].std(), 0.01)
+
+
+@pytest.mark.parametrize("solver", [s for s, p in PAIRS if p == "darcy"])
+def test_no_solver_brings_a_coefficient_in_other_units_to_a_bound_in_silence(solver):
+    settings = {"solver": quick_solver(solver), "prior": quick_prior(solver, "darcy")}
+    told = pytest.warns((InputWarning, MisfitWarning), match="check (the )?units|has not met")
+    with brief_annealing(), told:
+        reconstruct(table(LOGARITHM), "darcy", grid=N, **settings)
 
 
 def test_an_ensemble_with_a_wider_range_than_the_pde_keeps_it():

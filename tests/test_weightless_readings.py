@@ -10,7 +10,7 @@ import pytest
 from cases import N, truth
 from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
 
-from pdeinv import InputWarning, MisfitWarning, Sensors, layouts, reconstruct
+from pdeinv import InputError, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import PDES
 from pdeinv.solvers import SOLVERS
 
@@ -74,7 +74,7 @@ def compare(solver, found):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0], ids=["a value of zero", "a value as large"])
-@pytest.mark.parametrize("noise", [1e4, 1e12])
+@pytest.mark.parametrize("noise", [1e4, 1e12, 1e90])
 @each_solver
 def test_a_reading_of_huge_noise_changes_nothing(solver, noise, value):
     name = pde_for(solver).name
@@ -107,3 +107,13 @@ def test_a_field_whose_readings_all_have_huge_noise_is_not_determined(solver):
         typical = float(truth(pde.name)[pde.solution_field.name].std())
         assert 0.1 * typical < float(found[f"{pde.solution_field.name}_std"].max()) < 10 * typical
     assert found.attrs["reduced_chi_squared"] < 1e-3
+
+
+@pytest.mark.parametrize("column", ["value", "noise_std"])
+def test_a_number_whose_square_overflows_is_refused(column):
+    table = good("poisson").copy()
+    table.loc[7, column] = 1e200
+    with pytest.raises(
+        InputError, match=r"must be finite and at most 1e\+100 .* in reading 7; drop"
+    ):
+        reconstruct(table, "poisson", grid=N)
