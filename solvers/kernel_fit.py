@@ -23,6 +23,7 @@ _STD_BOUNDS = (10**-1.5, 1e2)  # of the kernel, relative to the readings' standa
 _LENGTH_BOUNDS = (1e-2, 1e2)  # of the kernel, in the domain's unit
 _SMOOTHNESSES = (0.5, 1.5, 2.5)
 _HALVINGS = 720  # of the readings' variance, among which the likeliest is sought
+_TINY = 1e-300
 _INDIFFERENT = 1e-6  # difference of twice a log-likelihood that decides nothing
 _DROWNED = 1e3  # noise of a reading that carries no weight, relative to the readings' deviation
 
@@ -119,7 +120,7 @@ def centre_and_scale(values: np.ndarray, noise_std: np.ndarray) -> tuple[float, 
     if np.ptp(noise_std) == 0:
         return float(values.mean()), max(float(values.std()), float(noise_std[0]))
     widest = float(values.var()) or float(noise_std.max()) ** 2
-    variances = widest * 2.0 ** np.arange(-_HALVINGS, 1)
+    variances = (widest * 2.0 ** np.arange(-_HALVINGS, 1)).clip(min=_TINY)
     weights = 1 / (variances[:, None] + noise_std**2)
     totals = weights.sum(axis=1)
     centres = weights @ values / totals
