@@ -11,6 +11,8 @@ from pdeinv.grid import Grid
 
 __all__ = ["Observation", "interpolation_stencil"]
 
+_LARGEST = 1e100  # whose square is finite
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -29,7 +31,8 @@ class Observation:
         order: polynomial degree of the interpolation for each channel; 0 uses the nearest node.
 
     Raises:
-        InputError: a shape, a position or a channel is wrong.
+        InputError: a shape, a position or a channel is wrong, or a value or a noise is not finite
+            or too large to be squared.
 
     Example:
         >>> from pdeinv import Grid
@@ -61,6 +64,14 @@ class Observation:
                 raise InputError(
                     f"{name} must have the shape ({m},), got {tuple(tensor.shape)}; give one entry "
                     f"for each point"
+                )
+        for name in ("values", "noise_std"):
+            beyond = ~(given[name].abs() <= _LARGEST)
+            if bool(beyond.any()):
+                i = int(beyond.nonzero()[0])
+                raise InputError(
+                    f"{name} must be finite and at most {_LARGEST:g} in size, got "
+                    f"{float(given[name][i]):g} in reading {i}; drop it or use another unit"
                 )
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(

@@ -12,8 +12,8 @@ from pdeinv.solvers.gauss_newton import GaussNewton as GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver
 from pdeinv.solvers.kriging import Kriging as Kriging
 from pdeinv.solvers.level_set import LevelSet as LevelSet
+from pdeinv.solvers.misfit import MisfitWarning as MisfitWarning
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation
-from pdeinv.solvers.reconstruction import MisfitWarning as MisfitWarning
 from pdeinv.solvers.reconstruction import reconstruct as reconstruct
 
 SOLVERS: dict[str, type[Solver]] = {

@@ -7,7 +7,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from pdeinv.priors.base import Prior
 
 __all__ = [
     "LEAST_SAMPLES",
+    "MisfitTest",
     "ProgressBar",
     "Solver",
     "antithetic",
@@ -32,6 +33,9 @@ _MEMORY = 12e9  # bytes that a solver may use
 
 LEAST_SAMPLES = 16
 """Samples behind a standard deviation that has no closed form."""
+
+MisfitTest: TypeAlias = Literal["two-sided", "one-sided", "none"]
+"""Which side of 1 a reduced chi-squared is evidence on; see `Solver.misfit`."""
 
 Item = TypeVar("Item")
 
@@ -52,11 +56,14 @@ class Solver(ABC):
     """What `accepts` requires of a PDE, as a phrase: "it needs ..."."""
     wants_prior: ClassVar[str] = ""
     """What `accepts_prior` requires of a prior, as a phrase; empty where none is used."""
-    judges_sensors: ClassVar[bool] = True
-    """Whether a large reduced chi-squared is evidence against the sensors, the PDE or the noise.
+    misfit: ClassVar[MisfitTest] = "one-sided"
+    """What a reduced chi-squared far from 1 is evidence of.
 
-    False where it is only the misfit of a sampler's own mean, which also falls with more steps.
-    True too where the variance of each reading holds the method's own error, as in `FNO`.
+    "two-sided" where it is distributed as a chi-squared under the model, with the record's
+    `degrees_of_freedom`: a large one speaks against the sensors, the PDE or the noise, and a small
+    one says that the noise is overstated or the prior too variable. "one-sided" where a small one
+    says nothing, since the method fits its own amplitude or judges with its own error. "none" where
+    it is the misfit of a sampler's own mean, which also falls with more steps.
     """
     misfit_remedy: ClassVar[str] = ""
     """What lowers the misfit where it may also be that of the method's own mean, as a phrase:

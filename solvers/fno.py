@@ -15,7 +15,7 @@ from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
-from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 
 __all__ = ["FNO"]
 
@@ -73,10 +73,11 @@ class FNO(LearnedSolver[SensorRegressor]):
         )
         residuals = states - pde.clamp(regressor.answers(observation, readings + noise))
         mean = pde.clamp(regressor(observation)[None])[0]
+        variances = readings.var(dim=0)
         variance = (
             observation(residuals).square().mean(dim=0)
             + observation.noise_std**2
-            + nugget_variance(readings.var(dim=0), observation, _NUGGET)
+            + nugget_variance(variances, observation, _NUGGET)
         )
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
         return Posterior(
@@ -86,7 +87,7 @@ class FNO(LearnedSolver[SensorRegressor]):
             residuals.square().mean(dim=0).sqrt(),
             pde.clamp(mean + residuals)[:n_samples],
             record={
-                "reduced_chi_squared": float(misfit.mean()),
+                "reduced_chi_squared": reduced(misfit, carries_weight(variances, observation)),
                 "network_evaluations": 2,  # for each sample: of the mean and of its residual
                 "solver_calls": forward.solver_calls,
                 **named,

@@ -15,7 +15,7 @@ from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, antithetic, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, antithetic, check_memory, progress_bar
 from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -72,6 +72,7 @@ class GaussNewton(Solver):
 
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
+    misfit: ClassVar[MisfitTest] = "two-sided"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient
@@ -93,7 +94,7 @@ class GaussNewton(Solver):
             "average neighbouring readings or lower the PDE's modes",
         )
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
-        mode, chi2 = search(self.nugget)
+        mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)
         members, states, left_out = self._ensemble(problem, mode, size, generator, progress)
         if len(members) < max(_FEWEST, n_samples):
@@ -107,6 +108,7 @@ class GaussNewton(Solver):
             )
         std = states.std(dim=0)
         std[0] = _coefficient_std(problem, mode)
+        chi2, freedom = mode.chi_squared(observation)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -115,6 +117,7 @@ class GaussNewton(Solver):
             samples=states[:n_samples],
             record={
                 "reduced_chi_squared": chi2,
+                "degrees_of_freedom": freedom,
                 "nugget": mode.nugget,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,

@@ -13,9 +13,14 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import Solver, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap, TensorMap
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    degrees_of_freedom,
+    nugget_variance,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -53,6 +58,7 @@ class GaussianSolver(Solver):
 
     name: ClassVar[str] = "gaussian"
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
+    misfit: ClassVar[MisfitTest] = "two-sided"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.linear
@@ -98,14 +104,19 @@ class GaussianSolver(Solver):
             n_samples, m, dtype=torch.float64, generator=generator
         )
         white = torch.linalg.solve_triangular(lower, y.T, upper=False)
-        chi2 = float(white.square().sum()) / count_informative(reading_variances, observation)
+        weighty = carries_weight(reading_variances, observation)
+        freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
             mean=update(y)[0],
             std=variance.clamp(min=0).sqrt(),
             samples=draws + update(y - observation(draws) - noise),
-            record={"reduced_chi_squared": chi2, "solver_calls": forward.solver_calls},
+            record={
+                "reduced_chi_squared": float(white[weighty].square().sum()) / max(1.0, freedom),
+                "degrees_of_freedom": freedom,
+                "solver_calls": forward.solver_calls,
+            },
         )
 
 

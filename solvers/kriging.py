@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from scipy.linalg import cho_solve
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.checks import Bounds
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import warn_input
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.kernel_fit import JITTER, Kernel, Regression, fit_regression, warn_of_bounds
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["Kriging"]
 
-_FIT_ON = 500  # readings in the likelihood; its cost grows with their cube
 _LATTICE = 64  # nodes per side up to which samples are exact
 _PRIOR_DRAWS = 256  # coefficients that stand for the prior where no sensor sees it
-_JITTER = 1e-10  # variance added to a reading, relative to the readings' variance
 _CHUNK = 4096  # nodes that are predicted at a time
 
 
@@ -48,8 +46,13 @@ class Kriging(Solver):
     around on a periodic grid.
 
     The PDE enters in one place only. With no sensor on the solution, the interpolated coefficient
-    is solved for it, mean and samples alike. A coefficient without sensors keeps its prior mean and
-    standard deviation.
+    is solved for it, mean and samples alike. Where it leaves the PDE's range, the nearer bound is
+    solved for; the coefficient that is returned is the interpolated one. A coefficient without
+    sensors keeps its prior mean and standard deviation.
+
+    The record has the kernel of each field under `kernels`, as JSON: its standard deviation in the
+    field's units, and its length scale in the domain's unit (of the chord, on a torus). A kernel at
+    a bound is a warning, since the readings do not determine it.
 
     Arguments:
         smoothness: ν of the Matérn kernel, 0.5, 1.5 or 2.5; None takes the likeliest of the three.
@@ -75,79 +78,81 @@ class Kriging(Solver):
         size = 3 * m**2 + 2 * m * min(grid.n, _LATTICE) ** 2
         check_memory(size, f"kriging {m} sensors", "average neighbouring readings or drop some")
         fields: dict[int, _Field] = {}
-        chi2 = []
+        kernels: dict[str, Kernel] = {}
+        chi2, clamped = [], 0
         channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
         for c in progress_bar(channels, "kriging", progress, "field"):
-            mine = observation.subset(observation.channel == c)
-            found, misfit = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
-            if c == 0:  # a permeability below zero has no solution
-                mean, samples = pde.clamp(found.mean[None, None]), pde.clamp(found.samples[:, None])
-                found = _Field(mean[0, 0], found.std, samples[:, 0])
-            fields[c] = found
-            chi2.append(misfit)
+            mine, field = observation.subset(observation.channel == c), pde.fields[c]
+            fields[c], found = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
+            kernels[field.name] = found.kernel(field.units)
+            chi2.append(found.reduced_chi_squared())
+        warn_of_bounds(kernels)
         forward = ForwardMap(pde, observation)
         if 0 not in fields:
             draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
             kept = draws[: len(fields[1].samples)]
             fields[0] = _Field(draws.mean(dim=0), draws.std(dim=0), kept)
         if 1 not in fields:
-            fields[1] = _Field(*forward.propagate(fields[0].mean, fields[0].samples))
+            fields[1], clamped = _solved(forward, fields[0])
         mean, std, samples = (
             torch.stack(parts, dim=-3) for parts in zip(fields[0], fields[1], strict=True)
         )
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": float(np.mean(chi2)),
             "solver_calls": forward.solver_calls,
+            "nodes_clamped": clamped,
+            "kernels": json.dumps({name: kernel._asdict() for name, kernel in kernels.items()}),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
     def _krige(
         self, observation: Observation, n_samples: int, generator: torch.Generator | None
-    ) -> tuple[_Field, float]:
-        """The one field that the sensors read, and the readings' reduced chi-squared."""
-        shape, values = observation.grid.shape, observation.values.numpy()
-        centre, scale = values.mean(), max(values.std(), float(observation.noise_std.mean()))
-        if scale <= 1e-12 * abs(centre):  # equal readings: any scale fits them
-            scale = abs(centre) or 1.0
-        noise_std = observation.noise_std.numpy() / scale
+    ) -> tuple[_Field, Regression]:
+        """The one field that the sensors read, and the regression behind it."""
+        shape = observation.grid.shape
         sensors, nodes = (
             _embed(p.numpy(), observation.grid)
             for p in (observation.points, observation.grid.points())
         )
-        model = self._fit(sensors, (values - centre) / scale, noise_std, generator)
+        values, noise_std = observation.values.numpy(), observation.noise_std.numpy()
+        found = fit_regression(sensors, values, noise_std, self.smoothness, generator)
+        centre, scale, model = found
         parts = [
             model.predict(part, return_std=True)
             for part in np.array_split(nodes, 1 + len(nodes) // _CHUNK)
         ]
         mean, std = (np.concatenate(p) for p in zip(*parts, strict=True))
         samples = mean + _deviations(model, nodes.reshape(*shape, -1), n_samples, generator)
-        found = _Field(
+        field = _Field(
             centre + scale * torch.as_tensor(mean.reshape(shape)),
             scale * torch.as_tensor(std.reshape(shape)),
             centre + scale * torch.as_tensor(samples.reshape(-1, *shape)),
         )
-        return found, float(model.y_train_ @ model.alpha_) / len(values)
+        return field, found
 
-    def _fit(
-        self,
-        points: np.ndarray,
-        values: np.ndarray,
-        noise_std: np.ndarray,
-        generator: torch.Generator | None,
-    ) -> GaussianProcessRegressor:
-        """The likeliest Matérn kernel on a subset of the readings, conditioned on all of them."""
-        chosen = torch.randperm(len(points), generator=generator)[:_FIT_ON].numpy()
-        alpha = noise_std**2 + _JITTER
-        candidates = []
-        for nu in (0.5, 1.5, 2.5) if self.smoothness is None else (self.smoothness,):
-            kernel = ConstantKernel(1.0, (1e-3, 1e4)) * Matern(0.2, (1e-2, 1e2), nu=nu)
-            candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
-            with warnings.catch_warnings():
-                # A length at its bound is a fit as good as any
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                candidates.append(candidate.fit(points[chosen], values[chosen]))
-        kernel = max(candidates, key=lambda c: c.log_marginal_likelihood_value_).kernel_
-        return GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None).fit(points, values)
+
+def _solved(forward: ForwardMap, coefficient: _Field) -> tuple[_Field, int]:
+    """The solution of an interpolated coefficient that is brought into the PDE's range, and the
+    number of nodes for which that took a bound."""
+    pde, o = forward.pde, forward.observation
+    mean = pde.clamp(coefficient.mean[None, None])[0, 0]
+    if outside := int((mean != coefficient.mean).sum()):
+        low, high = pde.coefficient_range or (-np.inf, np.inf)
+        margin = 3 * o.noise_std
+        foreign = bool(((o.values < low - margin) | (o.values > high + margin)).any())
+        remedy = (
+            "check the units of its readings"
+            if foreign
+            else "interpolation overshoots; choose a solver that uses the range, such as 'auto'"
+        )
+        names = [field.name for field in pde.fields]
+        warn_input(
+            f"{outside} of {mean.numel()} nodes of the kriged {names[0]} are outside {low:g} to "
+            f"{high:g}, the range of {pde.name}, and the nearer bound was used to solve for the "
+            f"{names[1]}; {remedy}"
+        )
+    samples = pde.clamp(coefficient.samples[:, None])[:, 0]
+    return _Field(*forward.propagate(mean, samples)), outside
 
 
 def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
@@ -177,7 +182,7 @@ def _deviations(
     def covariance(points: np.ndarray) -> np.ndarray:  # of the posterior, with the lattice
         return model.kernel_(points, coarse) - model.kernel_(points, model.X_train_) @ to_sensors
 
-    jitter = _JITTER * model.kernel_.k1.constant_value
+    jitter = JITTER * model.kernel_.k1.constant_value
     lower = cholesky_with_nugget(
         torch.as_tensor(covariance(coarse)),
         torch.full((len(coarse),), jitter, dtype=torch.float64),

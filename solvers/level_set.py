@@ -18,6 +18,7 @@ from pdeinv.random_field import RandomField
 from pdeinv.solvers.annealing import SCHEDULES, Members, anneal
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.signs import CHAINS
 
 __all__ = ["LevelSet"]
@@ -159,5 +160,7 @@ def _misfit(observation: Observation, mean: torch.Tensor, reading_std: float | N
     if reading_std is None:  # there are none
         return 0.0
     observation = observation.subset(observation.channel == 1)
-    variance = observation.noise_std**2 + (_TOLERATED * reading_std) ** 2
-    return float(((observation.values - observation(mean[None])[0]) ** 2 / variance).mean())
+    prior = torch.full_like(observation.values, reading_std**2)
+    terms = (observation.values - observation(mean[None])[0]) ** 2
+    terms /= observation.noise_std**2 + _TOLERATED**2 * prior
+    return reduced(terms, carries_weight(prior, observation))

@@ -7,9 +7,18 @@ import torch
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 
-__all__ = ["cholesky_with_nugget", "count_informative", "nugget_variance"]
+__all__ = [
+    "carries_weight",
+    "cholesky_with_nugget",
+    "count_informative",
+    "degrees_of_freedom",
+    "nugget_variance",
+    "reduced",
+]
 
 _ATTEMPTS = 12
+_COLUMNS = 512  # of the inverse of a factor that are computed at a time
+_DROWNED = 1e3  # noise of a reading that carries no weight, in standard deviations of its field
 _CONSTANT = 1e-20  # variance of a reading relative to the largest, below which it cannot vary
 
 
@@ -48,23 +57,74 @@ def nugget_variance(
         observation: the sensors.
         relative: the share.
     """
+    typical = _field_means(reading_variances, observation)
     # For a field that is only seen where it cannot vary, any positive number does
-    nugget = torch.ones_like(reading_variances)
-    for channel in (0, 1):
-        mine = observation.channel == channel
-        if float(reading_variances[mine].sum()) > 0:
-            nugget[mine] = relative * reading_variances[mine].mean()
-    return nugget
+    return torch.where(typical > 0, relative * typical, 1.0)
+
+
+def carries_weight(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:
+    """Return whether each reading carries weight, (m,).
+
+    The noise of one that does not hides a thousandfold variation of its field: it is kept in the
+    table, and states nothing. It has no part in a reduced chi-squared.
+
+    Arguments:
+        reading_variances: prior variances of the readings, (m,).
+        observation: the sensors.
+    """
+    typical = _field_means(reading_variances, observation)
+    return (typical == 0) | (observation.noise_std <= _DROWNED * typical.sqrt())
+
+
+def reduced(terms: torch.Tensor, weighty: torch.Tensor) -> float:
+    """Return the mean of the terms (m,) of a chi-squared over the readings that carry weight; 0
+    where there are none."""
+    return float(terms[weighty].mean()) if bool(weighty.any()) else 0.0
+
+
+def degrees_of_freedom(
+    lower: torch.Tensor, reading_variances: torch.Tensor, observation: Observation
+) -> float:
+    """Return the mean of rᵀ K⁻¹ r over residuals of the model, of readings that carry weight.
+
+    K = G + R + N with N the nugget, which is no part of the model: the mean is m - tr(N K⁻¹). Exact
+    readings at one place count once; one on a boundary with a fixed value does not count.
+
+    Arguments:
+        lower: Cholesky factor of K, (m, m).
+        reading_variances: the diagonal of G, (m,).
+        observation: the sensors, with R.
+    """
+    nugget = lower.square().sum(dim=1) - reading_variances - observation.noise_std**2
+    unit = torch.eye(len(lower), dtype=lower.dtype)
+    inverse = torch.cat(
+        [
+            torch.linalg.solve_triangular(lower, part, upper=False).square().sum(dim=0)
+            for part in unit.split(_COLUMNS, dim=1)
+        ]
+    )
+    counted = 1 - (nugget * inverse).clamp(0, 1)
+    return float(counted[carries_weight(reading_variances, observation)].sum())
 
 
 def count_informative(reading_variances: torch.Tensor, observation: Observation) -> int:
-    """Return the number of readings that can vary, at least 1.
+    """Return the number of readings that can vary and carry weight, at least 1.
 
-    An exact sensor on a boundary with a fixed value cannot.
+    An exact sensor on a boundary with a fixed value cannot vary.
 
     Arguments:
         reading_variances: prior variances of the readings, (m,).
         observation: the sensors.
     """
     total = reading_variances + observation.noise_std**2
-    return max(1, int((total > _CONSTANT * reading_variances.max()).sum()))
+    varying = total > _CONSTANT * reading_variances.max()
+    return max(1, int((varying & carries_weight(reading_variances, observation)).sum()))
+
+
+def _field_means(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:
+    """Return for each reading the mean variance of the readings of its field, (m,)."""
+    means = torch.zeros_like(reading_variances)
+    for channel in observation.channel.unique():
+        mine = observation.channel == channel
+        means[mine] = reading_variances[mine].mean()
+    return means

@@ -12,7 +12,13 @@ from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.forward import ForwardMap, TensorMap
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    count_informative,
+    degrees_of_freedom,
+    nugget_variance,
+)
 
 __all__ = ["Mode", "ModeSearch", "WhitenedProblem"]
 
@@ -92,6 +98,15 @@ class Mode(NamedTuple):
     nugget: float
     converged: bool
 
+    def chi_squared(self, observation: Observation) -> tuple[float, float]:
+        """Return the reduced chi-squared of the readings that carry weight, and its degrees of
+        freedom."""
+        variances = self.jacobian.square().sum(dim=1)
+        drowned = ~carries_weight(variances, observation)
+        left = (observation.values - self.values[0])[drowned] / observation.noise_std[drowned]
+        freedom = degrees_of_freedom(self.lower, variances, observation)
+        return (self.objective - float(left.square().sum())) / max(1.0, freedom), freedom
+
 
 class ModeSearch:
     """Gauss–Newton steps, shortened where the posterior density would fall.
@@ -116,8 +131,8 @@ class ModeSearch:
         self.iterations, self.chords, self.tolerance = iterations, chords, tolerance
         self.progress = progress
 
-    def __call__(self, nugget: float) -> tuple[Mode, float]:
-        """Return the mode, and its objective for each sensor that can vary.
+    def __call__(self, nugget: float) -> Mode:
+        """Return the mode.
 
         Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
         stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
@@ -151,7 +166,7 @@ class ModeSearch:
             if not (closer.converged and met):
                 break
             mode = closer
-        return mode, mode.objective / sensors
+        return mode
 
     def _search(
         self,

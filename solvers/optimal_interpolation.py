@@ -16,7 +16,7 @@ from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import check_same_problem
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.linear_algebra import carries_weight, cholesky_with_nugget, reduced
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]
@@ -41,8 +41,10 @@ class OptimalInterpolation(Solver):
 
     Samples are ensemble members, each updated with the sensors (the stochastic ensemble Kalman
     analysis); more samples than members x copies repeat members. What leaves the coefficient's
-    bounds (Darcy) is brought back to them, which can only lower the error. With no sensor on the
-    solution of a nonlinear PDE, the estimated coefficient is solved for it.
+    bounds (Darcy; those of the states, if theirs are wider) is brought back to them, which can only
+    lower the error of a truth within them. The record counts under `nodes_clamped` where that moves
+    the mean by more than its standard deviation. With no sensor on the solution of a nonlinear PDE,
+    the estimated coefficient is solved for it.
 
     Arguments:
         members: states drawn from the prior.
@@ -95,10 +97,11 @@ class OptimalInterpolation(Solver):
         analysis = _Analysis(observation, states, elements, generator, progress)
 
         innovation = observation.values - observation(analysis.mean[None])
-        mean = pde.clamp(analysis.mean + analysis.update(innovation))[0]
-        std = analysis.std()
+        estimate, std = (analysis.mean + analysis.update(innovation))[0], analysis.std()
         deviations = analysis.deviations(max(n_samples, LEAST_SAMPLES), generator)
-        samples = pde.clamp(mean + deviations)
+        bounds = _bounds(pde, states)
+        mean = _clamp(estimate[None], bounds)[0]
+        samples = _clamp(mean + deviations, bounds)
         if not (pde.linear or forward.sees_solution):
             solution, spread, solved = forward.propagate(mean[0], samples[:, 0])
             mean, std = torch.stack([mean[0], solution]), torch.stack([std[0], spread])
@@ -107,6 +110,7 @@ class OptimalInterpolation(Solver):
             "reduced_chi_squared": analysis.reduced_chi_squared(innovation),
             "solver_calls": forward.solver_calls,
             "nugget": analysis.nugget,
+            "nodes_clamped": int(((estimate - mean).abs() > std).sum()),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
@@ -193,7 +197,23 @@ class _Analysis:
     def reduced_chi_squared(self, innovation: torch.Tensor) -> float:
         """Return rᵀ (H C Hᵀ + R + λ D)⁻¹ r / m of readings less their prediction (1, m)."""
         white = torch.linalg.solve_triangular(self.lower, (innovation / self.scale).T, upper=False)
-        return float(white.square().mean())
+        weighty = carries_weight(self.scale**2, self.observation)
+        return reduced(white[:, 0].square(), weighty)
+
+
+def _bounds(pde: PDE, states: torch.Tensor) -> tuple[float, float] | None:
+    """The coefficient's range, widened to that of the states; None where every value is allowed."""
+    if pde.coefficient_range is None:
+        return None
+    low, high = pde.coefficient_range
+    return min(low, float(states[:, 0].min())), max(high, float(states[:, 0].max()))
+
+
+def _clamp(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:
+    """States (batch, 2, n, n) with the coefficient within bounds."""
+    if bounds is None:
+        return states
+    return torch.cat([states[:, :1].clamp(*bounds), states[:, 1:]], dim=1)
 
 
 def draw_ensemble(
@@ -230,17 +250,19 @@ def _cross_validate(
     for train, test in (halves, halves[::-1]):
         y, x = readings[:, train].flatten(0, 1), targets[:, train].flatten(0, 1)
         cross = y.T @ x.flatten(1) / len(y)
-        eigenvalues, vectors = torch.linalg.eigh(y.T @ y / len(y) + torch.diag(noise))
-        cross = vectors.T @ cross
+        gram = y.T @ y / len(y) + torch.diag(noise)
         perturbed = readings[0, test] + noise.sqrt() * torch.randn(
             readings[0, test].shape, dtype=y.dtype, generator=generator
         )
         for i, nugget in enumerate(_NUGGETS):
-            inverse = 1 / (eigenvalues.clamp(min=0) + nugget)
-            estimate = (perturbed @ vectors) @ (inverse[:, None] * cross)
-            explained = (inverse[:, None] * cross.square()).sum(dim=0).reshape(channels, -1)
+            # Not by eigenvalues: these are lost to rounding next to a reading of very large noise
+            lower = cholesky_with_nugget(gram, torch.full_like(noise, nugget))
+            half = torch.linalg.solve_triangular(lower, cross, upper=False)
+            estimate = torch.linalg.solve_triangular(lower, perturbed.T, upper=False).T @ half
+            explained = half.square().sum(dim=0).reshape(channels, -1)
             left = targets[0, test] - estimate.reshape(-1, channels, nodes)
             error[i] += left.square().mean(dim=(0, 2))
             predicted[i] += (x.square().mean(dim=0) - explained).clamp(min=0).mean(dim=1)
     best = int(error.log().sum(dim=1).argmin())  # both channels count, whatever their scale
-    return _NUGGETS[best], (error[best] / predicted[best]).sqrt()
+    constant = error[best] == 0  # a field that is the same in every member
+    return _NUGGETS[best], torch.where(constant, 1.0, error[best] / predicted[best]).sqrt()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from importlib.metadata import version
 from typing import IO, cast
 
@@ -25,10 +24,12 @@ from pdeinv.priors.base import Prior
 from pdeinv.sensor_noise import NoiseLevels
 from pdeinv.sensor_sources import SensorTable
 from pdeinv.sensors import Sensors
+from pdeinv.solvers.assumptions import assumptions
 from pdeinv.solvers.base import Solver, check_memory
+from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.selection import solver_for, with_options
 
-__all__ = ["MisfitWarning", "reconstruct"]
+__all__ = ["reconstruct"]
 
 _COARSEST = 16
 _SEEDS = 2**32
@@ -39,14 +40,6 @@ _COLUMNS = {
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
 }
-
-
-class MisfitWarning(UserWarning):
-    """The result does not fit the sensors within their noise.
-
-    The message names the likely cause: the sensors, the PDE or the noise for most solvers, too few
-    steps for a guided sampler.
-    """
 
 
 def reconstruct(
@@ -84,8 +77,9 @@ def reconstruct(
     Returns:
         Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
         both fields, `{field}_probability` (y, x) of the high of two values, the sensors as
-        `sensor_*` (sensor), and attributes that record the run. `reduced_chi_squared` is near 1
-        where the sensors, their noise and the prior agree.
+        `sensor_*` (sensor), and attributes that record the run: `assumed` states physics, prior and
+        noise, `reduced_chi_squared` is near 1 where these agree with the sensors, and `misfit_test`
+        states which side of 1 is evidence.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -108,7 +102,7 @@ def reconstruct(
     observation = table.observation(pde, pde.grid(grid), noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
-    _warn_of_misfit(chosen, found, len(table), pde)
+    judge_misfit(chosen, found, len(table), pde)
     return _dataset(found, chosen, pde, used, table, observation, seed)
 
 
@@ -155,14 +149,15 @@ def _dataset(
     observation: Observation,
     seed: int,
 ) -> xr.Dataset:
-    described = "the PDE's own random coefficient" if prior is None else type(prior).__name__
+    given = posterior.record.get("prior") or ("" if prior is None else type(prior).__name__)
     result = posterior.to_xarray(
         pde=pde.name,
         **_sources(pde, solver),
         equation=pde.equation,
         pde_parameters=json.dumps(pde.parameters),
         grid_kind=pde.grid_kind,
-        prior=posterior.record.get("prior") or described,
+        prior=given or "the PDE's own random coefficient",
+        assumed=assumptions(pde, str(given), observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
@@ -183,26 +178,3 @@ def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
     """Return the `file.py:Class` of each that comes from a file."""
     given = {"pde_source": source_of(type(pde)), "solver_source": source_of(type(solver))}
     return {name: source for name, source in given.items() if source}
-
-
-def _warn_of_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None:
-    chi2 = float(posterior.record["reduced_chi_squared"])
-    # Under the model the figure is chi-squared / m: mean 1, standard deviation sqrt(2/m).
-    if chi2 <= max(2.0, 1 + 6 * (2 / m) ** 0.5):
-        return
-    if solver.judges_sensors:
-        own = f", or the {solver.name} solver has not met them" if solver.misfit_remedy else ""
-        message = (
-            f"the sensors do not fit {pde.name}{own}: reduced chi-squared is {chi2:.3g}, where "
-            f"about 1 is expected; check units, the PDE's parameters and noise_std (readings "
-            f"rounded to a few digits are not exact)"
-        )
-        if solver.misfit_remedy:
-            message += f"; if these are right, {solver.misfit_remedy}"
-    else:
-        message = (
-            f"the {solver.name} solver has not met the readings: the reduced chi-squared of its "
-            f"mean is {chi2:.3g}, where about 1 is expected; use more steps, or the solver 'auto' "
-            f"to judge the sensors themselves"
-        )
-    warnings.warn(message, MisfitWarning, stacklevel=3)

@@ -8,7 +8,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import ProgressBar, antithetic
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.linear_algebra import carries_weight, cholesky_with_nugget, reduced
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
 __all__ = ["CHAINS", "Signs"]
@@ -30,17 +30,17 @@ class Signs:
     def __init__(self, latent: RandomField, pde: PDE, observation: Observation):
         assert pde.coefficient_range is not None
         low, high = pde.coefficient_range
-        mine = observation.channel == 0
-        y = observation.values[mine]
-        variance = observation.noise_std[mine] ** 2 + (_EXACT * (high - low)) ** 2
+        observation = observation.subset(observation.channel == 0)
+        y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
+        variance = observation.noise_std**2 + _EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid
         # Readings at one node add up.
-        node = interpolation_stencil(observation.points[mine], self.grid, 0)[0][:, 0]
+        node = interpolation_stencil(observation.points, self.grid, 0)[0][:, 0]
         self.nodes, place = torch.unique(node, return_inverse=True)
         self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
         chosen = torch.where(self.log_ratio[place] >= 0, high, low)
-        self.misfit = float(((y - chosen) ** 2 / variance).mean()) if len(y) else 0.0
+        self.misfit = reduced((y - chosen) ** 2 / variance, carries_weight(jump, observation))
         unit = torch.zeros(len(self.nodes), self.grid.n**2, dtype=torch.float64)
         unit[torch.arange(len(self.nodes)), self.nodes] = 1.0
         self.rows = latent.square_root_adjoint(

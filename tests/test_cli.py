@@ -64,7 +64,11 @@ def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble)
     # a slow machine shows progress there
     assert code == 0 and "warning" not in err and "error" not in err
     n = 64 if ensemble else 16
-    assert out.startswith(f"r.nc: poisson on {n} x {n} nodes by ") and "from 3 sensors" in out
+    assumed, summary = out.splitlines()
+    prior = "Ensemble;" if ensemble else "the source is a Gaussian random field (neumann) with"
+    assert assumed.startswith(f"assumed: poisson, Δu = a, u = 0 on the boundary; prior: {prior}")
+    assert summary.startswith(f"r.nc: poisson on {n} x {n} nodes by ")
+    assert "from 3 sensors" in summary and ("cannot tell" in summary) == ensemble
     assert set(contents(folder)) - set(before) == {"r.nc", "r.png"}
     with xr.open_dataset("r.nc") as result:
         assert result.potential_samples.shape == (3, n, n) and result.attrs["seed"] == 9

@@ -99,7 +99,7 @@ def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
 def test_the_mode_is_where_a_general_optimiser_ends():
     _, observation = small_problem()
     problem = WhitenedProblem(SMALL, observation)
-    (xi, values, *_), _ = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
+    xi, values, *_ = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
 
     def objective(vector):
         with torch.enable_grad():

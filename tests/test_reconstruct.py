@@ -46,7 +46,8 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
             assert values.shape == shape and np.isfinite(values).all()
         assert (result[f"{f.name}_std"] >= 0).all() and (result[f"{f.name}_std"] > 0).any()
         bounds = PDES[name]().coefficient_range
-        if bounds and f == PDES[name]().coefficient_field:
+        # Kriging reports what it interpolates
+        if bounds and f == PDES[name]().coefficient_field and solver != "kriging":
             for what in ("mean", "samples"):
                 assert (
                     bounds[0] <= result[f"{f.name}_{what}"].min()

@@ -1,20 +1,16 @@
 """Which solver the door takes, its options, and what it says of a poor fit."""
 
 import dataclasses
-import warnings
-from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from helpers import TINY, gaussian_prior
 
-from pdeinv import Ensemble, InputError, MisfitWarning, Posterior, reconstruct
+from pdeinv import Ensemble, InputError
 from pdeinv.datasets import PDES, Darcy, Poisson
 from pdeinv.priors import DiffusionPrior
-from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS, GaussianSolver, Solver
-from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers import SOLVERS, FunDPS, GaussianSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
 from pdeinv.solvers.selection import VARIANTS, solver_for, with_options
 
@@ -95,54 +91,3 @@ def test_equireg_joins_the_terms_that_a_solver_has():
     assert with_options(given, False, None, "published").preset == "published"
     with pytest.raises(InputError, match="preset of fundps must be 'default' or 'published', got"):
         with_options(given, False, None, "typo")
-
-
-# What it says of a poor fit
-
-
-@dataclasses.dataclass(frozen=True)
-class Off(Solver):
-    """Returns zeros and the chi-squared that it is given."""
-
-    chi2: float = 1.0
-    name: ClassVar[str] = "off"
-
-    def condition(self, pde, prior, observation, n_samples, generator, progress):
-        zeros = torch.zeros(n_samples, 2, *observation.grid.shape, dtype=torch.float64)
-        record = {"reduced_chi_squared": self.chi2, "solver_calls": 0}
-        return Posterior(pde.fields, observation.grid, zeros[0], zeros[0], zeros, record)
-
-
-class Sampler(Off):
-    judges_sensors = False
-
-
-class Fitter(Off):
-    misfit_remedy = "use a larger ensemble"
-
-
-TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3], "noise_std": 0})
-
-
-def test_a_sampler_that_stopped_early_does_not_blame_the_sensors():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", MisfitWarning)
-        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(5.0))
-    with pytest.warns(MisfitWarning, match="the sensors do not fit poisson: .* check units"):
-        reconstruct(TABLE, "poisson", grid=N, solver=Off(50.0))
-    with pytest.warns(MisfitWarning, match="off solver has not met the readings: .* use more") as w:
-        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(50.0))
-    assert "check units" not in str(w[0].message)
-    with pytest.warns(MisfitWarning, match="or the off solver has .* check units.* use a larger"):
-        reconstruct(TABLE, "poisson", grid=N, solver=Fitter(50.0))
-
-
-def test_guided_samplers_report_their_own_misfit_and_the_others_that_of_the_sensors():
-    own = {n for n, s in SOLVERS.items() if issubclass(s, DiffusionSolver) and n != "moment"}
-    assert {n for n, s in SOLVERS.items() if not s.judges_sensors} == own
-    either = {n for n, s in SOLVERS.items() if s.misfit_remedy}
-    assert either == {"level-set", "moment"}
-    with pytest.warns(MisfitWarning, match="the diffusionpde solver has not met the readings"):
-        reconstruct(
-            TABLE, "poisson", grid=N, solver=DiffusionPDE(steps=2), prior=fitted(), n_samples=2
-        )

@@ -120,9 +120,10 @@ def reconstruct(
 
         save_figure(plot_reconstruction(result), plot)
     typer.echo(
+        f"assumed: {result.attrs['assumed']}\n"
         f"{out}: {physics.name} on {grid} x {grid} nodes by {result.attrs['solver']} from "
         f"{result.sizes['sensor']} sensors in {result.attrs['seconds']:.1f} s, reduced chi-squared "
-        f"{result.attrs['reduced_chi_squared']:.3g}"
+        f"{result.attrs['reduced_chi_squared']:.3g} (test: {result.attrs['misfit_test']})"
     )
 
 

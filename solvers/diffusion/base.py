@@ -17,12 +17,13 @@ from pdeinv.priors import Prior, as_denoising_prior
 from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
-from pdeinv.solvers.base import ProgressBar, progress_bar
+from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
+from pdeinv.solvers.linear_algebra import carries_weight, reduced
 
 __all__ = ["DiffusionSolver"]
 
@@ -66,7 +67,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     published_role: ClassVar[Role | None] = "white"
     wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
-    judges_sensors: ClassVar[bool] = False
+    misfit: ClassVar[MisfitTest] = "none"
     pairs: ClassVar[bool] = False
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
 
@@ -185,6 +186,6 @@ def _posterior(
 
 def _misfit(problem: Problem, mean: torch.Tensor) -> float:
     """Return the mean square misfit of a state (2, n, n) over the variance that is expected."""
-    o = problem.observation
-    variance = o.noise_std**2 + (_EXACT_MISFIT * problem.field_std[o.channel]) ** 2
-    return float(((o.values - o(mean[None])[0]) ** 2 / variance).mean())
+    o, variances = problem.observation, problem.field_std[problem.observation.channel] ** 2
+    terms = (o.values - o(mean[None])[0]) ** 2 / (o.noise_std**2 + _EXACT_MISFIT**2 * variances)
+    return reduced(terms, carries_weight(variances, o))

@@ -8,7 +8,12 @@ from pdeinv import seeds
 from pdeinv.observation import Observation
 from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.solvers.forward import TensorMap
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    count_informative,
+    nugget_variance,
+)
 
 __all__ = ["Dense", "Linearised", "MatrixFree", "StateReadings"]
 
@@ -230,10 +235,10 @@ class Linearised:
             sigma: σ.
         """
         variances = self.root.variances(sigma)
-        chi2 = (residual * self.derivative.inverse(variances, _JUDGED)(residual)).sum()
-        return float(chi2) / count_informative(
-            self.derivative.reading_variances(variances), self.observation
-        )
+        terms = (residual * self.derivative.inverse(variances, _JUDGED)(residual))[0]
+        prior = self.derivative.reading_variances(variances)
+        weighty = carries_weight(prior, self.observation)
+        return float(terms[weighty].sum()) / count_informative(prior, self.observation)
 
     def _settled(
         self,

@@ -156,7 +156,8 @@ class Misfit:
 
     The published formulas are for exact readings. By default a residual is multiplied by (1 + (s /
     b)²)^-½ as well, with s the standard deviation of the reading's noise and b the blur. Among the
-    readings of a field the poor ones then count less, and exact ones as published.
+    readings of a field the poor ones then count less, and exact ones as published; a mean is over
+    as many readings as count.
 
     Arguments:
         observation: of the state (coefficient, solution).
@@ -180,18 +181,19 @@ class Misfit:
         for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
             mine = residual[:, o.channel == c]
             if weight and mine.shape[1]:
-                total = total + weight * _size(mine, measure)
+                share = trust[o.channel == c] / trust[o.channel == c].max()
+                total = total + weight * _size(mine, share, measure)
         return total
 
 
-def _size(residual: torch.Tensor, measure: Measure) -> torch.Tensor:
-    """Return the size (batch,) of residuals (batch, m)."""
-    if measure == "mean-square":
-        return residual.square().mean(dim=1)
+def _size(residual: torch.Tensor, share: torch.Tensor, measure: Measure) -> torch.Tensor:
+    """Return the size (batch,) of residuals (batch, m), with the share (m,) of each, up to 1."""
     if measure == "mean-absolute":
-        return residual.abs().mean(dim=1)
+        return residual.abs().sum(dim=1) / share.sum()
+    if measure == "mean-square":
+        return residual.square().sum(dim=1) / share.square().sum()
     size = norm(residual)
-    return size / residual.shape[1] ** 0.5 if measure == "root-mean-square" else size
+    return size / share.square().sum().sqrt() if measure == "root-mean-square" else size
 
 
 def norm(fields: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import latent_field
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
-from pdeinv.solvers.base import ProgressBar, antithetic
+from pdeinv.solvers.base import MisfitTest, ProgressBar, antithetic
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
@@ -87,7 +87,7 @@ class Moment(DiffusionSolver):
     name: ClassVar[str] = "moment"
     role: ClassVar[Role] = "coefficient"
     published_role: ClassVar[Role | None] = None
-    judges_sensors: ClassVar[bool] = True
+    misfit: ClassVar[MisfitTest] = "one-sided"
     pairs: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use more steps, or thorough=True for a coefficient with two values"

@@ -1,0 +1,211 @@
+"""What a result says of a reduced chi-squared far from 1, and of what it took as known."""
+
+import dataclasses
+import warnings
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from cases import N, every_pair, readings, run
+from helpers import gaussian_prior, observe, seeded
+from scipy.stats import chi2
+
+from pdeinv import Ensemble, MisfitWarning, Posterior, reconstruct
+from pdeinv.datasets import PDES, Helmholtz, NavierStokes, Poisson
+from pdeinv.solvers import SOLVERS, DiffusionPDE, GaussianSolver, GaussNewton, Solver
+from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.misfit import MISFIT_TESTS, misfit_limits
+
+
+@dataclasses.dataclass(frozen=True)
+class Off(Solver):
+    """Returns zeros and the chi-squared that it is given."""
+
+    chi2: float = 1.0
+    name: ClassVar[str] = "off"
+
+    def condition(self, pde, prior, observation, n_samples, generator, progress):
+        zeros = torch.zeros(n_samples, 2, *observation.grid.shape, dtype=torch.float64)
+        record = {"reduced_chi_squared": self.chi2, "solver_calls": 0}
+        return Posterior(pde.fields, observation.grid, zeros[0], zeros[0], zeros, record)
+
+
+class Sampler(Off):
+    misfit = "none"
+
+
+class Fitter(Off):
+    misfit_remedy = "use a larger ensemble"
+
+
+class Exact(Off):
+    misfit = "two-sided"
+
+
+TABLE = pd.DataFrame({"field": "solution", "x": [0.5], "y": [0.5], "value": [1e-3]})
+MANY = pd.DataFrame(
+    {"field": "solution", "x": np.linspace(0.1, 0.9, 60), "y": 0.3, "value": 1e-3, "noise_std": 1.0}
+)
+
+
+def test_a_sampler_that_stopped_early_does_not_blame_the_sensors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(5.0))
+    with pytest.warns(MisfitWarning, match="the sensors do not fit poisson: .* check units"):
+        reconstruct(TABLE, "poisson", grid=N, solver=Off(50.0))
+    with pytest.warns(MisfitWarning, match="off solver has not met the readings: .* use more") as w:
+        reconstruct(TABLE, "poisson", grid=N, solver=Sampler(50.0))
+    assert "check units" not in str(w[0].message)
+    with pytest.warns(MisfitWarning, match="or the off solver has .* check units.* use a larger"):
+        reconstruct(TABLE, "poisson", grid=N, solver=Fitter(50.0))
+
+
+def test_each_solver_states_on_which_side_its_misfit_is_evidence():
+    kinds = {n: s.misfit for n, s in SOLVERS.items()}
+    assert {n for n, kind in kinds.items() if kind == "two-sided"} == {"gaussian", "gauss-newton"}
+    own = {n for n, s in SOLVERS.items() if issubclass(s, DiffusionSolver) and n != "moment"}
+    assert {n for n, kind in kinds.items() if kind == "none"} == own
+    assert set(kinds.values()) == set(MISFIT_TESTS)
+    either = {n for n, s in SOLVERS.items() if s.misfit_remedy}
+    assert either == {"level-set", "moment"}
+    with pytest.warns(MisfitWarning, match="the diffusionpde solver has not met the readings"):
+        prior = gaussian_prior("poisson", N, 40)
+        solver = DiffusionPDE(steps=2)
+        reconstruct(TABLE, "poisson", grid=N, solver=solver, prior=prior, n_samples=2)
+
+
+@every_pair
+def test_the_result_says_whether_it_can_tell_overstated_noise(solver, name):
+    stated = run(solver, name).attrs["misfit_test"]
+    assert stated == MISFIT_TESTS[SOLVERS[solver].misfit]
+    assert ("cannot tell overstated noise" in stated) != (SOLVERS[solver].misfit == "two-sided")
+
+
+@pytest.mark.parametrize("solver", [Off(1e-3), Sampler(1e-3)])
+def test_a_solver_that_cannot_tell_does_not_warn_of_a_small_misfit(solver):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        reconstruct(MANY, "poisson", grid=N, solver=solver)
+    with pytest.warns(MisfitWarning, match="fit poisson too closely"):
+        reconstruct(MANY, "poisson", grid=N, solver=Exact(1e-3))
+
+
+# Gaussian and Gauss–Newton
+
+
+def fit(truth, told, m=60, noise=0.01, channel=1, understated=1.0):
+    """Return a state of one PDE, and its reconstruction under another."""
+    points = torch.rand(m, 2, dtype=torch.float64, generator=seeded(4))
+    state, o = observe(truth, truth.grid(N), points, channel, noise=noise, seed=2)
+    table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "value": o.values})
+    table["field"] = told.fields[channel].name
+    table["noise_std"] = o.noise_std.numpy() / understated
+    return state[0], reconstruct(table, told, grid=N, n_samples=2)
+
+
+@pytest.mark.parametrize(
+    ("truth", "told"),
+    [
+        (Poisson(alpha=3.0), Poisson()),
+        (Helmholtz(alpha=3.0), Helmholtz()),
+        (NavierStokes(alpha=3.5), NavierStokes()),
+    ],
+    ids=lambda pde: pde.name,
+)
+def test_a_prior_that_is_too_rough_is_told_by_a_small_chi_squared(truth, told):
+    message = "too closely: .*prior is too rough .*alpha .* spread likely overstates"
+    with pytest.warns(MisfitWarning, match=message) as caught:
+        state, rough = fit(truth, told)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        _, right = fit(truth, truth)
+    name = told.coefficient_field.name
+    errors = [float(abs(r[f"{name}_mean"] - state[0].numpy()).mean()) for r in (rough, right)]
+    assert errors[0] > 1.1 * errors[1]
+    inside = abs(rough[f"{name}_mean"] - state[0].numpy()) <= 1.645 * rough[f"{name}_std"]
+    assert float(inside.mean()) > 0.97
+
+
+@pytest.mark.parametrize("pde", [Poisson(), NavierStokes()], ids=lambda pde: pde.name)
+def test_both_an_overstated_and_an_understated_noise_are_told(pde):
+    with pytest.warns(MisfitWarning, match="too closely: .* noise_std is overstated"):
+        fit(pde, pde, noise=0.2, understated=0.1)
+    with pytest.warns(MisfitWarning, match="do not fit"):
+        fit(pde, pde, noise=0.2, understated=10.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MisfitWarning)
+        fit(pde, pde, noise=0.2)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("channel", [0, 1])
+def test_draws_of_the_prior_raise_no_alarm(channel, noise):
+    pde, values = Poisson(modes=16), []
+    for i in range(40):
+        points = torch.rand(30, 2, dtype=torch.float64, generator=seeded(i))
+        _, o = observe(pde, pde.grid(N), points, channel, noise=noise, seed=i)
+        record = GaussianSolver()(pde, None, o, n_samples=1, generator=seeded()).record
+        low, high = misfit_limits(record["degrees_of_freedom"])
+        assert low < record["reduced_chi_squared"] < high
+        values.append(record["reduced_chi_squared"] * record["degrees_of_freedom"])
+    low, high = chi2.ppf([1e-4, 1 - 1e-4], 40 * record["degrees_of_freedom"])
+    assert low < sum(values) < high
+
+
+@pytest.mark.parametrize("solver", [GaussianSolver(), GaussNewton(ensemble=4)])
+def test_readings_that_state_nothing_new_have_no_degree_of_freedom(solver):
+    pde = Poisson(modes=16)
+    points = torch.rand(20, 2, dtype=torch.float64, generator=seeded(1))
+    corner = torch.tensor([[0.0, 0.3], [1.0, 1.0]], dtype=torch.float64)  # where u = 0
+    _, o = observe(pde, pde.grid(N), torch.cat([points, points, points, corner]), 1)
+    record = solver(pde, None, o, n_samples=1, generator=seeded()).record
+    assert record["degrees_of_freedom"] == pytest.approx(20, abs=0.5)
+    assert 0.3 < record["reduced_chi_squared"] < 2
+
+
+def test_the_limits_are_those_of_the_chi_squared_and_leave_small_deviations_alone():
+    low, high = misfit_limits(12.0)
+    assert chi2.cdf(12 * low, 12) == pytest.approx(1e-4)
+    assert chi2.sf(12 * high, 12) == pytest.approx(1e-4)
+    assert misfit_limits(5000.0) == (0.7, 2.0)
+    assert misfit_limits(0.0)[0] == 0.0
+
+
+# What it took as known
+
+
+@pytest.mark.parametrize("name", PDES)
+def test_the_result_states_the_assumed_numbers(name):
+    pde = PDES[name]()
+    stated = run("kriging", name).attrs["assumed"]
+    assert stated.startswith(f"{name}, {pde.equation}") and stated.endswith("for each reading")
+    for parameter, value in pde.parameters.items():
+        # Of the scheme, not of the problem
+        assert (f"{parameter} {value:g}" in stated) == (parameter not in pde.numerical_parameters)
+
+
+def test_a_changed_parameter_and_a_given_prior_are_stated():
+    table = readings("navier-stokes", "both, noisy")
+    pde = NavierStokes(viscosity=0.02, forcing=0.0, time=0.1)
+    prior = Ensemble(pde.sample(20, pde.grid(N), seeded()))
+    solver = "optimal-interpolation"
+    stated = reconstruct(table, pde, grid=N, solver=solver, prior=prior).attrs["assumed"]
+    assert "viscosity 0.02, time 0.1, forcing 0;" in stated and "prior: Ensemble;" in stated
+
+
+@pytest.mark.filterwarnings("ignore::pdeinv.MisfitWarning")  # of readings that are the same
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (0.0, "noise: none, every reading is exact"),
+        (0.1, "noise: stated for each reading"),
+        ([0.1, 0.0], "noise: stated for 1 of 2 readings, the others exact"),
+    ],
+)
+def test_the_noise_is_stated_in_words(noise, words):
+    table = pd.concat([TABLE, TABLE.assign(x=0.3)], ignore_index=True).assign(noise_std=noise)
+    assert reconstruct(table, "poisson", grid=N).attrs["assumed"].endswith(words)
