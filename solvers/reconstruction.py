@@ -66,20 +66,18 @@ def reconstruct(
         grid: nodes per side of the result, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
-        prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, or the name of a shipped one;
-            None for the PDE's own random coefficient, or the shipped prior of the PDE.
+        prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, the name of a shipped one, or
+            None for that of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
-        n_samples: posterior samples in the result.
-        seed: the same seed gives the same result; there are 500,000,000 different ones.
+        n_samples, seed: posterior samples in the result, and the seed of all randomness.
         progress: show a bar for work of more than two seconds.
 
     Returns:
         Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
         both fields, `{field}_probability` (y, x) of the high of two values, the sensors as
-        `sensor_*` (sensor), and attributes that record the run: `assumed` states physics, prior and
-        noise, `reduced_chi_squared` is near 1 where these agree with the sensors, and `misfit_test`
-        states which side of 1 is evidence.
+        `sensor_*` (sensor), and attributes such as `assumed` (physics, prior and noise in words),
+        `reduced_chi_squared` (near 1 where these and the sensors agree) and `misfit_test`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.

@@ -184,8 +184,9 @@ def test_the_result_states_the_assumed_numbers(name):
     stated = run("kriging", name).attrs["assumed"]
     assert stated.startswith(f"{name}, {pde.equation}") and stated.endswith("for each reading")
     for parameter, value in pde.parameters.items():
+        words = f"{parameter} {value}" if isinstance(value, str) else f"{parameter} {value:g}"
         # Of the scheme, not of the problem
-        assert (f"{parameter} {value:g}" in stated) == (parameter not in pde.numerical_parameters)
+        assert (words in stated) == (parameter not in pde.numerical_parameters)
 
 
 def test_a_changed_parameter_and_a_given_prior_are_stated():
