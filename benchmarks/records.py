@@ -21,7 +21,7 @@ from pdeinv.benchmarks.study_kinds import (
     REFERENCES,
     TIMINGS,
 )
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_writable
 from pdeinv.schema import parse_json, shown
 
@@ -182,7 +182,17 @@ class JsonLines:
         return key in self._keys
 
     def append(self, *records: Record) -> None:
-        """Write the records of a unit of work at the file's end."""
+        """Write the records of a unit of work at the file's end.
+
+        Raises:
+            NumericalError: one of them could not be read again.
+        """
+        for record in records:
+            if problem := self.kind.problem(record):
+                raise NumericalError(
+                    f"a record of {self.path} must fit its schema, and {problem}; change what "
+                    f"makes it"
+                )
         with self.path.open("a") as stream:
             stream.write(_lines(records))
         self._keys.update(map(self.key, records))

@@ -45,8 +45,8 @@ class Reference(TaskLine, Provenance):
     instance: Count
     chains: Annotated[int, Field(ge=1, le=10**6)]
     steps: Count
-    r_hat: Annotated[list[Number], Field(min_length=2, max_length=2)]
-    starts_apart: Amount
+    r_hat: Annotated[list[float], Field(min_length=2, max_length=2)]  # nan where chains stand still
+    starts_apart: float
     error_solver: Amount
     error_chains: Amount
     distance: Amount

@@ -12,6 +12,7 @@ from time_limit import time_limit
 
 from pdeinv import InputError
 from pdeinv.benchmarks import kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.figures import FIGURES
 from pdeinv.benchmarks.reports.html_report import write_page
@@ -200,3 +201,5 @@ def test_a_report_is_made_of_records_that_older_versions_wrote(tmp_path):
     (tmp_path / "old.instances.jsonl").write_text("".join(json.dumps(r) + "\n" for r in old))
     page, _ = write_page(tmp_path / "old.jsonl", pictures=False)
     assert old[0]["method"] in page.read_text()
+    cell = Cell.of_record(old[0])  # as drawing its instances does
+    assert (cell.samples, cell.steps, cell.prior) == (19, None, None)

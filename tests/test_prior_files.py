@@ -248,4 +248,8 @@ def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
     odd = replace(model, pde=("darcy", {"low": [1, 2]}))
     with pytest.raises(InputError, match=r"pde\.1\.low.* in the description of Gaussian.*; make"):
         save(odd, tmp_path / "p.safetensors")
+    large = tiny_diffusion(training_data("darcy", samples=40))
+    large.network.lift.weight.data[0] = 1e6  # beyond half precision
+    with pytest.raises(InputError, match=r"network\.lift\.weight must be finite .*, got inf, in"):
+        save(large, tmp_path / "p.safetensors")
     assert list(tmp_path.iterdir()) == []

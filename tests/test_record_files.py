@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pdeinv import InputError
+from pdeinv import InputError, NumericalError
 from pdeinv.benchmarks import kinds
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
+from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -57,6 +58,22 @@ def test_a_faulty_value_is_refused_with_its_file_line_and_name(changed, words, t
     path = write(tmp_path, number=2, **changed)
     with pytest.raises(InputError, match=rf"^{words}.*, in line 2 of .*r\.instances\.jsonl; corr"):
         read_records(path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RESULTS.glob("*.instances.jsonl")), ids=lambda path: path.name
+)
+def test_summaries_of_recorded_instances_fit_their_schema(path):
+    summaries = summarise(read_records(path, kinds=(kinds.INSTANCES,)))
+    assert [kinds.SUMMARIES.problem(summary) for summary in summaries] == [None] * len(summaries)
+
+
+def test_a_record_that_could_not_be_read_is_not_written(tmp_path):
+    path = write(tmp_path)
+    before, log = path.read_bytes(), JsonLines(path, kinds.INSTANCES)
+    with pytest.raises(NumericalError, match=r"r\.instances\.jsonl must fit its schema, and error"):
+        log.append(json.loads(LINES[0]) | {"instance": 99, "error": float("inf")})
+    assert path.read_bytes() == before
 
 
 def test_a_later_versions_names_are_kept(tmp_path):

@@ -203,6 +203,12 @@ def test_a_checkpoint_of_another_run_is_left_alone(data, tmp_path):
         train(tiny_diffusion, data, path, Settings(steps=20, batch=8))
 
 
+def test_a_training_whose_weights_diverge_is_refused(data, tmp_path):
+    with pytest.raises(NumericalError, match=r"diverged at step \d+, where .*; train with a lower"):
+        train(small_operator, data, tmp_path / "p.safetensors", Settings(steps=1, rate=1e8))
+    assert not (tmp_path / "p.safetensors").exists()
+
+
 def test_a_loss_that_is_not_finite_leaves_the_checkpoint_whole(data, tmp_path, monkeypatch):
     loss, calls = DiffusionPrior.loss, []
 

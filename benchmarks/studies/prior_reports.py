@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import singledispatch
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from matplotlib.figure import Figure
@@ -39,12 +39,18 @@ from pdeinv.files import atomic_write, check_writable, save_figure
 from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
-from pdeinv.priors import DiffusionPrior, NeuralOperator, SensorRegressor, TrainingData, load
+from pdeinv.priors import (
+    DiffusionPrior,
+    Model,
+    NeuralOperator,
+    SensorRegressor,
+    TrainingData,
+    load,
+)
 from pdeinv.priors.validation import LEVELS, denoising_errors
 
 __all__ = ["operator_report", "regressor_report", "report", "run", "write_cards"]
 
-_Model: TypeAlias = DiffusionPrior | NeuralOperator | SensorRegressor
 _HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
 
 
@@ -74,26 +80,47 @@ def run(names: Iterable[str], out: Path, figures: Path, *, command: str = "") ->
         before = known.pop(_label(name), None)
         if before and before["training"] == _training(model):
             continue
-        if isinstance(model, DiffusionPrior):
-            record, figure = report(name, model, command, progress=True)
+        record, figure = _measured(model, name, command)
+        if figure:
             save_figure(figure, figures / f"prior-{record['prior']}.png")
-        elif isinstance(model, NeuralOperator):
-            record = operator_report(name, model, command)
-        else:
-            record = regressor_report(name, model, command)
         write_records(out, [*known.values(), record])
         found.append(record)
     return found
 
 
-def _loaded(name: str) -> _Model:
+def _loaded(name: str) -> Model:
     model = load(name)
-    if not isinstance(model, DiffusionPrior | NeuralOperator | SensorRegressor):
-        raise InputError(
-            f"{name} must be a diffusion prior, a neural operator or a regressor, got a "
-            f"{type(model).__name__}; choose another"
-        )
+    if _measured.dispatch(type(model)) is _measured.dispatch(object):
+        _measured(model, name, "")  # refuses it, before minutes of other models
     return model
+
+
+@singledispatch
+def _measured(model: object, name: str, command: str) -> tuple[Record, Figure | None]:
+    """Return the record of a model, and its figure if it has one.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    raise InputError(
+        f"{name} must be a diffusion prior, a neural operator or a regressor, got a "
+        f"{type(model).__name__}; choose another"
+    )
+
+
+@_measured.register
+def _(model: DiffusionPrior, name: str, command: str) -> tuple[Record, Figure | None]:
+    return report(name, model, command, progress=True)
+
+
+@_measured.register
+def _(model: NeuralOperator, name: str, command: str) -> tuple[Record, Figure | None]:
+    return operator_report(name, model, command), None
+
+
+@_measured.register
+def _(model: SensorRegressor, name: str, command: str) -> tuple[Record, Figure | None]:
+    return regressor_report(name, model, command), None
 
 
 def write_cards(path: Path, priors: Path, ablation: Path) -> None:
@@ -226,11 +253,11 @@ def _label(name: str) -> str:
     return Path(name).name.removesuffix(".safetensors")
 
 
-def _training(model: _Model) -> Record:
+def _training(model: Model) -> Record:
     return {name: value for name, value in model.record.items() if name != "history"}
 
 
-def _head(name: str, pde: PDE, model: _Model, *curve: str) -> Record:
+def _head(name: str, pde: PDE, model: Model, *curve: str) -> Record:
     """Return the beginning of a model's record, with its training's curve of these names."""
     history = training_of(name, model, "seconds", *curve)["history"]
     return {

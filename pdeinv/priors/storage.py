@@ -48,6 +48,10 @@ def save(model: Model, path: str | os.PathLike, *, half: bool = True) -> Path:
         InputError: the file cannot be written, or could not be read.
     """
     tensors, text = described(model, half)
+    try:
+        restored(Tensors.of(tensors), text)
+    except ValueError as error:  # such as weights beyond half precision
+        raise InputError(f"{error}, in {model!r}; make the model otherwise") from None
     write_tensors(path, tensors, FORMAT, text)
     return Path(path)
 

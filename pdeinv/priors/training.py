@@ -243,7 +243,13 @@ class _Run:
     def averaged(self) -> Trainable:
         """Return a copy of the model with the moving average of the weights."""
         tensors, text = described(self.model, half=False)
-        model = cast(Trainable, restored(Tensors.of(tensors), text))
+        try:
+            model = cast(Trainable, restored(Tensors.of(tensors), text))
+        except ValueError as error:
+            raise NumericalError(
+                f"the training diverged at step {self.step}, where {error}; train with a lower "
+                f"rate than {self.settings.rate:g} and another --out than {self.checkpoint.stem}"
+            ) from None
         with torch.no_grad():
             for p, mean in zip(model.network.parameters(), self.average, strict=True):
                 p.copy_(mean)
