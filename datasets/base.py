@@ -29,8 +29,8 @@ class PDE(ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default.
-    A parameter is a number, a text, True or False; its annotation is checked (see `pdeinv.annotations`).
-    Fields on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
+    A parameter is a number, a text, True or False; see `pdeinv.annotations` for its check. Fields
+    on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
     (coefficient, solution) along the channel dimension, (batch, 2, n, n).
 
     Attributes:
@@ -225,10 +225,7 @@ class PDE(ABC):
         return grid
 
     def doubt(self, grid: Grid) -> str:
-        """Return why results on a grid are doubtful, as one sentence; "" by default.
-
-        `reconstruct` and `generate` warn with it.
-        """
+        """Return why results on a grid are doubtful, one sentence to warn with; "" by default."""
         return ""
 
     def solve_seconds(self, grid: Grid) -> float:
