@@ -11,7 +11,8 @@ from typing import ClassVar, TypeVar
 
 import torch
 
-from pdeinv.checks import check_fields, described
+from pdeinv.annotations import check_fields
+from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.grid import Field, Grid, GridKind
@@ -28,8 +29,8 @@ class PDE(ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default.
-    A parameter is a number, a text, True or False; its annotation is checked (see `pdeinv.checks`).
-    Fields on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
+    A parameter is a number, a text, True or False; see `pdeinv.annotations` for its check. Fields
+    on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
     (coefficient, solution) along the channel dimension, (batch, 2, n, n).
 
     Attributes:
@@ -224,10 +225,7 @@ class PDE(ABC):
         return grid
 
     def doubt(self, grid: Grid) -> str:
-        """Return why results on a grid are doubtful, as one sentence; "" by default.
-
-        `reconstruct` and `generate` warn with it.
-        """
+        """Return why results on a grid are doubtful, one sentence to warn with; "" by default."""
         return ""
 
     def solve_seconds(self, grid: Grid) -> float:
@@ -289,8 +287,8 @@ def pde_by_name(name: str, **parameters: float | str) -> PDE:
     else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
         raise InputError(
-            f"pde must be one of {', '.join(sorted(PDES))} or a file.py:Class, got "
-            f"{described(name)}; " + (f"did you mean {close[0]!r}?" if close else "use one of them")
+            f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; "
+            + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:Class")
         )
     known = [field.name for field in dataclasses.fields(kind)]
     for key in parameters.keys() - set(known):

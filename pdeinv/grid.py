@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import torch
 
-from pdeinv.checks import Bounds, check_fields
+from pdeinv.annotations import check_fields
+from pdeinv.checks import Bounds
 from pdeinv.errors import InputError
 
 __all__ = ["LARGEST", "Field", "Grid", "GridKind"]

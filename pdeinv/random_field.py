@@ -15,8 +15,9 @@ from typing import Annotated
 
 import torch
 
+from pdeinv.annotations import check_fields
 from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
-from pdeinv.checks import EXTREME, Bounds, check_fields, integer
+from pdeinv.checks import EXTREME, Bounds, Positive, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -127,7 +128,7 @@ class GaussianRandomField(RandomField):
 
     boundary: Boundary
     alpha: Annotated[float, Bounds(above=1)]
-    tau: Annotated[float, Bounds(least=1 / EXTREME, most=EXTREME)]
+    tau: Positive
     modes: int = 128
 
     def __post_init__(self) -> None:
@@ -135,7 +136,9 @@ class GaussianRandomField(RandomField):
         fewest = 3 if self.boundary == "periodic" else 2  # fewer leave just the constant mode
         integer("modes of a random field", self.modes, Bounds(fewest, _MOST_MODES))
         # The lowest modes, which hold most of the variance
-        std = math.sqrt(float(self._eigenvalues(min(self.modes, 16)).sum()))
+        std = math.nan
+        if abs(math.log(self.tau)) < math.log(EXTREME):
+            std = math.sqrt(float(self._eigenvalues(min(self.modes, 16)).sum()))
         if not 1 / EXTREME < std < EXTREME:
             raise InputError(
                 f"alpha and tau of a random field must give it a standard deviation between "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pdeinv.checks import check_fields
+from pdeinv.annotations import check_fields
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 import torch
 from tqdm import tqdm
 
-from pdeinv.checks import check_fields
+from pdeinv.annotations import check_fields
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -48,7 +48,7 @@ class Solver(ABC):
     """From sensors to a posterior.
 
     A subclass is a frozen dataclass of settings with a `name` and one method, `condition`. The
-    annotations of the settings are checked: see `pdeinv.checks`.
+    annotations of the settings are checked: see `pdeinv.annotations`.
     """
 
     name: ClassVar[str]

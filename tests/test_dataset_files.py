@@ -172,8 +172,8 @@ def test_a_pde_is_found_by_its_name_and_parameters():
         ("Darcy", {}, "did you mean 'darcy'"),
         ("burgers", {}, f"one of {', '.join(sorted(PDES))}, got 'burgers'"),
         ("helmholtz", {"wavenumber": 2}, "must be one of k, alpha, tau, modes, .*got 'wavenumber'"),
-        ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite float, got '2'"),
-        ("helmholtz", {"k": float("nan")}, "a finite float, got nan"),
+        ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite number, got '2'"),
+        ("helmholtz", {"k": float("nan")}, "a finite number, got nan"),
         ("helmholtz", {"modes": 2.5}, "modes of helmholtz must be a finite int, got 2.5"),
         ("darcy", {"low": -1.0}, "0 < low < high"),
     ]:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import brief_annealing, normal, quick_prior, quick_solver, seeded
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pdeinv import (
@@ -37,6 +37,7 @@ from pdeinv.metrics import crps_ensemble, relative_l2
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.equireg import EquiReweight
 from pdeinv.solvers.diffusion.guidance import LossTerm
+from pdeinv.solvers.selection import solver_for
 from pdeinv.symmetry import square_group, torus_group
 
 LIMIT = 60.0  # seconds of one example; a machine that is shared may stall for some of them
@@ -259,12 +260,13 @@ def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
 @given(pdes(), st.sampled_from(["auto", "kriging", "optimal-interpolation"]))
 def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver):
     name, parameters = drawn
-    arguments = _valid_call(name, "auto") | {
-        "solver": quick_solver(solver) if solver in SOLVERS else solver
-    }
 
     def call():
-        return reconstruct(**arguments | {"pde": PDES[name](**parameters)})
+        pde = PDES[name](**parameters)
+        # Not those that are long and not refused
+        assume(not 0.04 < pde.solve_seconds(pde.grid(16)) < 100)
+        chosen = quick_solver(solver_for(solver, pde).name)
+        return reconstruct(**_valid_call(name, "auto") | {"pde": pde, "solver": chosen})
 
     with brief_annealing():
         result = attempt(call)

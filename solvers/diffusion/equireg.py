@@ -10,7 +10,8 @@ from typing import Literal
 
 import torch
 
-from pdeinv.checks import Count, NotNegative, Positive, Unbounded, check_below, check_fields
+from pdeinv.annotations import check_fields
+from pdeinv.checks import Count, NotNegative, Positive, Unbounded, check_below
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid

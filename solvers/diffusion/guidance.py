@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from pdeinv.checks import Positive, check_fields
+from pdeinv.annotations import check_fields
+from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
