@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_fits
 
-__all__ = ["DIMENSIONS", "field_values", "find_pde", "pde_of", "states"]
+__all__ = ["DIMENSIONS", "check_fields", "field_values", "find_pde", "pde_of", "states"]
 
 DIMENSIONS = ("sample", "y", "x")
 _OUTLIER = 1e6  # times the typical size of a field's values
@@ -38,14 +38,7 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
         InputError: the dataset does not hold the PDE's fields, or not on the PDE's grid; or a value
             is not finite, far beyond all others or outside the coefficient's range.
     """
-    names = [field.name for field in pde.fields]
-    missing = [name for name in names if name not in dataset.data_vars]
-    if missing:
-        raise InputError(
-            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
-            f"{', '.join(sorted(map(str, dataset.data_vars))) or 'no variables'}; use the PDE that "
-            f"it was made for"
-        )
+    names = check_fields(pde, map(str, dataset.data_vars))
     pair = _select(dataset, names)
     size = pair.sizes["x"]
     if pair.sizes["y"] != size or size < 4:
@@ -63,6 +56,21 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
                 f"fields on the grid that they were made on"
             )
     return torch.from_numpy(field_values(pair, names, pde))
+
+
+def check_fields(pde: PDE, held: Iterable[str]) -> list[str]:
+    """Return the names of a PDE's fields.
+
+    Raises:
+        InputError: they are not all among the variables held.
+    """
+    names, held = [field.name for field in pde.fields], sorted(held)
+    if set(names) - set(held):
+        raise InputError(
+            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
+            f"{', '.join(held) or 'no variables'}; use the PDE that it was made for"
+        )
+    return names
 
 
 def _close(coordinate: xr.DataArray, nodes: np.ndarray) -> bool:

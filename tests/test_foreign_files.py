@@ -143,6 +143,24 @@ def test_files_of_diffusionpde_without_times_do_not_become_navier_stokes(tmp_pat
         assert np.array_equal(dataset.final_vorticity, pair["u"].transpose(0, 2, 1))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pde": "darcy"}, "a dataset of darcy must hold permeability and pressure, got potential"),
+        ({"pde": "poison"}, "did you mean 'poisson'"),
+        ({"pde": Poisson}, "pde must be a PDE or its name"),
+        ({"names": 3}, "names must be a list of names, got 3"),
+        ({"dims": ("x", 1)}, "dims must be a list of names"),
+        ({"path": 3}, "must be the name of a file"),
+        ({"path": "a\0b"}, "must be the name of a file"),
+        ({"path": "n" * 300}, "cannot be read"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(given, message, poisson_file):
+    with pytest.raises(InputError, match=message):
+        datasets.open_dataset(**{"path": poisson_file} | given)
+
+
 # Files that other programs have written from ours
 
 
