@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from pdeinv.datasets.base import PDE, PDES
-from pdeinv.datasets.contents import DIMENSIONS
+from pdeinv.datasets.contents import DIMENSIONS, check_fields
 from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, Variable
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import diffusionpde_layout
@@ -45,7 +45,7 @@ class Reader:
     source_format: str
     pde: PDE | None
     names: Sequence[str] | None
-    dims: Sequence[str] | str | None
+    dims: Sequence[str] | None
 
     def open(self) -> xr.Dataset:
         """Return the dataset.
@@ -62,7 +62,7 @@ class Reader:
             )
         if header.format == FORMAT and not self.names:
             return self._own(attributes, header)
-        pde, names, order = self._named() if self.names else self._recognised()
+        pde, names, order = self._named() if self.names else self._recognised(header)
         stored = [self._stored(self._variable(name), order) for name in names]
         dataset = self._dataset([field.name for field in pde.fields], stored)
         dataset.attrs = attributes
@@ -71,6 +71,8 @@ class Reader:
     def _own(self, attributes: dict[str, Any], header: Header) -> xr.Dataset:
         """Return the dataset of a file of `generate`; a user's may have one of the two fields."""
         names = [name for name in (header.coefficient, header.solution) if name]
+        if self.pde and set(names) - {field.name for field in self.pde.fields}:
+            check_fields(self.pde, names)
         stored = [self._stored(self._variable(name), DIMENSIONS) for name in names]
         if not names:
             raise InputError(
@@ -89,7 +91,7 @@ class Reader:
                 f"the PDE of {self.path} must be given with the names of its variables, got none; "
                 f"add pde=, one of {', '.join(PDES)}"
             )
-        names = [self.names] if isinstance(self.names, str) else list(self.names or ())
+        names = list(self.names or ())
         if len(names) != 2 or len(set(names)) != 2:
             raise InputError(
                 f"names must be two variables of {self.path}, those of the "
@@ -98,10 +100,12 @@ class Reader:
             )
         return self.pde, names, ()
 
-    def _recognised(self) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
+    def _recognised(self, header: Header) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
         """Return the PDE whose names the file has, its variables, and the axes that are certain."""
         held = self.contents.variables
-        pdes = [self.pde] if self.pde else [kind() for kind in PDES.values()]
+        pdes = [kind() for kind in PDES.values()]
+        if self.pde or header.pde in PDES:
+            pdes = [self.pde or PDES[str(header.pde)]()]
         for pde in pdes:
             names = [field.name for field in pde.fields]
             if all(name in held for name in names):
@@ -141,7 +145,7 @@ class Reader:
             order: names of its axes where neither the caller nor the file states them; none if
                 they are unknown.
         """
-        given = self.dims.replace(",", " ").split() if isinstance(self.dims, str) else self.dims
+        given = self.dims
         named = tuple(name for name in variable.dims if name in _AXES)
         count = len(variable.shape)
         if given and (set(given) - set(_AXES) or not {"y", "x"} <= set(given)):

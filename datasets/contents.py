@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,14 +15,17 @@ from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_fits
 
-__all__ = ["DIMENSIONS", "field_values", "find_pde", "pde_of", "states"]
+__all__ = ["DIMENSIONS", "check_fields", "field_values", "find_pde", "pde_of", "states"]
 
 DIMENSIONS = ("sample", "y", "x")
 _OUTLIER = 1e6  # times the typical size of a field's values
+_FILLS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0)
+"""Values that other programs write where there is none; the usual large ones are outliers."""
+_FILLED = 1e3  # times the typical size, from which such a value is not taken for a measured one
 _RARE = 1e-3  # share of the largest values, which the typical size leaves out
 _OUTLIER_RULE = (
-    f"at most {_OUTLIER:g} times their typical size",
-    "replace the fill value, or download a damaged file again",
+    f"at most {_OUTLIER:g} times their typical size, and no fill value",
+    "replace it, or download a damaged file again",
 )
 _ROUNDING = 1e-5  # of single precision, relative
 
@@ -38,14 +41,7 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
         InputError: the dataset does not hold the PDE's fields, or not on the PDE's grid; or a value
             is not finite, far beyond all others or outside the coefficient's range.
     """
-    names = [field.name for field in pde.fields]
-    missing = [name for name in names if name not in dataset.data_vars]
-    if missing:
-        raise InputError(
-            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
-            f"{', '.join(sorted(map(str, dataset.data_vars))) or 'no variables'}; use the PDE that "
-            f"it was made for"
-        )
+    names = check_fields(pde, map(str, dataset.data_vars))
     pair = _select(dataset, names)
     size = pair.sizes["x"]
     if pair.sizes["y"] != size or size < 4:
@@ -63,6 +59,21 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
                 f"fields on the grid that they were made on"
             )
     return torch.from_numpy(field_values(pair, names, pde))
+
+
+def check_fields(pde: PDE, held: Iterable[str]) -> list[str]:
+    """Return the names of a PDE's fields.
+
+    Raises:
+        InputError: they are not all among the variables held.
+    """
+    names, held = [field.name for field in pde.fields], sorted(held)
+    if set(names) - set(held):
+        raise InputError(
+            f"a dataset of {pde.name} must hold {' and '.join(names)}, got "
+            f"{', '.join(held) or 'no variables'}; use the PDE that it was made for"
+        )
+    return names
 
 
 def _close(coordinate: xr.DataArray, nodes: np.ndarray) -> bool:
@@ -87,7 +98,7 @@ def field_values(
     chosen = _select(dataset, names)
     size = sum(math.prod(chosen[name].shape) for name in names)
     check_fits(
-        size * 4 * np.dtype(dtype).itemsize,  # the fields, their stack and what the checks take
+        size * (2 * np.dtype(dtype).itemsize + 8),  # the fields, their stack and the checks
         f"the values of {' and '.join(names)}",
         "select fewer samples",
     )
@@ -125,7 +136,6 @@ def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = values.astype(dtype, copy=False)
     _refuse(~np.isfinite(values), values, variable, "finite", "drop or mend the sample")
-    _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
     bounds = pde.coefficient_range if pde and variable.name == pde.coefficient_field.name else None
     if bounds:
         slack = _ROUNDING * max(map(abs, bounds))
@@ -136,19 +146,31 @@ def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
             f"from {bounds[0]:g} to {bounds[1]:g}, the range of the PDE's parameters",
             "give the parameters that the dataset was made with",
         )
+    else:
+        _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
     return values
 
 
 def _outliers(values: np.ndarray) -> np.ndarray:
-    """Return which values are beyond all reason, given the others."""
-    size = np.abs(values)
+    """Return which values are beyond all reason, given the others.
+
+    The largest value does not count among the others, wherever it is: a fill value may cover a
+    region.
+    """
+    size = np.abs(values, dtype=np.float64)
     largest = float(size.max(initial=0.0))
-    rare = max(1, int(_RARE * size.size))
-    if not largest or size.size <= _OUTLIER * (float((size / largest).sum()) - rare):
-        return np.zeros(values.shape, bool)
-    rest = np.partition((size / largest).ravel(), -rare)[:-rare]
+    nothing = np.zeros(values.shape, bool)
+    if not largest:
+        return nothing
+    size /= largest  # no sum overflows
+    others = size[size < 1]
+    rare = max(1, int(_RARE * others.size))
+    marked = np.isin(values, _FILLS)
+    if not marked.any() and others.size <= _OUTLIER * (float(others.sum()) - rare):
+        return nothing
+    rest = np.partition(others, -rare)[:-rare] if others.size > rare else others[:0]
     typical = float(rest.mean()) if rest.size else 0.0
-    return (typical > 0) & (size / largest > _OUTLIER * typical)
+    return (typical > 0) & ((size > _OUTLIER * typical) | marked & (size > _FILLED * typical))
 
 
 def _refuse(

@@ -49,7 +49,7 @@ class Header(BaseModel):
     def _json_object(cls, text: object) -> dict[str, Any]:
         try:
             found = from_json(text) if isinstance(text, str) else text  # refuses deep nesting
-        except ValueError:
+        except (TypeError, ValueError):  # lone surrogates are a TypeError
             found = None
         if not isinstance(found, dict) or not all(map(_is_parameter, found.values())):
             raise ValueError("a JSON object of numbers and texts")

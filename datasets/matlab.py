@@ -10,11 +10,10 @@ The first index of a field is x there and y here. The values stay as they are, o
 grid. For Darcy flow that is an approximation: its generator puts both fields at cell centres, (i +
 1/2)/n. The pressure therefore does not quite vanish at the outermost nodes.
 
-A file of version 5 has no checksum of an uncompressed variable, and one of version 7.3 none at all
-as MATLAB writes it: values that changed on their way cannot be told from sound ones.
-`pdeinv.datasets.states` therefore refuses what is not finite, far beyond all other values, or
-outside the range of the PDE's coefficient. Compare a checksum of the file where its source states
-one.
+An uncompressed variable has no checksum, in a file of version 5 or of version 7.3: values that
+changed on their way cannot be told from sound ones. `pdeinv.datasets.states` therefore refuses what
+is not finite, far beyond all other values, or outside the range of the PDE's coefficient. Compare a
+checksum of the file where its source states one.
 """
 
 from __future__ import annotations

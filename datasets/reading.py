@@ -64,7 +64,7 @@ def open_dataset(
         path: the file.
         pde: the PDE or its name, where the file does not state it.
         names: the variables of the coefficient and the solution, where the file does not state
-            them; `group/variable` for one in a group.
+            them; `group/variable` for one in a group. One text with commas between will do.
         dims: names of their axes in order, `sample`, `y`, `x` and, if there are times of which the
             last is wanted, `time`; where the file does not state them. Those of a MATLAB file are
             in MATLAB's order.
@@ -78,14 +78,19 @@ def open_dataset(
         InputError: the file is missing, in use, damaged, of another kind, or does not state what it
             holds.
     """
-    path = Path(path)
-    _check_kind(path)
+    known = pde_by_name(pde) if isinstance(pde, str) else pde
+    if known is not None and not isinstance(known, PDE):
+        raise InputError(f"pde must be a PDE or its name, got {pde!r}; call its class")
+    names, dims = _texts("names", names), _texts("dims", dims)
     try:
+        path = Path(path)
+        _check_kind(path)
         with path.open("rb") as stream:
             head = stream.read(520)
-    except OSError as error:
-        raise reading_failure(path, error, "cannot be read") from None
-    known = pde_by_name(pde) if isinstance(pde, str) else pde
+    except InputError:
+        raise
+    except (OSError, TypeError, ValueError) as error:
+        raise reading_failure(path, error, "must be the name of a file; correct it") from None
     if head.startswith(b"MATLAB 5.0"):
         return Reader(path, survey_matlab5(path), "MATLAB 5", known, names, dims).open()
     if _HDF5 not in (head[:8], head[512:]):
@@ -119,6 +124,16 @@ def example(name: str) -> xr.Dataset:
 def examples() -> tuple[str, ...]:
     """Return the names of the PDEs of which an example is shipped, in alphabetical order."""
     return tuple(sorted(name for name in PDES if (_DATA / f"{name}.h5").is_file()))
+
+
+def _texts(what: str, given: Sequence[str] | None) -> list[str] | None:
+    """Return the names in an argument, which may have commas between."""
+    items = given.split(",") if isinstance(given, str) else given
+    if items is None:
+        return None
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+        raise InputError(f"{what} must be a list of names, got {given!r}; write it as ('a', 'b')")
+    return [item.strip() for item in items]
 
 
 def _check_kind(path: Path) -> None:

@@ -51,8 +51,8 @@ def normalise_attribute(value: object) -> Any:
             return value.decode().rstrip("\0 ")
         except UnicodeDecodeError:
             return value.decode("latin-1").rstrip("\0 ")
-    if isinstance(value, str):
-        return value.rstrip("\0 ")
+    if isinstance(value, str):  # h5py keeps bytes that are not UTF-8 as lone surrogates
+        return value.encode(errors="replace").decode().rstrip("\0 ")
     if isinstance(value, (np.ndarray, list, tuple)):
         items = [normalise_attribute(item) for item in np.asarray(value).ravel()]
         return items[0] if len(items) == 1 else items
@@ -88,6 +88,10 @@ def survey(path: str) -> dict[str, Any]:
                     groups.clear()
                     break
                 full = f"{prefix}{name}"
+                shown = full.encode(errors="replace").decode()
+                if shown != full:
+                    variables.append({"name": shown, "problem": "has a name that is not UTF-8"})
+                    continue
                 try:
                     item = _own(file, group, name)
                     address = item is not None and h5py.h5o.get_info(item.id).addr
@@ -152,9 +156,9 @@ def _attributes(item: h5py.HLObject) -> dict[str, Any]:
         if name in _INTERNAL:
             continue
         try:
-            found[str(name)] = normalise_attribute(item.attrs[name])
+            found[normalise_attribute(name)] = normalise_attribute(item.attrs[name])
         except Exception:  # damaged metadata raise almost anything
-            found[str(name)] = None
+            found[normalise_attribute(str(name))] = None
     return found
 
 

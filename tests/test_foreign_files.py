@@ -143,6 +143,24 @@ def test_files_of_diffusionpde_without_times_do_not_become_navier_stokes(tmp_pat
         assert np.array_equal(dataset.final_vorticity, pair["u"].transpose(0, 2, 1))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pde": "darcy"}, "a dataset of darcy must hold permeability and pressure, got potential"),
+        ({"pde": "poison"}, "did you mean 'poisson'"),
+        ({"pde": Poisson}, "pde must be a PDE or its name"),
+        ({"names": 3}, "names must be a list of names, got 3"),
+        ({"dims": ("x", 1)}, "dims must be a list of names"),
+        ({"path": 3}, "must be the name of a file"),
+        ({"path": "a\0b"}, "must be the name of a file"),
+        ({"path": "n" * 300}, "cannot be read"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(given, message, poisson_file):
+    with pytest.raises(InputError, match=message):
+        datasets.open_dataset(**{"path": poisson_file} | given)
+
+
 # Files that other programs have written from ours
 
 
@@ -530,6 +548,14 @@ def test_values_that_cannot_be_right_are_refused(kind, value, truth, tmp_path):
         TrainingData.read(tmp_path / "d", **stated)
 
 
+@pytest.mark.parametrize("value", [1e20, -9999.0, -32768.0])
+def test_a_fill_value_that_covers_a_region_is_refused(value, truth):
+    filled = truth.copy(deep=True)
+    filled.potential[:, 4:9, 3:12] = value
+    with pytest.raises(InputError, match=rf"'potential' must be .* got {re.escape(f'{value:g}')} "):
+        datasets.states(filled, Poisson())
+
+
 def test_a_coefficient_outside_the_range_of_the_pde_is_refused(tmp_path):
     path = generate(Darcy(low=2.0), 8, 16, 0, tmp_path / "d.h5")
     with datasets.open_dataset(path) as dataset:
@@ -543,7 +569,10 @@ def test_sparse_and_constant_fields_are_no_outliers():
     spike = np.zeros((2, 16, 16))
     spike[:, 5, 5] = 1e9
     bump = np.exp(-(((nodes - 0.5) / 0.05) ** 2)[:, None] - (((nodes - 0.5) / 0.05) ** 2))
-    for field in (spike, np.full((2, 16, 16), 7.0), np.zeros((2, 16, 16)), np.stack([bump, bump])):
+    constant = np.full((2, 16, 16), 7.0)
+    steps = np.where(nodes < 0.5, 1.0, 1e5) * constant
+    measured = -999.0 + np.arange(512.0).reshape(2, 16, 16)  # no fill value here
+    for field in (spike, constant, 0 * constant, np.stack([bump, bump]), steps, measured):
         dataset = xr.Dataset(
             dict.fromkeys(FIELDS, (("sample", "y", "x"), field)), {"x": nodes, "y": nodes}
         )

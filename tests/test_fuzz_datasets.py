@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pdeinv import datasets
@@ -79,6 +79,7 @@ values_of_attributes = st.one_of(
             ),
             *('{"tau": 1e400}', '{"tau": "3"}', '{"modes": ' + "9" * 500 + "}", '{"tau": NaN}'),
             *("[" * 10_000, '{"a":' * 10_000, b"poisson   ", b"\xff\xfe", np.bytes_("source\0\0")),
+            *("\udcff", "{\udcff}", "/source\udcff"),
             *(h5py.Empty("f"), h5py.Empty("S1"), np.array(["poisson"], object), np.array([b"a"])),
             *(np.array([1]), np.array([1, 2, 3]), np.zeros((2, 2)), np.zeros(0), np.array([1j])),
             np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
@@ -230,6 +231,7 @@ def test_mutated_contents_are_read_right_or_refused(data, files, limited, tmp_pa
         # The file is whole, so that the library needs no process of its own
         patch.setattr(hdf5, "_examine", lambda path, shown: survey.examine(path))
         found = outcome(path, **stated)
+    event("refused" if found is None else "read")
     if found is not None and same:
         assert torch.equal(found, files.truth)
 

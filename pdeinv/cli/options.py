@@ -8,17 +8,7 @@ import typer
 
 from pdeinv.errors import InputError
 
-__all__ = [
-    "ANY_PDE_HELP",
-    "PDE_HELP",
-    "Dims",
-    "Names",
-    "Parameters",
-    "PdeName",
-    "Seed",
-    "parsed",
-    "split_names",
-]
+__all__ = ["ANY_PDE_HELP", "PDE_HELP", "Dims", "Names", "Parameters", "PdeName", "Seed", "parsed"]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
 ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
@@ -65,11 +55,6 @@ Parameters = Annotated[
         help="Value of a PDE parameter (see `pdeinv info`); may be repeated.",
     ),
 ]
-
-
-def split_names(text: str | None) -> list[str] | None:
-    """Return the items of an option with commas between; None if it is not given."""
-    return None if text is None else [item.strip() for item in text.split(",")]
 
 
 def parsed(parameters: list[str] | None) -> dict[str, float | str]:

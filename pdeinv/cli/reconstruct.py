@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import Dims, Names, Parameters, PdeName, Seed, parsed, split_names
+from pdeinv.cli.options import Dims, Names, Parameters, PdeName, Seed, parsed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def reconstruct(
         )
     if (names or dims) and not ensemble:
         raise InputError("--names and --dims describe a dataset; give it with --ensemble")
-    contents = {"names": split_names(names), "dims": split_names(dims)}
+    contents = {"names": names, "dims": dims}
     _check_outputs(out, plot, [Path(path) for path in (sensors, ensemble, prior) if path])
     from pdeinv.datasets import pde_by_name
     from pdeinv.files import save_figure, save_netcdf
@@ -141,7 +141,7 @@ def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
         )
 
 
-def _read_ensemble(path: Path, pde: PDE, **contents: list[str] | None) -> Ensemble:
+def _read_ensemble(path: Path, pde: PDE, **contents: str | None) -> Ensemble:
     from pdeinv.datasets import open_dataset, states
     from pdeinv.priors import Ensemble
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP, Dims, Names, Seed, split_names
+from pdeinv.cli.options import PDE_HELP, Dims, Names, Seed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def train(
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
-    fields = priors.TrainingData.read(
-        data, channels, pde=pde, names=split_names(names), dims=split_names(dims)
-    )
+    fields = priors.TrainingData.read(data, channels, pde=pde, names=names, dims=dims)
     if model == "gaussian":
         priors.save(_gaussian(fields, options), out)
     else:
