@@ -96,14 +96,13 @@ def degrees_of_freedom(
         observation: the sensors, with R.
     """
     nugget = lower.square().sum(dim=1) - reading_variances - observation.noise_std**2
-    unit = torch.eye(len(lower), dtype=lower.dtype)
-    inverse = torch.cat(
-        [
-            torch.linalg.solve_triangular(lower, part, upper=False).square().sum(dim=0)
-            for part in unit.split(_COLUMNS, dim=1)
-        ]
-    )
-    counted = 1 - (nugget * inverse).clamp(0, 1)
+    inverse = []  # the diagonal of K⁻¹; columns of L⁻¹ are zero above the diagonal
+    for first in range(0, len(lower), _COLUMNS):
+        left = len(lower) - first
+        unit = torch.eye(left, min(left, _COLUMNS), dtype=lower.dtype)
+        columns = torch.linalg.solve_triangular(lower[first:, first:], unit, upper=False)
+        inverse.append(columns.square_().sum(dim=0))
+    counted = 1 - (nugget * torch.cat(inverse)).clamp(0, 1)
     return float(counted[carries_weight(reading_variances, observation)].sum())
 
 
