@@ -175,7 +175,7 @@ def test_a_pde_is_found_by_its_name_and_parameters():
         ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite number, got '2'"),
         ("helmholtz", {"k": float("nan")}, "a finite number, got nan"),
         ("helmholtz", {"modes": 2.5}, "modes of helmholtz must be an integer, got 2.5"),
-        ("darcy", {"low": -1.0}, "0 < low < high"),
+        ("darcy", {"low": -1.0}, "parameter low of darcy must be a finite number above 0"),
     ]:
         with pytest.raises(InputError, match=message):
             datasets.pde_by_name(name, **parameters)
