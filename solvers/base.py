@@ -17,17 +17,15 @@ from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.solvers.memory import check_memory, result_memory
 
 __all__ = [
     "LEAST_SAMPLES",
     "ProgressBar",
     "Solver",
     "antithetic",
-    "check_memory",
     "progress_bar",
 ]
-
-_MEMORY = 12e9  # bytes that a solver may use
 
 LEAST_SAMPLES = 16
 """Samples behind a standard deviation that has no closed form."""
@@ -59,6 +57,10 @@ class Solver(ABC):
     misfit_remedy: ClassVar[str] = ""
     """What lowers the misfit where it may also be that of the method's own mean, as a phrase:
     "use ..."; empty where it is that of the sensors alone."""
+    memory_remedy: ClassVar[str] = (
+        "use a coarser grid or fewer samples, or average neighbouring readings"
+    )
+    """What lowers the memory, as a phrase."""
 
     def __call__(
         self,
@@ -81,10 +83,17 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE or this prior.
+            InputError: the solver does not accept this PDE or this prior, or the work would take
+                more memory than is available.
             NumericalError: an iteration failed on valid input.
         """
         self.check(pde, prior)
+        check_memory(
+            self.memory(pde, prior, observation, n_samples),
+            f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "
+            f"{observation.grid.n} x {observation.grid.n} nodes",
+            self.memory_remedy,
+        )
         start = time.perf_counter()
         posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
         posterior.record = {
@@ -95,6 +104,16 @@ class Solver(ABC):
             **posterior.record,
         }
         return posterior
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
+
+        These are those of the samples. Override it where the method holds larger arrays, such as
+        one of a row for each sensor.
+        """
+        return result_memory(pde, observation.grid.n, n_samples)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by name."""
@@ -170,20 +189,3 @@ def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     """
     half = draw((n + 1) // 2)
     return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
-
-
-def check_memory(numbers: float, what: str, remedy: str) -> None:
-    """Refuse work that would hold more double-precision numbers than a laptop can.
-
-    Arguments:
-        numbers: how many.
-        what: the work, as the subject of the message.
-        remedy: what to change.
-
-    Raises:
-        InputError: they would take more than 12 GB.
-    """
-    if 8 * numbers > _MEMORY:
-        raise InputError(
-            f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}"
-        )

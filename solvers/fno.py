@@ -16,6 +16,7 @@ from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["FNO"]
 
@@ -51,6 +52,12 @@ class FNO(LearnedSolver[SensorRegressor]):
         """Return an accepted prior."""
         assert isinstance(prior, SensorRegressor)
         return prior
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        answers = 4 * max(n_samples, LEAST_SAMPLES) * observation.grid.n**2
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * answers
 
     def condition(
         self,

@@ -17,6 +17,7 @@ from pdeinv.random_field import RandomField
 from pdeinv.solvers.annealing import SCHEDULES, Members, anneal
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.memory import NUMBER
 from pdeinv.solvers.signs import CHAINS
 
 __all__ = ["LevelSet"]
@@ -95,6 +96,16 @@ class LevelSet(Solver):
 
     def accepts(self, pde: PDE) -> bool:
         return not pde.gaussian_coefficient and pde.coefficient_range is not None
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        nodes, modes = observation.grid.n**2, pde.latent_prior.modes**2
+        on_solution = int((observation.channel == 1).sum())
+        members = max(self.ensemble if on_solution else self.draws, n_samples)
+        rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes
+        stages = 36 * members * modes if on_solution else 0
+        return super().memory(pde, prior, observation, members) + NUMBER * (rows + stages)
 
     def draw_latent(
         self,

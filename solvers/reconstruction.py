@@ -20,7 +20,8 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
-from pdeinv.solvers.base import Solver, check_memory
+from pdeinv.solvers.base import Solver
+from pdeinv.solvers.memory import check_memory, result_memory
 from pdeinv.solvers.selection import integer, solver_for, with_options
 
 __all__ = ["MisfitWarning", "reconstruct"]
@@ -97,7 +98,6 @@ def reconstruct(
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(pde, grid, n_samples, seed)
     table = Sensors.read(sensors)
-    _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid))
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
@@ -130,19 +130,16 @@ def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[in
         )
     if n_samples < 1:
         raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
+    check_memory(
+        result_memory(pde, grid, n_samples),
+        f"{n_samples} samples on {grid} x {grid} nodes",
+        "use fewer samples or a coarser grid",
+    )
     if not 0 <= seed < _SEEDS:
         raise InputError(
             f"seed must be from 0 to {_SEEDS - 1}, got {seed}; use a number in that range"
         )
     return grid, n_samples, seed
-
-
-def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
-    check_memory(
-        n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2,
-        f"{n_samples} samples on a grid of {grid} nodes",
-        "use fewer samples or a coarser grid",
-    )
 
 
 def _dataset(

@@ -8,7 +8,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import ProgressBar, antithetic
-from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget, unit_vectors
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
 __all__ = ["CHAINS", "Signs"]
@@ -41,8 +41,7 @@ class Signs:
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
         chosen = torch.where(self.log_ratio[place] >= 0, high, low)
         self.misfit = float(((y - chosen) ** 2 / variance).mean()) if len(y) else 0.0
-        unit = torch.zeros(len(self.nodes), self.grid.n**2, dtype=torch.float64)
-        unit[torch.arange(len(self.nodes)), self.nodes] = 1.0
+        unit = unit_vectors(self.nodes, self.grid.n**2)
         self.rows = latent.square_root_adjoint(
             unit.reshape(-1, 1, *self.grid.shape), self.grid
         ).flatten(1)

@@ -23,6 +23,7 @@ from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
+from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["DiffusionSolver"]
 
@@ -69,6 +70,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     judges_sensors: ClassVar[bool] = False
     pairs: ClassVar[bool] = False
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
+    held: ClassVar[tuple[int, float]] = (48, 60e6)
+    """Numbers that `draw` holds for each node of a state, and bytes whatever the grid; these are
+    those of a differentiated network."""
 
     def __post_init__(self) -> None:
         check_whole(self.name, "batch", self.batch, 1)
@@ -105,6 +109,14 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     def accepts_prior(self, prior: Prior | None) -> bool:
         """Return whether the method can use this prior; None is the shipped one."""
         return prior is None or isinstance(prior, Denoiser)
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        drawn = min(self.batch, max(n_samples, _FEWEST))
+        each, network = self.held
+        state = each * observation.grid.n**2 + 16 * len(observation)
+        return super().memory(pde, prior, observation, n_samples) + network + NUMBER * drawn * state
 
     def prepare_prior(self, pde: PDE, prior: object) -> DenoisingPrior:
         """Return an accepted prior with a Gaussian part."""
