@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import atomic_write
+from pdeinv.progress import progress_bar
 
 __all__ = ["fit_to_budget", "fitting_steps"]
 
@@ -56,7 +56,7 @@ def fit_to_budget(
     known = json.loads(memory.read_text()) if memory.exists() else {}
     found: dict[str, Cell] = {}
     with _threads(1 if processes > 1 else torch.get_num_threads()) as threads:
-        for cell in tqdm(cells, desc="the cost of a step", unit="cell", leave=False):
+        for cell in progress_bar(cells, "the cost of a step", unit="cell"):
             published = replace(cell, steps=None)
             name = json.dumps([threads, published.key()], sort_keys=True)
             if name not in known:

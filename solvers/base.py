@@ -6,17 +6,17 @@ import dataclasses
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.progress import ProgressBar, progress_bar
 from pdeinv.solvers.memory import check_memory, result_memory
 
 __all__ = [
@@ -29,11 +29,6 @@ __all__ = [
 
 LEAST_SAMPLES = 16
 """Samples behind a standard deviation that has no closed form."""
-
-Item = TypeVar("Item")
-
-ProgressBar: TypeAlias = Callable[..., Iterable]
-"""`progress_bar` with its `show` bound: (iterable, description=..., unit=...) -> iterable."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Solver(ABC):
     memory_remedy: ClassVar[str] = (
         "use a coarser grid or fewer samples, or average neighbouring readings"
     )
-    """What lowers the memory, as a phrase."""
+    """What saves memory, as a phrase."""
 
     def __call__(
         self,
@@ -110,7 +105,7 @@ class Solver(ABC):
     ) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
 
-        These are those of the samples. Override it where the method holds larger arrays, such as
+        These are those of the samples. Override it where the method holds other arrays, such as
         one of a row for each sensor.
         """
         return result_memory(pde, observation.grid.n, n_samples)
@@ -169,13 +164,6 @@ class Solver(ABC):
         Its record holds at least `reduced_chi_squared` and `solver_calls`, the number of solves
         (see `ForwardMap`).
         """
-
-
-def progress_bar(
-    iterable: Iterable[Item], description: str, show: bool, unit: str = "it"
-) -> Iterable[Item]:
-    """Return the iterable with a bar that appears once the work has taken two seconds."""
-    return tqdm(iterable, desc=description, disable=not show, delay=2, unit=unit, leave=False)
 
 
 def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:

@@ -45,16 +45,16 @@ def cholesky_with_nugget(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tens
     )
 
 
-def explained_variance(lower: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+def explained_variance(factor: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
     """Return the variance that readings explain, |L⁻¹ c|² of each column c, (nodes,).
 
     Arguments:
-        lower: L, the Cholesky factor of the readings' covariance, (m, m).
+        factor: L, the triangular Cholesky factor of the readings' covariance, (m, m).
         cross: covariance of the readings with the values at the nodes, (m, nodes).
     """
     return torch.cat(
         [
-            torch.linalg.solve_triangular(lower, part, upper=False).square_().sum(dim=0)
+            torch.linalg.solve_triangular(factor, part, upper=False).square_().sum(dim=0)
             for part in cross.split(_COLUMNS, dim=1)
         ]
     )

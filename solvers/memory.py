@@ -41,8 +41,8 @@ def check_memory(need: float, what: str, remedy: str) -> None:
 
 
 def available_memory() -> float:
-    """Return the bytes that this process may still take: the system's, or less where the limit of
-    its control group is lower."""
+    """Return the bytes that this process may still take: the minimum of those of the system and of
+    its control group."""
     return min(_of_system(), _of_control_group())
 
 
