@@ -42,6 +42,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.files import check_new
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 
@@ -152,12 +153,7 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
 
 def _prepare(out: Path, settings: dict[str, object]) -> Path:
     """Return the folder of blocks for `out`, new or left by a run with the same settings."""
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another name or delete it")
-    if not out.parent.is_dir():
-        raise InputError(
-            f"the folder {out.parent} of the output file {out.name} does not exist; create it first"
-        )
+    check_new(out)
     parts = out.with_name(out.name + ".parts")
     plan = settings | {"samples_per_block": _BLOCK}
     remedy = "finish that run with the same settings or delete that folder"

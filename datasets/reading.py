@@ -21,6 +21,7 @@ from pdeinv.datasets.base import PDE, PDES, pde_by_name
 from pdeinv.datasets.generation import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.matlab import open_matlab5, open_matlab73
 from pdeinv.errors import InputError
+from pdeinv.files import check_path
 
 __all__ = ["example", "examples", "find_pde", "open_dataset", "pde_of", "states"]
 
@@ -48,7 +49,7 @@ def open_dataset(path: str | os.PathLike) -> xr.Dataset:
     Raises:
         InputError: the file is missing, damaged, cut short or of another kind.
     """
-    path = Path(path)
+    path = check_path(path)
     if path.is_dir():
         what = (
             "an unfinished dataset; repeat its `pdeinv generate` command"

@@ -13,11 +13,11 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
+from pdeinv.memory import check_memory, result_memory
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
-from pdeinv.solvers.memory import check_memory, result_memory
 
 __all__ = [
     "LEAST_SAMPLES",

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from pdeinv.datasets.base import PDE
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, SensorRegressor
@@ -16,7 +17,6 @@ from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import nugget_variance
-from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["FNO"]
 

@@ -11,11 +11,11 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, antithetic, progress_bar
-from pdeinv.solvers.memory import NUMBER
 from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
 
 __all__ = ["GaussNewton"]

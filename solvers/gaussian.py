@@ -9,6 +9,7 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -21,7 +22,6 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["GaussianSolver"]
 

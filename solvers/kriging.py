@@ -15,13 +15,13 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
-from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["Kriging"]
 

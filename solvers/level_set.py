@@ -10,6 +10,7 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -17,7 +18,6 @@ from pdeinv.random_field import RandomField
 from pdeinv.solvers.annealing import SCHEDULES, Members, anneal
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.memory import NUMBER
 from pdeinv.solvers.signs import CHAINS
 
 __all__ = ["LevelSet"]

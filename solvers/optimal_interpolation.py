@@ -10,6 +10,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -17,7 +18,6 @@ from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import check_same_problem
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, explained_variance
-from pdeinv.solvers.memory import NUMBER
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]

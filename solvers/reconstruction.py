@@ -15,13 +15,13 @@ import xarray as xr
 from pdeinv import seeds
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
+from pdeinv.memory import check_memory, result_memory
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.memory import check_memory, result_memory
 from pdeinv.solvers.selection import integer, solver_for, with_options
 
 __all__ = ["MisfitWarning", "reconstruct"]

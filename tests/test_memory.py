@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import quick_solver
 
-import pdeinv.solvers.memory as memory
+import pdeinv.memory as memory
 from pdeinv import Grid, InputError, Observation, layouts, reconstruct
 from pdeinv.datasets import pde_by_name
 from pdeinv.solvers import SOLVERS

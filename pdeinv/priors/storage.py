@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, overload
 import torch
 
 from pdeinv.errors import InputError
-from pdeinv.files import atomic_write
+from pdeinv.files import atomic_write, check_path
 from pdeinv.priors.base import Model
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def load(path: str | os.PathLike, expected: type[Model] | None = None) -> Model:
 def _read(path: Path) -> Model:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
+    if not check_path(path).is_file():
         raise InputError(
             f"there is no prior file {path}; train one with `pdeinv train`, or use a shipped one: "
             f"{', '.join(shipped()) or 'none'}"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, get_args
 import torch
 
 from pdeinv.datasets.base import PDE
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, as_denoising_prior
@@ -23,7 +24,6 @@ from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
-from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["DiffusionSolver"]
 

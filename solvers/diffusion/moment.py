@@ -11,6 +11,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Field
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.covariance import CovarianceRoot
@@ -26,7 +27,6 @@ from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.learned import fields_of
 from pdeinv.solvers.level_set import LevelSet
-from pdeinv.solvers.memory import NUMBER
 
 __all__ = ["Moment"]
 

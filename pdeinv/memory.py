@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
+
+if TYPE_CHECKING:
+    from pdeinv.datasets.base import PDE
 
 __all__ = ["NUMBER", "available_memory", "check_memory", "result_memory"]
 
