@@ -15,7 +15,7 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid, GridKind
-from pdeinv.memory import check_memory, result_memory
+from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
 
@@ -127,29 +127,14 @@ class PDE(ABC):
         """Draw n coefficients (n, 1, grid.n, grid.n), float64.
 
         One seed gives the same functions on every grid.
-
-        Raises:
-            InputError: they would take more memory than is available.
         """
-        xi = self._white(n, grid, generator)
-        return self.coefficient(self.latent_prior.square_root(xi, grid))
+        check_states(self, self.check_grid(grid).n, n)
+        return self.coefficient(self.latent_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions.
-
-        Raises:
-            InputError: they would take more memory than is available.
-        """
-        return self.state(self._white(n, grid, generator), grid)
-
-    def _white(self, n: int, grid: Grid, generator: torch.Generator | None) -> torch.Tensor:
-        self.check_grid(grid)
-        check_memory(
-            result_memory(self, grid.n, n),
-            f"{n} states of {self.name} on {grid.n} x {grid.n} nodes",
-            "draw fewer, or on a coarser grid",
-        )
-        return self.latent_prior.white(n, generator)
+        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions."""
+        check_states(self, self.check_grid(grid).n, n)
+        return self.state(self.latent_prior.white(n, generator), grid)
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states of Karhunen–Loève coefficients of the latent field; differentiable.

@@ -11,7 +11,7 @@ from pdeinv.errors import InputError
 if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
 
-__all__ = ["NUMBER", "available_memory", "check_memory", "result_memory"]
+__all__ = ["NUMBER", "available_memory", "check_memory", "check_states", "result_memory"]
 
 NUMBER = 8
 """Bytes of a number in double precision."""
@@ -43,21 +43,35 @@ def check_memory(need: float, what: str, remedy: str) -> None:
         )
 
 
+def check_states(pde: PDE, n: int, samples: int) -> None:
+    """Refuse states that would take more memory than is available; arguments as of
+    `result_memory`.
+
+    Raises:
+        InputError: they would.
+    """
+    check_memory(
+        result_memory(pde, n, samples),
+        f"{samples} states of {pde.name} on {n} x {n} nodes",
+        "use fewer samples or a coarser grid",
+    )
+
+
 def available_memory() -> float:
     """Return the bytes that this process may still take: the minimum of those of the system and of
     its control group."""
     return min(_of_system(), _of_control_group())
 
 
-def result_memory(pde: PDE, n: int, n_samples: int) -> float:
+def result_memory(pde: PDE, n: int, samples: int) -> float:
     """Return the bytes that drawing, solving and returning states takes.
 
     Arguments:
         pde: the physics.
         n: nodes per side.
-        n_samples: states.
+        samples: states.
     """
-    return _BASE + NUMBER * max(n_samples, _LEAST) * (pde.latent_prior.modes**2 + 8 * n**2)
+    return _BASE + NUMBER * max(samples, _LEAST) * (pde.latent_prior.modes**2 + 8 * n**2)
 
 
 def _of_system() -> float:

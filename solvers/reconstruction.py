@@ -15,7 +15,7 @@ import xarray as xr
 from pdeinv import seeds
 from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
-from pdeinv.memory import check_memory, result_memory
+from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
@@ -130,11 +130,7 @@ def _checked_numbers(pde: PDE, grid: int, n_samples: int, seed: int) -> tuple[in
         )
     if n_samples < 1:
         raise InputError(f"n_samples must be at least 1, got {n_samples}; use 16")
-    check_memory(
-        result_memory(pde, grid, n_samples),
-        f"{n_samples} samples on {grid} x {grid} nodes",
-        "use fewer samples or a coarser grid",
-    )
+    check_states(pde, grid, n_samples)
     if not 0 <= seed < _SEEDS:
         raise InputError(
             f"seed must be from 0 to {_SEEDS - 1}, got {seed}; use a number in that range"

@@ -173,7 +173,7 @@ def test_an_empty_value_is_refused_by_the_name_of_its_option(folder, pdeinv, ext
         ("equivariance --pde poisson --grid 16 --fields 1000000000", "1000000000 states"),
         ("equivariance --pde poisson --grid 1000000000", "1000000000 x 1000000000 nodes"),
         ("reconstruct s.csv --pde poisson --out r.nc --grid 99999999999999999999", "GB; use fewer"),
-        ("reconstruct s.csv --pde poisson --out r.nc --samples 1000000000", "1000000000 samples"),
+        ("reconstruct s.csv --pde poisson --out r.nc --samples 1000000000", "1000000000 states"),
     ],
 )
 def test_numbers_beyond_any_memory_are_refused_with_the_estimate(
