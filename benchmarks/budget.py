@@ -12,11 +12,11 @@ from typing import Annotated
 
 import torch
 from pydantic import AfterValidator, TypeAdapter, ValidationError
-from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import atomic_write, reading_failure
+from pdeinv.progress import progress_bar
 from pdeinv.schema import Amount, problem_of
 
 __all__ = ["fit_to_budget", "fitting_steps"]
@@ -68,7 +68,7 @@ def fit_to_budget(
     known = _measured(memory) if memory.exists() else {}
     found: dict[str, Cell] = {}
     with _threads(1 if processes > 1 else torch.get_num_threads()) as threads:
-        for cell in tqdm(cells, desc="the cost of a step", unit="cell", leave=False):
+        for cell in progress_bar(cells, "the cost of a step", unit="cell"):
             published = replace(cell, steps=None)
             name = json.dumps([threads, published.key()], sort_keys=True)
             if name not in known:

@@ -13,7 +13,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.benchmarks.records import TASK, Record, settings_of, values_of
-from pdeinv.benchmarks.tasks import Task
+from pdeinv.benchmarks.tasks import MOST_INSTANCES, Task
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -93,6 +93,11 @@ class Cell:
         for name, value, least in (("instances", self.instances, 1), ("samples", self.samples, 2)):
             if value < least:
                 raise InputError(f"{name} must be at least {least}, got {value}; give more")
+        if self.instances > MOST_INSTANCES:
+            raise InputError(
+                f"instances must be at most {MOST_INSTANCES} for one seed, got {self.instances}; "
+                f"give fewer"
+            )
         made = _class_of(self.method)(**self._checked_settings())
         solver = with_options(made, self.equireg, self.steps)
         if not solver.accepts(self.task.physics):

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.kinds import INSTANCES
 from pdeinv.benchmarks.provenance import provenance
@@ -18,6 +16,7 @@ from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.files import check_writable
 from pdeinv.parallel import for_each
+from pdeinv.progress import Progress
 
 __all__ = ["instances_file", "run", "run_cells"]
 
@@ -74,10 +73,10 @@ def run_cells(
         for i in range(cell.instances)
         if (key, i) not in log
     ]
-    with tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar:
+    with Progress(len(jobs), show=progress and bool(jobs), unit="instance") as bar:
 
         def keep(job: tuple[Cell, int, str], rows: list[Record]) -> None:
-            bar.set_description(f"{job[0].task.pde} {job[0].task.kind} {job[0].method}")
+            bar.describe(f"{job[0].task.pde} {job[0].task.kind} {job[0].method}")
             log.append(*rows)
             bar.update()
 

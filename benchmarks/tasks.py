@@ -13,7 +13,15 @@ from pdeinv.datasets import PDE, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 
-__all__ = ["KINDS", "TEST_SEEDS", "TUNING_SEEDS", "VARIANTS", "Task", "fingerprint"]
+__all__ = [
+    "KINDS",
+    "MOST_INSTANCES",
+    "TEST_SEEDS",
+    "TUNING_SEEDS",
+    "VARIANTS",
+    "Task",
+    "fingerprint",
+]
 
 KINDS = {"forward": (0,), "inverse": (1,), "both": (0, 1)}
 """The channels (0 the coefficient, 1 the solution) that carry sensors in each kind of task."""
@@ -26,10 +34,11 @@ VARIANTS: dict[str, dict[str, Callable[[float], float]]] = {
     "viscosity": {"viscosity": lambda viscosity: 2 * viscosity},
 }
 """How each variant changes the parameters of the PDE that draws the instances."""
-_INSTANCES = 1_000_003  # of one seed, at most
-TEST_SEEDS = range(seeds.TEST.stop // _INSTANCES)
+MOST_INSTANCES = 1_000_003
+"""Instances of one seed."""
+TEST_SEEDS = range(seeds.TEST.stop // MOST_INSTANCES)
 """Seeds of tasks on which methods are compared: their instances are in `pdeinv.seeds.TEST`."""
-TUNING_SEEDS = range(-(-seeds.TUNING.start // _INSTANCES), seeds.TUNING.stop // _INSTANCES)
+TUNING_SEEDS = range(-(-seeds.TUNING.start // MOST_INSTANCES), seeds.TUNING.stop // MOST_INSTANCES)
 """Seeds of tasks on which settings are chosen: their instances are in `pdeinv.seeds.TUNING`."""
 _FINGERPRINT_NODES = 8  # per side, of the coefficient
 
@@ -122,12 +131,12 @@ class Task:
         Raises:
             InputError: a seed has fewer instances, or the grid has fewer nodes than sensors.
         """
-        if not 0 <= i < _INSTANCES:
+        if not 0 <= i < MOST_INSTANCES:
             raise InputError(
-                f"an instance must be from 0 to {_INSTANCES - 1}, got {i}; use another seed for "
-                f"more"
+                f"an instance must be from 0 to {MOST_INSTANCES - 1}, got {i}; use another seed "
+                f"for more"
             )
-        pde, number = self.world, _INSTANCES * self.seed + i
+        pde, number = self.world, MOST_INSTANCES * self.seed + i
         grid = pde.grid(self.grid)
         purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
         generator = seeds.generator(purpose, number - purpose.start)

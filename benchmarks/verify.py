@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.benchmarks.cells import Cell, solve
 from pdeinv.benchmarks.kinds import BASELINES
@@ -22,6 +21,7 @@ from pdeinv.benchmarks.suites import suite_cells
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import ensure_folder
 from pdeinv.parallel import for_each
+from pdeinv.progress import Progress
 
 __all__ = ["BASELINE", "BASELINE_INSTANCES", "differences", "record_baseline", "verify"]
 
@@ -202,10 +202,10 @@ def _reconstruct(
     processes: int,
     progress: bool,
 ) -> None:
-    with tqdm(total=len(jobs), disable=not (progress and jobs), unit="instance") as bar:
+    with Progress(len(jobs), show=progress and bool(jobs), unit="instance") as bar:
 
         def report(job: tuple[Cell, int], row: Record) -> None:
-            bar.set_description(_label(row))
+            bar.describe(_label(row))
             keep(row)
             bar.update()
 

@@ -16,6 +16,7 @@ from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.grid import Field, Grid, GridKind
+from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
 
@@ -135,11 +136,13 @@ class PDE(ABC):
 
         One seed gives the same functions on every grid.
         """
-        return self.coefficient(self.latent_prior.sample(n, self.check_grid(grid), generator))
+        check_states(self, self.check_grid(grid).n, n)
+        return self.coefficient(self.latent_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions."""
-        return self.state(self.latent_prior.white(n, generator), self.check_grid(grid))
+        check_states(self, self.check_grid(grid).n, n)
+        return self.state(self.latent_prior.white(n, generator), grid)
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states of Karhunen–Loève coefficients of the latent field; differentiable.

@@ -13,7 +13,7 @@ from pdeinv.datasets.base import PDE, PDES, pde_by_name
 from pdeinv.datasets.header import Header
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
-from pdeinv.memory import check_fits
+from pdeinv.memory import check_memory
 
 __all__ = ["DIMENSIONS", "check_fields", "field_values", "find_pde", "pde_of", "states"]
 
@@ -97,7 +97,7 @@ def field_values(
     """
     chosen = _select(dataset, names)
     size = sum(math.prod(chosen[name].shape) for name in names)
-    check_fits(
+    check_memory(
         size * (2 * np.dtype(dtype).itemsize + 8),  # the fields, their stack and the checks
         f"the values of {' and '.join(names)}",
         "select fewer samples",

@@ -37,7 +37,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
@@ -49,6 +48,7 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write
 from pdeinv.grid import LARGEST
 from pdeinv.parallel import for_each
+from pdeinv.progress import Progress
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 
@@ -102,7 +102,7 @@ def generate(
     missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
     done = n - sum(len(job.samples(start)) for start in missing)
     try:
-        with tqdm(total=n, initial=done, unit="sample", desc=pde.name, disable=not progress) as bar:
+        with Progress(n, pde.name, progress, unit="sample", initial=done) as bar:
             workers = workers or max(
                 1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER)
             )

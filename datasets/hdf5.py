@@ -22,7 +22,7 @@ from xarray.core import indexing
 from pdeinv.datasets import survey
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
-from pdeinv.memory import check_fits
+from pdeinv.memory import check_memory
 
 __all__ = [
     "DAMAGED",
@@ -194,7 +194,7 @@ class Stored(BackendArray, ABC):
         Raises:
             InputError: it does not fit into the available memory.
         """
-        check_fits(
+        check_memory(
             max(math.prod(lengths) * self.dtype.itemsize, self.variable.chunk),
             f"the values of {self.variable.name!r} in {self.shown}",
             "read fewer samples at once",

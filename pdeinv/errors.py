@@ -7,6 +7,8 @@ from typing import NoReturn
 
 __all__ = ["DivergedError", "InputError", "InputWarning", "NumericalError", "run_cli", "warn_input"]
 
+_SHOWN = 60  # characters of a path in a message
+
 
 class InputError(ValueError):
     """The user's input is at fault.
@@ -50,8 +52,8 @@ class DivergedError(NumericalError):
 def run_cli(program: Callable[[], object]) -> None:
     """Run a program; print each of the package's errors as one sentence and exit with its code.
 
-    The code is 2 for `InputError`, 3 for `NumericalError` and for a failure of linear algebra, and
-    130 for an interruption.
+    The code is 2 for `InputError` and for a file that the system refuses, 3 for `NumericalError`
+    and for a failure of linear algebra, and 130 for an interruption.
 
     Arguments:
         program: called without arguments.
@@ -65,6 +67,10 @@ def run_cli(program: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        what = str(error.filename or "a file")
+        reason = error.strerror or error
+        _end(f"{what[:_SHOWN]} cannot be used ({reason}); check its path and the free space", 2)
     except Exception as error:
         # torch, numpy and scipy have a class each; to import them here would delay every command
         if type(error).__name__.lstrip("_") != "LinAlgError":

@@ -29,6 +29,7 @@ __all__ = [
     "atomic_write",
     "check_figure",
     "check_new",
+    "check_path",
     "check_writable",
     "ensure_folder",
     "is_temporary",
@@ -103,13 +104,44 @@ def reading_failure(path: str | os.PathLike, error: Exception, otherwise: str) -
     return InputError(f"{path} {otherwise} ({' '.join(text.split()) or type(error).__name__})")
 
 
+_SHOWN = 60  # characters of a path in a message
+
+
+def check_path(path: str | os.PathLike) -> Path:
+    """Return the path of what may exist or not.
+
+    Raises:
+        InputError: the system takes no such name, such as one that is too long.
+    """
+    path = Path(path)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise InputError(
+            f"the path {_short(path)} cannot be used ({error.strerror or error}); choose another"
+        ) from None
+    except ValueError as error:  # a null byte, or characters that the file system cannot encode
+        raise InputError(
+            f"the path {_short(path)} cannot be used ({error}); choose another"
+        ) from None
+    return path
+
+
 def check_writable(path: str | os.PathLike) -> Path:
     """Return the path of a file that can be written; call this before any work.
 
     Raises:
-        InputError: the path is a folder or a device, or its folder is missing or protected.
+        InputError: as `check_path`, or the path is a folder or a device, or its folder is missing
+            or protected.
     """
-    path = Path(path)
+    path = check_path(path)
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        raise InputError(
+            f"{path} cannot be written: only a shell expands ~, where it stands first; write the "
+            f"whole name of the folder"
+        )
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file in it")
     if path.exists() and not path.is_file():
@@ -122,6 +154,7 @@ def check_writable(path: str | os.PathLike) -> Path:
         raise InputError(
             f"{path} cannot be written: no permission in the folder {path.parent}; choose another"
         )
+    check_path(_temporary(path))
     return path
 
 
@@ -143,7 +176,7 @@ def ensure_folder(path: str | os.PathLike) -> Path:
     Raises:
         InputError: the folder cannot be made.
     """
-    path = Path(path)
+    path = check_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -281,3 +314,12 @@ def check_figure(path: str | os.PathLike) -> Path:
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"{path} must end in a figure format; use .png, .pdf or .svg")
     return path
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return ascii(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!a}..."

@@ -1,45 +1,101 @@
-"""The memory that is available, checked before an array of a declared size is made."""
+"""How much memory a computation may take on this machine."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdeinv.errors import InputError
 
-__all__ = ["available_memory", "check_fits"]
+if TYPE_CHECKING:
+    from pdeinv.datasets.base import PDE
 
-_FALLBACK = 8 << 30  # where the system does not say
+__all__ = ["NUMBER", "available_memory", "check_memory", "check_states", "result_memory"]
 
+NUMBER = 8
+"""Bytes of a number in double precision."""
 
-def available_memory() -> int:
-    """Return the bytes that new arrays may take without swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return _FALLBACK
+_SHARE = 0.8  # of the available memory that a solver may take
+_UNKNOWN = 12e9  # bytes, where the system does not state what is available
+_BASE = 40e6  # bytes of libraries that are loaded on first use
+_LEAST = 16  # states that every solver holds
+_MEMINFO = Path("/proc/meminfo")
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
-def check_fits(size: float, what: str, remedy: str) -> None:
-    """Refuse an array that the memory cannot hold.
+def check_memory(need: float, what: str, remedy: str) -> None:
+    """Refuse work that would take more memory than is available.
 
     Arguments:
-        size: bytes.
-        what: what takes them, a plural.
-        remedy: what to do instead.
+        need: bytes.
+        what: the work, as a phrase behind "the memory for".
+        remedy: what to change.
 
     Raises:
-        InputError: the array does not fit into the available memory.
+        InputError: it would.
     """
-    free = available_memory()
-    if size > free:
+    most = _SHARE * available_memory()
+    if not need <= most:
         raise InputError(
-            f"{what} must fit into the {free / 2**30:.1f} GiB of memory available, got "
-            f"{size / 2**30:.1f} GiB; {remedy}"
+            f"the memory for {what} must be at most {_in_words(most)}, {_SHARE:.0%} of what is "
+            f"available here, got an estimate of {_in_words(need)}; {remedy}"
         )
+
+
+def check_states(pde: PDE, n: int, samples: int) -> None:
+    """Refuse states that would take more memory than is available; arguments as of
+    `result_memory`.
+
+    Raises:
+        InputError: they would.
+    """
+    check_memory(
+        result_memory(pde, n, samples),
+        f"{samples} states of {pde.name} on {n} x {n} nodes",
+        "use fewer samples or a coarser grid",
+    )
+
+
+def available_memory() -> float:
+    """Return the bytes that this process may still take: the minimum of those of the system and of
+    its control group."""
+    return min(_of_system(), _of_control_group())
+
+
+def result_memory(pde: PDE, n: int, samples: int) -> float:
+    """Return the bytes that drawing, solving and returning states takes.
+
+    Arguments:
+        pde: the physics.
+        n: nodes per side.
+        samples: states.
+    """
+    return _BASE + NUMBER * max(samples, _LEAST) * (pde.latent_prior.modes**2 + 8 * n**2)
+
+
+def _of_system() -> float:
+    try:
+        for line in _MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):  # another system
+        return _UNKNOWN
+
+
+def _of_control_group() -> float:
+    """Limit less use, without the files that the system keeps in memory as long as there is room;
+    infinite without a limit."""
+    try:
+        limit = float((_CONTROL_GROUP / "memory.max").read_text())
+        used = float((_CONTROL_GROUP / "memory.current").read_text())
+        entries = (_CONTROL_GROUP / "memory.stat").read_text().split()
+    except (OSError, ValueError):  # "max", or another version
+        return float("inf")
+    kept = dict(zip(entries[::2], entries[1::2], strict=False)).get("inactive_file", "0")
+    return limit - used + float(kept)
+
+
+def _in_words(size: float) -> str:
+    return f"{size / 1e9:.3g} GB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,7 @@ from pdeinv.grid import Grid
 __all__ = ["Observation", "interpolation_stencil"]
 
 _LARGEST = 1e100  # whose square is finite
+_GATHERED = 2**19  # values of nodes that are held at a time
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,21 @@ class Observation:
         """Return the noise-free sensor values (batch, m) of states (batch, channel, n, n)."""
         self._check(state, (len(self.order), *self.grid.shape))
         index, weight = self._index.to(state.device), self._weight.to(state)
-        return (state.flatten(1)[:, index] * weight).sum(dim=-1)
+        return self._in_blocks(
+            lambda part: part[:, index].mul_(weight).sum(dim=-1), state.flatten(1), len(self)
+        )
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
         """Return Hᵀ v: sensor-space vectors (batch, m) to states (batch, channel, n, n)."""
         self._check(v, (len(self),))
         index, weight = self._index.to(v.device), self._weight.to(v)
         channels, n = len(self.order), self.grid.n
-        state = v.new_zeros(len(v), channels * n * n)
-        state.index_add_(1, index.flatten(), (v[:, :, None] * weight).flatten(1))
-        return state.reshape(len(v), channels, n, n)
+
+        def spread(part: torch.Tensor) -> torch.Tensor:
+            state = part.new_zeros(len(part), channels * n * n)
+            return state.index_add_(1, index.flatten(), (part[:, :, None] * weight).flatten(1))
+
+        return self._in_blocks(spread, v, channels * n * n).reshape(len(v), channels, n, n)
 
     def subset(self, chosen: torch.Tensor) -> Observation:
         """Return the observation of some of the sensors.
@@ -127,6 +134,19 @@ class Observation:
     def on_grid(self, grid: Grid) -> Observation:
         """Return the same readings of a state on another grid."""
         return Observation(grid, self.points, self.channel, self.values, self.noise_std, self.order)
+
+    def _in_blocks(
+        self, function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, width: int
+    ) -> torch.Tensor:
+        """A function of the rows of a batch, (batch, width), in parts of it: each row takes as many
+        numbers as there are weights."""
+        size = max(1, _GATHERED // max(1, self._weight.numel()))
+        if len(batch) <= size:
+            return function(batch)
+        result = batch.new_empty(len(batch), width)
+        for start in range(0, len(batch), size):
+            result[start : start + size] = function(batch[start : start + size])
+        return result
 
     def _check(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
         # A state on another grid would be read at the wrong nodes in silence

@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
+import torch
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-__all__ = ["plot_reconstruction"]
+from pdeinv.grid import Grid
+from pdeinv.observation import interpolation_stencil
+
+__all__ = ["Style", "field_style", "plot_reconstruction"]
 
 _TITLES = {
     "truth": "truth",
     "mean": "posterior mean",
+    "probability": "P(high value)",
     "std": "standard deviation",
     "error": "|mean − truth|",
+    "residual": "reading − mean",
 }
 _FIELDS = ("truth", "mean")
-"""Panels on the field's colour scale; the others share another."""
+"""Panels on the field's colour scale."""
+_ERRORS = ("std", "error")
+"""Panels that share another one."""
+_SIGNED = 0.1  # share of the largest size that both signs must reach
+_RESIDUALS = 3.0  # standard deviations at the ends of the scale
+_FLOOR = 1e-3  # least standard deviation of a reading, relative to the readings' spread
+
+
+class Style(TypedDict):
+    """Keywords of `imshow`."""
+
+    cmap: str
+    vmin: float
+    vmax: float
+
+
+def field_style(*values: np.ndarray | xr.DataArray) -> Style:
+    """Return the colour map and the limits that panels of one field share.
+
+    A field of both signs has a diverging map about 0, any other field a sequential one. The
+    undershoot of a positive field does not make it one of both signs.
+
+    Arguments:
+        values: of each panel.
+    """
+    low = min(float(np.nanmin(v)) for v in values)
+    high = max(float(np.nanmax(v)) for v in values)
+    size = max(-low, high)
+    if min(-low, high) > _SIGNED * size:
+        return {"cmap": "RdBu_r", "vmin": -size, "vmax": size}
+    return {"cmap": "viridis", "vmin": low, "vmax": high}
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
     """Return a figure with one row for each field.
 
-    The panels are the truth (where given), the posterior mean with the sensors, the standard
-    deviation and the error. Truth and mean share one colour scale, error and standard deviation
-    another.
+    The panels are the truth (where given), the posterior mean with the sensors, the probability of
+    the high value of a two-valued field, the standard deviation, the error (where the truth is
+    given) and the residuals. Truth and mean share one colour scale, error and standard deviation
+    another. A residual is a reading less the posterior mean there, in units of the standard
+    deviation of noise and posterior together.
 
     Arguments:
         result: the result of `pdeinv.reconstruct`.
@@ -35,7 +76,10 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
             grid.
     """
     names = [str(v).removesuffix("_mean") for v in result.data_vars if str(v).endswith("_mean")]
-    columns = ["truth", "mean", "std", "error"] if truth is not None else ["mean", "std"]
+    known = {"truth", "error"} if truth is not None else set()
+    if any(f"{name}_probability" in result for name in names):
+        known.add("probability")
+    columns = [c for c in _TITLES if c in known | {"mean", "std", "residual"}]
     figure = Figure(figsize=(1.4 + 2.7 * len(columns), 6.1), layout="constrained")
     axes = figure.subplots(len(names), len(columns), sharex=True, sharey=True, squeeze=False)
     for row, name in zip(axes, names, strict=True):
@@ -63,34 +107,63 @@ def _plot_row(
     """Draw the panels of one field, by column."""
     mean = result[f"{name}_mean"]
     panels = {"mean": mean, "std": result[f"{name}_std"]}
+    if f"{name}_probability" in result:
+        panels["probability"] = result[f"{name}_probability"]
     if truth is not None:
         panels |= {"truth": truth[name], "error": abs(mean - truth[name].values)}
     label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
-    first, *_, last = axes
+    units = mean.attrs.get("units", "1")
+    units = "dimensionless" if units == "1" else units
+    first, last = next(iter(axes)), [c for c in axes if c in _ERRORS][-1]
+    styles = _styles(panels)
     for column, axis in axes.items():
-        is_field = column in _FIELDS
-        low, high = _field_limits(panels) if is_field else (0.0, _top(panels))
+        axis.set_aspect("equal")
+        if column not in panels and column != "residual":
+            axis.set_axis_off()
+            continue
+        axis.set_title(f"{label if column == first else ''}\n{_TITLES[column]}", fontsize=10)
+        if column == "residual":
+            _plot_residuals(figure, axis, name, result)
+            continue
         image = axis.imshow(
             panels[column],
             origin="lower",
             extent=_extent(mean),
-            vmin=low,
-            vmax=high,
-            cmap="viridis" if is_field else "magma",
             interpolation="nearest",
+            **styles[column],
         )
-        axis.set_title(f"{label if column == first else ''}\n{_TITLES[column]}", fontsize=10)
-        axis.set_aspect("equal")
         if column == "mean":
             _plot_sensors(axis, result, name)
-        if column in ("mean", last):
-            bar = figure.colorbar(
-                image, ax=axis, shrink=0.85, pad=0.02, extend="neither" if is_field else "max"
-            )
-            if isinstance(bar.formatter, ScalarFormatter):
-                bar.formatter.set_powerlimits((-2, 3))
-            units = mean.attrs.get("units", "1")
-            bar.set_label("dimensionless" if units == "1" else units, fontsize=8)
+        if column in ("mean", "probability", last):
+            extend = "max" if column in _ERRORS else "neither"
+            unit = "probability" if column == "probability" else units
+            _add_bar(figure, image, axis, unit, extend)
+
+
+def _styles(panels: Mapping[str, xr.DataArray]) -> dict[str, Style]:
+    """Return the colours of the panels of one field, by column.
+
+    The top of the scale of errors is a quantile: a few large errors, at the edges of a jump, must
+    not darken the panel.
+    """
+    field = field_style(*(panels[c] for c in _FIELDS if c in panels))
+    top = max(float(np.nanquantile(panels[c], 0.995)) for c in _ERRORS if c in panels) or 1.0
+    errors: Style = {"cmap": "magma", "vmin": 0.0, "vmax": top}
+    probability: Style = {"cmap": "cividis", "vmin": 0.0, "vmax": 1.0}
+    return (
+        dict.fromkeys(_FIELDS, field)
+        | dict.fromkeys(_ERRORS, errors)
+        | {"probability": probability}
+    )
+
+
+def _add_bar(
+    figure: Figure, image: ScalarMappable, axis: Axes, label: str, extend: str = "neither"
+) -> None:
+    bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend=extend)
+    if isinstance(bar.formatter, ScalarFormatter):
+        bar.formatter.set_powerlimits((-2, 3))
+    bar.set_label(label, fontsize=8)
 
 
 def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
@@ -109,18 +182,52 @@ def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
     )
 
 
-def _field_limits(panels: Mapping[str, xr.DataArray]) -> tuple[float, float]:
-    fields = [panels[c] for c in _FIELDS if c in panels]
-    return min(float(p.min()) for p in fields), max(float(p.max()) for p in fields)
+def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset) -> None:
+    """Draw the standardised residuals of the readings of one field at their sensors."""
+    mine = np.asarray(result["sensor_field"] == name)
+    points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
+    axis.set_facecolor("0.92")
+    marks = axis.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=_residuals(result, name, mine, points),
+        s=22,
+        cmap="RdBu_r",
+        vmin=-_RESIDUALS,
+        vmax=_RESIDUALS,
+        edgecolors="0.3",
+        linewidths=0.5,
+        clip_on=False,
+    )
+    if not mine.any():
+        axis.text(0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9)
+    left, right, bottom, top = _extent(result[f"{name}_mean"])
+    axis.set(xlim=(left, right), ylim=(bottom, top))
+    _add_bar(figure, marks, axis, "standard deviations", "both")
 
 
-def _top(panels: Mapping[str, xr.DataArray]) -> float:
-    """Return the top of the scale of errors.
+def _residuals(result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
+    and posterior together.
 
-    It is a quantile: a few large errors, at the edges of a jump, must not darken the panel.
+    That is at least a share of the readings' spread: exact readings are met to rounding.
     """
-    others = [panel for column, panel in panels.items() if column not in _FIELDS]
-    return max(float(np.quantile(panel, 0.995)) for panel in others) or 1.0
+    mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
+    grid = Grid(len(mean), result.attrs.get("grid_kind", "vertex"))
+    order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
+    values = result["sensor_value"].values[mine]
+    noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
+    # Cubic weights of a standard deviation could add up to a negative one
+    there = _at(points, grid, std, min(order, 1))
+    spread = float(np.std(values)) if len(values) > 1 else 0.0
+    floor = _FLOOR * (spread or float(np.abs(mean).max()) or 1.0)
+    return (values - _at(points, grid, mean, order)) / np.sqrt(noise**2 + there**2 + floor**2)
+
+
+def _at(points: np.ndarray, grid: Grid, field: np.ndarray, order: int) -> np.ndarray:
+    """Return the values (m,) of a field (n, n) at points (m, 2)."""
+    index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
+    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
 
 
 def _extent(field: xr.DataArray) -> tuple[float, float, float, float]:

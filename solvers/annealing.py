@@ -15,7 +15,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.grid import Grid
 from pdeinv.random_field import RandomField
-from pdeinv.solvers.base import ProgressBar, antithetic, check_memory
+from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.lbfgs import Preconditioner, minimise
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
@@ -128,17 +128,8 @@ def anneal(
         generator: source of all randomness.
         bar: shows progress.
         stages: of the annealing, such as `SCHEDULES["thorough"]`.
-
-    Raises:
-        InputError: the draws would take too much memory.
     """
     pde, observation = forward.pde, forward.observation
-    m, modes, nodes = len(observation), latent.eigenvalues.numel(), observation.grid.n**2
-    check_memory(
-        n * (45 * modes if forward.sees_solution else 5 * nodes) + m * (modes + nodes),
-        f"{n} samples for {m} sensors",
-        "use fewer samples or average neighbouring readings",
-    )
     signs = Signs(latent, pde, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     if not forward.sees_solution:

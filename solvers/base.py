@@ -6,18 +6,19 @@ import dataclasses
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.annotations import check_fields
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
+from pdeinv.memory import check_memory, result_memory
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.progress import ProgressBar, progress_bar
 
 __all__ = [
     "LEAST_SAMPLES",
@@ -25,22 +26,14 @@ __all__ = [
     "ProgressBar",
     "Solver",
     "antithetic",
-    "check_memory",
     "progress_bar",
 ]
-
-_MEMORY = 12e9  # bytes that a solver may use
 
 LEAST_SAMPLES = 16
 """Samples behind a standard deviation that has no closed form."""
 
 MisfitTest: TypeAlias = Literal["two-sided", "one-sided", "none"]
 """Which side of 1 a reduced chi-squared is evidence on; see `Solver.misfit`."""
-
-Item = TypeVar("Item")
-
-ProgressBar: TypeAlias = Callable[..., Iterable]
-"""`progress_bar` with its `show` bound: (iterable, description=..., unit=...) -> iterable."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +61,10 @@ class Solver(ABC):
     misfit_remedy: ClassVar[str] = ""
     """What lowers the misfit where it may also be that of the method's own mean, as a phrase:
     "use ..."; empty where it is that of the sensors alone."""
+    memory_remedy: ClassVar[str] = (
+        "use a coarser grid or fewer samples, or average neighbouring readings"
+    )
+    """What saves memory, as a phrase."""
 
     def __post_init__(self) -> None:
         check_fields(self, f"{{}} of {self.name}")
@@ -93,10 +90,17 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE or this prior.
+            InputError: the solver does not accept this PDE or this prior, or the work would take
+                more memory than is available.
             NumericalError: an iteration failed on valid input.
         """
         self.check(pde, prior)
+        check_memory(
+            self.memory(pde, prior, observation, n_samples),
+            f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "
+            f"{observation.grid.n} x {observation.grid.n} nodes",
+            self.memory_remedy,
+        )
         start = time.perf_counter()
         posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
         posterior.record = {
@@ -107,6 +111,16 @@ class Solver(ABC):
             **posterior.record,
         }
         return posterior
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
+
+        These are those of the samples. Override it where the method holds other arrays, such as
+        one of a row for each sensor.
+        """
+        return result_memory(pde, observation.grid.n, n_samples)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by name."""
@@ -164,13 +178,6 @@ class Solver(ABC):
         """
 
 
-def progress_bar(
-    iterable: Iterable[Item], description: str, show: bool, unit: str = "it"
-) -> Iterable[Item]:
-    """Return the iterable with a bar that appears once the work has taken two seconds."""
-    return tqdm(iterable, desc=description, disable=not show, delay=2, unit=unit, leave=False)
-
-
 def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     """Return n draws of a symmetric distribution in antithetic pairs.
 
@@ -182,20 +189,3 @@ def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     """
     half = draw((n + 1) // 2)
     return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
-
-
-def check_memory(numbers: float, what: str, remedy: str) -> None:
-    """Refuse work that would hold more double-precision numbers than a laptop can.
-
-    Arguments:
-        numbers: how many.
-        what: the work, as the subject of the message.
-        remedy: what to change.
-
-    Raises:
-        InputError: they would take more than 12 GB.
-    """
-    if 8 * numbers > _MEMORY:
-        raise InputError(
-            f"{what} would take {8e-9 * numbers:.0f} GB, more than {1e-9 * _MEMORY:.0f}; {remedy}"
-        )

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from pdeinv.datasets.base import PDE
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, SensorRegressor
@@ -51,6 +52,12 @@ class FNO(LearnedSolver[SensorRegressor]):
         """Return an accepted prior."""
         assert isinstance(prior, SensorRegressor)
         return prior
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        answers = 4 * max(n_samples, LEAST_SAMPLES) * observation.grid.n**2
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * answers
 
     def condition(
         self,

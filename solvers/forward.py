@@ -10,6 +10,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
+from pdeinv.solvers.linear_algebra import unit_vectors
 
 __all__ = ["ForwardMap", "TensorMap"]
 
@@ -167,8 +168,14 @@ class ForwardMap:
         return pull_back
 
     def _rows(self, pull_back: TensorMap) -> torch.Tensor:
-        eye = torch.eye(len(self.observation), dtype=torch.float64)
-        return torch.cat([pull_back(part) for part in eye.split(_CHUNK)])
+        m = len(self.observation)
+        first, *others = torch.arange(m).split(_CHUNK)
+        part = pull_back(unit_vectors(first, m))
+        rows = part.new_empty(m, *part.shape[1:])
+        rows[first] = part
+        for chosen in others:
+            rows[chosen] = pull_back(unit_vectors(chosen, m))
+        return rows
 
 
 class _Counted(torch.autograd.Function):

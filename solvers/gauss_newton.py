@@ -12,10 +12,11 @@ import torch
 from pdeinv.checks import Count, EvenCount, Positive
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import MisfitTest, Solver, antithetic, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, antithetic, progress_bar
 from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -73,9 +74,18 @@ class GaussNewton(Solver):
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
+    memory_remedy: ClassVar[str] = "average neighbouring readings or lower the PDE's modes"
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        m, modes = len(observation), pde.latent_prior.modes**2
+        members = max(self.ensemble, n_samples)
+        states = super().memory(pde, prior, observation, members)
+        return states + NUMBER * m * (2.8 * modes + 3 * m)
 
     def condition(
         self,
@@ -87,12 +97,6 @@ class GaussNewton(Solver):
         progress: bool,
     ) -> Posterior:
         problem = WhitenedProblem(pde, observation)
-        m, modes = len(observation), problem.zero.numel()
-        check_memory(
-            m * (2 * modes + observation.grid.n**2 + 2 * m),
-            f"the Jacobian of {m} sensors",
-            "average neighbouring readings or lower the PDE's modes",
-        )
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)

@@ -10,16 +10,19 @@ import torch
 from pdeinv.checks import NotNegative
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import MisfitTest, Solver, check_memory, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
     degrees_of_freedom,
+    explained_variance,
     nugget_variance,
+    unit_vectors,
 )
 
 __all__ = ["GaussianSolver"]
@@ -63,6 +66,13 @@ class GaussianSolver(Solver):
     def accepts(self, pde: PDE) -> bool:
         return pde.linear
 
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        m, nodes, modes = len(observation), observation.grid.n**2, pde.latent_prior.modes**2
+        ours = m * (2 * nodes + 3 * m) + 3 * _CHUNK * modes
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
+
     def condition(
         self,
         pde: PDE,
@@ -73,31 +83,23 @@ class GaussianSolver(Solver):
         progress: bool,
     ) -> Posterior:
         grid, m = observation.grid, len(observation)
-        size = 2 * m * (2 * grid.n**2 + m)
-        check_memory(
-            size,
-            f"{m} sensors on a grid of {grid.n} nodes",
-            "use a coarser grid or average neighbouring readings",
-        )
         forward = ForwardMap(pde, observation)
         covariance = _cross_covariance(forward, progress)
         gram = observation(covariance)
-        reading_variances = gram.diagonal()
+        reading_variances = gram.diagonal().clone()
+        gram = (gram + gram.T).div_(2)
+        gram.diagonal().add_(observation.noise_std**2)
         lower = cholesky_with_nugget(
-            (gram + gram.T) / 2 + torch.diag(observation.noise_std**2),
-            nugget_variance(reading_variances, observation, self.nugget),
+            gram, nugget_variance(reading_variances, observation, self.nugget)
         )
+        del gram
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
             return (weights @ covariance.flatten(1)).reshape(-1, 2, *grid.shape)
 
         y = observation.values[None]
-        explained = (
-            torch.linalg.solve_triangular(lower, covariance.flatten(1), upper=False)
-            .square_()
-            .sum(dim=0)
-        )
+        explained = explained_variance(lower, covariance.flatten(1))
         variance = _prior_variance(pde, grid, progress) - explained.reshape(2, *grid.shape)
         draws = forward.sample(n_samples, grid, generator)
         noise = observation.noise_std * torch.randn(
@@ -129,12 +131,11 @@ def _adjoint(forward: ForwardMap) -> TensorMap:
 
 def _cross_covariance(forward: ForwardMap, progress: bool) -> torch.Tensor:
     """C Hᵀ, one state for each reading: (m, 2, n, n)."""
-    m = len(forward.observation)
-    adjoint, eye = _adjoint(forward), torch.eye(m, dtype=torch.float64)
+    m, adjoint = len(forward.observation), _adjoint(forward)
     covariance = torch.empty(m, 2, *forward.grid.shape, dtype=torch.float64)
     parts = torch.arange(m).split(_CHUNK)
     for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
-        covariance[rows] = forward.state(adjoint(eye[rows]))
+        covariance[rows] = forward.state(adjoint(unit_vectors(rows, m)))
     return covariance
 
 
@@ -165,9 +166,7 @@ def _compute_prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tenso
     parts = torch.arange(len(nodes)).split(max(1, _CHUNK * 64**2 // grid.n**2))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
-        unit = torch.zeros(len(part), len(nodes), dtype=torch.float64)
-        unit[torch.arange(len(part)), part] = 1.0
-        variance.append(adjoint(unit).square().sum(dim=(1, 2, 3)))
+        variance.append(adjoint(unit_vectors(part, len(nodes))).square().sum(dim=(1, 2, 3)))
     return torch.stack(
         [pde.coefficient_variance(grid), torch.cat(variance)[member].reshape(grid.shape)]
     )

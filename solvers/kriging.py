@@ -15,10 +15,11 @@ from pdeinv.checks import Bounds
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import warn_input
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.kernel_fit import JITTER, Kernel, Regression, fit_regression, warn_of_bounds
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
@@ -27,7 +28,7 @@ __all__ = ["Kriging"]
 
 _LATTICE = 64  # nodes per side up to which samples are exact
 _PRIOR_DRAWS = 256  # coefficients that stand for the prior where no sensor sees it
-_CHUNK = 4096  # nodes that are predicted at a time
+_CHUNK = 512  # nodes that are predicted at a time
 
 
 class _Field(NamedTuple):
@@ -65,6 +66,14 @@ class Kriging(Solver):
 
     name: ClassVar[str] = "kriging"
 
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        m = max(int((observation.channel == c).sum()) for c in (0, 1))
+        lattice = min(observation.grid.n, _LATTICE) ** 2
+        ours = 3 * lattice**2 + m * (1.5 * lattice + 2.5 * m)
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
+
     def condition(
         self,
         pde: PDE,
@@ -74,9 +83,7 @@ class Kriging(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m = observation.grid, len(observation)
-        size = 3 * m**2 + 2 * m * min(grid.n, _LATTICE) ** 2
-        check_memory(size, f"kriging {m} sensors", "average neighbouring readings or drop some")
+        grid = observation.grid
         fields: dict[int, _Field] = {}
         kernels: dict[str, Kernel] = {}
         chi2, clamped = [], 0
@@ -183,10 +190,13 @@ def _deviations(
         return model.kernel_(points, coarse) - model.kernel_(points, model.X_train_) @ to_sensors
 
     jitter = JITTER * model.kernel_.k1.constant_value
+    on_lattice = torch.empty(len(coarse), len(coarse), dtype=torch.float64)
+    for rows in torch.arange(len(coarse)).split(_CHUNK):
+        on_lattice[rows] = torch.as_tensor(covariance(coarse[rows.numpy()]))
     lower = cholesky_with_nugget(
-        torch.as_tensor(covariance(coarse)),
-        torch.full((len(coarse),), jitter, dtype=torch.float64),
+        on_lattice, torch.full((len(coarse),), jitter, dtype=torch.float64)
     ).numpy()
+    del on_lattice
     normal = torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator)
     draws = lower @ normal.numpy()
     if step > 1:

@@ -11,6 +11,7 @@ import torch
 from pdeinv.checks import MOST, Bounds, EvenCount
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -85,6 +86,16 @@ class LevelSet(Solver):
 
     def accepts(self, pde: PDE) -> bool:
         return not pde.gaussian_coefficient and pde.coefficient_range is not None
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        nodes, modes = observation.grid.n**2, pde.latent_prior.modes**2
+        on_solution = int((observation.channel == 1).sum())
+        members = max(self.ensemble if on_solution else self.draws, n_samples)
+        rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes
+        stages = 36 * members * modes if on_solution else 0
+        return super().memory(pde, prior, observation, members) + NUMBER * (rows + stages)
 
     def draw_latent(
         self,

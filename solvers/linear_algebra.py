@@ -12,12 +12,14 @@ __all__ = [
     "cholesky_with_nugget",
     "count_informative",
     "degrees_of_freedom",
+    "explained_variance",
     "nugget_variance",
     "reduced",
+    "unit_vectors",
 ]
 
 _ATTEMPTS = 12
-_COLUMNS = 512  # of the inverse of a factor that are computed at a time
+_COLUMNS = 512  # of a triangular system that are solved at a time
 _DROWNED = 1e3  # noise of a reading that carries no weight, in standard deviations of its field
 _CONSTANT = 1e-20  # variance of a reading relative to the largest, below which it cannot vary
 
@@ -34,8 +36,10 @@ def cholesky_with_nugget(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tens
     Raises:
         NumericalError: the factorisation still fails with a nugget 10¹¹ times as large.
     """
+    work = gram.clone()
     for _ in range(_ATTEMPTS):
-        lower, info = torch.linalg.cholesky_ex(gram + torch.diag(nugget))
+        work.diagonal().copy_(gram.diagonal() + nugget)
+        lower, info = torch.linalg.cholesky_ex(work)
         if int(info) == 0:
             return lower
         nugget = 10 * nugget
@@ -43,6 +47,33 @@ def cholesky_with_nugget(gram: torch.Tensor, nugget: torch.Tensor) -> torch.Tens
         "the sensors' covariance must be positive semi-definite, and its Cholesky factorisation "
         "failed; check the covariance of the prior"
     )
+
+
+def explained_variance(factor: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+    """Return the variance that readings explain, |L⁻¹ c|² of each column c, (nodes,).
+
+    Arguments:
+        factor: L, the triangular Cholesky factor of the readings' covariance, (m, m).
+        cross: covariance of the readings with the values at the nodes, (m, nodes).
+    """
+    return torch.cat(
+        [
+            torch.linalg.solve_triangular(factor, part, upper=False).square_().sum(dim=0)
+            for part in cross.split(_COLUMNS, dim=1)
+        ]
+    )
+
+
+def unit_vectors(chosen: torch.Tensor, size: int) -> torch.Tensor:
+    """Return some rows of the identity matrix, (k, size), float64.
+
+    Arguments:
+        chosen: their indices, (k,).
+        size: of the matrix.
+    """
+    unit = torch.zeros(len(chosen), size, dtype=torch.float64)
+    unit[torch.arange(len(chosen)), chosen] = 1.0
+    return unit
 
 
 def nugget_variance(

@@ -10,13 +10,19 @@ import torch
 from pdeinv.checks import MOST, Bounds, Count
 from pdeinv.datasets.base import PDE
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import LEAST_SAMPLES, Solver, check_memory, progress_bar
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import check_same_problem
-from pdeinv.solvers.linear_algebra import carries_weight, cholesky_with_nugget, reduced
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    explained_variance,
+    reduced,
+)
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]
@@ -61,6 +67,9 @@ class OptimalInterpolation(Solver):
 
     name: ClassVar[str] = "optimal-interpolation"
     wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
+    memory_remedy: ClassVar[str] = (
+        "use a coarser grid or fewer members, or average neighbouring readings"
+    )
 
     def accepts_prior(self, prior: Prior | None) -> bool:
         # A regressor may be given as a prior, and draws no states
@@ -69,6 +78,14 @@ class OptimalInterpolation(Solver):
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
         check_same_problem(self.name, pde, pde.fields, prior)
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        m, state = len(observation), 2 * observation.grid.n**2
+        images = self.members * self.copies
+        ours = 3 * self.members * state + images * (3 * m + 5 * _TARGETS) + m * (state + 4 * m)
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
         self,
@@ -79,13 +96,7 @@ class OptimalInterpolation(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m = observation.grid, len(observation)
-        check_memory(
-            2 * grid.n**2 * (3 * self.members + 2 * m) + 2 * m**2,
-            f"optimal interpolation of {m} sensors on a grid of {grid.n} nodes with "
-            f"{self.members} states",
-            "use a coarser grid or fewer members",
-        )
+        grid = observation.grid
         forward = ForwardMap(pde, observation)
         if prior is None:
             states = draw_ensemble(forward, self.members, grid, generator, progress)
@@ -176,8 +187,7 @@ class _Analysis:
 
     def std(self) -> torch.Tensor:
         """Return the standard deviation of the state, (2, n, n)."""
-        half = torch.linalg.solve_triangular(self.lower, self.cross.T, upper=False)
-        explained = half.square_().sum(dim=0)
+        explained = explained_variance(self.lower, self.cross.T)
         variance = self.variance - explained.reshape(self.shape)
         return variance.clamp(min=0).sqrt() * self.inflation[:, None, None]
 

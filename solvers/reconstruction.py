@@ -17,6 +17,7 @@ from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
 from pdeinv.grid import LARGEST
+from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import load
@@ -25,7 +26,7 @@ from pdeinv.sensor_noise import NoiseLevels
 from pdeinv.sensor_sources import SensorTable
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.assumptions import assumptions
-from pdeinv.solvers.base import Solver, check_memory
+from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.selection import solver_for, with_options
 
@@ -95,8 +96,8 @@ def reconstruct(
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
     check_solves(pde, pde.grid(grid))
+    check_states(pde, grid, n_samples)
     table = Sensors.read(sensors)
-    _check_result_memory(pde, grid, n_samples)
     observation = table.observation(pde, pde.grid(grid), noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
@@ -127,14 +128,6 @@ def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, in
         integer("grid", grid, Bounds(_COARSEST, LARGEST)),
         integer("n_samples", n_samples, Bounds(least=1)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
-    )
-
-
-def _check_result_memory(pde: PDE, grid: int, n_samples: int) -> None:
-    check_memory(
-        n_samples * (2 * grid**2 + pde.latent_prior.modes**2) + 20 * grid**2,
-        f"{n_samples} samples on a grid of {grid} nodes",
-        "use fewer samples or a coarser grid",
     )
 
 

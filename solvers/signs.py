@@ -8,7 +8,12 @@ from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import ProgressBar, antithetic
-from pdeinv.solvers.linear_algebra import carries_weight, cholesky_with_nugget, reduced
+from pdeinv.solvers.linear_algebra import (
+    carries_weight,
+    cholesky_with_nugget,
+    reduced,
+    unit_vectors,
+)
 from pdeinv.solvers.truncated_gaussian import sample_given_signs
 
 __all__ = ["CHAINS", "Signs"]
@@ -41,8 +46,7 @@ class Signs:
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
         chosen = torch.where(self.log_ratio[place] >= 0, high, low)
         self.misfit = reduced((y - chosen) ** 2 / variance, carries_weight(jump, observation))
-        unit = torch.zeros(len(self.nodes), self.grid.n**2, dtype=torch.float64)
-        unit[torch.arange(len(self.nodes)), self.nodes] = 1.0
+        unit = unit_vectors(self.nodes, self.grid.n**2)
         self.rows = latent.square_root_adjoint(
             unit.reshape(-1, 1, *self.grid.shape), self.grid
         ).flatten(1)

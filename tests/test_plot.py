@@ -4,19 +4,21 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from pdeinv import InputError, Sensors, layouts, plot_reconstruction, reconstruct
+from pdeinv import Grid, InputError, Sensors, layouts, plot_reconstruction, reconstruct
 from pdeinv.datasets import example
 from pdeinv.files import save_figure, save_netcdf
+from pdeinv.observation import interpolation_stencil
 from pdeinv.solvers import OptimalInterpolation
 
 FIELDS = ("permeability", "pressure")
 TITLES = {
-    False: ["posterior mean", "standard deviation"],
-    True: ["truth", "posterior mean", "standard deviation", "|mean − truth|"],
+    False: ["posterior mean", "standard deviation", "reading − mean"],
+    True: ["truth", "posterior mean", "standard deviation", "|mean − truth|", "reading − mean"],
 }
 
 
@@ -68,7 +70,8 @@ def test_a_row_a_field_and_a_panel_a_quantity(result, truth, known):
         assert [axis.get_title().splitlines()[0] for axis in row.values()] == [label] + [""] * (
             len(row) - 1
         )
-        images = {title: axis.images[0] for title, axis in row.items()}
+        images = {title: axis.images[0] for title, axis in row.items() if axis.images}
+        assert list(images) == TITLES[known][:-1]
         mean, std = result[f"{field}_mean"].values, result[f"{field}_std"].values
         assert np.array_equal(images["posterior mean"].get_array(), mean)
         assert np.array_equal(images["standard deviation"].get_array(), std)
@@ -108,8 +111,101 @@ def test_a_field_without_sensors_leaves_the_panels_their_size(truth, field, know
         warnings.simplefilter("error")  # matplotlib says so when it gives the layout up
         save_figure(figure, tmp_path / "r.png")
     assert all(
-        axis.get_position().width > 0.15 for row in panels(figure).values() for axis in row.values()
+        axis.get_position().width > 0.55 / len(row)
+        for row in panels(figure).values()
+        for axis in row.values()
     )
+
+
+def drawn_residuals(row):
+    """Return the places (m, 2) and the values (m,) of the residual panel of a row."""
+    (marks,) = row["reading − mean"].collections
+    return np.asarray(marks.get_offsets()), np.asarray(marks.get_array())
+
+
+def test_residuals_are_in_standard_deviations_of_noise_and_posterior_at_their_sensors(result):
+    noisy = result.copy()
+    noisy["sensor_noise_std"] = noisy.sensor_value * 0 + 3e-3
+    for field, row in panels(plot_reconstruction(noisy)).items():
+        places, values = drawn_residuals(row)
+        mine = noisy.sensor_field == field
+        readings = noisy.sensor_value[mine].values
+        assert np.array_equal(places[:, 0], noisy.sensor_x[mine])
+        assert np.array_equal(places[:, 1], noisy.sensor_y[mine])
+        grid = Grid(22)
+        order = {"permeability": 0, "pressure": 3}[field]
+        mean, std = (
+            interpolated(grid, places, noisy[f"{field}_{what}"].values, degree)
+            for what, degree in (("mean", order), ("std", min(order, 1)))
+        )
+        expected = (readings - mean) / np.sqrt(9e-6 + std**2)
+        assert np.allclose(values, expected, rtol=1e-2, atol=1e-3)
+        assert row["reading − mean"].collections[0].get_clim() == (-3.0, 3.0)
+
+
+def interpolated(grid, points, field, order):
+    index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
+    return (field.ravel()[index] * weight.numpy()).sum(axis=1)
+
+
+def test_exact_readings_that_are_met_have_residuals_near_zero(result):
+    exact = result.copy(deep=True)
+    exact["pressure_std"] = exact.pressure_std * 0
+    exact["sensor_noise_std"] = exact.sensor_value * 0
+    mine = exact.sensor_field == "pressure"
+    points = np.stack([exact.sensor_x[mine], exact.sensor_y[mine]], axis=1)
+    there = interpolated(Grid(22), points, exact.pressure_mean.values, 3)
+    values = exact.sensor_value.values.copy()
+    values[mine] = there * (1 + 1e-12)
+    exact["sensor_value"] = exact.sensor_value.copy(data=values)
+    _, values = drawn_residuals(panels(plot_reconstruction(exact))["pressure"])
+    assert np.isfinite(values).all() and abs(values).max() < 1e-6
+
+
+def test_a_wrong_reading_stands_out_in_the_residuals(result):
+    wrong = result.copy(deep=True)
+    at = int(np.flatnonzero(wrong.sensor_field == "pressure")[5])
+    values = wrong.sensor_value.values.copy()
+    values[at] += 100 * float(wrong.pressure_std.max())
+    wrong["sensor_value"] = wrong.sensor_value.copy(data=values)
+    _, values = drawn_residuals(panels(plot_reconstruction(wrong))["pressure"])
+    assert abs(values).argmax() == 5 and values[5] > 3
+
+
+def test_a_signed_field_has_a_diverging_scale_about_zero(result, truth):
+    signed = result.copy()
+    signed["pressure_mean"] = signed.pressure_mean - 0.4 * float(signed.pressure_mean.max())
+    image = panels(plot_reconstruction(signed))["pressure"]["posterior mean"].images[0]
+    low, high = image.get_clim()
+    assert image.get_cmap().name == "RdBu_r" and low == -high < 0
+    assert high == float(abs(signed.pressure_mean).max())
+
+
+@pytest.mark.parametrize("undershoot", [0.0, -0.02])
+def test_a_positive_field_keeps_a_sequential_scale_in_spite_of_an_undershoot(result, undershoot):
+    positive = result.copy(deep=True)
+    positive["pressure_mean"].values[3, 3] = undershoot * float(positive.pressure_mean.max())
+    for field, row in panels(plot_reconstruction(positive)).items():
+        image = row["posterior mean"].images[0]
+        mean = positive[f"{field}_mean"]
+        assert image.get_cmap().name == "viridis"
+        assert image.get_clim() == (float(mean.min()), float(mean.max()))
+        spread = row["standard deviation"].images[0]
+        assert spread.get_cmap().name == "magma" and spread.get_clim()[0] == 0
+
+
+def test_a_two_valued_field_shows_its_probability(result):
+    two = result.copy()
+    two["permeability_probability"] = (("y", "x"), np.linspace(0, 1, 22 * 22).reshape(22, 22))
+    figure = plot_reconstruction(two)
+    (axis,) = (a for a in figure.axes if "P(high value)" in a.get_title())
+    image = axis.images[0]
+    assert np.array_equal(image.get_array(), two.permeability_probability)
+    assert image.get_clim() == (0, 1)
+    assert [a.get_ylabel() for a in figure.axes].count("probability") == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
 
 
 def test_the_title_tells_the_run_and_units_label_the_bars(result):

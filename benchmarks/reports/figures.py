@@ -21,6 +21,7 @@ from pdeinv.benchmarks.reports.labels import labelled
 from pdeinv.benchmarks.reports.standings import over_limit, standings
 from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.errors import InputError
+from pdeinv.plot import Style, field_style
 
 __all__ = [
     "COSTS",
@@ -220,16 +221,16 @@ def plot_instances(shown: dict[str, Record]) -> Figure:
         mean, std, true = posterior.mean[c], posterior.std[c], truth[c]
         error = (mean - true).abs()
         top = float(torch.stack([std, error]).flatten().quantile(0.995)) or 1.0
-        limits = (float(true.min()), float(true.max()))
+        field = field_style(true.numpy(), mean.numpy())
+        errors: Style = {"cmap": "magma", "vmin": 0.0, "vmax": top}
         panels = (
-            ("truth", true, "viridis", limits),
-            ("posterior mean", mean, "viridis", limits),
-            ("|mean − truth|", error, "magma", (0.0, top)),
-            ("standard deviation", std, "magma", (0.0, top)),
+            ("truth", true, field),
+            ("posterior mean", mean, field),
+            ("|mean − truth|", error, errors),
+            ("standard deviation", std, errors),
         )
-        for axis, (title, values, colours, (low, high)) in zip(line, panels, strict=True):
-            style = {"origin": "lower", "extent": (0, 1, 0, 1), "cmap": colours}
-            image = axis.imshow(values.numpy(), vmin=low, vmax=high, **style)
+        for axis, (title, values, style) in zip(line, panels, strict=True):
+            image = axis.imshow(values.numpy(), origin="lower", extent=(0, 1, 0, 1), **style)
             axis.set_xticks([])
             axis.set_yticks([])
             if word == next(iter(shown)):

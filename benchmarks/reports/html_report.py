@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from pdeinv.benchmarks.kinds import INSTANCES
 from pdeinv.benchmarks.records import TASK, Record, cell_key, read_records, values_of
@@ -33,6 +32,7 @@ from pdeinv.benchmarks.suites import RECORDS
 from pdeinv.benchmarks.summary import LIMITS, summarise
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, ensure_folder, save_figure
+from pdeinv.progress import progress_bar
 
 __all__ = ["write_page"]
 
@@ -226,7 +226,7 @@ def _pictures(records: list[Record], rows: list[Record], progress: bool) -> Iter
         for key, group in standings(records).items()
         if (others := [r for r in group if r["method"] not in LIMITS])
     }
-    bar = tqdm(best.items(), desc="pictures", disable=not progress, unit="task", leave=False)
+    bar = progress_bar(best.items(), "pictures", progress, unit="task")
     for (pde, task, field), r in bar:
         key = (*cell_key(r), r["field"], r["metric"])
         own = [

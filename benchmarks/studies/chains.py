@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.datasets import PDE
 from pdeinv.observation import Observation
+from pdeinv.progress import progress_bar
 from pdeinv.solvers.forward import ForwardMap
 
 __all__ = ["Chains", "reference_chains"]
@@ -83,7 +83,7 @@ def reference_chains(
     accepted: tuple[list[torch.Tensor], ...] = ([], [])
     fields = torch.zeros(len(start), *observation.grid.shape, dtype=torch.float64)
     squares, likelihoods, trace = torch.zeros_like(fields), [], []
-    for step in tqdm(range(steps), desc="chains", leave=False):
+    for step in progress_bar(range(steps), "chains"):
         kind, power = step % 2, _FLATTEST ** max(0.0, 1 - step / (_ANNEALED * steps))
         accept = walkers.step(kind, torch.where(annealed, power, 1.0).double(), generator)
         if step < steps // 2:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.benchmarks.records import Record
@@ -29,6 +28,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load
+from pdeinv.progress import progress_bar
 from pdeinv.solvers.diffusion.equireg import StateMap, equivariance_loss
 from pdeinv.symmetry import Symmetry
 
@@ -114,7 +114,7 @@ def measure(
     elements = [pde.symmetries.element(i, generator) for i in range(len(pde.symmetries))]
     elements = [e for e in elements if e != Symmetry()]
     records = []
-    for name, function in tqdm(functions.items(), desc="functions", disable=not progress):
+    for name, function in progress_bar(functions.items(), "functions", progress, keep=True):
         losses = {kind: _losses(function, x, elements, nodes, g) for kind, x in kinds.items()}
         on = losses.pop("on")
         ratios = {k: v.mean() / on.mean().clamp(min=1e-12) for k, v in losses.items()}

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.benchmarks.cells import solve
@@ -29,6 +28,7 @@ from pdeinv.datasets import PDE, PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, TrainingData
+from pdeinv.progress import progress_bar
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
@@ -105,7 +105,7 @@ def run(
     ]
     if missing:
         priors, made = _fitted_priors(physics, grid), provenance(command)
-        for task, solver, i in tqdm(missing, unit="run"):
+        for task, solver, i in progress_bar(missing, "runs", unit="run", keep=True):
             log.append(score(solver, priors, task, i) | made)
     return [r for r in log.read() if (r["pde"], r["grid"]) == (pde, grid)]
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdeinv.benchmarks.studies.prior_measures import power
+from pdeinv.plot import field_style
 from pdeinv.priors import GaussianPrior
 
 __all__ = ["plot_samples"]
@@ -38,10 +39,10 @@ def plot_samples(
     )
     for row, (c, field) in zip(axes, enumerate(prior.fields), strict=True):
         low, high = (float(np.quantile(data[:, c].numpy(), q)) for q in (0.001, 0.999))
+        style = field_style(np.array([low, high]))
         images = [*data[:_SHOWN, c], *samples[:_SHOWN, c]]
         for i, (axis, values) in enumerate(zip(row, images, strict=False)):
-            style = {"vmin": low, "vmax": high, "cmap": "viridis", "interpolation": "nearest"}
-            axis.imshow(values.numpy(), origin="lower", **style)
+            axis.imshow(values.numpy(), origin="lower", interpolation="nearest", **style)
             axis.set_xticks([])
             axis.set_yticks([])
             if i % _SHOWN == 0:

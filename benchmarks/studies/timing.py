@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
@@ -22,6 +21,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.study_kinds import TIMINGS
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
+from pdeinv.progress import progress_bar
 
 __all__ = ["cells", "cost_table", "growth", "measure", "plot_scaling", "run", "scaling_table"]
 
@@ -42,7 +42,8 @@ def run(out: Path, *, command: str = "") -> list[Record]:
     """
     log = JsonLines(out, TIMINGS)
     made, spawn = provenance(command), multiprocessing.get_context("spawn")
-    for cell in tqdm([c for c in cells() if values_of(c, TIMINGS.identity) not in log], unit="run"):
+    missing = [c for c in cells() if values_of(c, TIMINGS.identity) not in log]
+    for cell in progress_bar(missing, "runs", unit="run", keep=True):
         with ProcessPoolExecutor(1, mp_context=spawn) as process:
             log.append(process.submit(measure, cell).result() | made)
     return log.read()

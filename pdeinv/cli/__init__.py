@@ -7,6 +7,7 @@ There is one file for each command. A command imports torch and the rest when it
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 import warnings
 from typing import Annotated
@@ -22,7 +23,7 @@ from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
 from pdeinv.cli.train import train
-from pdeinv.errors import run_cli
+from pdeinv.errors import InputError, run_cli
 
 __all__ = ["app", "main"]
 
@@ -47,7 +48,33 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # the encoding may lack σ
     warnings.showwarning = _show_warning
-    run_cli(app)
+    run_cli(_run)
+
+
+def _run() -> None:
+    _check_arguments(sys.argv[1:])
+    app()
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse an empty value, such as that of a shell's variable that is not set.
+
+    It would mean the working directory, or the default.
+    """
+    for before, argument in itertools.pairwise(["pdeinv", *arguments]):
+        option, equals, value = argument.partition("=")
+        named = option.startswith("--") and equals
+        if not argument or (named and not value):
+            what = (
+                option
+                if named
+                else f"the argument after {before!r}"
+                if before
+                else "the first argument"
+            )
+            raise InputError(f"{what} must not be empty; leave it out or give a value")
+        if "\0" in argument:
+            raise InputError(f"an argument must not hold a null byte, got {argument!r}; remove it")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -100,6 +100,7 @@ def train(
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
     from pdeinv import priors
     from pdeinv.files import check_new
+    from pdeinv.progress import print_above
 
     models = ("gaussian", *_TRAINED)
     if model not in models:
@@ -128,7 +129,7 @@ def train(
             out,
             settings,
             progress=True,
-            echo=_print_above_bar,
+            echo=print_above,
         )
     typer.echo(
         f"{out}: {model} of {', '.join(f.name for f in fields.fields)} from {len(fields)} samples "
@@ -227,9 +228,3 @@ def _choice(option: str, value: str, choices: tuple[T, ...]) -> T:
         if choice == value:
             return choice
     raise InputError(f"{option} must be {' or '.join(choices)}, got {value!r}; choose one of them")
-
-
-def _print_above_bar(line: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(line)

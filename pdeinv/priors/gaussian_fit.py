@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.gaussian import Block, GaussianPrior
 from pdeinv.priors.noise import Noise
 from pdeinv.priors.normalised import NormalisedFields
+from pdeinv.progress import Progress
 from pdeinv.symmetry import Group, trivial_group
 
 __all__ = ["fit_gaussian"]
@@ -164,9 +164,7 @@ def _symmetrised(data: TrainingData, group: Group, progress: bool) -> Iterator[t
     generator = seeds.generator(seeds.TRAINING)
     most = max(1, _MAX_DRAWS // len(data))
     passes = min(_TRANSLATED_PASSES if group.translations else len(group), most)
-    with tqdm(
-        total=passes * len(data), desc="covariance", unit="field", disable=not progress
-    ) as bar:
+    with Progress(passes * len(data), "covariance", progress, unit="field") as bar:
         for turn in range(passes):
             for start in range(0, len(data), _CHUNK):
                 states = data.states[start : start + _CHUNK]

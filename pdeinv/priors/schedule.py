@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from pdeinv.grid import Grid
+from pdeinv.progress import progress_bar
 
 if TYPE_CHECKING:
     from pdeinv.priors.base import DenoisingPrior
@@ -56,7 +56,7 @@ def heun(
         Karras et al. (EDM), NeurIPS 2022, algorithm 1.
     """
     pairs = list(zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True))
-    for sigma, after in tqdm(pairs, desc="sampling", unit="step", disable=not progress):
+    for sigma, after in progress_bar(pairs, "sampling", progress, unit="step", keep=True):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + (after - sigma) * slope
         if after > 0:

@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdeinv.errors import InputError
+from pdeinv.files import check_path
 from pdeinv.priors.base import Model
 from pdeinv.priors.description import Description
 from pdeinv.priors.stored import Tensors, Unfit, open_tensors, write_tensors
@@ -121,7 +122,7 @@ def load(path: str | os.PathLike, expected: type[Model] | None = None) -> Model:
 
 
 def _read(path: Path) -> Model:
-    if not path.is_file():
+    if not check_path(path).is_file():
         raise InputError(
             f"there is no prior file {path}; train one with `pdeinv train`, or use a shipped one: "
             f"{', '.join(shipped()) or 'none'}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from tqdm import tqdm
 
 from pdeinv import seeds
 from pdeinv.errors import InputError, NumericalError
@@ -30,6 +29,7 @@ from pdeinv.priors.checkpoint import (
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
+from pdeinv.progress import Progress
 
 __all__ = ["Settings", "train"]
 
@@ -173,15 +173,13 @@ class _Run:
         """Take steps to the end of the budget, with validations and checkpoints."""
         start, saved = time.monotonic() - self.seconds, time.monotonic()
         total, unit = self._budget(), "step" if self.settings.steps else "s"
-        with tqdm(
-            total=total, initial=self._spent(), desc="training", unit=unit, disable=not progress
-        ) as bar:
+        with Progress(total, "training", progress, unit=unit, initial=self._spent()) as bar:
             while (done := self._fraction()) < 1:
                 self._advance(done)
                 self.seconds = time.monotonic() - start
                 fields = self.step * self.settings.batch
-                bar.set_postfix(loss=f"{self.loss:.4f}", fields=fields, refresh=False)
-                bar.update(min(total, self._spent()) - bar.n)
+                bar.note(f"loss={self.loss:.4f}, fields={fields}")
+                bar.update(min(total, self._spent()) - bar.done)
                 if self._fraction() >= (len(self.history) + 1) / _VALIDATIONS:
                     self._validate(echo)
                     start = time.monotonic() - self.seconds  # validation is not part of the budget

@@ -11,6 +11,7 @@ import torch
 
 from pdeinv.checks import Count, choice
 from pdeinv.datasets.base import PDE
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, as_denoising_prior
@@ -70,6 +71,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     misfit: ClassVar[MisfitTest] = "none"
     pairs: ClassVar[bool] = False
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
+    held: ClassVar[tuple[int, float]] = (48, 60e6)
+    """Numbers that `draw` holds for each node of a state, and bytes whatever the grid; these are
+    those of a differentiated network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,6 +110,14 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     def accepts_prior(self, prior: Prior | None) -> bool:
         """Return whether the method can use this prior; None is the shipped one."""
         return prior is None or isinstance(prior, Denoiser)
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        drawn = min(self.batch, max(n_samples, _FEWEST))
+        each, network = self.held
+        state = each * observation.grid.n**2 + 16 * len(observation)
+        return super().memory(pde, prior, observation, n_samples) + network + NUMBER * drawn * state
 
     def prepare_prior(self, pde: PDE, prior: object) -> DenoisingPrior:
         """Return an accepted prior with a Gaussian part."""

@@ -49,6 +49,7 @@ class DDIS(DAPS):
     physics: str | Callable[[torch.Tensor], torch.Tensor] | None = None
 
     name: ClassVar[str] = "ddis"
+    held: ClassVar[tuple[int, float]] = (8, 0.0)
     role: ClassVar[Role] = "coefficient"
     published_role: ClassVar[Role | None] = "coefficient"
     constants: ClassVar[dict[Preset, DAPSConstants]] = DDIS_CONSTANTS

@@ -12,6 +12,7 @@ from pdeinv.checks import MOST, Bounds, Positive, Steps, check_below
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Field
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.covariance import CovarianceRoot
@@ -32,6 +33,7 @@ __all__ = ["Moment"]
 _PRIOR_LEVEL = 1e4  # noise level at which only the prior counts
 _MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised again
 _MANY = 2000  # readings, beyond which a linear map's matrix is not built
+_BAND = 784  # coordinates along the eigenvectors of correlated blocks, about
 _FINAL = 3.0  # times the last noise level, above which the PDE's surrogate stands for its solve
 _ROUNDS = 4  # of linearisation at the first level
 _CHORDS = 3  # iterations with one linearisation
@@ -89,6 +91,7 @@ class Moment(DiffusionSolver):
     published_role: ClassVar[Role | None] = None
     misfit: ClassVar[MisfitTest] = "one-sided"
     pairs: ClassVar[bool] = True
+    held: ClassVar[tuple[int, float]] = (20, 0.0)
     misfit_remedy: ClassVar[str] = (
         "use more steps, or thorough=True for a coefficient with two values"
     )
@@ -106,6 +109,19 @@ class Moment(DiffusionSolver):
                 f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
                 f"choose fundps, or a prior of both fields"
             )
+
+    def memory(
+        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
+    ) -> float:
+        fields = fields_of(prior) or pde.fields[:1]
+        if _two_valued(pde, len(fields)):
+            drawn = min(self.batch, n_samples)
+            states = super().memory(pde, prior, observation, n_samples)
+            return states + LevelSet(ensemble=4).memory(pde, None, observation, drawn)
+        m, coordinates = len(observation), len(fields) * (observation.grid.n**2 + _BAND)
+        linear = len(fields) == 2 or pde.linear or not bool((observation.channel == 1).any())
+        rows = 0.0 if linear and m > _MANY else m * (2 * coordinates + 4 * m)
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * rows
 
     def suits_prior(self, prior: Prior | None) -> bool:
         """Return whether "auto" may take the method for this prior.
