@@ -1,9 +1,6 @@
 """The PDEs, their datasets, and readers of other people's files."""
 
 from pdeinv.datasets.base import PDE as PDE
-from pdeinv.datasets.base import PDES as PDES
-from pdeinv.datasets.base import pde_by_name as pde_by_name
-from pdeinv.datasets.base import register as register
 from pdeinv.datasets.contents import field_values as field_values
 from pdeinv.datasets.contents import find_pde as find_pde
 from pdeinv.datasets.contents import pde_of as pde_of
@@ -16,5 +13,8 @@ from pdeinv.datasets.poisson import Poisson as Poisson
 from pdeinv.datasets.reading import example as example
 from pdeinv.datasets.reading import examples as examples
 from pdeinv.datasets.reading import open_dataset as open_dataset
+from pdeinv.datasets.registry import PDES as PDES
+from pdeinv.datasets.registry import pde_by_name as pde_by_name
+from pdeinv.datasets.registry import register as register
 
 open = open_dataset

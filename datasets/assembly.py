@@ -11,12 +11,13 @@ from typing import Any
 import xarray as xr
 from xarray.core import indexing
 
-from pdeinv.datasets.base import PDE, PDES
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.contents import DIMENSIONS, check_fields
 from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, Variable
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import diffusionpde_layout
 from pdeinv.datasets.matlab5 import StoredMatlab5
+from pdeinv.datasets.registry import PDES
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 

@@ -1,26 +1,24 @@
-"""The contract of a physics module, and the registry of PDEs by name."""
+"""The contract of a physics module."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
 from pdeinv.errors import InputError
-from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
 
-__all__ = ["PDE", "PDES", "pde_by_name", "register"]
+__all__ = ["PDE"]
 
 _LARGEST = 1e9  # bound on every parameter: the problems are dimensionless
 
@@ -247,55 +245,3 @@ class PDE(ABC):
                 f"a field of {self.name} must be square, got {ny} x {nx} nodes; resample it"
             )
         return self.grid(nx)
-
-
-PDES: dict[str, type[PDE]] = {}
-"""Every registered PDE by its name."""
-
-Kind = TypeVar("Kind", bound=type[PDE])
-
-
-def register(kind: Kind) -> Kind:
-    """Register a PDE under its name; a class decorator, above `@dataclass(frozen=True)`.
-
-    `pde_by_name`, the command line and the readers of files then find it.
-
-    Raises:
-        InputError: a class of another module or name has the same `name`.
-    """
-    known = PDES.get(kind.name, kind)
-    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        raise InputError(
-            f"the name of a PDE must be new, got {kind.name!r} of {known.__qualname__}; choose "
-            f"another name"
-        )
-    PDES[kind.name] = kind
-    return kind
-
-
-def pde_by_name(name: str, **parameters: float | str) -> PDE:
-    """Return the PDE of that name.
-
-    Arguments:
-        name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
-        parameters: values of some parameters; the others keep their defaults.
-
-    Raises:
-        InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
-    """
-    if is_reference(name):
-        kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
-    elif isinstance(name, str) and name in PDES:
-        kind = PDES[name]
-    else:
-        close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
-        raise InputError(
-            f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; "
-            + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:Class")
-        )
-    known = [field.name for field in dataclasses.fields(kind)]
-    for key in parameters.keys() - set(known):
-        raise InputError(
-            f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
-        )
-    return make_instance(kind, parameters)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from pdeinv.datasets.base import PDE, PDES, pde_by_name
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import Header
+from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_memory

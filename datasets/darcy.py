@@ -11,13 +11,14 @@ from typing import Annotated
 import torch
 
 from pdeinv.checks import Bounds, Positive
-from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
     interior,
     solve_shifted_laplacian,
     zero_boundary,
 )
+from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import (
     Discretisation,
     dirichlet_residual,
@@ -19,6 +19,7 @@ from pdeinv.datasets.elliptic import (
     solve_shifted_laplacian,
     zero_boundary,
 )
+from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 
 from pdeinv.checks import Positive
-from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField

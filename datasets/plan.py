@@ -12,7 +12,8 @@ from pydantic_core import from_json
 
 from pdeinv.datasets.header import FORMAT
 from pdeinv.errors import InputError
-from pdeinv.files import atomic_write, is_temporary, reading_failure
+from pdeinv.files import atomic_write, reading_failure
+from pdeinv.temporary import is_temporary
 
 __all__ = ["prepare"]
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import (
     Discretisation,
     dirichlet_residual,
@@ -16,6 +16,7 @@ from pdeinv.datasets.elliptic import (
     solve_shifted_laplacian,
     zero_boundary,
 )
+from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group

@@ -23,10 +23,11 @@ from pathlib import Path
 import xarray as xr
 
 from pdeinv.datasets.assembly import Reader
-from pdeinv.datasets.base import PDE, PDES, pde_by_name
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.hdf5 import survey_hdf5
 from pdeinv.datasets.matlab import survey_matlab73
 from pdeinv.datasets.matlab5 import survey_matlab5
+from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 

@@ -8,18 +8,14 @@ removes.
 from __future__ import annotations
 
 import errno
-import hashlib
-import itertools
 import os
-import re
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdeinv.errors import InputError
+from pdeinv.temporary import new_temporary, sweep
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,18 +28,11 @@ __all__ = [
     "check_path",
     "check_writable",
     "ensure_folder",
-    "is_temporary",
     "reading_failure",
     "save_figure",
     "save_netcdf",
 ]
 
-_LONGEST = 150  # bytes of a file's name within a temporary one; file systems allow 255 for all
-# A machine, a process, its start and a count; earlier versions wrote the process alone
-_TOKEN = r"(?:([0-9a-f]{8})-(\d+)-(\d+)-\d+|\d+)"
-_ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another machine is nobody's
-_NUMBERING = "/proc/self/ns/pid"  # which processes a number is one of
-_count = itertools.count()
 _IN_USE = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK}
 # Of the system, not of the file's content, such as a seek beyond its end
 _SYSTEM = {
@@ -154,7 +143,6 @@ def check_writable(path: str | os.PathLike) -> Path:
         raise InputError(
             f"{path} cannot be written: no permission in the folder {path.parent}; choose another"
         )
-    check_path(_temporary(path))
     return path
 
 
@@ -197,10 +185,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         InputError: the file cannot be written.
     """
     path = check_writable(path)
-    _sweep(path)
-    temporary = path.with_name(
-        f"{_prefix(path)}{_machine()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_count)}.partial"
-    )
+    sweep(path)
+    temporary = new_temporary(path)
     try:
         yield temporary
         mask = os.umask(0)
@@ -215,77 +201,6 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def is_temporary(path: Path) -> bool:
-    """Return whether a file's name is one that `atomic_write` yields."""
-    return re.fullmatch(rf"\..*\.{_TOKEN}\.partial", path.name, re.DOTALL) is not None
-
-
-def _prefix(path: Path) -> str:
-    """Return how the temporary names of a file begin, short enough for any file system."""
-    name = os.fsencode(path.name)
-    if len(name) > _LONGEST:
-        return f".{hashlib.sha256(name).hexdigest()[:32]}."
-    return f".{path.name}."
-
-
-def _sweep(path: Path) -> None:
-    """Remove the temporary files of dead processes that were writing `path`."""
-    pattern = re.compile(rf"{re.escape(_prefix(path))}{_TOKEN}\.partial", re.DOTALL)
-    with suppress(OSError):  # a folder that cannot be listed, a file of another user
-        for name in os.listdir(path.parent):
-            match = pattern.fullmatch(name)
-            if match and _is_dead(path.with_name(name), *match.groups()):
-                path.with_name(name).unlink(missing_ok=True)
-
-
-def _is_dead(temporary: Path, machine: str | None, process: str | None, start: str | None) -> bool:
-    """Return whether nobody writes a temporary file any more.
-
-    A process of this machine is looked up. Of others, which may share the folder, the file's age
-    alone is known.
-    """
-    if process and machine == _machine():
-        return _start_of(int(process)) != start
-    try:
-        return time.time() - temporary.stat().st_mtime > _ABANDONED
-    except OSError:  # just renamed
-        return False
-
-
-def _machine() -> str:
-    """Return a short name of this machine, or of the container that numbers its processes."""
-    marks = [socket.gethostname()]
-    for find in (lambda: Path("/etc/machine-id").read_text(), lambda: os.readlink(_NUMBERING)):
-        try:
-            marks.append(find())
-        except OSError:
-            continue
-    return hashlib.sha256(" ".join(marks).encode()).hexdigest()[:8]
-
-
-def _start_of(process: int) -> str:
-    """Return when a process started, which tells it from a later one with its number.
-
-    It is 0 where the system does not tell, and empty if there is no such process.
-    """
-    try:
-        with open(f"/proc/{process}/stat", "rb") as stream:
-            status = stream.read().rpartition(b")")[2].split()
-        return "" if status[0] in b"ZX" else status[19].decode()
-    except (OSError, IndexError):
-        pass
-    if os.path.exists("/proc/self/stat"):
-        return ""
-    if os.name == "posix":
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return ""
-        except OSError:
-            pass
-    return "0"
 
 
 def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
@@ -314,10 +229,6 @@ def check_figure(path: str | os.PathLike) -> Path:
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"{path} must end in a figure format; use .png, .pdf or .svg")
     return path
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _short(path: Path) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pdeinv.solvers as solvers
 from pdeinv.checks import MOST, Bounds, described, integer
-from pdeinv.datasets.base import PDE, PDES
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.registry import PDES
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 from pdeinv.priors.base import Prior

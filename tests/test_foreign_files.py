@@ -452,7 +452,7 @@ def test_the_size_is_checked_before_memory_is_taken(kind, truth, tmp_path, monke
             lambda: dataset.load(),
             lambda: dataset.source.values,
         ):
-            with pytest.raises(InputError, match=r"must fit into the .* of memory available"):
+            with pytest.raises(InputError, match=r"the memory for the values of .* must be"):
                 read()
         monkeypatch.undo()
         assert len(datasets.states(dataset, Poisson())) == 10

@@ -82,7 +82,7 @@ def test_300000_rows_are_refused_with_the_memory_that_they_need(solver, pde, mon
         reconstruct(table, pde, solver=solver, grid=64)
 
 
-@pytest.mark.parametrize("settings", [{"grid": 100_000}, {"n_samples": 10**8}, {"grid": 10**20}])
+@pytest.mark.parametrize("settings", [{"n_samples": 10**8}, {"n_samples": 10**6, "grid": 4096}])
 def test_a_result_that_does_not_fit_is_refused_before_the_sensors_are_placed(settings):
     reading = {"field": "potential", "x": 0.5, "y": 0.5, "value": 0.1, "noise_std": 0.0}
     table = pd.DataFrame([reading])

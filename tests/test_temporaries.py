@@ -13,7 +13,8 @@ from helpers import ROOT
 
 from pdeinv.datasets import Poisson, generate
 from pdeinv.errors import InputError
-from pdeinv.files import _machine, _start_of, atomic_write, is_temporary
+from pdeinv.files import atomic_write
+from pdeinv.temporary import _machine, _start_of, is_temporary
 
 # The process dies when the last file is whole but not yet in its place, or in the middle of it
 KILL = """
@@ -82,7 +83,7 @@ def test_every_file_is_written_under_a_temporary_name():
                 if call.func.attr in WRITERS and not re.search(r"temporary|stream|/proc/", text):
                     written[f"{file.relative_to(ROOT)}:{call.lineno}"] = text
     assert {text for text in written.values() if not text.startswith("priors.save(")} == set()
-    assert "temporary" in (ROOT / "pdeinv" / "priors" / "storage.py").read_text()
+    assert "temporary" in (ROOT / "pdeinv" / "priors" / "stored.py").read_text()
 
 
 def test_the_blocks_of_a_finished_dataset_are_removed(tmp_path):

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE, register
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import interior, solve_shifted_laplacian, zero_boundary
+from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
