@@ -118,7 +118,8 @@ class NavierStokes(PDE):
         n = self.grid_of(a).n
         # Wavenumber k decays by exp(-4π²k²νT); past a factor of 1e-4 little of it reaches w(T).
         # Dealiasing removes a third.
-        k = math.sqrt(math.log(1e4) / (4 * math.pi**2 * self.viscosity * self.time))
+        spread = max(4 * math.pi**2 * self.viscosity * self.time, 1e-300)  # the product underflows
+        k = math.sqrt(math.log(1e4) / spread)
         coarse = min(n, max(16, 4 * math.ceil(3 * k / 4)))
         dt = 2 * self.dt
         steps = max(1, math.ceil(min(self.time / dt, _COUNTLESS) - 1e-9))

@@ -126,7 +126,7 @@ def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
 def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
     return (
         integer("grid", grid, Bounds(_COARSEST, LARGEST)),
-        integer("n_samples", n_samples, Bounds(least=1)),
+        integer("n_samples", n_samples, Bounds(1, 10**9)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
 

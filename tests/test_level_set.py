@@ -233,10 +233,10 @@ def test_what_it_cannot_do_is_refused():
     bounded = type("Bounded", (Poisson,), {"coefficient_range": (-1.0, 1.0)})()
     assert LevelSet().accepts(Darcy()) and not LevelSet().accepts(bounded)
     for settings, message in (
-        ({"ensemble": 7}, "even number"),
+        ({"ensemble": 7}, "even integer"),
         ({"ensemble": 2}, "4"),
         ({"draws": 8}, "at least 16"),
-        ({"stages": "quick"}, "stages must be one of thorough, brief, got 'quick'"),
+        ({"stages": "quick"}, "stages of level-set must be 'thorough' or 'brief', got 'quick'"),
     ):
         with pytest.raises(InputError, match=message):
             LevelSet(**settings)

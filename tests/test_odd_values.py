@@ -31,7 +31,7 @@ from pdeinv.solvers import DAPS, SOLVERS, FunDPS, GaussNewton, Moment
 
 WRONG = [None, "x", "", b"3", [1], (1,), {}, True, 1j, object(), torch.tensor(3.0), np.array([3])]
 NUMBERS = [
-    *(0, -1, 1e-300, -1e-300, 1e-30, 1e-9, 9.999, 1e6, 1e9, -1e9, 1e300, 10**400),
+    *(0, -1, 5e-324, 1e-300, -1e-300, 1e-30, 1e-9, 9.999, 1e6, 1e9, -1e9, 1e300, 10**400),
     *(float("nan"), float("inf"), decimal.Decimal("0.1")),
 ]
 
