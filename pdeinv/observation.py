@@ -11,6 +11,8 @@ from pdeinv.grid import Grid
 
 __all__ = ["Observation", "interpolation_stencil"]
 
+_LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -29,7 +31,7 @@ class Observation:
         order: polynomial degree of the interpolation for each channel; 0 uses the nearest node.
 
     Raises:
-        InputError: a shape, a position or a channel is wrong.
+        InputError: a shape, a position or a channel is wrong, or a number is not finite.
 
     Example:
         >>> from pdeinv import Grid
@@ -61,6 +63,14 @@ class Observation:
                 raise InputError(
                     f"{name} must have the shape ({m},), got {tuple(tensor.shape)}; give one entry "
                     f"for each point"
+                )
+        for name, low in (("values", -_LARGEST), ("noise_std", 0.0)):
+            wrong = ~((given[name] >= low) & (given[name] <= _LARGEST))
+            if bool(wrong.any()):
+                i = int(wrong.nonzero()[0])
+                raise InputError(
+                    f"{name} must be from {low:g} to {_LARGEST:g}, got {float(given[name][i]):g} "
+                    f"at index {i}; mend or drop that reading"
                 )
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(

@@ -42,6 +42,11 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     but only as long as the iteration converges with the last Jacobian, as the members' must.
 
+    Where the mode does not meet the readings, the search begins again with noisier readings, whose
+    noise then falls, with the derivative of the solve itself, and from other starting points
+    (`search_again`). The record states whether the search `converged` (1 or 0), its `iterations`
+    and its `final_gradient`, relative to the norms of the two parts that cancel at the mode.
+
     The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the
     mode. Draws come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to
@@ -71,6 +76,10 @@ class GaussNewton(Solver):
 
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
+    misfit_remedy: ClassVar[str] = (
+        "the iteration may have ended in a local minimum: raise iterations, or add readings of the "
+        "coefficient"
+    )
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient
@@ -105,7 +114,8 @@ class GaussNewton(Solver):
         members, states, left_out = self._ensemble(problem, mode, size, generator, progress)
         if len(members) < max(_FEWEST, n_samples):
             raise NumericalError(
-                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}"
+                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}, "
+                f"or check the units of the readings"
             )
         if left_out:
             warnings.warn(
@@ -123,6 +133,9 @@ class GaussNewton(Solver):
             record={
                 "reduced_chi_squared": chi2,
                 "nugget": mode.nugget,
+                "converged": int(mode.converged),
+                "iterations": mode.iterations,
+                "final_gradient": mode.gradient,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
             },

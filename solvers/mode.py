@@ -11,6 +11,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
+from pdeinv.solvers.continuation import largest_objective, search_again
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, count_informative, nugget_variance
 
@@ -82,6 +83,9 @@ class Mode(NamedTuple):
         objective: twice the negative logarithm of the posterior density.
         nugget: in R.
         converged: whether the last step was a short one.
+        iterations: steps that led to it, those of searches that failed included.
+        gradient: norm of the objective's gradient, by `jacobian`, relative to the norms of the two
+            parts that cancel at the mode.
     """
 
     xi: torch.Tensor
@@ -91,6 +95,8 @@ class Mode(NamedTuple):
     objective: float
     nugget: float
     converged: bool
+    iterations: int
+    gradient: float
 
 
 class ModeSearch:
@@ -114,14 +120,14 @@ class ModeSearch:
     ):
         self.problem, self.observation = problem, problem.observation
         self.iterations, self.chords, self.tolerance = iterations, chords, tolerance
-        self.progress = progress
+        self.progress, self.steps = progress, 0
 
     def __call__(self, nugget: float) -> tuple[Mode, float]:
         """Return the mode, and its objective for each sensor that can vary.
 
         Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
         stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
-        readings.
+        readings. Where the readings are not met, `search_again` searches from afar.
 
         Arguments:
             nugget: least variance added to each reading, relative to the mean prior variance of
@@ -144,16 +150,29 @@ class ModeSearch:
         tenfold = math.ceil(math.log10(_FIRST_NUGGET / nugget) - 0.5) if exact else 0
         larger = [nugget * 10.0**k for k in range(tenfold, 0, -1)]
         first, *smaller = [*larger, nugget]
-        mode = self._search(xi, values, jacobian, first, self.iterations)
-        for less in smaller:
-            closer = self._search(mode.xi, mode.values, mode.jacobian, less, 1)
+        mode = self.descend(xi, values, jacobian, first, self.iterations)
+        mode = self.with_less_nugget(mode, smaller, sensors)
+        if problem.nonlinear and mode.objective > largest_objective(sensors):
+            mode = search_again(self, mode, [first, *smaller], sensors)
+        return mode._replace(iterations=self.steps), mode.objective / sensors
+
+    def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
+        """Return the mode with the least of the nuggets that the readings allow.
+
+        Arguments:
+            mode: with a larger nugget.
+            nuggets: falling.
+            sensors: that can vary.
+        """
+        for less in nuggets:
+            closer = self.descend(mode.xi, mode.values, mode.jacobian, less, 1)
             met = closer.objective <= _GROWTH * max(float(sensors), mode.objective)
             if not (closer.converged and met):
                 break
             mode = closer
-        return mode, mode.objective / sensors
+        return mode
 
-    def _search(
+    def descend(
         self,
         xi: torch.Tensor,
         values: torch.Tensor,
@@ -161,7 +180,13 @@ class ModeSearch:
         nugget: float,
         jacobians: int,
     ) -> Mode:
-        """The mode with one nugget, from ξ and its readings and Jacobian."""
+        """Return the mode with one nugget.
+
+        Arguments:
+            xi, values, jacobian: where the search starts, as in `Mode`.
+            nugget: as in `__call__`.
+            jacobians: at most.
+        """
         problem, best, converged = self.problem, float("inf"), False
         added = nugget_variance(self.prior_variances, self.observation, nugget)
         variance = self.observation.noise_std**2 + added
@@ -175,6 +200,7 @@ class ModeSearch:
                 break
             change = float((step[0] - xi).norm() / step[0].norm().clamp(min=1e-300))
             xi, values, best = step
+            self.steps += 1
             converged = change < _CONVERGED or not problem.nonlinear
             if change < _DONE or not problem.nonlinear:
                 break
@@ -185,7 +211,11 @@ class ModeSearch:
                 if not bool(torch.isfinite(rows).all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        return Mode(xi, values, jacobian, lower, best, nugget, converged)
+        pull = ((self.observation.values - values) / variance) @ jacobian
+        gradient = (xi.flatten(1) - pull).norm() / (xi.norm() + pull.norm()).clamp(min=1e-300)
+        return Mode(
+            xi, values, jacobian, lower, best, nugget, converged, self.steps, float(gradient)
+        )
 
     def _shortened_step(
         self, xi: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, best: float

@@ -89,6 +89,6 @@ def sample_flow(
         progress: show a progress bar for each batch.
     """
     gaussian, sigmas = prior.gaussian, noise_levels(steps)
-    centre = gaussian.physical(torch.zeros(1, len(gaussian.fields), 1, 1))
+    centre = gaussian.physical(gaussian.scale.new_zeros(1, len(gaussian.fields), 1, 1))
     starts = (centre + sigmas[0] * prior.sample_noise(n, grid, generator)).split(batch)
     return torch.cat([heun(prior.denoise, x, sigmas, progress) for x in starts])

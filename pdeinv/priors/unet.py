@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pdeinv.torch_state import default_dtype
+
 __all__ = ["UShapedOperator", "without_wandb"]
 
 _GROUP = 16  # channels that are normalised together
@@ -59,6 +61,7 @@ class UShapedOperator(nn.Module):
 
     frequencies: torch.Tensor
 
+    @default_dtype(torch.float32)
     def __init__(
         self,
         channels_in: int,
