@@ -45,7 +45,7 @@ class GaussNewton(Solver):
     Where the mode does not meet the readings, the search begins again with noisier readings, whose
     noise then falls, with the derivative of the solve itself, and from other starting points
     (`search_again`). The record states whether the search `converged` (1 or 0), its `iterations`
-    and its `final_gradient`, relative to the norms of the two parts that cancel at the mode.
+    and its `final_gradient`, preconditioned to the next step and relative to ξ.
 
     The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the

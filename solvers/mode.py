@@ -84,8 +84,8 @@ class Mode(NamedTuple):
         nugget: in R.
         converged: whether the last step was a short one.
         iterations: steps that led to it, those of searches that failed included.
-        gradient: norm of the objective's gradient, by `jacobian`, relative to the norms of the two
-            parts that cancel at the mode.
+        gradient: norm of the objective's gradient, preconditioned by `jacobian` to the next step,
+            relative to that of ξ.
     """
 
     xi: torch.Tensor
@@ -193,8 +193,7 @@ class ModeSearch:
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
         steps = range(jacobians + self.chords)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
-            data = self.observation.values - values + xi.flatten(1) @ jacobian.T
-            target = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
+            target = self._target(xi, values, jacobian, lower)
             step = self._shortened_step(xi, target, variance, best)
             if step is None:  # the mode, to the precision of the Jacobian
                 break
@@ -211,11 +210,16 @@ class ModeSearch:
                 if not bool(torch.isfinite(rows).all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        pull = ((self.observation.values - values) / variance) @ jacobian
-        gradient = (xi.flatten(1) - pull).norm() / (xi.norm() + pull.norm()).clamp(min=1e-300)
-        return Mode(
-            xi, values, jacobian, lower, best, nugget, converged, self.steps, float(gradient)
-        )
+        gradient = (self._target(xi, values, jacobian, lower) - xi).norm()
+        gradient = float(gradient / xi.norm().clamp(min=1e-300))
+        return Mode(xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
+
+    def _target(
+        self, xi: torch.Tensor, values: torch.Tensor, jacobian: torch.Tensor, lower: torch.Tensor
+    ) -> torch.Tensor:
+        """Where a full step from ξ leads; arguments as in `Mode`."""
+        data = self.observation.values - values + xi.flatten(1) @ jacobian.T
+        return (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
 
     def _shortened_step(
         self, xi: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, best: float

@@ -151,8 +151,12 @@ def surroundings():
         ),
         "threads": {path: threads[path] for path in sorted(threads) if "blas" in path},
         "numpy": np.geterr(),
-        # A library may install a filter of its own warnings when it is first imported
-        "warnings": [entry for entry in warnings.filters if entry[0] != "once"],
+        # Libraries install filters of their own warnings when they are first imported
+        "warnings": [
+            entry
+            for entry in warnings.filters
+            if entry[0] != "once" and entry[2].__module__ == "builtins"
+        ],
         "xarray": dict(xr.get_options()),
         "figures": (matplotlib.get_backend(), dict(matplotlib.rcParams)),
     }
