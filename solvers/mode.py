@@ -160,7 +160,7 @@ class ModeSearch:
         """Return the mode with the least of the nuggets that the readings allow.
 
         Arguments:
-            mode: with a larger nugget.
+            mode: with another nugget.
             nuggets: falling.
             sensors: that can vary.
         """

@@ -223,7 +223,7 @@ class Crude(NavierStokes):
     """Its surrogate has another time."""
 
     def surrogate(self, a):
-        return NavierStokes(**self.parameters | {"time": 0.6 * self.time}).surrogate(a)
+        return NavierStokes(**self.parameters | {"time": 0.2 * self.time}).surrogate(a)
 
 
 def test_a_surrogate_that_misleads_gives_way_to_the_solve():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -114,12 +114,10 @@ class DiffusionPrior(Trainable):
         """
         if preconditioning == "edm":
             gaussian = replace(gaussian, blocks=())  # unused, and large
-        channels = len(gaussian.fields)
+        channels, periodic = len(gaussian.fields), gaussian.grid.periodic
         inputs = 2 * channels if preconditioning == "gaussian" else channels
         with seeds.global_state(seeds.TRAINING, seed):
-            network = UShapedOperator(
-                inputs, channels, tuple(widths), modes, gaussian.grid.periodic
-            )
+            network = UShapedOperator(inputs, channels, tuple(widths), modes, periodic)
         return cls(gaussian, network, preconditioning)
 
     @property
@@ -287,13 +285,13 @@ class DiffusionPrior(Trainable):
 
 def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
     """Return random noise levels (n,) for training."""
-    uniform, normal, turn = (
-        draw(n, dtype=torch.float32, generator=generator)
-        for draw in (torch.rand, torch.randn, torch.rand)
-    )
-    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** uniform
-    usual = (_P_MEAN + _P_STD * normal).exp()
-    return torch.where(turn < _WIDE_SHARE, wide, usual)
+
+    def draw(kind: Callable[..., torch.Tensor]) -> torch.Tensor:
+        return kind(n, dtype=torch.float32, generator=generator)
+
+    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** draw(torch.rand)
+    usual = (_P_MEAN + _P_STD * draw(torch.randn)).exp()
+    return torch.where(draw(torch.rand) < _WIDE_SHARE, wide, usual)
 
 
 def _bfloat16_pays() -> bool:
