@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 
 import torch
 
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
@@ -130,8 +130,17 @@ class PDE(ABC):
         return self.coefficient(self.latent_prior.sample(n, self.check_grid(grid), generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions."""
-        return self.state(self.latent_prior.white(n, generator), self.check_grid(grid))
+        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions.
+
+        Raises:
+            NumericalError: a state is not finite.
+        """
+        states = self.state(self.latent_prior.white(n, generator), self.check_grid(grid))
+        if not bool(states.isfinite().all()):
+            raise NumericalError(
+                f"the states of {self.name} must be finite, got nan or inf; check its parameters"
+            )
+        return states
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states of Karhunen–Loève coefficients of the latent field; differentiable.

@@ -38,9 +38,9 @@ def search_again(search: ModeSearch, mode: Mode, nuggets: list[float], sensors: 
     """Return a mode that meets the readings, or the best of all.
 
     Two causes are treated. Exact readings of a strongly nonlinear PDE make a narrow, winding
-    valley: the search starts with noise added to the readings, which then falls. The surrogate may be
-    too crude for the last of the way: the derivative of the solve takes its place. The search
-    starts at the prior's mean first, and then at draws of the prior.
+    valley: the search starts with a variance added to the readings, which is removed in steps. The
+    surrogate may be too crude for the last of the way: the derivative of the solve takes its place.
+    The search starts at the prior's mean first, and then at draws of the prior.
 
     Arguments:
         search: the search whose result is not good enough.

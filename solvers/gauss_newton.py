@@ -42,10 +42,10 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     but only as long as the iteration converges with the last Jacobian, as the members' must.
 
-    Where the mode does not meet the readings, the search begins again: with noise that is added to
-    the readings and then falls, with the derivative of the solve itself, and from other starting
-    points (`search_again`). The record states whether the search `converged` (1 or 0), its `iterations`
-    and its `final_gradient`, preconditioned to the next step and relative to ξ.
+    Where the mode does not meet the readings, the search begins again: with a variance added to the
+    readings that is removed in steps, with the derivative of the solve itself, and from other
+    starting points (`search_again`). The record states whether the search `converged` (1 or 0), its
+    `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ.
 
     The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the

@@ -9,6 +9,7 @@ import torch
 from extension.toy_solver import ToySolver
 from helpers import (
     PAIRS,
+    TINY,
     gaussian_prior,
     observe,
     quick_prior,
@@ -19,7 +20,8 @@ from helpers import (
 )
 
 from pdeinv import InputError, NumericalError, Posterior, layouts
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, NavierStokes
+from pdeinv.priors import DiffusionPrior
 from pdeinv.solvers import SOLVERS
 from pdeinv.torch_state import default_dtype
 
@@ -194,6 +196,34 @@ def test_readings_beyond_all_bounds_end_in_a_finite_result_or_in_an_error(name):
             assert name in str(error) or isinstance(error, InputError)
         else:
             assert bool(found.mean.isfinite().all() and found.std.isfinite().all())
+
+
+class WithoutDerivative(NavierStokes):
+    def surrogate(self, a):
+        return self.solve(a) * torch.nan
+
+
+@pytest.mark.parametrize("name", ["moment", "gauss-newton"])
+def test_a_new_pde_whose_derivative_is_not_finite_is_named(name):
+    pde = WithoutDerivative(time=0.1, modes=16)
+    solver, prior = quick_solver(name), quick_prior(name, "navier-stokes")
+    prior = prior and gaussian_prior(pde, N, channels=1)
+    with pytest.raises(NumericalError, match=rf"the {name} solver failed: the derivative of .*"):
+        solver(pde, prior, problem(pde)[1], n_samples=2, generator=seeded())
+
+
+def test_states_of_a_pde_and_samples_of_a_prior_that_are_not_finite_are_refused():
+    class Lost(NavierStokes):
+        def solve(self, a):
+            return a / 0
+
+    with pytest.raises(NumericalError, match="the states of navier-stokes must be finite"):
+        Lost().sample(2, Lost().grid(N), seeded())
+    prior = DiffusionPrior.untrained(gaussian_prior(PDES["poisson"](), N), **TINY)
+    for p in prior.network.parameters():
+        p.data.fill_(torch.inf)
+    with pytest.raises(NumericalError, match="the samples of DiffusionPrior must be finite"):
+        prior.sample(1, PDES["poisson"]().grid(N), seeded(), steps=2)
 
 
 @each_solver
