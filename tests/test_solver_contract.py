@@ -6,7 +6,6 @@ from functools import cache
 
 import pytest
 import torch
-from extension.toy_solver import ToySolver
 from helpers import (
     PAIRS,
     TINY,
@@ -22,7 +21,7 @@ from helpers import (
 from pdeinv import InputError, NumericalError, Posterior, layouts
 from pdeinv.datasets import PDES, NavierStokes
 from pdeinv.priors import DiffusionPrior
-from pdeinv.solvers import SOLVERS
+from pdeinv.solvers import SOLVERS, GaussianSolver
 from pdeinv.torch_state import default_dtype
 
 N, NOISE = 16, 0.1
@@ -130,7 +129,7 @@ def test_the_number_of_threads_of_the_caller_does_not_matter(name, pde):
         assert torch.equal(*(getattr(p, values) for p in found))
 
 
-class Broken(ToySolver):
+class Broken(GaussianSolver):
     """Spoils its own result."""
 
     def __init__(self, spoil):
@@ -165,15 +164,15 @@ def with_an_exception(found):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (set_to_nan("mean"), "the mean of potential of the toy-solver solver must be finite"),
-        (set_to_nan("std"), "the std of potential of the toy-solver .*; check the units"),
-        (set_to_nan("samples"), "the samples of potential of the toy-solver solver must be finite"),
+        (set_to_nan("mean"), "the mean of potential of the gaussian solver must be finite"),
+        (set_to_nan("std"), "the std of potential of the gaussian .*; check the units"),
+        (set_to_nan("samples"), "the samples of potential of the gaussian solver must be finite"),
         (
             with_a_shape,
-            r"the samples of the toy-solver solver must have the shape \(3, 2, 16",
+            r"the samples of the gaussian solver must have the shape \(3, 2, 16",
         ),
-        (with_a_misfit, "the reduced chi-squared of the toy-solver .* finite, got inf; check"),
-        (with_an_exception, "the linear algebra of the toy-solver solver failed"),
+        (with_a_misfit, "the reduced chi-squared of the gaussian .* finite, got inf; check"),
+        (with_an_exception, "the linear algebra of the gaussian solver failed"),
     ],
 )
 def test_a_result_that_is_not_finite_or_of_another_shape_is_refused(spoil, message):
