@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from pdeinv.benchmarks.cells import Cell, solve, steps_of
@@ -22,6 +20,7 @@ from pdeinv.schema import Amount, problem_of
 __all__ = ["fit_to_budget", "fitting_steps"]
 
 _TRIALS = (3, 9)  # steps
+_THREADS = 1  # that a solver uses
 _REPEATS = 2  # of which the faster counts: other work on the machine only slows
 
 
@@ -34,9 +33,7 @@ def _check_trials(costs: list[float]) -> list[float]:
 _COSTS = TypeAdapter(dict[str, Annotated[list[Amount], AfterValidator(_check_trials)]])
 
 
-def fit_to_budget(
-    cells: Iterable[Cell], budgets: Iterable[float], out: Path, processes: int = 1
-) -> list[Cell]:
+def fit_to_budget(cells: Iterable[Cell], budgets: Iterable[float], out: Path) -> list[Cell]:
     """Return the cells once for each budget, with as many steps as fit into it.
 
     Steps are at most the method's published number. A method is returned once, as it is, if it has
@@ -48,8 +45,6 @@ def fit_to_budget(
         cells: what to run.
         budgets: seconds for an instance; the cells are returned as they are if there are none.
         out: the file of summaries.
-        processes: number of worker processes of the run; several have one thread each, and so have
-            the trials then.
 
     Raises:
         InputError: a budget is not a positive number, or a cell cannot run.
@@ -67,20 +62,19 @@ def fit_to_budget(
     memory = out.with_name(f"{out.stem}.budget.json")
     known = _measured(memory) if memory.exists() else {}
     found: dict[str, Cell] = {}
-    with _threads(1 if processes > 1 else torch.get_num_threads()) as threads:
-        for cell in progress_bar(cells, "the cost of a step", unit="cell"):
-            published = replace(cell, steps=None)
-            name = json.dumps([threads, published.key()], sort_keys=True)
-            if name not in known:
-                known[name] = _costs(published)
-                with atomic_write(memory) as temporary:
-                    temporary.write_text(json.dumps(known, indent=1))
-            for seconds in budgets:
-                one = cell
-                if known[name]:
-                    most = steps_of(published.solver())
-                    one = replace(cell, steps=fitting_steps(seconds, known[name], most))
-                found[json.dumps(one.key())] = one
+    for cell in progress_bar(cells, "the cost of a step", unit="cell"):
+        published = replace(cell, steps=None)
+        name = json.dumps([_THREADS, published.key()], sort_keys=True)
+        if name not in known:
+            known[name] = _costs(published)
+            with atomic_write(memory) as temporary:
+                temporary.write_text(json.dumps(known, indent=1))
+        for seconds in budgets:
+            one = cell
+            if known[name]:
+                most = steps_of(published.solver())
+                one = replace(cell, steps=fitting_steps(seconds, known[name], most))
+            found[json.dumps(one.key())] = one
     return list(found.values())
 
 
@@ -137,14 +131,3 @@ def _trial(cell: Cell) -> tuple[float, int]:
     start = time.perf_counter()
     found = solve(cell.task, solver, prior, observation, 0, cell.samples)
     return time.perf_counter() - start, int(found.record["network_evaluations"])
-
-
-@contextmanager
-def _threads(wanted: int) -> Iterator[int]:
-    """Set the number of threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted)
-    try:
-        yield wanted
-    finally:
-        torch.set_num_threads(before)

@@ -146,7 +146,7 @@ class Task:
             torch.as_tensor(layouts.random_nodes(self.sensors, grid, seed=2 * number + c))
             for c in observed
         ]
-        channel = torch.tensor(observed).repeat_interleave(self.sensors)
+        channel = torch.tensor(observed, dtype=torch.long).repeat_interleave(self.sensors)
         noise_std = self.noise * truth[0].flatten(1).std(dim=1)[channel]
         order = tuple(f.interpolation_order for f in pde.fields)
         blank = Observation(

@@ -12,7 +12,7 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
@@ -138,9 +138,18 @@ class PDE(ABC):
         return self.coefficient(self.latent_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions."""
+        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions.
+
+        Raises:
+            NumericalError: a state is not finite.
+        """
         check_states(self, self.check_grid(grid).n, n)
-        return self.state(self.latent_prior.white(n, generator), grid)
+        states = self.state(self.latent_prior.white(n, generator), grid)
+        if not bool(states.isfinite().all()):
+            raise NumericalError(
+                f"the states of {self.name} must be finite, got nan or inf; check its parameters"
+            )
+        return states
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states of Karhunen–Loève coefficients of the latent field; differentiable.

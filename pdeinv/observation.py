@@ -12,7 +12,7 @@ from pdeinv.grid import Grid
 
 __all__ = ["Observation", "interpolation_stencil"]
 
-_LARGEST = 1e100  # whose square is finite
+_LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
 _GATHERED = 2**19  # values of nodes that are held at a time
 
 
@@ -67,13 +67,13 @@ class Observation:
                     f"{name} must have the shape ({m},), got {tuple(tensor.shape)}; give one entry "
                     f"for each point"
                 )
-        for name in ("values", "noise_std"):
-            beyond = ~(given[name].abs() <= _LARGEST)
-            if bool(beyond.any()):
-                i = int(beyond.nonzero()[0])
+        for name, low in (("values", -_LARGEST), ("noise_std", 0.0)):
+            wrong = ~((given[name] >= low) & (given[name] <= _LARGEST))
+            if bool(wrong.any()):
+                i = int(wrong.nonzero()[0])
                 raise InputError(
-                    f"{name} must be finite and at most {_LARGEST:g} in size, got "
-                    f"{float(given[name][i]):g} in reading {i}; drop it or use another unit"
+                    f"{name} must be from {low:g} to {_LARGEST:g}, got {float(given[name][i]):g} "
+                    f"in reading {i}; drop it or use another unit"
                 )
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(

@@ -13,9 +13,8 @@ from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import TypeVar
 
-import torch
-
 from pdeinv.errors import NumericalError
+from pdeinv.torch_state import one_thread
 
 __all__ = ["for_each"]
 
@@ -35,9 +34,8 @@ def for_each(
     """Call `function(item)` for each item, and `report(item, result)` in this process.
 
     With one worker all calls are in this process, in order. More workers are processes started with
-    `spawn`; the order of completion is then open. Each process uses one torch thread: processes do
-    not compete for cores, and the number of threads may change the last bit of a sum. An exception,
-    Ctrl-C included, ends all workers at once.
+    `spawn`; the order of completion is then open. Each process uses one thread (`one_thread`). An
+    exception, Ctrl-C included, ends all workers at once.
 
     Arguments:
         function: can be pickled, as can its items and results.
@@ -50,13 +48,9 @@ def for_each(
     """
     if min(workers, len(items)) > 1:
         return _in_processes(function, items, workers, report)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for item in items:
             report(item, function(item))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _in_processes(
@@ -110,11 +104,11 @@ def _in_processes(
 def _work(function: Callable[[Item], object], connection: Connection) -> None:
     """Work on items from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
-    torch.set_num_threads(1)
     try:
-        while True:
-            item = connection.recv()
-            connection.send((item, function(item)))
+        with one_thread():
+            while True:
+                item = connection.recv()
+                connection.send((item, function(item)))
     except (EOFError, ConnectionError):
         pass
     except Exception as error:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 import torch
 
+from pdeinv import seeds
 from pdeinv.annotations import check_fields
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.grid import Grid
 from pdeinv.memory import check_memory, result_memory
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.torch_state import one_thread
 
 __all__ = [
     "LEAST_SAMPLES",
@@ -58,6 +63,10 @@ class Solver(ABC):
     says nothing, since the method fits its own amplitude or judges with its own error. "none" where
     it is the misfit of a sampler's own mean, which also falls with more steps.
     """
+    failure_remedy: ClassVar[str] = (
+        "check the units of the readings, their noise_std and the PDE's parameters"
+    )
+    """What may help where a result is not finite, as a phrase."""
     misfit_remedy: ClassVar[str] = ""
     """What lowers the misfit where it may also be that of the method's own mean, as a phrase:
     "use ..."; empty where it is that of the sensors alone."""
@@ -86,13 +95,14 @@ class Solver(ABC):
             prior: of the state or of the coefficient; None for the PDE's own random coefficient.
             observation: operator, readings and noise, on the grid of the result.
             n_samples: posterior samples to draw.
-            generator: source of all randomness; the same seed gives the same answer.
+            generator: source of all randomness; the same seed gives the same answer. If None, the
+                first seed of `seeds.SOLVER`.
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
             InputError: the solver does not accept this PDE or this prior, or the work would take
                 more memory than is available.
-            NumericalError: an iteration failed on valid input.
+            NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         self.check(pde, prior)
         check_memory(
@@ -101,8 +111,19 @@ class Solver(ABC):
             f"{observation.grid.n} x {observation.grid.n} nodes",
             self.memory_remedy,
         )
+        generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
-        posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+        try:
+            with one_thread():
+                posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+        except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
+            raise NumericalError(
+                f"the linear algebra of the {self.name} solver failed ({error}); "
+                f"{self.failure_remedy}"
+            ) from error
+        except NumericalError as error:
+            raise type(error)(f"the {self.name} solver failed: {error}") from error
+        self._check_result(posterior, observation.grid, n_samples)
         posterior.record = {
             "solver": self.name,
             "solver_settings": json.dumps(self.settings(), default=repr),
@@ -121,6 +142,35 @@ class Solver(ABC):
         one of a row for each sensor.
         """
         return result_memory(pde, observation.grid.n, n_samples)
+
+    def _check_result(self, posterior: Posterior, grid: Grid, n_samples: int) -> None:
+        """Refuse a posterior that is not finite, or of another shape than was asked for.
+
+        Raises:
+            NumericalError: so it is.
+        """
+        state = (len(posterior.fields), *grid.shape)
+        shapes = {"mean": state, "std": state, "samples": (n_samples, *state)}
+        for name, shape in shapes.items():
+            values = getattr(posterior, name)
+            if tuple(values.shape) != shape:
+                raise NumericalError(
+                    f"the {name} of the {self.name} solver must have the shape {shape}, got "
+                    f"{tuple(values.shape)}; mend its `condition`"
+                )
+            channels = zip(posterior.fields, values.unbind(dim=-3), strict=True)
+            broken = [f.name for f, v in channels if not bool(v.isfinite().all())]
+            if broken:
+                raise NumericalError(
+                    f"the {name} of {' and '.join(broken)} of the {self.name} solver must be "
+                    f"finite, got nan or inf; {self.failure_remedy}"
+                )
+        chi2 = posterior.record.get("reduced_chi_squared", math.nan)
+        if not math.isfinite(float(chi2)):
+            raise NumericalError(
+                f"the reduced chi-squared of the {self.name} solver must be finite, got {chi2}; "
+                f"{self.failure_remedy}"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by name."""

@@ -23,8 +23,8 @@ class ForwardMap:
     """F(a) = H (a, solve(a)): the readings that the sensors would give for a coefficient.
 
     F needs no solve where no sensor reads the solution. Derivatives are those of the PDE's
-    `surrogate`, or of `solve` where the PDE is linear, in reverse mode: the adjoint costs one solve
-    for the state and one adjoint solve for each vector.
+    `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the adjoint costs
+    one solve for the state and one adjoint solve for each vector.
 
     Every solve is counted where it is made, one for each field: those of `solve`, those of
     `surrogate`, and the adjoint solves of reverse differentiation. Solves behind statistics of the
@@ -48,6 +48,8 @@ class ForwardMap:
         self.sees_solution = bool((observation.channel == 1).any())
         self.linear = pde.linear or not self.sees_solution
         """Whether F is linear in the coefficient."""
+        self.exact_derivatives = pde.linear
+        """Whether derivatives are those of `solve`, not of `surrogate`."""
 
     @property
     def solver_calls(self) -> int:
@@ -156,7 +158,8 @@ class ForwardMap:
         outputs = [a]
         if self.sees_solution:
             self.counts["solver_calls"] += len(a)
-            outputs.append(self.pde.solve(a) if self.pde.linear else self.pde.surrogate(a))
+            solve = self.pde.solve if self.exact_derivatives else self.pde.surrogate
+            outputs.append(solve(a))
         batched_gradient = _batched_gradient(outputs, leaf)
 
         def pull_back(weights: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,11 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     but only as long as the iteration converges with the last Jacobian, as the members' must.
 
+    Where the mode does not meet the readings, the search begins again: with a variance added to the
+    readings that is removed in steps, with the derivative of the solve itself, and from other
+    starting points (`search_again`). The record states whether the search `converged` (1 or 0), its
+    `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ.
+
     The ensemble is randomised maximum likelihood: for a prior draw η and a noise draw ε the same
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the
     mode. Draws come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to
@@ -75,6 +80,10 @@ class GaussNewton(Solver):
     needs: ClassVar[str] = "it needs a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
     memory_remedy: ClassVar[str] = "average neighbouring readings or lower the PDE's modes"
+    misfit_remedy: ClassVar[str] = (
+        "the iteration may have ended in a local minimum: raise iterations, or add readings of the "
+        "coefficient"
+    )
 
     def accepts(self, pde: PDE) -> bool:
         return pde.gaussian_coefficient
@@ -103,7 +112,8 @@ class GaussNewton(Solver):
         members, states, left_out = self._ensemble(problem, mode, size, generator, progress)
         if len(members) < max(_FEWEST, n_samples):
             raise NumericalError(
-                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}"
+                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}, "
+                f"or check the units of the readings"
             )
         if left_out:
             warnings.warn(
@@ -123,6 +133,9 @@ class GaussNewton(Solver):
                 "reduced_chi_squared": chi2,
                 "degrees_of_freedom": freedom,
                 "nugget": mode.nugget,
+                "converged": int(mode.converged),
+                "iterations": mode.iterations,
+                "final_gradient": mode.gradient,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
             },

@@ -11,6 +11,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
+from pdeinv.solvers.continuation import largest_objective, search_again
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -88,6 +89,9 @@ class Mode(NamedTuple):
         objective: twice the negative logarithm of the posterior density.
         nugget: in R.
         converged: whether the last step was a short one.
+        iterations: steps that led to it, those of searches that failed included.
+        gradient: norm of the objective's gradient, preconditioned by `jacobian` to the next step,
+            relative to that of ξ.
     """
 
     xi: torch.Tensor
@@ -97,6 +101,8 @@ class Mode(NamedTuple):
     objective: float
     nugget: float
     converged: bool
+    iterations: int
+    gradient: float
 
     def chi_squared(self, observation: Observation) -> tuple[float, float]:
         """Return the reduced chi-squared of the readings that carry weight, and its degrees of
@@ -129,14 +135,14 @@ class ModeSearch:
     ):
         self.problem, self.observation = problem, problem.observation
         self.iterations, self.chords, self.tolerance = iterations, chords, tolerance
-        self.progress = progress
+        self.progress, self.steps = progress, 0
 
     def __call__(self, nugget: float) -> Mode:
         """Return the mode.
 
         Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
         stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
-        readings.
+        readings. Where the readings are not met, `search_again` searches from afar.
 
         Arguments:
             nugget: least variance added to each reading, relative to the mean prior variance of
@@ -159,16 +165,29 @@ class ModeSearch:
         tenfold = math.ceil(math.log10(_FIRST_NUGGET / nugget) - 0.5) if exact else 0
         larger = [nugget * 10.0**k for k in range(tenfold, 0, -1)]
         first, *smaller = [*larger, nugget]
-        mode = self._search(xi, values, jacobian, first, self.iterations)
-        for less in smaller:
-            closer = self._search(mode.xi, mode.values, mode.jacobian, less, 1)
+        mode = self.descend(xi, values, jacobian, first, self.iterations)
+        mode = self.with_less_nugget(mode, smaller, sensors)
+        if problem.nonlinear and mode.objective > largest_objective(sensors):
+            mode = search_again(self, mode, [first, *smaller], sensors)
+        return mode._replace(iterations=self.steps)
+
+    def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
+        """Return the mode with the least of the nuggets that the readings allow.
+
+        Arguments:
+            mode: with another nugget.
+            nuggets: falling.
+            sensors: that can vary.
+        """
+        for less in nuggets:
+            closer = self.descend(mode.xi, mode.values, mode.jacobian, less, 1)
             met = closer.objective <= _GROWTH * max(float(sensors), mode.objective)
             if not (closer.converged and met):
                 break
             mode = closer
         return mode
 
-    def _search(
+    def descend(
         self,
         xi: torch.Tensor,
         values: torch.Tensor,
@@ -176,20 +195,26 @@ class ModeSearch:
         nugget: float,
         jacobians: int,
     ) -> Mode:
-        """The mode with one nugget, from ξ and its readings and Jacobian."""
+        """Return the mode with one nugget.
+
+        Arguments:
+            xi, values, jacobian: where the search starts, as in `Mode`.
+            nugget: as in `__call__`.
+            jacobians: at most.
+        """
         problem, best, converged = self.problem, float("inf"), False
         added = nugget_variance(self.prior_variances, self.observation, nugget)
         variance = self.observation.noise_std**2 + added
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
         steps = range(jacobians + self.chords)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
-            data = self.observation.values - values + xi.flatten(1) @ jacobian.T
-            target = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
+            target = self._target(xi, values, jacobian, lower)
             step = self._shortened_step(xi, target, variance, best)
             if step is None:  # the mode, to the precision of the Jacobian
                 break
             change = float((step[0] - xi).norm() / step[0].norm().clamp(min=1e-300))
             xi, values, best = step
+            self.steps += 1
             converged = change < _CONVERGED or not problem.nonlinear
             if change < _DONE or not problem.nonlinear:
                 break
@@ -200,7 +225,16 @@ class ModeSearch:
                 if not bool(rows.sum(dim=1).isfinite().all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        return Mode(xi, values, jacobian, lower, best, nugget, converged)
+        gradient = (self._target(xi, values, jacobian, lower) - xi).norm()
+        gradient = float(gradient / xi.norm().clamp(min=1e-300))
+        return Mode(xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
+
+    def _target(
+        self, xi: torch.Tensor, values: torch.Tensor, jacobian: torch.Tensor, lower: torch.Tensor
+    ) -> torch.Tensor:
+        """Where a full step from ξ leads; arguments as in `Mode`."""
+        data = self.observation.values - values + xi.flatten(1) @ jacobian.T
+        return (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
 
     def _shortened_step(
         self, xi: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, best: float

@@ -44,7 +44,7 @@ class Signs:
         self.nodes, place = torch.unique(node, return_inverse=True)
         self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
-        chosen = torch.where(self.log_ratio[place] >= 0, high, low)
+        chosen = torch.where(self.log_ratio[place] >= 0, y.new_tensor(high), y.new_tensor(low))
         self.misfit = reduced((y - chosen) ** 2 / variance, carries_weight(jump, observation))
         unit = unit_vectors(self.nodes, self.grid.n**2)
         self.rows = latent.square_root_adjoint(
@@ -65,7 +65,7 @@ class Signs:
         chains = sample_given_signs(gram, self.log_ratio, CHAINS, length, generator, bar)
         xi = self.latent.white(n, generator).flatten(1)
         picked = chains.transpose(0, 1).flatten(0, 1)[
-            torch.linspace(0, CHAINS * length - 1, n).long()
+            torch.linspace(0, CHAINS * length - 1, n, dtype=torch.float32).long()
         ]
         lower = cholesky_with_nugget(gram, 1e-10 * gram.diagonal().mean().expand(len(gram)))
         xi = xi + torch.cholesky_solve((picked - xi @ self.rows.T).T, lower).T @ self.rows

@@ -2,12 +2,19 @@
 
 import dataclasses
 import json
+import pickle
+import random
+import warnings
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pytest
 import torch
+import xarray as xr
+from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
 from pdeinv import Grid, InputError, Observation, seeds
@@ -123,6 +130,36 @@ def observe(
         len(points), dtype=torch.float64, generator=generator
     )
     return state, Observation(grid, points, channel, values, std, order)
+
+
+def surroundings():
+    """Return the global state of the process that a caller of the package may rely on."""
+    threads = {lib["filepath"]: lib["num_threads"] for lib in threadpool_info()}
+    return {
+        "streams": pickle.dumps(
+            (
+                torch.random.get_rng_state().tolist(),
+                np.random.get_state(),  # noqa: NPY002 (the legacy stream is the one that is shared)
+                random.getstate(),
+            )
+        ),
+        "torch": (
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+            torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+        ),
+        "threads": {path: threads[path] for path in sorted(threads) if "blas" in path},
+        "numpy": np.geterr(),
+        # Libraries install filters of their own warnings when they are first imported
+        "warnings": [
+            entry
+            for entry in warnings.filters
+            if entry[0] != "once" and entry[2].__module__ == "builtins"
+        ],
+        "xarray": dict(xr.get_options()),
+        "figures": (matplotlib.get_backend(), dict(matplotlib.rcParams)),
+    }
 
 
 def contents(folder):

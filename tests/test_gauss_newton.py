@@ -2,16 +2,19 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 import torch
-from helpers import normal, seeded, tuning_task
+from helpers import normal, observe, seeded, tuning_task
 from scipy.optimize import minimize
 
-from pdeinv import InputError
+from pdeinv import InputError, MisfitWarning, layouts, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
+from pdeinv.solvers import mode as mode_module
+from pdeinv.solvers.continuation import largest_objective
 from pdeinv.solvers.mode import ModeSearch, WhitenedProblem
 
 SMALL = NavierStokes(modes=16)
@@ -192,6 +195,68 @@ def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
     posterior = GaussNewton()(task.physics, None, observation, generator=seeded())
     assert posterior.record["reduced_chi_squared"] > 3
     assert bool(torch.isfinite(posterior.mean).all() and torch.isfinite(posterior.std).all())
+
+
+def long_flow():
+    """Exact readings of a flow of little viscosity, after several turns of its eddies; the plain
+    search ends far from them."""
+    pde, seed = NavierStokes(time=6.0, viscosity=2e-5), 4
+    state, observation = observe(pde, pde.grid(32), layouts.random(60, seed), 1, seed=seed)
+    return pde, state, observation
+
+
+def check_that_a_second_search_helps(pde, observation):
+    problem, m = WhitenedProblem(pde, observation), len(observation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mode_module, "search_again", lambda search, mode, *_: mode)
+        _, plain = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
+    mode, found = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
+    assert plain > largest_objective(m) / m > found
+    assert mode.converged and mode.gradient < 1e-4
+    assert not problem.forward.exact_derivatives
+
+
+def test_readings_that_a_first_search_does_not_meet_are_met_by_another_search():
+    pde, _, observation = long_flow()
+    check_that_a_second_search_helps(pde, observation)
+
+
+class Crude(NavierStokes):
+    """Its surrogate has another time."""
+
+    def surrogate(self, a):
+        return NavierStokes(**self.parameters | {"time": 0.2 * self.time}).surrogate(a)
+
+
+def test_a_surrogate_that_misleads_gives_way_to_the_solve():
+    pde = Crude(modes=16, time=3.0)
+    points, channel = layouts.random(40, 1), [0, 1] * 20
+    _, observation = observe(pde, pde.grid(24), points, channel, noise=1e-3)
+    check_that_a_second_search_helps(pde, observation)
+
+
+def test_the_record_states_whether_the_search_converged():
+    _, observation = small_problem()
+    found, stopped = (
+        GaussNewton(ensemble=4, iterations=i, chords=c)(
+            SMALL, None, observation, n_samples=4, generator=seeded()
+        ).record
+        for i, c in ((10, 3), (1, 0))
+    )
+    assert found["converged"] == 1 and stopped["converged"] == 0
+    assert found["iterations"] > stopped["iterations"] >= 1
+    assert found["final_gradient"] < 1e-3 < stopped["final_gradient"]
+
+
+def test_a_large_misfit_names_a_local_minimum_as_a_possible_cause():
+    task = tuning_task("navier-stokes", "both", grid=20, sensors=20)
+    _, observation = task.instance(1)
+    fields = [task.physics.fields[c].name for c in observation.channel]
+    table = pd.DataFrame(observation.points.numpy(), columns=["x", "y"]).assign(
+        field=fields, value=observation.values.flip(0).numpy(), noise_std=0.0
+    )
+    with pytest.warns(MisfitWarning, match="the iteration may have ended in a local minimum"):
+        reconstruct(table, task.physics, grid=20, solver=GaussNewton(ensemble=4), n_samples=4)
 
 
 def test_what_it_cannot_do_is_refused():

@@ -1,10 +1,12 @@
 """The observation operator: exact on nodes, as accurate as it says off them, and the transpose of
 its adjoint."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from helpers import seeded
+from helpers import seeded, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,3 +233,16 @@ def test_a_state_of_another_shape_is_refused_and_not_misread(shape):
     for wrong in (torch.zeros(1, 3), torch.zeros(2)):
         with pytest.raises(InputError, match=r"must be \(batch, 2\)"):
             H.adjoint(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("values", v) for v in (math.nan, math.inf, -1e101)]
+    + [("noise_std", v) for v in (math.nan, math.inf, -1e-3, 1e300)],
+)
+def test_readings_and_noise_must_be_numbers_whose_squares_are_finite(name, value):
+    given = {"values": vector(1.0, 2.0, 3.0), "noise_std": vector(0.0, 0.1, 0.2)}
+    given[name][1] = value
+    points, channel = torch.full((3, 2), 0.5, dtype=torch.float64), torch.tensor([0, 1, 1])
+    with pytest.raises(InputError, match=rf"{name} must be from .* at index 1; mend or drop"):
+        Observation(Grid(8), points, channel, **given)

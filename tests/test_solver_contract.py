@@ -8,17 +8,21 @@ import pytest
 import torch
 from helpers import (
     PAIRS,
+    TINY,
     gaussian_prior,
     observe,
     quick_prior,
     quick_solver,
     rms,
     seeded,
+    surroundings,
 )
 
-from pdeinv import InputError, Posterior, layouts
-from pdeinv.datasets import PDES
-from pdeinv.solvers import SOLVERS
+from pdeinv import InputError, NumericalError, Posterior, layouts
+from pdeinv.datasets import PDES, NavierStokes
+from pdeinv.priors import DiffusionPrior
+from pdeinv.solvers import SOLVERS, GaussianSolver
+from pdeinv.torch_state import default_dtype
 
 N, NOISE = 16, 0.1
 RECORD = {"solver", "solver_settings", "seconds", "reduced_chi_squared"}
@@ -44,10 +48,11 @@ def problem(pde):
     return observe(pde, pde.grid(N), points, [0, 1] * 12, noise=NOISE, seed=3)
 
 
-def run(name, seed=5, n_samples=3):
-    pde = cheapest(name)
+def run(name, seed=5, n_samples=3, pde=None):
+    pde = pde or cheapest(name)
     solver, prior = quick_solver(name), quick_prior(name, pde.name)
-    return solver(pde, prior, problem(pde)[1], n_samples=n_samples, generator=seeded(seed))
+    generator = None if seed is None else seeded(seed)
+    return solver(pde, prior, problem(pde)[1], n_samples=n_samples, generator=generator)
 
 
 posterior = cache(run)
@@ -92,6 +97,132 @@ def test_the_seed_alone_decides_the_answer(name):
     for c in (0, 1):
         assert not torch.allclose(first.samples[:, c], other.samples[:, c])
         assert not torch.allclose(first.samples[0, c], first.samples[1, c])
+
+
+@each_solver
+def test_the_streams_and_the_settings_of_the_caller_stay_as_they_are(name):
+    before = surroundings()
+    run(name, seed=None)
+    assert surroundings() == before
+
+
+@each_solver
+def test_the_default_dtype_of_the_caller_does_not_matter(name):
+    first = posterior(name)
+    with default_dtype(torch.float64):
+        again = run(name)
+    for values in ("mean", "std", "samples"):
+        assert torch.equal(getattr(first, values), getattr(again, values))
+
+
+@pytest.mark.parametrize(("name", "pde"), [(s, None) for s in SOLVERS] + [("moment", "darcy")])
+def test_the_number_of_threads_of_the_caller_does_not_matter(name, pde):
+    found, threads = [], torch.get_num_threads()
+    try:
+        for wanted in (1, 2):
+            torch.set_num_threads(wanted)
+            found.append(run(name, pde=pde and PDES[pde]()))
+            assert torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(threads)
+    for values in ("mean", "std", "samples"):
+        assert torch.equal(*(getattr(p, values) for p in found))
+
+
+class Broken(GaussianSolver):
+    """Spoils its own result."""
+
+    def __init__(self, spoil):
+        object.__setattr__(self, "spoil", spoil)
+        super().__init__()
+
+    def condition(self, *arguments):
+        found = super().condition(*arguments)
+        self.spoil(found)
+        return found
+
+
+def set_to_nan(values):
+    def spoil(found):
+        getattr(found, values)[..., 1, 3, 3] = torch.nan
+
+    return spoil
+
+
+def with_a_shape(found):
+    found.samples = found.samples[:-1]
+
+
+def with_a_misfit(found):
+    found.record["reduced_chi_squared"] = float("inf")
+
+
+def with_an_exception(found):
+    torch.linalg.cholesky(-torch.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (set_to_nan("mean"), "the mean of potential of the gaussian solver must be finite"),
+        (set_to_nan("std"), "the std of potential of the gaussian .*; check the units"),
+        (set_to_nan("samples"), "the samples of potential of the gaussian solver must be finite"),
+        (
+            with_a_shape,
+            r"the samples of the gaussian solver must have the shape \(3, 2, 16",
+        ),
+        (with_a_misfit, "the reduced chi-squared of the gaussian .* finite, got inf; check"),
+        (with_an_exception, "the linear algebra of the gaussian solver failed"),
+    ],
+)
+def test_a_result_that_is_not_finite_or_of_another_shape_is_refused(spoil, message):
+    before, (_, observation) = surroundings(), problem(PDES["poisson"]())
+    with pytest.raises(NumericalError, match=message):
+        Broken(spoil)(PDES["poisson"](), None, observation, n_samples=3)
+    assert surroundings() == before
+
+
+@each_solver
+def test_readings_beyond_all_bounds_end_in_a_finite_result_or_in_an_error(name):
+    pde = cheapest(name)
+    observation, prior = problem(pde)[1], quick_prior(name, pde.name)
+    ones = torch.ones_like(observation.values)
+    for values, noise in ((1e36, 0.1), (1e100, 1e100), (0.0, 0.0), (0.0, 1e100), (1.0, 1e-100)):
+        extreme = dataclasses.replace(observation, values=values * ones, noise_std=noise * ones)
+        try:
+            found = quick_solver(name)(pde, prior, extreme, n_samples=2, generator=seeded())
+        except (InputError, NumericalError) as error:
+            assert name in str(error) or isinstance(error, InputError)
+        else:
+            assert bool(found.mean.isfinite().all() and found.std.isfinite().all())
+
+
+class WithoutDerivative(NavierStokes):
+    def surrogate(self, a):
+        return self.solve(a) * torch.nan
+
+
+@pytest.mark.parametrize("name", ["moment", "gauss-newton"])
+def test_a_new_pde_whose_derivative_is_not_finite_is_named(name):
+    pde = WithoutDerivative(time=0.1, modes=16)
+    solver, prior = quick_solver(name), quick_prior(name, "navier-stokes")
+    prior = prior and gaussian_prior(pde, N, channels=1)
+    with pytest.raises(NumericalError, match=rf"the {name} solver failed: the derivative of .*"):
+        solver(pde, prior, problem(pde)[1], n_samples=2, generator=seeded())
+
+
+def test_states_of_a_pde_and_samples_of_a_prior_that_are_not_finite_are_refused():
+    class Lost(NavierStokes):
+        def solve(self, a):
+            return a / 0
+
+    with pytest.raises(NumericalError, match="the states of navier-stokes must be finite"):
+        Lost().sample(2, Lost().grid(N), seeded())
+    prior = DiffusionPrior.untrained(gaussian_prior(PDES["poisson"](), N), **TINY)
+    for p in prior.network.parameters():
+        p.data.fill_(torch.inf)
+    with pytest.raises(NumericalError, match="the samples of DiffusionPrior must be finite"):
+        prior.sample(1, PDES["poisson"]().grid(N), seeded(), steps=2)
 
 
 @each_solver

@@ -98,7 +98,7 @@ def power(prior: GaussianPrior, states: torch.Tensor) -> torch.Tensor:
         unit = torch.pi * (2 if grid.periodic else 1)
         k = (basis.frequencies(table.shape[-1]) / unit).round().long()
         rings.append(
-            torch.zeros(grid.n).index_add_(
+            torch.zeros(grid.n, dtype=torch.float32).index_add_(
                 0, k.flatten().clamp(max=grid.n - 1), table.square().mean(dim=0).flatten()
             )
         )

@@ -238,7 +238,9 @@ def regressor_report(name: str, regressor: SensorRegressor, command: str = "") -
             for i, part in enumerate(states.split(16)):
                 points = torch.as_tensor(layouts.random_nodes(m, grid, seed=SEED + i))
                 none = torch.zeros(m, dtype=torch.float64)
-                observation = Observation(grid, points, torch.full((m,), given), none, none)
+                observation = Observation(
+                    grid, points, torch.full((m,), given, dtype=torch.long), none, none
+                )
                 start = time.perf_counter()
                 answers = regressor.answers(observation, observation(part))
                 seconds += time.perf_counter() - start

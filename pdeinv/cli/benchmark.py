@@ -173,7 +173,7 @@ def benchmark(
     else:
         cells = _product(context.params)
         check_writable(out)
-    cells = fit_to_budget(cells, budget or (), out, processes)
+    cells = fit_to_budget(cells, budget or (), out)
     records = run_cells(cells, out, command=typed_command(), progress=True, processes=processes)
     typer.echo(ranked_table(records) if suite else table(records))
 

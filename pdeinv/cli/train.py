@@ -107,7 +107,7 @@ def train(
         raise InputError(
             f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
         )
-    options = _Options.parse(widths, noise, noise_length, precondition, symmetry)
+    options = _Options.parse(widths, noise, noise_length, precondition, symmetry, seed)
     check_new(out)
     if minutes is None and steps is None:
         minutes = _MINUTES
@@ -145,10 +145,11 @@ class _Options:
     noise: Noise
     preconditioning: Preconditioning
     symmetry: bool
+    seed: int
 
     @classmethod
     def parse(
-        cls, widths: str, noise: str, length: float, precondition: str, symmetry: bool
+        cls, widths: str, noise: str, length: float, precondition: str, symmetry: bool, seed: int
     ) -> _Options:
         from pdeinv.priors import Noise
 
@@ -157,6 +158,7 @@ class _Options:
             Noise(_choice("--noise", noise, ("exponential", "white")), length),
             _choice("--precondition", precondition, ("gaussian", "edm")),
             symmetry,
+            seed,
         )
 
 
@@ -173,19 +175,20 @@ def _diffusion(data: TrainingData, options: _Options) -> Trainable:
         _gaussian(data, options),
         widths=options.widths,
         preconditioning=options.preconditioning,
+        seed=options.seed,
     )
 
 
 def _operator(data: TrainingData, options: _Options) -> Trainable:
     from pdeinv.priors import NeuralOperator
 
-    return NeuralOperator.untrained(data)
+    return NeuralOperator.untrained(data, seed=options.seed)
 
 
 def _regressor(data: TrainingData, options: _Options) -> Trainable:
     from pdeinv.priors import SensorRegressor
 
-    return SensorRegressor.untrained(data)
+    return SensorRegressor.untrained(data, seed=options.seed)
 
 
 class _Recipe(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 
+from pdeinv import seeds
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors.base import Trainable
@@ -100,6 +101,7 @@ class DiffusionPrior(Trainable):
         widths: Sequence[int] = (64, 96, 128),
         modes: int = 8,
         preconditioning: Preconditioning = "gaussian",
+        seed: int = 0,
     ) -> DiffusionPrior:
         """Return a prior with a new network, whose correction is zero.
 
@@ -108,12 +110,14 @@ class DiffusionPrior(Trainable):
             widths: channels of the network's levels, multiples of 16.
             modes: Fourier modes of its spectral convolutions per direction.
             preconditioning: `"gaussian"` or `"edm"`.
+            seed: of the weights.
         """
         if preconditioning == "edm":
             gaussian = replace(gaussian, blocks=())  # unused, and large
-        channels = len(gaussian.fields)
+        channels, periodic = len(gaussian.fields), gaussian.grid.periodic
         inputs = 2 * channels if preconditioning == "gaussian" else channels
-        network = UShapedOperator(inputs, channels, tuple(widths), modes, gaussian.grid.periodic)
+        with seeds.global_state(seeds.TRAINING, seed):
+            network = UShapedOperator(inputs, channels, tuple(widths), modes, periodic)
         return cls(gaussian, network, preconditioning)
 
     @property
@@ -171,7 +175,8 @@ class DiffusionPrior(Trainable):
         if any(t.shape[-1] > m for t, m in zip(tables, modes, strict=True)):
             fine = self.gaussian.denoise_coefficients(tables, sigma, grid)
             for c, (basis, m) in enumerate(zip(self.gaussian.bases, modes, strict=True)):
-                seen = basis.resize(torch.ones(1, m, m), tables[c].shape[-1]) > 0
+                square = tables[c].new_ones(1, m, m)
+                seen = basis.resize(square, tables[c].shape[-1]) > 0
                 denoised[c] = torch.where(seen, denoised[c], fine[c])
         return _Base(denoised, out, out)
 
@@ -278,9 +283,13 @@ class DiffusionPrior(Trainable):
 
 def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
     """Return random noise levels (n,) for training."""
-    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** torch.rand(n, generator=generator)
-    usual = (_P_MEAN + _P_STD * torch.randn(n, generator=generator)).exp()
-    return torch.where(torch.rand(n, generator=generator) < _WIDE_SHARE, wide, usual)
+
+    def draw(kind: Callable[..., torch.Tensor]) -> torch.Tensor:
+        return kind(n, dtype=torch.float32, generator=generator)
+
+    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** draw(torch.rand)
+    usual = (_P_MEAN + _P_STD * draw(torch.randn)).exp()
+    return torch.where(draw(torch.rand) < _WIDE_SHARE, wide, usual)
 
 
 def _bfloat16_pays() -> bool:

@@ -10,6 +10,7 @@ from pydantic import Field as Limits
 from pydantic import model_validator
 from torch.nn import functional as F
 
+from pdeinv import seeds
 from pdeinv.basis import Basis
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
@@ -26,6 +27,7 @@ from pdeinv.priors.description import (
 )
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import without_wandb
+from pdeinv.torch_state import default_dtype
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -115,7 +117,7 @@ class FourierOperator(Trainable):
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def _new(cls, data: TrainingData, nodes: int, **arguments) -> Self:
+    def _new(cls, data: TrainingData, nodes: int, seed: int, **arguments) -> Self:
         """Return an operator with new weights, on a grid with an even number of nodes, at most
         `nodes` and at most those of the data.
 
@@ -132,7 +134,8 @@ class FourierOperator(Trainable):
         # Fourier layers wrap around, so that a domain that is not a torus is padded
         arguments["domain_padding"] = None if data.grid.periodic else _PADDING
         pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
-        network = _build(arguments)
+        with seeds.global_state(seeds.TRAINING, seed):
+            network = _build(arguments)
         return cls(_pair(data.fields), _pair(bases), grid, shift, scale, network, arguments, pde)
 
     def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
@@ -149,6 +152,11 @@ class FourierOperator(Trainable):
         network = restore_network(lambda: _build(arguments), tensors)
         normal = (_pair(c.fields), _pair(c.bases), c.grid, c.shift, c.scale)
         return cls(*normal, network, arguments, c.pde, described.record)
+
+    @default_dtype(torch.float32)  # of the coordinates that the network adds
+    def _evaluate(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output (batch, channel, m, m) of the network."""
+        return self.network(x).float()
 
     def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
         """Return normalised fields (batch, n, n) of a channel on another grid, or on the same as
@@ -184,6 +192,7 @@ class NeuralOperator(FourierOperator):
         modes: int = 12,
         layers: int = 4,
         nodes: int = 32,
+        seed: int = 0,
     ) -> NeuralOperator:
         """Return an operator with new weights.
 
@@ -193,12 +202,13 @@ class NeuralOperator(FourierOperator):
             modes: Fourier modes per direction.
             layers: number of Fourier layers.
             nodes: of the network's grid per side, made even and at most those of the data.
+            seed: of the weights.
 
         Raises:
             InputError: the data do not have two fields.
         """
         size = {"n_modes": [modes, modes], "hidden_channels": width, "n_layers": layers}
-        return cls._new(data, nodes, in_channels=1, out_channels=1, **size)
+        return cls._new(data, nodes, seed, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """Return the second field of a first field, both (batch, 1, n, n) in physical units.
@@ -237,7 +247,7 @@ class NeuralOperator(FourierOperator):
         fields (batch, n, n)."""
         grid = Grid(x.shape[-1], self.grid.kind)
         x = x if grid == self.grid else self._on_grid(x, 0, grid, self.grid)
-        return self.network(x[:, None])[:, 0].float()
+        return self._evaluate(x[:, None])[:, 0]
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
         """Return the normalised output for normalised fields, both (batch, n, n)."""
@@ -265,6 +275,7 @@ class NeuralOperator(FourierOperator):
         return {"relative_l2": round(error, 6)}, line
 
 
+@default_dtype(torch.float32)
 def _build(arguments: dict) -> torch.nn.Module:
     """Return a new Fourier neural operator of neuraloperator."""
     with without_wandb():

@@ -170,7 +170,7 @@ class GaussianPrior(NormalisedFields, Model):
         predicts, (batch, channel); sigma is (batch,)."""
         _, diagonal_variances, noises = self.tables_for(self.grid, sigma)
         variance = sigma.float()[:, None].square()
-        rows = torch.zeros(len(sigma), len(self.bases) * self.band**2)
+        rows = torch.zeros(len(sigma), len(self.bases) * self.band**2, dtype=torch.float32)
         for places, values, vectors in self.blocks:
             rows[:, places] = (variance * values / (values + variance)) @ vectors.square().T
         left = self.from_band(rows)
@@ -184,7 +184,7 @@ class GaussianPrior(NormalisedFields, Model):
 
     def mean(self, grid: Grid) -> torch.Tensor:
         """Return the mean state (1, channel, grid.n, grid.n) in physical units."""
-        means = self.tables_for(self.check_grid(grid), torch.zeros(1)).means
+        means = self.tables_for(self.check_grid(grid), self.shift).means
         return self.physical(self.synthesis([m[None] for m in means], grid))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -192,11 +192,10 @@ class GaussianPrior(NormalisedFields, Model):
         self.check_grid(grid)
         xi = self.white(n, grid, generator)
         means, diagonal_variances, noises = self.tables_for(grid, xi)
-        rows = torch.zeros(n, len(self.bases) * self.band**2)
+        rows = torch.zeros(n, len(self.bases) * self.band**2, dtype=torch.float32)
         for places, values, vectors in self.blocks:
-            rows[:, places] = (
-                torch.randn(n, len(values), generator=generator) * values.sqrt()
-            ) @ vectors.T
+            xi_block = torch.randn(n, len(values), dtype=torch.float32, generator=generator)
+            rows[:, places] = (xi_block * values.sqrt()) @ vectors.T
         leading = self.from_band(rows)
         tables = []
         for c, basis in enumerate(self.bases):

@@ -70,7 +70,7 @@ def _correlation(gaussian: GaussianPrior, x: torch.Tensor) -> torch.Tensor:
     points of a lattice with the coordinates x (p,)."""
     basis, p = gaussian.bases[0], len(x)
     fine = Grid(2 * gaussian.grid.n, gaussian.grid.kind)
-    _, diagonal_variances, noises = gaussian.tables_for(fine, torch.zeros(1))
+    _, diagonal_variances, noises = gaussian.tables_for(fine, gaussian.shift)
     variances = diagonal_variances[0].double()
     phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, len(variances)), x)
     pairs = (phi[:, None] * phi).flatten(0, 1)

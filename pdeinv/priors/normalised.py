@@ -81,7 +81,8 @@ class NormalisedFields:
         The same tables give the same noise on every grid.
         """
         modes = max(b.capacity(grid) for b in self.bases)
-        return torch.randn(n, len(self.bases), modes, modes, generator=generator)
+        shape = (n, len(self.bases), modes, modes)
+        return torch.randn(shape, dtype=torch.float32, generator=generator)
 
     def noise_fields(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the noise (n, channel, n, n) of level 1, in physical units, of the standard

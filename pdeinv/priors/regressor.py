@@ -59,6 +59,7 @@ class SensorRegressor(FourierOperator):
         modes: int = 20,
         layers: int = 4,
         nodes: int = 64,
+        seed: int = 0,
     ) -> SensorRegressor:
         """Return a regressor with new weights; its filters act on each channel alone, which keeps
         it small.
@@ -69,6 +70,7 @@ class SensorRegressor(FourierOperator):
             modes: Fourier modes per direction.
             layers: number of Fourier layers.
             nodes: of the network's grid per side, made even and at most those of the data.
+            seed: of the weights.
 
         Raises:
             InputError: the data do not have two fields.
@@ -79,7 +81,7 @@ class SensorRegressor(FourierOperator):
             "n_layers": layers,
             "separable": True,
         }
-        return cls._new(data, nodes, in_channels=16, out_channels=8, **size)
+        return cls._new(data, nodes, seed, in_channels=16, out_channels=8, **size)
 
     def __call__(self, observation: Observation) -> torch.Tensor:
         """Return the mean state (2, n, n) given the readings, in physical units, on the grid of
@@ -132,7 +134,7 @@ class SensorRegressor(FourierOperator):
         """Return normalised states (batch, 2, m, m) on the nodes of the network, of normalised
         readings and their mask."""
         inputs = F.pixel_unshuffle(torch.cat([mask * values, mask], dim=1).float(), 2)
-        return F.pixel_shuffle(self.network(inputs).float(), 2)
+        return F.pixel_shuffle(self._evaluate(inputs), 2)
 
     def _on_network(self, states: torch.Tensor) -> torch.Tensor:
         """Return states (batch, 2, n, n) normalised, on the nodes of the network."""
@@ -157,7 +159,9 @@ class SensorRegressor(FourierOperator):
         generator, x = seeds.generator(seeds.TUNING), self._on_network(data.states)
         scores = {}
         for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
-            order = torch.rand(x.shape[0], x[0, 0].numel(), generator=generator).argsort(dim=1)
+            order = torch.rand(
+                x.shape[0], x[0, 0].numel(), dtype=torch.float32, generator=generator
+            ).argsort(dim=1)
             mask = torch.zeros_like(x)
             mask[:, given] = (order < _VALIDATION_SENSORS).reshape(mask[:, given].shape)
             y = torch.cat(
@@ -199,7 +203,7 @@ def _random_readings(
     size, nodes = len(x), x[0, 0].numel()
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator)
+        return torch.rand(shape, dtype=torch.float32, generator=generator)
 
     few = _MIN_SENSORS / nodes
     share = few * (0.25 / few) ** uniform(size, 1, 1, 1)
@@ -209,4 +213,5 @@ def _random_readings(
     low, high = (math.log(v) for v in _NOISE_RANGE)
     noisy = uniform(size, 1, 1, 1) < _NOISY_SHARE
     noise = torch.where(noisy, (low + (high - low) * uniform(size, 1, 1, 1)).exp(), _EXACT)
-    return x + STD * noise * torch.randn(x.shape, generator=generator), _trust(noise) * scattered
+    error = torch.randn(x.shape, dtype=torch.float32, generator=generator)
+    return x + STD * noise * error, _trust(noise) * scattered

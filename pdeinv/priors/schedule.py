@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
 from pdeinv.progress import progress_bar
 
@@ -87,8 +88,17 @@ def sample_flow(
         steps: number of levels.
         batch: samples computed together.
         progress: show a progress bar for each batch.
+
+    Raises:
+        NumericalError: a sample is not finite.
     """
     gaussian, sigmas = prior.gaussian, noise_levels(steps)
-    centre = gaussian.physical(torch.zeros(1, len(gaussian.fields), 1, 1))
+    centre = gaussian.physical(gaussian.scale.new_zeros(1, len(gaussian.fields), 1, 1))
     starts = (centre + sigmas[0] * prior.sample_noise(n, grid, generator)).split(batch)
-    return torch.cat([heun(prior.denoise, x, sigmas, progress) for x in starts])
+    samples = torch.cat([heun(prior.denoise, x, sigmas, progress) for x in starts])
+    if not bool(samples.isfinite().all()):
+        raise NumericalError(
+            f"the samples of {type(prior).__name__} must be finite, got nan or inf; use more "
+            f"steps, or train the prior again"
+        )
+    return samples

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pdeinv.priors.description import Described, Modes
+from pdeinv.torch_state import default_dtype
 
 __all__ = ["UShapedArguments", "UShapedOperator", "without_wandb"]
 
@@ -75,6 +76,7 @@ class UShapedOperator(nn.Module):
 
     frequencies: torch.Tensor
 
+    @default_dtype(torch.float32)
     def __init__(
         self,
         channels_in: int,

@@ -57,7 +57,8 @@ class DPS(DiffusionSolver):
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         weight = self.settings()["weight"]
         sigmas = noise_levels(self.steps)
-        factors, first = torch.full((self.steps,), STEPS["dps"] / self.steps), float(sigmas[0])
+        factors = torch.full((self.steps,), STEPS["dps"] / self.steps, dtype=torch.float32)
+        first = float(sigmas[0])
         if problem.published:
             sigmas = ddpm_levels(self.steps)
             spread = (1 + sigmas**2).sqrt()

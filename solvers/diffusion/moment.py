@@ -10,7 +10,7 @@ import torch
 
 from pdeinv.checks import MOST, Bounds, Positive, Steps, check_below
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import DivergedError, InputError
+from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -249,4 +249,10 @@ class _Conditioning:
         forward, o = self.forward, self.observation
         if len(o) > _MANY and forward.linear:
             return MatrixFree(self.root, o, forward, forward.adjoint_at(torch.zeros_like(centre)))
-        return Dense(self.root, o, forward.jacobian(centre))
+        rows = forward.jacobian(centre)
+        if not bool(rows.isfinite().all()):
+            raise NumericalError(
+                f"the derivative of {self.problem.pde.name} must be finite where the search is, "
+                f"and is not; check the PDE's parameters and the units of the readings"
+            )
+        return Dense(self.root, o, rows)

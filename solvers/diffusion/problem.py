@@ -90,8 +90,12 @@ class Problem:
         """Draw states (n, channel, grid.n, grid.n) of pure noise of the level sigma."""
         return self.gaussian.shift[:, None, None] + sigma * self.noise(n)
 
-    def check_finite(self, x: torch.Tensor) -> torch.Tensor:
+    def check_finite(self, x: torch.Tensor, step: int | None = None) -> torch.Tensor:
         """Return the states x.
+
+        Arguments:
+            x: the states.
+            step: of the sampler, counted from 0, for the message.
 
         Raises:
             DivergedError: a value is infinite or not a number.
@@ -100,7 +104,8 @@ class Problem:
             remedy = "use more steps, or a smaller weight or rate"
             if self.published:
                 remedy += ", or preset='default'"
-            raise DivergedError(f"the samples of {self.pde.name} diverged; {remedy}")
+            place = "" if step is None else f"at step {step + 1} "
+            raise DivergedError(f"{place}the samples of {self.pde.name} diverged; {remedy}")
         return x
 
     def to_function_space(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -160,5 +165,5 @@ def _solution_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
     a = prior.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).double()
     if pde.coefficient_range and not pde.gaussian_coefficient:
         low, high = pde.coefficient_range
-        a = torch.where(a > (low + high) / 2, high, low)
+        a = torch.where(a > (low + high) / 2, high, low).float()
     return pde.solve(pde.clamp(a)).std().reshape(1)

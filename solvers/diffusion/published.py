@@ -60,7 +60,8 @@ def ddpm_levels(steps: int) -> torch.Tensor:
     """
     kept = torch.linspace(_DDPM_FIRST, _DDPM_LAST, _DDPM_STEPS, dtype=torch.float64)
     signal = (1 - kept).cumprod(dim=0)
-    signal = signal[torch.linspace(_DDPM_STEPS - 1, 0, steps).round().long()]
+    places = torch.linspace(_DDPM_STEPS - 1, 0, steps, dtype=torch.float32).round().long()
+    signal = signal[places]
     return torch.cat([((1 - signal) / signal).sqrt(), torch.zeros(1, dtype=torch.float64)])
 
 

@@ -68,7 +68,7 @@ def guided_sampling(
             gradients = [main.gradient, *(term.gradient for term in others)]
             slopes = _pull_back(x0_hat, x, gradients)
         guidance = _guidance_step(problem, main, others, slopes, scale)
-        x = problem.check_finite((ahead - guidance).detach())
+        x = problem.check_finite((ahead - guidance).detach(), i)
     return x
 
 

@@ -1,0 +1,91 @@
+"""A second search for a mode, from afar, where the first one has not met the readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from pdeinv import seeds
+from pdeinv.errors import NumericalError
+
+if TYPE_CHECKING:
+    from pdeinv.solvers.mode import Mode, ModeSearch
+
+__all__ = ["largest_objective", "search_again"]
+
+# Variance that each reading has at first, relative to the mean prior variance of its field's
+_CRUDE = 1e-2, 1e-3  # with derivatives by the surrogate
+_FINE = 1e-4, 1e-6, 1e-8  # with those of the solve
+_JACOBIANS = 4  # for each of these
+_RESTARTS = 2  # from draws of the prior
+
+
+def largest_objective(sensors: int) -> float:
+    """Return the objective of a mode beyond which the readings are not met.
+
+    It is distributed as a chi-squared of so many degrees of freedom. Beyond the limit the readings
+    contradict the prior or their noise, or the mode is that of a poor local minimum.
+
+    Arguments:
+        sensors: readings that can vary.
+    """
+    return sensors * max(2.0, 1 + 6 * (2 / sensors) ** 0.5)
+
+
+def search_again(search: ModeSearch, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
+    """Return a mode that meets the readings, or the best of all.
+
+    Two causes are treated. Exact readings of a strongly nonlinear PDE make a narrow, winding
+    valley: the search starts with a variance added to the readings, which is removed in steps. The
+    surrogate may be too crude for the last of the way: the derivative of the solve takes its place.
+    The search starts at the prior's mean first, and then at draws of the prior.
+
+    Arguments:
+        search: the search whose result is not good enough.
+        mode: this result.
+        nuggets: of the search, falling.
+        sensors: readings that can vary.
+    """
+    for start in _starts(search):
+        found = _from_afar(search, start, nuggets, sensors)
+        if found is not None and found.objective < mode.objective:
+            mode = found
+        if mode.objective <= largest_objective(sensors):
+            break
+    return mode
+
+
+def _starts(search: ModeSearch) -> Iterator[torch.Tensor]:
+    yield search.problem.zero
+    prior, generator = search.problem.forward.pde.latent_prior, seeds.generator(seeds.STATISTICS)
+    for _ in range(_RESTARTS):
+        yield prior.white(1, generator)
+
+
+def _from_afar(
+    search: ModeSearch, xi: torch.Tensor, nuggets: list[float], sensors: int
+) -> Mode | None:
+    """The mode with the last of the nuggets that it allows, from ξ; None where the PDE is unstable
+    on the way."""
+    problem, forward, (first, *smaller) = search.problem, search.problem.forward, nuggets
+    mode: Mode | None = None
+    values = problem.values(xi)
+    if not bool(values.isfinite().all()):
+        return None
+    try:
+        for levels, exact in ((_CRUDE, False), ((*_FINE, first), True)):
+            forward.exact_derivatives = exact
+            jacobian = problem.jacobian(xi)
+            for nugget in (level for level in levels if level >= first):
+                if not bool(jacobian.isfinite().all()):
+                    return None
+                most = search.iterations if nugget == first else _JACOBIANS
+                mode = search.descend(xi, values, jacobian, nugget, most)
+                xi, values, jacobian = mode.xi, mode.values, mode.jacobian
+    except NumericalError:
+        return None
+    finally:
+        forward.exact_derivatives = False
+    return mode and search.with_less_nugget(mode, smaller, sensors)
