@@ -10,7 +10,7 @@ from typing import Annotated
 
 import torch
 
-from pdeinv.checks import Bounds, Positive
+from pdeinv.checks import EXTREME, Bounds, Positive
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import (
     dirichlet_residual,
@@ -43,7 +43,7 @@ class Darcy(PDE):
 
     Arguments:
         low, high: the two permeabilities, positive.
-        source: right-hand side, a constant.
+        source: right-hand side, a constant other than 0.
         alpha, tau, modes: parameters of the latent `GaussianRandomField` of Neumann cosines.
         tolerance: relative residual at which an instance's iteration stops.
 
@@ -69,6 +69,11 @@ class Darcy(PDE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not abs(self.source) > 1 / EXTREME:
+            raise InputError(
+                f"source of {self.name} must be above {1 / EXTREME:g} in size, got {self.source}; "
+                f"without a source the pressure is 0 everywhere"
+            )
         if not self.low < self.high:
             raise InputError(
                 f"the permeabilities must be 0 < low < high, got low = {self.low} and high = "

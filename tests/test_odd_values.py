@@ -73,6 +73,11 @@ def test_an_odd_parameter_of_a_pde_is_refused_or_gives_finite_fields(name):
                     make(**{parameter: value})
 
 
+def test_a_flow_without_a_source_is_refused():
+    with pytest.raises(InputError, match=r"source of darcy .* got 0.0; without a source"):
+        pde_by_name("darcy", source=0)
+
+
 @pytest.mark.parametrize("name", PDES)
 def test_numbers_of_numpy_are_parameters(name):
     kind = PDES[name]
