@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from pdeinv.checks import Count, EvenCount, Positive
+from pdeinv.checks import MOST, Bounds, Count, EvenCount, Positive
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.memory import NUMBER
@@ -74,7 +74,7 @@ class GaussNewton(Solver):
     tolerance: Positive = 0.1
     nugget: Positive = 1e-13
     ensemble: EvenCount = 32
-    chords: Count = 3
+    chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
     needs: ClassVar[str] = "it needs a Gaussian coefficient"

@@ -29,14 +29,14 @@ class Case:
 _FEW = {"steps": 2}
 CASES = {
     "gaussian": Case(grid=64, sensors=1500),
-    "gauss-newton": Case("navier-stokes", 32, 600, settings={"iterations": 2, "chords": 1}),
+    "gauss-newton": Case("navier-stokes", 32, 600, settings={"iterations": 4, "chords": 1}),
     "kriging": Case(grid=64),
     "optimal-interpolation": Case(grid=32, sensors=1000),
     "level-set": Case("darcy", 32, 100, 40, {"stages": "brief"}),
     "moment": Case(grid=32, sensors=1500, settings=_FEW),
     "fno": Case(grid=128, samples=100),
     "daps": Case(grid=192, settings=_FEW | {"langevin": 1, "ode_steps": 1}),
-    "ddis": Case(grid=160, settings=_FEW | {"langevin": 1, "ode_steps": 1}),
+    "ddis": Case(grid=256, settings=_FEW | {"langevin": 1, "ode_steps": 1}),
 } | {name: Case(settings=_FEW) for name in ("dps", "diffusionpde", "fundps")}
 """Those of solvers for which the default is not the right one."""
 

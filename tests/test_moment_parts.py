@@ -146,7 +146,7 @@ def test_it_tells_its_cost():
     ("settings", "message"),
     [
         ({"sigma_min": 6.0}, "sigma_min of moment must be below sigma_max = 3.0, got 6.0"),
-        ({"steps": 1}, "steps of moment must be a whole number of at least 2, got 1"),
+        ({"steps": 1}, "steps of moment must be an integer of at least 2, got 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -244,5 +244,5 @@ def test_readings_and_noise_must_be_numbers_whose_squares_are_finite(name, value
     given = {"values": vector(1.0, 2.0, 3.0), "noise_std": vector(0.0, 0.1, 0.2)}
     given[name][1] = value
     points, channel = torch.full((3, 2), 0.5, dtype=torch.float64), torch.tensor([0, 1, 1])
-    with pytest.raises(InputError, match=rf"{name} must be from .* at index 1; mend or drop"):
+    with pytest.raises(InputError, match=rf"{name} must be from .* in reading 1; drop"):
         Observation(Grid(8), points, channel, **given)

@@ -74,7 +74,7 @@ def compare(solver, found):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0], ids=["a value of zero", "a value as large"])
-@pytest.mark.parametrize("noise", [1e4, 1e12, 1e90])
+@pytest.mark.parametrize("noise", [1e4, 1e12, 1e29])
 @each_solver
 def test_a_reading_of_huge_noise_changes_nothing(solver, noise, value):
     name = pde_for(solver).name
@@ -113,7 +113,5 @@ def test_a_field_whose_readings_all_have_huge_noise_is_not_determined(solver):
 def test_a_number_whose_square_overflows_is_refused(column):
     table = good("poisson").copy()
     table.loc[7, column] = 1e200
-    with pytest.raises(
-        InputError, match=r"must be finite and at most 1e\+100 .* in reading 7; drop"
-    ):
+    with pytest.raises(InputError, match=rf"row 7: {column} must be below 1e\+30 in size, got"):
         reconstruct(table, "poisson", grid=N)
