@@ -9,6 +9,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.errors import NumericalError
+from pdeinv.solvers.misfit import misfit_limits
 
 if TYPE_CHECKING:
     from pdeinv.solvers.mode import Mode, ModeSearch
@@ -25,13 +26,14 @@ _RESTARTS = 2  # from draws of the prior
 def largest_objective(sensors: int) -> float:
     """Return the objective of a mode beyond which the readings are not met.
 
-    It is distributed as a chi-squared of so many degrees of freedom. Beyond the limit the readings
-    contradict the prior or their noise, or the mode is that of a poor local minimum.
+    It is distributed as a chi-squared of so many degrees of freedom: the limit is that of
+    `misfit_limits`, beyond which the mode is that of a poor local minimum, if the readings do not
+    contradict the prior or their noise.
 
     Arguments:
         sensors: readings that can vary.
     """
-    return sensors * max(2.0, 1 + 6 * (2 / sensors) ** 0.5)
+    return sensors * misfit_limits(sensors)[1]
 
 
 def search_again(search: ModeSearch, mode: Mode, nuggets: list[float], sensors: int) -> Mode:

@@ -65,6 +65,18 @@ SOURCES: dict[str, Source] = {
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
     "docs/moment.md": Source(moment.CONSTANTS, moment.claims),
     "docs/published.md": Source(published.CONSTANTS, published.claims),
+    "docs/robustness.md": Source(
+        (
+            Constant("5 % of equal readings", "an input"),
+            Constant("1e20, -9999", "inputs"),
+            Constant("-999.25", "an input"),
+            Constant("of 1e30 and more, and noise below 1e-30", "inputs"),
+            Constant("a number above 1e100", "an input"),
+            Constant("Readings of 1e36 to 1e100", "inputs"),
+            Constant("MATLAB 5 and 7.3 files", "versions"),
+            Constant("within a factor 1.5", "a test's tolerance"),
+        )
+    ),
     "docs/timings.md": Source(
         (
             Constant("made something slower?", "a question"),
