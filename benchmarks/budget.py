@@ -16,11 +16,12 @@ from pdeinv.errors import DivergedError, InputError
 from pdeinv.files import atomic_write, reading_failure
 from pdeinv.progress import progress_bar
 from pdeinv.schema import Amount, problem_of
+from pdeinv.torch_state import one_thread
 
 __all__ = ["fit_to_budget", "fitting_steps"]
 
 _TRIALS = (3, 9)  # steps
-_THREADS = 1  # that a solver uses
+_THREADS = 1  # of the runs, and so of the trials
 _REPEATS = 2  # of which the faster counts: other work on the machine only slows
 
 
@@ -114,9 +115,10 @@ def _costs(cell: Cell) -> list[float]:
     if not steps_of(cell.solver()):
         return []
     try:
-        trials = [
-            [_trial(replace(cell, steps=steps)) for _ in range(_REPEATS)] for steps in _TRIALS
-        ]
+        with one_thread():
+            trials = [
+                [_trial(replace(cell, steps=steps)) for _ in range(_REPEATS)] for steps in _TRIALS
+            ]
     except DivergedError:
         return []
     if trials[0][0][1] == trials[1][0][1]:

@@ -82,6 +82,7 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
+    amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
 
     def accepts(self, pde: PDE) -> bool:

@@ -69,6 +69,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
 
     misfit: ClassVar[MisfitTest] = "none"
+    amplifies_rounding: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
     """Whether `draw` returns antithetic pairs; see `Posterior`."""
     held: ClassVar[tuple[int, float]] = (48, 60e6)

@@ -27,6 +27,7 @@ from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.learned import fields_of
 from pdeinv.solvers.level_set import LevelSet
+from pdeinv.torch_state import one_thread
 
 __all__ = ["Moment"]
 
@@ -90,6 +91,7 @@ class Moment(DiffusionSolver):
     role: ClassVar[Role] = "coefficient"
     published_role: ClassVar[Role | None] = None
     misfit: ClassVar[MisfitTest] = "one-sided"
+    amplifies_rounding: ClassVar[bool] = False  # but for `LevelSet`'s part, see below
     pairs: ClassVar[bool] = True
     held: ClassVar[tuple[int, float]] = (20, 0.0)
     misfit_remedy: ClassVar[str] = (
@@ -163,7 +165,8 @@ class Moment(DiffusionSolver):
             stages="thorough" if self.thorough else "brief",
         )
         forward = ForwardMap(pde, problem.observation, problem.counts)
-        found = level_set.draw_latent(forward, n + n % 2, n, problem.generator, bar)
+        with one_thread():  # as `LevelSet` itself
+            found = level_set.draw_latent(forward, n + n % 2, n, problem.generator, bar)
         problem.reduced_chi_squared = found.misfit
         return pde.coefficient(found.field(problem.grid)[:n])
 
