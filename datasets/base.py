@@ -217,8 +217,8 @@ class PDE(ABC):
         """Return the message about a field that the PDE does not have."""
         return (
             f"field must be {self.coefficient_field.name!r} (the coefficient) or "
-            f"{self.solution_field.name!r} (the solution) for {self.name}, got {field_name!r}; "
-            f"rename it"
+            f"{self.solution_field.name!r} (the solution) for {self.name}, got "
+            f"{described(field_name)}; rename it"
         )
 
     def check_grid(self, grid: Grid) -> Grid:

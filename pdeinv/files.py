@@ -28,6 +28,7 @@ __all__ = [
     "check_path",
     "check_writable",
     "ensure_folder",
+    "read_text",
     "reading_failure",
     "save_figure",
     "save_netcdf",
@@ -116,6 +117,20 @@ def check_path(path: str | os.PathLike) -> Path:
             f"the path {_short(path)} cannot be used ({error}); choose another"
         ) from None
     return path
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Return the text of a file in UTF-8.
+
+    Raises:
+        InputError: the file cannot be read, or is not text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} must be text in UTF-8; give another file") from None
+    except OSError as error:
+        raise reading_failure(path, error, "cannot be read") from None
 
 
 def check_writable(path: str | os.PathLike) -> Path:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
-from pdeinv.sensor_columns import Rows
+from pdeinv.sensor_columns import Rows, listed
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
@@ -98,7 +98,7 @@ class Readings:
         if grid.periodic:  # after rounding, so that a point just short of 1 equals 0
             place %= round(1 / _SAME_POINT)
         for i, j in self._conflicts(exact, np.column_stack([self.channel, place])):
-            unused = ", ".join(map(repr, self.unused[:3]))
+            unused = listed(self.unused, 3)
             raise InputError(
                 f"{self.rows.name(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at "
                 f"the same point ({self.rows.name(j)}); drop one or give both a noise_std"

@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike
 
 from pdeinv.errors import InputError, warn_input
 
-__all__ = ["COLUMNS", "LARGEST", "NUMERIC", "Rows", "check_columns", "checked_values", "is_number"]
+__all__ = [
+    "COLUMNS",
+    "LARGEST",
+    "NUMERIC",
+    "Rows",
+    "check_columns",
+    "checked_values",
+    "is_number",
+    "listed",
+]
 
 NUMERIC = ("x", "y", "value", "noise_std")
 """Columns of numbers."""
@@ -98,7 +107,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
     if unused:
         what = "column {} is" if len(unused) == 1 else "columns {} are"
         warn_input(
-            f"{origin}: the {what.format(_listed(unused))} not used, only field, x, y, value and "
+            f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value and "
             f"noise_std; if readings at one place differ in it, keep those of one time or depth"
         )
     return unused
@@ -218,7 +227,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
-def _listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
+def listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
+    """Return names as a message has them: the first ones, each cut where it is long."""
     shown = ", ".join(repr(_shown(name)) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -230,7 +240,7 @@ def _instead(column: str, names: list[str]) -> str:
             return f" but {_shown(name)!r}; rename it to {column!r}"
     return (
         f"; its columns must be field, x, y, value and, optionally, noise_std (found: "
-        f"{_listed(names) or 'none'})"
+        f"{listed(names) or 'none'})"
     )
 
 

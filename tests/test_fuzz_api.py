@@ -7,9 +7,7 @@ past the first check.
 import dataclasses
 import decimal
 import fractions
-import signal
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ import torch
 from helpers import brief_annealing, normal, quick_prior, quick_solver, seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from time_limit import time_limit
 
 from pdeinv import (
     Ensemble,
@@ -59,25 +58,9 @@ OTHERS = [
 ODD = st.sampled_from([*NUMBERS, *OTHERS])
 
 
-@contextmanager
-def time_limit(seconds=LIMIT):
-    """Fail where the body takes longer."""
-
-    def stop(signum, frame):
-        raise TimeoutError(f"an example took more than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def attempt(call):
     """Return what a call returns; None where it ends in one of the package's sentences."""
-    with time_limit(), warnings.catch_warnings():
+    with time_limit(LIMIT), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return call()

@@ -1,8 +1,6 @@
 """Every option of every command with odd values: a result, or one sentence and exit code 2 or 3."""
 
-import signal
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,6 +8,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from time_limit import time_limit
 
 from pdeinv import cli
 
@@ -92,20 +91,6 @@ def command_lines(draw):
         else:
             arguments += [place, draw(value)]
     return [*name.split(), *arguments]
-
-
-@contextmanager
-def time_limit(seconds):
-    def stop(*_):
-        raise AssertionError(f"still running after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def assert_ends_well(outcome):

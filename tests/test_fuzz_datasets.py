@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import signal
 
 import h5py
 import numpy as np
@@ -11,6 +10,7 @@ import scipy.io
 import torch
 from hypothesis import event, given
 from hypothesis import strategies as st
+from time_limit import time_limit
 
 from pdeinv import datasets
 from pdeinv.datasets import Poisson, hdf5, survey
@@ -170,26 +170,6 @@ MUTATIONS = (set_attribute, delete_attribute, replace_array, set_values, relink,
 OF_VALUES = (replace_array, set_values, relink)
 
 
-@pytest.fixture
-def limited():
-    """Return a block that fails after some seconds."""
-
-    def late(*_):
-        raise AssertionError(f"not done after {SECONDS} s")
-
-    @contextlib.contextmanager
-    def block():
-        before = signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-
-    return block
-
-
 def outcome(path, **stated):
     """Return the states of a file as it says itself, or None if it is refused in a sentence."""
     try:
@@ -208,7 +188,7 @@ def outcome(path, **stated):
 
 
 @given(data=st.data())
-def test_mutated_contents_are_read_right_or_refused(data, files, limited, tmp_path_factory):
+def test_mutated_contents_are_read_right_or_refused(data, files, tmp_path_factory):
     originals = files.originals
     kind = data.draw(st.sampled_from([kind for kind in originals if kind[0] != "5"]))
     path = tmp_path_factory.mktemp("fuzz") / "d.h5"
@@ -227,7 +207,7 @@ def test_mutated_contents_are_read_right_or_refused(data, files, limited, tmp_pa
         for mutate in data.draw(st.lists(st.sampled_from(MUTATIONS), max_size=2)):
             same = same and mutate not in OF_VALUES
             same = not mutate(data.draw, file, names) and same
-    with limited(), pytest.MonkeyPatch.context() as patch:
+    with time_limit(SECONDS), pytest.MonkeyPatch.context() as patch:
         # The file is whole, so that the library needs no process of its own
         patch.setattr(hdf5, "_examine", lambda path, shown: survey.examine(path))
         found = outcome(path, **stated)
@@ -237,7 +217,7 @@ def test_mutated_contents_are_read_right_or_refused(data, files, limited, tmp_pa
 
 
 @given(data=st.data())
-def test_damaged_bytes_are_refused_or_finite(data, files, limited, tmp_path_factory):
+def test_damaged_bytes_are_refused_or_finite(data, files, tmp_path_factory):
     originals = files.originals
     kind = data.draw(st.sampled_from(list(originals)))
     content = bytearray(originals[kind])
@@ -249,5 +229,5 @@ def test_damaged_bytes_are_refused_or_finite(data, files, limited, tmp_path_fact
         content[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("fuzz") / "d.h5"
     path.write_bytes(content)
-    with limited():
+    with time_limit(SECONDS):
         outcome(path)

@@ -1,10 +1,8 @@
 """Generated tables of sensors, mostly valid: a result that is finite and holds what was written, or
 a refusal."""
 
-import contextlib
 import datetime
 import io
-import signal
 import warnings
 from decimal import Decimal
 from fractions import Fraction
@@ -13,10 +11,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pytest
 import xarray as xr
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from time_limit import time_limit
 
 from pdeinv import InputError, InputWarning, MisfitWarning, NumericalError, Sensors, reconstruct
 from pdeinv.datasets import PDES
@@ -25,23 +23,9 @@ COLUMNS = ("field", "x", "y", "value", "noise_std")
 SECONDS = 20
 
 
-@contextlib.contextmanager
-def time_limit():
-    def stop(*_):
-        pytest.fail(f"not ended after {SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def outcome(source, pde, noise, through_the_door):
     """The checked table, after all that it goes through; None where it is refused."""
-    with time_limit(), warnings.catch_warnings():
+    with time_limit(SECONDS), warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("ignore", InputWarning)
         warnings.simplefilter("ignore", MisfitWarning)

@@ -41,7 +41,7 @@ from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.study_kinds import EQUIVARIANCES, GAUSSIAN_LIMITS, TIMINGS
 from pdeinv.errors import InputError
-from pdeinv.files import atomic_write
+from pdeinv.files import atomic_write, read_text
 
 __all__ = ["update_pages", "with_tables"]
 
@@ -107,6 +107,6 @@ def with_tables(text: str, results: Path) -> str:
 def update_pages(pages: Iterable[Path], results: Path = RESULTS) -> None:
     """Write pages again with the tables of their blocks made of the records."""
     for page in pages:
-        text = with_tables(page.read_text(), results)
+        text = with_tables(read_text(page), results)
         with atomic_write(page) as temporary:
             temporary.write_text(text)
