@@ -71,9 +71,9 @@ def mutate_header(data, header):
     if act == "drop":
         del header[last]
     elif act == "set":
-        header[last] = data.draw(ODD)
+        header[last] = copy.deepcopy(data.draw(ODD))
     elif isinstance(header, dict):
-        header["more"] = data.draw(ODD)
+        header["more"] = copy.deepcopy(data.draw(ODD))
     else:
         header.append(header[0])
 

@@ -125,13 +125,12 @@ def mutate(data, records):
     number = data.draw(st.integers(0, len(records) - 1))
     act = data.draw(st.sampled_from(["set"] * 5 + ["drop", "drop", "repeat", "lose", "add"]))
     if act == "repeat":
-        records.append(records[number])
+        records.append(copy.deepcopy(records[number]))
     elif act == "lose":
         del records[number]
     elif act == "add":
-        records.insert(
-            number, OTHERS[data.draw(st.sampled_from(["instance", "baseline", "object", "number"]))]
-        )
+        other = OTHERS[data.draw(st.sampled_from(list(OTHERS)))]
+        records.insert(number, copy.deepcopy(other))
     else:
         found = list(places(records[number]))[1:]
         *path, last = data.draw(st.sampled_from(found)) if found else [None]
@@ -143,7 +142,7 @@ def mutate(data, records):
         if act == "drop":
             del holder[last]
         else:
-            holder[last] = data.draw(ODD)
+            holder[last] = copy.deepcopy(data.draw(ODD))  # a later change may be in it
 
 
 def spoilt(data, text):
