@@ -95,7 +95,7 @@ class LevelSet(Solver):
         on_solution = int((observation.channel == 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
         rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes
-        stages = 36 * members * modes if on_solution else 0
+        stages = 27 * members * modes if on_solution else 0
         return super().memory(pde, prior, observation, members) + NUMBER * (rows + stages)
 
     def draw_latent(
