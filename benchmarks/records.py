@@ -21,9 +21,10 @@ from pdeinv.benchmarks.study_kinds import (
     REFERENCES,
     TIMINGS,
 )
+from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_writable
-from pdeinv.schema import parse_json, shown
+from pdeinv.schema import parse_json
 
 __all__ = [
     "CELL",
@@ -211,7 +212,7 @@ class JsonLines:
         if rest and not rest.startswith(b'{"'[: len(rest)]):
             raise InputError(
                 f"the last line of {self.path} must be a record, got "
-                f"{shown(rest.decode(errors='replace'))}; give the name of another file"
+                f"{described(rest.decode(errors='replace'))}; give the name of another file"
             )
 
 
@@ -263,10 +264,8 @@ def _kind_of(record: object, path: Path, number: int, kinds: Collection[Kind]) -
         return found
     several = len(kinds) == len(_KINDS)
     wanted = "a record of a benchmark" if several else " or ".join(k.name for k in kinds)
-    raise InputError(
-        f"line {number} of {path} must be {wanted}, got {found.name if found else shown(record)}; "
-        f"give another file"
-    )
+    got = found.name if found else described(record)
+    raise InputError(f"line {number} of {path} must be {wanted}, got {got}; give another file")
 
 
 def _check_once(kind: Kind, records: dict[int, Record], path: Path, places: Places) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
-from pydantic_core import from_json
 
+from pdeinv.checks import described
 from pdeinv.datasets.survey import normalise_attribute
 from pdeinv.errors import InputError
+from pdeinv.schema import parse_json
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "Header"]
 
@@ -48,7 +49,7 @@ class Header(BaseModel):
     @classmethod
     def _json_object(cls, text: object) -> dict[str, Any]:
         try:
-            found = from_json(text) if isinstance(text, str) else text  # refuses deep nesting
+            found = parse_json(text) if isinstance(text, str) else text  # refuses deep nesting
         except (TypeError, ValueError):  # lone surrogates are a TypeError
             found = None
         if not isinstance(found, dict) or not all(map(_is_parameter, found.values())):
@@ -81,10 +82,9 @@ class Header(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             rule = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            value = repr(known[str(first["loc"][0])])
             raise InputError(
                 f"the attribute {first['loc'][0]!r} of {where} must be {rule}, got "
-                f"{value if len(value) < 80 else value[:77] + '...'}; correct it"
+                f"{described(known[str(first['loc'][0])])}; correct it"
             ) from None
 
 

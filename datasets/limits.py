@@ -6,14 +6,13 @@ import math
 import os
 import shutil
 import time
-import warnings
 from pathlib import Path
 
 import torch
 
 from pdeinv import seeds
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import InputError, InputWarning
+from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
 
 __all__ = ["check_effort", "check_solves", "warn_of_doubt"]
@@ -76,4 +75,4 @@ def check_solves(pde: PDE, grid: Grid) -> None:
 def warn_of_doubt(pde: PDE, grid: Grid) -> None:
     """Warn where results of a PDE on a grid are doubtful, with an `InputWarning`."""
     if message := pde.doubt(grid):
-        warnings.warn(message, InputWarning, stacklevel=4)
+        warn_input(message)

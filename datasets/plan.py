@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from pydantic_core import from_json
-
 from pdeinv.datasets.header import FORMAT
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, reading_failure
+from pdeinv.schema import parse_json
 from pdeinv.temporary import is_temporary
 
 __all__ = ["prepare"]
@@ -72,7 +71,7 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
 def _read_plan(parts: Path) -> dict[str, object] | None:
     """Return the plan of an unfinished run; None where the folder holds none of this package."""
     try:
-        plan = from_json((parts / "plan.json").read_bytes())  # refuses deep nesting
+        plan = parse_json((parts / "plan.json").read_bytes())  # refuses deep nesting
     except (FileNotFoundError, ValueError):
         return None
     return plan if isinstance(plan, dict) and plan.get("format") == FORMAT else None

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-__all__ = ["Amount", "Count", "Name", "Number", "Positive", "parse_json", "problem_of", "shown"]
+from pdeinv.checks import described
+
+__all__ = ["Amount", "Count", "Name", "Number", "Positive", "parse_json", "problem_of"]
 
 _LARGEST = 1e100  # so that squares and sums stay finite
-_SHOWN = 80  # characters of a value
 _PLAIN = {"a valid integer": "an integer", "a valid array": "a list", "a valid ": "a "}
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -60,10 +61,4 @@ def problem_of(error: ValidationError, whole: str = "the record", *, tagged: boo
     for limit, words in _LIMITS.items():
         if limit in first.get("ctx", {}):
             must = f"must be {words} {first['ctx'][limit]:g}"
-    return f"{place} {must.removesuffix(' after validation')}, got {shown(first['input'])}"
-
-
-def shown(value: object) -> str:
-    """Return a value as Python writes it, cut short."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return f"{place} {must.removesuffix(' after validation')}, got {described(first['input'])}"

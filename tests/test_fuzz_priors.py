@@ -10,6 +10,7 @@ import torch
 from helpers import gaussian_prior, seeded, tiny_diffusion, training_data
 from hypothesis import given
 from hypothesis import strategies as st
+from nested import places
 from safetensors import safe_open
 from safetensors.torch import save_file
 from time_limit import time_limit
@@ -53,14 +54,6 @@ def parts(name, folder):
     with safe_open(save(made(name), folder / f"{name}.safetensors"), "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return json.loads(file.metadata()["prior"]), tensors
-
-
-def places(value, path=()):
-    """All places in a header, those of nested values too."""
-    yield path
-    items = list(enumerate(value)) if isinstance(value, list) else []
-    for key, part in value.items() if isinstance(value, dict) else items:
-        yield from places(part, (*path, key))
 
 
 def mutate_header(data, header):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nested import places
 from time_limit import time_limit
 
 from pdeinv import InputError
@@ -110,14 +111,6 @@ ODD = st.one_of(
     st.text(max_size=5),
     st.integers(-3, 100),
 )
-
-
-def places(value, path=()):
-    """All places in a record, those of nested values too."""
-    yield path
-    parts = list(enumerate(value)) if isinstance(value, list) else []
-    for key, part in value.items() if isinstance(value, dict) else parts:
-        yield from places(part, (*path, key))
 
 
 def mutate(data, records):

@@ -65,13 +65,7 @@ def _check_arguments(arguments: list[str]) -> None:
         option, equals, value = argument.partition("=")
         named = option.startswith("--") and equals
         if not argument or (named and not value):
-            what = (
-                option
-                if named
-                else f"the argument after {before!r}"
-                if before
-                else "the first argument"
-            )
+            what = option if named else f"the argument after {before!r}"
             raise InputError(f"{what} must not be empty; leave it out or give a value")
         if "\0" in argument:
             raise InputError(f"an argument must not hold a null byte, got {argument!r}; remove it")

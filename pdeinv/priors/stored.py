@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write
-from pdeinv.schema import shown
 
 __all__ = ["FLOAT", "HALF_OR_FLOAT", "Tensors", "Unfit", "open_tensors", "write_tensors"]
 
@@ -187,8 +187,8 @@ def open_tensors(path: Path, what: str, name: str, remedy: str) -> Iterator[tupl
         raise
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{path} must be {name}, and is not a whole safetensors file ({shown(str(error))}); "
-            f"{remedy}"
+            f"{path} must be {name}, and is not a whole safetensors file "
+            f"({described(str(error))}); {remedy}"
         ) from None
     except ValueError as error:
         todo = error.remedy if isinstance(error, Unfit) else remedy
