@@ -61,9 +61,7 @@ def manufactured(volumes, a=constant):
         "top": flux_y[-1],
     }
     values = {"left": u[:, 0], "right": u[:, -1], "bottom": u[0], "top": u[-1]}
-    given = {
-        side: (values if getattr(volumes, side) else outward)[side].detach() for side in SIDES
-    }
+    given = {side: (values if getattr(volumes, side) else outward)[side].detach() for side in SIDES}
     fields = (f.detach()[None, None] for f in (coefficient, u, divergence))
     return *fields, Conditions.on(volumes, given)
 

@@ -1,5 +1,5 @@
-"""The solvers of a varying coefficient: adjoints, tangents, one factorisation for a state, contrasts
-that are high, and their choice."""
+"""The solvers of a varying coefficient: adjoints, tangents, one factorisation for a state, high
+contrasts, and the choice of the method."""
 
 import itertools
 import math
@@ -185,22 +185,19 @@ def test_high_contrasts_are_solved(shape, mean, spread):
     begin = time.perf_counter()
     u = BalanceSolver(volumes, mean)(a, f)
     assert time.perf_counter() - begin < 2
-    assert distance(applied(volumes, a, u, mean), f) <= 1e-7
+    # Rounding of u alone makes a residual where a phase of a million is enclosed by one of 1
+    assert distance(applied(volumes, a, u, mean), f) <= (1e-6 if spread == "phases" else 1e-9)
     assert float(u.min()) > 0
 
 
-@pytest.mark.parametrize("spread", [1e-3, 12.0])
 @pytest.mark.parametrize("method", ["auto", "iterative"])
-def test_a_contrast_beyond_double_precision_is_named_at_once(method, spread):
+def test_a_contrast_beyond_double_precision_is_named_at_once(method):
     volumes = Volumes(64, 64)
-    a = (spread * normal(1, 1, 64, 64)).exp()
+    a = (12.0 * normal(1, 1, 64, 64)).exp()
     f = torch.ones(1, 1, *volumes.shape, dtype=torch.float64)
     begin = time.perf_counter()
-    if spread < 1:
-        assert torch.isfinite(BalanceSolver(volumes, method=method)(a, f)).all()
-    else:
-        with pytest.raises(NumericalError, match=r"contrast"):
-            BalanceSolver(volumes, method=method)(a, f)
+    with pytest.raises(NumericalError, match=r"residual .* contrast"):
+        BalanceSolver(volumes, method=method)(a, f)
     assert time.perf_counter() - begin < 2
 
 

@@ -90,10 +90,5 @@ class Conditions:
 
 def _nodes(side: str) -> tuple[int | slice, int | slice]:
     """Return the index [y, x] of a side's nodes."""
-    everything = slice(None)
-    return {
-        "left": (everything, 0),
-        "right": (everything, -1),
-        "bottom": (0, everything),
-        "top": (-1, everything),
-    }[side]
+    position = 0 if side in ("left", "bottom") else -1
+    return (slice(None), position) if side in ("left", "right") else (position, slice(None))

@@ -108,13 +108,9 @@ def pull_back_jumps(
             (a[..., rows, :-1], a[..., rows, 1:]),
             (a[..., :-1, columns], a[..., 1:, columns]),
         )
-        lower, upper = (
-            tuple(
-                p * (2 * pair[other] / (pair[0] + pair[1])) ** 2
-                for p, pair in zip((px, py), pairs, strict=True)
-            )
-            for other in (1, 0)
-        )
+        (ax, bx), (ay, by) = pairs
+        lower = px * (2 * bx / (ax + bx)) ** 2, py * (2 * by / (ay + by)) ** 2
+        upper = px * (2 * ax / (ax + bx)) ** 2, py * (2 * ay / (ay + by)) ** 2
     left, right = int(volumes.left), int(volumes.right)
     bottom, top = int(volumes.bottom), int(volumes.top)
     return (

@@ -26,8 +26,9 @@ from pdeinv.errors import NumericalError
 
 __all__ = ["RESIDUAL", "sparse_solve"]
 
-RESIDUAL = 1e-7
-"""Relative residual of the unit source from which a factorisation is refused."""
+RESIDUAL = 1e-6
+"""Relative residual of the unit source from which a factorisation is refused. Rounding of u alone
+makes a residual of about the contrast times the rounding unit."""
 
 _KEPT_BYTES = 256 * 2**20  # of kept factorisations; the last one is always kept
 _BYTES = 12  # of one entry of a factor: a number and its row
@@ -129,9 +130,8 @@ def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisatio
         pass
     if not residual <= RESIDUAL:
         raise NumericalError(
-            f"the balance of the volumes must be solved to a relative residual of {RESIDUAL:g}, got "
-            f"{residual:.3g} for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; "
-            f"lower its contrast"
+            f"the relative residual of the balance must be at most {RESIDUAL:g}, got {residual:.3g} "
+            f"for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; lower its contrast"
         )
     return made
 

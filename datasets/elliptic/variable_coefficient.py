@@ -15,7 +15,7 @@ from pdeinv.datasets.elliptic.volumes import Volumes
 __all__ = ["BalanceSolver", "Method", "iterates"]
 
 Method = Literal["auto", "direct", "iterative"]
-"""A sparse factorisation, preconditioned conjugate gradients, or the one that suits the contrast."""
+"""A sparse factorisation, conjugate gradients, or the one of them that suits the contrast."""
 
 # Seconds of one state, of contrast 30, in float64: both methods are about equal from 64 to 256
 # nodes per side. Further right-hand sides, high contrasts and small batches favour the direct one.
