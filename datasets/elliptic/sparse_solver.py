@@ -130,8 +130,9 @@ def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisatio
         pass
     if not residual <= RESIDUAL:
         raise NumericalError(
-            f"the relative residual of the balance must be at most {RESIDUAL:g}, got {residual:.3g} "
-            f"for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; lower its contrast"
+            f"the relative residual of the balance must be at most {RESIDUAL:g}, got "
+            f"{residual:.3g} for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; "
+            f"lower its contrast"
         )
     return made
 
