@@ -214,7 +214,8 @@ def test_each_coefficient_of_a_batch_is_solved_by_the_method_that_suits_it(monke
     a, f = random_problem(volumes, 5)
     for i, contrast in enumerate((2.0, 1e4, 20.0, 31.0, 29.0)):
         a[i] = 1 + (contrast - 1) * (a[i] - a[i].min()) / (a[i].max() - a[i].min())
-    assert iterates(a).flatten().tolist() == [True, False, True, False, True]
+    assert iterates(a, a.dtype).tolist() == [True, False, True, False, True]
+    assert iterates(a, torch.float32).tolist() == [True, False, True, True, True]
     leaf = a.clone().requires_grad_()
     u = BalanceSolver(volumes)(leaf, f)
     expected = torch.cat([BalanceSolver(volumes)(a[i : i + 1], f[i : i + 1]) for i in range(5)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
@@ -23,11 +24,13 @@ class Conditions:
         values: (ny, nx), u on the sides of values, 0 at the free nodes; None if all are 0.
         inflow: (my, mx), a du/dn of the sides of fluxes, times the length of the side that a node
             owns, over its volume; None if no flux is given.
+        fluxes: a du/dn at the nodes of each side where it is given and not 0.
     """
 
     volumes: Volumes
     values: torch.Tensor | None = None
     inflow: torch.Tensor | None = None
+    fluxes: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @classmethod
     def on(cls, volumes: Volumes, given: Mapping[str, torch.Tensor]) -> Conditions:
@@ -57,7 +60,29 @@ class Conditions:
             volumes,
             values if bool(values.any()) else None,
             free if bool(free.any()) else None,
+            {k: v for k, v in given.items() if not getattr(volumes, k) and bool(v.any())},
         )
+
+    @cached_property
+    def level(self) -> float:
+        """The middle of the values on the sides of values; 0 where there is none."""
+        if self.values is None:
+            return 0.0
+        held = self.values[self._held]
+        return float(held.min() + held.max()) / 2
+
+    @cached_property
+    def deviations(self) -> torch.Tensor:
+        """Values less the level on the sides of values, (ny, nx), and 0 at the free nodes."""
+        values = torch.zeros(self.volumes.ny, self.volumes.nx, dtype=torch.float64)
+        if self.values is not None:
+            values[self._held] = self.values[self._held] - self.level
+        return values
+
+    @property
+    def _held(self) -> torch.Tensor:
+        free = torch.ones(self.volumes.shape, dtype=torch.float64)
+        return self.volumes.extended(free) == 0
 
     @property
     def homogeneous(self) -> bool:

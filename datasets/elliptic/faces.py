@@ -17,8 +17,8 @@ __all__ = [
     "Faces",
     "balance",
     "divergence_form",
-    "face_means",
     "jumps",
+    "mean_of",
     "pull_back_jumps",
     "relative_conductances",
 ]
@@ -39,22 +39,18 @@ def jumps(volumes: Volumes, u: torch.Tensor) -> Faces:
     )
 
 
-def face_means(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> Faces:
-    """Return the means of a (..., ny, nx) on the faces."""
-    rows, columns = volumes.rows, volumes.columns
-    across = a[..., rows, 1:], a[..., rows, :-1]
-    along = a[..., 1:, columns], a[..., :-1, columns]
+def mean_of(first: torch.Tensor, second: torch.Tensor, mean: FaceMean) -> torch.Tensor:
+    """Return the mean of the coefficients of two nodes."""
     if mean == "arithmetic":
-        return (across[0] + across[1]) / 2, (along[0] + along[1]) / 2
-    return (
-        2 * across[0] * (across[1] / (across[0] + across[1])),
-        2 * along[0] * (along[1] / (along[0] + along[1])),
-    )
+        return (first + second) / 2
+    return 2 * first * (second / (first + second))
 
 
 def relative_conductances(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> Faces:
     """Return flux over jump for each face, times hy / hx: of the size of a."""
-    across, along = face_means(volumes, a, mean)
+    rows, columns = volumes.rows, volumes.columns
+    across = mean_of(a[..., rows, 1:], a[..., rows, :-1], mean)
+    along = mean_of(a[..., 1:, columns], a[..., :-1, columns], mean)
     share_y, share_x = volumes.weights(a)
     return across * share_y * volumes.ratio, along * share_x
 

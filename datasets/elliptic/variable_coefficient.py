@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -12,14 +13,16 @@ from pdeinv.datasets.elliptic.faces import FaceMean, pull_back_jumps
 from pdeinv.datasets.elliptic.sparse_solver import sparse_solve
 from pdeinv.datasets.elliptic.volumes import Volumes
 
-__all__ = ["BalanceSolver", "Method", "iterates"]
+__all__ = ["BalanceSolver", "Method", "iterates", "piecewise"]
 
+TensorMap: TypeAlias = Callable[..., torch.Tensor]
 Method = Literal["auto", "direct", "iterative"]
 """A sparse factorisation, conjugate gradients, or the one of them that suits the contrast."""
 
-# Seconds of one state, of contrast 30, in float64: both methods are about equal from 64 to 256
-# nodes per side. Further right-hand sides, high contrasts and small batches favour the direct one.
-_CONTRAST = 30.0
+# Contrast up to which a solve by iterations takes no longer than one by a factorisation, measured
+# from 64 to 256 nodes per side; in small batches it does at any contrast. Further right-hand sides
+# favour the factorisation, large batches the iterations.
+_CONTRAST = {torch.float64: 30.0, torch.float32: 100.0}
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,7 @@ class BalanceSolver:
         if self.method != "auto":
             return _Solve.apply(a, f, self)
         iterative, direct = (replace(self, method=way) for way in ("iterative", "direct"))
-        low = iterates(a.detach()).flatten()
-        if bool(low.all()):
-            return iterative(a, f)
-        if not bool(low.any()):
-            return direct(a, f)
-        first, second = low.nonzero()[:, 0], (~low).nonzero()[:, 0]
-        parts = torch.cat([iterative(a[first], f[first]), direct(a[second], f[second])])
-        return parts[torch.cat([first, second]).argsort()]
+        return piecewise(iterates(a, a.dtype), iterative, direct, a, f)
 
     def values(self, a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
         """Return u (..., my, mx) by one method, without a graph."""
@@ -68,12 +64,31 @@ class BalanceSolver:
         return conjugate_gradients(self.volumes, a, f, self.tolerance, self.mean)
 
 
-def iterates(a: torch.Tensor) -> torch.Tensor:
-    """Return where "auto" is "iterative", (batch, 1), for coefficients (batch, 1, ny, nx).
+def iterates(a: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return where "auto" is "iterative", (batch,), for coefficients (batch, 1, ny, nx).
 
     The rule is one of each coefficient, so that no result depends on its batch.
+
+    Arguments:
+        a: the coefficients.
+        dtype: of the numbers that the iterations would use.
     """
-    return a.amax(dim=(-1, -2)) <= _CONTRAST * a.amin(dim=(-1, -2))
+    with torch.no_grad():
+        low, high = a.amin(dim=(-1, -2)), a.amax(dim=(-1, -2))
+        return (high <= _CONTRAST[dtype] * low).flatten()
+
+
+def piecewise(
+    chosen: torch.Tensor, yes: TensorMap, no: TensorMap, *batches: torch.Tensor
+) -> torch.Tensor:
+    """Return one function of the instances that are chosen, (batch,), and another of the others."""
+    if bool(chosen.all()):
+        return yes(*batches)
+    if not bool(chosen.any()):
+        return no(*batches)
+    first, second = chosen.nonzero()[:, 0], (~chosen).nonzero()[:, 0]
+    parts = yes(*(x[first] for x in batches)), no(*(x[second] for x in batches))
+    return torch.cat(parts)[torch.cat([first, second]).argsort()]
 
 
 class _Solve(torch.autograd.Function):
