@@ -17,6 +17,7 @@ from pdeinv.datasets.elliptic import (
     interior,
     solve_shifted_laplacian,
     zero_boundary,
+    zero_on_sides,
 )
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError, NumericalError
@@ -62,7 +63,7 @@ class Darcy(PDE):
 
     name = "darcy"
     coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
-    solution_field = Field("pressure", "pressure u", boundary_value=0.0)
+    solution_field = Field("pressure", "pressure u")
     gaussian_coefficient = False
     numerical_parameters = ("tolerance",)
     matlab_names = ("thresh_a_data", "thresh_p_data")
@@ -137,6 +138,11 @@ class Darcy(PDE):
             )
         source = torch.full_like(interior(a), self.source)
         return zero_boundary(_DarcySolve.apply(a, source, self.tolerance))
+
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        if channel != 1:
+            return super().known_values(channel, points)
+        return zero_on_sides(points, self.domain)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return dirichlet_residual(_divergence_form(a, u) - self.source, u)

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import pad
 
 from pdeinv.errors import InputError
+from pdeinv.grid import Domain
 from pdeinv.transforms import dst1
 
 __all__ = [
@@ -110,6 +111,13 @@ def dispersion_error(n: int, wavenumber: float, alpha: float, tau: float) -> flo
         ((spectrum * (approximate - u) ** 2).sum() / (spectrum * u**2).sum()).nan_to_num(1.0).sqrt()
     )
     return max(error, min(1.0, wavenumber**3 / (n - 1) ** 2 / 24))
+
+
+def zero_on_sides(points: torch.Tensor, domain: Domain) -> torch.Tensor:
+    """Return 0 for points (m, 2) on a side of the domain, and nan for the others."""
+    shares = domain.relative(points)
+    on_side = ((shares <= 1e-9) | (shares >= 1 - 1e-9)).any(dim=1)
+    return torch.where(on_side, 0.0, torch.nan)
 
 
 def dirichlet_residual(equation: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

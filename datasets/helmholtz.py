@@ -18,6 +18,7 @@ from pdeinv.datasets.elliptic import (
     laplacian_eigenvalues,
     solve_shifted_laplacian,
     zero_boundary,
+    zero_on_sides,
 )
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError
@@ -58,8 +59,8 @@ class Helmholtz(PDE):
 
     name = "helmholtz"
     equation = "Δu + k²u = a, u = 0 on the boundary"
-    coefficient_field = Field("source", "source term a", boundary_value=0.0)
-    solution_field = Field("wavefield", "wave field u", boundary_value=0.0)
+    coefficient_field = Field("source", "source term a")
+    solution_field = Field("wavefield", "wave field u")
     linear = True
     numerical_parameters = ("discretisation",)
     matlab_names = ("f_data", "psi_data")
@@ -72,7 +73,7 @@ class Helmholtz(PDE):
         return zero_boundary(interior(latent))
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        n = self.grid_of(a).n
+        n = a.shape[-1]
         eigenvalues = laplacian_eigenvalues(n, discretisation=self.discretisation)
         gap = float((eigenvalues + self.k**2).abs().min())
         if gap < 1e-6 * max(self.k**2, 1.0):
@@ -82,14 +83,19 @@ class Helmholtz(PDE):
             )
         return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2, self.discretisation))
 
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        if channel > 1:
+            return super().known_values(channel, points)
+        return zero_on_sides(points, self.domain)
+
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         equation = laplacian(u, self.discretisation) + self.k**2 * interior(u) - interior(a)
         return dirichlet_residual(equation, u)
 
     def doubt(self, grid: Grid) -> str:
         """Return a warning where the grid is too coarse for the wavenumber; see `PDE.doubt`."""
-        waves = f"k = {self.k:g} of {self.name} on {grid.n} nodes per side"
-        per_wave = 2 * math.pi / (abs(self.k) * grid.h) if self.k else math.inf
+        waves = f"k = {self.k:g} of {self.name} on {min(grid.shape)} nodes per side"
+        per_wave = 2 * math.pi / (abs(self.k) * max(grid.spacing)) if self.k else math.inf
         if self.discretisation == "spectral":
             return (
                 f"{waves} has {per_wave:.1f} nodes per wavelength, where {_PER_WAVE} or more are "
@@ -97,7 +103,7 @@ class Helmholtz(PDE):
                 if per_wave < _PER_WAVE
                 else ""
             )
-        error = dispersion_error(grid.n, abs(self.k), self.alpha, self.tau)
+        error = dispersion_error(min(grid.shape), abs(self.k), self.alpha, self.tau)
         return (
             f"{waves} has an estimated dispersion error of {_percent(error)} % of the "
             f"{self.solution_field.name}; use discretisation='spectral' or a finer grid"

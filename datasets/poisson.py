@@ -15,6 +15,7 @@ from pdeinv.datasets.elliptic import (
     laplacian,
     solve_shifted_laplacian,
     zero_boundary,
+    zero_on_sides,
 )
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
@@ -48,7 +49,7 @@ class Poisson(PDE):
     name = "poisson"
     equation = "Δu = a, u = 0 on the boundary"
     coefficient_field = Field("source", "source term a")
-    solution_field = Field("potential", "potential u", boundary_value=0.0)
+    solution_field = Field("potential", "potential u")
     linear = True
     numerical_parameters = ("discretisation",)
     matlab_names = ("f_data", "phi_data")
@@ -60,6 +61,11 @@ class Poisson(PDE):
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         self.grid_of(a)
         return zero_boundary(solve_shifted_laplacian(interior(a), 0.0, self.discretisation))
+
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        if channel != 1:
+            return super().known_values(channel, points)
+        return zero_on_sides(points, self.domain)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return dirichlet_residual(laplacian(u, self.discretisation) - interior(a), u)

@@ -138,8 +138,9 @@ def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
 
 def _coarsened(pde: PDE, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
     """Return the solutions at the nodes of a grid, solved on one with `times` as many cells."""
-    cells = pde.grid(grid).cells * times
-    fine = _solution(pde, xi, pde.grid(cells + (0 if pde.grid_kind == "periodic" else 1)))
+    ends = 0 if pde.grid_kind == "periodic" else 1
+    ny, nx = (cells * times + ends for cells in pde.grid(grid).cells)
+    fine = _solution(pde, xi, pde.grid(ny, nx))
     return fine[..., ::times, ::times]
 
 

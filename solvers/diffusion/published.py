@@ -14,6 +14,7 @@ import torch
 
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic import interior
+from pdeinv.grid import Grid
 
 __all__ = [
     "DAPS_CONSTANTS",
@@ -85,9 +86,9 @@ class DiffusionPDEConstants:
     residual_weight: float
     residual_cells: bool = False
 
-    def residual_count(self, n: int) -> int:
-        """Return what the norm of the residual is divided by on n x n nodes."""
-        return (n - 1) ** 2 if self.residual_cells else n**2
+    def residual_count(self, grid: Grid) -> int:
+        """Return what the norm of the residual is divided by on a grid."""
+        return grid.cells[0] * grid.cells[1] if self.residual_cells else grid.nodes
 
 
 _DIFFUSIONPDE = {
@@ -192,15 +193,16 @@ def guidance_residual(pde: PDE, state: torch.Tensor, preset: Preset) -> torch.Te
 
     Arguments:
         pde: identified by its name.
-        state: (batch, 2, n, n), in physical units.
+        state: (batch, channel, ny, nx), in physical units.
         preset: ours or that of the papers.
     """
     a, u = state[:, :1], state[:, 1:]
     if preset == "default":
         if pde.name != "navier-stokes":
             return pde.residual(a, u)
-        n = u.shape[-1]
-        along_x, along_y = ((u.roll(-1, dim) - u.roll(1, dim)) * n / 2 for dim in (-1, -2))
+        along_x, along_y = (
+            (u.roll(-1, dim) - u.roll(1, dim)) * u.shape[dim] / 2 for dim in (-1, -2)
+        )
         return along_x + along_y
     if pde.name == "darcy":
         return _central(a * _central(u, -1), -1) + _central(a * _central(u, -2), -2) + 1
