@@ -13,6 +13,7 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
+from pdeinv.datasets.parameters import to_json
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.memory import check_states
@@ -265,9 +266,22 @@ class PDE(ABC):
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def json_parameters(self) -> dict[str, Any]:
-        """Return the parameters as values that JSON can hold."""
-        simple = (bool, int, float, str)
-        return {k: v for k, v in self.parameters.items() if isinstance(v, simple)}
+        """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
+
+        Those that are no number or text, such as the domain, are left out where they are the
+        default.
+
+        Raises:
+            InputError: a parameter cannot be stored, such as a function.
+        """
+        usual = {f.name: f.default for f in dataclasses.fields(self)}
+        plain = (bool, int, float, str)
+        stated = to_json(self)
+        return {
+            k: stated[k]
+            for k, v in self.parameters.items()
+            if isinstance(v, plain) or v != usual[k]
+        }
 
     def grid(self, ny: int, nx: int | None = None) -> Grid:
         """Return a grid of the PDE's domain.

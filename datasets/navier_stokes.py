@@ -79,7 +79,8 @@ class NavierStokes(PDE):
         if (seconds := self.solve_seconds(grid)) > _LONGEST:
             steps = self.steps(max(grid.shape))
             raise InputError(
-                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {steps} steps on {grid} nodes take about {seconds / 3600:.3g} hours; change "
+                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {steps} steps on "
+                f"{grid} nodes take about {seconds / 3600:.3g} hours; change "
                 f"time or dt"
             )
         u = self._flow(a)

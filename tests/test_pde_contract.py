@@ -181,7 +181,7 @@ def test_float32(pde):
 def test_bad_fields_and_grids(pde):
     kind = "vertex" if pde.grid(8).periodic else "periodic"
     with pytest.raises(InputError, match=kind):
-        pde.sample_coefficient(1, Grid(8, kind))
+        pde.sample_coefficient(1, Grid(8, kind=kind))
     for shape in [(8, 9), (9, 8), (4, 9)]:
         with pytest.raises(InputError, match="must be square"):
             pde.solve(torch.ones(1, 1, *shape, dtype=torch.float64))
