@@ -102,7 +102,7 @@ class _Positioned(Convertible):
 
     def __repr__(self) -> str:
         if not isinstance(self.value, np.ndarray):
-            return f"{type(self).__name__}({described(self.value)})"
+            return f"{type(self).__name__}({self.phrase})"  # of a function without its address
         size = " x ".join(map(str, self.value.shape))
         ends = f"{self.value.min():g} to {self.value.max():g}"
         return f"{type(self).__name__}({size} values from {ends})"
