@@ -81,7 +81,7 @@ def mean_errors(
 
     Arguments:
         pde: the physics.
-        estimate, truth: (batch, 1, n, n), one field.
+        estimate, truth: (batch, 1, ny, nx), one field.
         channel: 0 if that field is the coefficient, 1 if it is the solution.
 
     Returns:

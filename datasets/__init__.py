@@ -6,6 +6,7 @@ from pdeinv.datasets.contents import find_pde as find_pde
 from pdeinv.datasets.contents import pde_of as pde_of
 from pdeinv.datasets.contents import states as states
 from pdeinv.datasets.darcy import Darcy as Darcy
+from pdeinv.datasets.distributed import Distributed as Distributed
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
 from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes
@@ -16,5 +17,10 @@ from pdeinv.datasets.reading import open_dataset as open_dataset
 from pdeinv.datasets.registry import PDES as PDES
 from pdeinv.datasets.registry import pde_by_name as pde_by_name
 from pdeinv.datasets.registry import register as register
+from pdeinv.datasets.sides import Flux as Flux
+from pdeinv.datasets.sides import NoFlux as NoFlux
+from pdeinv.datasets.sides import Sides as Sides
+from pdeinv.datasets.sides import Value as Value
+from pdeinv.datasets.wells import Well as Well
 
 open = open_dataset

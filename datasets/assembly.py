@@ -11,6 +11,7 @@ from typing import Any
 import xarray as xr
 from xarray.core import indexing
 
+from pdeinv.coordinates import coordinates_of
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.contents import DIMENSIONS, check_fields
 from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, Variable
@@ -83,7 +84,9 @@ class Reader:
         dataset = self._dataset(names, stored)
         size = {"samples": dataset.sizes.get("sample", 1), "grid_size": dataset.sizes["x"]}
         dataset.attrs = attributes | size | {"source_format": FORMAT}
-        return _with_nodes(dataset, Grid(dataset.sizes["x"], header.grid_kind))
+        return _with_nodes(
+            dataset, Grid(dataset.sizes["y"], dataset.sizes["x"], kind=header.grid_kind)
+        )
 
     def _named(self) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
         """Return the PDE, the variables that the caller names, and the axes that are certain."""
@@ -166,12 +169,12 @@ class Reader:
             )
         stored = _KINDS[self.source_format](self.path, variable, dims)
         ny, nx = stored.shape[-2:]
-        if ny != nx or nx < 4 or 0 in variable.shape:
+        if min(ny, nx) < 4 or 0 in variable.shape:
             raise InputError(
-                f"variable {variable.name!r} of {self.path} must have a square grid of at least 4 "
-                f"nodes per side, as other grids are not supported, got {ny} x {nx} nodes (the "
-                f"size {' x '.join(map(str, variable.shape))} has the axes {', '.join(dims)}); "
-                f"resample the fields, or correct dims"
+                f"variable {variable.name!r} of {self.path} must have a grid of at least 4 nodes "
+                f"per side, got {ny} x {nx} nodes (the size "
+                f"{' x '.join(map(str, variable.shape))} has the axes {', '.join(dims)}); use "
+                f"finer fields, or correct dims"
             )
         return stored
 
@@ -226,10 +229,10 @@ class Reader:
 
     def _described(self, dataset: xr.Dataset, pde: PDE) -> xr.Dataset:
         """Return the dataset with the PDE's coordinates and attributes."""
-        dataset = _with_nodes(dataset, pde.grid(dataset.sizes["x"]))
+        dataset = _with_nodes(dataset, pde.grid(dataset.sizes["y"], dataset.sizes["x"]))
         for field in pde.fields:
             dataset[field.name].attrs = field.attributes | dataset[field.name].attrs
-        parameters = {"pde_parameters": json.dumps(dict(pde.parameters))} if self.pde else {}
+        parameters = {"pde_parameters": json.dumps(pde.json_parameters())} if self.pde else {}
         dataset.attrs |= parameters | {
             "pde": pde.name,
             "equation": pde.equation,
@@ -255,7 +258,5 @@ class Reader:
 def _with_nodes(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:
     """Return the dataset with the grid's nodes as coordinates where it has none."""
     missing = [name for name in ("y", "x") if name not in dataset.coords]
-    nodes = grid.coordinates().numpy()
-    return dataset.assign_coords(
-        {name: (name, nodes, {"units": "1", "long_name": f"{name} coordinate"}) for name in missing}
-    )
+    known = coordinates_of(grid)
+    return dataset.assign_coords({name: known[name] for name in missing})

@@ -4,69 +4,93 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
+from pdeinv.datasets.parameters import to_json
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Field, Grid, GridKind
+from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["PDE"]
 
-_LARGEST = 1e9  # bound on every parameter: the problems are dimensionless
+_LARGEST = 1e9  # bound on every number among the parameters
 
 
 @dataclass(frozen=True, eq=False)
 class PDE(ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
-    A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default.
-    A parameter is a number, a text, True or False; see `pdeinv.annotations` for its check. Fields
-    on the grid are tensors of shape (batch, 1, n, n), indexed [y, x]. A *state* is the pair
-    (coefficient, solution) along the channel dimension, (batch, 2, n, n).
+    A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default; see
+    `pdeinv.annotations` for their checks. Fields on the grid are tensors of shape (batch, 1, ny,
+    nx), indexed [y, x]. A *state* is (batch, channel, ny, nx): channel 0 is the coefficient,
+    channel 1 the solution, and the others are the derived fields that `outputs` names.
 
     Attributes:
         name: name in files, on the command line and in the registry.
         equation: one line for people.
+        domain: the rectangle on which the PDE is posed; a parameter.
         coefficient_field, solution_field: the two fields.
+        outputs: names of the derived fields that are channels of the state; a parameter. See
+            `reading`.
         grid_kind: kind of the grid on which the PDE is posed.
-        linear: whether coefficient and solution are linear in the latent Gaussian field.
+        linear: whether all channels are affine in the latent Gaussian field.
         gaussian_coefficient: whether the coefficient is linear in the latent Gaussian field.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
         numerical_parameters: parameters of the scheme, which a learned model need not share.
+        benchmark_parameters: parameters that make the PDE of this name the published problem, where
+            the defaults do not.
     """
 
     name: ClassVar[str]
-    coefficient_field: ClassVar[Field]
-    solution_field: ClassVar[Field]
     grid_kind: ClassVar[GridKind] = "vertex"
     linear: ClassVar[bool] = False
     gaussian_coefficient: ClassVar[bool] = True
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
+    benchmark_parameters: ClassVar[dict[str, Any]] = {}
+
+    domain: Domain = field(default=Domain(), kw_only=True)
+    outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         check_fields(self, f"parameter {{}} of {self.name}")
         for name, value in self.parameters.items():
-            if not isinstance(value, bool | int | float | str):
-                raise InputError(
-                    f"parameter {name} of {self.name} must be a number, a text, True or False, got "
-                    f"{described(value)}; set it in the class instead"
-                )
-            if not isinstance(value, str) and not abs(value) <= _LARGEST:
+            if isinstance(value, int | float) and not abs(value) <= _LARGEST:
                 raise InputError(
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
-                    f"{described(value)}; use the dimensionless equation"
+                    f"{described(value)}; use other units"
+                )
+        known = [f.name for f in self.derived]
+        for name in self.outputs:
+            if name not in known:
+                raise InputError(
+                    f"outputs of {self.name} must be of {', '.join(known) or 'none'}, got "
+                    f"{described(name)}; leave it out"
                 )
         _ = self.latent_prior  # validates the parameters of the random field
+
+    @property
+    @abstractmethod
+    def coefficient_field(self) -> Field:
+        """The coefficient's field."""
+
+    @property
+    @abstractmethod
+    def solution_field(self) -> Field:
+        """The solution's field."""
 
     @property
     @abstractmethod
@@ -80,7 +104,7 @@ class PDE(ABC):
 
     @abstractmethod
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the solution u of the coefficient a, both (batch, 1, n, n); differentiable.
+        """Return the solution u of the coefficient a, both (batch, 1, ny, nx); differentiable.
 
         Float64 is advised.
 
@@ -91,7 +115,7 @@ class PDE(ABC):
 
     @abstractmethod
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        """Return the residual of the equation, (batch, 1, n, n): zero for u = solve(a).
+        """Return the residual of the equation, (batch, 1, ny, nx): zero for u = solve(a).
 
         Boundary nodes hold the violation of the boundary condition.
         """
@@ -99,7 +123,55 @@ class PDE(ABC):
     @property
     @abstractmethod
     def symmetries(self) -> Group:
-        """The group G with solve(g a) = g solve(a) for every g in G."""
+        """The group G with solve(g a) = g solve(a) for every g in G; it acts on states."""
+
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        """All fields that the PDE can derive; the components x and y of a vector are adjacent."""
+        return ()
+
+    def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.
+
+        Arguments:
+            a, u: coefficient and its solution, (batch, 1, ny, nx).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has derived fields and no `derive`")
+
+    def respond(self, a: torch.Tensor) -> torch.Tensor:
+        """Return all channels of the state but the coefficient: solution and `outputs`.
+
+        Arguments:
+            a: (batch, 1, ny, nx).
+        """
+        return self._with_derived(a, self.solve(a))
+
+    def _with_derived(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        return torch.cat([u, self.derive(a, u)], dim=1) if self.outputs else u
+
+    def reading(self, names: Iterable[str]) -> Self:
+        """Return the PDE whose state has a channel for each named field that it can derive.
+
+        A component of a vector brings the other one. Other names are left alone.
+        """
+        wanted = {*self.outputs, *names}
+        kept = []
+        for before, now, after in zip(
+            (None, *self.derived), self.derived, (*self.derived[1:], None), strict=False
+        ):
+            partner = {"vector-x": after, "vector-y": before}.get(now.kind)
+            if wanted & {now.name, partner.name if partner else now.name}:
+                kept.append(now.name)
+        return self if tuple(kept) == self.outputs else replace(self, outputs=tuple(kept))
+
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        """Return the values (m,) that the PDE fixes in a channel at points, nan where it is free.
+
+        Arguments:
+            channel: index of the field.
+            points: (m, 2), in the domain.
+        """
+        return points.new_full((len(points),), torch.nan)
 
     @property
     def coefficient_range(self) -> tuple[float, float] | None:
@@ -107,7 +179,7 @@ class PDE(ABC):
         return None
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the coefficient of a latent Gaussian field, both (batch, 1, n, n).
+        """Return the coefficient of a latent Gaussian field, both (batch, 1, ny, nx).
 
         The default is the identity.
         """
@@ -127,23 +199,27 @@ class PDE(ABC):
         """
         return self.solve(a)
 
+    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
+        """Return `respond` with the solution by `surrogate`."""
+        return self._with_derived(a, self.surrogate(a))
+
     def sample_coefficient(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Draw n coefficients (n, 1, grid.n, grid.n), float64.
+        """Draw n coefficients (n, 1, ny, nx), float64.
 
         One seed gives the same functions on every grid.
         """
-        check_states(self, self.check_grid(grid).n, n)
+        check_states(self, self.check_grid(grid), n)
         return self.coefficient(self.latent_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n states (n, 2, grid.n, grid.n): coefficients and their solutions.
+        """Draw n states (n, channel, ny, nx).
 
         Raises:
             NumericalError: a state is not finite.
         """
-        check_states(self, self.check_grid(grid).n, n)
+        check_states(self, self.check_grid(grid), n)
         states = self.state(self.latent_prior.white(n, generator), grid)
         if not bool(states.isfinite().all()):
             raise NumericalError(
@@ -156,54 +232,83 @@ class PDE(ABC):
 
         Arguments:
             xi: (batch, 1, m, m), the coefficients.
-            grid: grid of the states (batch, 2, n, n).
+            grid: grid of the states (batch, channel, ny, nx).
         """
         a = self.coefficient(self.latent_prior.square_root(xi, grid))
-        return torch.cat([a, self.solve(a)], dim=1)
+        return torch.cat([a, self.respond(a)], dim=1)
 
     def coefficient_variance(self, grid: Grid) -> torch.Tensor:
-        """Return the pointwise prior variance (n, n) of a coefficient.
+        """Return the pointwise prior variance (ny, nx) of a coefficient.
 
-        The coefficient must be linear in the latent field, node by node.
+        The coefficient must be affine in the latent field, node by node.
         """
-        return self.coefficient(self.latent_prior.variance(grid).sqrt()[None, None])[0, 0].square()
+        std = self.latent_prior.variance(grid).sqrt()[None, None]
+        return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()
 
     def clamp(self, state: torch.Tensor) -> torch.Tensor:
-        """Return states (batch, 2, n, n) with the coefficient within `coefficient_range`.
+        """Return states (batch, channel, ny, nx) with the coefficient within `coefficient_range`.
 
-        Coefficients alone, (batch, 1, n, n), are allowed too.
+        Coefficients alone, (batch, 1, ny, nx), are allowed too.
         """
         if self.coefficient_range is None:
             return state
         return torch.cat([state[:, :1].clamp(*self.coefficient_range), state[:, 1:]], dim=1)
 
     @property
-    def fields(self) -> tuple[Field, Field]:
-        """The coefficient's and the solution's field."""
-        return (self.coefficient_field, self.solution_field)
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the state's channels."""
+        chosen = (f for f in self.derived if f.name in self.outputs)
+        return (self.coefficient_field, self.solution_field, *chosen)
 
     @cached_property
-    def parameters(self) -> dict[str, float | str]:
+    def parameters(self) -> dict[str, Any]:
         """The PDE's parameters by name."""
-        return dataclasses.asdict(self)
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
-    def grid(self, n: int) -> Grid:
-        """Return the PDE's grid of n nodes per side."""
-        return Grid(n, self.grid_kind)
+    def json_parameters(self) -> dict[str, Any]:
+        """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
+
+        Those that are no number or text, such as the domain, are left out where they are the
+        default.
+
+        Raises:
+            InputError: a parameter cannot be stored, such as a function.
+        """
+        usual = {f.name: f.default for f in dataclasses.fields(self)}
+        plain = (bool, int, float, str)
+        stated = to_json(self)
+        return {
+            k: stated[k]
+            for k, v in self.parameters.items()
+            if isinstance(v, plain) or v != usual[k]
+        }
+
+    def grid(self, ny: int, nx: int | None = None) -> Grid:
+        """Return a grid of the PDE's domain.
+
+        Arguments:
+            ny, nx: nodes along y and x; one number is that of the shorter side, and the cells are
+                as square as whole numbers allow.
+        """
+        if nx is None:
+            ends = 0 if self.grid_kind == "periodic" else 1
+            nx, ny = (round((ny - ends) * length) + ends for length in self.domain.aspect)
+        return Grid(ny, nx, self.domain.extent, self.domain.unit, self.grid_kind)
 
     def find_channel(self, field_name: str) -> int | None:
-        """Return 0 for the coefficient, 1 for the solution and None for any other name.
+        """Return the channel of a field: 0 for the coefficient, 1 for the solution, more for
+        derived ones; None for any other name.
 
         Arguments:
             field_name: physical name, or the alias `coefficient` or `solution`.
         """
-        for i, alias in enumerate(("coefficient", "solution")):
-            if field_name in (alias, self.fields[i].name):
-                return i
-        return None
+        names = [f.name for f in self.fields]
+        if field_name in ("coefficient", "solution"):
+            return ("coefficient", "solution").index(field_name)
+        return names.index(field_name) if field_name in names else None
 
     def channel(self, field_name: str) -> int:
-        """Return 0 for the coefficient and 1 for the solution, as `find_channel`.
+        """Return the channel of a field, as `find_channel`.
 
         Raises:
             InputError: the PDE has no such field.
@@ -215,9 +320,10 @@ class PDE(ABC):
 
     def unknown_field(self, field_name: str) -> str:
         """Return the message about a field that the PDE does not have."""
+        more = "".join(f", {f.name!r}" for f in self.derived)
         return (
             f"field must be {self.coefficient_field.name!r} (the coefficient) or "
-            f"{self.solution_field.name!r} (the solution) for {self.name}, got "
+            f"{self.solution_field.name!r} (the solution){more} for {self.name}, got "
             f"{described(field_name)}; rename it"
         )
 
@@ -225,12 +331,17 @@ class PDE(ABC):
         """Return the grid.
 
         Raises:
-            InputError: the grid is of another kind than the PDE's.
+            InputError: the grid is of another kind or domain than the PDE's.
         """
         if grid.kind != self.grid_kind:
             raise InputError(
                 f"the grid of {self.name} must be of kind {self.grid_kind!r}, got {grid.kind!r}; "
-                f"use Grid(n, {self.grid_kind!r})"
+                f"use its `grid(n)`"
+            )
+        if grid.domain != self.domain:
+            raise InputError(
+                f"the grid of {self.name} must be on its domain {self.domain}, got {grid.domain}; "
+                f"use its `grid(n)`"
             )
         return grid
 
@@ -243,14 +354,6 @@ class PDE(ABC):
         return 0.0
 
     def grid_of(self, field: torch.Tensor) -> Grid:
-        """Return the grid of a field (..., n, n).
-
-        Raises:
-            InputError: the field is not square.
-        """
+        """Return the grid of a field (..., ny, nx) on the PDE's domain."""
         ny, nx = field.shape[-2:]
-        if ny != nx:
-            raise InputError(
-                f"a field of {self.name} must be square, got {ny} x {nx} nodes; resample it"
-            )
-        return self.grid(nx)
+        return self.grid(ny, nx)

@@ -44,20 +44,21 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
     """
     names = check_fields(pde, map(str, dataset.data_vars))
     pair = _select(dataset, names)
-    size = pair.sizes["x"]
-    if pair.sizes["y"] != size or size < 4:
+    ny, nx = pair.sizes["y"], pair.sizes["x"]
+    if min(ny, nx) < 4:
         raise InputError(
-            f"the x and y coordinates of a dataset of {pde.name} must be those of one square grid "
-            f"of at least 4 nodes per side, as other grids are not supported, got "
-            f"{pair.sizes['y']} x {size} nodes; resample the fields"
+            f"a dataset of {pde.name} must have at least 4 nodes per side, got {ny} x {nx}; use "
+            f"finer fields"
         )
-    nodes = pde.grid(size).coordinates().numpy()
-    for axis in ("y", "x"):
-        if not _close(pair[axis], nodes):
+    grid = pde.grid(ny, nx)
+    for axis, nodes, length in zip(
+        ("y", "x"), grid.coordinates(), grid.domain.lengths[::-1], strict=True
+    ):
+        if not _close(pair[axis], nodes.numpy(), 1e-6 * length):
             raise InputError(
                 f"the {axis} coordinates of a dataset of {pde.name} must be those of a "
-                f"{pde.grid_kind} grid on the unit square, got others for {size} nodes; use whole "
-                f"fields on the grid that they were made on"
+                f"{pde.grid_kind} grid on {grid.domain}, got others for {ny} x {nx} nodes; use "
+                f"whole fields on the grid that they were made on"
             )
     return torch.from_numpy(field_values(pair, names, pde))
 
@@ -77,8 +78,8 @@ def check_fields(pde: PDE, held: Iterable[str]) -> list[str]:
     return names
 
 
-def _close(coordinate: xr.DataArray, nodes: np.ndarray) -> bool:
-    return coordinate.dtype.kind in "fiu" and np.allclose(coordinate, nodes, rtol=0, atol=1e-6)
+def _close(coordinate: xr.DataArray, nodes: np.ndarray, distance: float) -> bool:
+    return coordinate.dtype.kind in "fiu" and np.allclose(coordinate, nodes, rtol=0, atol=distance)
 
 
 def field_values(

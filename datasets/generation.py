@@ -94,7 +94,7 @@ def generate(
     seed = integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     out = path_of("out", out)
-    check_effort(pde, n, grid, out, workers)
+    check_effort(pde, n, pde.grid(grid), out, workers)
     settings = _settings(pde, n, grid, seed)
     # A copy of the PDE, without cached tensors
     job = _Job(replace(pde), n, grid, seed, prepare(out, settings | {"samples_per_block": _BLOCK}))
@@ -130,7 +130,7 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
         "format_version": FORMAT_VERSION,
         "generator_version": version,
         "pde": pde.name,
-        "pde_parameters": dict(pde.parameters),
+        "pde_parameters": pde.json_parameters(),
         "equation": pde.equation,
         "coefficient": pde.coefficient_field.name,
         "solution": pde.solution_field.name,
@@ -168,7 +168,7 @@ class _Job:
                     for i in self.samples(start)
                 ]
             )
-            states = torch.cat([a, self.pde.solve(a)], dim=1).to(torch.float32).numpy()
+            states = torch.cat([a, self.pde.respond(a)], dim=1).to(torch.float32).numpy()
         with atomic_write(self.file(start)) as temporary, temporary.open("wb") as stream:
             # A zip archive carries a checksum, a bare array does not
             np.savez(stream, states=states)
@@ -181,7 +181,8 @@ class _Job:
         except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
             return None
         fits = (
-            states.shape == (len(self.samples(start)), 2, self.grid, self.grid)
+            states.shape
+            == (len(self.samples(start)), len(self.pde.fields), *self.pde.grid(self.grid).shape)
             and states.dtype == np.float32
         )
         return states if fits else None
@@ -199,14 +200,15 @@ def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
             file.attrs[key] = (
                 json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
             )
-        nodes = job.pde.grid(job.grid).coordinates().numpy()
-        scales = {"sample": np.arange(job.n), "y": nodes, "x": nodes}
+        grid = job.pde.grid(job.grid)
+        y, x = (nodes.numpy() for nodes in grid.coordinates())
+        scales = {"sample": np.arange(job.n), "y": y, "x": x}
         for name, values in scales.items():
             file.create_dataset(name, data=values).make_scale(name)
             file[name].attrs.update(
                 units="1", long_name="sample index" if name == "sample" else f"{name} coordinate"
             )
-        shape = (job.n, job.grid, job.grid)
+        shape = (job.n, *grid.shape)
         for field in job.pde.fields:
             variable = file.create_dataset(
                 field.name,

@@ -23,34 +23,34 @@ _INVERSION_SOLVES = 100  # one after the other, in a reconstruction, at least
 _INVERSION_HOURS = 3
 
 
-def check_effort(pde: PDE, n: int, grid: int, out: Path, workers: int | None) -> None:
+def check_effort(pde: PDE, n: int, grid: Grid, out: Path, workers: int | None) -> None:
     """Refuse samples that do not fit on the disk, or take more than a week.
 
     Raises:
         InputError: with the estimate.
     """
-    warn_of_doubt(pde, pde.grid(grid))
+    warn_of_doubt(pde, grid)
     # The blocks and the file that is assembled of them, single precision each; without the blocks
     # of an unfinished run
     stored = sum(f.stat().st_size for f in out.with_name(out.name + ".parts").glob("*.npz"))
-    size, where = 16.0 * n * grid**2 - stored, out.parent
+    size, where = 8.0 * len(pde.fields) * n * grid.nodes - stored, out.parent
     free = float(shutil.disk_usage(where).free) if where.is_dir() else math.inf
     if size > free:
         raise InputError(
-            f"n must be smaller: {n} samples on {grid} x {grid} nodes take about "
+            f"n must be smaller: {n} samples on {grid} nodes take about "
             f"{1e-9 * size:.3g} GB, and {where.resolve()} has {1e-9 * free:.3g} GB free; use fewer "
             f"or another disk"
         )
-    seconds = pde.solve_seconds(pde.grid(grid))
-    if not seconds and n * grid**2 > _SURELY_QUICK:
+    seconds = pde.solve_seconds(grid)
+    if not seconds and n * grid.nodes > _SURELY_QUICK:
         start = time.perf_counter()
         with torch.no_grad():
-            pde.sample(1, pde.grid(grid), seeds.generator(seeds.TRAINING))
+            pde.sample(1, grid, seeds.generator(seeds.TRAINING))
         seconds = time.perf_counter() - start
     hours = n * seconds / (workers or os.cpu_count() or 1) / 3600
     if hours > _MOST_HOURS:
         raise InputError(
-            f"n must be smaller: {n} samples of {pde.name} on {grid} x {grid} nodes take about "
+            f"n must be smaller: {n} samples of {pde.name} on {grid} nodes take about "
             f"{hours:.3g} hours here; use fewer or a coarser grid"
         )
 
@@ -65,8 +65,8 @@ def check_solves(pde: PDE, grid: Grid) -> None:
     hours = _INVERSION_SOLVES * seconds / 3600
     if hours > _INVERSION_HOURS:
         raise InputError(
-            f"a solve of {pde.name} must be shorter, got about {seconds:.3g} s on {grid.n} x "
-            f"{grid.n} nodes, which makes {hours:.3g} hours or more of a reconstruction; use "
+            f"a solve of {pde.name} must be shorter, got about {seconds:.3g} s on {grid} "
+            f"nodes, which makes {hours:.3g} hours or more of a reconstruction; use "
             f"other parameters or a coarser grid"
         )
     warn_of_doubt(pde, grid)

@@ -55,8 +55,8 @@ class NavierStokes(PDE):
 
     name = "navier-stokes"
     equation = "∂w/∂t + v·∇w = ν Δw + f, periodic"
-    coefficient_field = Field("initial_vorticity", "initial vorticity w(0)")
-    solution_field = Field("final_vorticity", "final vorticity w(T)")
+    coefficient_field = Field("initial_vorticity", "initial vorticity w(0)", kind="pseudo-scalar")
+    solution_field = Field("final_vorticity", "final vorticity w(T)", kind="pseudo-scalar")
     grid_kind = "periodic"
     matlab_names = ("a", "u")
     numerical_parameters = ("dt",)
@@ -72,14 +72,15 @@ class NavierStokes(PDE):
 
     def solve_seconds(self, grid: Grid) -> float:
         # Four evaluations of the tendency: the calls, and the transforms of a few fields
-        return self.steps(grid.n) * (4e-4 + 4e-7 * grid.n**2)
+        return self.steps(max(grid.shape)) * (4e-4 + 4e-7 * grid.nodes)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         grid = self.grid_of(a)
         if (seconds := self.solve_seconds(grid)) > _LONGEST:
+            steps = self.steps(max(grid.shape))
             raise InputError(
-                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {self.steps(grid.n)} "
-                f"steps on {grid.n} x {grid.n} nodes take about {seconds / 3600:.3g} hours; change "
+                f"time / dt must be smaller, got {self.time:g} / {self.dt:g}: {steps} steps on "
+                f"{grid} nodes take about {seconds / 3600:.3g} hours; change "
                 f"time or dt"
             )
         u = self._flow(a)
@@ -94,7 +95,7 @@ class NavierStokes(PDE):
 
     def _flow(self, a: torch.Tensor) -> torch.Tensor:
         """Return w(T) for w(0) = a, without a check of its stability."""
-        n = self.grid_of(a).n
+        n = a.shape[-1]
         operators = _operators(
             n, self.viscosity, self.forcing, self.time / self.steps(n), a.dtype, a.device
         )
@@ -115,7 +116,7 @@ class NavierStokes(PDE):
         The grid just resolves what viscosity leaves at T. Where that is unstable and `solve` is
         not, the result is that of `solve`.
         """
-        n = self.grid_of(a).n
+        n = a.shape[-1]
         # Wavenumber k decays by exp(-4π²k²νT); past a factor of 1e-4 little of it reaches w(T).
         # Dealiasing removes a third.
         spread = max(4 * math.pi**2 * self.viscosity * self.time, 1e-300)  # the product underflows
@@ -126,8 +127,8 @@ class NavierStokes(PDE):
         operators = _operators(
             coarse, self.viscosity, self.forcing, self.time / steps, torch.float32, a.device
         )
-        w = _integrate(fourier_resample(a, coarse).to(torch.float32), operators, steps)
-        u = fourier_resample(w.to(a.dtype), n)
+        w = _integrate(fourier_resample(a, (coarse, coarse)).to(torch.float32), operators, steps)
+        u = fourier_resample(w.to(a.dtype), (n, n))
         if not self._stable(a, u):
             exact = self._flow(a)
             if self._stable(a, exact):
@@ -162,7 +163,7 @@ def _operators(
     dtype: torch.dtype,
     device: torch.device,
 ) -> _Operators:
-    ky, kx = wavenumbers(n, dtype=dtype, device=device)
+    ky, kx = wavenumbers((n, n), dtype=dtype, device=device)
     square = (2 * torch.pi) ** 2 * (kx**2 + ky**2)
     inverse = torch.where(square > 0, 1 / torch.where(square > 0, square, 1.0), 0.0)
     dealias = ((kx.abs() < n / 3) & (ky.abs() < n / 3)).to(dtype)
@@ -182,7 +183,7 @@ def _integrate(w: torch.Tensor, operators: _Operators, steps: int) -> torch.Tens
     n, dt, from_vorticity, dealias, force, decay = operators
 
     def tendency(c: torch.Tensor) -> torch.Tensor:
-        vx, vy, wx, wy = fourier_synthesis(c * from_vorticity, n).unbind(dim=1)
+        vx, vy, wx, wy = fourier_synthesis(c * from_vorticity, (n, n)).unbind(dim=1)
         return force - dealias * fourier_coefficients(vx * wx + vy * wy).unsqueeze(1)
 
     c = fourier_coefficients(w)
@@ -193,4 +194,4 @@ def _integrate(w: torch.Tensor, operators: _Operators, steps: int) -> torch.Tens
         k3 = tendency(half + 0.5 * dt * k2)
         k4 = tendency(decay * (half + dt * k3))
         c = decay * (half + dt / 6 * (decay * k1 + 2 * (k2 + k3))) + dt / 6 * k4
-    return fourier_synthesis(c, n)
+    return fourier_synthesis(c, (n, n))

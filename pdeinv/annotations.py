@@ -1,7 +1,8 @@
 """Checks of the fields of a dataclass by their annotations.
 
 A checked dataclass states what its fields must be: `steps: Steps`, `weight: Positive | None`,
-`kind: Literal["a", "b"]`. Its `__post_init__` calls `check_fields`.
+`kind: Literal["a", "b"]`. Its `__post_init__` calls `check_fields`. A class that makes instances of
+plain values, such as numbers or arrays, is a `Convertible`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import inspect
 import sys
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -19,7 +21,35 @@ import numpy as np
 from pdeinv.checks import Bounds, choice, described, integer, number
 from pdeinv.errors import InputError
 
-__all__ = ["check_fields"]
+__all__ = ["Convertible", "annotations_of", "check_fields"]
+
+
+class Convertible(ABC):
+    """A class whose instances are made of plain values, and stored as such.
+
+    A field of a checked dataclass with this annotation takes such a value.
+    """
+
+    @classmethod
+    @abstractmethod
+    def of(cls, value: Any, what: str) -> Any:
+        """Return an instance made of a value; an instance stays as it is.
+
+        Arguments:
+            value: what was given.
+            what: name of the value, as the message has it.
+
+        Raises:
+            InputError: no instance can be made of the value.
+        """
+
+    @abstractmethod
+    def to_json(self, what: str) -> Any:
+        """Return JSON values from which `of` makes an equal instance; arguments as of `of`.
+
+        Raises:
+            InputError: the instance cannot be stored.
+        """
 
 
 def check_fields(instance: object, name: str) -> None:
@@ -36,7 +66,7 @@ def check_fields(instance: object, name: str) -> None:
         InputError: a field is of another kind, or outside of its range.
     """
     kind: Any = type(instance)
-    hints = _hints(kind)
+    hints = annotations_of(kind)
     for field in dataclasses.fields(kind):
         if field.init:
             what = name.format(field.name)
@@ -45,7 +75,7 @@ def check_fields(instance: object, name: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def _hints(kind: type) -> dict[str, Any]:
+def annotations_of(kind: type) -> dict[str, Any]:
     """Return the annotations of a dataclass's fields, evaluated where that is possible."""
     places = {name: base for base in reversed(kind.__mro__) for name in _annotations(base)}
     found = {}
@@ -85,6 +115,8 @@ def _checked(what: str, value: object, hint: Any) -> object:
         return number(what, value, bounds)
     if hint is bool and isinstance(value, np.bool_):
         return bool(value)
+    if isinstance(hint, type) and origin is None and issubclass(hint, Convertible):
+        return hint.of(value, what)
     if origin is Callable:
         wrong = "" if callable(value) else "a callable"
     elif isinstance(hint, type) and origin is None and not getattr(hint, "_is_protocol", False):

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from pdeinv.errors import InputError
-from pdeinv.grid import Grid
+from pdeinv.grid import Domain, Grid
 
 __all__ = ["Basis", "Boundary", "eigenfunctions", "wavenumbers"]
 
@@ -36,12 +36,12 @@ def wavenumbers(boundary: Boundary, modes: int) -> torch.Tensor:
 
 
 def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the values of orthonormal eigenfunctions, (p, m).
+    """Return the values of eigenfunctions that are orthonormal on [0, 1], (p, m).
 
     Arguments:
         boundary: kind of the eigenfunctions.
         k: (m,), their wavenumbers.
-        x: (p,), coordinates.
+        x: (p,), coordinates in shares of the side.
     """
     root2 = 2**0.5
     k = k.to(x)
@@ -60,7 +60,10 @@ def eigenfunctions(boundary: Boundary, k: torch.Tensor, x: torch.Tensor) -> torc
 
 @dataclass(frozen=True)
 class Basis:
-    """A basis of scalar fields on the unit square; coefficients are (..., m, m), [ky, kx].
+    """A basis of scalar fields on a rectangle; coefficients are (..., my, mx), [ky, kx].
+
+    The eigenfunctions are orthonormal on the rectangle whose sides are in units of the shorter one,
+    so that they and their frequencies do not depend on the unit of length.
 
     Arguments:
         boundary: `"neumann"` (cosines), `"dirichlet"` (sines, for a field that falls to zero at the
@@ -74,12 +77,13 @@ class Basis:
 
     @classmethod
     def of(cls, fields: torch.Tensor, grid: Grid) -> Basis:
-        """Return the basis that suits fields (batch, n, n), from their values near the boundary."""
+        """Return the basis that suits fields (batch, ny, nx), from their values near the
+        boundary."""
         if grid.periodic:
             return cls("periodic")
 
         def size(ring: int) -> float:  # root mean square at this distance from the boundary
-            inner = fields[:, ring : grid.n - ring, ring : grid.n - ring]
+            inner = fields[:, ring : grid.ny - ring, ring : grid.nx - ring]
             edges = (inner[:, 0], inner[:, -1], inner[:, :, 0], inner[:, :, -1])
             return float(torch.cat([e.flatten() for e in edges]).square().mean().sqrt())
 
@@ -89,66 +93,78 @@ class Basis:
         # A smooth field that vanishes at the boundary grows in proportion to the distance from it
         return cls("dirichlet") if size(1) < 0.75 * size(2) else cls("neumann", masked=True)
 
-    def capacity(self, grid: Grid) -> int:
-        """Return the largest number of modes per direction that the grid resolves."""
-        if self.boundary == "periodic":
-            return grid.n - 1 + grid.n % 2
-        return grid.n if self.boundary == "neumann" and not self.masked else grid.n - 2
+    def capacity(self, grid: Grid) -> tuple[int, int]:
+        """Return the largest numbers of modes (my, mx) that the grid resolves."""
+        my, mx = (self._resolved(n) for n in grid.shape)
+        return (my, mx)
 
-    def frequencies(self, modes: int) -> torch.Tensor:
-        """Return |κ| of each pair of modes, (modes, modes).
+    def _resolved(self, n: int) -> int:
+        if self.boundary == "periodic":
+            return n - 1 + n % 2
+        return n if self.boundary == "neumann" and not self.masked else n - 2
+
+    def frequencies(self, modes: tuple[int, int], domain: Domain) -> torch.Tensor:
+        """Return |κ| of each pair of modes, (my, mx), in units of 1 / shorter side of the domain.
 
         It is the square root of the negative Laplacian's eigenvalue.
         """
-        k = wavenumbers(self.boundary, modes) * torch.pi * (2 if self.boundary == "periodic" else 1)
-        return (k[:, None] ** 2 + k[None, :] ** 2).sqrt()
+        factor = torch.pi * (2 if self.boundary == "periodic" else 1)
+        ky, kx = (
+            wavenumbers(self.boundary, m) * factor / length
+            for m, length in zip(modes, domain.aspect[::-1], strict=True)
+        )
+        return (ky[:, None] ** 2 + kx[None, :] ** 2).sqrt()
 
     def synthesis(self, c: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return the field (..., n, n) of coefficients (..., m, m).
+        """Return the field (..., ny, nx) of coefficients (..., my, mx).
 
         Coefficients that the grid does not resolve are left out.
         """
-        c = self.resize(c, min(c.shape[-1], self.capacity(grid)))
-        phi, _ = _matrices(self, grid, c.shape[-1], c.dtype, c.device)
-        return phi @ c @ phi.T
+        my, mx = (min(m, most) for m, most in zip(c.shape[-2:], self.capacity(grid), strict=True))
+        c = self.resize(c, (my, mx))
+        (phi_y, _), (phi_x, _) = self._both(grid, (my, mx), c)
+        return phi_y @ c @ phi_x.T
 
     def synthesis_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Apply the transpose of `synthesis`: (..., n, n) to (..., m, m), all modes of the grid."""
-        phi, _ = _matrices(self, grid, self.capacity(grid), v.dtype, v.device)
-        return phi.T @ v @ phi
+        """Apply the transpose of `synthesis`: (..., ny, nx) to (..., my, mx), all modes of the
+        grid."""
+        (phi_y, _), (phi_x, _) = self._both(grid, self.capacity(grid), v)
+        return phi_y.T @ v @ phi_x
 
     def analysis(self, field: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return all coefficients (..., m, m) that the grid resolves, of a field (..., n, n).
+        """Return all coefficients (..., my, mx) that the grid resolves, of a field (..., ny, nx).
 
         This inverts `synthesis`.
         """
-        _, inverse = _matrices(self, grid, self.capacity(grid), field.dtype, field.device)
-        return inverse @ field @ inverse.T
+        (_, inverse_y), (_, inverse_x) = self._both(grid, self.capacity(grid), field)
+        return inverse_y @ field @ inverse_x.T
 
     def mean_squares(self, grid: Grid) -> torch.Tensor:
-        """Return the mean over the nodes of each squared eigenfunction, (m, m), float32.
+        """Return the mean over the nodes of each squared eigenfunction, (my, mx), float32.
 
         The eigenfunctions are those that the grid resolves.
         """
-        phi, _ = _matrices(self, grid, self.capacity(grid), torch.float32, torch.device("cpu"))
-        means = phi.square().mean(dim=0)
-        return means[:, None] * means
+        like = torch.empty(0, dtype=torch.float32)
+        (phi_y, _), (phi_x, _) = self._both(grid, self.capacity(grid), like)
+        return phi_y.square().mean(dim=0)[:, None] * phi_x.square().mean(dim=0)
 
-    def resize(self, c: torch.Tensor, modes: int) -> torch.Tensor:
-        """Return the coefficients of the first `modes` eigenfunctions per direction.
+    def resize(self, c: torch.Tensor, modes: tuple[int, int]) -> torch.Tensor:
+        """Return the coefficients of the first `modes` eigenfunctions along y and x.
 
         New ones are zero.
         """
-        have = c.shape[-1]
+        have = (c.shape[-2], c.shape[-1])
         if modes == have:
             return c
-        if modes > have:
-            places = self._places(have, modes).to(c.device)
-            larger = c.new_zeros(*c.shape[:-2], modes, modes)
-            larger[..., places[:, None], places] = c
-            return larger
-        places = self._places(modes, have).to(c.device)
-        return c[..., places[:, None], places]
+        kept = [min(m, n) for m, n in zip(modes, have, strict=True)]
+        rows, columns = (self._places(m, n).to(c.device) for m, n in zip(kept, have, strict=True))
+        c = c[..., rows[:, None], columns]
+        if modes == (c.shape[-2], c.shape[-1]):
+            return c
+        rows, columns = (self._places(m, n).to(c.device) for m, n in zip(kept, modes, strict=True))
+        larger = c.new_zeros(*c.shape[:-2], *modes)
+        larger[..., rows[:, None], columns] = c
+        return larger
 
     def _places(self, few: int, many: int) -> torch.Tensor:
         """Return the indices of the first `few` eigenfunctions among `many`."""
@@ -157,19 +173,37 @@ class Basis:
         half, other = (few - 1) // 2, (many - 1) // 2
         return torch.cat([torch.arange(half + 1), torch.arange(1, half + 1) + other])
 
+    def _both(
+        self, grid: Grid, modes: tuple[int, int], like: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        if self.boundary == "periodic" and not grid.periodic:
+            raise InputError(
+                f"the grid of a periodic field must be periodic, got a {grid.kind} grid; use "
+                f"Grid(n, kind='periodic')"
+            )
+        return [
+            _matrices(self, n, cells, m, length, like.dtype, like.device)
+            for n, cells, m, length in zip(
+                grid.shape, grid.cells, modes, grid.domain.aspect[::-1], strict=True
+            )
+        ]
+
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _matrices(
-    basis: Basis, grid: Grid, modes: int, dtype: torch.dtype, device: torch.device
+    basis: Basis,
+    n: int,
+    cells: int,
+    modes: int,
+    length: float,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the eigenfunctions at the nodes, (n, modes), and the least-squares inverse."""
-    if basis.boundary == "periodic" and not grid.periodic:
-        raise InputError(
-            f"the grid of a periodic field must be periodic, got a {grid.kind} grid; use "
-            f"Grid(n, 'periodic')"
-        )
-    phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, modes), grid.coordinates())
+    """Return the eigenfunctions at the nodes of one direction, (n, modes), and the least-squares
+    inverse."""
+    x = torch.arange(n, dtype=torch.float64) / cells
+    phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, modes), x) / length**0.5
     if basis.masked:
         phi[0] = phi[-1] = 0.0
     return phi.to(device, dtype), torch.linalg.pinv(phi).to(device, dtype)

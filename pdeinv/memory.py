@@ -10,6 +10,7 @@ from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
+    from pdeinv.grid import Grid
 
 __all__ = ["NUMBER", "available_memory", "check_memory", "check_states", "result_memory"]
 
@@ -43,7 +44,7 @@ def check_memory(need: float, what: str, remedy: str) -> None:
         )
 
 
-def check_states(pde: PDE, n: int, samples: int) -> None:
+def check_states(pde: PDE, grid: Grid, samples: int) -> None:
     """Refuse states that would take more memory than is available; arguments as of
     `result_memory`.
 
@@ -51,8 +52,8 @@ def check_states(pde: PDE, n: int, samples: int) -> None:
         InputError: they would.
     """
     check_memory(
-        result_memory(pde, n, samples),
-        f"{samples} states of {pde.name} on {n} x {n} nodes",
+        result_memory(pde, grid, samples),
+        f"{samples} states of {pde.name} on {grid} nodes",
         "use fewer samples or a coarser grid",
     )
 
@@ -63,15 +64,16 @@ def available_memory() -> float:
     return min(_of_system(), _of_control_group())
 
 
-def result_memory(pde: PDE, n: int, samples: int) -> float:
+def result_memory(pde: PDE, grid: Grid, samples: int) -> float:
     """Return the bytes that drawing, solving and returning states takes.
 
     Arguments:
         pde: the physics.
-        n: nodes per side.
+        grid: of the states.
         samples: states.
     """
-    return _BASE + NUMBER * max(samples, _LEAST) * (pde.latent_prior.modes**2 + 8 * n**2)
+    state = pde.latent_prior.modes**2 + 4 * len(pde.fields) * grid.nodes
+    return _BASE + NUMBER * max(samples, _LEAST) * state
 
 
 def _of_system() -> float:

@@ -18,7 +18,7 @@ _GATHERED = 2**19  # values of nodes that are held at a time
 
 @dataclass(frozen=True)
 class Observation:
-    """y = H x + noise, for a state x of shape (batch, channel, n, n) and m sensors.
+    """y = H x + noise, for a state x of shape (batch, channel, ny, nx) and m sensors.
 
     H interpolates each sensor's channel at its position by a tensor product of Lagrange
     polynomials. A sensor on a node reads that node exactly. The noise of the sensors is independent
@@ -26,7 +26,7 @@ class Observation:
 
     Arguments:
         grid: grid of the state.
-        points: (m, 2), sensor positions (x, y) in the unit square.
+        points: (m, 2), sensor positions (x, y) in the domain, in its unit.
         channel: (m,), integers, the channel that each sensor reads.
         values: (m,), readings y.
         noise_std: (m,), standard deviation of each reading's noise; 0 for an exact reading.
@@ -55,10 +55,17 @@ class Observation:
 
     def __post_init__(self) -> None:
         m = len(self.points)
-        if self.points.shape != (m, 2) or not ((self.points >= 0) & (self.points <= 1)).all():
+        if self.points.shape != (m, 2):
             raise InputError(
-                f"points must be (x, y) pairs in the unit square, (m, 2), got shape "
-                f"{tuple(self.points.shape)}; rescale coordinates to [0, 1]"
+                f"points must be (x, y) pairs, (m, 2), got shape {tuple(self.points.shape)}; give "
+                f"one row for each sensor"
+            )
+        outside = ~self.grid.domain.contains(self.points)
+        if bool(outside.any()):
+            i = int(outside.nonzero()[0])
+            raise InputError(
+                f"points must be in the domain {self.grid.domain}, got "
+                f"{tuple(self.points[i].tolist())} in reading {i}; use its coordinates"
             )
         given = {"channel": self.channel, "values": self.values, "noise_std": self.noise_std}
         for name, tensor in given.items():
@@ -87,7 +94,7 @@ class Observation:
         for channel, order in enumerate(self.order):
             mine = self.channel == channel
             node, w = interpolation_stencil(self.points[mine], self.grid, order)
-            index[mine, : node.shape[1]] = node + channel * self.grid.n**2
+            index[mine, : node.shape[1]] = node + channel * self.grid.nodes
             weight[mine, : w.shape[1]] = w
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_weight", weight)
@@ -97,7 +104,7 @@ class Observation:
         return len(self.points)
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the noise-free sensor values (batch, m) of states (batch, channel, n, n)."""
+        """Return the noise-free sensor values (batch, m) of states (batch, channel, ny, nx)."""
         self._check(state, (len(self.order), *self.grid.shape))
         index, weight = self._index.to(state.device), self._weight.to(state)
         return self._in_blocks(
@@ -105,16 +112,17 @@ class Observation:
         )
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
-        """Return Hᵀ v: sensor-space vectors (batch, m) to states (batch, channel, n, n)."""
+        """Return Hᵀ v: sensor-space vectors (batch, m) to states (batch, channel, ny, nx)."""
         self._check(v, (len(self),))
         index, weight = self._index.to(v.device), self._weight.to(v)
-        channels, n = len(self.order), self.grid.n
+        size = len(self.order) * self.grid.nodes
 
         def spread(part: torch.Tensor) -> torch.Tensor:
-            state = part.new_zeros(len(part), channels * n * n)
+            state = part.new_zeros(len(part), size)
             return state.index_add_(1, index.flatten(), (part[:, :, None] * weight).flatten(1))
 
-        return self._in_blocks(spread, v, channels * n * n).reshape(len(v), channels, n, n)
+        states = self._in_blocks(spread, v, size)
+        return states.reshape(len(v), len(self.order), *self.grid.shape)
 
     def subset(self, chosen: torch.Tensor) -> Observation:
         """Return the observation of some of the sensors.
@@ -172,29 +180,37 @@ def interpolation_stencil(
     Raises:
         InputError: the grid has too few nodes for the degree.
     """
-    if not 0 <= order < grid.n:
+    most = min(grid.shape) - 1
+    if not 0 <= order <= most:
         raise InputError(
-            f"the interpolation order must be from 0 to {grid.n - 1} on {grid.n} nodes, got "
-            f"{order}; use 0, 1 or 3"
+            f"the interpolation order must be from 0 to {most} on {grid} nodes, got {order}; use "
+            f"0, 1 or 3"
         )
-    (ix, wx), (iy, wy) = (_stencil_1d(points[:, d].double(), grid, order) for d in (0, 1))
-    index = iy[:, :, None] * grid.n + ix[:, None, :]
+    shares = grid.domain.relative(points.double())
+    (iy, wy), (ix, wx) = (
+        _stencil_1d(shares[:, d] * cells, n, grid.periodic, order)
+        for d, n, cells in zip((1, 0), grid.shape, grid.cells, strict=True)
+    )
+    index = iy[:, :, None] * grid.nx + ix[:, None, :]
     return index.flatten(1), (wy[:, :, None] * wx[:, None, :]).flatten(1)
 
 
-def _stencil_1d(x: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor, torch.Tensor]:
-    s = x * grid.cells
+def _stencil_1d(
+    s: torch.Tensor, n: int, periodic: bool, order: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return node indices and weights along one direction, both (m, order+1), of positions s in
+    cells."""
     nearest = s.round()
     # A sensor on a node reads that node exactly, whatever 0.3 * 10 rounds to
     s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
     first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
-    if not grid.periodic:
-        first = first.clamp(0, grid.n - 1 - order)
+    if not periodic:
+        first = first.clamp(0, n - 1 - order)
     offsets = torch.arange(order + 1)
     t = s - first
-    weight = torch.ones(len(x), order + 1, dtype=torch.float64)
+    weight = torch.ones(len(s), order + 1, dtype=torch.float64)
     for j in range(order + 1):
         for i in range(order + 1):
             if i != j:
                 weight[:, j] *= (t - i) / (j - i)
-    return (first[:, None] + offsets) % grid.n, weight
+    return (first[:, None] + offsets) % n, weight

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import xarray as xr
 
+from pdeinv.coordinates import coordinates_of
 from pdeinv.grid import Field, Grid
 
 __all__ = ["Posterior"]
@@ -15,22 +17,22 @@ __all__ = ["Posterior"]
 
 @dataclass
 class Posterior:
-    """Posterior of a state (coefficient, solution) given sensors.
+    """Posterior of a state (coefficient, solution, ...) given sensors.
 
     Arguments:
-        fields: the two channels.
+        fields: of the channels, the coefficient's first.
         grid: their grid.
-        mean, std: (2, n, n), pointwise.
-        samples: (n_samples, 2, n, n).
+        mean, std: (channels, ny, nx), pointwise.
+        samples: (n_samples, channels, ny, nx).
         record: solver, settings, seconds, network evaluations, solver calls, reduced chi-squared.
-        probability: (n, n), of the high value of a coefficient with two values.
+        probability: (ny, nx), of the high value of a coefficient with two values.
         latent: (n_samples, modes²), Karhunen–Loève coefficients of the samples' latent field, from
             solvers that use them.
         pairs: whether samples 2i and 2i + 1 are antithetic, or drawn together otherwise; an odd
             last one is single. Samples of different pairs are independent.
     """
 
-    fields: tuple[Field, Field]
+    fields: tuple[Field, ...]
     grid: Grid
     mean: torch.Tensor
     std: torch.Tensor
@@ -43,17 +45,13 @@ class Posterior:
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
 
-        Both fields are float64. A coefficient of two values has `{field}_probability` (y, x) of the
+        The fields are float64. A coefficient of two values has `{field}_probability` (y, x) of the
         high one too.
 
         Arguments:
             attributes: global attributes in addition to the run's record.
         """
-        s = self.grid.coordinates().numpy()
-        coords: dict[str, object] = {
-            name: (name, s, {"long_name": f"{name} coordinate", "units": "1"})
-            for name in ("y", "x")
-        }
+        coords: dict[Hashable, object] = {**coordinates_of(self.grid)}
         data = {}
         for i, f in enumerate(self.fields):
             for what, dims, values in (

@@ -1,8 +1,10 @@
-"""Gaussian random fields on the unit square as Karhunen–Loève sums.
+"""Gaussian random fields on a rectangle as Karhunen–Loève sums.
 
 A draw is a table of independent standard normals, one for each eigenfunction. It therefore means
 the same function on every grid. The eigenfunctions are products of one-dimensional ones, so that a
 transform is two small matrix products, between any grids.
+
+Lengths are in units of the shorter side of the domain: a change of its unit changes no draw.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from pdeinv.grid import Grid
 
 __all__ = ["GaussianRandomField", "RandomField", "TabulatedField"]
 
+Aspect = tuple[float, float]
+
 _MOST_MODES = 2048  # per direction; a draw holds their square
 
 
@@ -31,9 +35,11 @@ class RandomField(ABC):
 
     Attributes:
         boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
+        aspect: width and height of the domain, in units of the shorter one.
     """
 
     boundary: Boundary
+    aspect: Aspect
 
     @property
     @abstractmethod
@@ -54,7 +60,8 @@ class RandomField(ABC):
     def truncated(self, modes: int) -> RandomField:
         """Return the field of the first `modes` wavenumbers per direction."""
         kept = len(wavenumbers(self.boundary, min(modes, self.modes)))
-        return TabulatedField(self.boundary, Basis(self.boundary).resize(self.eigenvalues, kept))
+        eigenvalues = Basis(self.boundary).resize(self.eigenvalues, (kept, kept))
+        return TabulatedField(self.boundary, eigenvalues, self.aspect)
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Draw n tables of standard normal coefficients, (n, 1, m, m), float64.
@@ -65,29 +72,32 @@ class RandomField(ABC):
         return torch.randn(n, 1, m, m, dtype=torch.float64, generator=generator)
 
     def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return the fields (batch, 1, n, n) of coefficients xi (batch, 1, m, m).
+        """Return the fields (batch, 1, ny, nx) of coefficients xi (batch, 1, m, m).
 
         The covariance of the grid values is square_root · square_rootᵀ.
+
+        Raises:
+            InputError: the grid's domain has another aspect.
         """
-        phi = self._on(grid, xi.dtype, xi.device)
-        return phi @ (self._amplitudes(xi) * xi) @ phi.T
+        phi_y, phi_x = self._on(grid, xi.dtype, xi.device)
+        return phi_y @ (self._amplitudes(xi) * xi) @ phi_x.T
 
     def square_root_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Apply the transpose of `square_root`: (batch, 1, n, n) to (batch, 1, m, m)."""
-        phi = self._on(grid, v.dtype, v.device)
-        return self._amplitudes(v) * (phi.T @ v @ phi)
+        """Apply the transpose of `square_root`: (batch, 1, ny, nx) to (batch, 1, m, m)."""
+        phi_y, phi_x = self._on(grid, v.dtype, v.device)
+        return self._amplitudes(v) * (phi_y.T @ v @ phi_x)
 
     def covariance(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return the covariance matrix of the grid values times v, both (batch, 1, n, n)."""
+        """Return the covariance matrix of the grid values times v, both (batch, 1, ny, nx)."""
         return self.square_root(self.square_root_adjoint(v, grid), grid)
 
     def variance(self, grid: Grid) -> torch.Tensor:
-        """Return the pointwise variance, (n, n), float64."""
-        phi2 = self._on(grid, torch.float64, torch.device("cpu")) ** 2
-        return phi2 @ self.eigenvalues @ phi2.T
+        """Return the pointwise variance, (ny, nx), float64."""
+        phi_y, phi_x = self._on(grid, torch.float64, torch.device("cpu"))
+        return phi_y**2 @ self.eigenvalues @ (phi_x**2).T
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n independent fields (n, 1, grid.n, grid.n), float64.
+        """Draw n independent fields (n, 1, ny, nx), float64.
 
         One seed gives the same functions on every grid.
         """
@@ -96,8 +106,20 @@ class RandomField(ABC):
     def _amplitudes(self, like: torch.Tensor) -> torch.Tensor:
         return self.eigenvalues.sqrt().to(like)
 
-    def _on(self, grid: Grid, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        return _grid_basis(self.boundary, self.modes, grid, dtype, device)
+    def _on(
+        self, grid: Grid, dtype: torch.dtype, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if max(abs(a - b) for a, b in zip(grid.domain.aspect, self.aspect, strict=True)) > 1e-6:
+            width, height = self.aspect
+            raise InputError(
+                f"the domain of this random field must have the aspect {width:g} to {height:g}, "
+                f"got a grid on {grid.domain}; use the field of its own domain"
+            )
+        y, x = (
+            _eigenfunctions(self.boundary, self.modes, n, cells, length, dtype, device)
+            for n, cells, length in zip(grid.shape, grid.cells, self.aspect[::-1], strict=True)
+        )
+        return y, x
 
 
 @dataclass(frozen=True)
@@ -107,14 +129,15 @@ class GaussianRandomField(RandomField):
     The eigenvalue of the L2-orthonormal eigenfunction with squared frequency κ² is c τ^(2α-2) (κ² +
     τ²)^-α. For `neumann` (cosines) and `dirichlet` (sines), κ² = π²|k|² and c = 1. For `periodic`
     (cosines and sines of full periods), κ² = 4π²|k|² and c = 2, as in the generator of the
-    published data.
+    published data. On a rectangle the components of k are divided by the sides.
 
     Arguments:
         boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
         alpha: smoothness, above 1 for a finite variance.
-        tau: inverse correlation length, positive.
+        tau: inverse correlation length in units of 1 / shorter side, positive.
         modes: wavenumbers per direction: 0 to modes-1 for cosines, 1 to modes for sines, |k| <
             modes/2 for full periods.
+        aspect: width and height of the domain, in units of the shorter one.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021, appendix A.3 (arXiv
@@ -130,6 +153,7 @@ class GaussianRandomField(RandomField):
     alpha: Annotated[float, Bounds(above=1)]
     tau: Positive
     modes: int = 128
+    aspect: Aspect = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         check_fields(self, "{} of a random field")
@@ -155,7 +179,8 @@ class GaussianRandomField(RandomField):
     def _eigenvalues(self, modes: int) -> torch.Tensor:
         k = wavenumbers(self.boundary, modes)
         factor = 2 if self.boundary == "periodic" else 1
-        kappa2 = (factor * torch.pi) ** 2 * (k[:, None] ** 2 + k[None, :] ** 2)
+        ax, ay = self.aspect
+        kappa2 = (factor * torch.pi) ** 2 * ((k[:, None] / ay) ** 2 + (k[None, :] / ax) ** 2)
         # The formula of the docstring, without overflow
         eigenvalues = factor / self.tau**2 * (1 + kappa2 / self.tau**2) ** (-self.alpha)
         if self.boundary != "dirichlet":
@@ -169,10 +194,13 @@ class TabulatedField(RandomField):
     Arguments:
         boundary: as in `GaussianRandomField`.
         eigenvalues: variance of each coefficient, (m, m), indexed [ky, kx].
+        aspect: as in `GaussianRandomField`.
     """
 
-    def __init__(self, boundary: Boundary, eigenvalues: torch.Tensor) -> None:
-        self.boundary = boundary
+    def __init__(
+        self, boundary: Boundary, eigenvalues: torch.Tensor, aspect: Aspect = (1.0, 1.0)
+    ) -> None:
+        self.boundary, self.aspect = boundary, aspect
         self._eigenvalues = eigenvalues
 
     @property
@@ -188,9 +216,15 @@ class TabulatedField(RandomField):
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-def _grid_basis(
-    boundary: Boundary, modes: int, grid: Grid, dtype: torch.dtype, device: torch.device
+def _eigenfunctions(
+    boundary: Boundary,
+    modes: int,
+    n: int,
+    cells: int,
+    length: float,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> torch.Tensor:
-    return eigenfunctions(
-        boundary, wavenumbers(boundary, modes), grid.coordinates(device=device)
-    ).to(dtype)
+    """Return the eigenfunctions of one direction at its nodes, (n, m)."""
+    x = torch.arange(n, dtype=torch.float64, device=device) / cells
+    return (eigenfunctions(boundary, wavenumbers(boundary, modes), x) / length**0.5).to(dtype)

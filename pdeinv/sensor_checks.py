@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
@@ -54,7 +55,7 @@ class Readings:
         values = self.table.value.to_numpy()
         fill = np.abs(values) >= _SMALLEST_FILL
         fill[fill] = [_looks_like_fill(v) for v in values[fill]]
-        free = self._boundary_values()[1]
+        free = np.isnan(self._known_values())
         beyond: list[int] = []
         for c in range(len(self.pde.fields)):
             mine = self.channel == c
@@ -89,11 +90,11 @@ class Readings:
         exact = noise_std == 0
         self._refuse_contradictions(np.flatnonzero(exact), grid)
         self._refuse_out_of_range(exact)
-        if not grid.periodic:
-            self._refuse_boundary(exact)
+        self._refuse_boundary(exact)
 
     def _refuse_contradictions(self, exact: np.ndarray, grid: Grid) -> None:
-        value, points = self.table.value.to_numpy(), self.table[["x", "y"]].to_numpy()
+        value = self.table.value.to_numpy()
+        points = grid.domain.relative(self._points()).numpy()
         place = np.round(points / _SAME_POINT)
         if grid.periodic:  # after rounding, so that a point just short of 1 equals 0
             place %= round(1 / _SAME_POINT)
@@ -106,11 +107,11 @@ class Readings:
             )
         # A field without interpolation has one value around each node
         stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])
-        nodes = np.column_stack([self.channel, np.round(points * grid.cells)])
+        nodes = np.column_stack([self.channel, np.round(points * grid.cells[::-1])])
         for i, j in self._conflicts(exact[stepwise[self.channel[exact]]], nodes):
             raise InputError(
                 f"{self.rows.name(i)}: the exact reading {value[i]:g} and {value[j]:g} "
-                f"({self.rows.name(j)}) share the nearest node of a grid of {grid.n}; use a finer "
+                f"({self.rows.name(j)}) share the nearest node of a grid of {grid}; use a finer "
                 f"grid, drop one or give both a noise_std"
             )
 
@@ -137,25 +138,28 @@ class Readings:
         )
 
     def _refuse_boundary(self, exact: np.ndarray) -> None:
-        boundary, free = self._boundary_values()
+        known = self._known_values()
         value = self.table.value
         scale = value.abs().groupby(self.channel).transform("max")
         self.rows.refuse(
-            ~free & exact & ((value - boundary).abs() > 1e-6 * scale),
+            exact & ((value - known).abs() > 1e-6 * scale),  # nan is false
             lambda i: (
                 f"the exact reading {value[i]:g} contradicts the boundary condition "
-                f"{self.pde.fields[self.channel[i]].name} = {boundary[i]:g}; drop it or give it a "
+                f"{self.pde.fields[self.channel[i]].name} = {known[i]:g}; drop it or give it a "
                 f"noise_std"
             ),
         )
 
-    def _boundary_values(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the boundary values of the readings' fields, and which readings have none."""
-        known = [np.nan if f.boundary_value is None else f.boundary_value for f in self.pde.fields]
-        boundary = np.array(known)[self.channel]
-        points = self.table[["x", "y"]].to_numpy()
-        edge = ((points <= _SAME_POINT) | (points >= 1 - _SAME_POINT)).any(axis=1)
-        return boundary, ~edge | np.isnan(boundary)
+    def _points(self) -> torch.Tensor:
+        return torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
+
+    def _known_values(self) -> np.ndarray:
+        """Return the values that the PDE fixes at the readings, nan where it fixes none."""
+        points, known = self._points(), np.full(len(self.table), np.nan)
+        for c in range(len(self.pde.fields)):
+            mine = self.channel == c
+            known[mine] = self.pde.known_values(c, points[mine]).numpy()
+        return known
 
 
 def _looks_like_fill(value: float) -> bool:

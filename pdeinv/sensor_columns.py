@@ -156,15 +156,6 @@ def _checked_numbers(column: str, given: pd.Series, rows: Rows) -> np.ndarray:
 
 
 def _check_range(column: str, values: np.ndarray, rows: Rows) -> None:
-    if column in ("x", "y"):
-        rows.refuse(
-            (values < 0) | (values > 1),
-            lambda i: (
-                f"{column} must be in the unit square, got {values[i]:g}; rescale coordinates to "
-                f"[0, 1]"
-            ),
-        )
-        return
     rows.refuse(
         np.abs(values) >= LARGEST,
         lambda i: (

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
@@ -31,13 +32,13 @@ __all__ = ["Sensors"]
 
 @dataclass(frozen=True)
 class Sensors:
-    """Readings of one or two fields at points of the unit square.
+    """Readings of fields at points of a domain.
 
     Arguments:
-        table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in [0,
-            1], `value`, and optionally `noise_std`, the standard deviation of the reading's noise:
-            0 for an exact reading, nan where it is not stated. Other columns are not used, with an
-            InputWarning.
+        table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in
+            the domain's coordinates, `value`, and optionally `noise_std`, the standard deviation of
+            the reading's noise: 0 for an exact reading, nan where it is not stated. Other columns
+            are not used, with an InputWarning.
         origin: origin of the table, for error messages.
         first_row: number of the first row, for error messages.
 
@@ -115,7 +116,9 @@ class Sensors:
                 f"points must have the shape (m, 2), got {points.shape}; give pairs (x, y)"
             )
         order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
-        index, weight = interpolation_stencil(torch.as_tensor(points), _grid_of(truth), order)
+        index, weight = interpolation_stencil(
+            torch.as_tensor(points), grid_from(truth, "the truth"), order
+        )
         values = (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
         std = _real("noise_std", noise_std)
         if std.shape not in ((), values.shape):
@@ -152,11 +155,13 @@ class Sensors:
                 `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
 
         Raises:
-            InputError: the PDE has no such field, the noise cannot be used, a reading is likely a
-                fill value, exact readings contradict each other at one point, or an exact reading
-                contradicts the boundary condition or the range of the coefficient.
+            InputError: a sensor is outside of the domain, the PDE has no such field, the noise
+                cannot be used, a reading is likely a fill value, exact readings contradict each
+                other at one point, or an exact reading contradicts the boundary condition or the
+                range of the coefficient.
         """
         table = self.table
+        self._refuse_outside(grid)
         channels = table.field.map({name: pde.find_channel(name) for name in table.field.unique()})
         self._rows.refuse(channels.isna(), lambda i: pde.unknown_field(table.field[i]))
         channel = channels.to_numpy(dtype=int)
@@ -172,6 +177,16 @@ class Sensors:
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
+        )
+
+    def _refuse_outside(self, grid: Grid) -> None:
+        points = torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
+        self._rows.refuse(
+            ~grid.domain.contains(points).numpy(),
+            lambda i: (
+                f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
+                f"{points[i, 1]:g}); use its coordinates, or drop the row"
+            ),
         )
 
     @property
@@ -190,18 +205,3 @@ def _real(name: str, given: ArrayLike) -> np.ndarray:
             f"{name} must be an array of real numbers, got {array.dtype}; give real numbers"
         )
     return array.astype(float)
-
-
-def _grid_of(truth: xr.DataArray) -> Grid:
-    n = truth.sizes["x"]
-    for grid in (Grid(n, "vertex"), Grid(n, "periodic")):
-        nodes = grid.coordinates().numpy()
-        if truth.shape == grid.shape and all(
-            np.allclose(truth[d], nodes, rtol=0, atol=1e-6) for d in ("y", "x")
-        ):
-            return grid
-    raise InputError(
-        f"the coordinates of the truth must be those of a whole grid on the unit square, got "
-        f"others for {' x '.join(map(str, truth.shape))} nodes; use the field on the grid that it "
-        f"was made on, with its x and y"
-    )

@@ -11,8 +11,6 @@ from functools import lru_cache
 
 import torch
 
-from pdeinv.errors import InputError
-
 __all__ = [
     "dct1",
     "dst1",
@@ -90,60 +88,59 @@ def dst3(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
 
 
 def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
-    """Return the Fourier series of real fields (..., n, n) on a periodic grid, in the half plane.
+    """Return the Fourier series of real fields (..., ny, nx) on a periodic grid, in the half plane.
 
-    The coefficients are (..., n, n // 2 + 1).
-
-    Raises:
-        InputError: the fields are not square.
+    The coefficients are (..., ny, nx // 2 + 1).
     """
-    _side(x)
     return torch.fft.rfft2(x, norm="forward")
 
 
-def fourier_synthesis(c: torch.Tensor, n: int) -> torch.Tensor:
-    """Return the fields on an n x n grid of coefficients c; inverts `fourier_coefficients`."""
-    return torch.fft.irfft2(c, s=(n, n), norm="forward")
+def fourier_synthesis(c: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Return the fields of coefficients c on ny x nx nodes; inverts `fourier_coefficients`.
+
+    Arguments:
+        c: (..., ny, nx // 2 + 1).
+        shape: (ny, nx).
+    """
+    return torch.fft.irfft2(c, s=shape, norm="forward")
 
 
-def fourier_resample(x: torch.Tensor, n: int) -> torch.Tensor:
-    """Resample real fields (..., m, m) on a periodic grid to n x n nodes.
+def fourier_resample(x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Resample real fields (..., my, mx) on a periodic grid to another number of nodes.
 
     This cuts or pads their Fourier series, without the Nyquist mode of the coarser grid.
 
-    Raises:
-        InputError: the fields are not square.
+    Arguments:
+        x: (..., my, mx).
+        shape: (ny, nx).
     """
-    m = _side(x)
-    if m == n:
+    have = (x.shape[-2], x.shape[-1])
+    if have == shape:
         return x
-    half = (min(m, n) + 1) // 2  # wavenumbers below the coarser grid's Nyquist wavenumber
-    c = fourier_coefficients(x)[..., :half]
-    gap = c.new_zeros(*c.shape[:-2], n - (2 * half - 1), half)
-    return fourier_synthesis(
-        torch.cat([c[..., :half, :], gap, c[..., m - half + 1 :, :]], dim=-2), n
-    )
+    # Wavenumbers below the coarser grid's Nyquist wavenumber
+    half_y, half_x = ((min(m, n) + 1) // 2 for m, n in zip(have, shape, strict=True))
+    c = fourier_coefficients(x)[..., :half_x]
+    rows = torch.cat([c[..., :half_y, :], c[..., have[0] - half_y + 1 :, :]], dim=-2)
+    full = rows.new_zeros(*rows.shape[:-2], shape[0], shape[1] // 2 + 1)
+    full[..., :half_y, :half_x] = rows[..., :half_y, :]
+    full[..., shape[0] - half_y + 1 :, :half_x] = rows[..., half_y:, :]
+    return fourier_synthesis(full, shape)
 
 
 def wavenumbers(
-    n: int, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    shape: tuple[int, int],
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the integer wavenumbers (ky, kx) of `fourier_coefficients` on n x n nodes.
+    """Return the integer wavenumbers (ky, kx) of `fourier_coefficients` on ny x nx nodes.
 
-    Their shapes are (n, 1) and (1, n // 2 + 1).
+    Their shapes are (ny, 1) and (1, nx // 2 + 1).
     """
-    ky = torch.fft.fftfreq(n, 1 / n, dtype=dtype, device=device)[:, None]
-    kx = torch.fft.rfftfreq(n, 1 / n, dtype=dtype, device=device)[None, :]
+    ny, nx = shape
+    ky = torch.fft.fftfreq(ny, 1 / ny, dtype=dtype, device=device)[:, None]
+    kx = torch.fft.rfftfreq(nx, 1 / nx, dtype=dtype, device=device)[None, :]
     return ky, kx
-
-
-def _side(x: torch.Tensor) -> int:
-    ny, nx = x.shape[-2:]
-    if ny != nx:
-        raise InputError(
-            f"periodic fields must be square, (..., n, n), got {tuple(x.shape)}; resample them"
-        )
-    return nx
 
 
 @lru_cache(maxsize=32)

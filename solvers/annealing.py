@@ -144,8 +144,9 @@ def anneal(
     xi = centre.clone()
     for width, error, coarsening, iterations in bar(stages, description="level set", unit="stage"):
         sigma = (seen.observation.noise_std**2 + (error * reading_std) ** 2).sqrt()
-        nodes = max(min(_COARSEST, observation.grid.n), observation.grid.n // coarsening)
-        on_grid = seen.observing(seen.observation.on_grid(pde.grid(nodes)))
+        fewest = min(observation.grid.shape)
+        grid = observation.grid.at_most(max(min(_COARSEST, fewest), fewest // coarsening))
+        on_grid = seen.observing(seen.observation.on_grid(grid))
         problem = SmoothedProblem(on_grid, signs, width * std, sigma, centre, sigma * noise)
         xi, value = minimise(problem.objective, xi, problem.preconditioner(xi), iterations)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
@@ -215,7 +216,7 @@ class SmoothedProblem:
         Arguments:
             xi: (k, modes²), all members.
         """
-        prior, grid = self.signs.latent, self.pde.grid(min(self.grid.n, _PRECONDITIONER_NODES))
+        prior, grid = self.signs.latent, self.grid.at_most(_PRECONDITIONER_NODES)
         with torch.enable_grad():
             latent = _latent(prior, xi, grid).requires_grad_()
             a = self.pde.smoothed(latent, self.width)
@@ -225,7 +226,7 @@ class SmoothedProblem:
         directions = torch.linalg.eigh(rows @ rows.T).eigenvectors
         leading = (directions[:, -_RANK:].T @ rows).float()
         slope = slope.float()
-        resolved = prior.truncated(grid.n)  # the others would alias; they are left alone
+        resolved = prior.truncated(min(grid.shape))  # the others would alias; they are left alone
         kept = (prior.wavenumbers <= resolved.wavenumbers.max()).float()
         mask = (kept[:, None] * kept[None, :]).flatten()
         factors = []
@@ -254,7 +255,7 @@ def _latent(prior: RandomField, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
 def _typical_std(forward: ForwardMap, latent: RandomField) -> float:
     """Standard deviation of the readings of the solution over the prior and the sensors."""
     pde, observation = forward.pde, forward.observation
-    grid = pde.grid(min(_COARSEST, observation.grid.n))
+    grid = observation.grid.at_most(_COARSEST)
     a = pde.coefficient(latent.sample(_PRIOR_DRAWS, grid, seeds.generator(seeds.STATISTICS)))
     coarse = forward.observing(observation.on_grid(grid))
     std = float(coarse.approximate(a).std())

@@ -21,7 +21,11 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
     """
     not_physics = {field.name for field in dataclasses.fields(pde.latent_prior)}
     not_physics.update(pde.numerical_parameters)
-    stated = {k: v for k, v in pde.parameters.items() if k not in not_physics}
+    stated = {
+        k: v
+        for k, v in pde.parameters.items()
+        if k not in not_physics and isinstance(v, bool | int | float | str)
+    }
     physics = f"{pde.name}, {pde.equation}" + (f", with {_listed(stated)}" if stated else "")
     noise = _noise_in_words(observation)
     return f"{physics}; prior: {prior or prior_in_words(pde)}; noise: {noise}"
@@ -30,6 +34,7 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
 def prior_in_words(pde: PDE) -> str:
     """Return of which random field the coefficient is made, with the field's parameters."""
     numbers = dataclasses.asdict(pde.latent_prior)
+    del numbers["aspect"]
     kind = f"a Gaussian random field ({numbers.pop('boundary')})"
     made = kind if pde.gaussian_coefficient else f"a function of {kind}"
     return f"the {pde.coefficient_field.name} is {made} with {_listed(numbers)}"

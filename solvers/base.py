@@ -113,7 +113,7 @@ class Solver(ABC):
         check_memory(
             self.memory(pde, prior, observation, n_samples),
             f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "
-            f"{observation.grid.n} x {observation.grid.n} nodes",
+            f"{observation.grid} nodes",
             self.memory_remedy,
         )
         generator = generator or seeds.generator(seeds.SOLVER)
@@ -146,7 +146,7 @@ class Solver(ABC):
         These are those of the samples. Override it where the method holds other arrays, such as
         one of a row for each sensor.
         """
-        return result_memory(pde, observation.grid.n, n_samples)
+        return result_memory(pde, observation.grid, n_samples)
 
     def _check_result(self, posterior: Posterior, grid: Grid, n_samples: int) -> None:
         """Refuse a posterior that is not finite, or of another shape than was asked for.

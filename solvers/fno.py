@@ -56,7 +56,7 @@ class FNO(LearnedSolver[SensorRegressor]):
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        answers = 4 * max(n_samples, LEAST_SAMPLES) * observation.grid.n**2
+        answers = 4 * max(n_samples, LEAST_SAMPLES) * observation.grid.nodes
         return super().memory(pde, prior, observation, n_samples) + NUMBER * answers
 
     def condition(

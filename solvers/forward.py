@@ -31,7 +31,7 @@ class ForwardMap:
     prior that are computed once for a PDE and kept are not counted: those of its variance, and of
     its fields' standard deviations.
 
-    Shapes: coefficients a are (batch, 1, n, n); tables ξ of Karhunen–Loève coefficients of the
+    Shapes: coefficients a are (batch, 1, ny, nx); tables ξ of Karhunen–Loève coefficients of the
         latent field, standard normal a priori, are (batch, 1, modes, modes).
 
     Arguments:
@@ -45,7 +45,7 @@ class ForwardMap:
         self.pde, self.observation, self.grid = pde, observation, observation.grid
         self.counts = {} if counts is None else counts
         self.counts.setdefault("solver_calls", 0)
-        self.sees_solution = bool((observation.channel == 1).any())
+        self.sees_solution = bool((observation.channel >= 1).any())
         self.linear = pde.linear or not self.sees_solution
         """Whether F is linear in the coefficient."""
         self.exact_derivatives = pde.linear
@@ -61,37 +61,38 @@ class ForwardMap:
         return ForwardMap(self.pde, observation, self.counts)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the solutions of coefficients, by `pde.solve`; differentiable."""
-        return self.pde.solve(_Counted.apply(a, self.counts))
+        """Return the other channels of coefficients, by `pde.respond`; differentiable."""
+        return self.pde.respond(_Counted.apply(a, self.counts))
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """Return approximate solutions of coefficients, by `pde.surrogate`; differentiable."""
-        return self.pde.surrogate(_Counted.apply(a, self.counts))
+        """Return them approximately, by `pde.respond_roughly`; differentiable."""
+        return self.pde.respond_roughly(_Counted.apply(a, self.counts))
 
     def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of tables ξ."""
         return self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.grid))
 
     def state(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states (batch, 2, n, n) of tables ξ; differentiable."""
+        """Return the states (batch, channel, ny, nx) of tables ξ; differentiable."""
         a = self.coefficient(xi)
         return torch.cat([a, self.solve(a)], dim=1)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, 2, n, n) of the PDE's own prior, on any grid."""
+        """Return n states (n, channel, ny, nx) of the PDE's own prior, on any grid."""
         a = self.pde.sample_coefficient(n, grid, generator)
         return torch.cat([a, self.solve(a)], dim=1)
 
     def states(self, a: torch.Tensor, solve: TensorMap | None = None) -> torch.Tensor:
-        """Return states (batch, 2, n, n) of coefficients, as far as the sensors read them.
+        """Return states (batch, channel, ny, nx) of coefficients, as far as the sensors read them.
 
         Arguments:
             a: coefficients.
-            solve: from coefficients to solutions, such as `surrogate`; `solve` if None. It is not
-                evaluated where no sensor reads the solution, and zeros take its place.
+            solve: from coefficients to the other channels, such as `surrogate`; `solve` if None. It
+                is not evaluated where no sensor reads them, and zeros take their place.
         """
-        u = (solve or self.solve)(a) if self.sees_solution else torch.zeros_like(a)
-        return torch.cat([a, u], dim=1)
+        if self.sees_solution:
+            return torch.cat([a, (solve or self.solve)(a)], dim=1)
+        return torch.cat([a, a.new_zeros(len(a), len(self.pde.fields) - 1, *a.shape[-2:])], dim=1)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """Return the readings (batch, m) of coefficients."""
@@ -105,10 +106,10 @@ class ForwardMap:
         """Return the adjoint of F's derivative at one coefficient.
 
         Arguments:
-            a: the coefficient, (1, 1, n, n); any where F is linear.
+            a: the coefficient, (1, 1, ny, nx); any where F is linear.
 
         Returns:
-            A function from vectors of readings (k, m) to fields (k, 1, n, n).
+            A function from vectors of readings (k, m) to fields (k, 1, ny, nx).
         """
         with torch.enable_grad():
             leaf = a.detach().requires_grad_()
@@ -132,7 +133,7 @@ class ForwardMap:
             return self._pull_back(leaf, (coefficient or self.pde.coefficient)(latent))
 
     def jacobian(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the rows (m, 1, n, n) of F's derivative at one coefficient (1, 1, n, n)."""
+        """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
         return self._rows(self.adjoint_at(a))
 
     def whitened_jacobian(
@@ -145,20 +146,21 @@ class ForwardMap:
     def propagate(
         self, mean: torch.Tensor, samples: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Solve for a coefficient's mean (n, n) and samples (s, n, n).
+        """Solve for a coefficient's mean (ny, nx) and samples (s, ny, nx).
 
         Returns:
-            The solution of the mean (n, n), the samples' root mean square distance from it (n, n),
-            and their solutions (s, n, n).
+            The other channels c of the mean (c, ny, nx), the samples' root mean square distance
+            from them (c, ny, nx), and those of the samples (s, c, ny, nx).
         """
-        solved = self.solve(torch.cat([mean[None], samples])[:, None])[:, 0]
+        solved = self.solve(torch.cat([mean[None], samples])[:, None])
         return solved[0], (solved[1:] - solved[0]).square().mean(dim=0).sqrt(), solved[1:]
 
     def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> TensorMap:
         outputs = [a]
         if self.sees_solution:
             self.counts["solver_calls"] += len(a)
-            solve = self.pde.solve if self.exact_derivatives else self.pde.surrogate
+            exact = self.exact_derivatives
+            solve = self.pde.respond if exact else self.pde.respond_roughly
             outputs.append(solve(a))
         batched_gradient = _batched_gradient(outputs, leaf)
 
@@ -166,7 +168,8 @@ class ForwardMap:
             if self.sees_solution:
                 self.counts["solver_calls"] += len(weights)
             v = self.observation.adjoint(weights)[:, None]
-            return batched_gradient([v[:, :, c : c + 1] for c in range(len(outputs))])[:, 0]
+            parts = [v[:, :, :1], v[:, :, 1:]][: len(outputs)]
+            return batched_gradient(parts)[:, 0]
 
         return pull_back
 

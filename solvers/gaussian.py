@@ -69,7 +69,7 @@ class GaussianSolver(Solver):
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        m, nodes, modes = len(observation), observation.grid.n**2, pde.latent_prior.modes**2
+        m, nodes, modes = len(observation), observation.grid.nodes, pde.latent_prior.modes**2
         ours = m * (2 * nodes + 3 * m) + 3 * _CHUNK * modes
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
@@ -156,14 +156,14 @@ def _compute_prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tenso
     The coefficient's has a closed form. The solution's is that of the readings of sensors on the
     nodes, |Tᵀ Hᵀ e|², at one node of each orbit of the symmetry group.
     """
-    index = torch.arange(grid.n**2, dtype=torch.float64).reshape(1, *grid.shape)
+    index = torch.arange(grid.nodes, dtype=torch.float64).reshape(1, *grid.shape)
     orbit = torch.stack([g(index, grid).abs() for g in pde.symmetries]).amin(dim=0).long().flatten()
     nodes, member = torch.unique(orbit, return_inverse=True)
     zeros = torch.zeros(len(nodes), dtype=torch.float64)
     on_solution = torch.ones(len(nodes), dtype=torch.long)
     sensors = Observation(grid, grid.points()[nodes], on_solution, zeros, zeros)
     adjoint = _adjoint(ForwardMap(pde, sensors))
-    parts = torch.arange(len(nodes)).split(max(1, _CHUNK * 64**2 // grid.n**2))
+    parts = torch.arange(len(nodes)).split(max(1, _CHUNK * 64**2 // grid.nodes))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
         variance.append(adjoint(unit_vectors(part, len(nodes))).square().sum(dim=(1, 2, 3)))

@@ -70,7 +70,7 @@ class Kriging(Solver):
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
         m = max(int((observation.channel == c).sum()) for c in (0, 1))
-        lattice = min(observation.grid.n, _LATTICE) ** 2
+        lattice = min(observation.grid.nodes, _LATTICE**2)
         ours = 3 * lattice**2 + m * (1.5 * lattice + 2.5 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
@@ -194,7 +194,8 @@ def _differences(pde: PDE, model: object) -> _Differences:
         wanted = pde.parameters.get(name, trained)
         if name in pde.numerical_parameters or wanted == trained:
             continue
-        if _distribution(replace(pde, **{name: trained})) != _distribution(pde):
+        changed: dict[str, Any] = {name: trained}
+        if _distribution(replace(pde, **changed)) != _distribution(pde):
             found.coefficient.append(_Difference(name, trained, wanted))
         elif not alone:
             found.physics.append(_Difference(name, trained, wanted))

@@ -91,7 +91,7 @@ class LevelSet(Solver):
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        nodes, modes = observation.grid.n**2, pde.latent_prior.modes**2
+        nodes, modes = observation.grid.nodes, pde.latent_prior.modes**2
         on_solution = int((observation.channel == 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
         rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes

@@ -55,7 +55,7 @@ class WhitenedProblem:
         )
 
     def states(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states of a batch of ξ, (batch, 2, n, n); infinite where a solve is
+        """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
         unstable."""
         return self._solved(self.forward.state, xi, (2, *self.observation.grid.shape))
 

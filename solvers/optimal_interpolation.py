@@ -82,7 +82,7 @@ class OptimalInterpolation(Solver):
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        m, state = len(observation), 2 * observation.grid.n**2
+        m, state = len(observation), 2 * observation.grid.nodes
         images = self.members * self.copies
         ours = 3 * self.members * state + images * (3 * m + 5 * _TARGETS) + m * (state + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
@@ -150,10 +150,10 @@ class _Analysis:
         self.observation, self.states, self.elements = observation, states, elements
         self.grid, self.shape, m = observation.grid, states.shape[1:], len(observation)
         self.mean = torch.stack([g(states.mean(dim=0), self.grid) for g in elements]).mean(dim=0)
-        nodes = torch.randperm(self.grid.n**2, generator=generator)[:_TARGETS]
+        nodes = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS]
         parts, targets = [], []
         # C Hᵀ, in double: the variance will be a small difference of large numbers.
-        cross = torch.zeros(2 * self.grid.n**2, m, dtype=torch.float64)
+        cross = torch.zeros(2 * self.grid.nodes, m, dtype=torch.float64)
         variance = torch.zeros(self.shape, dtype=torch.float64)
         for g in progress_bar(elements, "covariances", progress, "copy"):
             anomalies = g(states, self.grid) - self.mean
@@ -220,7 +220,7 @@ def _bounds(pde: PDE, states: torch.Tensor) -> tuple[float, float] | None:
 
 
 def _clamp(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:
-    """States (batch, 2, n, n) with the coefficient within bounds."""
+    """States (batch, channel, ny, nx) with the coefficient within bounds."""
     if bounds is None:
         return states
     return torch.cat([states[:, :1].clamp(*bounds), states[:, 1:]], dim=1)

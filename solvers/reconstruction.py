@@ -64,7 +64,7 @@ def reconstruct(
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        grid: nodes per side of the result, at least 16.
+        grid: nodes of the result on the shorter side, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, the name of a shipped one, or
@@ -95,10 +95,12 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
-    check_solves(pde, pde.grid(grid))
-    check_states(pde, grid, n_samples)
     table = Sensors.read(sensors)
-    observation = table.observation(pde, pde.grid(grid), noise=noise)
+    pde = pde.reading(table.table.field.unique())
+    nodes = pde.grid(grid)
+    check_solves(pde, nodes)
+    check_states(pde, nodes, n_samples)
+    observation = table.observation(pde, nodes, noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
     judge_misfit(chosen, found, len(table), pde)
@@ -145,7 +147,7 @@ def _dataset(
         pde=pde.name,
         **_sources(pde, solver),
         equation=pde.equation,
-        pde_parameters=json.dumps(pde.parameters),
+        pde_parameters=json.dumps(pde.json_parameters()),
         grid_kind=pde.grid_kind,
         prior=given or "the PDE's own random coefficient",
         assumed=assumptions(pde, str(given), observation),

@@ -46,7 +46,7 @@ class Signs:
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
         chosen = torch.where(self.log_ratio[place] >= 0, y.new_tensor(high), y.new_tensor(low))
         self.misfit = reduced((y - chosen) ** 2 / variance, carries_weight(jump, observation))
-        unit = unit_vectors(self.nodes, self.grid.n**2)
+        unit = unit_vectors(self.nodes, self.grid.nodes)
         self.rows = latent.square_root_adjoint(
             unit.reshape(-1, 1, *self.grid.shape), self.grid
         ).flatten(1)

@@ -40,10 +40,10 @@ def truth(name):
     """A random state as a Dataset of named fields."""
     pde = PDES[name]()
     state = pde.sample(1, pde.grid(N), seeded(11))[0]
-    s = pde.grid(N).coordinates().numpy()
+    y, x = (nodes.numpy() for nodes in pde.grid(N).coordinates())
     return xr.Dataset(
         {f.name: (("y", "x"), v.numpy()) for f, v in zip(pde.fields, state, strict=True)},
-        {"x": s, "y": s},
+        {"x": x, "y": y},
     )
 
 

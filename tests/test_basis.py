@@ -61,7 +61,7 @@ def test_the_adjoint_passes_the_dot_product_test(basis):
 @pytest.mark.parametrize("basis", [b for b in BASES if not b.masked], ids=str)
 def test_the_functions_are_orthonormal(basis):
     grid = grid_for(basis, 200)
-    weight = torch.full((200,), grid.h, dtype=torch.float64)
+    weight = torch.full((200,), grid.hx, dtype=torch.float64)
     if not grid.periodic:
         weight[[0, -1]] /= 2
     eye = (

@@ -36,7 +36,7 @@ def shift_invariant(x):
 
 
 def test_the_loss_is_zero_for_an_equivariant_function_and_only_then():
-    x, grid = normal(4, 1, N, N), Grid(N, "periodic")
+    x, grid = normal(4, 1, N, N), Grid(N, kind="periodic")
     group = torus_group()
     elements = [group.sample(seeded(i)) for i in range(4)]
     elements = [
@@ -215,7 +215,10 @@ def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
 
 
 def test_a_batch_of_elements_acts_member_by_member():
-    x, grid = normal(5, 2, 15, 15), Grid(15, "periodic")  # an odd number resolves all of its modes
+    x, grid = (
+        normal(5, 2, 15, 15),
+        Grid(15, kind="periodic"),
+    )  # an odd number resolves all of its modes
     group = NavierStokes().symmetries
     elements = [group.sample(seeded(i)) for i in range(4)]
     elements.append(elements[0])

@@ -48,7 +48,7 @@ def test_the_encoder_is_what_the_last_layer_sees_and_its_rotation_is_measured_on
     pde, operator = Poisson(), load("poisson-operator")
     encoder, a = Encoder(operator), pde.sample(3, pde.grid(N), seeded())[:, :1]
     hidden = encoder(torch.cat([a, a], dim=1))
-    m = operator.grid.n
+    m = operator.grid.ny
     assert hidden.shape == (3, operator.arguments["hidden_channels"], m, m) and m != N
     answer = operator.network.projection(hidden.float())[:, 0]
     basis = operator.bases[1]

@@ -181,7 +181,7 @@ SHIFT = st.sampled_from([0.0, 0.25, 0.1, 1.0, -7.3, 1e300])
 def test_fields_of_any_shape_are_moved_and_scored_or_refused(shape, other, kind, g, sx, data):
     x, y = normal(*shape), normal(*other, seed=1)
     element = dataclasses.replace(g, shift=(g.shift[0] + sx, g.shift[1]))
-    moved = attempt(lambda: element(x, Grid(8, kind)))
+    moved = attempt(lambda: element(x, Grid(8, kind=kind)))
     if moved is not None:
         assert moved.shape == x.shape and x.shape[-2:] == (8, 8)
         finite(moved)

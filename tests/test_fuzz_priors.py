@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from time_limit import time_limit
 
-from pdeinv import Grid, InputError, NumericalError, Observation
+from pdeinv import InputError, NumericalError, Observation
 from pdeinv.priors import NeuralOperator, SensorRegressor, Settings, load, save, train
 
 ODD = st.one_of(
@@ -117,8 +117,8 @@ def used(model):
         zero = torch.zeros(3, dtype=torch.float64)
         points = torch.tensor([[0.2, 0.3], [0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
         channel = torch.tensor([0, 1, 1])
-        return model(Observation(Grid(16, model.grid.kind), points, channel, zero + 1, zero))
-    grid = Grid(16, model.grid.kind)
+        return model(Observation(model.grid.resized(16, 16), points, channel, zero + 1, zero))
+    grid = model.grid.resized(16, 16)
     if isinstance(model, NeuralOperator):
         return model(torch.ones(1, 1, 16, 16, dtype=torch.float64))
     x = model.gaussian.sample(1, grid, seeded())

@@ -34,7 +34,7 @@ def fitted(request):
 def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
     data = training_data(PDES["poisson"], samples=200)
     grid = data.grid
-    y, x = torch.meshgrid(*(2 * [grid.coordinates()]), indexing="ij")
+    y, x = torch.meshgrid(*grid.coordinates(), indexing="ij")
     bump = (
         torch.exp(-20 * ((x - 0.25) ** 2 + (y - 0.25) ** 2)).float() * 5 * data.states[:, 0].std()
     )
@@ -48,13 +48,13 @@ def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
 def dense(prior, grid):
     """Covariances of the state and of the noise between all nodes, and the mean, in normalised
     units."""
-    n = len(prior.fields) * grid.n**2
+    n = len(prior.fields) * grid.nodes
     eye = torch.eye(n, dtype=torch.float64).reshape(n, -1, *grid.shape)
     weight = prior.scale[:, None, None]
     state = (prior.covariance(eye / weight) / weight).reshape(n, n)
     noise = []
     for basis in prior.bases:
-        own = torch.eye(grid.n**2, dtype=torch.float64).reshape(-1, *grid.shape)
+        own = torch.eye(grid.nodes, dtype=torch.float64).reshape(-1, *grid.shape)
         spread = prior.noise.variance(basis, grid).sqrt()
         roots = (basis.synthesis_adjoint(own, grid) * spread).flatten(1)
         noise.append(roots @ roots.T)

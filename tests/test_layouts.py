@@ -16,7 +16,7 @@ def test_readings_of_a_known_field(name):
         truth, order = example(name)[f.name].isel(sample=1), f.interpolation_order
         points = np.concatenate([layouts.random_nodes(30, pde.grid(64), 1), layouts.random(30, 2)])
         exact = Sensors.observe(truth, points, order=order)
-        iy, ix = (np.rint(points[:30, d] * pde.grid(64).cells).astype(int) for d in (1, 0))
+        iy, ix = (np.rint(points[:30, d] * pde.grid(64).cells[0]).astype(int) for d in (1, 0))
         assert np.array_equal(exact.table.value[:30], truth.values[iy, ix].astype(float))
         # Off the grid it is what the operator reads, so that a solver that knew the truth would fit
         # to the last digit.
@@ -91,7 +91,7 @@ def test_what_cannot_be_observed_is_refused(change, points, message):
     [
         (lambda n: layouts.random(n, 5), 37),
         (lambda n: layouts.random_nodes(n, Grid(16), 5), 37),
-        (lambda n: layouts.random_nodes(n, Grid(16, "periodic"), 5), 256),
+        (lambda n: layouts.random_nodes(n, Grid(16, kind="periodic"), 5), 256),
         (lambda n: layouts.track([(0.1, 0.1), (0.9, 0.1), (0.9, 0.3)], n), 11),
         (lambda n: layouts.boundary(n), 21),
         (lambda n: layouts.regular(round(n**0.5)), 49),
@@ -107,7 +107,7 @@ def test_a_layout_has_as_many_points_as_asked_all_in_the_square(make, count):
 
 
 def test_where_the_layouts_put_their_points():
-    for grid in (Grid(16), Grid(16, "periodic")):
+    for grid in (Grid(16), Grid(16, kind="periodic")):
         nodes = set(map(tuple, grid.points().tolist()))
         assert set(map(tuple, layouts.random_nodes(60, grid, 1).tolist())) <= nodes
     assert not np.array_equal(layouts.random(9, 0), layouts.random(9, 1))

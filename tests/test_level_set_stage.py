@@ -85,7 +85,7 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     pde = Exact(modes=modes, tolerance=1e-14)
     stage, _, xi = small_stage(pde)
     (units, eye), step = (
-        (torch.eye(k, dtype=torch.float64) for k in (stage.grid.n**2, modes**2)),
+        (torch.eye(k, dtype=torch.float64) for k in (stage.grid.nodes, modes**2)),
         1e-5,
     )
 
@@ -106,7 +106,7 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
     sensitivity = jacobian(readings, permeability(xi[:1]), units.reshape(-1, 1, *stage.grid.shape))
     u, s, v = torch.linalg.svd(sensitivity, full_matrices=False)
     sensitivity = u[:, :rank] * s[:rank] @ v[:rank]
-    resolved = (torch.arange(modes) < stage.grid.n).double()  # the others would alias
+    resolved = (torch.arange(modes) < stage.grid.nx).double()  # the others would alias
     seen = (resolved[:, None] * resolved).flatten()
     members = [sensitivity @ jacobian(permeability, member, eye) * seen for member in xi]
     z = normal(len(xi), len(eye), seed=4)

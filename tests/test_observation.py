@@ -54,7 +54,7 @@ def adjoint_gap(H, generator):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_adjoint_is_the_transpose(kind, layout, order):
-    H = observation(LAYOUTS[layout](np.random.default_rng(1), 16), Grid(16, kind), order)
+    H = observation(LAYOUTS[layout](np.random.default_rng(1), 16), Grid(16, kind=kind), order)
     assert set(H.channel.tolist()) == {0, 1}
     assert adjoint_gap(H, seeded()) < 1e-10
 
@@ -68,7 +68,7 @@ orders = st.sampled_from([0, 1, 3])
 @given(sensors, st.integers(4, 20), st.sampled_from(KINDS), st.tuples(orders, orders))
 def test_any_sensors_read_a_constant_exactly_and_have_a_transpose(sensors, n, kind, order):
     table = np.array(sensors)
-    H = observation(table[:, :2], Grid(n, kind), order, table[:, 2].astype(int))
+    H = observation(table[:, :2], Grid(n, kind=kind), order, table[:, 2].astype(int))
     constant = (
         torch.ones(1, 2, n, n, dtype=torch.float64) * torch.tensor([2.0, -5.0])[:, None, None]
     )
@@ -104,14 +104,14 @@ TENTHS = {
 
 @pytest.mark.parametrize("how", TENTHS)
 @pytest.mark.parametrize("order", [0, 1, 3])
-@pytest.mark.parametrize("grid", [Grid(11, "vertex"), Grid(10, "periodic")], ids=KINDS)
+@pytest.mark.parametrize("grid", [Grid(11, kind="vertex"), Grid(10, kind="periodic")], ids=KINDS)
 def test_a_sensor_on_a_node_reads_that_node(grid, order, how):
     s = TENTHS[how]
     if how in ("multiplied", "added up"):
         assert (s != np.arange(11) / 10).any()  # else this would test nothing: 3 * 0.1 is not 0.3
     points = np.stack([part.ravel() for part in np.meshgrid(s, s)], axis=1)
     state = torch.randn(1, 2, *grid.shape, dtype=torch.float64)
-    node = torch.arange(11) % grid.n  # x = 1 is x = 0 on a periodic grid
+    node = torch.arange(11) % grid.nx  # x = 1 is x = 0 on a periodic grid
     expected = state[0, 0][node[:, None], node].flatten()
     assert torch.equal(
         observation(points, grid, (order, order), np.zeros(121, int))(state)[0], expected
@@ -120,7 +120,7 @@ def test_a_sensor_on_a_node_reads_that_node(grid, order, how):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_order_zero_reads_the_nearest_node(kind):
-    grid, points = Grid(13, kind), np.random.default_rng(3).random((200, 2))
+    grid, points = Grid(13, kind=kind), np.random.default_rng(3).random((200, 2))
     gap = np.abs(points[:, None] - grid.points().numpy()[None])
     if grid.periodic:
         gap = np.minimum(gap, 1 - gap)
@@ -161,7 +161,7 @@ def test_the_error_falls_at_the_order_plus_one(kind, order):
     points = torch.as_tensor(np.random.default_rng(6).random((2000, 2)))
     error = []
     for n in (24, 96):
-        grid = Grid(n, kind)
+        grid = Grid(n, kind=kind)
         H = observation(points, grid, (order, order), np.zeros(2000, int))
         error.append(float((H(sampled(wave, grid))[0] - wave(*points.T)).square().mean().sqrt()))
     assert np.log(error[0] / error[1]) / np.log(4) == pytest.approx(order + 1, abs=0.2)
@@ -171,7 +171,7 @@ def test_the_error_falls_at_the_order_plus_one(kind, order):
 def test_a_periodic_grid_has_no_edge(order):
     # A field moved by 5 nodes is read the same by sensors moved by 5/16, across x = 1 and y = 1 or
     # not.
-    grid, points = Grid(16, "periodic"), np.random.default_rng(7).random((300, 2))
+    grid, points = Grid(16, kind="periodic"), np.random.default_rng(7).random((300, 2))
     points[:40, 0] = 1 - points[:40, 0] / 16  # plenty in the last cell, which closes the circle
     state = torch.randn(1, 2, 16, 16, dtype=torch.float64)
     moved = observation((points + 5 / 16) % 1, grid, (order, order))(

@@ -61,9 +61,8 @@ SWAP, HALF_TURN = ((0, 1), (1, 0)), ((-1, 0), (0, -1))
     ("forcing", "wrong"),
     [
         (0.0, Symmetry(SWAP)),  # a reflection without its sign
-        (0.0, Symmetry(HALF_TURN, signs=(-1,))),
         (0.1, Symmetry(SWAP, (0.25, 0.25))),
-        (0.1, Symmetry(SWAP, signs=(-1,))),  # without its shift
+        (0.1, Symmetry(SWAP, kinds=("pseudo-scalar",))),  # without its shift
         (0.1, Symmetry(HALF_TURN)),
         (0.1, Symmetry(shift=(0.25, 0.25))),  # across the diagonal
     ],
@@ -116,7 +115,7 @@ def test_a_permeability_that_is_not_positive_is_refused(value):
 
 
 def average(pde, u):
-    return u.sum(dim=(-1, -2)).mean() * pde.grid_of(u).h ** 2
+    return u.sum(dim=(-1, -2)).mean() * pde.grid_of(u).hx ** 2
 
 
 @pytest.mark.parametrize(

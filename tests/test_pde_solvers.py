@@ -89,7 +89,7 @@ def test_darcy_against_the_series_of_a_constant_permeability():
     odd = torch.arange(1, 400, 2, dtype=torch.float64)
     weights = 16 * source / (a * math.pi**4) / (odd[:, None] * odd * (odd[:, None] ** 2 + odd**2))
     for n in (17, 33, 65):
-        sines = torch.sin(math.pi * Grid(n).coordinates()[:, None] * odd)
+        sines = torch.sin(math.pi * Grid(n).coordinates()[0][:, None] * odd)
         u = Darcy(source=source).solve(torch.full((1, 1, n, n), a, dtype=torch.float64))
         assert torch.isfinite(u).all()
         errors.append((u - sines @ weights @ sines.T).abs().max())
@@ -160,7 +160,7 @@ def test_darcy_against_sparse_lu(pde, n):
 
 
 def phase(n, kx, ky):
-    x, y = Grid(n, "periodic").points().unbind(dim=1)
+    x, y = Grid(n, kind="periodic").points().unbind(dim=1)
     return (2 * math.pi * (kx * x + ky * y)).reshape(1, 1, n, n)
 
 

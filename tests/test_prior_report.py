@@ -44,7 +44,7 @@ def test_power_by_wavenumber_adds_up_and_finds_a_wave():
         (prior.normalise(states) - prior.normalise(states).mean(dim=0)).square().mean(dim=(0, 2, 3))
     )
     assert torch.allclose(power(prior, states).sum(dim=1), total, rtol=0.02)
-    x = data.grid.coordinates()
+    x = data.grid.coordinates()[1]
     wave = (
         torch.sin(2 * torch.pi * 3 * x).expand(2, 2, 16, 16)
         * torch.tensor([1.0, -1.0])[:, None, None, None]
@@ -140,7 +140,7 @@ def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_
     train(lambda d: plain(GaussianPrior.fit(d)), data, other, settings)
     records = compared([str(trained), str(other)], "a command", held_out=4)
     pde, g = Poisson(modes=16), load(trained).gaussian
-    fresh = training_data(pde, g.grid.n, 4, seed=77_500)
+    fresh = training_data(pde, g.grid.ny, 4, seed=77_500)
     for record, file in zip(records, (trained, other), strict=True):
         assert record["errors"] == denoising_errors(load(file), fresh)
     section = ablation_section(records)

@@ -69,7 +69,7 @@ def prior(request, data):
 
 @pytest.mark.parametrize("n", [32, 45, 64, 256])
 def test_it_denoises_and_draws_noise_on_any_grid(prior, n):
-    grid = Grid(n, prior.grid.kind)
+    grid = prior.grid.resized(n, n)
     noise = prior.sample_noise(2, grid, seeded())
     assert noise.shape == (2, len(prior.fields), n, n)
     out = prior.denoise(noise, torch.tensor([0.1, 3.0]))
@@ -212,7 +212,7 @@ def test_coarse_modes_of_equal_noise_are_denoised_alike_on_a_finer_grid(
     prior = shaken(DiffusionPrior.untrained(gaussian, preconditioning=preconditioning, **TINY))
     coarse = data.grid
     fine = Grid(2 * coarse.n - (0 if coarse.periodic else 1), coarse.kind)
-    ratio = coarse.h / fine.h if noise == "white" else 1.0
+    ratio = coarse.hx / fine.hx if noise == "white" else 1.0
     states = gaussian.normalise(data.states[:4].double())
     tables = [
         basis.resize(basis.resize(t, 11), t.shape[-1])

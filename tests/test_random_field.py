@@ -20,7 +20,7 @@ FIELDS = {
 
 each_field = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 each_grid = pytest.mark.parametrize(
-    "grid", [Grid(9), Grid(12), Grid(8, "periodic")], ids=["9v", "12v", "8p"]
+    "grid", [Grid(9), Grid(12), Grid(8, kind="periodic")], ids=["9v", "12v", "8p"]
 )
 
 
@@ -69,8 +69,8 @@ def test_covariance_is_the_sum_over_eigenfunctions(field, grid):
     expected = sum(
         variance * torch.outer(phi, phi) for variance, phi in eigenpairs(field, grid.points())
     )
-    identity = torch.eye(grid.n**2, dtype=torch.float64).reshape(-1, 1, grid.n, grid.n)
-    covariance = field.covariance(identity, grid).reshape(grid.n**2, grid.n**2)
+    identity = torch.eye(grid.nodes, dtype=torch.float64).reshape(-1, 1, *grid.shape)
+    covariance = field.covariance(identity, grid).reshape(grid.nodes, grid.nodes)
     torch.testing.assert_close(covariance, expected, atol=1e-13, rtol=0)
     torch.testing.assert_close(
         field.variance(grid).flatten(), expected.diagonal(), atol=1e-13, rtol=0
@@ -80,7 +80,7 @@ def test_covariance_is_the_sum_over_eigenfunctions(field, grid):
 @each_field
 @each_grid
 def test_square_root_and_its_adjoint(field, grid):
-    xi, v = field.white(3, seeded(1)), normal(3, 1, grid.n, grid.n)
+    xi, v = field.white(3, seeded(1)), normal(3, 1, *grid.shape)
     forward, backward = (
         (field.square_root(xi, grid) * v).sum(),
         (xi * field.square_root_adjoint(v, grid)).sum(),
@@ -96,8 +96,8 @@ def test_one_draw_is_one_function_on_nested_grids_and_between_nodes(field):
     torch.testing.assert_close(
         at_points(field, xi, fine.points()), values.flatten(1), atol=1e-12, rtol=0
     )
-    for coarse in (Grid(9), Grid(5), Grid(8, "periodic")):
-        step = fine.cells // coarse.cells
+    for coarse in (Grid(9), Grid(5), Grid(8, kind="periodic")):
+        step = fine.cells[0] // coarse.cells[0]
         common = values[..., ::step, ::step][..., : coarse.n, : coarse.n]
         sample = field.sample(2, coarse, seeded(3))
         torch.testing.assert_close(sample, common, atol=1e-12, rtol=0)

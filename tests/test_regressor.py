@@ -99,7 +99,7 @@ def test_readings_at_one_place_count_as_their_average(trained):
 def test_half_way_readings_shift_nothing_and_crowd_nowhere():
     """The nodes of a periodic grid twice as fine are half-way between two nodes, or between
     four."""
-    fine, own = Grid(32, "periodic"), Grid(16, "periodic")
+    fine, own = Grid(32, kind="periodic"), Grid(16, kind="periodic")
     points = fine.points()
     node = _nearest(points, own)
     assert node.bincount().tolist() == [4] * 16**2

@@ -19,7 +19,7 @@ def test_an_instance_is_a_true_pair_seen_at_random_nodes(name, kind):
     observed = {"forward": [0], "inverse": [1], "both": [0, 1]}[kind]
     assert set(task.scored) == ({0, 1} if kind == "both" else {0, 1} - set(observed))
     assert H.channel.bincount(minlength=2).tolist() == [20 * (c in observed) for c in (0, 1)]
-    nodes = H.points * H.grid.cells
+    nodes = H.points * H.grid.cells[0]
     assert torch.allclose(nodes, nodes.round(), atol=1e-9)
     for c in observed:
         assert len(nodes[H.channel == c].round().unique(dim=0)) == 20

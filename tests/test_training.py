@@ -152,7 +152,7 @@ def test_a_users_own_file_trains_from_the_command_line(tmp_path, periodic, chann
     prior = load(out)
     assert [f.name for f in prior.fields] == ["temperature", "salinity"][channels == "solution" :]
     assert prior.gaussian.pde is None
-    assert prior.sample(2, Grid(20, prior.grid.kind), steps=4).isfinite().all()
+    assert prior.sample(2, prior.grid.resized(20, 20), steps=4).isfinite().all()
     before = path.read_bytes()
     for again in (command, ["train", path, "--out", path, "--model", "gaussian"]):
         with pytest.raises(InputError, match="exists already"):

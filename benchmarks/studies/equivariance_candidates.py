@@ -100,18 +100,18 @@ def candidates(
 def off_manifold(
     pde: PDE, prior: FieldPrior, states: torch.Tensor, others: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Return fields that are not the PDE's, (batch, channel, n, n) by the name of their defect.
+    """Return fields that are not the PDE's, (batch, channel, ny, nx) by the name of their defect.
 
     Arguments:
         pde: the PDE.
         prior: of its fields.
-        states, others: (batch, channel, n, n), fields of the PDE from which they are made.
+        states, others: (batch, channel, ny, nx), fields of the PDE from which they are made.
     """
     g = gaussian_part(prior)
     grid = g.grid_of(states)
     tables = g.coefficients(g.normalise(states), grid)
     blur = [
-        t * torch.exp(-0.5 * (0.03 * b.frequencies(t.shape[-1])) ** 2).to(t)
+        t * torch.exp(-0.5 * (0.03 * b.frequencies(b.capacity(grid), grid.domain)) ** 2).to(t)
         for b, t in zip(g.bases, tables, strict=True)
     ]
     rest = g.remainder(g.normalise(states), tables, grid)
@@ -135,8 +135,8 @@ def _estimates(
     They are of inverse problems with few sensors.
     """
     kept: list[torch.Tensor] = []
-    sensors = max(4, grid.n**2 * 125 // 4096)
-    task = Task(pde.name, "inverse", grid=grid.n, sensors=sensors, seed=TUNING_SEEDS[0])
+    sensors = max(4, grid.nodes * 125 // 4096)
+    task = Task(pde.name, "inverse", grid=min(grid.shape), sensors=sensors, seed=TUNING_SEEDS[0])
     for i in range(0, n, 8):
         seen: list[torch.Tensor] = []
 

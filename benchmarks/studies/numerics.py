@@ -138,8 +138,9 @@ def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
 
 def _coarsened(pde: PDE, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
     """Return the solutions at the nodes of a grid, solved on one with `times` as many cells."""
-    cells = pde.grid(grid).cells * times
-    fine = _solution(pde, xi, pde.grid(cells + (0 if pde.grid_kind == "periodic" else 1)))
+    ends = 0 if pde.grid_kind == "periodic" else 1
+    ny, nx = (cells * times + ends for cells in pde.grid(grid).cells)
+    fine = _solution(pde, xi, pde.grid(ny, nx))
     return fine[..., ::times, ::times]
 
 
@@ -167,7 +168,7 @@ def _sparse_solve(pde: PDE, a: np.ndarray) -> torch.Tensor:
     )
     matrix = matrix + sp.diags(diagonal)  # minus the divergence form
     if isinstance(pde, Darcy):
-        right = np.full(len(here), pde.source)
+        right = np.full(len(here), pde.source.value)
     else:
         matrix = matrix - (pde.k**2 if isinstance(pde, Helmholtz) else 0.0) * sp.eye(len(here))
         right = -a[1:-1, 1:-1].ravel()

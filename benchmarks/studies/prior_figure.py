@@ -27,7 +27,7 @@ def plot_samples(
     Arguments:
         title: of the figure.
         prior: whose fields and normalisation are used.
-        drawn: data and samples (batch, channel, n, n) by nodes per side, the training's first.
+        drawn: data and samples (batch, channel, ny, nx) by nodes per side, the training's first.
     """
     data, samples = next(iter(drawn.values()))
     figure = Figure(figsize=(15, 3.1 * len(prior.fields)), layout="constrained")

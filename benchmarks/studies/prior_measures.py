@@ -84,7 +84,7 @@ def power(prior: GaussianPrior, states: torch.Tensor) -> torch.Tensor:
 
     Arguments:
         prior: whose normalisation and bases are used.
-        states: (batch, channel, n, n).
+        states: (batch, channel, ny, nx).
 
     Returns:
         Variances (channel, wavenumbers).
@@ -96,10 +96,10 @@ def power(prior: GaussianPrior, states: torch.Tensor) -> torch.Tensor:
     rings = []
     for basis, table in zip(prior.bases, tables, strict=True):
         unit = torch.pi * (2 if grid.periodic else 1)
-        k = (basis.frequencies(table.shape[-1]) / unit).round().long()
+        k = (basis.frequencies(basis.capacity(grid), grid.domain) / unit).round().long()
         rings.append(
-            torch.zeros(grid.n, dtype=torch.float32).index_add_(
-                0, k.flatten().clamp(max=grid.n - 1), table.square().mean(dim=0).flatten()
+            torch.zeros(max(grid.shape), dtype=torch.float32).index_add_(
+                0, k.flatten().clamp(max=max(grid.shape) - 1), table.square().mean(dim=0).flatten()
             )
         )
     return torch.stack(rings)
@@ -154,8 +154,8 @@ def exact_errors(
         z = torch.cat([t.flatten(1) for t in tables], dim=1)
         lower = torch.linalg.cholesky(covariance + torch.diag(sigma**2 * variances))
         denoised = torch.cholesky_solve(z.T, lower).T @ covariance
-        parts = zip(denoised.split([w * w for w in widths], dim=1), widths, strict=True)
-        found = prior.synthesis([part.reshape(-1, w, w) for part, w in parts], grid)
+        parts = zip(denoised.split([my * mx for my, mx in widths], dim=1), widths, strict=True)
+        found = prior.synthesis([part.reshape(-1, *shape) for part, shape in parts], grid)
         off = (found - states / scale) / 0.5
         errors.append(off.square().mean(dim=(2, 3)).mean(dim=0).sqrt())
     by_field = torch.stack(errors, dim=1)

@@ -36,7 +36,6 @@ from pdeinv.benchmarks.studies.prior_measures import (
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, check_writable, save_figure
-from pdeinv.grid import Grid
 from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -168,20 +167,20 @@ def report(
         record["exact_errors"] = exact_errors(pde, g, data)
     one = states[:16] + 0.1 * g.sample_noise(16, grid, generator)
     record["milliseconds_per_field"] = _milliseconds(prior, one)
-    fine = Grid(2 * grid.n, grid.kind)
+    fine = grid.resized(2 * grid.ny, 2 * grid.nx)
     record["consistency"] = consistency(pde, prior, fine)
     drawn = {}
     for size in (grid, fine):
         samples = prior.sample(_SAMPLES, size, generator, steps=_STEPS, progress=progress)
         fresh = pde.sample(_SAMPLES, size, generator)[:, :channels]
-        drawn[size.n] = (fresh, samples)
+        drawn[size.ny] = (fresh, samples)
         spectra = power(g, fresh), power(g, samples)
-        record[f"spectrum_{size.n}"] = spectrum_ratios(*spectra, g.fields)
+        record[f"spectrum_{size.ny}"] = spectrum_ratios(*spectra, g.fields)
         if channels == 2:
             u = pde.solve(pde.clamp(samples)[:, :1])
             off = (samples[:, 1:] - u).norm(dim=(2, 3)) / u.norm(dim=(2, 3))
-            record[f"residual_{size.n}"] = round(float(off.mean()), 5)
-    title = f"{record['prior']}: {grid.n} x {grid.n} nodes, {_STEPS} steps"
+            record[f"residual_{size.ny}"] = round(float(off.mean()), 5)
+    title = f"{record['prior']}: {grid} nodes, {_STEPS} steps"
     return record | provenance(command), plot_samples(title, g, drawn)
 
 

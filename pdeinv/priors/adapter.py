@@ -105,11 +105,11 @@ class AdaptedDenoiser:
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return the denoiser's draws (n, channel, grid.n, grid.n) of the noise of level 1."""
+        """Return the denoiser's draws (n, channel, ny, nx) of the noise of level 1."""
         return self.prior.sample_noise(n, grid, generator)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return the denoiser's states (n, channel, grid.n, grid.n)."""
+        """Return the denoiser's states (n, channel, ny, nx)."""
         return self.prior.sample(n, grid, generator)
 
 

@@ -25,7 +25,7 @@ class Prior(Protocol):
     """A distribution of states (coefficient, solution), or of the coefficient alone."""
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, grid.n, grid.n) in physical units."""
+        """Return n states (n, channel, ny, nx) in physical units."""
         ...
 
 
@@ -46,7 +46,7 @@ class Denoiser(Prior, Protocol):
         """Return E[x0 | x = x0 + σ noise], differentiable with respect to x.
 
         Arguments:
-            x: (batch, channel, n, n), noised states in physical units.
+            x: (batch, channel, ny, nx), noised states in physical units.
             sigma: a number or (batch,), the level of the noise.
         """
         ...
@@ -54,7 +54,7 @@ class Denoiser(Prior, Protocol):
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical
         units."""
         ...
 
@@ -135,7 +135,7 @@ class Trainable(Model):
 
     @abstractmethod
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss, a scalar, of a batch of states (batch, channel, n, n).
+        """Return the loss, a scalar, of a batch of states (batch, channel, ny, nx).
 
         Arguments:
             states: in physical units.

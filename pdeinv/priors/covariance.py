@@ -58,7 +58,7 @@ class CovarianceRoot:
         )
 
     def apply(self, coordinates: torch.Tensor, grid: Grid | None = None) -> torch.Tensor:
-        """Return T times coordinates (batch, coordinates): states (batch, channel, n, n).
+        """Return T times coordinates (batch, coordinates): states (batch, channel, ny, nx).
 
         Arguments:
             coordinates: (batch, coordinates), float64.
@@ -68,14 +68,15 @@ class CovarianceRoot:
         leading, *rests = coordinates.split(
             [len(self.values), *(t.numel() for t in self.diagonal_variances)], dim=1
         )
-        rows = coordinates.new_zeros(len(coordinates), len(g.bases) * g.band**2)
+        rows = coordinates.new_zeros(len(coordinates), g.band_size)
         for (places, vectors), part in zip(
             self.vectors, leading.split(self.ranks, dim=1), strict=True
         ):
             rows[:, places] = part @ vectors.T
         band = g.from_band(rows)
         tables = [
-            rest.unflatten(1, noise.shape) + b.resize(band[:, c], len(noise)) * noise.sqrt()
+            rest.unflatten(1, noise.shape)
+            + b.resize(band[:, c], (noise.shape[0], noise.shape[1])) * noise.sqrt()
             for c, (b, rest, noise) in enumerate(
                 zip(g.bases, rests, self.noise_variances, strict=True)
             )
@@ -83,7 +84,7 @@ class CovarianceRoot:
         return g.synthesis(tables, grid or self.grid) * self.scale
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
-        """Return Tᵀ times states (batch, channel, n, n): coordinates (batch, coordinates)."""
+        """Return Tᵀ times states (batch, channel, ny, nx): coordinates (batch, coordinates)."""
         g = self.gaussian
         w = v.double() * self.scale
         tables = [b.synthesis_adjoint(w[:, c], self.grid) for c, b in enumerate(g.bases)]

@@ -12,6 +12,7 @@ import torch
 
 from pdeinv.basis import Basis
 from pdeinv.checks import EXTREME
+from pdeinv.coordinates import grid_from
 from pdeinv.datasets import PDE, field_values, find_pde, open_dataset
 from pdeinv.datasets.header import Header
 from pdeinv.errors import InputError
@@ -142,7 +143,7 @@ class TrainingData:
             **self.origin,
             "digest": self.digest(),
             "samples": len(self),
-            "grid": self.grid.n,
+            "grid": list(self.grid.shape) if self.grid.ny != self.grid.nx else self.grid.ny,
             "fields": [f.name for f in self.fields],
         }
 
@@ -186,7 +187,7 @@ class TrainingData:
 
 
 def _grid(dataset: xr.Dataset, path: str | os.PathLike) -> Grid:
-    return Grid(dataset.sizes["x"], Header.read(dataset.attrs, path).grid_kind)
+    return grid_from(dataset, str(path))
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import Field as Limits
 from torch.overrides import TorchFunctionMode
 
 from pdeinv.basis import Basis, Boundary
-from pdeinv.grid import Field, Grid, GridKind
+from pdeinv.grid import Field, FieldKind, Grid, GridKind
 from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
 from pdeinv.schema import Name, Number
 
@@ -56,8 +56,16 @@ class _FieldDescription(Described):
     name: Name
     long_name: Annotated[str, Limits(max_length=1000)]
     units: Annotated[str, Limits(max_length=1000)]
-    boundary_value: Number | None
     interpolation_order: Annotated[int, Limits(ge=0, le=3)]
+    kind: FieldKind = "scalar"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_version(cls, given: object) -> object:
+        """Leave out the boundary value of the first version of the format."""
+        if isinstance(given, dict):
+            given = {key: value for key, value in given.items() if key != "boundary_value"}
+        return given
 
 
 class _BasisDescription(Described):
@@ -65,9 +73,25 @@ class _BasisDescription(Described):
     masked: bool
 
 
+_Nodes = Annotated[int, Limits(ge=4, le=2048)]
+
+
 class _GridDescription(Described):
-    n: Annotated[int, Limits(ge=4, le=2048)]
+    ny: _Nodes
+    nx: _Nodes
+    extent: Annotated[list[Number], Limits(min_length=4, max_length=4)]
+    unit: Annotated[str, Limits(max_length=1000)]
     kind: GridKind
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_version(cls, given: object) -> object:
+        """Read {"n", "kind"}, the unit square of the first version of the format."""
+        if isinstance(given, dict) and given.keys() == {"n", "kind"}:
+            n = given["n"]
+            given = {"ny": n, "nx": n, "extent": [0.0, 1.0, 0.0, 1.0], "unit": "1"} | given
+            del given["n"]
+        return given
 
 
 class ChannelsDescription(Description):
@@ -129,7 +153,7 @@ def describe_channels(model: _HasChannels) -> tuple[dict[str, torch.Tensor], dic
         "pde": model.pde,
         "fields": [asdict(f) for f in model.fields],
         "bases": [asdict(b) for b in model.bases],
-        "grid": asdict(model.grid),
+        "grid": asdict(model.grid) | {"extent": list(model.grid.extent)},
         "kind": model.kind,
     }
     return {"shift": model.shift, "scale": model.scale}, header

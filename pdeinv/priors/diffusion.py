@@ -124,8 +124,10 @@ class DiffusionPrior(Trainable):
     def grid(self) -> Grid:
         """The grid of the network: that of the training data, with a number of nodes that suits
         the network."""
-        nodes = network_nodes(self.gaussian.grid.n, len(self.network.down))
-        return Grid(nodes, self.gaussian.grid.kind)
+        levels = len(self.network.down)
+        return self.gaussian.grid.resized(
+            *(network_nodes(n, levels) for n in self.gaussian.grid.shape)
+        )
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Return an approximation of E[x0 | x = x0 + σ noise], in the shape and units of x.
@@ -141,7 +143,7 @@ class DiffusionPrior(Trainable):
         correction = self._correction(tables, base.tables, level)
         results = []
         for c, basis in enumerate(g.bases):
-            learned = basis.resize(correction[c], tables[c].shape[-1])
+            learned = basis.resize(correction[c], basis.capacity(grid))
             results.append(base.tables[c] + base.scale[:, c, None, None] * learned)
         return g.physical(g.synthesis(results, grid) + g.remainder(noised, tables, grid)).to(x)
 
@@ -150,7 +152,7 @@ class DiffusionPrior(Trainable):
 
         White noise has as much power per node on every grid, and so less per mode on a finer one.
         """
-        return grid.h / self.gaussian.grid.h if self.gaussian.noise.kind == "white" else 1.0
+        return self.gaussian.relative_noise_variance(grid) ** 0.5
 
     def _base(
         self, tables: list[torch.Tensor], sigma: torch.Tensor, level: torch.Tensor, grid: Grid
@@ -172,11 +174,11 @@ class DiffusionPrior(Trainable):
         out = (level * STD / (level**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
         denoised = [skip[:, None, None] * t for t in tables]
         modes = [basis.capacity(self.grid) for basis in self.gaussian.bases]
-        if any(t.shape[-1] > m for t, m in zip(tables, modes, strict=True)):
+        if any(t[0].numel() > my * mx for t, (my, mx) in zip(tables, modes, strict=True)):
             fine = self.gaussian.denoise_coefficients(tables, sigma, grid)
             for c, (basis, m) in enumerate(zip(self.gaussian.bases, modes, strict=True)):
-                square = tables[c].new_ones(1, m, m)
-                seen = basis.resize(square, tables[c].shape[-1]) > 0
+                known = tables[c].new_ones(1, *m)
+                seen = basis.resize(known, basis.capacity(grid)) > 0
                 denoised[c] = torch.where(seen, denoised[c], fine[c])
         return _Base(denoised, out, out)
 
@@ -194,7 +196,7 @@ class DiffusionPrior(Trainable):
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical
         units."""
         return self.gaussian.sample_noise(n, grid, generator)
 
@@ -208,7 +210,7 @@ class DiffusionPrior(Trainable):
         batch: int = 32,
         progress: bool = False,
     ) -> torch.Tensor:
-        """Return n states (n, channel, grid.n, grid.n) in physical units, by the probability flow.
+        """Return n states (n, channel, ny, nx) in physical units, by the probability flow.
 
         Arguments:
             n: number of states.
@@ -239,7 +241,7 @@ class DiffusionPrior(Trainable):
         relative = base.scale / base.error
         left = [
             (a - b) / base.error[:, c, None, None]
-            - relative[:, c, None, None] * basis.resize(t, a.shape[-1])
+            - relative[:, c, None, None] * basis.resize(t, basis.capacity(grid))
             for c, (basis, a, b, t) in enumerate(
                 zip(g.bases, clean, base.tables, correction, strict=True)
             )

@@ -15,7 +15,7 @@ class Ensemble:
     """A prior given by examples: simulations or past reconstructions.
 
     Arguments:
-        states: (N, 2, n, n), N >= 2, in physical units; of a dataset file,
+        states: (N, 2, ny, nx), N >= 2, in physical units; of a dataset file,
             `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
 
     Raises:
@@ -24,14 +24,9 @@ class Ensemble:
 
     def __init__(self, states: torch.Tensor):
         states = tensor("the states of an ensemble", states)
-        if (
-            states.ndim != 4
-            or states.shape[1] != 2
-            or len(states) < 2
-            or states.shape[2] != states.shape[3]
-        ):
+        if states.ndim != 4 or states.shape[1] != 2 or len(states) < 2:
             raise InputError(
-                f"the states of an ensemble must be (N, 2, n, n) with N >= 2, got "
+                f"the states of an ensemble must be (N, 2, ny, nx) with N >= 2, got "
                 f"{tuple(states.shape)}; stack (coefficient, solution) along axis 1"
             )
         bad = (~states.isfinite()).flatten(1).any(dim=1)
@@ -58,10 +53,10 @@ class Ensemble:
             InputError: the members live on another grid.
         """
         if self.states.shape[-2:] != grid.shape:
-            size = self.states.shape[-1]
+            ny, nx = self.states.shape[-2:]
             raise InputError(
-                f"the grid of this ensemble must have {size} nodes per side, got {grid.n}; "
-                f"reconstruct with grid={size}"
+                f"the grid of this ensemble must have {ny} x {nx} nodes, got {grid}; reconstruct "
+                f"with grid={min(ny, nx)}"
             )
         if n >= len(self.states):
             return self.states

@@ -64,9 +64,10 @@ class FourierDescription(ChannelsDescription):
     def _check_network(self) -> Self:
         if len(self.fields) != 2:
             raise ValueError(f"fields must be two, got {len(self.fields)} of them")
-        n, network = self.grid.n, self.network
-        if n > _MAX_NODES or n % 2:
-            raise ValueError(f"grid.n must be even and at most {_MAX_NODES}, got {n}")
+        sizes, network = (self.grid.ny, self.grid.nx), self.network
+        if max(sizes) > _MAX_NODES or any(n % 2 for n in sizes):
+            raise ValueError(f"the grid must have even sides of at most {_MAX_NODES}, got {sizes}")
+        n = min(sizes)
         channels = (network.in_channels, network.out_channels)
         if channels != self.channels:
             raise ValueError(
@@ -129,11 +130,12 @@ class FourierOperator(Trainable):
                 f"a neural operator must have two fields, got {data.fields[0].name} alone from "
                 f"{data.source}; train it on pairs of coefficient and solution"
             )
-        grid = Grid(min(nodes, data.grid.n) // 2 * 2, data.grid.kind)
+        grid = data.grid.at_most(nodes)
+        grid = grid.resized(grid.ny // 2 * 2, grid.nx // 2 * 2)
         bases, shift, scale = data.normalisation()
         # Fourier layers wrap around, so that a domain that is not a torus is padded
         arguments["domain_padding"] = None if data.grid.periodic else _PADDING
-        pde = (data.pde.name, dict(data.pde.parameters)) if data.pde else None
+        pde = (data.pde.name, data.pde.json_parameters()) if data.pde else None
         with seeds.global_state(seeds.TRAINING, seed):
             network = _build(arguments)
         return cls(_pair(data.fields), _pair(bases), grid, shift, scale, network, arguments, pde)
@@ -211,14 +213,14 @@ class NeuralOperator(FourierOperator):
         return cls._new(data, nodes, seed, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the second field of a first field, both (batch, 1, n, n) in physical units.
+        """Return the second field of a first field, both (batch, 1, ny, nx) in physical units.
 
         Raises:
             InputError: the field has another shape.
         """
         if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
             raise InputError(
-                f"the {self.fields[0].name} must be (batch, 1, n, n), got {tuple(a.shape)}; "
+                f"the {self.fields[0].name} must be (batch, 1, ny, nx), got {tuple(a.shape)}; "
                 f"reshape it"
             )
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
@@ -229,7 +231,7 @@ class NeuralOperator(FourierOperator):
         """Return the input (batch, width, m, m) of the last layer, on the nodes of the network.
 
         Arguments:
-            a: (batch, 1, n, n), the first field in physical units.
+            a: (batch, 1, ny, nx), the first field in physical units.
         """
         shift, scale = self.shift.to(a.device), self.scale.to(a.device)
         seen: list[torch.Tensor] = []
@@ -245,14 +247,14 @@ class NeuralOperator(FourierOperator):
     def _on_network(self, x: torch.Tensor) -> torch.Tensor:
         """Return the normalised output (batch, m, m) on the nodes of the network, for normalised
         fields (batch, n, n)."""
-        grid = Grid(x.shape[-1], self.grid.kind)
+        grid = self.grid.resized(*x.shape[-2:])
         x = x if grid == self.grid else self._on_grid(x, 0, grid, self.grid)
         return self._evaluate(x[:, None])[:, 0]
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
         """Return the normalised output for normalised fields, both (batch, n, n)."""
         y = self._on_network(x)
-        return self._on_grid(y, 1, self.grid, Grid(x.shape[-1], self.grid.kind))
+        return self._on_grid(y, 1, self.grid, self.grid.resized(*x.shape[-2:]))
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return the mean relative L2 error of the normalised output."""

@@ -31,8 +31,8 @@ _LARGEST = 1e6  # of a coefficient and of a variance, of normalised fields
 
 
 class Tables(NamedTuple):
-    """What a Gaussian prior is on a grid: for each channel a table (m, m) of the coefficients that
-    the grid resolves.
+    """What a Gaussian prior is on a grid: for each channel a table (my, mx) of the coefficients
+    that the grid resolves.
 
     Arguments:
         means: of the coefficients.
@@ -58,8 +58,8 @@ class GaussianPrior(NormalisedFields, Model):
     symmetries split the covariance into small blocks. Among the others it is diagonal, extrapolated
     by a power law beyond the wavenumbers of the fit. The prior is therefore the same on every grid.
 
-    Shapes: states are (batch, channel, n, n) in physical units; σ is a number or (batch,), in units
-        of the normalised fields.
+    Shapes: states are (batch, channel, ny, nx) in physical units; σ is a number or (batch,), in
+        units of the normalised fields.
 
     Arguments:
         fields: the fields of the channels.
@@ -67,8 +67,8 @@ class GaussianPrior(NormalisedFields, Model):
         grid: the grid of the fit.
         noise: the noise that σ multiplies.
         shift, scale: (channel,), float64; a normalised field is (field - shift) / scale.
-        means: a table (m, m) of the mean coefficients for each channel.
-        diagonal_variances: a table (m, m) of the variances d for each channel.
+        means: a table (my, mx) of the mean coefficients for each channel.
+        diagonal_variances: a table (my, mx) of the variances d for each channel.
         blocks: the correlated parts of the band.
         pde: name and parameters of the PDE, if it is one of the package.
         record: how the prior was made; of a fit, its data.
@@ -158,7 +158,7 @@ class GaussianPrior(NormalisedFields, Model):
         projected, shrunk = self.from_band(projected_rows), self.from_band(shrunk_rows)
         results = []
         for c, (basis, departure) in enumerate(zip(self.bases, departures, strict=True)):
-            modes, root = departure.shape[-1], noises[c].sqrt()
+            modes, root = basis.capacity(grid), noises[c].sqrt()
             rest = departure - basis.resize(projected[:, c], modes) * root
             noise = (variance * noises[c].flatten()).unflatten(1, root.shape)
             rest = rest * (diagonal_variances[c] / (diagonal_variances[c] + noise))
@@ -170,7 +170,7 @@ class GaussianPrior(NormalisedFields, Model):
         predicts, (batch, channel); sigma is (batch,)."""
         _, diagonal_variances, noises = self.tables_for(self.grid, sigma)
         variance = sigma.float()[:, None].square()
-        rows = torch.zeros(len(sigma), len(self.bases) * self.band**2, dtype=torch.float32)
+        rows = torch.zeros(len(sigma), self.band_size, dtype=torch.float32)
         for places, values, vectors in self.blocks:
             rows[:, places] = (variance * values / (values + variance)) @ vectors.square().T
         left = self.from_band(rows)
@@ -178,28 +178,28 @@ class GaussianPrior(NormalisedFields, Model):
         for c, basis in enumerate(self.bases):
             noise = (variance * noises[c].flatten()).unflatten(1, noises[c].shape)
             rest = noise * diagonal_variances[c] / (noise + diagonal_variances[c])
-            total = rest + basis.resize(left[:, c], rest.shape[-1]) * noises[c]
+            total = rest + basis.resize(left[:, c], basis.capacity(self.grid)) * noises[c]
             errors.append((total * basis.mean_squares(self.grid)).sum(dim=(1, 2)).sqrt())
         return torch.stack(errors, dim=1)
 
     def mean(self, grid: Grid) -> torch.Tensor:
-        """Return the mean state (1, channel, grid.n, grid.n) in physical units."""
+        """Return the mean state (1, channel, ny, nx) in physical units."""
         means = self.tables_for(self.check_grid(grid), self.shift).means
         return self.physical(self.synthesis([m[None] for m in means], grid))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, grid.n, grid.n) in physical units."""
+        """Return n states (n, channel, ny, nx) in physical units."""
         self.check_grid(grid)
         xi = self.white(n, grid, generator)
         means, diagonal_variances, noises = self.tables_for(grid, xi)
-        rows = torch.zeros(n, len(self.bases) * self.band**2, dtype=torch.float32)
+        rows = torch.zeros(n, self.band_size, dtype=torch.float32)
         for places, values, vectors in self.blocks:
             xi_block = torch.randn(n, len(values), dtype=torch.float32, generator=generator)
             rows[:, places] = (xi_block * values.sqrt()) @ vectors.T
         leading = self.from_band(rows)
         tables = []
         for c, basis in enumerate(self.bases):
-            modes = len(means[c])
+            modes = basis.capacity(grid)
             part = basis.resize(leading[:, c], modes) * noises[c].sqrt()
             rest = basis.resize(xi[:, c], modes) * diagonal_variances[c].sqrt()
             tables.append(means[c] + part + rest)
@@ -209,7 +209,7 @@ class GaussianPrior(NormalisedFields, Model):
         """Return the covariance matrix of the nodes' values, in physical units, times v.
 
         Arguments:
-            v: (batch, channel, n, n).
+            v: (batch, channel, ny, nx).
             sigma: use the posterior covariance given a state with noise of this level, which does
                 not depend on that state; None for the covariance of the prior.
         """
@@ -232,7 +232,7 @@ class GaussianPrior(NormalisedFields, Model):
                 self.bases, self.means, self.diagonal_variances, strict=True
             ):
                 modes = basis.capacity(grid)
-                variances = extrapolate_power_law(basis, rest, modes)
+                variances = extrapolate_power_law(basis, rest, modes, self.grid.domain)
                 noises = self.noise.variance(basis, grid).float() / ratio
                 tables.means.append(basis.resize(mean, modes).to(like.device))
                 tables.diagonal_variances.append(variances.to(like.device))
@@ -260,15 +260,15 @@ class GaussianPrior(NormalisedFields, Model):
         sizes = [basis.capacity(c.grid) for basis in c.bases]
         means, rests = (
             tuple(
-                tensors.take(f"{name}.{i}", (m, m), least=least, most=_LARGEST)
-                for i, m in enumerate(sizes)
+                tensors.take(f"{name}.{i}", size, least=least, most=_LARGEST)
+                for i, size in enumerate(sizes)
             )
             for name, least in (("mean", -_LARGEST), ("rest", 0.0))
         )
         noise = Noise(**described.noise.model_dump())
         normal = (c.fields, c.bases, c.grid, noise, c.shift, c.scale)
         prior = cls(*normal, means, rests, (), c.pde, described.record)
-        return replace(prior, blocks=restore_blocks(tensors, len(sizes) * prior.band**2))
+        return replace(prior, blocks=restore_blocks(tensors, prior.band_size))
 
 
 def as_sigma_batch(sigma: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -84,19 +84,19 @@ def fit_gaussian(
         means=tuple(m.float() for m in moments.means),
         diagonal_variances=_diagonal_rest(space, moments, blocks),
         blocks=blocks,
-        pde=(data.pde.name, dict(data.pde.parameters)) if data.pde else None,
+        pde=(data.pde.name, data.pde.json_parameters()) if data.pde else None,
         record=data.provenance(),
     )
 
 
 def _moments(space: NormalisedFields, chunks: Iterable[torch.Tensor]) -> _Moments:
-    """Return the moments of chunks of states (batch, channel, n, n)."""
+    """Return the moments of chunks of states (batch, channel, ny, nx)."""
     grid, bases, band = space.grid, space.bases, space.band
     shift, scale = space.shift[:, None, None], space.scale[:, None, None]
     weights = torch.stack(
         [b.resize(space.noise.variance(b, grid), band).rsqrt() for b in bases]
     ).flatten()
-    first = [torch.zeros(b.capacity(grid), b.capacity(grid), dtype=torch.float64) for b in bases]
+    first = [torch.zeros(b.capacity(grid), dtype=torch.float64) for b in bases]
     second = [torch.zeros_like(t) for t in first]
     products, count = torch.zeros(len(weights), len(weights), dtype=torch.float64), 0
     for states in chunks:
@@ -124,7 +124,7 @@ def _diagonal_rest(
     tables = space.from_band(explained / moments.weights**2)
     rests = []
     for basis, variance, table in zip(space.bases, moments.variances, tables, strict=True):
-        rest = variance - basis.resize(table, len(variance))
+        rest = variance - basis.resize(table, basis.capacity(space.grid))
         rests.append(torch.where(rest > _ROUNDING * variance, rest, 0.0).float())
     return tuple(rests)
 

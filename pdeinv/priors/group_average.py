@@ -49,19 +49,19 @@ class GroupAveraged:
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Return the averaged denoiser's E[x0 | x = x0 + σ noise], in the shape and units of x."""
-        grid = Grid(x.shape[-1], self.gaussian.grid.kind)
+        grid = self.gaussian.grid.resized(*x.shape[-2:])
         parts = (g.inverse()(self.prior.denoise(g(x, grid), sigma), grid) for g in self.elements)
         return reduce(torch.add, parts) / len(self.elements)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return n draws (n, channel, grid.n, grid.n) of the noise of level 1, in physical
+        """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical
         units."""
         return self.prior.sample_noise(n, grid, generator)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, grid.n, grid.n) in physical units, by the probability
+        """Return n states (n, channel, ny, nx) in physical units, by the probability
         flow."""
         return sample_flow(self, n, grid, generator)
 

@@ -47,7 +47,7 @@ class DiffusionDescription(GaussianDescription):
         if network.periodic != (self.grid.kind == "periodic"):
             raise ValueError(f"network.periodic must be that of the grid, got {network.periodic}")
         levels = len(network.widths)
-        nodes = network_nodes(self.grid.n, levels)
+        nodes = min(network_nodes(n, levels) for n in (self.grid.ny, self.grid.nx))
         if nodes % 2**levels or (levels > 1 and network.modes > nodes):
             raise ValueError(
                 f"network must have fewer levels and modes for a grid of {nodes} nodes, got "

@@ -8,8 +8,7 @@ import math
 import numpy as np
 import torch
 
-from pdeinv.basis import eigenfunctions, wavenumbers
-from pdeinv.grid import Grid
+from pdeinv.basis import Boundary, eigenfunctions, wavenumbers
 from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.priors.spectrum import extrapolate_power_law
 from pdeinv.random_field import TabulatedField
@@ -55,39 +54,52 @@ def latent_field(gaussian: GaussianPrior, low: float, high: float) -> TabulatedF
     few = wavenumbers(basis.boundary, _NODES)
     inverse = torch.linalg.pinv(eigenfunctions(basis.boundary, few, x))
     pairs = (inverse[:, :, None] * inverse[:, None, :]).flatten(1)
+    kept = int((few <= _MAX_WAVENUMBER).sum())
     spectrum = pairs @ correlation.permute(0, 2, 1, 3).reshape(_NODES**2, -1) @ pairs.T
-    spectrum = basis.resize(spectrum, int((few <= _MAX_WAVENUMBER).sum()))
+    spectrum = basis.resize(spectrum, (kept, kept))
     spectrum = spectrum.clamp(min=_MIN_VARIANCE * float(spectrum.max()))
-    modes = len(wavenumbers(basis.boundary, _MODES))
-    eigenvalues = extrapolate_power_law(basis, spectrum, modes).double()
+    modes, domain = len(wavenumbers(basis.boundary, _MODES)), gaussian.grid.domain
+    eigenvalues = extrapolate_power_law(basis, spectrum, (modes, modes), domain).double()
     if basis.boundary != "dirichlet":
         eigenvalues[0, 0] += threshold**2
-    return TabulatedField(basis.boundary, eigenvalues)
+    # Of eigenfunctions that are orthonormal on the rectangle
+    width, height = domain.aspect
+    return TabulatedField(basis.boundary, width * height * eigenvalues, domain.aspect)
 
 
 def _correlation(gaussian: GaussianPrior, x: torch.Tensor) -> torch.Tensor:
     """Return the correlations (p, p, p, p), indexed [y, x, y', x'], of the first channel at the
     points of a lattice with the coordinates x (p,)."""
     basis, p = gaussian.bases[0], len(x)
-    fine = Grid(2 * gaussian.grid.n, gaussian.grid.kind)
+    fine = gaussian.grid.resized(2 * gaussian.grid.ny, 2 * gaussian.grid.nx)
     _, diagonal_variances, noises = gaussian.tables_for(fine, gaussian.shift)
     variances = diagonal_variances[0].double()
-    phi = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, len(variances)), x)
-    pairs = (phi[:, None] * phi).flatten(0, 1)
+    pairs_y, pairs_x = (
+        (phi[:, None] * phi).flatten(0, 1) for phi in _lines(basis.boundary, variances.shape, x)
+    )
     covariance = (
-        (pairs @ variances @ pairs.T).reshape(p, p, p, p).permute(0, 2, 1, 3).reshape(p * p, p * p)
+        (pairs_y @ variances @ pairs_x.T)
+        .reshape(p, p, p, p)
+        .permute(0, 2, 1, 3)
+        .reshape(p * p, p * p)
     )
     weight = basis.resize(noises[0].double().sqrt(), gaussian.band)
-    few = eigenfunctions(basis.boundary, wavenumbers(basis.boundary, gaussian.band), x)
+    few_y, few_x = _lines(basis.boundary, gaussian.band, x)
     for places, values, vectors in gaussian.blocks:
-        band = torch.zeros(
-            vectors.shape[1], len(gaussian.bases) * gaussian.band**2, dtype=torch.float64
-        )
+        band = torch.zeros(vectors.shape[1], gaussian.band_size, dtype=torch.float64)
         band[:, places] = (vectors * values.sqrt()).double().T
-        rows = (few @ (gaussian.from_band(band)[:, 0] * weight) @ few.T).flatten(1)
+        rows = (few_y @ (gaussian.from_band(band)[:, 0] * weight) @ few_x.T).flatten(1)
         covariance.addmm_(rows.T, rows)
     scale = covariance.diagonal().rsqrt()
     return covariance.mul_(scale).mul_(scale[:, None]).reshape(p, p, p, p)
+
+
+def _lines(
+    boundary: Boundary, modes: tuple[int, ...], x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the eigenfunctions along y and x at the coordinates x (p,), (p, my) and (p, mx)."""
+    along_y, along_x = (eigenfunctions(boundary, wavenumbers(boundary, m), x) for m in modes)
+    return along_y, along_x
 
 
 def _latent_correlation(correlation: torch.Tensor, share: float, threshold: float) -> torch.Tensor:

@@ -32,7 +32,7 @@ class Noise:
 
     Arguments:
         kind: `"exponential"` or `"white"`.
-        length: correlation length in units of the domain's side; ignored for white noise.
+        length: correlation length in units of the domain's shorter side; ignored for white noise.
 
     Reference:
         Lim et al., *Score-based diffusion models in function space*, JMLR 26, 2025 (arXiv
@@ -51,24 +51,28 @@ class Noise:
         if not 0 < self.length < math.inf:
             raise InputError(
                 f"the correlation length of the noise must be positive, got {self.length}; use a "
-                f"share of the domain's side such as 0.02"
+                f"share of the domain's shorter side such as 0.02"
             )
 
     def variance(self, basis: Basis, grid: Grid) -> torch.Tensor:
-        """Return the variances of the coefficients that the grid resolves, (m, m), float64."""
+        """Return the variances of the coefficients that the grid resolves, (my, mx), float64."""
         modes = basis.capacity(grid)
         if self.kind == "white":
-            line = torch.full((modes,), grid.h, dtype=torch.float64)
-            if modes == grid.n and not grid.periodic:
+            y, x = (
+                torch.full((m,), h / grid.domain.shorter, dtype=torch.float64)
+                for m, h in zip(modes, grid.spacing, strict=True)
+            )
+            if modes == grid.shape and not grid.periodic:
                 # The cosine that alternates from node to node has twice the norm of the others
-                line[-1] /= 2
-            return line[:, None] * line
-        kappa = basis.frequencies(modes) * self.length
+                y[-1] /= 2
+                x[-1] /= 2
+            return y[:, None] * x
+        kappa = basis.frequencies(modes, grid.domain) * self.length
         # Of unit variance when summed over all modes
         return 2 * math.pi * self.length**2 * (1 + kappa**2) ** -1.5
 
     def sample(self, bases: tuple[Basis, ...], grid: Grid, xi: torch.Tensor) -> torch.Tensor:
-        """Return fields (batch, channel, n, n) with the coefficients √variance · xi.
+        """Return fields (batch, channel, ny, nx) with the coefficients √variance · xi.
 
         The tables of one draw give the same function on every grid, up to the modes that a grid
         does not resolve.
@@ -76,7 +80,7 @@ class Noise:
         Arguments:
             bases: one for each channel.
             grid: of the fields.
-            xi: (batch, channel, m, m), standard normals, one for each coefficient.
+            xi: (batch, channel, my, mx), standard normals, one for each coefficient.
         """
         fields = []
         for channel, basis in enumerate(bases):

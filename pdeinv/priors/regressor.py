@@ -90,7 +90,7 @@ class SensorRegressor(FourierOperator):
 
     @torch.no_grad()
     def answers(self, observation: Observation, values: torch.Tensor) -> torch.Tensor:
-        """Return the mean states (batch, 2, n, n) of several experiments with the same sensors.
+        """Return the mean states (batch, channel, ny, nx) of several experiments, same sensors.
 
         Arguments:
             observation: the sensors and their noise.
@@ -116,8 +116,8 @@ class SensorRegressor(FourierOperator):
         m, m)."""
         channel = observation.channel
         noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
-        place = _nearest(observation.points, self.grid) + channel * self.grid.n**2
-        count = 2 * self.grid.n**2
+        place = _nearest(observation.points, self.grid) + channel * self.grid.nodes
+        count = 2 * self.grid.nodes
         # Readings at one node become their average, weighted by their precision
         weight = noise**-2
         total = torch.zeros(count, dtype=torch.float64).index_add_(0, place, weight)
@@ -137,8 +137,8 @@ class SensorRegressor(FourierOperator):
         return F.pixel_shuffle(self._evaluate(inputs), 2)
 
     def _on_network(self, states: torch.Tensor) -> torch.Tensor:
-        """Return states (batch, 2, n, n) normalised, on the nodes of the network."""
-        grid = Grid(states.shape[-1], self.grid.kind)
+        """Return states (batch, channel, ny, nx) normalised, on the nodes of the network."""
+        grid = self.grid.resized(*states.shape[-2:])
         x = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float()
         return torch.stack([self._on_grid(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
 
@@ -180,13 +180,17 @@ class SensorRegressor(FourierOperator):
 
 def _nearest(points: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Return the flat indices (m,) of the nodes nearest to points (m, 2)."""
-    x, y = (points * grid.cells).unbind(dim=1)
+    shares = grid.domain.relative(points)
+    x, y = (shares * shares.new_tensor(grid.cells[::-1])).unbind(dim=1)
     # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn, so
     # that they neither shift the field nor crowd at a node
     i = (x + 0.5 - 1e-6 * (y.floor() % 2)).floor()
     j = (y + 0.5 - 1e-6 * (i % 2)).floor()
-    i, j = (k.long() % grid.n if grid.periodic else k.long().clamp(0, grid.n - 1) for k in (i, j))
-    return j * grid.n + i
+    i, j = (
+        k.long() % n if grid.periodic else k.long().clamp(0, n - 1)
+        for k, n in ((i, grid.nx), (j, grid.ny))
+    )
+    return j * grid.nx + i
 
 
 def _trust(noise: torch.Tensor) -> torch.Tensor:

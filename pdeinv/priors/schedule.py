@@ -49,7 +49,7 @@ def heun(
 
     Arguments:
         denoise: D.
-        x: (batch, channel, n, n), states at the first level.
+        x: (batch, channel, ny, nx), states at the first level.
         sigmas: (levels,), decreasing.
         progress: show a progress bar.
 
@@ -78,7 +78,7 @@ def sample_flow(
     batch: int = 32,
     progress: bool = False,
 ) -> torch.Tensor:
-    """Return samples (n, channel, grid.n, grid.n) of the probability flow of a denoiser.
+    """Return samples (n, channel, ny, nx) of the probability flow of a denoiser.
 
     Arguments:
         prior: the denoiser.

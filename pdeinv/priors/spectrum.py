@@ -5,19 +5,29 @@ from __future__ import annotations
 import torch
 
 from pdeinv.basis import Basis
+from pdeinv.grid import Domain
 
 __all__ = ["extrapolate_power_law"]
 
 
-def extrapolate_power_law(basis: Basis, variances: torch.Tensor, modes: int) -> torch.Tensor:
-    """Return a table (modes, modes) of variances, (m, m), extended by the power law of the last
-    octave, or cut."""
-    have = len(variances)
-    if modes <= have:
+def extrapolate_power_law(
+    basis: Basis, variances: torch.Tensor, modes: tuple[int, int], domain: Domain
+) -> torch.Tensor:
+    """Return a table (*modes) of variances, (my, mx), extended by the power law of the last octave,
+    or cut.
+
+    Arguments:
+        basis: of the coefficients.
+        variances: the table.
+        modes: of the result along y and x.
+        domain: on which the basis is.
+    """
+    have = (variances.shape[0], variances.shape[1])
+    if all(m <= h for m, h in zip(modes, have, strict=True)):
         return basis.resize(variances, modes)
-    known, wanted = basis.frequencies(have), basis.frequencies(modes)
-    # Along an axis; beyond it only the corners of the table are known
-    edge = float(known[0, :].max())
+    known, wanted = basis.frequencies(have, domain), basis.frequencies(modes, domain)
+    # Along the axes; beyond them only the corners of the table are known
+    edge = min(float(known[0, :].max()), float(known[:, 0].max()))
     ring = (known > edge / 2) & (known <= edge)
     x, y = known[ring].log(), variances.double()[ring].clamp(min=1e-300).log()
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum())

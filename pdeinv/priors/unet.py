@@ -118,10 +118,10 @@ class UShapedOperator(nn.Module):
                 p.data = p.data.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-        """Return functions (batch, channels_out, n, n).
+        """Return functions (batch, channels_out, ny, nx).
 
         Arguments:
-            x: (batch, channels_in, n, n), n a multiple of 2^levels.
+            x: (batch, channels_in, ny, nx), multiples of 2^levels.
             level: (batch,), of order one, a function of the noise level.
         """
         angle = level[:, None] * self.frequencies
@@ -140,14 +140,18 @@ class UShapedOperator(nn.Module):
         return F.pixel_shuffle(self.project(F.silu(self.norm(h))), 2)
 
     def _places(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the coordinates of the patches, (1, 2, n, n); of a torus as points on circles, (1,
-        4, n, n)."""
-        s = torch.arange(x.shape[-1], device=x.device, dtype=x.dtype) / x.shape[-1]
-        lines = (
+        """Return the coordinates of the patches, (1, 2, ny, nx); of a torus as points on circles,
+        (1, 4, ny, nx)."""
+        lines_y, lines_x = (
             [(2 * torch.pi * s).cos(), (2 * torch.pi * s).sin()] if self.periodic else [2 * s - 1]
+            for n in x.shape[-2:]
+            for s in [torch.arange(n, device=x.device, dtype=x.dtype) / n]
         )
+        ny, nx = x.shape[-2:]
         maps = [
-            t for line in lines for t in (line.expand(len(s), -1), line[:, None].expand(-1, len(s)))
+            t
+            for along_y, along_x in zip(lines_y, lines_x, strict=True)
+            for t in (along_x.expand(ny, -1), along_y[:, None].expand(-1, nx))
         ]
         return torch.stack(maps)[None]
 

@@ -97,7 +97,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     @abstractmethod
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
-        """Draw n posterior samples (n, channel, grid.n, grid.n) of the prior's fields.
+        """Draw n posterior samples (n, channel, ny, nx) of the prior's fields.
 
         Arguments:
             problem: the denoiser, the sensors and the guidance terms.
@@ -117,7 +117,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     ) -> float:
         drawn = min(self.batch, max(n_samples, _FEWEST))
         each, network = self.held
-        state = each * observation.grid.n**2 + 16 * len(observation)
+        state = each * observation.grid.nodes + 16 * len(observation)
         return super().memory(pde, prior, observation, n_samples) + network + NUMBER * drawn * state
 
     def prepare_prior(self, pde: PDE, prior: object) -> DenoisingPrior:
@@ -166,7 +166,7 @@ def _posterior(
     record: dict[str, str],
     pairs: bool,
 ) -> Posterior:
-    """Return the posterior of samples (n, channel, grid.n, grid.n); it keeps `n_samples` of
+    """Return the posterior of samples (n, channel, ny, nx); it keeps `n_samples` of
     them."""
     pde = problem.pde
     samples = pde.clamp(samples)

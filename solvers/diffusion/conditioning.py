@@ -43,7 +43,7 @@ class StateReadings:
         self.observation = observation
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the readings (batch, m) of states (batch, 2, n, n)."""
+        """Return the readings (batch, m) of states (batch, channel, ny, nx)."""
         return self.observation(x)
 
     def approximate(self, x: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ class MatrixFree:
     Arguments:
         root: T.
         observation: R.
-        predict: F, states (batch, channel, n, n) to readings (batch, m).
+        predict: F, states (batch, channel, ny, nx) to readings (batch, m).
         pull_back: its adjoint.
     """
 
@@ -195,7 +195,7 @@ class Linearised:
         """Draw states given the readings.
 
         Arguments:
-            mean: prior means of the states, (batch, channel, n, n).
+            mean: prior means of the states, (batch, channel, ny, nx).
             sigma: σ.
             draws, noise: standard normal, (batch, coordinates) and (batch, m).
             predict: F, states to readings (batch, m).

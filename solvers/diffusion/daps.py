@@ -87,11 +87,11 @@ class DAPS(DiffusionSolver):
         return {k: v for k, v in values.items() if k in self.__dataclass_fields__}
 
     def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
-        """Return the states (batch, 2, n, n) of what is sampled; differentiable.
+        """Return the states (batch, channel, ny, nx) of what is sampled; differentiable.
 
         Arguments:
             problem: counts what the states take.
-            x: (batch, channel, n, n), in physical units.
+            x: (batch, channel, ny, nx), in physical units.
         """
         return x
 
@@ -102,7 +102,7 @@ class DAPS(DiffusionSolver):
         refined = c.steps // 2 if c.two_grids else 0
         here = problem
         if refined:
-            here = problem.on_grid(Grid(problem.grid.n // 2, problem.grid.kind))
+            here = problem.on_grid(problem.grid.resized(problem.grid.ny // 2, problem.grid.nx // 2))
         x = here.start(n, sigmas[0])
         curvature, exact_curvature = 0.0, 0.0
         for i, (sigma, after) in bar(list(enumerate(itertools.pairwise(sigmas)))):
@@ -161,8 +161,8 @@ class DAPS(DiffusionSolver):
         Arguments:
             problem: the sensors and the terms.
             loss: of the sensors.
-            denoised: (batch, channel, n, n), x̂0, from which the steps start.
-            x_t: (batch, channel, n, n), the noised states of the level.
+            denoised: (batch, channel, ny, nx), x̂0, from which the steps start.
+            x_t: (batch, channel, ny, nx), the noised states of the level.
             sigma: the level.
             rate: η.
             langevin: number of steps.
@@ -205,7 +205,6 @@ class DAPS(DiffusionSolver):
 
 
 def _upsampled(x: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Return states x (batch, channel, m, m) on a finer grid, bilinearly from corner to corner."""
-    return torch.nn.functional.interpolate(
-        x, size=(grid.n, grid.n), mode="bilinear", align_corners=True
-    )
+    """Return states x (batch, channel, my, mx) on a finer grid, bilinearly from corner to
+    corner."""
+    return torch.nn.functional.interpolate(x, size=grid.shape, mode="bilinear", align_corners=True)

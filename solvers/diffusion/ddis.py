@@ -35,7 +35,7 @@ class DDIS(DAPS):
 
     Arguments:
         physics: "solver", "operator" (the shipped one of the PDE) or a differentiable callable from
-            coefficients to solutions, both (batch, 1, n, n) in physical units; if None, "solver",
+            coefficients to solutions, both (batch, 1, ny, nx) in physical units; if None, "solver",
             or "operator" with the preset "published".
         steps, ode_steps, langevin, rate, last_rate, tau, weights: as of `DAPS`; those of
             `published.DDIS_CONSTANTS` if None, with `published.ddis_weights` for the preset

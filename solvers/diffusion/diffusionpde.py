@@ -65,7 +65,7 @@ class DiffusionPDE(DiffusionSolver):
         first, second = (boost * self.weight * w for w in constants.weights)
         one = torch.ones(2, dtype=torch.float64)
         misfit = problem.misfit((first, second), ("norm", "norm"), scale=one)
-        physics = boost * constants.residual_weight / constants.residual_count(problem.grid.n)
+        physics = boost * constants.residual_weight / constants.residual_count(problem.grid)
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:
             if i <= _LATE * self.steps:

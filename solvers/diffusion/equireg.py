@@ -26,7 +26,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 class StateMap(ABC):
-    """Base of functions from states to states, (batch, channel, n, n), both in physical units.
+    """Base of functions from states to states, (batch, channel, ny, nx), both in physical units.
 
     For such a function `EquiReg` takes *EquiCon* unless another loss is given, and measures
     differences in normalised fields. For a plain callable it takes *Equi*.
@@ -76,9 +76,9 @@ def equivariance_loss(
     f(g x)‖.
 
     Arguments:
-        function: f, from states (batch, channel, n, n) to fields (batch, any, m, m) on a grid of
+        function: f, from states (batch, channel, ny, nx) to fields (batch, any, m, m) on a grid of
             the same kind.
-        x: (batch, channel, n, n), in physical units.
+        x: (batch, channel, ny, nx), in physical units.
         elements: a symmetry g for each member of the batch.
         grid: of the states.
         scale: (channel, 1, 1), unit of the channels; divides differences of states.
@@ -102,7 +102,7 @@ def equivariance_loss(
         off = (x - act([g.inverse() for g in elements], back, grid)) / scale
     else:
         here, there = function(torch.cat([x, moved])).chunk(2)
-        off = act(elements, here, Grid(here.shape[-1], grid.kind)) - there
+        off = act(elements, here, grid.resized(*here.shape[-2:])) - there
         if isinstance(function, StateMap):
             off = off / scale
     return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()

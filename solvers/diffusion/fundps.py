@@ -80,7 +80,7 @@ class FunDPS(DiffusionSolver):
                 "the noise of the prior must be the same function on every grid for coarse steps, "
                 "got white noise; use coarse=0 or another prior"
             )
-        half = Grid(problem.grid.n // 2, problem.grid.kind)
+        half = problem.grid.resized(problem.grid.ny // 2, problem.grid.nx // 2)
         coarse = problem.on_grid(half)
         x = self._descend(coarse, coarse.start(n, float(sigmas[0])), sigmas[: split + 1], bar)
         x = _refine(problem, x, half, float(sigmas[split]))
@@ -135,6 +135,6 @@ def _refine(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> to
     tables = g.coefficients(g.normalise(x), coarse)
     noise = g.coefficients(problem.noise(len(x)).float() / g.scale[:, None, None], fine)
     for c, basis in enumerate(g.bases):
-        low = basis.resize(torch.ones_like(tables[c]), noise[c].shape[-1])
-        tables[c] = basis.resize(tables[c], noise[c].shape[-1]) + sigma * noise[c] * (1 - low)
+        low = basis.resize(torch.ones_like(tables[c]), basis.capacity(fine))
+        tables[c] = basis.resize(tables[c], basis.capacity(fine)) + sigma * noise[c] * (1 - low)
     return g.physical(g.synthesis(tables, fine))

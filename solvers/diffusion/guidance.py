@@ -1,6 +1,6 @@
 """What guides a trajectory: losses of the denoised state, and how their gradients combine.
 
-States are (batch, channel, n, n) in physical units. A guidance term is a `GuidanceTerm`, such as
+States are (batch, channel, ny, nx) in physical units. A guidance term is a `GuidanceTerm`, such as
 `EquiReg()`, or a plain callable `(x_t, sigma, x0_hat) -> loss (batch,)`.
 """
 
@@ -63,9 +63,9 @@ class BoundTerm(ABC):
         """Return the loss (batch,) of a denoised state, or None to leave it out.
 
         Arguments:
-            x_t: (batch, channel, n, n), the noised state.
+            x_t: (batch, channel, ny, nx), the noised state.
             sigma: its noise level, in units of normalised fields.
-            x0_hat: (batch, channel, n, n), the denoised state, which carries the gradient.
+            x0_hat: (batch, channel, ny, nx), the denoised state, which carries the gradient.
         """
 
     def resample(self, n: int) -> torch.Tensor | None:
@@ -174,7 +174,7 @@ class Misfit:
     blur: torch.Tensor
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the loss (batch,) of states (batch, 2, n, n)."""
+        """Return the loss (batch,) of states (batch, channel, ny, nx)."""
         o = self.observation
         trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
         residual = (o.values - o(state)) * (trust / self.scale[o.channel])
@@ -221,7 +221,7 @@ class Step(NamedTuple):
     """The step of a guidance term.
 
     Attributes:
-        step: (batch, channel, n, n), to be subtracted from the state.
+        step: (batch, channel, ny, nx), to be subtracted from the state.
         share: length relative to that of the sensors' step; None for the step as it is.
         longest: (batch,), the longest step allowed where there is a share, as a multiple of `step`;
             None for no bound.
@@ -267,8 +267,8 @@ def polyak(loss: torch.Tensor, gradient: torch.Tensor, step: torch.Tensor) -> to
 
     Arguments:
         loss: (batch,).
-        gradient: (batch, channel, n, n), of the loss.
-        step: (batch, channel, n, n), against the gradient.
+        gradient: (batch, channel, ny, nx), of the loss.
+        step: (batch, channel, ny, nx), against the gradient.
 
     Reference:
         Polyak, *Introduction to Optimization*, 1987, section 5.3.
@@ -277,14 +277,14 @@ def polyak(loss: torch.Tensor, gradient: torch.Tensor, step: torch.Tensor) -> to
 
 
 def combine_steps(main: torch.Tensor, others: Sequence[Step], scale: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the sensors' step and the terms' steps, (batch, channel, n, n).
+    """Return the sum of the sensors' step and the terms' steps, (batch, channel, ny, nx).
 
     Lengths are those of the steps, not of the gradients. A gradient at a few sensors and one of the
     whole field may have the same norm, and yet the covariance of the noise makes of them steps
     whose lengths differ a hundredfold.
 
     Arguments:
-        main: (batch, channel, n, n), the sensors' step.
+        main: (batch, channel, ny, nx), the sensors' step.
         others: the steps of the guidance terms.
         scale: (channel, 1, 1), the unit in which lengths are measured.
     """

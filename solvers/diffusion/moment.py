@@ -120,7 +120,7 @@ class Moment(DiffusionSolver):
             drawn = min(self.batch, n_samples)
             states = super().memory(pde, prior, observation, n_samples)
             return states + LevelSet(ensemble=4).memory(pde, None, observation, drawn)
-        m, coordinates = len(observation), len(fields) * (observation.grid.n**2 + _BAND)
+        m, coordinates = len(observation), len(fields) * (observation.grid.nodes + _BAND)
         linear = len(fields) == 2 or pde.linear or not bool((observation.channel == 1).any())
         rows = 0.0 if linear and m > _MANY else m * (2 * coordinates + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * rows
@@ -193,8 +193,8 @@ class _Conditioning:
     Arguments:
         solver: its last noise level.
         problem: the prior and the sensors.
-        mean: of the prior, (batch, channel, n, n); the search for the most probable state, where F
-            is linearised first, starts there.
+        mean: of the prior, (batch, channel, ny, nx); the search for the most probable state,
+            where F is linearised first, starts there.
     """
 
     def __init__(self, solver: Moment, problem: Problem, mean: torch.Tensor):
@@ -210,7 +210,7 @@ class _Conditioning:
         self._find_mode(mean.mean(dim=0, keepdim=True))
 
     def __call__(self, mean: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a draw for each mean (batch, channel, n, n), and how far the readings moved
+        """Return a draw for each mean (batch, channel, ny, nx), and how far the readings moved
         it."""
         predict = self._predict_at(sigma)
         draws, noise = (self._normal(len(mean), what) for what in (self.root, self.observation))

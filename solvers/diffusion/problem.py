@@ -78,16 +78,16 @@ class Problem:
         )
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        """Return the denoised states of x (batch, channel, n, n) at the noise level sigma."""
+        """Return the denoised states of x (batch, channel, ny, nx) at the noise level sigma."""
         self.counts["network_evaluations"] += self.prior.evaluations_per_call
         return self.prior.denoise(x, sigma)
 
     def noise(self, n: int) -> torch.Tensor:
-        """Draw the noise of level 1, (n, channel, grid.n, grid.n), in physical units."""
+        """Draw the noise of level 1, (n, channel, ny, nx), in physical units."""
         return self.prior.sample_noise(n, self.grid, self.generator)
 
     def start(self, n: int, sigma: float) -> torch.Tensor:
-        """Draw states (n, channel, grid.n, grid.n) of pure noise of the level sigma."""
+        """Draw states (n, channel, ny, nx) of pure noise of the level sigma."""
         return self.gaussian.shift[:, None, None] + sigma * self.noise(n)
 
     def check_finite(self, x: torch.Tensor, step: int | None = None) -> torch.Tensor:
@@ -119,7 +119,7 @@ class Problem:
         With the preset "published" the direction is the gradient itself.
 
         Arguments:
-            gradient: (batch, channel, n, n), of normalised fields.
+            gradient: (batch, channel, ny, nx), of normalised fields.
         """
         if self.published:
             return gradient

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import interior
+from pdeinv.grid import Grid
 
 __all__ = [
     "DAPS_CONSTANTS",
@@ -85,9 +85,9 @@ class DiffusionPDEConstants:
     residual_weight: float
     residual_cells: bool = False
 
-    def residual_count(self, n: int) -> int:
-        """Return what the norm of the residual is divided by on n x n nodes."""
-        return (n - 1) ** 2 if self.residual_cells else n**2
+    def residual_count(self, grid: Grid) -> int:
+        """Return what the norm of the residual is divided by on a grid."""
+        return grid.cells[0] * grid.cells[1] if self.residual_cells else grid.nodes
 
 
 _DIFFUSIONPDE = {
@@ -192,21 +192,22 @@ def guidance_residual(pde: PDE, state: torch.Tensor, preset: Preset) -> torch.Te
 
     Arguments:
         pde: identified by its name.
-        state: (batch, 2, n, n), in physical units.
+        state: (batch, channel, ny, nx), in physical units.
         preset: ours or that of the papers.
     """
     a, u = state[:, :1], state[:, 1:]
     if preset == "default":
         if pde.name != "navier-stokes":
             return pde.residual(a, u)
-        n = u.shape[-1]
-        along_x, along_y = ((u.roll(-1, dim) - u.roll(1, dim)) * n / 2 for dim in (-1, -2))
+        along_x, along_y = (
+            (u.roll(-1, dim) - u.roll(1, dim)) * u.shape[dim] / 2 for dim in (-1, -2)
+        )
         return along_x + along_y
     if pde.name == "darcy":
         return _central(a * _central(u, -1), -1) + _central(a * _central(u, -2), -2) + 1
     if pde.name == "navier-stokes":
-        return interior(_central(u, -1) + _central(u, -2))
-    return interior(pde.residual(a, u))
+        return (_central(u, -1) + _central(u, -2))[..., 1:-1, 1:-1]
+    return pde.residual(a, u)[..., 1:-1, 1:-1]
 
 
 def _central(u: torch.Tensor, dim: int) -> torch.Tensor:

@@ -41,14 +41,14 @@ def guided_sampling(
     scale: torch.Tensor,
     bar: ProgressBar,
 ) -> torch.Tensor:
-    """Return the states at the last level, (batch, channel, n, n), in physical units.
+    """Return the states at the last level, (batch, channel, ny, nx), in physical units.
 
     At each level a step leads to the next one, and then the gradients of the loss and of the
     problem's terms are subtracted. They are taken back from x0_hat to x through the denoiser.
 
     Arguments:
         problem: the denoiser, the sensors and the terms.
-        x: (batch, channel, n, n), the states at the first level.
+        x: (batch, channel, ny, nx), the states at the first level.
         sigmas: (levels,), the noise levels, falling.
         step: from one level to the next.
         loss: of the denoised states.
@@ -90,7 +90,7 @@ def _guidance_step(
     slopes: Sequence[torch.Tensor],
     scale: torch.Tensor,
 ) -> torch.Tensor:
-    """Return what the loss and the terms subtract from the states, (batch, channel, n, n)."""
+    """Return what the loss and the terms subtract from the states, (batch, channel, ny, nx)."""
     first, *further = (scale**2 * problem.to_function_space(slope) for slope in slopes)
     if not problem.published:
         # A longer step overshoots the zero of the loss, and the more so at the next level
@@ -113,7 +113,7 @@ def heun_step(
 
     Arguments:
         problem: the denoiser.
-        x: (batch, channel, n, n), the states at the level sigma.
+        x: (batch, channel, ny, nx), the states at the level sigma.
         sigma, after: the level and the next one.
         second: return the second denoising, whose gradient leads through both, instead of the
             first.

@@ -39,7 +39,7 @@ class Toy(PDE):
     name = "toy"
     equation = "Δv - κ² v = a, u = v + (sqrt(s² + v²) - s) / 2, u = 0 on the boundary"
     coefficient_field = Field("load", "load a")
-    solution_field = Field("deflection", "deflection u", boundary_value=0.0)
+    solution_field = Field("deflection", "deflection u")
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:

@@ -1,0 +1,69 @@
+"""Point wells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pdeinv.annotations import Convertible, check_fields
+from pdeinv.checks import EXTREME, Bounds, described
+from pdeinv.datasets.distributed import _HasExtent
+from pdeinv.errors import InputError
+
+__all__ = ["Well", "check_wells"]
+
+Coordinate = Annotated[float, Bounds(least=-EXTREME, most=EXTREME)]
+MOST_WELLS = 10_000
+
+
+@dataclass(frozen=True)
+class Well(Convertible):
+    """A point through which fluid enters or leaves the domain.
+
+    Arguments:
+        x, y: its position, in the domain's coordinates.
+        rate: what enters per time; a negative rate extracts.
+    """
+
+    x: Coordinate
+    y: Coordinate
+    rate: Coordinate
+
+    def __post_init__(self) -> None:
+        check_fields(self, "{} of a well")
+
+    @classmethod
+    def of(cls, value: Any, what: str = "a well") -> Well:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, dict) and value.keys() == {"x", "y", "rate"}:
+            try:
+                return cls(**value)
+            except InputError as error:
+                raise InputError(f"{what}: {error}") from None
+        raise InputError(
+            f"{what} must be a Well(x, y, rate), got {described(value)}; give its numbers"
+        )
+
+    def to_json(self, what: str = "a well") -> Any:
+        return {"x": self.x, "y": self.y, "rate": self.rate}
+
+
+def check_wells(wells: Sequence[Well], domain: _HasExtent) -> None:
+    """Refuse wells outside of the domain, and more than `MOST_WELLS` of them.
+
+    Raises:
+        InputError: there are too many, or one is outside.
+    """
+    if len(wells) > MOST_WELLS:
+        raise InputError(
+            f"wells must be at most {MOST_WELLS}, got {len(wells)}; spread their rates as a source"
+        )
+    x0, x1, y0, y1 = domain.extent
+    for i, well in enumerate(wells):
+        if not (x0 <= well.x <= x1 and y0 <= well.y <= y1):
+            raise InputError(
+                f"well {i} must be within the domain [{x0:g}, {x1:g}] x [{y0:g}, {y1:g}], got "
+                f"x = {well.x:g}, y = {well.y:g}; correct it"
+            )

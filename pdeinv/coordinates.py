@@ -1,0 +1,103 @@
+"""The x and y coordinates of files and results: written of a grid, and a grid read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+
+__all__ = ["Axis", "axes_of", "coordinates_of", "grid_from"]
+
+_ROUNDING = 1e-6  # of coordinates, relative to the length of the side
+
+
+class Axis(NamedTuple):
+    """The positions of nodes along one direction, and the attributes of their variable."""
+
+    values: np.ndarray
+    attributes: dict[str, str | float]
+
+
+def axes_of(grid: Grid) -> dict[str, Axis]:
+    """Return the axes `y` and `x` of a grid; those of a periodic one state their `period`."""
+    width, height = grid.domain.lengths
+    lengths = {"y": height, "x": width}
+    axes = {}
+    for name, values in zip(("y", "x"), grid.coordinates(), strict=True):
+        attributes: dict[str, str | float] = {
+            "long_name": f"{name} coordinate",
+            "units": grid.unit,
+        }
+        if grid.periodic:
+            attributes["period"] = lengths[name]
+        axes[name] = Axis(values.numpy(), attributes)
+    return axes
+
+
+def coordinates_of(grid: Grid) -> dict[Hashable, tuple[str, np.ndarray, dict[str, str | float]]]:
+    """Return the axes of a grid as the coordinates of an xarray object."""
+    return {name: (name, *axis) for name, axis in axes_of(grid).items()}
+
+
+def grid_from(field: xr.DataArray | xr.Dataset, what: str = "the field") -> Grid:
+    """Return the grid whose nodes the coordinates `y` and `x` are.
+
+    It is periodic where they state a `period`, or go from 0 to one spacing short of 1.
+
+    Arguments:
+        field: with the coordinates.
+        what: name for messages.
+
+    Raises:
+        InputError: the coordinates are not those of a whole uniform grid.
+    """
+    y, x = (_axis(field, name, what) for name in ("y", "x"))
+    periodic = {axis.periodic for axis in (y, x)}
+    if len(periodic) > 1:
+        raise InputError(
+            f"the coordinates of {what} must be periodic both or neither, got one of each; mend "
+            f"the attribute 'period'"
+        )
+    unit = str(field["x"].attrs.get("units", "1"))
+    extent = (x.first, x.last, y.first, y.last)
+    return Grid(y.nodes, x.nodes, extent, unit, "periodic" if periodic == {True} else "vertex")
+
+
+class _Line(NamedTuple):
+    nodes: int
+    first: float
+    last: float
+    periodic: bool
+
+
+def _axis(field: xr.DataArray | xr.Dataset, name: str, what: str) -> _Line:
+    values = np.asarray(field[name].values if name in field.coords else [], dtype=float)
+    n = len(values)
+    wrong = n < 2 or not np.isfinite(values).all() or values[-1] <= values[0]
+    if not wrong:
+        even = np.linspace(values[0], values[-1], n)
+        wrong = bool(np.abs(values - even).max() > _ROUNDING * (values[-1] - values[0]))
+    if wrong:
+        raise InputError(
+            f"the coordinate {name} of {what} must rise in equal steps, as on a whole grid, got "
+            f"{'none' if not n else f'{n} values that do not'}; use the field on the grid that it "
+            f"was made on, with its x and y"
+        )
+    first, last = _snapped(float(values[0])), _snapped(float(values[-1]))
+    period = field[name].attrs.get("period")
+    if period is None and first == 0 and abs(last - (1 - 1 / n)) < _ROUNDING:
+        period = 1.0
+    if period is None:
+        return _Line(n, first, last, False)
+    return _Line(n, first, first + float(period), True)
+
+
+def _snapped(value: float) -> float:
+    """Return a coordinate of single precision as the round number that it was made of."""
+    nearest = round(value, 6)
+    return nearest if abs(nearest - value) < 1e-7 else value
