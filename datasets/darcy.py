@@ -35,6 +35,7 @@ from pdeinv.symmetry import Group, square_group
 __all__ = ["Darcy"]
 
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed permeability
+_UNIT = Distributed(1.0)
 
 
 @register
@@ -88,7 +89,7 @@ class Darcy(EllipticPDE):
 
     low: Positive = 3.0
     high: Positive = 12.0
-    source: Distributed = Distributed(1.0)
+    source: Distributed = _UNIT
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
@@ -136,8 +137,8 @@ class Darcy(EllipticPDE):
         for i, value in enumerate(self.boundary.known_values(points, self.domain)):
             if value == value:
                 raise InputError(
-                    f"well {i} must not be on a side that fixes the {self.solution_field.name}, got "
-                    f"x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
+                    f"well {i} must not be on a side that fixes the {self.solution_field.name}, "
+                    f"got x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
                 )
 
     @cached_property
@@ -179,20 +180,18 @@ class Darcy(EllipticPDE):
     def derived(self) -> tuple[Field, ...]:
         a, u, length = self.coefficient_field, self.solution_field, self.domain.unit
         units = a.units if u.units == length else _product(a.units, u.units, f"({length})-1")
-        flux = [
-            Field(f"flux_{axis}", f"flux along {axis}", units, 1, f"vector-{axis}")
-            for axis in ("x", "y")
-        ]
+        flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
+        flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
         log = Field(
             f"log_{a.name}",
             f"natural logarithm of the {a.name}",
             "1" if a.units == "1" else f"ln(re 1 {a.units})",
             a.interpolation_order,
         )
-        return (*flux, log)
+        return (flux_x, flux_y, log)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        made = {}
+        made: dict[str, torch.Tensor] = {}
         for wanted in self.fields[2:]:
             if wanted.kind == "scalar":
                 made[wanted.kind] = a.log()

@@ -67,9 +67,7 @@ class Helmholtz(SourcePDE):
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField(
-            "neumann", self.alpha, self.tau, self.modes, self.domain.aspect
-        )
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         volumes = volumes_on(self.grid_of(latent), self.boundary)

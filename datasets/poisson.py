@@ -50,9 +50,7 @@ class Poisson(SourcePDE):
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField(
-            "neumann", self.alpha, self.tau, self.modes, self.domain.aspect
-        )
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     @property
     def symmetries(self) -> Group:
