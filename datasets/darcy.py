@@ -208,7 +208,9 @@ class Darcy(EllipticPDE):
         if self.method == "direct":
             return self.solve(a)
         rough = replace(
-            self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low), method="iterative"
+            self,
+            tolerance=max(self.tolerance, 6e-5 * min(self.high / self.low, 100.0)),
+            method="iterative",
         )
 
         def roughly(a: torch.Tensor) -> torch.Tensor:

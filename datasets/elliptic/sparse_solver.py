@@ -98,22 +98,44 @@ class _Factorisation:
         return self.lu.solve(right)
 
 
-_kept: OrderedDict[Hashable, _Factorisation] = OrderedDict()
-_lock = threading.Lock()
+class _Kept:
+    """The factorisations that were used last, as many as fit into the memory for them."""
+
+    def __init__(self) -> None:
+        self.found: OrderedDict[Hashable, _Factorisation] = OrderedDict()
+        self.bytes = 0
+        self.lock = threading.Lock()
+
+    def get(self, key: Hashable) -> _Factorisation | None:
+        with self.lock:
+            if key in self.found:
+                self.found.move_to_end(key)
+            return self.found.get(key)
+
+    def add(self, key: Hashable, made: _Factorisation) -> None:
+        with self.lock:
+            if key not in self.found:
+                self.bytes += made.bytes
+            self.found[key] = made
+            while len(self.found) > 1 and self.bytes > _KEPT_BYTES:
+                self.bytes -= self.found.popitem(last=False)[1].bytes
+
+    def clear(self) -> None:
+        with self.lock:
+            self.found.clear()
+            self.bytes = 0
+
+
+_kept = _Kept()
 
 
 def _factorised(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisation:
     """Return the factorisation of a coefficient (ny, nx), a kept one if there is one."""
     key = (volumes, mean, hashlib.sha256(a.numpy().tobytes()).digest())
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
-    made = _checked(volumes, a, mean)
-    with _lock:
-        _kept[key] = made
-        while len(_kept) > 1 and sum(kept.bytes for kept in _kept.values()) > _KEPT_BYTES:
-            _kept.popitem(last=False)
+    made = _kept.get(key)
+    if made is None:
+        made = _checked(volumes, a, mean)
+        _kept.add(key, made)
     return made
 
 
