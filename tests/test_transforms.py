@@ -92,26 +92,26 @@ def test_gradients_survive_a_first_use_in_inference_mode(transform):
     assert float(x.grad.square().sum()) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [4, 5, 8, 9, 64, 65])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 5), (8, 9), (64, 65), (24, 40), (41, 7)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_fourier_round_trip(n, dtype):
-    x = normal(2, 1, n, n, dtype=dtype)
-    back = fourier_synthesis(fourier_coefficients(x), n)
+def test_fourier_round_trip(shape, dtype):
+    x = normal(2, 1, *shape, dtype=dtype)
+    back = fourier_synthesis(fourier_coefficients(x), shape)
     assert back.dtype == dtype
     torch.testing.assert_close(back, x, atol=50 * torch.finfo(dtype).eps, rtol=0)
 
 
-@pytest.mark.parametrize("n", [8, 9])
-def test_fourier_coefficients_are_those_of_the_series(n):
+@pytest.mark.parametrize("shape", [(8, 8), (9, 9), (8, 13)])
+def test_fourier_coefficients_are_those_of_the_series(shape):
     """c exp(2πi(kx x + ky y)) and its conjugate, for every wavenumber below Nyquist's, land on one
     coefficient."""
-    s = torch.arange(n, dtype=torch.float64) / n
-    y, x = s[:, None], s[None, :]
-    all_ky, all_kx = wavenumbers(n)
-    assert all_ky.shape == (n, 1) and all_kx.shape == (1, n // 2 + 1)
-    half = (n - 1) // 2
-    for ky in range(-half, half + 1):
-        for kx in range(1, half + 1):
+    ny, nx = shape
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) / n for n in shape), indexing="ij")
+    all_ky, all_kx = wavenumbers(shape)
+    assert all_ky.shape == (ny, 1) and all_kx.shape == (1, nx // 2 + 1)
+    half_y, half_x = ((n - 1) // 2 for n in shape)
+    for ky in range(-half_y, half_y + 1):
+        for kx in range(1, half_x + 1):
             angle = 2 * torch.pi * (kx * x + ky * y)
             c = fourier_coefficients(3 * torch.cos(angle) - 4 * torch.sin(angle))
             expected = (1.5 + 2j) * ((all_ky == ky) & (all_kx == kx)).to(c.dtype)
@@ -120,9 +120,12 @@ def test_fourier_coefficients_are_those_of_the_series(n):
 
 @pytest.mark.parametrize(("coarse", "fine"), [(12, 30), (12, 31), (13, 30), (13, 31)])
 def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coarse, fine):
-    def wave(n):
-        s = torch.arange(n, dtype=torch.float64) / n
-        x, y = s[None, :], s[:, None]
+    coarse, fine = (coarse, coarse + 2), (fine, fine - 3)
+
+    def wave(shape):
+        y, x = torch.meshgrid(
+            *(torch.arange(n, dtype=torch.float64) / n for n in shape), indexing="ij"
+        )
         return (
             0.3
             + torch.cos(2 * torch.pi * (5 * x - 4 * y))
@@ -132,6 +135,6 @@ def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coars
     assert torch.allclose(fourier_resample(wave(coarse), fine), wave(fine), atol=1e-12)
     assert torch.allclose(fourier_resample(wave(fine), coarse), wave(coarse), atol=1e-12)
     # What the coarse grid cannot carry is cut, not aliased.
-    s = torch.arange(fine, dtype=torch.float64) / fine
-    too_short = torch.cos(2 * torch.pi * 9 * s).expand(fine, fine)
+    s = torch.arange(fine[1], dtype=torch.float64) / fine[1]
+    too_short = torch.cos(2 * torch.pi * 9 * s).expand(*fine)
     assert fourier_resample(too_short, coarse).abs().max() < 1e-12
