@@ -184,7 +184,7 @@ class Darcy(EllipticPDE):
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
         log = Field(
             f"log_{a.name}",
-            f"natural logarithm of the {a.name}",
+            f"natural logarithm of the {a.long_name}",
             "1" if a.units == "1" else f"ln(re 1 {a.units})",
             a.interpolation_order,
         )
