@@ -167,7 +167,7 @@ def test_second_order_with_functions_of_the_positions(make):
         if make is Darcy:
             flux = pde.reading(["flux_x"]).respond(a)[0, 1:].flatten(1)
             exact = -torch.stack(terms(x, y)[1:])
-            fluxes.append(float((flux - exact).abs().max()))
+            fluxes.append(float((flux - exact).norm() / exact.norm()))
     assert math.log2(errors[1] / errors[2]) >= 1.9
     if fluxes:
         assert math.log2(fluxes[1] / fluxes[2]) >= 1.8
@@ -179,26 +179,20 @@ def test_second_order_with_functions_of_the_positions(make):
 def outflow(pde, a, u):
     """What leaves through the sides, per thickness: face by face beside sides of values, and as
     given on the others."""
-    grid, (a, u) = pde.grid_of(a), (a[0, 0].numpy(), u[0, 0].numpy())
-    conditions = pde.conditions(grid)
+    grid, conditions = pde.grid_of(a), pde.conditions(pde.grid_of(a))
     rows, columns = conditions.volumes.rows, conditions.volumes.columns
-    along = np.full(grid.ny, grid.hy), np.full(grid.nx, grid.hx)
-    for lengths in along:
-        lengths[[0, -1]] /= 2
     total = 0.0
-    for name, a, u, h, free, lengths, last in (
-        ("left", a, u, grid.hx, rows, along[0], False),
-        ("right", a, u, grid.hx, rows, along[0], True),
-        ("bottom", a.T, u.T, grid.hy, columns, along[1], False),
-        ("top", a.T, u.T, grid.hy, columns, along[1], True),
-    ):
-        side, near, far = getattr(pde.boundary, name), *((-1, -2) if last else (0, 1))
+    for name, side in pde.boundary.items():
+        upright, first = name in ("left", "right"), name in ("left", "bottom")
+        across, along = (grid.hx, grid.hy) if upright else (grid.hy, grid.hx)
+        free = rows if upright else columns
+        fields = [f[0, 0].numpy().T if upright else f[0, 0].numpy() for f in (a, u)]
+        (a0, a1), (u0, u1) = (f[[0, 1] if first else [-1, -2]][:, free] for f in fields)
+        lengths = np.full(fields[0].shape[1], along)
+        lengths[[0, -1]] /= 2
         if side.fixes_value:
-            pair = a[free, near], a[free, far]
-            mean = sum(pair) / 2
-            if pde.face_mean == "harmonic":
-                mean = 2 * pair[0] * pair[1] / sum(pair)
-            total += (mean * (u[free, far] - u[free, near]) / h * lengths[free]).sum()
+            mean = (a0 + a1) / 2 if pde.face_mean == "arithmetic" else 2 / (1 / a0 + 1 / a1)
+            total += (mean * (u1 - u0) / across * lengths[free]).sum()
         else:
             given = conditions.fluxes.get(name, torch.zeros(len(lengths))).numpy()
             total -= (given * lengths)[free].sum()
@@ -234,20 +228,13 @@ def test_a_well_brings_its_rate_exactly_to_free_nodes(place, held):
     inflow = wells_on(grid, boundary, wells)
     assert float(inflow.sum()) == pytest.approx(1.5, rel=1e-15)
     assert 2 <= int((inflow != 0).sum()) <= 8
-    x, y = (
-        (s[None] if i else s[:, None] for i, s in enumerate(grid.coordinates()))[::-1]
-        if 0
-        else (
-            grid.coordinates()[1][None],
-            grid.coordinates()[0][:, None],
-        )
-    )
+    y, x = grid.coordinates()
     inner = wells_on(grid, boundary, wells[1:])
     volumes = Darcy(domain=BOX, boundary=boundary).conditions(grid).volumes
     spread = volumes.extended(inner)
     # Away from the sides the weights keep the position of the well too
     assert float((spread * x).sum()) == pytest.approx(-0.4)
-    assert float((spread * y).sum()) == pytest.approx(-2.4)
+    assert float((spread * y[:, None]).sum()) == pytest.approx(-2.4)
 
 
 def test_superposition_of_wells():
@@ -282,9 +269,8 @@ def test_a_change_of_the_unit_of_length_changes_nothing():
 def test_flow_along_one_direction(mean, turned):
     """A linear head between two values, and the one of a given flux; the flux is constant."""
     domain = Domain((0.0, 5.0, 0.0, 5.0), "m")
-    for far, expected, flux in ((Value(4.0), -1.2, 1.5), (Flux(-2.0), -8 / 5 * 5 / 5, 2.0)):
-        a = 1.25
-        slope = -flux / a if not isinstance(far, Value) else -1.2
+    a = 1.25
+    for far, slope, flux in ((Value(4.0), -1.2, 1.5), (Flux(-2.0), -1.6, 2.0)):
         sides = (Value(10.0), far, NoFlux(), NoFlux())
         sides = Sides(*(sides[2:] + sides[:2] if turned else sides))
         pde = Darcy(source=0.0, domain=domain, boundary=sides, face_mean=mean).reading(["flux_x"])
@@ -297,7 +283,6 @@ def test_flow_along_one_direction(mean, turned):
         across = state[1] if turned else state[2]
         torch.testing.assert_close(along, torch.full_like(along, flux), atol=1e-9, rtol=0)
         torch.testing.assert_close(across, torch.zeros_like(across), atol=1e-9, rtol=0)
-        assert slope == pytest.approx(expected)
 
 
 def test_layers_in_series_conduct_with_their_harmonic_mean_exactly():
@@ -389,7 +374,7 @@ def test_a_resonance_of_other_sides_is_refused(kind):
     k2 = sum(w**2 if kind == "spectral" else (2 / h * math.sin(w * h / 2)) ** 2 for w, h in waves)
     a = torch.ones(1, 1, 9, 16, dtype=torch.float64)
     pde = Helmholtz(k=math.sqrt(k2), domain=BOX, boundary=sides, discretisation=kind)
-    with pytest.raises(InputError, match="resonance .* on 9 x 16 nodes; change k"):
+    with pytest.raises(InputError, match=r"resonance .* on 9 x 16 nodes; change k"):
         pde.solve(a)
     assert replace(pde, k=1.01 * pde.k).solve(a).isfinite().all()
 
@@ -397,9 +382,8 @@ def test_a_resonance_of_other_sides_is_refused(kind):
 def test_the_doubt_about_waves_is_that_of_the_relative_problem():
     pde = Helmholtz(k=20.0)
     metres = replace(pde, k=0.02, domain=Domain((0.0, 1000.0, 0.0, 1000.0), "m"))
-    assert (
-        pde.doubt(pde.grid(33)).split("error")[1] == metres.doubt(metres.grid(33)).split("error")[1]
-    )
+    texts = (problem.doubt(problem.grid(33)).partition("error")[2] for problem in (pde, metres))
+    assert len(set(texts)) == 1
     inhomogeneous = replace(pde, boundary=MIXED)
     assert "spectral" in pde.doubt(pde.grid(33))
     assert "use a finer grid" in inhomogeneous.doubt(inhomogeneous.grid(33))
