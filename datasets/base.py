@@ -265,18 +265,21 @@ class PDE(ABC):
         """The PDE's parameters by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
-    def json_parameters(self) -> dict[str, Any]:
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
 
         Those that are no number or text, such as the domain, are left out where they are the
         default.
+
+        Arguments:
+            describe: as of `to_json`; `pde_by_name` does not take back what is in words.
 
         Raises:
             InputError: a parameter cannot be stored, such as a function.
         """
         usual = {f.name: f.default for f in dataclasses.fields(self)}
         plain = (bool, int, float, str)
-        stated = to_json(self)
+        stated = to_json(self, describe=describe)
         return {
             k: stated[k]
             for k, v in self.parameters.items()
