@@ -118,10 +118,11 @@ class Sensors:
             raise InputError(
                 f"points must have the shape (m, 2), got {points.shape}; give pairs (x, y)"
             )
+        grid = grid_from(truth, "the truth")
+        given = torch.as_tensor(points)
+        _refuse_outside(given, grid, Rows("the layout", 0))
         order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
-        index, weight = interpolation_stencil(
-            torch.as_tensor(points), grid_from(truth, "the truth"), order
-        )
+        index, weight = interpolation_stencil(given, grid, order)
         values = (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
         std = _real("noise_std", noise_std)
         if std.shape not in ((), values.shape):
@@ -130,14 +131,14 @@ class Sensors:
                 f"{std.shape}; give one for each point"
             )
         std = np.broadcast_to(std, values.shape)
-        given = {"field": str(truth.name)}
+        names = {"field": str(truth.name)}
         if "experiment" in truth.coords:
-            given["experiment"] = experiment_name(truth["experiment"].item())
+            names["experiment"] = experiment_name(truth["experiment"].item())
         # The name is part of the seed, so that two fields do not share their noise
-        rng = np.random.default_rng([seed, *"".join(given.values()).encode()])
+        rng = np.random.default_rng([seed, *"".join(names.values()).encode()])
         values = values + std * rng.standard_normal(values.shape)
         x, y = points.T
-        table = {**given, "x": x, "y": y, "value": values, "noise_std": std}
+        table = {**names, "x": x, "y": y, "value": values, "noise_std": std}
         return cls(pd.DataFrame(table))
 
     def __len__(self) -> int:
@@ -167,7 +168,9 @@ class Sensors:
                 condition or the range of the coefficient.
         """
         table = self.table
-        self._refuse_outside(grid)
+        # Copies: torch does not share pandas' read-only arrays
+        points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
+        _refuse_outside(points, grid, self._rows)
         channel, unused = self._channels(pde)
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
@@ -175,8 +178,7 @@ class Sensors:
         readings.check_agreement(noise_std, grid)
         return Observation(
             grid,
-            # Copies: torch does not share pandas' read-only arrays
-            torch.as_tensor(table[["x", "y"]].to_numpy(copy=True)),
+            points,
             torch.as_tensor(channel.copy()),
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
@@ -187,7 +189,7 @@ class Sensors:
         """Return the channels (m,) of the readings, and the columns that are not used."""
         fields, unused = self.table.field, self._unused
         experiments = self.table.get("experiment", pd.Series([""] * len(fields)))
-        if not pde.experiments and experiments.any():
+        if not pde.experiments and any(experiments):
             unused = (*unused, "experiment")
             warn_input(
                 f"{self.origin}: the column 'experiment' is not used for one physics alone; give "
@@ -200,19 +202,19 @@ class Sensors:
         )
         return np.array([found[pair] for pair in pairs], dtype=int), unused
 
-    def _refuse_outside(self, grid: Grid) -> None:
-        points = torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
-        self._rows.refuse(
-            ~grid.domain.contains(points).numpy(),
-            lambda i: (
-                f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
-                f"{points[i, 1]:g}); use its coordinates, or drop the row"
-            ),
-        )
-
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
+
+
+def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:
+    rows.refuse(
+        ~grid.domain.contains(points).numpy(),
+        lambda i: (
+            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
+            f"{points[i, 1]:g}); use its coordinates, or drop the row"
+        ),
+    )
 
 
 def _real(name: str, given: ArrayLike) -> np.ndarray:
