@@ -151,9 +151,10 @@ class PDE(Convertible, ABC):
         Arguments:
             a: (batch, 1, ny, nx).
         """
-        return self._with_derived(a, self.solve(a))
+        return self.completed(a, self.solve(a))
 
-    def _with_derived(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return `respond` with given solutions (batch, solutions, ny, nx)."""
         return torch.cat([u, self.derive(a, u)], dim=1) if self.outputs else u
 
     def reading(self, names: Iterable[str]) -> Self:
@@ -208,7 +209,7 @@ class PDE(Convertible, ABC):
 
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         """Return `respond` with the solution by `surrogate`."""
-        return self._with_derived(a, self.surrogate(a))
+        return self.completed(a, self.surrogate(a))
 
     def sample_coefficient(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
@@ -266,6 +267,11 @@ class PDE(Convertible, ABC):
         """The fields of the state's channels."""
         chosen = (f for f in self.derived if f.name in self.outputs)
         return (self.coefficient_field, self.solution_field, *chosen)
+
+    @property
+    def solution_channels(self) -> tuple[int, ...]:
+        """The channels of the solutions in a state: one, or one for each experiment."""
+        return (1,)
 
     @property
     def experiments(self) -> Mapping[str, PDE]:

@@ -170,11 +170,9 @@ class Experiments(PDE):
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
 
-    def respond(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.respond(a) for pde in self.physics], dim=1)
-
-    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.respond_roughly(a) for pde in self.physics], dim=1)
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        parts = zip(self.physics, u.split(1, dim=1), strict=True)
+        return torch.cat([pde.completed(a, part) for pde, part in parts], dim=1)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         parts = zip(self.physics, u.split(1, dim=1), strict=True)
@@ -184,6 +182,10 @@ class Experiments(PDE):
     def fields(self) -> tuple[Field, ...]:
         """The coefficient's field, and those of each experiment in turn."""
         return (self.coefficient_field, *(f for f, _, _ in self._outputs()))
+
+    @property
+    def solution_channels(self) -> tuple[int, ...]:
+        return tuple(c for c, (_, _, own) in enumerate(self._outputs(), start=1) if own == 1)
 
     def _outputs(self) -> Iterator[tuple[Field, PDE, int]]:
         """Yield the field of each channel but the first, its physics and its channel there."""
