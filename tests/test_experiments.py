@@ -204,8 +204,7 @@ def test_the_doubts_of_each_experiment_are_named():
     grid = WAVES.grid(16)
     rough = Experiments((Helmholtz(k=1.0), Helmholtz(k=30.0)), ("low", "high"))
     assert Experiments((Poisson(), Poisson())).doubt(grid) == ""
-    assert rough.doubt(grid).startswith("experiment low: k = 1")
-    assert "; experiment high: k = 30" in rough.doubt(grid)
+    assert rough.doubt(grid).startswith("experiment high: k = 30")
 
 
 @pytest.mark.parametrize(
@@ -450,7 +449,8 @@ def test_a_list_of_physics_is_several_experiments():
     assert found.sensor_experiment.values.tolist() == sensors.table.experiment.tolist()
     again = pde_by_name(found.attrs["pde"], **json.loads(found.attrs["pde_parameters"]))
     assert again == Experiments(WAVES.physics)
-    assert "experiment 1: helmholtz" in found.attrs["assumed"] and ", k 3" in found.attrs["assumed"]
+    assumed = found.attrs["assumed"]
+    assert "experiment 1: helmholtz" in assumed and "with k 3" in assumed
     for name, scale in (("source", 0.9), ("wavefield", 0.2)):
         assert float(abs(found[f"{name}_mean"] - truth[name]).max()) < scale * float(
             abs(truth[name]).max()
