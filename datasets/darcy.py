@@ -190,6 +190,9 @@ class Darcy(EllipticPDE):
         )
         return (flux_x, flux_y, log)
 
+    def of_coefficient(self, field: Field) -> bool:
+        return field.name in (self.coefficient_field.name, f"log_{self.coefficient_field.name}")
+
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}
         for wanted in self.fields[2:]:
