@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, diagonal_forcing_group, torus_group
+from pdeinv.symmetry import torus_group
 from pdeinv.transforms import fourier_coefficients, fourier_resample, fourier_synthesis, wavenumbers
 
 __all__ = ["NavierStokes"]
@@ -58,6 +60,7 @@ class NavierStokes(PDE):
     coefficient_field = Field("initial_vorticity", "initial vorticity w(0)", kind="pseudo-scalar")
     solution_field = Field("final_vorticity", "final vorticity w(T)", kind="pseudo-scalar")
     grid_kind = "periodic"
+    operator_symmetries = torus_group()
     matlab_names = ("a", "u")
     numerical_parameters = ("dt",)
 
@@ -140,8 +143,12 @@ class NavierStokes(PDE):
         return u - self.solve(a)
 
     @property
-    def symmetries(self) -> Group:
-        return diagonal_forcing_group() if self.forcing else torus_group()
+    def sources(self) -> tuple[Distributed, ...]:
+        return (Distributed(self._force),) if self.forcing else ()
+
+    def _force(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        phase = 2 * np.pi * (x + y)
+        return self.forcing * (np.sin(phase) + np.cos(phase))
 
 
 class _Operators(NamedTuple):
