@@ -34,12 +34,6 @@ class Forcing(Distributed):
         """Whether every grid resolves the forcing."""
         return isinstance(self.value, float)
 
-    @property
-    def phrase(self) -> str:
-        if isinstance(self.value, float):
-            return f"{self.value:g} (sin 2π(x+y) + cos 2π(x+y))"
-        return super().phrase
-
     def at(
         self, points: ArrayLike | torch.Tensor, domain: _HasExtent, *, periodic: bool = True
     ) -> np.ndarray:

@@ -89,7 +89,8 @@ class NavierStokes(PDE):
         unforced = "∂w/∂t + v·∇w = ν Δw"
         if self.forcing is None:
             return f"{unforced}, periodic"
-        return f"{unforced} + f, periodic, f = {self.forcing.phrase}"
+        wave = " (sin 2π(x+y) + cos 2π(x+y))" if self.forcing.resolved else ""
+        return f"{unforced} + f, periodic, f = {self.forcing.phrase}{wave}"
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
