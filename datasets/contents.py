@@ -203,7 +203,7 @@ def pde_of(dataset: xr.Dataset) -> PDE:
             "pdeinv.datasets.open_dataset or set the attribute"
         )
     header = Header.read(dataset.attrs, "the dataset")
-    parameters: dict[str, float | str] = dict(header.pde_parameters)
+    parameters = dict(header.pde_parameters)
     if header.final_time is not None:  # the last time of a MATLAB file
         parameters.setdefault("time", header.final_time)
     return pde_by_name(str(header.pde), **parameters)

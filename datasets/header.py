@@ -37,7 +37,7 @@ class Header(BaseModel):
     format: str = ""
     format_version: int = Field(0, ge=0, lt=2**31)
     pde: str | None = Field(None, max_length=_LONGEST)
-    pde_parameters: dict[str, bool | int | float | str] = {}
+    pde_parameters: dict[str, bool | int | float | str | None] = {}
     coefficient: str | None = Field(None, min_length=1, max_length=_LONGEST)
     solution: str | None = Field(None, min_length=1, max_length=_LONGEST)
     grid_kind: Literal["vertex", "periodic"] = "vertex"
@@ -91,4 +91,4 @@ class Header(BaseModel):
 def _is_parameter(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= _LONGEST
-    return isinstance(value, (int, float)) and abs(value) < _LARGEST
+    return value is None or (isinstance(value, int | float) and abs(value) < _LARGEST)

@@ -8,7 +8,7 @@ from helpers import TINY, seeded, training_data
 from safetensors.torch import load_file
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import PDES, Darcy, NavierStokes
+from pdeinv.datasets import PDES, Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -22,7 +22,9 @@ from pdeinv.priors.schedule import heun, noise_levels
 
 
 @pytest.fixture(
-    scope="module", params=[Darcy(), NavierStokes(time=0.2)], ids=lambda pde: pde.grid_kind
+    scope="module",
+    params=[Darcy(), pde_by_name("navier-stokes", time=0.2)],
+    ids=lambda pde: pde.grid_kind,
 )
 def data(request):
     return training_data(request.param, samples=80)
