@@ -1,5 +1,7 @@
 """A Gaussian part for the denoiser of a user, whose own posterior is known."""
 
+import math
+
 import pytest
 import torch
 from helpers import seeded
@@ -29,8 +31,9 @@ class Wiener:
         else:
             (basis,) = GaussianPrior.fit(self.examples()).bases
             modes = basis.capacity(self.grid)
-            unit = torch.eye(modes**2, dtype=torch.float64).reshape(-1, 1, modes, modes)
-            self.noise_root = noise.sample((basis,), self.grid, unit).reshape(modes**2, N * N).T
+            size = math.prod(modes)
+            unit = torch.eye(size, dtype=torch.float64).reshape(-1, 1, *modes)
+            self.noise_root = noise.sample((basis,), self.grid, unit).reshape(size, -1).T
 
     def examples(self):
         states = self.sample(50, self.grid, seeded(8)).float()

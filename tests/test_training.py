@@ -110,7 +110,7 @@ def test_an_operator_learns_and_works_on_other_grids(tmp_path):
     for field in (u, own):  # on the network's own grid, too
         assert float(field[..., 0, :].abs().max()) < 1e-12
     assert float((load(path)(a) - u).norm() / u.norm()) < 1e-2  # half precision
-    with pytest.raises(InputError, match=r"must be \(batch, 1, n, n\)"):
+    with pytest.raises(InputError, match=r"must be \(batch, 1, ny, nx\)"):
         operator(a[:, 0])
 
 
