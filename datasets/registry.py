@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pdeinv.checks import described
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 
@@ -37,12 +38,13 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-def pde_by_name(name: str, **parameters: float | str) -> PDE:
+def pde_by_name(name: str, **parameters: Any) -> PDE:
     """Return the PDE of that name.
 
     Arguments:
         name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
-        parameters: values of some parameters; the others keep their defaults.
+        parameters: values of some parameters; the others keep their defaults. Those that
+            `PDE.json_parameters` returned are allowed too.
 
     Raises:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
@@ -62,4 +64,5 @@ def pde_by_name(name: str, **parameters: float | str) -> PDE:
         raise InputError(
             f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
         )
-    return make_instance(kind, parameters)
+    stored = {key: value for key, value in parameters.items() if isinstance(value, dict | list)}
+    return make_instance(kind, parameters | from_json(kind, stored))
