@@ -2,92 +2,156 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated
 
 import torch
 
-from pdeinv.checks import EXTREME, Bounds, Positive
-from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import (
-    dirichlet_residual,
-    interior,
-    solve_shifted_laplacian,
-    zero_boundary,
-    zero_on_sides,
+from pdeinv.checks import Bounds, Positive
+from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.elliptic.base import EllipticPDE
+from pdeinv.datasets.elliptic.faces import (
+    FaceMean,
+    balance,
+    divergence_form,
+    relative_conductances,
+)
+from pdeinv.datasets.elliptic.fluxes import nodal_fluxes
+from pdeinv.datasets.elliptic.problem import source_on, wells_on
+from pdeinv.datasets.elliptic.variable_coefficient import (
+    BalanceSolver,
+    Method,
+    iterates,
+    piecewise,
 )
 from pdeinv.datasets.registry import register
-from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Field
+from pdeinv.datasets.wells import Well, check_wells
+from pdeinv.errors import InputError
+from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Darcy"]
 
-_MOST = 400  # iterations of conjugate gradients
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed permeability
+_UNIT = Distributed(1.0)
 
 
 @register
 @dataclass(frozen=True)
-class Darcy(PDE):
-    """-∇·(a ∇u) = source on (0, 1)², u = 0 on the boundary; a takes two values.
+class Darcy(EllipticPDE):
+    """-∇·(a ∇u) = source + wells; a takes two values.
 
     The coefficient a is `high` where a Gaussian random field is >= 0, else `low`. The
-    discretisation is five-point finite volumes with arithmetic means of a on the faces, of second
-    order for smooth a. Conjugate gradients, preconditioned with the constant-coefficient solve,
-    find u. The condition number is at most high/low on every grid, so about 13 iterations give six
-    digits. Gradients come from the adjoint equation, whose operator is the same.
+    discretisation is five-point finite volumes on the nodes, of second order for smooth a. A sparse
+    factorisation solves it, or conjugate gradients where the contrast of a is low. Gradients come
+    from the adjoint equation, whose operator is the same.
+
+    The state can have the flux -a ∇u and the logarithm of a as further channels.
 
     Arguments:
         low, high: the two permeabilities, positive.
-        source: right-hand side, a constant other than 0.
+        source: what enters per area: a number, an array or a function.
         alpha, tau, modes: parameters of the latent `GaussianRandomField` of Neumann cosines.
         tolerance: relative residual at which an instance's iteration stops.
+        domain: the rectangle.
+        boundary: the conditions on the sides; a `Flux` is a ∂u/∂n.
+        wells: point wells. The rate of each, divided by `thickness`, is spread over the nodes of
+            its cell that no side fixes; what enters is the rate exactly.
+        thickness: of the medium; the rates of wells are volumes per time.
+        face_mean: mean of a on the faces between nodes: "arithmetic", or "harmonic", which suits
+            media that jump.
+        method: "direct", "iterative", or "auto", which takes the one that suits the contrast.
+        coefficient_field, solution_field: names and units of a and u.
 
     Reference:
         Li et al., *Fourier neural operator*, ICLR 2021, section 5.2 (arXiv 2010.08895); Huang et
         al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
+
+    Example:
+        >>> from pdeinv import Field
+        >>> from pdeinv.datasets import Darcy, NoFlux, Sides, Value, Well
+        >>> from pdeinv.grid import Domain
+        >>> aquifer = Darcy(
+        ...     source=0.0,
+        ...     domain=Domain((0.0, 3000.0, 0.0, 1200.0), "m"),
+        ...     boundary=Sides(Value(52), Value(50), NoFlux(), NoFlux()),
+        ...     wells=(Well(1000.0, 500.0, rate=-800.0),),
+        ...     thickness=20.0,
+        ...     solution_field=Field("head", "hydraulic head", "m"),
+        ... )
+        >>> aquifer.equation
+        '-∇·(a ∇u) = 1 well, u = 52 on the left, u = 50 on the right, no flux on the bottom and top'
+        >>> aquifer.grid(48).shape
+        (48, 118)
     """
 
     low: Positive = 3.0
     high: Positive = 12.0
-    source: float = 1.0
+    source: Distributed = _UNIT
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
     tolerance: Annotated[float, Bounds(above=0, below=1)] = 1e-11
+    wells: tuple[Well, ...] = field(default=(), kw_only=True)
+    thickness: Positive = field(default=1.0, kw_only=True)
+    face_mean: FaceMean = field(default="arithmetic", kw_only=True)
+    method: Method = field(default="auto", kw_only=True)
+    coefficient_field: Field = field(
+        default=Field("permeability", "permeability a", interpolation_order=0), kw_only=True
+    )
+    solution_field: Field = field(default=Field("pressure", "pressure u"), kw_only=True)
 
     name = "darcy"
-    coefficient_field = Field("permeability", "permeability a", interpolation_order=0)
-    solution_field = Field("pressure", "pressure u")
     gaussian_coefficient = False
-    numerical_parameters = ("tolerance",)
+    numerical_parameters = ("tolerance", "method")
     matlab_names = ("thresh_a_data", "thresh_p_data")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not abs(self.source) > 1 / EXTREME:
-            raise InputError(
-                f"source of {self.name} must be above {1 / EXTREME:g} in size, got {self.source}; "
-                f"without a source the pressure is 0 everywhere"
-            )
+        check_wells(self.wells, self.domain)
         if not self.low < self.high:
             raise InputError(
                 f"the permeabilities must be 0 < low < high, got low = {self.low} and high = "
                 f"{self.high}; change one of them"
             )
+        if self.floating:
+            raise InputError(
+                f"boundary of {self.name} must fix a value on one side at least, got "
+                f"{self.boundary.phrase()}, which leaves a constant of the "
+                f"{self.solution_field.name} open; use Value on a side"
+            )
+        if self.source.zero and self.boundary.homogeneous and not any(w.rate for w in self.wells):
+            raise InputError(
+                f"source of {self.name} must not be 0 where all sides are 0 and no well flows, got "
+                f"{self.source.phrase}: the {self.solution_field.name} would be 0 everywhere; give "
+                f"a source, a well or a side"
+            )
+        self._check_wells_on_sides()
+
+    def _check_wells_on_sides(self) -> None:
+        if not self.wells:
+            return
+        points = [(well.x, well.y) for well in self.wells]
+        for i, value in enumerate(self.boundary.known_values(points, self.domain)):
+            if value == value:
+                raise InputError(
+                    f"well {i} must not be on a side that fixes the {self.solution_field.name}, "
+                    f"got x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
+                )
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     @property
     def equation(self) -> str:
-        return f"-∇·(a ∇u) = {self.source:g}, u = 0 on the boundary"
+        count = len(self.wells)
+        wells = f"{count} well{'s' if count > 1 else ''}" if count else ""
+        source = "" if self.source.zero and wells else self.source.phrase
+        inflow = " + ".join(term for term in (source, wells) if term)
+        return f"-∇·(a ∇u) = {inflow}, {self.boundary.phrase()}"
 
     @property
     def coefficient_range(self) -> tuple[float, float]:
@@ -112,167 +176,91 @@ class Darcy(PDE):
         geometric = self.low * (self.high / self.low) ** share
         return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
-    def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """Return `solve` in single precision, stopped early: u has four digits.
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        a, u, length = self.coefficient_field, self.solution_field, self.domain.unit
+        units = a.units if u.units == length else _product(a.units, u.units, f"({length})-1")
+        flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
+        flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
+        log = Field(
+            f"log_{a.name}",
+            f"natural logarithm of the {a.name}",
+            "1" if a.units == "1" else f"ln(re 1 {a.units})",
+            a.interpolation_order,
+        )
+        return (flux_x, flux_y, log)
 
-        Raises:
-            NumericalError: the contrast is too high for the iterations of an inversion, which meet
-                coefficients that are harder than draws of the prior.
+    def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        made: dict[str, torch.Tensor] = {}
+        for wanted in self.fields[2:]:
+            if wanted.kind == "scalar":
+                made[wanted.kind] = a.log()
+            elif wanted.kind not in made:
+                pair = nodal_fluxes(self.conditions(self.grid_of(a)), a, u, self.face_mean)
+                made["vector-x"], made["vector-y"] = pair
+        return torch.cat([made[wanted.kind] for wanted in self.fields[2:]], dim=1)
+
+    def surrogate(self, a: torch.Tensor) -> torch.Tensor:
+        """Return `solve` by iterations in single precision, stopped early: u has four digits.
+
+        Where the contrast of a is too high for them, it is `solve` itself.
         """
-        contrast = self.high / self.low
-        if _iterations(contrast, self.tolerance) > _MOST:
-            raise NumericalError(
-                f"the contrast high / low of the permeability must be at most a few hundred for "
-                f"conjugate gradients in an inversion, got {contrast:.4g}; bring low and high "
-                f"together, or use a solver without them: 'optimal-interpolation'"
-            )
-        rough = replace(self, tolerance=max(self.tolerance, 6e-5 * self.high / self.low))
-        return rough.solve(a.float()).to(a)
+        if self.method == "direct":
+            return self.solve(a)
+        rough = replace(
+            self,
+            tolerance=max(self.tolerance, 6e-5 * min(self.high / self.low, 100.0)),
+            method="iterative",
+        )
+
+        def roughly(a: torch.Tensor) -> torch.Tensor:
+            return rough.solve(a.float()).to(a)
+
+        return piecewise(iterates(a, torch.float32), roughly, self.solve, a)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        self.grid_of(a)
+        grid = self.grid_of(a)
         if not bool((a > 0).all()):
             raise InputError(
                 f"the permeability must be positive everywhere, got {float(a.min()):.3g}; mend the "
                 f"field"
             )
-        source = torch.full_like(interior(a), self.source)
-        return zero_boundary(_DarcySolve.apply(a, source, self.tolerance))
-
-    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
-        if channel != 1:
-            return super().known_values(channel, points)
-        return zero_on_sides(points, self.domain)
+        conditions = self.conditions(grid)
+        volumes = conditions.volumes
+        f = self._inflow(grid, a)
+        if conditions.values is not None:
+            across, along = relative_conductances(volumes, a, self.face_mean)
+            h2 = volumes.hy**2
+            # Of deviations from a level, which a relative residual then does not depend on
+            f = f - balance(volumes, (across / h2, along / h2), conditions.deviations.to(a))
+        solver = BalanceSolver(volumes, self.face_mean, self.method, self.tolerance)
+        u = solver(a, f)
+        return conditions.completed(u + conditions.level if conditions.level else u)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return dirichlet_residual(_divergence_form(a, u) - self.source, u)
+        grid = self.grid_of(a)
+        conditions = self.conditions(grid)
+        volumes = conditions.volumes
+        outflow = divergence_form(volumes, a, u, self.face_mean)
+        return conditions.residual(outflow - volumes.per_volume(self._inflow(grid, a)), u)
+
+    def _inflow(self, grid: Grid, a: torch.Tensor) -> torch.Tensor:
+        """Return what source, wells and sides of fluxes bring to each volume, over hx hy, for each
+        coefficient: (batch, 1, my, mx)."""
+        conditions = self.conditions(grid)
+        volumes = conditions.volumes
+        source = conditions.with_inflow(source_on(grid, self.boundary, self.source))
+        total = volumes.times_volume(source)
+        if self.wells:
+            wells = wells_on(grid, self.boundary, self.wells)
+            total = total + wells / (self.thickness * volumes.hx * volumes.hy)
+        return total.to(a).expand(*a.shape[:-2], *volumes.shape)
 
     @property
     def symmetries(self) -> Group:
         return square_group()
 
 
-def _differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the jumps of x across the faces that touch an interior node.
-
-    They are (..., n-2, n-1) along x, and (..., n-1, n-2) along y.
-    """
-    return x[..., 1:-1, 1:] - x[..., 1:-1, :-1], x[..., 1:, 1:-1] - x[..., :-1, 1:-1]
-
-
-def _face_means(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return (a[..., 1:-1, 1:] + a[..., 1:-1, :-1]) / 2, (a[..., 1:, 1:-1] + a[..., :-1, 1:-1]) / 2
-
-
-def _apply(faces: Sequence[torch.Tensor], u: torch.Tensor) -> torch.Tensor:
-    """Return -h² ∇·(a ∇u) at interior nodes, for face coefficients and u with its boundary."""
-    dx, dy = _differences(u)
-    flux_x, flux_y = faces[0] * dx, faces[1] * dy
-    return flux_x[..., :-1] - flux_x[..., 1:] + flux_y[..., :-1, :] - flux_y[..., 1:, :]
-
-
-def _divergence_form(a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    return _apply(_face_means(a), u) * (a.shape[-1] - 1) ** 2
-
-
-def _iterations(contrast: float, tolerance: float) -> float:
-    """Return the iterations within which conjugate gradients surely reach a tolerance.
-
-    Reference:
-        Saad, *Iterative Methods for Sparse Linear Systems*, 2003, section 6.11.3; the factor from
-        the energy norm to the residual is the root of the condition number.
-    """
-    root = math.sqrt(contrast)
-    return 0.5 * root * math.log(2 * root / tolerance)
-
-
-def _conjugate_gradients(a: torch.Tensor, f: torch.Tensor, tolerance: float) -> torch.Tensor:
-    """Return the interior u with -∇·(a ∇u) = f.
-
-    Each instance stops by itself, so that none depends on its batch.
-    """
-    # The inner products of a small f, such as a gradient, underflow in float32. No residual falls
-    # below the rounding.
-    size = f.abs().amax(dim=(-1, -2), keepdim=True)
-    size = torch.where(size == 0, 1.0, size)
-    f = f / size
-    tolerance = max(tolerance, torch.finfo(f.dtype).eps)
-    h2 = 1.0 / (a.shape[-1] - 1) ** 2
-    faces = [face / h2 for face in _face_means(a)]
-    scale = a.mean(dim=(-1, -2), keepdim=True)
-
-    def inner(x, y):
-        return torch.linalg.vecdot(x.flatten(-2), y.flatten(-2))[..., None, None]
-
-    def precondition(r):
-        return -solve_shifted_laplacian(r) / scale
-
-    u = torch.zeros_like(f)
-    r = f.clone()
-    z = precondition(r)
-    p = z
-    rz = inner(r, z)
-    stop = tolerance**2 * inner(f, f)
-    for _ in range(_MOST):
-        active = inner(r, r) > stop
-        if not bool(active.any()):
-            return size * u
-        q = _apply(faces, zero_boundary(p))
-        pq = inner(p, q)
-        alpha = torch.where(active, rz / torch.where(active, pq, 1.0), 0.0)
-        u = u + alpha * p
-        r = r - alpha * q
-        z = precondition(r)
-        rz, previous = inner(r, z), rz
-        p = torch.where(active, z + rz / torch.where(active, previous, 1.0) * p, p)
-    raise NumericalError(
-        f"conjugate gradients must reach the relative residual {tolerance:g} in {_MOST} "
-        f"iterations, and did not for a permeability of contrast {float(a.max() / a.min()):.4g}; "
-        f"lower the contrast or raise `tolerance`"
-    )
-
-
-class _DarcySolve(torch.autograd.Function):
-    """Map (a, f) to the interior u; twice differentiable.
-
-    The map is self-adjoint in f, so the backward pass is one more solve.
-    """
-
-    @staticmethod
-    def forward(a, f, tolerance):
-        return _conjugate_gradients(a, f, tolerance)
-
-    @staticmethod
-    def setup_context(ctx, inputs, u):
-        a, _, ctx.tolerance = inputs
-        ctx.save_for_backward(a, u)
-
-    @staticmethod
-    def vmap(info, in_dims, a, f, tolerance):
-        """Solve many right-hand sides or permeabilities as one larger batch."""
-        a, f = (
-            x.expand(info.batch_size, *x.shape) if d is None else x.movedim(d, 0)
-            for x, d in zip((a, f), in_dims, strict=False)
-        )
-        u = _DarcySolve.apply(a.flatten(0, 1), f.flatten(0, 1), tolerance)
-        return u.unflatten(0, a.shape[:2]), 0
-
-    @staticmethod
-    def backward(ctx, grad_u):
-        a, u = ctx.saved_tensors
-        adjoint = _DarcySolve.apply(a, grad_u.contiguous(), ctx.tolerance)
-        grad_a = None
-        if ctx.needs_input_grad[0]:
-            # d/da of -λᵀ A(a) u: each of a face's two nodes takes half its product of jumps
-            ux, uy = _differences(zero_boundary(u))
-            lx, ly = _differences(zero_boundary(adjoint))
-            scale = 0.5 * (a.shape[-1] - 1) ** 2
-            px, py = -scale * ux * lx, -scale * uy * ly
-            pad = torch.nn.functional.pad
-            grad_a = (
-                pad(px, (0, 1, 1, 1))
-                + pad(px, (1, 0, 1, 1))
-                + pad(py, (1, 1, 0, 1))
-                + pad(py, (1, 1, 1, 0))
-            )
-        return grad_a, adjoint, None
+def _product(*units: str) -> str:
+    """Return the product of units in the CF convention."""
+    return " ".join(unit for unit in units if unit not in ("1", "(1)-1")) or "1"

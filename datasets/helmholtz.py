@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 
-from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import (
-    Discretisation,
-    dirichlet_residual,
-    dispersion_error,
-    interior,
-    laplacian,
-    laplacian_eigenvalues,
-    solve_shifted_laplacian,
-    zero_boundary,
-    zero_on_sides,
-)
+from pdeinv.datasets.elliptic.base import SourcePDE
+from pdeinv.datasets.elliptic.dispersion import dispersion_error
+from pdeinv.datasets.elliptic.problem import volumes_on
 from pdeinv.datasets.registry import register
-from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, square_group
@@ -29,23 +19,29 @@ from pdeinv.symmetry import Group, square_group
 __all__ = ["Helmholtz"]
 
 _DISPERSION = 0.01  # relative error of the solution from which five points are doubtful
-_PER_WAVE = 6  # nodes per wavelength from which the sines of the grid resolve a wave
+_PER_WAVE = 6  # nodes per wavelength from which the waves of the grid resolve a wave
 
 
 @register
 @dataclass(frozen=True)
-class Helmholtz(PDE):
-    """Δu + k²u = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field inside.
+class Helmholtz(SourcePDE):
+    """Δu + k²u = a + source; a is a Gaussian random field inside.
 
-    The source a is set to 0 on the boundary. The discretisation is on a vertex grid. The sine
-    transform solves it exactly. Resonances lie near k² = π²(p² + q²), the first at k = 4.44.
+    The coefficient a is set to 0 on the sides that fix a value. The discretisation is finite
+    volumes on the nodes. Trigonometric transforms solve it exactly. On the unit square with u = 0
+    on the boundary, resonances lie near k² = π²(p² + q²), the first at k = 4.44.
 
     Arguments:
-        k: wavenumber, in units of 1 / side of the square.
+        k: wavenumber, in units of 1 / unit of length.
         alpha, tau, modes: parameters of the source's `GaussianRandomField` of Neumann cosines.
         discretisation: "five-point" for finite differences, of second order, or "spectral" for the
-            exact eigenvalues of the sines. Five points shift the resonances: their error grows
-            with k. `reconstruct` and `generate` warn where it is large.
+            exact eigenvalues of the waves, where all sides are zero. Five points shift the
+            resonances: their error grows with k. `reconstruct` and `generate` warn where it is
+            large.
+        domain: the rectangle.
+        boundary: the conditions on the sides; a `Flux` is ∂u/∂n.
+        source: the known part of the right-hand side: a number, an array or a function.
+        coefficient_field, solution_field: names and units of a and u.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -55,42 +51,33 @@ class Helmholtz(PDE):
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
-    discretisation: Discretisation = "five-point"
+    coefficient_field: Field = field(default=Field("source", "source term a"), kw_only=True)
+    solution_field: Field = field(default=Field("wavefield", "wave field u"), kw_only=True)
 
     name = "helmholtz"
-    equation = "Δu + k²u = a, u = 0 on the boundary"
-    coefficient_field = Field("source", "source term a")
-    solution_field = Field("wavefield", "wave field u")
-    linear = True
-    numerical_parameters = ("discretisation",)
     matlab_names = ("f_data", "psi_data")
+
+    @property
+    def shift(self) -> float:
+        return self.k**2
+
+    @property
+    def equation(self) -> str:
+        return f"Δu + k²u = {self.right_hand_side}"
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        return zero_boundary(interior(latent))
-
-    def solve(self, a: torch.Tensor) -> torch.Tensor:
-        n = a.shape[-1]
-        eigenvalues = laplacian_eigenvalues(n, discretisation=self.discretisation)
-        gap = float((eigenvalues + self.k**2).abs().min())
-        if gap < 1e-6 * max(self.k**2, 1.0):
-            raise InputError(
-                f"k must not be a resonance of the square, got {self.k} on {n} nodes per side; "
-                f"change k slightly"
-            )
-        return zero_boundary(solve_shifted_laplacian(interior(a), self.k**2, self.discretisation))
+        volumes = volumes_on(self.grid_of(latent), self.boundary)
+        return volumes.extended(volumes.inside(latent))
 
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
-        if channel > 1:
+        if channel != 0:
             return super().known_values(channel, points)
-        return zero_on_sides(points, self.domain)
-
-    def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        equation = laplacian(u, self.discretisation) + self.k**2 * interior(u) - interior(a)
-        return dirichlet_residual(equation, u)
+        values = super().known_values(1, points)
+        return torch.where(values.isnan(), values, 0.0)
 
     def doubt(self, grid: Grid) -> str:
         """Return a warning where the grid is too coarse for the wavenumber; see `PDE.doubt`."""
@@ -103,10 +90,18 @@ class Helmholtz(PDE):
                 if per_wave < _PER_WAVE
                 else ""
             )
-        error = dispersion_error(min(grid.shape), abs(self.k), self.alpha, self.tau)
+        relative = Grid(*grid.shape, (0.0, grid.domain.aspect[0], 0.0, grid.domain.aspect[1]))
+        error = dispersion_error(
+            volumes_on(relative, self.boundary),
+            abs(self.k) * grid.domain.shorter,
+            self.alpha,
+            self.tau,
+        )
+        remedy = "discretisation='spectral' or a finer grid"
         return (
             f"{waves} has an estimated dispersion error of {_percent(error)} % of the "
-            f"{self.solution_field.name}; use discretisation='spectral' or a finer grid"
+            f"{self.solution_field.name}; use "
+            f"{remedy if self.boundary.homogeneous else 'a finer grid'}"
             if error > _DISPERSION
             else ""
         )

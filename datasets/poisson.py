@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
-
-from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import (
-    Discretisation,
-    dirichlet_residual,
-    interior,
-    laplacian,
-    solve_shifted_laplacian,
-    zero_boundary,
-    zero_on_sides,
-)
+from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -27,15 +16,19 @@ __all__ = ["Poisson"]
 
 @register
 @dataclass(frozen=True)
-class Poisson(PDE):
-    """Δu = a on (0, 1)², u = 0 on the boundary; a is a Gaussian random field of Neumann cosines.
+class Poisson(SourcePDE):
+    """Δu = a + source; a is a Gaussian random field of Neumann cosines.
 
-    The discretisation is on a vertex grid. The sine transform solves it exactly.
+    The discretisation is finite volumes on the nodes. Trigonometric transforms solve it exactly.
 
     Arguments:
         alpha, tau, modes: parameters of the source's `GaussianRandomField`.
         discretisation: "five-point" for finite differences, of second order, or "spectral" for the
-            exact eigenvalues of the sines.
+            exact eigenvalues of the waves, where all sides are zero.
+        domain: the rectangle.
+        boundary: the conditions on the sides; a `Flux` is ∂u/∂n.
+        source: the known part of the right-hand side: a number, an array or a function.
+        coefficient_field, solution_field: names and units of a and u.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
@@ -44,31 +37,20 @@ class Poisson(PDE):
     alpha: float = 2.0
     tau: float = 3.0
     modes: int = 128
-    discretisation: Discretisation = "five-point"
+    coefficient_field: Field = field(default=Field("source", "source term a"), kw_only=True)
+    solution_field: Field = field(default=Field("potential", "potential u"), kw_only=True)
 
     name = "poisson"
-    equation = "Δu = a, u = 0 on the boundary"
-    coefficient_field = Field("source", "source term a")
-    solution_field = Field("potential", "potential u")
-    linear = True
-    numerical_parameters = ("discretisation",)
+    shift = 0.0
     matlab_names = ("f_data", "phi_data")
+
+    @property
+    def equation(self) -> str:
+        return f"Δu = {self.right_hand_side}"
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
-
-    def solve(self, a: torch.Tensor) -> torch.Tensor:
-        self.grid_of(a)
-        return zero_boundary(solve_shifted_laplacian(interior(a), 0.0, self.discretisation))
-
-    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
-        if channel != 1:
-            return super().known_values(channel, points)
-        return zero_on_sides(points, self.domain)
-
-    def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return dirichlet_residual(laplacian(u, self.discretisation) - interior(a), u)
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     @property
     def symmetries(self) -> Group:

@@ -115,10 +115,11 @@ class Sensors:
             raise InputError(
                 f"points must have the shape (m, 2), got {points.shape}; give pairs (x, y)"
             )
+        grid = grid_from(truth, "the truth")
+        given = torch.as_tensor(points)
+        _refuse_outside(given, grid, Rows("the layout", 0))
         order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
-        index, weight = interpolation_stencil(
-            torch.as_tensor(points), grid_from(truth, "the truth"), order
-        )
+        index, weight = interpolation_stencil(given, grid, order)
         values = (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
         std = _real("noise_std", noise_std)
         if std.shape not in ((), values.shape):
@@ -161,7 +162,9 @@ class Sensors:
                 range of the coefficient.
         """
         table = self.table
-        self._refuse_outside(grid)
+        # Copies: torch does not share pandas' read-only arrays
+        points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
+        _refuse_outside(points, grid, self._rows)
         channels = table.field.map({name: pde.find_channel(name) for name in table.field.unique()})
         self._rows.refuse(channels.isna(), lambda i: pde.unknown_field(table.field[i]))
         channel = channels.to_numpy(dtype=int)
@@ -171,27 +174,26 @@ class Sensors:
         readings.check_agreement(noise_std, grid)
         return Observation(
             grid,
-            # Copies: torch does not share pandas' read-only arrays
-            torch.as_tensor(table[["x", "y"]].to_numpy(copy=True)),
+            points,
             torch.as_tensor(channel.copy()),
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
         )
 
-    def _refuse_outside(self, grid: Grid) -> None:
-        points = torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
-        self._rows.refuse(
-            ~grid.domain.contains(points).numpy(),
-            lambda i: (
-                f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
-                f"{points[i, 1]:g}); use its coordinates, or drop the row"
-            ),
-        )
-
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
+
+
+def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:
+    rows.refuse(
+        ~grid.domain.contains(points).numpy(),
+        lambda i: (
+            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
+            f"{points[i, 1]:g}); use its coordinates, or drop the row"
+        ),
+    )
 
 
 def _real(name: str, given: ArrayLike) -> np.ndarray:

@@ -1,24 +1,28 @@
 """Batched, differentiable trigonometric transforms on `torch.fft`.
 
-The sine transform, the hot path of every elliptic solve, is a product with a dense matrix on short
-axes. It is exact to rounding, as an FFT of twice the length would be.
+The sine and cosine transforms, the hot path of every elliptic solve, are products with dense
+matrices on short axes. They are exact to rounding, as FFTs of a longer sequence would be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 
 __all__ = [
+    "dct1",
     "dst1",
+    "dst2",
+    "dst3",
     "fourier_coefficients",
     "fourier_resample",
     "fourier_synthesis",
     "wavenumbers",
 ]
 
-# About where an FFT overtakes the dense sine transform
+# About where an FFT overtakes the dense transforms
 _DENSE_UP_TO = 320
 
 
@@ -39,6 +43,48 @@ def dst1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
     zero = torch.zeros_like(x[..., :1])
     extended = torch.cat([zero, x, zero, -x.flip(-1)], dim=-1)
     return -torch.fft.rfft(extended).imag[..., 1:-1].movedim(-1, dim)
+
+
+def dct1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """Return the DCT-I of x along a dimension of N entries, N at least 2.
+
+    y_k = x_0 + (-1)^k x_{N-1} + 2 Σ x_j cos(π k j / (N-1)), with j from 1 to N-2. It follows
+    `scipy.fft.dct` with `norm=None`, and is its own inverse up to the factor 2(N-1).
+    """
+
+    def longer(x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.rfft(torch.cat([x, x[..., 1:-1].flip(-1)], dim=-1)).real
+
+    return _along(x, dim, _cosine_matrix, longer)
+
+
+def dst2(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """Return the DST-II of x along a dimension: y_k = 2 Σ x_j sin(π (k+1) (2j+1) / (2N)).
+
+    It follows `scipy.fft.dst` with `norm=None`; `dst3` inverts it up to the factor 2N.
+    """
+
+    def longer(x: torch.Tensor) -> torch.Tensor:
+        n = x.shape[-1]
+        odd = torch.stack([torch.zeros_like(x), x], dim=-1).flatten(-2)
+        return -2 * torch.fft.rfft(odd, 4 * n).imag[..., 1 : n + 1]
+
+    return _along(x, dim, _quarter_wave_matrix, longer)
+
+
+def dst3(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """Return the DST-III of x along a dimension of N entries.
+
+    y_k = (-1)^k x_{N-1} + 2 Σ x_j sin(π (2k+1) (j+1) / (2N)), with j from 0 to N-2. It follows
+    `scipy.fft.dst` with `norm=None`; `dst2` inverts it up to the factor 2N.
+    """
+
+    def longer(x: torch.Tensor) -> torch.Tensor:
+        n = x.shape[-1]
+        shifted = torch.cat([torch.zeros_like(x[..., :1]), x[..., :-1], x[..., -1:] / 2], dim=-1)
+        return -2 * torch.fft.rfft(shifted, 4 * n).imag[..., 1 : 2 * n : 2]
+
+    return _along(x, dim, _end_weighted_quarter_wave_matrix, longer)
 
 
 def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
@@ -104,3 +150,45 @@ def _sine_matrix(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tens
     # Reduce the integer product first: sin of a large argument loses digits
     product = torch.outer(k, k) % (2 * (n + 1))
     return (2 * torch.sin(torch.pi * product / (n + 1))).to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _cosine_matrix(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    k = torch.arange(n, dtype=torch.float64)
+    product = torch.outer(k, k) % (2 * (n - 1))
+    matrix = 2 * torch.cos(torch.pi * product / (n - 1))
+    matrix[:, [0, -1]] /= 2
+    return matrix.to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _quarter_wave_matrix(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    k = torch.arange(1, n + 1, dtype=torch.float64)
+    product = torch.outer(k, 2 * k - 1) % (4 * n)
+    return (2 * torch.sin(torch.pi * product / (2 * n))).to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _end_weighted_quarter_wave_matrix(
+    n: int, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    matrix = _quarter_wave_matrix(n, torch.float64, torch.device("cpu")).mT.clone()
+    matrix[:, -1] /= 2
+    return matrix.to(dtype=dtype, device=device)
+
+
+def _along(
+    x: torch.Tensor,
+    dim: int,
+    matrix_of: Callable[[int, torch.dtype, torch.device], torch.Tensor],
+    longer: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Apply a transform along a dimension: a dense matrix if it is short, else an FFT."""
+    n = x.shape[dim]
+    if n > _DENSE_UP_TO:
+        return longer(x.movedim(dim, -1)).movedim(-1, dim)
+    matrix = matrix_of(n, x.dtype, x.device)
+    return matrix @ x if dim == -2 else (x.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)

@@ -93,7 +93,7 @@ class Solver(ABC):
         generator: torch.Generator | None = None,
         progress: bool = False,
     ) -> Posterior:
-        """Return the posterior of the state (coefficient, solution) given the observation.
+        """Return the posterior of the state (coefficient, solution, ...) given the observation.
 
         Arguments:
             pde: the physics.
@@ -105,11 +105,12 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE or this prior, or the work would take
-                more memory than is available.
+            InputError: the solver does not accept this PDE or this prior, the observation is on
+                another domain than the PDE, or the work would take more memory than is available.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         self.check(pde, prior)
+        pde.check_grid(observation.grid)
         check_memory(
             self.memory(pde, prior, observation, n_samples),
             f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "
@@ -128,7 +129,7 @@ class Solver(ABC):
             ) from error
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
-        self._check_result(posterior, observation.grid, n_samples)
+        self._check_result(posterior, pde, observation.grid, n_samples)
         posterior.record = {
             "solver": self.name,
             "solver_settings": json.dumps(self.settings(), default=repr),
@@ -148,13 +149,13 @@ class Solver(ABC):
         """
         return result_memory(pde, observation.grid, n_samples)
 
-    def _check_result(self, posterior: Posterior, grid: Grid, n_samples: int) -> None:
+    def _check_result(self, posterior: Posterior, pde: PDE, grid: Grid, n_samples: int) -> None:
         """Refuse a posterior that is not finite, or of another shape than was asked for.
 
         Raises:
             NumericalError: so it is.
         """
-        state = (len(posterior.fields), *grid.shape)
+        state = (len(pde.fields), *grid.shape)
         shapes = {"mean": state, "std": state, "samples": (n_samples, *state)}
         for name, shape in shapes.items():
             values = getattr(posterior, name)
@@ -163,7 +164,7 @@ class Solver(ABC):
                     f"the {name} of the {self.name} solver must have the shape {shape}, got "
                     f"{tuple(values.shape)}; mend its `condition`"
                 )
-            channels = zip(posterior.fields, values.unbind(dim=-3), strict=True)
+            channels = zip(pde.fields, values.unbind(dim=-3), strict=True)
             broken = [f.name for f, v in channels if not bool(v.isfinite().all())]
             if broken:
                 raise NumericalError(

@@ -15,6 +15,7 @@ from pdeinv.solvers.linear_algebra import unit_vectors
 __all__ = ["ForwardMap", "TensorMap"]
 
 _CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
+_FAR = 2.0**20  # steps of an affine map, beside which its value at the origin is small
 
 TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -47,7 +48,7 @@ class ForwardMap:
         self.counts.setdefault("solver_calls", 0)
         self.sees_solution = bool((observation.channel >= 1).any())
         self.linear = pde.linear or not self.sees_solution
-        """Whether F is linear in the coefficient."""
+        """Whether F is affine in the coefficient."""
         self.exact_derivatives = pde.linear
         """Whether derivatives are those of `solve`, not of `surrogate`."""
 
@@ -76,6 +77,15 @@ class ForwardMap:
         """Return the states (batch, channel, ny, nx) of tables ξ; differentiable."""
         a = self.coefficient(xi)
         return torch.cat([a, self.solve(a)], dim=1)
+
+    def linear_part(self, xi: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+        """Return what tables ξ add to the state of ξ = 0, where the PDE is affine in them.
+
+        Arguments:
+            xi: the tables.
+            origin: the state of ξ = 0, (1, channel, ny, nx).
+        """
+        return (self.state(_FAR * xi) - origin) / _FAR
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n states (n, channel, ny, nx) of the PDE's own prior, on any grid."""
@@ -106,7 +116,7 @@ class ForwardMap:
         """Return the adjoint of F's derivative at one coefficient.
 
         Arguments:
-            a: the coefficient, (1, 1, ny, nx); any where F is linear.
+            a: the coefficient, (1, 1, ny, nx); any where F is affine.
 
         Returns:
             A function from vectors of readings (k, m) to fields (k, 1, ny, nx).

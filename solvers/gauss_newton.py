@@ -53,8 +53,8 @@ class GaussNewton(Solver):
     problem with prior mean η and data y + ε. The same iteration solves it, with J frozen at the
     mode. Draws come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to
     first order. A pair of which a member's solve is unstable is left out, and another drawn. The
-    mean and the solution's standard deviation are the ensemble's; the
-    coefficient's standard deviation is the linearised one, diag(C - C Jᵀ G⁻¹ J C).
+    mean and the standard deviations of the outputs are the ensemble's; the coefficient's standard
+    deviation is the linearised one, diag(C - C Jᵀ G⁻¹ J C).
 
     Arguments:
         iterations: Jacobians at most.
@@ -207,10 +207,10 @@ def _stable_pairs(solved: torch.Tensor) -> torch.Tensor:
 
 
 def _coefficient_std(problem: WhitenedProblem, mode: Mode) -> torch.Tensor:
-    """Linearised posterior standard deviation (n, n) of the coefficient."""
-    forward = problem.forward
+    """Linearised posterior standard deviation (ny, nx) of the coefficient."""
+    forward, origin = problem.forward, problem.forward.coefficient(problem.zero)
     half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
     variance = forward.pde.coefficient_variance(forward.grid)
     for part in half.reshape(-1, *problem.zero.shape[1:]).split(_CHUNK):
-        variance -= forward.coefficient(part).square().sum(dim=(0, 1))
+        variance -= (forward.coefficient(part) - origin).square().sum(dim=(0, 1))
     return variance.clamp(min=0).sqrt()

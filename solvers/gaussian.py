@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -28,9 +28,17 @@ from pdeinv.solvers.linear_algebra import (
 __all__ = ["GaussianSolver"]
 
 _CHUNK = 64  # fields transformed at a time
-_KEPT = 8  # prior variances
+_KEPT = 8  # moments of priors
 
-_variances: dict[tuple[PDE, Grid], torch.Tensor] = {}
+
+class _Moments(NamedTuple):
+    """Pointwise mean and variance of a PDE's prior, both (channels, ny, nx)."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+
+_moments: dict[tuple[PDE, Grid], _Moments] = {}
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,12 @@ class GaussianSolver(Solver):
     """The exact posterior where the PDE is linear in a Gaussian coefficient (Poisson, Helmholtz):
     the first choice there.
 
-    The state x = (a, u) is T ξ with ξ standard normal (Karhunen–Loève coefficients) and T a chain
-    of fast transforms, so its covariance C = T Tᵀ is applied, never formed. Given y = H x + noise
-    of covariance R, with G = H C Hᵀ + R,
+    The state x = (a, u, ...) is μ + T ξ with ξ standard normal (Karhunen–Loève coefficients) and T
+    a chain of fast transforms, so its covariance C = T Tᵀ is applied, never formed. The prior mean
+    μ is the state of ξ = 0: what values on the sides, sources and wells make alone. Given
+    y = H x + noise of covariance R, with G = H C Hᵀ + R,
 
-        mean = C Hᵀ G⁻¹ y,    cov = C - C Hᵀ G⁻¹ H C,
+        mean = μ + C Hᵀ G⁻¹ (y - H μ),    cov = C - C Hᵀ G⁻¹ H C,
         sample = x + C Hᵀ G⁻¹ (y - H x - noise),    x a prior draw.
 
     Each sensor costs one application of T and one of Tᵀ. The Cholesky factorisation grows with the
@@ -70,7 +79,7 @@ class GaussianSolver(Solver):
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
         m, nodes, modes = len(observation), observation.grid.nodes, pde.latent_prior.modes**2
-        ours = m * (2 * nodes + 3 * m) + 3 * _CHUNK * modes
+        ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * modes
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
@@ -84,7 +93,8 @@ class GaussianSolver(Solver):
     ) -> Posterior:
         grid, m = observation.grid, len(observation)
         forward = ForwardMap(pde, observation)
-        covariance = _cross_covariance(forward, progress)
+        prior_mean, prior_variance = _prior_moments(pde, grid, progress)
+        covariance = _cross_covariance(forward, prior_mean, progress)
         gram = observation(covariance)
         reading_variances = gram.diagonal().clone()
         gram = (gram + gram.T).div_(2)
@@ -96,22 +106,23 @@ class GaussianSolver(Solver):
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
-            return (weights @ covariance.flatten(1)).reshape(-1, 2, *grid.shape)
+            return (weights @ covariance.flatten(1)).reshape(-1, *prior_mean.shape)
 
         y = observation.values[None]
+        innovation = y - observation(prior_mean[None])
         explained = explained_variance(lower, covariance.flatten(1))
-        variance = _prior_variance(pde, grid, progress) - explained.reshape(2, *grid.shape)
+        variance = prior_variance - explained.reshape(prior_mean.shape)
         draws = forward.sample(n_samples, grid, generator)
         noise = observation.noise_std * torch.randn(
             n_samples, m, dtype=torch.float64, generator=generator
         )
-        white = torch.linalg.solve_triangular(lower, y.T, upper=False)
+        white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
         weighty = carries_weight(reading_variances, observation)
         freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
-            mean=update(y)[0],
+            mean=prior_mean + update(innovation)[0],
             std=variance.clamp(min=0).sqrt(),
             samples=draws + update(y - observation(draws) - noise),
             record={
@@ -122,51 +133,70 @@ class GaussianSolver(Solver):
         )
 
 
-def _adjoint(forward: ForwardMap) -> TensorMap:
-    """Tᵀ Hᵀ: vectors of readings (k, m) to tables of coefficients (k, 1, modes, modes)."""
-    modes = len(forward.pde.latent_prior.wavenumbers)
-    origin = torch.zeros(1, 1, modes, modes, dtype=torch.float64)
-    return forward.whitened_adjoint_at(origin)
+def _origin(pde: PDE) -> torch.Tensor:
+    """ξ = 0, (1, 1, modes, modes)."""
+    modes = len(pde.latent_prior.wavenumbers)
+    return torch.zeros(1, 1, modes, modes, dtype=torch.float64)
 
 
-def _cross_covariance(forward: ForwardMap, progress: bool) -> torch.Tensor:
-    """C Hᵀ, one state for each reading: (m, 2, n, n)."""
-    m, adjoint = len(forward.observation), _adjoint(forward)
-    covariance = torch.empty(m, 2, *forward.grid.shape, dtype=torch.float64)
+def _cross_covariance(
+    forward: ForwardMap, prior_mean: torch.Tensor, progress: bool
+) -> torch.Tensor:
+    """C Hᵀ, one state for each reading: (m, channels, ny, nx)."""
+    m, adjoint = len(forward.observation), forward.whitened_adjoint_at(_origin(forward.pde))
+    covariance = torch.empty(m, *prior_mean.shape, dtype=torch.float64)
     parts = torch.arange(m).split(_CHUNK)
     for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
-        covariance[rows] = forward.state(adjoint(unit_vectors(rows, m)))
+        tables = adjoint(unit_vectors(rows, m))  # Tᵀ Hᵀ
+        covariance[rows] = forward.linear_part(tables, prior_mean[None])
     return covariance
 
 
-def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
-    """`_compute_prior_variance`, kept for the last few pairs of a PDE and a grid."""
+def _prior_moments(pde: PDE, grid: Grid, progress: bool) -> _Moments:
+    """The moments of the states, kept for the last few pairs of a PDE and a grid."""
     key = (pde, grid)
-    if key not in _variances:
-        found = _compute_prior_variance(pde, grid, progress)
-        if len(_variances) >= _KEPT:
-            del _variances[next(iter(_variances))]
-        _variances[key] = found
-    return _variances[key]
+    if key not in _moments:
+        found = _Moments(pde.state(_origin(pde), grid)[0], _prior_variance(pde, grid, progress))
+        if len(_moments) >= _KEPT:
+            del _moments[next(iter(_moments))]
+        _moments[key] = found
+    return _moments[key]
 
 
-def _compute_prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
-    """Pointwise prior variance of the state, (2, n, n).
+def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
+    """Pointwise prior variance of the state, (channels, ny, nx).
 
-    The coefficient's has a closed form. The solution's is that of the readings of sensors on the
-    nodes, |Tᵀ Hᵀ e|², at one node of each orbit of the symmetry group.
+    The coefficient's has a closed form. The other channels' is that of the readings of sensors on
+    the nodes, |Tᵀ Hᵀ e|², at one node and channel of each orbit of the symmetry group.
     """
-    index = torch.arange(grid.nodes, dtype=torch.float64).reshape(1, *grid.shape)
-    orbit = torch.stack([g(index, grid).abs() for g in pde.symmetries]).amin(dim=0).long().flatten()
-    nodes, member = torch.unique(orbit, return_inverse=True)
-    zeros = torch.zeros(len(nodes), dtype=torch.float64)
-    on_solution = torch.ones(len(nodes), dtype=torch.long)
-    sensors = Observation(grid, grid.points()[nodes], on_solution, zeros, zeros)
-    adjoint = _adjoint(ForwardMap(pde, sensors))
-    parts = torch.arange(len(nodes)).split(max(1, _CHUNK * 64**2 // grid.nodes))
+    chosen, member = _orbits(pde, grid)
+    channel, node = 1 + chosen // grid.nodes, chosen % grid.nodes
+    zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
+    sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
+    adjoint = ForwardMap(pde, sensors).whitened_adjoint_at(_origin(pde))
+    parts = torch.arange(len(chosen)).split(max(1, _CHUNK * 64**2 // grid.nodes))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
-        variance.append(adjoint(unit_vectors(part, len(nodes))).square().sum(dim=(1, 2, 3)))
-    return torch.stack(
-        [pde.coefficient_variance(grid), torch.cat(variance)[member].reshape(grid.shape)]
-    )
+        variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))
+    others = torch.cat(variance)[member].reshape(-1, *grid.shape)
+    return torch.cat([pde.coefficient_variance(grid)[None], others])
+
+
+def _orbits(pde: PDE, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places with equal variances, among the nodes of all channels but the coefficient's.
+
+    A quarter turn also swaps the components of a vector. Elements that move nodes between nodes are
+    left out.
+
+    Returns:
+        One place of each orbit, and the index of its orbit for each place.
+    """
+    shape = (len(pde.fields) - 1, *grid.shape)
+    places = 1 + torch.arange(shape[0] * grid.nodes, dtype=torch.float64).reshape(shape)
+    lowest = places
+    for g in pde.symmetries.acting_on(pde.fields[1:]):
+        image = g(places, grid).abs()  # without the signs of pseudo-scalars and of components
+        whole = image.round()
+        if bool(((image - whole).abs() < 1e-6).all()) and len(whole.unique()) == places.numel():
+            lowest = torch.minimum(lowest, whole)
+    return torch.unique(lowest.long().flatten() - 1, return_inverse=True)

@@ -20,7 +20,7 @@ JITTER = 1e-10
 """Variance added to a reading, relative to the readings' variance."""
 _FIT_ON = 500  # readings in the likelihood; its cost grows with their cube
 _STD_BOUNDS = (10**-1.5, 1e2)  # of the kernel, relative to the readings' standard deviation
-_LENGTH_BOUNDS = (1e-2, 1e2)  # of the kernel, in the domain's unit
+_LENGTH_BOUNDS = (1e-2, 1e2)  # of the kernel, relative to the shorter and to the longer side
 _SMOOTHNESSES = (0.5, 1.5, 2.5)
 _HALVINGS = 720  # of the readings' variance, among which the likeliest is sought
 _TINY = 1e-300
@@ -47,7 +47,10 @@ class Kernel(NamedTuple):
 
 
 class Regression(NamedTuple):
-    """A regression on readings less their centre and divided by their scale."""
+    """A regression on readings less their centre and divided by their scale.
+
+    Lengths are in units of the shorter side of the domain.
+    """
 
     centre: float
     scale: float
@@ -58,8 +61,8 @@ class Regression(NamedTuple):
         terms = torch.as_tensor(self.model.y_train_ * self.model.alpha_)
         return reduced(terms, torch.as_tensor(self.model.alpha <= _DROWNED**2))
 
-    def kernel(self, units: str) -> Kernel:
-        """Return the kernel, for a field of these units."""
+    def kernel(self, units: str, shorter: float) -> Kernel:
+        """Return the kernel, for a field of these units on a domain of this shorter side."""
         fitted, at_bounds = self.model.kernel_, []
         names = ("standard deviation", "correlation length")  # in the order of theta
         for name, value, bounds in zip(names, fitted.theta, fitted.bounds, strict=True):
@@ -67,7 +70,8 @@ class Regression(NamedTuple):
                 if np.isclose(value, bound):
                     at_bounds.append(f"{word} {name}")
         std = self.scale * fitted.k1.constant_value**0.5
-        return Kernel(fitted.k2.nu, float(fitted.k2.length_scale), float(std), units, at_bounds)
+        length = shorter * float(fitted.k2.length_scale)
+        return Kernel(fitted.k2.nu, length, float(std), units, at_bounds)
 
 
 def fit_regression(
@@ -75,6 +79,7 @@ def fit_regression(
     values: np.ndarray,
     noise_std: np.ndarray,
     smoothness: float | None,
+    longer: float,
     generator: torch.Generator | None,
 ) -> Regression:
     """Return the regression with the likeliest kernel.
@@ -82,9 +87,10 @@ def fit_regression(
     The likelihood is that of a subset of the readings that carry weight; the regression is on all.
 
     Arguments:
-        points: (m, d), where distance is measured.
+        points: (m, d), where distance is measured, in units of the shorter side.
         values, noise_std: (m,), readings and their noise.
         smoothness: ν; None for the likeliest of three.
+        longer: the longer side, in units of the shorter one.
         generator: of the subset.
     """
     centre, scale = centre_and_scale(values, noise_std)
@@ -95,9 +101,10 @@ def fit_regression(
     weighty = order[alpha[order] <= _DROWNED**2]
     chosen = (weighty if len(weighty) else order)[:_FIT_ON]
     variances = (_STD_BOUNDS[0] ** 2, _STD_BOUNDS[1] ** 2)
+    lengths = (_LENGTH_BOUNDS[0], _LENGTH_BOUNDS[1] * longer)
     candidates = []
     for nu in _SMOOTHNESSES if smoothness is None else (smoothness,):
-        kernel = ConstantKernel(1.0, variances) * Matern(0.2, _LENGTH_BOUNDS, nu=nu)
+        kernel = ConstantKernel(1.0, variances) * Matern(0.2, lengths, nu=nu)
         candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
         with warnings.catch_warnings():
             # Of a fit at a bound; `warn_of_bounds` names the field

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -26,13 +27,14 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
 __all__ = ["Kriging"]
 
-_LATTICE = 64  # nodes per side up to which samples are exact
+_LATTICE = 64**2  # nodes up to which samples are exact
+_LONG = 1.5  # ratio of two spacings from which the longer one is kept
 _PRIOR_DRAWS = 256  # coefficients that stand for the prior where no sensor sees it
 _CHUNK = 512  # nodes that are predicted at a time
 
 
 class _Field(NamedTuple):
-    """Mean and standard deviation (n, n) of one field, and samples (n_samples, n, n)."""
+    """Mean and standard deviation (ny, nx) of one field, and samples (n_samples, ny, nx)."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -43,13 +45,14 @@ class _Field(NamedTuple):
 class Kriging(Solver):
     """Gaussian-process regression of each field by itself, blind to the PDE: the baseline.
 
-    scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance wraps
-    around on a periodic grid.
+    scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance is
+    that in the domain's unit, and wraps around on a periodic grid.
 
-    The PDE enters in one place only. With no sensor on the solution, the interpolated coefficient
-    is solved for it, mean and samples alike. Where it leaves the PDE's range, the nearer bound is
-    solved for; the coefficient that is returned is the interpolated one. A coefficient without
-    sensors keeps its prior mean and standard deviation.
+    The PDE enters for fields without sensors only. A coefficient without sensors keeps its prior
+    mean and standard deviation. A solution without sensors is that of the result's coefficient,
+    mean and samples alike. A derived field without sensors is derived from these two. Where the
+    interpolated coefficient leaves the PDE's range, they use the nearer bound; the coefficient that
+    is returned is the interpolated one.
 
     The record has the kernel of each field under `kernels`, as JSON: its standard deviation in the
     field's units, and its length scale in the domain's unit (of the chord, on a torus). A kernel at
@@ -69,8 +72,8 @@ class Kriging(Solver):
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        m = max(int((observation.channel == c).sum()) for c in (0, 1))
-        lattice = min(observation.grid.nodes, _LATTICE**2)
+        m = int(observation.channel.bincount().max())
+        lattice = min(observation.grid.nodes, _LATTICE)
         ours = 3 * lattice**2 + m * (1.5 * lattice + 2.5 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
@@ -87,22 +90,23 @@ class Kriging(Solver):
         fields: dict[int, _Field] = {}
         kernels: dict[str, Kernel] = {}
         chi2, clamped = [], 0
-        channels = [c for c in (0, 1) if bool((observation.channel == c).any())]
+        drawn, channels = max(n_samples, LEAST_SAMPLES), observation.channel.unique().tolist()
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine, field = observation.subset(observation.channel == c), pde.fields[c]
-            fields[c], found = self._krige(mine, max(n_samples, LEAST_SAMPLES), generator)
-            kernels[field.name] = found.kernel(field.units)
+            fields[c], found = self._krige(mine, drawn, generator)
+            kernels[field.name] = found.kernel(field.units, grid.domain.shorter)
             chi2.append(found.reduced_chi_squared())
         warn_of_bounds(kernels)
         forward = ForwardMap(pde, observation)
         if 0 not in fields:
             draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
-            kept = draws[: len(fields[1].samples)]
-            fields[0] = _Field(draws.mean(dim=0), draws.std(dim=0), kept)
-        if 1 not in fields:
-            fields[1], clamped = _solved(forward, fields[0])
+            fields[0] = _Field(draws.mean(dim=0), draws.std(dim=0), draws[:drawn])
+        if len(fields) < len(pde.fields):
+            others, clamped = _computed(forward, fields)
+            fields = others | fields
         mean, std, samples = (
-            torch.stack(parts, dim=-3) for parts in zip(fields[0], fields[1], strict=True)
+            torch.stack(parts, dim=-3)
+            for parts in zip(*(fields[c] for c in sorted(fields)), strict=True)
         )
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": float(np.mean(chi2)),
@@ -116,20 +120,19 @@ class Kriging(Solver):
         self, observation: Observation, n_samples: int, generator: torch.Generator | None
     ) -> tuple[_Field, Regression]:
         """The one field that the sensors read, and the regression behind it."""
-        shape = observation.grid.shape
-        sensors, nodes = (
-            _embed(p.numpy(), observation.grid)
-            for p in (observation.points, observation.grid.points())
-        )
+        grid = observation.grid
+        shape, longer = grid.shape, max(grid.domain.aspect)
+        sensors, nodes = (_embed(p, grid) for p in (observation.points, grid.points()))
         values, noise_std = observation.values.numpy(), observation.noise_std.numpy()
-        found = fit_regression(sensors, values, noise_std, self.smoothness, generator)
+        found = fit_regression(sensors, values, noise_std, self.smoothness, longer, generator)
         centre, scale, model = found
         parts = [
             model.predict(part, return_std=True)
             for part in np.array_split(nodes, 1 + len(nodes) // _CHUNK)
         ]
         mean, std = (np.concatenate(p) for p in zip(*parts, strict=True))
-        samples = mean + _deviations(model, nodes.reshape(*shape, -1), n_samples, generator)
+        lattice = nodes.reshape(*shape, -1)[_thinned(grid)].reshape(-1, nodes.shape[-1])
+        samples = mean + _deviations(model, nodes, lattice, n_samples, generator)
         field = _Field(
             centre + scale * torch.as_tensor(mean.reshape(shape)),
             scale * torch.as_tensor(std.reshape(shape)),
@@ -138,70 +141,101 @@ class Kriging(Solver):
         return field, found
 
 
-def _solved(forward: ForwardMap, coefficient: _Field) -> tuple[_Field, int]:
-    """The solution of an interpolated coefficient that is brought into the PDE's range, and the
-    number of nodes for which that took a bound."""
+def _computed(forward: ForwardMap, known: dict[int, _Field]) -> tuple[dict[int, _Field], int]:
+    """All fields but the coefficient that the PDE makes of the known ones, by channel; and the
+    number of nodes at which the coefficient is brought into the PDE's range.
+
+    Arguments:
+        forward: the PDE and the sensors.
+        known: fields by channel, that of the coefficient among them.
+    """
+    pde = forward.pde
+    # The mean first, and then the samples
+    batches = {c: torch.cat([f.mean[None], f.samples])[:, None] for c, f in known.items()}
+    a = pde.clamp(batches[0])
+    if outside := int((a[0] != batches[0][0]).sum()):
+        unknown = [f.name for c, f in enumerate(pde.fields) if c not in known]
+        _warn_of_range(forward, outside, " and ".join(unknown))
+    if 1 in batches:
+        others = torch.cat([batches[1], pde.derive(a, batches[1])], dim=1)
+    else:
+        others = forward.solve(a)
+    spread = (others[1:] - others[0]).square().mean(dim=0).sqrt()
+    return {
+        c: _Field(others[0, c - 1], spread[c - 1], others[1:, c - 1])
+        for c in range(1, len(pde.fields))
+    }, outside
+
+
+def _warn_of_range(forward: ForwardMap, outside: int, unknown: str) -> None:
     pde, o = forward.pde, forward.observation
-    mean = pde.clamp(coefficient.mean[None, None])[0, 0]
-    if outside := int((mean != coefficient.mean).sum()):
-        low, high = pde.coefficient_range or (-np.inf, np.inf)
-        margin = 3 * o.noise_std
-        foreign = bool(((o.values < low - margin) | (o.values > high + margin)).any())
-        remedy = (
-            "check the units of its readings"
-            if foreign
-            else "interpolation overshoots; choose a solver that uses the range, such as 'auto'"
-        )
-        names = [field.name for field in pde.fields]
-        warn_input(
-            f"{outside} of {mean.numel()} nodes of the kriged {names[0]} are outside {low:g} to "
-            f"{high:g}, the range of {pde.name}, and the nearer bound was used to solve for the "
-            f"{names[1]}; {remedy}"
-        )
-    samples = pde.clamp(coefficient.samples[:, None])[:, 0]
-    return _Field(*forward.propagate(mean, samples)), outside
+    low, high = pde.coefficient_range or (-np.inf, np.inf)
+    margin = 3 * o.noise_std
+    foreign = (o.channel == 0) & ((o.values < low - margin) | (o.values > high + margin))
+    remedy = (
+        "check the units of its readings"
+        if bool(foreign.any())
+        else "interpolation overshoots; choose a solver that uses the range, such as 'auto'"
+    )
+    warn_input(
+        f"{outside} of {forward.grid.nodes} nodes of the kriged {pde.fields[0].name} are outside "
+        f"{low:g} to {high:g}, the range of {pde.name}, and the nearer bound was used to compute "
+        f"the {unknown}; {remedy}"
+    )
 
 
-def _embed(points: np.ndarray, grid: Grid) -> np.ndarray:
-    """Coordinates in which the kernel measures distance: the torus as a product of circles of
-    circumference 1."""
+def _embed(points: torch.Tensor, grid: Grid) -> np.ndarray:
+    """Coordinates in which the kernel measures distance, in units of the domain's shorter side.
+
+    A torus is a product of two circles, with its sides as circumferences.
+    """
+    shares, aspect = grid.domain.relative(points).numpy(), np.array(grid.domain.aspect)
     if not grid.periodic:
-        return points
-    angle = 2 * np.pi * points
-    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / (2 * np.pi)
+        return shares * aspect
+    angle = 2 * np.pi * shares
+    return np.concatenate([np.cos(angle) * aspect, np.sin(angle) * aspect], axis=1) / (2 * np.pi)
+
+
+def _thinned(grid: Grid) -> tuple[slice, slice]:
+    """Every so many-th row and column, which leaves at most so many nodes that samples are exact,
+    and spacings that are nearly equal."""
+    steps = [1, 1]
+    while math.prod(-(-n // s) for n, s in zip(grid.shape, steps, strict=True)) > _LATTICE:
+        spacings = [s * h for s, h in zip(steps, grid.spacing, strict=True)]
+        shorter = [spacing < _LONG * min(spacings) for spacing in spacings]
+        steps = [s + 1 if short else s for s, short in zip(steps, shorter, strict=True)]
+    return slice(None, None, steps[0]), slice(None, None, steps[1])
 
 
 def _deviations(
     model: GaussianProcessRegressor,
     nodes: np.ndarray,
+    lattice: np.ndarray,
     n_samples: int,
     generator: torch.Generator | None,
 ) -> np.ndarray:
-    """Posterior draws less their mean, (n_samples, n²), at nodes (n, n, d).
+    """Posterior draws less their mean, (n_samples, nodes), at nodes (nodes, d).
 
-    Exact on up to 64 x 64 nodes. A finer grid is drawn on every second (third, ...) node and kriged
-    in between, which leaves out the little that is uncertain between two such nodes.
+    They are exact on the lattice (k, d) of some of the nodes, or all. The others are kriged from
+    it, which leaves out the little that is uncertain between its nodes.
     """
-    step = -(-len(nodes) // _LATTICE)
-    coarse = nodes[::step, ::step].reshape(-1, nodes.shape[-1])
-    to_sensors = cho_solve((model.L_, True), model.kernel_(model.X_train_, coarse))
+    to_sensors = cho_solve((model.L_, True), model.kernel_(model.X_train_, lattice))
 
     def covariance(points: np.ndarray) -> np.ndarray:  # of the posterior, with the lattice
-        return model.kernel_(points, coarse) - model.kernel_(points, model.X_train_) @ to_sensors
+        return model.kernel_(points, lattice) - model.kernel_(points, model.X_train_) @ to_sensors
 
     jitter = JITTER * model.kernel_.k1.constant_value
-    on_lattice = torch.empty(len(coarse), len(coarse), dtype=torch.float64)
-    for rows in torch.arange(len(coarse)).split(_CHUNK):
-        on_lattice[rows] = torch.as_tensor(covariance(coarse[rows.numpy()]))
+    on_lattice = torch.empty(len(lattice), len(lattice), dtype=torch.float64)
+    for rows in torch.arange(len(lattice)).split(_CHUNK):
+        on_lattice[rows] = torch.as_tensor(covariance(lattice[rows.numpy()]))
     lower = cholesky_with_nugget(
-        on_lattice, torch.full((len(coarse),), jitter, dtype=torch.float64)
+        on_lattice, torch.full((len(lattice),), jitter, dtype=torch.float64)
     ).numpy()
     del on_lattice
-    normal = torch.randn(len(coarse), n_samples, dtype=torch.float64, generator=generator)
+    normal = torch.randn(len(lattice), n_samples, dtype=torch.float64, generator=generator)
     draws = lower @ normal.numpy()
-    if step > 1:
+    if len(lattice) < len(nodes):
         weights = cho_solve((lower, True), draws)
-        everywhere = nodes.reshape(-1, nodes.shape[-1])
-        parts = np.array_split(everywhere, 1 + len(everywhere) // _CHUNK)
+        parts = np.array_split(nodes, 1 + len(nodes) // _CHUNK)
         draws = np.concatenate([covariance(p) @ weights for p in parts])
     return np.ascontiguousarray(draws.T)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.priors import Prior, load, shipped
@@ -169,8 +170,8 @@ class _Difference(NamedTuple):
     """A parameter with its value in a model's training and in the PDE."""
 
     name: str
-    trained: float | str
-    wanted: float | str
+    trained: object
+    wanted: object
 
 
 class _Differences(NamedTuple):
@@ -190,9 +191,12 @@ def _differences(pde: PDE, model: object) -> _Differences:
     if trained_on is None or trained_on[0] != pde.name:
         return found
     alone = len(fields_of(model) or ()) == 1
-    for name, trained in trained_on[1].items():
-        wanted = pde.parameters.get(name, trained)
-        if name in pde.numerical_parameters or wanted == trained:
+    stated = {k: v for k, v in trained_on[1].items() if k in pde.parameters}
+    given = from_json(type(pde), stated)
+    for parameter in fields(pde):
+        name, wanted = parameter.name, getattr(pde, parameter.name)
+        trained = given.get(name, parameter.default)  # a description leaves defaults out
+        if name in ("outputs", *pde.numerical_parameters) or wanted == trained:
             continue
         changed: dict[str, Any] = {name: trained}
         if _distribution(replace(pde, **changed)) != _distribution(pde):

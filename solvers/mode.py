@@ -57,7 +57,8 @@ class WhitenedProblem:
     def states(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
         unstable."""
-        return self._solved(self.forward.state, xi, (2, *self.observation.grid.shape))
+        shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
+        return self._solved(self.forward.state, xi, shape)
 
     def _solved(
         self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]

@@ -30,6 +30,7 @@ __all__ = ["OptimalInterpolation", "draw_ensemble"]
 _NUGGETS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # relative to the variance of a reading
 _TARGETS = 256  # nodes on which the cross-validation scores its predictions
 _BATCH = 50  # members that are drawn at a time
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ class OptimalInterpolation(Solver):
     analysis); more samples than members x copies repeat members. What leaves the coefficient's
     bounds (Darcy; those of the states, if theirs are wider) is brought back to them, which can only
     lower the error of a truth within them. The record counts under `nodes_clamped` where that moves
-    the mean by more than its standard deviation. With no sensor on the solution of a nonlinear PDE,
-    the estimated coefficient is solved for it.
+    the mean by more than its standard deviation. With sensors on the coefficient of a nonlinear PDE
+    alone, the estimated coefficient is solved for the other fields.
+
+    A given prior is of coefficient and solution; derived fields are computed for each member.
 
     Arguments:
         members: states drawn from the prior.
@@ -77,14 +80,15 @@ class OptimalInterpolation(Solver):
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
-        check_same_problem(self.name, pde, pde.fields, prior)
+        check_same_problem(self.name, pde, pde.fields[:2], prior)
 
     def memory(
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
-        m, state = len(observation), 2 * observation.grid.nodes
-        images = self.members * self.copies
-        ours = 3 * self.members * state + images * (3 * m + 5 * _TARGETS) + m * (state + 4 * m)
+        m, channels = len(observation), len(pde.fields)
+        state, images = channels * observation.grid.nodes, self.members * self.copies
+        targets = 2.5 * channels * _TARGETS
+        ours = 3 * self.members * state + images * (3 * m + targets) + m * (state + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
@@ -102,9 +106,9 @@ class OptimalInterpolation(Solver):
             states = draw_ensemble(forward, self.members, grid, generator, progress)
         else:
             states = prior.sample(self.members, grid, generator).double()
-        elements = [pde.symmetries.element(i, generator, grid) for i in range(self.copies)]
-        if self.copies == 1:
-            elements = [Symmetry()]  # the members as they are, not translated
+            if pde.outputs:
+                states = torch.cat([states, pde.derive(states[:, :1], states[:, 1:2])], dim=1)
+        elements = self._elements(pde, grid, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 
         innovation = observation.values - observation(analysis.mean[None])
@@ -114,9 +118,9 @@ class OptimalInterpolation(Solver):
         mean = _clamp(estimate[None], bounds)[0]
         samples = _clamp(mean + deviations, bounds)
         if not (pde.linear or forward.sees_solution):
-            solution, spread, solved = forward.propagate(mean[0], samples[:, 0])
-            mean, std = torch.stack([mean[0], solution]), torch.stack([std[0], spread])
-            samples = torch.stack([samples[:, 0], solved], dim=1)
+            others, spread, solved = forward.propagate(mean[0], samples[:, 0])
+            mean, std = torch.cat([mean[:1], others]), torch.cat([std[:1], spread])
+            samples = torch.cat([samples[:, :1], solved], dim=1)
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": analysis.reduced_chi_squared(innovation),
             "solver_calls": forward.solver_calls,
@@ -124,6 +128,14 @@ class OptimalInterpolation(Solver):
             "nodes_clamped": int(((estimate - mean).abs() > std).sum()),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
+
+    def _elements(self, pde: PDE, grid: Grid, generator: torch.Generator | None) -> list[Symmetry]:
+        """The elements that make the copies; none twice."""
+        if self.copies == 1:
+            return [Symmetry()]  # the members as they are, not translated
+        group = pde.symmetries.acting_on(pde.fields)
+        copies = self.copies if group.translations else min(self.copies, len(group))
+        return [group.element(i, generator, grid) for i in range(copies)]
 
 
 class _Analysis:
@@ -133,7 +145,7 @@ class _Analysis:
 
     Arguments:
         observation: the sensors.
-        states: the members, (N, 2, n, n).
+        states: the members, (N, channels, ny, nx).
         elements: the symmetries that enlarge the ensemble; each gives a copy of all members.
         generator: of the cross-validation.
         progress: show a bar.
@@ -153,7 +165,7 @@ class _Analysis:
         nodes = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS]
         parts, targets = [], []
         # C Hᵀ, in double: the variance will be a small difference of large numbers.
-        cross = torch.zeros(2 * self.grid.nodes, m, dtype=torch.float64)
+        cross = torch.zeros(self.shape.numel(), m, dtype=torch.float64)
         variance = torch.zeros(self.shape, dtype=torch.float64)
         for g in progress_bar(elements, "covariances", progress, "copy"):
             anomalies = g(states, self.grid) - self.mean
@@ -181,18 +193,19 @@ class _Analysis:
         self.cross, self.variance = cross, variance / count
 
     def update(self, innovation: torch.Tensor) -> torch.Tensor:
-        """Return the change of the state, (b, 2, n, n), for readings less their prediction."""
+        """Return the change of the state, (b, channels, ny, nx), for readings less their
+        prediction."""
         weights = torch.cholesky_solve((innovation / self.scale).T, self.lower).T
         return (weights @ self.cross.T).reshape(-1, *self.shape)
 
     def std(self) -> torch.Tensor:
-        """Return the standard deviation of the state, (2, n, n)."""
+        """Return the standard deviation of the state, (channels, ny, nx)."""
         explained = explained_variance(self.lower, self.cross.T)
         variance = self.variance - explained.reshape(self.shape)
         return variance.clamp(min=0).sqrt() * self.inflation[:, None, None]
 
     def deviations(self, n: int, generator: torch.Generator | None) -> torch.Tensor:
-        """Return n updated members less the updated mean, (n, 2, n, n)."""
+        """Return n updated members less the updated mean, (n, channels, ny, nx)."""
         copies = len(self.elements)
         order = torch.randperm(len(self.states) * copies, generator=generator)
         chosen = order.repeat(-(-n // len(order)))[:n].tolist()
@@ -229,7 +242,7 @@ def _clamp(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Te
 def draw_ensemble(
     prior: Prior, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
 ) -> torch.Tensor:
-    """Return states (members, 2, n, n) of a prior, such as a PDE, drawn batch by batch."""
+    """Return states (members, channels, ny, nx) of a prior, such as a PDE, batch by batch."""
     sizes = [len(part) for part in torch.arange(members).split(_BATCH)]
     bar = progress_bar(sizes, "ensemble", progress, "batch")
     return torch.cat([prior.sample(n, grid, generator) for n in bar])
@@ -244,14 +257,14 @@ def _cross_validate(
     """Choose the nugget that predicts best from one half of the members to the other.
 
     Arguments:
-        targets: (copies, N, 2, nodes), the anomalies at some nodes.
+        targets: (copies, N, channels, nodes), the anomalies at some nodes.
         readings: (copies, N, m), those of the sensors, scaled to unit variance.
         noise: (m,), variances in that scale.
         generator: of the noise of the readings.
 
     Returns:
         The nugget, and for each channel the ratio of the errors to the predicted standard
-        deviation, (2,).
+        deviation, (channels,).
     """
     count, channels, nodes = targets.shape[1:]
     error = torch.zeros(len(_NUGGETS), channels, dtype=torch.float64)
@@ -273,6 +286,7 @@ def _cross_validate(
             left = targets[0, test] - estimate.reshape(-1, channels, nodes)
             error[i] += left.square().mean(dim=(0, 2))
             predicted[i] += (x.square().mean(dim=0) - explained).clamp(min=0).mean(dim=1)
-    best = int(error.log().sum(dim=1).argmin())  # both channels count, whatever their scale
+    # All channels count, whatever their scale, but for those that are zero with every nugget
+    best = int(error.clamp(min=_TINY).log().sum(dim=1).argmin())
     constant = error[best] == 0  # a field that is the same in every member
     return _NUGGETS[best], torch.where(constant, 1.0, error[best] / predicted[best]).sqrt()

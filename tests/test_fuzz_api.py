@@ -133,7 +133,7 @@ VALID = {
     LossTerm: {"loss": _loss},
     GaussianRandomField: {"boundary": "neumann", "alpha": 2.0, "tau": 3.0},
     Field: {"name": "head", "long_name": "hydraulic head"},
-    Grid: {"n": 16},
+    Grid: {"ny": 16},
     Group: {"elements": (Symmetry(),)},
 }
 
@@ -260,6 +260,6 @@ def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver
 
 @pytest.mark.parametrize("value", [*NUMBERS, *OTHERS], ids=lambda v: type(v).__name__)
 def test_a_message_shows_any_value_in_one_line(value):
-    for kind, name in ((Grid, "n"), (SOLVERS["kriging"], "smoothness")):
+    for kind, name in ((Grid, "ny"), (SOLVERS["kriging"], "smoothness")):
         made = attempt(lambda k=kind, n=name: k(**{n: value}))
         assert made is None or isinstance(made, kind)

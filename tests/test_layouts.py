@@ -49,13 +49,13 @@ def test_the_noise_of_simulated_readings():
     [
         (lambda t: t.transpose("x", "y"), [[0.1, 0.2]], "dimensions"),
         (lambda t: t.rename(None), [[0.1, 0.2]], "has no name"),
-        (lambda t: t.isel(x=slice(20)), [[0.1, 0.2]], "64 x 20 nodes"),
-        (lambda t: t.isel(x=slice(20), y=slice(20)), [[0.1, 0.2]], "whole grid"),
+        (lambda t: t.isel(x=slice(20)), [[0.1, 0.2], [0.5, 0.2]], r"row 1: .*, got \(0.5, 0.2\)"),
+        (lambda t: t.isel(x=[0, 1, 3, 4]), [[0.1, 0.2]], "coordinate x .* in equal steps"),
         (lambda t: t.isel(y=slice(None, None, -1)), [[0.1, 0.2]], "whole grid"),
         (lambda t: t.drop_vars(["x", "y"]), [[0.1, 0.2]], "whole grid"),
         (lambda t: t, [0.1, 0.2], r"got \(2,\)"),
         (lambda t: t, [[0.1, 0.2, 0.3]], r"got \(1, 3\)"),
-        (lambda t: t, [[0.1, 0.2], [0.1, 1.2]], "row 1: y must be in the unit square, got 1.2"),
+        (lambda t: t, [[0.1, 0.2], [0.1, 1.2]], "row 1: x and y must be in the domain"),
         (
             lambda t: t,
             np.ones((3, 2)),

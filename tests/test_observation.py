@@ -201,14 +201,14 @@ def test_a_subset_reads_what_its_sensors_read(chosen):
     ("change", "message"),
     [
         ({"points": torch.zeros(2, 3)}, "pairs"),
-        ({"points": torch.tensor([[0.1, 0.2], [0.3, 1.2]])}, "unit square"),
-        ({"points": torch.tensor([[0.1, 0.2], [0.3, torch.nan]])}, "unit square"),
+        ({"points": torch.tensor([[0.1, 0.2], [0.3, 1.2]])}, r"in the domain \[0, 1\] x \[0, 1\]"),
+        ({"points": torch.tensor([[0.1, 0.2], [0.3, torch.nan]])}, "in the domain"),
         ({"values": torch.zeros(3)}, r"values must have the shape \(2,\), got \(3,\)"),
         ({"noise_std": torch.zeros(2, 1)}, "noise_std must have the shape"),
         ({"channel": torch.zeros(1, dtype=torch.long)}, "channel must have the shape"),
         ({"channel": torch.tensor([0, 2])}, "from 0 to 1"),
         ({"channel": torch.tensor([-1, 0])}, "from 0 to 1"),
-        ({"order": (3, 5)}, "order must be from 0 to 4 on 5 nodes, got 5; use"),
+        ({"order": (3, 5)}, "order must be from 0 to 4 on 5 x 5 nodes, got 5; use"),
         ({"order": (-1, 3)}, "order must be .* got -1"),
     ],
 )

@@ -7,8 +7,9 @@ import torch
 from helpers import normal, seeded
 
 from pdeinv.datasets import PDES, Darcy
-from pdeinv.datasets.darcy import _DarcySolve
-from pdeinv.datasets.elliptic import laplacian_eigenvalues
+from pdeinv.datasets.elliptic.transform_solver import laplacian_eigenvalues
+from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
+from pdeinv.datasets.elliptic.volumes import Volumes
 
 # Parameters at which differences see the derivatives to many digits
 PRECISE = {
@@ -111,7 +112,7 @@ def test_darcy_gradient_against_a_sparse_linearised_solve():
     da, v = normal(1, 1, n, n, seed=1), normal(1, 1, n, n, seed=2)
 
     def flux_balance(a, u):
-        return (pde.residual(a, u) + pde.source)[..., 1:-1, 1:-1]
+        return (pde.residual(a, u) + pde.source.value)[..., 1:-1, 1:-1]
 
     units = torch.zeros(m, 1, n, n, dtype=torch.float64)
     units[..., 1:-1, 1:-1] = torch.eye(m, dtype=torch.float64).reshape(m, 1, n - 2, n - 2)
@@ -129,9 +130,9 @@ def test_gradients_survive_a_first_use_in_inference_mode(pde):
     with torch.inference_mode():
         pde.sample(1, pde.grid(n))
         pde.solve(a)
-        laplacian_eigenvalues(n)
+        laplacian_eigenvalues(Volumes(n, n))
     assert torch.isfinite(pull_back(pde, a, torch.ones_like(a))).all()
-    assert not laplacian_eigenvalues(n).is_inference()
+    assert not laplacian_eigenvalues(Volumes(n, n)).is_inference()
 
 
 @each_pde
@@ -144,17 +145,6 @@ def test_many_adjoints_at_once_are_one_by_one(pde, function):
     alone = torch.stack([torch.autograd.grad(function(a), a, part)[0] for part in v])
     tolerance = 1e-10 if function == pde.solve else 1e-4  # what is left of single precision
     torch.testing.assert_close(rows, alone, atol=tolerance * float(alone.abs().max()), rtol=0)
-
-
-@pytest.mark.parametrize("dims", [(0, 0), (0, None), (None, 0)])
-def test_darcy_solves_many_permeabilities_or_right_hand_sides_at_once(dims):
-    fields = (coefficient(CASES["darcy"], 9, count=6), normal(6, 1, 7, 7, seed=1))
-    given = [x if d == 0 else x[0] for x, d in zip(fields, dims, strict=True)]
-    solved = torch.vmap(lambda a, f: _DarcySolve.apply(a[None], f[None], 1e-12)[0], in_dims=dims)(
-        *given
-    )
-    alone = _DarcySolve.apply(*(x.expand_as(y) for x, y in zip(given, fields, strict=True)), 1e-12)
-    torch.testing.assert_close(solved, alone, atol=1e-12 * float(alone.abs().max()), rtol=0)
 
 
 @each_pde
@@ -180,4 +170,5 @@ def test_float32_gradients_of_any_size(size, n):
     assert gradient.dtype == torch.float32
     expected = pull_back(pde, a, v)
     assert (gradient.double() / size - expected).norm() < 1e-5 * expected.norm()
-    assert (_DarcySolve.apply(a, torch.zeros_like(a[..., 1:-1, 1:-1]), 1e-11) == 0).all()
+    nothing = torch.zeros_like(a[..., 1:-1, 1:-1])
+    assert (BalanceSolver(Volumes(n, n), method="iterative")(a, nothing) == 0).all()

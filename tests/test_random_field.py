@@ -98,7 +98,7 @@ def test_one_draw_is_one_function_on_nested_grids_and_between_nodes(field):
     )
     for coarse in (Grid(9), Grid(5), Grid(8, kind="periodic")):
         step = fine.cells[0] // coarse.cells[0]
-        common = values[..., ::step, ::step][..., : coarse.n, : coarse.n]
+        common = values[..., ::step, ::step][..., : coarse.ny, : coarse.nx]
         sample = field.sample(2, coarse, seeded(3))
         torch.testing.assert_close(sample, common, atol=1e-12, rtol=0)
 

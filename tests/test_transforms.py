@@ -8,7 +8,10 @@ from helpers import seeded
 
 from pdeinv import transforms
 from pdeinv.transforms import (
+    dct1,
     dst1,
+    dst2,
+    dst3,
     fourier_coefficients,
     fourier_resample,
     fourier_synthesis,
@@ -19,77 +22,96 @@ CROSSOVER = transforms._DENSE_UP_TO
 LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, CROSSOVER + 2]
 
 
-def normal(*shape, dtype=torch.float64):
-    return torch.randn(*shape, dtype=torch.float64, generator=seeded()).to(dtype)
+def normal(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed)).to(dtype)
 
 
+TRANSFORMS = {
+    "dst1": (dst1, dst1, scipy.fft.dst, 1, 1),
+    "dct1": (dct1, dct1, scipy.fft.dct, 1, -1),
+    "dst2": (dst2, dst3, scipy.fft.dst, 2, 0),
+    "dst3": (dst3, dst2, scipy.fft.dst, 3, 0),
+}
+"""Transform, inverse, scipy's function and type; the inverse's factor is 2(N + the last)."""
+
+each_transform = pytest.mark.parametrize(
+    ("transform", "inverse", "scipys", "kind", "more"), TRANSFORMS.values(), ids=TRANSFORMS
+)
+
+
+@each_transform
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("dim", [-1, -2, -3, 0, 1, 2, 3])
-def test_matches_scipy_along_any_dimension(n, dim):
+def test_matches_scipy_along_any_dimension(transform, inverse, scipys, kind, more, n, dim):
     shape = [2, 3, 4, 2]
     shape[dim] = n
     x = normal(*shape)
-    expected = scipy.fft.dst(x.numpy(), 1, axis=dim)
-    y = dst1(x, dim)
+    expected = scipys(x.numpy(), kind, axis=dim)
+    y = transform(x, dim)
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-12 * np.abs(expected).max())
-    torch.testing.assert_close(dst1(y, dim) / (2 * (n + 1)), x, atol=1e-12, rtol=0)
+    torch.testing.assert_close(inverse(y, dim) / (2 * (n + more)), x, atol=1e-12, rtol=0)
 
 
+@each_transform
 @pytest.mark.parametrize("n", [16, 33, CROSSOVER, CROSSOVER + 1])
-def test_float32(n):
+def test_float32(transform, inverse, scipys, kind, more, n):
     x = normal(3, n, dtype=torch.float32)
-    y = dst1(x)
+    y = transform(x)
     assert y.dtype == torch.float32
-    expected = scipy.fft.dst(x.double().numpy(), 1)
+    expected = scipys(x.double().numpy(), kind)
     np.testing.assert_allclose(y.numpy(), expected, atol=2e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("transform", [dst1, dct1, dst2, dst3])
 @pytest.mark.parametrize("n", [6, 7])
 @pytest.mark.parametrize("dense", [True, False])
-def test_derivatives(n, dense, monkeypatch):
+def test_derivatives(transform, n, dense, monkeypatch):
     monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER if dense else 0)
     x = normal(2, n, 3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: dst1(x, 1), x)
-    assert torch.autograd.gradgradcheck(lambda x: dst1(x, 1), x)
+    assert torch.autograd.gradcheck(lambda x: transform(x, 1), x)
+    assert torch.autograd.gradgradcheck(lambda x: transform(x, 1), x)
 
 
-def test_both_sine_transforms_agree_at_the_crossover(monkeypatch):
+@pytest.mark.parametrize("transform", [dst1, dct1, dst2, dst3])
+def test_both_ways_agree_at_the_crossover(transform, monkeypatch):
     x = normal(2, CROSSOVER)
-    dense = dst1(x)
+    dense = transform(x)
     monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER - 1)
-    torch.testing.assert_close(dst1(x), dense, atol=1e-11, rtol=0)
+    torch.testing.assert_close(transform(x), dense, atol=1e-11, rtol=0)
 
 
-def test_gradients_survive_a_first_use_in_inference_mode():
+@pytest.mark.parametrize("transform", [dst1, dct1, dst2, dst3])
+def test_gradients_survive_a_first_use_in_inference_mode(transform):
     n = 29  # a length that no other test puts into the cache
     with torch.inference_mode():
-        dst1(normal(n))
+        transform(normal(n))
     x = normal(n).requires_grad_()
-    dst1(x).sum().backward()
-    expected = scipy.fft.dst(np.ones(n), 1)  # the matrix is symmetric
-    np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-12 * n)
+    y = normal(n, seed=1)
+    (transform(x) * y).sum().backward()
+    expected = sum(float(t) * float(v) for t, v in zip(transform(x.grad), y, strict=True))
+    assert float(x.grad.square().sum()) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [4, 5, 8, 9, 64, 65])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 5), (8, 9), (64, 65), (24, 40), (41, 7)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_fourier_round_trip(n, dtype):
-    x = normal(2, 1, n, n, dtype=dtype)
-    back = fourier_synthesis(fourier_coefficients(x), n)
+def test_fourier_round_trip(shape, dtype):
+    x = normal(2, 1, *shape, dtype=dtype)
+    back = fourier_synthesis(fourier_coefficients(x), shape)
     assert back.dtype == dtype
     torch.testing.assert_close(back, x, atol=50 * torch.finfo(dtype).eps, rtol=0)
 
 
-@pytest.mark.parametrize("n", [8, 9])
-def test_fourier_coefficients_are_those_of_the_series(n):
+@pytest.mark.parametrize("shape", [(8, 8), (9, 9), (8, 13)])
+def test_fourier_coefficients_are_those_of_the_series(shape):
     """c exp(2πi(kx x + ky y)) and its conjugate, for every wavenumber below Nyquist's, land on one
     coefficient."""
-    s = torch.arange(n, dtype=torch.float64) / n
-    y, x = s[:, None], s[None, :]
-    all_ky, all_kx = wavenumbers(n)
-    assert all_ky.shape == (n, 1) and all_kx.shape == (1, n // 2 + 1)
-    half = (n - 1) // 2
-    for ky in range(-half, half + 1):
-        for kx in range(1, half + 1):
+    ny, nx = shape
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) / n for n in shape), indexing="ij")
+    all_ky, all_kx = wavenumbers(shape)
+    assert all_ky.shape == (ny, 1) and all_kx.shape == (1, nx // 2 + 1)
+    half_y, half_x = ((n - 1) // 2 for n in shape)
+    for ky in range(-half_y, half_y + 1):
+        for kx in range(1, half_x + 1):
             angle = 2 * torch.pi * (kx * x + ky * y)
             c = fourier_coefficients(3 * torch.cos(angle) - 4 * torch.sin(angle))
             expected = (1.5 + 2j) * ((all_ky == ky) & (all_kx == kx)).to(c.dtype)
@@ -98,9 +120,12 @@ def test_fourier_coefficients_are_those_of_the_series(n):
 
 @pytest.mark.parametrize(("coarse", "fine"), [(12, 30), (12, 31), (13, 30), (13, 31)])
 def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coarse, fine):
-    def wave(n):
-        s = torch.arange(n, dtype=torch.float64) / n
-        x, y = s[None, :], s[:, None]
+    coarse, fine = (coarse, coarse + 2), (fine, fine - 3)
+
+    def wave(shape):
+        y, x = torch.meshgrid(
+            *(torch.arange(n, dtype=torch.float64) / n for n in shape), indexing="ij"
+        )
         return (
             0.3
             + torch.cos(2 * torch.pi * (5 * x - 4 * y))
@@ -110,6 +135,6 @@ def test_fourier_resampling_carries_a_band_limited_field_between_any_grids(coars
     assert torch.allclose(fourier_resample(wave(coarse), fine), wave(fine), atol=1e-12)
     assert torch.allclose(fourier_resample(wave(fine), coarse), wave(coarse), atol=1e-12)
     # What the coarse grid cannot carry is cut, not aliased.
-    s = torch.arange(fine, dtype=torch.float64) / fine
-    too_short = torch.cos(2 * torch.pi * 9 * s).expand(fine, fine)
+    s = torch.arange(fine[1], dtype=torch.float64) / fine[1]
+    too_short = torch.cos(2 * torch.pi * 9 * s).expand(*fine)
     assert fourier_resample(too_short, coarse).abs().max() < 1e-12

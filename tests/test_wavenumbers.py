@@ -13,7 +13,9 @@ from helpers import distance, seeded
 
 from pdeinv import Grid, InputError, InputWarning, reconstruct
 from pdeinv.datasets import Helmholtz, Poisson, generate, pde_by_name
-from pdeinv.datasets.elliptic import dispersion_error, laplacian_eigenvalues
+from pdeinv.datasets.elliptic.dispersion import dispersion_error
+from pdeinv.datasets.elliptic.transform_solver import laplacian_eigenvalues
+from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.limits import warn_of_doubt
 
 WAVENUMBERS = (1, 10, 20, 40)
@@ -104,7 +106,7 @@ def true_errors(k, n=65, count=8):
 @pytest.mark.parametrize("k", [10, 20, 40])
 def test_the_estimated_dispersion_error_is_right_within_a_factor_of_two(k):
     five_point, spectral = true_errors(k)
-    estimate = dispersion_error(65, k, 2.0, 3.0)
+    estimate = dispersion_error(Volumes(65, 65), k, 2.0, 3.0)
     assert five_point / 2 < estimate < 2 * five_point
     assert spectral < 0.06 and spectral < five_point / 5
 
@@ -117,7 +119,7 @@ def test_wavenumbers_beyond_the_grid_are_doubtful_in_either_discretisation():
 
 @pytest.mark.parametrize("k", [10, 20])
 def test_a_high_wavenumber_warns_once_with_the_estimate_and_the_option(k):
-    error = dispersion_error(16, k, 2.0, 3.0)
+    error = dispersion_error(Volumes(16, 16), k, 2.0, 3.0)
     estimate = f"{100 * error:.3g}" if error < 1 else "over 100"
     with pytest.warns(
         InputWarning, match=f"k = {k} .* 16 nodes .* of {estimate} % .*spectral"
@@ -141,7 +143,7 @@ def test_the_benchmark_wavenumber_and_the_spectral_option_do_not_warn():
 @each_kind
 def test_a_resonance_is_one_of_the_discretisation_used(kind):
     n = 16
-    k = math.sqrt(-float(laplacian_eigenvalues(n, discretisation=kind)[0, 0]))
+    k = math.sqrt(-float(laplacian_eigenvalues(Volumes(n, n), discretisation=kind)[0, 0]))
     a = torch.ones(1, 1, n, n, dtype=torch.float64)
     with pytest.raises(InputError, match="resonance"):
         Helmholtz(k=k, discretisation=kind).solve(a)

@@ -168,7 +168,7 @@ def _sparse_solve(pde: PDE, a: np.ndarray) -> torch.Tensor:
     )
     matrix = matrix + sp.diags(diagonal)  # minus the divergence form
     if isinstance(pde, Darcy):
-        right = np.full(len(here), pde.source)
+        right = np.full(len(here), pde.source.value)
     else:
         matrix = matrix - (pde.k**2 if isinstance(pde, Helmholtz) else 0.0) * sp.eye(len(here))
         right = -a[1:-1, 1:-1].ravel()

@@ -28,7 +28,7 @@ def info() -> None:
         typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}, {pde.grid_kind} grid")
         parameters = (
             f"{key}={value if isinstance(value, str) else f'{value:g}'}"
-            for key, value in pde.parameters.items()
+            for key, value in pde.json_parameters().items()
         )
         typer.echo(f"  {'':<15}{', '.join(parameters)}")
     typer.echo("\nSolvers:")

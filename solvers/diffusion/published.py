@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import interior
 from pdeinv.grid import Grid
 
 __all__ = [
@@ -207,8 +206,8 @@ def guidance_residual(pde: PDE, state: torch.Tensor, preset: Preset) -> torch.Te
     if pde.name == "darcy":
         return _central(a * _central(u, -1), -1) + _central(a * _central(u, -2), -2) + 1
     if pde.name == "navier-stokes":
-        return interior(_central(u, -1) + _central(u, -2))
-    return interior(pde.residual(a, u))
+        return (_central(u, -1) + _central(u, -2))[..., 1:-1, 1:-1]
+    return pde.residual(a, u)[..., 1:-1, 1:-1]
 
 
 def _central(u: torch.Tensor, dim: int) -> torch.Tensor:

@@ -8,7 +8,8 @@ from functools import cached_property
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.elliptic import interior, solve_shifted_laplacian, zero_boundary
+from pdeinv.datasets.elliptic.transform_solver import solve_shifted_laplacian
+from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
@@ -43,11 +44,12 @@ class Toy(PDE):
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes)
+        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        self.grid_of(a)
-        v = zero_boundary(solve_shifted_laplacian(interior(a), -(self.kappa**2)))
+        volumes = Volumes(*self.grid_of(a).shape, *self.domain.lengths)
+        inside = solve_shifted_laplacian(volumes, volumes.inside(a), -(self.kappa**2))
+        v = volumes.extended(inside)
         return v + (torch.hypot(v, torch.full_like(v, self.size)) - self.size) / 2
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

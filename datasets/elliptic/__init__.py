@@ -1,0 +1,1 @@
+"""Elliptic equations on a rectangle: finite volumes, side conditions and two solvers."""

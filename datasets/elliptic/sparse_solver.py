@@ -1,0 +1,187 @@
+"""Any positive coefficient, by a sparse factorisation that is kept for further right-hand sides.
+
+A factorisation is found again by the content of its coefficient. So the solve of a state, its
+adjoints, its tangents and every further right-hand side share one, as long as it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.sparse import csc_matrix
+from scipy.sparse.linalg import splu
+from threadpoolctl import ThreadpoolController
+
+from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
+from pdeinv.datasets.elliptic.volumes import Volumes
+from pdeinv.errors import NumericalError
+
+__all__ = ["RESIDUAL", "sparse_solve"]
+
+RESIDUAL = 1e-6
+"""Relative residual of the unit source from which a factorisation is refused. Rounding of u alone
+makes a residual of about the contrast times the rounding unit."""
+
+_KEPT_BYTES = 256 * 2**20  # of kept factorisations; the last one is always kept
+_BYTES = 12  # of one entry of a factor: a number and its row
+
+
+def sparse_solve(
+    volumes: Volumes, a: torch.Tensor, f: torch.Tensor, mean: FaceMean
+) -> torch.Tensor:
+    """Return u (..., my, mx) with A(a) u = f, A(a) the balance of the volumes over hx hy.
+
+    States of the batch are shared among `torch.get_num_threads()` threads. Numbers are float64,
+    whatever the type of f, which is that of u.
+
+    Arguments:
+        volumes: the rectangle, with a value on one side at least.
+        a: (..., ny, nx), the coefficient, positive.
+        f: (..., my, mx), sources of the volumes over hx hy. Its batch is that of a, broadcast: many
+            right-hand sides of one coefficient use one factorisation.
+        mean: mean of a on the faces.
+
+    Raises:
+        NumericalError: a coefficient's system cannot be solved to the residual `RESIDUAL`.
+    """
+    extra = f.ndim - a.ndim
+    batch = (1,) * extra + tuple(a.shape[:-2])
+    states = [i for i, size in enumerate(batch) if size > 1]
+    shared = [i for i, size in enumerate(batch) if size == 1]
+    order = [*states, f.ndim - 2, f.ndim - 1, *shared]
+    moved = f.detach().permute(order)
+    count = math.prod(batch)
+    right = moved.reshape(count, math.prod(volumes.shape), -1).double().cpu().numpy()
+    coefficients = a.detach().double().cpu().reshape(count, volumes.ny, volumes.nx)
+
+    def solved(i: int) -> np.ndarray:
+        return _factorised(volumes, coefficients[i], mean).solve(right[i])
+
+    workers = min(torch.get_num_threads(), count)
+    # Threads of the linear algebra below would compete with one another on such small blocks
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        if workers > 1:
+            with ThreadPoolExecutor(workers) as pool:
+                parts = list(pool.map(solved, range(count)))
+        else:
+            parts = [solved(i) for i in range(count)]
+    u = torch.from_numpy(np.stack(parts)).to(f).reshape(moved.shape)
+    return u.permute(*np.argsort(order).tolist()).contiguous()
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looking for them takes longer than a small solve
+
+
+class _Factorisation:
+    """A sparse LU factorisation of the matrix of one coefficient."""
+
+    def __init__(self, matrix: csc_matrix):
+        self.lu = splu(
+            matrix,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+        self.bytes = _BYTES * self.lu.nnz
+
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        return self.lu.solve(right)
+
+
+class _Kept:
+    """The factorisations that were used last, as many as fit into the memory for them."""
+
+    def __init__(self) -> None:
+        self.found: OrderedDict[Hashable, _Factorisation] = OrderedDict()
+        self.bytes = 0
+        self.lock = threading.Lock()
+
+    def get(self, key: Hashable) -> _Factorisation | None:
+        with self.lock:
+            if key in self.found:
+                self.found.move_to_end(key)
+            return self.found.get(key)
+
+    def add(self, key: Hashable, made: _Factorisation) -> None:
+        with self.lock:
+            if key not in self.found:
+                self.bytes += made.bytes
+            self.found[key] = made
+            while len(self.found) > 1 and self.bytes > _KEPT_BYTES:
+                self.bytes -= self.found.popitem(last=False)[1].bytes
+
+    def clear(self) -> None:
+        with self.lock:
+            self.found.clear()
+            self.bytes = 0
+
+
+_kept = _Kept()
+
+
+def _factorised(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisation:
+    """Return the factorisation of a coefficient (ny, nx), a kept one if there is one."""
+    key = (volumes, mean, hashlib.sha256(a.numpy().tobytes()).digest())
+    made = _kept.get(key)
+    if made is None:
+        made = _checked(volumes, a, mean)
+        _kept.add(key, made)
+    return made
+
+
+def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisation:
+    """Return a new factorisation, whose solution for the unit source has a small residual."""
+    matrix = assembled(volumes, a, mean)
+    right = volumes.times_volume(torch.ones(volumes.shape, dtype=torch.float64)).numpy().ravel()
+    residual = math.inf
+    try:
+        made = _Factorisation(matrix)
+        u = made.solve(right)
+        residual = float(np.linalg.norm(matrix @ u - right) / np.linalg.norm(right))
+    except RuntimeError:  # an exactly singular factor
+        pass
+    if not residual <= RESIDUAL:
+        raise NumericalError(
+            f"the relative residual of the balance must be at most {RESIDUAL:g}, got "
+            f"{residual:.3g} for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; "
+            f"lower its contrast"
+        )
+    return made
+
+
+def assembled(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> csc_matrix:
+    """Return the symmetric matrix of the balance, over hx hy, for a coefficient (ny, nx)."""
+    h2 = volumes.height**2 / (volumes.ny - 1) ** 2
+    x, y = (faces.numpy() / h2 for faces in relative_conductances(volumes, a, mean))
+    (my, mx), indices, pointers, order = volumes.shape, *_pattern(volumes)
+    left, right = int(not volumes.left), int(not volumes.right)
+    bottom, top = int(not volumes.bottom), int(not volumes.top)
+    wide, tall = np.pad(x, ((0, 0), (left, right))), np.pad(y, ((bottom, top), (0, 0)))
+    diagonal = wide[:, :-1] + wide[:, 1:] + tall[:-1] + tall[1:]
+    # faces between two free nodes
+    x, y = -wide[:, 1:-1].ravel(), -tall[1:-1].ravel()
+    values = np.concatenate([diagonal.ravel(), x, x, y, y])[order]
+    return csc_matrix((values, indices, pointers), shape=(my * mx, my * mx))
+
+
+@lru_cache(maxsize=16)
+def _pattern(volumes: Volumes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return indices and pointers of the matrix's columns, and the order of its values."""
+    number = np.arange(math.prod(volumes.shape), dtype=np.int32).reshape(volumes.shape)
+    west, east = number[:, :-1].ravel(), number[:, 1:].ravel()
+    south, north = number[:-1].ravel(), number[1:].ravel()
+    rows = np.concatenate([number.ravel(), west, east, south, north])
+    columns = np.concatenate([number.ravel(), east, west, north, south])
+    order = np.lexsort((rows, columns))
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(columns))]).astype(np.int32)
+    return rows[order], pointers, order
