@@ -35,15 +35,6 @@ from pdeinv.grid import Domain
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.gaussian import GaussianSolver
-from pdeinv.symmetry import (
-    Group,
-    Symmetry,
-    diagonal_forcing_group,
-    rectangle_group,
-    square_group,
-    torus_group,
-    trivial_group,
-)
 
 FIVE_BY_THREE = Domain((0.0, 5.0, 0.0, 3.0), "km")
 WAVES = Experiments((Helmholtz(k=1.0, modes=16), Helmholtz(k=3.0, modes=16)), ("low", "high"))

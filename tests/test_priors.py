@@ -7,7 +7,7 @@ import torch
 from helpers import TINY, seeded, training_data
 from safetensors.torch import load_file
 
-from pdeinv import Grid, InputError
+from pdeinv import InputError
 from pdeinv.datasets import PDES, Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
