@@ -406,3 +406,30 @@ def test_a_grid_that_does_not_fit_is_refused(grid, message):
     table = {"field": "pressure", "x": [101.0], "y": [-1.0], "value": [51.0], "noise_std": 0.1}
     with pytest.raises(InputError, match=message):
         reconstruct(table, dataclasses.replace(AQUIFER, outputs=()), grid=grid)
+
+
+class ExactAquifer(Darcy):
+    """Its surrogate is its solve."""
+
+    def surrogate(self, a):
+        return self.solve(a)
+
+
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+@pytest.mark.parametrize("channels", [(1,), (2, 3), (0, 1, 2, 3, 4)])
+def test_the_jacobian_of_an_aquifer_is_the_derivative_of_its_readings(method, channels):
+    given = {k: v for k, v in AQUIFER.parameters.items() if k != "method"}
+    pde = ExactAquifer(**given, method=method)
+    _, observation = read(pde, (16, 27), m=40, channels=channels)
+    forward, grid = ForwardMap(pde, observation), observation.grid
+    a, other = (pde.smoothed(pde.latent_prior.sample(1, grid, seeded(s)), 1.0) for s in (1, 2))
+    step = 1e-5 * (other - a)
+    difference = (forward(a + step) - forward(a - step))[0] / 2e-5
+    product = (forward.jacobian(a) * (other - a)).sum(dim=(1, 2, 3))
+    for c in channels:
+        mine = observation.channel == c
+        scale = float(difference[mine].abs().max())
+        assert torch.allclose(product[mine], difference[mine], rtol=1e-4, atol=1e-5 * scale)
+    weights = observation.values[None] / observation.noise_std
+    pulled = (forward.adjoint_at(a)(weights) * (other - a)).sum()
+    assert float(pulled) == pytest.approx(float((weights[0] * product).sum()), rel=1e-6)
