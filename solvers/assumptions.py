@@ -20,6 +20,15 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
         prior: description of a given prior, "" for the PDE's own.
         observation: the sensors.
     """
+    physics = "; ".join(
+        f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
+    )
+    noise = _noise_in_words(observation)
+    given = prior or prior_in_words(pde)
+    return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}"
+
+
+def _physics_in_words(pde: PDE) -> str:
     not_physics = {field.name for field in dataclasses.fields(pde.latent_prior)}
     not_physics.update(pde.numerical_parameters)
     stated = {
@@ -29,9 +38,7 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
     }
     place = "" if pde.domain.unit_square else f", on {pde.domain}"
     numbers = f", with {_listed(stated)}" if stated else ""
-    physics = f"{pde.name}, {pde.equation}{place}{numbers}"
-    noise = _noise_in_words(observation)
-    return f"{physics}; prior: {prior or prior_in_words(pde)}; noise: {noise}"
+    return f"{pde.name}, {pde.equation}{place}{numbers}"
 
 
 def prior_in_words(pde: PDE) -> str:

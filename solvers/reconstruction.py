@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import IO, cast
 
-import numpy as np
 import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
-from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets import PDE, Experiments, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
@@ -40,12 +40,13 @@ _COLUMNS = {
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "experiment": "experiment of the reading; empty for a field that all share",
 }
 
 
 def reconstruct(
     sensors: Sensors | str | os.PathLike | IO | SensorTable,
-    pde: str | PDE,
+    pde: str | PDE | Sequence[str | PDE],
     *,
     noise: NoiseLevels | None = None,
     grid: int | Grid = 64,
@@ -62,7 +63,10 @@ def reconstruct(
 
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
+            or a list of these, one for each experiment on the same coefficient, of which the
+            column `experiment` of the table has the numbers from 1 (see
+            `pdeinv.datasets.Experiments`).
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
         grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
@@ -105,7 +109,9 @@ def reconstruct(
     return _dataset(found, chosen, pde, used, table, observation, seed)
 
 
-def _resolve_pde(pde: str | PDE) -> PDE:
+def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
+    if isinstance(pde, list | tuple):
+        return Experiments(tuple(_resolve_pde(one) for one in pde))
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
@@ -167,10 +173,11 @@ def _dataset(
         seed=seed,
         pdeinv_version=version("pdeinv"),
     )
-    names = np.array([f.name for f in pde.fields], dtype=object)
-    table = sensors.table.assign(
-        field=names[observation.channel.numpy()], noise_std=observation.noise_std.numpy()
-    )
+    read = [pde.fields[channel] for channel in observation.channel.tolist()]
+    columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
+    if pde.experiments:
+        columns["experiment"] = [f.experiment for f in read]
+    table = sensors.table.drop(columns="experiment", errors="ignore").assign(**columns)
     return result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
