@@ -13,12 +13,12 @@ import torch
 from helpers import observe, quick_solver, seeded
 
 from pdeinv import Ensemble, Field, Grid, InputError, layouts, reconstruct
-from pdeinv.datasets import PDE, Darcy, Flux, NoFlux, Poisson, Sides, Value, Well
+from pdeinv.datasets import PDE, Darcy, Flux, NavierStokes, NoFlux, Poisson, Sides, Value, Well
 from pdeinv.grid import Domain
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.solvers import GaussianSolver, GaussNewton, Kriging, OptimalInterpolation
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.symmetry import rectangle_group, square_group, trivial_group
+from pdeinv.symmetry import torus_group
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
 RECTANGLE = Domain((0.0, 5.0, 0.0, 3.0), "km")
@@ -29,9 +29,7 @@ SLOPES = ("slope_x", "slope_y")
 
 @dataclass(frozen=True)
 class Sloped(Poisson):
-    """With the slope of the potential; `group` is that of the whole problem."""
-
-    group = trivial_group()
+    """With the slope of the potential."""
 
     @property
     def derived(self):
@@ -43,18 +41,6 @@ class Sloped(Poisson):
         grid = self.grid_of(u)
         y, x = torch.gradient(u, spacing=grid.spacing, dim=(-2, -1))
         return torch.cat([x, y], dim=1)
-
-    @property
-    def symmetries(self):
-        return self.group.acting_on(self.fields)
-
-
-class OnSquare(Sloped):
-    group = square_group()
-
-
-class OnRectangle(Sloped):
-    group = rectangle_group()
 
 
 @dataclass(frozen=True)
@@ -70,7 +56,7 @@ class Blur(PDE):
     coefficient_field = Field("sharp", "sharp a")
     solution_field = Field("blurred", "blurred u")
     linear = True
-    symmetries = trivial_group()
+    operator_symmetries = torus_group()
 
     @cached_property
     def latent_prior(self):
@@ -89,8 +75,8 @@ class Blur(PDE):
 OFFSET = Sloped(modes=8, domain=MOVED, boundary=SIDES, source=0.5, outputs=SLOPES)
 CASES = {
     "sides and source": (OFFSET, (9, 14)),
-    "square": (OnSquare(modes=8, outputs=SLOPES), (10, 10)),
-    "rectangle": (OnRectangle(modes=8, outputs=SLOPES, domain=RECTANGLE), (9, 14)),
+    "square": (Sloped(modes=8, outputs=SLOPES), (10, 10)),
+    "rectangle": (Sloped(modes=8, outputs=SLOPES, domain=RECTANGLE), (9, 14)),
     "torus": (Blur(domain=MOVED), (10, 15)),
 }
 each_case = pytest.mark.parametrize("case", CASES)
@@ -317,6 +303,10 @@ def test_kriging_computes_the_fields_without_sensors(channels):
 
 # The contract, on a rectangle
 
+FLOW = NavierStokes(
+    viscosity=0.01, time=0.3, forcing=0.1, modes=15, outputs=("velocity_x", "velocity_y")
+)
+
 
 @pytest.mark.filterwarnings("ignore::pdeinv.InputWarning")
 @pytest.mark.parametrize("domain", [RECTANGLE, MOVED], ids=["at the origin", "elsewhere"])
@@ -329,8 +319,12 @@ def test_kriging_computes_the_fields_without_sensors(channels):
         ("optimal-interpolation", AQUIFER),
         ("kriging", OFFSET),
         ("kriging", AQUIFER),
+        ("gaussian", Poisson(modes=16)),
         ("gaussian", Blur()),
         ("kriging", Blur()),
+        ("gauss-newton", FLOW),
+        ("optimal-interpolation", FLOW),
+        ("kriging", FLOW),
     ],
     ids=lambda v: getattr(v, "name", v),
 )
