@@ -54,6 +54,10 @@ def test_loading_does_not_wait_for_an_experiment_tracker(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+SQUARE = {"ny": 16, "nx": 16, "extent": [0.0, 1.0, 0.0, 1.0], "unit": "1", "kind": "vertex"}
+DEEP = [[[[[[[[[1]]]]]]]]]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The header and the tensors of a small prior of each class, by kind."""
@@ -139,22 +143,34 @@ def test_a_tensor_that_does_not_fit_the_description_is_refused(
     [
         (
             "gaussian",
-            {"grid": {"n": 10**9, "kind": "vertex"}},
+            {"grid": SQUARE | {"ny": 10**9}},
             r"grid\.ny must be at most 4096, got",
         ),
         (
             "gaussian",
-            {"grid": {"n": 32, "kind": "vertex"}},
-            r"mean\.0 must have the shape \(32, 32",
+            {"grid": SQUARE | {"ny": 24, "nx": 40}},
+            r"mean\.0 must have the shape \(24, 40",
         ),
         (
             "gaussian",
-            {"grid": {"n": "16", "kind": "vertex"}},
+            {"grid": SQUARE | {"ny": "16"}},
             r"grid\.ny must be an integer, got '16'",
+        ),
+        ("gaussian", {"grid": {"n": 16, "kind": "vertex"}}, r"grid\.ny is missing"),
+        (
+            "gaussian",
+            {"grid": SQUARE | {"extent": [0, 1, 0]}},
+            r"grid\.extent must have at",
+        ),
+        (
+            "gaussian",
+            {"grid": SQUARE | {"extent": [1.0, 0.0, 0.0, 1.0]}},
+            r"grid extent of a domain must be \(x0, x1, y0, y1\) with x0 < x1",
         ),
         ("gaussian", {"colour": "red"}, "colour is not a name that the format has"),
         ("gaussian", {"fields": []}, "fields must have at least 1 item"),
-        ("gaussian", {"pde": ["darcy", {"low": [[1]]}]}, r"pde\.1\.low\..* must be"),
+        ("gaussian", {"pde": ["darcy", {"low": [DEEP]}]}, r"pde\.1\.low must be nested at most"),
+        ("gaussian", {"pde": ["darcy", {"low": [1e200]}]}, r"pde\.1\.low must hold finite numbers"),
         (
             "gaussian",
             {"bases": [{"boundary": "periodic", "masked": False}] * 2},
@@ -245,7 +261,7 @@ def test_loading_leaves_the_callers_random_numbers_and_types_alone(kind, files, 
 
 def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
     model = gaussian_prior("darcy", samples=80)
-    odd = replace(model, pde=("darcy", {"low": [1, 2]}))
+    odd = replace(model, pde=("darcy", {"low": [1, 1e200]}))
     with pytest.raises(InputError, match=r"pde\.1\.low.* in the description of Gaussian.*; make"):
         save(odd, tmp_path / "p.safetensors")
     large = tiny_diffusion(training_data("darcy", samples=40))
