@@ -7,7 +7,7 @@ import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import NavierStokes, Poisson
+from pdeinv.datasets import Poisson, pde_by_name
 from pdeinv.priors import DenoisingPrior, GaussianPrior, Noise, TrainingData, as_denoising_prior
 
 N = 15  # odd, since a periodic basis has no Nyquist mode
@@ -62,7 +62,7 @@ class Wiener:
 CASES = {
     "white": (Poisson(modes=12), None),
     "exponential": (Poisson(modes=12), Noise("exponential", 0.1)),
-    "periodic": (NavierStokes(modes=12), None),
+    "periodic": (pde_by_name("navier-stokes", modes=12), None),
 }
 
 

@@ -10,13 +10,17 @@ import torch
 from helpers import on_rectangle, seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, generate, pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
 from pdeinv.priors.validation import denoising_errors
 
 PDES = {
     pde.name: pde
-    for pde in (Poisson(modes=24), Helmholtz(modes=24), NavierStokes(modes=24, time=0.2))
+    for pde in (
+        Poisson(modes=24),
+        Helmholtz(modes=24),
+        pde_by_name("navier-stokes", modes=24, time=0.2),
+    )
 }
 PDES["rectangle"] = on_rectangle(Poisson(modes=24))
 
@@ -144,7 +148,8 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
 
 
 @pytest.mark.parametrize(
-    ("pde", "channels"), [(NavierStokes(modes=24, time=0.2), 2), (Darcy(modes=24), 1)]
+    ("pde", "channels"),
+    [(pde_by_name("navier-stokes", modes=24, time=0.2), 2), (Darcy(modes=24), 1)],
 )
 def test_chance_correlations_of_few_samples_do_no_harm(pde, channels):
     fresh = training_data(pde, 20, 200, 9, channels)

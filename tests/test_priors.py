@@ -8,7 +8,7 @@ from helpers import TINY, on_rectangle, seeded, training_data
 from safetensors.torch import load_file
 
 from pdeinv import InputError
-from pdeinv.datasets import PDES, Darcy, NavierStokes
+from pdeinv.datasets import PDES, Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -22,9 +22,9 @@ from pdeinv.priors.schedule import heun, noise_levels
 
 DATA = {
     "vertex": (Darcy(), 16),
-    "periodic": (NavierStokes(time=0.2), 16),
+    "periodic": (pde_by_name("navier-stokes", time=0.2), 16),
     "rectangle": (on_rectangle(Darcy()), (24, 40)),
-    "torus": (on_rectangle(NavierStokes(time=0.2)), (24, 40)),
+    "torus": (on_rectangle(pde_by_name("navier-stokes", time=0.2)), (24, 40)),
 }
 
 
