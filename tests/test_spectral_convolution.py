@@ -13,8 +13,8 @@ with without_wandb():
 @pytest.fixture
 def layer():
     made = SpectralConv(3, 3, (4, 6), separable=True, bias=False).requires_grad_(False)
-    weight = made.weight[:]
-    weight.copy_(torch.randn(weight.shape, dtype=weight.dtype, generator=seeded()))
+    for weight in made.parameters():
+        weight.copy_(torch.randn(weight.shape, dtype=weight.dtype, generator=seeded()))
     return made
 
 
