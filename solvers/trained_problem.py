@@ -27,7 +27,6 @@ __all__ = [
     "with_derived",
 ]
 
-_ANY_NODES = 16  # of a grid whose domain and kind alone matter
 _MIDDLES = [[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]]  # of the sides, in shares of them
 
 
@@ -151,7 +150,8 @@ def _check_grid(pde: PDE, model: object) -> None:
     """Refuse a model that was trained on a domain of another aspect, or on another kind of grid."""
     trained = getattr(_holder(model), "grid", None)
     if isinstance(trained, Grid):
-        check_trained_grid(trained, pde.grid(_ANY_NODES, _ANY_NODES))
+        domain = pde.domain
+        check_trained_grid(trained, Grid(*trained.shape, domain.extent, domain.unit, pde.grid_kind))
 
 
 def _holder(model: object) -> object:
