@@ -16,7 +16,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.common_symmetries import common_group
 from pdeinv.datasets.registry import COMPOSED
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, ExperimentField, Field, Grid, GridKind
+from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.sensor_columns import experiment_name, listed
 from pdeinv.symmetry import Group
@@ -24,7 +24,18 @@ from pdeinv.symmetry import Group
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Experiments"]
+__all__ = ["ExperimentField", "Experiments"]
+
+
+@dataclass(frozen=True)
+class ExperimentField(Field):
+    """A field of one of several experiments.
+
+    Arguments:
+        experiment: name of the experiment.
+    """
+
+    experiment: str = ""  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,7 @@ def reconstruct(
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
-            or a list of these, one for each experiment on the same coefficient, of which the
-            column `experiment` of the table has the numbers from 1 (see
-            `pdeinv.datasets.Experiments`).
+            or a list of these for several experiments, see `pdeinv.datasets.Experiments`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
         grid: nodes of the result on the shorter side, at least 16.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
@@ -79,10 +77,9 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
-        both fields, `{field}_probability` (y, x) of the high of two values, the sensors as
-        `sensor_*` (sensor), and attributes such as `assumed` (physics, prior and noise in words),
-        `reduced_chi_squared` (near 1 where these and the sensors agree) and `misfit_test`.
+        The fields as `Posterior.to_xarray` has them, the sensors as `sensor_*` (sensor), and
+        attributes such as `assumed` (physics, prior and noise in words), `reduced_chi_squared`
+        (near 1 where these and the sensors agree) and `misfit_test`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
