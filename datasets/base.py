@@ -13,13 +13,15 @@ import torch
 
 from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import described
+from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.parameters import from_json, to_json
+from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import make_instance, source_of
 from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group
+from pdeinv.symmetry import Group, Symmetry, trivial_group
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,6 +49,8 @@ class PDE(Convertible, ABC):
         outputs: names of the derived fields that are channels of the state; a parameter. See
             `reading`.
         grid_kind: kind of the grid on which the PDE is posed.
+        operator_symmetries: symmetries of the operator alone, whatever the domain, the sides and
+            the sources are; those of a square or a torus. The default is the identity.
         linear: whether all channels are affine in the latent Gaussian field.
         gaussian_coefficient: whether the coefficient is linear in the latent Gaussian field.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
@@ -58,6 +62,7 @@ class PDE(Convertible, ABC):
 
     name: ClassVar[str]
     grid_kind: ClassVar[GridKind] = "vertex"
+    operator_symmetries: ClassVar[Group] = trivial_group()
     linear: ClassVar[bool] = False
     gaussian_coefficient: ClassVar[bool] = True
     matlab_names: ClassVar[tuple[str, str] | None] = None
@@ -123,10 +128,30 @@ class PDE(Convertible, ABC):
         Boundary nodes hold the violation of the boundary condition.
         """
 
-    @property
-    @abstractmethod
+    @cached_property
     def symmetries(self) -> Group:
-        """The group G with solve(g a) = g solve(a) for every g in G; it acts on states."""
+        """The group G with solve(g a) = g solve(a) for every g in G; it acts on states.
+
+        It is computed from the operator, the domain, the conditions on its sides, the sources, the
+        wells and the prior.
+        """
+        return common_symmetries((self,)).acting_on(self.fields)
+
+    @property
+    def sources(self) -> tuple[Distributed, ...]:
+        """What the equation adds over the domain, of the solution's kind: it limits the symmetries.
+
+        The default is every parameter that is a `Distributed`.
+        """
+        return tuple(v for v in self.parameters.values() if isinstance(v, Distributed))
+
+    def keeps_prior(self, element: Symmetry) -> bool:
+        """Return whether the distribution of coefficients stays the same under an element.
+
+        The element maps the operator, the domain and the grid's nodes onto themselves. The default
+        is True, which holds for the random fields of `GaussianRandomField`.
+        """
+        return True
 
     @property
     def derived(self) -> tuple[Field, ...]:
@@ -283,22 +308,25 @@ class PDE(Convertible, ABC):
         """The PDE's parameters by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
 
-    def json_parameters(self) -> dict[str, Any]:
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
 
-        Those that are no number or text, such as the domain, are left out where they are the
-        default.
+        Those that are stated by no number or text, such as the domain, are left out where
+        `pde_by_name` supplies them.
+
+        Arguments:
+            describe: as of `to_json`; `pde_by_name` does not take back what is in words.
 
         Raises:
             InputError: a parameter cannot be stored, such as a function.
         """
-        usual = {f.name: f.default for f in dataclasses.fields(self)}
+        usual = {f.name: f.default for f in dataclasses.fields(self)} | self.benchmark_parameters
         plain = (bool, int, float, str)
-        stated = to_json(self)
+        stated = to_json(self, describe=describe)
         return {
             k: stated[k]
             for k, v in self.parameters.items()
-            if isinstance(v, plain) or v != usual[k]
+            if isinstance(stated[k], plain) or v != usual[k]
         }
 
     @classmethod

@@ -15,7 +15,8 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
     """Return in one line what a reconstruction takes as known.
 
     Arguments:
-        pde: the physics; its parameters are stated, but for those of the prior and of the scheme.
+        pde: the physics. Its equation states sides, sources and wells; the domain and the numbers
+            among its parameters follow, but for those of the prior and of the scheme.
         prior: description of a given prior, "" for the PDE's own.
         observation: the sensors.
     """
@@ -35,7 +36,9 @@ def _physics_in_words(pde: PDE) -> str:
         for k, v in pde.parameters.items()
         if k not in not_physics and isinstance(v, bool | int | float | str)
     }
-    return f"{pde.name}, {pde.equation}" + (f", with {_listed(stated)}" if stated else "")
+    place = "" if pde.domain.unit_square else f", on {pde.domain}"
+    numbers = f", with {_listed(stated)}" if stated else ""
+    return f"{pde.name}, {pde.equation}{place}{numbers}"
 
 
 def prior_in_words(pde: PDE) -> str:

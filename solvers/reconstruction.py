@@ -16,7 +16,7 @@ from pdeinv.datasets import PDE, Experiments, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
-from pdeinv.grid import LARGEST
+from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -49,7 +49,7 @@ def reconstruct(
     pde: str | PDE | Sequence[str | PDE],
     *,
     noise: NoiseLevels | None = None,
-    grid: int = 64,
+    grid: int | Grid = 64,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
     equireg: bool = False,
@@ -66,7 +66,7 @@ def reconstruct(
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
             or a list of these for several experiments, see `pdeinv.datasets.Experiments`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        grid: nodes of the result on the shorter side, at least 16.
+        grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, the name of a shipped one, or
@@ -77,9 +77,9 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        The fields as `Posterior.to_xarray` has them, the sensors as `sensor_*` (sensor), and
-        attributes such as `assumed` (physics, prior and noise in words), `reduced_chi_squared`
-        (near 1 where these and the sensors agree) and `misfit_test`.
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
+        derived field that a sensor reads; `sensor_*` (sensor); and attributes such as `assumed`
+        (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -95,12 +95,10 @@ def reconstruct(
     used = _resolve_prior(prior)
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
-    grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
+    n_samples, seed = _checked_numbers(n_samples, seed)
     table = Sensors.read(sensors)
     pde = pde.reading(table.table.field.unique())
-    nodes = pde.grid(grid)
-    check_solves(pde, nodes)
-    check_states(pde, nodes, n_samples)
+    nodes = _affordable_grid(pde, grid, n_samples)
     observation = table.observation(pde, nodes, noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
@@ -128,9 +126,21 @@ def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
     return cast("Prior", load(prior))
 
 
-def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
+def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:
+    """Return the grid of the result, on which solves and samples are affordable."""
+    if not isinstance(grid, Grid):
+        grid = pde.grid(integer("grid", grid, Bounds(_COARSEST, LARGEST)))
+    if min(grid.shape) < _COARSEST:
+        raise InputError(
+            f"grid must have at least {_COARSEST} nodes in each direction, got {grid}; use more"
+        )
+    check_solves(pde, pde.check_grid(grid))
+    check_states(pde, grid, n_samples)
+    return grid
+
+
+def _checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
     return (
-        integer("grid", grid, Bounds(_COARSEST, LARGEST)),
         integer("n_samples", n_samples, Bounds(1, 10**9)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
@@ -150,8 +160,10 @@ def _dataset(
         pde=pde.name,
         **_sources(pde, solver),
         equation=pde.equation,
-        pde_parameters=json.dumps(pde.json_parameters()),
+        pde_parameters=json.dumps(pde.json_parameters(describe=True)),
         grid_kind=pde.grid_kind,
+        extent=json.dumps(pde.domain.extent),
+        unit=pde.domain.unit,
         prior=given or "the PDE's own random coefficient",
         assumed=assumptions(pde, str(given), observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
