@@ -16,6 +16,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
+from pdeinv.external import source_of
 from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.sensor_columns import experiment_name, listed
@@ -204,6 +205,13 @@ class Experiments(PDE):
             for own, f in enumerate(pde.fields[1:], start=1):
                 labelled = ExperimentField(**dataclasses.asdict(f), experiment=name)
                 yield f if pde.of_coefficient(f) else labelled, pde, own
+
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
+        stated = [
+            {"pde": source_of(type(pde)) or pde.name, **pde.json_parameters(describe=describe)}
+            for pde in self.physics
+        ]
+        return {"physics": stated, "names": list(self.names)}
 
     def reading(self, names: Iterable[str]) -> Self:
         names = tuple(names)
