@@ -113,7 +113,10 @@ def _parts(
             continue
         long_name = f"{mean.attrs.get('long_name', name)}, experiment {experiment}"
         part[f"{name}_mean"] = mean.assign_attrs(long_name=long_name)
-        yield name, part, truth.sel(experiment=experiment) if truth is not None else None
+        if truth is not None and "experiment" in truth.coords:
+            yield name, part, truth.sel(experiment=experiment)
+        else:
+            yield name, part, truth
 
 
 def _plot_row(

@@ -76,9 +76,8 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
-        coefficient, solution and each derived field that a sensor reads, `{field}_probability`
-        (y, x) of the high of two values, `sensor_*` (sensor), and attributes such as `assumed`
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
+        derived field that a sensor reads; `sensor_*` (sensor); and attributes such as `assumed`
         (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
