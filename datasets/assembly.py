@@ -18,7 +18,7 @@ from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, V
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import diffusionpde_layout
 from pdeinv.datasets.matlab5 import StoredMatlab5
-from pdeinv.datasets.registry import PDES
+from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -110,7 +110,7 @@ class Reader:
         """Return the PDE whose names the file has, its variables, and the axes that are certain."""
         held = self.contents.variables
         known = self.pde or find_pde(xr.Dataset(attrs=attributes))
-        pdes = [known] if known else [kind() for kind in PDES.values()]
+        pdes = [known] if known else [pde_by_name(name) for name in PDES]
         for pde in pdes:
             names = [field.name for field in pde.fields]
             if all(name in held for name in names):

@@ -30,7 +30,6 @@ from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Darcy"]
 
@@ -184,11 +183,14 @@ class Darcy(EllipticPDE):
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
         log = Field(
             f"log_{a.name}",
-            f"natural logarithm of the {a.name}",
+            f"natural logarithm of the {a.long_name}",
             "1" if a.units == "1" else f"ln(re 1 {a.units})",
             a.interpolation_order,
         )
         return (flux_x, flux_y, log)
+
+    def of_coefficient(self, field: Field) -> bool:
+        return field.name in (self.coefficient_field.name, f"log_{self.coefficient_field.name}")
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}
@@ -255,10 +257,6 @@ class Darcy(EllipticPDE):
             wells = wells_on(grid, self.boundary, self.wells)
             total = total + wells / (self.thickness * volumes.hx * volumes.hy)
         return total.to(a).expand(*a.shape[:-2], *volumes.shape)
-
-    @property
-    def symmetries(self) -> Group:
-        return square_group()
 
 
 def _product(*units: str) -> str:

@@ -14,7 +14,6 @@ from pdeinv.datasets.elliptic.problem import volumes_on
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field, Grid
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Helmholtz"]
 
@@ -105,10 +104,6 @@ class Helmholtz(SourcePDE):
             if error > _DISPERSION
             else ""
         )
-
-    @property
-    def symmetries(self) -> Group:
-        return square_group()
 
 
 def _percent(error: float) -> str:

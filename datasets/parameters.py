@@ -16,20 +16,30 @@ __all__ = ["from_json", "to_json"]
 Plain = bool | int | float | str | None
 
 
-def to_json(instance: Any) -> dict[str, Any]:
+def to_json(instance: Any, *, describe: bool = False) -> dict[str, Any]:
     """Return the parameters of a PDE, or the fields of another dataclass, as JSON values.
 
     Numbers, texts and None stay as they are; a tuple becomes a list, a dataclass an object of its
     fields, and a `Convertible` what it states.
 
+    Arguments:
+        instance: the PDE or the dataclass.
+        describe: state in words a parameter that cannot be stored, instead of refusing it.
+
     Raises:
         InputError: a parameter cannot be stored, such as a function.
     """
-    return {
-        field.name: _written(f"parameter {field.name}", getattr(instance, field.name))
-        for field in dataclasses.fields(instance)
-        if field.init
-    }
+    stated = {}
+    for field in dataclasses.fields(instance):
+        if field.init:
+            value = getattr(instance, field.name)
+            try:
+                stated[field.name] = _written(f"parameter {field.name}", value)
+            except InputError:
+                if not describe:
+                    raise
+                stated[field.name] = repr(value)
+    return stated
 
 
 def _written(what: str, value: Any) -> Any:
@@ -50,7 +60,7 @@ def _written(what: str, value: Any) -> Any:
     )
 
 
-def from_json(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
+def from_json(kind: type, stored: Mapping[str, Any], place: str = "parameter {}") -> dict[str, Any]:
     """Return the arguments of a PDE's class that `to_json` stored.
 
     A plain value is returned as it is; the class checks it.
@@ -59,11 +69,12 @@ def from_json(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
         kind: the PDE's class, or another dataclass.
         stored: the values by the names of the parameters; those that are left out keep their
             defaults.
+        place: how a message names a parameter.
 
     Raises:
         InputError: a name is not one of the parameters, or a value has another shape.
     """
-    return _arguments(kind, stored, "parameter {}")
+    return _arguments(kind, stored, place)
 
 
 def _arguments(kind: type, stored: Any, place: str) -> dict[str, Any]:

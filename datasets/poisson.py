@@ -9,7 +9,6 @@ from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Poisson"]
 
@@ -51,7 +50,3 @@ class Poisson(SourcePDE):
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
         return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
-
-    @property
-    def symmetries(self) -> Group:
-        return square_group()

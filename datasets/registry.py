@@ -12,10 +12,12 @@ from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 
-__all__ = ["PDES", "pde_by_name", "register"]
+__all__ = ["COMPOSED", "PDES", "pde_by_name", "register"]
 
 PDES: dict[str, type[PDE]] = {}
 """Every registered PDE by its name."""
+COMPOSED: dict[str, type[PDE]] = {}
+"""PDEs made of others, without a default; `pde_by_name` makes them, and lists leave them out."""
 
 Kind = TypeVar("Kind", bound=type[PDE])
 
@@ -39,20 +41,20 @@ def register(kind: Kind) -> Kind:
 
 
 def pde_by_name(name: str, **parameters: Any) -> PDE:
-    """Return the PDE of that name.
+    """Return the PDE of that name: the published problem, where there is one.
 
     Arguments:
         name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
-        parameters: values of some parameters; the others keep their defaults. Those that
-            `PDE.json_parameters` returned are allowed too.
+        parameters: values of some parameters, or what `PDE.json_parameters` states of them. The
+            others are those of the published problem, or else the defaults of the class.
 
     Raises:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
     if is_reference(name):
         kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
-    elif isinstance(name, str) and name in PDES:
-        kind = PDES[name]
+    elif isinstance(name, str) and name in PDES | COMPOSED:
+        kind = (PDES | COMPOSED)[name]
     else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
         raise InputError(
@@ -64,5 +66,6 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
         raise InputError(
             f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
         )
-    stored = {key: value for key, value in parameters.items() if isinstance(value, dict | list)}
-    return make_instance(kind, parameters | from_json(kind, stored))
+    given = kind.benchmark_parameters | parameters
+    stored = {key: value for key, value in given.items() if isinstance(value, dict | list)}
+    return make_instance(kind, given | from_json(kind, stored, f"parameter {{}} of {name}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pdeinv.grid import Grid
 
-__all__ = ["Panel", "aspect_of", "extent_of"]
+__all__ = ["Panel", "extent_of"]
 
 _SIZE = 2.3  # root of the area of a panel, inches
 _NARROWEST, _WIDEST = 1.5, 4.2  # panels, inches
@@ -22,13 +22,9 @@ _ROUNDS = 2  # layouts until the panels have their size
 
 
 def _ratio(grid: Grid) -> float:
-    width, height = grid.domain.lengths
-    return width / height
-
-
-def aspect_of(grid: Grid) -> Literal["equal", "auto"]:
-    """Return the aspect of a panel: the domain's, unless it is very slender."""
-    return "equal" if 1 / _SLENDER <= _ratio(grid) <= _SLENDER else "auto"
+    """Return the width of a panel over its height, in the domain's aspect."""
+    left, right, bottom, top = extent_of(grid)
+    return (right - left) / (top - bottom)
 
 
 def extent_of(grid: Grid) -> tuple[float, float, float, float]:
@@ -39,10 +35,16 @@ def extent_of(grid: Grid) -> tuple[float, float, float, float]:
 
 
 class Panel(NamedTuple):
-    """Width and height of each panel of a figure, inches."""
+    """Width and height of each panel of a figure, inches.
+
+    Arguments:
+        width, height: of the panel.
+        true: whether it has the domain's aspect: always, but for very slender domains.
+    """
 
     width: float
     height: float
+    true: bool
 
     @classmethod
     def of(cls, grid: Grid, columns: int) -> Panel:
@@ -52,9 +54,10 @@ class Panel(NamedTuple):
             grid: the grid.
             columns: panels in a row.
         """
-        ratio = min(max(_ratio(grid), 1 / _SLENDER), _SLENDER)
+        own = _ratio(grid)
+        ratio = min(max(own, 1 / _SLENDER), _SLENDER)
         width = min(max(_SIZE * math.sqrt(ratio), _NARROWEST), _WIDEST, _MOST / columns)
-        return cls(width, width / ratio)
+        return cls(width, width / ratio, ratio == own)
 
     def figure_size(self, rows: int, columns: int) -> tuple[float, float]:
         """Return roughly the size of a figure of panels with titles and colour bars, inches."""
@@ -85,7 +88,8 @@ class Panel(NamedTuple):
 
         Arguments:
             figure: the figure, whose layout matplotlib computes.
-            axes: (rows, columns).
+            axes: (rows, columns), of the aspect "auto": a panel that does not fill its place would
+                hide the space that its labels need.
         """
         rows, columns = axes.shape
         for _ in range(_ROUNDS):
@@ -96,4 +100,5 @@ class Panel(NamedTuple):
                 width + columns * (self.width - box.width * width),
                 height + rows * (self.height - box.height * height),
             )
-        figure.draw_without_rendering()  # labels are placed by the layout before
+        for axis in axes.flat:
+            axis.set_aspect("equal" if self.true else "auto")

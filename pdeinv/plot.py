@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from pdeinv.coordinates import grid_from
-from pdeinv.figure_layout import Panel, aspect_of, extent_of
+from pdeinv.figure_layout import Panel, extent_of
 from pdeinv.grid import Grid
 from pdeinv.observation import interpolation_stencil
 
@@ -64,7 +64,7 @@ def field_style(*values: np.ndarray | xr.DataArray) -> Style:
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Return a figure with one row for each field.
+    """Return a figure with one row for each field, and of several experiments for each of these.
 
     The panels are the truth (where given), the posterior mean with the sensors, the probability of
     the high value of a two-valued field, the standard deviation, the error (where the truth is
@@ -84,10 +84,11 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         known.add("probability")
     columns = [c for c in _TITLES if c in known | {"mean", "std", "residual"}]
     panel = Panel.of(grid, len(columns))
-    figure = Figure(figsize=panel.figure_size(len(names), len(columns)), layout="constrained")
-    axes = figure.subplots(len(names), len(columns), sharex=True, sharey=True, squeeze=False)
-    for row, name in zip(axes, names, strict=True):
-        _plot_row(figure, dict(zip(columns, row, strict=True)), name, result, truth, grid)
+    parts = [part for name in names for part in _parts(name, result, truth)]
+    figure = Figure(figsize=panel.figure_size(len(parts), len(columns)), layout="constrained")
+    axes = figure.subplots(len(parts), len(columns), sharex=True, sharey=True, squeeze=False)
+    for row, part in zip(axes, parts, strict=True):
+        _plot_row(figure, dict(zip(columns, row, strict=True)), *part, grid)
     panel.label_axes(axes, grid.unit)
     chi2 = result.attrs.get("reduced_chi_squared")
     figure.suptitle(
@@ -99,6 +100,24 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     )
     panel.fit(figure, axes)
     return figure
+
+
+def _parts(
+    name: str, result: xr.Dataset, truth: xr.Dataset | None
+) -> Iterator[tuple[str, xr.Dataset, xr.Dataset | None]]:
+    """Yield a field's name with the result and the truth of each row: one for each experiment."""
+    if "experiment" not in result[f"{name}_mean"].dims:
+        yield name, result, truth
+        return
+    for experiment in result["experiment"].values:
+        part = result.sel(experiment=experiment)
+        part = part.isel(sensor=np.flatnonzero(part["sensor_experiment"] == experiment))
+        mean = part[f"{name}_mean"]
+        if mean.isnull().all():  # the experiment has no such field
+            continue
+        long_name = f"{mean.attrs.get('long_name', name)}, experiment {experiment}"
+        part[f"{name}_mean"] = mean.assign_attrs(long_name=long_name)
+        yield name, part, truth.sel(experiment=experiment) if truth is not None else None
 
 
 def _plot_row(
@@ -121,7 +140,6 @@ def _plot_row(
     units = "dimensionless" if units == "1" else units
     drawn = [c for c in axes if c in panels or c == "residual"]
     last = [c for c in drawn if c in _ERRORS][-1]
-    aspect = aspect_of(grid)
     styles = _styles(panels)
     for column, axis in axes.items():
         if column not in drawn:
@@ -129,14 +147,13 @@ def _plot_row(
             continue
         axis.set_title(f"{label if column == drawn[0] else ''}\n{_TITLES[column]}", fontsize=10)
         if column == "residual":
-            axis.set_aspect(aspect)
             _plot_residuals(figure, axis, name, result, grid)
             continue
         image = axis.imshow(
             panels[column],
             origin="lower",
             extent=extent_of(grid),
-            aspect=aspect,
+            aspect="auto",
             interpolation="nearest",
             **styles[column],
         )

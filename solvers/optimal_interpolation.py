@@ -9,6 +9,7 @@ import torch
 
 from pdeinv.checks import MOST, Bounds, Count
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -16,13 +17,13 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.learned import check_same_problem
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
     explained_variance,
     reduced,
 )
+from pdeinv.solvers.trained_problem import check_same_problem
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]
@@ -80,6 +81,11 @@ class OptimalInterpolation(Solver):
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
+        if prior is not None and pde.experiments:
+            raise InputError(
+                f"the {self.name} solver uses only the PDE's own prior for several experiments, "
+                f"got {type(prior).__name__}; leave the prior out"
+            )
         check_same_problem(self.name, pde, pde.fields[:2], prior)
 
     def memory(

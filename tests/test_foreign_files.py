@@ -19,7 +19,7 @@ from helpers import ROOT
 
 from pdeinv import datasets
 from pdeinv.coordinates import grid_from
-from pdeinv.datasets import Darcy, NavierStokes, Poisson, generate, hdf5
+from pdeinv.datasets import Darcy, Poisson, generate, hdf5, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.grid import Domain
@@ -141,7 +141,7 @@ def test_files_of_diffusionpde_without_times_do_not_become_navier_stokes(tmp_pat
     arrays = {"a": pair["a"], "u": np.stack([0 * pair["u"], pair["u"]], axis=-1)} | times
     write(tmp_path / "d.mat", "MATLAB 7.3", arrays)
     with datasets.open_dataset(tmp_path / "d.mat") as dataset:
-        assert datasets.pde_of(dataset) == NavierStokes(time=1.0)
+        assert datasets.pde_of(dataset) == pde_by_name("navier-stokes", time=1.0)
         assert np.array_equal(dataset.final_vorticity, pair["u"].transpose(0, 2, 1))
 
 

@@ -24,6 +24,7 @@ from pdeinv.datasets import (
     Well,
     generate,
     generation,
+    pde_by_name,
 )
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Field, Grid
@@ -48,7 +49,7 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
 
 
 # Every PDE, and parameters that are not the defaults
-OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2))
+OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), pde_by_name("navier-stokes", dt=0.2), NavierStokes())
 KM = Domain((100.0, 105.0, -3.0, 0.0), "km")
 AQUIFER = Darcy(
     domain=KM,
@@ -60,8 +61,8 @@ AQUIFER = Darcy(
     outputs=("flux_x", "flux_y"),
 )
 CASES = (
-    {name: kind() for name, kind in datasets.PDES.items()}
-    | {f"{pde.name} of other parameters": pde for pde in OTHER}
+    {name: pde_by_name(name) for name in datasets.PDES}
+    | {f"{pde.name} {i}": pde for i, pde in enumerate(OTHER)}
     | {f"{name} in km": kind(domain=KM) for name, kind in datasets.PDES.items()}
     | {"aquifer": AQUIFER}
 )

@@ -20,6 +20,7 @@ from pdeinv.datasets.elliptic.transform_solver import (
 from pdeinv.datasets.sides import Sides
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.symmetry import square_group
 
 __all__ = ["EllipticPDE", "SourcePDE"]
 
@@ -35,6 +36,8 @@ class EllipticPDE(PDE):
     """
 
     boundary: Sides = field(default=Sides(), kw_only=True)
+
+    operator_symmetries = square_group()
 
     def conditions(self, grid: Grid) -> Conditions:
         """Return what the sides hold at the nodes of a grid."""

@@ -13,7 +13,6 @@ from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, square_group
 
 __all__ = ["Toy"]
 
@@ -54,7 +53,3 @@ class Toy(PDE):
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return u - self.solve(a)
-
-    @property
-    def symmetries(self) -> Group:
-        return square_group()
