@@ -11,7 +11,18 @@ import torch
 from helpers import distance, seeded
 
 from pdeinv import Symmetry
-from pdeinv.datasets import PDE, Distributed, Flux, NoFlux, Sides, Value, Well
+from pdeinv.datasets import (
+    PDE,
+    Darcy,
+    Distributed,
+    Flux,
+    Helmholtz,
+    NoFlux,
+    Poisson,
+    Sides,
+    Value,
+    Well,
+)
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.grid import Domain, Field, Grid
 from pdeinv.random_field import GaussianRandomField
@@ -262,6 +273,28 @@ def test_rectangles_have_the_symmetries_of_brute_force(domain):
 )
 def test_single_things_reduce_the_group(changes, size):
     assert len(Plate(**changes).symmetries) == size
+
+
+@pytest.mark.parametrize("domain", [SQUARE, RECTANGLE], ids=["square", "rectangle"])
+@pytest.mark.parametrize("kind", [Poisson, Helmholtz, Darcy])
+def test_solutions_of_elliptic_equations_have_these_symmetries_and_no_others(kind, domain):
+    count = 0
+    for seed in CASES:
+        data = random_plate(domain, seed)
+        given = {"source": data.source, "boundary": data.boundary, "domain": domain}
+        if kind is Darcy:
+            given |= {"wells": data.wells, "tolerance": 1e-13}
+        if not any(side.fixes_value for _, side in data.boundary.items()):
+            continue
+        pde = kind(**given)
+        grid = pde.grid(13, 13)
+        a = pde.sample_coefficient(1, grid, seeded(seed))
+        u = pde.solve(a)
+        for g in group_of(domain):
+            difference = distance(pde.solve(g(a, grid)), g(u, grid))
+            assert difference < 1e-8 if g in pde.symmetries.elements else difference > 1e-6
+        count += len(pde.symmetries) > 1
+    assert count > 5
 
 
 # Tori: every linear part with every shift by nodes, on the nodes' values
