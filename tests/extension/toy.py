@@ -40,6 +40,7 @@ class Toy(PDE):
     equation = "Δv - κ² v = a, u = v + (sqrt(s² + v²) - s) / 2, u = 0 on the boundary"
     coefficient_field = Field("load", "load a")
     solution_field = Field("deflection", "deflection u")
+    operator_symmetries = square_group()
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:
