@@ -7,6 +7,7 @@ from pdeinv.datasets.contents import pde_of as pde_of
 from pdeinv.datasets.contents import states as states
 from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.distributed import Distributed as Distributed
+from pdeinv.datasets.experiments import Experiments as Experiments
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
 from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from pdeinv.annotations import check_fields
+from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import described
 from pdeinv.datasets.distributed import Distributed
-from pdeinv.datasets.parameters import to_json
+from pdeinv.datasets.parameters import from_json, to_json
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.external import make_instance, source_of
 from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
@@ -31,13 +32,14 @@ _LARGEST = 1e9  # bound on every number among the parameters
 
 
 @dataclass(frozen=True, eq=False)
-class PDE(ABC):
+class PDE(Convertible, ABC):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default; see
     `pdeinv.annotations` for their checks. Fields on the grid are tensors of shape (batch, 1, ny,
     nx), indexed [y, x]. A *state* is (batch, channel, ny, nx): channel 0 is the coefficient,
-    channel 1 the solution, and the others are the derived fields that `outputs` names.
+    channel 1 the solution, and the others are the derived fields that `outputs` names. Several
+    `Experiments` on one coefficient have these others for each experiment in turn.
 
     Attributes:
         name: name in files, on the command line and in the registry.
@@ -111,7 +113,8 @@ class PDE(ABC):
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         """Return the solution u of the coefficient a, both (batch, 1, ny, nx); differentiable.
 
-        Float64 is advised.
+        Float64 is advised. `Experiments` have a channel of u for each; so have `residual` and
+        `surrogate`.
 
         Raises:
             InputError: the coefficient or the grid is not allowed.
@@ -155,6 +158,10 @@ class PDE(ABC):
         """All fields that the PDE can derive; the components x and y of a vector are adjacent."""
         return ()
 
+    def of_coefficient(self, field: Field) -> bool:
+        """Return whether a field of the state is a function of the coefficient alone."""
+        return field == self.coefficient_field
+
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.
 
@@ -169,9 +176,10 @@ class PDE(ABC):
         Arguments:
             a: (batch, 1, ny, nx).
         """
-        return self._with_derived(a, self.solve(a))
+        return self.completed(a, self.solve(a))
 
-    def _with_derived(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return `respond` with given solutions (batch, solutions, ny, nx)."""
         return torch.cat([u, self.derive(a, u)], dim=1) if self.outputs else u
 
     def reading(self, names: Iterable[str]) -> Self:
@@ -226,7 +234,7 @@ class PDE(ABC):
 
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         """Return `respond` with the solution by `surrogate`."""
-        return self._with_derived(a, self.surrogate(a))
+        return self.completed(a, self.surrogate(a))
 
     def sample_coefficient(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
@@ -285,28 +293,68 @@ class PDE(ABC):
         chosen = (f for f in self.derived if f.name in self.outputs)
         return (self.coefficient_field, self.solution_field, *chosen)
 
+    @property
+    def solution_channels(self) -> tuple[int, ...]:
+        """The channels of the solutions in a state: one, or one for each experiment."""
+        return (1,)
+
+    @property
+    def experiments(self) -> Mapping[str, PDE]:
+        """The physics by the name of its experiment; empty for a PDE that is no `Experiments`."""
+        return {}
+
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """The PDE's parameters by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
 
-    def json_parameters(self) -> dict[str, Any]:
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
 
         Those that are no number or text, such as the domain, are left out where they are the
         default.
+
+        Arguments:
+            describe: as of `to_json`; `pde_by_name` does not take back what is in words.
 
         Raises:
             InputError: a parameter cannot be stored, such as a function.
         """
         usual = {f.name: f.default for f in dataclasses.fields(self)}
         plain = (bool, int, float, str)
-        stated = to_json(self)
+        stated = to_json(self, describe=describe)
         return {
             k: stated[k]
             for k, v in self.parameters.items()
             if isinstance(v, plain) or v != usual[k]
         }
+
+    @classmethod
+    def of(cls, value: Any, what: str) -> PDE:
+        """Return the PDE of a name, or of what `to_json` returned; a PDE stays as it is.
+
+        Raises:
+            InputError: it is none of these.
+        """
+        # The registry imports this module
+        from pdeinv.datasets.registry import pde_by_name
+
+        if isinstance(value, PDE):
+            return value
+        if isinstance(value, str):
+            return pde_by_name(value)
+        if not isinstance(value, dict) or not isinstance(value.get("pde"), str):
+            raise InputError(
+                f"{what} must be a PDE, its name, or an object with the name as 'pde', got "
+                f"{described(value)}; give an instance of a class of pdeinv.datasets"
+            )
+        kind = type(pde_by_name(value["pde"]))
+        stated = from_json(kind, {k: v for k, v in value.items() if k != "pde"})
+        return make_instance(kind, stated)
+
+    def to_json(self, what: str) -> dict[str, Any]:
+        """Return the name and the `json_parameters` as one object."""
+        return {"pde": source_of(type(self)) or self.name, **self.json_parameters()}
 
     def grid(self, ny: int, nx: int | None = None) -> Grid:
         """Return a grid of the PDE's domain.
@@ -320,31 +368,38 @@ class PDE(ABC):
             nx, ny = (round((ny - ends) * length) + ends for length in self.domain.aspect)
         return Grid(ny, nx, self.domain.extent, self.domain.unit, self.grid_kind)
 
-    def find_channel(self, field_name: str) -> int | None:
+    def find_channel(self, field_name: str, experiment: str = "") -> int | None:
         """Return the channel of a field: 0 for the coefficient, 1 for the solution, more for
         derived ones; None for any other name.
 
         Arguments:
             field_name: physical name, or the alias `coefficient` or `solution`.
+            experiment: name of the experiment that has the field; not used where there is one
+                physics alone.
         """
         names = [f.name for f in self.fields]
         if field_name in ("coefficient", "solution"):
             return ("coefficient", "solution").index(field_name)
         return names.index(field_name) if field_name in names else None
 
-    def channel(self, field_name: str) -> int:
+    def find_channels(self, field_name: str) -> tuple[int, ...]:
+        """Return all channels of a field, one for each experiment that has it."""
+        found = self.find_channel(field_name)
+        return () if found is None else (found,)
+
+    def channel(self, field_name: str, experiment: str = "") -> int:
         """Return the channel of a field, as `find_channel`.
 
         Raises:
             InputError: the PDE has no such field.
         """
-        found = self.find_channel(field_name)
+        found = self.find_channel(field_name, experiment)
         if found is None:
-            raise InputError(self.unknown_field(field_name))
+            raise InputError(self.unknown_field(field_name, experiment))
         return found
 
-    def unknown_field(self, field_name: str) -> str:
-        """Return the message about a field that the PDE does not have."""
+    def unknown_field(self, field_name: str, experiment: str = "") -> str:
+        """Return the message about a field for which `find_channel` returns None."""
         more = "".join(f", {f.name!r}" for f in self.derived)
         return (
             f"field must be {self.coefficient_field.name!r} (the coefficient) or "

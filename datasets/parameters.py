@@ -16,20 +16,30 @@ __all__ = ["from_json", "to_json"]
 Plain = bool | int | float | str | None
 
 
-def to_json(instance: Any) -> dict[str, Any]:
+def to_json(instance: Any, *, describe: bool = False) -> dict[str, Any]:
     """Return the parameters of a PDE, or the fields of another dataclass, as JSON values.
 
     Numbers, texts and None stay as they are; a tuple becomes a list, a dataclass an object of its
     fields, and a `Convertible` what it states.
 
+    Arguments:
+        instance: the PDE or the dataclass.
+        describe: state in words a parameter that cannot be stored, instead of refusing it.
+
     Raises:
         InputError: a parameter cannot be stored, such as a function.
     """
-    return {
-        field.name: _written(f"parameter {field.name}", getattr(instance, field.name))
-        for field in dataclasses.fields(instance)
-        if field.init
-    }
+    stated = {}
+    for field in dataclasses.fields(instance):
+        if field.init:
+            value = getattr(instance, field.name)
+            try:
+                stated[field.name] = _written(f"parameter {field.name}", value)
+            except InputError:
+                if not describe:
+                    raise
+                stated[field.name] = repr(value)
+    return stated
 
 
 def _written(what: str, value: Any) -> Any:

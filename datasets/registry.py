@@ -11,10 +11,12 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 
-__all__ = ["PDES", "pde_by_name", "register"]
+__all__ = ["COMPOSED", "PDES", "pde_by_name", "register"]
 
 PDES: dict[str, type[PDE]] = {}
 """Every registered PDE by its name."""
+COMPOSED: dict[str, type[PDE]] = {}
+"""PDEs made of others, without a default; `pde_by_name` makes them, and lists leave them out."""
 
 Kind = TypeVar("Kind", bound=type[PDE])
 
@@ -49,8 +51,8 @@ def pde_by_name(name: str, **parameters: float | str) -> PDE:
     """
     if is_reference(name):
         kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
-    elif isinstance(name, str) and name in PDES:
-        kind = PDES[name]
+    elif isinstance(name, str) and name in PDES | COMPOSED:
+        kind = (PDES | COMPOSED)[name]
     else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
         raise InputError(

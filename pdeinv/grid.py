@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 
@@ -12,7 +12,16 @@ from pdeinv.annotations import check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 
-__all__ = ["LARGEST", "Domain", "Extent", "Field", "FieldKind", "Grid", "GridKind"]
+__all__ = [
+    "LARGEST",
+    "Domain",
+    "ExperimentField",
+    "Extent",
+    "Field",
+    "FieldKind",
+    "Grid",
+    "GridKind",
+]
 
 GridKind = Literal["vertex", "periodic"]
 FieldKind = Literal["scalar", "pseudo-scalar", "vector-x", "vector-y"]
@@ -46,6 +55,10 @@ class Field:
     interpolation_order: Annotated[int, Bounds(least=0)] = 3
     kind: FieldKind = "scalar"
 
+    experiment: ClassVar[str] = ""
+    """Name of the experiment that the field belongs to; empty where there is one alone, or all
+    share the field."""
+
     def __post_init__(self) -> None:
         check_fields(self, "{} of a field")
         if not self.name:
@@ -59,6 +72,22 @@ class Field:
             "long_name": self.long_name,
             "interpolation_order": self.interpolation_order,
         }
+
+    @property
+    def label(self) -> str:
+        """The name, and the experiment where there are several."""
+        return f"{self.name} of experiment {self.experiment}" if self.experiment else self.name
+
+
+@dataclass(frozen=True)
+class ExperimentField(Field):
+    """A field of one of several experiments.
+
+    Arguments:
+        experiment: name of the experiment.
+    """
+
+    experiment: str = ""  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -62,7 +62,7 @@ def field_style(*values: np.ndarray | xr.DataArray) -> Style:
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Return a figure with one row for each field.
+    """Return a figure with one row for each field, and of several experiments for each of these.
 
     The panels are the truth (where given), the posterior mean with the sensors, the probability of
     the high value of a two-valued field, the standard deviation, the error (where the truth is
@@ -81,9 +81,10 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         known.add("probability")
     columns = [c for c in _TITLES if c in known | {"mean", "std", "residual"}]
     figure = Figure(figsize=(1.4 + 2.7 * len(columns), 6.1), layout="constrained")
-    axes = figure.subplots(len(names), len(columns), sharex=True, sharey=True, squeeze=False)
-    for row, name in zip(axes, names, strict=True):
-        _plot_row(figure, dict(zip(columns, row, strict=True)), name, result, truth)
+    parts = [part for name in names for part in _parts(name, result, truth)]
+    axes = figure.subplots(len(parts), len(columns), sharex=True, sharey=True, squeeze=False)
+    for row, part in zip(axes, parts, strict=True):
+        _plot_row(figure, dict(zip(columns, row, strict=True)), *part)
         row[0].set_ylabel("y")
     for axis in axes[-1]:
         axis.set_xlabel("x")
@@ -95,6 +96,24 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         fontsize=11,
     )
     return figure
+
+
+def _parts(
+    name: str, result: xr.Dataset, truth: xr.Dataset | None
+) -> Iterator[tuple[str, xr.Dataset, xr.Dataset | None]]:
+    """Yield a field's name with the result and the truth of each row: one for each experiment."""
+    if "experiment" not in result[f"{name}_mean"].dims:
+        yield name, result, truth
+        return
+    for experiment in result["experiment"].values:
+        part = result.sel(experiment=experiment)
+        part = part.isel(sensor=np.flatnonzero(part["sensor_experiment"] == experiment))
+        mean = part[f"{name}_mean"]
+        if mean.isnull().all():  # the experiment has no such field
+            continue
+        long_name = f"{mean.attrs.get('long_name', name)}, experiment {experiment}"
+        part[f"{name}_mean"] = mean.assign_attrs(long_name=long_name)
+        yield name, part, truth.sel(experiment=experiment) if truth is not None else None
 
 
 def _plot_row(

@@ -45,27 +45,27 @@ class Posterior:
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
 
-        The fields are float64. A coefficient of two values has `{field}_probability` (y, x) of the
-        high one too.
+        The fields are float64. A field of several experiments has one dimension more,
+        `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment, y, x), with nan
+        in an experiment that lacks it. A coefficient of two values has `{field}_probability` (y, x)
+        of the high one too.
 
         Arguments:
             attributes: global attributes in addition to the run's record.
         """
         coords: dict[Hashable, object] = {**coordinates_of(self.grid)}
+        if experiments := self._experiments():
+            coords["experiment"] = np.array(experiments, dtype=object)
         data = {}
-        for i, f in enumerate(self.fields):
-            for what, dims, values in (
-                ("mean", ("y", "x"), self.mean[i]),
-                ("std", ("y", "x"), self.std[i]),
-                ("samples", ("sample", "y", "x"), self.samples[:, i]),
+        for f in self.fields:
+            for what, label, leading, values in (
+                ("mean", "posterior mean", (), self.mean),
+                ("std", "posterior standard deviation", (), self.std),
+                ("samples", "posterior samples", ("sample",), self.samples),
             ):
-                label = {
-                    "mean": "posterior mean",
-                    "std": "posterior standard deviation",
-                    "samples": "posterior samples",
-                }[what]
                 attrs = {"long_name": f"{label} of the {f.long_name}", "units": f.units}
-                data[f"{f.name}_{what}"] = (dims, values.detach().cpu().double().numpy(), attrs)
+                dims = (*leading, *(("experiment",) if f.experiment else ()), "y", "x")
+                data[f"{f.name}_{what}"] = (dims, self._of_field(f, values), attrs)
         if self.probability is not None:
             f = self.fields[0]
             attrs = {
@@ -79,3 +79,21 @@ class Posterior:
             )
         coords["sample"] = np.arange(len(self.samples))
         return xr.Dataset(data, coords, {**self.record, **attributes})
+
+    def _experiments(self) -> list[str]:
+        """Return the names of the experiments, in the order of their channels."""
+        return list(dict.fromkeys(f.experiment for f in self.fields if f.experiment))
+
+    def _of_field(self, f: Field, values: torch.Tensor) -> np.ndarray:
+        """Return the channels of a field's name, with a dimension of experiments where it has
+        several."""
+        values = values.detach().cpu().double()
+        if not f.experiment:
+            return values[..., self.fields.index(f), :, :].numpy()
+        channels = {g.experiment: i for i, g in enumerate(self.fields) if g.name == f.name}
+        missing = torch.full_like(values[..., 0, :, :], torch.nan)
+        parts = [
+            values[..., channels[name], :, :] if name in channels else missing
+            for name in self._experiments()
+        ]
+        return torch.stack(parts, dim=-3).numpy()

@@ -72,7 +72,7 @@ class Readings:
             more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
             warn_input(
                 f"{self.rows.name(i)}: the reading {values[i]:g}{more} is over {_BEYOND:g} times "
-                f"the size of the others of {self.pde.fields[self.channel[i]].name}; check its "
+                f"the size of the others of {self.pde.fields[self.channel[i]].label}; check its "
                 f"units, or drop the row"
             )
 
@@ -145,7 +145,7 @@ class Readings:
             exact & ((value - known).abs() > 1e-6 * scale),  # nan is false
             lambda i: (
                 f"the exact reading {value[i]:g} contradicts the boundary condition "
-                f"{self.pde.fields[self.channel[i]].name} = {known[i]:g}; drop it or give it a "
+                f"{self.pde.fields[self.channel[i]].label} = {known[i]:g}; drop it or give it a "
                 f"noise_std"
             ),
         )

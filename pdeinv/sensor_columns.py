@@ -18,17 +18,21 @@ __all__ = [
     "COLUMNS",
     "LARGEST",
     "NUMERIC",
+    "REQUIRED",
     "Rows",
     "check_columns",
     "checked_values",
+    "experiment_name",
     "is_number",
     "listed",
 ]
 
 NUMERIC = ("x", "y", "value", "noise_std")
 """Columns of numbers."""
-COLUMNS = ("field", *NUMERIC)
-"""Columns that are used; the last may be missing."""
+REQUIRED = ("field", "x", "y", "value")
+"""Columns that every table has."""
+COLUMNS = (*REQUIRED, "noise_std", "experiment")
+"""Columns that are used."""
 LARGEST = 1e30
 """Bound of readings and of their noise: their squares stay finite."""
 
@@ -88,7 +92,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
             holds an uncertainty while there is no `noise_std`.
     """
     names = list(table.columns)
-    for column in COLUMNS[:-1]:
+    for column in REQUIRED:
         if column not in names:
             raise InputError(f"{origin} has no column {column!r}{_instead(column, names)}")
     for column in COLUMNS:
@@ -107,8 +111,9 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
     if unused:
         what = "column {} is" if len(unused) == 1 else "columns {} are"
         warn_input(
-            f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value and "
-            f"noise_std; if readings at one place differ in it, keep those of one time or depth"
+            f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value, "
+            f"noise_std and experiment; if readings at one place differ in it, keep those of one "
+            f"time or depth"
         )
     return unused
 
@@ -116,7 +121,8 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
 def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     """Return the columns `COLUMNS`: text without blanks around it, and float64.
 
-    An empty cell of `noise_std` is nan: its noise is not stated.
+    An empty cell of `noise_std` is nan: its noise is not stated. There is a column `experiment`
+    only where the table has one.
 
     Arguments:
         table: the readings, of any types, whose columns `check_columns` accepts.
@@ -133,7 +139,17 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
             found[column] = _checked_numbers(column, table[column], rows)
         else:
             found[column] = np.nan
+    if "experiment" in table:
+        found["experiment"] = [experiment_name(given) for given in table["experiment"].tolist()]
     return pd.DataFrame(found)
+
+
+def experiment_name(value: object) -> str:
+    """Return the name of an experiment as text; "" for none, and "1" for the number 1."""
+    text = _text(value)
+    if text.lower() in _NOTHING:
+        return ""
+    return re.sub(r"\.0+$", "", text) if is_number(text) else text
 
 
 def is_number(text: str) -> bool:

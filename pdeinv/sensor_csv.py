@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pdeinv.errors import InputError
-from pdeinv.sensor_columns import COLUMNS, NUMERIC, is_number
+from pdeinv.sensor_columns import NUMERIC, REQUIRED, is_number
 
 __all__ = ["parse_csv", "read_csv", "read_open_file"]
 
@@ -157,7 +157,7 @@ def _header(
             while len(names) > 1 and not names[-1]:
                 names.pop()
             rest = lines[:i] + lines[i + 1 :]
-            if set(COLUMNS[:-1]) <= set(names):
+            if set(REQUIRED) <= set(names):
                 return names, separator, rest
             # Without a header, the message is about the columns of the first line
             if i == plain and (best is None or len(names) > len(best[0])):

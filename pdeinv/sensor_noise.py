@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pdeinv.errors import InputError, warn_input
+from pdeinv.grid import Field
 from pdeinv.sensor_columns import LARGEST, Rows, is_number
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def noise_used(
     """Return the standard deviations (m,) of the noise of all readings.
 
     A `noise_std` in the table stays; `levels` fill the empty cells. Readings of a field without
-    either are exact, with an InputWarning.
+    either are exact, with an InputWarning. The level of a field holds in all experiments; the
+    spread of readings is that of each experiment by itself.
 
     Arguments:
         levels: noise where the table states none.
@@ -55,17 +57,18 @@ def noise_used(
     std = table.noise_std.to_numpy(copy=True)
     empty = np.isnan(std)
     stated = _parsed(levels, pde)
-    for c, level in stated.items():
-        mine = np.full(len(std), True) if c is None else channel == c
+    for channels, level in stated.items():
+        mine = np.isin(channel, channels) if channels else np.full(len(std), True)
         if mine.any() and not (mine & empty).any():
             raise InputError(
                 f"noise must be left out where every reading has a noise_std, got {level}; drop "
                 f"it, or the column"
             )
+    of_field = {c: level for channels, level in stated.items() for c in channels}
     for c, f in enumerate(pde.fields):
-        chosen, mine = stated.get(c, stated.get(None)), channel == c
+        chosen, mine = of_field.get(c, stated.get(())), channel == c
         if chosen is not None and (mine & empty).any():
-            std[mine & empty] = _in_units(chosen, table.value.to_numpy()[mine], f.name)
+            std[mine & empty] = _in_units(chosen, table.value.to_numpy()[mine], f)
     left = np.isnan(std)
     if not empty.all():
         rows.refuse(
@@ -73,7 +76,8 @@ def noise_used(
             lambda i: "noise_std is empty; give 0 for an exact reading, or noise= for empty ones",
         )
     if left.any():
-        names = " and ".join(pde.fields[c].name for c in np.unique(channel[left]))
+        unstated = dict.fromkeys(pde.fields[c].name for c in np.unique(channel[left]))
+        names = " and ".join(unstated)
         warn_input(
             f"{rows.origin} does not state the noise of {names}, so these readings are taken as "
             f"exact; add a column noise_std (0 if they are), or noise= (--noise): 0.02 in the "
@@ -83,19 +87,19 @@ def noise_used(
     return np.where(left, 0.0, std)
 
 
-def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[int | None, _Level]:
-    """Return the levels of channels, and of the others under None."""
-    stated: dict[int | None, _Level] = {}
+def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[tuple[int, ...], _Level]:
+    """Return the levels of fields by their channels, and of all others under ()."""
+    stated: dict[tuple[int, ...], _Level] = {}
     for name, given in _pairs(levels):
-        c = None
+        channels: tuple[int, ...] = ()
         if name is not None:
-            c = pde.find_channel(str(name).strip())
-            if c is None:
+            channels = pde.find_channels(str(name).strip())
+            if not channels:
                 raise InputError(f"noise: {pde.unknown_field(str(name))}")
-        if c in stated:
-            what = "all fields" if c is None else pde.fields[c].name
+        if channels in stated:
+            what = pde.fields[channels[0]].name if channels else "all fields"
             raise InputError(f"noise must be given once for {what}, got it twice; keep one of them")
-        stated[c] = _level(given, pde)
+        stated[channels] = _level(given, pde)
     return stated
 
 
@@ -137,7 +141,7 @@ def _as_float(given: Real) -> float:
         return np.nan
 
 
-def _in_units(level: _Level, values: np.ndarray, name: str) -> float:
+def _in_units(level: _Level, values: np.ndarray, field: Field) -> float:
     """Return a level in the units of a field with these readings."""
     if not level.relative or level.amount == 0:
         return level.amount
@@ -146,7 +150,7 @@ def _in_units(level: _Level, values: np.ndarray, name: str) -> float:
     if spread < max(1e-12 * np.abs(values).max(), 1 / LARGEST):
         readings = "a single reading" if len(values) == 1 else "equal readings"
         raise InputError(
-            f"the noise of {name} must be in its units, got {level} of the spread of {readings}; "
-            f"give it as '{name}=0.02' for one field"
+            f"the noise of {field.label} must be in its units, got {level} of the spread of "
+            f"{readings}; give it as '{field.name}=0.02' for one field"
         )
     return level.amount * spread

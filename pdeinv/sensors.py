@@ -14,12 +14,12 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from pdeinv.coordinates import grid_from
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, warn_input
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.sensor_checks import Readings
-from pdeinv.sensor_columns import Rows, check_columns, checked_values
+from pdeinv.sensor_columns import Rows, check_columns, checked_values, experiment_name
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
 from pdeinv.sensor_sources import SensorTable, as_table
@@ -37,8 +37,9 @@ class Sensors:
     Arguments:
         table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in
             the domain's coordinates, `value`, and optionally `noise_std`, the standard deviation of
-            the reading's noise: 0 for an exact reading, nan where it is not stated. Other columns
-            are not used, with an InputWarning.
+            the reading's noise: 0 for an exact reading, nan where it is not stated; and
+            `experiment`, the name of the reading's experiment, empty for the coefficient. Other
+            columns are not used, with an InputWarning.
         origin: origin of the table, for error messages.
         first_row: number of the first row, for error messages.
 
@@ -92,12 +93,14 @@ class Sensors:
 
         Arguments:
             truth: a named field with dimensions (y, x), such as
-                `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`.
+                `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; a coordinate
+                `experiment` becomes a column.
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
             noise_std: standard deviation of the noise, one number or (m,).
             order: degree of the interpolation between nodes. None is that of the truth's attribute
                 `interpolation_order`, or 3 without one.
-            seed: seed of the noise; fields of different names have different noise.
+            seed: seed of the noise; fields of different names or experiments have different
+                noise.
 
         Raises:
             InputError: the truth, the points or the noise are not real or have another shape, or
@@ -128,11 +131,14 @@ class Sensors:
                 f"{std.shape}; give one for each point"
             )
         std = np.broadcast_to(std, values.shape)
+        names = {"field": str(truth.name)}
+        if "experiment" in truth.coords:
+            names["experiment"] = experiment_name(truth["experiment"].item())
         # The name is part of the seed, so that two fields do not share their noise
-        rng = np.random.default_rng([seed, *str(truth.name).encode()])
+        rng = np.random.default_rng([seed, *"".join(names.values()).encode()])
         values = values + std * rng.standard_normal(values.shape)
         x, y = points.T
-        table = {"field": truth.name, "x": x, "y": y, "value": values, "noise_std": std}
+        table = {**names, "x": x, "y": y, "value": values, "noise_std": std}
         return cls(pd.DataFrame(table))
 
     def __len__(self) -> int:
@@ -156,19 +162,17 @@ class Sensors:
                 `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
 
         Raises:
-            InputError: a sensor is outside of the domain, the PDE has no such field, the noise
-                cannot be used, a reading is likely a fill value, exact readings contradict each
-                other at one point, or an exact reading contradicts the boundary condition or the
-                range of the coefficient.
+            InputError: a sensor is outside of the domain, the PDE has no such field or experiment,
+                the noise cannot be used, a reading is likely a fill value, exact readings
+                contradict each other at one point, or an exact reading contradicts the boundary
+                condition or the range of the coefficient.
         """
         table = self.table
         # Copies: torch does not share pandas' read-only arrays
         points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
         _refuse_outside(points, grid, self._rows)
-        channels = table.field.map({name: pde.find_channel(name) for name in table.field.unique()})
-        self._rows.refuse(channels.isna(), lambda i: pde.unknown_field(table.field[i]))
-        channel = channels.to_numpy(dtype=int)
-        readings = Readings(table, channel, pde, self._rows, self._unused)
+        channel, unused = self._channels(pde)
+        readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
         noise_std = noise_used(noise, table, channel, pde, self._rows)
         readings.check_agreement(noise_std, grid)
@@ -180,6 +184,23 @@ class Sensors:
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
         )
+
+    def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the channels (m,) of the readings, and the columns that are not used."""
+        fields, unused = self.table.field, self._unused
+        experiments = self.table.get("experiment", pd.Series([""] * len(fields)))
+        if not pde.experiments and any(experiments):
+            unused = (*unused, "experiment")
+            warn_input(
+                f"{self.origin}: the column 'experiment' is not used for one physics alone; give "
+                f"one for each experiment, pde=[...], or drop the column"
+            )
+        pairs = list(zip(fields, experiments, strict=True))
+        found = {pair: pde.find_channel(*pair) for pair in dict.fromkeys(pairs)}
+        self._rows.refuse(
+            [found[pair] is None for pair in pairs], lambda i: pde.unknown_field(*pairs[i])
+        )
+        return np.array([found[pair] for pair in pairs], dtype=int), unused
 
     @property
     def _rows(self) -> Rows:

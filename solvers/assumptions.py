@@ -15,10 +15,20 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
     """Return in one line what a reconstruction takes as known.
 
     Arguments:
-        pde: the physics; its parameters are stated, but for those of the prior and of the scheme.
+        pde: the physics. Its equation states sides, sources and wells; the domain and the numbers
+            among its parameters follow, but for those of the prior and of the scheme.
         prior: description of a given prior, "" for the PDE's own.
         observation: the sensors.
     """
+    physics = "; ".join(
+        f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
+    )
+    noise = _noise_in_words(observation)
+    given = prior or prior_in_words(pde)
+    return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}"
+
+
+def _physics_in_words(pde: PDE) -> str:
     not_physics = {field.name for field in dataclasses.fields(pde.latent_prior)}
     not_physics.update(pde.numerical_parameters)
     stated = {
@@ -26,9 +36,9 @@ def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
         for k, v in pde.parameters.items()
         if k not in not_physics and isinstance(v, bool | int | float | str)
     }
-    physics = f"{pde.name}, {pde.equation}" + (f", with {_listed(stated)}" if stated else "")
-    noise = _noise_in_words(observation)
-    return f"{physics}; prior: {prior or prior_in_words(pde)}; noise: {noise}"
+    place = "" if pde.domain.unit_square else f", on {pde.domain}"
+    numbers = f", with {_listed(stated)}" if stated else ""
+    return f"{pde.name}, {pde.equation}{place}{numbers}"
 
 
 def prior_in_words(pde: PDE) -> str:

@@ -165,7 +165,7 @@ class Solver(ABC):
                     f"{tuple(values.shape)}; mend its `condition`"
                 )
             channels = zip(pde.fields, values.unbind(dim=-3), strict=True)
-            broken = [f.name for f, v in channels if not bool(v.isfinite().all())]
+            broken = [f.label for f, v in channels if not bool(v.isfinite().all())]
             if broken:
                 raise NumericalError(
                     f"the {name} of {' and '.join(broken)} of the {self.name} solver must be "

@@ -27,10 +27,10 @@ class ForwardMap:
     `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the adjoint costs
     one solve for the state and one adjoint solve for each vector.
 
-    Every solve is counted where it is made, one for each field: those of `solve`, those of
-    `surrogate`, and the adjoint solves of reverse differentiation. Solves behind statistics of the
-    prior that are computed once for a PDE and kept are not counted: those of its variance, and of
-    its fields' standard deviations.
+    Every solve is counted where it is made, one for each field and experiment: those of `solve`,
+    those of `surrogate`, and the adjoint solves of reverse differentiation. Solves behind
+    statistics of the prior that are computed once for a PDE and kept are not counted: those of its
+    variance, and of its fields' standard deviations.
 
     Shapes: coefficients a are (batch, 1, ny, nx); tables ξ of Karhunen–Loève coefficients of the
         latent field, standard normal a priori, are (batch, 1, modes, modes).
@@ -63,11 +63,14 @@ class ForwardMap:
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         """Return the other channels of coefficients, by `pde.respond`; differentiable."""
-        return self.pde.respond(_Counted.apply(a, self.counts))
+        return self.pde.respond(self._counted(a))
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         """Return them approximately, by `pde.respond_roughly`; differentiable."""
-        return self.pde.respond_roughly(_Counted.apply(a, self.counts))
+        return self.pde.respond_roughly(self._counted(a))
+
+    def _counted(self, a: torch.Tensor) -> torch.Tensor:
+        return _Counted.apply(a, self.counts, len(self.pde.solution_channels))
 
     def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of tables ξ."""
@@ -168,7 +171,7 @@ class ForwardMap:
     def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> TensorMap:
         outputs = [a]
         if self.sees_solution:
-            self.counts["solver_calls"] += len(a)
+            self.counts["solver_calls"] += len(a) * len(self.pde.solution_channels)
             exact = self.exact_derivatives
             solve = self.pde.respond if exact else self.pde.respond_roughly
             outputs.append(solve(a))
@@ -176,7 +179,7 @@ class ForwardMap:
 
         def pull_back(weights: torch.Tensor) -> torch.Tensor:
             if self.sees_solution:
-                self.counts["solver_calls"] += len(weights)
+                self.counts["solver_calls"] += len(weights) * len(self.pde.solution_channels)
             v = self.observation.adjoint(weights)[:, None]
             parts = [v[:, :, :1], v[:, :, 1:]][: len(outputs)]
             return batched_gradient(parts)[:, 0]
@@ -199,17 +202,17 @@ class _Counted(torch.autograd.Function):
     return."""
 
     @staticmethod
-    def forward(a, counts):
-        counts["solver_calls"] += len(a)
+    def forward(a, counts, solves):
+        counts["solver_calls"] += solves * len(a)
         return a.view_as(a)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, ctx.counts = inputs
+        _, ctx.counts, ctx.solves = inputs
 
     @staticmethod
     def backward(ctx, gradient):
-        return _Counted.apply(gradient, ctx.counts), None
+        return _Counted.apply(gradient, ctx.counts, ctx.solves), None, None
 
 
 def _batched_gradient(

@@ -94,7 +94,7 @@ class Kriging(Solver):
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine, field = observation.subset(observation.channel == c), pde.fields[c]
             fields[c], found = self._krige(mine, drawn, generator)
-            kernels[field.name] = found.kernel(field.units, grid.domain.shorter)
+            kernels[field.label] = found.kernel(field.units, grid.domain.shorter)
             chi2.append(found.reduced_chi_squared())
         warn_of_bounds(kernels)
         forward = ForwardMap(pde, observation)
@@ -154,12 +154,12 @@ def _computed(forward: ForwardMap, known: dict[int, _Field]) -> tuple[dict[int, 
     batches = {c: torch.cat([f.mean[None], f.samples])[:, None] for c, f in known.items()}
     a = pde.clamp(batches[0])
     if outside := int((a[0] != batches[0][0]).sum()):
-        unknown = [f.name for c, f in enumerate(pde.fields) if c not in known]
+        unknown = [f.label for c, f in enumerate(pde.fields) if c not in known]
         _warn_of_range(forward, outside, " and ".join(unknown))
-    if 1 in batches:
-        others = torch.cat([batches[1], pde.derive(a, batches[1])], dim=1)
-    else:
-        others = forward.solve(a)
+    if not all(c in batches for c in pde.solution_channels):
+        solved = forward.solve(a)
+        batches = {c: solved[:, c - 1 : c] for c in pde.solution_channels} | batches
+    others = pde.completed(a, torch.cat([batches[c] for c in pde.solution_channels], dim=1))
     spread = (others[1:] - others[0]).square().mean(dim=0).sqrt()
     return {
         c: _Field(others[0, c - 1], spread[c - 1], others[1:, c - 1])

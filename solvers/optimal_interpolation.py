@@ -9,6 +9,7 @@ import torch
 
 from pdeinv.checks import MOST, Bounds, Count
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -80,6 +81,11 @@ class OptimalInterpolation(Solver):
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         super().check(pde, prior)
+        if prior is not None and pde.experiments:
+            raise InputError(
+                f"the {self.name} solver uses only the PDE's own prior for several experiments, "
+                f"got {type(prior).__name__}; leave the prior out"
+            )
         check_same_problem(self.name, pde, pde.fields[:2], prior)
 
     def memory(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import IO, cast
 
-import numpy as np
 import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
-from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets import PDE, Experiments, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
-from pdeinv.grid import LARGEST
+from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -40,15 +40,16 @@ _COLUMNS = {
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "experiment": "experiment of the reading; empty for a field that all share",
 }
 
 
 def reconstruct(
     sensors: Sensors | str | os.PathLike | IO | SensorTable,
-    pde: str | PDE,
+    pde: str | PDE | Sequence[str | PDE],
     *,
     noise: NoiseLevels | None = None,
-    grid: int = 64,
+    grid: int | Grid = 64,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
     equireg: bool = False,
@@ -62,9 +63,12 @@ def reconstruct(
 
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance.
+        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
+            or a list of these, one for each experiment on the same coefficient, of which the
+            column `experiment` of the table has the numbers from 1 (see
+            `pdeinv.datasets.Experiments`).
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        grid: nodes of the result on the shorter side, at least 16.
+        grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, the name of a shipped one, or
@@ -76,9 +80,9 @@ def reconstruct(
 
     Returns:
         Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
-        both fields, `{field}_probability` (y, x) of the high of two values, the sensors as
-        `sensor_*` (sensor), and attributes such as `assumed` (physics, prior and noise in words),
-        `reduced_chi_squared` (near 1 where these and the sensors agree) and `misfit_test`.
+        coefficient, solution and each derived field that a sensor reads, `{field}_probability`
+        (y, x) of the high of two values, `sensor_*` (sensor), and attributes such as `assumed`
+        (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -94,12 +98,10 @@ def reconstruct(
     used = _resolve_prior(prior)
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
-    grid, n_samples, seed = _checked_numbers(grid, n_samples, seed)
+    n_samples, seed = _checked_numbers(n_samples, seed)
     table = Sensors.read(sensors)
     pde = pde.reading(table.table.field.unique())
-    nodes = pde.grid(grid)
-    check_solves(pde, nodes)
-    check_states(pde, nodes, n_samples)
+    nodes = _affordable_grid(pde, grid, n_samples)
     observation = table.observation(pde, nodes, noise=noise)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
@@ -107,7 +109,9 @@ def reconstruct(
     return _dataset(found, chosen, pde, used, table, observation, seed)
 
 
-def _resolve_pde(pde: str | PDE) -> PDE:
+def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
+    if isinstance(pde, list | tuple):
+        return Experiments(tuple(_resolve_pde(one) for one in pde))
     pde = pde_by_name(pde) if isinstance(pde, str) else pde
     if not isinstance(pde, PDE):
         raise InputError(
@@ -125,9 +129,21 @@ def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
     return cast("Prior", load(prior))
 
 
-def _checked_numbers(grid: int, n_samples: int, seed: int) -> tuple[int, int, int]:
+def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:
+    """Return the grid of the result, on which solves and samples are affordable."""
+    if not isinstance(grid, Grid):
+        grid = pde.grid(integer("grid", grid, Bounds(_COARSEST, LARGEST)))
+    if min(grid.shape) < _COARSEST:
+        raise InputError(
+            f"grid must have at least {_COARSEST} nodes in each direction, got {grid}; use more"
+        )
+    check_solves(pde, pde.check_grid(grid))
+    check_states(pde, grid, n_samples)
+    return grid
+
+
+def _checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
     return (
-        integer("grid", grid, Bounds(_COARSEST, LARGEST)),
         integer("n_samples", n_samples, Bounds(1, 10**9)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
@@ -147,18 +163,21 @@ def _dataset(
         pde=pde.name,
         **_sources(pde, solver),
         equation=pde.equation,
-        pde_parameters=json.dumps(pde.json_parameters()),
+        pde_parameters=json.dumps(pde.json_parameters(describe=True)),
         grid_kind=pde.grid_kind,
+        extent=json.dumps(pde.domain.extent),
+        unit=pde.domain.unit,
         prior=given or "the PDE's own random coefficient",
         assumed=assumptions(pde, str(given), observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),
     )
-    names = np.array([f.name for f in pde.fields], dtype=object)
-    table = sensors.table.assign(
-        field=names[observation.channel.numpy()], noise_std=observation.noise_std.numpy()
-    )
+    read = [pde.fields[channel] for channel in observation.channel.tolist()]
+    columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
+    if pde.experiments:
+        columns["experiment"] = [f.experiment for f in read]
+    table = sensors.table.drop(columns="experiment", errors="ignore").assign(**columns)
     return result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})

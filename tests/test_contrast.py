@@ -7,6 +7,7 @@ from helpers import seeded
 
 from pdeinv import NumericalError, reconstruct
 from pdeinv.datasets import Darcy
+from pdeinv.solvers import LevelSet
 
 TABLE = pd.DataFrame(
     {
@@ -26,7 +27,9 @@ def test_draws_of_a_high_contrast_are_solved(contrast):
     assert pde.residual(states[:, :1], states[:, 1:]).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("solver", ["level-set", "optimal-interpolation"])
+@pytest.mark.parametrize(
+    "solver", [LevelSet(ensemble=4, draws=16, stages="brief"), "optimal-interpolation"]
+)
 def test_a_high_contrast_is_reconstructed(solver):
     result = reconstruct(TABLE, Darcy(low=1.0, high=1e3), grid=16, n_samples=1, solver=solver)
     assert bool(result["pressure_mean"].notnull().all())

@@ -184,6 +184,8 @@ def test_the_result_states_the_assumed_numbers(name):
     stated = run("kriging", name).attrs["assumed"]
     assert stated.startswith(f"{name}, {pde.equation}") and stated.endswith("for each reading")
     for parameter, value in pde.parameters.items():
+        if not isinstance(value, int | float | str):
+            continue
         words = f"{parameter} {value}" if isinstance(value, str) else f"{parameter} {value:g}"
         # Of the scheme, not of the problem
         assert (words in stated) == (parameter not in pde.numerical_parameters)

@@ -67,9 +67,10 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     columns = ("field", "x", "y", "value", "noise_std")
     assert set(result.data_vars) == expected | {f"sensor_{c}" for c in columns}
     assert set(result.coords) == {"x", "y", "sample"}
+    period = {"period": 1.0} if pde.grid(N).periodic else {}
     for axis in ("x", "y"):
         assert np.array_equal(result[axis], pde.grid(N).coordinates()[1])
-        assert result[axis].attrs == {"long_name": f"{axis} coordinate", "units": "1"}
+        assert result[axis].attrs == {"long_name": f"{axis} coordinate", "units": "1"} | period
     for f in pde.fields:
         for what, label in (
             ("mean", "mean"),
@@ -99,6 +100,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     evaluates = learned and not (solver == "moment" and two_valued)
     assert 0 < attributes["seconds"] < 60 and (attributes["network_evaluations"] > 0) == evaluates
     assert attributes["pdeinv_version"] == version("pdeinv")
+    assert json.loads(attributes["extent"]) == [0, 1, 0, 1] and attributes["unit"] == "1"
     assert all(isinstance(value, str | int | float) for value in attributes.values())
 
 
@@ -144,7 +146,7 @@ def test_an_ensemble_is_a_prior():
         prior=ensemble,
     )
     assert result.attrs["prior"] == "Ensemble" and result.attrs["solver_calls"] == 0
-    with pytest.raises(InputError, match="16 nodes per side, got 20; reconstruct with grid=16"):
+    with pytest.raises(InputError, match="16 x 16 nodes, got 20 x 20; reconstruct with grid=16"):
         reconstruct(
             readings("poisson", "solution only"),
             pde,
@@ -153,9 +155,8 @@ def test_an_ensemble_is_a_prior():
             prior=ensemble,
         )
     for bad, message in [
-        (states[:1], "must be .N, 2, n, n."),
-        (states[:, :1], "must be .N, 2, n, n."),
-        (states[..., 1:], "must be .N, 2, n, n."),
+        (states[:1], "must be .N, 2, ny, nx."),
+        (states[:, :1], "must be .N, 2, ny, nx."),
         (
             torch.where(torch.arange(64)[:, None, None, None] == 7, torch.nan, states),
             "member 7 holds nan or inf",

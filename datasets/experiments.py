@@ -1,0 +1,278 @@
+"""Several experiments on one coefficient, such as two pumping tests, as one PDE."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pdeinv.annotations import check_fields
+from pdeinv.checks import described
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.common_symmetries import common_group
+from pdeinv.datasets.registry import COMPOSED
+from pdeinv.errors import InputError
+from pdeinv.grid import Domain, ExperimentField, Field, Grid, GridKind
+from pdeinv.random_field import GaussianRandomField
+from pdeinv.sensor_columns import experiment_name, listed
+from pdeinv.symmetry import Group
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Experiments"]
+
+
+@dataclass(frozen=True)
+class Experiments(PDE):
+    """Several physics with the same coefficient, such as two pumping tests or two wave numbers.
+
+    The physics may differ in sides, sources, wells and wave numbers, and may be of different
+    classes; all have the coefficient's field, its prior, the domain and the kind of the grid in
+    common. The channels of a state are the coefficient, and then for each experiment in turn its
+    solution and its derived fields. A function of the coefficient alone, such as its logarithm, has
+    one channel, which all experiments share. `solve`, `surrogate` and `residual` have one channel
+    for each experiment.
+
+    Arguments:
+        physics: one PDE for each experiment, or its name.
+        names: of the experiments, as the column `experiment` of a sensor table has them; "1", "2",
+            ... if not given.
+
+    Raises:
+        InputError: the physics do not share what they must, or a name is not usable.
+
+    Example:
+        >>> from pdeinv.datasets import Experiments, Helmholtz
+        >>> both = Experiments((Helmholtz(k=1.0), Helmholtz(k=6.0)), names=("low", "high"))
+        >>> [f.label for f in both.fields]
+        ['source', 'wavefield of experiment low', 'wavefield of experiment high']
+        >>> both.find_channel("wavefield", "high")
+        2
+    """
+
+    physics: tuple[PDE, ...]
+    names: tuple[str, ...] = ()
+    domain: Domain = field(init=False, repr=False)
+    outputs: tuple[str, ...] = field(init=False, repr=False, default=())
+
+    name = "experiments"
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"parameter {{}} of {self.name}")
+        if not self.physics or any(pde.experiments for pde in self.physics):
+            raise InputError(
+                f"physics of {self.name} must be one PDE for each, got "
+                f"{'experiments in experiments' if self.physics else 'none'}; give a list of PDEs"
+            )
+        numbers = tuple(str(i + 1) for i in range(len(self.physics)))
+        object.__setattr__(self, "names", self.names or numbers)
+        self._check_names()
+        self._check_shared()
+        object.__setattr__(self, "domain", self._first.domain)
+        object.__setattr__(self, "physics", self._with_shared_outputs_once())
+        super().__post_init__()
+
+    def _check_names(self) -> None:
+        usable = all(name and experiment_name(name) == name for name in self.names)
+        if not usable or not len(set(self.names)) == len(self.names) == len(self.physics):
+            raise InputError(
+                f"names of {self.name} must be {len(self.physics)} different ones that a table can "
+                f"hold, got {described(self.names)}; use such as ('1', '2')"
+            )
+
+    def _check_shared(self) -> None:
+        """Refuse physics that differ in what all experiments have in common."""
+        kept: dict[str, tuple[str, Field]] = {}
+        for name, pde in self.experiments.items():
+            for what, value in _SHARED.items():
+                one, other = value(self._first), value(pde)
+                same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+                if not same:
+                    detail = "" if isinstance(one, torch.Tensor) else f", {one} and {other}"
+                    raise InputError(
+                        f"the {what} must be the same in all experiments, got another one in "
+                        f"{name!r} than in {self.names[0]!r}{detail}; change one of them"
+                    )
+            for f in (pde.solution_field, *pde.derived):
+                first, known = kept.setdefault(f.name, (name, f))
+                if known != f:
+                    raise InputError(
+                        f"fields named {f.name} must be the same in all experiments, got {f} in "
+                        f"{name!r} and {known} in {first!r}; rename one of them"
+                    )
+
+    def _with_shared_outputs_once(self) -> tuple[PDE, ...]:
+        """Return the physics, with functions of the coefficient alone derived by the first."""
+        shared = [f.name for f in self._first.derived if self._first.of_coefficient(f)]
+        wanted = [name for pde in self.physics for name in pde.outputs if name in shared]
+        others = (
+            replace(pde, outputs=tuple(name for name in pde.outputs if name not in shared))
+            for pde in self.physics[1:]
+        )
+        return (self._first.reading(wanted), *others)
+
+    @property
+    def _first(self) -> PDE:
+        return self.physics[0]
+
+    @property
+    def experiments(self) -> Mapping[str, PDE]:
+        return dict(zip(self.names, self.physics, strict=True))
+
+    @property
+    def grid_kind(self) -> GridKind:  # type: ignore[override]
+        return self._first.grid_kind
+
+    @property
+    def linear(self) -> bool:  # type: ignore[override]
+        return all(pde.linear for pde in self.physics)
+
+    @property
+    def gaussian_coefficient(self) -> bool:  # type: ignore[override]
+        return self._first.gaussian_coefficient
+
+    @property
+    def coefficient_field(self) -> Field:
+        return self._first.coefficient_field
+
+    @property
+    def solution_field(self) -> Field:
+        """The solution's field of the first experiment."""
+        return self._first.solution_field
+
+    @property
+    def equation(self) -> str:
+        """The equations of the experiments, separated by semicolons."""
+        return "; ".join(f"{name}: {pde.equation}" for name, pde in self.experiments.items())
+
+    @property
+    def latent_prior(self) -> GaussianRandomField:
+        return self._first.latent_prior
+
+    @property
+    def coefficient_range(self) -> tuple[float, float] | None:
+        return self._first.coefficient_range
+
+    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+        return self._first.coefficient(latent)
+
+    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        return self._first.smoothed(latent, width)
+
+    def solve(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pde.solve(a) for pde in self.physics], dim=1)
+
+    def surrogate(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
+
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        parts = zip(self.physics, u.split(1, dim=1), strict=True)
+        return torch.cat([pde.completed(a, part) for pde, part in parts], dim=1)
+
+    def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        parts = zip(self.physics, u.split(1, dim=1), strict=True)
+        return torch.cat([pde.residual(a, part) for pde, part in parts], dim=1)
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The coefficient's field, and those of each experiment in turn."""
+        return (self.coefficient_field, *(f for f, _, _ in self._outputs()))
+
+    @property
+    def solution_channels(self) -> tuple[int, ...]:
+        return tuple(c for c, (_, _, own) in enumerate(self._outputs(), start=1) if own == 1)
+
+    def _outputs(self) -> Iterator[tuple[Field, PDE, int]]:
+        """Yield the field of each channel but the first, its physics and its channel there."""
+        for name, pde in self.experiments.items():
+            for own, f in enumerate(pde.fields[1:], start=1):
+                labelled = ExperimentField(**dataclasses.asdict(f), experiment=name)
+                yield f if pde.of_coefficient(f) else labelled, pde, own
+
+    def reading(self, names: Iterable[str]) -> Self:
+        names = tuple(names)
+        return replace(self, physics=tuple(pde.reading(names) for pde in self.physics))
+
+    def find_channel(self, field_name: str, experiment: str = "") -> int | None:
+        """Return the channel of a field of an experiment; None where there is none.
+
+        Arguments:
+            field_name: physical name, or the alias `coefficient` or `solution`.
+            experiment: name of the experiment; may be empty for a field that all share, and where
+                there is one experiment alone.
+        """
+        if experiment and experiment not in self.names:
+            return None
+        if field_name in ("coefficient", self.coefficient_field.name):
+            return 0
+        if not experiment and len(self.names) == 1:
+            experiment = self.names[0]
+        for channel, (f, pde, own) in enumerate(self._outputs(), start=1):
+            if pde.find_channel(field_name) == own and f.experiment in ("", experiment):
+                return channel
+        return None
+
+    def find_channels(self, field_name: str) -> tuple[int, ...]:
+        found = {self.find_channel(field_name, experiment) for experiment in self.names}
+        return tuple(sorted(channel for channel in found if channel is not None))
+
+    def unknown_field(self, field_name: str, experiment: str = "") -> str:
+        if experiment in self.names:
+            return f"experiment {experiment!r}: " + self.experiments[experiment].unknown_field(
+                field_name
+            )
+        if experiment or self.find_channels(field_name):
+            return (
+                f"experiment must be one of {listed(self.names)}"
+                f"{'' if experiment else f' for a reading of {described(field_name)}'}, got "
+                f"{described(experiment) if experiment else 'none'}; state it in the column "
+                f"'experiment'"
+            )
+        names = dict.fromkeys(f.name for pde in self.physics for f in (*pde.fields, *pde.derived))
+        return (
+            f"field must be one of {listed(tuple(names))} for {self.name}, got "
+            f"{described(field_name)}; rename it"
+        )
+
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        if channel == 0:
+            return self._first.known_values(0, points)
+        _, pde, own = list(self._outputs())[channel - 1]
+        return pde.known_values(own, points)
+
+    @property
+    def symmetries(self) -> Group:
+        """The elements that the groups of all experiments have in common."""
+        return common_group([pde.symmetries for pde in self.physics]).acting_on(self.fields)
+
+    def doubt(self, grid: Grid) -> str:
+        doubts = {name: pde.doubt(grid) for name, pde in self.experiments.items()}
+        return "; ".join(f"experiment {name}: {doubt}" for name, doubt in doubts.items() if doubt)
+
+    def solve_seconds(self, grid: Grid) -> float:
+        return sum(pde.solve_seconds(grid) for pde in self.physics)
+
+
+def _coefficients(pde: PDE) -> torch.Tensor:
+    """Return the coefficients, sharp and smoothed, of one latent field."""
+    grid = pde.grid(8)
+    latent = torch.linspace(-2, 2, grid.nodes, dtype=torch.float64).reshape(1, 1, *grid.shape)
+    return torch.cat([pde.coefficient(latent), pde.smoothed(latent, 0.5)])
+
+
+_SHARED: dict[str, Callable[[PDE], Any]] = {
+    "domain": lambda pde: pde.domain,
+    "kind of the grid": lambda pde: pde.grid_kind,
+    "coefficient's field": lambda pde: pde.coefficient_field,
+    "prior": lambda pde: pde.latent_prior,
+    "coefficient's range": lambda pde: pde.coefficient_range,
+    "map from the latent field to the coefficient": _coefficients,
+}
+"""What all experiments have in common, and how it is found."""
+
+COMPOSED[Experiments.name] = Experiments
