@@ -13,8 +13,8 @@ import torch
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.common_symmetries import common_group
 from pdeinv.datasets.registry import COMPOSED
+from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, ExperimentField, Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
@@ -245,10 +245,10 @@ class Experiments(PDE):
         _, pde, own = list(self._outputs())[channel - 1]
         return pde.known_values(own, points)
 
-    @property
+    @cached_property
     def symmetries(self) -> Group:
-        """The elements that the groups of all experiments have in common."""
-        return common_group([pde.symmetries for pde in self.physics]).acting_on(self.fields)
+        """The symmetries that all experiments have."""
+        return common_symmetries(self.physics).acting_on(self.fields)
 
     def doubt(self, grid: Grid) -> str:
         doubts = {name: pde.doubt(grid) for name, pde in self.experiments.items()}

@@ -30,21 +30,11 @@ from pdeinv.datasets import (
     Well,
     pde_by_name,
 )
-from pdeinv.datasets.common_symmetries import common_group
 from pdeinv.datasets.parameters import from_json
 from pdeinv.grid import Domain
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.gaussian import GaussianSolver
-from pdeinv.symmetry import (
-    Group,
-    Symmetry,
-    diagonal_forcing_group,
-    rectangle_group,
-    square_group,
-    torus_group,
-    trivial_group,
-)
 
 FIVE_BY_THREE = Domain((0.0, 5.0, 0.0, 3.0), "km")
 WAVES = Experiments((Helmholtz(k=1.0, modes=16), Helmholtz(k=3.0, modes=16)), ("low", "high"))
@@ -150,24 +140,6 @@ def test_solve_commutes_with_its_symmetries(pde, shape):
     for g in pde.symmetries:
         moved = pde.respond(g.acting_on(pde.fields[:1])(a, grid))
         assert distance(moved, g.acting_on(pde.fields[1:])(u, grid)) < 1e-8
-
-
-@pytest.mark.parametrize(
-    ("groups", "size", "translations"),
-    [
-        ((square_group(), rectangle_group()), 4, ()),
-        ((rectangle_group(), square_group(), trivial_group()), 1, ()),
-        ((torus_group(), diagonal_forcing_group()), 4, ((1, -1),)),
-        ((diagonal_forcing_group(), torus_group()), 4, ((1, -1),)),
-        ((torus_group(), torus_group()), 8, ((1, 0), (0, 1))),
-        ((torus_group(), Group((Symmetry(), Symmetry(shift=(0.5, 0.25))))), 2, ()),
-        ((diagonal_forcing_group(), Group((Symmetry(), Symmetry(shift=(0.5, 0.25))))), 1, ()),
-        ((diagonal_forcing_group(), Group((Symmetry(), Symmetry(shift=(0.25, 0.75))))), 2, ()),
-    ],
-)
-def test_the_common_group_has_what_all_groups_have(groups, size, translations):
-    found = common_group(groups)
-    assert len(found) == size and found.translations == translations
 
 
 @each_case

@@ -13,6 +13,7 @@ from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
+from pdeinv.symmetry import square_group
 
 __all__ = ["Toy"]
 
