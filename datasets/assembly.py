@@ -13,18 +13,19 @@ from xarray.core import indexing
 
 from pdeinv.coordinates import coordinates_of
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.contents import DIMENSIONS, check_fields
+from pdeinv.datasets.contents import DIMENSIONS, check_fields, find_pde
 from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, Variable
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import diffusionpde_layout
 from pdeinv.datasets.matlab5 import StoredMatlab5
-from pdeinv.datasets.registry import PDES
+from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
 __all__ = ["Reader"]
 
 _SHOWN = 12  # variables in a message
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
 _KINDS = {"HDF5": StoredHDF5, "MATLAB 7.3": StoredMatlab73, "MATLAB 5": StoredMatlab5}
 _AXES = (*DIMENSIONS, "time")
 _MATLAB_AXES = ("sample", "x", "y", "time")  # of DiffusionPDE's files
@@ -53,7 +54,7 @@ class Reader:
         """Return the dataset.
 
         Raises:
-            InputError: the file does not state what it holds, or holds no fields on a square grid.
+            InputError: the file does not state what it holds, or holds no fields on a grid.
         """
         header = Header.read(self.contents.attributes, self.path)
         attributes = {k: v for k, v in self.contents.attributes.items() if v is not None}
@@ -64,7 +65,7 @@ class Reader:
             )
         if header.format == FORMAT and not self.names:
             return self._own(attributes, header)
-        pde, names, order = self._named() if self.names else self._recognised(header)
+        pde, names, order = self._named() if self.names else self._recognised(attributes)
         stored = [self._stored(self._variable(name), order) for name in names]
         dataset = self._dataset([field.name for field in pde.fields], stored)
         dataset.attrs = attributes
@@ -73,6 +74,7 @@ class Reader:
     def _own(self, attributes: dict[str, Any], header: Header) -> xr.Dataset:
         """Return the dataset of a file of `generate`; a user's may have one of the two fields."""
         names = [name for name in (header.coefficient, header.solution) if name]
+        names += header.outputs if names else ()
         if self.pde and set(names) - {field.name for field in self.pde.fields}:
             check_fields(self.pde, names)
         stored = [self._stored(self._variable(name), DIMENSIONS) for name in names]
@@ -82,11 +84,11 @@ class Reader:
                 f"got neither; set one of them to the name of a variable"
             )
         dataset = self._dataset(names, stored)
-        size = {"samples": dataset.sizes.get("sample", 1), "grid_size": dataset.sizes["x"]}
-        dataset.attrs = attributes | size | {"source_format": FORMAT}
-        return _with_nodes(
-            dataset, Grid(dataset.sizes["y"], dataset.sizes["x"], kind=header.grid_kind)
-        )
+        grid = header.grid(dataset.sizes["y"], dataset.sizes["x"])
+        size = {"samples": dataset.sizes.get("sample", 1)}
+        dataset.attrs = attributes | size | _stated(grid) | {"source_format": FORMAT}
+        dataset.attrs.pop("grid_size", None)  # of version 1
+        return _with_nodes(dataset, grid)
 
     def _named(self) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
         """Return the PDE, the variables that the caller names, and the axes that are certain."""
@@ -95,21 +97,20 @@ class Reader:
                 f"the PDE of {self.path} must be given with the names of its variables, got none; "
                 f"add pde=, one of {', '.join(PDES)}"
             )
-        names = list(self.names or ())
-        if len(names) != 2 or len(set(names)) != 2:
+        names, fields = list(self.names or ()), [field.name for field in self.pde.fields]
+        if len(names) != len(fields) or len(set(names)) != len(names):
             raise InputError(
-                f"names must be two variables of {self.path}, those of the "
-                f"{self.pde.coefficient_field.name} and the {self.pde.solution_field.name}, got "
-                f"{', '.join(names)}; it holds {self._found()}"
+                f"names must be {_NUMBERS.get(len(fields), len(fields))} variables of {self.path}, "
+                f"those of {' and '.join(fields)}, got {', '.join(names)}; it holds "
+                f"{self._found()}"
             )
         return self.pde, names, ()
 
-    def _recognised(self, header: Header) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
+    def _recognised(self, attributes: dict[str, Any]) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
         """Return the PDE whose names the file has, its variables, and the axes that are certain."""
         held = self.contents.variables
-        pdes = [kind() for kind in PDES.values()]
-        if self.pde or header.pde in PDES:
-            pdes = [self.pde or PDES[str(header.pde)]()]
+        known = self.pde or find_pde(xr.Dataset(attrs=attributes))
+        pdes = [known] if known else [pde_by_name(name) for name in PDES]
         for pde in pdes:
             names = [field.name for field in pde.fields]
             if all(name in held for name in names):
@@ -229,7 +230,8 @@ class Reader:
 
     def _described(self, dataset: xr.Dataset, pde: PDE) -> xr.Dataset:
         """Return the dataset with the PDE's coordinates and attributes."""
-        dataset = _with_nodes(dataset, pde.grid(dataset.sizes["y"], dataset.sizes["x"]))
+        grid = pde.grid(dataset.sizes["y"], dataset.sizes["x"])
+        dataset = _with_nodes(dataset, grid)
         for field in pde.fields:
             dataset[field.name].attrs = field.attributes | dataset[field.name].attrs
         parameters = {"pde_parameters": json.dumps(pde.json_parameters())} if self.pde else {}
@@ -238,9 +240,8 @@ class Reader:
             "equation": pde.equation,
             "coefficient": pde.coefficient_field.name,
             "solution": pde.solution_field.name,
-            "grid_kind": pde.grid_kind,
-            "grid_size": dataset.sizes["x"],
             "source_format": self.source_format,
+            **_stated(grid),
         }
         times = self.contents.variables.get("t")
         if "time" in pde.parameters and times and self.source_format != "HDF5":
@@ -253,6 +254,17 @@ class Reader:
         held = [str(one) for one in self.contents.variables.values()]
         rest = [f"{len(held) - _SHOWN} more"] if len(held) > _SHOWN else []
         return ", ".join(sorted(held)[:_SHOWN] + rest) or "no arrays"
+
+
+def _stated(grid: Grid) -> dict[str, Any]:
+    """Return the attributes of a file that state its grid."""
+    return {
+        "ny": grid.ny,
+        "nx": grid.nx,
+        "extent": list(grid.extent),
+        "unit": grid.unit,
+        "grid_kind": grid.kind,
+    }
 
 
 def _with_nodes(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:

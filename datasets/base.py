@@ -311,8 +311,8 @@ class PDE(Convertible, ABC):
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
 
-        Those that are no number or text, such as the domain, are left out where they are the
-        default.
+        Those that are stated by no number or text, such as the domain, are left out where
+        `pde_by_name` supplies them.
 
         Arguments:
             describe: as of `to_json`; `pde_by_name` does not take back what is in words.
@@ -320,13 +320,13 @@ class PDE(Convertible, ABC):
         Raises:
             InputError: a parameter cannot be stored, such as a function.
         """
-        usual = {f.name: f.default for f in dataclasses.fields(self)}
+        usual = {f.name: f.default for f in dataclasses.fields(self)} | self.benchmark_parameters
         plain = (bool, int, float, str)
         stated = to_json(self, describe=describe)
         return {
             k: stated[k]
             for k, v in self.parameters.items()
-            if isinstance(v, plain) or v != usual[k]
+            if isinstance(stated[k], plain) or v != usual[k]
         }
 
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pdeinv.checks import described
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import Header
 from pdeinv.datasets.registry import PDES, pde_by_name
@@ -32,10 +33,10 @@ _ROUNDING = 1e-5  # of single precision, relative
 
 
 def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
-    """Return the states of a dataset, (samples, 2, ny, nx), float64.
+    """Return the states of a dataset, (samples, channels, ny, nx), float64.
 
     Arguments:
-        dataset: the PDE's two fields, with the dimensions sample (optional), y and x.
+        dataset: all of the PDE's `fields`, with the dimensions sample (optional), y and x.
         pde: the PDE.
 
     Raises:
@@ -43,8 +44,8 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
             is not finite, far beyond all others or outside the coefficient's range.
     """
     names = check_fields(pde, map(str, dataset.data_vars))
-    pair = _select(dataset, names)
-    ny, nx = pair.sizes["y"], pair.sizes["x"]
+    chosen = _select(dataset, names)
+    ny, nx = chosen.sizes["y"], chosen.sizes["x"]
     if min(ny, nx) < 4:
         raise InputError(
             f"a dataset of {pde.name} must have at least 4 nodes per side, got {ny} x {nx}; use "
@@ -54,13 +55,15 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
     for axis, nodes, length in zip(
         ("y", "x"), grid.coordinates(), grid.domain.lengths[::-1], strict=True
     ):
-        if not _close(pair[axis], nodes.numpy(), 1e-6 * length):
+        if not _close(chosen[axis], nodes.numpy(), 1e-6 * length):
+            first, last = (described(chosen[axis].values[i].item()) for i in (0, -1))
             raise InputError(
                 f"the {axis} coordinates of a dataset of {pde.name} must be those of a "
-                f"{pde.grid_kind} grid on {grid.domain}, got others for {ny} x {nx} nodes; use "
-                f"whole fields on the grid that they were made on"
+                f"{pde.grid_kind} grid of {ny} x {nx} nodes on {grid.domain}, got {first} to "
+                f"{last}; use whole fields on the grid that they were made on, and give the PDE "
+                f"their domain"
             )
-    return torch.from_numpy(field_values(pair, names, pde))
+    return torch.from_numpy(field_values(chosen, names, pde))
 
 
 def check_fields(pde: PDE, held: Iterable[str]) -> list[str]:
@@ -203,7 +206,7 @@ def pde_of(dataset: xr.Dataset) -> PDE:
             "pdeinv.datasets.open_dataset or set the attribute"
         )
     header = Header.read(dataset.attrs, "the dataset")
-    parameters: dict[str, float | str] = dict(header.pde_parameters)
+    parameters = dict(header.pde_parameters)
     if header.final_time is not None:  # the last time of a MATLAB file
         parameters.setdefault("time", header.final_time)
     return pde_by_name(str(header.pde), **parameters)

@@ -247,7 +247,7 @@ class Experiments(PDE):
 
     @cached_property
     def symmetries(self) -> Group:
-        """The symmetries that all experiments have."""
+        """The elements that the groups of all experiments have in common."""
         return common_symmetries(self.physics).acting_on(self.fields)
 
     def doubt(self, grid: Grid) -> str:

@@ -1,23 +1,29 @@
 """Generate a dataset of random coefficients and their solutions in one HDF5 file.
 
-For a PDE with coefficient `permeability` and solution `pressure` the file holds:
+For a PDE with coefficient `permeability` and solution `pressure`, whose `outputs` name `flux_x` and
+`flux_y`, the file holds:
 
 =================  ==============  ===================================================
 variable           dimensions      content
 =================  ==============  ===================================================
 `permeability`     sample, y, x    coefficient, float32
 `pressure`         sample, y, x    solution, float32
+`flux_x` ...       sample, y, x    derived fields, float32
 `sample`           sample          index of the sample, which with the seed fixes it
-`y`, `x`           y; x            node positions in [0, 1], float64
+`y`, `x`           y; x            node positions in the domain's unit, float64
 =================  ==============  ===================================================
 
 Each sample of a field is one compressed chunk with a checksum. A field has the attributes `units`,
-`long_name` and `interpolation_order` (degree of the polynomial between the nodes). `sample`, `y`
-and `x` are HDF5 dimension scales, so that `xr.open_dataset(path, engine="h5netcdf")` finds the
-coordinates. Attributes of the root: `format` ("pdeinv-dataset"), `format_version`,
-`generator_version`, `pde`, `pde_parameters` (JSON), `equation`, `coefficient` and `solution` (names
-of the two variables), `grid_kind`, `grid_size`, `samples`, `seed`, `seed_range` (first and last + 1
-of the seeds that datasets draw from; see `pdeinv.seeds`).
+`long_name`, `interpolation_order` (degree of the polynomial between the nodes) and `kind` (see
+`pdeinv.Field`). `sample`, `y` and `x` are HDF5 dimension scales, so that `xr.open_dataset(path,
+engine="h5netcdf")` finds the coordinates. `y` and `x` have `units`, and on a torus `period`.
+
+Attributes of the root: `format` ("pdeinv-dataset"), `format_version`, `generator_version`, `pde`,
+`pde_parameters` (JSON), `equation`, `coefficient` and `solution` (names of the two variables),
+`outputs` (JSON, names of the derived ones), `ny`, `nx`, `extent` (x0, x1, y0, y1), `unit`,
+`grid_kind`, `samples`, `seed`, `seed_range` (first and last + 1 of the seeds that datasets draw
+from; see `pdeinv.seeds`). Files of version 1 have `grid_size` instead of `ny` and `nx`, and are on
+the unit square.
 
 The generator computes samples in blocks of 16 and stores each in the folder `<out>.parts/` when it
 is done. A repeated run continues from there. The same settings give the same file, byte for byte,
@@ -40,13 +46,14 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
+from pdeinv.coordinates import Axis, axes_of
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.limits import check_effort
 from pdeinv.datasets.plan import prepare
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write
-from pdeinv.grid import LARGEST
+from pdeinv.grid import LARGEST, Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 
@@ -62,7 +69,7 @@ _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 def generate(
     pde: PDE,
     n: int,
-    grid: int,
+    grid: int | Grid,
     seed: int,
     out: str | os.PathLike,
     *,
@@ -76,7 +83,7 @@ def generate(
     Arguments:
         pde: an instance, for example `Darcy()`.
         n: number of samples.
-        grid: nodes per side, at least 8.
+        grid: nodes on the shorter side, at least 8, or a grid of the PDE's domain.
         seed: non-negative; sample i depends on (seed, i) alone, not on n.
         out: the file to write; it must not exist.
         workers: number of processes; 1 stays in this process. None uses one for each core, if each
@@ -85,17 +92,17 @@ def generate(
 
     Raises:
         InputError: a setting is out of range, `out` exists, cannot be written or would not fit on
-            the disk, or there is an unfinished run with other settings.
+            the disk, a parameter of the PDE is a function, or there is an unfinished run with other
+            settings.
         NumericalError: a block was damaged while the file was assembled.
     """
     if not isinstance(pde, PDE):
         raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
-    n, grid = integer("n", n, _NUMBER), integer("grid", grid, _GRID)
-    seed = integer("seed", seed, _SEED)
+    n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     out = path_of("out", out)
-    check_effort(pde, n, pde.grid(grid), out, workers)
     settings = _settings(pde, n, grid, seed)
+    check_effort(pde, n, grid, out, workers)
     # A copy of the PDE, without cached tensors
     job = _Job(replace(pde), n, grid, seed, prepare(out, settings | {"samples_per_block": _BLOCK}))
 
@@ -119,7 +126,14 @@ def generate(
     return out
 
 
-def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
+def _grid(pde: PDE, given: int | Grid) -> Grid:
+    grid = given if isinstance(given, Grid) else pde.grid(integer("grid", given, _GRID))
+    for name, nodes in zip(("ny", "nx"), grid.shape, strict=True):
+        integer(f"{name} of the grid", nodes, _GRID)
+    return pde.check_grid(grid)
+
+
+def _settings(pde: PDE, n: int, grid: Grid, seed: int) -> dict[str, object]:
     """Return all that determines the file: the plan of a run and the file's attributes."""
     try:
         version = metadata.version("pdeinv")
@@ -134,8 +148,12 @@ def _settings(pde: PDE, n: int, grid: int, seed: int) -> dict[str, object]:
         "equation": pde.equation,
         "coefficient": pde.coefficient_field.name,
         "solution": pde.solution_field.name,
-        "grid_kind": pde.grid_kind,
-        "grid_size": grid,
+        "outputs": list(pde.outputs),
+        "ny": grid.ny,
+        "nx": grid.nx,
+        "extent": list(grid.extent),
+        "unit": grid.unit,
+        "grid_kind": grid.kind,
         "samples": n,
         "seed": seed,
         "seed_range": [seeds.TRAINING.start, seeds.TRAINING.stop],
@@ -148,7 +166,7 @@ class _Job:
 
     pde: PDE
     n: int
-    grid: int
+    grid: Grid
     seed: int
     parts: Path
 
@@ -159,12 +177,11 @@ class _Job:
         return self.parts / f"block-{start:09d}.npz"
 
     def store(self, start: int) -> None:
-        """Compute a block (b, 2, ny, nx), float32, and write it whole or not at all."""
-        grid = self.pde.grid(self.grid)
+        """Compute a block (b, channels, ny, nx), float32, and write it whole or not at all."""
         with torch.no_grad():
             a = torch.cat(
                 [
-                    self.pde.sample_coefficient(1, grid, self._generator(i))
+                    self.pde.sample_coefficient(1, self.grid, self._generator(i))
                     for i in self.samples(start)
                 ]
             )
@@ -181,8 +198,7 @@ class _Job:
         except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
             return None
         fits = (
-            states.shape
-            == (len(self.samples(start)), len(self.pde.fields), *self.pde.grid(self.grid).shape)
+            states.shape == (len(self.samples(start)), len(self.pde.fields), *self.grid.shape)
             and states.dtype == np.float32
         )
         return states if fits else None
@@ -197,18 +213,14 @@ class _Job:
 def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
     with h5py.File(path, "w") as file:
         for key, value in settings.items():
-            file.attrs[key] = (
-                json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
-            )
-        grid = job.pde.grid(job.grid)
-        y, x = (nodes.numpy() for nodes in grid.coordinates())
-        scales = {"sample": np.arange(job.n), "y": y, "x": x}
-        for name, values in scales.items():
-            file.create_dataset(name, data=values).make_scale(name)
-            file[name].attrs.update(
-                units="1", long_name="sample index" if name == "sample" else f"{name} coordinate"
-            )
-        shape = (job.n, *grid.shape)
+            json_text = isinstance(value, dict) or key == "outputs"
+            file.attrs[key] = json.dumps(value, sort_keys=True) if json_text else value
+        sample = Axis(np.arange(job.n), {"units": "1", "long_name": "sample index"})
+        scales = {"sample": sample, **axes_of(job.grid)}
+        for name, axis in scales.items():
+            file.create_dataset(name, data=axis.values).make_scale(name)
+            file[name].attrs.update(axis.attributes)
+        shape = (job.n, *job.grid.shape)
         for field in job.pde.fields:
             variable = file.create_dataset(
                 field.name,

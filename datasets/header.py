@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from pdeinv.checks import described
 from pdeinv.datasets.survey import normalise_attribute
 from pdeinv.errors import InputError
+from pdeinv.grid import LARGEST, Extent, Grid, GridKind
 from pdeinv.schema import parse_json
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "Header"]
 
 FORMAT = "pdeinv-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Name and version of the format of `pdeinv.datasets.generate`."""
 _LARGEST = 1e300
 _LONGEST = 1000  # characters of a name
+_Name = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
+_Nodes = Annotated[int, Field(ge=4, le=LARGEST)]
 
 
 class Header(BaseModel):
@@ -29,7 +32,8 @@ class Header(BaseModel):
         pde: name of the PDE.
         pde_parameters: its parameters, in files as JSON.
         coefficient, solution: names of the two variables.
-        grid_kind: kind of the grid.
+        outputs: names of the variables of derived fields, in files as JSON.
+        ny, nx, extent, unit, grid_kind: the grid; a file of version 1 is on the unit square.
         final_time: last time of a MATLAB file.
         seed, seed_range: of a generated file.
     """
@@ -37,10 +41,15 @@ class Header(BaseModel):
     format: str = ""
     format_version: int = Field(0, ge=0, lt=2**31)
     pde: str | None = Field(None, max_length=_LONGEST)
-    pde_parameters: dict[str, bool | int | float | str] = {}
+    pde_parameters: dict[str, Any] = {}
     coefficient: str | None = Field(None, min_length=1, max_length=_LONGEST)
     solution: str | None = Field(None, min_length=1, max_length=_LONGEST)
-    grid_kind: Literal["vertex", "periodic"] = "vertex"
+    outputs: tuple[_Name, ...] = ()
+    ny: _Nodes | None = None
+    nx: _Nodes | None = None
+    extent: Extent = (0.0, 1.0, 0.0, 1.0)
+    unit: str = Field("1", max_length=_LONGEST)
+    grid_kind: GridKind = "vertex"
     final_time: float | None = Field(None, gt=-_LARGEST, lt=_LARGEST)
     seed: int | None = None
     seed_range: tuple[int, int] | None = None
@@ -48,13 +57,26 @@ class Header(BaseModel):
     @field_validator("pde_parameters", mode="before")
     @classmethod
     def _json_object(cls, text: object) -> dict[str, Any]:
-        try:
-            found = parse_json(text) if isinstance(text, str) else text  # refuses deep nesting
-        except (TypeError, ValueError):  # lone surrogates are a TypeError
-            found = None
-        if not isinstance(found, dict) or not all(map(_is_parameter, found.values())):
-            raise ValueError("a JSON object of numbers and texts")
+        found = _parsed(text)
+        if not isinstance(found, dict) or not _is_parameter(found):
+            raise ValueError("a JSON object of numbers, short texts, lists and objects")
         return found
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _json_list(cls, text: object) -> list[Any]:
+        found = _parsed(text)
+        if not isinstance(found, list):
+            raise ValueError("a JSON list of names")
+        return found
+
+    def grid(self, ny: int, nx: int) -> Grid:
+        """Return the grid of fields of ny x nx nodes.
+
+        Raises:
+            InputError: the extent is not that of a rectangle.
+        """
+        return Grid(ny, nx, self.extent, self.unit, self.grid_kind)
 
     @classmethod
     def read(cls, attributes: Mapping[Any, Any], where: object) -> Header:
@@ -88,7 +110,19 @@ class Header(BaseModel):
             ) from None
 
 
+def _parsed(text: object) -> object:
+    """Return the value of a JSON text, None where it is none; another value as it is."""
+    try:
+        return parse_json(text) if isinstance(text, str) else text  # refuses deep nesting
+    except (TypeError, ValueError):  # lone surrogates are a TypeError
+        return None
+
+
 def _is_parameter(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_parameter, (*value, *value.values())))
+    if isinstance(value, list):
+        return all(map(_is_parameter, value))
     if isinstance(value, str):
         return len(value) <= _LONGEST
-    return isinstance(value, (int, float)) and abs(value) < _LARGEST
+    return value is None or (isinstance(value, int | float) and abs(value) < _LARGEST)

@@ -60,7 +60,7 @@ def _written(what: str, value: Any) -> Any:
     )
 
 
-def from_json(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
+def from_json(kind: type, stored: Mapping[str, Any], place: str = "parameter {}") -> dict[str, Any]:
     """Return the arguments of a PDE's class that `to_json` stored.
 
     A plain value is returned as it is; the class checks it.
@@ -69,11 +69,12 @@ def from_json(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
         kind: the PDE's class, or another dataclass.
         stored: the values by the names of the parameters; those that are left out keep their
             defaults.
+        place: how a message names a parameter.
 
     Raises:
         InputError: a name is not one of the parameters, or a value has another shape.
     """
-    return _arguments(kind, stored, "parameter {}")
+    return _arguments(kind, stored, place)
 
 
 def _arguments(kind: type, stored: Any, place: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from pdeinv.checks import described
 from pdeinv.datasets.header import FORMAT
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, reading_failure
@@ -55,8 +56,14 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
             f"{parts} must hold a readable plan.json of an unfinished run, got none; choose "
             f"another output file, or move that folder"
         )
+    if old.get("format_version") != plan["format_version"]:
+        raise InputError(
+            f"{parts} must hold a run of format version {plan['format_version']}, got version "
+            f"{described(old.get('format_version'))}; finish it with the version of pdeinv that "
+            f"began it, or delete that folder"
+        )
     differences = [
-        f"{key} = {old.get(key)!r}, not {plan.get(key)!r}"
+        f"{key} = {described(old.get(key))}, not {described(plan.get(key))}"
         for key in plan | old
         if old.get(key) != plan.get(key)
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pdeinv.checks import described
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
 
@@ -39,12 +40,13 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
-def pde_by_name(name: str, **parameters: float | str) -> PDE:
-    """Return the PDE of that name.
+def pde_by_name(name: str, **parameters: Any) -> PDE:
+    """Return the PDE of that name: the published problem, where there is one.
 
     Arguments:
         name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
-        parameters: values of some parameters; the others keep their defaults.
+        parameters: values of some parameters, or what `PDE.json_parameters` states of them. The
+            others are those of the published problem, or else the defaults of the class.
 
     Raises:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
@@ -64,4 +66,6 @@ def pde_by_name(name: str, **parameters: float | str) -> PDE:
         raise InputError(
             f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
         )
-    return make_instance(kind, parameters)
+    given = kind.benchmark_parameters | parameters
+    stored = {key: value for key, value in given.items() if isinstance(value, dict | list)}
+    return make_instance(kind, given | from_json(kind, stored, f"parameter {{}} of {name}"))

@@ -71,6 +71,7 @@ class Field:
             "units": self.units,
             "long_name": self.long_name,
             "interpolation_order": self.interpolation_order,
+            "kind": self.kind,
         }
 
     @property

@@ -30,7 +30,7 @@ class Stage(NamedTuple):
     Arguments:
         width: of the jump, relative to the latent field's standard deviation.
         error: allowed in the solution's readings, relative to their prior standard deviation.
-        coarsening: nodes of the result for each node of the stage, along a side.
+        coarsening: nodes of the result for each node of the stage, along each side.
         iterations: of the minimisation.
     """
 
@@ -66,10 +66,11 @@ SCHEDULES: dict[str, tuple[Stage, ...]] = {
 }
 """Stages by name. The thorough ones take longer and have a lower error (docs/moment.md)."""
 
-_COARSEST = 32  # nodes per side, below which no stage goes
+_COARSEST = 32  # nodes on the shorter side, below which no stage goes
 _RANK = 200  # directions of the data that the preconditioner resolves
-_PRECONDITIONER_NODES = 64  # per side, at most
+_PRECONDITIONER_NODES = 64  # on the shorter side, at most
 _PRIOR_DRAWS = 16  # behind the typical standard deviation of the readings
+_MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of the prior
 # A member whose objective is beyond this many times the median, and chance, has not converged
 _STUCK = 2.0
 
@@ -84,7 +85,7 @@ class Members:
         paired: how many of them are in pairs.
         latent: the field.
         width: of the jump with which they meet readings of the solution; None without such.
-        reading_std: prior standard deviation of these readings; None without them.
+        reading_std: prior standard deviations of these readings, (m,); None without them.
         misfit: mean square misfit of the readings of the coefficient over its variance.
         diagnostics: of the sampler of signs.
     """
@@ -93,7 +94,7 @@ class Members:
     paired: int
     latent: RandomField
     width: float | None
-    reading_std: float | None
+    reading_std: torch.Tensor | None
     misfit: float
     diagnostics: dict[str, float]
 
@@ -106,7 +107,7 @@ class Members:
         return replace(self, xi=xi, paired=self.paired + others.paired)
 
     def field(self, grid: Grid) -> torch.Tensor:
-        """Return the values of the latent field, (k, 1, n, n)."""
+        """Return the values of the latent field, (k, 1, ny, nx)."""
         return _latent(self.latent, self.xi, grid)
 
 
@@ -134,7 +135,7 @@ def anneal(
     eta, diagnostics = signs.sample(n, generator, bar)
     if not forward.sees_solution:
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
-    seen = forward.observing(observation.subset(observation.channel == 1))
+    seen = forward.observing(observation.subset(observation.channel >= 1))
     m, reading_std = len(seen.observation), _typical_std(seen, latent)
     noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
     # The first member is the mode: nothing in its problem is random.
@@ -248,16 +249,26 @@ class SmoothedProblem:
 
 
 def _latent(prior: RandomField, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Latent field (k, 1, n, n) of flat coefficients (k, modes²)."""
+    """Latent field (k, 1, ny, nx) of flat coefficients (k, modes²)."""
     return prior.square_root(xi.unflatten(1, (1, *prior.eigenvalues.shape)), grid)
 
 
-def _typical_std(forward: ForwardMap, latent: RandomField) -> float:
-    """Standard deviation of the readings of the solution over the prior and the sensors."""
+def _typical_std(forward: ForwardMap, latent: RandomField) -> torch.Tensor:
+    """Standard deviations (m,) of the readings over the prior and the sensors of their field.
+
+    A slope that all draws share, such as that between two sides, counts up to a multiple of what
+    the prior varies.
+    """
     pde, observation = forward.pde, forward.observation
     grid = observation.grid.at_most(_COARSEST)
     a = pde.coefficient(latent.sample(_PRIOR_DRAWS, grid, seeds.generator(seeds.STATISTICS)))
     coarse = forward.observing(observation.on_grid(grid))
-    std = float(coarse.approximate(a).std())
-    # Sensors where the solution is fixed have no scale of their own
-    return std if std > 0 else 1.0
+    readings = coarse.approximate(a)
+    typical = torch.ones_like(observation.values)
+    for channel in observation.channel.unique():
+        mine = observation.channel == channel
+        varied = _MOST_SHARED * readings[:, mine].var(dim=0).mean().sqrt()
+        std = torch.minimum(readings[:, mine].std(), varied)
+        # Sensors where the field is fixed have no scale of their own
+        typical[mine] = std if std > 0 else 1.0
+    return typical

@@ -17,6 +17,7 @@ from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
+from pdeinv.solvers.trained_problem import joint_readings, with_derived
 
 __all__ = ["FNO"]
 
@@ -72,8 +73,10 @@ class FNO(LearnedSolver[SensorRegressor]):
         `Solver.__call__`."""
         regressor, named = self.resolve_prior(pde, prior)
         draws = max(n_samples, LEAST_SAMPLES)
+        observation = joint_readings(self.name, pde, observation)
         forward = ForwardMap(pde, observation)
         states = forward.sample(draws, observation.grid, generator)
+        states = states[:, : len(observation.order)]
         readings = observation(states)
         noise = observation.noise_std * torch.randn(
             readings.shape, dtype=readings.dtype, generator=generator
@@ -87,12 +90,15 @@ class FNO(LearnedSolver[SensorRegressor]):
             + nugget_variance(variances, observation, _NUGGET)
         )
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
+        samples = with_derived(pde, pde.clamp(mean + residuals))
+        mean, std = with_derived(pde, mean[None])[0], residuals.square().mean(dim=0).sqrt()
+        off = samples[:, len(std) :] - mean[len(std) :]
         return Posterior(
             pde.fields,
             observation.grid,
             mean,
-            residuals.square().mean(dim=0).sqrt(),
-            pde.clamp(mean + residuals)[:n_samples],
+            torch.cat([std, off.square().mean(dim=0).sqrt()]),
+            samples[:n_samples],
             record={
                 "reduced_chi_squared": reduced(misfit, carries_weight(variances, observation)),
                 "network_evaluations": 2,  # for each sample: of the mean and of its residual

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import fields, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, TypeVar
 
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
 from pdeinv.priors import Prior, load, shipped
-from pdeinv.priors.base import DenoisingPrior
 from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.trained_problem import (
+    check_default_problem,
+    check_same_problem,
+    joint_fields,
+)
 
-__all__ = ["LearnedSolver", "check_same_problem", "fields_of", "other_physics"]
+__all__ = ["LearnedSolver"]
 
 _TRAINING: dict[Role, str] = {
     "joint": "pdeinv train",
@@ -57,14 +58,14 @@ class LearnedSolver(Solver, Generic[PriorT]):
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
         """Return the fields that the prior must have."""
-        return pde.fields[:1] if self.role == "coefficient" else pde.fields
+        return pde.fields[:1] if self.role == "coefficient" else joint_fields(pde)
 
     def check(self, pde: PDE, prior: Prior | None) -> None:
         """Refuse a PDE or a prior for which the method is not made.
 
         Raises:
             InputError: there is no shipped prior for the PDE, or the prior is of another kind, of
-                other fields or of another physics.
+                other fields, of another physics or of a domain of another aspect.
         """
         super().check(pde, prior)
         if prior is None:
@@ -80,11 +81,7 @@ class LearnedSolver(Solver, Generic[PriorT]):
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
                 f"train one with `{command}` and give it as prior"
             )
-        if any(_differences(pde, _shipped(name))):
-            raise InputError(
-                f"the parameters of {pde.name} must be the defaults for the shipped {name!r}; "
-                f"train a prior with `{command}` and give it as prior"
-            )
+        check_default_problem(pde, name, _shipped(name), command)
 
     def resolve_prior(self, pde: PDE, prior: Prior | None) -> tuple[PriorT, dict[str, str]]:
         """Return the prior, or the shipped one for None, ready for use; and its entry in the
@@ -98,114 +95,3 @@ class LearnedSolver(Solver, Generic[PriorT]):
 @lru_cache(maxsize=8)
 def _shipped(name: str) -> object:
     return load(name)
-
-
-@runtime_checkable
-class _WithFields(Protocol):
-    @property
-    def fields(self) -> tuple[Field, ...]: ...
-
-
-@runtime_checkable
-class _WithPDE(Protocol):
-    @property
-    def pde(self) -> tuple[str, dict[str, float]] | None: ...
-
-
-def fields_of(model: object) -> tuple[Field, ...] | None:
-    """Return the fields of a model's channels, or None if it does not state them."""
-    return model.fields if isinstance(model, _WithFields) else None
-
-
-def _trained_on(model: object) -> tuple[str, dict[str, float]] | None:
-    """Return the name and the parameters of the PDE on whose states a model was trained.
-
-    None for a model that does not state them.
-    """
-    holder = model.gaussian if isinstance(model, DenoisingPrior) else model
-    return holder.pde if isinstance(holder, _WithPDE) else None
-
-
-def check_same_problem(solver: str, pde: PDE, fields: Sequence[Field], prior: object) -> None:
-    """Refuse a prior of other fields, or of another physics.
-
-    A prior that states neither is accepted.
-
-    Arguments:
-        solver: name of the solver, for the message.
-        pde: the physics.
-        fields: those that the prior must have.
-        prior: what was given.
-
-    Raises:
-        InputError: the prior is of another problem.
-    """
-    known = fields_of(prior)
-    if known is not None and _names(known) != _names(fields):
-        raise InputError(
-            f"the prior of the {solver} solver must be of {_names(fields)} for {pde.name}, got one "
-            f"of {_names(known)}; choose another prior or solver"
-        )
-    if other := other_physics(pde, prior):
-        raise InputError(
-            f"the prior must be trained for the {fields[-1].name} of {pde.name} with these "
-            f"parameters, got one with {other}; train one for them"
-        )
-
-
-def _names(fields: Sequence[Field]) -> str:
-    return " and ".join(field.name for field in fields)
-
-
-def other_physics(pde: PDE, model: object) -> str:
-    """Return the physical parameters in which a model's training differs from the PDE, as a phrase.
-
-    It is empty if there are none, or if the model does not state them.
-    """
-    differences = _differences(pde, model).physics
-    return ", ".join(f"{d.name} = {d.trained!r}, not {d.wanted!r}" for d in differences)
-
-
-class _Difference(NamedTuple):
-    """A parameter with its value in a model's training and in the PDE."""
-
-    name: str
-    trained: object
-    wanted: object
-
-
-class _Differences(NamedTuple):
-    """Where a model's training differs from the PDE."""
-
-    coefficient: list[_Difference]
-    physics: list[_Difference]
-
-
-def _differences(pde: PDE, model: object) -> _Differences:
-    """Return where the training differs, in the coefficient's distribution and in the physics.
-
-    The physics does not matter for a prior of the coefficient alone.
-    """
-    found = _Differences([], [])
-    trained_on = _trained_on(model)
-    if trained_on is None or trained_on[0] != pde.name:
-        return found
-    alone = len(fields_of(model) or ()) == 1
-    stated = {k: v for k, v in trained_on[1].items() if k in pde.parameters}
-    given = from_json(type(pde), stated)
-    for parameter in fields(pde):
-        name, wanted = parameter.name, getattr(pde, parameter.name)
-        trained = given.get(name, parameter.default)  # a description leaves defaults out
-        if name in ("outputs", *pde.numerical_parameters) or wanted == trained:
-            continue
-        changed: dict[str, Any] = {name: trained}
-        if _distribution(replace(pde, **changed)) != _distribution(pde):
-            found.coefficient.append(_Difference(name, trained, wanted))
-        elif not alone:
-            found.physics.append(_Difference(name, trained, wanted))
-    return found
-
-
-def _distribution(pde: PDE) -> tuple[object, tuple[float, float] | None]:
-    """Return what determines the distribution of the coefficient."""
-    return pde.latent_prior, pde.coefficient_range

@@ -39,8 +39,8 @@ class LevelSet(Solver):
     node. Given these alone, draws of g are exact (`sample_given_signs` at the sensors, conditional
     simulation between them) and their solves are the posterior.
 
-    Readings of the solution are met by randomised maximum likelihood: from each such draw η and a
-    noise draw ε the member
+    Readings of the solution, and of fields derived from it, are met by randomised maximum
+    likelihood: from each such draw η and a noise draw ε the member
 
         argmin ½|ξ - η|² + ½|(y + ε - F(ξ)) / σ|²
 
@@ -92,7 +92,7 @@ class LevelSet(Solver):
         self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
     ) -> float:
         nodes, modes = observation.grid.nodes, pde.latent_prior.modes**2
-        on_solution = int((observation.channel == 1).sum())
+        on_solution = int((observation.channel >= 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
         rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes
         stages = 27 * members * modes if on_solution else 0
@@ -166,13 +166,15 @@ class LevelSet(Solver):
         )
 
 
-def _misfit(observation: Observation, mean: torch.Tensor, reading_std: float | None) -> float:
-    """Mean square residual of the readings of the solution, over their variance with an allowance
-    for the smoothing."""
+def _misfit(
+    observation: Observation, mean: torch.Tensor, reading_std: torch.Tensor | None
+) -> float:
+    """Mean square residual of the readings of all but the coefficient, over their variance with an
+    allowance for the smoothing."""
     if reading_std is None:  # there are none
         return 0.0
-    observation = observation.subset(observation.channel == 1)
-    prior = torch.full_like(observation.values, reading_std**2)
+    observation = observation.subset(observation.channel >= 1)
+    prior = reading_std**2
     terms = (observation.values - observation(mean[None])[0]) ** 2
     terms /= observation.noise_std**2 + _TOLERATED**2 * prior
     return reduced(terms, carries_weight(prior, observation))

@@ -17,13 +17,13 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.learned import check_same_problem
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
     explained_variance,
     reduced,
 )
+from pdeinv.solvers.trained_problem import check_same_problem
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["OptimalInterpolation", "draw_ensemble"]

@@ -9,7 +9,7 @@ import xarray as xr
 from helpers import PAIRS, brief_annealing, quick_prior, quick_solver, seeded
 
 from pdeinv import Grid, MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import PDES
+from pdeinv.datasets import pde_by_name
 
 N = 16
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
@@ -38,7 +38,7 @@ LAYOUTS = {
 @cache
 def truth(name):
     """A random state as a Dataset of named fields."""
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     state = pde.sample(1, pde.grid(N), seeded(11))[0]
     y, x = (nodes.numpy() for nodes in pde.grid(N).coordinates())
     return xr.Dataset(
@@ -49,7 +49,7 @@ def truth(name):
 
 @cache
 def readings(name, layout):
-    fields, (*points, noise) = PDES[name]().fields, LAYOUTS[layout]
+    fields, (*points, noise) = pde_by_name(name).fields, LAYOUTS[layout]
     parts = []
     for f, p in zip(fields, points, strict=True):
         if p is not None:

@@ -178,7 +178,7 @@ def run_command(*arguments):
 # The registries
 
 
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(pde_by_name(p))]
 """Names of all solvers and of the PDEs that they accept."""
 
 
@@ -195,7 +195,7 @@ def quick_prior(solver, pde, n=16):
 
     A solver that has no model of a PDE without examples is skipped.
     """
-    solver, pde = quick_solver(solver), PDES[pde]()
+    solver, pde = quick_solver(solver), pde_by_name(pde)
     if not isinstance(solver, DiffusionSolver):
         if pde.name not in EXAMPLES and (reason := refused(solver, pde, None)):
             pytest.skip(reason)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pdeinv import layouts
-from pdeinv.datasets import PDES
+from pdeinv.datasets import pde_by_name
 from pdeinv.observation import Observation
 from pdeinv.solvers import SOLVERS
 
@@ -47,7 +47,7 @@ def measure(name: str) -> tuple[float, float]:
     """Return the bytes that a solver takes at most beyond those of the idle process, and its own
     estimate."""
     case = CASES.get(name, Case())
-    pde, solver = PDES[case.pde](), SOLVERS[name](**case.settings)
+    pde, solver = pde_by_name(case.pde), SOLVERS[name](**case.settings)
     _run(solver, pde, _observe(pde, 16, 20), 2)  # loads libraries
     observation = _observe(pde, case.grid, case.sensors)
     gc.collect()

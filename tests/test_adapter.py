@@ -1,11 +1,13 @@
 """A Gaussian part for the denoiser of a user, whose own posterior is known."""
 
+import math
+
 import pytest
 import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import NavierStokes, Poisson
+from pdeinv.datasets import Poisson, pde_by_name
 from pdeinv.priors import DenoisingPrior, GaussianPrior, Noise, TrainingData, as_denoising_prior
 
 N = 15  # odd, since a periodic basis has no Nyquist mode
@@ -29,8 +31,9 @@ class Wiener:
         else:
             (basis,) = GaussianPrior.fit(self.examples()).bases
             modes = basis.capacity(self.grid)
-            unit = torch.eye(modes**2, dtype=torch.float64).reshape(-1, 1, modes, modes)
-            self.noise_root = noise.sample((basis,), self.grid, unit).reshape(modes**2, N * N).T
+            size = math.prod(modes)
+            unit = torch.eye(size, dtype=torch.float64).reshape(-1, 1, *modes)
+            self.noise_root = noise.sample((basis,), self.grid, unit).reshape(size, -1).T
 
     def examples(self):
         states = self.sample(50, self.grid, seeded(8)).float()
@@ -59,7 +62,7 @@ class Wiener:
 CASES = {
     "white": (Poisson(modes=12), None),
     "exponential": (Poisson(modes=12), Noise("exponential", 0.1)),
-    "periodic": (NavierStokes(modes=12), None),
+    "periodic": (pde_by_name("navier-stokes", modes=12), None),
 }
 
 

@@ -6,7 +6,7 @@ from helpers import observe, run_command, seeded, surroundings, training_data
 
 import pdeinv
 from pdeinv import Sensors, datasets, layouts, priors
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.torch_state import default_dtype
 
 N = 16
@@ -60,7 +60,7 @@ def new_networks(tmp_path):
 
 
 def sample(name):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     states = pde.sample(2, pde.grid(N), seeded())
     return [states, pde.residual(states[:, :1], states[:, 1:]), pde.surrogate(states[:, :1])]
 

@@ -9,7 +9,7 @@ from helpers import EXAMPLES
 
 from pdeinv import Sensors
 from pdeinv.benchmarks.demo import demo_sensors
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 
 
 def test_every_example_has_its_sensors():
@@ -40,6 +40,6 @@ def test_the_demo_writes_its_files_and_a_scorecard(pdeinv, tmp_path):
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_the_shipped_sensors_follow_their_recipe(name):
     shipped = Sensors.read(resources.files("pdeinv") / "data" / f"{name}-sensors.csv")
-    made = demo_sensors(PDES[name]())
-    assert len(made) == 125 and set(made.table.field) == {f.name for f in PDES[name]().fields}
+    made = demo_sensors(pde_by_name(name))
+    assert len(made) == 125 and set(made.table.field) == {f.name for f in pde_by_name(name).fields}
     pd.testing.assert_frame_equal(shipped.table, made.table, rtol=1e-9, atol=1e-9)

@@ -10,7 +10,7 @@ import torch
 from helpers import gaussian_prior, seeded, training_data, tuning_task
 
 from pdeinv import Ensemble, InputError, reconstruct
-from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes
+from pdeinv.datasets import PDES, Darcy, Helmholtz, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.priors import DiffusionPrior, NeuralOperator, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
@@ -258,7 +258,7 @@ def test_physics_that_answers_the_wrong_way_round_is_refused():
 def test_an_operator_of_other_physics_is_refused():
     for pde, told in (
         (Helmholtz(k=2.0), "k = 1.0, not 2.0"),
-        (NavierStokes(viscosity=1e-2), "viscosity = 0.001, not 0.01"),
+        (pde_by_name("navier-stokes", viscosity=1e-2), "viscosity = 0.001, not 0.01"),
     ):
         for physics in ("operator", load(f"{pde.name}-operator")):
             with pytest.raises(
@@ -325,7 +325,7 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("name", PDES)
 def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, channels):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)
     _, observation = tuning_task(name, "both", grid=N, sensors=5).instance(0)
     found = Problem(pde, prior, observation).field_std

@@ -7,7 +7,7 @@ import torch
 from helpers import gaussian_prior, normal, quick_solver, seeded, tuning_task
 
 from pdeinv import EquiReg, Grid, InputError
-from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, pde_by_name
+from pdeinv.datasets import Helmholtz, Poisson, pde_by_name
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -219,7 +219,7 @@ def test_a_batch_of_elements_acts_member_by_member():
         normal(5, 2, 15, 15),
         Grid(15, kind="periodic"),
     )  # an odd number resolves all of its modes
-    group = NavierStokes().symmetries
+    group = pde_by_name("navier-stokes").symmetries
     elements = [group.sample(seeded(i)) for i in range(4)]
     elements.append(elements[0])
     moved = act(elements, x, grid)

@@ -18,7 +18,7 @@ import xarray as xr
 from helpers import ROOT
 
 from pdeinv import datasets
-from pdeinv.datasets import Darcy, NavierStokes, Poisson, generate, hdf5
+from pdeinv.datasets import Darcy, Poisson, generate, hdf5, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.priors import TrainingData
@@ -100,7 +100,7 @@ def test_the_last_time_and_groups_are_read(truth, states, tmp_path):
         ("sample", "time", "y"): "dims must be sample, y and x",
         ("y", "x"): "must be named",
         ("time", "y", "x"): "must be named",
-        ("y", "sample", "x"): "square",
+        ("y", "sample", "x"): "must be named",
     }.items():
         with pytest.raises(InputError, match=message):
             datasets.open_dataset(tmp_path / "d.h5", dims=dims, **stated)
@@ -139,7 +139,7 @@ def test_files_of_diffusionpde_without_times_do_not_become_navier_stokes(tmp_pat
     arrays = {"a": pair["a"], "u": np.stack([0 * pair["u"], pair["u"]], axis=-1)} | times
     write(tmp_path / "d.mat", "MATLAB 7.3", arrays)
     with datasets.open_dataset(tmp_path / "d.mat") as dataset:
-        assert datasets.pde_of(dataset) == NavierStokes(time=1.0)
+        assert datasets.pde_of(dataset) == pde_by_name("navier-stokes", time=1.0)
         assert np.array_equal(dataset.final_vorticity, pair["u"].transpose(0, 2, 1))
 
 
@@ -260,10 +260,6 @@ def test_packed_values_and_declared_fill_values_are_decoded(truth, states, tmp_p
 # Files of other kinds
 
 
-def rectangle(truth, path):
-    truth.isel(x=slice(8)).to_netcdf(path, engine="h5netcdf")
-
-
 def netcdf3(truth, path):
     truth.drop_attrs().astype("f8").to_netcdf(path, engine="scipy", format="NETCDF3_64BIT")
 
@@ -289,7 +285,6 @@ def another_hdf5(truth, path):
 
 
 OTHERS = {
-    rectangle: "square grid .* as other grids are not supported, got 16 x 8 nodes",
     netcdf3: "but a NetCDF 3 file; give an HDF5, NetCDF 4 or MATLAB file",
     zarr: "a Zarr store, which is not supported; give an HDF5, NetCDF 4",
     numpy_file: "but a NumPy array file; give",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import PAIRS, Exact, normal, quick_prior, seeded, tuning_task
 
-from pdeinv.datasets import PDES, Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import (
     DAPS,
@@ -60,7 +60,9 @@ def test_a_linear_map_has_its_adjoint(pde, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("pde", [Darcy(modes=8), NavierStokes(modes=8), Poisson(modes=8)])
+@pytest.mark.parametrize(
+    "pde", [Darcy(modes=8), pde_by_name("navier-stokes", modes=8), Poisson(modes=8)]
+)
 def test_jacobian_and_adjoint_are_transposes(pde, kind):
     forward = forward_map(pde, kind)
     a, xi = point(pde)
@@ -190,7 +192,7 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
 
 
 def test_a_sampler_that_leaves_the_stable_range_has_diverged():
-    pde = NavierStokes()
+    pde = pde_by_name("navier-stokes")
     _, observation = tuning_task(pde.name, "inverse", grid=N, sensors=6).instance(0)
     problem = Problem(pde, quick_prior("ddis", pde.name), observation, (), seeded())
     wild = 1e4 * pde.sample_coefficient(2, pde.grid(N), seeded())

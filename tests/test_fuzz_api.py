@@ -199,7 +199,7 @@ _CHEAP = ["gaussian", "kriging", "optimal-interpolation", "gauss-newton", "auto"
 
 
 def _valid_call(pde, solver):
-    pde = PDES[pde]()
+    pde = pde_by_name(pde)
     table = pd.DataFrame(
         {
             "field": ["solution", "coefficient", "solution"],
@@ -227,7 +227,7 @@ def _valid_call(pde, solver):
 @given(st.data())
 def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
     pde, solver = data.draw(st.sampled_from(sorted(PDES))), data.draw(st.sampled_from(_CHEAP))
-    if solver in SOLVERS and not SOLVERS[solver]().accepts(PDES[pde]()):
+    if solver in SOLVERS and not SOLVERS[solver]().accepts(pde_by_name(pde)):
         solver = "auto"
     usual = _valid_call(pde, solver)
     sensors = {"sensors": usual.pop("sensors")}  # test_fuzz_sensors.py has odd ones
@@ -254,7 +254,7 @@ def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver
     with brief_annealing():
         result = attempt(call)
     if result is not None:
-        for field in PDES[name]().fields:
+        for field in pde_by_name(name).fields:
             finite(result[f"{field.name}_mean"].values, result[f"{field.name}_std"].values)
 
 

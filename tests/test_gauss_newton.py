@@ -9,7 +9,7 @@ from helpers import normal, observe, seeded, tuning_task
 from scipy.optimize import minimize
 
 from pdeinv import InputError, MisfitWarning, layouts, reconstruct
-from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.datasets import Darcy, NavierStokes, Poisson, pde_by_name
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
@@ -17,14 +17,15 @@ from pdeinv.solvers import mode as mode_module
 from pdeinv.solvers.continuation import largest_objective
 from pdeinv.solvers.mode import ModeSearch, WhitenedProblem
 
-SMALL = NavierStokes(modes=16)
+SMALL = pde_by_name("navier-stokes", modes=16)
 
 
 def test_the_surrogate_is_the_flow_where_longer_steps_are_unstable():
     pde = NavierStokes(forcing=60.0, dt=0.005, modes=16)
     a = pde.sample(1, pde.grid(32), seeded())[:, :1]
     assert torch.equal(pde.surrogate(a), pde.solve(a))
-    assert NavierStokes(dt=1e9).steps(32) == NavierStokes(time=1e-11).steps(32) == 1
+    for brief in (NavierStokes(dt=1e9), NavierStokes(time=1e-11)):
+        assert brief.steps(brief.grid(32)) == 1
 
 
 def test_a_flow_without_a_derivative_is_told():
@@ -94,7 +95,7 @@ def test_the_jacobian_is_the_derivative_of_the_sensors():
 
 @pytest.mark.parametrize(("n", "tolerance"), [(24, 5e-2), (25, 5e-2), (64, 5e-3)])
 def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
-    pde = NavierStokes()
+    pde = pde_by_name("navier-stokes")
     a = pde.sample_coefficient(2, pde.grid(n), seeded())
     assert float(relative_l2(pde.surrogate(a), pde.solve(a)).max()) < tolerance
 
@@ -156,7 +157,7 @@ def test_the_ensemble_scatters_about_the_truth_as_it_says():
 
 def exact_readings_of_a_smooth_flow():
     """Much of what 200 exact readings tell is below 1e-5 of their spread."""
-    pde = NavierStokes(modes=16, viscosity=0.01)
+    pde = pde_by_name("navier-stokes", modes=16, viscosity=0.01)
     _, observation = tuning_task("navier-stokes", "inverse", grid=24, sensors=200).instance(0)
     truth = pde.sample(1, observation.grid, seeded())
     return pde, truth, dataclasses.replace(observation, values=observation(truth)[0])
@@ -200,7 +201,7 @@ def test_readings_that_no_flow_can_have_end_with_a_large_misfit(spoil):
 def long_flow():
     """Exact readings of a flow of little viscosity, after several turns of its eddies; the plain
     search ends far from them."""
-    pde, seed = NavierStokes(time=6.0, viscosity=2e-5), 4
+    pde, seed = pde_by_name("navier-stokes", time=6.0, viscosity=2e-5), 4
     state, observation = observe(pde, pde.grid(32), layouts.random(60, seed), 1, seed=seed)
     return pde, state, observation
 
@@ -270,7 +271,7 @@ def test_what_it_cannot_do_is_refused():
 def test_a_flow_that_is_unstable_from_the_start_is_told():
     pde = NavierStokes(modes=16, forcing=30.0)
     _, observation = tuning_task("navier-stokes", "inverse", grid=16, sensors=4).instance(0)
-    with pytest.raises(NumericalError, match=r"forcing of 30.0; use a smaller dt"):
+    with pytest.raises(NumericalError, match=r"forcing of 30 .*; use a smaller dt"):
         GaussNewton()(pde, None, observation, generator=seeded())
 
 

@@ -1,6 +1,7 @@
 """The Gaussian prior against dense linear algebra, and against the exact denoiser of a linear
 PDE."""
 
+import math
 from dataclasses import replace
 
 import h5py
@@ -9,13 +10,17 @@ import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, generate, pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
 from pdeinv.priors.validation import denoising_errors
 
 PDES = {
     pde.name: pde
-    for pde in (Poisson(modes=24), Helmholtz(modes=24), NavierStokes(modes=24, time=0.2))
+    for pde in (
+        Poisson(modes=24),
+        Helmholtz(modes=24),
+        pde_by_name("navier-stokes", modes=24, time=0.2),
+    )
 }
 
 
@@ -124,7 +129,7 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     spread = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
     whitened = rows.T @ rows / (spread.sqrt()[:, None] * spread.sqrt())
     values, vectors = torch.linalg.eigh(whitened)
-    values, sizes = values.clamp(min=0), [b.capacity(grid) ** 2 for b in prior.bases]
+    values, sizes = values.clamp(min=0), [math.prod(b.capacity(grid)) for b in prior.bases]
     for sigma in (0.1, 0.5, 2.0):
         x = fresh + sigma * prior.sample_noise(len(fresh), grid, seeded(2))
         tables = prior.coefficients(x / prior.scale[:, None, None], grid)
@@ -132,10 +137,7 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
         z = (z @ vectors * (values / (values + sigma**2)) @ vectors.T * spread.sqrt()).split(
             sizes, dim=1
         )
-        z = [
-            t.reshape(-1, b.capacity(grid), b.capacity(grid))
-            for t, b in zip(z, prior.bases, strict=True)
-        ]
+        z = [t.reshape(-1, *b.capacity(grid)) for t, b in zip(z, prior.bases, strict=True)]
         exact = prior.synthesis(z, grid) - fresh / prior.scale[:, None, None]
         ours = (prior.denoise(x, sigma) - fresh) / prior.scale[:, None, None]
         excess = (
@@ -145,7 +147,8 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
 
 
 @pytest.mark.parametrize(
-    ("pde", "channels"), [(NavierStokes(modes=24, time=0.2), 2), (Darcy(modes=24), 1)]
+    ("pde", "channels"),
+    [(pde_by_name("navier-stokes", modes=24, time=0.2), 2), (Darcy(modes=24), 1)],
 )
 def test_chance_correlations_of_few_samples_do_no_harm(pde, channels):
     fresh = training_data(pde, 20, 200, 9, channels)
@@ -235,7 +238,7 @@ def test_states_that_do_not_fit_are_refused(fitted):
         prior.denoise(torch.zeros(2, 3, 16, 16), 0.1)
     with pytest.raises(InputError, match="must be positive"):
         prior.denoise(torch.zeros(2, 2, 16, 16), 0.0)
-    other = Grid(16, "vertex" if prior.grid.periodic else "periodic")
+    other = Grid(16, kind="vertex" if prior.grid.periodic else "periodic")
     with pytest.raises(InputError, match="the grid of this prior must be"):
         prior.sample(2, other)
     with pytest.raises(InputError, match="exponential or white, got 'pink'"):

@@ -18,7 +18,7 @@ LOW, HIGH = 3.0, 12.0
 def fitted(field, threshold=0.0, samples=2000, n=32):
     """The prior of a coefficient that is high where the field is above a multiple of its standard
     deviation."""
-    grid = Grid(n, "periodic" if field.boundary == "periodic" else "vertex")
+    grid = Grid(n, kind="periodic" if field.boundary == "periodic" else "vertex")
     g = field.sample(samples, grid, seeded()) / field.variance(grid).sqrt()
     a = torch.where(g >= threshold, HIGH, LOW).float()
     return GaussianPrior.fit(TrainingData(a, Darcy().fields[:1], grid, None, "here"))
@@ -75,7 +75,7 @@ def test_its_draws_have_the_power_of_the_coefficients():
         torch.eye(16 * 16, dtype=torch.float64).reshape(-1, 1, 16, 16), prior.grid
     )
     ours, theirs = ((r.adjoint(units).square() @ r.variances()).reshape(16, 16) for r in roots)
-    ring = prior.bases[0].frequencies(16) / math.pi
+    ring = prior.bases[0].frequencies((16, 16), prior.grid.domain) / math.pi
     for least, most in ((0.5, 2), (2, 4), (4, 8), (8, 16)):
         mine = (ring >= least) & (ring < most)
         assert float(ours[mine].sum() / theirs[mine].sum()) == pytest.approx(1.0, abs=0.15)

@@ -6,12 +6,12 @@ import torch
 from helpers import EXAMPLES
 
 from pdeinv import Grid, InputError, Sensors, layouts
-from pdeinv.datasets import PDES, example
+from pdeinv.datasets import example, pde_by_name
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_readings_of_a_known_field(name):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     for f in pde.fields:
         truth, order = example(name)[f.name].isel(sample=1), f.interpolation_order
         points = np.concatenate([layouts.random_nodes(30, pde.grid(64), 1), layouts.random(30, 2)])

@@ -5,7 +5,7 @@ import torch
 from helpers import gaussian_prior, seeded, tuning_task
 
 from pdeinv import InputError
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, Moment, OptimalInterpolation
 from pdeinv.solvers.linear_algebra import count_informative, nugget_variance
@@ -100,7 +100,7 @@ def test_noisy_readings_count_by_their_noise():
 
 
 def test_navier_stokes_is_as_good_as_gauss_newton():
-    pde, prior, ours, theirs = NavierStokes(), fitted("navier-stokes"), 0.0, 0.0
+    pde, prior, ours, theirs = pde_by_name("navier-stokes"), fitted("navier-stokes"), 0.0, 0.0
     for i in range(3):
         truth, o = tuning_task("navier-stokes", "inverse", grid=N, sensors=40).instance(i)
         found = Moment(steps=4)(pde, prior, o, n_samples=16, generator=seeded(i))

@@ -7,7 +7,7 @@ import torch
 from helpers import gaussian_prior, normal, seeded, tuning_task
 
 from pdeinv import InputError
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes
+from pdeinv.datasets import Darcy, Helmholtz, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import Moment
 from pdeinv.solvers.diffusion import moment
@@ -118,7 +118,11 @@ def test_readings_of_no_stable_flow_are_told():
         DivergedError,
         match="no initial_vorticity for which navier-stokes is stable comes near the readings",
     ):
-        Moment(steps=2)(NavierStokes(), fitted("navier-stokes"), replace(o, values=1000 * o.values))
+        Moment(steps=2)(
+            pde_by_name("navier-stokes"),
+            fitted("navier-stokes"),
+            replace(o, values=1000 * o.values),
+        )
 
 
 @pytest.mark.parametrize("option", [{"guidance": (EquiReg(),)}, {"group_average": True}])

@@ -32,7 +32,7 @@ def test_files_that_are_no_priors_are_refused(tmp_path):
         load(tmp_path / "other.safetensors")
     tensors = load_file(path)
     for header, words in (
-        ({"format_version": 99}, "at most 1, got 99"),
+        ({"format_version": 99}, "at most 2, got 99, in .*; upgrade pdeinv"),
         ({"format_version": 1}, "kind must be one of .*, got '', in .*; import"),
     ):
         metadata = {"format": "pdeinv-prior", "prior": json.dumps(header)}
@@ -140,7 +140,7 @@ def test_a_tensor_that_does_not_fit_the_description_is_refused(
         (
             "gaussian",
             {"grid": {"n": 10**9, "kind": "vertex"}},
-            r"grid\.n must be at most 2048, got",
+            r"grid\.ny must be at most 4096, got",
         ),
         (
             "gaussian",
@@ -150,7 +150,7 @@ def test_a_tensor_that_does_not_fit_the_description_is_refused(
         (
             "gaussian",
             {"grid": {"n": "16", "kind": "vertex"}},
-            r"grid\.n must be an integer, got '16'",
+            r"grid\.ny must be an integer, got '16'",
         ),
         ("gaussian", {"colour": "red"}, "colour is not a name that the format has"),
         ("gaussian", {"fields": []}, "fields must have at least 1 item"),

@@ -12,7 +12,7 @@ from pdeinv.benchmarks.studies import prior_reports
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.prior_measures import exact_errors, power
-from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.datasets import Darcy, Poisson, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 
 
 def test_power_by_wavenumber_adds_up_and_finds_a_wave():
-    pde = NavierStokes(modes=16, time=0.1)
+    pde = pde_by_name("navier-stokes", modes=16, time=0.1)
     data = training_data(pde, samples=64)
     prior = GaussianPrior.fit(data)
     states = data.states.double()

@@ -7,8 +7,8 @@ import torch
 from helpers import TINY, seeded, training_data
 from safetensors.torch import load_file
 
-from pdeinv import Grid, InputError
-from pdeinv.datasets import PDES, Darcy, NavierStokes
+from pdeinv import InputError
+from pdeinv.datasets import PDES, Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -22,7 +22,9 @@ from pdeinv.priors.schedule import heun, noise_levels
 
 
 @pytest.fixture(
-    scope="module", params=[Darcy(), NavierStokes(time=0.2)], ids=lambda pde: pde.grid_kind
+    scope="module",
+    params=[Darcy(), pde_by_name("navier-stokes", time=0.2)],
+    ids=lambda pde: pde.grid_kind,
 )
 def data(request):
     return training_data(request.param, samples=80)
@@ -211,11 +213,11 @@ def test_coarse_modes_of_equal_noise_are_denoised_alike_on_a_finer_grid(
     gaussian = GaussianPrior.fit(data, noise=Noise(noise))
     prior = shaken(DiffusionPrior.untrained(gaussian, preconditioning=preconditioning, **TINY))
     coarse = data.grid
-    fine = Grid(2 * coarse.n - (0 if coarse.periodic else 1), coarse.kind)
+    fine = coarse.resized(*(2 * n - (0 if coarse.periodic else 1) for n in coarse.shape))
     ratio = coarse.hx / fine.hx if noise == "white" else 1.0
     states = gaussian.normalise(data.states[:4].double())
     tables = [
-        basis.resize(basis.resize(t, 11), t.shape[-1])
+        basis.resize(basis.resize(t, (11, 11)), t.shape[-2:])
         for basis, t in zip(gaussian.bases, gaussian.coefficients(states, coarse), strict=True)
     ]
     with torch.no_grad():

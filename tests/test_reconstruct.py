@@ -14,7 +14,7 @@ from cases import LAYOUTS, PAIRS, N, every_pair, quick_solver, readings, run
 from helpers import seeded
 
 from pdeinv import Ensemble, InputError, reconstruct
-from pdeinv.datasets import PDES, Poisson
+from pdeinv.datasets import PDES, Poisson, pde_by_name
 from pdeinv.files import save_netcdf
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -40,14 +40,14 @@ def test_the_cases_cover_every_two_of_solver_pde_and_layout():
 @pytest.mark.parametrize(("solver", "name", "layout"), covering())
 def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
     result = run(solver, name, layout)
-    for f in PDES[name]().fields:
+    for f in pde_by_name(name).fields:
         for what, shape in (("mean", (N, N)), ("std", (N, N)), ("samples", (3, N, N))):
             values = result[f"{f.name}_{what}"].values
             assert values.shape == shape and np.isfinite(values).all()
         assert (result[f"{f.name}_std"] >= 0).all() and (result[f"{f.name}_std"] > 0).any()
-        bounds = PDES[name]().coefficient_range
+        bounds = pde_by_name(name).coefficient_range
         # Kriging reports what it interpolates
-        if bounds and f == PDES[name]().coefficient_field and solver != "kriging":
+        if bounds and f == pde_by_name(name).coefficient_field and solver != "kriging":
             for what in ("mean", "samples"):
                 assert (
                     bounds[0] <= result[f"{f.name}_{what}"].min()
@@ -58,7 +58,7 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 
 @every_pair
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
-    pde, result = PDES[name](), run(solver, name)
+    pde, result = pde_by_name(name), run(solver, name)
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
     two_valued = pde.coefficient_range and not pde.gaussian_coefficient
     sampled = issubclass(SOLVERS[solver], DiffusionSolver)

@@ -13,12 +13,12 @@ from helpers import brief_annealing, quick_prior, quick_solver, seeded
 
 import pdeinv.datasets as datasets
 from pdeinv import MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 
 
 @pytest.mark.parametrize("name", ["poisson", "helmholtz"])
 def test_exact_readings_are_met(name):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     grid = pde.grid(N)
     fields = [truth(name)[f.name] for f in pde.fields]
     sensors = Sensors.observe(fields[0], layouts.random(30, 1)) + Sensors.observe(
@@ -43,7 +43,7 @@ def test_exact_readings_are_met(name):
 @every_pair
 def test_many_sensors_lead_to_the_truth(solver, name):
     """A swapped axis, a shifted grid or a missing wrap-around cannot pass."""
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     u = truth(name)[pde.solution_field.name]
     settings = {"solver": quick_solver(solver), "prior": quick_prior(solver, name)}
 
@@ -98,7 +98,7 @@ def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, na
 @pytest.mark.parametrize("version", ["5", "7.3"])
 @pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
 def test_a_matlab_file_of_diffusionpde_is_observed_and_reconstructed(name, version, tmp_path):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     # Samples x X x Y
     a, u = pde.sample(3, pde.grid(N), seeded(2)).numpy().transpose(1, 0, 3, 2)
     arrays = (

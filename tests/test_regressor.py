@@ -6,7 +6,7 @@ import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError, layouts, reconstruct
-from pdeinv.datasets import Darcy, NavierStokes, Poisson
+from pdeinv.datasets import Darcy, Poisson, pde_by_name
 from pdeinv.metrics import ranks
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, SensorRegressor, Settings, TrainingData, load, train
@@ -23,7 +23,9 @@ def small(data):
     return SensorRegressor.untrained(data, width=16, modes=8, layers=2)
 
 
-@pytest.fixture(scope="module", params=[Poisson(), NavierStokes(time=0.2)], ids=lambda p: p.name)
+@pytest.fixture(
+    scope="module", params=[Poisson(), pde_by_name("navier-stokes", time=0.2)], ids=lambda p: p.name
+)
 def trained(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("regressor") / "r.safetensors"
     data = data_of(request.param)

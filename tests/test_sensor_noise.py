@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from pdeinv import Grid, InputError, InputWarning, Sensors, reconstruct
-from pdeinv.datasets import PDES, Poisson
+from pdeinv.datasets import PDES, Poisson, pde_by_name
 
 TABLE = pd.DataFrame(
     {
@@ -170,7 +170,7 @@ def test_a_level_next_to_a_full_column_of_noise_is_refused(noise):
 
 @pytest.mark.parametrize("name", PDES)
 def test_readings_without_noise_are_exact_with_one_warning(name):
-    solution = PDES[name]().solution_field.name
+    solution = pde_by_name(name).solution_field.name
     table = {"field": "solution", "x": [0.3, 0.6], "y": [0.4, 0.5], "value": [1e-3, 2e-3]}
     with pytest.warns(InputWarning, match="taken as exact; add a column noise_std") as w:
         result = reconstruct(table, name, grid=16, n_samples=1, solver="kriging")

@@ -19,7 +19,7 @@ from helpers import (
 )
 
 from pdeinv import InputError, NumericalError, Observation, Posterior, layouts
-from pdeinv.datasets import PDES, NavierStokes
+from pdeinv.datasets import PDES, NavierStokes, pde_by_name
 from pdeinv.priors import DiffusionPrior
 from pdeinv.solvers import SOLVERS, GaussianSolver
 from pdeinv.torch_state import default_dtype
@@ -37,7 +37,7 @@ each_solver = pytest.mark.parametrize("name", SOLVERS)
 @cache
 def cheapest(name):
     """Return the PDE on which the solver takes least: a linear one, else one that is not a flow."""
-    accepted = [PDES[p]() for s, p in PAIRS if s == name]
+    accepted = [pde_by_name(p) for s, p in PAIRS if s == name]
     return min(accepted, key=lambda pde: (not pde.linear, pde.grid(N).periodic))
 
 
@@ -121,7 +121,7 @@ def test_the_number_of_threads_of_the_caller_does_not_matter(name, pde):
     try:
         for wanted in (1, 2):
             torch.set_num_threads(wanted)
-            found.append(run(name, pde=pde and PDES[pde]()))
+            found.append(run(name, pde=pde and pde_by_name(pde)))
             assert torch.get_num_threads() == wanted
     finally:
         torch.set_num_threads(threads)
@@ -143,7 +143,7 @@ def test_what_amplifies_rounding_computes_with_one_thread(name, pde, monkeypatch
         used.add(torch.get_num_threads())
         return seen(observation, state)
 
-    pde = PDES[pde]() if pde else cheapest(name)
+    pde = pde_by_name(pde) if pde else cheapest(name)
     problem(pde)
     monkeypatch.setattr(Observation, "__call__", spy)
     threads = torch.get_num_threads()

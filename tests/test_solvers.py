@@ -10,7 +10,7 @@ from helpers import observe, seeded, tuning_task
 from scipy.stats import chi2, norm
 
 from pdeinv import Ensemble, InputError, Observation
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, pde_by_name
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.priors import load
@@ -229,7 +229,7 @@ def test_the_nugget_grows_until_the_factorisation_stands():
 
 def test_a_single_copy_is_the_members_as_they_are():
     """Flows about one flow: a translated one would be another prior."""
-    pde = NavierStokes(time=0.1)
+    pde = pde_by_name("navier-stokes", time=0.1)
     _, observation = tuning_task("navier-stokes", "both", grid=16, sensors=8).instance(0)
     base, other = (pde.sample(k, pde.grid(16), seeded(k)) for k in (1, 40))
     scattered = Ensemble(base + 0.05 * other)

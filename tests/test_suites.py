@@ -13,7 +13,7 @@ from pdeinv.benchmarks.published import PUBLISHED, best_published
 from pdeinv.benchmarks.suites import SUITES, suite_cells
 from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.solvers import SOLVERS
 
 BENCHMARK = {pde for _, errors in PUBLISHED.values() for pde, _ in errors}
@@ -73,7 +73,9 @@ def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, varia
             task.instance(0)
         return
     truth, observation = task.instance(0)
-    assert task.physics == PDES[name]() and (task.world == task.physics) == (variant == "standard")
+    assert task.physics == pde_by_name(name) and (task.world == task.physics) == (
+        variant == "standard"
+    )
     assert torch.allclose(task.world.solve(truth[None, :1])[0, 0], truth[1], rtol=1e-6, atol=1e-9)
     standard = Task(name, "both", 16, 20).instance(0)
     assert torch.equal(observation.points, standard[1].points)

@@ -5,7 +5,7 @@ import torch
 
 from pdeinv import InputError
 from pdeinv.benchmarks.tasks import KINDS, Task
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -13,7 +13,7 @@ from pdeinv.datasets import PDES
 def test_an_instance_is_a_true_pair_seen_at_random_nodes(name, kind):
     task = Task(name, kind, grid=16, sensors=20)
     truth, H = task.instance(3)
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     assert torch.allclose(pde.solve(truth[None, :1])[0, 0], truth[1], rtol=1e-6, atol=1e-9)
     assert torch.equal(H.values, H(truth[None])[0]) and (H.noise_std == 0).all()
     observed = {"forward": [0], "inverse": [1], "both": [0, 1]}[kind]

@@ -9,7 +9,7 @@ import torch
 from helpers import run_command, seeded, tiny_diffusion, training_data
 
 from pdeinv import Grid, InputError, NumericalError
-from pdeinv.datasets import Darcy, NavierStokes, generate
+from pdeinv.datasets import Darcy, generate, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -40,8 +40,8 @@ def data():
     ("make", "pde"),
     [
         (tiny_diffusion, Darcy()),
-        (small_operator, NavierStokes(time=0.2)),
-        (small_regressor, NavierStokes(time=0.2)),
+        (small_operator, pde_by_name("navier-stokes", time=0.2)),
+        (small_regressor, pde_by_name("navier-stokes", time=0.2)),
     ],
     ids=["diffusion", "operator", "regressor"],
 )
@@ -110,7 +110,7 @@ def test_an_operator_learns_and_works_on_other_grids(tmp_path):
     for field in (u, own):  # on the network's own grid, too
         assert float(field[..., 0, :].abs().max()) < 1e-12
     assert float((load(path)(a) - u).norm() / u.norm()) < 1e-2  # half precision
-    with pytest.raises(InputError, match=r"must be \(batch, 1, n, n\)"):
+    with pytest.raises(InputError, match=r"must be \(batch, 1, ny, nx\)"):
         operator(a[:, 0])
 
 

@@ -11,7 +11,7 @@ from cases import N, truth
 from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
 
 from pdeinv import InputError, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.solvers import SOLVERS
 
 each_solver = pytest.mark.parametrize("solver", SOLVERS)
@@ -20,7 +20,7 @@ RANDOM = {"level-set": 0.02}
 
 
 def pde_for(solver):
-    accepted = [PDES[p]() for s, p in PAIRS if s == solver]
+    accepted = [pde_by_name(p) for s, p in PAIRS if s == solver]
     return min(accepted, key=lambda pde: (not pde.linear, pde.name))
 
 

@@ -23,12 +23,16 @@ def info() -> None:
     typer.echo("\nPDEs on the unit square (fields: coefficient -> solution):")
     for name in sorted(PDES):
         pde = pde_by_name(name)
-        coefficient, solution = pde.fields
+        more = "".join(f", {field.name}" for field in pde.derived)
         typer.echo(f"  {name:<15}{pde.equation}")
-        typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}, {pde.grid_kind} grid")
+        typer.echo(
+            f"  {'':<15}{pde.coefficient_field.name} -> {pde.solution_field.name}{more}, "
+            f"{pde.grid_kind} grid"
+        )
         parameters = (
             f"{key}={value if isinstance(value, str) else f'{value:g}'}"
             for key, value in pde.json_parameters().items()
+            if isinstance(value, str | float | int)
         )
         typer.echo(f"  {'':<15}{', '.join(parameters)}")
     typer.echo("\nSolvers:")

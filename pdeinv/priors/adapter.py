@@ -20,7 +20,7 @@ from pdeinv.priors.noise import Noise
 
 __all__ = ["AdaptedDenoiser", "as_denoising_prior"]
 
-_NODES = 64  # per side of the grid on which a denoiser is sampled
+_NODES = 64  # on the shorter side of the grid on which a denoiser is sampled
 _DRAWS = 1000  # of states
 _NOISE_DRAWS = 256
 _CHUNK = 100  # draws at a time
@@ -44,7 +44,7 @@ def as_denoising_prior(
     Arguments:
         prior: an object with `fields`, `denoise`, `sample_noise` and `sample`; see `Denoiser`.
         pde: the PDE whose fields it describes.
-        grid: the grid of the draws; 64 nodes per side if None.
+        grid: the grid of the draws; 64 nodes on the shorter side if None.
         draws: number of states to draw.
 
     Raises:
@@ -72,11 +72,13 @@ def as_denoising_prior(
         ]
         noises = _drawn(prior, "sample_noise", (_NOISE_DRAWS, *shape), grid, generator).double()
     name = type(prior).__name__
-    data = TrainingData(torch.cat(states).float(), prior.fields, grid, None, f"{name}.sample")
+    known = {f.name: f for f in pde.fields}  # which state how they behave under reflections
+    fields = tuple(known.get(f.name, f) for f in prior.fields)
+    data = TrainingData(torch.cat(states).float(), fields, grid, None, f"{name}.sample")
     data.check()
     bases, _, scale = data.normalisation()
     noise, noise_scale = _noise(noises, bases, grid, name)
-    _check_units(prior.fields, noise_scale, scale)
+    _check_units(fields, noise_scale, scale)
     return AdaptedDenoiser(prior, fit_gaussian(data, noise, symmetry=False, scale=noise_scale))
 
 
@@ -96,7 +98,7 @@ class AdaptedDenoiser:
     @property
     def fields(self) -> tuple[Field, ...]:
         """The fields of the channels."""
-        return self.prior.fields
+        return self.gaussian.fields
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Return the denoiser's E[x0 | x = x0 + σ noise], in the shape and units of x."""
@@ -134,8 +136,8 @@ def _drawn(
 def _noise(
     draws: torch.Tensor, bases: tuple[Basis, ...], grid: Grid, name: str
 ) -> tuple[Noise, torch.Tensor]:
-    """Return the noise whose covariance draws (n, channel, n, n) have, and its standard deviation
-    in each channel (channel,).
+    """Return the noise whose covariance draws (n, channel, ny, nx) have, and its standard
+    deviation in each channel (channel,).
 
     Raises:
         InputError: neither kind of noise has it.
@@ -172,7 +174,7 @@ def _mismatch(whitened: list[torch.Tensor]) -> tuple[torch.Tensor, float]:
     """Compare draws with white noise of one amplitude for each channel.
 
     Arguments:
-        whitened: for each channel (n, m, m), n draws.
+        whitened: for each channel (n, my, mx), n draws.
 
     Returns:
         The amplitudes (channel,), and an unbiased estimate of |C - I|² / |I|². C is the covariance
@@ -193,7 +195,7 @@ def _likeliest_length(tables: list[torch.Tensor], bases: tuple[Basis, ...], grid
     """Return the length of the exponential noise under which coefficients are most probable.
 
     Arguments:
-        tables: for each channel (n, m, m), the coefficients of n draws, of any amplitude.
+        tables: for each channel (n, my, mx), the coefficients of n draws, of any amplitude.
         bases: one for each channel.
         grid: of the draws.
     """

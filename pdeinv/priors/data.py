@@ -54,7 +54,7 @@ class TrainingData:
     """Samples of fields to fit a prior to.
 
     Arguments:
-        states: (samples, channel, n, n), float32, in physical units.
+        states: (samples, channel, ny, nx), float32, in physical units.
         fields: the fields of the channels.
         grid: grid of the states.
         pde: the PDE, if it is one of the package.
@@ -96,7 +96,7 @@ class TrainingData:
                     f"name of a variable"
                 )
             pde = find_pde(dataset)
-            grid = _grid(dataset, path)
+            grid = grid_from(dataset, str(path))
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
             states = torch.from_numpy(field_values(dataset, names, pde, np.float32))
@@ -125,8 +125,8 @@ class TrainingData:
 
     @property
     def symmetries(self) -> Group:
-        """The symmetries of the PDE; the identity alone if the PDE is unknown."""
-        return self.pde.symmetries if self.pde else trivial_group()
+        """The symmetries of the PDE, acting on the fields; the identity if the PDE is unknown."""
+        return self.pde.symmetries.acting_on(self.fields) if self.pde else trivial_group()
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -184,10 +184,6 @@ class TrainingData:
             replace(self, states=self.states[:-held_out]),
             replace(self, states=self.states[-held_out:]),
         )
-
-
-def _grid(dataset: xr.Dataset, path: str | os.PathLike) -> Grid:
-    return grid_from(dataset, str(path))
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, model_validator
 from pydantic import Field as Limits
 from torch.overrides import TorchFunctionMode
 
 from pdeinv.basis import Basis, Boundary
-from pdeinv.grid import Field, FieldKind, Grid, GridKind
+from pdeinv.checks import described
+from pdeinv.datasets import PDES
+from pdeinv.errors import InputError
+from pdeinv.grid import LARGEST, Domain, Field, FieldKind, Grid, GridKind
 from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
 from pdeinv.schema import Name, Number
 
@@ -31,6 +34,8 @@ __all__ = [
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 Modes = Annotated[int, Limits(ge=1, le=512)]
+_DEEPEST = 8  # lists and objects within one another
+_LARGEST_PARAMETER = 1e100
 _LARGEST_WEIGHT = 65504.0  # the largest number in half precision
 
 
@@ -51,21 +56,18 @@ class Description(Described):
     kind: Name
     record: dict[str, JsonValue] = {}
 
+    @classmethod
+    def upgraded(cls, header: dict[str, Any]) -> dict[str, Any]:
+        """Return a header of the first version of the format as one of the second."""
+        return header
+
 
 class _FieldDescription(Described):
     name: Name
     long_name: Annotated[str, Limits(max_length=1000)]
     units: Annotated[str, Limits(max_length=1000)]
     interpolation_order: Annotated[int, Limits(ge=0, le=3)]
-    kind: FieldKind = "scalar"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _first_version(cls, given: object) -> object:
-        """Leave out the boundary value of the first version of the format."""
-        if isinstance(given, dict):
-            given = {key: value for key, value in given.items() if key != "boundary_value"}
-        return given
+    kind: FieldKind
 
 
 class _BasisDescription(Described):
@@ -73,7 +75,7 @@ class _BasisDescription(Described):
     masked: bool
 
 
-_Nodes = Annotated[int, Limits(ge=4, le=2048)]
+_Nodes = Annotated[int, Limits(ge=4, le=LARGEST)]
 
 
 class _GridDescription(Described):
@@ -83,24 +85,61 @@ class _GridDescription(Described):
     unit: Annotated[str, Limits(max_length=1000)]
     kind: GridKind
 
-    @model_validator(mode="before")
-    @classmethod
-    def _first_version(cls, given: object) -> object:
-        """Read {"n", "kind"}, the unit square of the first version of the format."""
-        if isinstance(given, dict) and given.keys() == {"n", "kind"}:
-            n = given["n"]
-            given = {"ny": n, "nx": n, "extent": [0.0, 1.0, 0.0, 1.0], "unit": "1"} | given
-            del given["n"]
-        return given
+    @model_validator(mode="after")
+    def _check_extent(self) -> _GridDescription:
+        x0, x1, y0, y1 = self.extent
+        try:
+            Domain((x0, x1, y0, y1), self.unit)
+        except InputError as error:
+            raise ValueError(str(error).partition(";")[0]) from None
+        return self
+
+
+def _check_parameter(value: JsonValue) -> JsonValue:
+    """Refuse numbers that are not finite, and what is nested deeper than any parameter."""
+    waiting: list[tuple[JsonValue, int]] = [(value, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ValueError(f"must be nested at most {_DEEPEST} deep")
+        if isinstance(part, int | float) and not abs(part) <= _LARGEST_PARAMETER:
+            raise ValueError(f"must hold finite numbers, got {described(part)}")
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(entry, depth + 1) for entry in inner]
+    return value
+
+
+_Parameter = Annotated[JsonValue, AfterValidator(_check_parameter)]
 
 
 class ChannelsDescription(Description):
     """What the header of a model of fields on a grid states."""
 
-    pde: tuple[Name, dict[str, bool | int | Number | str | None]] | None
+    pde: tuple[Name, dict[str, _Parameter]] | None
     fields: Annotated[list[_FieldDescription], Limits(min_length=1, max_length=8)]
     bases: list[_BasisDescription]
     grid: _GridDescription
+
+    @classmethod
+    def upgraded(cls, header: dict[str, Any]) -> dict[str, Any]:
+        """Return a header of the first version, on n x n nodes of the unit square.
+
+        Its fields state a value on the boundary instead of a kind, which the PDE has.
+        """
+        grid, fields, pde = (header.get(key) for key in ("grid", "fields", "pde"))
+        if isinstance(grid, dict) and "n" in grid:
+            square = {"extent": [0.0, 1.0, 0.0, 1.0], "unit": "1"}
+            rest = {key: value for key, value in grid.items() if key != "n"}
+            header = header | {"grid": {"ny": grid["n"], "nx": grid["n"], **square, **rest}}
+        if isinstance(fields, list):
+            name = pde[0] if isinstance(pde, list) and pde else None
+            known = PDES[name]().fields if isinstance(name, str) and name in PDES else ()
+            kinds = {field.name: field.kind for field in known}
+            header = header | {"fields": [_upgraded_field(field, kinds) for field in fields]}
+        network = header.get("network")
+        if isinstance(network, dict) and isinstance(network.get("modes"), int):
+            header = header | {"network": network | {"modes": [network["modes"]] * 2}}
+        return header
 
     @model_validator(mode="after")
     def _check_bases(self) -> ChannelsDescription:
@@ -117,6 +156,15 @@ class ChannelsDescription(Description):
             if basis.masked and basis.boundary != "neumann":
                 raise ValueError(f"bases must be neumann where masked, got {basis.boundary}")
         return self
+
+
+def _upgraded_field(field: Any, kinds: dict[str, FieldKind]) -> Any:
+    """Return the description of a field of the first version as one of the second."""
+    if not isinstance(field, dict):
+        return field
+    name = field.get("name")
+    kind = kinds.get(name, "scalar") if isinstance(name, str) else "scalar"
+    return {"kind": kind} | {k: v for k, v in field.items() if k != "boundary_value"}
 
 
 class ChannelData(NamedTuple):

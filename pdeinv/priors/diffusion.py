@@ -35,7 +35,7 @@ class _Base(NamedTuple):
     """What the network corrects.
 
     Arguments:
-        tables: for each channel (batch, m, m), normalised coefficients.
+        tables: for each channel (batch, my, mx), normalised coefficients.
         scale: (batch, channel), c_out, which multiplies the network.
         error: (batch, channel), the expected error.
     """
@@ -108,7 +108,7 @@ class DiffusionPrior(Trainable):
         Arguments:
             gaussian: the Gaussian part.
             widths: channels of the network's levels, multiples of 16.
-            modes: Fourier modes of its spectral convolutions per direction.
+            modes: Fourier modes of its spectral convolutions along the shorter side.
             preconditioning: `"gaussian"` or `"edm"`.
             seed: of the weights.
         """
@@ -116,8 +116,9 @@ class DiffusionPrior(Trainable):
             gaussian = replace(gaussian, blocks=())  # unused, and large
         channels, periodic = len(gaussian.fields), gaussian.grid.periodic
         inputs = 2 * channels if preconditioning == "gaussian" else channels
+        filters = [round(modes * n / min(gaussian.grid.shape)) for n in gaussian.grid.shape]
         with seeds.global_state(seeds.TRAINING, seed):
-            network = UShapedOperator(inputs, channels, tuple(widths), modes, periodic)
+            network = UShapedOperator(inputs, channels, tuple(widths), filters, periodic)
         return cls(gaussian, network, preconditioning)
 
     @property
@@ -174,7 +175,7 @@ class DiffusionPrior(Trainable):
         out = (level * STD / (level**2 + STD**2).sqrt())[:, None].expand(-1, len(tables))
         denoised = [skip[:, None, None] * t for t in tables]
         modes = [basis.capacity(self.grid) for basis in self.gaussian.bases]
-        if any(t[0].numel() > my * mx for t, (my, mx) in zip(tables, modes, strict=True)):
+        if any(n > own for n, own in zip(grid.shape, self.grid.shape, strict=True)):
             fine = self.gaussian.denoise_coefficients(tables, sigma, grid)
             for c, (basis, m) in enumerate(zip(self.gaussian.bases, modes, strict=True)):
                 known = tables[c].new_ones(1, *m)

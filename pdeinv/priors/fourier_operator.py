@@ -25,6 +25,7 @@ from pdeinv.priors.description import (
     restore_network,
     weight_tensors,
 )
+from pdeinv.priors.normalised import trained_grid_of
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import without_wandb
 from pdeinv.torch_state import default_dtype
@@ -67,17 +68,17 @@ class FourierDescription(ChannelsDescription):
         sizes, network = (self.grid.ny, self.grid.nx), self.network
         if max(sizes) > _MAX_NODES or any(n % 2 for n in sizes):
             raise ValueError(f"the grid must have even sides of at most {_MAX_NODES}, got {sizes}")
-        n = min(sizes)
         channels = (network.in_channels, network.out_channels)
         if channels != self.channels:
             raise ValueError(
                 f"network must have {self.channels[0]} in_channels and {self.channels[1]} "
                 f"out_channels, got {channels[0]} and {channels[1]}"
             )
-        if max(network.n_modes) > n // self.nodes_per_patch:
+        most = [n // self.nodes_per_patch for n in sizes]
+        if any(m > n for m, n in zip(network.n_modes, most, strict=True)):
             raise ValueError(
-                f"network.n_modes must be at most {n // self.nodes_per_patch} on {n} nodes, got "
-                f"{network.n_modes}"
+                f"network.n_modes must be at most {most[0]} and {most[1]} on {sizes[0]} x "
+                f"{sizes[1]} nodes, got {network.n_modes}"
             )
         return self
 
@@ -107,6 +108,8 @@ class FourierOperator(Trainable):
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021 (arXiv 2010.08895).
     """
 
+    description: ClassVar[type[FourierDescription]]
+
     fields: tuple[Field, Field]
     bases: tuple[Basis, Basis]
     grid: Grid
@@ -118,9 +121,11 @@ class FourierOperator(Trainable):
     record: dict = field(default_factory=dict)
 
     @classmethod
-    def _new(cls, data: TrainingData, nodes: int, seed: int, **arguments) -> Self:
-        """Return an operator with new weights, on a grid with an even number of nodes, at most
-        `nodes` and at most those of the data.
+    def _new(cls, data: TrainingData, nodes: int, modes: int, seed: int, **arguments) -> Self:
+        """Return an operator with new weights, on a grid with even numbers of patches, at most
+        `nodes` on the shorter side and at most those of the data.
+
+        Its filters have `modes` on the shorter side, and more on the longer one.
 
         Raises:
             InputError: the data do not have two fields.
@@ -131,7 +136,10 @@ class FourierOperator(Trainable):
                 f"{data.source}; train it on pairs of coefficient and solution"
             )
         grid = data.grid.at_most(nodes)
-        grid = grid.resized(grid.ny // 2 * 2, grid.nx // 2 * 2)
+        # neuraloperator's spectral convolution is wrong on odd numbers of patches
+        even = 2 * cls.description.nodes_per_patch
+        grid = grid.resized(*(max(4, n // even * even) for n in grid.shape))
+        arguments["n_modes"] = [round(modes * n / min(grid.shape)) for n in grid.shape]
         bases, shift, scale = data.normalisation()
         # Fourier layers wrap around, so that a domain that is not a torus is padded
         arguments["domain_padding"] = None if data.grid.periodic else _PADDING
@@ -157,11 +165,11 @@ class FourierOperator(Trainable):
 
     @default_dtype(torch.float32)  # of the coordinates that the network adds
     def _evaluate(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the output (batch, channel, m, m) of the network."""
+        """Return the output (batch, channel, ny, nx) of the network."""
         return self.network(x).float()
 
     def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
-        """Return normalised fields (batch, n, n) of a channel on another grid, or on the same as
+        """Return normalised fields (batch, ny, nx) of a channel on another grid, or on the same as
         the basis represents them."""
         return self.bases[channel].synthesis(self.bases[channel].analysis(x, start), end)
 
@@ -201,24 +209,25 @@ class NeuralOperator(FourierOperator):
         Arguments:
             data: samples of two fields.
             width: channels of the hidden layers.
-            modes: Fourier modes per direction.
+            modes: Fourier modes along the shorter side.
             layers: number of Fourier layers.
-            nodes: of the network's grid per side, made even and at most those of the data.
+            nodes: of the network's grid on the shorter side, made even and at most those of the
+                data.
             seed: of the weights.
 
         Raises:
             InputError: the data do not have two fields.
         """
-        size = {"n_modes": [modes, modes], "hidden_channels": width, "n_layers": layers}
-        return cls._new(data, nodes, seed, in_channels=1, out_channels=1, **size)
+        size = {"hidden_channels": width, "n_layers": layers}
+        return cls._new(data, nodes, modes, seed, in_channels=1, out_channels=1, **size)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """Return the second field of a first field, both (batch, 1, ny, nx) in physical units.
 
         Raises:
-            InputError: the field has another shape.
+            InputError: the field has another shape, or that of a domain of another aspect.
         """
-        if a.ndim != 4 or a.shape[1] != 1 or a.shape[2] != a.shape[3]:
+        if a.ndim != 4 or a.shape[1] != 1:
             raise InputError(
                 f"the {self.fields[0].name} must be (batch, 1, ny, nx), got {tuple(a.shape)}; "
                 f"reshape it"
@@ -228,7 +237,7 @@ class NeuralOperator(FourierOperator):
         return (y.double() * scale[1] + shift[1])[:, None].to(a)
 
     def encode(self, a: torch.Tensor) -> torch.Tensor:
-        """Return the input (batch, width, m, m) of the last layer, on the nodes of the network.
+        """Return the input (batch, width, ny, nx) of the last layer, on the nodes of the network.
 
         Arguments:
             a: (batch, 1, ny, nx), the first field in physical units.
@@ -245,14 +254,14 @@ class NeuralOperator(FourierOperator):
         return seen[0].to(a)
 
     def _on_network(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the normalised output (batch, m, m) on the nodes of the network, for normalised
-        fields (batch, n, n)."""
-        grid = self.grid.resized(*x.shape[-2:])
+        """Return the normalised output (batch, ny, nx) on the nodes of the network, for normalised
+        fields of another grid."""
+        grid = trained_grid_of(self.grid, x)
         x = x if grid == self.grid else self._on_grid(x, 0, grid, self.grid)
         return self._evaluate(x[:, None])[:, 0]
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the normalised output for normalised fields, both (batch, n, n)."""
+        """Return the normalised output for normalised fields, both (batch, ny, nx)."""
         y = self._on_network(x)
         return self._on_grid(y, 1, self.grid, self.grid.resized(*x.shape[-2:]))
 

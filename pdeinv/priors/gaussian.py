@@ -53,7 +53,7 @@ class GaussianPrior(NormalisedFields, Model):
     exact for Gaussian fields, and the best linear estimate for all others.
 
     Fields are normalised to the standard deviation 0.5 and represented by coefficients in a basis
-    for each channel, whitened by the noise. Among the first 28 wavenumbers per direction the
+    for each channel, whitened by the noise. Among the wavenumbers of the band the
     covariance is E diag(l) Eᵀ + diag(d), with E its leading eigenvectors; E is complete where
     symmetries split the covariance into small blocks. Among the others it is diagonal, extrapolated
     by a power law beyond the wavenumbers of the fit. The prior is therefore the same on every grid.

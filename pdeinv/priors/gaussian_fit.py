@@ -35,9 +35,9 @@ class _Moments(NamedTuple):
     """Moments of normalised coefficients, float64.
 
     Arguments:
-        means, variances: a table (m, m) for each channel.
-        covariance: (channel · band²,) squared, of the band whitened by the noise.
-        weights: (channel · band²,), the weights of that whitening.
+        means, variances: a table (my, mx) for each channel.
+        covariance: (band_size,) squared, of the band whitened by the noise.
+        weights: (band_size,), the weights of that whitening.
     """
 
     means: list[torch.Tensor]

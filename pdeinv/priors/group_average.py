@@ -29,8 +29,8 @@ class GroupAveraged:
     """
 
     def __init__(self, prior: DenoisingPrior, group: Group):
-        self.prior, self.group = prior, group
-        self.elements = _closed(group, self.gaussian.grid.periodic)
+        self.prior, self.group = prior, group.acting_on(prior.fields)
+        self.elements = _closed(self.group, self.gaussian.grid.periodic)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -49,7 +49,7 @@ class GroupAveraged:
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         """Return the averaged denoiser's E[x0 | x = x0 + σ noise], in the shape and units of x."""
-        grid = self.gaussian.grid.resized(*x.shape[-2:])
+        grid = self.gaussian.grid_of(x)
         parts = (g.inverse()(self.prior.denoise(g(x, grid), sigma), grid) for g in self.elements)
         return reduce(torch.add, parts) / len(self.elements)
 

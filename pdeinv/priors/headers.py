@@ -47,10 +47,11 @@ class DiffusionDescription(GaussianDescription):
         if network.periodic != (self.grid.kind == "periodic"):
             raise ValueError(f"network.periodic must be that of the grid, got {network.periodic}")
         levels = len(network.widths)
-        nodes = min(network_nodes(n, levels) for n in (self.grid.ny, self.grid.nx))
-        if nodes % 2**levels or (levels > 1 and network.modes > nodes):
+        ny, nx = (network_nodes(n, levels) for n in (self.grid.ny, self.grid.nx))
+        many = any(m > n for m, n in zip(network.modes, (ny, nx), strict=True))
+        if ny % 2**levels or nx % 2**levels or (levels > 1 and many):
             raise ValueError(
-                f"network must have fewer levels and modes for a grid of {nodes} nodes, got "
+                f"network must have fewer levels and modes for a grid of {ny} x {nx} nodes, got "
                 f"{levels} widths and {network.modes} modes"
             )
         return self

@@ -10,13 +10,14 @@ import torch
 
 from pdeinv.basis import Boundary, eigenfunctions, wavenumbers
 from pdeinv.priors.gaussian import GaussianPrior
+from pdeinv.priors.normalised import isotropic
 from pdeinv.priors.spectrum import extrapolate_power_law
 from pdeinv.random_field import TabulatedField
 
 __all__ = ["latent_field"]
 
-_NODES = 49  # per side, between which correlations are evaluated; odd, as periodic fields need
-_MAX_WAVENUMBER = 12  # up to which they determine the spectrum; beyond it a power law does
+_NODES = 49  # per side of a square, between which correlations are evaluated
+_MAX_WAVENUMBER = 12  # of a square, up to which they determine the spectrum, beyond it a power law
 _MODES = 128  # of the field
 _MIN_VARIANCE = 1e-9  # relative to the largest
 _ANGLES = 2001  # of the table of the integral below
@@ -44,21 +45,24 @@ def latent_field(gaussian: GaussianPrior, low: float, high: float) -> TabulatedF
         derivative with respect to r); Armstrong et al., *Plurigaussian Simulations in Geosciences*,
         2011 (fields that are thresholds of Gaussian ones).
     """
-    basis = gaussian.bases[0]
-    x = (torch.arange(_NODES, dtype=torch.float64) + 0.5) / _NODES
+    basis, domain = gaussian.bases[0], gaussian.grid.domain
+    sizes = [n - 1 + n % 2 for n in isotropic(_NODES, domain)]  # odd, as periodic fields need
+    lines = [(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in sizes]
     mean = gaussian.mean(gaussian.grid)[0, 0].double()
     share = float(((mean - low) / (high - low)).mean().clamp(0.01, 0.99))
     threshold = float(torch.special.ndtri(torch.tensor(share, dtype=torch.float64)))
-    correlation = _latent_correlation(_correlation(gaussian, x), share, threshold)
+    correlation = _latent_correlation(_correlation(gaussian, *lines), share, threshold)
 
-    few = wavenumbers(basis.boundary, _NODES)
-    inverse = torch.linalg.pinv(eigenfunctions(basis.boundary, few, x))
-    pairs = (inverse[:, :, None] * inverse[:, None, :]).flatten(1)
-    kept = int((few <= _MAX_WAVENUMBER).sum())
-    spectrum = pairs @ correlation.permute(0, 2, 1, 3).reshape(_NODES**2, -1) @ pairs.T
-    spectrum = basis.resize(spectrum, (kept, kept))
+    pairs, kept = [], []
+    for x, most in zip(lines, isotropic(_MAX_WAVENUMBER, domain), strict=True):
+        few = wavenumbers(basis.boundary, len(x))
+        inverse = torch.linalg.pinv(eigenfunctions(basis.boundary, few, x))
+        pairs.append((inverse[:, :, None] * inverse[:, None, :]).flatten(1))
+        kept.append(int((few <= most).sum()))
+    across = correlation.permute(0, 2, 1, 3).reshape(len(lines[0]) ** 2, -1)
+    spectrum = basis.resize(pairs[0] @ across @ pairs[1].T, (kept[0], kept[1]))
     spectrum = spectrum.clamp(min=_MIN_VARIANCE * float(spectrum.max()))
-    modes, domain = len(wavenumbers(basis.boundary, _MODES)), gaussian.grid.domain
+    modes = len(wavenumbers(basis.boundary, _MODES))
     eigenvalues = extrapolate_power_law(basis, spectrum, (modes, modes), domain).double()
     if basis.boundary != "dirichlet":
         eigenvalues[0, 0] += threshold**2
@@ -67,38 +71,41 @@ def latent_field(gaussian: GaussianPrior, low: float, high: float) -> TabulatedF
     return TabulatedField(basis.boundary, width * height * eigenvalues, domain.aspect)
 
 
-def _correlation(gaussian: GaussianPrior, x: torch.Tensor) -> torch.Tensor:
-    """Return the correlations (p, p, p, p), indexed [y, x, y', x'], of the first channel at the
-    points of a lattice with the coordinates x (p,)."""
-    basis, p = gaussian.bases[0], len(x)
+def _correlation(gaussian: GaussianPrior, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return the correlations (q, p, q, p), indexed [y, x, y', x'], of the first channel at the
+    points of a lattice with the coordinates y (q,) and x (p,), in shares of the sides."""
+    basis, q, p = gaussian.bases[0], len(y), len(x)
     fine = gaussian.grid.resized(2 * gaussian.grid.ny, 2 * gaussian.grid.nx)
     _, diagonal_variances, noises = gaussian.tables_for(fine, gaussian.shift)
     variances = diagonal_variances[0].double()
     pairs_y, pairs_x = (
-        (phi[:, None] * phi).flatten(0, 1) for phi in _lines(basis.boundary, variances.shape, x)
+        (phi[:, None] * phi).flatten(0, 1) for phi in _lines(basis.boundary, variances.shape, y, x)
     )
     covariance = (
         (pairs_y @ variances @ pairs_x.T)
-        .reshape(p, p, p, p)
+        .reshape(q, q, p, p)
         .permute(0, 2, 1, 3)
-        .reshape(p * p, p * p)
+        .reshape(q * p, q * p)
     )
     weight = basis.resize(noises[0].double().sqrt(), gaussian.band)
-    few_y, few_x = _lines(basis.boundary, gaussian.band, x)
+    few_y, few_x = _lines(basis.boundary, gaussian.band, y, x)
     for places, values, vectors in gaussian.blocks:
         band = torch.zeros(vectors.shape[1], gaussian.band_size, dtype=torch.float64)
         band[:, places] = (vectors * values.sqrt()).double().T
         rows = (few_y @ (gaussian.from_band(band)[:, 0] * weight) @ few_x.T).flatten(1)
         covariance.addmm_(rows.T, rows)
     scale = covariance.diagonal().rsqrt()
-    return covariance.mul_(scale).mul_(scale[:, None]).reshape(p, p, p, p)
+    return covariance.mul_(scale).mul_(scale[:, None]).reshape(q, p, q, p)
 
 
 def _lines(
-    boundary: Boundary, modes: tuple[int, ...], x: torch.Tensor
+    boundary: Boundary, modes: tuple[int, ...], y: torch.Tensor, x: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the eigenfunctions along y and x at the coordinates x (p,), (p, my) and (p, mx)."""
-    along_y, along_x = (eigenfunctions(boundary, wavenumbers(boundary, m), x) for m in modes)
+    """Return the eigenfunctions along y and x at coordinates (q,) and (p,), (q, my) and (p, mx)."""
+    along_y, along_x = (
+        eigenfunctions(boundary, wavenumbers(boundary, m), line)
+        for m, line in zip(modes, (y, x), strict=True)
+    )
     return along_y, along_x
 
 

@@ -8,20 +8,22 @@ import torch
 
 from pdeinv.basis import Basis
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.grid import Domain, Field, Grid
 from pdeinv.priors.noise import Noise
 
-__all__ = ["NormalisedFields", "check_trained_grid"]
+__all__ = ["NormalisedFields", "check_trained_grid", "isotropic", "trained_grid_of"]
 
-_SAME_ASPECT = 1e-3
-_BAND = 28  # modes per direction between which covariances are fitted
+_SAME_ASPECT = 1e-3  # relative difference of aspects that are equal
+_SAME_CELLS = 1.2  # ratio of the shapes of cells that are equal, up to rounding of the nodes
+_BAND = 28  # modes per direction of a square between which covariances are fitted
 
 
 @dataclass(eq=False, repr=False)
 class NormalisedFields:
     """The coordinates in which a Gaussian prior works: normalised fields in a basis, and noise.
 
-    The *band* holds the lowest modes per direction of every channel, at most 28 of them.
+    The *band* holds the lowest modes of every channel, at most 28 per direction of a square, and as
+    many on a rectangle, up to the same frequency in both directions.
 
     Arguments:
         fields: the fields of the channels.
@@ -42,7 +44,8 @@ class NormalisedFields:
     def band(self) -> tuple[int, int]:
         """Numbers of modes along y and x in the band."""
         capacities = [b.capacity(self.grid) for b in self.bases]
-        my, mx = (min(_BAND, *modes) for modes in zip(*capacities, strict=True))
+        lowest = isotropic(_BAND, self.grid.domain)
+        my, mx = map(min, zip(lowest, *capacities, strict=True))
         # A periodic basis has a constant, and pairs of cosine and sine
         return (my - 1 + my % 2, mx - 1 + mx % 2) if self.grid.periodic else (my, mx)
 
@@ -126,19 +129,18 @@ class NormalisedFields:
         """Return the grid of states (batch, channel, ny, nx), on the domain of the training data.
 
         Raises:
-            InputError: the shape does not fit the channels.
+            InputError: the shape does not fit the channels or the domain.
         """
         self._check(x)
-        return self.grid.resized(*x.shape[-2:])
+        return trained_grid_of(self.grid, x)
 
     def check_grid(self, grid: Grid) -> Grid:
         """Return the grid.
 
         Raises:
-            InputError: it is of the other kind, or of a domain of another aspect.
+            InputError: it is of the other kind, of a domain of another aspect, or of other cells.
         """
-        check_trained_grid(self.grid, grid)
-        return grid
+        return check_trained_grid(self.grid, grid)
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != len(self.bases):
@@ -149,17 +151,19 @@ class NormalisedFields:
             )
 
 
-def check_trained_grid(trained: Grid, grid: Grid) -> None:
-    """Refuse a grid on which a learned model cannot be evaluated.
+def check_trained_grid(trained: Grid, grid: Grid) -> Grid:
+    """Return a grid on which a learned model can be evaluated.
 
-    Its lengths are in units of the domain's shorter side, so that only the aspect must agree.
+    The model's lengths are in units of the domain's shorter side, so that only the aspect must
+    agree, not the extent or the unit. The number of nodes is free, with cells that are about square
+    or of about the shape that they had in training.
 
     Arguments:
         trained: the grid of the training data.
         grid: the other one.
 
     Raises:
-        InputError: the grid is of the other kind, or of a domain of another aspect.
+        InputError: the grid is of the other kind, of a domain of another aspect, or of other cells.
     """
     if grid.kind != trained.kind:
         raise InputError(
@@ -168,8 +172,53 @@ def check_trained_grid(trained: Grid, grid: Grid) -> None:
         )
     pairs = zip(trained.domain.aspect, grid.domain.aspect, strict=True)
     if max(abs(a / b - 1) for a, b in pairs) > _SAME_ASPECT:
-        width, height = trained.domain.aspect
         raise InputError(
-            f"the domain of this prior must have the aspect {width:.4g} to {height:.4g} of its "
-            f"training data, got {grid.domain}; train a prior for this domain"
+            f"the domain of this prior must have the aspect {_aspect(trained)} of its training "
+            f"data, got the aspect {_aspect(grid)} of {grid.domain}; train a prior for this domain"
         )
+    shape = grid.hx / grid.hy
+    if not any(1 / _SAME_CELLS < shape / known < _SAME_CELLS for known in _cells(trained)):
+        ny, nx = _square_cells(trained, grid)
+        raise InputError(
+            f"the nodes of this prior must be as many as on {ny} x {nx}, for the aspect "
+            f"{_aspect(trained)} of its training data, got {grid}, of the aspect "
+            f"{grid.cells[1] / grid.cells[0]:.4g} to 1 with square cells; use such a grid, or "
+            f"train a prior for this domain"
+        )
+    return grid
+
+
+def trained_grid_of(trained: Grid, x: torch.Tensor) -> Grid:
+    """Return the grid of fields (..., ny, nx) on the domain of the training data.
+
+    Raises:
+        InputError: the shape is that of a domain of another aspect.
+    """
+    ny, nx = x.shape[-2:]
+    return check_trained_grid(trained, trained.resized(ny, nx))
+
+
+def isotropic(count: int, domain: Domain) -> tuple[int, int]:
+    """Return numbers along y and x whose product is about count², in the ratio of the sides."""
+    width, height = domain.aspect
+    ratio = (height / width) ** 0.5
+    return (max(3, round(count * ratio)), max(3, round(count / ratio)))
+
+
+def _cells(trained: Grid) -> tuple[float, float]:
+    """Return the ratios hx / hy that a model allows."""
+    return (1.0, trained.hx / trained.hy)
+
+
+def _square_cells(trained: Grid, grid: Grid) -> tuple[int, int]:
+    """Return the nodes on the domain of the training data, as many on the shorter side."""
+    ends = 0 if trained.periodic else 1
+    cells = min(grid.cells)
+    nx, ny = (round(cells * length) + ends for length in trained.domain.aspect)
+    return (ny, nx)
+
+
+def _aspect(grid: Grid) -> str:
+    """Return the ratio of width to height in words."""
+    width, height = grid.domain.aspect
+    return f"{width:.4g} to {height:.4g}"

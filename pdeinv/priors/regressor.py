@@ -14,6 +14,7 @@ from pdeinv.metrics import relative_l2
 from pdeinv.observation import Observation
 from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.fourier_operator import FourierDescription, FourierOperator
+from pdeinv.priors.normalised import check_trained_grid, trained_grid_of
 
 __all__ = ["SensorRegressor"]
 
@@ -67,24 +68,24 @@ class SensorRegressor(FourierOperator):
         Arguments:
             data: samples of two fields.
             width: channels of the hidden layers.
-            modes: Fourier modes per direction.
+            modes: Fourier modes along the shorter side.
             layers: number of Fourier layers.
-            nodes: of the network's grid per side, made even and at most those of the data.
+            nodes: of the network's grid on the shorter side, made a multiple of 4 and at most those
+                of the data.
             seed: of the weights.
 
         Raises:
             InputError: the data do not have two fields.
         """
         size = {
-            "n_modes": [modes, modes],
             "hidden_channels": width,
             "n_layers": layers,
             "separable": True,
         }
-        return cls._new(data, nodes, seed, in_channels=16, out_channels=8, **size)
+        return cls._new(data, nodes, modes, seed, in_channels=16, out_channels=8, **size)
 
     def __call__(self, observation: Observation) -> torch.Tensor:
-        """Return the mean state (2, n, n) given the readings, in physical units, on the grid of
+        """Return the mean state (2, ny, nx) given the readings, in physical units, on the grid of
         the observation."""
         return self.answers(observation, observation.values[None])[0]
 
@@ -95,7 +96,11 @@ class SensorRegressor(FourierOperator):
         Arguments:
             observation: the sensors and their noise.
             values: (batch, m), one reading of each sensor in each experiment.
+
+        Raises:
+            InputError: the grid of the sensors is not one of the training's aspect.
         """
+        check_trained_grid(self.grid, observation.grid)
         readings, mask = self._inputs(observation, values)
         y = torch.cat(
             [
@@ -113,7 +118,7 @@ class SensorRegressor(FourierOperator):
         self, observation: Observation, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return normalised readings and their mask on the nodes of the network, both (batch, 2,
-        m, m)."""
+        ny, nx)."""
         channel = observation.channel
         noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
         place = _nearest(observation.points, self.grid) + channel * self.grid.nodes
@@ -131,14 +136,14 @@ class SensorRegressor(FourierOperator):
         return readings, mask.expand(shape)
 
     def _normalised_states(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return normalised states (batch, 2, m, m) on the nodes of the network, of normalised
+        """Return normalised states (batch, 2, ny, nx) on the nodes of the network, of normalised
         readings and their mask."""
         inputs = F.pixel_unshuffle(torch.cat([mask * values, mask], dim=1).float(), 2)
         return F.pixel_shuffle(self._evaluate(inputs), 2)
 
     def _on_network(self, states: torch.Tensor) -> torch.Tensor:
         """Return states (batch, channel, ny, nx) normalised, on the nodes of the network."""
-        grid = self.grid.resized(*states.shape[-2:])
+        grid = trained_grid_of(self.grid, states)
         x = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float()
         return torch.stack([self._on_grid(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
 
@@ -184,8 +189,9 @@ def _nearest(points: torch.Tensor, grid: Grid) -> torch.Tensor:
     x, y = (shares * shares.new_tensor(grid.cells[::-1])).unbind(dim=1)
     # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn, so
     # that they neither shift the field nor crowd at a node
-    i = (x + 0.5 - 1e-6 * (y.floor() % 2)).floor()
-    j = (y + 0.5 - 1e-6 * (i % 2)).floor()
+    half = 0.5 + 1e-9  # whatever the rounding of the domain's coordinates
+    i = (x + half - 1e-6 * (y.floor() % 2)).floor()
+    j = (y + half - 1e-6 * (i % 2)).floor()
     i, j = (
         k.long() % n if grid.periodic else k.long().clamp(0, n - 1)
         for k, n in ((i, grid.nx), (j, grid.ny))
@@ -202,8 +208,8 @@ def _trust(noise: torch.Tensor) -> torch.Tensor:
 def _random_readings(
     x: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return readings and mask (batch, 2, m, m) of random sensors on the first field, on the second
-    or on both."""
+    """Return readings and mask (batch, 2, ny, nx) of random sensors on the first field, on the
+    second or on both."""
     size, nodes = len(x), x[0, 0].numel()
 
     def uniform(*shape: int) -> torch.Tensor:

@@ -29,7 +29,8 @@ __all__ = ["Role", "described", "load", "restored", "save", "shipped", "shipped_
 M = TypeVar("M", bound=Model)
 
 FORMAT = "pdeinv-prior"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had n x n nodes on the unit square; see `Description.upgraded`."""
 
 Role = Literal["joint", "white", "coefficient", "regressor", "operator"]
 """What a shipped model is: a prior of both fields, the same as DiffusionPDE's paper has it (white
@@ -166,6 +167,7 @@ def _description(text: str) -> tuple[type[Model], Description]:
             )
         own = {k: v for k, v in header.items() if k == "kind" or k not in _Header.model_fields}
         made = Model.kinds[head.kind]
+        own = made.description.upgraded(own) if head.format_version == 1 else own
         return made, made.description.model_validate_json(json.dumps(own))
     except ValidationError as error:
         raise ValueError(problem_of(error, "the header")) from None

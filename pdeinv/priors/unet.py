@@ -46,7 +46,7 @@ class UShapedArguments(Described):
         list[Annotated[int, Limits(ge=_GROUP, le=2048, multiple_of=_GROUP)]],
         Limits(min_length=1, max_length=8),
     ]
-    modes: Modes
+    modes: Annotated[list[Modes], Limits(min_length=2, max_length=2)]
     periodic: bool
 
 
@@ -65,7 +65,7 @@ class UShapedOperator(nn.Module):
     Arguments:
         channels_in, channels_out: number of channels of the functions.
         widths: number of channels of each level.
-        modes: Fourier modes of the spectral convolutions per direction.
+        modes: Fourier modes of the spectral convolutions along y and x; one number for both.
         periodic: use circular convolutions; otherwise they are padded with zeros.
 
     Reference:
@@ -82,10 +82,11 @@ class UShapedOperator(nn.Module):
         channels_in: int,
         channels_out: int,
         widths: Sequence[int] = (64, 96, 128),
-        modes: int = 8,
+        modes: int | Sequence[int] = 8,
         periodic: bool = False,
     ):
         super().__init__()
+        modes = [modes, modes] if isinstance(modes, int) else list(modes)
         self.arguments = {
             "channels_in": channels_in,
             "channels_out": channels_out,
@@ -103,12 +104,12 @@ class UShapedOperator(nn.Module):
         )
         self.lift = _convolution(4 * channels_in + (4 if periodic else 2), widths[0], periodic)
         self.down = nn.ModuleList(
-            _Block(w, features, modes if i else 0, periodic) for i, w in enumerate(widths)
+            _Block(w, features, modes if i else [], periodic) for i, w in enumerate(widths)
         )
         self.coarser = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
         self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(
-            _Block(w, features, modes if i else 0, periodic) for i, w in enumerate(widths[:-1])
+            _Block(w, features, modes if i else [], periodic) for i, w in enumerate(widths[:-1])
         )
         self.norm = nn.GroupNorm(widths[0] // _GROUP, widths[0])
         self.project = _convolution(widths[0], 4 * channels_out, periodic)
@@ -157,7 +158,7 @@ class UShapedOperator(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, features: int, modes: int, periodic: bool):
+    def __init__(self, width: int, features: int, modes: Sequence[int], periodic: bool):
         super().__init__()
         self.norms = nn.ModuleList(nn.GroupNorm(width // _GROUP, width) for _ in range(2))
         self.first = _convolution(width, width, periodic)
@@ -168,7 +169,7 @@ class _Block(nn.Module):
             with without_wandb():
                 from neuralop.layers.spectral_convolution import SpectralConv
             self.spectral = SpectralConv(
-                width, width, (modes, modes), separable=True, bias=False, init_std=0.02
+                width, width, tuple(modes), separable=True, bias=False, init_std=0.02
             )
             self.mix = nn.Conv2d(width, width, 1)
         else:
@@ -178,12 +179,30 @@ class _Block(nn.Module):
         if self.spectral is not None:
             # There is no Fourier transform in bfloat16
             with torch.autocast(x.device.type, enabled=False):
-                waves = self.spectral(x.float())
+                waves = _filtered(self.spectral, x.float())
             x = x + self.mix(waves.to(x.dtype).contiguous(memory_format=torch.channels_last))
         scale, shift = self.modulate(features)[:, :, None, None].chunk(2, dim=1)
         h = self.first(F.silu(self.norms[0](x)))
         h = self.second(F.silu(self.norms[1](h) * (1 + scale) + shift))
         return x + h
+
+
+def _filtered(spectral: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return the spectral convolution of functions (batch, channel, ny, nx).
+
+    That of neuraloperator puts the frequencies of an odd number of rows back one place off.
+    """
+    ny, nx = x.shape[-2:]
+    if ny % 2 == 0:
+        return spectral(x)
+    weight = cast("torch.Tensor", spectral.weight)[:]
+    my, mx = (min(m, n) for m, n in zip(weight.shape[-2:], (ny, nx // 2 + 1), strict=True))
+    first = weight.shape[-2] // 2 - my // 2
+    waves = torch.fft.fftshift(torch.fft.rfft2(x, norm="forward"), dim=-2)
+    kept = waves[..., ny // 2 - my // 2 :, :][..., :my, :mx] * weight[:, first : first + my, :mx]
+    filtered = torch.zeros_like(waves)
+    filtered[..., ny // 2 - my // 2 : ny // 2 - my // 2 + my, :mx] = kept
+    return torch.fft.irfft2(torch.fft.ifftshift(filtered, dim=-2), s=(ny, nx), norm="forward")
 
 
 def _convolution(channels_in: int, channels_out: int, periodic: bool) -> nn.Conv2d:

@@ -19,12 +19,14 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
+from pdeinv.solvers.diffusion.equireg import group_on
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
+from pdeinv.solvers.trained_problem import joint_readings, with_derived
 
 __all__ = ["DiffusionSolver"]
 
@@ -38,8 +40,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     """Base of the solvers that draw posterior samples with a denoiser.
 
     A subclass implements `draw`. It sets `role` to "coefficient" if its prior is of the coefficient
-    alone; the samples' solutions are then solved for. `published_role` is that of the shipped prior
-    for the preset "published", None where the method has no such preset.
+    alone; the samples' solutions are then solved for. With a joint prior the readings are of its
+    fields, and what the PDE derives from these is derived from the samples. `published_role` is
+    that of the shipped prior for the preset "published", None where the method has no such preset.
 
     Arguments:
         guidance: further terms, such as `EquiReg()`, or plain callables `(x_t, sigma, x0_hat) ->
@@ -136,7 +139,13 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     ) -> Posterior:
         """Draw samples batch by batch and sum them up; see `Solver.__call__`."""
         plain, record = self.resolve_prior(pde, prior)
-        denoiser = GroupAveraged(plain, pde.symmetries) if self.group_average else plain
+        if len(plain.fields) > 1:
+            observation = joint_readings(self.name, pde, observation)
+        denoiser: DenoisingPrior = plain
+        if self.group_average:
+            fields = pde.fields[: len(plain.fields)]
+            group = pde.symmetries.acting_on(fields)
+            denoiser = GroupAveraged(plain, group_on(group, observation.grid))
         # A group average is exactly equivariant, which leaves EquiReg nothing to measure
         terms = bind_terms(self.guidance, pde, plain, generator)
         problem = Problem(pde, denoiser, observation, terms, generator, self.preset)
@@ -169,10 +178,13 @@ def _posterior(
     """Return the posterior of samples (n, channel, ny, nx); it keeps `n_samples` of
     them."""
     pde = problem.pde
-    samples = pde.clamp(samples)
-    if samples.shape[1] == 1:
+    samples, joint = pde.clamp(samples), samples.shape[1]
+    if joint == 1:
         forward = ForwardMap(pde, problem.observation, problem.counts)
         samples = torch.cat([samples, forward.solve(samples)], dim=1)
+        joint = samples.shape[1]
+    else:
+        samples = with_derived(pde, samples)
     for term in problem.terms:
         kept = term.resample(len(samples))
         if kept is not None:
@@ -189,7 +201,7 @@ def _posterior(
         samples=samples[:n_samples],
         probability=probability,
         record={
-            "reduced_chi_squared": max(problem.reduced_chi_squared, _misfit(problem, mean)),
+            "reduced_chi_squared": max(problem.reduced_chi_squared, _misfit(problem, mean[:joint])),
             **problem.counts,
             **record,
         },
@@ -198,7 +210,8 @@ def _posterior(
 
 
 def _misfit(problem: Problem, mean: torch.Tensor) -> float:
-    """Return the mean square misfit of a state (2, n, n) over the variance that is expected."""
+    """Return the mean square misfit of a state (channel, ny, nx) over the variance that is
+    expected."""
     o, variances = problem.observation, problem.field_std[problem.observation.channel] ** 2
     terms = (o.values - o(mean[None])[0]) ** 2 / (o.noise_std**2 + _EXACT_MISFIT**2 * variances)
     return reduced(terms, carries_weight(variances, o))

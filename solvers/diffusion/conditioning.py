@@ -29,7 +29,7 @@ _TINY = 1e-300
 
 
 class StateReadings:
-    """F(x) = H x for states of both fields: linear, and without a solve.
+    """F(x) = H x for states of all fields of a joint prior: linear, and without a solve.
 
     The counterpart of `ForwardMap` for a joint prior.
 
@@ -55,7 +55,7 @@ class StateReadings:
         return self.observation.adjoint
 
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the rows of H, (m, 2, n, n), whatever the state."""
+        """Return the rows of H, (m, channel, ny, nx), whatever the state."""
         return self.observation.adjoint(torch.eye(len(self.observation), dtype=torch.float64))
 
 
@@ -65,7 +65,7 @@ class Dense:
     Arguments:
         root: T.
         observation: R.
-        rows: (m, channel, n, n), H as a matrix.
+        rows: (m, channel, ny, nx), H as a matrix.
     """
 
     def __init__(self, root: CovarianceRoot, observation: Observation, rows: torch.Tensor):
@@ -94,12 +94,12 @@ class Dense:
 
 
 class MatrixFree:
-    """The same by conjugate gradients, without a matrix; for many readings of a linear F.
+    """The same by conjugate gradients, without a matrix; for many readings and an affine F.
 
     Arguments:
         root: T.
         observation: R.
-        predict: F, states (batch, channel, ny, nx) to readings (batch, m).
+        predict: H, the linear part of F: states (batch, channel, ny, nx) to readings (batch, m).
         pull_back: its adjoint.
     """
 

@@ -59,7 +59,7 @@ class DAPS(DiffusionSolver):
         langevin: Langevin steps at each level.
         rate, last_rate: η at the first level and at the last.
         tau: standard deviation of the sensors' noise that the method assumes.
-        weights: (2,), w of sensors on the coefficient and on the solution.
+        weights: (2,), w of sensors on the coefficient and on the other fields.
         every: Langevin steps for which the gradients of the guidance terms are kept.
 
     Reference:
@@ -188,7 +188,7 @@ class DAPS(DiffusionSolver):
     def _curvature(self, problem: Problem, loss: Misfit, x: torch.Tensor) -> float:
         """Return the largest eigenvalue of the loss's second derivative in normalised fields.
 
-        It is found by power iteration at the state x (1, channel, n, n).
+        It is found by power iteration at the state x (1, channel, ny, nx).
         """
         unit = problem.scale
         leaf = x.detach().requires_grad_()

@@ -17,7 +17,12 @@ from pdeinv.solvers.diffusion.daps import DAPS
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import DDIS_CONSTANTS, DAPSConstants, Preset
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.learned import fields_of, other_physics
+from pdeinv.solvers.trained_problem import (
+    fields_of,
+    joint_fields,
+    other_physics,
+    with_derived,
+)
 
 __all__ = ["DDIS"]
 
@@ -35,8 +40,9 @@ class DDIS(DAPS):
 
     Arguments:
         physics: "solver", "operator" (the shipped one of the PDE) or a differentiable callable from
-            coefficients to solutions, both (batch, 1, ny, nx) in physical units; if None, "solver",
-            or "operator" with the preset "published".
+            coefficients to solutions, both (batch, 1, ny, nx) in physical units, from which the
+            further fields are derived; if None, "solver", or "operator" with the preset
+            "published".
         steps, ode_steps, langevin, rate, last_rate, tau, weights: as of `DAPS`; those of
             `published.DDIS_CONSTANTS` if None, with `published.ddis_weights` for the preset
             "published".
@@ -84,7 +90,7 @@ class DDIS(DAPS):
             )
         leads, wanted = (
             " to ".join(f.name for f in fields)
-            for fields in (fields_of(operator) or pde.fields, pde.fields)
+            for fields in (fields_of(operator) or joint_fields(pde), joint_fields(pde))
         )
         if leads != wanted:
             raise InputError(
@@ -108,7 +114,8 @@ class DDIS(DAPS):
             if physics == "solver":
                 return _stable_solve(forward, a)
             problem.counts["network_evaluations"] += 1
-            return operator(a)
+            states = torch.cat([a, operator(a)], dim=1)
+            return with_derived(problem.pde, states)[:, 1:]
 
         return forward.states(x, solve)
 

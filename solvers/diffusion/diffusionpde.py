@@ -62,9 +62,9 @@ class DiffusionPDE(DiffusionSolver):
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         constants = diffusionpde_constants(problem.pde, problem.field_std)
         boost = 1.0 if problem.published else STEPS["diffusionpde"] / self.steps
-        first, second = (boost * self.weight * w for w in constants.weights)
-        one = torch.ones(2, dtype=torch.float64)
-        misfit = problem.misfit((first, second), ("norm", "norm"), scale=one)
+        weights = [boost * self.weight * w for w in constants.weights]
+        one = torch.ones(len(weights), dtype=torch.float64)
+        misfit = problem.misfit(weights, ("norm", "norm"), scale=one)
         physics = boost * constants.residual_weight / constants.residual_count(problem.grid)
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.symmetry import Group, Symmetry, act
 
-__all__ = ["DenoisingMap", "EquiReg", "EquiReweight", "StateMap", "equivariance_loss"]
+__all__ = ["DenoisingMap", "EquiReg", "EquiReweight", "StateMap", "equivariance_loss", "group_on"]
 
 Loss = Literal["equi", "equicon"]
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -76,8 +76,8 @@ def equivariance_loss(
     f(g x)‖.
 
     Arguments:
-        function: f, from states (batch, channel, ny, nx) to fields (batch, any, m, m) on a grid of
-            the same kind.
+        function: f, from states (batch, channel, ny, nx) to fields (batch, any, my, mx) on a grid
+            of the same domain and kind.
         x: (batch, channel, ny, nx), in physical units.
         elements: a symmetry g for each member of the batch.
         grid: of the states.
@@ -108,6 +108,14 @@ def equivariance_loss(
     return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
 
 
+def group_on(group: Group, grid: Grid) -> Group:
+    """Return the part of a group that maps the nodes of a grid: without quarter turns and diagonal
+    reflections where the grid is not square."""
+    if grid.square or all(g.matrix[0][0] for g in group):
+        return group
+    return replace(group, elements=tuple(g for g in group if g.matrix[0][0]))
+
+
 def _loss_of(function: Function, loss: Loss | None) -> Loss:
     return loss or ("equicon" if isinstance(function, StateMap) else "equi")
 
@@ -129,7 +137,8 @@ class EquiReg:
     Arguments:
         function: f, a `StateMap` or a plain callable from states to fields; if None, the prior's
             denoiser at σ = 0.1.
-        group: the symmetries; the PDE's if None.
+        group: the symmetries, acting on the prior's fields; the PDE's if None. Elements that swap
+            the axes are left out on a grid that is not square.
         share: length of the term's step relative to that of the sensors' step.
         every: apply the term every `every` steps within the range of noise levels.
         sigma_max, sigma_min: the range of noise levels; above it x̂0 is not yet a field of the
@@ -176,7 +185,9 @@ class BoundEquiReg(BoundTerm):
     ) -> None:
         self.settings, self.generator = settings, generator
         self.function = settings.function or DenoisingMap(prior)
-        self.group = settings.group or pde.symmetries
+        # A stored field may lack its kind: the PDE's are the same by name
+        fields = pde.fields[: len(prior.fields)]
+        self.group = settings.group or pde.symmetries.acting_on(fields)
         self.scale, self.grid_of = prior.gaussian.scale[:, None, None], pde.grid_of
         self.share: float | None = settings.share
         self._turn, self._last = 0, torch.inf
@@ -200,8 +211,10 @@ class BoundEquiReg(BoundTerm):
     def _loss(self, x: torch.Tensor) -> torch.Tensor:
         loss = _loss_of(self.function, self.settings.loss)
         self.evaluations += 1 if loss == "equicon" else 2
-        elements = [self.group.sample(self.generator) for _ in range(len(x))]
-        return equivariance_loss(self.function, x, elements, self.grid_of(x), self.scale, loss)
+        grid = self.grid_of(x)
+        group = group_on(self.group, grid)
+        elements = [group.sample(self.generator) for _ in range(len(x))]
+        return equivariance_loss(self.function, x, elements, grid, self.scale, loss)
 
 
 @dataclass(frozen=True)

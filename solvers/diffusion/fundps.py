@@ -127,7 +127,7 @@ def _refine(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> to
 
     Arguments:
         problem: on the fine grid.
-        x: (batch, channel, m, m), states at the level sigma on the coarse grid.
+        x: (batch, channel, my, mx), states at the level sigma on the coarse grid.
         coarse: the grid of x.
         sigma: the noise level.
     """

@@ -161,15 +161,15 @@ class Misfit:
     as many readings as count.
 
     Arguments:
-        observation: of the state (coefficient, solution).
-        weights, measures: of the two fields.
-        scale: (2,), what residuals are divided by, in physical units.
-        blur: (2,), the noise that halves the weight of a squared residual, in physical units.
+        observation: of the states.
+        weights, measures: of each channel.
+        scale: (channel,), what residuals are divided by, in physical units.
+        blur: (channel,), the noise that halves the weight of a squared residual, in physical units.
     """
 
     observation: Observation
-    weights: tuple[float, float]
-    measures: tuple[Measure, Measure]
+    weights: tuple[float, ...]
+    measures: tuple[Measure, ...]
     scale: torch.Tensor
     blur: torch.Tensor
 

@@ -25,8 +25,8 @@ from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree,
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
-from pdeinv.solvers.learned import fields_of
 from pdeinv.solvers.level_set import LevelSet
+from pdeinv.solvers.trained_problem import fields_of, joint_fields
 from pdeinv.torch_state import one_thread
 
 __all__ = ["Moment"]
@@ -56,8 +56,8 @@ class Moment(DiffusionSolver):
     not differentiated, and there is no weight to choose.
 
     With a prior of the coefficient alone, the default, H is the sensors of the PDE's solve: exact
-    for a linear PDE, iterated Gauss–Newton steps for a nonlinear one. With a joint prior of
-    coefficient and solution the PDE is not needed.
+    for a linear PDE, iterated Gauss–Newton steps for a nonlinear one; it reads derived fields, such
+    as a flux, too. With a joint prior of coefficient and solution the PDE is not needed.
 
     A coefficient alone that has two values is far from Gaussian. `LevelSet` draws it, as the
     threshold of the latent field that the prior's covariance implies (`latent_field`); this path
@@ -121,7 +121,7 @@ class Moment(DiffusionSolver):
             states = super().memory(pde, prior, observation, n_samples)
             return states + LevelSet(ensemble=4).memory(pde, None, observation, drawn)
         m, coordinates = len(observation), len(fields) * (observation.grid.nodes + _BAND)
-        linear = len(fields) == 2 or pde.linear or not bool((observation.channel == 1).any())
+        linear = len(fields) > 1 or pde.linear or not bool((observation.channel >= 1).any())
         rows = 0.0 if linear and m > _MANY else m * (2 * coordinates + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * rows
 
@@ -133,18 +133,18 @@ class Moment(DiffusionSolver):
         """
         uncorrelated = (
             isinstance(prior, DenoisingPrior)
-            and len(prior.fields) == 2
+            and len(prior.fields) > 1
             and not prior.gaussian.blocks
         )
         return self.accepts_prior(prior) and not uncorrelated
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
-        """Return the coefficient for a prior of one field, else both fields."""
-        return pde.fields[: len(fields_of(prior) or pde.fields)]
+        """Return the coefficient for a prior of one field, else the fields of a joint prior."""
+        return pde.fields[:1] if len(fields_of(prior) or ()) == 1 else joint_fields(pde)
 
     @torch.no_grad()
     def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
-        """Return n samples (n, channel, n, n) of the fields of the prior."""
+        """Return n samples (n, channel, ny, nx) of the fields of the prior."""
         if _two_valued(problem.pde, len(problem.gaussian.fields)):
             return self._draw_thresholds(problem, n, bar)
         mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
@@ -157,7 +157,7 @@ class Moment(DiffusionSolver):
         return x
 
     def _draw_thresholds(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
-        """n coefficients (n, 1, n, n) by `LevelSet`, with the latent field of the prior."""
+        """n coefficients (n, 1, ny, nx) by `LevelSet`, with the latent field of the prior."""
         pde = problem.pde
         assert pde.coefficient_range is not None
         level_set = LevelSet(
@@ -251,7 +251,9 @@ class _Conditioning:
     def _derivative(self, centre: torch.Tensor) -> Dense | MatrixFree:
         forward, o = self.forward, self.observation
         if len(o) > _MANY and forward.linear:
-            return MatrixFree(self.root, o, forward, forward.adjoint_at(torch.zeros_like(centre)))
+            zero = torch.zeros_like(centre)
+            offset = forward(zero)  # of an affine map, that of the sides and the sources
+            return MatrixFree(self.root, o, lambda x: forward(x) - offset, forward.adjoint_at(zero))
         rows = forward.jacobian(centre)
         if not bool(rows.isfinite().all()):
             raise NumericalError(

@@ -29,8 +29,9 @@ class Problem:
 
     Arguments:
         pde: the physics.
-        prior: of the state (coefficient, solution), or of the coefficient alone.
-        observation: of the state.
+        prior: of coefficient and solution, or of the coefficient alone.
+        observation: of the fields of a joint prior; of all channels of the PDE's state for a prior
+            of the coefficient.
         terms: the guidance terms of this run.
         generator: source of all randomness.
         preset: of the solver.
@@ -39,7 +40,7 @@ class Problem:
     Attributes:
         grid: of the states.
         gaussian: the Gaussian part of the prior.
-        field_std: (2,), standard deviations of the PDE's two fields under the prior, in physical
+        field_std: standard deviations of the observation's channels under the prior, in physical
             units.
         scale: (channel, 1, 1), the physical unit of normalised fields, whose standard deviation is
             0.5.
@@ -130,40 +131,46 @@ class Problem:
 
     def misfit(
         self,
-        weights: tuple[float, float],
-        measures: tuple[Measure, Measure],
+        weights: Sequence[float],
+        measures: Sequence[Measure],
         scale: torch.Tensor | None = None,
         blur: float = _BLUR,
     ) -> Misfit:
         """Return the sensors' loss.
 
         Arguments:
-            weights, measures: of the two fields.
-            scale: (2,), what residuals are divided by, in physical units; that of normalised fields
-                if None.
+            weights, measures: of the coefficient and of the solution; those of the latter serve
+                the further channels too.
+            scale: (channel,), what residuals are divided by, in physical units; that of normalised
+                fields if None.
             blur: noise of a reading that halves the weight of its squared residual, in units of
                 normalised fields. With the preset "published" all readings count alike.
         """
         unit = 2 * self.field_std
         blur = torch.inf if self.published else blur
         return Misfit(
-            self.observation, weights, measures, unit if scale is None else scale, blur * unit
+            self.observation,
+            (*weights, *[weights[-1]] * (len(unit) - len(weights))),
+            (*measures, *[measures[-1]] * (len(unit) - len(measures))),
+            unit if scale is None else scale,
+            blur * unit,
         )
 
 
 def _field_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
-    """Return the prior's standard deviations (2,) of the PDE's fields, over nodes and states."""
+    """Return the standard deviations (channel,) of a joint prior's fields, or of all channels of
+    the PDE's state for a prior of the coefficient, over nodes and states."""
     std = STD * prior.scale
-    return std if len(std) == len(pde.fields) else torch.cat([std, _solution_std(pde, prior)])
+    return std if len(std) > 1 else torch.cat([std, _other_std(pde, prior)])
 
 
 @lru_cache(maxsize=8)
-def _solution_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
-    """Return the standard deviation (1,) of the solutions for draws of a prior of the
+def _other_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+    """Return the standard deviations (channel - 1,) of the other fields for draws of a prior of the
     coefficient."""
     grid = pde.grid(_DRAW_NODES)
     a = prior.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).double()
     if pde.coefficient_range and not pde.gaussian_coefficient:
         low, high = pde.coefficient_range
         a = torch.where(a > (low + high) / 2, high, low).float()
-    return pde.solve(pde.clamp(a)).std().reshape(1)
+    return torch.stack([u.std() for u in pde.respond(pde.clamp(a)).unbind(dim=1)])

@@ -1,19 +1,22 @@
 """The constants of the published runs: the one place that names the benchmark's PDEs.
 
-The papers tuned their constants on four PDEs. For any other PDE each look-up returns a neutral
+The papers tuned their constants on four PDEs on the unit square, with their sides and sources. For
+any other problem, such as one of these PDEs on another domain, each look-up returns a neutral
 fallback: weights for normalised fields, so that the units of the fields do not matter, the same for
-both fields, and no residual of the PDE. docs/published.md has the sources.
+both fields, and no residual of the PDE. The preset "published" then is the paper's algorithm with
+these constants. docs/published.md has the sources.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.grid import Grid
+from pdeinv.grid import Field, Grid
 
 __all__ = [
     "DAPS_CONSTANTS",
@@ -47,6 +50,22 @@ STEPS = {"dps": 1000, "diffusionpde": 2000, "fundps": 500, "daps": 200}
 DPS_WEIGHT: dict[Preset, float] = {"default": 40.0, "published": 2.0}
 """ζ of DPS. The paper has no PDE: its ζ' is 1 for inpainting images, and ζ = 2 ζ'."""
 
+_NUMBERS = (bool, int, float, str)
+
+
+def _published_name(pde: PDE) -> str:
+    """Return the name of a PDE that is posed as in the papers, "" for any other problem.
+
+    Its numbers, such as a wave number, may differ. Its domain, sides and sources may not.
+    """
+    usual = {f.name: f.default for f in dataclasses.fields(pde)}
+    posed = all(
+        name == "outputs" or isinstance(value, (*_NUMBERS, Field)) or value == usual[name]
+        for name, value in pde.parameters.items()
+    )
+    return pde.name if posed else ""
+
+
 _DDPM_STEPS, _DDPM_FIRST, _DDPM_LAST = 1000, 1e-4, 0.02
 
 
@@ -70,18 +89,18 @@ class DiffusionPDEConstants:
     """The constants of DiffusionPDE for one PDE.
 
     Arguments:
-        units: (2,), factors from the fields' physical units to those of the published network.
-        weights: (2,), ζ of the sensors on the coefficient and on the solution.
+        units: for each field, the factor from its physical units to those of the published network.
+        weights: for each field, ζ of its sensors.
         residual_weight: ζ of the PDE's residual.
-        residual_cells: divide the norm of the residual by the number of cells, (n - 1)², instead of
-            the number of nodes, n².
+        residual_cells: divide the norm of the residual by the number of cells, instead of the
+            number of nodes.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, appendix (arXiv 2406.17763).
     """
 
-    units: tuple[float, float]
-    weights: tuple[float, float]
+    units: tuple[float, ...]
+    weights: tuple[float, ...]
     residual_weight: float
     residual_cells: bool = False
 
@@ -106,19 +125,17 @@ _NEUTRAL_WEIGHT = 5.0
 def diffusionpde_constants(pde: PDE, field_std: torch.Tensor) -> DiffusionPDEConstants:
     """Return DiffusionPDE's constants for a PDE.
 
-    For a PDE that the paper does not have, the units normalise both fields to the standard
-    deviation 0.5, both weights are 5 in these units, and there is no residual.
+    For a problem that the paper does not have, the units normalise all fields to the standard
+    deviation 0.5, all weights are 5 in these units, and there is no residual.
 
     Arguments:
-        pde: identified by its name.
-        field_std: (2,), standard deviations of the fields in physical units.
+        pde: identified by its name, and by how it is posed.
+        field_std: (channel,), standard deviations of the fields in physical units.
     """
-    if pde.name in _DIFFUSIONPDE:
-        return _DIFFUSIONPDE[pde.name]
-    first, second = (0.5 / field_std).tolist()
-    return DiffusionPDEConstants(
-        (first, second), (_NEUTRAL_WEIGHT * first, _NEUTRAL_WEIGHT * second), 0.0
-    )
+    if constants := _DIFFUSIONPDE.get(_published_name(pde)):
+        return constants
+    units = tuple((0.5 / field_std).tolist())
+    return DiffusionPDEConstants(units, tuple(_NEUTRAL_WEIGHT * unit for unit in units), 0.0)
 
 
 @dataclass(frozen=True)
@@ -166,33 +183,33 @@ _NEUTRAL_FUNDPS = SensorLoss(1e4), SensorLoss(1e4)
 def fundps_constants(pde: PDE, preset: Preset = "default") -> tuple[SensorLoss, SensorLoss]:
     """Return FunDPS's losses of the sensors on the coefficient and on the solution.
 
-    For a PDE that the paper does not have, the first level is 80, both fields have the weight 1e4
-    of a mean square, and there is no residual.
+    For a problem that the paper does not have, the first level is 80, both fields have the weight
+    1e4 of a mean square, and there is no residual.
 
     Arguments:
-        pde: identified by its name.
+        pde: identified by its name, and by how it is posed.
         preset: the presets differ in the noise levels of one PDE.
     """
-    if pde.name == "poisson":
-        return _FUNDPS_POISSON[preset]
-    return _FUNDPS.get(pde.name, _NEUTRAL_FUNDPS)
+    name = _published_name(pde)
+    return _FUNDPS_POISSON[preset] if name == "poisson" else _FUNDPS.get(name, _NEUTRAL_FUNDPS)
 
 
 def guidance_residual(pde: PDE, state: torch.Tensor, preset: Preset) -> torch.Tensor:
-    """Return what DiffusionPDE and FunDPS call the residual of a state, (batch, 1, m, m).
+    """Return what DiffusionPDE and FunDPS call the residual of a state, (batch, 1, my, mx).
 
-    By default it is the residual of the PDE, on m = n nodes, except for Navier–Stokes: there it is
-    ∂w/∂x + ∂w/∂y of the final vorticity w, which no flow makes zero. The solvers keep it to be
-    comparable with the papers.
+    It is evaluated only where `diffusionpde_constants` and `fundps_constants` weigh it, on the unit
+    square. By default it is the residual of the PDE, at all nodes, except for Navier–Stokes: there
+    it is ∂w/∂x + ∂w/∂y of the final vorticity w, which no flow makes zero. The solvers keep it to
+    be comparable with the papers.
 
     With the preset "published" it is that of the papers' code. For Poisson and Helmholtz this is
     the PDE's, for Navier–Stokes the sum above with the distance of two nodes as the unit of length;
-    all at the m = n - 2 interior nodes. For Darcy it is ∇·(a ∇u) + 1 in this unit too, by central
-    differences at all n nodes, with zeros outside.
+    all at the interior nodes. For Darcy it is ∇·(a ∇u) + 1 in this unit too, by central differences
+    at all nodes, with zeros outside.
 
     Arguments:
         pde: identified by its name.
-        state: (batch, channel, ny, nx), in physical units.
+        state: (batch, 2, ny, nx), in physical units.
         preset: ours or that of the papers.
     """
     a, u = state[:, :1], state[:, 1:]
@@ -227,7 +244,7 @@ class DAPSConstants:
         langevin: Langevin steps at each level.
         rate, last_rate: sizes of a Langevin step at the first level and at the last.
         tau: standard deviation of the sensors' noise that the method assumes.
-        weights: (2,), of the sensors on the coefficient and on the solution; None for
+        weights: (2,), of the sensors on the coefficient and on the other fields; None for
             `ddis_weights`.
         measure: how the sensors' misfit is measured.
         two_grids: half of the levels on half as many nodes per side.
@@ -276,10 +293,10 @@ _DDIS_WEIGHTS = {"helmholtz": (5.0, 10.0), "navier-stokes": (20.0, 10.0)}
 def ddis_weights(pde: PDE) -> tuple[float, float]:
     """Return the published weights of DDIS on the coarse grid and on the fine one.
 
-    They are of the mean absolute misfit of the solution. For a PDE that the paper does not have,
-    Darcy among them, they are those of Poisson.
+    They are of the mean absolute misfit of the solution. For a problem that the paper does not
+    have, Darcy among them, they are those of Poisson.
 
     Arguments:
-        pde: identified by its name.
+        pde: identified by its name, and by how it is posed.
     """
-    return _DDIS_WEIGHTS.get(pde.name, (10.0, 15.0))
+    return _DDIS_WEIGHTS.get(_published_name(pde), (10.0, 15.0))

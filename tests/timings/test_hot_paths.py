@@ -13,7 +13,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.priors import load, shipped
 from pdeinv.solvers import SOLVERS
 
@@ -25,7 +25,7 @@ FEWEST = {"steps": 2, "ode_steps": 1, "langevin": 1, "ensemble": 4, "members": 1
 PRIORS = [name for name in shipped() if not name.endswith(("-operator", "-regressor"))]
 # Seconds of the processor, which other work on the machine lengthens least.
 pytestmark = pytest.mark.benchmark(timer=process_time)
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(PDES[p]())]
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(pde_by_name(p))]
 
 
 def seeded(seed=0):
@@ -40,7 +40,7 @@ def observation(name):
 @pytest.mark.parametrize("name", PDES)
 @pytest.mark.benchmark(group="solve")
 def test_solve(benchmark, name):
-    pde = PDES[name]()
+    pde = pde_by_name(name)
     a = pde.sample_coefficient(BATCH, pde.grid(GRID), seeded())
     pde.solve(a)  # tables of eigenfunctions are made once
     assert benchmark(pde.solve, a).shape == a.shape
@@ -51,7 +51,7 @@ def test_solve(benchmark, name):
 def test_denoise(benchmark, name):
     prior = load(name)
     pde = next(p for p in PDES if name.startswith(p))
-    x = prior.sample_noise(BATCH, PDES[pde]().grid(GRID), seeded())
+    x = prior.sample_noise(BATCH, pde_by_name(pde).grid(GRID), seeded())
     with torch.no_grad():
         prior.denoise(x, 0.5)
         assert benchmark(prior.denoise, x, 0.5).shape == x.shape
@@ -62,7 +62,7 @@ def test_denoise(benchmark, name):
 def test_step(benchmark, solver, name):
     kind = SOLVERS[solver]
     settings = {f.name: FEWEST[f.name] for f in dataclasses.fields(kind) if f.name in FEWEST}
-    pde, readings, run = PDES[name](), observation(name), kind(**settings)
+    pde, readings, run = pde_by_name(name), observation(name), kind(**settings)
 
     def step():
         return run(pde, None, readings, n_samples=2, generator=seeded())
