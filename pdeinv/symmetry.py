@@ -72,6 +72,13 @@ class Group:
             element = Symmetry(shift=(amount * dx, amount * dy)) @ element
         return element
 
+    def on_grid(self, grid: Grid) -> Group:
+        """Return the part that acts on a grid: where that is not square, the elements that keep the
+        axes."""
+        if grid.square:
+            return self
+        return replace(self, elements=tuple(g for g in self.elements if g.matrix[0][0]))
+
     def acting_on(self, fields: Sequence[Field]) -> Group:
         """Return the group that acts on a stack of these fields."""
         return replace(self, elements=tuple(g.acting_on(fields) for g in self.elements))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from helpers import distance, seeded
+from helpers import distance, normal, seeded
 
 from pdeinv import Symmetry
 from pdeinv.datasets import (
@@ -535,6 +535,14 @@ def test_experiments_share_what_all_of_them_have():
     assert common_symmetries([two, two, Torus()]) == Group(
         tuple(Symmetry(g.matrix, g.shift) for g in diagonal_forcing_group()), ((1, -1),)
     )
+
+
+def test_a_grid_that_is_not_square_keeps_the_axes():
+    grid = Plate().grid(9, 12)
+    field = normal(1, 1, 9, 12)
+    assert Plate().symmetries.on_grid(grid) == rectangle_group()
+    assert Plate().symmetries.on_grid(Plate().grid(9)) == square_group()
+    assert all(g(field, grid).shape == field.shape for g in rectangle_group())
 
 
 def test_the_group_acts_on_the_fields_of_the_state():
