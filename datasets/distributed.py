@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from pdeinv.annotations import Convertible
 from pdeinv.checks import EXTREME, described
 from pdeinv.errors import InputError
-from pdeinv.grid import LARGEST
+from pdeinv.grid import LARGEST, Domain
 
 __all__ = ["Along", "Distributed", "Quantity"]
 
@@ -22,11 +22,6 @@ Quantity: TypeAlias = float | ArrayLike | torch.Tensor | Callable[[Any, Any], An
 
 _SNAP = 1e-9  # cells; nearer to a node, a position is the node
 Kind = TypeVar("Kind", bound="_Positioned")
-
-
-class _HasExtent(Protocol):
-    @property
-    def extent(self) -> tuple[float, float, float, float]: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,7 +132,7 @@ class Distributed(_Positioned):
     shape_in_words = "an array [y, x] of two or more values a side"
 
     def at(
-        self, points: ArrayLike | torch.Tensor, domain: _HasExtent, *, periodic: bool = False
+        self, points: ArrayLike | torch.Tensor, domain: Domain, *, periodic: bool = False
     ) -> np.ndarray:
         """Return the values at positions, (m,), float64.
 
@@ -177,7 +172,7 @@ class Along(_Positioned):
     dimensions = 1
     shape_in_words = "an array of two or more values along the side"
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: _HasExtent, axis: int) -> np.ndarray:
+    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, axis: int) -> np.ndarray:
         """Return the values at positions on the side, (m,), float64.
 
         Arguments:

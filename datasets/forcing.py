@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from pdeinv.datasets.distributed import Distributed, _HasExtent
+from pdeinv.datasets.distributed import Distributed
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid
 
@@ -35,7 +35,7 @@ class Forcing(Distributed):
         return isinstance(self.value, float)
 
     def at(
-        self, points: ArrayLike | torch.Tensor, domain: _HasExtent, *, periodic: bool = True
+        self, points: ArrayLike | torch.Tensor, domain: Domain, *, periodic: bool = True
     ) -> np.ndarray:
         if not isinstance(self.value, float):
             return super().at(points, domain, periodic=periodic)

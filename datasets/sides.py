@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from pdeinv.annotations import Convertible
 from pdeinv.checks import described
-from pdeinv.datasets.distributed import Along, Quantity, _HasExtent
+from pdeinv.datasets.distributed import Along, Quantity
 from pdeinv.errors import InputError
+from pdeinv.grid import Domain
 
 __all__ = ["SIDES", "Flux", "NoFlux", "Side", "Sides", "Value", "axis_of"]
 
@@ -37,7 +38,7 @@ class Side(Convertible, ABC):
     fixes_value: ClassVar[bool]
 
     @abstractmethod
-    def at(self, points: ArrayLike | torch.Tensor, domain: _HasExtent, side: str) -> np.ndarray:
+    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
         """Return the value, or the flux into the domain, at positions on a side, (m,), float64.
 
         Arguments:
@@ -88,7 +89,7 @@ class Value(Side):
     def __init__(self, value: Quantity | Along) -> None:
         object.__setattr__(self, "value", Along.of(value, "the value on a side"))
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: _HasExtent, side: str) -> np.ndarray:
+    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
         return self.value.at(points, domain, axis_of(side))
 
     @property
@@ -119,7 +120,7 @@ class Flux(Side):
     def __init__(self, flux: Quantity | Along) -> None:
         object.__setattr__(self, "flux", Along.of(flux, "the flux through a side"))
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: _HasExtent, side: str) -> np.ndarray:
+    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
         return self.flux.at(points, domain, axis_of(side))
 
     @property
@@ -140,7 +141,7 @@ class NoFlux(Side):
     fixes_value = False
     STORED: ClassVar[str] = "no flux"
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: _HasExtent, side: str) -> np.ndarray:
+    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
         return np.zeros(len(np.reshape(points, (-1, 2))))
 
     @property
@@ -203,7 +204,7 @@ class Sides(Convertible):
         """Whether every value and every flux is zero."""
         return all(side.zero for _, side in self.items())
 
-    def known_values(self, points: ArrayLike | torch.Tensor, domain: _HasExtent) -> np.ndarray:
+    def known_values(self, points: ArrayLike | torch.Tensor, domain: Domain) -> np.ndarray:
         """Return the value that the sides fix at each position, (m,), float64; nan where none.
 
         Arguments:

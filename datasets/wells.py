@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import EXTREME, Bounds, described
-from pdeinv.datasets.distributed import _HasExtent
 from pdeinv.errors import InputError
+from pdeinv.grid import Domain
 
 __all__ = ["Well", "check_wells"]
 
@@ -50,7 +50,7 @@ class Well(Convertible):
         return {"x": self.x, "y": self.y, "rate": self.rate}
 
 
-def check_wells(wells: Sequence[Well], domain: _HasExtent) -> None:
+def check_wells(wells: Sequence[Well], domain: Domain) -> None:
     """Refuse wells outside of the domain, and more than `MOST_WELLS` of them.
 
     Raises:

@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,14 +16,9 @@ from pdeinv.datasets import Distributed, Flux, NoFlux, Sides, Value, Well
 from pdeinv.datasets.distributed import Along
 from pdeinv.datasets.parameters import from_json, to_json
 from pdeinv.datasets.wells import check_wells
-from pdeinv.grid import Field
+from pdeinv.grid import Domain, Field
 
-
-class Box(NamedTuple):
-    extent: tuple[float, float, float, float]
-
-
-BOX = Box((1.0, 3.0, -1.0, 2.0))
+BOX = Domain((1.0, 3.0, -1.0, 2.0))
 
 
 def hills(x, y):
