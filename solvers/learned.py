@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
@@ -191,11 +191,13 @@ def _differences(pde: PDE, model: object) -> _Differences:
         return found
     alone = len(fields_of(model) or ()) == 1
     for name, trained in trained_on[1].items():
-        wanted = pde.parameters.get(name, trained)
-        if name in pde.numerical_parameters or wanted == trained:
+        if name in pde.numerical_parameters or name not in pde.parameters:
             continue
-        changed: dict[str, Any] = {name: trained}
-        if _distribution(replace(pde, **changed)) != _distribution(pde):
+        wanted, change = pde.parameters[name], {name: trained}
+        changed = replace(pde, **cast(dict[str, Any], change))
+        if changed == pde:
+            continue
+        if _distribution(changed) != _distribution(pde):
             found.coefficient.append(_Difference(name, trained, wanted))
         elif not alone:
             found.physics.append(_Difference(name, trained, wanted))

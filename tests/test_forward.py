@@ -160,7 +160,8 @@ def tallied(base):
         return call
 
     methods = {name: counted(getattr(base, name)) for name in ("solve", "surrogate")}
-    return type(base.__name__, (base,), methods)(), tally
+    kind = type(base.__name__, (base,), methods)
+    return kind(**base.benchmark_parameters), tally
 
 
 SMALL = {
