@@ -11,14 +11,7 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
-from pdeinv.datasets import (
-    Darcy,
-    Helmholtz,
-    Poisson,
-    generate,
-    generation,
-    pde_by_name,
-)
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, generate, generation
 from pdeinv.errors import InputError
 
 # On 16 nodes: an error inside a solve
@@ -41,10 +34,8 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
 
 
 # Every PDE, and parameters that are not the defaults
-OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), pde_by_name("navier-stokes", dt=0.2))
-CASES = {name: datasets.pde_by_name(name) for name in datasets.PDES} | {
-    pde.name: pde for pde in OTHER
-}
+OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), NavierStokes(dt=0.2))
+CASES = {pde.name: pde for pde in (*map(datasets.pde_by_name, datasets.PDES), *OTHER)}
 
 
 @pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
