@@ -97,13 +97,7 @@ def generate(
             settings.
         NumericalError: a block was damaged while the file was assembled.
     """
-    if not isinstance(pde, PDE):
-        raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
-    if pde.experiments:
-        raise InputError(
-            f"pde of a dataset must be one physics, got {pde.name} "
-            f"{listed(list(pde.experiments))}; generate a dataset for each"
-        )
+    _check(pde)
     n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     out = path_of("out", out)
@@ -137,6 +131,17 @@ def _grid(pde: PDE, given: int | Grid) -> Grid:
     for name, nodes in zip(("ny", "nx"), grid.shape, strict=True):
         integer(f"{name} of the grid", nodes, _GRID)
     return pde.check_grid(grid)
+
+
+def _check(pde: PDE) -> None:
+    """Refuse what is no PDE, or several experiments."""
+    if not isinstance(pde, PDE):
+        raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
+    if pde.experiments:
+        raise InputError(
+            f"pde of a dataset must be one physics, got {pde.name} "
+            f"{listed(list(pde.experiments))}; generate a dataset for each"
+        )
 
 
 def _settings(pde: PDE, n: int, grid: Grid, seed: int) -> dict[str, object]:
