@@ -24,7 +24,7 @@ DATA = {
     "vertex": (Darcy(), 16),
     "periodic": (pde_by_name("navier-stokes", time=0.2), 16),
     "rectangle": (on_rectangle(Darcy()), (24, 40)),
-    "torus": (on_rectangle(pde_by_name("navier-stokes", time=0.2)), 12),
+    "torus": (on_rectangle(pde_by_name("navier-stokes", time=0.2)), (16, 24)),
 }
 
 
