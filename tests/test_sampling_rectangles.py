@@ -194,7 +194,7 @@ def test_a_joint_prior_takes_no_readings_of_derived_fields_and_reports_these(nam
 def test_a_prior_of_the_coefficient_meets_readings_of_derived_fields(name):
     pde, solver = FLOW.reading(["flux_x"]), quick_solver(name)
     if name == "ddis":
-        solver = dataclasses.replace(solver, steps=20, langevin=20)
+        solver = dataclasses.replace(solver, steps=12, langevin=15)
     prior = None if name == "level-set" else fitted(FLOW, 1, samples=100)
     truth, o = observed(pde, [1, 2, 3])
     found = solver(pde, prior, o, n_samples=4, generator=seeded())
