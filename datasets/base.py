@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from pdeinv.annotations import Convertible, check_fields
+from pdeinv.annotations import check_fields
 from pdeinv.checks import described
+from pdeinv.datasets.channels import Channels
 from pdeinv.datasets.distributed import Distributed
-from pdeinv.datasets.parameters import from_json, to_json
+from pdeinv.datasets.stated import Stated
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.external import make_instance, source_of
-from pdeinv.grid import Domain, Field, Grid, GridKind
+from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.memory import check_states
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import Group, Symmetry, trivial_group
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 __all__ = ["PDE"]
 
@@ -32,7 +30,7 @@ _LARGEST = 1e9  # bound on every number among the parameters
 
 
 @dataclass(frozen=True, eq=False)
-class PDE(Convertible, ABC):
+class PDE(Stated, Channels):
     """A PDE with a random coefficient: its prior, its solution map and its symmetries.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default; see
@@ -70,7 +68,6 @@ class PDE(Convertible, ABC):
     benchmark_parameters: ClassVar[dict[str, Any]] = {}
 
     domain: Domain = field(default=Domain(), kw_only=True)
-    outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         check_fields(self, f"parameter {{}} of {self.name}")
@@ -88,16 +85,6 @@ class PDE(Convertible, ABC):
                     f"{described(name)}; leave it out"
                 )
         _ = self.latent_prior  # validates the parameters of the random field
-
-    @property
-    @abstractmethod
-    def coefficient_field(self) -> Field:
-        """The coefficient's field."""
-
-    @property
-    @abstractmethod
-    def solution_field(self) -> Field:
-        """The solution's field."""
 
     @property
     @abstractmethod
@@ -153,15 +140,6 @@ class PDE(Convertible, ABC):
         """
         return True
 
-    @property
-    def derived(self) -> tuple[Field, ...]:
-        """All fields that the PDE can derive; the components x and y of a vector are adjacent."""
-        return ()
-
-    def of_coefficient(self, field: Field) -> bool:
-        """Return whether a field of the state is a function of the coefficient alone."""
-        return field == self.coefficient_field
-
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.
 
@@ -181,21 +159,6 @@ class PDE(Convertible, ABC):
     def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return `respond` with given solutions (batch, solutions, ny, nx)."""
         return torch.cat([u, self.derive(a, u)], dim=1) if self.outputs else u
-
-    def reading(self, names: Iterable[str]) -> Self:
-        """Return the PDE whose state has a channel for each named field that it can derive.
-
-        A component of a vector brings the other one. Other names are left alone.
-        """
-        wanted = {*self.outputs, *names}
-        kept = []
-        for before, now, after in zip(
-            (None, *self.derived), self.derived, (*self.derived[1:], None), strict=False
-        ):
-            partner = {"vector-x": after, "vector-y": before}.get(now.kind)
-            if wanted & {now.name, partner.name if partner else now.name}:
-                kept.append(now.name)
-        return self if tuple(kept) == self.outputs else replace(self, outputs=tuple(kept))
 
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
         """Return the values (m,) that the PDE fixes in a channel at points, nan where it is free.
@@ -287,75 +250,6 @@ class PDE(Convertible, ABC):
             return state
         return torch.cat([state[:, :1].clamp(*self.coefficient_range), state[:, 1:]], dim=1)
 
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields of the state's channels."""
-        chosen = (f for f in self.derived if f.name in self.outputs)
-        return (self.coefficient_field, self.solution_field, *chosen)
-
-    @property
-    def solution_channels(self) -> tuple[int, ...]:
-        """The channels of the solutions in a state: one, or one for each experiment."""
-        return (1,)
-
-    @property
-    def experiments(self) -> Mapping[str, PDE]:
-        """The physics by the name of its experiment; empty for a PDE that is no `Experiments`."""
-        return {}
-
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        """The PDE's parameters by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
-
-    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
-        """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
-
-        Those that are stated by no number or text, such as the domain, are left out where
-        `pde_by_name` supplies them.
-
-        Arguments:
-            describe: as of `to_json`; `pde_by_name` does not take back what is in words.
-
-        Raises:
-            InputError: a parameter cannot be stored, such as a function.
-        """
-        usual = {f.name: f.default for f in dataclasses.fields(self)} | self.benchmark_parameters
-        plain = (bool, int, float, str)
-        stated = to_json(self, describe=describe)
-        return {
-            k: stated[k]
-            for k, v in self.parameters.items()
-            if isinstance(stated[k], plain) or v != usual[k]
-        }
-
-    @classmethod
-    def of(cls, value: Any, what: str) -> PDE:
-        """Return the PDE of a name, or of what `to_json` returned; a PDE stays as it is.
-
-        Raises:
-            InputError: it is none of these.
-        """
-        # The registry imports this module
-        from pdeinv.datasets.registry import pde_by_name
-
-        if isinstance(value, PDE):
-            return value
-        if isinstance(value, str):
-            return pde_by_name(value)
-        if not isinstance(value, dict) or not isinstance(value.get("pde"), str):
-            raise InputError(
-                f"{what} must be a PDE, its name, or an object with the name as 'pde', got "
-                f"{described(value)}; give an instance of a class of pdeinv.datasets"
-            )
-        kind = type(pde_by_name(value["pde"]))
-        stated = from_json(kind, {k: v for k, v in value.items() if k != "pde"})
-        return make_instance(kind, stated)
-
-    def to_json(self, what: str) -> dict[str, Any]:
-        """Return the name and the `json_parameters` as one object."""
-        return {"pde": source_of(type(self)) or self.name, **self.json_parameters()}
-
     def grid(self, ny: int, nx: int | None = None) -> Grid:
         """Return a grid of the PDE's domain.
 
@@ -367,45 +261,6 @@ class PDE(Convertible, ABC):
             ends = 0 if self.grid_kind == "periodic" else 1
             nx, ny = (round((ny - ends) * length) + ends for length in self.domain.aspect)
         return Grid(ny, nx, self.domain.extent, self.domain.unit, self.grid_kind)
-
-    def find_channel(self, field_name: str, experiment: str = "") -> int | None:
-        """Return the channel of a field: 0 for the coefficient, 1 for the solution, more for
-        derived ones; None for any other name.
-
-        Arguments:
-            field_name: physical name, or the alias `coefficient` or `solution`.
-            experiment: name of the experiment that has the field; not used where there is one
-                physics alone.
-        """
-        names = [f.name for f in self.fields]
-        if field_name in ("coefficient", "solution"):
-            return ("coefficient", "solution").index(field_name)
-        return names.index(field_name) if field_name in names else None
-
-    def find_channels(self, field_name: str) -> tuple[int, ...]:
-        """Return all channels of a field, one for each experiment that has it."""
-        found = self.find_channel(field_name)
-        return () if found is None else (found,)
-
-    def channel(self, field_name: str, experiment: str = "") -> int:
-        """Return the channel of a field, as `find_channel`.
-
-        Raises:
-            InputError: the PDE has no such field.
-        """
-        found = self.find_channel(field_name, experiment)
-        if found is None:
-            raise InputError(self.unknown_field(field_name, experiment))
-        return found
-
-    def unknown_field(self, field_name: str, experiment: str = "") -> str:
-        """Return the message about a field for which `find_channel` returns None."""
-        more = "".join(f", {f.name!r}" for f in self.derived)
-        return (
-            f"field must be {self.coefficient_field.name!r} (the coefficient) or "
-            f"{self.solution_field.name!r} (the solution){more} for {self.name}, got "
-            f"{described(field_name)}; rename it"
-        )
 
     def check_grid(self, grid: Grid) -> Grid:
         """Return the grid.

@@ -83,7 +83,7 @@ class Darcy(EllipticPDE):
         >>> aquifer.equation
         '-∇·(a ∇u) = 1 well, u = 52 on the left, u = 50 on the right, no flux on the bottom and top'
         >>> aquifer.grid(48).shape
-        (48, 118)
+        (48, 119)
     """
 
     low: Positive = 3.0

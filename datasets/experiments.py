@@ -16,7 +16,8 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, ExperimentField, Field, Grid, GridKind
+from pdeinv.external import source_of
+from pdeinv.grid import Domain, Field, Grid, GridKind
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.sensor_columns import experiment_name, listed
 from pdeinv.symmetry import Group
@@ -24,7 +25,18 @@ from pdeinv.symmetry import Group
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Experiments"]
+__all__ = ["ExperimentField", "Experiments"]
+
+
+@dataclass(frozen=True)
+class ExperimentField(Field):
+    """A field of one of several experiments.
+
+    Arguments:
+        experiment: name of the experiment.
+    """
+
+    experiment: str = ""  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -193,6 +205,13 @@ class Experiments(PDE):
             for own, f in enumerate(pde.fields[1:], start=1):
                 labelled = ExperimentField(**dataclasses.asdict(f), experiment=name)
                 yield f if pde.of_coefficient(f) else labelled, pde, own
+
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
+        stated = [
+            {"pde": source_of(type(pde)) or pde.name, **pde.json_parameters(describe=describe)}
+            for pde in self.physics
+        ]
+        return {"physics": stated, "names": list(self.names)}
 
     def reading(self, names: Iterable[str]) -> Self:
         names = tuple(names)

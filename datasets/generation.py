@@ -56,6 +56,7 @@ from pdeinv.files import atomic_write
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.sensor_columns import listed
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 
@@ -98,6 +99,11 @@ def generate(
     """
     if not isinstance(pde, PDE):
         raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
+    if pde.experiments:
+        raise InputError(
+            f"pde of a dataset must be one physics, got {pde.name} "
+            f"{listed(list(pde.experiments))}; generate a dataset for each"
+        )
     n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     out = path_of("out", out)

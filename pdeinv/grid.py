@@ -12,16 +12,7 @@ from pdeinv.annotations import check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 
-__all__ = [
-    "LARGEST",
-    "Domain",
-    "ExperimentField",
-    "Extent",
-    "Field",
-    "FieldKind",
-    "Grid",
-    "GridKind",
-]
+__all__ = ["LARGEST", "Domain", "Extent", "Field", "FieldKind", "Grid", "GridKind"]
 
 GridKind = Literal["vertex", "periodic"]
 FieldKind = Literal["scalar", "pseudo-scalar", "vector-x", "vector-y"]
@@ -78,17 +69,6 @@ class Field:
     def label(self) -> str:
         """The name, and the experiment where there are several."""
         return f"{self.name} of experiment {self.experiment}" if self.experiment else self.name
-
-
-@dataclass(frozen=True)
-class ExperimentField(Field):
-    """A field of one of several experiments.
-
-    Arguments:
-        experiment: name of the experiment.
-    """
-
-    experiment: str = ""  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _NODES = (-2, -1)
-_WHOLE = 1e-9  # distance from a whole number of ranks
+_WHOLE = 1e-9  # distance from a whole number, of ranks or of octaves
 
 
 def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -52,27 +52,36 @@ def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) ->
     return wrong.to(estimate.dtype).mean(dim=_NODES)
 
 
-def error_spectrum(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def error_spectrum(
+    estimate: torch.Tensor, truth: torch.Tensor, aspect: tuple[float, float] = (1.0, 1.0)
+) -> torch.Tensor:
     """Return the root of the error's power over the truth's in octaves of wavenumbers, (octaves,).
 
-    The octaves of the cosine transform's |k| are: below 1 (the mean), 1 to 2, 2 to 4, and so on,
-    with the corners in the last. An estimate by the mean alone scores 1. The score is nan where the
+    The octaves of the cosine transform's |k|, in half waves along the shorter side, are: below 1
+    (the mean, and waves longer than that side), 1 to 2, 2 to 4, and so on, with the corners in the
+    last. An estimate by the mean alone scores 1. The score is nan where the
     truth has no power (below 1e-12 of its largest octave's).
 
     Arguments:
-        estimate, truth: (n, n).
+        estimate, truth: (ny, nx).
+        aspect: width and height of the domain in units of the shorter side, `Domain.aspect`.
 
     Raises:
-        InputError: the shapes differ, or are not square.
+        InputError: the shapes differ, or are not those of one field.
     """
-    if truth.ndim != 2 or len(set(truth.shape)) != 1:
+    if truth.ndim != 2:
         raise InputError(
-            f"the truth of a spectrum must be (n, n), got {tuple(truth.shape)}; use one field"
+            f"the truth of a spectrum must be (ny, nx), got {tuple(truth.shape)}; use one field"
         )
     _check_shapes(estimate, truth)
-    k = torch.arange(len(truth), dtype=torch.float64)
-    octave = (k[:, None] ** 2 + k**2).sqrt().clamp(min=0.5).log2().floor().long() + 1
-    octave = octave.clamp(max=int(math.log2(len(truth) - 1)) + 1).flatten()
+    ky, kx = (
+        torch.arange(n, dtype=torch.float64) / length
+        for n, length in zip(truth.shape, reversed(aspect), strict=True)
+    )
+    k = (ky[:, None] ** 2 + kx**2).sqrt()
+    highest = math.log2(min(float(ky[-1]), float(kx[-1])))
+    octave = (k.clamp(min=0.5).log2() + _WHOLE).floor().long() + 1
+    octave = octave.clamp(max=int(highest + _WHOLE) + 1).flatten()
     powers = []
     for field in (estimate - truth, truth):
         power = torch.from_numpy(dctn(field.double().numpy(), norm="ortho")).square().flatten()

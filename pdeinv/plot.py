@@ -14,6 +14,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from pdeinv.coordinates import grid_from
+from pdeinv.figure_layout import Panel, extent_of
 from pdeinv.grid import Grid
 from pdeinv.observation import interpolation_stencil
 
@@ -68,33 +70,35 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     the high value of a two-valued field, the standard deviation, the error (where the truth is
     given) and the residuals. Truth and mean share one colour scale, error and standard deviation
     another. A residual is a reading less the posterior mean there, in units of the standard
-    deviation of noise and posterior together.
+    deviation of noise and posterior together. The panels have the domain's aspect.
 
     Arguments:
         result: the result of `pdeinv.reconstruct`.
-        truth: the two fields under their physical names, with dimensions (y, x), on the result's
-            grid.
+        truth: the fields under their physical names, with dimensions (y, x), on the result's grid;
+            some may be missing.
     """
+    grid = grid_from(result, "the result")
     names = [str(v).removesuffix("_mean") for v in result.data_vars if str(v).endswith("_mean")]
     known = {"truth", "error"} if truth is not None else set()
     if any(f"{name}_probability" in result for name in names):
         known.add("probability")
     columns = [c for c in _TITLES if c in known | {"mean", "std", "residual"}]
-    figure = Figure(figsize=(1.4 + 2.7 * len(columns), 6.1), layout="constrained")
+    panel = Panel.of(grid, len(columns))
     parts = [part for name in names for part in _parts(name, result, truth)]
+    figure = Figure(figsize=panel.figure_size(len(parts), len(columns)), layout="constrained")
     axes = figure.subplots(len(parts), len(columns), sharex=True, sharey=True, squeeze=False)
     for row, part in zip(axes, parts, strict=True):
-        _plot_row(figure, dict(zip(columns, row, strict=True)), *part)
-        row[0].set_ylabel("y")
-    for axis in axes[-1]:
-        axis.set_xlabel("x")
+        _plot_row(figure, dict(zip(columns, row, strict=True)), *part, grid)
+    panel.label_axes(axes, grid.unit)
     chi2 = result.attrs.get("reduced_chi_squared")
     figure.suptitle(
         f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · "
         f"{result.sizes.get('sensor', 0)} sensors"
         + (f" · reduced χ² = {chi2:.2f}" if chi2 is not None else ""),
         fontsize=11,
+        wrap=True,
     )
+    panel.fit(figure, axes)
     return figure
 
 
@@ -113,7 +117,10 @@ def _parts(
             continue
         long_name = f"{mean.attrs.get('long_name', name)}, experiment {experiment}"
         part[f"{name}_mean"] = mean.assign_attrs(long_name=long_name)
-        yield name, part, truth.sel(experiment=experiment) if truth is not None else None
+        if truth is not None and "experiment" in truth.coords:
+            yield name, part, truth.sel(experiment=experiment)
+        else:
+            yield name, part, truth
 
 
 def _plot_row(
@@ -122,32 +129,34 @@ def _plot_row(
     name: str,
     result: xr.Dataset,
     truth: xr.Dataset | None,
+    grid: Grid,
 ) -> None:
     """Draw the panels of one field, by column."""
     mean = result[f"{name}_mean"]
     panels = {"mean": mean, "std": result[f"{name}_std"]}
     if f"{name}_probability" in result:
         panels["probability"] = result[f"{name}_probability"]
-    if truth is not None:
+    if truth is not None and name in truth:
         panels |= {"truth": truth[name], "error": abs(mean - truth[name].values)}
     label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
     units = mean.attrs.get("units", "1")
     units = "dimensionless" if units == "1" else units
-    first, last = next(iter(axes)), [c for c in axes if c in _ERRORS][-1]
+    drawn = [c for c in axes if c in panels or c == "residual"]
+    last = [c for c in drawn if c in _ERRORS][-1]
     styles = _styles(panels)
     for column, axis in axes.items():
-        axis.set_aspect("equal")
-        if column not in panels and column != "residual":
+        if column not in drawn:
             axis.set_axis_off()
             continue
-        axis.set_title(f"{label if column == first else ''}\n{_TITLES[column]}", fontsize=10)
+        axis.set_title(f"{label if column == drawn[0] else ''}\n{_TITLES[column]}", fontsize=10)
         if column == "residual":
-            _plot_residuals(figure, axis, name, result)
+            _plot_residuals(figure, axis, name, result, grid)
             continue
         image = axis.imshow(
             panels[column],
             origin="lower",
-            extent=_extent(mean),
+            extent=extent_of(grid),
+            aspect="auto",
             interpolation="nearest",
             **styles[column],
         )
@@ -182,7 +191,9 @@ def _add_bar(
     bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend=extend)
     if isinstance(bar.formatter, ScalarFormatter):
         bar.formatter.set_powerlimits((-2, 3))
-    bar.set_label(label, fontsize=8)
+    bar.set_label(label, fontsize=8, rotation=90 if len(label) > 2 else 0)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.yaxis.get_offset_text().set_fontsize(8)
 
 
 def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
@@ -201,7 +212,7 @@ def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
     )
 
 
-def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset) -> None:
+def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> None:
     """Draw the standardised residuals of the readings of one field at their sensors."""
     mine = np.asarray(result["sensor_field"] == name)
     points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
@@ -209,7 +220,7 @@ def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset) -
     marks = axis.scatter(
         points[:, 0],
         points[:, 1],
-        c=_residuals(result, name, mine, points),
+        c=_residuals(result, name, mine, points, grid),
         s=22,
         cmap="RdBu_r",
         vmin=-_RESIDUALS,
@@ -219,20 +230,23 @@ def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset) -
         clip_on=False,
     )
     if not mine.any():
-        axis.text(0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9)
-    left, right, bottom, top = _extent(result[f"{name}_mean"])
+        axis.text(
+            0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9, transform=axis.transAxes
+        )
+    left, right, bottom, top = extent_of(grid)
     axis.set(xlim=(left, right), ylim=(bottom, top))
-    _add_bar(figure, marks, axis, "standard deviations", "both")
+    _add_bar(figure, marks, axis, "σ", "both")
 
 
-def _residuals(result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _residuals(
+    result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray, grid: Grid
+) -> np.ndarray:
     """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
     and posterior together.
 
     That is at least a share of the readings' spread: exact readings are met to rounding.
     """
     mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
-    grid = Grid(len(mean), result.attrs.get("grid_kind", "vertex"))
     order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
     values = result["sensor_value"].values[mine]
     noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
@@ -244,12 +258,6 @@ def _residuals(result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarr
 
 
 def _at(points: np.ndarray, grid: Grid, field: np.ndarray, order: int) -> np.ndarray:
-    """Return the values (m,) of a field (n, n) at points (m, 2)."""
+    """Return the values (m,) of a field (ny, nx) at points (m, 2)."""
     index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
     return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
-
-
-def _extent(field: xr.DataArray) -> tuple[float, float, float, float]:
-    x = field["x"].values
-    half = (x[1] - x[0]) / 2
-    return (x[0] - half, x[-1] + half, x[0] - half, x[-1] + half)

@@ -23,7 +23,7 @@ TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 class ForwardMap:
     """F(a) = H (a, solve(a)): the readings that the sensors would give for a coefficient.
 
-    F needs no solve where no sensor reads the solution. Derivatives are those of the PDE's
+    F needs no solve where sensors read the coefficient alone. Derivatives are those of the PDE's
     `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the adjoint costs
     one solve for the state and one adjoint solve for each vector.
 

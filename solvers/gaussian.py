@@ -194,7 +194,7 @@ def _orbits(pde: PDE, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
     shape = (len(pde.fields) - 1, *grid.shape)
     places = 1 + torch.arange(shape[0] * grid.nodes, dtype=torch.float64).reshape(shape)
     lowest = places
-    for g in pde.symmetries.acting_on(pde.fields[1:]):
+    for g in pde.symmetries.on_grid(grid).acting_on(pde.fields[1:]):
         image = g(places, grid).abs()  # without the signs of pseudo-scalars and of components
         whole = image.round()
         if bool(((image - whole).abs() < 1e-6).all()) and len(whole.unique()) == places.numel():

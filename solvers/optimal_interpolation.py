@@ -139,7 +139,7 @@ class OptimalInterpolation(Solver):
         """The elements that make the copies; none twice."""
         if self.copies == 1:
             return [Symmetry()]  # the members as they are, not translated
-        group = pde.symmetries.acting_on(pde.fields)
+        group = pde.symmetries.on_grid(grid).acting_on(pde.fields)
         copies = self.copies if group.translations else min(self.copies, len(group))
         return [group.element(i, generator, grid) for i in range(copies)]
 

@@ -64,24 +64,20 @@ def reconstruct(
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
-            or a list of these, one for each experiment on the same coefficient, of which the
-            column `experiment` of the table has the numbers from 1 (see
-            `pdeinv.datasets.Experiments`).
+            or a list of these, one for each number from 1 in the column `experiment` of the table.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
         grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
-        prior: an `Ensemble`, a prior of `pdeinv.priors`, its file, the name of a shipped one, or
-            None for that of the PDE.
+        prior: an `Ensemble`, one of `pdeinv.priors`, its file or shipped name, or None: the PDE's.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x) of
-        coefficient, solution and each derived field that a sensor reads, `{field}_probability`
-        (y, x) of the high of two values, `sensor_*` (sensor), and attributes such as `assumed`
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
+        derived field that a sensor reads; `sensor_*` (sensor); and attributes such as `assumed`
         (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
 
     Raises:

@@ -21,6 +21,7 @@ from pdeinv import Grid, InputError, Observation, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
+from pdeinv.grid import Domain
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.annealing import SCHEDULES
@@ -29,6 +30,7 @@ from pdeinv.solvers.diffusion.base import DiffusionSolver
 ROOT = Path(__file__).parent.parent
 EXAMPLES = set(examples())
 """PDEs that come with examples, sensors and trained models."""
+RECTANGLE = Domain((0.0, 5.0, 0.0, 3.0), "km")
 TINY = {"widths": (16, 32), "modes": 4}  # a network that evaluates in milliseconds
 
 # Settings of a quick run: of each solver that has them, and of one alone
@@ -79,16 +81,22 @@ def read_lines(path):
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+def on_rectangle(pde):
+    """Return the PDE on 5 x 3 km."""
+    return dataclasses.replace(pde, domain=RECTANGLE)
+
+
 def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True, source="here"):
     """Return random states of a PDE as data for a prior.
 
     Arguments:
         pde: a PDE or its name.
+        n: nodes on the shorter side, or the numbers (ny, nx).
         channels: 1 for the coefficient alone, 2 for both fields.
         symmetric: False withholds the PDE, and so its symmetries.
     """
     pde = pde if isinstance(pde, PDE) else pde_by_name(pde)
-    grid = pde.grid(n)
+    grid = pde.grid(*n) if isinstance(n, tuple) else pde.grid(n)
     states = pde.sample(samples, grid, seeded(seed))[:, :channels].float()
     return TrainingData(states, pde.fields[:channels], grid, pde if symmetric else None, source)
 

@@ -13,12 +13,12 @@ import torch
 from helpers import observe, quick_solver, seeded
 
 from pdeinv import Ensemble, Field, Grid, InputError, layouts, reconstruct
-from pdeinv.datasets import PDE, Darcy, Flux, NoFlux, Poisson, Sides, Value, Well
+from pdeinv.datasets import PDE, Darcy, Flux, NavierStokes, NoFlux, Poisson, Sides, Value, Well
 from pdeinv.grid import Domain
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.solvers import GaussianSolver, GaussNewton, Kriging, OptimalInterpolation
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.symmetry import rectangle_group, square_group, trivial_group
+from pdeinv.symmetry import torus_group
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
 RECTANGLE = Domain((0.0, 5.0, 0.0, 3.0), "km")
@@ -29,9 +29,7 @@ SLOPES = ("slope_x", "slope_y")
 
 @dataclass(frozen=True)
 class Sloped(Poisson):
-    """With the slope of the potential; `group` is that of the whole problem."""
-
-    group = trivial_group()
+    """With the slope of the potential."""
 
     @property
     def derived(self):
@@ -43,18 +41,6 @@ class Sloped(Poisson):
         grid = self.grid_of(u)
         y, x = torch.gradient(u, spacing=grid.spacing, dim=(-2, -1))
         return torch.cat([x, y], dim=1)
-
-    @property
-    def symmetries(self):
-        return self.group.acting_on(self.fields)
-
-
-class OnSquare(Sloped):
-    group = square_group()
-
-
-class OnRectangle(Sloped):
-    group = rectangle_group()
 
 
 @dataclass(frozen=True)
@@ -70,7 +56,7 @@ class Blur(PDE):
     coefficient_field = Field("sharp", "sharp a")
     solution_field = Field("blurred", "blurred u")
     linear = True
-    symmetries = trivial_group()
+    operator_symmetries = torus_group()
 
     @cached_property
     def latent_prior(self):
@@ -89,8 +75,8 @@ class Blur(PDE):
 OFFSET = Sloped(modes=8, domain=MOVED, boundary=SIDES, source=0.5, outputs=SLOPES)
 CASES = {
     "sides and source": (OFFSET, (9, 14)),
-    "square": (OnSquare(modes=8, outputs=SLOPES), (10, 10)),
-    "rectangle": (OnRectangle(modes=8, outputs=SLOPES, domain=RECTANGLE), (9, 14)),
+    "square": (Sloped(modes=8, outputs=SLOPES), (10, 10)),
+    "rectangle": (Sloped(modes=8, outputs=SLOPES, domain=RECTANGLE), (9, 14)),
     "torus": (Blur(domain=MOVED), (10, 15)),
 }
 each_case = pytest.mark.parametrize("case", CASES)
@@ -317,6 +303,10 @@ def test_kriging_computes_the_fields_without_sensors(channels):
 
 # The contract, on a rectangle
 
+FLOW = NavierStokes(
+    viscosity=0.01, time=0.3, forcing=0.1, modes=15, outputs=("velocity_x", "velocity_y")
+)
+
 
 @pytest.mark.filterwarnings("ignore::pdeinv.InputWarning")
 @pytest.mark.parametrize("domain", [RECTANGLE, MOVED], ids=["at the origin", "elsewhere"])
@@ -329,8 +319,12 @@ def test_kriging_computes_the_fields_without_sensors(channels):
         ("optimal-interpolation", AQUIFER),
         ("kriging", OFFSET),
         ("kriging", AQUIFER),
+        ("gaussian", Poisson(modes=16)),
         ("gaussian", Blur()),
         ("kriging", Blur()),
+        ("gauss-newton", FLOW),
+        ("optimal-interpolation", FLOW),
+        ("kriging", FLOW),
     ],
     ids=lambda v: getattr(v, "name", v),
 )
@@ -406,3 +400,30 @@ def test_a_grid_that_does_not_fit_is_refused(grid, message):
     table = {"field": "pressure", "x": [101.0], "y": [-1.0], "value": [51.0], "noise_std": 0.1}
     with pytest.raises(InputError, match=message):
         reconstruct(table, dataclasses.replace(AQUIFER, outputs=()), grid=grid)
+
+
+class ExactAquifer(Darcy):
+    """Its surrogate is its solve."""
+
+    def surrogate(self, a):
+        return self.solve(a)
+
+
+@pytest.mark.parametrize("method", ["direct", "iterative"])
+@pytest.mark.parametrize("channels", [(1,), (2, 3), (0, 1, 2, 3, 4)])
+def test_the_jacobian_of_an_aquifer_is_the_derivative_of_its_readings(method, channels):
+    given = {k: v for k, v in AQUIFER.parameters.items() if k != "method"}
+    pde = ExactAquifer(**given, method=method)
+    _, observation = read(pde, (16, 27), m=40, channels=channels)
+    forward, grid = ForwardMap(pde, observation), observation.grid
+    a, other = (pde.smoothed(pde.latent_prior.sample(1, grid, seeded(s)), 1.0) for s in (1, 2))
+    step = 1e-5 * (other - a)
+    difference = (forward(a + step) - forward(a - step))[0] / 2e-5
+    product = (forward.jacobian(a) * (other - a)).sum(dim=(1, 2, 3))
+    for c in channels:
+        mine = observation.channel == c
+        scale = float(difference[mine].abs().max())
+        assert torch.allclose(product[mine], difference[mine], rtol=1e-4, atol=1e-5 * scale)
+    weights = observation.values[None] / observation.noise_std
+    pulled = (forward.adjoint_at(a)(weights) * (other - a)).sum()
+    assert float(pulled) == pytest.approx(float((weights[0] * product).sum()), rel=1e-6)

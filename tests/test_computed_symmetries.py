@@ -8,10 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from helpers import distance, seeded
+from helpers import distance, normal, seeded
 
 from pdeinv import Symmetry
-from pdeinv.datasets import PDE, Distributed, Flux, NoFlux, Sides, Value, Well
+from pdeinv.datasets import (
+    PDE,
+    Darcy,
+    Distributed,
+    Flux,
+    Helmholtz,
+    NavierStokes,
+    NoFlux,
+    Poisson,
+    Sides,
+    Value,
+    Well,
+    pde_by_name,
+)
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.grid import Domain, Field, Grid
 from pdeinv.random_field import GaussianRandomField
@@ -264,6 +277,28 @@ def test_single_things_reduce_the_group(changes, size):
     assert len(Plate(**changes).symmetries) == size
 
 
+@pytest.mark.parametrize("domain", [SQUARE, RECTANGLE], ids=["square", "rectangle"])
+@pytest.mark.parametrize("kind", [Poisson, Helmholtz, Darcy])
+def test_solutions_of_elliptic_equations_have_these_symmetries_and_no_others(kind, domain):
+    count = 0
+    for seed in CASES:
+        data = random_plate(domain, seed)
+        given = {"source": data.source, "boundary": data.boundary, "domain": domain}
+        if kind is Darcy:
+            given |= {"wells": data.wells, "tolerance": 1e-13}
+        if not any(side.fixes_value for _, side in data.boundary.items()):
+            continue
+        pde = kind(**given)
+        grid = pde.grid(13, 13)
+        a = pde.sample_coefficient(1, grid, seeded(seed))
+        u = pde.solve(a)
+        for g in group_of(domain):
+            difference = distance(pde.solve(g(a, grid)), g(u, grid))
+            assert difference < 1e-8 if g in pde.symmetries.elements else difference > 1e-6
+        count += len(pde.symmetries) > 1
+    assert count > 5
+
+
 # Tori: every linear part with every shift by nodes, on the nodes' values
 
 
@@ -318,16 +353,21 @@ each_lattice = pytest.mark.parametrize(
 )
 
 
+def pseudo_mean(field, elements, domain):
+    """The mean of a pseudo-scalar field over a group."""
+    grid = Grid(*field.shape[-2:], domain.extent, kind="periodic")
+    pseudo = [Symmetry(g.matrix, g.shift, ("pseudo-scalar",)) for g in elements]
+    return torch.stack([g(field, grid) for g in pseudo]).mean(dim=0)
+
+
 @each_lattice
 def test_tori_with_arrays_have_the_symmetries_of_brute_force(domain, cells):
     sizes = Counter()
     for seed in CASES[:: 2 if domain is BOX else 1]:
         generator = seeded(seed)
         elements = subgroup(domain, generator, cells)
-        grid = Grid(*cells, domain.extent, kind="periodic")
         field = torch.randn(1, 1, *cells, dtype=torch.float64, generator=generator)
-        pseudo = [Symmetry(g.matrix, g.shift, ("pseudo-scalar",)) for g in elements]
-        forcing = torch.stack([g(field, grid) for g in pseudo]).mean(dim=0)
+        forcing = pseudo_mean(field, elements, domain)
         if float(forcing.abs().max()) < 1e-9:  # of a reflection without a shift, and the like
             continue
         count = check_against_brute_force(forcing[0, 0].numpy(), domain, cells)
@@ -354,6 +394,47 @@ def test_tori_with_functions_have_the_symmetries_of_brute_force(domain, cells):
             check_against_brute_force(forcing, domain, cells)
 
 
+@pytest.mark.parametrize(("domain", "cells"), [(BOX, (6, 6)), (OBLONG, (4, 8))])
+def test_flows_have_these_symmetries_and_no_others(domain, cells):
+    """States with velocities, whose sign and direction the elements turn."""
+    for seed in CASES[:4]:
+        generator = seeded(seed)
+        field = torch.randn(1, 1, *cells, dtype=torch.float64, generator=generator)
+        forcing = pseudo_mean(field - field.mean(), subgroup(domain, generator, cells), domain)
+        if float(forcing.abs().max()) < 1e-9:
+            continue
+        pde = NavierStokes(
+            forcing=10 * forcing[0, 0].numpy(), domain=domain, time=0.2, dt=0.05, modes=8
+        ).reading(["velocity_x"])
+        grid = pde.grid(*cells)
+        a = pde.sample_coefficient(1, grid, generator)
+        u = pde.respond(a)
+        for g in every_element(domain, cells):
+            moved = pde.respond(g(a, grid))
+            difference = distance(moved, g.acting_on(pde.fields[1:])(u, grid))
+            assert difference < 1e-8 if has(pde.symmetries, g) else difference > 1e-6
+
+
+@pytest.mark.parametrize(
+    "forcing",
+    [
+        0.3,
+        lambda x, y: np.sin(3 * TAU * y),
+        lambda x, y: np.sin(TAU * x) * np.sin(2 * TAU * y),
+        lambda x, y: np.cos(TAU * (x + 2 * y)),
+    ],
+)
+def test_flows_have_the_translations_of_a_forcing(forcing):
+    pde = NavierStokes(forcing=forcing, modes=8).reading(["velocity_x"])
+    grid = pde.grid(12)
+    a = pde.sample_coefficient(1, grid, seeded())
+    u = pde.respond(a)
+    group = pde.symmetries
+    for g in [*group, *(group.sample(seeded(i)) for i in range(4))]:
+        moved = pde.respond(g.acting_on(pde.fields[:1])(a, grid))
+        assert distance(moved, g.acting_on(pde.fields[1:])(u, grid)) < 1e-8
+
+
 def diagonal(x, y):
     return np.sin(TAU * (x + y)) + np.cos(TAU * (x + y))
 
@@ -361,6 +442,8 @@ def diagonal(x, y):
 def test_the_groups_of_the_published_problems():
     """Literally: other shifts along the translations would move recorded results."""
     assert Torus(forcing=diagonal).symmetries == diagonal_forcing_group()
+    assert pde_by_name("navier-stokes").symmetries == diagonal_forcing_group()
+    assert NavierStokes().symmetries == torus_group()
     assert Torus().symmetries == Torus(forcing=0.0).symmetries == torus_group()
     assert Plate().symmetries == square_group()
     assert Plate(domain=RECTANGLE).symmetries == rectangle_group()
@@ -452,6 +535,14 @@ def test_experiments_share_what_all_of_them_have():
     assert common_symmetries([two, two, Torus()]) == Group(
         tuple(Symmetry(g.matrix, g.shift) for g in diagonal_forcing_group()), ((1, -1),)
     )
+
+
+def test_a_grid_that_is_not_square_keeps_the_axes():
+    grid = Plate().grid(9, 12)
+    field = normal(1, 1, 9, 12)
+    assert Plate().symmetries.on_grid(grid) == rectangle_group()
+    assert Plate().symmetries.on_grid(Plate().grid(9)) == square_group()
+    assert all(g(field, grid).shape == field.shape for g in rectangle_group())
 
 
 def test_the_group_acts_on_the_fields_of_the_state():

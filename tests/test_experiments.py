@@ -28,6 +28,7 @@ from pdeinv.datasets import (
     Sides,
     Value,
     Well,
+    generate,
     pde_by_name,
 )
 from pdeinv.datasets.parameters import from_json
@@ -207,6 +208,11 @@ def test_physics_that_share_too_little_are_refused(change, message):
 def test_bad_experiments_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         Experiments(*arguments)
+
+
+def test_a_dataset_is_of_one_physics(tmp_path):
+    with pytest.raises(InputError, match=r"must be one physics, got experiments 'low', 'high'"):
+        generate(WAVES, 2, 16, 0, tmp_path / "waves.h5")
 
 
 # Tables

@@ -18,9 +18,11 @@ import xarray as xr
 from helpers import ROOT
 
 from pdeinv import datasets
+from pdeinv.coordinates import grid_from
 from pdeinv.datasets import Darcy, Poisson, generate, hdf5, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
+from pdeinv.grid import Domain
 from pdeinv.priors import TrainingData
 
 FIELDS = ("source", "potential")
@@ -255,6 +257,50 @@ def test_packed_values_and_declared_fill_values_are_decoded(truth, states, tmp_p
         pytest.raises(InputError, match="must be finite, got nan in sample 3 at y index 2, x ind"),
     ):
         datasets.states(dataset, Poisson())
+
+
+# Rectangles
+
+
+KM = Domain((100.0, 105.0, -3.0, 0.0), "km")
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by its names", "as the caller names it"])
+def test_a_rectangle_without_coordinates_is_on_the_grid_of_its_pde(named, truth, tmp_path):
+    part = truth.isel(x=slice(8)).drop_vars(["x", "y"]).drop_attrs()
+    part.to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
+    pde = Poisson(domain=KM)
+    stated = {"pde": pde} | ({"names": FIELDS} if named else {})
+    with datasets.open_dataset(tmp_path / "d.nc", **stated) as dataset:
+        assert grid_from(dataset) == pde.grid(16, 8) and datasets.pde_of(dataset) == pde
+        assert datasets.states(dataset, pde).shape == (10, 2, 16, 8)
+    with datasets.open_dataset(tmp_path / "d.nc") as dataset:
+        assert grid_from(dataset) == Poisson().grid(16, 8)
+
+
+def test_coordinates_of_another_domain_are_refused_with_the_remedy(truth, tmp_path):
+    grid = Poisson(domain=KM).grid(16, 8)
+    y, x = (nodes.numpy() for nodes in grid.coordinates())
+    part = truth.isel(x=slice(8)).drop_attrs().assign_coords(x=x, y=y)
+    part.to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
+    with (
+        datasets.open_dataset(tmp_path / "d.nc") as dataset,
+        pytest.raises(InputError, match=r"got -3\.0 to 0\.0; .* and give the PDE their domain"),
+    ):
+        datasets.states(dataset, Poisson())
+    pde = Poisson(domain=KM)
+    with datasets.open_dataset(tmp_path / "d.nc", pde=pde) as dataset:
+        assert datasets.states(dataset, datasets.pde_of(dataset)).shape == (10, 2, 16, 8)
+
+
+def test_a_file_of_version_1_is_on_the_unit_square(truth, states, tmp_path):
+    own = ("ny", "nx", "extent", "unit", "outputs")
+    old = truth.assign_attrs(format_version=1, grid_size=16).drop_vars(["y", "x"])
+    old.attrs = {key: value for key, value in old.attrs.items() if key not in own}
+    old.to_netcdf(tmp_path / "d.h5", engine="h5netcdf")
+    with datasets.open_dataset(tmp_path / "d.h5") as dataset:
+        assert grid_from(dataset) == Poisson().grid(16)
+        assert torch.equal(datasets.states(dataset, datasets.pde_of(dataset)), states)
 
 
 # Files of other kinds

@@ -160,7 +160,7 @@ def tallied(base):
         return call
 
     methods = {name: counted(getattr(base, name)) for name in ("solve", "surrogate")}
-    return type(base.__name__, (base,), methods)(), tally
+    return type(base.__name__, (base,), methods)(**base.benchmark_parameters), tally
 
 
 SMALL = {

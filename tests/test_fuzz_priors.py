@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import torch
-from helpers import gaussian_prior, seeded, tiny_diffusion, training_data
+from helpers import gaussian_prior, on_rectangle, seeded, tiny_diffusion, training_data
 from hypothesis import given
 from hypothesis import strategies as st
 from nested import places
@@ -16,7 +16,16 @@ from safetensors.torch import save_file
 from time_limit import time_limit
 
 from pdeinv import InputError, NumericalError, Observation
-from pdeinv.priors import NeuralOperator, SensorRegressor, Settings, load, save, train
+from pdeinv.datasets import Darcy
+from pdeinv.priors import (
+    GaussianPrior,
+    NeuralOperator,
+    SensorRegressor,
+    Settings,
+    load,
+    save,
+    train,
+)
 
 ODD = st.one_of(
     st.sampled_from([None, True, False, 0, 1, -1, 2.5, 10**30, 2048, "", "x", [], {}, [1], [[]]]),
@@ -28,13 +37,20 @@ TYPES += [torch.bfloat16, torch.complex64, torch.uint8, torch.float8_e4m3fn]
 NUMBERS = [float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e4, 1e20, -1e38, 1e38]
 SETTINGS = Settings(steps=3, batch=4)
 MODELS = ["gaussian", "periodic", "white", "diffusion", "edm", "operator", "regressor"]
+MODELS += ["rectangle", "rectangular diffusion", "rectangular regressor"]
 
 
 def made(name):
     if name in ("gaussian", "white"):
         noise = "white" if name == "white" else "exponential"
         return gaussian_prior("darcy", samples=80, noise=noise)
-    data = training_data("navier-stokes" if name == "periodic" else "darcy", samples=80)
+    if name.startswith("rectang"):
+        data = training_data(on_rectangle(Darcy()), (24, 40), samples=40)
+        if name == "rectangle":
+            return GaussianPrior.fit(data)
+        name = name.removeprefix("rectangular ")
+    else:
+        data = training_data("navier-stokes" if name == "periodic" else "darcy", samples=80)
     if name in ("operator", "regressor"):
         kind = NeuralOperator if name == "operator" else SensorRegressor
         return kind.untrained(data, width=8 if name == "operator" else 16, modes=4, layers=2)
@@ -117,10 +133,11 @@ def used(model):
         zero = torch.zeros(3, dtype=torch.float64)
         points = torch.tensor([[0.2, 0.3], [0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
         channel = torch.tensor([0, 1, 1])
-        return model(Observation(model.grid.resized(16, 16), points, channel, zero + 1, zero))
-    grid = model.grid.resized(16, 16)
+        points = model.grid.domain.absolute(points)
+        return model(Observation(model.grid, points, channel, zero + 1, zero))
     if isinstance(model, NeuralOperator):
-        return model(torch.ones(1, 1, 16, 16, dtype=torch.float64))
+        return model(torch.ones(1, 1, *model.grid.shape, dtype=torch.float64))
+    grid = model.gaussian.grid
     x = model.gaussian.sample(1, grid, seeded())
     return torch.cat([x, model.denoise(x, 0.1), model.sample_noise(1, grid, seeded())])
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import h5py
 import pytest
 import torch
-from helpers import seeded
+from helpers import on_rectangle, seeded
 
 from pdeinv import Grid, InputError
 from pdeinv.datasets import Darcy, Helmholtz, Poisson, generate, pde_by_name
@@ -22,10 +22,11 @@ PDES = {
         pde_by_name("navier-stokes", modes=24, time=0.2),
     )
 }
+PDES["rectangle"] = on_rectangle(Poisson(modes=24))
 
 
-def training_data(pde, n=16, samples=1500, seed=0, channels=2):
-    grid = pde.grid(n)
+def training_data(pde, n=None, samples=1500, seed=0, channels=2):
+    grid = pde.grid(n or (16 if pde.domain.square else 12))
     states = pde.sample(samples, grid, seeded(seed)).float()
     return TrainingData(states[:, :channels], pde.fields[:channels], grid, pde, "made here")
 
@@ -106,14 +107,14 @@ def test_the_posterior_covariance_and_error_are_those_of_the_dense_formula(fitte
 
 def test_predicted_and_made_errors_agree_on_gaussian_fields(fitted):
     data, prior = fitted
-    fresh = training_data(PDES[data.pde.name], samples=300, seed=9)
+    fresh = training_data(data.pde, samples=300, seed=9)
     made = denoising_errors(prior, fresh, (0.1, 1.0))
     predicted = prior.error(torch.tensor([0.1, 1.0])).T / 0.5
     for row, expected in zip(made.values(), predicted.tolist(), strict=True):
         assert row == pytest.approx(expected, rel=0.15)
 
 
-@pytest.mark.parametrize("name", ["poisson", "helmholtz"])
+@pytest.mark.parametrize("name", ["poisson", "helmholtz", "rectangle"])
 def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     """Wiener's filter with the true covariance, which the PDE gives as a matrix."""
     pde = PDES[name]
@@ -237,7 +238,7 @@ def test_states_that_do_not_fit_are_refused(fitted):
     with pytest.raises(InputError, match="states of this prior must be"):
         prior.denoise(torch.zeros(2, 3, 16, 16), 0.1)
     with pytest.raises(InputError, match="must be positive"):
-        prior.denoise(torch.zeros(2, 2, 16, 16), 0.0)
+        prior.denoise(torch.zeros(2, 2, *prior.grid.shape), 0.0)
     other = Grid(16, kind="vertex" if prior.grid.periodic else "periodic")
     with pytest.raises(InputError, match="the grid of this prior must be"):
         prior.sample(2, other)

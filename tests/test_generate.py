@@ -11,15 +11,23 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
+from pdeinv.coordinates import grid_from
 from pdeinv.datasets import (
     Darcy,
+    Flux,
     Helmholtz,
+    NavierStokes,
+    NoFlux,
     Poisson,
+    Sides,
+    Value,
+    Well,
     generate,
     generation,
     pde_by_name,
 )
 from pdeinv.errors import InputError
+from pdeinv.grid import Domain, Field, Grid
 
 # On 16 nodes: an error inside a solve
 RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))
@@ -41,16 +49,30 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
 
 
 # Every PDE, and parameters that are not the defaults
-OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), pde_by_name("navier-stokes", dt=0.2))
-CASES = {name: datasets.pde_by_name(name) for name in datasets.PDES} | {
-    pde.name: pde for pde in OTHER
-}
+OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), pde_by_name("navier-stokes", dt=0.2), NavierStokes())
+KM = Domain((100.0, 105.0, -3.0, 0.0), "km")
+AQUIFER = Darcy(
+    domain=KM,
+    boundary=Sides(Value([1.0, 2.0, 3.0]), Flux(0.5), NoFlux(), NoFlux()),
+    source=np.arange(12.0).reshape(3, 4),
+    wells=(Well(101.0, -1.0, rate=-2.0), Well(104.0, -2.0, rate=1.0)),
+    coefficient_field=Field("conductivity", "conductivity K", "km d-1", 0),
+    solution_field=Field("head", "hydraulic head", "m"),
+    outputs=("flux_x", "flux_y"),
+)
+CASES = (
+    {name: pde_by_name(name) for name in datasets.PDES}
+    | {f"{pde.name} {i}": pde for i, pde in enumerate(OTHER)}
+    | {f"{name} in km": kind(domain=KM) for name, kind in datasets.PDES.items()}
+    | {"aquifer": AQUIFER}
+)
 
 
 @pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
 def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
     threads = torch.get_num_threads()
-    path = generate(pde, 3, 16, 7, tmp_path / "d.h5")
+    grid = pde.grid(16) if pde.domain.square else pde.grid(12, 20)
+    path = generate(pde, 3, grid, 7, tmp_path / "d.h5")
     assert torch.get_num_threads() == threads
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -60,9 +82,9 @@ def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
             assert dataset[field.name].dims == ("sample", "y", "x")
             assert dataset[field.name].dtype == np.float32
             assert dataset[field.name].attrs == field.attributes
-        assert np.array_equal(dataset.x, pde.grid(16).coordinates()[1]) and np.array_equal(
-            dataset.y, dataset.x
-        )
+        assert grid_from(dataset) == grid
+        for name, nodes in zip("yx", grid.coordinates(), strict=True):
+            assert np.array_equal(dataset[name], nodes) and dataset[name].units == grid.unit
         assert (dataset.attrs["pde"], dataset.attrs["seed"], dataset.attrs["grid_kind"]) == (
             pde.name,
             7,
@@ -70,8 +92,15 @@ def test_a_file_holds_true_pairs_and_tells_how_it_was_made(pde, tmp_path):
         )
         assert datasets.pde_of(dataset) == pde
         states = datasets.states(dataset, pde)
-    a, u = states[:, :1], states[:, 1:]
-    assert torch.allclose(pde.solve(a), u, rtol=1e-5, atol=1e-6 * float(u.abs().max()))
+    assert states.shape == (3, len(pde.fields), *grid.shape)
+    with datasets.open_dataset(path) as opened:
+        assert torch.equal(datasets.states(opened, datasets.pde_of(opened)), states)
+        assert [*opened] == [field.name for field in pde.fields]
+        assert (opened.attrs["ny"], opened.attrs["nx"]) == grid.shape
+        assert (*opened.attrs["extent"],) == grid.extent and opened.attrs["unit"] == grid.unit
+    a = states[:, :1]
+    for made, stored in zip(pde.respond(a).unbind(1), states[:, 1:].unbind(1), strict=True):
+        assert torch.allclose(made, stored, rtol=1e-5, atol=1e-6 * float(stored.abs().max()))
     assert not torch.equal(a[0], a[1])
 
 
@@ -156,7 +185,12 @@ def test_an_unfinished_run_refuses_other_settings(stopped):
         generate(Poisson(), 40, 16, 4, stopped)
     with pytest.raises(InputError, match=r"pde_parameters"):
         generate(Poisson(tau=4.0), 40, 16, 3, stopped)
-    (parts_of(stopped) / "plan.json").write_text("{")
+    plan = parts_of(stopped) / "plan.json"
+    now = plan.read_text()
+    plan.write_text(now.replace('"format_version": 2', '"format_version": 1'))
+    with pytest.raises(InputError, match="must hold a run of format version 2, got version 1"):
+        generate(Poisson(), 40, 16, 3, stopped)
+    plan.write_text("{")
     with pytest.raises(InputError, match="must hold a readable plan"):
         generate(Poisson(), 40, 16, 3, stopped)
     assert len(list(parts_of(stopped).glob("*.npz"))) == 2
@@ -176,6 +210,13 @@ def test_an_unfinished_run_refuses_other_settings(stopped):
         ({"out": "there.h5"}, "exists already"),
         ({"out": "taken.h5"}, "must hold a readable plan"),
         ({"pde": RESONANT}, "resonance"),
+        (
+            {"pde": Poisson(source=lambda x, y: x)},
+            "source must be .*; give the array",
+        ),
+        ({"grid": Grid(16, extent=(0.0, 2.0, 0.0, 2.0))}, "must be on its domain"),
+        ({"grid": Grid(16, 7)}, "nx of the grid must be .* at least 8, got 7"),
+        ({"grid": Grid(16, kind="periodic")}, "must be of kind 'vertex'"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(change, message, tmp_path):

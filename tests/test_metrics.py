@@ -192,3 +192,20 @@ def test_the_error_spectrum_tells_the_scales_of_the_error():
     assert torch.allclose(
         error_spectrum(torch.zeros(n, n), truth)[[1, 2, 4]], torch.ones(3, dtype=torch.float64)
     )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_octaves_of_a_rectangle_are_those_of_its_shorter_side(turned):
+    ny, nx, width = 24, 60, 2.5
+    y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (ny, nx))
+    # Half waves along the shorter side: 0.4, 2 and 12 of x, 3 of y
+    along_x = {k: torch.cos(torch.pi * k * x).expand(ny, nx) for k in (1, 5, 30)}
+    along_y = torch.cos(torch.pi * 3 * y)[:, None].expand(ny, nx)
+    truth = along_x[1] + along_x[5] + along_y + along_x[30]
+    estimate = truth + 0.5 * along_x[1] + 0.25 * along_x[30]
+    fields, aspect = (estimate, truth), (width, 1.0)
+    if turned:
+        fields, aspect = (estimate.T, truth.T), (1.0, width)
+    spectrum = error_spectrum(*fields, aspect)
+    assert len(spectrum) == 6 and torch.isnan(spectrum[[1, 3, 5]]).all()
+    assert spectrum[[0, 2, 4]].tolist() == pytest.approx([0.5, 0.0, 0.25], abs=1e-12)

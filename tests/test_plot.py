@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from pdeinv import Grid, InputError, Sensors, layouts, plot_reconstruction, reconstruct
+from pdeinv.coordinates import coordinates_of
 from pdeinv.datasets import example
 from pdeinv.files import save_figure, save_netcdf
 from pdeinv.observation import interpolation_stencil
@@ -221,6 +222,63 @@ def test_the_title_tells_the_run_and_units_label_the_bars(result):
     ):
         assert part in title
     assert [axis.get_ylabel() for axis in figure.axes].count("Pa") == 2
+
+
+GRIDS = {
+    "wide": Grid(12, 30, (0.0, 3000.0, 0.0, 1200.0), "m"),
+    "tall": Grid(30, 12, (100.0, 102.0, -5.0, 0.0), "km"),
+    "torus": Grid(8, 20, (0.0, 5.0, 0.0, 2.0), kind="periodic"),
+    "square": Grid(16),
+}
+
+
+def artificial(grid, fields):
+    """A result of as many fields, with sensors of the first one at the corners of the domain."""
+    rng = np.random.default_rng(0)
+    data = {
+        f"f{i}_{what}": (("y", "x"), rng.uniform(size=grid.shape), {"units": "m d-1"})
+        for i in range(fields)
+        for what in ("mean", "std")
+    }
+    x0, x1, y0, y1 = grid.extent
+    sensors = {
+        "field": np.array(["f0"] * 4, dtype=object),
+        "x": np.array([x0, x1, x0, x1]),
+        "y": np.array([y0, y0, y1, y1]),
+        "value": np.zeros(4),
+        "noise_std": np.ones(4),
+    }
+    result = xr.Dataset(data, coordinates_of(grid))
+    return result.assign({f"sensor_{k}": ("sensor", v) for k, v in sensors.items()})
+
+
+@pytest.mark.parametrize("fields", [1, 3])
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_panels_have_the_aspect_of_the_domain_and_fill_the_figure(grid, fields):
+    figure = plot_reconstruction(artificial(grid, fields))
+    figure.draw_without_rendering()
+    drawn = [axis for axis in figure.axes if axis.get_title().strip()]
+    assert len(drawn) == 3 * fields
+    width, height = figure.get_size_inches()
+    x0, _, y0, _ = grid.extent
+    unit = "" if grid.unit == "1" else f" ({grid.unit})"
+    for i, axis in enumerate(drawn):
+        box, free = axis.get_position(), axis.get_position(original=True)
+        ratio = box.width * width / (box.height * height)
+        edges = np.diff(axis.get_xlim())[0] / np.diff(axis.get_ylim())[0]
+        assert ratio == pytest.approx(edges, rel=1e-6)
+        assert box.width > 0.85 * free.width and box.height > 0.85 * free.height
+        assert axis.get_xlim()[0] == pytest.approx(x0 - grid.hx / 2)
+        assert axis.get_xlim()[1] == pytest.approx(x0 + (grid.nx - 0.5) * grid.hx)
+        assert axis.get_ylim()[0] == pytest.approx(y0 - grid.hy / 2)
+        assert axis.get_ylim()[1] == pytest.approx(y0 + (grid.ny - 0.5) * grid.hy)
+        assert axis.get_ylabel() == (f"y{unit}" if i % 3 == 0 else "")
+        assert axis.get_xlabel() == (f"x{unit}" if i >= 3 * (fields - 1) else "")
+        seen = axis.get_tightbbox().transformed(figure.transFigure.inverted())
+        assert min(seen.x0, seen.y0) >= -0.01 and max(seen.x1, seen.y1) <= 1.01
+    assert [axis.get_ylabel() for axis in figure.axes].count("m d-1") == 2 * fields
+    (marks,) = drawn[2].collections
+    assert np.array_equal(marks.get_offsets()[:, 0], [grid.extent[0], grid.extent[1]] * 2)
 
 
 @pytest.mark.parametrize("ending", ["png", "PNG", "pdf", "svg"])

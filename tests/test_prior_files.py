@@ -1,5 +1,6 @@
 """Files of priors: what is damaged or foreign is refused, and loading costs no import too many."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -7,14 +8,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import gaussian_prior, tiny_diffusion, training_data
+from helpers import gaussian_prior, on_rectangle, tiny_diffusion, training_data
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from time_limit import time_limit
 
-from pdeinv import InputError
+from pdeinv import Grid, InputError
 from pdeinv.benchmarks.provenance import peak_megabytes
-from pdeinv.priors import NeuralOperator, load, save
+from pdeinv.datasets import Darcy, Flux, NoFlux, Sides, Value, Well, pde_by_name
+from pdeinv.datasets.parameters import from_json
+from pdeinv.priors import GaussianPrior, NeuralOperator, load, save
 
 
 def test_files_that_are_no_priors_are_refused(tmp_path):
@@ -52,6 +55,10 @@ def test_loading_does_not_wait_for_an_experiment_tracker(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+SQUARE = {"ny": 16, "nx": 16, "extent": [0.0, 1.0, 0.0, 1.0], "unit": "1", "kind": "vertex"}
+DEEP = [[[[[[[[[1]]]]]]]]]
 
 
 @pytest.fixture(scope="module")
@@ -139,22 +146,34 @@ def test_a_tensor_that_does_not_fit_the_description_is_refused(
     [
         (
             "gaussian",
-            {"grid": {"n": 10**9, "kind": "vertex"}},
+            {"grid": SQUARE | {"ny": 10**9}},
             r"grid\.ny must be at most 4096, got",
         ),
         (
             "gaussian",
-            {"grid": {"n": 32, "kind": "vertex"}},
-            r"mean\.0 must have the shape \(32, 32",
+            {"grid": SQUARE | {"ny": 24, "nx": 40}},
+            r"mean\.0 must have the shape \(24, 40",
         ),
         (
             "gaussian",
-            {"grid": {"n": "16", "kind": "vertex"}},
+            {"grid": SQUARE | {"ny": "16"}},
             r"grid\.ny must be an integer, got '16'",
+        ),
+        ("gaussian", {"grid": {"n": 16, "kind": "vertex"}}, r"grid\.ny is missing"),
+        (
+            "gaussian",
+            {"grid": SQUARE | {"extent": [0, 1, 0]}},
+            r"grid\.extent must have at",
+        ),
+        (
+            "gaussian",
+            {"grid": SQUARE | {"extent": [1.0, 0.0, 0.0, 1.0]}},
+            r"grid extent of a domain must be \(x0, x1, y0, y1\) with x0 < x1",
         ),
         ("gaussian", {"colour": "red"}, "colour is not a name that the format has"),
         ("gaussian", {"fields": []}, "fields must have at least 1 item"),
-        ("gaussian", {"pde": ["darcy", {"low": [[1]]}]}, r"pde\.1\.low\..* must be"),
+        ("gaussian", {"pde": ["darcy", {"low": [DEEP]}]}, r"pde\.1\.low must be nested at most"),
+        ("gaussian", {"pde": ["darcy", {"low": [1e200]}]}, r"pde\.1\.low must hold finite numbers"),
         (
             "gaussian",
             {"bases": [{"boundary": "periodic", "masked": False}] * 2},
@@ -245,7 +264,7 @@ def test_loading_leaves_the_callers_random_numbers_and_types_alone(kind, files, 
 
 def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
     model = gaussian_prior("darcy", samples=80)
-    odd = replace(model, pde=("darcy", {"low": [1, 2]}))
+    odd = replace(model, pde=("darcy", {"low": [1, 1e200]}))
     with pytest.raises(InputError, match=r"pde\.1\.low.* in the description of Gaussian.*; make"):
         save(odd, tmp_path / "p.safetensors")
     large = tiny_diffusion(training_data("darcy", samples=40))
@@ -253,3 +272,32 @@ def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(InputError, match=r"network\.lift\.weight must be finite .*, got inf, in"):
         save(large, tmp_path / "p.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_first_version_opens(files, tmp_path):
+    """It has n x n nodes on the unit square, and fields with a value on the boundary."""
+    for kind, (header, tensors) in files.items():
+        first = copy.deepcopy(header) | {"format_version": 1, "grid": {"n": 16, "kind": "vertex"}}
+        for field in first["fields"]:
+            del field["kind"]
+            field["boundary_value"] = None
+        if kind == "diffusion":
+            first["network"]["modes"] = 4
+        model = load(written(tmp_path, first, tensors))
+        assert model.grid == Grid(16) and model.fields == Darcy().fields
+        odd = first | {"format_version": 2}
+        with pytest.raises(InputError, match=r"fields\.0\.kind is missing"):
+            load(written(tmp_path, odd, tensors))
+        for grid, words in (({"n": 16}, "grid.kind is missing"), ({"n": 3}, "grid.ny must be at")):
+            with pytest.raises(InputError, match=words):
+                load(written(tmp_path, first | {"grid": grid}, tensors))
+
+
+def test_the_physics_of_a_rectangle_is_stored(tmp_path):
+    sides = Sides(left=Value(1.0), bottom=NoFlux(), top=Flux((0.0, 0.5, 0.0)))
+    pde = replace(on_rectangle(Darcy()), boundary=sides, wells=(Well(2.0, 1.5, -0.1),))
+    data = training_data(pde, 12, samples=20)
+    back = load(save(GaussianPrior.fit(data), tmp_path / "p.safetensors"))
+    name, parameters = back.pde
+    again = pde_by_name(name, **from_json(Darcy, parameters))
+    assert again.parameters == pde.parameters and back.grid == data.grid

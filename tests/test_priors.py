@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import TINY, seeded, training_data
+from helpers import TINY, on_rectangle, seeded, training_data
 from safetensors.torch import load_file
 
 from pdeinv import InputError
-from pdeinv.datasets import PDES, Darcy, pde_by_name
+from pdeinv.datasets import Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -20,14 +20,18 @@ from pdeinv.priors import (
 )
 from pdeinv.priors.schedule import heun, noise_levels
 
+DATA = {
+    "vertex": (Darcy(), 16),
+    "periodic": (pde_by_name("navier-stokes", time=0.2), 16),
+    "rectangle": (on_rectangle(Darcy()), (24, 40)),
+    "torus": (on_rectangle(pde_by_name("navier-stokes", time=0.2)), 12),
+}
 
-@pytest.fixture(
-    scope="module",
-    params=[Darcy(), pde_by_name("navier-stokes", time=0.2)],
-    ids=lambda pde: pde.grid_kind,
-)
+
+@pytest.fixture(scope="module", params=DATA)
 def data(request):
-    return training_data(request.param, samples=80)
+    pde, nodes = DATA[request.param]
+    return training_data(pde, nodes, samples=80)
 
 
 def shaken(prior):
@@ -70,10 +74,10 @@ def prior(request, data):
 
 
 @pytest.mark.parametrize("n", [32, 45, 64, 256])
-def test_it_denoises_and_draws_noise_on_any_grid(prior, n):
-    grid = prior.grid.resized(n, n)
+def test_it_denoises_and_draws_noise_on_any_grid(prior, data, n):
+    grid = data.pde.grid(n)
     noise = prior.sample_noise(2, grid, seeded())
-    assert noise.shape == (2, len(prior.fields), n, n)
+    assert noise.shape == (2, len(prior.fields), *grid.shape)
     out = prior.denoise(noise, torch.tensor([0.1, 3.0]))
     assert out.shape == noise.shape
     assert out.dtype == noise.dtype
@@ -140,7 +144,8 @@ def model(request):
 
 
 def pde_of(model):
-    return PDES[getattr(model, "gaussian", model).pde[0]]()
+    name, parameters = getattr(model, "gaussian", model).pde
+    return pde_by_name(name, **parameters)
 
 
 def test_a_shipped_model_works_on_the_fields_of_its_pde(model):

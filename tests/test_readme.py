@@ -50,7 +50,7 @@ def test_a_python_block_runs(block, tmp_path, monkeypatch):
     write_files(tmp_path)
     scope = {}
     exec(block, scope)
-    if "reconstruct" in block:
+    if "savefig" in block:
         assert Path("r.png").stat().st_size > 10_000
         assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
     if "priors.load" in block:

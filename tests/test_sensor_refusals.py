@@ -55,11 +55,11 @@ BAD = {
     ),
     "too far right": (
         rows("source,1.01,0.2,1"),
-        "row 1: x must be in the unit square, got 1.01; rescale",
+        r"row 1: x and y must be in the domain \[0, 1\] x \[0, 1\], got \(1.01, 0.2\); use",
     ),
     "too low": (
         rows("source,0.1,0.2,1", "source,0.1,-2,1"),
-        "row 2: y must be in the unit square, got -2",
+        "row 2: x and y must be in the domain .*got \\(0.1, -2\\)",
     ),
     "unknown field": (
         rows("source,0.1,0.2,1", "presure,0.1,0.2,1"),
@@ -231,7 +231,7 @@ def test_permeabilities_that_the_medium_does_not_have_are_refused():
         observe((0.1, 0.1, 20.0, 0.0))
     with pytest.raises(
         InputError,
-        match=r"row 1: the exact reading 3 and 12 .* nearest node of a grid of 17; use a finer",
+        match=r"row 1: the exact reading 3 and 12 .* node of a grid of 17 x 17; use a finer",
     ):
         observe((0.5, 0.5, 12.0, 0.0), (0.51, 0.5, 3.0, 0.0))
 

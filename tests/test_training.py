@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from helpers import run_command, seeded, tiny_diffusion, training_data
+from helpers import on_rectangle, run_command, seeded, tiny_diffusion, training_data
 
 from pdeinv import Grid, InputError, NumericalError
 from pdeinv.datasets import Darcy, generate, pde_by_name
@@ -40,10 +40,12 @@ def data():
     ("make", "pde"),
     [
         (tiny_diffusion, Darcy()),
+        (tiny_diffusion, on_rectangle(Darcy())),
+        (small_regressor, on_rectangle(Darcy())),
         (small_operator, pde_by_name("navier-stokes", time=0.2)),
         (small_regressor, pde_by_name("navier-stokes", time=0.2)),
     ],
-    ids=["diffusion", "operator", "regressor"],
+    ids=["diffusion", "rectangle", "rectangular regressor", "operator", "regressor"],
 )
 def test_training_resumes_as_if_it_had_never_stopped(make, pde, tmp_path):
     data = training_data(pde, samples=40)
@@ -95,8 +97,8 @@ def test_training_lowers_the_error_of_what_is_not_gaussian(tmp_path):
     assert model.record["fields_seen"] == 300 * 16
 
 
-def test_an_operator_learns_and_works_on_other_grids(tmp_path):
-    darcy = Darcy()
+@pytest.mark.parametrize("darcy", [Darcy(), on_rectangle(Darcy())], ids=["square", "rectangle"])
+def test_an_operator_learns_and_works_on_other_grids(darcy, tmp_path):
     settings = Settings(steps=120, batch=16, rate=5e-3)
     path = tmp_path / "o.safetensors"
     operator = train(small_operator, training_data(darcy, samples=64), path, settings)

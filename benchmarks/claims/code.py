@@ -42,7 +42,6 @@ DATASETS = (
     *_all(_MATHS, "the first at k = 4.44", "viscosity lowers it; an unstable scheme raises it"),
     *_all(_ADVICE, "lower the contrast"),
     *_all("a format", "version 7.3", "version-7.3", "MATLAB 7.3"),
-    *_all("a size", "as one larger batch"),
 )
 SOLVERS = (
     *_all(

@@ -29,7 +29,7 @@ def conjugate_gradients(
     Arguments:
         volumes: the rectangle, with a value on one side at least.
         a: (..., ny, nx), the coefficient, positive.
-        f: (..., my, mx), sources of the volumes over hx hy; its batch may be larger than that of a.
+        f: (..., my, mx), sources of the volumes over hx hy; its batch is that of a, broadcast.
         tolerance: relative residual at which an instance's iteration stops.
         mean: mean of a on the faces.
 

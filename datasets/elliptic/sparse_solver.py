@@ -154,7 +154,7 @@ def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisatio
         raise NumericalError(
             f"the relative residual of the balance must be at most {RESIDUAL:g}, got "
             f"{residual:.3g} for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; "
-            f"lower its contrast"
+            f"lower the contrast"
         )
     return made
 

@@ -92,7 +92,7 @@ def piecewise(
 
 
 class _Solve(torch.autograd.Function):
-    """Map (a, f) to u; the batch of f may be larger than that of a."""
+    """Map (a, f) to u; the batch of f is that of a, broadcast."""
 
     @staticmethod
     def forward(a: torch.Tensor, f: torch.Tensor, solver: BalanceSolver) -> torch.Tensor:

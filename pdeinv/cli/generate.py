@@ -16,7 +16,7 @@ def generate(
     pde: Annotated[str, typer.Argument(help=ANY_PDE_HELP)],
     n: Annotated[int, typer.Option(help="Number of (coefficient, solution) pairs.")],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
-    grid: Annotated[int, typer.Option(help="Nodes per side.")] = 128,
+    grid: Annotated[int, typer.Option(help="Nodes on the shorter side of the domain.")] = 128,
     seed: Seed = 0,
     workers: Annotated[
         int | None,
@@ -34,5 +34,6 @@ def generate(
     from pdeinv.datasets import generate as run
     from pdeinv.datasets import pde_by_name
 
-    run(pde_by_name(pde, **parsed(param)), n, grid, seed, out, workers=workers, progress=True)
-    typer.echo(f"{out}: {n} pairs of {pde} on {grid} x {grid} nodes, seed {seed}")
+    physics = pde_by_name(pde, **parsed(param))
+    run(physics, n, grid, seed, out, workers=workers, progress=True)
+    typer.echo(f"{out}: {n} pairs of {pde} on {physics.grid(grid)} nodes, seed {seed}")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from textwrap import fill
+from typing import Any
+
 import typer
 
 __all__ = ["info"]
+
+_IN = " " * 17
 
 
 def info() -> None:
@@ -20,22 +26,29 @@ def info() -> None:
     typer.echo(
         f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads"
     )
-    typer.echo("\nPDEs on the unit square (fields: coefficient -> solution):")
+    typer.echo("\nPDEs (fields: coefficient -> solution):")
     for name in sorted(PDES):
         pde = pde_by_name(name)
-        more = "".join(f", {field.name}" for field in pde.derived)
+        coefficient, solution, derived = pde.coefficient_field, pde.solution_field, pde.derived
         typer.echo(f"  {name:<15}{pde.equation}")
-        typer.echo(
-            f"  {'':<15}{pde.coefficient_field.name} -> {pde.solution_field.name}{more}, "
-            f"{pde.grid_kind} grid"
-        )
-        parameters = (
-            f"{key}={value if isinstance(value, str) else f'{value:g}'}"
-            for key, value in pde.json_parameters().items()
-            if isinstance(value, str | float | int)
-        )
-        typer.echo(f"  {'':<15}{', '.join(parameters)}")
+        more = f" (and {', '.join(field.name for field in derived)})" if derived else ""
+        typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}{more}, {pde.grid_kind} grid")
+        typer.echo(fill(_in_words(pde.parameters), 100, initial_indent=_IN, subsequent_indent=_IN))
     typer.echo("\nSolvers:")
     for name, solver in sorted(SOLVERS.items()):
         typer.echo(f"  {name:<22}{(solver.__doc__ or '').splitlines()[0]}")
     typer.echo(f"\nShipped priors and operators: {', '.join(shipped()) or 'none'}")
+
+
+def _in_words(parameters: Mapping[str, Any]) -> str:
+    """Return the parameters of a PDE; a field by its name, and without an empty list."""
+    shown = []
+    for name, value in parameters.items():
+        phrase = getattr(value, "phrase", getattr(value, "name", value))
+        text = phrase() if callable(phrase) else phrase
+        if value == ():
+            continue
+        if isinstance(text, int | float) and not isinstance(text, bool):
+            text = f"{text:g}"
+        shown.append(f"{name}={text}")
+    return ", ".join(shown)

@@ -73,7 +73,9 @@ def reconstruct(
     out: Out,
     noise: Noise = None,
     plot: Plot = None,
-    grid: Annotated[int, typer.Option(help="Nodes per side of the result.")] = 64,
+    grid: Annotated[
+        int, typer.Option(help="Nodes of the result on the shorter side of the domain.")
+    ] = 64,
     solver: SolverName = "auto",
     equireg: Regularised = False,
     steps: Steps = None,
@@ -121,7 +123,7 @@ def reconstruct(
         save_figure(plot_reconstruction(result), plot)
     typer.echo(
         f"assumed: {result.attrs['assumed']}\n"
-        f"{out}: {physics.name} on {grid} x {grid} nodes by {result.attrs['solver']} from "
+        f"{out}: {physics.name} on {physics.grid(grid)} nodes by {result.attrs['solver']} from "
         f"{result.sizes['sensor']} sensors in {result.attrs['seconds']:.1f} s, reduced chi-squared "
         f"{result.attrs['reduced_chi_squared']:.3g} (test: {result.attrs['misfit_test']})"
     )

@@ -55,8 +55,8 @@ NoiseName = Annotated[str, typer.Option(help="Noise of the diffusion: exponentia
 NoiseLength = Annotated[
     float,
     typer.Option(
-        help="Correlation length of exponential noise, as a share of the domain's side. White "
-        "noise has none."
+        help="Correlation length of exponential noise, as a share of the domain's shorter side. "
+        "White noise has none."
     ),
 ]
 DataPde = Annotated[

@@ -126,7 +126,9 @@ class TrainingData:
     @property
     def symmetries(self) -> Group:
         """The symmetries of the PDE, acting on the fields; the identity if the PDE is unknown."""
-        return self.pde.symmetries.acting_on(self.fields) if self.pde else trivial_group()
+        if self.pde is None:
+            return trivial_group()
+        return self.pde.symmetries.on_grid(self.grid).acting_on(self.fields)
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -121,7 +121,8 @@ class SensorRegressor(FourierOperator):
         ny, nx)."""
         channel = observation.channel
         noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
-        place = _nearest(observation.points, self.grid) + channel * self.grid.nodes
+        shares = observation.grid.domain.relative(observation.points)
+        place = _nearest(shares, self.grid) + channel * self.grid.nodes
         count = 2 * self.grid.nodes
         # Readings at one node become their average, weighted by their precision
         weight = noise**-2
@@ -183,9 +184,8 @@ class SensorRegressor(FourierOperator):
         return scores, f"relative L2 error forward {forward:.1f} %, inverse {inverse:.1f} %"
 
 
-def _nearest(points: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Return the flat indices (m,) of the nodes nearest to points (m, 2)."""
-    shares = grid.domain.relative(points)
+def _nearest(shares: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return the flat indices (m,) of the nodes nearest to points (m, 2) in shares of the sides."""
     x, y = (shares * shares.new_tensor(grid.cells[::-1])).unbind(dim=1)
     # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn, so
     # that they neither shift the field nor crowd at a node

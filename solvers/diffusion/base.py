@@ -19,7 +19,6 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
-from pdeinv.solvers.diffusion.equireg import group_on
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import Problem
 from pdeinv.solvers.diffusion.published import Preset
@@ -145,7 +144,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         if self.group_average:
             fields = pde.fields[: len(plain.fields)]
             group = pde.symmetries.acting_on(fields)
-            denoiser = GroupAveraged(plain, group_on(group, observation.grid))
+            denoiser = GroupAveraged(plain, group.on_grid(observation.grid))
         # A group average is exactly equivariant, which leaves EquiReg nothing to measure
         terms = bind_terms(self.guidance, pde, plain, generator)
         problem = Problem(pde, denoiser, observation, terms, generator, self.preset)

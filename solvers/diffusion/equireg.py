@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.symmetry import Group, Symmetry, act
 
-__all__ = ["DenoisingMap", "EquiReg", "EquiReweight", "StateMap", "equivariance_loss", "group_on"]
+__all__ = ["DenoisingMap", "EquiReg", "EquiReweight", "StateMap", "equivariance_loss"]
 
 Loss = Literal["equi", "equicon"]
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -106,14 +106,6 @@ def equivariance_loss(
         if isinstance(function, StateMap):
             off = off / scale
     return (off.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
-
-
-def group_on(group: Group, grid: Grid) -> Group:
-    """Return the part of a group that maps the nodes of a grid: without quarter turns and diagonal
-    reflections where the grid is not square."""
-    if grid.square or all(g.matrix[0][0] for g in group):
-        return group
-    return replace(group, elements=tuple(g for g in group if g.matrix[0][0]))
 
 
 def _loss_of(function: Function, loss: Loss | None) -> Loss:
@@ -212,7 +204,7 @@ class BoundEquiReg(BoundTerm):
         loss = _loss_of(self.function, self.settings.loss)
         self.evaluations += 1 if loss == "equicon" else 2
         grid = self.grid_of(x)
-        group = group_on(self.group, grid)
+        group = self.group.on_grid(grid)
         elements = [group.sample(self.generator) for _ in range(len(x))]
         return equivariance_loss(self.function, x, elements, grid, self.scale, loss)
 

@@ -13,6 +13,7 @@ from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
 from pdeinv.random_field import GaussianRandomField
+from pdeinv.symmetry import square_group
 
 __all__ = ["Toy"]
 
@@ -40,6 +41,7 @@ class Toy(PDE):
     equation = "Δv - κ² v = a, u = v + (sqrt(s² + v²) - s) / 2, u = 0 on the boundary"
     coefficient_field = Field("load", "load a")
     solution_field = Field("deflection", "deflection u")
+    operator_symmetries = square_group()
 
     @cached_property
     def latent_prior(self) -> GaussianRandomField:

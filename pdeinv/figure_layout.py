@@ -1,0 +1,104 @@
+"""Panels of fields on a rectangle: their size, their axes, and a figure that they fill."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from pdeinv.grid import Grid
+
+__all__ = ["Panel", "extent_of"]
+
+_SIZE = 2.3  # root of the area of a panel, inches
+_NARROWEST, _WIDEST = 1.5, 4.2  # panels, inches
+_MOST = 16.0  # inches of all panels of a row
+_SLENDER = 8.0  # ratio of the sides, beyond which a panel does not have the domain's aspect
+_TICK = 0.55  # inches from one tick to the next, at least
+_ROUNDS = 2  # layouts until the panels have their size
+
+
+def _ratio(grid: Grid) -> float:
+    """Return the width of a panel over its height, in the domain's aspect."""
+    left, right, bottom, top = extent_of(grid)
+    return (right - left) / (top - bottom)
+
+
+def extent_of(grid: Grid) -> tuple[float, float, float, float]:
+    """Return the edges of the pixels, which are centred on the nodes."""
+    x0, _, y0, _ = grid.extent
+    hx, hy = grid.hx, grid.hy
+    return (x0 - hx / 2, x0 + (grid.nx - 0.5) * hx, y0 - hy / 2, y0 + (grid.ny - 0.5) * hy)
+
+
+class Panel(NamedTuple):
+    """Width and height of each panel of a figure, inches.
+
+    Arguments:
+        width, height: of the panel.
+        true: whether it has the domain's aspect: always, but for very slender domains.
+    """
+
+    width: float
+    height: float
+    true: bool
+
+    @classmethod
+    def of(cls, grid: Grid, columns: int) -> Panel:
+        """Return the panel of fields on a grid.
+
+        Arguments:
+            grid: the grid.
+            columns: panels in a row.
+        """
+        own = _ratio(grid)
+        ratio = min(max(own, 1 / _SLENDER), _SLENDER)
+        width = min(max(_SIZE * math.sqrt(ratio), _NARROWEST), _WIDEST, _MOST / columns)
+        return cls(width, width / ratio, ratio == own)
+
+    def figure_size(self, rows: int, columns: int) -> tuple[float, float]:
+        """Return roughly the size of a figure of panels with titles and colour bars, inches."""
+        return (1.4 + (self.width + 0.4) * columns, 0.8 + (self.height + 0.6) * rows)
+
+    def label_axes(self, axes: np.ndarray, unit: str) -> None:
+        """Name the axes with the domain's unit, and keep their ticks apart.
+
+        Arguments:
+            axes: (rows, columns), which share their limits.
+            unit: of the coordinates.
+        """
+        suffix = "" if unit == "1" else f" ({unit})"
+        for axis in axes[:, 0]:
+            axis.set_ylabel(f"y{suffix}")
+        for axis in axes[-1]:
+            axis.set_xlabel(f"x{suffix}")
+        for axis in axes.flat:
+            axis.tick_params(labelsize=8)
+            for one, length in ((axis.xaxis, self.width), (axis.yaxis, self.height)):
+                ticks = max(2, int(length / _TICK))
+                one.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+                if isinstance(one.get_major_formatter(), ScalarFormatter):
+                    one.get_major_formatter().set_useOffset(False)
+
+    def fit(self, figure: Figure, axes: np.ndarray) -> None:
+        """Give a figure the size in which each panel has its own.
+
+        Arguments:
+            figure: the figure, whose layout matplotlib computes.
+            axes: (rows, columns), of the aspect "auto": a panel that does not fill its place would
+                hide the space that its labels need.
+        """
+        rows, columns = axes.shape
+        for _ in range(_ROUNDS):
+            figure.draw_without_rendering()
+            width, height = figure.get_size_inches()
+            box = axes[0, 0].get_position(original=True)
+            figure.set_size_inches(
+                width + columns * (self.width - box.width * width),
+                height + rows * (self.height - box.height * height),
+            )
+        for axis in axes.flat:
+            axis.set_aspect("equal" if self.true else "auto")
