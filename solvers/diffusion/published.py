@@ -9,7 +9,6 @@ these constants. docs/published.md has the sources.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,9 +57,12 @@ def _published_name(pde: PDE) -> str:
 
     Its numbers, such as a wave number, may differ. Its domain, sides and sources may not.
     """
-    usual = {f.name: f.default for f in dataclasses.fields(pde)}
+    kind = type(pde)
+    usual = [kind(**given).parameters for given in ({}, kind.benchmark_parameters)]
     posed = all(
-        name == "outputs" or isinstance(value, (*_NUMBERS, Field)) or value == usual[name]
+        name == "outputs"
+        or isinstance(value, (*_NUMBERS, Field))
+        or any(value == parameters[name] for parameters in usual)
         for name, value in pde.parameters.items()
     )
     return pde.name if posed else ""
