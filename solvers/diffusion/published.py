@@ -49,8 +49,6 @@ STEPS = {"dps": 1000, "diffusionpde": 2000, "fundps": 500, "daps": 200}
 DPS_WEIGHT: dict[Preset, float] = {"default": 40.0, "published": 2.0}
 """ζ of DPS. The paper has no PDE: its ζ' is 1 for inpainting images, and ζ = 2 ζ'."""
 
-_NUMBERS = (bool, int, float, str)
-
 
 def _published_name(pde: PDE) -> str:
     """Return the name of a PDE that is posed as in the papers, "" for any other problem.
@@ -60,10 +58,9 @@ def _published_name(pde: PDE) -> str:
     kind = type(pde)
     usual = [kind(**given).parameters for given in ({}, kind.benchmark_parameters)]
     posed = all(
-        name == "outputs"
-        or isinstance(value, (*_NUMBERS, Field))
-        or any(value == parameters[name] for parameters in usual)
+        isinstance(value, (bool, int, float, str, Field)) or value in (u[name] for u in usual)
         for name, value in pde.parameters.items()
+        if name != "outputs"
     )
     return pde.name if posed else ""
 
@@ -94,8 +91,7 @@ class DiffusionPDEConstants:
         units: for each field, the factor from its physical units to those of the published network.
         weights: for each field, ζ of its sensors.
         residual_weight: ζ of the PDE's residual.
-        residual_cells: divide the norm of the residual by the number of cells, instead of the
-            number of nodes.
+        residual_cells: divide the residual's norm by the number of cells, not of nodes.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, appendix (arXiv 2406.17763).
