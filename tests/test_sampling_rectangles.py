@@ -28,7 +28,7 @@ from pdeinv.solvers import (
 )
 from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.equireg import DenoisingMap, equivariance_loss, group_on
+from pdeinv.solvers.diffusion.equireg import DenoisingMap, equivariance_loss
 from pdeinv.solvers.diffusion.published import (
     ddis_weights,
     diffusionpde_constants,
@@ -194,7 +194,7 @@ def test_a_joint_prior_takes_no_readings_of_derived_fields_and_reports_these(nam
 def test_a_prior_of_the_coefficient_meets_readings_of_derived_fields(name):
     pde, solver = FLOW.reading(["flux_x"]), quick_solver(name)
     if name == "ddis":
-        solver = dataclasses.replace(solver, steps=20, langevin=20)
+        solver = dataclasses.replace(solver, steps=12, langevin=15)
     prior = None if name == "level-set" else fitted(FLOW, 1, samples=100)
     truth, o = observed(pde, [1, 2, 3])
     found = solver(pde, prior, o, n_samples=4, generator=seeded())
@@ -251,9 +251,9 @@ def test_the_term_is_zero_for_equivariant_maps_of_a_rectangle_alone():
 @pytest.mark.parametrize("group", [square_group(), torus_group()], ids=["square", "torus"])
 def test_elements_that_swap_the_axes_need_a_square_grid(group):
     kind = "periodic" if group.translations else "vertex"
-    assert group_on(group, Grid(12, kind=kind)) is group
+    assert group.on_grid(Grid(12, kind=kind)) == group
     for grid in (Grid(12, 20, kind=kind), Grid(12, 12, (0.0, 2.0, 0.0, 1.0), kind=kind)):
-        kept = group_on(group, grid)
+        kept = group.on_grid(grid)
         assert len(kept) == len(group) / 2 and kept.translations == group.translations
         for element in kept:
             element(normal(1, 1, *grid.shape), grid)
@@ -346,4 +346,9 @@ def test_published_constants_are_those_of_the_unit_square():
         assert fundps_constants(pde)[0] == fundps_constants(pde)[1]
     for pde in (Poisson(), Poisson(alpha=2.5), Darcy().reading(["flux_x"]), Darcy(low=4.0)):
         assert diffusionpde_constants(pde, std).residual_weight > 0
-    assert ddis_weights(NavierStokes()) == (20.0, 10.0)
+    flow = NavierStokes(forcing=0.1)
+    for pde in (flow, NavierStokes(viscosity=1e-2)):
+        assert ddis_weights(pde) == (20.0, 10.0)
+        assert fundps_constants(pde)[1].residual_weight == 10.0
+    for pde in (NavierStokes(forcing=0.2), dataclasses.replace(flow, domain=DOMAIN)):
+        assert ddis_weights(pde) == (10.0, 15.0)

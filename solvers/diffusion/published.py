@@ -9,7 +9,6 @@ these constants. docs/published.md has the sources.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,18 +49,18 @@ STEPS = {"dps": 1000, "diffusionpde": 2000, "fundps": 500, "daps": 200}
 DPS_WEIGHT: dict[Preset, float] = {"default": 40.0, "published": 2.0}
 """ζ of DPS. The paper has no PDE: its ζ' is 1 for inpainting images, and ζ = 2 ζ'."""
 
-_NUMBERS = (bool, int, float, str)
-
 
 def _published_name(pde: PDE) -> str:
     """Return the name of a PDE that is posed as in the papers, "" for any other problem.
 
     Its numbers, such as a wave number, may differ. Its domain, sides and sources may not.
     """
-    usual = {f.name: f.default for f in dataclasses.fields(pde)}
+    kind = type(pde)
+    usual = [kind(**given).parameters for given in ({}, kind.benchmark_parameters)]
     posed = all(
-        name == "outputs" or isinstance(value, (*_NUMBERS, Field)) or value == usual[name]
+        isinstance(value, (bool, int, float, str, Field)) or value in (u[name] for u in usual)
         for name, value in pde.parameters.items()
+        if name != "outputs"
     )
     return pde.name if posed else ""
 
@@ -92,8 +91,7 @@ class DiffusionPDEConstants:
         units: for each field, the factor from its physical units to those of the published network.
         weights: for each field, ζ of its sensors.
         residual_weight: ζ of the PDE's residual.
-        residual_cells: divide the norm of the residual by the number of cells, instead of the
-            number of nodes.
+        residual_cells: divide the residual's norm by the number of cells, not of nodes.
 
     Reference:
         Huang et al., *DiffusionPDE*, NeurIPS 2024, appendix (arXiv 2406.17763).
