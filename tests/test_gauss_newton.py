@@ -271,7 +271,7 @@ def test_what_it_cannot_do_is_refused():
 def test_a_flow_that_is_unstable_from_the_start_is_told():
     pde = NavierStokes(modes=16, forcing=30.0)
     _, observation = tuning_task("navier-stokes", "inverse", grid=16, sensors=4).instance(0)
-    with pytest.raises(NumericalError, match=r"forcing of 30; use a smaller dt"):
+    with pytest.raises(NumericalError, match=r"forcing of 30.*; use a smaller dt"):
         GaussNewton()(pde, None, observation, generator=seeded())
 
 
@@ -288,7 +288,7 @@ class Torn(NavierStokes):
 
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
 def test_unstable_members_are_left_out_and_counted(kind):
-    pde, size = Torn(modes=16), 16
+    pde, size = Torn(modes=16, forcing=0.1), 16
     _, observation = tuning_task("navier-stokes", kind, grid=24, sensors=6, noise=0.1).instance(0)
     calm = GaussNewton(ensemble=size)(SMALL, None, observation, n_samples=size, generator=seeded())
     largest = calm.samples[:, 0].abs().amax(dim=(1, 2)).unflatten(0, (-1, 2)).amax(dim=1)
