@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -58,12 +58,7 @@ class Field:
     @property
     def attributes(self) -> dict[str, str | int]:
         """Attributes of a file's variable that holds this field."""
-        return {
-            "units": self.units,
-            "long_name": self.long_name,
-            "interpolation_order": self.interpolation_order,
-            "kind": self.kind,
-        }
+        return {k: v for k, v in asdict(self).items() if k != "name"}
 
     @property
     def label(self) -> str:

@@ -90,8 +90,7 @@ def track(waypoints: ArrayLike, n: int, domain: Domain = _UNIT_SQUARE) -> np.nda
 
 
 def boundary(n: int, domain: Domain = _UNIT_SQUARE) -> np.ndarray:
-    """Return n points equally spaced along the boundary, anticlockwise from the lower left
-    corner."""
+    """Return n points equally spaced along the boundary, anticlockwise from (x0, y0)."""
     x0, x1, y0, y1 = domain.extent
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     return track(corners, _count(n) + 1, domain)[:-1]

@@ -191,7 +191,7 @@ def _add_bar(
     bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend=extend)
     if isinstance(bar.formatter, ScalarFormatter):
         bar.formatter.set_powerlimits((-2, 3))
-    bar.set_label(label, fontsize=8, rotation=90 if len(label) > 2 else 0)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.ax.yaxis.get_offset_text().set_fontsize(8)
 

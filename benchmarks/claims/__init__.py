@@ -57,6 +57,7 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/add-your-pde.md": Source(),
+    "docs/your-own-domain.md": Source(),
     "docs/add-your-solver.md": Source(
         (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
     ),
