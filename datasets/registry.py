@@ -61,7 +61,9 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
             f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; "
             + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:Class")
         )
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    # A class's own parameters before those that all have
+    fields = sorted(dataclasses.fields(kind), key=lambda field: field.kw_only)
+    known = [field.name for field in fields if field.init]
     for key in parameters.keys() - set(known):
         raise InputError(
             f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"

@@ -81,7 +81,7 @@ RECONSTRUCT = {
         ({"--param": "tau=-1"}, "tau of a random field must be a finite number above 0, got -1.0"),
         (
             {"--param": "k=2"},
-            "parameter of poisson must be one of alpha, tau, modes, discretisation, got 'k'",
+            "parameter of poisson must be one of alpha, tau, modes,  'k'",
         ),
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),
@@ -92,7 +92,7 @@ RECONSTRUCT = {
         ),
         (
             {"--ensemble": "ensemble.h5", "--solver": "optimal-interpolation"},
-            "must have 64 nodes per side, got 16; reconstruct with grid=64",
+            "must have 64 x 64 nodes, got 16 x 16; reconstruct with grid=64",
         ),
         (
             {"sensors": "darcy.csv", "--pde": "darcy", "--ensemble": "ensemble.h5"},

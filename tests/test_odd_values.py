@@ -74,7 +74,7 @@ def test_an_odd_parameter_of_a_pde_is_refused_or_gives_finite_fields(name):
 
 
 def test_a_flow_without_a_source_is_refused():
-    with pytest.raises(InputError, match=r"source of darcy .* got 0.0; without a source"):
+    with pytest.raises(InputError, match=r"source of darcy .* got 0: the pressure would be 0"):
         pde_by_name("darcy", source=0)
 
 
