@@ -203,7 +203,7 @@ def quick_prior(solver, pde, n=16):
 
     A solver that has no model of a PDE without examples is skipped.
     """
-    solver, pde = quick_solver(solver), pde_by_name(pde)
+    solver, pde = quick_solver(solver), pde if isinstance(pde, PDE) else pde_by_name(pde)
     if not isinstance(solver, DiffusionSolver):
         if pde.name not in EXAMPLES and (reason := refused(solver, pde, None)):
             pytest.skip(reason)

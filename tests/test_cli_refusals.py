@@ -81,7 +81,7 @@ RECONSTRUCT = {
         ({"--param": "tau=-1"}, "tau of a random field must be a finite number above 0, got -1.0"),
         (
             {"--param": "k=2"},
-            "parameter of poisson must be one of alpha, tau, modes,  'k'",
+            "parameter of poisson must be one of alpha, tau, modes, ",
         ),
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),

@@ -11,6 +11,7 @@ from helpers import (
     TINY,
     gaussian_prior,
     observe,
+    on_rectangle,
     quick_prior,
     quick_solver,
     rms,
@@ -27,44 +28,59 @@ from pdeinv.torch_state import default_dtype
 N, NOISE = 16, 0.1
 RECORD = {"solver", "solver_settings", "seconds", "reduced_chi_squared"}
 COUNTS = {"network_evaluations", "solver_calls"}
-# Standard deviations of the noise that these leave: a regression minimises no misfit, and few
-# Langevin steps do not end it: 16 times as many lead to 1
-LOOSE = {"fno": 4.0, "daps": 2.5, "ddis": 2.5}
+# Standard deviations of the noise that these leave: a regression minimises no misfit, and few steps
+# do not end that of the two samplers, the less on a finer grid
+LOOSE = {"fno": 4.0, "daps": 2.5, "ddis": 2.5, ("daps", "rectangle"): 4.5}
 
-each_solver = pytest.mark.parametrize("name", SOLVERS)
+# The models of the fno solver are shipped, and of the unit square
+each_solver = pytest.mark.parametrize(
+    ("name", "place"),
+    [(name, "square") for name in SOLVERS]
+    + [(name, "rectangle") for name in SOLVERS if name != "fno"],
+)
 
 
 @cache
-def cheapest(name):
+def cheapest(name, place="square"):
     """Return the PDE on which the solver takes least: a linear one, else one that is not a flow."""
     accepted = [pde_by_name(p) for s, p in PAIRS if s == name]
-    return min(accepted, key=lambda pde: (not pde.linear, pde.grid(N).periodic))
+    pde = min(accepted, key=lambda pde: (not pde.linear, pde.grid(N).periodic))
+    return pde if place == "square" else on_rectangle(pde)
+
+
+def shape_of(pde):
+    return (N, N) if pde.domain.square else (24, 40)
 
 
 @cache
 def problem(pde):
     """Return a truth and noisy readings of both fields, off the nodes."""
-    points = torch.as_tensor(layouts.random(24, 1))
-    return observe(pde, pde.grid(N), points, [0, 1] * 12, noise=NOISE, seed=3)
+    points = torch.as_tensor(layouts.random(24, 1, pde.domain))
+    return observe(pde, pde.grid(*shape_of(pde)), points, [0, 1] * 12, noise=NOISE, seed=3)
 
 
-def run(name, seed=5, n_samples=3, pde=None):
-    pde = pde or cheapest(name)
-    solver, prior = quick_solver(name), quick_prior(name, pde.name)
+def prior_of(name, pde):
+    return quick_prior(name, pde, shape_of(pde))
+
+
+def run(name, place="square", seed=5, n_samples=3, pde=None):
+    pde = pde or cheapest(name, place)
     generator = None if seed is None else seeded(seed)
-    return solver(pde, prior, problem(pde)[1], n_samples=n_samples, generator=generator)
+    return quick_solver(name)(
+        pde, prior_of(name, pde), problem(pde)[1], n_samples=n_samples, generator=generator
+    )
 
 
 posterior = cache(run)
 
 
 @each_solver
-def test_it_returns_a_finite_posterior_of_both_fields(name):
-    pde, found = cheapest(name), posterior(name)
+def test_it_returns_a_finite_posterior_of_both_fields(name, place):
+    pde, found = cheapest(name, place), posterior(name, place)
     assert isinstance(found, Posterior)
-    assert found.fields == pde.fields and found.grid == pde.grid(N)
-    assert found.mean.shape == found.std.shape == (2, N, N)
-    assert found.samples.shape == (3, 2, N, N)
+    assert found.fields == pde.fields and found.grid == pde.grid(*shape_of(pde))
+    assert found.mean.shape == found.std.shape == (2, *shape_of(pde))
+    assert found.samples.shape == (3, 2, *shape_of(pde))
     for values in (found.mean, found.std, found.samples):
         assert values.dtype == torch.float64 and bool(values.isfinite().all())
     assert bool((found.std >= 0).all()) and bool((found.std > 0).flatten(1).any(dim=1).all())
@@ -75,8 +91,8 @@ def test_it_returns_a_finite_posterior_of_both_fields(name):
 
 
 @each_solver
-def test_its_record_tells_how_it_was_made(name):
-    solver, record = quick_solver(name), posterior(name).record
+def test_its_record_tells_how_it_was_made(name, place):
+    solver, record = quick_solver(name), posterior(name, place).record
     assert record.keys() >= RECORD | COUNTS
     assert record["solver"] == name and record["seconds"] > 0
     settings = json.loads(json.dumps(dataclasses.asdict(solver), default=repr))
@@ -88,10 +104,10 @@ def test_its_record_tells_how_it_was_made(name):
 
 
 @each_solver
-def test_the_seed_alone_decides_the_answer(name):
+def test_the_seed_alone_decides_the_answer(name, place):
     torch.manual_seed(99)  # the global state does not matter
-    again, other = run(name), run(name, seed=6)
-    first = posterior(name)
+    again, other = run(name, place), run(name, place, seed=6)
+    first = posterior(name, place)
     for values in ("mean", "std", "samples"):
         assert torch.equal(getattr(first, values), getattr(again, values))
     for c in (0, 1):
@@ -100,17 +116,17 @@ def test_the_seed_alone_decides_the_answer(name):
 
 
 @each_solver
-def test_the_streams_and_the_settings_of_the_caller_stay_as_they_are(name):
+def test_the_streams_and_the_settings_of_the_caller_stay_as_they_are(name, place):
     before = surroundings()
-    run(name, seed=None)
+    run(name, place, seed=None)
     assert surroundings() == before
 
 
 @each_solver
-def test_the_default_dtype_of_the_caller_does_not_matter(name):
-    first = posterior(name)
+def test_the_default_dtype_of_the_caller_does_not_matter(name, place):
+    first = posterior(name, place)
     with default_dtype(torch.float64):
-        again = run(name)
+        again = run(name, place)
     for values in ("mean", "std", "samples"):
         assert torch.equal(getattr(first, values), getattr(again, values))
 
@@ -210,9 +226,9 @@ def test_a_result_that_is_not_finite_or_of_another_shape_is_refused(spoil, messa
 
 
 @each_solver
-def test_readings_beyond_all_bounds_end_in_a_finite_result_or_in_an_error(name):
-    pde = cheapest(name)
-    observation, prior = problem(pde)[1], quick_prior(name, pde.name)
+def test_readings_beyond_all_bounds_end_in_a_finite_result_or_in_an_error(name, place):
+    pde = cheapest(name, place)
+    observation, prior = problem(pde)[1], prior_of(name, pde)
     ones = torch.ones_like(observation.values)
     for values, noise in ((1e36, 0.1), (1e100, 1e100), (0.0, 0.0), (0.0, 1e100), (1.0, 1e-100)):
         extreme = dataclasses.replace(observation, values=values * ones, noise_std=noise * ones)
@@ -232,7 +248,7 @@ class WithoutDerivative(NavierStokes):
 @pytest.mark.parametrize("name", ["moment", "gauss-newton"])
 def test_a_new_pde_whose_derivative_is_not_finite_is_named(name):
     pde = WithoutDerivative(time=0.1, modes=16)
-    solver, prior = quick_solver(name), quick_prior(name, "navier-stokes")
+    solver, prior = quick_solver(name), quick_prior(name, "navier-stokes", (N, N))
     prior = prior and gaussian_prior(pde, N, channels=1)
     with pytest.raises(NumericalError, match=rf"the {name} solver failed: the derivative of .*"):
         solver(pde, prior, problem(pde)[1], n_samples=2, generator=seeded())
@@ -253,35 +269,36 @@ def test_states_of_a_pde_and_samples_of_a_prior_that_are_not_finite_are_refused(
 
 
 @each_solver
-def test_there_are_as_many_samples_as_asked(name):
-    one = run(name, n_samples=1)
-    assert one.samples.shape == (1, 2, N, N) and bool(one.std.isfinite().all())
-    assert run(name, n_samples=20).samples.shape == (20, 2, N, N)
+def test_there_are_as_many_samples_as_asked(name, place):
+    one = run(name, place, n_samples=1)
+    state = (2, *shape_of(cheapest(name, place)))
+    assert one.samples.shape == (1, *state) and bool(one.std.isfinite().all())
+    assert run(name, place, n_samples=20).samples.shape == (20, *state)
 
 
 @each_solver
-def test_the_readings_are_met_to_their_noise(name):
-    truth, observation = problem(cheapest(name))
-    found = posterior(name)
+def test_the_readings_are_met_to_their_noise(name, place):
+    truth, observation = problem(cheapest(name, place))
+    found = posterior(name, place)
     constant = truth.mean(dim=(2, 3), keepdim=True).expand_as(truth)
     blind, ours = (
         rms((observation(state)[0] - observation.values) / observation.noise_std)
         for state in (constant, found.mean[None])
     )
-    assert blind > 8 and ours < LOOSE.get(name, 1.5)
+    assert blind > 8 and ours < LOOSE.get((name, place), LOOSE.get(name, 1.5))
     assert found.record["reduced_chi_squared"] < 3
 
 
 @each_solver
-def test_what_it_is_given_stays_as_it_is(name):
-    observation = problem(cheapest(name))[1]
+def test_what_it_is_given_stays_as_it_is(name, place):
+    observation = problem(cheapest(name, place))[1]
     before = [observation.points.clone(), observation.values.clone(), observation.noise_std.clone()]
-    run(name)
+    run(name, place)
     after = [observation.points, observation.values, observation.noise_std]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@each_solver
+@pytest.mark.parametrize("name", SOLVERS)
 def test_it_refuses_what_it_is_not_made_for_with_the_reason(name):
     solver, pde = quick_solver(name), cheapest(name)
     for other in (kind() for kind in PDES.values()):
