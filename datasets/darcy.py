@@ -224,8 +224,8 @@ class Darcy(EllipticPDE):
         grid = self.grid_of(a)
         if not bool((a > 0).all()):
             raise InputError(
-                f"the permeability must be positive everywhere, got {float(a.min()):.3g}; mend the "
-                f"field"
+                f"the {self.coefficient_field.name} must be positive everywhere, got "
+                f"{float(a.min()):.3g}; mend the field"
             )
         conditions = self.conditions(grid)
         volumes = conditions.volumes
