@@ -62,7 +62,7 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
             + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:Class")
         )
     # A class's own parameters before those that all have
-    fields = sorted(dataclasses.fields(kind), key=lambda field: field.kw_only)
+    fields = sorted(dataclasses.fields(kind), key=lambda field: bool(field.kw_only))
     known = [field.name for field in fields if field.init]
     for key in parameters.keys() - set(known):
         raise InputError(
