@@ -77,13 +77,7 @@ class PDE(Stated, Channels):
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
                     f"{described(value)}; use other units"
                 )
-        known = [f.name for f in self.derived]
-        for name in self.outputs:
-            if name not in known:
-                raise InputError(
-                    f"outputs of {self.name} must be of {', '.join(known) or 'none'}, got "
-                    f"{described(name)}; leave it out"
-                )
+        self._check_channels()
         _ = self.latent_prior  # validates the parameters of the random field
 
     @property

@@ -71,6 +71,11 @@ class Channels(ABC):
 
         A component of a vector brings the other one. Other names are left alone.
         """
+        kept = self._kept(names)
+        return self if kept == self.outputs else replace(self, outputs=kept)
+
+    def _kept(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the outputs with those that are named, whole vectors in the order of `derived`."""
         wanted = {*self.outputs, *names}
         kept = []
         for before, now, after in zip(
@@ -79,7 +84,31 @@ class Channels(ABC):
             partner = {"vector-x": after, "vector-y": before}.get(now.kind)
             if wanted & {now.name, partner.name if partner else now.name}:
                 kept.append(now.name)
-        return self if tuple(kept) == self.outputs else replace(self, outputs=tuple(kept))
+        return tuple(kept)
+
+    def _check_channels(self) -> None:
+        """Refuse names that do not tell the fields apart, and unknown outputs; complete vectors.
+
+        Raises:
+            InputError: so it is.
+        """
+        derived = [f.name for f in self.derived]
+        for name in self.outputs:
+            if name not in derived:
+                raise InputError(
+                    f"outputs of {self.name} must be of {', '.join(derived) or 'none'}, got "
+                    f"{described(name)}; leave it out"
+                )
+        if self.experiments:  # whose physics have been checked
+            return
+        names = [self.coefficient_field.name, self.solution_field.name, *derived]
+        aliased = names[0] == "solution" or names[1] == "coefficient"
+        if len(set(names)) < len(names) or aliased or {"coefficient", "solution"} & set(derived):
+            raise InputError(
+                f"fields of {self.name} must have different names, and neither the other's alias, "
+                f"got {', '.join(names)}; rename one of them"
+            )
+        object.__setattr__(self, "outputs", self._kept(()))
 
     def find_channel(self, field_name: str, experiment: str = "") -> int | None:
         """Return the channel of a field: 0 for the coefficient, 1 for the solution, more for

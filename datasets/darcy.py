@@ -109,6 +109,11 @@ class Darcy(EllipticPDE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.coefficient_field.kind != "scalar":
+            raise InputError(
+                f"the field {self.coefficient_field.name!r} of {self.name} must be a scalar, got "
+                f"{self.coefficient_field.kind}; change its kind"
+            )
         check_wells(self.wells, self.domain)
         if not self.low < self.high:
             raise InputError(
@@ -216,17 +221,28 @@ class Darcy(EllipticPDE):
         )
 
         def roughly(a: torch.Tensor) -> torch.Tensor:
-            return rough.solve(a.float()).to(a)
+            return rough._solved(a.float(), a)
 
         return piecewise(iterates(a, torch.float32), roughly, self.solve, a)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        grid = self.grid_of(a)
-        if not bool((a > 0).all()):
+        wrong = ~((a > 0) & a.isfinite())
+        if bool(wrong.any()):
             raise InputError(
-                f"the {self.coefficient_field.name} must be positive everywhere, got "
-                f"{float(a.min()):.3g}; mend the field"
+                f"the {self.coefficient_field.name} must be positive and finite everywhere, got "
+                f"{float(a[wrong][0]):.3g}; mend the field"
             )
+        if a.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"the {self.coefficient_field.name} must be float32 or float64, got "
+                f"{str(a.dtype).removeprefix('torch.')}; convert it"
+            )
+        return self._solved(a, a)
+
+    def _solved(self, a: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return the solution of a, in the type of another tensor: levels that are large beside
+        the differences of u would round them in single precision."""
+        grid = self.grid_of(a)
         conditions = self.conditions(grid)
         volumes = conditions.volumes
         f = self._inflow(grid, a)
@@ -236,7 +252,7 @@ class Darcy(EllipticPDE):
             # Of deviations from a level, which a relative residual then does not depend on
             f = f - balance(volumes, (across / h2, along / h2), conditions.deviations.to(a))
         solver = BalanceSolver(volumes, self.face_mean, self.method, self.tolerance)
-        u = solver(a, f)
+        u = solver(a, f).to(like)
         return conditions.completed(u + conditions.level if conditions.level else u)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

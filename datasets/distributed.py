@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from pdeinv.annotations import Convertible
 from pdeinv.checks import EXTREME, described
 from pdeinv.errors import InputError
-from pdeinv.grid import LARGEST, Domain
+from pdeinv.grid import LARGEST, Domain, Grid
 
-__all__ = ["Along", "Distributed", "Quantity"]
+__all__ = ["Along", "Distributed", "Quantity", "node_positions"]
 
 Quantity: TypeAlias = float | ArrayLike | torch.Tensor | Callable[[Any, Any], Any]
 """A number, an array or a function f(x, y)."""
@@ -257,3 +257,16 @@ def _plain(value: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
             f"{values.flat[wrong[0]]:g}{where}; correct the function"
         )
     return np.broadcast_to(values, x.shape).copy()
+
+
+def node_positions(grid: Grid) -> np.ndarray:
+    """Return `grid.points()`, (ny * nx, 2), without tensors: `torch.func` may be at work."""
+    (x0, _, y0, _), (width, height) = grid.extent, grid.domain.lengths
+    y, x = (
+        start + length * (np.arange(n, dtype=np.float64) / cells)
+        for start, length, n, cells in zip(
+            (y0, x0), (height, width), grid.shape, grid.cells, strict=True
+        )
+    )
+    y, x = np.meshgrid(y, x, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1)

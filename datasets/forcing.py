@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid
 
@@ -60,7 +60,7 @@ class Forcing(Distributed):
             y, x = grid.shares(dtype=dtype, device=device)
             phase = 2 * torch.pi * (y[:, None] + x[None, :])
             return self.value * (torch.sin(phase) + torch.cos(phase))
-        values = self.at(grid.points(), grid.domain).reshape(grid.shape)
+        values = self.at(node_positions(grid), grid.domain).reshape(grid.shape)
         return torch.from_numpy(values - values.mean()).to(dtype=dtype, device=device)
 
     def check_mean(self, what: str, domain: Domain) -> None:
@@ -77,7 +77,8 @@ class Forcing(Distributed):
             return
         values = self.value
         if callable(values):
-            values = self.at(Grid(_SAMPLES, extent=domain.extent, kind="periodic").points(), domain)
+            lattice = Grid(_SAMPLES, extent=domain.extent, kind="periodic")
+            values = self.at(node_positions(lattice), domain)
         mean, size = float(values.mean()), float(np.sqrt(np.square(values).mean()))
         if abs(mean) > _NEGLIGIBLE * size:
             raise InputError(

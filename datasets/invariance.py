@@ -22,7 +22,7 @@ from pdeinv.symmetry import Symmetry
 
 __all__ = ["InvariantSource", "keeps_sides", "keeps_wells"]
 
-_LATTICE = 64  # cells a side, on which functions are compared
+_LATTICE = 256  # cells a side, on which functions are compared; details below them may escape
 _SAME = 1e-10  # of the largest value; a smaller difference is rounding
 _NEAR = 1e-9  # of the domain's size; nearer positions are one
 _APART = 1024  # positions that no lattice has

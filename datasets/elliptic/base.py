@@ -39,6 +39,15 @@ class EllipticPDE(PDE):
 
     operator_symmetries = square_group()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for one in (self.coefficient_field, self.solution_field):
+            if one.kind.startswith("vector"):
+                raise InputError(
+                    f"the field {one.name!r} of {self.name} must be a scalar or a pseudo-scalar, "
+                    f"got {one.kind}; change its kind"
+                )
+
     def conditions(self, grid: Grid) -> Conditions:
         """Return what the sides hold at the nodes of a grid."""
         return conditions_on(self.check_grid(grid), self.boundary)
@@ -77,6 +86,11 @@ class SourcePDE(EllipticPDE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.coefficient_field.kind != self.solution_field.kind:
+            raise InputError(
+                f"coefficient_field and solution_field of {self.name} must be of one kind, got "
+                f"{self.coefficient_field.kind} and {self.solution_field.kind}; change one"
+            )
         if self.floating and self.shift == 0:
             raise InputError(
                 f"boundary of {self.name} must fix a value on one side at least, got "

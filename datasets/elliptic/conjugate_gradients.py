@@ -60,7 +60,7 @@ def conjugate_gradients(
     rz = inner(r, z)
     stop = tolerance**2 * inner(f, f)
     for _ in range(MOST):
-        active = inner(r, r) > stop
+        active = ~(inner(r, r) <= stop)  # nan is active, and ends in the error below
         if not bool(active.any()):
             return size * u
         q = balance(volumes, faces, volumes.extended(p))

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.conditions import Conditions
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.sides import Sides
@@ -27,7 +27,7 @@ def volumes_on(grid: Grid, boundary: Sides) -> Volumes:
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def conditions_on(grid: Grid, boundary: Sides) -> Conditions:
     """Return the values and the fluxes of the sides at a grid's nodes."""
-    points = grid.points().numpy().reshape(*grid.shape, 2)
+    points = node_positions(grid).reshape(*grid.shape, 2)
     nodes = {
         "left": points[:, 0],
         "right": points[:, -1],
@@ -46,7 +46,7 @@ def conditions_on(grid: Grid, boundary: Sides) -> Conditions:
 @torch.inference_mode(False)
 def source_on(grid: Grid, boundary: Sides, source: Distributed) -> torch.Tensor:
     """Return a source (my, mx) at the free nodes, float64."""
-    values = torch.from_numpy(source.at(grid.points(), grid.domain)).reshape(grid.shape)
+    values = torch.from_numpy(source.at(node_positions(grid), grid.domain)).reshape(grid.shape)
     return volumes_on(grid, boundary).inside(values)
 
 

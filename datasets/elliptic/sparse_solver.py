@@ -57,8 +57,10 @@ def sparse_solve(
     states = [i for i, size in enumerate(batch) if size > 1]
     shared = [i for i, size in enumerate(batch) if size == 1]
     order = [*states, f.ndim - 2, f.ndim - 1, *shared]
-    moved = f.detach().permute(order)
     count = math.prod(batch)
+    if count == 0:
+        return torch.zeros_like(f)
+    moved = f.detach().permute(order)
     right = moved.reshape(count, math.prod(volumes.shape), -1).double().cpu().numpy()
     coefficients = a.detach().double().cpu().reshape(count, volumes.ny, volumes.nx)
 
