@@ -183,7 +183,11 @@ class Darcy(EllipticPDE):
     @property
     def derived(self) -> tuple[Field, ...]:
         a, u, length = self.coefficient_field, self.solution_field, self.domain.unit
-        units = a.units if u.units == length else _product(a.units, u.units, f"({length})-1")
+        units = (
+            a.units
+            if u.units == length
+            else _product(a.units, u.units, f"({length})-1" if " " in length else f"{length}-1")
+        )
         flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
         log = Field(
@@ -277,4 +281,4 @@ class Darcy(EllipticPDE):
 
 def _product(*units: str) -> str:
     """Return the product of units in the CF convention."""
-    return " ".join(unit for unit in units if unit not in ("1", "(1)-1")) or "1"
+    return " ".join(unit for unit in units if unit not in ("1", "1-1")) or "1"

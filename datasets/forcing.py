@@ -64,7 +64,7 @@ class Forcing(Distributed):
         return torch.from_numpy(values - values.mean()).to(dtype=dtype, device=device)
 
     def check_mean(self, what: str, domain: Domain) -> None:
-        """Refuse a forcing whose mean is not negligible beside its root mean square.
+        """Refuse a forcing whose mean is not negligible compared with its root mean square.
 
         Arguments:
             what: name of the forcing, as the message has it.

@@ -66,10 +66,6 @@ class NavierStokes(PDE):
     name = "navier-stokes"
     coefficient_field = Field("initial_vorticity", "initial vorticity w(0)", kind="pseudo-scalar")
     solution_field = Field("final_vorticity", "final vorticity w(T)", kind="pseudo-scalar")
-    derived = (
-        Field("velocity_x", "velocity along x at time T", kind="vector-x"),
-        Field("velocity_y", "velocity along y at time T", kind="vector-y"),
-    )
     grid_kind = "periodic"
     operator_symmetries = torus_group()
     matlab_names = ("a", "u")
@@ -185,6 +181,14 @@ class NavierStokes(PDE):
             if self._stable(a, exact, force):
                 return exact
         return u
+
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        unit = self.domain.unit  # of a length times a vorticity
+        return (
+            Field("velocity_x", "velocity along x at time T", unit, kind="vector-x"),
+            Field("velocity_y", "velocity along y at time T", unit, kind="vector-y"),
+        )
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         chosen = [i for i, field in enumerate(self.derived) if field.name in self.outputs]

@@ -61,7 +61,7 @@ def common_symmetries(physics: Sequence[PDE]) -> Group:
 
 
 def _check(pde: PDE) -> Check:
-    """Return the function that tells whether an element maps a PDE's data onto themselves."""
+    """Return the function that returns whether an element maps a PDE's data onto themselves."""
     domain, periodic, pseudo = pde.domain, pde.grid_kind == "periodic", _pseudo(pde)
     sources = [InvariantSource(source, domain, periodic) for source in pde.sources]
     values = pde.parameters.values()

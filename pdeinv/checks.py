@@ -162,10 +162,12 @@ def tensor(what: str, value: object) -> torch.Tensor:
     Raises:
         InputError: it is no array of real numbers.
     """
+    import numpy as np
     import torch  # the command line checks numbers before it needs torch
 
     try:
-        result = torch.as_tensor(value)
+        # A list of numbers is of double precision
+        result = torch.as_tensor(value if isinstance(value, torch.Tensor) else np.asarray(value))
         if result.is_complex() or result.dtype == torch.bool:
             raise TypeError
     except (TypeError, ValueError, RuntimeError):

@@ -47,7 +47,8 @@ def coordinates_of(grid: Grid) -> dict[Hashable, tuple[str, np.ndarray, dict[str
 def grid_from(field: xr.DataArray | xr.Dataset, what: str = "the field") -> Grid:
     """Return the grid whose nodes the coordinates `y` and `x` are.
 
-    It is periodic where they state a `period`, or go from 0 to one spacing short of 1.
+    It is periodic where they state a `period`, or, without a unit and of no stated kind, go from 0
+    to one spacing short of 1.
 
     Arguments:
         field: with the coordinates.
@@ -88,16 +89,23 @@ def _axis(field: xr.DataArray | xr.Dataset, name: str, what: str) -> _Line:
             f"{'none' if not n else f'{n} values that do not'}; use the field on the grid that it "
             f"was made on, with its x and y"
         )
-    first, last = _snapped(float(values[0])), _snapped(float(values[-1]))
-    period = field[name].attrs.get("period")
-    if period is None and first == 0 and abs(last - (1 - 1 / n)) < _ROUNDING:
+    length = float(values[-1] - values[0])
+    first, last = (_snapped(float(value), length) for value in values[[0, -1]])
+    period, unit = field[name].attrs.get("period"), field[name].attrs.get("units", "1")
+    guessed = unit == "1" and field.attrs.get("grid_kind", "periodic") == "periodic"
+    if period is None and guessed and first == 0 and abs(last - (1 - 1 / n)) < _ROUNDING:
         period = 1.0
     if period is None:
         return _Line(n, first, last, False)
     return _Line(n, first, first + float(period), True)
 
 
-def _snapped(value: float) -> float:
-    """Return a coordinate of single precision as the round number that it was made of."""
+def _snapped(value: float, length: float) -> float:
+    """Return a coordinate of single precision as the round number that it was made of.
+
+    Arguments:
+        value: the coordinate.
+        length: of the side.
+    """
     nearest = round(value, 6)
-    return nearest if abs(nearest - value) < 1e-7 else value
+    return nearest if abs(nearest - value) < 1e-7 * length else value

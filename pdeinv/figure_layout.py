@@ -82,6 +82,7 @@ class Panel(NamedTuple):
                 one.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
                 if isinstance(one.get_major_formatter(), ScalarFormatter):
                     one.get_major_formatter().set_useOffset(False)
+                    one.get_major_formatter().set_powerlimits((-4, 8))  # northings in full
 
     def fit(self, figure: Figure, axes: np.ndarray) -> None:
         """Give a figure the size in which each panel has its own.

@@ -22,7 +22,7 @@ LARGEST = 4096
 
 _Nodes = Annotated[int, Bounds(least=4, most=LARGEST)]
 _SAME = 1e-9  # relative difference of lengths that are equal
-_SLENDER = 1000.0  # ratio of the sides, at most
+_SLENDER = 50.0  # ratio of the sides, at most: fields have as many modes along either
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Domain:
         size = max(abs(v) for v in self.extent)
         if min(x1 - x0, y1 - y0) < 1e-6 * size:
             raise InputError(
-                f"extent of a domain must not be tiny beside its coordinates, got "
+                f"extent of a domain must not be tiny compared with its coordinates, got "
                 f"{described(self.extent)}; subtract an origin"
             )
 

@@ -161,7 +161,7 @@ def _plot_row(
             **styles[column],
         )
         if column == "mean":
-            _plot_sensors(axis, result, name)
+            _plot_sensors(axis, result, name, grid)
         if column in ("mean", "probability", last):
             extend = "max" if column in _ERRORS else "neither"
             unit = "probability" if column == "probability" else units
@@ -196,13 +196,14 @@ def _add_bar(
     bar.ax.yaxis.get_offset_text().set_fontsize(8)
 
 
-def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
-    mine = result["sensor_field"] == name
+def _plot_sensors(axis: Axes, result: xr.Dataset, name: str, grid: Grid) -> None:
+    mine = np.asarray(result["sensor_field"] == name)
     if not mine.any():  # an empty line outside its axes makes the layout collapse
         return
+    x, y = _shown_at(result, mine, grid).T
     axis.plot(
-        result["sensor_x"][mine],
-        result["sensor_y"][mine],
+        x,
+        y,
         "o",
         ms=3,
         mfc="white",
@@ -212,14 +213,25 @@ def _plot_sensors(axis: Axes, result: xr.Dataset, name: str) -> None:
     )
 
 
+def _shown_at(result: xr.Dataset, mine: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the positions (m, 2) of sensors in a panel: on a torus, of the image within it."""
+    points = np.stack([np.asarray(result[f"sensor_{axis}"])[mine] for axis in "xy"], axis=1)
+    if not grid.periodic:
+        return points
+    left, right, bottom, top = extent_of(grid)
+    corner = np.array([left, bottom])
+    return corner + (points - corner) % np.array([right - left, top - bottom])
+
+
 def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> None:
     """Draw the standardised residuals of the readings of one field at their sensors."""
     mine = np.asarray(result["sensor_field"] == name)
     points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
+    shown = _shown_at(result, mine, grid)
     axis.set_facecolor("0.92")
     marks = axis.scatter(
-        points[:, 0],
-        points[:, 1],
+        shown[:, 0],
+        shown[:, 1],
         c=_residuals(result, name, mine, points, grid),
         s=22,
         cmap="RdBu_r",

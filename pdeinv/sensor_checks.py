@@ -101,8 +101,9 @@ class Readings:
         for i, j in self._conflicts(exact, np.column_stack([self.channel, place])):
             unused = listed(self.unused, 3)
             raise InputError(
-                f"{self.rows.name(i)}: the exact reading {value[i]:g} contradicts {value[j]:g} at "
-                f"the same point ({self.rows.name(j)}); drop one or give both a noise_std"
+                f"{self.rows.name(i)}: the exact reading {value[i]:.8g} contradicts "
+                f"{value[j]:.8g} at the same point ({self.rows.name(j)}); drop one or give both a "
+                f"noise_std"
                 + (f" (not used: {unused})" if unused else "")
             )
         # A field without interpolation has one value around each node
@@ -110,7 +111,7 @@ class Readings:
         nodes = np.column_stack([self.channel, np.round(points * grid.cells[::-1])])
         for i, j in self._conflicts(exact[stepwise[self.channel[exact]]], nodes):
             raise InputError(
-                f"{self.rows.name(i)}: the exact reading {value[i]:g} and {value[j]:g} "
+                f"{self.rows.name(i)}: the exact reading {value[i]:.8g} and {value[j]:.8g} "
                 f"({self.rows.name(j)}) share the nearest node of a grid of {grid}; use a finer "
                 f"grid, drop one or give both a noise_std"
             )
@@ -144,8 +145,8 @@ class Readings:
         self.rows.refuse(
             exact & ((value - known).abs() > 1e-6 * scale),  # nan is false
             lambda i: (
-                f"the exact reading {value[i]:g} contradicts the boundary condition "
-                f"{self.pde.fields[self.channel[i]].label} = {known[i]:g}; drop it or give it a "
+                f"the exact reading {value[i]:.8g} contradicts the boundary condition "
+                f"{self.pde.fields[self.channel[i]].label} = {known[i]:.8g}; drop it or give it a "
                 f"noise_std"
             ),
         )

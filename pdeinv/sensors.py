@@ -211,8 +211,8 @@ def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:
     rows.refuse(
         ~grid.domain.contains(points).numpy(),
         lambda i: (
-            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:g}, "
-            f"{points[i, 1]:g}); use its coordinates, or drop the row"
+            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:.10g}, "
+            f"{points[i, 1]:.10g}); use its coordinates, or drop the row"
         ),
     )
 

@@ -15,13 +15,13 @@ from pdeinv.solvers.linear_algebra import unit_vectors
 __all__ = ["ForwardMap", "TensorMap"]
 
 _CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
-_FAR = 2.0**20  # steps of an affine map, beside which its value at the origin is small
+_FAR = 2.0**20  # steps of an affine map, compared with which its value at the origin is small
 
 TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ForwardMap:
-    """F(a) = H (a, solve(a)): the readings that the sensors would give for a coefficient.
+    """F(a) = H (a, respond(a)): the readings that the sensors would give for a coefficient.
 
     F needs no solve where sensors read the coefficient alone. Derivatives are those of the PDE's
     `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the adjoint costs

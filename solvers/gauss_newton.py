@@ -32,7 +32,7 @@ class GaussNewton(Solver):
     where accuracy counts.
 
     The unknown is the vector ξ of Karhunen–Loève coefficients of the latent Gaussian field,
-    standard normal a priori; F(ξ) are the readings of (a, solve(a)). J is the Jacobian of F at ξ,
+    standard normal a priori; F(ξ) are the readings of (a, respond(a)). J is the Jacobian of F at ξ,
     by the adjoint of the PDE's cheap `surrogate`; F itself is always solved in full. With
     G = J Jᵀ + R,
 

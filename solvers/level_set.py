@@ -144,7 +144,7 @@ class LevelSet(Solver):
         a = pde.coefficient(g)
         batches = (a if found.width is None else pde.smoothed(g, found.width)).split(_BATCH)
         u = [forward.solve(part) for part in bar(batches, description="solves", unit="batch")]
-        states = torch.cat([a, torch.cat(u)], dim=1)
+        states = _of_sharp_coefficients(pde, a, torch.cat(u))
         mean = states.mean(dim=0)
         return Posterior(
             pde.fields,
@@ -164,6 +164,16 @@ class LevelSet(Solver):
             latent=found.xi[:n_samples],
             pairs=forward.sees_solution,
         )
+
+
+def _of_sharp_coefficients(pde: PDE, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Return the states of coefficients a whose other channels u are of smoothed ones: those that
+    are functions of the coefficient alone become functions of a."""
+    alone = [c for c, field in enumerate(pde.fields[1:]) if pde.of_coefficient(field)]
+    if alone:
+        solutions = u[:, [c - 1 for c in pde.solution_channels]]
+        u[:, alone] = pde.completed(a, solutions)[:, alone]
+    return torch.cat([a, u], dim=1)
 
 
 def _misfit(

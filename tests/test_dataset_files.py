@@ -171,7 +171,7 @@ def test_a_pde_is_found_by_its_name_and_parameters():
         ("navier_stokes", {}, "did you mean 'navier-stokes'"),
         ("Darcy", {}, "did you mean 'darcy'"),
         ("burgers", {}, f"one of {', '.join(sorted(PDES))}, got 'burgers'"),
-        ("helmholtz", {"wavenumber": 2}, "must be one of .*, k, alpha, .*got 'wavenumber'"),
+        ("helmholtz", {"wavenumber": 2}, "must be one of k, alpha, .*got 'wavenumber'"),
         ("helmholtz", {"k": "2"}, "k of helmholtz must be a finite number, got '2'"),
         ("helmholtz", {"k": float("nan")}, "a finite number, got nan"),
         ("helmholtz", {"modes": 2.5}, "modes of helmholtz must be an integer, got 2.5"),

@@ -4,9 +4,9 @@ refused or mended."""
 import numpy as np
 import pytest
 import torch
-from helpers import distance, seeded
+from helpers import brief_annealing, distance, quick_solver, seeded
 
-from pdeinv import Field, Grid, InputError
+from pdeinv import Field, Grid, InputError, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Sides, Value, Well
 from pdeinv.datasets.distributed import node_positions
 
@@ -104,3 +104,18 @@ def test_the_first_use_may_be_inside_of_torch_func(pde):
 def test_positions_without_tensors_are_those_of_the_grid(kind):
     grid = Grid(7, 9, (100.0, 105.0, -3.0, 0.0), kind=kind)
     assert np.array_equal(node_positions(grid), grid.points().numpy())
+
+
+def test_the_logarithm_of_a_level_set_is_that_of_its_coefficient():
+    table = {
+        "field": ["pressure", "pressure", "pressure", "log_permeability"],
+        "x": [0.3, 0.5, 0.7, 0.2],
+        "y": [0.3, 0.6, 0.4, 0.2],
+        "value": [0.01, 0.015, 0.012, np.log(12.0)],
+        "noise_std": [0.001, 0.001, 0.001, 0.05],
+    }
+    with brief_annealing():
+        solver = quick_solver("level-set")
+        result = reconstruct(table, "darcy", grid=16, solver=solver, n_samples=3)
+    log = result["log_permeability_samples"]
+    np.testing.assert_allclose(np.exp(log), result["permeability_samples"], rtol=1e-12)

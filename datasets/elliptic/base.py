@@ -82,7 +82,7 @@ class SourcePDE(EllipticPDE):
     @property
     @abstractmethod
     def shift(self) -> float:
-        """What multiplies u beside its Laplacian."""
+        """The factor of u next to its Laplacian."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

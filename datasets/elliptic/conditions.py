@@ -20,7 +20,7 @@ class Conditions:
     """What the sides hold, at the nodes; float64.
 
     Attributes:
-        volumes: the rectangle, which says what each side holds.
+        volumes: the rectangle, which states what each side holds.
         values: (ny, nx), u on the sides of values, 0 at the free nodes; None if all are 0.
         inflow: (my, mx), a du/dn of the sides of fluxes, times the length of the side that a node
             owns, over its volume; None if no flux is given.

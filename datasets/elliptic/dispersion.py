@@ -12,7 +12,7 @@ def dispersion_error(volumes: Volumes, wavenumber: float, alpha: float, tau: flo
     """Return the error of five points for Δu + k²u = a, relative to u: the root mean square over
     sources whose waves have variances proportional to (κ² + τ²)^-α.
 
-    Where the grid does not resolve the waves, and the sum over its waves therefore says nothing, it
+    Where the grid does not resolve the waves, and the sum over its waves is meaningless, it
     is at least the phase error of a wave that crosses the rectangle, k L (k h)² / 24, up to 1.
 
     Arguments:

@@ -15,7 +15,7 @@ def nodal_fluxes(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the components of -a ∇u along x and y at the nodes, (..., ny, nx); differentiable.
 
-    A node takes the mean of the fluxes through the two faces beside it. On a side of values it
+    A node takes the mean of the fluxes through the two adjacent faces. On a side of values it
     continues those of the two nearest faces; across a side of fluxes it is the given one.
 
     Arguments:
