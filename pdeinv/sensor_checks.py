@@ -103,8 +103,7 @@ class Readings:
             raise InputError(
                 f"{self.rows.name(i)}: the exact reading {value[i]:.8g} contradicts "
                 f"{value[j]:.8g} at the same point ({self.rows.name(j)}); drop one or give both a "
-                f"noise_std"
-                + (f" (not used: {unused})" if unused else "")
+                f"noise_std" + (f" (not used: {unused})" if unused else "")
             )
         # A field without interpolation has one value around each node
         stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])

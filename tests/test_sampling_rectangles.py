@@ -347,8 +347,9 @@ def test_published_constants_are_those_of_the_unit_square():
     for pde in (Poisson(), Poisson(alpha=2.5), Darcy().reading(["flux_x"]), Darcy(low=4.0)):
         assert diffusionpde_constants(pde, std).residual_weight > 0
     flow = NavierStokes(forcing=0.1)
-    for pde in (flow, NavierStokes(viscosity=1e-2)):
+    for pde in (flow, NavierStokes(viscosity=1e-2, forcing=0.1)):
         assert ddis_weights(pde) == (20.0, 10.0)
         assert fundps_constants(pde)[1].residual_weight == 10.0
-    for pde in (NavierStokes(forcing=0.2), dataclasses.replace(flow, domain=DOMAIN)):
+    elsewhere = dataclasses.replace(flow, domain=DOMAIN)
+    for pde in (NavierStokes(forcing=0.2), NavierStokes(), elsewhere):
         assert ddis_weights(pde) == (10.0, 15.0)
