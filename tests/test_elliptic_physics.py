@@ -309,8 +309,7 @@ def test_fluxes_hold_the_given_ones_on_the_sides():
     y = grid.coordinates()[0]
     torch.testing.assert_close(flux[:, 0, :, -1], (-0.3 * y).expand(2, -1))
     torch.testing.assert_close(flux[:, 1, -1], torch.full_like(flux[:, 1, -1], -0.5))
-    one = replace(pde, outputs=("flux_y",))
-    assert torch.equal(one.respond(a)[:, 1], flux[:, 1])
+    assert replace(pde, outputs=("flux_y",)) == pde  # a vector is whole
 
 
 def test_the_source_of_helmholtz_vanishes_where_the_solution_is_fixed_alone():
