@@ -244,8 +244,8 @@ class Darcy(EllipticPDE):
         return self._solved(a, a)
 
     def _solved(self, a: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Return the solution of a, in the type of another tensor: levels that are large beside
-        the differences of u would round them in single precision."""
+        """Return the solution of a, in the type of another tensor: levels that are large compared
+        with the differences of u would round them in single precision."""
         grid = self.grid_of(a)
         conditions = self.conditions(grid)
         volumes = conditions.volumes

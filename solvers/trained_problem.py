@@ -61,7 +61,8 @@ def with_derived(pde: PDE, states: torch.Tensor) -> torch.Tensor:
     """Return states (batch, channel, ny, nx) of a joint prior with the PDE's derived fields."""
     if not pde.outputs:
         return states
-    return torch.cat([states, pde.derive(states[:, :1], states[:, 1:])], dim=1)
+    a, u = states[:, :1], states[:, 1:]
+    return torch.cat([a, pde.completed(a, u)], dim=1)
 
 
 @runtime_checkable

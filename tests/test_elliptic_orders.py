@@ -7,11 +7,12 @@ import pytest
 import torch
 from helpers import distance
 
-from pdeinv.datasets.elliptic.conditions import SIDES, Conditions
+from pdeinv.datasets.elliptic.conditions import Conditions
 from pdeinv.datasets.elliptic.faces import balance, divergence_form, relative_conductances
 from pdeinv.datasets.elliptic.transform_solver import laplacian, solve_shifted_laplacian
 from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
 from pdeinv.datasets.elliptic.volumes import Volumes
+from pdeinv.datasets.sides import SIDES
 
 MIXES = list(itertools.product((True, False), repeat=4))
 """Whether left, right, bottom and top hold values."""

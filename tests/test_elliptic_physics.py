@@ -177,7 +177,7 @@ def test_second_order_with_functions_of_the_positions(make):
 
 
 def outflow(pde, a, u):
-    """What leaves through the sides, per thickness: face by face beside sides of values, and as
+    """What leaves through the sides, per thickness: face by face next to sides of values, and as
     given on the others."""
     grid, conditions = pde.grid_of(a), pde.conditions(pde.grid_of(a))
     rows, columns = conditions.volumes.rows, conditions.volumes.columns

@@ -9,10 +9,9 @@ from functools import cached_property
 import torch
 
 from pdeinv.datasets.elliptic.volumes import Volumes
+from pdeinv.datasets.sides import SIDES, axis_of
 
-__all__ = ["SIDES", "Conditions"]
-
-SIDES = ("left", "right", "bottom", "top")
+__all__ = ["Conditions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class Conditions:
                 values[nodes] += along
                 owners[nodes] += 1
             else:
-                h = volumes.hx if side in ("left", "right") else volumes.hy
+                h = volumes.hy if axis_of(side) == 0 else volumes.hx
                 inflow[nodes] += 2 * along / h
         values /= owners.clamp_min(1)
         free = volumes.inside(inflow)
@@ -84,11 +83,6 @@ class Conditions:
         free = torch.ones(self.volumes.shape, dtype=torch.float64)
         return self.volumes.extended(free) == 0
 
-    @property
-    def homogeneous(self) -> bool:
-        """Whether all values and all fluxes are 0."""
-        return self.values is None and self.inflow is None
-
     def with_inflow(self, f: torch.Tensor, sign: int = 1) -> torch.Tensor:
         """Return f (..., my, mx) and, times a sign, what enters through the sides of fluxes, in
         divergence form."""
@@ -116,4 +110,4 @@ class Conditions:
 def _nodes(side: str) -> tuple[int | slice, int | slice]:
     """Return the index [y, x] of a side's nodes."""
     position = 0 if side in ("left", "bottom") else -1
-    return (slice(None), position) if side in ("left", "right") else (position, slice(None))
+    return (position, slice(None)) if axis_of(side) == 0 else (slice(None), position)
