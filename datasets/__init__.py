@@ -12,6 +12,7 @@ from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
 from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes
 from pdeinv.datasets.poisson import Poisson as Poisson
+from pdeinv.datasets.problem import Problem as Problem
 from pdeinv.datasets.reading import example as example
 from pdeinv.datasets.reading import examples as examples
 from pdeinv.datasets.reading import open_dataset as open_dataset

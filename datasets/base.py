@@ -5,24 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
+from pdeinv.coefficients import CoefficientPrior, GaussianField
 from pdeinv.datasets.channels import Channels
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.stated import Stated
 from pdeinv.datasets.symmetries import common_symmetries
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid, GridKind
-from pdeinv.memory import check_states
-from pdeinv.random_field import GaussianRandomField
-from pdeinv.symmetry import Group, Symmetry, trivial_group
-
-if TYPE_CHECKING:
-    pass
+from pdeinv.symmetry import Group, trivial_group
 
 __all__ = ["PDE"]
 
@@ -31,7 +27,10 @@ _LARGEST = 1e9  # bound on every number among the parameters
 
 @dataclass(frozen=True, eq=False)
 class PDE(Stated, Channels):
-    """A PDE with a random coefficient: its prior, its solution map and its symmetries.
+    """The physics of a problem: a PDE's fields, its solution map and its symmetries.
+
+    What is known of the coefficient beforehand is no part of it: see `pdeinv.coefficients` and
+    `pdeinv.Problem`.
 
     A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default; see
     `pdeinv.annotations` for their checks. Fields on the grid are tensors of shape (batch, 1, ny,
@@ -49,8 +48,8 @@ class PDE(Stated, Channels):
         grid_kind: kind of the grid on which the PDE is posed.
         operator_symmetries: symmetries of the operator alone, whatever the domain, the sides and
             the sources are; those of a square or a torus. The default is the identity.
-        linear: whether all channels are affine in the latent Gaussian field.
-        gaussian_coefficient: whether the coefficient is linear in the latent Gaussian field.
+        linear: whether all channels are affine in the coefficient.
+        positive_coefficient: whether the coefficient must be positive everywhere.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
         numerical_parameters: parameters of the scheme, which a learned model need not share.
@@ -62,7 +61,7 @@ class PDE(Stated, Channels):
     grid_kind: ClassVar[GridKind] = "vertex"
     operator_symmetries: ClassVar[Group] = trivial_group()
     linear: ClassVar[bool] = False
-    gaussian_coefficient: ClassVar[bool] = True
+    positive_coefficient: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
     benchmark_parameters: ClassVar[dict[str, Any]] = {}
@@ -78,7 +77,6 @@ class PDE(Stated, Channels):
                     f"{described(value)}; use other units"
                 )
         self._check_channels()
-        _ = self.latent_prior  # validates the parameters of the random field
 
     @property
     @abstractmethod
@@ -86,9 +84,13 @@ class PDE(Stated, Channels):
         """The equation and its boundary conditions in one line."""
 
     @property
-    @abstractmethod
-    def latent_prior(self) -> GaussianRandomField:
-        """The Gaussian random field from which the coefficient is made."""
+    def default_prior(self) -> CoefficientPrior:
+        """The prior of the coefficient where none is given: the published one, where there is one.
+
+        The default is Gaussian with the mean 0, the standard deviation 1, and a length of a fifth
+        of the domain's shorter side.
+        """
+        return GaussianField(0.0, 1.0, 0.2 * self.domain.shorter)
 
     @abstractmethod
     def solve(self, a: torch.Tensor) -> torch.Tensor:
@@ -113,8 +115,8 @@ class PDE(Stated, Channels):
     def symmetries(self) -> Group:
         """The group G with solve(g a) = g solve(a) for every g in G; it acts on states.
 
-        It is computed from the operator, the domain, the conditions on its sides, the sources, the
-        wells and the prior.
+        It is computed from the operator, the domain, the conditions on its sides, the sources and
+        the wells.
         """
         return common_symmetries((self,)).acting_on(self.fields)
 
@@ -125,14 +127,6 @@ class PDE(Stated, Channels):
         The default is every parameter that is a `Distributed`.
         """
         return tuple(v for v in self.parameters.values() if isinstance(v, Distributed))
-
-    def keeps_prior(self, element: Symmetry) -> bool:
-        """Return whether the distribution of coefficients stays the same under an element.
-
-        The element maps the operator, the domain and the grid's nodes onto themselves. The default
-        is True, which holds for the random fields of `GaussianRandomField`.
-        """
-        return True
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.
@@ -163,24 +157,12 @@ class PDE(Stated, Channels):
         """
         return points.new_full((len(points),), torch.nan)
 
-    @property
-    def coefficient_range(self) -> tuple[float, float] | None:
-        """Bounds of the coefficient; None where every real coefficient is allowed."""
-        return None
+    def restrict(self, a: torch.Tensor) -> torch.Tensor:
+        """Return coefficients (batch, 1, ny, nx) as the PDE has them, such as 0 on some sides.
 
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the coefficient of a latent Gaussian field, both (batch, 1, ny, nx).
-
-        The default is the identity.
+        It is affine, and the identity by default.
         """
-        return latent
-
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Return `coefficient` with each jump smoothed over about `width` of the latent field.
-
-        This makes it differentiable.
-        """
-        return self.coefficient(latent)
+        return a
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         """Return a cheap approximation of `solve`, whose derivative replaces that of `solve`.
@@ -192,57 +174,6 @@ class PDE(Stated, Channels):
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         """Return `respond` with the solution by `surrogate`."""
         return self.completed(a, self.surrogate(a))
-
-    def sample_coefficient(
-        self, n: int, grid: Grid, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
-        """Draw n coefficients (n, 1, ny, nx), float64.
-
-        One seed gives the same functions on every grid.
-        """
-        check_states(self, self.check_grid(grid), n)
-        return self.coefficient(self.latent_prior.sample(n, grid, generator))
-
-    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n states (n, channel, ny, nx).
-
-        Raises:
-            NumericalError: a state is not finite.
-        """
-        check_states(self, self.check_grid(grid), n)
-        states = self.state(self.latent_prior.white(n, generator), grid)
-        if not bool(states.isfinite().all()):
-            raise NumericalError(
-                f"the states of {self.name} must be finite, got nan or inf; check its parameters"
-            )
-        return states
-
-    def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return the states of Karhunen–Loève coefficients of the latent field; differentiable.
-
-        Arguments:
-            xi: (batch, 1, m, m), the coefficients.
-            grid: grid of the states (batch, channel, ny, nx).
-        """
-        a = self.coefficient(self.latent_prior.square_root(xi, grid))
-        return torch.cat([a, self.respond(a)], dim=1)
-
-    def coefficient_variance(self, grid: Grid) -> torch.Tensor:
-        """Return the pointwise prior variance (ny, nx) of a coefficient.
-
-        The coefficient must be affine in the latent field, node by node.
-        """
-        std = self.latent_prior.variance(grid).sqrt()[None, None]
-        return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()
-
-    def clamp(self, state: torch.Tensor) -> torch.Tensor:
-        """Return states (batch, channel, ny, nx) with the coefficient within `coefficient_range`.
-
-        Coefficients alone, (batch, 1, ny, nx), are allowed too.
-        """
-        if self.coefficient_range is None:
-            return state
-        return torch.cat([state[:, :1].clamp(*self.coefficient_range), state[:, 1:]], dim=1)
 
     def grid(self, ny: int, nx: int | None = None) -> Grid:
         """Return a grid of the PDE's domain.

@@ -29,7 +29,6 @@ _OUTLIER_RULE = (
     f"at most {_OUTLIER:g} times their typical size, and no fill value",
     "replace it, or download a damaged file again",
 )
-_ROUNDING = 1e-5  # of single precision, relative
 
 
 def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
@@ -141,18 +140,10 @@ def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = values.astype(dtype, copy=False)
     _refuse(~np.isfinite(values), values, variable, "finite", "drop or mend the sample")
-    bounds = pde.coefficient_range if pde and variable.name == pde.coefficient_field.name else None
-    if bounds:
-        slack = _ROUNDING * max(map(abs, bounds))
-        _refuse(
-            (values < bounds[0] - slack) | (values > bounds[1] + slack),
-            values,
-            variable,
-            f"from {bounds[0]:g} to {bounds[1]:g}, the range of the PDE's parameters",
-            "give the parameters that the dataset was made with",
-        )
-    else:
-        _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
+    if pde and pde.positive_coefficient and variable.name == pde.coefficient_field.name:
+        wrong = ~(values > 0)
+        _refuse(wrong, values, variable, f"positive for {pde.name}", "drop or mend the sample")
+    _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
     return values
 
 

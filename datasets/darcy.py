@@ -1,14 +1,14 @@
-"""Darcy flow through a random two-phase medium."""
+"""Darcy flow through a medium of any positive permeability."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Annotated
 
 import torch
 
 from pdeinv.checks import Bounds, Positive
+from pdeinv.coefficients import SpectralField, TwoPhase
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.elliptic.base import EllipticPDE
 from pdeinv.datasets.elliptic.faces import (
@@ -29,30 +29,26 @@ from pdeinv.datasets.registry import register
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
-from pdeinv.random_field import GaussianRandomField
 
 __all__ = ["Darcy"]
 
-_GEOMETRIC = 0.7  # share of the geometric mean in a smoothed permeability
+_ROUGH = 2.4e-4  # relative residual of the cheap solve
 _UNIT = Distributed(1.0)
 
 
 @register
 @dataclass(frozen=True)
 class Darcy(EllipticPDE):
-    """-∇·(a ∇u) = source + wells; a takes two values.
+    """-∇·(a ∇u) = source + wells, for any positive a.
 
-    The coefficient a is `high` where a Gaussian random field is >= 0, else `low`. The
-    discretisation is five-point finite volumes on the nodes, of second order for smooth a. A sparse
-    factorisation solves it, or conjugate gradients where the contrast of a is low. Gradients come
-    from the adjoint equation, whose operator is the same.
+    The discretisation is five-point finite volumes on the nodes, of second order for smooth a. A
+    sparse factorisation solves it, or conjugate gradients where the contrast of a is low. Gradients
+    come from the adjoint equation, whose operator is the same.
 
     The state can have the flux -a ∇u and the logarithm of a as further channels.
 
     Arguments:
-        low, high: the two permeabilities, positive.
         source: what enters per area: a number, an array or a function.
-        alpha, tau, modes: parameters of the latent `GaussianRandomField` of Neumann cosines.
         tolerance: relative residual at which an instance's iteration stops.
         domain: the rectangle.
         boundary: the conditions on the sides; a `Flux` is a ∂u/∂n.
@@ -86,12 +82,7 @@ class Darcy(EllipticPDE):
         (48, 119)
     """
 
-    low: Positive = 3.0
-    high: Positive = 12.0
     source: Distributed = _UNIT
-    alpha: float = 2.0
-    tau: float = 3.0
-    modes: int = 128
     tolerance: Annotated[float, Bounds(above=0, below=1)] = 1e-11
     wells: tuple[Well, ...] = field(default=(), kw_only=True)
     thickness: Positive = field(default=1.0, kw_only=True)
@@ -103,7 +94,7 @@ class Darcy(EllipticPDE):
     solution_field: Field = field(default=Field("pressure", "pressure u"), kw_only=True)
 
     name = "darcy"
-    gaussian_coefficient = False
+    positive_coefficient = True
     numerical_parameters = ("tolerance", "method")
     matlab_names = ("thresh_a_data", "thresh_p_data")
 
@@ -115,11 +106,6 @@ class Darcy(EllipticPDE):
                 f"{self.coefficient_field.kind}; change its kind"
             )
         check_wells(self.wells, self.domain)
-        if not self.low < self.high:
-            raise InputError(
-                f"the permeabilities must be 0 < low < high, got low = {self.low} and high = "
-                f"{self.high}; change one of them"
-            )
         if self.floating:
             raise InputError(
                 f"boundary of {self.name} must fix a value on one side at least, got "
@@ -145,9 +131,9 @@ class Darcy(EllipticPDE):
                     f"got x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
                 )
 
-    @cached_property
-    def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
+    @property
+    def default_prior(self) -> TwoPhase:
+        return TwoPhase(SpectralField("neumann", alpha=2.0, tau=3.0), low=3.0, high=12.0)
 
     @property
     def equation(self) -> str:
@@ -156,29 +142,6 @@ class Darcy(EllipticPDE):
         source = "" if self.source.zero and wells else self.source.phrase
         inflow = " + ".join(term for term in (source, wells) if term)
         return f"-∇·(a ∇u) = {inflow}, {self.boundary.phrase()}"
-
-    @property
-    def coefficient_range(self) -> tuple[float, float]:
-        return (self.low, self.high)
-
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        return torch.where(latent >= 0, latent.new_tensor(self.high), latent.new_tensor(self.low))
-
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Return a smooth permeability: 0.7 of the geometric and 0.3 of the arithmetic mean.
-
-        The share of the high phase is the logistic function of latent / width. A two-dimensional
-        mixture of equal shares conducts like the geometric mean, a layered one between the harmonic
-        and the arithmetic mean. At the default contrast this weighting removes most of
-        the bias of the pressure that the arithmetic mean alone has.
-
-        Reference:
-            Dykhne, *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971.
-        """
-        share = torch.sigmoid(latent / width)
-        arithmetic = self.low + (self.high - self.low) * share
-        geometric = self.low * (self.high / self.low) ** share
-        return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
     @property
     def derived(self) -> tuple[Field, ...]:
@@ -218,11 +181,7 @@ class Darcy(EllipticPDE):
         """
         if self.method == "direct":
             return self.solve(a)
-        rough = replace(
-            self,
-            tolerance=max(self.tolerance, 6e-5 * min(self.high / self.low, 100.0)),
-            method="iterative",
-        )
+        rough = replace(self, tolerance=max(self.tolerance, _ROUGH), method="iterative")
 
         def roughly(a: torch.Tensor) -> torch.Tensor:
             return rough._solved(a.float(), a)

@@ -12,13 +12,13 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
 from pdeinv.grid import Domain, Field, Grid, GridKind
-from pdeinv.random_field import GaussianRandomField
 from pdeinv.sensor_columns import experiment_name, listed
 from pdeinv.symmetry import Group
 
@@ -44,8 +44,7 @@ class Experiments(PDE):
     """Several physics with the same coefficient, such as two pumping tests or two wave numbers.
 
     The physics may differ in sides, sources, wells and wave numbers, and may be of different
-    classes; all have the coefficient's field, its prior, the domain and the kind of the grid in
-    common. The channels of a state are the coefficient, and then for each experiment in turn its
+    classes; all have the coefficient's field, the domain and the kind of the grid in common. The channels of a state are the coefficient, and then for each experiment in turn its
     solution and its derived fields. A function of the coefficient alone, such as its logarithm, has
     one channel, which all experiments share. `solve`, `surrogate` and `residual` have one channel
     for each experiment.
@@ -145,8 +144,8 @@ class Experiments(PDE):
         return all(pde.linear for pde in self.physics)
 
     @property
-    def gaussian_coefficient(self) -> bool:  # type: ignore[override]
-        return self._first.gaussian_coefficient
+    def positive_coefficient(self) -> bool:  # type: ignore[override]
+        return any(pde.positive_coefficient for pde in self.physics)
 
     @property
     def coefficient_field(self) -> Field:
@@ -163,18 +162,11 @@ class Experiments(PDE):
         return "; ".join(f"{name}: {pde.equation}" for name, pde in self.experiments.items())
 
     @property
-    def latent_prior(self) -> GaussianRandomField:
-        return self._first.latent_prior
+    def default_prior(self) -> CoefficientPrior:
+        return self._first.default_prior
 
-    @property
-    def coefficient_range(self) -> tuple[float, float] | None:
-        return self._first.coefficient_range
-
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        return self._first.coefficient(latent)
-
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        return self._first.smoothed(latent, width)
+    def restrict(self, a: torch.Tensor) -> torch.Tensor:
+        return self._first.restrict(a)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.solve(a) for pde in self.physics], dim=1)
@@ -277,20 +269,16 @@ class Experiments(PDE):
         return sum(pde.solve_seconds(grid) for pde in self.physics)
 
 
-def _coefficients(pde: PDE) -> torch.Tensor:
-    """Return the coefficients, sharp and smoothed, of one latent field."""
-    grid = pde.grid(8)
-    latent = torch.linspace(-2, 2, grid.nodes, dtype=torch.float64).reshape(1, 1, *grid.shape)
-    return torch.cat([pde.coefficient(latent), pde.smoothed(latent, 0.5)])
+def _restricted(pde: PDE) -> torch.Tensor:
+    """Return where the PDE leaves a coefficient as it is."""
+    return pde.restrict(torch.ones(1, 1, *pde.grid(8).shape, dtype=torch.float64))
 
 
 _SHARED: dict[str, Callable[[PDE], Any]] = {
     "domain": lambda pde: pde.domain,
     "kind of the grid": lambda pde: pde.grid_kind,
     "coefficient's field": lambda pde: pde.coefficient_field,
-    "prior": lambda pde: pde.latent_prior,
-    "coefficient's range": lambda pde: pde.coefficient_range,
-    "map from the latent field to the coefficient": _coefficients,
+    "nodes at which the coefficient is 0": _restricted,
 }
 """What all experiments have in common, and how it is found."""
 

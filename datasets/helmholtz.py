@@ -1,19 +1,18 @@
-"""The Helmholtz equation with a random source."""
+"""The Helmholtz equation with an unknown source."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 
+from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.elliptic.dispersion import dispersion_error
 from pdeinv.datasets.elliptic.problem import volumes_on
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field, Grid
-from pdeinv.random_field import GaussianRandomField
 
 __all__ = ["Helmholtz"]
 
@@ -24,7 +23,7 @@ _PER_WAVE = 6  # nodes per wavelength from which the waves of the grid resolve a
 @register
 @dataclass(frozen=True)
 class Helmholtz(SourcePDE):
-    """Δu + k²u = a + source; a is a Gaussian random field inside.
+    """Δu + k²u = a + source, with the unknown source term a.
 
     The coefficient a is set to 0 on the sides that fix a value. The discretisation is finite
     volumes on the nodes. Trigonometric transforms solve it exactly. On the unit square with u = 0
@@ -32,7 +31,6 @@ class Helmholtz(SourcePDE):
 
     Arguments:
         k: wavenumber, in units of 1 / unit of length.
-        alpha, tau, modes: parameters of the source's `GaussianRandomField` of Neumann cosines.
         discretisation: "five-point" for finite differences, of second order, or "spectral" for the
             exact eigenvalues of the waves, where all sides are zero. Five points shift the
             resonances: their error grows with k. `reconstruct` and `generate` warn where it is
@@ -47,9 +45,6 @@ class Helmholtz(SourcePDE):
     """
 
     k: float = 1.0
-    alpha: float = 2.0
-    tau: float = 3.0
-    modes: int = 128
     coefficient_field: Field = field(default=Field("source", "source term a"), kw_only=True)
     solution_field: Field = field(default=Field("wavefield", "wave field u"), kw_only=True)
 
@@ -64,13 +59,13 @@ class Helmholtz(SourcePDE):
     def equation(self) -> str:
         return f"Δu + k²u = {self.right_hand_side}"
 
-    @cached_property
-    def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
+    @property
+    def default_prior(self) -> SpectralField:
+        return SpectralField("neumann", alpha=2.0, tau=3.0)
 
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        volumes = volumes_on(self.grid_of(latent), self.boundary)
-        return volumes.extended(volumes.inside(latent))
+    def restrict(self, a: torch.Tensor) -> torch.Tensor:
+        volumes = volumes_on(self.grid_of(a), self.boundary)
+        return volumes.extended(volumes.inside(a))
 
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
         if channel != 0:
@@ -93,8 +88,8 @@ class Helmholtz(SourcePDE):
         error = dispersion_error(
             volumes_on(relative, self.boundary),
             abs(self.k) * grid.domain.shorter,
-            self.alpha,
-            self.tau,
+            self.default_prior.alpha,
+            self.default_prior.tau,
         )
         remedy = "discretisation='spectral' or a finer grid"
         return (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 
 from pdeinv.checks import Positive
+from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.forcing import Forcing
@@ -17,7 +17,6 @@ from pdeinv.datasets.registry import register
 from pdeinv.datasets.vorticity_flow import VorticityFlow, velocity
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Field, Grid
-from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import torus_group
 from pdeinv.transforms import fourier_resample
 
@@ -45,7 +44,6 @@ class NavierStokes(PDE):
         forcing: f, without a mean: None; an amplitude A, for A (sin 2π(x+y) + cos 2π(x+y)) with x
             and y in shares of the sides; or an array [y, x] or a function f(x, y), as in
             `Distributed`.
-        alpha, tau, modes: parameters of the periodic `GaussianRandomField` of w(0).
         dt: time step at up to 128 nodes per side; finer grids shorten it in proportion, for
             stability.
         domain: the rectangle.
@@ -58,9 +56,6 @@ class NavierStokes(PDE):
     viscosity: Positive = 1e-3
     time: Positive = 1.0
     forcing: Forcing | None = None
-    alpha: float = 2.5
-    tau: float = 7.0
-    modes: int = 128
     dt: Positive = 0.1
 
     name = "navier-stokes"
@@ -89,9 +84,9 @@ class NavierStokes(PDE):
         wave = " (sin 2π(x+y) + cos 2π(x+y))" if self.forcing.resolved else ""
         return f"{unforced} + f, periodic, f = {self.forcing.phrase}{wave}"
 
-    @cached_property
-    def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("periodic", self.alpha, self.tau, self.modes, self.domain.aspect)
+    @property
+    def default_prior(self) -> SpectralField:
+        return SpectralField("periodic", alpha=2.5, tau=7.0)
 
     def steps(self, grid: Grid) -> int:
         """Return the number of time steps on a grid of the domain."""

@@ -1,14 +1,13 @@
-"""Poisson's equation with a random source."""
+"""Poisson's equation with an unknown source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
+from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
-from pdeinv.random_field import GaussianRandomField
 
 __all__ = ["Poisson"]
 
@@ -16,12 +15,11 @@ __all__ = ["Poisson"]
 @register
 @dataclass(frozen=True)
 class Poisson(SourcePDE):
-    """Δu = a + source; a is a Gaussian random field of Neumann cosines.
+    """Δu = a + source, with the unknown source term a.
 
     The discretisation is finite volumes on the nodes. Trigonometric transforms solve it exactly.
 
     Arguments:
-        alpha, tau, modes: parameters of the source's `GaussianRandomField`.
         discretisation: "five-point" for finite differences, of second order, or "spectral" for the
             exact eigenvalues of the waves, where all sides are zero.
         domain: the rectangle.
@@ -33,9 +31,6 @@ class Poisson(SourcePDE):
         Huang et al., *DiffusionPDE*, NeurIPS 2024, section 4.2 (arXiv 2406.17763).
     """
 
-    alpha: float = 2.0
-    tau: float = 3.0
-    modes: int = 128
     coefficient_field: Field = field(default=Field("source", "source term a"), kw_only=True)
     solution_field: Field = field(default=Field("potential", "potential u"), kw_only=True)
 
@@ -47,6 +42,6 @@ class Poisson(SourcePDE):
     def equation(self) -> str:
         return f"Δu = {self.right_hand_side}"
 
-    @cached_property
-    def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
+    @property
+    def default_prior(self) -> SpectralField:
+        return SpectralField("neumann", alpha=2.0, tau=3.0)

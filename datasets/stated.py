@@ -35,6 +35,11 @@ class Stated(Convertible):
         """The PDE's parameters by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
 
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        """Return the names of the parameters."""
+        return tuple(f.name for f in dataclasses.fields(cls) if f.init)
+
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         """Return the parameters as values that JSON can hold; `pde_by_name` takes them back.
 

@@ -1,7 +1,7 @@
 """The symmetries of a PDE, computed from its operator and its data.
 
 A class states the group of its operator alone. An element of it is a symmetry of the PDE where it
-maps the domain, the conditions on the sides, the sources, the wells and the prior onto themselves.
+maps the domain, the conditions on the sides, the sources and the wells onto themselves.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ def _check(pde: PDE) -> Check:
     def check(element: Symmetry) -> bool:
         sign = element.determinant if pseudo else 1
         return (
-            pde.keeps_prior(element)
-            and keeps_wells(wells, domain, periodic, element, sign)
+            keeps_wells(wells, domain, periodic, element, sign)
             and all(keeps_sides(sides, domain, element, sign) for sides in conditions)
             and all(source.keeps(element, sign) for source in sources)
         )

@@ -14,24 +14,31 @@ if not Path(__file__).with_name("datasets").is_dir():  # a checkout
 # Each name is imported on its first use, so that `pdeinv --help` does not wait for torch
 _EXPORTS = {
     "Ensemble": "pdeinv.priors.ensemble",
+    "CoefficientPrior": "pdeinv.coefficients",
     "EquiReg": "pdeinv.solvers.diffusion.equireg",
     "Field": "pdeinv.grid",
+    "GaussianField": "pdeinv.coefficients",
     "GaussianRandomField": "pdeinv.random_field",
     "Grid": "pdeinv.grid",
     "Group": "pdeinv.symmetry",
     "InputError": "pdeinv.errors",
     "InputWarning": "pdeinv.errors",
+    "LogNormal": "pdeinv.coefficients",
     "MisfitWarning": "pdeinv.solvers",
     "NumericalError": "pdeinv.errors",
     "Observation": "pdeinv.observation",
     "Posterior": "pdeinv.posterior",
+    "Problem": "pdeinv.datasets",
     "Sensors": "pdeinv.sensors",
+    "SpectralField": "pdeinv.coefficients",
     "Symmetry": "pdeinv.symmetry",
+    "Transformed": "pdeinv.coefficients",
+    "TwoPhase": "pdeinv.coefficients",
     "plot_reconstruction": "pdeinv.plot",
     "reconstruct": "pdeinv.solvers",
 }
 
-_MODULES = ("benchmarks", "datasets", "layouts", "metrics", "priors", "solvers", "symmetry")
+_MODULES = ("benchmarks", "coefficients", "datasets", "layouts", "metrics", "priors", "solvers", "symmetry")
 
 __all__ = sorted((*_EXPORTS, *_MODULES))
 

@@ -19,6 +19,7 @@ NUMBER = 8
 
 _SHARE = 0.8  # of the available memory that a solver may take
 _UNKNOWN = 12e9  # bytes, where the system does not state what is available
+_DRAW = 128**2  # numbers of a draw of a latent field, about
 _BASE = 40e6  # bytes of libraries that are loaded on first use
 _LEAST = 16  # states that every solver holds
 _MEMINFO = Path("/proc/meminfo")
@@ -72,7 +73,7 @@ def result_memory(pde: PDE, grid: Grid, samples: int) -> float:
         grid: of the states.
         samples: states.
     """
-    state = pde.latent_prior.modes**2 + 4 * len(pde.fields) * grid.nodes
+    state = _DRAW + 4 * len(pde.fields) * grid.nodes
     return _BASE + NUMBER * max(samples, _LEAST) * state
 
 

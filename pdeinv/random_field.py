@@ -10,7 +10,7 @@ Lengths are in units of the shorter side of the domain: a change of its unit cha
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated
@@ -22,6 +22,7 @@ from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
 from pdeinv.checks import EXTREME, Bounds, Positive, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.latent_field import LatentField
 
 __all__ = ["GaussianRandomField", "RandomField", "TabulatedField"]
 
@@ -30,8 +31,10 @@ Aspect = tuple[float, float]
 _MOST_MODES = 2048  # per direction; a draw holds their square
 
 
-class RandomField(ABC):
+class RandomField(LatentField):
     """A zero-mean Gaussian field: independent coefficients of orthonormal eigenfunctions.
+
+    A draw has the shape (1, m, m), indexed [ky, kx].
 
     Attributes:
         boundary: `"neumann"`, `"dirichlet"` or `"periodic"`.
@@ -57,19 +60,24 @@ class RandomField(ABC):
         """Wavenumber of each one-dimensional eigenfunction, (m,)."""
         return wavenumbers(self.boundary, self.modes)
 
-    def truncated(self, modes: int) -> RandomField:
-        """Return the field of the first `modes` wavenumbers per direction."""
-        kept = len(wavenumbers(self.boundary, min(modes, self.modes)))
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        m = len(self.wavenumbers)
+        return (1, m, m)
+
+    @property
+    def std(self) -> float:
+        return float((self.eigenvalues / math.prod(self.aspect)).sum()) ** 0.5
+
+    def resolved(self, grid: Grid) -> torch.Tensor:
+        most = wavenumbers(self.boundary, min(self.modes, *grid.shape)).max()
+        kept = (self.wavenumbers <= most).double()
+        return (kept[:, None] * kept)[None]
+
+    def truncated(self, grid: Grid) -> RandomField:
+        kept = len(wavenumbers(self.boundary, min(self.modes, *grid.shape)))
         eigenvalues = Basis(self.boundary).resize(self.eigenvalues, (kept, kept))
         return TabulatedField(self.boundary, eigenvalues, self.aspect)
-
-    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n tables of standard normal coefficients, (n, 1, m, m), float64.
-
-        They are n draws of the field without a grid.
-        """
-        m = len(self.wavenumbers)
-        return torch.randn(n, 1, m, m, dtype=torch.float64, generator=generator)
 
     def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the fields (batch, 1, ny, nx) of coefficients xi (batch, 1, m, m).
@@ -87,21 +95,10 @@ class RandomField(ABC):
         phi_y, phi_x = self._on(grid, v.dtype, v.device)
         return self._amplitudes(v) * (phi_y.T @ v @ phi_x)
 
-    def covariance(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Return the covariance matrix of the grid values times v, both (batch, 1, ny, nx)."""
-        return self.square_root(self.square_root_adjoint(v, grid), grid)
-
     def variance(self, grid: Grid) -> torch.Tensor:
         """Return the pointwise variance, (ny, nx), float64."""
         phi_y, phi_x = self._on(grid, torch.float64, torch.device("cpu"))
         return phi_y**2 @ self.eigenvalues @ (phi_x**2).T
-
-    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Draw n independent fields (n, 1, ny, nx), float64.
-
-        One seed gives the same functions on every grid.
-        """
-        return self.square_root(self.white(n, generator), grid)
 
     def _amplitudes(self, like: torch.Tensor) -> torch.Tensor:
         return self.eigenvalues.sqrt().to(like)

@@ -1,0 +1,185 @@
+"""A problem: the physics, and what is known of its coefficient beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pdeinv.checks import described
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.grid import Grid
+from pdeinv.latent_field import LatentField
+from pdeinv.memory import check_states
+from pdeinv.symmetry import Group
+
+if TYPE_CHECKING:
+    from pdeinv.priors.base import Prior
+
+__all__ = ["Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Physics, a prior of its coefficient, and the grid of the result.
+
+    Arguments:
+        physics: the PDE, with its domain, sides, sources and wells.
+        prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble` or
+            a learned one; if None, the `default_prior` of the physics.
+        grid: nodes of the result on the shorter side, or a `Grid` of the domain.
+
+    Raises:
+        InputError: the prior cannot be that of the coefficient, such as a Gaussian one of a
+            permeability; or the grid is on another domain.
+
+    Example:
+        >>> from pdeinv import LogNormal, Problem
+        >>> from pdeinv.datasets import Darcy
+        >>> problem = Problem(Darcy(), LogNormal(median=1.0, log_std=1.0, length=0.2))
+        >>> problem.sample(4, problem.physics.grid(16)).shape
+        torch.Size([4, 2, 16, 16])
+    """
+
+    physics: PDE
+    prior: Prior = None  # type: ignore[assignment]  # made in __post_init__
+    grid: int | Grid = 64
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.physics, PDE):
+            raise InputError(
+                f"physics of a problem must be a PDE, got {described(self.physics)}; give an "
+                f"instance of a class of pdeinv.datasets"
+            )
+        if self.prior is None:
+            object.__setattr__(self, "prior", self.physics.default_prior)
+        if isinstance(self.grid, Grid):
+            self.physics.check_grid(self.grid)
+        if not isinstance(self.prior, CoefficientPrior):
+            return
+        field, prior = self.physics.coefficient_field, self.prior
+        if self.physics.positive_coefficient and not prior.positive:
+            raise InputError(
+                f"the prior of the {field.name} of {self.physics.name} must be positive everywhere, "
+                f"got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
+                f"one with positive values"
+            )
+        prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
+
+    @classmethod
+    def of(cls, given: Problem | PDE, prior: Prior | None = None) -> Problem:
+        """Return the problem of a PDE and a prior; a problem stays as it is without a prior."""
+        if isinstance(given, Problem):
+            return given if prior is None else cls(given.physics, prior, given.grid)
+        return cls(given, prior)  # type: ignore[arg-type]
+
+    @classmethod
+    def named(cls, name: str, **parameters: Any) -> Problem:
+        """Return the ready-made problem of a name: the published one, where there is one.
+
+        Arguments:
+            name: as of `pde_by_name`.
+            parameters: of the physics, and numbers of its `default_prior`.
+
+        Raises:
+            InputError: a name is unknown, or a value is not allowed.
+        """
+        usual = pde_by_name(name).default_prior if name in PDES else None
+        numbers = usual.numbers if usual else {}
+        own = PDES[name].parameter_names() if usual else ()
+        of_prior = {k: v for k, v in parameters.items() if k in numbers and k not in own}
+        physics = pde_by_name(name, **{k: v for k, v in parameters.items() if k not in of_prior})
+        return cls(physics, physics.default_prior.with_numbers(**of_prior))
+
+    @property
+    def coefficient_prior(self) -> CoefficientPrior:
+        """The prior.
+
+        Raises:
+            InputError: it is not one of `pdeinv.coefficients`.
+        """
+        if not isinstance(self.prior, CoefficientPrior):
+            raise InputError(
+                f"the prior must be one of pdeinv.coefficients, got {type(self.prior).__name__}; "
+                f"give such as a GaussianField"
+            )
+        return self.prior
+
+    @cached_property
+    def latent(self) -> LatentField:
+        """The latent Gaussian field of the coefficient."""
+        return self.coefficient_prior.latent(self.physics.domain, self.physics.grid_kind)
+
+    @property
+    def affine(self) -> bool:
+        """Whether the coefficient is affine in the latent field."""
+        return self.coefficient_prior.affine
+
+    @property
+    def linear(self) -> bool:
+        """Whether all channels of a state are affine in the latent field."""
+        return self.physics.linear and self.affine
+
+    @cached_property
+    def symmetries(self) -> Group:
+        """The symmetries of the physics that the prior has too; they act on states."""
+        group, prior = self.physics.symmetries, self.prior
+        if not isinstance(prior, CoefficientPrior):
+            return group
+        pseudo = self.physics.coefficient_field.kind == "pseudo-scalar"
+        kept = tuple(
+            g
+            for g in group
+            if prior.keeps(g, self.physics.domain)
+            and (prior.symmetric or not (pseudo and g.determinant < 0))
+        )
+        return Group(kept, group.translations)
+
+    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""
+        return self.physics.restrict(self.coefficient_prior.coefficient(latent))
+
+    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        """Return `coefficient` with each jump smoothed over about `width` of the latent field."""
+        return self.physics.restrict(self.coefficient_prior.smoothed(latent, width))
+
+    def sample_coefficient(
+        self, n: int, grid: Grid, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Return n coefficients (n, 1, ny, nx), float64.
+
+        One seed gives the same functions on every grid.
+        """
+        check_states(self.physics, self.physics.check_grid(grid), n)
+        return self.physics.restrict(self.coefficient_prior.sample(n, grid, generator))
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n states (n, channel, ny, nx).
+
+        Raises:
+            NumericalError: a state is not finite.
+        """
+        a = self.sample_coefficient(n, grid, generator)
+        states = torch.cat([a, self.physics.respond(a)], dim=1)
+        if not bool(states.isfinite().all()):
+            raise NumericalError(
+                f"the states of {self.physics.name} must be finite, got nan or inf; check its "
+                f"parameters"
+            )
+        return states
+
+    def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the states (batch, channel, ny, nx) of draws xi of the latent field, as
+        `LatentField` has them; differentiable."""
+        a = self.coefficient(self.latent.square_root(xi, grid))
+        return torch.cat([a, self.physics.respond(a)], dim=1)
+
+    def coefficient_variance(self, grid: Grid) -> torch.Tensor:
+        """Return the pointwise prior variance (ny, nx) of an affine coefficient."""
+        std = self.latent.variance(grid).sqrt()[None, None]
+        return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()

@@ -1,0 +1,207 @@
+"""The contract of a distribution of coefficients."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from pdeinv.annotations import Convertible, check_fields
+from pdeinv.checks import described
+from pdeinv.errors import InputError
+from pdeinv.grid import Domain, Grid, GridKind
+from pdeinv.latent_field import LatentField
+from pdeinv.symmetry import Symmetry
+
+__all__ = ["CoefficientPrior"]
+
+
+@dataclass(frozen=True)
+class CoefficientPrior(Convertible):
+    """A distribution of coefficients: a latent Gaussian field, and a map from it, node by node.
+
+    It is stated without a domain, and serves any physics whose coefficient it can be. A subclass is
+    a frozen dataclass of numbers; see `pdeinv.annotations` for their checks.
+
+    Attributes:
+        name: in files.
+        affine: whether the map is affine, so that the coefficient is Gaussian.
+    """
+
+    name: ClassVar[str]
+    affine: ClassVar[bool] = True
+    kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
+    """The classes by their names."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in cls.__dict__:
+            CoefficientPrior.kinds[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"{{}} of the {self.name} prior")
+
+    @abstractmethod
+    def latent(self, domain: Domain, kind: GridKind) -> LatentField:
+        """Return the latent field on a domain; the same one for the same arguments.
+
+        Raises:
+            InputError: there is none on such a domain.
+        """
+
+    @abstractmethod
+    def phrase(self, domain: Domain) -> str:
+        """Return the distribution in words, behind "the coefficient is"."""
+
+    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""
+        return latent
+
+    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        """Return `coefficient` with each jump smoothed over about `width` of the latent field.
+
+        This makes it differentiable.
+        """
+        return self.coefficient(latent)
+
+    @property
+    def phases(self) -> tuple[float, float] | None:
+        """The lower and the higher of the two values of the coefficient; None for any other."""
+        return None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What the coefficient leaves with no probability that counts; None where it may be any."""
+        return None
+
+    @property
+    def positive(self) -> bool:
+        """Whether every coefficient is positive everywhere."""
+        return self.bounds is not None and self.bounds[0] > 0
+
+    @property
+    def proper(self) -> bool:
+        """Whether coefficients can be drawn; a flat mean leaves no distribution to draw from."""
+        return True
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether -a has the distribution of a."""
+        return False
+
+    @abstractmethod
+    def keeps(self, element: Symmetry, domain: Domain) -> bool:
+        """Return whether an element of D4, or of the torus's group, keeps the distribution.
+
+        The element acts on scalars and maps the domain onto itself.
+        """
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n coefficients (n, 1, ny, nx), float64.
+
+        One seed gives the same functions on every grid.
+
+        Raises:
+            InputError: the distribution is not proper.
+        """
+        if not self.proper:
+            raise InputError(
+                f"a prior must be proper to be drawn from, got the {self.name} prior with a flat "
+                f"mean; give mean_std a finite value"
+            )
+        return self.coefficient(self.latent(grid.domain, grid.kind).sample(n, grid, generator))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers and texts that state the distribution by name, those of a field of it too."""
+        found: dict[str, Any] = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            found |= value.numbers if isinstance(value, CoefficientPrior) else {f.name: value}
+        return found
+
+    def with_numbers(self, **changed: Any) -> CoefficientPrior:
+        """Return the prior with other values of some `numbers`.
+
+        Raises:
+            InputError: there is no such number, or its value is not allowed.
+        """
+        if unknown := changed.keys() - self.numbers.keys():
+            raise InputError(self._unknown(next(iter(sorted(unknown)))))
+        replaced: dict[str, Any] = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, CoefficientPrior):
+                own = {k: v for k, v in changed.items() if k in value.numbers}
+                replaced |= {f.name: value.with_numbers(**own)} if own else {}
+            elif f.name in changed:
+                replaced[f.name] = changed[f.name]
+        return dataclasses.replace(self, **replaced) if replaced else self
+
+    @classmethod
+    def of(cls, value: Any, what: str = "the prior") -> Any:
+        """Return the prior that `to_json` stored; a prior stays as it is.
+
+        Raises:
+            InputError: it is neither, or not of this class.
+        """
+        if isinstance(value, CoefficientPrior):
+            made = value
+        elif isinstance(value, dict) and isinstance(value.get("kind"), str):
+            made = _of_kind(value["kind"], what)._stated(
+                {k: v for k, v in value.items() if k != "kind"}, what
+            )
+        else:
+            raise InputError(
+                f"{what} must be a prior of pdeinv.coefficients or an object with its 'kind', got "
+                f"{described(value)}; give one of {', '.join(sorted(CoefficientPrior.kinds))}"
+            )
+        if not isinstance(made, cls):
+            raise InputError(
+                f"{what} must be of the kind {cls.name}, got {made.name}; choose another"
+            )
+        return made
+
+    @classmethod
+    def _stated(cls, values: dict[str, Any], what: str) -> CoefficientPrior:
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise InputError(cls._unknown(key, what))
+        for f in dataclasses.fields(cls):
+            missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            if missing and f.name not in values:
+                raise InputError(f"{f.name} of {what} must be given, got none; add it")
+        return cls(**values)
+
+    @classmethod
+    def _unknown(cls, key: str, what: str = "the prior") -> str:
+        names = [f.name for f in dataclasses.fields(cls)]
+        near = difflib.get_close_matches(key, names, n=1)
+        return (
+            f"a number of {what}, of the kind {cls.name}, must be one of {', '.join(names)}, got "
+            f"{key!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it")
+        )
+
+    def to_json(self, what: str = "the prior") -> dict[str, Any]:
+        """Return the kind and the numbers as JSON values, which `of` takes back."""
+        stated: dict[str, Any] = {"kind": self.name}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            stated[f.name] = value.to_json(what) if isinstance(value, Convertible) else value
+        return stated
+
+
+def _of_kind(name: str, what: str) -> type[CoefficientPrior]:
+    kinds = CoefficientPrior.kinds
+    if name not in kinds:
+        near = difflib.get_close_matches(name, kinds, n=1)
+        raise InputError(
+            f"kind of {what} must be one of {', '.join(sorted(kinds))}, got {name!r}; "
+            + (f"did you mean {near[0]!r}?" if near else "choose one of them")
+        )
+    return kinds[name]

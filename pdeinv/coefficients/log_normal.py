@@ -1,0 +1,83 @@
+"""Coefficients whose logarithm is a Gaussian field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+
+from pdeinv.checks import Bounds, NotNegative, Positive
+from pdeinv.coefficients.base import CoefficientPrior
+from pdeinv.coefficients.gaussian_field import GaussianField, Ratio, Smoothness
+from pdeinv.grid import Domain, GridKind
+from pdeinv.latent_field import LatentField
+from pdeinv.symmetry import Symmetry
+
+__all__ = ["LogNormal"]
+
+_FAR = 8.0  # standard deviations that no coefficient leaves
+_LARGEST = 20.0  # standard deviation of the logarithm, beyond which the squares overflow
+
+
+@dataclass(frozen=True)
+class LogNormal(CoefficientPrior):
+    """A positive coefficient: the exponential of a `GaussianField`.
+
+    Arguments:
+        median: of the coefficient, in its units.
+        log_std: standard deviation of its natural logarithm.
+        length, smoothness, anisotropy, angle: of the logarithm, as of `GaussianField`.
+        log_median_std: standard deviation of the logarithm of the median where that is not known;
+            0 where it is.
+    """
+
+    median: Positive
+    log_std: Annotated[float, Bounds(above=0, most=_LARGEST)]
+    length: Positive
+    smoothness: Smoothness = 1.5
+    anisotropy: Ratio = 1.0
+    angle: float = 0.0
+    log_median_std: NotNegative = 0.0
+
+    name = "log-normal"
+    affine = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.logarithm  # checks the numbers
+
+    @property
+    def logarithm(self) -> GaussianField:
+        """The prior of the natural logarithm of the coefficient."""
+        return GaussianField(
+            math.log(self.median),
+            self.log_std,
+            self.length,
+            self.smoothness,
+            self.anisotropy,
+            self.angle,
+            mean_std=self.log_median_std,
+        )
+
+    def latent(self, domain: Domain, kind: GridKind) -> LatentField:
+        return self.logarithm.latent(domain, kind)
+
+    def phrase(self, domain: Domain) -> str:
+        unknown = f" (within a factor of {math.exp(self.log_median_std):.3g})"
+        return (
+            f"log-normal with median {self.median:g}{unknown if self.log_median_std else ''}; its "
+            f"logarithm has {self.logarithm.shape_in_words(domain)}"
+        )
+
+    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+        return self.median * latent.exp()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        far = math.exp(_FAR * math.hypot(self.log_std, self.log_median_std))
+        return (self.median / far, self.median * far)
+
+    def keeps(self, element: Symmetry, domain: Domain) -> bool:
+        return self.logarithm.keeps(element, domain)

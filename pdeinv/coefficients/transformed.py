@@ -1,0 +1,95 @@
+"""Coefficients that are a user's own function of a Gaussian field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from pdeinv.checks import described
+from pdeinv.coefficients.base import CoefficientPrior
+from pdeinv.coefficients.gaussian_field import GaussianField
+from pdeinv.errors import InputError
+from pdeinv.grid import Domain, GridKind
+from pdeinv.latent_field import LatentField
+from pdeinv.symmetry import Symmetry
+
+__all__ = ["Transformed"]
+
+_FAR = 8.0  # standard deviations that no latent value leaves
+_PROBES = 1001
+
+
+@dataclass(frozen=True)
+class Transformed(CoefficientPrior):
+    """A monotone function of a `GaussianField`, node by node.
+
+    Arguments:
+        field: the Gaussian field, with a mean that is not flat.
+        function: monotone and differentiable, from tensors to tensors of the same shape, such as
+            `lambda g: 0.1 + g.exp()`.
+
+    Example:
+        >>> from pdeinv import GaussianField, Transformed
+        >>> porosity = Transformed(GaussianField(0.0, 1.0, length=0.2), torch.sigmoid)
+    """
+
+    field: GaussianField
+    function: Callable[[torch.Tensor], torch.Tensor]
+
+    name = "transformed"
+    affine = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.field.proper:
+            raise InputError(
+                f"field of a {self.name} prior must have a mean that is not flat, got mean_std = "
+                f"{self.field.mean_std:g}; give a finite one"
+            )
+        values = self._probed
+        steps = values.diff()
+        if not bool(values.isfinite().all()) or not bool((steps >= 0).all() | (steps <= 0).all()):
+            raise InputError(
+                f"function of a {self.name} prior must be finite and monotone within {_FAR:g} "
+                f"standard deviations of its field, got values from {float(values[0]):.3g} to "
+                f"{float(values[-1]):.3g}; give another function"
+            )
+
+    @cached_property
+    def _probed(self) -> torch.Tensor:
+        """Values of the function over the range of the field."""
+        far = _FAR * self.field.total_std
+        latent = torch.linspace(-far, far, _PROBES, dtype=torch.float64)
+        values = self.coefficient(latent)
+        if not isinstance(values, torch.Tensor) or values.shape != latent.shape:
+            raise InputError(
+                f"function of a {self.name} prior must return a tensor of the shape of its "
+                f"argument, got {described(values)}; give a function of one tensor"
+            )
+        return values
+
+    def latent(self, domain: Domain, kind: GridKind) -> LatentField:
+        return self.field.latent(domain, kind)
+
+    def phrase(self, domain: Domain) -> str:
+        name = getattr(self.function, "__name__", "function")
+        return f"{name} of {self.field.phrase(domain)}"
+
+    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+        return self.function(self.field.coefficient(latent))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (float(self._probed.min()), float(self._probed.max()))
+
+    def keeps(self, element: Symmetry, domain: Domain) -> bool:
+        return self.field.keeps(element, domain)
+
+    def to_json(self, what: str = "the prior") -> dict[str, Any]:
+        raise InputError(
+            f"{what} must be one that files can hold, got a function; use a prior stated by numbers"
+        )

@@ -1,0 +1,80 @@
+"""The contract of a latent Gaussian field: a linear map of independent standard normals."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+
+from pdeinv.grid import Grid
+
+__all__ = ["LatentField"]
+
+
+class LatentField(ABC):
+    """A zero-mean Gaussian field on a domain, as a sum of functions times standard normals.
+
+    A *draw* is a table ξ of independent standard normals, one for each function. It therefore means
+    the same function on every grid of the domain.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the table of one draw."""
+
+    @property
+    def size(self) -> int:
+        """Numbers in the table of one draw."""
+        return math.prod(self.shape)
+
+    @property
+    @abstractmethod
+    def std(self) -> float:
+        """Root of the variance's mean over the domain."""
+
+    @abstractmethod
+    def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the fields (batch, 1, ny, nx) of draws xi (batch, *shape); differentiable.
+
+        The covariance of the grid values is square_root · square_rootᵀ.
+
+        Raises:
+            InputError: the grid is on another domain.
+        """
+
+    @abstractmethod
+    def square_root_adjoint(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Apply the transpose of `square_root`: (batch, 1, ny, nx) to (batch, *shape)."""
+
+    @abstractmethod
+    def variance(self, grid: Grid) -> torch.Tensor:
+        """Return the pointwise variance, (ny, nx), float64."""
+
+    @abstractmethod
+    def resolved(self, grid: Grid) -> torch.Tensor:
+        """Return which functions the nodes of a grid tell apart, a table of 0 and 1, float64."""
+
+    @abstractmethod
+    def truncated(self, grid: Grid) -> LatentField:
+        """Return the field of no more functions than the nodes of a grid tell apart."""
+
+    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n draws (n, *shape), float64: fields without a grid."""
+        return torch.randn(n, *self.shape, dtype=torch.float64, generator=generator)
+
+    def origin(self) -> torch.Tensor:
+        """Return the table (1, *shape) of zeros, whose field is zero."""
+        return torch.zeros(1, *self.shape, dtype=torch.float64)
+
+    def covariance(self, v: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the covariance matrix of the grid values times v, both (batch, 1, ny, nx)."""
+        return self.square_root(self.square_root_adjoint(v, grid), grid)
+
+    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n independent fields (n, 1, ny, nx), float64.
+
+        One seed gives the same functions on every grid.
+        """
+        return self.square_root(self.white(n, generator), grid)
