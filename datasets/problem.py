@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,8 @@ class Problem:
 
     Arguments:
         physics: the PDE, with its domain, sides, sources and wells.
-        prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble` or
+        prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble`
+        or
             a learned one; if None, the `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
 
@@ -65,8 +67,8 @@ class Problem:
         field, prior = self.physics.coefficient_field, self.prior
         if self.physics.positive_coefficient and not prior.positive:
             raise InputError(
-                f"the prior of the {field.name} of {self.physics.name} must be positive everywhere, "
-                f"got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
+                f"the prior of the {field.name} of {self.physics.name} must be positive "
+                f"everywhere, got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
                 f"one with positive values"
             )
         prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
@@ -95,6 +97,17 @@ class Problem:
         of_prior = {k: v for k, v in parameters.items() if k in numbers and k not in own}
         physics = pde_by_name(name, **{k: v for k, v in parameters.items() if k not in of_prior})
         return cls(physics, physics.default_prior.with_numbers(**of_prior))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Problem:
+        """Return the problem of a file; see `pdeinv.problem_file`.
+
+        Raises:
+            InputError: the file cannot be read, or states no problem.
+        """
+        from pdeinv.problem_file import load_problem  # which is above this module
+
+        return load_problem(path)
 
     @property
     def coefficient_prior(self) -> CoefficientPrior:
