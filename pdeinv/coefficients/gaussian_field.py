@@ -99,7 +99,7 @@ class GaussianField(CoefficientPrior):
         if self.anisotropy < 1:
             across = f"{self.anisotropy * self.length:g}{unit}"
             words += f" along {self.angle:g} degrees and {across} across"
-        return f"{words}, smoothness {self.smoothness:g}"
+        return f"{words} and smoothness {self.smoothness:g}"
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         return self.mean + latent if self.mean else latent

@@ -13,7 +13,7 @@ from pdeinv.errors import NumericalError
 
 __all__ = ["MaternTorus"]
 
-_APART = 1e-3  # correlation of the field with its own image, at most
+_APART = 3e-4  # correlation of the field with its own image, at most
 _LOST = 1e-3  # share of the variance in waves that are left out
 _MOST_LOST = 0.05  # where a table of the usual size loses more than that, it is larger
 _WAVES, _MOST_WAVES = 128, 256  # geometric mean of those along x and along y

@@ -84,7 +84,8 @@ class Transformed(CoefficientPrior):
 
     def phrase(self, domain: Domain) -> str:
         name = getattr(self.function, "__name__", "")
-        return f"{name if name.isidentifier() else 'a function'} of {self.field.phrase(domain)}"
+        words = f"the {name}" if name.isidentifier() else "a function"
+        return f"{words} of {self.field.phrase(domain)}"
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         return self.function(self.field.coefficient(latent))
