@@ -71,7 +71,7 @@ class CoefficientPrior(Convertible):
 
     @property
     def phases(self) -> tuple[float, float] | None:
-        """The lower and the higher of the two values of the coefficient; None for any other."""
+        """The two values of the coefficient in rising order; None where it may have others."""
         return None
 
     @property

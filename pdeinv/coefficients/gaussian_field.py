@@ -42,14 +42,14 @@ class GaussianField(CoefficientPrior):
         length: the distance at which the correlation is 1/e, along the longer axis, in the
             domain's unit. On a periodic domain no points are farther apart than half a period; a
             length beyond that stands for a field that is close to a constant.
-        smoothness: ν of the Matérn covariance: 0.5 is the exponential one, 50 and above, such as
-            inf, the Gaussian one exp(-(r/length)²).
+        smoothness: ν of the Matérn covariance, 1/2 or more. 1/2 is the exponential covariance, 50
+            and more, such as inf, the Gaussian one exp(-(r/length)²).
         anisotropy: the shorter correlation length over the longer one, at most 1.
         angle: of the longer axis, in degrees anticlockwise from x.
         mean_std: standard deviation of the mean where that is not known, in the coefficient's
-            units: at most 100 times `std`, or inf for a flat mean, as in ordinary kriging; 0 where
-            the mean is known. A flat mean is a normal one about `mean` with 100 times `std`: give a
-            rough `mean` for a coefficient that is far from 0.
+            units; 0 where it is known. At most 100 `std`, or inf for a flat mean, as in ordinary
+            kriging. A flat mean is a normal one about `mean` with a standard deviation of 100
+            `std`: give a rough `mean` for a coefficient that is far from 0.
 
     Raises:
         InputError: a number is out of range; on use, the length is too short for the domain.
@@ -137,7 +137,7 @@ class GaussianField(CoefficientPrior):
         )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # of up to megabytes each
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _field(prior: GaussianField, domain: Domain, kind: GridKind) -> FourierField:
     """Return the field of a prior on a domain."""
@@ -156,7 +156,7 @@ def _too_fine(prior: GaussianField, torus: MaternTorus, domain: Domain) -> str:
         return (
             f"anisotropy of the {prior.name} prior must be closer to 1 for an angle of "
             f"{prior.angle:g} degrees and a smoothness of {prior.smoothness:g}, got "
-            f"{prior.anisotropy:g}; use a larger one or a smoother field"
+            f"{prior.anisotropy:g}; raise it or use a smoother field"
         )
     digit = 10.0 ** (math.floor(math.log10(least)) - 1)  # the second one, which is rounded up
     return (

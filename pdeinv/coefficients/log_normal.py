@@ -32,7 +32,7 @@ class LogNormal(CoefficientPrior):
         log_std: standard deviation of its natural logarithm.
         length, smoothness, anisotropy, angle: of the logarithm, as of `GaussianField`.
         log_median_std: standard deviation of the natural logarithm of the median where that is not
-            known, at most 100 times `log_std`; 0 where it is known.
+            known, at most 100 `log_std`; 0 where it is known.
 
     Raises:
         InputError: a number is out of range; on use, the length is too short for the domain.

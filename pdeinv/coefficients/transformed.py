@@ -30,7 +30,7 @@ class Transformed(CoefficientPrior):
     Arguments:
         field: the Gaussian field, with a mean that is not flat.
         function: monotone and differentiable, from tensors to tensors of the same shape, such as
-            `lambda g: 0.1 + g.exp()`. Files cannot hold it.
+            `lambda g: 1 + g.exp()`. Files cannot hold it.
 
     Raises:
         InputError: the mean is flat, or the function is none such within 8 standard deviations of

@@ -17,6 +17,7 @@ from pdeinv.symmetry import Symmetry
 
 __all__ = ["TwoPhase"]
 
+_EQUAL = 0.5  # share of either phase
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed coefficient
 
 
@@ -28,8 +29,8 @@ class TwoPhase(CoefficientPrior):
         field: the Gaussian field, such as a `GaussianField`, with a mean that is not flat. Its mean
             and its standard deviation do not matter.
         low, high: the two values, in the coefficient's units.
-        share: of the area that is `high`, on average over fields; another one than 0.5 needs a
-            field whose standard deviation is the same everywhere.
+        share: of the area that is `high`, on average over fields. Unequal shares need a field whose
+            standard deviation is the same everywhere.
 
     Raises:
         InputError: `low` is not below `high`, or the field is none such.
@@ -48,7 +49,7 @@ class TwoPhase(CoefficientPrior):
     field: CoefficientPrior
     low: float
     high: float
-    share: Annotated[float, Bounds(above=0, below=1)] = 0.5
+    share: Annotated[float, Bounds(above=0, below=1)] = _EQUAL
 
     name = "two-phase"
     affine = False
@@ -65,10 +66,10 @@ class TwoPhase(CoefficientPrior):
                 f"field of a {self.name} prior must be a Gaussian field with a mean that is not "
                 f"flat, got {self.field.name}; use a gaussian-field"
             )
-        if self.share != 0.5 and self.field.latent_std is None:
+        if self.share != _EQUAL and self.field.latent_std is None:
             raise InputError(
-                f"share of a {self.name} prior must be 0.5 for a {self.field.name}, whose standard "
-                f"deviation varies, got {self.share:g}; use a gaussian-field"
+                f"share of a {self.name} prior must be {_EQUAL:g} for a {self.field.name}, whose "
+                f"standard deviation varies, got {self.share:g}; use a gaussian-field"
             )
 
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
@@ -83,7 +84,7 @@ class TwoPhase(CoefficientPrior):
     @cached_property
     def threshold(self) -> float:
         """The value of the latent field from which the coefficient is `high`."""
-        if self.share == 0.5 or self.field.latent_std is None:
+        if self.share == _EQUAL or self.field.latent_std is None:
             return 0.0
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
         return float(quantile) * self.field.latent_std
@@ -122,7 +123,7 @@ class TwoPhase(CoefficientPrior):
 
     @property
     def symmetric(self) -> bool:
-        return self.low == -self.high and self.share == 0.5 and self.field.symmetric
+        return self.low == -self.high and self.share == _EQUAL and self.field.symmetric
 
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
         return self.field.keeps(element, domain)
