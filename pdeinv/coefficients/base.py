@@ -31,6 +31,12 @@ class CoefficientPrior(Convertible):
     Attributes:
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
+
+    Example:
+        >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
+        >>> prior = CoefficientPrior.of(stated)
+        >>> prior.with_numbers(median=3).sample(4, Grid(16, extent=(0, 3000, 0, 1200))).shape
+        torch.Size([4, 1, 16, 16])
     """
 
     name: ClassVar[str]
