@@ -23,9 +23,22 @@ class FourierField(LatentField):
 
     Arguments:
         domain: the rectangle, with its corner at the origin of the waves.
-        periods: (Px, Py) of the torus, at least the domain's width and height.
-        spectrum: variances S of the waves, (2 my + 1, mx + 1), float64, as of the full plane: S(-k)
-            = S(k). Rows with wavenumbers below 0 in the first column repeat the others.
+        periods: (Px, Py) of the torus, at least the domain's width and height; equal to these on a
+            periodic domain.
+        spectrum: variances S(k) = S(-k) of the waves, (2 my + 1, mx + 1), float64. The table is one
+            half of the plane; the waves with negative wavenumbers along x are not in it.
+
+    Reference:
+        Dietrich & Newsam, *Fast and exact simulation of stationary Gaussian processes through
+        circulant embedding of the covariance matrix*, SIAM J. Sci. Comput. 18, 1997.
+
+    Example:
+        >>> spectrum = torch.tensor([[0.0, 0.5], [0.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+        >>> field = FourierField(Domain(), (1.0, 1.0), spectrum)  # the wave 2π (x - y)
+        >>> field.shape, field.std
+        ((2, 3, 2), 1.0)
+        >>> field.sample(4, Grid(16, kind="periodic"), torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 1, 16, 16])
     """
 
     def __init__(
@@ -81,11 +94,11 @@ class FourierField(LatentField):
         return FourierField(self.domain, self.periods, kept)
 
     def _kept(self, grid: Grid) -> tuple[int, int]:
-        """Return the largest wavenumbers whose waves have two nodes in each period."""
+        """Return the largest wavenumbers whose waves have more than two nodes in each period."""
         self._check(grid)
         most = (self.shape[1] // 2, self.shape[2] - 1)
         my, mx = (
-            min(m, int(period / (2 * h)))
+            min(m, math.ceil(period / (2 * h) - 1e-9) - 1)
             for m, period, h in zip(most, self.periods[::-1], grid.spacing, strict=True)
         )
         return my, mx
@@ -95,6 +108,11 @@ class FourierField(LatentField):
             raise InputError(
                 f"the domain of this random field must be {self.domain}, got a grid on "
                 f"{grid.domain}; use the field of its own domain"
+            )
+        if grid.periodic and self.periods != self.domain.lengths:
+            raise InputError(
+                f"the grid of this random field must be a vertex grid, got a periodic one on "
+                f"{grid.domain}; use the field of a periodic domain"
             )
 
     def _waves(

@@ -20,6 +20,7 @@ def _all(reason: str, *texts: str) -> tuple[Constant, ...]:
 PDEINV = (
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
+    *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean"),
     *_all(_MATHS, "a covariance falls", "It falls no faster than the spectrum", "falls to zero"),
     *_all(_MATHS, "falls with its noise"),
     *_all(_MATHS, "the larger, the more levels"),
@@ -38,7 +39,7 @@ PDEINV = (
     *_all("a reference", "section 2.1"),
 )
 DATASETS = (
-    *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean", "twice the time step"),
+    *_all(_SETTING, "twice the time step"),
     *_all(_MATHS, "the first at k = 4.44", "viscosity lowers it; an unstable scheme raises it"),
     *_all(_ADVICE, "lower the contrast"),
     *_all("a format", "version 7.3", "version-7.3", "MATLAB 7.3"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +31,12 @@ class CoefficientPrior(Convertible):
     Attributes:
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
+
+    Example:
+        >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
+        >>> prior = CoefficientPrior.of(stated)
+        >>> prior.with_numbers(median=3).sample(4, Grid(16, extent=(0, 3000, 0, 1200))).shape
+        torch.Size([4, 1, 16, 16])
     """
 
     name: ClassVar[str]
@@ -70,7 +77,7 @@ class CoefficientPrior(Convertible):
 
     @property
     def phases(self) -> tuple[float, float] | None:
-        """The lower and the higher of the two values of the coefficient; None for any other."""
+        """The two values of the coefficient in rising order; None where it may have others."""
         return None
 
     @property
@@ -87,6 +94,12 @@ class CoefficientPrior(Convertible):
     def proper(self) -> bool:
         """Whether coefficients can be drawn; a flat mean leaves no distribution to draw from."""
         return True
+
+    @property
+    def latent_std(self) -> float | None:
+        """Standard deviation of the latent field where it is the same on all domains and at all
+        points; else None."""
+        return None
 
     @property
     def symmetric(self) -> bool:
@@ -121,7 +134,10 @@ class CoefficientPrior(Convertible):
         found: dict[str, Any] = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            found |= value.numbers if isinstance(value, CoefficientPrior) else {f.name: value}
+            if isinstance(value, CoefficientPrior):
+                found |= value.numbers
+            elif not callable(value):
+                found[f.name] = value
         return found
 
     def with_numbers(self, **changed: Any) -> CoefficientPrior:
@@ -131,7 +147,7 @@ class CoefficientPrior(Convertible):
             InputError: there is no such number, or its value is not allowed.
         """
         if unknown := changed.keys() - self.numbers.keys():
-            raise InputError(self._unknown(next(iter(sorted(unknown)))))
+            raise InputError(self._unknown(min(unknown), self.numbers))
         replaced: dict[str, Any] = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
@@ -171,20 +187,19 @@ class CoefficientPrior(Convertible):
         names = [f.name for f in dataclasses.fields(cls)]
         for key in values:
             if key not in names:
-                raise InputError(cls._unknown(key, what))
+                raise InputError(cls._unknown(key, names, what))
         for f in dataclasses.fields(cls):
             missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
             if missing and f.name not in values:
-                raise InputError(f"{f.name} of {what} must be given, got none; add it")
+                raise InputError(f"{f.name} of {what} ({cls.name}) must be given, got none; add it")
         return cls(**values)
 
     @classmethod
-    def _unknown(cls, key: str, what: str = "the prior") -> str:
-        names = [f.name for f in dataclasses.fields(cls)]
+    def _unknown(cls, key: str, names: Iterable[str], what: str = "the prior") -> str:
         near = difflib.get_close_matches(key, names, n=1)
         return (
-            f"a number of {what}, of the kind {cls.name}, must be one of {', '.join(names)}, got "
-            f"{key!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it")
+            f"a number of {what} ({cls.name}) must be one of {', '.join(names)}, got {key!r}; "
+            + (f"did you mean {near[0]!r}?" if near else "remove it")
         )
 
     def to_json(self, what: str = "the prior") -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import torch
 
-from pdeinv.checks import Bounds, NotNegative, Positive
+from pdeinv.checks import Bounds
 from pdeinv.coefficients.base import CoefficientPrior
-from pdeinv.coefficients.gaussian_field import GaussianField, Ratio, Smoothness
+from pdeinv.coefficients.gaussian_field import FLAT, GaussianField, Ratio, Size, Smoothness
+from pdeinv.errors import InputError
 from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
@@ -29,26 +31,39 @@ class LogNormal(CoefficientPrior):
         median: of the coefficient, in its units.
         log_std: standard deviation of its natural logarithm.
         length, smoothness, anisotropy, angle: of the logarithm, as of `GaussianField`.
-        log_median_std: standard deviation of the logarithm of the median where that is not known;
-            0 where it is.
+        log_median_std: standard deviation of the natural logarithm of the median where that is not
+            known, at most 100 `log_std`; 0 where it is known.
+
+    Raises:
+        InputError: a number is out of range; on use, the length is too short for the domain.
+
+    Example:
+        >>> from pdeinv import Grid, LogNormal
+        >>> conductivity = LogNormal(median=1e-4, log_std=1.5, length=400.0)
+        >>> conductivity.sample(4, Grid(16, extent=(0.0, 3000.0, 0.0, 1200.0), unit="m")).shape
+        torch.Size([4, 1, 16, 16])
     """
 
-    median: Positive
+    median: Size
     log_std: Annotated[float, Bounds(above=0, most=_LARGEST)]
-    length: Positive
+    length: Size
     smoothness: Smoothness = 1.5
     anisotropy: Ratio = 1.0
     angle: float = 0.0
-    log_median_std: NotNegative = 0.0
+    log_median_std: Annotated[float, Bounds(least=0, most=_LARGEST)] = 0.0
 
     name = "log-normal"
     affine = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.logarithm  # checks the numbers
+        if self.log_median_std > FLAT * self.log_std:
+            raise InputError(
+                f"log_median_std of the {self.name} prior must be at most {FLAT:g} times log_std, "
+                f"got {self.log_median_std:g} with log_std = {self.log_std:g}; use a smaller one"
+            )
 
-    @property
+    @cached_property
     def logarithm(self) -> GaussianField:
         """The prior of the natural logarithm of the coefficient."""
         return GaussianField(
@@ -65,7 +80,7 @@ class LogNormal(CoefficientPrior):
         return self.logarithm.latent(domain, kind)
 
     def phrase(self, domain: Domain) -> str:
-        unknown = f" (within a factor of {math.exp(self.log_median_std):.3g})"
+        unknown = f" (known within a factor of {math.exp(self.log_median_std):.3g})"
         return (
             f"log-normal with median {self.median:g}{unknown if self.log_median_std else ''}; its "
             f"logarithm has {self.logarithm.shape_in_words(domain)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -28,11 +27,19 @@ class SpectralField(CoefficientPrior):
         boundary: "neumann" for cosines on a rectangle, "periodic" for a torus.
         alpha: smoothness, above 1.
         tau: inverse correlation length in units of 1 / shorter side of the domain.
-        modes: wavenumbers per direction.
+        modes: wavenumbers per direction, as of `GaussianRandomField`.
+
+    Raises:
+        InputError: a number is out of range; on use, the boundary is not that of the domain.
 
     Reference:
         Li et al., *Fourier neural operator for parametric PDEs*, ICLR 2021, appendix A.3 (arXiv
         2010.08895).
+
+    Example:
+        >>> from pdeinv import Grid, SpectralField
+        >>> SpectralField("periodic", alpha=2.5, tau=7.0).sample(4, Grid(16, kind="periodic")).shape
+        torch.Size([4, 1, 16, 16])
     """
 
     boundary: Literal["neumann", "periodic"] = "neumann"
@@ -67,11 +74,6 @@ class SpectralField(CoefficientPrior):
 
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
         return True
-
-    @property
-    def std(self) -> float:
-        """Root of the variance's mean over a square."""
-        return math.sqrt(float(_field(self, (1.0, 1.0)).eigenvalues.sum()))
 
 
 @lru_cache(maxsize=64)

@@ -30,11 +30,17 @@ class Transformed(CoefficientPrior):
     Arguments:
         field: the Gaussian field, with a mean that is not flat.
         function: monotone and differentiable, from tensors to tensors of the same shape, such as
-            `lambda g: 0.1 + g.exp()`.
+            `lambda g: 1 + g.exp()`. Files cannot hold it.
+
+    Raises:
+        InputError: the mean is flat, or the function is none such within 8 standard deviations of
+            the field.
 
     Example:
         >>> from pdeinv import GaussianField, Transformed
-        >>> porosity = Transformed(GaussianField(0.0, 1.0, length=0.2), torch.sigmoid)
+        >>> porosity = Transformed(GaussianField(-1.0, 0.5, length=0.2), torch.sigmoid)
+        >>> [round(value, 3) for value in porosity.bounds]
+        [0.007, 0.953]
     """
 
     field: GaussianField
@@ -52,17 +58,18 @@ class Transformed(CoefficientPrior):
             )
         values = self._probed
         steps = values.diff()
-        if not bool(values.isfinite().all()) or not bool((steps >= 0).all() | (steps <= 0).all()):
+        monotone = bool((steps >= 0).all() | (steps <= 0).all() and (steps != 0).any())
+        if not bool(values.isfinite().all()) or not monotone:
             raise InputError(
-                f"function of a {self.name} prior must be finite and monotone within {_FAR:g} "
-                f"standard deviations of its field, got values from {float(values[0]):.3g} to "
-                f"{float(values[-1]):.3g}; give another function"
+                f"function of a {self.name} prior must be finite, monotone and not constant within "
+                f"{_FAR:g} standard deviations of its field, got values from "
+                f"{float(values[0]):.3g} to {float(values[-1]):.3g}; give another function"
             )
 
     @cached_property
     def _probed(self) -> torch.Tensor:
         """Values of the function over the range of the field."""
-        far = _FAR * self.field.total_std
+        far = _FAR * self.field.latent_std
         latent = torch.linspace(-far, far, _PROBES, dtype=torch.float64)
         values = self.coefficient(latent)
         if not isinstance(values, torch.Tensor) or values.shape != latent.shape:
@@ -76,8 +83,9 @@ class Transformed(CoefficientPrior):
         return self.field.latent(domain, kind)
 
     def phrase(self, domain: Domain) -> str:
-        name = getattr(self.function, "__name__", "function")
-        return f"{name} of {self.field.phrase(domain)}"
+        name = getattr(self.function, "__name__", "")
+        words = f"the {name}" if name.isidentifier() else "a function"
+        return f"{words} of {self.field.phrase(domain)}"
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         return self.function(self.field.coefficient(latent))

@@ -17,6 +17,7 @@ from pdeinv.symmetry import Symmetry
 
 __all__ = ["TwoPhase"]
 
+_EQUAL = 0.5  # share of either phase
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed coefficient
 
 
@@ -25,20 +26,30 @@ class TwoPhase(CoefficientPrior):
     """A medium of two phases: `high` where a Gaussian field exceeds a threshold, `low` elsewhere.
 
     Arguments:
-        field: the Gaussian field, such as a `GaussianField`; its mean and its standard deviation do
-            not matter.
-        low, high: the two values.
-        share: of the area that is `high`, on average.
+        field: the Gaussian field, such as a `GaussianField`, with a mean that is not flat. Its mean
+            and its standard deviation do not matter.
+        low, high: the two values, in the coefficient's units.
+        share: of the area that is `high`, on average over fields. Unequal shares need a field whose
+            standard deviation is the same everywhere.
+
+    Raises:
+        InputError: `low` is not below `high`, or the field is none such.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*,
         Interfaces and Free Boundaries 18(2), 2016.
+
+    Example:
+        >>> from pdeinv import GaussianField, Grid, TwoPhase
+        >>> lenses = TwoPhase(GaussianField(0.0, 1.0, length=0.3), low=1e-6, high=1e-3, share=0.2)
+        >>> lenses.sample(4, Grid(16)).unique().tolist()
+        [1e-06, 0.001]
     """
 
     field: CoefficientPrior
     low: float
     high: float
-    share: Annotated[float, Bounds(above=0, below=1)] = 0.5
+    share: Annotated[float, Bounds(above=0, below=1)] = _EQUAL
 
     name = "two-phase"
     affine = False
@@ -55,10 +66,10 @@ class TwoPhase(CoefficientPrior):
                 f"field of a {self.name} prior must be a Gaussian field with a mean that is not "
                 f"flat, got {self.field.name}; use a gaussian-field"
             )
-        if self.share != 0.5 and not hasattr(self.field, "std"):
+        if self.share != _EQUAL and self.field.latent_std is None:
             raise InputError(
-                f"share of a {self.name} prior must be 0.5 for a field of unknown standard "
-                f"deviation, got {self.share:g}; use a gaussian-field"
+                f"share of a {self.name} prior must be {_EQUAL:g} for a {self.field.name}, whose "
+                f"standard deviation varies, got {self.share:g}; use a gaussian-field"
             )
 
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
@@ -66,17 +77,17 @@ class TwoPhase(CoefficientPrior):
 
     def phrase(self, domain: Domain) -> str:
         return (
-            f"{self.high:g} in a share of {self.share:g} and {self.low:g} elsewhere, by the "
-            f"threshold of {self.field.phrase(domain)}"
+            f"{self.low:g}, and {self.high:g} in a share of {self.share:g} of the area, where "
+            f"{self.field.phrase(domain)} is above a threshold"
         )
 
     @cached_property
     def threshold(self) -> float:
         """The value of the latent field from which the coefficient is `high`."""
-        if self.share == 0.5:
+        if self.share == _EQUAL or self.field.latent_std is None:
             return 0.0
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
-        return float(quantile) * float(self.field.std)  # type: ignore[attr-defined]
+        return float(quantile) * self.field.latent_std
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         high = latent >= self.threshold
@@ -112,7 +123,7 @@ class TwoPhase(CoefficientPrior):
 
     @property
     def symmetric(self) -> bool:
-        return self.low == -self.high and self.share == 0.5 and self.field.symmetric
+        return self.low == -self.high and self.share == _EQUAL and self.field.symmetric
 
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
         return self.field.keeps(element, domain)
