@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,6 +97,27 @@ class Problem:
         of_prior = {k: v for k, v in parameters.items() if k in numbers and k not in own}
         physics = pde_by_name(name, **{k: v for k, v in parameters.items() if k not in of_prior})
         return cls(physics, physics.default_prior.with_numbers(**of_prior))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Problem:
+        """Return the problem of a TOML file; see docs/problem-files.md.
+
+        Raises:
+            InputError: the file cannot be read, or states something that is not allowed.
+        """
+        from pdeinv.problems import load_problem
+
+        return load_problem(path)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the problem to a TOML file, and return its path.
+
+        Raises:
+            InputError: the file cannot be written, or the problem holds a function.
+        """
+        from pdeinv.problems import save_problem
+
+        return save_problem(self, path)
 
     @property
     def coefficient_prior(self) -> CoefficientPrior:

@@ -38,7 +38,17 @@ _EXPORTS = {
     "reconstruct": "pdeinv.solvers",
 }
 
-_MODULES = ("benchmarks", "coefficients", "datasets", "layouts", "metrics", "priors", "solvers", "symmetry")
+_MODULES = (
+    "benchmarks",
+    "coefficients",
+    "datasets",
+    "layouts",
+    "metrics",
+    "priors",
+    "problems",
+    "solvers",
+    "symmetry",
+)
 
 __all__ = sorted((*_EXPORTS, *_MODULES))
 
