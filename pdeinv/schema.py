@@ -70,4 +70,4 @@ def must_be(details: Any) -> str:
     for limit, words in _LIMITS.items():
         if limit in details.get("ctx", {}):
             must = f"must be {words} {details['ctx'][limit]:g}"
-    return f"{must.removesuffix(' after validation')}, got {described(details['input'])}"
+    return f"{must.replace(' after validation', '')}, got {described(details['input'])}"

@@ -29,7 +29,8 @@ _FROM_WELLS = 2.0  # cells of the result's grid: a borehole beside a well reads 
 _DIGITS = 100  # of the noise: steps to which values are rounded
 
 
-class Readings(NamedTuple):
+@dataclass(frozen=True)
+class Readings:
     """Readings of one field at random points.
 
     Arguments:

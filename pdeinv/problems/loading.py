@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def _joined(place: str, requirement: str) -> str:
 
 def _place(location: tuple[int | str, ...]) -> str:
     """Return where a value stands, such as `[boundary] left` or `[[well]] 2 x`."""
-    tables, keys = [], []
+    tables: list[str] = []
+    keys: list[str] = []
     for part in location:
         if isinstance(part, int):
             tables.append(str(part + 1)) if not keys else keys.append(f"entry {part + 1}")
@@ -226,9 +228,10 @@ class _Reader:
         try:
             return pde_by_name(self._reference(name), domain=self.domain, **parameters)
         except InputError as error:
-            start = str(error).partition(" ")[0]
-            table = {"boundary": "[boundary]", "well": "[[well]]"}.get(start, "[physics]")
-            raise InputError(f"in {experiment or table}, {error}") from None
+            # Files count wells from 1, as people do
+            text = re.sub(r"^well (\d+)", lambda found: f"well {int(found[1]) + 1}", str(error))
+            table = {"boundary": "[boundary]", "well": "[[well]]"}.get(text.partition(" ")[0])
+            raise InputError(f"in {experiment or table or '[physics]'}, {text}") from None
 
     def _prior(self, table: PriorTable | None) -> Prior | None:
         if table is None:
@@ -261,7 +264,7 @@ def _parameter(place: str, value: Any, hint: Any) -> Any:
 
 def _grid(table: GridTable | None, physics: PDE) -> int | Grid:
     if table is None:
-        return Problem.__dataclass_fields__["grid"].default
+        return Problem.grid
     if table.n is not None:
         return table.n
     assert table.nx is not None and table.ny is not None  # by the schema

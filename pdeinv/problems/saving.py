@@ -57,18 +57,19 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
     stated = {name: _stated(pde, alike.values()) for name, pde in alike.items()}
     shared = _shared(list(stated.values()))
     common = {k: v for k, v in stated[next(iter(experiments))].items() if k in shared}
-    tables = {
+    boundary = to_json(first).get("boundary")
+    tables: dict[str, Any] = {
         "format": FORMAT,
         "domain": {"extent": list(physics.domain.extent), "unit": physics.domain.unit},
         "physics": {"pde": _reference(first, folder), **_plain(common)},
-        "boundary": to_json(first).get("boundary"),
+        "boundary": boundary,
         "well": common.get("wells"),
         "prior": _prior(problem, folder),
         "grid": {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid},
     }
     if physics.experiments:
         tables["experiment"] = [
-            _own(name, stated[name], shared, tables["boundary"])
+            _own(name, stated[name], shared, boundary)
             if name in alike
             else {"name": name, "pde": _reference(pde, folder)} | _whole(_stated(pde, [pde]))
             for name, pde in experiments.items()
