@@ -14,7 +14,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.benchmarks.records import TASK, Record, settings_of, values_of
 from pdeinv.benchmarks.tasks import MOST_INSTANCES, Task
-from pdeinv.datasets import PDE
+from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -100,7 +100,7 @@ class Cell:
             )
         made = _class_of(self.method)(**self._checked_settings())
         solver = with_options(made, self.equireg, self.steps)
-        if not solver.accepts(self.task.physics):
+        if not solver.accepts(self.task.physics, self._prior()):
             raise InputError(
                 f"method {self.method!r} is not made for {self.task.pde}: {solver.needs}; leave "
                 f"one of them out"
@@ -112,17 +112,17 @@ class Cell:
             )
         return solver
 
-    def prepare(self) -> tuple[Solver, Prior | None]:
+    def prepare(self) -> tuple[Solver, Prior]:
         """Return the solver and its prior, with what many instances share already made."""
-        solver, prior = self.solver(), self._given_prior()
-        if isinstance(solver, OptimalInterpolation) and prior is None:
-            return solver, _ensemble(self.task.physics, self.task.grid, solver.members)
+        solver, prior = self.solver(), self._prior()
+        if isinstance(solver, OptimalInterpolation) and not self.prior:
+            return solver, _ensemble(self.task.problem, self.task.grid, solver.members)
         solver.check(self.task.physics, prior)  # which loads the shipped prior
         return solver, prior
 
     def check(self) -> None:
         """Refuse what would otherwise fail after hours of other cells."""
-        self.solver().check(self.task.physics, self._given_prior())
+        self.solver().check(self.task.physics, self._prior())
         self.task.instance(0)
 
     def key(self) -> Record:
@@ -138,8 +138,8 @@ class Cell:
             **task,
         }
 
-    def _given_prior(self) -> Prior | None:
-        return _loaded(self.prior) if self.prior else None
+    def _prior(self) -> Prior:
+        return _loaded(self.prior) if self.prior else self.task.problem.prior
 
     def _checked_settings(self) -> dict[str, Any]:
         """Return the settings, refused unless they are of the names and kinds of the defaults."""
@@ -184,7 +184,7 @@ def solver_generator(i: int) -> torch.Generator:
 def solve(
     task: Task,
     solver: Solver,
-    prior: Prior | None,
+    prior: Prior,
     observation: Observation,
     i: int,
     samples: int,
@@ -232,9 +232,9 @@ def _loaded(prior: str) -> Prior:
 
 
 @lru_cache(maxsize=1)
-def _ensemble(pde: PDE, n: int, members: int) -> Ensemble:
+def _ensemble(problem: Problem, n: int, members: int) -> Ensemble:
     generator = seeds.generator(seeds.STATISTICS, _ENSEMBLE)
-    return Ensemble(draw_ensemble(pde, members, pde.grid(n), generator, False))
+    return Ensemble(draw_ensemble(problem, members, problem.physics.grid(n), generator, False))
 
 
 def _class_of(method: str) -> type[Solver]:

@@ -12,7 +12,7 @@ from pdeinv.benchmarks.provenance import forget_peak, peak_megabytes
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.summary import COUNTED, LEVELS, coverage_of, rounded
 from pdeinv.benchmarks.tasks import Task, fingerprint
-from pdeinv.datasets import PDE
+from pdeinv.datasets import Problem
 from pdeinv.errors import DivergedError
 from pdeinv.metrics import (
     crps_ensemble,
@@ -26,13 +26,13 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior
 from pdeinv.solvers import Solver
 
-__all__ = ["mean_errors", "score", "two_values"]
+__all__ = ["mean_errors", "score"]
 
 # The prior of solvers that have another than the PDE's distribution and do not record it
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 
 
-def score(task: Task, solver: Solver, prior: Prior | None, i: int, samples: int) -> list[Record]:
+def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> list[Record]:
     """Solve instance i and score the posterior: a record for each scored field and metric.
 
     Arguments:
@@ -69,18 +69,13 @@ def score(task: Task, solver: Solver, prior: Prior | None, i: int, samples: int)
     ]
 
 
-def two_values(pde: PDE) -> tuple[float, float] | None:
-    """Return the values of a coefficient that has two, None for any other coefficient."""
-    return None if pde.gaussian_coefficient else pde.coefficient_range
-
-
 def mean_errors(
-    pde: PDE, estimate: torch.Tensor, truth: torch.Tensor, channel: int
+    problem: Problem, estimate: torch.Tensor, truth: torch.Tensor, channel: int
 ) -> dict[str, torch.Tensor]:
     """Return the errors of estimates by metric; a coefficient of two values has an error rate too.
 
     Arguments:
-        pde: the physics.
+        problem: the physics and the prior.
         estimate, truth: (batch, 1, ny, nx), one field.
         channel: 0 if that field is the coefficient, 1 if it is the solution.
 
@@ -88,7 +83,7 @@ def mean_errors(
         Errors (batch, 1) by the metric's name.
     """
     errors = {"relative_l2": relative_l2(estimate, truth)}
-    if channel == 0 and (values := two_values(pde)):
+    if channel == 0 and (values := problem.coefficient_prior.phases):
         errors["error_rate"] = error_rate(estimate, truth, sum(values) / 2)
     return errors
 
@@ -113,9 +108,9 @@ def _scores(
         "ranks": histogram,
         "error_spectrum": [rounded(v) for v in error_spectrum(mean[0, 0], true[0, 0]).tolist()],
     }
-    pde, every = task.physics, true.expand_as(samples)
-    predicted = _predicted_errors(pde, mean, std, true, channel)
-    single = mean_errors(pde, samples.flatten(0, 1), every.flatten(0, 1), channel)
+    problem, every = task.problem, true.expand_as(samples)
+    predicted = _predicted_errors(problem, mean, std, true, channel)
+    single = mean_errors(problem, samples.flatten(0, 1), every.flatten(0, 1), channel)
     return [
         shared
         | {"metric": metric}
@@ -127,16 +122,16 @@ def _scores(
                 ("sample_error", float(single[metric].mean())),  # which papers report
             )
         }
-        for metric, error in mean_errors(pde, mean, true, channel).items()
+        for metric, error in mean_errors(problem, mean, true, channel).items()
     ]
 
 
 def _predicted_errors(
-    pde: PDE, mean: torch.Tensor, std: torch.Tensor, truth: torch.Tensor, channel: int
+    problem: Problem, mean: torch.Tensor, std: torch.Tensor, truth: torch.Tensor, channel: int
 ) -> dict[str, float]:
     """Return by metric the error of the mean that the posterior expects."""
     predicted = {"relative_l2": float(std.norm() / truth.norm())}
-    if channel == 0 and (values := two_values(pde)):
+    if channel == 0 and (values := problem.coefficient_prior.phases):
         high = (mean - values[0]) / (values[1] - values[0])
         predicted["error_rate"] = float(torch.minimum(high, 1 - high).mean())
     return predicted

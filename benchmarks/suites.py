@@ -11,7 +11,7 @@ from pdeinv.benchmarks import published
 from pdeinv.benchmarks.cells import INSTANCES, SAMPLES, Cell, accepted_options
 from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import PDES
+from pdeinv.datasets import PDES, Problem
 from pdeinv.errors import InputError
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.selection import VARIANTS
@@ -147,7 +147,8 @@ def _suite_cell(
 
 
 def _accepts(method: str, pde: str) -> bool:
-    return SOLVERS[method]().accepts(PDES[pde]())
+    problem = Problem.named(pde)
+    return SOLVERS[method]().accepts(problem.physics, problem.prior)
 
 
 def _belongs(method: str, pde: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from pdeinv import layouts, seeds
-from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets import PDE, Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 
@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Callable[[float], float]]] = {
     "contrast": {"low": lambda low: low * 4 / 3},
     "viscosity": {"viscosity": lambda viscosity: 2 * viscosity},
 }
-"""How each variant changes the parameters of the PDE that draws the instances."""
+"""How each variant changes the numbers of the problem that draws the instances."""
 MOST_INSTANCES = 1_000_003
 """Instances of one seed."""
 TEST_SEEDS = range(seeds.TEST.stop // MOST_INSTANCES)
@@ -99,26 +99,31 @@ class Task:
             )
 
     @property
-    def physics(self) -> PDE:
-        """The PDE that the solvers use."""
-        return pde_by_name(self.pde)
+    def problem(self) -> Problem:
+        """The problem that the solvers are given."""
+        return Problem.named(self.pde)
 
     @property
-    def world(self) -> PDE:
-        """The PDE that draws the instances.
+    def physics(self) -> PDE:
+        """The PDE that the solvers use."""
+        return self.problem.physics
+
+    @property
+    def world(self) -> Problem:
+        """The problem that draws the instances.
 
         Raises:
-            InputError: the PDE lacks a parameter that the variant changes.
+            InputError: the problem lacks a number that the variant changes.
         """
-        usual, changed = self.physics.parameters, {}
+        usual, changed = self.problem.coefficient_prior.numbers | self.physics.parameters, {}
         for name, change in VARIANTS[self.variant].items():
             if name not in usual:
                 raise InputError(
-                    f"variant must change parameters that {self.pde} has, got {self.variant!r}, "
+                    f"variant must change numbers that {self.pde} has, got {self.variant!r}, "
                     f"which changes {name}; use {' or '.join(_variants_of(usual))}"
                 )
             changed[name] = change(float(usual[name]))
-        return pde_by_name(self.pde, **changed)
+        return Problem.named(self.pde, **changed)
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -136,11 +141,12 @@ class Task:
                 f"an instance must be from 0 to {MOST_INSTANCES - 1}, got {i}; use another seed "
                 f"for more"
             )
-        pde, number = self.world, MOST_INSTANCES * self.seed + i
+        world, number = self.world, MOST_INSTANCES * self.seed + i
+        pde = world.physics
         grid = pde.grid(self.grid)
         purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
         generator = seeds.generator(purpose, number - purpose.start)
-        truth = pde.sample(1, grid, generator)
+        truth = world.sample(1, grid, generator)
         observed = KINDS[self.kind]
         points = [
             torch.as_tensor(layouts.random_nodes(self.sensors, grid, seed=2 * number + c))

@@ -233,7 +233,7 @@ def _reconstruction(job: tuple[Cell, int]) -> Record:
             fields[f"{field.name}_{what}"] = values.double().flatten().tolist()
         if c in scored:
             mean, true = posterior.mean[None, c : c + 1], truth[None, c : c + 1]
-            for metric, error in mean_errors(pde, mean, true, c).items():
+            for metric, error in mean_errors(cell.task.problem, mean, true, c).items():
                 errors[f"{field.name}, {metric}"] = float(error)
     evaluations = posterior.record["network_evaluations"]
     return {**row, "network_evaluations": evaluations, "errors": errors, "fields": fields, **made}

@@ -10,14 +10,24 @@ import torch
 import xarray as xr
 
 from pdeinv.checks import described
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import Header
+from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_memory
 
-__all__ = ["DIMENSIONS", "check_fields", "field_values", "find_pde", "pde_of", "states"]
+__all__ = [
+    "DIMENSIONS",
+    "check_fields",
+    "field_values",
+    "find_pde",
+    "pde_of",
+    "problem_of",
+    "states",
+]
 
 DIMENSIONS = ("sample", "y", "x")
 _OUTLIER = 1e6  # times the typical size of a field's values
@@ -182,11 +192,17 @@ def _refuse(
 
 
 def pde_of(dataset: xr.Dataset) -> PDE:
-    """Return the PDE that a dataset was made with, with its recorded parameters.
+    """Return the PDE that a dataset was made with; arguments as of `problem_of`."""
+    return problem_of(dataset).physics
+
+
+def problem_of(dataset: xr.Dataset) -> Problem:
+    """Return the problem that a dataset was made with: the PDE with its recorded parameters, and
+    the prior of its coefficients.
 
     Arguments:
-        dataset: its attribute `pde` is the name; `pde_parameters` (JSON) and `final_time` are
-            optional.
+        dataset: its attribute `pde` is the name; `pde_parameters` (JSON), `prior` (JSON) and
+            `final_time` are optional.
 
     Raises:
         InputError: the dataset names no registered PDE, or its parameters are wrong.
@@ -200,7 +216,9 @@ def pde_of(dataset: xr.Dataset) -> PDE:
     parameters = dict(header.pde_parameters)
     if header.final_time is not None:  # the last time of a MATLAB file
         parameters.setdefault("time", header.final_time)
-    return pde_by_name(str(header.pde), **parameters)
+    if header.prior is None:  # of a file of version 2 or before, or of another program
+        return Problem.named(str(header.pde), **parameters)
+    return Problem(pde_by_name(str(header.pde), **parameters), CoefficientPrior.of(header.prior))
 
 
 def find_pde(dataset: xr.Dataset) -> PDE | None:

@@ -44,10 +44,11 @@ class Experiments(PDE):
     """Several physics with the same coefficient, such as two pumping tests or two wave numbers.
 
     The physics may differ in sides, sources, wells and wave numbers, and may be of different
-    classes; all have the coefficient's field, the domain and the kind of the grid in common. The channels of a state are the coefficient, and then for each experiment in turn its
-    solution and its derived fields. A function of the coefficient alone, such as its logarithm, has
-    one channel, which all experiments share. `solve`, `surrogate` and `residual` have one channel
-    for each experiment.
+    classes; all have the coefficient's field, the domain and the kind of the grid in common. The
+    channels of a state are the coefficient, and then for each experiment in turn its solution and
+    its derived fields. A function of the coefficient alone, such as its logarithm, has one channel,
+    which all experiments share. `solve`, `surrogate` and `residual` have one channel for each
+    experiment.
 
     Arguments:
         physics: one PDE for each experiment, or its name.

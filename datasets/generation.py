@@ -19,11 +19,12 @@ Each sample of a field is one compressed chunk with a checksum. A field has the 
 engine="h5netcdf")` finds the coordinates. `y` and `x` have `units`, and on a torus `period`.
 
 Attributes of the root: `format` ("pdeinv-dataset"), `format_version`, `generator_version`, `pde`,
-`pde_parameters` (JSON), `equation`, `coefficient` and `solution` (names of the two variables),
-`outputs` (JSON, names of the derived ones), `ny`, `nx`, `extent` (x0, x1, y0, y1), `unit`,
-`grid_kind`, `samples`, `seed`, `seed_range` (first and last + 1 of the seeds that datasets draw
-from; see `pdeinv.seeds`). Files of version 1 have `grid_size` instead of `ny` and `nx`, and are on
-the unit square.
+`pde_parameters` and `prior` (JSON), `equation`, `coefficient` and `solution` (names of the two
+variables), `outputs` (JSON, names of the derived ones), `ny`, `nx`, `extent` (x0, x1, y0, y1),
+`unit`, `grid_kind`, `samples`, `seed`, `seed_range` (first and last + 1 of the seeds that datasets
+draw from; see `pdeinv.seeds`). Files of version 2 have no `prior`, and its numbers among
+`pde_parameters`; files of version 1 also have `grid_size` instead of `ny` and `nx`, and are on the
+unit square.
 
 The generator computes samples in blocks of 16 and stores each in the folder `<out>.parts/` when it
 is done. A repeated run continues from there. The same settings give the same file, byte for byte,
@@ -51,6 +52,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.limits import check_effort
 from pdeinv.datasets.plan import prepare
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write
 from pdeinv.grid import LARGEST, Grid
@@ -68,7 +70,7 @@ _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 
 
 def generate(
-    pde: PDE,
+    problem: Problem | PDE,
     n: int,
     grid: int | Grid,
     seed: int,
@@ -82,7 +84,8 @@ def generate(
     The module's docstring describes the file. The same call resumes a run that was stopped.
 
     Arguments:
-        pde: an instance, for example `Darcy()`.
+        problem: the physics and the prior of its coefficient, or physics alone, such as `Darcy()`,
+            with its `default_prior`.
         n: number of samples.
         grid: nodes on the shorter side, at least 8, or a grid of the PDE's domain.
         seed: non-negative; sample i depends on (seed, i) alone, not on n.
@@ -93,18 +96,25 @@ def generate(
 
     Raises:
         InputError: a setting is out of range, `out` exists, cannot be written or would not fit on
-            the disk, a parameter of the PDE is a function, or there is an unfinished run with other
-            settings.
+            the disk, a parameter of the PDE or the prior is a function, or there is an unfinished
+            run with other settings.
         NumericalError: a block was damaged while the file was assembled.
     """
-    _check(pde)
+    problem = _checked(problem)
+    pde = problem.physics
     n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
     out = path_of("out", out)
-    settings = _settings(pde, n, grid, seed)
-    check_effort(pde, n, grid, out, workers)
-    # A copy of the PDE, without cached tensors
-    job = _Job(replace(pde), n, grid, seed, prepare(out, settings | {"samples_per_block": _BLOCK}))
+    settings = _settings(problem, n, grid, seed)
+    check_effort(problem, n, grid, out, workers)
+    # Copies, without cached tensors
+    job = _Job(
+        Problem(replace(pde), replace(problem.coefficient_prior)),
+        n,
+        grid,
+        seed,
+        prepare(out, settings | {"samples_per_block": _BLOCK}),
+    )
 
     missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
     done = n - sum(len(job.samples(start)) for start in missing)
@@ -133,19 +143,25 @@ def _grid(pde: PDE, given: int | Grid) -> Grid:
     return pde.check_grid(grid)
 
 
-def _check(pde: PDE) -> None:
-    """Refuse what is no PDE, or several experiments."""
-    if not isinstance(pde, PDE):
-        raise InputError(f"pde must be an instance of a PDE, got {described(pde)}; call its class")
+def _checked(problem: Problem | PDE) -> Problem:
+    """Return the problem; refuse what is none, or several experiments."""
+    if not isinstance(problem, PDE | Problem):
+        raise InputError(
+            f"pde must be an instance of a PDE, got {described(problem)}; call its class"
+        )
+    problem = Problem.of(problem)
+    pde = problem.physics
     if pde.experiments:
         raise InputError(
             f"pde of a dataset must be one physics, got {pde.name} "
             f"{listed(list(pde.experiments))}; generate a dataset for each"
         )
+    return problem
 
 
-def _settings(pde: PDE, n: int, grid: Grid, seed: int) -> dict[str, object]:
+def _settings(problem: Problem, n: int, grid: Grid, seed: int) -> dict[str, object]:
     """Return all that determines the file: the plan of a run and the file's attributes."""
+    pde = problem.physics
     try:
         version = metadata.version("pdeinv")
     except metadata.PackageNotFoundError:  # a source tree that was never installed
@@ -156,6 +172,7 @@ def _settings(pde: PDE, n: int, grid: Grid, seed: int) -> dict[str, object]:
         "generator_version": version,
         "pde": pde.name,
         "pde_parameters": pde.json_parameters(),
+        "prior": problem.coefficient_prior.to_json(),
         "equation": pde.equation,
         "coefficient": pde.coefficient_field.name,
         "solution": pde.solution_field.name,
@@ -175,7 +192,7 @@ def _settings(pde: PDE, n: int, grid: Grid, seed: int) -> dict[str, object]:
 class _Job:
     """The work of one run; the index of its first sample names a block."""
 
-    pde: PDE
+    problem: Problem
     n: int
     grid: Grid
     seed: int
@@ -192,11 +209,13 @@ class _Job:
         with torch.no_grad():
             a = torch.cat(
                 [
-                    self.pde.sample_coefficient(1, self.grid, self._generator(i))
+                    self.problem.sample_coefficient(1, self.grid, self._generator(i))
                     for i in self.samples(start)
                 ]
             )
-            states = torch.cat([a, self.pde.respond(a)], dim=1).to(torch.float32).numpy()
+            states = (
+                torch.cat([a, self.problem.physics.respond(a)], dim=1).to(torch.float32).numpy()
+            )
         with atomic_write(self.file(start)) as temporary, temporary.open("wb") as stream:
             # A zip archive carries a checksum, a bare array does not
             np.savez(stream, states=states)
@@ -209,7 +228,8 @@ class _Job:
         except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
             return None
         fits = (
-            states.shape == (len(self.samples(start)), len(self.pde.fields), *self.grid.shape)
+            states.shape
+            == (len(self.samples(start)), len(self.problem.physics.fields), *self.grid.shape)
             and states.dtype == np.float32
         )
         return states if fits else None
@@ -232,7 +252,7 @@ def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
             file.create_dataset(name, data=axis.values).make_scale(name)
             file[name].attrs.update(axis.attributes)
         shape = (job.n, *job.grid.shape)
-        for field in job.pde.fields:
+        for field in job.problem.physics.fields:
             variable = file.create_dataset(
                 field.name,
                 shape,
@@ -252,5 +272,5 @@ def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
                 raise NumericalError(
                     f"{job.file(start)} was damaged while the dataset was assembled; repeat the run"
                 )
-            for channel, field in enumerate(job.pde.fields):
+            for channel, field in enumerate(job.problem.physics.fields):
                 file[field.name][start : start + _BLOCK] = states[:, channel]

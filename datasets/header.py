@@ -16,7 +16,7 @@ from pdeinv.schema import parse_json
 __all__ = ["FORMAT", "FORMAT_VERSION", "Header"]
 
 FORMAT = "pdeinv-dataset"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Name and version of the format of `pdeinv.datasets.generate`."""
 _LARGEST = 1e300
 _LONGEST = 1000  # characters of a name
@@ -30,7 +30,9 @@ class Header(BaseModel):
     Attributes:
         format, format_version: of a file of `pdeinv.datasets.generate`.
         pde: name of the PDE.
-        pde_parameters: its parameters, in files as JSON.
+        pde_parameters: its parameters, in files as JSON; those of version 2 and before hold the
+            numbers of the prior too.
+        prior: of the coefficient, in files as JSON.
         coefficient, solution: names of the two variables.
         outputs: names of the variables of derived fields, in files as JSON.
         ny, nx, extent, unit, grid_kind: the grid; a file of version 1 is on the unit square.
@@ -42,6 +44,7 @@ class Header(BaseModel):
     format_version: int = Field(0, ge=0, lt=2**31)
     pde: str | None = Field(None, max_length=_LONGEST)
     pde_parameters: dict[str, Any] = {}
+    prior: dict[str, Any] | None = None
     coefficient: str | None = Field(None, min_length=1, max_length=_LONGEST)
     solution: str | None = Field(None, min_length=1, max_length=_LONGEST)
     outputs: tuple[_Name, ...] = ()
@@ -54,7 +57,7 @@ class Header(BaseModel):
     seed: int | None = None
     seed_range: tuple[int, int] | None = None
 
-    @field_validator("pde_parameters", mode="before")
+    @field_validator("pde_parameters", "prior", mode="before")
     @classmethod
     def _json_object(cls, text: object) -> dict[str, Any]:
         found = _parsed(text)

@@ -12,6 +12,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
 
@@ -23,12 +24,13 @@ _INVERSION_SOLVES = 100  # one after the other, in a reconstruction, at least
 _INVERSION_HOURS = 3
 
 
-def check_effort(pde: PDE, n: int, grid: Grid, out: Path, workers: int | None) -> None:
+def check_effort(problem: Problem, n: int, grid: Grid, out: Path, workers: int | None) -> None:
     """Refuse samples that do not fit on the disk, or take more than a week.
 
     Raises:
         InputError: with the estimate.
     """
+    pde = problem.physics
     warn_of_doubt(pde, grid)
     # The blocks and the file that is assembled of them, single precision each; without the blocks
     # of an unfinished run
@@ -45,7 +47,7 @@ def check_effort(pde: PDE, n: int, grid: Grid, out: Path, workers: int | None) -
     if not seconds and n * grid.nodes > _SURELY_QUICK:
         start = time.perf_counter()
         with torch.no_grad():
-            pde.sample(1, grid, seeds.generator(seeds.TRAINING))
+            problem.sample(1, grid, seeds.generator(seeds.TRAINING))
         seconds = time.perf_counter() - start
     hours = n * seconds / (workers or os.cpu_count() or 1) / 3600
     if hours > _MOST_HOURS:

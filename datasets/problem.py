@@ -32,7 +32,8 @@ class Problem:
 
     Arguments:
         physics: the PDE, with its domain, sides, sources and wells.
-        prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble` or
+        prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble`
+        or
             a learned one; if None, the `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
 
@@ -67,8 +68,8 @@ class Problem:
         field, prior = self.physics.coefficient_field, self.prior
         if self.physics.positive_coefficient and not prior.positive:
             raise InputError(
-                f"the prior of the {field.name} of {self.physics.name} must be positive everywhere, "
-                f"got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
+                f"the prior of the {field.name} of {self.physics.name} must be positive "
+                f"everywhere, got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
                 f"one with positive values"
             )
         prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain

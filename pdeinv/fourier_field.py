@@ -48,6 +48,10 @@ class FourierField(LatentField):
     def std(self) -> float:
         return math.sqrt(float(self._amplitudes[0].square().sum()))
 
+    @property
+    def eigenvalues(self) -> torch.Tensor:
+        return self._amplitudes.square()
+
     def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         e_y, e_x = self._waves(grid, xi.dtype, xi.device)
         weighted = self._amplitudes.to(xi) * xi

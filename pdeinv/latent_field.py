@@ -34,6 +34,11 @@ class LatentField(ABC):
     def std(self) -> float:
         """Root of the variance's mean over the domain."""
 
+    @property
+    @abstractmethod
+    def eigenvalues(self) -> torch.Tensor:
+        """Variance of each function's coefficient; as many numbers, in the order of a draw."""
+
     @abstractmethod
     def square_root(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the fields (batch, 1, ny, nx) of draws xi (batch, *shape); differentiable.

@@ -76,20 +76,23 @@ class Readings:
                 f"units, or drop the row"
             )
 
-    def check_agreement(self, noise_std: np.ndarray, grid: Grid) -> None:
-        """Refuse exact readings that contradict each other or the PDE.
+    def check_agreement(
+        self, noise_std: np.ndarray, grid: Grid, bounds: tuple[float, float] | None
+    ) -> None:
+        """Refuse exact readings that contradict each other, the PDE or the prior.
 
         Arguments:
             noise_std: (m,), noise of the readings; 0 for an exact one.
             grid: grid of the result.
+            bounds: of the coefficient under its prior, if it has some.
 
         Raises:
             InputError: two exact readings differ at one point, or an exact reading contradicts the
-                range of the coefficient or the boundary condition.
+                bounds of the coefficient or the boundary condition.
         """
         exact = noise_std == 0
         self._refuse_contradictions(np.flatnonzero(exact), grid)
-        self._refuse_out_of_range(exact)
+        self._refuse_out_of_range(exact, bounds)
         self._refuse_boundary(exact)
 
     def _refuse_contradictions(self, exact: np.ndarray, grid: Grid) -> None:
@@ -124,16 +127,16 @@ class Readings:
             if abs(value[i] - value[j]) > 1e-6 * max(abs(value[i]), abs(value[j])):
                 yield i, j
 
-    def _refuse_out_of_range(self, exact: np.ndarray) -> None:
-        if self.pde.coefficient_range is None:
+    def _refuse_out_of_range(self, exact: np.ndarray, bounds: tuple[float, float] | None) -> None:
+        if bounds is None:
             return
-        low, high = self.pde.coefficient_range
+        low, high = bounds
         value = self.table.value
         self.rows.refuse(
             (self.channel == 0) & exact & ~value.between(low * (1 - 1e-6), high * (1 + 1e-6)),
             lambda i: (
-                f"the exact reading must be within the medium's {low:g} to {high:g}, got "
-                f"{value[i]:g}; give it a noise_std, or set {self.pde.name}'s parameters"
+                f"the exact reading must be within the prior's {low:g} to {high:g}, got "
+                f"{value[i]:g}; give it a noise_std, or change the prior"
             ),
         )
 

@@ -154,18 +154,26 @@ class Sensors:
         with atomic_write(path) as temporary:
             self.table.to_csv(temporary, index=False, float_format="%.12g")
 
-    def observation(self, pde: PDE, grid: Grid, *, noise: NoiseLevels | None = None) -> Observation:
+    def observation(
+        self,
+        pde: PDE,
+        grid: Grid,
+        *,
+        noise: NoiseLevels | None = None,
+        bounds: tuple[float, float] | None = None,
+    ) -> Observation:
         """Return the operator, readings and noise of these sensors for a PDE's state on a grid.
 
         Arguments:
             noise: standard deviation of the noise of readings without a `noise_std`, see
                 `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
+            bounds: of the coefficient under its prior, if it has some.
 
         Raises:
             InputError: a sensor is outside of the domain, the PDE has no such field or experiment,
                 the noise cannot be used, a reading is likely a fill value, exact readings
                 contradict each other at one point, or an exact reading contradicts the boundary
-                condition or the range of the coefficient.
+                condition or the bounds of the coefficient.
         """
         table = self.table
         # Copies: torch does not share pandas' read-only arrays
@@ -175,7 +183,7 @@ class Sensors:
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
         noise_std = noise_used(noise, table, channel, pde, self._rows)
-        readings.check_agreement(noise_std, grid)
+        readings.check_agreement(noise_std, grid, bounds)
         return Observation(
             grid,
             points,

@@ -14,9 +14,9 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.grid import Grid
-from pdeinv.random_field import RandomField
+from pdeinv.latent_field import LatentField
 from pdeinv.solvers.base import ProgressBar, antithetic
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.lbfgs import Preconditioner, minimise
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.signs import Signs
@@ -80,7 +80,7 @@ class Members:
     """Draws of the latent field given the readings.
 
     Arguments:
-        xi: Karhunen–Loève coefficients, (k, modes²); antithetic pairs first where the solution is
+        xi: draws of the latent field, flat, (k, size); antithetic pairs first where the solution is
             read.
         paired: how many of them are in pairs.
         latent: the field.
@@ -92,7 +92,7 @@ class Members:
 
     xi: torch.Tensor
     paired: int
-    latent: RandomField
+    latent: LatentField
     width: float | None
     reading_std: torch.Tensor | None
     misfit: float
@@ -112,8 +112,7 @@ class Members:
 
 
 def anneal(
-    forward: ForwardMap,
-    latent: RandomField,
+    forward: LatentMap,
     n: int,
     generator: torch.Generator | None,
     bar: ProgressBar,
@@ -122,26 +121,25 @@ def anneal(
     """Draw the latent field given the readings.
 
     Arguments:
-        forward: the map to the readings; it counts the solves.
-        latent: the latent field a priori.
+        forward: the map to the readings, with the prior; it counts the solves.
         n: draws, an even number where the solution is read; fewer are returned where some did not
             converge.
         generator: source of all randomness.
         bar: shows progress.
         stages: of the annealing, such as `SCHEDULES["thorough"]`.
     """
-    pde, observation = forward.pde, forward.observation
-    signs = Signs(latent, pde, observation)
+    latent, observation = forward.problem.latent, forward.observation
+    signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     if not forward.sees_solution:
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel >= 1))
-    m, reading_std = len(seen.observation), _typical_std(seen, latent)
+    m, reading_std = len(seen.observation), _typical_std(seen)
     noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
     # The first member is the mode: nothing in its problem is random.
     noise = torch.cat([noise.new_zeros(1, m), noise])
     centre = torch.cat([signs.mode(eta)[None], eta])
-    std = float(latent.eigenvalues.sum()) ** 0.5
+    std = latent.std
     xi = centre.clone()
     for width, error, coarsening, iterations in bar(stages, description="level set", unit="stage"):
         sigma = (seen.observation.noise_std**2 + (error * reading_std) ** 2).sqrt()
@@ -167,13 +165,13 @@ class SmoothedProblem:
         signs: the readings of the coefficient.
         width: of the jump, in units of the latent field.
         sigma: standard deviation of the readings' error, (m,).
-        centre: prior mean of each member's ξ, (k, modes²).
+        centre: prior mean of each member's ξ, (k, size).
         noise: added to each member's readings, (k, m).
     """
 
     def __init__(
         self,
-        forward: ForwardMap,
+        forward: LatentMap,
         signs: Signs,
         width: float,
         sigma: torch.Tensor,
@@ -181,22 +179,22 @@ class SmoothedProblem:
         noise: torch.Tensor,
     ):
         self.forward, self.signs, self.width, self.sigma = forward, signs, width, sigma
-        self.pde, self.grid, self.centre = forward.pde, forward.grid, centre
+        self.model, self.grid, self.centre = forward.problem, forward.grid, centre
         self.data = forward.observation.values + noise
 
     def objective(
         self, xi: torch.Tensor, members: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return -log posterior up to a constant, (k,), and its gradient (k, modes²).
+        """Return -log posterior up to a constant, (k,), and its gradient (k, size).
 
         Arguments:
-            xi: (k, modes²).
+            xi: (k, size).
             members: whose objectives, indices (k,).
         """
         departure = xi - self.centre[members]
         with torch.enable_grad():
             latent = _latent(self.signs.latent, xi, self.grid).requires_grad_()
-            a = self.pde.smoothed(latent, self.width)
+            a = self.model.smoothed(latent, self.width)
             residual = self.data[members] - self.forward.approximate(a)
             misfit = (residual / self.sigma).square().sum(dim=1) / 2
             (slope,) = torch.autograd.grad(misfit.sum(), latent)
@@ -215,21 +213,20 @@ class SmoothedProblem:
         at the latent field, is each member's own.
 
         Arguments:
-            xi: (k, modes²), all members.
+            xi: (k, size), all members.
         """
         prior, grid = self.signs.latent, self.grid.at_most(_PRECONDITIONER_NODES)
         with torch.enable_grad():
             latent = _latent(prior, xi, grid).requires_grad_()
-            a = self.pde.smoothed(latent, self.width)
+            a = self.model.smoothed(latent, self.width)
             (slope,) = torch.autograd.grad(a.sum(), latent)
         coarse = self.forward.observing(self.forward.observation.on_grid(grid))
         rows = coarse.jacobian(a[:1].detach()).flatten(1) / self.sigma[:, None]
         directions = torch.linalg.eigh(rows @ rows.T).eigenvectors
         leading = (directions[:, -_RANK:].T @ rows).float()
         slope = slope.float()
-        resolved = prior.truncated(min(grid.shape))  # the others would alias; they are left alone
-        kept = (prior.wavenumbers <= resolved.wavenumbers.max()).float()
-        mask = (kept[:, None] * kept[None, :]).flatten()
+        resolved = prior.truncated(grid)  # the others would alias; they are left alone
+        mask = prior.resolved(grid).float().flatten()
         factors = []
         for d in slope:
             rows = (leading * d.flatten()).reshape(-1, 1, *grid.shape)
@@ -248,20 +245,21 @@ class SmoothedProblem:
         return apply
 
 
-def _latent(prior: RandomField, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Latent field (k, 1, ny, nx) of flat coefficients (k, modes²)."""
-    return prior.square_root(xi.unflatten(1, (1, *prior.eigenvalues.shape)), grid)
+def _latent(prior: LatentField, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Latent field (k, 1, ny, nx) of flat draws (k, size)."""
+    return prior.square_root(xi.unflatten(1, prior.shape), grid)
 
 
-def _typical_std(forward: ForwardMap, latent: RandomField) -> torch.Tensor:
+def _typical_std(forward: LatentMap) -> torch.Tensor:
     """Standard deviations (m,) of the readings over the prior and the sensors of their field.
 
     A slope that all draws share, such as that between two sides, counts up to a multiple of what
     the prior varies.
     """
-    pde, observation = forward.pde, forward.observation
+    observation = forward.observation
     grid = observation.grid.at_most(_COARSEST)
-    a = pde.coefficient(latent.sample(_PRIOR_DRAWS, grid, seeds.generator(seeds.STATISTICS)))
+    generator = seeds.generator(seeds.STATISTICS)
+    a = forward.problem.sample_coefficient(_PRIOR_DRAWS, grid, generator)
     coarse = forward.observing(observation.on_grid(grid))
     readings = coarse.approximate(a)
     typical = torch.ones_like(observation.values)

@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
+from pdeinv.priors.base import Prior
 
 __all__ = ["assumptions", "prior_in_words"]
 
 
-def assumptions(pde: PDE, prior: str, observation: Observation) -> str:
+def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) -> str:
     """Return in one line what a reconstruction takes as known.
 
     Arguments:
         pde: the physics. Its equation states sides, sources and wells; the domain and the numbers
-            among its parameters follow, but for those of the prior and of the scheme.
-        prior: description of a given prior, "" for the PDE's own.
+            among its parameters follow, but for those of the scheme.
+        prior: of the coefficient or of the state.
+        label: what the solver used instead, such as a shipped prior; may be empty.
         observation: the sensors.
     """
     physics = "; ".join(
         f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
     )
     noise = _noise_in_words(observation)
-    given = prior or prior_in_words(pde)
+    given = label or prior_in_words(pde, prior)
     return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}"
 
 
 def _physics_in_words(pde: PDE) -> str:
-    not_physics = {field.name for field in dataclasses.fields(pde.latent_prior)}
-    not_physics.update(pde.numerical_parameters)
     stated = {
         k: v
         for k, v in pde.parameters.items()
-        if k not in not_physics and isinstance(v, bool | int | float | str)
+        if k not in pde.numerical_parameters and isinstance(v, bool | int | float | str)
     }
     place = "" if pde.domain.unit_square else f", on {pde.domain}"
     numbers = f", with {_listed(stated)}" if stated else ""
     return f"{pde.name}, {pde.equation}{place}{numbers}"
 
 
-def prior_in_words(pde: PDE) -> str:
-    """Return of which random field the coefficient is made, with the field's parameters."""
-    numbers = dataclasses.asdict(pde.latent_prior)
-    del numbers["aspect"]
-    kind = f"a Gaussian random field ({numbers.pop('boundary')})"
-    made = kind if pde.gaussian_coefficient else f"a function of {kind}"
-    return f"the {pde.coefficient_field.name} is {made} with {_listed(numbers)}"
+def prior_in_words(pde: PDE, prior: Prior) -> str:
+    """Return of which distribution the coefficient is, or the kind of another prior."""
+    if isinstance(prior, CoefficientPrior):
+        return f"the {pde.coefficient_field.name} is {prior.phrase(pde.domain)}"
+    return type(prior).__name__
 
 
 def _listed(numbers: Mapping[str, float | str]) -> str:

@@ -16,7 +16,9 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.annotations import check_fields
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid
 from pdeinv.memory import check_memory, result_memory
@@ -97,7 +99,7 @@ class Solver(ABC):
 
         Arguments:
             pde: the physics.
-            prior: of the state or of the coefficient; None for the PDE's own random coefficient.
+            prior: of the state or of the coefficient; None for the `default_prior` of the PDE.
             observation: operator, readings and noise, on the grid of the result.
             n_samples: posterior samples to draw.
             generator: source of all randomness; the same seed gives the same answer. If None, the
@@ -109,6 +111,7 @@ class Solver(ABC):
                 another domain than the PDE, or the work would take more memory than is available.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
+        prior = Problem.of(pde, prior).prior
         self.check(pde, prior)
         pde.check_grid(observation.grid)
         check_memory(
@@ -139,9 +142,7 @@ class Solver(ABC):
         }
         return posterior
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
 
         These are those of the samples. Override it where the method holds other arrays, such as
@@ -182,46 +183,42 @@ class Solver(ABC):
         """Return the settings by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
-    def accepts(self, pde: PDE) -> bool:
-        """Return whether the method is defined for this PDE."""
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        """Return whether the method is defined for this PDE and this prior of its coefficient."""
         return True
 
-    def accepts_prior(self, prior: Prior | None) -> bool:
-        """Return whether the method can use this prior; None is the PDE's own or a shipped one."""
-        return prior is None
+    def accepts_prior(self, prior: Prior) -> bool:
+        """Return whether the method can use a prior of this kind."""
+        return isinstance(prior, CoefficientPrior)
 
-    def suits_prior(self, prior: Prior | None) -> bool:
+    def suits_prior(self, prior: Prior) -> bool:
         """Return whether "auto" may take the method for this prior."""
         return self.accepts_prior(prior)
 
-    def check(self, pde: PDE, prior: Prior | None) -> None:
+    def check(self, pde: PDE, prior: Prior) -> None:
         """Refuse a PDE or a prior that the method does not accept.
 
         Raises:
             InputError: one of them is not accepted.
         """
-        if not self.accepts(pde):
+        if not self.accepts_prior(prior):
+            wanted = self.wants_prior or "a prior of pdeinv.coefficients"
             raise InputError(
-                f"the {self.name} solver is not made for {pde.name}: {self.needs}; choose the "
-                f"solver 'auto'"
+                f"the {self.name} solver needs {wanted}, got {type(prior).__name__}; choose "
+                f"another prior or the solver 'auto'"
             )
-        if self.accepts_prior(prior):
-            return
-        if self.wants_prior:
+        if not self.accepts(pde, prior):
+            kind = prior.name if isinstance(prior, CoefficientPrior) else type(prior).__name__
             raise InputError(
-                f"the {self.name} solver needs {self.wants_prior}, got {type(prior).__name__}; "
-                f"choose another prior or the solver 'auto'"
+                f"the {self.name} solver is not made for {pde.name} with the {kind} prior: "
+                f"{self.needs}; choose the solver 'auto'"
             )
-        raise InputError(
-            f"the {self.name} solver uses only the PDE's own prior, got {type(prior).__name__}; "
-            f"set the PDE's parameters instead"
-        )
 
     @abstractmethod
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,

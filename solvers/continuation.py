@@ -61,9 +61,9 @@ def search_again(search: ModeSearch, mode: Mode, nuggets: list[float], sensors: 
 
 def _starts(search: ModeSearch) -> Iterator[torch.Tensor]:
     yield search.problem.zero
-    prior, generator = search.problem.forward.pde.latent_prior, seeds.generator(seeds.STATISTICS)
+    latent, generator = search.problem.latent, seeds.generator(seeds.STATISTICS)
     for _ in range(_RESTARTS):
-        yield prior.white(1, generator)
+        yield latent.white(1, generator)
 
 
 def _from_afar(

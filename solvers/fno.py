@@ -7,17 +7,20 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, SensorRegressor
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.forward import clamped
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
-from pdeinv.solvers.trained_problem import joint_readings, with_derived
+from pdeinv.solvers.trained_problem import joint_readings, trained_coefficients, with_derived
 
 __all__ = ["FNO"]
 
@@ -30,9 +33,9 @@ class FNO(LearnedSolver[SensorRegressor]):
     """Regression: a Fourier neural operator maps masked readings and their mask to both means.
 
     The mean needs no PDE and takes milliseconds. Samples are the mean plus the residuals of the
-    network on states of the PDE's own prior, read by the same sensors with the same noise. They are
-    as wide as the network's errors, whatever the cause, but the same for all readings of these
-    sensors. Each sample takes one solve.
+    network on states of the distribution that it was trained on, read by the same sensors with the
+    same noise. They are as wide as the network's errors, whatever the cause, but the same for all
+    readings of these sensors. Each sample takes one solve.
 
     The prior is a `SensorRegressor`: the shipped one of the PDE, or one from `pdeinv train --model
     regressor`.
@@ -45,25 +48,23 @@ class FNO(LearnedSolver[SensorRegressor]):
     role: ClassVar[Role] = "regressor"
     wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 
-    def accepts_prior(self, prior: Prior | None) -> bool:
-        """Return whether the method can use this prior; None is the shipped regressor."""
-        return prior is None or isinstance(prior, SensorRegressor)
+    def accepts_prior(self, prior: Prior) -> bool:
+        """Return whether the method can use this prior."""
+        return isinstance(prior, SensorRegressor | CoefficientPrior)
 
     def prepare_prior(self, pde: PDE, prior: object) -> SensorRegressor:
         """Return an accepted prior."""
         assert isinstance(prior, SensorRegressor)
         return prior
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         answers = 4 * max(n_samples, LEAST_SAMPLES) * observation.grid.nodes
         return super().memory(pde, prior, observation, n_samples) + NUMBER * answers
 
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
@@ -74,15 +75,16 @@ class FNO(LearnedSolver[SensorRegressor]):
         regressor, named = self.resolve_prior(pde, prior)
         draws = max(n_samples, LEAST_SAMPLES)
         observation = joint_readings(self.name, pde, observation)
-        forward = ForwardMap(pde, observation)
+        coefficients = trained_coefficients(regressor) or pde.default_prior
+        forward, bounds = LatentMap(Problem(pde, coefficients), observation), coefficients.bounds
         states = forward.sample(draws, observation.grid, generator)
         states = states[:, : len(observation.order)]
         readings = observation(states)
         noise = observation.noise_std * torch.randn(
             readings.shape, dtype=readings.dtype, generator=generator
         )
-        residuals = states - pde.clamp(regressor.answers(observation, readings + noise))
-        mean = pde.clamp(regressor(observation)[None])[0]
+        residuals = states - clamped(regressor.answers(observation, readings + noise), bounds)
+        mean = clamped(regressor(observation)[None], bounds)[0]
         variances = readings.var(dim=0)
         variance = (
             observation(residuals).square().mean(dim=0)
@@ -90,7 +92,7 @@ class FNO(LearnedSolver[SensorRegressor]):
             + nugget_variance(variances, observation, _NUGGET)
         )
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
-        samples = with_derived(pde, pde.clamp(mean + residuals))
+        samples = with_derived(pde, clamped(mean + residuals, bounds))
         mean, std = with_derived(pde, mean[None])[0], residuals.square().mean(dim=0).sqrt()
         off = samples[:, len(std) :] - mean[len(std) :]
         return Posterior(

@@ -8,14 +8,12 @@ from typing import TypeAlias
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import unit_vectors
 
-__all__ = ["ForwardMap", "TensorMap"]
+__all__ = ["ForwardMap", "TensorMap", "clamped"]
 
 _CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
-_FAR = 2.0**20  # steps of an affine map, compared with which its value at the origin is small
 
 TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -32,18 +30,26 @@ class ForwardMap:
     statistics of the prior that are computed once for a PDE and kept are not counted: those of its
     variance, and of its fields' standard deviations.
 
-    Shapes: coefficients a are (batch, 1, ny, nx); tables ξ of Karhunen–Loève coefficients of the
-        latent field, standard normal a priori, are (batch, 1, modes, modes).
+    Coefficients a are (batch, 1, ny, nx).
 
     Arguments:
         pde: the physics.
         observation: H, on the grid of the coefficients; readings and noise are not used.
         counts: holds the number of solves under `solver_calls`; share it to count several maps
             together.
+        bounds: to which coefficients are brought before a solve, such as those within which it is
+            defined.
     """
 
-    def __init__(self, pde: PDE, observation: Observation, counts: dict[str, int] | None = None):
+    def __init__(
+        self,
+        pde: PDE,
+        observation: Observation,
+        counts: dict[str, int] | None = None,
+        bounds: tuple[float, float] | None = None,
+    ):
         self.pde, self.observation, self.grid = pde, observation, observation.grid
+        self.bounds = bounds
         self.counts = {} if counts is None else counts
         self.counts.setdefault("solver_calls", 0)
         self.sees_solution = bool((observation.channel >= 1).any())
@@ -59,7 +65,7 @@ class ForwardMap:
 
     def observing(self, observation: Observation) -> ForwardMap:
         """Return the map to other readings; it shares the count."""
-        return ForwardMap(self.pde, observation, self.counts)
+        return ForwardMap(self.pde, observation, self.counts, self.bounds)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         """Return the other channels of coefficients, by `pde.respond`; differentiable."""
@@ -70,30 +76,10 @@ class ForwardMap:
         return self.pde.respond_roughly(self._counted(a))
 
     def _counted(self, a: torch.Tensor) -> torch.Tensor:
-        return _Counted.apply(a, self.counts, len(self.pde.solution_channels))
+        return _Counted.apply(self._bounded(a), self.counts, len(self.pde.solution_channels))
 
-    def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients of tables ξ."""
-        return self.pde.coefficient(self.pde.latent_prior.square_root(xi, self.grid))
-
-    def state(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states (batch, channel, ny, nx) of tables ξ; differentiable."""
-        a = self.coefficient(xi)
-        return torch.cat([a, self.solve(a)], dim=1)
-
-    def linear_part(self, xi: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
-        """Return what tables ξ add to the state of ξ = 0, where the PDE is affine in them.
-
-        Arguments:
-            xi: the tables.
-            origin: the state of ξ = 0, (1, channel, ny, nx).
-        """
-        return (self.state(_FAR * xi) - origin) / _FAR
-
-    def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, ny, nx) of the PDE's own prior, on any grid."""
-        a = self.pde.sample_coefficient(n, grid, generator)
-        return torch.cat([a, self.solve(a)], dim=1)
+    def _bounded(self, a: torch.Tensor) -> torch.Tensor:
+        return a if self.bounds is None else a.clamp(*self.bounds)
 
     def states(self, a: torch.Tensor, solve: TensorMap | None = None) -> torch.Tensor:
         """Return states (batch, channel, ny, nx) of coefficients, as far as the sensors read them.
@@ -128,33 +114,9 @@ class ForwardMap:
             leaf = a.detach().requires_grad_()
             return self._pull_back(leaf, leaf)
 
-    def whitened_adjoint_at(
-        self, xi: torch.Tensor, coefficient: TensorMap | None = None
-    ) -> TensorMap:
-        """Return the adjoint of the derivative of ξ -> F(coefficient(latent field of ξ)).
-
-        Arguments:
-            xi: where to differentiate, (1, 1, modes, modes).
-            coefficient: from the latent field to the coefficient; `pde.coefficient` if None.
-
-        Returns:
-            A function from vectors of readings (k, m) to tables (k, 1, modes, modes).
-        """
-        with torch.enable_grad():
-            leaf = xi.detach().requires_grad_()
-            latent = self.pde.latent_prior.square_root(leaf, self.grid)
-            return self._pull_back(leaf, (coefficient or self.pde.coefficient)(latent))
-
     def jacobian(self, a: torch.Tensor) -> torch.Tensor:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
         return self._rows(self.adjoint_at(a))
-
-    def whitened_jacobian(
-        self, xi: torch.Tensor, coefficient: TensorMap | None = None
-    ) -> torch.Tensor:
-        """Return the rows (m, modes²) of the derivative to ξ; arguments as in
-        `whitened_adjoint_at`."""
-        return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
 
     def propagate(
         self, mean: torch.Tensor, samples: torch.Tensor
@@ -174,7 +136,7 @@ class ForwardMap:
             self.counts["solver_calls"] += len(a) * len(self.pde.solution_channels)
             exact = self.exact_derivatives
             solve = self.pde.respond if exact else self.pde.respond_roughly
-            outputs.append(solve(a))
+            outputs.append(solve(self._bounded(a)))
         batched_gradient = _batched_gradient(outputs, leaf)
 
         def pull_back(weights: torch.Tensor) -> torch.Tensor:
@@ -195,6 +157,16 @@ class ForwardMap:
         for chosen in others:
             rows[chosen] = pull_back(unit_vectors(chosen, m))
         return rows
+
+
+def clamped(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:
+    """Return states (batch, channel, ny, nx) with the coefficient within bounds; None leaves it.
+
+    Coefficients alone, (batch, 1, ny, nx), are allowed too.
+    """
+    if bounds is None:
+        return states
+    return torch.cat([states[:, :1].clamp(*bounds), states[:, 1:]], dim=1)
 
 
 class _Counted(torch.autograd.Function):

@@ -10,7 +10,9 @@ from typing import Annotated, ClassVar
 import torch
 
 from pdeinv.checks import MOST, Bounds, Count, EvenCount, Positive
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -31,10 +33,9 @@ class GaussNewton(Solver):
     """The most probable field of a nonlinear PDE and an ensemble around it: for Navier–Stokes,
     where accuracy counts.
 
-    The unknown is the vector ξ of Karhunen–Loève coefficients of the latent Gaussian field,
-    standard normal a priori; F(ξ) are the readings of (a, respond(a)). J is the Jacobian of F at ξ,
-    by the adjoint of the PDE's cheap `surrogate`; F itself is always solved in full. With
-    G = J Jᵀ + R,
+    The unknown is the draw ξ of the latent Gaussian field, standard normal a priori; F(ξ) are the
+    readings of (a, respond(a)). J is the Jacobian of F at ξ, by the adjoint of the PDE's cheap
+    `surrogate`; F itself is always solved in full. With G = J Jᵀ + R,
 
         ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ),    shortened where the posterior density would fall,
 
@@ -77,35 +78,37 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    needs: ClassVar[str] = "it needs a Gaussian coefficient"
+    needs: ClassVar[str] = "it needs a prior that is a smooth function of a Gaussian field"
     misfit: ClassVar[MisfitTest] = "two-sided"
-    memory_remedy: ClassVar[str] = "average neighbouring readings or lower the PDE's modes"
+    memory_remedy: ClassVar[str] = "average neighbouring readings, or use a smoother prior"
     misfit_remedy: ClassVar[str] = (
         "the iteration may have ended in a local minimum: raise iterations, or add readings of the "
         "coefficient"
     )
 
-    def accepts(self, pde: PDE) -> bool:
-        return pde.gaussian_coefficient
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return (
+            isinstance(prior, CoefficientPrior)
+            and prior.phases is None
+            and (prior.proper or (pde.linear and prior.affine))
+        )
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
-        m, modes = len(observation), pde.latent_prior.modes**2
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        m, size = len(observation), Problem(pde, prior).latent.size
         members = max(self.ensemble, n_samples)
         states = super().memory(pde, prior, observation, members)
-        return states + NUMBER * m * (2.8 * modes + 3 * m)
+        return states + NUMBER * m * (2.8 * size + 3 * m)
 
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        problem = WhitenedProblem(pde, observation)
+        problem = WhitenedProblem(Problem(pde, prior), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)
@@ -121,7 +124,8 @@ class GaussNewton(Solver):
                 stacklevel=2,
             )
         std = states.std(dim=0)
-        std[0] = _coefficient_std(problem, mode)
+        if problem.forward.problem.affine:
+            std[0] = _coefficient_std(problem, mode)
         chi2, freedom = mode.chi_squared(observation)
         return Posterior(
             pde.fields,
@@ -151,7 +155,7 @@ class GaussNewton(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """ξ of the members, (size, 1, modes, modes), their states, and how many were unstable.
+        """ξ of the members, (size, *shape), their states, and how many were unstable.
 
         Others are drawn in the place of those, but not without end: there may be fewer than wanted.
         """
@@ -178,7 +182,7 @@ class GaussNewton(Solver):
     ) -> torch.Tensor:
         """ξ of members, by randomised maximum likelihood, without pairs that became unstable."""
         observation, jacobian = problem.observation, mode.jacobian
-        eta = antithetic(lambda k: problem.forward.pde.latent_prior.white(k, generator), size)
+        eta = antithetic(lambda k: problem.latent.white(k, generator), size)
         noise = observation.noise_std * antithetic(
             lambda k: torch.randn(k, len(observation), dtype=torch.float64, generator=generator),
             size,
@@ -210,7 +214,7 @@ def _coefficient_std(problem: WhitenedProblem, mode: Mode) -> torch.Tensor:
     """Linearised posterior standard deviation (ny, nx) of the coefficient."""
     forward, origin = problem.forward, problem.forward.coefficient(problem.zero)
     half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
-    variance = forward.pde.coefficient_variance(forward.grid)
+    variance = forward.problem.coefficient_variance(forward.grid)
     for part in half.reshape(-1, *problem.zero.shape[1:]).split(_CHUNK):
         variance -= (forward.coefficient(part) - origin).square().sum(dim=(0, 1))
     return variance.clamp(min=0).sqrt()

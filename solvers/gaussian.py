@@ -8,14 +8,16 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from pdeinv.checks import NotNegative
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -38,7 +40,7 @@ class _Moments(NamedTuple):
     variance: torch.Tensor
 
 
-_moments: dict[tuple[PDE, Grid], _Moments] = {}
+_moments: dict[tuple[Problem, Grid], _Moments] = {}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class GaussianSolver(Solver):
     """The exact posterior where the PDE is linear in a Gaussian coefficient (Poisson, Helmholtz):
     the first choice there.
 
-    The state x = (a, u, ...) is μ + T ξ with ξ standard normal (Karhunen–Loève coefficients) and T
+    The state x = (a, u, ...) is μ + T ξ with ξ standard normal (a draw of the latent field) and T
     a chain of fast transforms, so its covariance C = T Tᵀ is applied, never formed. The prior mean
     μ is the state of ξ = 0: what values on the sides, sources and wells make alone. Given
     y = H x + noise of covariance R, with G = H C Hᵀ + R,
@@ -72,28 +74,27 @@ class GaussianSolver(Solver):
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
-    def accepts(self, pde: PDE) -> bool:
-        return pde.linear
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
-        m, nodes, modes = len(observation), observation.grid.nodes, pde.latent_prior.modes**2
-        ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * modes
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size
+        ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
         grid, m = observation.grid, len(observation)
-        forward = ForwardMap(pde, observation)
-        prior_mean, prior_variance = _prior_moments(pde, grid, progress)
+        problem = Problem(pde, prior)
+        forward = LatentMap(problem, observation)
+        prior_mean, prior_variance = _prior_moments(problem, grid, progress)
         covariance = _cross_covariance(forward, prior_mean, progress)
         gram = observation(covariance)
         reading_variances = gram.diagonal().clone()
@@ -133,17 +134,12 @@ class GaussianSolver(Solver):
         )
 
 
-def _origin(pde: PDE) -> torch.Tensor:
-    """ξ = 0, (1, 1, modes, modes)."""
-    modes = len(pde.latent_prior.wavenumbers)
-    return torch.zeros(1, 1, modes, modes, dtype=torch.float64)
-
-
-def _cross_covariance(
-    forward: ForwardMap, prior_mean: torch.Tensor, progress: bool
-) -> torch.Tensor:
+def _cross_covariance(forward: LatentMap, prior_mean: torch.Tensor, progress: bool) -> torch.Tensor:
     """C Hᵀ, one state for each reading: (m, channels, ny, nx)."""
-    m, adjoint = len(forward.observation), forward.whitened_adjoint_at(_origin(forward.pde))
+    m, adjoint = (
+        len(forward.observation),
+        forward.whitened_adjoint_at(forward.problem.latent.origin()),
+    )
     covariance = torch.empty(m, *prior_mean.shape, dtype=torch.float64)
     parts = torch.arange(m).split(_CHUNK)
     for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
@@ -152,37 +148,39 @@ def _cross_covariance(
     return covariance
 
 
-def _prior_moments(pde: PDE, grid: Grid, progress: bool) -> _Moments:
-    """The moments of the states, kept for the last few pairs of a PDE and a grid."""
-    key = (pde, grid)
+def _prior_moments(problem: Problem, grid: Grid, progress: bool) -> _Moments:
+    """The moments of the states, kept for the last few pairs of a problem and a grid."""
+    key = (problem, grid)
     if key not in _moments:
-        found = _Moments(pde.state(_origin(pde), grid)[0], _prior_variance(pde, grid, progress))
+        mean = problem.state(problem.latent.origin(), grid)[0]
+        found = _Moments(mean, _prior_variance(problem, grid, progress))
         if len(_moments) >= _KEPT:
             del _moments[next(iter(_moments))]
         _moments[key] = found
     return _moments[key]
 
 
-def _prior_variance(pde: PDE, grid: Grid, progress: bool) -> torch.Tensor:
+def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
     """Pointwise prior variance of the state, (channels, ny, nx).
 
     The coefficient's has a closed form. The other channels' is that of the readings of sensors on
     the nodes, |Tᵀ Hᵀ e|², at one node and channel of each orbit of the symmetry group.
     """
-    chosen, member = _orbits(pde, grid)
+    pde = problem.physics
+    chosen, member = _orbits(problem, grid)
     channel, node = 1 + chosen // grid.nodes, chosen % grid.nodes
     zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
     sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
-    adjoint = ForwardMap(pde, sensors).whitened_adjoint_at(_origin(pde))
+    adjoint = LatentMap(problem, sensors).whitened_adjoint_at(problem.latent.origin())
     parts = torch.arange(len(chosen)).split(max(1, _CHUNK * 64**2 // grid.nodes))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
         variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))
     others = torch.cat(variance)[member].reshape(-1, *grid.shape)
-    return torch.cat([pde.coefficient_variance(grid)[None], others])
+    return torch.cat([problem.coefficient_variance(grid)[None], others])
 
 
-def _orbits(pde: PDE, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+def _orbits(problem: Problem, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
     """Places with equal variances, among the nodes of all channels but the coefficient's.
 
     A quarter turn also swaps the components of a vector. Elements that move nodes between nodes are
@@ -191,10 +189,11 @@ def _orbits(pde: PDE, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         One place of each orbit, and the index of its orbit for each place.
     """
-    shape = (len(pde.fields) - 1, *grid.shape)
+    fields = problem.physics.fields
+    shape = (len(fields) - 1, *grid.shape)
     places = 1 + torch.arange(shape[0] * grid.nodes, dtype=torch.float64).reshape(shape)
     lowest = places
-    for g in pde.symmetries.on_grid(grid).acting_on(pde.fields[1:]):
+    for g in problem.symmetries.on_grid(grid).acting_on(fields[1:]):
         image = g(places, grid).abs()  # without the signs of pseudo-scalars and of components
         whole = image.round()
         if bool(((image - whole).abs() < 1e-6).all()) and len(whole.unique()) == places.numel():

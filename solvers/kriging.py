@@ -14,6 +14,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from pdeinv.checks import Bounds
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import warn_input
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
@@ -21,7 +22,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.kernel_fit import JITTER, Kernel, Regression, fit_regression, warn_of_bounds
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
@@ -51,8 +52,8 @@ class Kriging(Solver):
     The PDE enters for fields without sensors only. A coefficient without sensors keeps its prior
     mean and standard deviation. A solution without sensors is that of the result's coefficient,
     mean and samples alike. A derived field without sensors is derived from these two. Where the
-    interpolated coefficient leaves the PDE's range, they use the nearer bound; the coefficient that
-    is returned is the interpolated one.
+    interpolated coefficient leaves the prior's range, they use the nearer bound; the coefficient
+    that is returned is the interpolated one.
 
     The record has the kernel of each field under `kernels`, as JSON: its standard deviation in the
     field's units, and its length scale in the domain's unit (of the chord, on a torus). A kernel at
@@ -69,9 +70,7 @@ class Kriging(Solver):
 
     name: ClassVar[str] = "kriging"
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m = int(observation.channel.bincount().max())
         lattice = min(observation.grid.nodes, _LATTICE)
         ours = 3 * lattice**2 + m * (1.5 * lattice + 2.5 * m)
@@ -80,7 +79,7 @@ class Kriging(Solver):
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
@@ -89,7 +88,7 @@ class Kriging(Solver):
         grid = observation.grid
         fields: dict[int, _Field] = {}
         kernels: dict[str, Kernel] = {}
-        chi2, clamped = [], 0
+        chi2, moved = [], 0
         drawn, channels = max(n_samples, LEAST_SAMPLES), observation.channel.unique().tolist()
         for c in progress_bar(channels, "kriging", progress, "field"):
             mine, field = observation.subset(observation.channel == c), pde.fields[c]
@@ -99,10 +98,12 @@ class Kriging(Solver):
         warn_of_bounds(kernels)
         forward = ForwardMap(pde, observation)
         if 0 not in fields:
-            draws = pde.sample_coefficient(max(n_samples, _PRIOR_DRAWS), grid, generator)[:, 0]
+            count = max(n_samples, _PRIOR_DRAWS)
+            draws = Problem(pde, prior).sample_coefficient(count, grid, generator)[:, 0]
             fields[0] = _Field(draws.mean(dim=0), draws.std(dim=0), draws[:drawn])
         if len(fields) < len(pde.fields):
-            others, clamped = _computed(forward, fields)
+            bounds = Problem(pde, prior).coefficient_prior.bounds
+            others, moved = _computed(forward, fields, bounds)
             fields = others | fields
         mean, std, samples = (
             torch.stack(parts, dim=-3)
@@ -111,7 +112,7 @@ class Kriging(Solver):
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": float(np.mean(chi2)),
             "solver_calls": forward.solver_calls,
-            "nodes_clamped": clamped,
+            "nodes_clamped": moved,
             "kernels": json.dumps({name: kernel._asdict() for name, kernel in kernels.items()}),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
@@ -141,21 +142,25 @@ class Kriging(Solver):
         return field, found
 
 
-def _computed(forward: ForwardMap, known: dict[int, _Field]) -> tuple[dict[int, _Field], int]:
+def _computed(
+    forward: ForwardMap, known: dict[int, _Field], bounds: tuple[float, float] | None
+) -> tuple[dict[int, _Field], int]:
     """All fields but the coefficient that the PDE makes of the known ones, by channel; and the
-    number of nodes at which the coefficient is brought into the PDE's range.
+    number of nodes at which the coefficient is brought into the bounds of the prior.
 
     Arguments:
         forward: the PDE and the sensors.
         known: fields by channel, that of the coefficient among them.
+        bounds: of the prior.
     """
     pde = forward.pde
     # The mean first, and then the samples
     batches = {c: torch.cat([f.mean[None], f.samples])[:, None] for c, f in known.items()}
-    a = pde.clamp(batches[0])
+    a = clamped(batches[0], bounds)
     if outside := int((a[0] != batches[0][0]).sum()):
         unknown = [f.label for c, f in enumerate(pde.fields) if c not in known]
-        _warn_of_range(forward, outside, " and ".join(unknown))
+        assert bounds is not None
+        _warn_of_range(forward, outside, bounds, " and ".join(unknown))
     if not all(c in batches for c in pde.solution_channels):
         solved = forward.solve(a)
         batches = {c: solved[:, c - 1 : c] for c in pde.solution_channels} | batches
@@ -167,9 +172,10 @@ def _computed(forward: ForwardMap, known: dict[int, _Field]) -> tuple[dict[int, 
     }, outside
 
 
-def _warn_of_range(forward: ForwardMap, outside: int, unknown: str) -> None:
-    pde, o = forward.pde, forward.observation
-    low, high = pde.coefficient_range or (-np.inf, np.inf)
+def _warn_of_range(
+    forward: ForwardMap, outside: int, bounds: tuple[float, float], unknown: str
+) -> None:
+    pde, o, (low, high) = forward.pde, forward.observation, bounds
     margin = 3 * o.noise_std
     foreign = (o.channel == 0) & ((o.values < low - margin) | (o.values > high + margin))
     remedy = (
@@ -179,7 +185,7 @@ def _warn_of_range(forward: ForwardMap, outside: int, unknown: str) -> None:
     )
     warn_input(
         f"{outside} of {forward.grid.nodes} nodes of the kriged {pde.fields[0].name} are outside "
-        f"{low:g} to {high:g}, the range of {pde.name}, and the nearer bound was used to compute "
+        f"{low:g} to {high:g}, the range of the prior, and the nearer bound was used to compute "
         f"the {unknown}; {remedy}"
     )
 

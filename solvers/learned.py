@@ -6,6 +6,7 @@ from abc import abstractmethod
 from functools import lru_cache
 from typing import ClassVar, Generic, TypeVar
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Field
@@ -18,7 +19,7 @@ from pdeinv.solvers.trained_problem import (
     joint_fields,
 )
 
-__all__ = ["LearnedSolver"]
+__all__ = ["LearnedSolver", "shipped_model"]
 
 _TRAINING: dict[Role, str] = {
     "joint": "pdeinv train",
@@ -45,8 +46,9 @@ class LearnedSolver(Solver, Generic[PriorT]):
     wants_prior: ClassVar[str]
 
     @abstractmethod
-    def accepts_prior(self, prior: Prior | None) -> bool:
-        """Return whether the method can use this prior; None is the shipped one."""
+    def accepts_prior(self, prior: Prior) -> bool:
+        """Return whether the method can use this prior; for one of `pdeinv.coefficients` it is the
+        shipped model."""
 
     @abstractmethod
     def prepare_prior(self, pde: PDE, prior: object) -> PriorT:
@@ -60,20 +62,21 @@ class LearnedSolver(Solver, Generic[PriorT]):
         """Return the fields that the prior must have."""
         return pde.fields[:1] if self.role == "coefficient" else joint_fields(pde)
 
-    def check(self, pde: PDE, prior: Prior | None) -> None:
+    def check(self, pde: PDE, prior: Prior) -> None:
         """Refuse a PDE or a prior for which the method is not made.
 
         Raises:
-            InputError: there is no shipped prior for the PDE, or the prior is of another kind, of
+            InputError: there is no shipped model for the PDE and the coefficient's prior, or the
+            prior is of another kind, of
                 other fields, of another physics or of a domain of another aspect.
         """
         super().check(pde, prior)
-        if prior is None:
-            self._check_shipped(pde)
+        if isinstance(prior, CoefficientPrior):
+            self._check_shipped(pde, prior)
         else:
             check_same_problem(self.name, pde, self.prior_fields(pde, prior), prior)
 
-    def _check_shipped(self, pde: PDE) -> None:
+    def _check_shipped(self, pde: PDE, prior: CoefficientPrior) -> None:
         role = self.shipped_role()
         name, command = shipped_name(pde.name, role), _TRAINING[role]
         if name not in shipped():
@@ -81,15 +84,20 @@ class LearnedSolver(Solver, Generic[PriorT]):
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
                 f"train one with `{command}` and give it as prior"
             )
-        check_default_problem(pde, name, _shipped(name), command)
+        check_default_problem(pde, prior, name, _shipped(name), command)
 
-    def resolve_prior(self, pde: PDE, prior: Prior | None) -> tuple[PriorT, dict[str, str]]:
-        """Return the prior, or the shipped one for None, ready for use; and its entry in the
-        record of the run."""
-        if prior is not None:
+    def resolve_prior(self, pde: PDE, prior: Prior) -> tuple[PriorT, dict[str, str]]:
+        """Return the prior, or the shipped one for a prior of `pdeinv.coefficients`, ready for use;
+        and its entry in the record of the run."""
+        if not isinstance(prior, CoefficientPrior):
             return self.prepare_prior(pde, prior), {}
         name = shipped_name(pde.name, self.shipped_role())
         return self.prepare_prior(pde, _shipped(name)), {"prior": f"the shipped {name}"}
+
+
+def shipped_model(pde: PDE, role: Role) -> object:
+    """Return the shipped model of a role for a PDE of this name."""
+    return _shipped(shipped_name(pde.name, role))
 
 
 @lru_cache(maxsize=8)

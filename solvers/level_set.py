@@ -9,16 +9,17 @@ from typing import Annotated, ClassVar, Literal
 import torch
 
 from pdeinv.checks import MOST, Bounds, EvenCount
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.random_field import RandomField
 from pdeinv.solvers.annealing import SCHEDULES, Members, anneal
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.signs import CHAINS
 
@@ -32,12 +33,12 @@ _LEAST_BATCH = 4  # members that are drawn at a time
 @dataclass(frozen=True)
 class LevelSet(Solver):
     """The posterior of a coefficient with two values, the threshold of a Gaussian field: the first
-    choice for Darcy.
+    choice for such a medium.
 
-    The unknown is the vector ξ of Karhunen–Loève coefficients of the latent field g, standard
-    normal a priori. A reading of the coefficient implies (up to its noise) the sign of g at its
-    node. Given these alone, draws of g are exact (`sample_given_signs` at the sensors, conditional
-    simulation between them) and their solves are the posterior.
+    The unknown is the draw ξ of the latent field g, standard normal a priori. A reading of the
+    coefficient implies (up to its noise) the sign of g at its node. Given these alone, draws of g
+    are exact (`sample_given_signs` at the sensors, conditional simulation between them) and their
+    solves are the posterior.
 
     Readings of the solution, and of fields derived from it, are met by randomised maximum
     likelihood: from each such draw η and a noise draw ε the member
@@ -60,8 +61,6 @@ class LevelSet(Solver):
             samples if these are more. No sample is repeated: others are drawn in the place of
             members that are left out, if fewer remain than there are samples.
         draws: draws where only the coefficient is read.
-        latent: the latent field, such as `latent_field(prior.gaussian, low, high)` of a learned
-            prior; the PDE's own if None.
         stages: of the annealing: "thorough" or "brief"; the former take longer and have a lower
             error.
 
@@ -74,7 +73,6 @@ class LevelSet(Solver):
 
     ensemble: EvenCount = 20
     draws: Annotated[int, Bounds(least=CHAINS, most=MOST)] = 128
-    latent: RandomField | None = None
     stages: Literal["thorough", "brief"] = "thorough"
 
     name: ClassVar[str] = "level-set"
@@ -85,22 +83,20 @@ class LevelSet(Solver):
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
 
-    def accepts(self, pde: PDE) -> bool:
-        return not pde.gaussian_coefficient and pde.coefficient_range is not None
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return isinstance(prior, CoefficientPrior) and prior.phases is not None
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
-        nodes, modes = observation.grid.nodes, pde.latent_prior.modes**2
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        nodes, size = observation.grid.nodes, Problem(pde, prior).latent.size
         on_solution = int((observation.channel >= 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
-        rows = (len(observation) - on_solution) * (modes + nodes) + on_solution * nodes
-        stages = 27 * members * modes if on_solution else 0
+        rows = (len(observation) - on_solution) * (size + nodes) + on_solution * nodes
+        stages = 27 * members * size if on_solution else 0
         return super().memory(pde, prior, observation, members) + NUMBER * (rows + stages)
 
     def draw_latent(
         self,
-        forward: ForwardMap,
+        forward: LatentMap,
         n: int,
         least: int,
         generator: torch.Generator | None,
@@ -114,11 +110,11 @@ class LevelSet(Solver):
         Raises:
             NumericalError: no draw of a batch converged.
         """
-        latent, stages = self.latent or forward.pde.latent_prior, SCHEDULES[self.stages]
-        found = anneal(forward, latent, n, generator, bar, stages)
+        stages = SCHEDULES[self.stages]
+        found = anneal(forward, n, generator, bar, stages)
         while (missing := least - len(found.xi)) > 0:
             batch = max(_LEAST_BATCH, missing + missing % 2)
-            more = anneal(forward, latent, batch, generator, bar, stages)
+            more = anneal(forward, batch, generator, bar, stages)
             if not len(more.xi):
                 raise NumericalError(
                     "members must come near the readings, and none of a batch did; check the "
@@ -130,19 +126,20 @@ class LevelSet(Solver):
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        forward = ForwardMap(pde, observation)
+        problem = Problem(pde, prior)
+        forward = LatentMap(problem, observation)
         wanted = max(self.ensemble if forward.sees_solution else self.draws, n_samples)
         bar = partial(progress_bar, show=progress)
         found = self.draw_latent(forward, wanted + wanted % 2, n_samples, generator, bar)
         g = found.field(observation.grid)
-        a = pde.coefficient(g)
-        batches = (a if found.width is None else pde.smoothed(g, found.width)).split(_BATCH)
+        a = problem.coefficient(g)
+        batches = (a if found.width is None else problem.smoothed(g, found.width)).split(_BATCH)
         u = [forward.solve(part) for part in bar(batches, description="solves", unit="batch")]
         states = _of_sharp_coefficients(pde, a, torch.cat(u))
         mean = states.mean(dim=0)

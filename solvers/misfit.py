@@ -8,6 +8,7 @@ from scipy.stats import chi2 as chi_squared
 
 from pdeinv.datasets.base import PDE
 from pdeinv.posterior import Posterior
+from pdeinv.priors.base import Prior
 from pdeinv.solvers.assumptions import prior_in_words
 from pdeinv.solvers.base import MisfitTest, Solver
 
@@ -42,7 +43,7 @@ def misfit_limits(degrees_of_freedom: float) -> tuple[float, float]:
     return min(_SMALL, float(low)) if degrees_of_freedom >= 0.5 else 0.0, max(_LARGE, float(high))
 
 
-def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None:
+def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: Prior) -> None:
     """Record as `misfit_test` what the reduced chi-squared is evidence of, and warn far from 1.
 
     The warning is in the name of the caller's caller.
@@ -52,6 +53,7 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None
         posterior: its result.
         m: number of readings, the degrees of freedom where the record has none.
         pde: the physics.
+        prior: of the coefficient or of the state.
     """
     posterior.record["misfit_test"] = MISFIT_TESTS[solver.misfit]
     chi2 = float(posterior.record["reduced_chi_squared"])
@@ -62,8 +64,8 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE) -> None
         message = (
             f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}, where "
             f"about 1 is expected; noise_std is overstated, or the prior is too rough or too "
-            f"variable ({prior_in_words(pde)}), so that the reported spread likely overstates the "
-            f"error; reduce noise_std or change the prior's parameters"
+            f"variable ({prior_in_words(pde, prior)}), so that the reported spread likely overstates "
+            f"the error; reduce noise_std or change the prior"
         )
     else:
         return

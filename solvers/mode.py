@@ -1,4 +1,4 @@
-"""The most probable Karhunen–Loève coefficients of a latent Gaussian field, by Gauss–Newton."""
+"""The most probable draw of a latent Gaussian field, by Gauss–Newton."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.continuation import largest_objective, search_again
-from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.forward import TensorMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -34,17 +35,17 @@ class WhitenedProblem:
     """The forward map of ξ, standard normal a priori, where solves may be unstable.
 
     Arguments:
-        pde: the physics.
+        problem: the physics and the prior.
         observation: the sensors.
 
     Attributes:
         reason: the message of the last solve that failed.
     """
 
-    def __init__(self, pde: PDE, observation: Observation):
-        self.forward, self.observation = ForwardMap(pde, observation), observation
-        modes = len(pde.latent_prior.wavenumbers)
-        self.zero = torch.zeros(1, 1, modes, modes, dtype=torch.float64)
+    def __init__(self, problem: Problem, observation: Observation):
+        self.forward, self.observation = LatentMap(problem, observation), observation
+        self.latent = problem.latent
+        self.zero = self.latent.origin()
         self.nonlinear = not self.forward.linear
         self.reason = ""
 
@@ -75,7 +76,7 @@ class WhitenedProblem:
         return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the rows dF_i/dξ, (m, modes²)."""
+        """Return the rows dF_i/dξ, (m, size)."""
         return self.forward.whitened_jacobian(xi)
 
 
@@ -83,9 +84,9 @@ class Mode(NamedTuple):
     """The most probable ξ and the problem linearised there.
 
     Arguments:
-        xi: (1, 1, modes, modes).
+        xi: (1, *shape).
         values: of the readings at ξ, (1, m).
-        jacobian: near ξ, (m, modes²).
+        jacobian: near ξ, (m, size).
         lower: Cholesky factor of G = J Jᵀ + R, (m, m).
         objective: twice the negative logarithm of the posterior density.
         nugget: in R.

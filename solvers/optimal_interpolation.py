@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar
 import torch
 
 from pdeinv.checks import MOST, Bounds, Count
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
@@ -16,7 +18,8 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.forward import ForwardMap, clamped
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -75,22 +78,22 @@ class OptimalInterpolation(Solver):
         "use a coarser grid or fewer members, or average neighbouring readings"
     )
 
-    def accepts_prior(self, prior: Prior | None) -> bool:
+    def accepts_prior(self, prior: Prior) -> bool:
         # A regressor may be given as a prior, and draws no states
-        return prior is None or isinstance(prior, Prior)
+        return isinstance(prior, Prior)
 
-    def check(self, pde: PDE, prior: Prior | None) -> None:
+    def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)
-        if prior is not None and pde.experiments:
+        if isinstance(prior, CoefficientPrior):
+            return
+        if pde.experiments:
             raise InputError(
-                f"the {self.name} solver uses only the PDE's own prior for several experiments, "
-                f"got {type(prior).__name__}; leave the prior out"
+                f"the {self.name} solver needs a prior of pdeinv.coefficients for several "
+                f"experiments, got {type(prior).__name__}; choose another prior"
             )
         check_same_problem(self.name, pde, pde.fields[:2], prior)
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, channels = len(observation), len(pde.fields)
         state, images = channels * observation.grid.nodes, self.members * self.copies
         targets = 2.5 * channels * _TARGETS
@@ -100,29 +103,31 @@ class OptimalInterpolation(Solver):
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
         grid = observation.grid
-        forward = ForwardMap(pde, observation)
-        if prior is None:
-            states = draw_ensemble(forward, self.members, grid, generator, progress)
+        problem = Problem(pde, prior)
+        forward, bounds = ForwardMap(pde, observation), None
+        if isinstance(prior, CoefficientPrior):
+            forward = ours = LatentMap(problem, observation)
+            states = draw_ensemble(ours, self.members, grid, generator, progress)
+            bounds = _widened(prior.bounds, states)
         else:
             states = prior.sample(self.members, grid, generator).double()
             if pde.outputs:
                 states = torch.cat([states, pde.derive(states[:, :1], states[:, 1:2])], dim=1)
-        elements = self._elements(pde, grid, generator)
+        elements = self._elements(problem, grid, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 
         innovation = observation.values - observation(analysis.mean[None])
         estimate, std = (analysis.mean + analysis.update(innovation))[0], analysis.std()
         deviations = analysis.deviations(max(n_samples, LEAST_SAMPLES), generator)
-        bounds = _bounds(pde, states)
-        mean = _clamp(estimate[None], bounds)[0]
-        samples = _clamp(mean + deviations, bounds)
+        mean = clamped(estimate[None], bounds)[0]
+        samples = clamped(mean + deviations, bounds)
         if not (pde.linear or forward.sees_solution):
             others, spread, solved = forward.propagate(mean[0], samples[:, 0])
             mean, std = torch.cat([mean[:1], others]), torch.cat([std[:1], spread])
@@ -135,11 +140,13 @@ class OptimalInterpolation(Solver):
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
 
-    def _elements(self, pde: PDE, grid: Grid, generator: torch.Generator | None) -> list[Symmetry]:
+    def _elements(
+        self, problem: Problem, grid: Grid, generator: torch.Generator | None
+    ) -> list[Symmetry]:
         """The elements that make the copies; none twice."""
         if self.copies == 1:
             return [Symmetry()]  # the members as they are, not translated
-        group = pde.symmetries.on_grid(grid).acting_on(pde.fields)
+        group = problem.symmetries.on_grid(grid).acting_on(problem.physics.fields)
         copies = self.copies if group.translations else min(self.copies, len(group))
         return [group.element(i, generator, grid) for i in range(copies)]
 
@@ -230,19 +237,13 @@ class _Analysis:
         return reduced(white[:, 0].square(), weighty)
 
 
-def _bounds(pde: PDE, states: torch.Tensor) -> tuple[float, float] | None:
-    """The coefficient's range, widened to that of the states; None where every value is allowed."""
-    if pde.coefficient_range is None:
-        return None
-    low, high = pde.coefficient_range
-    return min(low, float(states[:, 0].min())), max(high, float(states[:, 0].max()))
-
-
-def _clamp(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:
-    """States (batch, channel, ny, nx) with the coefficient within bounds."""
+def _widened(
+    bounds: tuple[float, float] | None, states: torch.Tensor
+) -> tuple[float, float] | None:
+    """The bounds of the coefficient, widened to those of the states."""
     if bounds is None:
-        return states
-    return torch.cat([states[:, :1].clamp(*bounds), states[:, 1:]], dim=1)
+        return None
+    return min(bounds[0], float(states[:, 0].min())), max(bounds[1], float(states[:, 0].max()))
 
 
 def draw_ensemble(

@@ -12,7 +12,8 @@ import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
-from pdeinv.datasets import PDE, Experiments, pde_by_name
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets import PDE, Experiments, Problem, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
@@ -25,7 +26,7 @@ from pdeinv.priors.base import Prior
 from pdeinv.sensor_noise import NoiseLevels
 from pdeinv.sensor_sources import SensorTable
 from pdeinv.sensors import Sensors
-from pdeinv.solvers.assumptions import assumptions
+from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.selection import solver_for, with_options
@@ -46,10 +47,11 @@ _COLUMNS = {
 
 def reconstruct(
     sensors: Sensors | str | os.PathLike | IO | SensorTable,
-    pde: str | PDE | Sequence[str | PDE],
+    pde: str | PDE | Sequence[str | PDE] | None = None,
     *,
+    problem: Problem | str | os.PathLike | None = None,
     noise: NoiseLevels | None = None,
-    grid: int | Grid = 64,
+    grid: int | Grid | None = None,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
     equireg: bool = False,
@@ -65,11 +67,14 @@ def reconstruct(
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
             or a list of these, one for each number from 1 in the column `experiment` of the table.
+        problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain.
+        grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain;
+            if None, that of the problem, or 64.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
-        prior: an `Ensemble`, one of `pdeinv.priors`, its file or shipped name, or None: the PDE's.
+        prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
+            name, or None: that of the problem, or the `default_prior` of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
@@ -90,19 +95,39 @@ def reconstruct(
         >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
-    pde = _resolve_pde(pde)
-    used = _resolve_prior(prior)
+    posed = _resolve_problem(pde, problem, prior)
+    pde, used = posed.physics, posed.prior
     chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
     chosen.check(pde, used)
     n_samples, seed = _checked_numbers(n_samples, seed)
     table = Sensors.read(sensors)
     pde = pde.reading(table.table.field.unique())
-    nodes = _affordable_grid(pde, grid, n_samples)
-    observation = table.observation(pde, nodes, noise=noise)
+    nodes = _affordable_grid(pde, posed.grid if grid is None else grid, n_samples)
+    bounds = used.bounds if isinstance(used, CoefficientPrior) else None
+    observation = table.observation(pde, nodes, noise=noise, bounds=bounds)
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
-    judge_misfit(chosen, found, len(table), pde)
+    judge_misfit(chosen, found, len(table), pde, used)
     return _dataset(found, chosen, pde, used, table, observation, seed)
+
+
+def _resolve_problem(
+    pde: str | PDE | Sequence[str | PDE] | None,
+    problem: Problem | str | os.PathLike | None,
+    prior: Prior | str | os.PathLike | None,
+) -> Problem:
+    if (pde is None) == (problem is None):
+        both = "both" if pde is not None else "neither"
+        raise InputError(f"pde or problem must be given, got {both}; give one of them")
+    given = _resolve_prior(prior)
+    if isinstance(problem, str | os.PathLike):
+        problem = Problem.load(path_of("problem", problem))
+    if problem is not None and not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a Problem or the name of its file, got {described(problem)}; give "
+            f"physics as pde"
+        )
+    return Problem.of(_resolve_pde(pde) if problem is None else problem, given)  # type: ignore
 
 
 def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
@@ -149,12 +174,12 @@ def _dataset(
     posterior: Posterior,
     solver: Solver,
     pde: PDE,
-    prior: Prior | None,
+    prior: Prior,
     sensors: Sensors,
     observation: Observation,
     seed: int,
 ) -> xr.Dataset:
-    given = posterior.record.get("prior") or ("" if prior is None else type(prior).__name__)
+    label = str(posterior.record.get("prior", ""))
     result = posterior.to_xarray(
         pde=pde.name,
         **_sources(pde, solver),
@@ -163,8 +188,8 @@ def _dataset(
         grid_kind=pde.grid_kind,
         extent=json.dumps(pde.domain.extent),
         unit=pde.domain.unit,
-        prior=given or "the PDE's own random coefficient",
-        assumed=assumptions(pde, str(given), observation),
+        prior=label or prior_in_words(pde, prior),
+        assumed=assumptions(pde, prior, label, observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         pdeinv_version=version("pdeinv"),

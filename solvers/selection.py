@@ -7,7 +7,9 @@ from typing import Any
 
 import pdeinv.solvers as solvers
 from pdeinv.checks import MOST, Bounds, described, integer
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, make_instance
@@ -25,8 +27,8 @@ from pdeinv.symmetry import Group, Symmetry
 
 __all__ = ["VARIANTS", "solver_for", "with_options"]
 
-_WITHOUT_PRIOR = (GaussianSolver(), GaussNewton(), LevelSet(), OptimalInterpolation())
-_WITH_PRIOR = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
+_FOR_COEFFICIENTS = (GaussianSolver(), GaussNewton(), LevelSet(), OptimalInterpolation())
+_FOR_OTHERS = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
 
 VARIANTS = {
     True: EquiReg(),
@@ -45,7 +47,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         solver: a name in `pdeinv.solvers.SOLVERS`, "auto", `file.py:Class` for a class outside of
             the package, or an instance, which is returned.
         pde: the physics.
-        prior: the user's; None for the PDE's own.
+        prior: None for the `default_prior` of the PDE.
 
     Raises:
         InputError: the name is unknown, or no solver accepts the prior.
@@ -53,12 +55,14 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     if isinstance(solver, Solver):
         return solver
     if isinstance(solver, str) and solver == "auto":
-        for candidate in _WITHOUT_PRIOR if prior is None else _WITH_PRIOR:
-            if candidate.accepts(pde) and candidate.suits_prior(prior):
+        prior = Problem.of(pde, prior).prior
+        stated = isinstance(prior, CoefficientPrior)
+        for candidate in _FOR_COEFFICIENTS if stated else _FOR_OTHERS:
+            if candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
         raise InputError(
-            f"prior must be an `Ensemble`, a prior with a denoiser or a regressor, got "
-            f"{type(prior).__name__}; give one of `pdeinv train` without --model operator"
+            f"prior must be one of pdeinv.coefficients, an `Ensemble`, a prior with a denoiser or "
+            f"a regressor, got {type(prior).__name__}; give one of `pdeinv train` without --model operator"
         )
     if is_reference(solver):
         kind = load_class(solver, Solver, PDES)  # type: ignore[type-abstract]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation, interpolation_stencil
-from pdeinv.random_field import RandomField
 from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -27,14 +26,14 @@ class Signs:
     """Probable signs of the latent field at the nodes where the coefficient is read.
 
     Arguments:
-        latent: the latent field a priori.
-        pde: its coefficient's two values.
+        problem: the latent field and the coefficient's two values.
         observation: all sensors, on the grid of the result.
     """
 
-    def __init__(self, latent: RandomField, pde: PDE, observation: Observation):
-        assert pde.coefficient_range is not None
-        low, high = pde.coefficient_range
+    def __init__(self, problem: Problem, observation: Observation):
+        phases = problem.coefficient_prior.phases
+        assert phases is not None
+        (low, high), latent = phases, problem.latent
         observation = observation.subset(observation.channel == 0)
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump
@@ -54,7 +53,7 @@ class Signs:
     def sample(
         self, n: int, generator: torch.Generator | None, bar: ProgressBar
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """Return n draws of ξ given the signs, (n, modes²), and the sampler's diagnostics.
+        """Return n draws of ξ given the signs, (n, size), and the sampler's diagnostics.
 
         Without signs the draws are antithetic pairs.
         """
@@ -72,7 +71,7 @@ class Signs:
         return xi, _diagnostics(chains)
 
     def mode(self, draws: torch.Tensor) -> torch.Tensor:
-        """Return where the search for the posterior's mode starts, (modes²,): the mean of draws
+        """Return where the search for the posterior's mode starts, (size,): the mean of draws
         given the signs."""
         return draws.mean(dim=0) if len(self.nodes) else torch.zeros_like(draws[0])
 

@@ -9,13 +9,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from pdeinv.checks import described
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.parameters import from_json
+from pdeinv.datasets.problem import Problem
+from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Field, Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.priors.normalised import check_trained_grid
+from pdeinv.symmetry import Group
 
 __all__ = [
     "check_default_problem",
@@ -24,10 +27,11 @@ __all__ = [
     "joint_fields",
     "joint_readings",
     "other_physics",
+    "shared_symmetries",
+    "trained_coefficients",
+    "trained_problem",
     "with_derived",
 ]
-
-_MIDDLES = [[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]]  # of the sides, in shares of them
 
 
 def joint_fields(pde: PDE) -> tuple[Field, ...]:
@@ -82,20 +86,33 @@ def fields_of(model: object) -> tuple[Field, ...] | None:
     return model.fields if isinstance(model, _WithFields) else None
 
 
-def _trained_on(pde: PDE, model: object) -> PDE | None:
-    """Return the PDE on whose states a model was trained, where it has the name of this one.
-
-    None for a model that does not state it.
+def trained_problem(model: object) -> Problem | None:
+    """Return the problem on whose states a model was trained; None where it does not state it.
 
     Raises:
-        InputError: the stored parameters are not those of such a PDE.
+        InputError: what it states is not that of such a problem.
     """
     holder = _holder(model)
     stated = holder.pde if isinstance(holder, _WithPDE) else None
-    if stated is None or stated[0] != pde.name:
+    if stated is None or stated[0] not in PDES:
         return None
-    known = {name: value for name, value in stated[1].items() if name in pde.parameters}
-    return type(pde)(**from_json(type(pde), known))
+    prior = getattr(holder, "coefficients", None)
+    if prior is None:  # of a file of version 2 or before, whose parameters hold its numbers
+        return Problem.named(stated[0], **stated[1])
+    return Problem(pde_by_name(stated[0], **stated[1]), CoefficientPrior.of(prior))
+
+
+def trained_coefficients(model: object) -> CoefficientPrior | None:
+    """Return the distribution of the coefficients on which a model was trained; None where it does
+    not state it."""
+    trained = trained_problem(model)
+    return trained.coefficient_prior if trained else None
+
+
+def shared_symmetries(pde: PDE, model: object) -> Group:
+    """Return the symmetries of a PDE that the distribution of a model's training has too."""
+    coefficients = trained_coefficients(model)
+    return Problem(pde, coefficients).symmetries if coefficients else pde.symmetries
 
 
 def check_same_problem(solver: str, pde: PDE, fields: Sequence[Field], prior: object) -> None:
@@ -126,23 +143,32 @@ def check_same_problem(solver: str, pde: PDE, fields: Sequence[Field], prior: ob
     _check_grid(pde, prior)
 
 
-def check_default_problem(pde: PDE, name: str, model: object, command: str) -> None:
-    """Refuse a PDE that a shipped model is not for.
+def check_default_problem(
+    pde: PDE, prior: CoefficientPrior, name: str, model: object, command: str
+) -> None:
+    """Refuse a PDE or a prior of its coefficient that a shipped model is not for.
 
     Arguments:
         pde: the physics.
+        prior: of the coefficient.
         name, model: of the shipped model.
         command: trains another one, for the message.
 
     Raises:
         InputError: the model is of another problem, or of a domain of another aspect.
     """
-    coefficient, physics = _differences(pde, model)
-    if coefficient or physics:
-        given = ", ".join(f"{d.name} = {_in_words(d.wanted)}" for d in (*coefficient, *physics))
+    if differences := _differences(pde, model):
+        given = ", ".join(f"{d.name} = {_in_words(d.wanted)}" for d in differences)
         raise InputError(
             f"the parameters of {pde.name} must be the defaults for the shipped {name!r}, got "
             f"{given}; train a prior with `{command}` and give it as prior"
+        )
+    trained = trained_coefficients(model)
+    if trained is not None and trained != prior:
+        raise InputError(
+            f"the prior of the {pde.coefficient_field.name} must be the published one for the "
+            f"shipped {name!r}, got one that is {prior.phrase(pde.domain)}; train a prior with "
+            f"`{command}` and give it as prior"
         )
     _check_grid(pde, model)
 
@@ -169,9 +195,9 @@ def other_physics(pde: PDE, model: object) -> str:
 
     It is empty if there are none, or if the model does not state them.
     """
-    differences = _differences(pde, model).physics
     return ", ".join(
-        f"{d.name} = {_in_words(d.trained)}, not {_in_words(d.wanted)}" for d in differences
+        f"{d.name} = {_in_words(d.trained)}, not {_in_words(d.wanted)}"
+        for d in _differences(pde, model)
     )
 
 
@@ -183,56 +209,40 @@ class _Difference(NamedTuple):
     wanted: object
 
 
-class _Differences(NamedTuple):
-    """Where a model's training differs from the PDE."""
-
-    coefficient: list[_Difference]
-    physics: list[_Difference]
-
-
 def _in_words(value: object) -> str:
     """Return the value of a parameter in one line, cut where it is long."""
     return str(value) if isinstance(value, Domain) else described(value)
 
 
-def _differences(pde: PDE, model: object) -> _Differences:
-    """Return where the training differs, in the coefficient's distribution and in the physics.
+def _differences(pde: PDE, model: object) -> list[_Difference]:
+    """Return where the physics of the training differs.
 
-    The physics does not matter for a prior of the coefficient alone. The names of the fields are
-    compared elsewhere.
+    A prior of the coefficient alone serves any physics that leaves its coefficients as they are.
+    The names of the fields are compared elsewhere.
     """
-    found, trained = _Differences([], []), _trained_on(pde, model)
-    if trained is None:
-        return found
+    trained = trained_problem(model)
+    if trained is None or type(trained.physics) is not type(pde):
+        return []
     alone = len(fields_of(model) or ()) == 1
+    found = []
     for name, wanted in pde.parameters.items():
-        value = trained.parameters[name]
+        value = trained.physics.parameters[name]
         if name in ("outputs", *pde.numerical_parameters) or isinstance(wanted, Field):
             continue
-        if wanted == value:
-            continue
-        if _shapes_coefficient(name, pde, trained):
-            found.coefficient.append(_Difference(name, value, wanted))
-        elif not alone:
-            found.physics.append(_Difference(name, value, wanted))
+        changed: dict[str, Any] = {name: value}
+        if wanted != value and not (alone and _same_restriction(pde, changed)):
+            found.append(_Difference(name, value, wanted))
     return found
 
 
-def _shapes_coefficient(name: str, pde: PDE, trained: PDE) -> bool:
-    """Return whether the distribution of the coefficient depends on a parameter of two PDEs."""
-    for one, other in ((pde, trained), (trained, pde)):
-        changed: dict[str, Any] = {name: other.parameters[name]}
-        try:
-            moved = replace(one, **changed)
-        except InputError:  # the parameter does not fit the others, such as a well the domain
-            continue
-        return _distribution(moved) != _distribution(one)
-    return False
-
-
-def _distribution(pde: PDE) -> tuple[object, ...]:
-    """Return what determines the distribution of the coefficient: the latent field, the range, and
-    the sides on which it is fixed."""
-    middles = pde.domain.absolute(torch.tensor(_MIDDLES, dtype=torch.float64))
-    fixed = pde.known_values(0, middles)
-    return pde.latent_prior, pde.coefficient_range, tuple(map(str, fixed.tolist()))
+def _same_restriction(pde: PDE, changed: dict[str, Any]) -> bool:
+    """Return whether a PDE with other parameters leaves coefficients as they are where this one
+    does."""
+    try:
+        other = replace(pde, **changed)
+    except InputError:  # the parameter does not fit the others, such as a well the domain
+        return True
+    ones = torch.ones(1, 1, *pde.grid(8).shape, dtype=torch.float64)
+    return ones.shape == (1, 1, *other.grid(8).shape) and torch.equal(
+        pde.restrict(ones), other.restrict(ones)
+    )

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from pdeinv.datasets import PDE
+from pdeinv.datasets import Problem
 from pdeinv.observation import Observation
 from pdeinv.progress import progress_bar
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 
 __all__ = ["Chains", "reference_chains"]
 
@@ -41,7 +41,7 @@ class Chains(NamedTuple):
 
 
 def reference_chains(
-    pde: PDE,
+    problem: Problem,
     observation: Observation,
     start: torch.Tensor,
     annealed: torch.Tensor,
@@ -63,11 +63,11 @@ def reference_chains(
     1, by the same factor each step, so that chains can find the readings from anywhere.
 
     Arguments:
-        pde: the physics.
+        problem: the physics and the prior.
         observation: noisy readings.
-        start: (chains, modes²), ξ of each chain.
+        start: (chains, size), ξ of each chain.
         annealed: (chains,), which chains are.
-        centre: (1, modes²), of the proposals' directions; it has no part in what is sampled.
+        centre: (1, size), of the proposals' directions; it has no part in what is sampled.
         steps: of each chain.
         channel: 0 to average the coefficient, 1 for the solution.
         generator: source of all randomness.
@@ -77,9 +77,9 @@ def reference_chains(
         2013, section 4.2; Cui, Law & Marzouk, *Dimension-independent likelihood-informed MCMC*, J.
         Comput. Phys. 304, 2016, section 3.
     """
-    target = _Target(pde, observation)
+    target = _Target(problem, observation)
     walkers = _Walkers(target, start, _Proposal(target.smooth_jacobian(centre), len(start)))
-    watched = pde.latent_prior.eigenvalues.flatten().topk(_WATCHED).indices
+    watched = problem.latent.eigenvalues.flatten().topk(_WATCHED).indices
     accepted: tuple[list[torch.Tensor], ...] = ([], [])
     fields = torch.zeros(len(start), *observation.grid.shape, dtype=torch.float64)
     squares, likelihoods, trace = torch.zeros_like(fields), [], []
@@ -103,7 +103,7 @@ def reference_chains(
 
 
 class _Walkers:
-    """The chains' ξ (chains, modes²), their states and log-likelihoods."""
+    """The chains' ξ (chains, size), their states and log-likelihoods."""
 
     def __init__(self, target: _Target, start: torch.Tensor, proposal: _Proposal) -> None:
         self.target, self.proposal = target, proposal
@@ -131,12 +131,11 @@ class _Walkers:
 
 
 class _Target:
-    """The posterior of the Karhunen–Loève coefficients ξ, (chains, modes²), up to the prior."""
+    """The posterior of the draw ξ of the latent field, (chains, size), up to the prior."""
 
-    def __init__(self, pde: PDE, observation: Observation) -> None:
-        self.pde, self.observation = pde, observation
-        self.forward = ForwardMap(pde, observation)
-        self.shape = (1, *pde.latent_prior.eigenvalues.shape)
+    def __init__(self, problem: Problem, observation: Observation) -> None:
+        self.problem, self.observation = problem, observation
+        self.forward, self.shape = LatentMap(problem, observation), problem.latent.shape
 
     def state(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the states (chains, 2, n, n), whose solution is zero if no sensor reads it."""
@@ -155,14 +154,14 @@ class _Target:
         return -misfit.square().sum(dim=1) / 2
 
     def smooth_jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the Jacobian (m, modes²) at ξ of readings over their noise, with smoothed jumps.
+        """Return the Jacobian (m, size) at ξ of readings over their noise, with smoothed jumps.
 
         Arguments:
-            xi: (1, modes²).
+            xi: (1, size).
         """
-        width = _WIDTH * float(self.pde.latent_prior.eigenvalues.sum()) ** 0.5
+        width = _WIDTH * self.problem.latent.std
         rows = self.forward.whitened_jacobian(
-            xi.unflatten(1, self.shape), lambda latent: self.pde.smoothed(latent, width)
+            xi.unflatten(1, self.shape), lambda latent: self.problem.smoothed(latent, width)
         )
         return rows / self.observation.noise_std[:, None]
 
@@ -171,14 +170,14 @@ class _Proposal:
     """Preconditioned Crank–Nicolson, in the readings' subspace (kind 0) or its complement (1)."""
 
     def __init__(self, jacobian: torch.Tensor, chains: int) -> None:
-        # basis (m, modes²)
+        # basis (m, size)
         _, self.scale, self.basis = torch.linalg.svd(jacobian, full_matrices=False)
         self.beta = torch.full((2, chains, 1), 0.3, dtype=torch.float64)
 
     def __call__(
         self, xi: torch.Tensor, z: torch.Tensor, kind: int, powers: torch.Tensor
     ) -> torch.Tensor:
-        """Return the proposed ξ of ξ and standard normal z, all (chains, modes²)."""
+        """Return the proposed ξ of ξ and standard normal z, all (chains, size)."""
         inside, z_inside = xi @ self.basis.T, z @ self.basis.T
         if kind == 0:
             b = self.beta[0] / (1 + powers[:, None] * self.scale**2).sqrt()

@@ -25,6 +25,7 @@ from pdeinv.benchmarks.studies.equivariance_candidates import (
     off_manifold,
 )
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load
@@ -108,7 +109,9 @@ def measure(
     functions = functions or candidates(pde, prior)
     g = gaussian_part(prior)
     nodes, generator = pde.grid(grid), seeds.generator(seeds.TUNING, SEED)
-    states, others = (pde.sample(n, nodes, generator)[:, : len(g.fields)] for _ in range(2))
+    states, others = (
+        Problem(pde).sample(n, nodes, generator)[:, : len(g.fields)] for _ in range(2)
+    )
     with torch.enable_grad():
         kinds = {"on": states, **off_manifold(pde, prior, states, others)}
     elements = [pde.symmetries.element(i, generator) for i in range(len(pde.symmetries))]

@@ -24,7 +24,7 @@ from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.study_kinds import GAUSSIAN_LIMITS
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import PDE, PDES, pde_by_name
+from pdeinv.datasets import PDE, PDES, Problem, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, TrainingData
@@ -113,7 +113,7 @@ def run(
 def _fitted_priors(pde: PDE, grid: int) -> dict[int, GaussianPrior]:
     """Return the priors of the coefficient and of both fields, by their number of fields."""
     nodes = pde.grid(grid)
-    states = pde.sample(_FITTED, nodes, seeds.generator(seeds.TRAINING, _SEED)).float()
+    states = Problem(pde).sample(_FITTED, nodes, seeds.generator(seeds.TRAINING, _SEED)).float()
     return {
         n: GaussianPrior.fit(
             TrainingData(states[:, :n], pde.fields[:n], nodes, pde, "fresh"), progress=True

@@ -25,7 +25,15 @@ from pdeinv.benchmarks import published
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.study_kinds import NUMERICS
-from pdeinv.datasets import PDE, Darcy, Helmholtz, NavierStokes, generate, open_dataset, pde_by_name
+from pdeinv.datasets import (
+    PDE,
+    Darcy,
+    Helmholtz,
+    NavierStokes,
+    Problem,
+    generate,
+    open_dataset,
+)
 from pdeinv.grid import Grid
 
 __all__ = ["generation", "run", "solver_errors"]
@@ -45,12 +53,12 @@ def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: st
     """
     log = JsonLines(out, NUMERICS, _part)
     for name in published.PDES:
-        pde = pde_by_name(name)
+        problem = Problem.named(name)
         parts: dict[str, tuple[int, Callable[[], list[Record]]]] = {
-            "generation seconds": (n, partial(generation, pde, grid, n, seed)),
+            "generation seconds": (n, partial(generation, problem, grid, n, seed)),
             "solver error": (
                 _ERROR_INSTANCES,
-                partial(solver_errors, pde, grid, _ERROR_INSTANCES, seed),
+                partial(solver_errors, problem, grid, _ERROR_INSTANCES, seed),
             ),
         }
         for measure, (instances, part) in parts.items():
@@ -60,28 +68,31 @@ def run(out: Path, *, grid: int = 128, n: int = 1000, seed: int = 0, command: st
                 log.append(*(record | more for record in records))
 
 
-def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[Record]:
+def solver_errors(problem: Problem, grid: int, instances: int, seed: int) -> list[Record]:
     """Return relative L2 errors of `solve`: of the algebra or time steps, and of the grid.
 
     Arguments:
-        pde: one of the published PDEs.
+        problem: one of the published ones.
         grid: nodes per side.
         instances: number of coefficients.
         seed: of the coefficients.
     """
+    pde = problem.physics
     nodes = pde.grid(grid)
-    xi = pde.latent_prior.white(instances, seeds.generator(seeds.TUNING, seed))
-    u = _solution(pde, xi, nodes)
+    xi = problem.latent.white(instances, seeds.generator(seeds.TUNING, seed))
+    u = _solution(problem, xi, nodes)
     if isinstance(pde, NavierStokes):
         references = {
-            "time step / 8": _solution(replace(pde, dt=pde.dt / 8), xi, nodes),
-            "2 x finer grid": _coarsened(pde, xi, 2, grid),
+            "time step / 8": _solution(
+                Problem(replace(pde, dt=pde.dt / 8), problem.prior), xi, nodes
+            ),
+            "2 x finer grid": _coarsened(problem, xi, 2, grid),
         }
     else:
-        a = pde.coefficient(pde.latent_prior.square_root(xi, nodes))
+        a = problem.coefficient(problem.latent.square_root(xi, nodes))
         references = {
             "sparse LU": torch.stack([_sparse_solve(pde, x[0].numpy()) for x in a])[:, None],
-            "4 x finer grid": _coarsened(pde, xi, 4, grid),
+            "4 x finer grid": _coarsened(problem, xi, 4, grid),
         }
     return [
         {
@@ -97,21 +108,22 @@ def solver_errors(pde: PDE, grid: int, instances: int, seed: int) -> list[Record
     ]
 
 
-def generation(pde: PDE, grid: int, n: int, seed: int) -> list[Record]:
+def generation(problem: Problem, grid: int, n: int, seed: int) -> list[Record]:
     """Return the seconds that n pairs take on all cores, and the statistics of their fields.
 
     Arguments:
-        pde: whose fields are generated.
+        problem: whose fields are generated.
         grid: nodes per side.
         n: number of pairs.
         seed: of the dataset.
     """
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        path = generate(pde, n, grid, seed, Path(folder) / "data.h5", progress=True)
+        path = generate(problem, n, grid, seed, Path(folder) / "data.h5", progress=True)
         seconds = time.perf_counter() - start
         with open_dataset(path) as data:
             data = data.load()
+    pde = problem.physics
     setting = {"pde": pde.name, "grid": grid, "instances": n, "seed": seed}
     records: list[Record] = [{"measure": "generation seconds", **setting, "value": seconds}]
     for (name, field), statistics in published.DATA_STATISTICS.items():
@@ -131,16 +143,18 @@ def _part(record: Record) -> tuple[str | int, ...]:
     return (part, *values_of(record, ("pde", "grid", "instances", "seed")))
 
 
-def _solution(pde: PDE, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
-    """Return the solutions of Karhunen–Loève coefficients on a grid."""
-    return pde.solve(pde.coefficient(pde.latent_prior.square_root(xi, nodes)))
+def _solution(problem: Problem, xi: torch.Tensor, nodes: Grid) -> torch.Tensor:
+    """Return the solutions of draws of the latent field on a grid."""
+    a = problem.coefficient(problem.latent.square_root(xi, nodes))
+    return problem.physics.solve(a)
 
 
-def _coarsened(pde: PDE, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
+def _coarsened(problem: Problem, xi: torch.Tensor, times: int, grid: int) -> torch.Tensor:
     """Return the solutions at the nodes of a grid, solved on one with `times` as many cells."""
+    pde = problem.physics
     ends = 0 if pde.grid_kind == "periodic" else 1
     ny, nx = (cells * times + ends for cells in pde.grid(grid).cells)
-    fine = _solution(pde, xi, pde.grid(ny, nx))
+    fine = _solution(problem, xi, pde.grid(ny, nx))
     return fine[..., ::times, ::times]
 
 

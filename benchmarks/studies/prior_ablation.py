@@ -13,7 +13,7 @@ from pdeinv import seeds
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.prior_measures import physics_of, training_of
+from pdeinv.benchmarks.studies.prior_measures import trained_on, training_of
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, TrainingData, load
 from pdeinv.priors.validation import LEVELS, denoising_errors
@@ -44,10 +44,11 @@ def compared(files: Iterable[str], command: str = "", held_out: int = _HELD_OUT)
                 f"`pdeinv train`"
             )
         g, stated = prior.gaussian, training_of(file, prior)
-        pde = physics_of(file, g.pde)
+        problem = trained_on(file, prior)
+        pde = problem.physics
         if data is None:
             generator = seeds.generator(seeds.TUNING, _SEED)
-            states = pde.sample(held_out, g.grid, generator)[:, : len(g.fields)]
+            states = problem.sample(held_out, g.grid, generator)[:, : len(g.fields)]
             data = TrainingData(states.float(), g.fields, g.grid, pde, "fresh")
         if (data.pde, data.grid, data.fields) != (pde, g.grid, g.fields):
             raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -11,20 +10,21 @@ from pydantic import TypeAdapter, ValidationError
 from pdeinv import seeds
 from pdeinv.benchmarks.prior_kinds import Stated
 from pdeinv.benchmarks.records import Record
-from pdeinv.datasets import PDE, pde_by_name
+from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Model, TrainingData
 from pdeinv.priors.validation import LEVELS
 from pdeinv.schema import problem_of
+from pdeinv.solvers.trained_problem import trained_problem
 
 __all__ = [
     "SEED",
     "consistency",
     "exact_errors",
-    "physics_of",
     "power",
     "spectrum_ratios",
+    "trained_on",
     "training_of",
 ]
 
@@ -33,22 +33,23 @@ _STATED = TypeAdapter(Stated)
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
-def physics_of(name: str, pde: tuple[str, dict[str, Any]] | None) -> PDE:
-    """Return the PDE that a model was trained for.
+def trained_on(name: str, model: object) -> Problem:
+    """Return the problem that a model was trained for.
 
     Arguments:
         name: of the model.
-        pde: its PDE's name and parameters, None if it is not one of the package's.
+        model: the model itself.
 
     Raises:
-        InputError: it is not one of the package's.
+        InputError: it states none of the package's.
     """
-    if pde is None:
+    problem = trained_problem(model)
+    if problem is None:
         raise InputError(
             f"{name} must be a model of a PDE that `pdeinv info` lists, and was trained on a "
             f"dataset without one; choose another"
         )
-    return pde_by_name(pde[0], **pde[1])
+    return problem
 
 
 def training_of(name: str, model: Model, *scores: str) -> Record:
@@ -132,18 +133,18 @@ def spectrum_ratios(
 
 
 def exact_errors(
-    pde: PDE, prior: GaussianPrior, data: TrainingData, sigmas: Sequence[float] = LEVELS
+    problem: Problem, prior: GaussianPrior, data: TrainingData, sigmas: Sequence[float] = LEVELS
 ) -> dict[str, list[float]]:
     """Return errors as `denoising_errors` does, of the exact Wiener filter on the same noise.
 
     Arguments:
-        pde: a linear PDE, whose fields have a known covariance.
+        problem: a linear one, whose fields have a known covariance.
         prior: whose normalisation, bases and noise are used.
         data: fresh fields.
         sigmas: noise levels.
     """
     grid, scale = data.grid, prior.scale[:, None, None]
-    covariance = _covariance(pde, prior, grid)
+    covariance = _covariance(problem, prior, grid)
     variances = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
     noise = prior.sample_noise(len(data), grid, seeds.generator(seeds.TUNING, 1))
     states = data.states.double()
@@ -165,11 +166,11 @@ def exact_errors(
     }
 
 
-def _covariance(pde: PDE, prior: GaussianPrior, grid: Grid) -> torch.Tensor:
+def _covariance(problem: Problem, prior: GaussianPrior, grid: Grid) -> torch.Tensor:
     """Return the exact covariance of a linear PDE's scaled coefficients in the prior's bases."""
-    m, channels, rows = pde.latent_prior.modes, len(prior.fields), []
-    for part in torch.eye(m * m, dtype=torch.float64).split(1024):
-        states = pde.state(part.reshape(-1, 1, m, m), grid)[:, :channels]
+    latent, channels, rows = problem.latent, len(prior.fields), []
+    for part in torch.eye(latent.size, dtype=torch.float64).split(1024):
+        states = problem.state(part.unflatten(1, latent.shape), grid)[:, :channels]
         tables = prior.coefficients(states / prior.scale[:, None, None], grid)
         rows.append(torch.cat([t.flatten(1) for t in tables], dim=1))
     root = torch.cat(rows)
@@ -177,26 +178,26 @@ def _covariance(pde: PDE, prior: GaussianPrior, grid: Grid) -> torch.Tensor:
 
 
 def consistency(
-    pde: PDE, prior: DiffusionPrior, fine: Grid, sigma: float = 0.25, n: int = 16
+    problem: Problem, prior: DiffusionPrior, fine: Grid, sigma: float = 0.25, n: int = 16
 ) -> dict[str, list[float]]:
     """Return relative L2 distances between what two grids make of one noise draw, by channel.
 
     They are taken on the nodes of the coarser grid. `denoised` is that of one function that both
-    grids resolve, noised and denoised. `sampled` is the same for the PDE's own state, which each
-    grid samples for itself (a jump falls between other nodes), and `states` that of these states
-    before noising.
+    grids resolve, noised and denoised. `sampled` is the same for the problem's own state, which
+    each grid samples for itself (a jump falls between other nodes), and `states` that of these
+    states before noising.
 
     Arguments:
-        pde: of the prior.
+        problem: of the prior.
         prior: with the coarser grid.
         fine: the finer grid.
         sigma: noise level.
         n: number of functions.
     """
     g, coarse = prior.gaussian, prior.gaussian.grid
-    white = pde.latent_prior.white(n, seeds.generator(seeds.TUNING, SEED))
+    white = problem.latent.white(n, seeds.generator(seeds.TUNING, SEED))
     xi = g.white(n, fine, seeds.generator(seeds.TUNING, SEED + 1))
-    states = {grid: pde.state(white, grid)[:, : len(g.fields)] for grid in (coarse, fine)}
+    states = {grid: problem.state(white, grid)[:, : len(g.fields)] for grid in (coarse, fine)}
     resolved = g.coefficients(g.normalise(states[coarse]), coarse)
     seen: dict[str, list[torch.Tensor]] = {"denoised": [], "sampled": [], "states": []}
     for grid, state in states.items():

@@ -28,9 +28,9 @@ from pdeinv.benchmarks.studies.prior_measures import (
     SEED,
     consistency,
     exact_errors,
-    physics_of,
     power,
     spectrum_ratios,
+    trained_on,
     training_of,
 )
 from pdeinv.datasets import PDE
@@ -47,6 +47,7 @@ from pdeinv.priors import (
     load,
 )
 from pdeinv.priors.validation import LEVELS, denoising_errors
+from pdeinv.solvers.forward import clamped
 
 __all__ = ["operator_report", "regressor_report", "report", "run", "write_cards"]
 
@@ -150,10 +151,11 @@ def report(
         progress: show a bar.
     """
     g = prior.gaussian
-    pde = physics_of(name, g.pde)
+    problem = trained_on(name, prior)
+    pde = problem.physics
     channels, grid = len(g.fields), g.grid
     generator = seeds.generator(seeds.TUNING, SEED)
-    states = pde.sample(_HELD_OUT, grid, generator)[:, :channels]
+    states = problem.sample(_HELD_OUT, grid, generator)[:, :channels]
     data = TrainingData(states.float(), g.fields, grid, pde, "fresh")
     record = {
         **_head(name, pde, prior, "loss"),
@@ -164,20 +166,20 @@ def report(
     if prior.preconditioning == "gaussian":
         record["gaussian_errors"] = denoising_errors(g, data)
     if pde.linear:
-        record["exact_errors"] = exact_errors(pde, g, data)
+        record["exact_errors"] = exact_errors(problem, g, data)
     one = states[:16] + 0.1 * g.sample_noise(16, grid, generator)
     record["milliseconds_per_field"] = _milliseconds(prior, one)
     fine = grid.resized(2 * grid.ny, 2 * grid.nx)
-    record["consistency"] = consistency(pde, prior, fine)
+    record["consistency"] = consistency(problem, prior, fine)
     drawn = {}
     for size in (grid, fine):
         samples = prior.sample(_SAMPLES, size, generator, steps=_STEPS, progress=progress)
-        fresh = pde.sample(_SAMPLES, size, generator)[:, :channels]
+        fresh = problem.sample(_SAMPLES, size, generator)[:, :channels]
         drawn[size.ny] = (fresh, samples)
         spectra = power(g, fresh), power(g, samples)
         record[f"spectrum_{size.ny}"] = spectrum_ratios(*spectra, g.fields)
         if channels == 2:
-            u = pde.solve(pde.clamp(samples)[:, :1])
+            u = pde.solve(clamped(samples[:, :1], problem.coefficient_prior.bounds))
             off = (samples[:, 1:] - u).norm(dim=(2, 3)) / u.norm(dim=(2, 3))
             record[f"residual_{size.ny}"] = round(float(off.mean()), 5)
     title = f"{record['prior']}: {grid} nodes, {_STEPS} steps"
@@ -195,7 +197,8 @@ def operator_report(name: str, operator: NeuralOperator, command: str = "") -> R
     Raises:
         InputError: it leads from the solution to the coefficient.
     """
-    pde = physics_of(name, operator.pde)
+    problem = trained_on(name, operator)
+    pde = problem.physics
     if operator.fields[0].name != pde.fields[0].name:
         raise InputError(
             f"{name} must be an operator from {pde.fields[0].name} to {pde.fields[1].name}, got "
@@ -204,7 +207,9 @@ def operator_report(name: str, operator: NeuralOperator, command: str = "") -> R
     record = {**_head(name, pde, operator, "relative_l2"), "relative_l2": {}}
     n = operator.record["grid"]
     for size in (n, 2 * n):
-        a = pde.sample_coefficient(_HELD_OUT, pde.grid(size), seeds.generator(seeds.TUNING, SEED))
+        a = problem.sample_coefficient(
+            _HELD_OUT, pde.grid(size), seeds.generator(seeds.TUNING, SEED)
+        )
         u = pde.solve(a)
         with torch.no_grad():
             start = time.perf_counter()
@@ -226,11 +231,12 @@ def regressor_report(name: str, regressor: SensorRegressor, command: str = "") -
         regressor: the regressor itself.
         command: command to type for the same record.
     """
-    pde = physics_of(name, regressor.pde)
+    problem = trained_on(name, regressor)
+    pde = problem.physics
     record = {**_head(name, pde, regressor, "forward", "inverse"), "sensor_errors": {}}
     for size in (n := regressor.record["grid"], 2 * n):
         grid, m = pde.grid(size), size**2 * 125 // 4096
-        states = pde.sample(_HELD_OUT, grid, seeds.generator(seeds.TUNING, SEED))
+        states = problem.sample(_HELD_OUT, grid, seeds.generator(seeds.TUNING, SEED))
         found: dict[str, float] = {"sensors": m}
         for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
             errors, seconds = [], 0.0

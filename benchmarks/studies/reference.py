@@ -86,7 +86,8 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
             f"noise must be above 0, so that chains can move, got {task.noise}; use --noise 0.01"
         )
     truth, observation = task.instance(i)
-    pde, channel = task.physics, task.scored[0]
+    problem, channel = task.problem, task.scored[0]
+    pde = problem.physics
     solver = solver_for("auto", pde)
     ours = solver(pde, None, observation, n_samples=_MEMBERS, generator=solver_generator(i))
     if ours.latent is None:
@@ -97,11 +98,13 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     begin, generator = time.perf_counter(), solver_generator(1_000_000 + i)
     # Of a pair of members only the first
     start = torch.cat(
-        [ours.latent[::2][: chains // 2], pde.latent_prior.white(chains // 2, generator).flatten(1)]
+        [ours.latent[::2][: chains // 2], problem.latent.white(chains // 2, generator).flatten(1)]
     )
     from_prior = torch.arange(chains) >= chains // 2
     centre = ours.latent.mean(dim=0, keepdim=True)
-    found = reference_chains(pde, observation, start, from_prior, centre, steps, channel, generator)
+    found = reference_chains(
+        problem, observation, start, from_prior, centre, steps, channel, generator
+    )
     mean, size = found.means.mean(dim=0), truth[channel].norm()
     variance = (found.squares.mean(dim=0) - mean**2).clamp(min=0)
     return {

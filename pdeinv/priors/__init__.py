@@ -14,7 +14,7 @@ from pdeinv.priors.fourier_operator import FourierOperator as FourierOperator
 from pdeinv.priors.fourier_operator import NeuralOperator as NeuralOperator
 from pdeinv.priors.gaussian import GaussianPrior as GaussianPrior
 from pdeinv.priors.group_average import GroupAveraged as GroupAveraged
-from pdeinv.priors.latent import latent_field as latent_field
+from pdeinv.priors.latent import threshold_prior as threshold_prior
 from pdeinv.priors.noise import Noise as Noise
 from pdeinv.priors.regressor import SensorRegressor as SensorRegressor
 from pdeinv.priors.storage import Role as Role

@@ -4,17 +4,21 @@ prior."""
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pdeinv.basis import Boundary, eigenfunctions, wavenumbers
+from pdeinv.coefficients import CoefficientPrior, TwoPhase
+from pdeinv.grid import Domain, GridKind
 from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.priors.normalised import isotropic
 from pdeinv.priors.spectrum import extrapolate_power_law
 from pdeinv.random_field import TabulatedField
+from pdeinv.symmetry import Symmetry
 
-__all__ = ["latent_field"]
+__all__ = ["threshold_prior"]
 
 _NODES = 49  # per side of a square, between which correlations are evaluated
 _MAX_WAVENUMBER = 12  # of a square, up to which they determine the spectrum, beyond it a power law
@@ -23,7 +27,29 @@ _MIN_VARIANCE = 1e-9  # relative to the largest
 _ANGLES = 2001  # of the table of the integral below
 
 
-def latent_field(gaussian: GaussianPrior, low: float, high: float) -> TabulatedField:
+@dataclass(frozen=True, eq=False)
+class _Tabulated(CoefficientPrior):
+    """A Gaussian field that is known on one domain, by the table of its spectrum."""
+
+    field: TabulatedField
+
+    def latent(self, domain: Domain, kind: GridKind) -> TabulatedField:
+        return self.field
+
+    def phrase(self, domain: Domain) -> str:
+        return "a Gaussian field with a learned spectrum"
+
+    def keeps(self, element: Symmetry, domain: Domain) -> bool:
+        return False
+
+
+def threshold_prior(gaussian: GaussianPrior, low: float, high: float) -> TwoPhase:
+    """Return the distribution of media of two phases with the mean and the correlations of a
+    learned prior; arguments as of `_latent_field`."""
+    return TwoPhase(_Tabulated(_latent_field(gaussian, low, high)), low, high)
+
+
+def _latent_field(gaussian: GaussianPrior, low: float, high: float) -> TabulatedField:
     """Return the Gaussian field g whose threshold, `high` where g >= 0, has the prior's mean and
     correlations.
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, get_args
 import torch
 
 from pdeinv.checks import Count, choice
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -20,12 +21,12 @@ from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import Preset
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
-from pdeinv.solvers.trained_problem import joint_readings, with_derived
+from pdeinv.solvers.trained_problem import joint_readings, shared_symmetries, with_derived
 
 __all__ = ["DiffusionSolver"]
 
@@ -52,7 +53,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
             loss over its squared gradient, where it is longer, and that of a term with a share,
             such as EquiReg, to half of it in `guided_sampling`: the published constants overshoot
             with few steps and few sensors. Gradients are those of functions
-            (`Problem.to_function_space`), and noisy readings count less. "published" is the
+            (`SamplingProblem.to_function_space`), and noisy readings count less. "published" is the
             algorithm of the paper's code, with none of these; docs/published.md lists all
             differences.
         batch: samples drawn at once.
@@ -98,7 +99,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         return (self.preset == "published" and self.published_role) or self.role
 
     @abstractmethod
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples (n, channel, ny, nx) of the prior's fields.
 
         Arguments:
@@ -110,13 +111,11 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
             DivergedError: the samples leave all bounds.
         """
 
-    def accepts_prior(self, prior: Prior | None) -> bool:
-        """Return whether the method can use this prior; None is the shipped one."""
-        return prior is None or isinstance(prior, Denoiser)
+    def accepts_prior(self, prior: Prior) -> bool:
+        """Return whether the method can use this prior."""
+        return isinstance(prior, Denoiser | CoefficientPrior)
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         drawn = min(self.batch, max(n_samples, _FEWEST))
         each, network = self.held
         state = each * observation.grid.nodes + 16 * len(observation)
@@ -130,7 +129,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
     def condition(
         self,
         pde: PDE,
-        prior: Prior | None,
+        prior: Prior,
         observation: Observation,
         n_samples: int,
         generator: torch.Generator | None,
@@ -143,15 +142,15 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         denoiser: DenoisingPrior = plain
         if self.group_average:
             fields = pde.fields[: len(plain.fields)]
-            group = pde.symmetries.acting_on(fields)
+            group = shared_symmetries(pde, plain).acting_on(fields)
             denoiser = GroupAveraged(plain, group.on_grid(observation.grid))
         # A group average is exactly equivariant, which leaves EquiReg nothing to measure
         terms = bind_terms(self.guidance, pde, plain, generator)
-        problem = Problem(pde, denoiser, observation, terms, generator, self.preset)
+        problem = SamplingProblem(pde, denoiser, observation, terms, generator, self.preset)
         samples = self._draw_batches(problem, max(n_samples, _FEWEST), progress)
         return _posterior(problem, samples, n_samples, record, self.pairs)
 
-    def _draw_batches(self, problem: Problem, n: int, progress: bool) -> torch.Tensor:
+    def _draw_batches(self, problem: SamplingProblem, n: int, progress: bool) -> torch.Tensor:
         """Draw n samples and make the count of network evaluations that of one sample."""
         batches = torch.arange(n).split(self.batch)
         parts = []
@@ -168,7 +167,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
 
 def _posterior(
-    problem: Problem,
+    problem: SamplingProblem,
     samples: torch.Tensor,
     n_samples: int,
     record: dict[str, str],
@@ -177,7 +176,7 @@ def _posterior(
     """Return the posterior of samples (n, channel, ny, nx); it keeps `n_samples` of
     them."""
     pde = problem.pde
-    samples, joint = pde.clamp(samples), samples.shape[1]
+    samples, joint = clamped(samples, problem.bounds), samples.shape[1]
     if joint == 1:
         forward = ForwardMap(pde, problem.observation, problem.counts)
         samples = torch.cat([samples, forward.solve(samples)], dim=1)
@@ -190,8 +189,8 @@ def _posterior(
             samples, pairs = samples[kept], False
     mean = samples.mean(dim=0)
     probability = None
-    if pde.coefficient_range and not pde.gaussian_coefficient:
-        probability = (samples[:, 0] > sum(pde.coefficient_range) / 2).double().mean(dim=0)
+    if problem.phases:
+        probability = (samples[:, 0] > sum(problem.phases) / 2).double().mean(dim=0)
     return Posterior(
         pde.fields,
         problem.grid,
@@ -208,7 +207,7 @@ def _posterior(
     )
 
 
-def _misfit(problem: Problem, mean: torch.Tensor) -> float:
+def _misfit(problem: SamplingProblem, mean: torch.Tensor) -> float:
     """Return the mean square misfit of a state (channel, ny, nx) over the variance that is
     expected."""
     o, variances = problem.observation, problem.field_std[problem.observation.channel] ** 2

@@ -20,7 +20,7 @@ from pdeinv.solvers.diffusion.guidance import (
     term_gradients,
     value_and_gradient,
 )
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import (
     DAPS_CONSTANTS,
     STEPS,
@@ -86,7 +86,7 @@ class DAPS(DiffusionSolver):
         values = asdict(self.constants[self.preset])
         return {k: v for k, v in values.items() if k in self.__dataclass_fields__}
 
-    def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+    def full(self, problem: SamplingProblem, x: torch.Tensor) -> torch.Tensor:
         """Return the states (batch, channel, ny, nx) of what is sampled; differentiable.
 
         Arguments:
@@ -95,7 +95,7 @@ class DAPS(DiffusionSolver):
         """
         return x
 
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         c = self._constants()
         sigmas = noise_levels(c.steps, c.sigma_min, c.sigma_max).tolist()
@@ -131,8 +131,10 @@ class DAPS(DiffusionSolver):
         c, given = self.constants[self.preset], self.settings()
         return replace(c, **{name: given[name] for name in asdict(c) if name in given})
 
-    def _loss(self, problem: Problem, c: DAPSConstants, coarse: bool, blur: float) -> Misfit:
-        """Return the loss of the sensors; blur as of `Problem.misfit`."""
+    def _loss(
+        self, problem: SamplingProblem, c: DAPSConstants, coarse: bool, blur: float
+    ) -> Misfit:
+        """Return the loss of the sensors; blur as of `SamplingProblem.misfit`."""
         weights = c.weights
         if weights is None:
             weights = (ddis_weights(problem.pde)[0 if coarse else 1],) * 2
@@ -148,7 +150,7 @@ class DAPS(DiffusionSolver):
 
     def _fit_sensors(
         self,
-        problem: Problem,
+        problem: SamplingProblem,
         loss: Misfit,
         denoised: torch.Tensor,
         x_t: torch.Tensor,
@@ -185,7 +187,7 @@ class DAPS(DiffusionSolver):
             x = problem.check_finite(x - rate * pull + noise)
         return x
 
-    def _curvature(self, problem: Problem, loss: Misfit, x: torch.Tensor) -> float:
+    def _curvature(self, problem: SamplingProblem, loss: Misfit, x: torch.Tensor) -> float:
         """Return the largest eigenvalue of the loss's second derivative in normalised fields.
 
         It is found by power iteration at the state x (1, channel, ny, nx).

@@ -14,7 +14,7 @@ from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.priors import NeuralOperator, Prior, load, shipped
 from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.diffusion.daps import DAPS
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import DDIS_CONSTANTS, DAPSConstants, Preset
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.trained_problem import (
@@ -65,7 +65,7 @@ class DDIS(DAPS):
         physics = "operator" if self.preset == "published" else "solver"
         return super().preset_values() | {"physics": physics}
 
-    def check(self, pde: PDE, prior: Prior | None) -> None:
+    def check(self, pde: PDE, prior: Prior) -> None:
         """Refuse a PDE, a prior or physics for which the method is not made.
 
         Raises:
@@ -103,9 +103,9 @@ class DDIS(DAPS):
                 f"train one for them, or use physics='solver'"
             )
 
-    def full(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
+    def full(self, problem: SamplingProblem, x: torch.Tensor) -> torch.Tensor:
         forward = ForwardMap(problem.pde, problem.observation, problem.counts)
-        bounds, physics = problem.pde.coefficient_range, self.settings()["physics"]
+        bounds, physics = problem.bounds, self.settings()["physics"]
         operator = _shipped_operator(problem.pde.name) if physics == "operator" else physics
 
         def solve(a: torch.Tensor) -> torch.Tensor:

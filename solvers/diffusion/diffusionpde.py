@@ -13,7 +13,7 @@ from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.guidance import norm
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import (
     STEPS,
     diffusionpde_constants,
@@ -58,7 +58,7 @@ class DiffusionPDE(DiffusionSolver):
 
     name: ClassVar[str] = "diffusionpde"
 
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         constants = diffusionpde_constants(problem.pde, problem.field_std)
         boost = 1.0 if problem.published else STEPS["diffusionpde"] / self.steps

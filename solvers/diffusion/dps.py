@@ -11,7 +11,7 @@ from pdeinv.checks import Positive, Steps
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import DPS_WEIGHT, STEPS, ddpm_levels
 from pdeinv.solvers.diffusion.sampling import guided_sampling
 
@@ -53,7 +53,7 @@ class DPS(DiffusionSolver):
         """Return the preset's values of settings that are None unless given."""
         return {"weight": DPS_WEIGHT[self.preset]}
 
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         weight = self.settings()["weight"]
         sigmas = noise_levels(self.steps)
@@ -73,7 +73,7 @@ class DPS(DiffusionSolver):
 
 
 def _ancestral_step(
-    problem: Problem, x: torch.Tensor, sigma: float, after: float
+    problem: SamplingProblem, x: torch.Tensor, sigma: float, after: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the states drawn at the next level, and the denoised states."""
     x0_hat = problem.denoise(x, sigma)

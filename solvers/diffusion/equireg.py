@@ -17,6 +17,7 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm
+from pdeinv.solvers.trained_problem import shared_symmetries
 from pdeinv.symmetry import Group, Symmetry, act
 
 __all__ = ["DenoisingMap", "EquiReg", "EquiReweight", "StateMap", "equivariance_loss"]
@@ -179,7 +180,7 @@ class BoundEquiReg(BoundTerm):
         self.function = settings.function or DenoisingMap(prior)
         # A stored field may lack its kind: the PDE's are the same by name
         fields = pde.fields[: len(prior.fields)]
-        self.group = settings.group or pde.symmetries.acting_on(fields)
+        self.group = settings.group or shared_symmetries(pde, prior).acting_on(fields)
         self.scale, self.grid_of = prior.gaussian.scale[:, None, None], pde.grid_of
         self.share: float | None = settings.share
         self._turn, self._last = 0, torch.inf

@@ -14,7 +14,7 @@ from pdeinv.grid import Grid
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import (
     STEPS,
     SensorLoss,
@@ -67,7 +67,7 @@ class FunDPS(DiffusionSolver):
 
     name: ClassVar[str] = "fundps"
 
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
         seen = self._observed(problem)
         last = self.sigma_min or min(s.sigma_min for s in seen)
@@ -87,17 +87,17 @@ class FunDPS(DiffusionSolver):
         return self._descend(problem, x, sigmas[split:], bar)
 
     def _descend(
-        self, problem: Problem, x: torch.Tensor, sigmas: torch.Tensor, bar: ProgressBar
+        self, problem: SamplingProblem, x: torch.Tensor, sigmas: torch.Tensor, bar: ProgressBar
     ) -> torch.Tensor:
         """Return the states at the last of these levels, for states x at the first."""
         loss, step = self._loss(problem, sigmas), partial(heun_step, second=problem.published)
         return guided_sampling(problem, x, sigmas, step, loss, problem.scale, bar)
 
-    def _observed(self, problem: Problem) -> list[SensorLoss]:
+    def _observed(self, problem: SamplingProblem) -> list[SensorLoss]:
         sensors = fundps_constants(problem.pde, self.preset)
         return [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
 
-    def _loss(self, problem: Problem, sigmas: torch.Tensor) -> StepLoss:
+    def _loss(self, problem: SamplingProblem, sigmas: torch.Tensor) -> StepLoss:
         sensors = fundps_constants(problem.pde, self.preset)
         boost = 1.0 if problem.published else STEPS["fundps"] / self.steps
         first, second = (boost * self.weight * s.weight for s in sensors)
@@ -122,7 +122,7 @@ def _huber(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x.abs() < 1, x.square() / 2, x.abs() - 0.5)
 
 
-def _refine(problem: Problem, x: torch.Tensor, coarse: Grid, sigma: float) -> torch.Tensor:
+def _refine(problem: SamplingProblem, x: torch.Tensor, coarse: Grid, sigma: float) -> torch.Tensor:
     """Return noised states of a coarse grid on the problem's grid, with noise in the new modes.
 
     Arguments:

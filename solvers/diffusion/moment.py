@@ -9,24 +9,28 @@ from typing import Annotated, ClassVar
 import torch
 
 from pdeinv.checks import MOST, Bounds, Positive, Steps, check_below
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.grid import Field
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.covariance import CovarianceRoot
-from pdeinv.priors.latent import latent_field
+from pdeinv.priors.latent import threshold_prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, antithetic
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.level_set import LevelSet
-from pdeinv.solvers.trained_problem import fields_of, joint_fields
+from pdeinv.solvers.trained_problem import fields_of, joint_fields, trained_coefficients
 from pdeinv.torch_state import one_thread
 
 __all__ = ["Moment"]
@@ -60,7 +64,7 @@ class Moment(DiffusionSolver):
     as a flux, too. With a joint prior of coefficient and solution the PDE is not needed.
 
     A coefficient alone that has two values is far from Gaussian. `LevelSet` draws it, as the
-    threshold of the latent field that the prior's covariance implies (`latent_field`); this path
+    threshold of the latent field that the prior's covariance implies (`threshold_prior`); this path
     does not evaluate the denoiser.
 
     Guidance terms, such as `EquiReg()`, move the denoised state before it is conditioned, so that
@@ -102,30 +106,30 @@ class Moment(DiffusionSolver):
         super().__post_init__()
         check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
 
-    def check(self, pde: PDE, prior: Prior | None) -> None:
+    def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)
-        fields = fields_of(prior) or pde.fields[:1]  # the shipped prior is of the coefficient
-        if (self.guidance or self.group_average) and _two_valued(pde, len(fields)):
+        if (self.guidance or self.group_average) and _two_valued(self._model(pde, prior)):
             raise InputError(
                 f"the moment solver does not evaluate the denoiser for a two-valued "
                 f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
                 f"choose fundps, or a prior of both fields"
             )
 
-    def memory(
-        self, pde: PDE, prior: Prior | None, observation: Observation, n_samples: int
-    ) -> float:
-        fields = fields_of(prior) or pde.fields[:1]
-        if _two_valued(pde, len(fields)):
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        model = self._model(pde, prior)
+        fields = fields_of(model) or pde.fields[:1]
+        if _two_valued(model):
             drawn = min(self.batch, n_samples)
             states = super().memory(pde, prior, observation, n_samples)
-            return states + LevelSet(ensemble=4).memory(pde, None, observation, drawn)
+            coefficients = trained_coefficients(model)
+            assert coefficients is not None
+            return states + LevelSet(ensemble=4).memory(pde, coefficients, observation, drawn)
         m, coordinates = len(observation), len(fields) * (observation.grid.nodes + _BAND)
         linear = len(fields) > 1 or pde.linear or not bool((observation.channel >= 1).any())
         rows = 0.0 if linear and m > _MANY else m * (2 * coordinates + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * rows
 
-    def suits_prior(self, prior: Prior | None) -> bool:
+    def suits_prior(self, prior: Prior) -> bool:
         """Return whether "auto" may take the method for this prior.
 
         It may not for a joint prior whose Gaussian part correlates nothing: that carries no
@@ -142,10 +146,16 @@ class Moment(DiffusionSolver):
         """Return the coefficient for a prior of one field, else the fields of a joint prior."""
         return pde.fields[:1] if len(fields_of(prior) or ()) == 1 else joint_fields(pde)
 
+    def _model(self, pde: PDE, prior: Prior) -> object:
+        """The learned prior, which is the shipped one for one of the coefficient."""
+        if isinstance(prior, CoefficientPrior):
+            return shipped_model(pde, self.shipped_role())
+        return prior
+
     @torch.no_grad()
-    def draw(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Return n samples (n, channel, ny, nx) of the fields of the prior."""
-        if _two_valued(problem.pde, len(problem.gaussian.fields)):
+        if problem.phases and len(problem.gaussian.fields) == 1:
             return self._draw_thresholds(problem, n, bar)
         mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
         condition = _Conditioning(self, problem, mean)
@@ -156,19 +166,16 @@ class Moment(DiffusionSolver):
             x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
         return x
 
-    def _draw_thresholds(self, problem: Problem, n: int, bar: ProgressBar) -> torch.Tensor:
+    def _draw_thresholds(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """n coefficients (n, 1, ny, nx) by `LevelSet`, with the latent field of the prior."""
-        pde = problem.pde
-        assert pde.coefficient_range is not None
-        level_set = LevelSet(
-            latent=latent_field(problem.gaussian, *pde.coefficient_range),
-            stages="thorough" if self.thorough else "brief",
-        )
-        forward = ForwardMap(pde, problem.observation, problem.counts)
+        assert problem.phases is not None
+        medium = Problem(problem.pde, threshold_prior(problem.gaussian, *problem.phases))
+        level_set = LevelSet(stages="thorough" if self.thorough else "brief")
+        forward = LatentMap(medium, problem.observation, problem.counts)
         with one_thread():  # as `LevelSet` itself
             found = level_set.draw_latent(forward, n + n % 2, n, problem.generator, bar)
         problem.reduced_chi_squared = found.misfit
-        return pde.coefficient(found.field(problem.grid)[:n])
+        return medium.coefficient(found.field(problem.grid)[:n])
 
 
 def _pushed(problem, x_t, sigma, mean, moved):
@@ -182,9 +189,10 @@ def _pushed(problem, x_t, sigma, mean, moved):
     return combine_steps(moved, steps, unit) - moved
 
 
-def _two_valued(pde: PDE, fields: int) -> bool:
-    """Whether a prior of so many fields is of a coefficient with two values alone."""
-    return fields == 1 and LevelSet().accepts(pde)
+def _two_valued(model: object) -> bool:
+    """Whether a learned prior is of a coefficient with two values alone."""
+    coefficients = trained_coefficients(model)
+    return len(fields_of(model) or ()) == 1 and bool(coefficients and coefficients.phases)
 
 
 class _Conditioning:
@@ -197,10 +205,10 @@ class _Conditioning:
             where F is linearised first, starts there.
     """
 
-    def __init__(self, solver: Moment, problem: Problem, mean: torch.Tensor):
+    def __init__(self, solver: Moment, problem: SamplingProblem, mean: torch.Tensor):
         self.problem, self.observation = problem, problem.observation
         self.forward: ForwardMap | StateReadings = (
-            ForwardMap(problem.pde, problem.observation, problem.counts)
+            ForwardMap(problem.pde, problem.observation, problem.counts, problem.bounds)
             if len(problem.gaussian.fields) == 1
             else StateReadings(problem.observation)
         )

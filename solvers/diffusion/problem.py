@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 
 from pdeinv import seeds
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError
 from pdeinv.grid import Grid
@@ -17,14 +18,17 @@ from pdeinv.priors.data import STD
 from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
 from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
+from pdeinv.solvers.forward import clamped
+from pdeinv.solvers.trained_problem import trained_coefficients
 
-__all__ = ["Problem"]
+__all__ = ["SamplingProblem"]
 
 _BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
+_LEAST = 1e-3  # of the largest coefficient, to which negative draws of a positive one are brought
 _DRAWS, _DRAW_NODES = 64, 32  # of a prior of the coefficient, for the spread of the solution
 
 
-class Problem:
+class SamplingProblem:
     """A denoiser that counts its evaluations, the sensors, and the terms that guide.
 
     Arguments:
@@ -40,6 +44,9 @@ class Problem:
     Attributes:
         grid: of the states.
         gaussian: the Gaussian part of the prior.
+        coefficients: the distribution of the coefficients that the prior was trained on; None where
+            it does not state it.
+        bounds: of the coefficients, where they have some, or must be positive.
         field_std: standard deviations of the observation's channels under the prior, in physical
             units.
         scale: (channel, 1, 1), the physical unit of normalised fields, whose standard deviation is
@@ -62,19 +69,26 @@ class Problem:
         self.terms, self.generator, self.preset = tuple(terms), generator, preset
         self.counts = {"network_evaluations": 0, "solver_calls": 0} if counts is None else counts
         self.grid, self.gaussian = observation.grid, prior.gaussian
-        self.field_std = _field_std(pde, self.gaussian)
+        self.coefficients = trained_coefficients(prior)
+        self.bounds = _bounds(pde, self.coefficients, self.gaussian)
+        self.field_std = _field_std(pde, self.gaussian, self.phases, self.bounds)
         self.scale = self.gaussian.scale[:, None, None]
         self.reduced_chi_squared = 0.0
+
+    @property
+    def phases(self) -> tuple[float, float] | None:
+        """The two values of the coefficient; None for any other."""
+        return self.coefficients.phases if self.coefficients else None
 
     @property
     def published(self) -> bool:
         """Whether the method is that of its paper, without our changes."""
         return self.preset == "published"
 
-    def on_grid(self, grid: Grid) -> Problem:
+    def on_grid(self, grid: Grid) -> SamplingProblem:
         """Return the same problem, with the same counts, for states on another grid."""
         moved = self.observation.on_grid(grid)
-        return Problem(
+        return SamplingProblem(
             self.pde, self.prior, moved, self.terms, self.generator, self.preset, self.counts
         )
 
@@ -157,20 +171,40 @@ class Problem:
         )
 
 
-def _field_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+Range = tuple[float, float]
+
+
+def _bounds(pde: PDE, coefficients: CoefficientPrior | None, prior: GaussianPrior) -> Range | None:
+    if coefficients is not None:
+        return coefficients.bounds
+    if not pde.positive_coefficient:
+        return None
+    a = _drawn(pde, prior)
+    return (max(float(a.min()), _LEAST * float(a.max())), float(a.max()))
+
+
+def _field_std(
+    pde: PDE, prior: GaussianPrior, phases: Range | None, bounds: Range | None
+) -> torch.Tensor:
     """Return the standard deviations (channel,) of a joint prior's fields, or of all channels of
     the PDE's state for a prior of the coefficient, over nodes and states."""
     std = STD * prior.scale
-    return std if len(std) > 1 else torch.cat([std, _other_std(pde, prior)])
+    return std if len(std) > 1 else torch.cat([std, _other_std(pde, prior, phases, bounds)])
 
 
 @lru_cache(maxsize=8)
-def _other_std(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+def _other_std(
+    pde: PDE, prior: GaussianPrior, phases: Range | None, bounds: Range | None
+) -> torch.Tensor:
     """Return the standard deviations (channel - 1,) of the other fields for draws of a prior of the
     coefficient."""
-    grid = pde.grid(_DRAW_NODES)
-    a = prior.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).double()
-    if pde.coefficient_range and not pde.gaussian_coefficient:
-        low, high = pde.coefficient_range
+    a = _drawn(pde, prior)[:, :1]
+    if phases:
+        low, high = phases
         a = torch.where(a > (low + high) / 2, high, low).float()
-    return torch.stack([u.std() for u in pde.respond(pde.clamp(a)).unbind(dim=1)])
+    return torch.stack([u.std() for u in pde.respond(clamped(a, bounds)).unbind(dim=1)])
+
+
+def _drawn(pde: PDE, prior: GaussianPrior) -> torch.Tensor:
+    grid = pde.grid(_DRAW_NODES)
+    return prior.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).double()

@@ -18,14 +18,16 @@ from pdeinv.solvers.diffusion.guidance import (
     term_gradients,
     value_and_gradient,
 )
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 
 __all__ = ["LevelStep", "StepLoss", "guided_sampling", "heun_step"]
 
 # Of Polyak's step for a term with a share, since its loss is zero nowhere
 _TRUSTED = 0.5
 
-LevelStep = Callable[[Problem, torch.Tensor, float, float], tuple[torch.Tensor, torch.Tensor]]
+LevelStep = Callable[
+    [SamplingProblem, torch.Tensor, float, float], tuple[torch.Tensor, torch.Tensor]
+]
 """(problem, x, σ, next σ) -> the states at the next level, and the denoised states that guide."""
 
 StepLoss = Callable[[int, float, torch.Tensor], torch.Tensor]
@@ -33,7 +35,7 @@ StepLoss = Callable[[int, float, torch.Tensor], torch.Tensor]
 
 
 def guided_sampling(
-    problem: Problem,
+    problem: SamplingProblem,
     x: torch.Tensor,
     sigmas: torch.Tensor,
     step: LevelStep,
@@ -84,7 +86,7 @@ def _pull_back(
 
 
 def _guidance_step(
-    problem: Problem,
+    problem: SamplingProblem,
     main: LossGradient,
     others: Sequence[TermGradient],
     slopes: Sequence[torch.Tensor],
@@ -107,7 +109,7 @@ def _guidance_step(
 
 
 def heun_step(
-    problem: Problem, x: torch.Tensor, sigma: float, after: float, *, second: bool = False
+    problem: SamplingProblem, x: torch.Tensor, sigma: float, after: float, *, second: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the states after Heun's step of the probability flow, and the denoised states.
 
