@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import Dims, Names, Parameters, PdeName, Seed, parsed
+from pdeinv.cli.options import ANY_PDE_HELP, Dims, Names, Parameters, ProblemFile, Seed, posed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,13 +69,18 @@ EnsembleFile = Annotated[
 
 def reconstruct(
     sensors: SensorFile,
-    pde: PdeName,
     out: Out,
+    pde: Annotated[str | None, typer.Option("--pde", help=ANY_PDE_HELP)] = None,
+    problem: ProblemFile = None,
     noise: Noise = None,
     plot: Plot = None,
     grid: Annotated[
-        int, typer.Option(help="Nodes of the result on the shorter side of the domain.")
-    ] = 64,
+        int | None,
+        typer.Option(
+            help="Nodes of the result on the shorter side of the domain; by default those of the "
+            "problem's file, or 64."
+        ),
+    ] = None,
     solver: SolverName = "auto",
     equireg: Regularised = False,
     steps: Steps = None,
@@ -96,15 +101,15 @@ def reconstruct(
     if (names or dims) and not ensemble:
         raise InputError("--names and --dims describe a dataset; give it with --ensemble")
     contents = {"names": names, "dims": dims}
-    _check_outputs(out, plot, [Path(path) for path in (sensors, ensemble, prior) if path])
-    from pdeinv.datasets import pde_by_name
+    _check_outputs(out, plot, [Path(path) for path in (sensors, problem, ensemble, prior) if path])
     from pdeinv.files import save_figure, save_netcdf
     from pdeinv.solvers import reconstruct as run
 
-    physics = pde_by_name(pde, **parsed(param))
+    given = posed(pde, problem, param)
+    physics = given.physics
     result = run(
         sensors,
-        physics,
+        problem=given,
         noise=noise,
         grid=grid,
         solver=solver,
@@ -123,8 +128,9 @@ def reconstruct(
         save_figure(plot_reconstruction(result), plot)
     typer.echo(
         f"assumed: {result.attrs['assumed']}\n"
-        f"{out}: {physics.name} on {physics.grid(grid)} nodes by {result.attrs['solver']} from "
-        f"{result.sizes['sensor']} sensors in {result.attrs['seconds']:.1f} s, reduced chi-squared "
+        f"{out}: {physics.name} on {result.sizes['y']} x {result.sizes['x']} nodes by "
+        f"{result.attrs['solver']} from {result.sizes['sensor']} sensors in "
+        f"{result.attrs['seconds']:.1f} s, reduced chi-squared "
         f"{result.attrs['reduced_chi_squared']:.3g} (test: {result.attrs['misfit_test']})"
     )
 
