@@ -11,6 +11,8 @@ from pdeinv.cli.options import ANY_PDE_HELP, Dims, Names, Parameters, ProblemFil
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from pdeinv.datasets import PDE
     from pdeinv.priors import Ensemble
 
@@ -35,6 +37,13 @@ Out = Annotated[
     Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
 ]
 Plot = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        help="Nodes of the result on the shorter side of the domain; by default those of the "
+        "problem's file, or 64."
+    ),
+]
 SolverName = Annotated[
     str,
     typer.Option(
@@ -74,13 +83,7 @@ def reconstruct(
     problem: ProblemFile = None,
     noise: Noise = None,
     plot: Plot = None,
-    grid: Annotated[
-        int | None,
-        typer.Option(
-            help="Nodes of the result on the shorter side of the domain; by default those of the "
-            "problem's file, or 64."
-        ),
-    ] = None,
+    grid: Nodes = None,
     solver: SolverName = "auto",
     equireg: Regularised = False,
     steps: Steps = None,
@@ -106,14 +109,13 @@ def reconstruct(
     from pdeinv.solvers import reconstruct as run
 
     given = posed(pde, problem, param)
-    physics = given.physics
     result = run(
         sensors,
         problem=given,
         noise=noise,
         grid=grid,
         solver=solver,
-        prior=_read_ensemble(ensemble, physics, **contents) if ensemble else prior,
+        prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
         equireg=equireg,
         steps=steps,
         preset=preset,
@@ -126,12 +128,16 @@ def reconstruct(
         from pdeinv.plot import plot_reconstruction
 
         save_figure(plot_reconstruction(result), plot)
-    typer.echo(
-        f"assumed: {result.attrs['assumed']}\n"
-        f"{out}: {physics.name} on {result.sizes['y']} x {result.sizes['x']} nodes by "
-        f"{result.attrs['solver']} from {result.sizes['sensor']} sensors in "
-        f"{result.attrs['seconds']:.1f} s, reduced chi-squared "
-        f"{result.attrs['reduced_chi_squared']:.3g} (test: {result.attrs['misfit_test']})"
+    typer.echo(_summary(result, out))
+
+
+def _summary(result: xr.Dataset, out: Path) -> str:
+    made = result.attrs
+    return (
+        f"assumed: {made['assumed']}\n"
+        f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
+        f"{made['solver']} from {result.sizes['sensor']} sensors in {made['seconds']:.1f} s, "
+        f"reduced chi-squared {made['reduced_chi_squared']:.3g} (test: {made['misfit_test']})"
     )
 
 
