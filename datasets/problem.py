@@ -69,8 +69,8 @@ class Problem:
         if self.physics.positive_coefficient and not prior.positive:
             raise InputError(
                 f"the prior of the {field.name} of {self.physics.name} must be positive "
-                f"everywhere, got the {prior.name} prior, which is not; use a log-normal prior, or a two-phase "
-                f"one with positive values"
+                f"everywhere, got the {prior.name} prior, which is not; use a log-normal "
+                f"prior, or a two-phase one with positive values"
             )
         prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
 

@@ -64,8 +64,8 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
         message = (
             f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}, where "
             f"about 1 is expected; noise_std is overstated, or the prior is too rough or too "
-            f"variable ({prior_in_words(pde, prior)}), so that the reported spread likely overstates "
-            f"the error; reduce noise_std or change the prior"
+            f"variable ({prior_in_words(pde, prior)}), so that the reported spread likely "
+            f"overstates the error; reduce noise_std or change the prior"
         )
     else:
         return

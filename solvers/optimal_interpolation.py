@@ -115,9 +115,11 @@ class OptimalInterpolation(Solver):
         if isinstance(prior, CoefficientPrior):
             forward = ours = LatentMap(problem, observation)
             states = draw_ensemble(ours, self.members, grid, generator, progress)
-            bounds = _widened(prior.bounds, states)
+            bounds = prior.bounds
         else:
             states = prior.sample(self.members, grid, generator).double()
+            if pde.positive_coefficient:
+                bounds = (float(states[:, 0].min()), float(states[:, 0].max()))
             if pde.outputs:
                 states = torch.cat([states, pde.derive(states[:, :1], states[:, 1:2])], dim=1)
         elements = self._elements(problem, grid, generator)
@@ -235,15 +237,6 @@ class _Analysis:
         white = torch.linalg.solve_triangular(self.lower, (innovation / self.scale).T, upper=False)
         weighty = carries_weight(self.scale**2, self.observation)
         return reduced(white[:, 0].square(), weighty)
-
-
-def _widened(
-    bounds: tuple[float, float] | None, states: torch.Tensor
-) -> tuple[float, float] | None:
-    """The bounds of the coefficient, widened to those of the states."""
-    if bounds is None:
-        return None
-    return min(bounds[0], float(states[:, 0].min())), max(bounds[1], float(states[:, 0].max()))
 
 
 def draw_ensemble(

@@ -61,8 +61,9 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
             if candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
         raise InputError(
-            f"prior must be one of pdeinv.coefficients, an `Ensemble`, a prior with a denoiser or "
-            f"a regressor, got {type(prior).__name__}; give one of `pdeinv train` without --model operator"
+            f"prior must be one of pdeinv.coefficients, an `Ensemble`, a prior with a "
+            f"denoiser or a regressor, got {type(prior).__name__}; give one of `pdeinv train` "
+            f"without --model operator"
         )
     if is_reference(solver):
         kind = load_class(solver, Solver, PDES)  # type: ignore[type-abstract]

@@ -96,7 +96,7 @@ def trained_problem(model: object) -> Problem | None:
     stated = holder.pde if isinstance(holder, _WithPDE) else None
     if stated is None or stated[0] not in PDES:
         return None
-    prior = getattr(holder, "coefficients", None)
+    prior = getattr(holder, "coefficient_prior", None)
     if prior is None:  # of a file of version 2 or before, whose parameters hold its numbers
         return Problem.named(stated[0], **stated[1])
     return Problem(pde_by_name(stated[0], **stated[1]), CoefficientPrior.of(prior))

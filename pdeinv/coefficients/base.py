@@ -35,11 +35,11 @@ class CoefficientPrior(Convertible):
     name: ClassVar[str]
     affine: ClassVar[bool] = True
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
-    """The classes by their names."""
+    """The public classes by their names."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "name" in cls.__dict__:
+        if "name" in cls.__dict__ and not cls.__name__.startswith("_"):
             CoefficientPrior.kinds[cls.name] = cls
 
     def __post_init__(self) -> None:

@@ -33,6 +33,8 @@ class _Tabulated(CoefficientPrior):
 
     field: TabulatedField
 
+    name = "learned-field"
+
     def latent(self, domain: Domain, kind: GridKind) -> TabulatedField:
         return self.field
 
