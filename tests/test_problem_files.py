@@ -469,3 +469,26 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path):
             problem.save(path)
     assert not contents(tmp_path)
     assert Path(problem.save(str(tmp_path / "p.toml"))).is_file()
+
+
+ODD = st.sampled_from(
+    ["", "0", "-1", "1e400", "nan", "-inf", "true", '""', '"none"', '"x.py:X"', "[]", "[[]]", "{}"]
+    + ["[1, 2]", "[[1, 2], [3]]", "{a = 1}", "1979-05-27", "07:32:00", "99999999999999999999"]
+    + ['"\\u0000"', '"../.."', "[{x = 1}]", '{kind = "two-phase"}', "0x10", '"' + "x" * 300 + '"']
+)
+WHOLE = AQUIFER + '\n[[experiment]]\nname = "a"\nsource = 1\nboundary = {left = "no flux"}\n'
+KEYED = [i for i, line in enumerate(WHOLE.splitlines()) if "=" in line.partition("#")[0]]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYED), ODD), min_size=1, max_size=2), st.booleans())
+def test_odd_values_are_a_problem_or_one_sentence(tmp_path_factory, changes, renamed):
+    lines = WHOLE.splitlines()
+    for i, value in changes:
+        key = lines[i].partition("=")[0]
+        lines[i] = f"{value.strip('{}[]') or 'k'} = 1" if renamed else f"{key} = {value}"
+    path = tmp_path_factory.mktemp("odd") / "p.toml"
+    path.write_text("\n".join(lines))
+    try:
+        assert isinstance(Problem.load(path), Problem)
+    except InputError as error:
+        assert_sentence(error, "p.toml: ")

@@ -41,7 +41,9 @@ PdeName = Annotated[str, typer.Option("--pde", help=ANY_PDE_HELP)]
 ProblemFile = Annotated[
     Path | None,
     typer.Option(
-        "--problem", metavar="FILE", help="File of a problem (see `pdeinv problem`), not a PDE."
+        "--problem",
+        metavar="FILE",
+        help="File of a problem (see `pdeinv problem`), in place of a PDE.",
     ),
 ]
 Seed = Annotated[

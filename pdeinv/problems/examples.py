@@ -25,7 +25,7 @@ from pdeinv.sensors import Sensors
 __all__ = ["EXAMPLES", "Example", "Readings", "Truth", "example_by_name"]
 
 _FIRST = 2**30  # number of the first truth among the test instances
-_FROM_WELLS = 2.0  # cells of the result's grid: a borehole beside a well reads its discretisation
+_FROM_WELLS = 2.0  # cells of the result's grid: a borehole next to a well reads its discretisation
 _DIGITS = 100  # of the noise: steps to which values are rounded
 
 
