@@ -9,7 +9,7 @@ import xarray as xr
 from helpers import PAIRS, brief_annealing, quick_prior, quick_solver, seeded
 
 from pdeinv import Grid, MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import pde_by_name
+from pdeinv.datasets import Problem, pde_by_name
 
 N = 16
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
@@ -39,7 +39,7 @@ LAYOUTS = {
 def truth(name):
     """A random state as a Dataset of named fields."""
     pde = pde_by_name(name)
-    state = pde.sample(1, pde.grid(N), seeded(11))[0]
+    state = Problem(pde).sample(1, pde.grid(N), seeded(11))[0]
     y, x = (nodes.numpy() for nodes in pde.grid(N).coordinates())
     return xr.Dataset(
         {f.name: (("y", "x"), v.numpy()) for f, v in zip(pde.fields, state, strict=True)},

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from pdeinv import Grid, InputError, Observation, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
-from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
+from pdeinv.datasets import PDE, PDES, Darcy, Problem, examples, pde_by_name
 from pdeinv.grid import Domain
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
@@ -97,7 +97,7 @@ def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True,
     """
     pde = pde if isinstance(pde, PDE) else pde_by_name(pde)
     grid = pde.grid(*n) if isinstance(n, tuple) else pde.grid(n)
-    states = pde.sample(samples, grid, seeded(seed))[:, :channels].float()
+    states = Problem(pde).sample(samples, grid, seeded(seed))[:, :channels].float()
     return TrainingData(states, pde.fields[:channels], grid, pde if symmetric else None, source)
 
 
@@ -116,7 +116,7 @@ def tiny_diffusion(data):
 
 
 def observe(
-    pde: PDE, grid: Grid, points, channel, *, noise=0.0, state=None, seed=0
+    pde: PDE | Problem, grid: Grid, points, channel, *, noise=0.0, state=None, seed=0
 ) -> tuple[torch.Tensor, Observation]:
     """Return a state (1, 2, n, n) and its readings.
 
@@ -124,11 +124,12 @@ def observe(
         points: (m, 2), positions in the unit square.
         channel: of each point, or one for all.
         noise: standard deviation of the readings relative to their field's.
-        state: (1, 2, n, n) to read; a draw of the PDE's prior if None.
+        state: (1, 2, n, n) to read; a draw of the problem's prior if None.
         seed: of the state and of the noise.
     """
     generator = seeded(seed)
-    state = pde.sample(1, grid, generator) if state is None else state
+    state = Problem.of(pde).sample(1, grid, generator) if state is None else state
+    pde = Problem.of(pde).physics
     points = torch.as_tensor(points, dtype=torch.float64)
     channel = torch.as_tensor(channel).expand(len(points)).clone()
     std = noise * state[0].double().flatten(1).std(dim=1)[channel]
@@ -186,7 +187,13 @@ def run_command(*arguments):
 # The registries
 
 
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(pde_by_name(p))]
+def accepts(solver, pde, prior=None):
+    """Return whether a solver accepts a PDE with a prior of its coefficient."""
+    problem = Problem.of(pde, prior)
+    return solver.accepts(problem.physics, problem.prior)
+
+
+PAIRS = [(s, p) for s in SOLVERS for p in PDES if accepts(SOLVERS[s](), pde_by_name(p))]
 """Names of all solvers and of the PDEs that they accept."""
 
 
@@ -227,7 +234,7 @@ def brief_annealing():
 def refused(solver, pde, prior):
     """Return why a solver refuses a PDE or a prior, "" if it does not."""
     try:
-        solver.check(pde, prior)
+        solver.check(pde, Problem.of(pde, prior).prior)
     except InputError as error:
         return str(error)
     return ""

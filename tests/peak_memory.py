@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pdeinv import layouts
-from pdeinv.datasets import pde_by_name
+from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.observation import Observation
 from pdeinv.solvers import SOLVERS
 
@@ -69,7 +69,7 @@ def _observe(pde, n, m):
     channel, zeros = torch.arange(m) % 2, torch.zeros(m, dtype=torch.float64)
     order = tuple(f.interpolation_order for f in pde.fields)
     blank = Observation(grid, points, channel, zeros, zeros, order)
-    values = blank(pde.sample(1, grid, generator))[0]
+    values = blank(Problem(pde).sample(1, grid, generator))[0]
     return Observation(grid, points, channel, values, zeros + 0.01 * values.std(), order)
 
 

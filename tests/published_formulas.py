@@ -43,7 +43,7 @@ def setting(name, kind="both", channels=2, noise="exponential"):
     """A PDE, a prior and noisy sensors."""
     pde = pde_by_name(name)
     grid = pde.grid(N)
-    states = pde.sample(40, grid, seeded())[:, :channels]
+    states = Problem(pde).sample(40, grid, seeded())[:, :channels]
     fitted = GaussianPrior.fit(
         TrainingData(states.float(), pde.fields[:channels], grid, pde, "here"),
         noise=Noise(noise, LENGTH),

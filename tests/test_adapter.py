@@ -7,7 +7,7 @@ import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import Poisson, pde_by_name
+from pdeinv.datasets import Poisson, Problem, pde_by_name
 from pdeinv.priors import DenoisingPrior, GaussianPrior, Noise, TrainingData, as_denoising_prior
 
 N = 15  # odd, since a periodic basis has no Nyquist mode
@@ -21,7 +21,7 @@ class Wiener:
     def __init__(self, pde, noise=None):
         self.fields, self.grid = pde.fields[:1], pde.grid(N)
         eye = torch.eye(N * N, dtype=torch.float64).reshape(-1, 1, N, N)
-        self.covariance = pde.latent_prior.covariance(eye, self.grid).reshape(N * N, N * N)
+        self.covariance = Problem(pde).latent.covariance(eye, self.grid).reshape(N * N, N * N)
         self.root = torch.linalg.cholesky(
             self.covariance + 1e-9 * self.covariance.trace() * torch.eye(N * N) / N**2
         )

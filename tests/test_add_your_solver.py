@@ -15,7 +15,7 @@ from helpers import seeded, tuning_task
 from pdeinv import reconstruct
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.runner import run
-from pdeinv.datasets import Darcy, Poisson
+from pdeinv.datasets import Darcy, Poisson, Problem
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import DPS, SOLVERS, GaussianSolver
 
@@ -43,7 +43,7 @@ def page(tmp_path_factory):
 def mean_errors(solver, task, instances=3, n_samples=4):
     """Relative errors of the solver's mean and of the prior's, averaged over instances."""
     pde, c = task.physics, task.scored[0]
-    guess = pde.sample(200, pde.grid(task.grid), seeded(99)).mean(dim=0)
+    guess = Problem(pde).sample(200, pde.grid(task.grid), seeded(99)).mean(dim=0)
     ours = blind = 0.0
     for i in range(instances):
         truth, observation = task.instance(i)

@@ -13,7 +13,18 @@ import torch
 from helpers import observe, quick_solver, seeded
 
 from pdeinv import Ensemble, Field, Grid, InputError, layouts, reconstruct
-from pdeinv.datasets import PDE, Darcy, Flux, NavierStokes, NoFlux, Poisson, Sides, Value, Well
+from pdeinv.datasets import (
+    PDE,
+    Darcy,
+    Flux,
+    NavierStokes,
+    NoFlux,
+    Poisson,
+    Problem,
+    Sides,
+    Value,
+    Well,
+)
 from pdeinv.grid import Domain
 from pdeinv.random_field import GaussianRandomField
 from pdeinv.solvers import GaussianSolver, GaussNewton, Kriging, OptimalInterpolation
@@ -92,10 +103,10 @@ def read(pde, shape, m=24, channels=None, noise=0.05, **given):
 
 def prior_moments(pde, grid):
     """Mean and covariance of the flattened states, from the images of all unit tables."""
-    m = len(pde.latent_prior.wavenumbers)
+    m = len(Problem(pde).latent.wavenumbers)
     tables = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
-    mean = pde.state(torch.zeros_like(tables[:1]), grid)
-    columns = (pde.state(tables, grid) - mean).flatten(1).T.numpy()
+    mean = Problem(pde).state(torch.zeros_like(tables[:1]), grid)
+    columns = (Problem(pde).state(tables, grid) - mean).flatten(1).T.numpy()
     return mean.flatten().numpy(), columns @ columns.T
 
 
@@ -199,7 +210,7 @@ def test_jacobian_and_adjoint_are_transposes_with_derived_fields(case):
     pde, shape = CASES[case]
     _, observation = read(pde, shape)
     forward = ForwardMap(pde, observation)
-    xi, other = (pde.latent_prior.white(1, seeded(s)) for s in (1, 2))
+    xi, other = (Problem(pde).latent.white(1, seeded(s)) for s in (1, 2))
     rows = forward.whitened_jacobian(xi)
     step = forward(forward.coefficient(xi + other)) - forward(forward.coefficient(xi))
     assert torch.allclose(rows @ other.flatten(), step[0], rtol=1e-8, atol=1e-8)
@@ -416,7 +427,9 @@ def test_the_jacobian_of_an_aquifer_is_the_derivative_of_its_readings(method, ch
     pde = ExactAquifer(**given, method=method)
     _, observation = read(pde, (16, 27), m=40, channels=channels)
     forward, grid = ForwardMap(pde, observation), observation.grid
-    a, other = (pde.smoothed(pde.latent_prior.sample(1, grid, seeded(s)), 1.0) for s in (1, 2))
+    a, other = (
+        Problem(pde).smoothed(Problem(pde).latent.sample(1, grid, seeded(s)), 1.0) for s in (1, 2)
+    )
     step = 1e-5 * (other - a)
     difference = (forward(a + step) - forward(a - step))[0] / 2e-5
     product = (forward.jacobian(a) * (other - a)).sum(dim=(1, 2, 3))

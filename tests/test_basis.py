@@ -6,7 +6,7 @@ from helpers import seeded
 
 from pdeinv import Grid, InputError
 from pdeinv.basis import Basis
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, Problem
 
 BASES = [Basis("neumann"), Basis("dirichlet"), Basis("neumann", masked=True), Basis("periodic")]
 
@@ -95,7 +95,7 @@ def test_the_functions_are_orthonormal(basis):
 )
 def test_the_basis_of_a_field_is_told_from_its_boundary(pde, expected):
     grid = pde.grid(32)
-    states = pde.sample(16, grid, seeded())
+    states = Problem(pde).sample(16, grid, seeded())
     found = tuple(Basis.of(states[:, c], grid) for c in range(2))
     assert tuple(b.boundary + " masked" * b.masked for b in found) == expected
 

@@ -6,7 +6,7 @@ from helpers import observe, run_command, seeded, surroundings, training_data
 
 import pdeinv
 from pdeinv import Sensors, datasets, layouts, priors
-from pdeinv.datasets import PDES, pde_by_name
+from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.torch_state import default_dtype
 
 N = 16
@@ -35,7 +35,7 @@ def use_shipped(name):
     if isinstance(model, priors.SensorRegressor):
         points = torch.as_tensor(layouts.random(9, 1))
         return [model(observe(pde, pde.grid(N), points, 1)[1])]
-    a = pde.sample(2, pde.grid(N), seeded())
+    a = Problem(pde).sample(2, pde.grid(N), seeded())
     if isinstance(model, priors.NeuralOperator):
         return [model(a[:, :1])]
     x = model.sample_noise(2, pde.grid(N), seeded())
@@ -61,7 +61,7 @@ def new_networks(tmp_path):
 
 def sample(name):
     pde = pde_by_name(name)
-    states = pde.sample(2, pde.grid(N), seeded())
+    states = Problem(pde).sample(2, pde.grid(N), seeded())
     return [states, pde.residual(states[:, :1], states[:, 1:]), pde.surrogate(states[:, :1])]
 
 

@@ -20,6 +20,7 @@ from pdeinv.datasets import (
     NavierStokes,
     NoFlux,
     Poisson,
+    Problem,
     Sides,
     Value,
     Well,
@@ -290,7 +291,7 @@ def test_solutions_of_elliptic_equations_have_these_symmetries_and_no_others(kin
             continue
         pde = kind(**given)
         grid = pde.grid(13, 13)
-        a = pde.sample_coefficient(1, grid, seeded(seed))
+        a = Problem(pde).sample_coefficient(1, grid, seeded(seed))
         u = pde.solve(a)
         for g in group_of(domain):
             difference = distance(pde.solve(g(a, grid)), g(u, grid))
@@ -407,7 +408,7 @@ def test_flows_have_these_symmetries_and_no_others(domain, cells):
             forcing=10 * forcing[0, 0].numpy(), domain=domain, time=0.2, dt=0.05, modes=8
         ).reading(["velocity_x"])
         grid = pde.grid(*cells)
-        a = pde.sample_coefficient(1, grid, generator)
+        a = Problem(pde).sample_coefficient(1, grid, generator)
         u = pde.respond(a)
         for g in every_element(domain, cells):
             moved = pde.respond(g(a, grid))
@@ -427,7 +428,7 @@ def test_flows_have_these_symmetries_and_no_others(domain, cells):
 def test_flows_have_the_translations_of_a_forcing(forcing):
     pde = NavierStokes(forcing=forcing, modes=8).reading(["velocity_x"])
     grid = pde.grid(12)
-    a = pde.sample_coefficient(1, grid, seeded())
+    a = Problem(pde).sample_coefficient(1, grid, seeded())
     u = pde.respond(a)
     group = pde.symmetries
     for g in [*group, *(group.sample(seeded(i)) for i in range(4))]:

@@ -16,6 +16,7 @@ from pdeinv.datasets import (
     Helmholtz,
     NoFlux,
     Poisson,
+    Problem,
     Sides,
     Value,
     Well,
@@ -61,7 +62,7 @@ each_case = pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
 
 def solved(pde, ny=24, nx=40, count=2):
     grid = pde.grid(ny, nx)
-    a = pde.sample_coefficient(count, grid, seeded())
+    a = Problem(pde).sample_coefficient(count, grid, seeded())
     return grid, a, pde.solve(a)
 
 
@@ -315,7 +316,7 @@ def test_fluxes_hold_the_given_ones_on_the_sides():
 def test_the_source_of_helmholtz_vanishes_where_the_solution_is_fixed_alone():
     pde = Helmholtz(boundary=Sides(Value(0.0), NoFlux(), NoFlux(), Value(1.0)))
     latent = torch.ones(1, 1, 5, 6, dtype=torch.float64)
-    a = pde.coefficient(latent)[0, 0]
+    a = Problem(pde).coefficient(latent)[0, 0]
     assert not a[:, 0].any() and not a[-1].any() and bool((a[:-1, 1:] == 1).all())
 
 

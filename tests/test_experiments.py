@@ -25,6 +25,7 @@ from pdeinv.datasets import (
     Helmholtz,
     NoFlux,
     Poisson,
+    Problem,
     Sides,
     Value,
     Well,
@@ -73,7 +74,7 @@ def readings(pde, grid, count=5, noise_std=0.0, seed=0):
     points, zeros = grid.domain.absolute(shares), torch.zeros(len(channel), dtype=torch.float64)
     order = tuple(f.interpolation_order for f in pde.fields)
     blank = Observation(grid, points, channel, zeros, zeros, order)
-    values = blank(pde.sample(1, grid, generator))[0]
+    values = blank(Problem(pde).sample(1, grid, generator))[0]
     scale = torch.stack([values[channel == c].std() for c in channel])
     noise = noise_std * scale
     return Observation(grid, points, channel, values, noise, order)
@@ -89,7 +90,7 @@ def table(**columns):
 @each_case
 def test_a_state_has_the_outputs_of_each_experiment_in_turn(pde, shape):
     grid = pde.grid(*shape)
-    state = pde.sample(2, grid, seeded())
+    state = Problem(pde).sample(2, grid, seeded())
     assert state.shape == (2, len(pde.fields), *shape)
     a, rest = state[:, :1], state[:, 1:]
     parts = [one.respond(a) for one in pde.physics]
@@ -122,7 +123,7 @@ def test_its_channels_are_named(pde, shape):
 @each_case
 def test_its_known_values_and_symmetries_are_those_of_the_experiments(pde, shape):
     grid = pde.grid(*shape)
-    state = pde.sample(1, grid, seeded())[0]
+    state = Problem(pde).sample(1, grid, seeded())[0]
     for channel in range(len(pde.fields)):
         known = pde.known_values(channel, grid.points()).reshape(shape)
         fixed = ~known.isnan()
@@ -132,7 +133,7 @@ def test_its_known_values_and_symmetries_are_those_of_the_experiments(pde, shape
 
 @each_case
 def test_solve_commutes_with_its_symmetries(pde, shape):
-    grid, a = pde.grid(*shape), pde.sample_coefficient(1, pde.grid(*shape), seeded())
+    grid, a = pde.grid(*shape), Problem(pde).sample_coefficient(1, pde.grid(*shape), seeded())
     u, shared = (
         pde.respond(a),
         [{(g.matrix, g.shift) for g in one.symmetries} for one in pde.physics],
@@ -314,9 +315,9 @@ def test_a_table_keeps_its_experiments(tmp_path):
 
 def joint_gaussian(pde, observation):
     """Mean and standard deviation of the state, by dense matrices of the stacked system."""
-    grid, m = observation.grid, pde.latent_prior.modes
+    grid, m = observation.grid, Problem(pde).latent.modes
     xi = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
-    a = pde.coefficient(pde.latent_prior.square_root(xi, grid))
+    a = Problem(pde).coefficient(Problem(pde).latent.square_root(xi, grid))
     states = torch.cat([a, *(one.solve(a) for one in pde.physics)], dim=1)
     T, H = states.flatten(1).T, observation(states).T
     gram = H @ H.T + observation.noise_std.square().diag()
@@ -371,10 +372,10 @@ def test_the_adjoint_of_the_joint_map_passes_the_dot_product_test(pde, shape):
     )
     pde = replace(pde, physics=physics) if physics else pde
     forward = ForwardMap(pde, readings(pde, grid, 3))
-    a = 2.0 * pde.sample_coefficient(1, grid, seeded(1))
+    a = 2.0 * Problem(pde).sample_coefficient(1, grid, seeded(1))
     if pde.coefficient_range:
         a = 2 + torch.rand(a.shape, dtype=a.dtype, generator=seeded(2))
-    da = pde.sample_coefficient(1, grid, seeded(3))
+    da = Problem(pde).sample_coefficient(1, grid, seeded(3))
     v = torch.randn(1, len(forward.observation), dtype=a.dtype, generator=seeded(4))
     step = 1e-5
     tangent = (forward(a + step * da) - forward(a - step * da)) / (2 * step)
@@ -386,7 +387,7 @@ def test_the_adjoint_of_the_joint_map_passes_the_dot_product_test(pde, shape):
 def test_each_experiment_is_a_solve():
     grid = WAVES.grid(12)
     forward = ForwardMap(WAVES, readings(WAVES, grid, 2))
-    forward(WAVES.sample_coefficient(3, grid, seeded()))
+    forward(Problem(WAVES).sample_coefficient(3, grid, seeded()))
     assert forward.solver_calls == 6
 
 
@@ -396,7 +397,7 @@ def test_each_experiment_is_a_solve():
 def simulated(pde, n, counts=(6, 8), noise=0.02):
     """A truth with a dimension of experiments, and readings of it."""
     grid = pde.grid(n)
-    state, (y, x) = pde.sample(1, grid, seeded(5))[0], grid.coordinates()
+    state, (y, x) = Problem(pde).sample(1, grid, seeded(5))[0], grid.coordinates()
     shared, names = pde.fields[0], list(pde.experiments)
     solutions = state[list(pde.solution_channels)]
     truth = xr.Dataset(

@@ -34,13 +34,13 @@ def forward_map(pde, kind, sensors=7):
 
 def smoothed(pde):
     """A differentiable map from the latent field to the coefficient."""
-    return lambda latent: pde.smoothed(latent, 1.0)
+    return lambda latent: Problem(pde).smoothed(latent, 1.0)
 
 
 def point(pde, seed=0):
     """A coefficient at which F has a derivative, and its latent table."""
-    xi = pde.latent_prior.white(1, seeded(seed))
-    return smoothed(pde)(pde.latent_prior.square_root(xi, pde.grid(N))), xi
+    xi = Problem(pde).latent.white(1, seeded(seed))
+    return smoothed(pde)(Problem(pde).latent.square_root(xi, pde.grid(N))), xi
 
 
 CASES = [(pde, kind) for pde in (Poisson(modes=8), Helmholtz(modes=8)) for kind in KINDS]
@@ -49,7 +49,10 @@ CASES = [(pde, kind) for pde in (Poisson(modes=8), Helmholtz(modes=8)) for kind 
 @pytest.mark.parametrize(("pde", "kind"), CASES, ids=lambda v: getattr(v, "name", v))
 def test_a_linear_map_has_its_adjoint(pde, kind):
     forward = forward_map(pde, kind)
-    a, xi = pde.sample_coefficient(3, pde.grid(N), seeded()), pde.latent_prior.white(3, seeded(1))
+    a, xi = (
+        Problem(pde).sample_coefficient(3, pde.grid(N), seeded()),
+        Problem(pde).latent.white(3, seeded(1)),
+    )
     weights = normal(3, len(forward.observation), seed=2)
     for readings, x, adjoint in (
         (forward(a), a, forward.adjoint_at(torch.zeros_like(a[:1]))),
@@ -87,9 +90,9 @@ def test_jacobian_and_adjoint_are_transposes(pde, kind):
 def test_the_jacobian_is_the_derivative_of_the_readings(kind):
     pde = Exact(modes=8)
     forward, (a, xi) = forward_map(pde, kind), point(Exact(modes=8))
-    latent, step = pde.latent_prior.square_root(xi, pde.grid(N)), 1e-5
-    d, dxi = normal(1, 1, N, N, seed=2), pde.latent_prior.white(1, seeded(5))
-    change = pde.latent_prior.square_root(dxi, pde.grid(N))
+    latent, step = Problem(pde).latent.square_root(xi, pde.grid(N)), 1e-5
+    d, dxi = normal(1, 1, N, N, seed=2), Problem(pde).latent.white(1, seeded(5))
+    change = Problem(pde).latent.square_root(dxi, pde.grid(N))
     for product, ahead, behind in (
         ((forward.jacobian(a) * d).sum(dim=(1, 2, 3)), a + step * d, a - step * d),
         (
@@ -195,6 +198,6 @@ def test_a_sampler_that_leaves_the_stable_range_has_diverged():
     pde = pde_by_name("navier-stokes")
     _, observation = tuning_task(pde.name, "inverse", grid=N, sensors=6).instance(0)
     problem = Problem(pde, quick_prior("ddis", pde.name), observation, (), seeded())
-    wild = 1e4 * pde.sample_coefficient(2, pde.grid(N), seeded())
+    wild = 1e4 * Problem(pde).sample_coefficient(2, pde.grid(N), seeded())
     with pytest.raises(DivergedError, match=r"left the range where its solver is stable .* steps"):
         DDIS().full(problem, wild)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import brief_annealing, normal, quick_prior, quick_solver, seeded
+from helpers import accepts, brief_annealing, normal, quick_prior, quick_solver, seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from time_limit import time_limit
@@ -31,7 +31,7 @@ from pdeinv import (
     layouts,
     reconstruct,
 )
-from pdeinv.datasets import PDES, pde_by_name
+from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.metrics import crps_ensemble, relative_l2
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.equireg import EquiReweight
@@ -114,7 +114,7 @@ def test_a_pde_of_any_parameters_gives_finite_states(drawn, by_name, n):
 
     def call():
         pde = pde_by_name(name, **parameters) if by_name else PDES[name](**parameters)
-        a, u = pde.sample(1, pde.grid(n), seeded()).split(1, dim=1)
+        a, u = Problem(pde).sample(1, pde.grid(n), seeded()).split(1, dim=1)
         return a, u, pde.residual(a, u), pde.surrogate(a)
 
     finite(*(attempt(call) or ()))
@@ -227,7 +227,7 @@ def _valid_call(pde, solver):
 @given(st.data())
 def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
     pde, solver = data.draw(st.sampled_from(sorted(PDES))), data.draw(st.sampled_from(_CHEAP))
-    if solver in SOLVERS and not SOLVERS[solver]().accepts(pde_by_name(pde)):
+    if solver in SOLVERS and not accepts(SOLVERS[solver](), pde_by_name(pde)):
         solver = "auto"
     usual = _valid_call(pde, solver)
     sensors = {"sensors": usual.pop("sensors")}  # test_fuzz_sensors.py has odd ones

@@ -9,7 +9,7 @@ from helpers import normal, observe, seeded, tuning_task
 from scipy.optimize import minimize
 
 from pdeinv import InputError, MisfitWarning, layouts, reconstruct
-from pdeinv.datasets import Darcy, NavierStokes, Poisson, pde_by_name
+from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem, pde_by_name
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
@@ -22,7 +22,7 @@ SMALL = pde_by_name("navier-stokes", modes=16)
 
 def test_the_surrogate_is_the_flow_where_longer_steps_are_unstable():
     pde = NavierStokes(forcing=60.0, dt=0.005, modes=16)
-    a = pde.sample(1, pde.grid(32), seeded())[:, :1]
+    a = Problem(pde).sample(1, pde.grid(32), seeded())[:, :1]
     assert torch.equal(pde.surrogate(a), pde.solve(a))
     for brief in (NavierStokes(dt=1e9), NavierStokes(time=1e-11)):
         assert brief.steps(brief.grid(32)) == 1
@@ -96,7 +96,7 @@ def test_the_jacobian_is_the_derivative_of_the_sensors():
 @pytest.mark.parametrize(("n", "tolerance"), [(24, 5e-2), (25, 5e-2), (64, 5e-3)])
 def test_the_surrogate_of_navier_stokes_is_close_to_its_solve(n, tolerance):
     pde = pde_by_name("navier-stokes")
-    a = pde.sample_coefficient(2, pde.grid(n), seeded())
+    a = Problem(pde).sample_coefficient(2, pde.grid(n), seeded())
     assert float(relative_l2(pde.surrogate(a), pde.solve(a)).max()) < tolerance
 
 
@@ -159,7 +159,7 @@ def exact_readings_of_a_smooth_flow():
     """Much of what 200 exact readings tell is below 1e-5 of their spread."""
     pde = pde_by_name("navier-stokes", modes=16, viscosity=0.01)
     _, observation = tuning_task("navier-stokes", "inverse", grid=24, sensors=200).instance(0)
-    truth = pde.sample(1, observation.grid, seeded())
+    truth = Problem(pde).sample(1, observation.grid, seeded())
     return pde, truth, dataclasses.replace(observation, values=observation(truth)[0])
 
 

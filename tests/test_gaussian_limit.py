@@ -4,7 +4,7 @@ import torch
 from helpers import seeded, tuning_task
 
 from pdeinv.benchmarks.studies.gaussian_limit import exact_mean, limit_table, score
-from pdeinv.datasets import Helmholtz
+from pdeinv.datasets import Helmholtz, Problem
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import FunDPS, GaussianSolver
 
@@ -13,7 +13,7 @@ N = 16
 
 def fitted(channels, samples=3000):
     pde = Helmholtz()
-    states = pde.sample(samples, pde.grid(N), seeded())[:, :channels].float()
+    states = Problem(pde).sample(samples, pde.grid(N), seeded())[:, :channels].float()
     return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], pde.grid(N), pde, "here"))
 
 

@@ -10,7 +10,7 @@ import torch
 from helpers import on_rectangle, seeded
 
 from pdeinv import Grid, InputError
-from pdeinv.datasets import Darcy, Helmholtz, Poisson, generate, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, Problem, generate, pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
 from pdeinv.priors.validation import denoising_errors
 
@@ -27,7 +27,7 @@ PDES["rectangle"] = on_rectangle(Poisson(modes=24))
 
 def training_data(pde, n=None, samples=1500, seed=0, channels=2):
     grid = pde.grid(n or (16 if pde.domain.square else 12))
-    states = pde.sample(samples, grid, seeded(seed)).float()
+    states = Problem(pde).sample(samples, grid, seeded(seed)).float()
     return TrainingData(states[:, :channels], pde.fields[:channels], grid, pde, "made here")
 
 
@@ -121,9 +121,9 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     data = training_data(pde, samples=4000)
     prior, grid = GaussianPrior.fit(data), data.grid
     fresh = training_data(pde, samples=400, seed=9).states.double()
-    m = pde.latent_prior.modes
+    m = Problem(pde).latent.modes
     columns = (
-        pde.state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
+        Problem(pde).state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
         / prior.scale[:, None, None]
     )
     rows = torch.cat([t.flatten(1) for t in prior.coefficients(columns, grid)], dim=1)

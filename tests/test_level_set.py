@@ -10,7 +10,7 @@ import torch
 from helpers import brief_annealing, normal, seeded, tuning_task, vector
 
 from pdeinv import InputError, MisfitWarning, reconstruct
-from pdeinv.datasets import Darcy, Poisson
+from pdeinv.datasets import Darcy, Poisson, Problem
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, annealing, lbfgs
 
@@ -20,14 +20,14 @@ SMALL = Darcy(modes=16)
 def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
     """A truth of few modes and its readings at random nodes."""
     _, observation = tuning_task("darcy", kind, grid=n, sensors=m).instance(i)
-    truth = pde.sample(1, observation.grid, seeded(i))
+    truth = Problem(pde).sample(1, observation.grid, seeded(i))
     std = noise * truth[0].flatten(1).std(dim=1)[observation.channel]
     values = observation(truth)[0] + std * normal(len(observation), seed=i)
     return truth[0], dataclasses.replace(observation, values=values, noise_std=std)
 
 
 def latent_of(pde, xi, grid):
-    return pde.latent_prior.square_root(xi.reshape(-1, 1, pde.modes, pde.modes), grid)
+    return Problem(pde).latent.square_root(xi.reshape(-1, 1, pde.modes, pde.modes), grid)
 
 
 # The posterior
@@ -54,7 +54,7 @@ def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws)
     )
     ours = LevelSet(draws=1600)(pde, None, observation, generator=seeded(1))
 
-    a = pde.sample_coefficient(prior_draws, grid, seeded(2))
+    a = Problem(pde).sample_coefficient(prior_draws, grid, seeded(2))
     y, variance = torch.stack([a[:, 0, j, i] for i, j in nodes], dim=1), max(noise, 0.1) ** 2
     weight = (-(observation.values - y).square().sum(dim=1) / (2 * variance)).exp()
     a, weight = a[weight > 1e-12], weight[weight > 1e-12]
@@ -74,7 +74,7 @@ def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws)
     assert float((ours.probability - 0.5).abs().max()) > 0.3
     assert (
         float(
-            (ours.mean[1] - pde.sample(200, grid, seeded())[:, 1].mean(dim=0)).abs().max()
+            (ours.mean[1] - Problem(pde).sample(200, grid, seeded())[:, 1].mean(dim=0)).abs().max()
             / std[1].max()
         )
         > 0.3

@@ -7,7 +7,7 @@ import torch
 from helpers import Exact, normal
 from test_level_set import instance, latent_of
 
-from pdeinv.datasets import Darcy
+from pdeinv.datasets import Darcy, Problem
 from pdeinv.solvers import annealing
 from pdeinv.solvers.annealing import Members, SmoothedProblem
 from pdeinv.solvers.forward import ForwardMap
@@ -22,14 +22,14 @@ def small_stage(pde, members=3, n=12, m=10):
         observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std
     )
     observation = dataclasses.replace(observation, noise_std=mixed)
-    width = 0.3 * float(pde.latent_prior.eigenvalues.sum()) ** 0.5
+    width = 0.3 * float(Problem(pde).latent.eigenvalues.sum()) ** 0.5
     centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
     seen = observation.subset(observation.channel == 1)
     noise = seen.noise_std * normal(members, m, seed=3)
     return (
         SmoothedProblem(
             ForwardMap(pde, seen),
-            Signs(pde.latent_prior, pde, observation),
+            Signs(Problem(pde).latent, pde, observation),
             width,
             seen.noise_std,
             centre,
@@ -47,7 +47,9 @@ def test_the_objective_is_prior_misfit_and_signs():
         scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3))
     )
     latent = latent_of(pde, xi[members], stage.grid)
-    read = observation(torch.cat([latent, pde.solve(pde.smoothed(latent, stage.width))], dim=1))
+    read = observation(
+        torch.cat([latent, pde.solve(Problem(pde).smoothed(latent, stage.width))], dim=1)
+    )
     (g, u), (y, data), (std, sigma) = (
         x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std)
     )
@@ -93,7 +95,7 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
         return stage.forward.observation(torch.cat([a, pde.solve(a)], dim=1)) / stage.sigma
 
     def permeability(xi):
-        return pde.smoothed(latent_of(pde, xi, stage.grid), stage.width)
+        return Problem(pde).smoothed(latent_of(pde, xi, stage.grid), stage.width)
 
     def jacobian(function, x, directions):
         return (
@@ -118,7 +120,7 @@ def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, mon
 
 def test_members_whose_partner_was_left_out_come_last_when_draws_are_joined():
     first, more = (
-        Members(torch.tensor(rows)[:, None], paired, Darcy().latent_prior, 0.1, 1.0, 1.0, {})
+        Members(torch.tensor(rows)[:, None], paired, Problem(Darcy()).latent, 0.1, 1.0, 1.0, {})
         for rows, paired in (([0.0, 1.0, 2.0], 2), ([3.0, 4.0, 5.0, 6.0, 7.0], 4))
     )
     both = first.joined(more)

@@ -13,7 +13,7 @@ from helpers import gaussian_prior, observe, seeded
 from scipy.stats import chi2
 
 from pdeinv import Ensemble, MisfitWarning, Posterior, reconstruct
-from pdeinv.datasets import PDES, Helmholtz, NavierStokes, Poisson, pde_by_name
+from pdeinv.datasets import PDES, Helmholtz, NavierStokes, Poisson, Problem, pde_by_name
 from pdeinv.solvers import SOLVERS, DiffusionPDE, GaussianSolver, GaussNewton, Solver
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.misfit import MISFIT_TESTS, misfit_limits
@@ -194,7 +194,7 @@ def test_the_result_states_the_assumed_numbers(name):
 def test_a_changed_parameter_and_a_given_prior_are_stated():
     table = readings("navier-stokes", "both, noisy")
     pde = NavierStokes(viscosity=0.02, forcing=0.0, time=0.1)
-    prior = Ensemble(pde.sample(20, pde.grid(N), seeded()))
+    prior = Ensemble(Problem(pde).sample(20, pde.grid(N), seeded()))
     solver = "optimal-interpolation"
     stated = reconstruct(table, pde, grid=N, solver=solver, prior=prior).attrs["assumed"]
     assert "= ν Δw, periodic, with viscosity 0.02, time 0.1;" in stated

@@ -25,7 +25,7 @@ from pdeinv import (
     reconstruct,
 )
 from pdeinv.cli.options import parsed
-from pdeinv.datasets import PDES, NavierStokes, Poisson, generate, pde_by_name
+from pdeinv.datasets import PDES, NavierStokes, Poisson, Problem, generate, pde_by_name
 from pdeinv.priors import GaussianPrior, TrainingData
 from pdeinv.solvers import DAPS, SOLVERS, FunDPS, GaussNewton, Moment
 
@@ -57,7 +57,7 @@ def refused_or_finite(make, fields):
 
 
 def states_of(pde):
-    states = pde.sample(1, pde.grid(16), seeded())
+    states = Problem(pde).sample(1, pde.grid(16), seeded())
     a, u = states.split(1, dim=1)
     return a, u, pde.residual(a, u), pde.surrogate(a)
 
@@ -157,7 +157,7 @@ def test_hours_of_time_steps_are_refused_with_the_estimate(settings, tmp_path):
     start = time.perf_counter()
     for call, message in (
         (
-            lambda: pde.sample(1, pde.grid(16), seeded()),
+            lambda: Problem(pde).sample(1, pde.grid(16), seeded()),
             r"steps on 16 x 16 nodes take about .*hour",
         ),
         (lambda: reconstruct(TABLE, pde, grid=16), "hours or more of a reconstruction"),

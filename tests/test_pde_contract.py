@@ -9,7 +9,7 @@ import torch
 from helpers import distance, seeded
 
 from pdeinv import Grid, InputError, Symmetry
-from pdeinv.datasets import PDES, pde_by_name
+from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.grid import Domain
 
 # Parameters at which more can go wrong than at the defaults
@@ -43,7 +43,7 @@ def grid_of(pde, n):
 
 
 def coefficients(pde, n, count=2, seed=0):
-    return pde.sample_coefficient(count, grid_of(pde, n), seeded(seed))
+    return Problem(pde).sample_coefficient(count, grid_of(pde, n), seeded(seed))
 
 
 @each_pde
@@ -75,16 +75,16 @@ def test_its_parameters_make_it_again(pde):
 def test_a_seed_is_a_function_on_every_grid(pde):
     coarse = grid_of(pde, 9)
     fine = coarse.resized(*(2 * n - (not coarse.periodic) for n in coarse.shape))
-    a, same, other = (pde.sample_coefficient(2, fine, seeded(seed)) for seed in (0, 0, 1))
+    a, same, other = (Problem(pde).sample_coefficient(2, fine, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(a, same) and distance(other, a) > 0.1
-    on_coarse = pde.sample_coefficient(2, coarse, seeded(0))
+    on_coarse = Problem(pde).sample_coefficient(2, coarse, seeded(0))
     torch.testing.assert_close(on_coarse, a[..., ::2, ::2], atol=1e-12, rtol=0)
 
 
 @each_pde
 def test_a_state_is_a_coefficient_and_its_solution(pde):
     grid = grid_of(pde, 24)
-    state = pde.sample(3, grid, seeded())
+    state = Problem(pde).sample(3, grid, seeded())
     assert state.shape == (3, 2, *grid.shape) and state.dtype == torch.float64
     torch.testing.assert_close(state[:, :1], coefficients(pde, 24, 3))
     torch.testing.assert_close(state[:, 1:], pde.solve(state[:, :1]))
@@ -97,13 +97,13 @@ def test_a_state_is_a_coefficient_and_its_solution(pde):
 @each_pde
 def test_a_smoothed_coefficient_tends_to_the_sharp_one(pde):
     latent = torch.linspace(-3, 3, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
-    sharp = pde.coefficient(latent)
-    torch.testing.assert_close(pde.smoothed(latent, 1e-3), sharp, atol=1e-10, rtol=0)
+    sharp = Problem(pde).coefficient(latent)
+    torch.testing.assert_close(Problem(pde).smoothed(latent, 1e-3), sharp, atol=1e-10, rtol=0)
     if pde.coefficient_range is not None:
         low, high = pde.coefficient_range
-        gap = [distance(pde.smoothed(latent, width), sharp) for width in (1.0, 0.3, 0.1)]
+        gap = [distance(Problem(pde).smoothed(latent, width), sharp) for width in (1.0, 0.3, 0.1)]
         assert gap[0] > gap[1] > gap[2] > 1e-3
-        wide = pde.smoothed(latent, 1.0).flatten()
+        wide = Problem(pde).smoothed(latent, 1.0).flatten()
         assert low < float(wide[0]) and float(wide[-1]) < high and bool((wide.diff() > 0).all())
 
 
@@ -111,19 +111,19 @@ def test_a_smoothed_coefficient_tends_to_the_sharp_one(pde):
 def test_its_flags_are_true(pde):
     """A linear PDE has states linear in the latent field, a Gaussian coefficient is linear in
     it."""
-    grid, (x, y) = grid_of(pde, 12), pde.latent_prior.white(2, seeded())[:, None]
+    grid, (x, y) = grid_of(pde, 12), Problem(pde).latent.white(2, seeded())[:, None]
     both = 2 * x - 3 * y
-    latent = [pde.latent_prior.square_root(xi, grid) for xi in (x, y, both)]
-    a, b, mixed = (pde.coefficient(g) for g in latent)
+    latent = [Problem(pde).latent.square_root(xi, grid) for xi in (x, y, both)]
+    a, b, mixed = (Problem(pde).coefficient(g) for g in latent)
     assert (distance(2 * a - 3 * b, mixed) < 1e-10) == pde.gaussian_coefficient
-    u, v, mixed = (pde.state(xi, grid) for xi in (x, y, both))
+    u, v, mixed = (Problem(pde).state(xi, grid) for xi in (x, y, both))
     linear = all(distance(2 * u[:, c] - 3 * v[:, c], mixed[:, c]) < 1e-10 for c in (0, 1))
     assert linear == pde.linear
 
 
 @each_pde
 def test_its_coefficients_stay_within_their_range(pde):
-    state = pde.sample(3, grid_of(pde, 16), seeded())
+    state = Problem(pde).sample(3, grid_of(pde, 16), seeded())
     assert torch.equal(pde.clamp(state), state)
     if pde.coefficient_range is not None:
         low, high = pde.coefficient_range
@@ -200,8 +200,8 @@ def test_float32(pde):
 def test_bad_fields_and_grids(pde):
     kind = "vertex" if pde.grid(8).periodic else "periodic"
     with pytest.raises(InputError, match=kind):
-        pde.sample_coefficient(1, Grid(8, kind=kind))
+        Problem(pde).sample_coefficient(1, Grid(8, kind=kind))
     with pytest.raises(InputError, match="must be on its domain"):
-        pde.sample_coefficient(1, replace(pde.grid(8), extent=(0.0, 2.0, 0.0, 1.0)))
+        Problem(pde).sample_coefficient(1, replace(pde.grid(8), extent=(0.0, 2.0, 0.0, 1.0)))
     with pytest.raises(InputError, match="must be on its domain"):
-        pde.sample_coefficient(1, replace(pde.grid(8), unit="mm"))
+        Problem(pde).sample_coefficient(1, replace(pde.grid(8), unit="mm"))

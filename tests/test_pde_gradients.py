@@ -6,7 +6,7 @@ import scipy.sparse.linalg
 import torch
 from helpers import normal, seeded
 
-from pdeinv.datasets import PDES, Darcy
+from pdeinv.datasets import PDES, Darcy, Problem
 from pdeinv.datasets.elliptic.transform_solver import laplacian_eigenvalues
 from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
 from pdeinv.datasets.elliptic.volumes import Volumes
@@ -128,7 +128,7 @@ def test_gradients_survive_a_first_use_in_inference_mode(pde):
     n = 19  # a size that no other test puts into the caches
     a = coefficient(pde, n)
     with torch.inference_mode():
-        pde.sample(1, pde.grid(n))
+        Problem(pde).sample(1, pde.grid(n))
         pde.solve(a)
         laplacian_eigenvalues(Volumes(n, n))
     assert torch.isfinite(pull_back(pde, a, torch.ones_like(a))).all()
@@ -164,7 +164,7 @@ def test_an_instance_without_a_say_gets_a_zero_gradient(pde):
 def test_float32_gradients_of_any_size(size, n):
     """Darcy's iteration squares the right-hand side, which must neither underflow nor overflow."""
     pde = Darcy()
-    a = pde.sample_coefficient(2, pde.grid(n), seeded())
+    a = Problem(pde).sample_coefficient(2, pde.grid(n), seeded())
     v = pde.solve(a)
     gradient = pull_back(pde, a.float(), size * v.float())
     assert gradient.dtype == torch.float32

@@ -6,7 +6,7 @@ import torch
 from helpers import distance, seeded
 
 from pdeinv import InputError, Symmetry
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, Problem, pde_by_name
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_coefficients_of_a_latent_field():
     latent = torch.tensor([-1e-9, 0.0, 2.0, -3.0] * 4, dtype=torch.float64).reshape(1, 1, 4, 4)
     assert Darcy().coefficient(latent)[0, 0].tolist() == [[3.0, 12.0, 12.0, 3.0]] * 4
     for pde in (Poisson(), pde_by_name("navier-stokes")):
-        assert torch.equal(pde.coefficient(latent), latent)
+        assert torch.equal(Problem(pde).coefficient(latent), latent)
     inside = torch.tensor(
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     )
@@ -36,20 +36,20 @@ def test_coefficients_of_a_latent_field():
 def test_the_smoothed_permeability_keeps_the_pressure():
     """Better than the arithmetic mean of the phases does."""
     pde, n = Darcy(), 33
-    latent = pde.latent_prior.sample(12, pde.grid(n), seeded())
-    sharp = pde.solve(pde.coefficient(latent))
+    latent = Problem(pde).latent.sample(12, pde.grid(n), seeded())
+    sharp = pde.solve(Problem(pde).coefficient(latent))
     for width in (0.05 * latent.std(), 0.1 * latent.std()):
         arithmetic = pde.low + (pde.high - pde.low) * torch.sigmoid(latent / width)
         bias = [
             abs(float((pde.solve(a) - sharp).mean() / sharp.std()))
-            for a in (pde.smoothed(latent, width), arithmetic)
+            for a in (Problem(pde).smoothed(latent, width), arithmetic)
         ]
         assert bias[0] < 0.005 and bias[0] < 0.4 * bias[1]
 
 
 @pytest.mark.parametrize("pde", [Darcy(), Darcy(low=0.5, high=45.0, source=-2.0)])
 def test_the_surrogate_of_darcy_has_four_digits(pde):
-    a = pde.sample_coefficient(2, pde.grid(33), seeded())
+    a = Problem(pde).sample_coefficient(2, pde.grid(33), seeded())
     u = pde.surrogate(a)
     assert u.dtype == torch.float64 and 1e-9 < distance(u, pde.solve(a)) < 1e-4
 
@@ -69,7 +69,7 @@ SWAP, HALF_TURN = ((0, 1), (1, 0)), ((-1, 0), (0, -1))
 )
 def test_solve_does_not_commute_with_what_is_no_symmetry(forcing, wrong):
     pde = NavierStokes(forcing=forcing)
-    grid, a = pde.grid(16), pde.sample_coefficient(2, pde.grid(16), seeded())
+    grid, a = pde.grid(16), Problem(pde).sample_coefficient(2, pde.grid(16), seeded())
     assert distance(pde.solve(wrong(a, grid)), wrong(pde.solve(a), grid)) > 0.1
 
 
@@ -127,7 +127,7 @@ def test_published_spread_of_the_linear_solutions(pde, std):
     prior, grid = type(pde)(modes=16).latent_prior, pde.grid(64)
     m = len(prior.wavenumbers)
     terms = prior.square_root(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
-    variance = pde.solve(pde.coefficient(terms)).square().sum(dim=0)
+    variance = pde.solve(Problem(pde).coefficient(terms)).square().sum(dim=0)
     assert average(pde, variance).sqrt() == pytest.approx(std, rel=0.05)
 
 
@@ -138,6 +138,6 @@ def test_published_spread_of_the_linear_solutions(pde, std):
 )
 def test_published_statistics_of_the_nonlinear_solutions(pde, mean, std):
     # Standard errors 0.5 and 1.2 %
-    u = pde.sample(300, pde.grid(64), seeded())[:, 1]
+    u = Problem(pde).sample(300, pde.grid(64), seeded())[:, 1]
     assert average(pde, u) == pytest.approx(mean, rel=0.05, abs=1e-12)
     assert (average(pde, u**2) - average(pde, u) ** 2).sqrt() == pytest.approx(std, rel=0.05)

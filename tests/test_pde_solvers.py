@@ -13,7 +13,7 @@ import torch
 from helpers import distance, normal, seeded
 
 from pdeinv import Grid
-from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, Problem, pde_by_name
 from pdeinv.errors import NumericalError
 
 # The last between resonances, at k = 4.44 and 7.02
@@ -28,7 +28,7 @@ def shift_of(pde):
 
 
 def random_coefficient(pde, n, count=2):
-    return pde.sample_coefficient(count, pde.grid(n), seeded())
+    return Problem(pde).sample_coefficient(count, pde.grid(n), seeded())
 
 
 def orders(errors):

@@ -7,7 +7,7 @@ import torch
 from helpers import brief_annealing, distance, quick_solver, seeded
 
 from pdeinv import Field, Grid, InputError, reconstruct
-from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Sides, Value, Well
+from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Problem, Sides, Value, Well
 from pdeinv.datasets.distributed import node_positions
 
 
@@ -57,7 +57,7 @@ def test_a_high_level_of_the_sides_costs_the_cheap_solve_no_digits(level, step):
     sides = Sides(Value(level + step), Value(level), NoFlux(), NoFlux())
     wells = (Well(0.4, 0.6, rate=-step),)
     pde = Darcy(source=0.0, boundary=sides, wells=wells, outputs=("flux_x", "flux_y"))
-    a = pde.sample_coefficient(1, pde.grid(33), seeded())
+    a = Problem(pde).sample_coefficient(1, pde.grid(33), seeded())
     rough, exact = (f(a)[:, 1:] for f in (pde.respond_roughly, pde.respond))
     assert distance(rough, exact) < 1e-2
 
@@ -92,7 +92,9 @@ def test_what_is_no_coefficient_is_refused_and_none_is_an_empty_batch(method):
     ids=["poisson", "navier-stokes"],
 )
 def test_the_first_use_may_be_inside_of_torch_func(pde):
-    a = pde.sample_coefficient(1, pde.grid(11, 13), seeded())  # sizes that no other test uses
+    a = Problem(pde).sample_coefficient(
+        1, pde.grid(11, 13), seeded()
+    )  # sizes that no other test uses
     u, pull_back = torch.func.vjp(pde.solve, a)
     (gradient,) = pull_back(torch.ones_like(u))
     a.requires_grad_()

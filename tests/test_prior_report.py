@@ -12,7 +12,7 @@ from pdeinv.benchmarks.studies import prior_reports
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.prior_measures import exact_errors, power
-from pdeinv.datasets import Darcy, Poisson, pde_by_name
+from pdeinv.datasets import Darcy, Poisson, Problem, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -92,7 +92,7 @@ def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkey
         NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4)
     )
     record = prior_reports.operator_report(str(path), load(path), "a command")
-    a = pde.sample_coefficient(16, pde.grid(32), seeded(77_000))
+    a = Problem(pde).sample_coefficient(16, pde.grid(32), seeded(77_000))
     u = pde.solve(a)
     expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
     # Weights in half precision
@@ -107,7 +107,7 @@ def test_a_regressors_report_is_its_error_on_fresh_states(tmp_path, monkeypatch)
     train(make, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
     regressor = load(path)
     record = prior_reports.regressor_report(str(path), regressor, "a command")
-    states = pde.sample(16, pde.grid(32), seeded(77_000))
+    states = Problem(pde).sample(16, pde.grid(32), seeded(77_000))
     points = torch.as_tensor(layouts.random_nodes(31, pde.grid(32), seed=77_000))
     errors = []
     for state in states:  # one by one, by the public call

@@ -9,7 +9,7 @@ from helpers import normal, seeded
 
 from pdeinv import GaussianRandomField, Grid, InputError
 from pdeinv.basis import eigenfunctions
-from pdeinv.datasets import Helmholtz, NavierStokes, Poisson
+from pdeinv.datasets import Helmholtz, NavierStokes, Poisson, Problem
 
 FIELDS = {
     "neumann": GaussianRandomField("neumann", 2.0, 3.0, 6),
@@ -192,8 +192,8 @@ def test_float32_tables_give_float32_fields():
 def test_published_standard_deviation(pde, std):
     """That of the training data of Huang et al., NeurIPS 2024, over all nodes and samples; here
     without sampling."""
-    variance = pde.latent_prior.variance(pde.grid(64))
-    variance = pde.coefficient(variance[None, None])  # Helmholtz's zero boundary
+    variance = Problem(pde).latent.variance(pde.grid(64))
+    variance = Problem(pde).coefficient(variance[None, None])  # Helmholtz's zero boundary
     assert variance.mean().sqrt() == pytest.approx(std, rel=0.05)
 
 

@@ -14,7 +14,7 @@ from cases import LAYOUTS, PAIRS, N, every_pair, quick_solver, readings, run
 from helpers import seeded
 
 from pdeinv import Ensemble, InputError, reconstruct
-from pdeinv.datasets import PDES, Poisson, pde_by_name
+from pdeinv.datasets import PDES, Poisson, Problem, pde_by_name
 from pdeinv.files import save_netcdf
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
 
 def test_an_ensemble_is_a_prior():
     pde = Poisson()
-    states = pde.sample(64, pde.grid(N), seeded(3))
+    states = Problem(pde).sample(64, pde.grid(N), seeded(3))
     ensemble = Ensemble(states)
     assert len(ensemble) == 64 and torch.equal(ensemble.sample(99, pde.grid(N)), states)
     some = ensemble.sample(5, pde.grid(N), seeded(1))

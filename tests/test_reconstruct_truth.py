@@ -13,7 +13,7 @@ from helpers import brief_annealing, quick_prior, quick_solver, seeded
 
 import pdeinv.datasets as datasets
 from pdeinv import MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import PDES, pde_by_name
+from pdeinv.datasets import PDES, Problem, pde_by_name
 
 
 @pytest.mark.parametrize("name", ["poisson", "helmholtz"])
@@ -100,7 +100,7 @@ def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, na
 def test_a_matlab_file_of_diffusionpde_is_observed_and_reconstructed(name, version, tmp_path):
     pde = pde_by_name(name)
     # Samples x X x Y
-    a, u = pde.sample(3, pde.grid(N), seeded(2)).numpy().transpose(1, 0, 3, 2)
+    a, u = Problem(pde).sample(3, pde.grid(N), seeded(2)).numpy().transpose(1, 0, 3, 2)
     arrays = (
         {"f_data": a, "phi_data": u}
         if name == "poisson"

@@ -9,7 +9,7 @@ from pdeinv import InputError
 from pdeinv.benchmarks.reports.tables import table
 from pdeinv.benchmarks.studies.chains import reference_chains
 from pdeinv.benchmarks.studies.reference import _drift, _error_of_solver, _r_hat, compare
-from pdeinv.datasets import Darcy, Poisson
+from pdeinv.datasets import Darcy, Poisson, Problem
 from pdeinv.posterior import Posterior
 from pdeinv.solvers import GaussianSolver
 
@@ -23,7 +23,7 @@ def test_chains_sample_the_posterior_of_a_linear_pde(kind):
     channel = task.scored[0]
     exact = GaussianSolver()(pde, None, observation)
     generator = seeded(1)
-    start = pde.latent_prior.white(24, generator).flatten(1)
+    start = Problem(pde).latent.white(24, generator).flatten(1)
     annealed = torch.arange(24) % 2 == 0
     run = reference_chains(pde, observation, start, annealed, start[:1], STEPS, channel, generator)
     mean = run.means.mean(dim=0)

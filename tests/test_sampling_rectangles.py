@@ -9,7 +9,7 @@ import torch
 from helpers import normal, observe, quick_solver, seeded
 
 from pdeinv import EquiReg, Field, Grid, InputError
-from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Sides, Value, Well
+from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Problem, Sides, Value, Well
 from pdeinv.grid import Domain
 from pdeinv.priors import GaussianPrior, TrainingData, load
 from pdeinv.priors.group_average import GroupAveraged
@@ -61,7 +61,7 @@ def poisson(domain=DOMAIN, kind=Poisson, boundary=SIDES):
 @cache
 def fitted(pde, channels, samples=400):
     grid = pde.grid(*NODES)
-    states = pde.sample(samples, grid, seeded())[:, :channels].float()
+    states = Problem(pde).sample(samples, grid, seeded())[:, :channels].float()
     return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], grid, None, "here"))
 
 
@@ -159,8 +159,8 @@ def test_each_field_has_its_own_allowance_and_a_common_slope_has_none():
     pde = dataclasses.replace(FLOW, boundary=steep, low=5.0, high=5.001, wells=())
     pde = pde.reading(["flux_x"])
     _, o = observed(pde, [1, 2, 3])
-    typical = annealing._typical_std(ForwardMap(pde, o), pde.latent_prior)
-    states = pde.sample(16, pde.grid(*NODES), seeded())
+    typical = annealing._typical_std(ForwardMap(pde, o), Problem(pde).latent)
+    states = Problem(pde).sample(16, pde.grid(*NODES), seeded())
     between, varied = (f(o(states)) for f in (torch.std, lambda r: r.var(dim=0).mean().sqrt()))
     heads, fluxes = typical[o.channel == 1], typical[o.channel == 2]
     assert len(heads.unique()) == len(fluxes.unique()) == 1
@@ -239,7 +239,7 @@ def test_the_term_is_zero_for_equivariant_maps_of_a_rectangle_alone():
     pde = poisson()
     prior = fitted(pde, 2, samples=100)
     averaged = DenoisingMap(GroupAveraged(prior, group))
-    x = pde.sample(4, pde.grid(*NODES), seeded(4))
+    x = Problem(pde).sample(4, pde.grid(*NODES), seeded(4))
     unit = prior.scale[:, None, None]
     exact, rough = (
         equivariance_loss(f, x, elements[:4], pde.grid(*NODES), unit, loss="equi")
@@ -277,7 +277,7 @@ def test_equireg_acts_on_the_fields_of_the_prior():
 
 
 def fitted_on(pde, n):
-    states = pde.sample(40, pde.grid(n), seeded()).float()
+    states = Problem(pde).sample(40, pde.grid(n), seeded()).float()
     return GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(n), None, "here"))
 
 

@@ -10,7 +10,7 @@ from helpers import observe, seeded, tuning_task
 from scipy.stats import chi2, norm
 
 from pdeinv import Ensemble, InputError, Observation
-from pdeinv.datasets import Darcy, Helmholtz, Poisson, pde_by_name
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, Problem, pde_by_name
 from pdeinv.errors import NumericalError
 from pdeinv.metrics import relative_l2
 from pdeinv.priors import load
@@ -31,9 +31,9 @@ def scattered(pde, n, m, noise=0.0, channels=(0, 1)):
 def dense_posterior(pde, observation):
     """Mean and covariance of the flattened state from explicit matrices: one column of T for each
     Karhunen–Loève mode."""
-    m = len(pde.latent_prior.wavenumbers)
+    m = len(Problem(pde).latent.wavenumbers)
     modes = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
-    a = pde.coefficient(pde.latent_prior.square_root(modes, observation.grid))
+    a = Problem(pde).coefficient(Problem(pde).latent.square_root(modes, observation.grid))
     T = torch.cat([a, pde.solve(a)], dim=1).flatten(1).T.numpy()
     H = observation.adjoint(torch.eye(len(observation), dtype=torch.float64)).flatten(1).numpy()
     A = H @ T
@@ -121,7 +121,7 @@ def test_gaussian_refuses_what_it_cannot_do():
 def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(kind):
     pde = Poisson()
     task = tuning_task("poisson", kind, grid=20, sensors=25, seed=1)
-    ensemble = Ensemble(pde.sample(1500, pde.grid(20), seeded(9)))
+    ensemble = Ensemble(Problem(pde).sample(1500, pde.grid(20), seeded(9)))
     errors = {"oi": [], "exact": []}
     for i in range(6):
         truth, observation = task.instance(i)
@@ -142,7 +142,7 @@ def test_optimal_interpolation_approaches_the_exact_posterior_of_a_linear_pde(ki
 def test_optimal_interpolation_gains_from_symmetric_copies():
     pde = Poisson()
     task = tuning_task("poisson", "forward", grid=16, sensors=30, seed=2)
-    ensemble = Ensemble(pde.sample(64, pde.grid(16), seeded(9)))
+    ensemble = Ensemble(Problem(pde).sample(64, pde.grid(16), seeded(9)))
     errors = {1: 0.0, 8: 0.0}
     for i in range(8):
         truth, observation = task.instance(i)
@@ -231,7 +231,7 @@ def test_a_single_copy_is_the_members_as_they_are():
     """Flows about one flow: a translated one would be another prior."""
     pde = pde_by_name("navier-stokes", time=0.1)
     _, observation = tuning_task("navier-stokes", "both", grid=16, sensors=8).instance(0)
-    base, other = (pde.sample(k, pde.grid(16), seeded(k)) for k in (1, 40))
+    base, other = (Problem(pde).sample(k, pde.grid(16), seeded(k)) for k in (1, 40))
     scattered = Ensemble(base + 0.05 * other)
     found = [
         OptimalInterpolation(members=40, copies=1)(

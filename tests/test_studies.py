@@ -212,11 +212,11 @@ def test_a_model_that_does_not_state_its_training_is_refused(record, words, tmp_
 
 
 def _gaussian(folder):
-    from pdeinv.datasets import Poisson
+    from pdeinv.datasets import Poisson, Problem
     from pdeinv.priors import GaussianPrior, TrainingData, save
 
     pde = Poisson(modes=16)
-    states = pde.sample(20, pde.grid(16)).float()
+    states = Problem(pde).sample(20, pde.grid(16)).float()
     data = TrainingData(states, pde.fields, pde.grid(16), pde, "here")
     save(GaussianPrior.fit(data), folder / "g.safetensors")
     return folder / "g.safetensors"

@@ -13,7 +13,7 @@ import torch
 from helpers import distance, normal, seeded
 
 from pdeinv import InputError, NumericalError, Symmetry
-from pdeinv.datasets import Distributed, NavierStokes, pde_by_name
+from pdeinv.datasets import Distributed, NavierStokes, Problem, pde_by_name
 from pdeinv.grid import Domain
 
 EXTENTS = {
@@ -117,7 +117,7 @@ def test_a_change_of_the_unit_changes_nothing():
         NavierStokes(viscosity=2e-3 * size**2, forcing=0.2, domain=domain).reading(["velocity_y"])
         for domain, size in ((km, 1.0), (m, 1000.0))
     ]
-    one, other = (pde.sample(2, pde.grid(16), seeded()) for pde in flows)
+    one, other = (Problem(pde).sample(2, pde.grid(16), seeded()) for pde in flows)
     torch.testing.assert_close(one[:, :2], other[:, :2], atol=1e-10, rtol=0)
     torch.testing.assert_close(1000 * one[:, 2:], other[:, 2:], atol=1e-7, rtol=0)
     assert flows[0].steps(flows[0].grid(300)) == flows[1].steps(flows[1].grid(300)) > 20
@@ -216,7 +216,7 @@ def test_an_unstable_time_step_is_refused_and_finer_cells_shorten_it():
 @pytest.mark.parametrize("forcing", [None, 0.1, hills, normal(48, 80) - normal(48, 80).mean()])
 def test_the_surrogate_is_coarse_in_each_direction(forcing):
     pde = NavierStokes(viscosity=1e-2, forcing=forcing, domain=BOX)
-    a = pde.sample_coefficient(2, pde.grid(48, 80), seeded())
+    a = Problem(pde).sample_coefficient(2, pde.grid(48, 80), seeded())
     u, rough = pde.solve(a), pde.surrogate(a)
     assert rough.shape == u.shape and 1e-9 < distance(rough, u) < 0.1
 
@@ -288,7 +288,7 @@ def test_the_adjoint_of_the_velocity_passes_the_dot_product_test(shape):
 
 def test_the_state_of_velocities_is_drawn_and_read():
     pde = pde_by_name("navier-stokes", domain=BOX).reading(["velocity_x"])
-    state = pde.sample(2, pde.grid(24, 40), seeded())
+    state = Problem(pde).sample(2, pde.grid(24, 40), seeded())
     assert state.shape == (2, 4, 24, 40)
     torch.testing.assert_close(state[:, 2:], pde.derive(state[:, :1], state[:, 1:2]))
     assert pde.channel("velocity_y") == 3 and pde.reading([]) == pde

@@ -12,7 +12,7 @@ import torch
 from helpers import distance, seeded
 
 from pdeinv import Grid, InputError, InputWarning, reconstruct
-from pdeinv.datasets import Helmholtz, Poisson, generate, pde_by_name
+from pdeinv.datasets import Helmholtz, Poisson, Problem, generate, pde_by_name
 from pdeinv.datasets.elliptic.dispersion import dispersion_error
 from pdeinv.datasets.elliptic.transform_solver import laplacian_eigenvalues
 from pdeinv.datasets.elliptic.volumes import Volumes
@@ -73,7 +73,7 @@ def test_spectral_against_a_dense_matrix(pde):
     eye = np.eye(m)
     matrix = np.kron(second, eye) + np.kron(eye, second)
     matrix += pde.parameters.get("k", 0.0) ** 2 * np.eye(m * m)
-    a = pde.sample_coefficient(1, pde.grid(n), seeded())
+    a = Problem(pde).sample_coefficient(1, pde.grid(n), seeded())
     expected = np.linalg.solve(matrix, a[0, 0, 1:-1, 1:-1].numpy().ravel())
     u = pde.solve(a)
     assert distance(u[0, 0, 1:-1, 1:-1].flatten(), torch.tensor(expected)) < 1e-9
@@ -83,7 +83,7 @@ def test_spectral_against_a_dense_matrix(pde):
 @each_kind
 def test_the_solve_is_its_own_adjoint(kind):
     pde = Helmholtz(k=10, discretisation=kind)
-    a, b = pde.sample_coefficient(2, pde.grid(16), seeded()).split(1)
+    a, b = Problem(pde).sample_coefficient(2, pde.grid(16), seeded()).split(1)
     a = a.requires_grad_()
     (gradient,) = torch.autograd.grad((pde.solve(a) * b).sum(), a)
     assert distance(gradient, pde.solve(b)) < 1e-10
@@ -95,7 +95,7 @@ def true_errors(k, n=65, count=8):
     fine = exact.sample(count, exact.grid(8 * (n - 1) + 1), seeded())[:, 1, ::8, ::8]
     return [
         float(
-            (pde.sample(count, pde.grid(n), seeded())[:, 1] - fine).square().sum()
+            (Problem(pde).sample(count, pde.grid(n), seeded())[:, 1] - fine).square().sum()
             / fine.square().sum()
         )
         ** 0.5

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
+from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic.transform_solver import solve_shifted_laplacian
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
 from pdeinv.grid import Field
-from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import square_group
 
 __all__ = ["Toy"]
@@ -28,14 +27,10 @@ class Toy(PDE):
     Arguments:
         kappa: inverse length of the screening.
         size: s, beyond which the response bends.
-        alpha, tau, modes: the load's `GaussianRandomField`.
     """
 
     kappa: float = 3.0
     size: float = 0.003
-    alpha: float = 2.0
-    tau: float = 3.0
-    modes: int = 32
 
     name = "toy"
     equation = "Δv - κ² v = a, u = v + (sqrt(s² + v²) - s) / 2, u = 0 on the boundary"
@@ -43,9 +38,9 @@ class Toy(PDE):
     solution_field = Field("deflection", "deflection u")
     operator_symmetries = square_group()
 
-    @cached_property
-    def latent_prior(self) -> GaussianRandomField:
-        return GaussianRandomField("neumann", self.alpha, self.tau, self.modes, self.domain.aspect)
+    @property
+    def default_prior(self) -> SpectralField:
+        return SpectralField("neumann", alpha=2.0, tau=3.0, modes=32)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         volumes = Volumes(*self.grid_of(a).shape, *self.domain.lengths)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from pdeinv.datasets import Problem
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import Solver
 
@@ -26,7 +27,7 @@ class ToySolver(Solver):
     name: ClassVar[str] = "toy-solver"
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        states = pde.sample(max(self.draws, n_samples), observation.grid, generator)
+        states = Problem(pde).sample(max(self.draws, n_samples), observation.grid, generator)
         readings, scale = observation(states), states.flatten(2).std(dim=(0, 2))
         floor = 1e-3 * scale[observation.channel]
         noise = torch.maximum(observation.noise_std, floor)

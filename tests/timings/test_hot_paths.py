@@ -13,7 +13,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
-from pdeinv.datasets import PDES, pde_by_name
+from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.priors import load, shipped
 from pdeinv.solvers import SOLVERS
 
@@ -25,7 +25,12 @@ FEWEST = {"steps": 2, "ode_steps": 1, "langevin": 1, "ensemble": 4, "members": 1
 PRIORS = [name for name in shipped() if not name.endswith(("-operator", "-regressor"))]
 # Seconds of the processor, which other work on the machine lengthens least.
 pytestmark = pytest.mark.benchmark(timer=process_time)
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(pde_by_name(p))]
+PAIRS = [
+    (s, p)
+    for s in SOLVERS
+    for p in PDES
+    if SOLVERS[s]().accepts(pde_by_name(p), pde_by_name(p).default_prior)
+]
 
 
 def seeded(seed=0):
@@ -41,7 +46,7 @@ def observation(name):
 @pytest.mark.benchmark(group="solve")
 def test_solve(benchmark, name):
     pde = pde_by_name(name)
-    a = pde.sample_coefficient(BATCH, pde.grid(GRID), seeded())
+    a = Problem(pde).sample_coefficient(BATCH, pde.grid(GRID), seeded())
     pde.solve(a)  # tables of eigenfunctions are made once
     assert benchmark(pde.solve, a).shape == a.shape
 
