@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -100,14 +101,24 @@ class Problem:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Problem:
-        """Return the problem of a file; see `pdeinv.problem_file`.
+        """Return the problem of a TOML file; see docs/problem-files.md.
 
         Raises:
-            InputError: the file cannot be read, or states no problem.
+            InputError: the file cannot be read, or states something that is not allowed.
         """
-        from pdeinv.problem_file import load_problem  # which is above this module
+        from pdeinv.problems import load_problem
 
         return load_problem(path)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the problem to a TOML file, and return its path.
+
+        Raises:
+            InputError: the file cannot be written, or the problem holds a function.
+        """
+        from pdeinv.problems import save_problem
+
+        return save_problem(self, path)
 
     @property
     def coefficient_prior(self) -> CoefficientPrior:

@@ -45,6 +45,7 @@ _MODULES = (
     "layouts",
     "metrics",
     "priors",
+    "problems",
     "solvers",
     "symmetry",
 )

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from pdeinv.checks import described
 
-__all__ = ["Amount", "Count", "Name", "Number", "Positive", "parse_json", "problem_of"]
+__all__ = ["Amount", "Count", "Name", "Number", "Positive", "must_be", "parse_json", "problem_of"]
 
 _LARGEST = 1e100  # so that squares and sums stay finite
 _PLAIN = {"a valid integer": "an integer", "a valid array": "a list", "a valid ": "a "}
@@ -55,10 +55,19 @@ def problem_of(error: ValidationError, whole: str = "the record", *, tagged: boo
         return str(first["ctx"]["error"]) if place == whole else f"{place} {first['ctx']['error']}"
     if first["type"] == "json_invalid":
         return f"{place} must be JSON, and is not ({first['ctx']['error']})"
-    must = re.sub(r"^(Input|String|List|Dictionary|Tuple|Value) should", "must", first["msg"])
+    return f"{place} {must_be(first)}"
+
+
+def must_be(details: Any) -> str:
+    """Return what a value must be and what it is, behind its name.
+
+    Arguments:
+        details: one entry of `ValidationError.errors`, of a value of a wrong type or out of range.
+    """
+    must = re.sub(r"^(Input|String|List|Dictionary|Tuple|Value) should", "must", details["msg"])
     for word, plain in _PLAIN.items():
         must = must.replace(word, plain)
     for limit, words in _LIMITS.items():
-        if limit in first.get("ctx", {}):
-            must = f"must be {words} {first['ctx'][limit]:g}"
-    return f"{place} {must.removesuffix(' after validation')}, got {described(first['input'])}"
+        if limit in details.get("ctx", {}):
+            must = f"must be {words} {details['ctx'][limit]:g}"
+    return f"{must.replace(' after validation', '')}, got {described(details['input'])}"

@@ -26,6 +26,7 @@ _BENCHMARK = (
     "--pde poisson --method gaussian --task forward --grid 16 --sensors 5 --instances 1 --samples 2"
 )
 BASE = {
+    "problem": "torus-flow --out d",
     "reconstruct": "s.csv --pde poisson --out r.nc --grid 16 --samples 1",
     "generate": "poisson --n 2 --grid 8 --out g.h5 --workers 1",
     "train": "ensemble.h5 --out t.safetensors --steps 1 --model gaussian",

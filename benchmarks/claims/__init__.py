@@ -58,6 +58,13 @@ SOURCES: dict[str, Source] = {
     ),
     "docs/add-your-pde.md": Source(),
     "docs/your-own-domain.md": Source(),
+    "docs/problem-files.md": Source(
+        (
+            Constant("`{flux = 0.1}`", "an example"),
+            Constant("51.5", "an example"),
+            Constant("0.5 is rough, 1.5 the default", "settings"),
+        )
+    ),
     "docs/add-your-solver.md": Source(
         (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
     ),

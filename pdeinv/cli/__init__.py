@@ -19,6 +19,7 @@ from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
+from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (reconstruct, generate, train, demo, benchmark, report, equivariance, info):
+for command in (reconstruct, problem, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
 app.add_typer(study, name="study")
 

@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.options import ANY_PDE_HELP, Parameters, Seed, parsed
+from pdeinv.cli.options import ANY_PDE_HELP, Parameters, ProblemFile, Seed, posed
 
 __all__ = ["generate"]
 
+_NODES = 128
+
 
 def generate(
-    pde: Annotated[str, typer.Argument(help=ANY_PDE_HELP)],
     n: Annotated[int, typer.Option(help="Number of (coefficient, solution) pairs.")],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
-    grid: Annotated[int, typer.Option(help="Nodes on the shorter side of the domain.")] = 128,
+    pde: Annotated[str | None, typer.Argument(help=ANY_PDE_HELP)] = None,
+    problem: ProblemFile = None,
+    grid: Annotated[
+        int | None,
+        typer.Option(
+            help="Nodes on the shorter side of the domain; by default those of the problem's file, "
+            "or 128."
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[
         int | None,
@@ -32,8 +41,10 @@ def generate(
     The same command resumes an interrupted run.
     """
     from pdeinv.datasets import generate as run
-    from pdeinv.datasets import pde_by_name
+    from pdeinv.grid import Grid
 
-    physics = pde_by_name(pde, **parsed(param))
-    run(physics, n, grid, seed, out, workers=workers, progress=True)
-    typer.echo(f"{out}: {n} pairs of {pde} on {physics.grid(grid)} nodes, seed {seed}")
+    given = posed(pde, problem, param, "PDE")
+    nodes = grid or (given.grid if problem else _NODES)
+    run(given, n, nodes, seed, out, workers=workers, progress=True)
+    made = nodes if isinstance(nodes, Grid) else given.physics.grid(nodes)
+    typer.echo(f"{out}: {n} pairs of {given.physics.name} on {made} nodes, seed {seed}")

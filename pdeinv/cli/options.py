@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pdeinv.errors import InputError
 
-__all__ = ["ANY_PDE_HELP", "PDE_HELP", "Dims", "Names", "Parameters", "PdeName", "Seed", "parsed"]
+if TYPE_CHECKING:
+    from pdeinv.datasets import Problem
+
+__all__ = [
+    "ANY_PDE_HELP",
+    "PDE_HELP",
+    "Dims",
+    "Names",
+    "Parameters",
+    "PdeName",
+    "ProblemFile",
+    "Seed",
+    "parsed",
+    "posed",
+]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
 ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
@@ -23,6 +38,14 @@ def _checked_seed(seed: int) -> int:
 
 
 PdeName = Annotated[str, typer.Option("--pde", help=ANY_PDE_HELP)]
+ProblemFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--problem",
+        metavar="FILE",
+        help="File of a problem (see `pdeinv problem`), in place of a PDE.",
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(
@@ -74,3 +97,32 @@ def parsed(parameters: list[str] | None) -> dict[str, float | str]:
         except ValueError:
             values[name] = text
     return values
+
+
+def posed(
+    pde: str | None, problem: Path | None, parameters: list[str] | None, option: str = "--pde"
+) -> Problem:
+    """Return the problem of a file, or the ready-made one of a name.
+
+    Arguments:
+        pde: the name.
+        problem: the file.
+        parameters: NAME=VALUE pairs, for a name.
+        option: how the command line states the name.
+
+    Raises:
+        InputError: both or neither are given, or the problem is not allowed.
+    """
+    from pdeinv.datasets import Problem
+
+    if (pde is None) == (problem is None):
+        got = "neither" if pde is None else "both"
+        raise InputError(f"one of {option} and --problem must be given, got {got}; give one")
+    if problem is None:
+        assert pde is not None
+        return Problem.named(pde, **parsed(parameters))
+    if parameters:
+        raise InputError(
+            f"--param must be left out with --problem, got {parameters[0]!r}; state it in {problem}"
+        )
+    return Problem.load(problem)

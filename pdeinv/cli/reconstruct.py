@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import Dims, Names, Parameters, PdeName, Seed, parsed
+from pdeinv.cli.options import ANY_PDE_HELP, Dims, Names, Parameters, ProblemFile, Seed, posed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from pdeinv.datasets import PDE
     from pdeinv.priors import Ensemble
 
@@ -35,6 +37,13 @@ Out = Annotated[
     Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
 ]
 Plot = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        help="Nodes of the result on the shorter side of the domain; by default those of the "
+        "problem's file, or 64."
+    ),
+]
 SolverName = Annotated[
     str,
     typer.Option(
@@ -69,13 +78,12 @@ EnsembleFile = Annotated[
 
 def reconstruct(
     sensors: SensorFile,
-    pde: PdeName,
     out: Out,
+    pde: Annotated[str | None, typer.Option("--pde", help=ANY_PDE_HELP)] = None,
+    problem: ProblemFile = None,
     noise: Noise = None,
     plot: Plot = None,
-    grid: Annotated[
-        int, typer.Option(help="Nodes of the result on the shorter side of the domain.")
-    ] = 64,
+    grid: Nodes = None,
     solver: SolverName = "auto",
     equireg: Regularised = False,
     steps: Steps = None,
@@ -96,19 +104,18 @@ def reconstruct(
     if (names or dims) and not ensemble:
         raise InputError("--names and --dims describe a dataset; give it with --ensemble")
     contents = {"names": names, "dims": dims}
-    _check_outputs(out, plot, [Path(path) for path in (sensors, ensemble, prior) if path])
-    from pdeinv.datasets import pde_by_name
+    _check_outputs(out, plot, [Path(path) for path in (sensors, problem, ensemble, prior) if path])
     from pdeinv.files import save_figure, save_netcdf
     from pdeinv.solvers import reconstruct as run
 
-    physics = pde_by_name(pde, **parsed(param))
+    given = posed(pde, problem, param)
     result = run(
         sensors,
-        physics,
+        problem=given,
         noise=noise,
         grid=grid,
         solver=solver,
-        prior=_read_ensemble(ensemble, physics, **contents) if ensemble else prior,
+        prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
         equireg=equireg,
         steps=steps,
         preset=preset,
@@ -121,11 +128,16 @@ def reconstruct(
         from pdeinv.plot import plot_reconstruction
 
         save_figure(plot_reconstruction(result), plot)
-    typer.echo(
-        f"assumed: {result.attrs['assumed']}\n"
-        f"{out}: {physics.name} on {physics.grid(grid)} nodes by {result.attrs['solver']} from "
-        f"{result.sizes['sensor']} sensors in {result.attrs['seconds']:.1f} s, reduced chi-squared "
-        f"{result.attrs['reduced_chi_squared']:.3g} (test: {result.attrs['misfit_test']})"
+    typer.echo(_summary(result, out))
+
+
+def _summary(result: xr.Dataset, out: Path) -> str:
+    made = result.attrs
+    return (
+        f"assumed: {made['assumed']}\n"
+        f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
+        f"{made['solver']} from {result.sizes['sensor']} sensors in {made['seconds']:.1f} s, "
+        f"reduced chi-squared {made['reduced_chi_squared']:.3g} (test: {made['misfit_test']})"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP, Dims, Names, Seed
+from pdeinv.cli.options import PDE_HELP, Dims, Names, ProblemFile, Seed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def train(
     precondition: Precondition = "gaussian",
     symmetry: Symmetry = True,
     pde: DataPde = None,
+    problem: ProblemFile = None,
     names: Names = None,
     dims: Dims = None,
     seed: Seed = 0,
@@ -117,7 +118,7 @@ def train(
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
-    fields = priors.TrainingData.read(data, channels, pde=pde, names=names, dims=dims)
+    fields = _read(data, channels, pde, problem, names=names, dims=dims)
     if model == "gaussian":
         priors.save(_gaussian(fields, options), out)
     else:
@@ -135,6 +136,24 @@ def train(
         f"{out}: {model} of {', '.join(f.name for f in fields.fields)} from {len(fields)} samples "
         f"of {data}"
     )
+
+
+def _read(
+    data: Path, channels: str, pde: str | None, problem: Path | None, **contents: str | None
+) -> TrainingData:
+    """Return the data, which must be those of the problem where one is given."""
+    from pdeinv.priors import TrainingData
+
+    if problem is None:
+        return TrainingData.read(data, channels, pde=pde, **contents)
+    if pde is not None:
+        raise InputError("--pde and --problem exclude each other; leave out --pde")
+    from pdeinv.datasets import Problem
+    from pdeinv.problems import check_dataset
+
+    given = Problem.load(problem)
+    check_dataset(data, given, coefficient=channels == "coefficient", **contents)
+    return TrainingData.read(data, channels, pde=given.physics, **contents)
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,16 @@ class CoefficientPrior(Convertible):
         )
 
     def to_json(self, what: str = "the prior") -> dict[str, Any]:
-        """Return the kind and the numbers as JSON values, which `of` takes back."""
+        """Return the kind and the numbers as JSON values, which `of` takes back.
+
+        Raises:
+            InputError: the prior has no kind, or holds a function.
+        """
+        if type(self) not in CoefficientPrior.kinds.values():
+            raise InputError(
+                f"{what} must be of a kind that files can hold, got {type(self).__name__}; use one "
+                f"of {', '.join(sorted(CoefficientPrior.kinds))}"
+            )
         stated: dict[str, Any] = {"kind": self.name}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)

@@ -1,0 +1,55 @@
+"""`pdeinv problem`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["problem"]
+
+
+def problem(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of an example; without one, all are listed.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path("."),
+) -> None:
+    """List example problems, or write one: a commented file and a table of sensors."""
+    from pdeinv.errors import InputError
+    from pdeinv.files import atomic_write, check_writable, ensure_folder
+    from pdeinv.problems import EXAMPLES, example_by_name
+
+    if name is None:
+        width = max(map(len, EXAMPLES))
+        for one in EXAMPLES.values():
+            typer.echo(f"{one.name:<{width}}  {one.summary}")
+        typer.echo("\nwrite one with: pdeinv problem NAME")
+        return
+    example = example_by_name(name)
+    sensors = example.truth().sensors
+    table = sensors.table.to_csv(index=False, float_format="%.12g", lineterminator="\n")
+    contents = {
+        out / f"{name}.toml": example.text.encode(),
+        out / f"{name}.csv": table.encode(),
+    }
+    ensure_folder(out)
+    for path, content in contents.items():
+        if check_writable(path).exists() and path.read_bytes() != content:
+            raise InputError(
+                f"{path} exists already, with other content; move it away, or choose another "
+                f"folder with --out"
+            )
+    for path, content in contents.items():
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+    file, csv = (shlex.quote(str(path)) for path in contents)
+    result, figure = (shlex.quote(str(out / f"{name}.{kind}")) for kind in ("nc", "png"))
+    typer.echo(
+        f"{file}: {example.summary}\n"
+        f"{csv}: {len(sensors)} readings of a truth drawn from the problem's prior\n"
+        f"reconstruct it with:\n"
+        f"pdeinv reconstruct {csv} --problem {file} --out {result} --plot {figure}"
+    )

@@ -1,0 +1,184 @@
+"""Ready-made problems, each with a table of sensors of a truth that its own prior draws."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pdeinv import layouts, seeds
+from pdeinv.checks import described
+from pdeinv.datasets import Problem
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+from pdeinv.problems.loading import load_problem
+from pdeinv.sensors import Sensors
+
+__all__ = ["EXAMPLES", "Example", "Readings", "Truth", "example_by_name"]
+
+_FIRST = 2**30  # number of the first truth among the test instances
+_FROM_WELLS = 2.0  # cells of the result's grid: a borehole next to a well reads its discretisation
+_DIGITS = 100  # of the noise: steps to which values are rounded
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Readings of one field at random points.
+
+    Arguments:
+        field: name of the field.
+        count: number of readings.
+        noise_std: standard deviation of their noise.
+    """
+
+    field: str
+    count: int
+    noise_std: float
+
+
+class Truth(NamedTuple):
+    """A draw of a problem's prior and its readings.
+
+    Arguments:
+        problem: the problem, whose state has a channel for each field that is read.
+        grid: a grid twice as fine as the problem's.
+        state: (1, channel, ny, nx) on that grid.
+        sensors: noisy readings of the state.
+    """
+
+    problem: Problem
+    grid: Grid
+    state: torch.Tensor
+    sensors: Sensors
+
+
+@dataclass(frozen=True)
+class Example:
+    """A problem in a file of the package, and what is measured.
+
+    Arguments:
+        name: of the file, without its ending.
+        summary: one line for people.
+        readings: what is measured.
+    """
+
+    name: str
+    summary: str
+    readings: tuple[Readings, ...]
+
+    @property
+    def text(self) -> str:
+        """The TOML file, with comments."""
+        return (resources.files("pdeinv.problems") / f"{self.name}.toml").read_text("utf-8")
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem of the file."""
+        file = resources.files("pdeinv.problems") / f"{self.name}.toml"
+        with resources.as_file(file) as path:
+            return load_problem(path)
+
+    def truth(self, number: int = 0) -> Truth:
+        """Return a truth and its readings; the same for the same number.
+
+        Arguments:
+            number: counts the truths from 0, which is that of `pdeinv problem`.
+        """
+        given, generator = self.problem, seeds.generator(seeds.TEST, _FIRST + number)
+        physics = given.physics.reading(read.field for read in self.readings)
+        problem = Problem(physics, given.prior, given.grid)
+        coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
+        # Every node of the problem's grid is one of the finer grid
+        ends = 0 if coarse.periodic else 1
+        fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
+        state = problem.sample(1, fine, generator)
+        points = self._points(problem, coarse, number)
+        channel = torch.tensor(
+            [physics.channel(read.field) for read in self.readings for _ in range(read.count)]
+        )
+        std = torch.tensor(
+            [read.noise_std for read in self.readings for _ in range(read.count)],
+            dtype=torch.float64,
+        )
+        order = tuple(f.interpolation_order for f in physics.fields)
+        blank = Observation(
+            fine, torch.from_numpy(points), channel, torch.zeros_like(std), std, order
+        )
+        noise = torch.randn(len(std), generator=generator, dtype=torch.float64)
+        values = blank(state)[0] + std * noise
+        table = {
+            "field": [physics.fields[c].name for c in channel.tolist()],
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "value": [_rounded(v, s / _DIGITS) for v, s in zip(values.tolist(), std, strict=True)],
+            "noise_std": std.numpy(),
+        }
+        return Truth(problem, fine, state, Sensors(pd.DataFrame(table)))
+
+    def _points(self, problem: Problem, grid: Grid, number: int) -> np.ndarray:
+        """Return random positions, not near a well, in a few digits, one for each reading."""
+        domain, count = problem.physics.domain, sum(read.count for read in self.readings)
+        points = layouts.random(4 * count, number, domain)
+        points = np.round(points, 3 - math.floor(math.log10(domain.shorter)))
+        wells = problem.physics.parameters.get("wells", ())
+        for well in wells:
+            away = np.abs(points - [well.x, well.y]) / [grid.hx, grid.hy]
+            points = points[away.max(axis=1) > _FROM_WELLS]
+        return points[:count]
+
+
+def _rounded(value: float, step: float) -> float:
+    return round(value, max(0, -math.floor(math.log10(step))))
+
+
+def example_by_name(name: str) -> Example:
+    """Return the example of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in EXAMPLES:
+        near = difflib.get_close_matches(str(name).lower().replace("_", "-"), EXAMPLES, n=1)
+        raise InputError(
+            f"the name of an example must be one of {', '.join(EXAMPLES)}, got {described(name)}; "
+            + (f"did you mean {near[0]!r}?" if near else "choose one of them")
+        )
+    return EXAMPLES[name]
+
+
+EXAMPLES = {
+    example.name: example
+    for example in (
+        Example(
+            "aquifer",
+            "hydraulic conductivity of an aquifer with two wells, from heads",
+            (
+                Readings("head", 40, 0.02),
+                Readings("log_hydraulic_conductivity", 10, 0.1),
+            ),
+        ),
+        Example(
+            "heat-sources",
+            "hidden heat sources in a plate, from temperatures",
+            (Readings("temperature", 30, 0.1),),
+        ),
+        Example(
+            "torus-flow",
+            "vorticity of a flow at the start, from its vorticity and velocity at the end",
+            (
+                Readings("final_vorticity", 40, 0.05),
+                Readings("velocity_x", 20, 0.01),
+                Readings("velocity_y", 20, 0.01),
+            ),
+        ),
+    )
+}
+"""The examples by name."""

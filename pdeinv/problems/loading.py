@@ -1,0 +1,271 @@
+"""Read a problem from a TOML file; each mistake is one sentence with its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import torch
+from pydantic import ValidationError
+
+from pdeinv.annotations import Convertible, annotations_of
+from pdeinv.checks import described, path_of
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets import PDE, Experiments, Problem, Sides, Well, pde_by_name
+from pdeinv.datasets.registry import COMPOSED
+from pdeinv.errors import InputError
+from pdeinv.external import is_reference
+from pdeinv.files import read_text
+from pdeinv.grid import Domain, Grid
+from pdeinv.priors.base import Prior
+from pdeinv.problems.learned import load_learned
+from pdeinv.problems.tables import (
+    BoundaryTable,
+    ExperimentTable,
+    GridTable,
+    PriorTable,
+    ProblemTables,
+    SidesTable,
+    WellTable,
+    check_keys,
+)
+from pdeinv.schema import must_be
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem"]
+
+FORMAT = 1
+NONE = "none"
+"""What stands for None, which TOML does not have."""
+OWN_TABLES = {"domain": "[domain]", "boundary": "[boundary]", "wells": "[[well]]"}
+"""Parameters of physics that have a table of their own."""
+_REPEATED = {"well", "experiment"}
+
+
+def load_problem(path: str | os.PathLike) -> Problem:
+    """Return the problem of a file.
+
+    Arguments:
+        path: a TOML file; see docs/problem-files.md for its tables. Names of files in it are
+            relative to its folder.
+
+    Raises:
+        InputError: the file cannot be read, or a table, a key or a value is not allowed.
+    """
+    path = path_of("the problem file", path)
+    text = read_text(path).removeprefix("\ufeff")
+    try:
+        return _Reader(_tables(text), path.parent).problem()
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+
+
+def _tables(text: str) -> ProblemTables:
+    try:
+        given = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # of the format, or of a number of its own
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+        raise InputError(f"the file must be TOML, got: {reason}; mend that line") from None
+    stated = given.get("format")
+    if stated != FORMAT or not isinstance(stated, int) or isinstance(stated, bool):
+        got = described(stated) if "format" in given else "none"
+        raise InputError(f"format must be {FORMAT}, got {got}; write format = {FORMAT} on top")
+    try:
+        return ProblemTables.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(_joined(_place(first["loc"]), _requirement(first))) from None
+
+
+def _joined(place: str, requirement: str) -> str:
+    """Return one sentence of a place and what must be there; a class's own has its subject."""
+    whole = requirement.startswith("must ")
+    return f"{place} {requirement}" if whole else f"in {place}, {requirement}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return where a value stands, such as `[boundary] left` or `[[well]] 2 x`."""
+    tables: list[str] = []
+    keys: list[str] = []
+    for part in location:
+        if isinstance(part, int):
+            tables.append(str(part + 1)) if not keys else keys.append(f"entry {part + 1}")
+        elif not keys and part in _REPEATED:
+            tables.append(f"[[{part}]]")
+        elif not keys and part in ProblemTables.model_fields and part != "format":
+            tables.append(f"[{part}]")
+        else:
+            keys.append(part)
+    return " ".join([*tables, *keys]) or "the file"
+
+
+def _requirement(first: Any) -> str:
+    if first["type"] == "missing":
+        return "must be given, got none; add it"
+    if first["type"] in ("value_error", "assertion_error"):
+        return str(first["ctx"]["error"])
+    return f"{must_be(first)}; correct it"
+
+
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Put the place in the file in front of the messages of the block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"in {place}, {error}") from None
+
+
+class _Reader:
+    """A problem from the tables of a file in a folder."""
+
+    def __init__(self, tables: ProblemTables, folder: Path) -> None:
+        self.tables, self.folder = tables, folder
+        with _within("[domain]"):
+            stated = tables.domain
+            x0, x1, y0, y1 = stated.extent if stated else Domain().extent
+            self.domain = Domain((x0, x1, y0, y1), stated.unit if stated else "1")
+
+    def problem(self) -> Problem:
+        physics = self._physics()
+        with _within("[grid]"):
+            grid = _grid(self.tables.grid, physics)
+        with _within("[prior]"):
+            return Problem(physics, self._prior(self.tables.prior), grid)  # type: ignore[arg-type]
+
+    def _physics(self) -> PDE:
+        name, tables = self.tables.physics.pde, self.tables
+        kind = self._kind(name, "[physics]")
+        common = self._parameters(kind, tables.physics.further, "[physics]")
+        common |= self._sides(kind, tables.boundary, "[boundary]")
+        common |= self._wells(kind, tables.well, "[[well]]")
+        if not tables.experiment:
+            return self._made(name, common, "")
+        made = [self._experiment(i, kind, common) for i in range(len(tables.experiment))]
+        with _within("[[experiment]]"):
+            return Experiments(tuple(made), tuple(one.name for one in tables.experiment))
+
+    def _experiment(self, index: int, kind: type[PDE], common: dict[str, Any]) -> PDE:
+        own: ExperimentTable = self.tables.experiment[index]
+        place = f"[[experiment]] {index + 1}"
+        name = own.pde or self.tables.physics.pde
+        if own.pde:
+            kind, common = self._kind(own.pde, place), {}
+        parameters = common | self._parameters(kind, own.further, place, ("name", "boundary"))
+        parameters |= self._sides(kind, own.boundary, f"{place} boundary", common.get("boundary"))
+        if own.well is not None:
+            parameters |= self._wells(kind, own.well, f"{place} [[well]]")
+        return self._made(name, parameters, place)
+
+    def _reference(self, name: str) -> str:
+        return str(self.folder / name) if is_reference(name) else name
+
+    def _kind(self, name: str, place: str) -> type[PDE]:
+        """Return the class of a name."""
+        with _within(place):
+            if name in COMPOSED:
+                raise InputError(
+                    f"pde must be the name of one physics, got {name!r}; state its experiments in "
+                    f"[[experiment]]"
+                )
+            return type(pde_by_name(self._reference(name)))
+
+    def _parameters(
+        self, kind: type[PDE], given: dict[str, Any], place: str, also: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Return the parameters that a table states, as `pde_by_name` takes them."""
+        names = kind.parameter_names()
+        for key in given:
+            if key in OWN_TABLES and key in names:
+                table = OWN_TABLES[key]
+                raise InputError(f"{place} must be without {key!r}; state it in {table} instead")
+        known = ["pde", *also, *(name for name in names if name not in OWN_TABLES)]
+        _check_keys(place, given, known)
+        hints = annotations_of(kind)
+        return {k: _parameter(f"{place} {k}", v, hints[k]) for k, v in given.items()}
+
+    def _sides(
+        self,
+        kind: type[PDE],
+        table: BoundaryTable | SidesTable | None,
+        place: str,
+        common: Sides | None = None,
+    ) -> dict[str, Any]:
+        if table is None:
+            return {}
+        if "boundary" not in kind.parameter_names():
+            raise InputError(f"{place} must be left out for {kind.name}, which has none; remove it")
+        stated = {side: getattr(table, side) for side in type(table).model_fields}
+        stated = {side: value for side, value in stated.items() if value is not None}
+        return {"boundary": replace(common or Sides(), **stated)}
+
+    def _wells(self, kind: type[PDE], given: list[WellTable], place: str) -> dict[str, Any]:
+        if not given:
+            return {"wells": ()} if "wells" in kind.parameter_names() else {}
+        if "wells" not in kind.parameter_names():
+            raise InputError(f"{place} must be left out for {kind.name}, which has none; remove it")
+        for i, well in enumerate(given):
+            if not self.domain.contains(torch.tensor([well.x, well.y], dtype=torch.float64)):
+                raise InputError(
+                    f"{place} {i + 1} must be within the domain {self.domain}, got x = "
+                    f"{well.x:g}, y = {well.y:g}; correct it"
+                )
+        with _within(place):
+            return {"wells": tuple(Well(well.x, well.y, well.rate) for well in given)}
+
+    def _made(self, name: str, parameters: dict[str, Any], experiment: str) -> PDE:
+        try:
+            return pde_by_name(self._reference(name), domain=self.domain, **parameters)
+        except InputError as error:
+            # Files count wells from 1, as people do
+            text = re.sub(r"^well (\d+)", lambda found: f"well {int(found[1]) + 1}", str(error))
+            table = {"boundary": "[boundary]", "well": "[[well]]"}.get(text.partition(" ")[0])
+            raise InputError(f"in {experiment or table or '[physics]'}, {text}") from None
+
+    def _prior(self, table: PriorTable | None) -> Prior | None:
+        if table is None:
+            return None
+        if table.kind is not None:
+            return CoefficientPrior.of({"kind": table.kind, **table.further})
+        return load_learned(table.name or "", self.folder / table.file if table.file else None)
+
+
+def _check_keys(place: str, given: Any, known: Any) -> None:
+    try:
+        check_keys(given, known)
+    except ValueError as error:
+        raise InputError(f"{place} {error}") from None
+
+
+def _parameter(place: str, value: Any, hint: Any) -> Any:
+    """Return a parameter as `pde_by_name` takes it: with None, and with the names of a field."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value == NONE and type(None) in kinds:
+        return None
+    for kind in kinds:
+        plain = isinstance(kind, type) and is_dataclass(kind) and not issubclass(kind, Convertible)
+        if plain and isinstance(value, dict):
+            _check_keys(place, value, [f.name for f in fields(kind)])
+            if isinstance(value.get("name"), str) and "long_name" in kind.__dataclass_fields__:
+                return {"long_name": value["name"].replace("_", " "), **value}
+    return value
+
+
+def _grid(table: GridTable | None, physics: PDE) -> int | Grid:
+    if table is None:
+        return Problem.grid
+    if table.n is not None:
+        return table.n
+    assert table.nx is not None and table.ny is not None  # by the schema
+    return physics.grid(table.ny, table.nx)

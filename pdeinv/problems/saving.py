@@ -1,0 +1,144 @@
+"""Write a problem to a TOML file, from which `load_problem` makes an equal one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdeinv.checks import described, path_of
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets import PDE, PDES, Problem
+from pdeinv.datasets.parameters import to_json
+from pdeinv.errors import InputError
+from pdeinv.external import source_of
+from pdeinv.files import atomic_write, check_writable
+from pdeinv.grid import Grid
+from pdeinv.problems.learned import origin_of
+from pdeinv.problems.loading import FORMAT, NONE, OWN_TABLES
+from pdeinv.problems.toml_text import toml_text
+
+__all__ = ["save_problem"]
+
+
+def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
+    """Write a problem to a file, whole or not at all, and return its path.
+
+    Arguments:
+        problem: any that files can hold: of numbers, texts and arrays. Of a learned prior its file
+            is stated, relative to the folder of the path.
+        path: the TOML file to write.
+
+    Raises:
+        InputError: the file cannot be written, or the problem holds what files cannot, such as a
+            function.
+    """
+    path = check_writable(path_of("the problem file", path))
+    text = toml_text(_tables(problem, path.parent))
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"names and units of a problem must be texts that UTF-8 has, got "
+            f"{described(error.object[error.start : error.end])}; rename it"
+        ) from None
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
+    physics, grid = problem.physics, problem.grid
+    experiments = physics.experiments or {"": physics}
+    first = next(iter(experiments.values()))
+    alike = {name: pde for name, pde in experiments.items() if type(pde) is type(first)}
+    stated = {name: _stated(pde, alike.values()) for name, pde in alike.items()}
+    shared = _shared(list(stated.values()))
+    common = {k: v for k, v in stated[next(iter(experiments))].items() if k in shared}
+    boundary = to_json(first).get("boundary")
+    tables: dict[str, Any] = {
+        "format": FORMAT,
+        "domain": {"extent": list(physics.domain.extent), "unit": physics.domain.unit},
+        "physics": {"pde": _reference(first, folder), **_plain(common)},
+        "boundary": boundary,
+        "well": common.get("wells"),
+        "prior": _prior(problem, folder),
+        "grid": {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid},
+    }
+    if physics.experiments:
+        tables["experiment"] = [
+            _own(name, stated[name], shared, boundary)
+            if name in alike
+            else {"name": name, "pde": _reference(pde, folder)} | _whole(_stated(pde, [pde]))
+            for name, pde in experiments.items()
+        ]
+    return {name: table for name, table in tables.items() if table not in (None, [])}
+
+
+def _stated(pde: PDE, alike: Any) -> dict[str, Any]:
+    """Return the parameters of a PDE that it, or another one of its class, must state."""
+    wanted = {key for one in alike for key in one.json_parameters()} | {"boundary", "wells"}
+    return {
+        key: NONE if value is None else value
+        for key, value in to_json(pde).items()
+        if key in wanted and key != "domain"
+    }
+
+
+def _shared(stated: list[dict[str, Any]]) -> set[str]:
+    """Return the parameters that have one value in all experiments."""
+    return {key for key, value in stated[0].items() if all(one[key] == value for one in stated)}
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if key not in OWN_TABLES}
+
+
+def _own(
+    name: str, stated: dict[str, Any], shared: set[str], boundary: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the table of an experiment: what differs from the common tables."""
+    own = {key: value for key, value in stated.items() if key not in shared}
+    if "boundary" in own and boundary is not None:
+        own["boundary"] = {k: v for k, v in own["boundary"].items() if v != boundary[k]}
+    return {"name": name, **_whole(own)}
+
+
+def _whole(stated: dict[str, Any]) -> dict[str, Any]:
+    own = _plain(stated)
+    if stated.get("boundary"):
+        own["boundary"] = stated["boundary"]
+    if stated.get("wells"):
+        own["well"] = stated["wells"]
+    return own
+
+
+def _reference(pde: PDE, folder: Path) -> str:
+    """Return the name of a PDE, or its file relative to a folder and its class."""
+    kind = type(pde)
+    if source_of(kind):
+        file = os.path.relpath(str(sys.modules[kind.__module__].__file__), folder.resolve())
+        return f"{Path(file).as_posix()}:{kind.__qualname__}"
+    if PDES.get(kind.name) is not kind:
+        raise InputError(
+            f"physics of a problem file must be of a class that a name or a file states, got "
+            f"{kind.__name__}; load its class as file.py:Class, or register it"
+        )
+    return kind.name
+
+
+def _prior(problem: Problem, folder: Path) -> dict[str, Any]:
+    prior = problem.prior
+    if isinstance(prior, CoefficientPrior):
+        return prior.to_json()
+    origin = origin_of(prior)
+    if origin is None:
+        raise InputError(
+            f"the prior of a problem file must be stated by numbers or be in a file, got "
+            f"{described(prior)}; save it with pdeinv.priors.save, and name its file under [prior]"
+        )
+    if isinstance(origin, str):
+        return {"name": origin}
+    return {"file": Path(os.path.relpath(origin, folder.resolve())).as_posix()}

@@ -1,0 +1,184 @@
+"""The tables of a problem file and their keys, as schemas."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from pdeinv.checks import described
+from pdeinv.datasets.sides import Flux, NoFlux, Side, Value
+from pdeinv.grid import LARGEST
+from pdeinv.schema import Name, Number
+
+__all__ = [
+    "BoundaryTable",
+    "DomainTable",
+    "ExperimentTable",
+    "GridTable",
+    "PhysicsTable",
+    "PriorTable",
+    "ProblemTables",
+    "SidesTable",
+    "WellTable",
+    "check_keys",
+]
+
+_FORMS = '"no flux", {value = ...} or {flux = ...}'
+
+
+def check_keys(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a key that a table does not have.
+
+    Raises:
+        ValueError: what the table must have, and the nearest key; to stand behind its name.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else "remove it"
+            raise ValueError(f"must have keys of {', '.join(known)}, got {key!r}; {remedy}")
+
+
+def _side(given: Any) -> Side:
+    if isinstance(given, str):
+        if given == NoFlux.STORED:
+            return NoFlux()
+        near = difflib.get_close_matches(given.lower(), [NoFlux.STORED], n=1)
+        remedy = f"did you mean {NoFlux.STORED!r}?" if near else "write one of them"
+        raise ValueError(f"must be {_FORMS}, got {described(given)}; {remedy}")
+    if not isinstance(given, dict) or len(given) != 1:
+        raise ValueError(f"must be {_FORMS}, got {described(given)}; write one of them")
+    check_keys(given, ("value", "flux"))
+    ((key, quantity),) = given.items()
+    return Value(quantity) if key == "value" else Flux(quantity)
+
+
+_Side = Annotated[Side, PlainValidator(_side)]
+_Nodes = Annotated[int, Field(ge=4, le=LARGEST)]
+
+
+class _Table(BaseModel):
+    """A table with known keys."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if isinstance(given, dict) and cls.model_config.get("extra") != "allow":
+            check_keys(given, cls.model_fields)
+        return given
+
+
+class _OpenTable(_Table):
+    """A table whose further keys depend on the physics or on the prior."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """The values of the further keys."""
+        return dict(self.model_extra or {})
+
+
+class DomainTable(_Table):
+    """`[domain]`: the rectangle and its unit."""
+
+    extent: Annotated[list[Number], Field(min_length=4, max_length=4)]
+    unit: Name = "1"
+
+
+class PhysicsTable(_OpenTable):
+    """`[physics]`: the name of the PDE, and its parameters."""
+
+    pde: Name
+
+
+class BoundaryTable(_Table):
+    """`[boundary]`: the conditions on the four sides."""
+
+    left: _Side
+    right: _Side
+    bottom: _Side
+    top: _Side
+
+
+class SidesTable(_Table):
+    """The `boundary` of an experiment: conditions on some sides."""
+
+    left: _Side | None = None
+    right: _Side | None = None
+    bottom: _Side | None = None
+    top: _Side | None = None
+
+
+class WellTable(_Table):
+    """`[[well]]`: one point well."""
+
+    x: Number
+    y: Number
+    rate: Number
+
+
+class PriorTable(_OpenTable):
+    """`[prior]`: the kind of the distribution and its numbers, or a learned one."""
+
+    kind: Name | None = None
+    file: Name | None = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PriorTable:
+        given = [key for key in ("kind", "file", "name") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"must have one of kind, file and name, got {' and '.join(given) or 'none'}; "
+                f"{'keep one of them' if given else 'add such as kind'}"
+            )
+        if given != ["kind"]:
+            check_keys(self.further, given)
+        return self
+
+
+class GridTable(_Table):
+    """`[grid]`: nodes of the result, on the shorter side (n) or along x and y."""
+
+    n: _Nodes | None = None
+    nx: _Nodes | None = None
+    ny: _Nodes | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> GridTable:
+        given = [key for key in ("n", "nx", "ny") if getattr(self, key) is not None]
+        if given not in (["n"], ["nx", "ny"]):
+            raise ValueError(
+                f"must have either n (nodes of the shorter side) or nx and ny, got "
+                f"{' and '.join(given) or 'none'}; state one of the two forms"
+            )
+        return self
+
+
+class ExperimentTable(_OpenTable):
+    """`[[experiment]]`: what is its own; all else is that of the common tables."""
+
+    name: Name
+    pde: Name | None = None
+    boundary: SidesTable | None = None
+    well: list[WellTable] | None = None
+
+
+class ProblemTables(_Table):
+    """A problem file."""
+
+    format: int
+    domain: DomainTable | None = None
+    physics: PhysicsTable
+    boundary: BoundaryTable | None = None
+    well: list[WellTable] = []
+    prior: PriorTable | None = None
+    grid: GridTable | None = None
+    experiment: list[ExperimentTable] = []
