@@ -30,6 +30,7 @@ from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.selection import solver_for, with_options
+from pdeinv.solvers.site import with_site
 
 __all__ = ["reconstruct"]
 
@@ -82,8 +83,9 @@ def reconstruct(
 
     Returns:
         Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
-        derived field that a sensor reads; `sensor_*` (sensor); and attributes such as `assumed`
-        (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
+        derived field that a sensor reads; `sensor_*` (sensor); `well_*` (well); and attributes such
+        as `assumed` (physics, prior and noise in words), `boundary` (JSON of the sides) and
+        `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -199,12 +201,13 @@ def _dataset(
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
     table = sensors.table.drop(columns="experiment", errors="ignore").assign(**columns)
-    return result.assign(
+    result = result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
             for c in table.columns
         }
     )
+    return with_site(result, pde)
 
 
 def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
