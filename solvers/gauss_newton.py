@@ -20,8 +20,9 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.members import draw_ensemble
-from pdeinv.solvers.mode import Mode, ModeSearch, WhitenedProblem
+from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
 

@@ -128,8 +128,8 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
     meet its readings."""
     problem, search = search.problem, search.of_members()
     first, found = _linearised(search, mode, draws), []
-    # A member's objective is of as many squares as there are readings, of twice the variance
-    largest = 2 * largest_objective(len(search.observation))
+    # Of squares of twice the variance; readings that the mode does not meet, no member does
+    largest = 2 * (mode.objective + largest_objective(len(search.observation)))
     pairs = range(0, len(first), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
         pair = []

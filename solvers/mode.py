@@ -8,13 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.continuation import largest_objective, search_again
-from pdeinv.solvers.forward import TensorMap
-from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -22,8 +19,9 @@ from pdeinv.solvers.linear_algebra import (
     degrees_of_freedom,
     nugget_variance,
 )
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["Mode", "ModeSearch", "Pull", "WhitenedProblem"]
+__all__ = ["Mode", "ModeSearch", "Pull"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
@@ -32,59 +30,6 @@ _MEMBERS_TOLERANCE, _NEAR = 0.1, 0.01  # of a search for a member; nearer, no st
 _HALVINGS = 8  # of a step, until the posterior density rises
 _FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
 _GROWTH = 2.0  # of the misfit, beyond which it is not either
-
-
-class WhitenedProblem:
-    """The forward map of ξ, standard normal a priori, where solves may be unstable.
-
-    Arguments:
-        problem: the physics and the prior.
-        observation: the sensors.
-
-    Attributes:
-        curved: whether the coefficient is no affine function of ξ. Its derivative then changes from
-            one ξ to another, whatever the PDE: derivatives are those of the solve itself.
-        reason: the message of the last solve that failed.
-    """
-
-    def __init__(self, problem: Problem, observation: Observation):
-        self.forward, self.observation = LatentMap(problem, observation), observation
-        self.latent = problem.latent
-        self.zero = self.latent.origin()
-        self.nonlinear = not self.forward.linear
-        self.curved = not problem.affine
-        self.forward.exact_derivatives |= self.curved
-        self.reason = ""
-
-    def values(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
-        return self._solved(
-            lambda part: self.forward(self.forward.coefficient(part)), xi, (len(self.observation),)
-        )
-
-    def states(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
-        unstable."""
-        shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
-        return self._solved(self.forward.state, xi, shape)
-
-    def _solved(
-        self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]
-    ) -> torch.Tensor:
-        if not len(xi):
-            return torch.empty(0, *shape, dtype=torch.float64)
-        try:
-            return function(xi)
-        except NumericalError as error:
-            self.reason = str(error)
-        if len(xi) == 1:
-            return torch.full((1, *shape), torch.inf, dtype=torch.float64)
-        # One unstable solve ends that of the whole batch
-        return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
-
-    def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the rows dF_i/dξ, (m, size)."""
-        return self.forward.whitened_jacobian(xi)
 
 
 class Pull(NamedTuple):
@@ -176,7 +121,8 @@ class ModeSearch:
         """
         problem, xi = self.problem, self.problem.zero
         # Where even the prior's mean is unstable, nothing can be done: this raises
-        values, jacobian = self.observation(problem.forward.state(xi)), problem.jacobian(xi)
+        values = problem.forward(problem.forward.coefficient(xi))
+        jacobian = problem.jacobian(xi)
         if not bool(jacobian.sum(dim=1).isfinite().all()):  # without a copy
             raise NumericalError(
                 "the derivative of the PDE must be finite at the prior's mean, and is not; change "

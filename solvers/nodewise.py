@@ -11,7 +11,7 @@ from pdeinv.solvers.forward import TensorMap
 
 __all__ = ["moments_through"]
 
-_POINTS = 32  # of the quadrature
+_POINTS = 64  # of the quadrature, enough for the squares of exponentials of wide fields
 
 
 def moments_through(
@@ -19,8 +19,7 @@ def moments_through(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and standard deviation, each (channel, ny, nx), of a function of a field.
 
-    The quadrature of Gauss and Hermite is exact for polynomials. Of the exponential of a field with
-    a standard deviation of 3 it has six digits.
+    The quadrature is that of Gauss and Hermite.
 
     Arguments:
         function: node by node, from fields (batch, 1, ny, nx) to (batch, channel, ny, nx).

@@ -30,10 +30,12 @@ class CoefficientPrior(Convertible):
     Attributes:
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
+        logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
     """
 
     name: ClassVar[str]
     affine: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = False
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
     """The public classes by their names."""
 
