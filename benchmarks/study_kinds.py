@@ -42,6 +42,7 @@ class Reference(TaskLine, Provenance):
     """A solver against long Markov chains, in per cent of the truth's norm."""
 
     noise: Positive
+    variant: NotRequired[Name]
     instance: Count
     chains: Annotated[int, Field(ge=1, le=10**6)]
     steps: Count
@@ -96,7 +97,7 @@ REFERENCES = Kind(
     "a comparison with chains",
     Reference,
     ("chains",),
-    ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps"),
+    ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps", "variant"),
 )
 GAUSSIAN_LIMITS = Kind(
     "a run under a Gaussian prior",
