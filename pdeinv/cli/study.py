@@ -203,6 +203,34 @@ def reference(
 
 
 @study.command()
+def aquifer(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    log_std: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Standard deviation of the logarithm of the conductivity; may be repeated. That "
+            "of the example if not given."
+        ),
+    ] = None,
+    method: Methods = None,
+) -> None:
+    """Reconstruct truths of the example aquifer, and compare with kriging."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import aquifer as module
+
+    records = module.run(
+        out,
+        instances=instances,
+        log_stds=log_std or (module.LOG_STD,),
+        methods=method or module.METHODS,
+        command=typed_command(),
+        echo=typer.echo,
+    )
+    typer.echo(module.aquifer_table(records))
+
+
+@study.command()
 def timing(out: ResumingOut, plot: FigureFile = None) -> None:
     """Measure the moment solver's time and memory, next to its rivals' and as tasks grow."""
     from pdeinv.benchmarks.provenance import typed_command
