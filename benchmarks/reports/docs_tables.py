@@ -4,8 +4,8 @@ Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` of a page holds a table
 benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `table` (methods on
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
-limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
+limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`, `cost`
+and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
 `corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
 with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
 single samples of papers and of summaries.

@@ -167,7 +167,9 @@ def _row(records: Iterable[Record]) -> list[str]:
     by_instance = {r["instance"]: r for r in records}
 
     def shown(name: str, factor: float, form: str) -> str:
-        return f"{factor * mean({i: r[name] for i, r in by_instance.items()}):{form}}"
+        values = {i: factor * r[name] for i, r in by_instance.items()}
+        # One truth has no standard error
+        return f"{mean(values) if len(values) > 1 else next(iter(values.values())):{form}}"
 
     return [
         shown("error", 1, ".3f"),
