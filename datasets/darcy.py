@@ -154,13 +154,17 @@ class Darcy(EllipticPDE):
         )
         flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
-        log = Field(
+        return (flux_x, flux_y, self.logarithm)
+
+    @property
+    def logarithm(self) -> Field:
+        a = self.coefficient_field
+        return Field(
             f"log_{a.name}",
             f"natural logarithm of the {a.long_name}",
             "1" if a.units == "1" else f"ln(re 1 {a.units})",
             a.interpolation_order,
         )
-        return (flux_x, flux_y, log)
 
     @property
     def well_units(self) -> str:
@@ -168,7 +172,7 @@ class Darcy(EllipticPDE):
         return "1" if "1" in (a, u) else product(a, u, self.domain.unit)
 
     def of_coefficient(self, field: Field) -> bool:
-        return field.name in (self.coefficient_field.name, f"log_{self.coefficient_field.name}")
+        return field in (self.coefficient_field, self.logarithm)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}

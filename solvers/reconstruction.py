@@ -82,9 +82,10 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
-        derived field that a sensor reads; `sensor_*` (sensor); `well_*` (well); and attributes such
-        as `assumed` (physics, prior and noise in words), `boundary` (JSON of the sides) and
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, each
+        derived field that a sensor reads, and the coefficient's logarithm where that is what the
+        prior states; `sensor_*` (sensor); `well_*` (well); and attributes such as `assumed`
+        (physics, prior and noise in words), `boundary` (JSON of the sides) and
         `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
@@ -103,7 +104,7 @@ def reconstruct(
     chosen.check(pde, used)
     n_samples, seed = _checked_numbers(n_samples, seed)
     table = Sensors.read(sensors)
-    pde = pde.reading(table.table.field.unique())
+    pde = pde.reading([*table.table.field.unique(), *_further_fields(pde, used)])
     nodes = _affordable_grid(pde, posed.grid if grid is None else grid, n_samples)
     bounds = used.bounds if isinstance(used, CoefficientPrior) else None
     observation = table.observation(pde, nodes, noise=noise, bounds=bounds)
@@ -111,6 +112,13 @@ def reconstruct(
     found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
     judge_misfit(chosen, found, len(table), pde, used)
     return _dataset(found, chosen, pde, used, table, observation, seed)
+
+
+def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
+    """Return the names of derived fields that the result has though no sensor may read them."""
+    if isinstance(prior, CoefficientPrior) and prior.logarithmic and pde.logarithm:
+        return (pde.logarithm.name,)
+    return ()
 
 
 def _resolve_problem(

@@ -1,7 +1,7 @@
-"""Long Markov chains against the solvers of the nonlinear PDEs: `pdeinv study reference`.
+"""Long Markov chains against the solvers of nonlinear problems: `pdeinv study reference`.
 
-The chains use no linearisation or smoothing: they sample the posterior of the Karhunen–Loève
-coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve. Half of them
+The chains use no linearisation or smoothing: they sample the posterior of the latent field's draw,
+with the sharp coefficient, the stated noise and each PDE's fast solve. Half of them
 start at members of the solver, the others at draws of the prior, with a likelihood that is
 annealed. Where both find the same posterior, the solver is right if its mean and standard deviation
 agree with theirs within the Monte-Carlo error of both.
@@ -20,6 +20,7 @@ from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.studies.chains import Chains, reference_chains
+from pdeinv.benchmarks.studies.media import MediumTask
 from pdeinv.benchmarks.study_kinds import REFERENCES
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.errors import InputError
@@ -33,7 +34,7 @@ _MEMBERS = 32  # samples of the solver
 
 def run(
     out: Path,
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | MediumTask],
     instances: int,
     *,
     chains: int = 8,
@@ -57,14 +58,14 @@ def run(
     for i in range(instances):
         for task in tasks:
             setting = (task.pde, task.kind, task.grid, task.sensors, task.noise, task.seed)
-            if (*setting, i, chains, steps) not in log:
+            if (*setting, i, chains, steps, task.variant) not in log:
                 record = compare(task, i, chains, steps) | provenance(command)
                 log.append(record)
                 shown = (*REFERENCES.identity, "error_solver", "error_chains", "distance")
                 echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 
-def compare(task: Task, i: int, chains: int, steps: int) -> Record:
+def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
     """Return the solver's posterior of instance i against the chains', in the norm of the truth.
 
     "starts_apart" is the distance between the means of chains that start at the solver's members
@@ -87,9 +88,9 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
         )
     truth, observation = task.instance(i)
     problem, channel = task.problem, task.scored[0]
-    pde = problem.physics
-    solver = solver_for("auto", pde)
-    ours = solver(pde, None, observation, n_samples=_MEMBERS, generator=solver_generator(i))
+    pde, prior = problem.physics, problem.prior
+    solver = solver_for("auto", pde, prior)
+    ours = solver(pde, prior, observation, n_samples=_MEMBERS, generator=solver_generator(i))
     if ours.latent is None:
         raise InputError(
             f"pde must have a solver that samples the latent field, got {task.pde}, whose solver "
@@ -110,6 +111,7 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     return {
         "pde": task.pde,
         "task": task.kind,
+        "variant": task.variant,
         **{name: getattr(task, name) for name in ("grid", "sensors", "noise", "seed")},
         "instance": i,
         "method": solver.name,

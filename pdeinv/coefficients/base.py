@@ -31,6 +31,7 @@ class CoefficientPrior(Convertible):
     Attributes:
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
+        logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
 
     Example:
         >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
@@ -41,6 +42,7 @@ class CoefficientPrior(Convertible):
 
     name: ClassVar[str]
     affine: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = False
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
     """The public classes by their names."""
 
