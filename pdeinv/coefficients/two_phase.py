@@ -72,11 +72,11 @@ class TwoPhase(CoefficientPrior):
 
     @cached_property
     def threshold(self) -> float:
-        """The value of the latent field from which the coefficient is `high`."""
         if self.share == 0.5:
             return 0.0
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
-        return float(quantile) * float(self.field.std)  # type: ignore[attr-defined]
+        std = getattr(self.field, "total_std", None) or self.field.std  # type: ignore[attr-defined]
+        return float(quantile) * float(std)
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         high = latent >= self.threshold
