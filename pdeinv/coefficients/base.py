@@ -83,6 +83,11 @@ class CoefficientPrior(Convertible):
         return None
 
     @property
+    def threshold(self) -> float:
+        """The value of the latent field from which a coefficient with `phases` has the higher."""
+        return 0.0
+
+    @property
     def bounds(self) -> tuple[float, float] | None:
         """What the coefficient leaves with no probability that counts; None where it may be any."""
         return None
