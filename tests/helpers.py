@@ -17,7 +17,7 @@ import xarray as xr
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
-from pdeinv import Grid, InputError, Observation, seeds
+from pdeinv import Grid, InputError, Observation, Problem, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
@@ -87,18 +87,20 @@ def on_rectangle(pde):
 
 
 def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True, source="here"):
-    """Return random states of a PDE as data for a prior.
+    """Return random states of a problem as data for a prior.
 
     Arguments:
-        pde: a PDE or its name.
+        pde: a problem, a PDE or its name.
         n: nodes on the shorter side, or the numbers (ny, nx).
         channels: 1 for the coefficient alone, 2 for both fields.
         symmetric: False withholds the PDE, and so its symmetries.
     """
-    pde = pde if isinstance(pde, PDE) else pde_by_name(pde)
+    problem = Problem.of(pde_by_name(pde) if isinstance(pde, str) else pde)
+    pde = problem.physics
     grid = pde.grid(*n) if isinstance(n, tuple) else pde.grid(n)
-    states = pde.sample(samples, grid, seeded(seed))[:, :channels].float()
-    return TrainingData(states, pde.fields[:channels], grid, pde if symmetric else None, source)
+    states = problem.sample(samples, grid, seeded(seed))[:, :channels].float()
+    known = {"pde": pde, "prior": problem.prior} if symmetric else {"pde": None}
+    return TrainingData(states, pde.fields[:channels], grid, source=source, **known)
 
 
 @cache
@@ -124,11 +126,11 @@ def observe(
         points: (m, 2), positions in the unit square.
         channel: of each point, or one for all.
         noise: standard deviation of the readings relative to their field's.
-        state: (1, 2, n, n) to read; a draw of the PDE's prior if None.
+        state: (1, 2, n, n) to read; a draw of the PDE's default prior if None.
         seed: of the state and of the noise.
     """
     generator = seeded(seed)
-    state = pde.sample(1, grid, generator) if state is None else state
+    state = Problem.of(pde).sample(1, grid, generator) if state is None else state
     points = torch.as_tensor(points, dtype=torch.float64)
     channel = torch.as_tensor(channel).expand(len(points)).clone()
     std = noise * state[0].double().flatten(1).std(dim=1)[channel]
@@ -186,7 +188,12 @@ def run_command(*arguments):
 # The registries
 
 
-PAIRS = [(s, p) for s in SOLVERS for p in PDES if SOLVERS[s]().accepts(pde_by_name(p))]
+PAIRS = [
+    (s, p)
+    for s in SOLVERS
+    for p in PDES
+    if SOLVERS[s]().accepts(pde_by_name(p), pde_by_name(p).default_prior)
+]
 """Names of all solvers and of the PDEs that they accept."""
 
 
@@ -227,7 +234,7 @@ def brief_annealing():
 def refused(solver, pde, prior):
     """Return why a solver refuses a PDE or a prior, "" if it does not."""
     try:
-        solver.check(pde, prior)
+        solver.check(pde, Problem.of(pde, prior).prior)
     except InputError as error:
         return str(error)
     return ""
