@@ -20,7 +20,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Ensemble, Prior, load, shipped
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
-from pdeinv.solvers.optimal_interpolation import draw_ensemble
+from pdeinv.solvers.ensemble_members import draw_ensemble
 from pdeinv.solvers.selection import with_options
 
 __all__ = [

@@ -19,7 +19,8 @@ TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ForwardMap:
-    """F(a) = H (a, respond(a)): the readings that the sensors would give for a coefficient.
+    """F(a) = H (a, respond(a)): the readings that the sensors would give for a coefficient, which
+    is brought to what the PDE leaves free (`PDE.restrict`).
 
     F needs no solve where sensors read functions of the coefficient alone. Derivatives are those of
     the PDE's `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the
@@ -94,6 +95,7 @@ class ForwardMap:
                 is not evaluated where the readings take no solve, and solutions of 0 take its
                 place.
         """
+        a = self.pde.restrict(a)
         if self.solves:
             return torch.cat([a, (solve or self.solve)(a)], dim=1)
         if self.sees_solution:
@@ -130,7 +132,7 @@ class ForwardMap:
         """
         with torch.enable_grad():
             leaf = a.detach().requires_grad_()
-            return self._pull_back(leaf, leaf)
+            return self._pull_back(leaf, self.pde.restrict(leaf))
 
     def jacobian(self, a: torch.Tensor) -> torch.Tensor:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import IO, cast
+from typing import IO
 
 import xarray as xr
 
@@ -21,7 +21,6 @@ from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensor_noise import NoiseLevels
 from pdeinv.sensor_sources import SensorTable
@@ -129,7 +128,6 @@ def _resolve_problem(
     if (pde is None) == (problem is None):
         both = "both" if pde is not None else "neither"
         raise InputError(f"pde or problem must be given, got {both}; give one of them")
-    given = _resolve_prior(prior)
     if isinstance(problem, str | os.PathLike):
         problem = Problem.load(path_of("problem", problem))
     if problem is not None and not isinstance(problem, Problem):
@@ -137,7 +135,7 @@ def _resolve_problem(
             f"problem must be a Problem or the name of its file, got {described(problem)}; give "
             f"physics as pde"
         )
-    return Problem.of(_resolve_pde(pde) if problem is None else problem, given)  # type: ignore
+    return Problem.of(_resolve_pde(pde) if problem is None else problem, prior)  # type: ignore
 
 
 def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
@@ -150,14 +148,6 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
             f"pdeinv.datasets"
         )
     return pde
-
-
-def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
-    if not isinstance(prior, str | os.PathLike):
-        return prior
-    path_of("prior", prior)
-    # A file may hold a regressor, too: `Solver.accepts_prior` decides
-    return cast("Prior", load(prior))
 
 
 def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:
