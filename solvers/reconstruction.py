@@ -98,19 +98,15 @@ def reconstruct(
         (16, 16)
     """
     posed = _resolve_problem(pde, problem, prior)
-    pde, used = posed.physics, posed.prior
-    chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
-    chosen.check(pde, used)
+    pde, prior = posed.physics, posed.prior
+    chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
+    chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    table = Sensors.read(sensors)
-    pde = pde.reading([*table.table.field.unique(), *_further_fields(pde, used)])
-    nodes = _affordable_grid(pde, posed.grid if grid is None else grid, n_samples)
-    bounds = used.bounds if isinstance(used, CoefficientPrior) else None
-    observation = table.observation(pde, nodes, noise=noise, bounds=bounds)
+    table, pde, observation = _observe(sensors, posed, grid, n_samples, noise)
     rng = seeds.generator(seeds.SOLVER, seed)
-    found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
-    judge_misfit(chosen, found, len(table), pde, used)
-    return _dataset(found, chosen, pde, used, table, observation, seed)
+    found = chosen(pde, prior, observation, n_samples=n_samples, generator=rng, progress=progress)
+    judge_misfit(chosen, found, len(table), pde, prior)
+    return _dataset(found, chosen, pde, prior, table, observation, seed)
 
 
 def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
@@ -148,6 +144,22 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
             f"pdeinv.datasets"
         )
     return pde
+
+
+def _observe(
+    sensors: Sensors | str | os.PathLike | IO | SensorTable,
+    problem: Problem,
+    grid: int | Grid | None,
+    n_samples: int,
+    noise: NoiseLevels | None,
+) -> tuple[Sensors, PDE, Observation]:
+    """Return the table, the physics with the derived fields of the result, and the readings."""
+    table, prior = Sensors.read(sensors), problem.prior
+    fields = table.table.field.unique()
+    pde = problem.physics.reading([*fields, *_further_fields(problem.physics, prior)])
+    nodes = _affordable_grid(pde, problem.grid if grid is None else grid, n_samples)
+    bounds = prior.bounds if isinstance(prior, CoefficientPrior) else None
+    return table, pde, table.observation(pde, nodes, noise=noise, bounds=bounds)
 
 
 def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:

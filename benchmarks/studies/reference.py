@@ -23,6 +23,7 @@ from pdeinv.benchmarks.studies.chains import Chains, reference_chains
 from pdeinv.benchmarks.studies.media import MediumTask
 from pdeinv.benchmarks.study_kinds import REFERENCES
 from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.selection import solver_for
@@ -97,10 +98,7 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
             f"is {solver.name}; choose another PDE"
         )
     begin, generator = time.perf_counter(), solver_generator(1_000_000 + i)
-    # Of a pair of members only the first
-    start = torch.cat(
-        [ours.latent[::2][: chains // 2], problem.latent.white(chains // 2, generator).flatten(1)]
-    )
+    start = _starts(problem, ours.latent, chains, generator)
     from_prior = torch.arange(chains) >= chains // 2
     centre = ours.latent.mean(dim=0, keepdim=True)
     found = reference_chains(
@@ -128,6 +126,14 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
         "spread_chains": _percent(variance.sum().sqrt() / size),
         "seconds": round(time.perf_counter() - begin, 1),
     }
+
+
+def _starts(
+    problem: Problem, members: torch.Tensor, chains: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Return where chains start, (chains, size): half of them at members, half at draws."""
+    drawn = problem.latent.white(chains // 2, generator).flatten(1)
+    return torch.cat([members[::2][: chains // 2], drawn])  # of a pair of members the first
 
 
 def _agreement(found: Chains, from_prior: torch.Tensor) -> Record:
