@@ -78,7 +78,8 @@ def test_readings_in_another_unit_raise_a_warning():
     [
         pair
         for pair in PAIRS
-        if pair[0] in ("gaussian", "gauss-newton", "moment") and PDES[pair[1]].gaussian_coefficient
+        if pair[0] in ("gaussian", "gauss-newton", "moment")
+        and PDES[pair[1]]().default_prior.affine
     ],
 )
 def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, name, layout):
