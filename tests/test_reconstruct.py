@@ -176,7 +176,7 @@ def test_an_ensemble_is_a_prior():
         ({"n_samples": 0}, "n_samples must be an integer of at least 1, got 0"),
         (
             {"pde": "darcy", "solver": "gaussian"},
-            "the gaussian solver is not made for darcy with the two-phase prior: .*; choose the solver 'auto'",
+            "not made for darcy with the two-phase prior: .*; choose the solver 'auto'",
         ),
         (
             {"solver": "gaussian", "prior": Ensemble(torch.randn(2, 2, N, N))},

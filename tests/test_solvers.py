@@ -110,8 +110,8 @@ def test_gaussian_refuses_what_it_cannot_do():
     _, observation = scattered(Problem(pde), 16, 4)
     with pytest.raises(
         InputError,
-        match="not made for darcy with the two-phase prior: it needs a PDE that is linear.*; choose "
-        "the solver 'auto'",
+        match=r"not made for darcy with the two-phase prior: it needs a PDE that is linear.*; "
+        r"choose the solver 'auto'",
     ):
         GaussianSolver()(pde, None, observation)
     linear = Poisson()
