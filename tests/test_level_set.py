@@ -228,7 +228,7 @@ def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil):
 def test_what_it_cannot_do_is_refused():
     _, observation = tuning_task("poisson", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(
-        InputError, match="not made for poisson with .*: it needs a coefficient with two values"
+        InputError, match=r"not made for poisson with .*: it needs a coefficient with two values"
     ):
         LevelSet()(Poisson(), None, observation)
     bounded = LogNormal(median=1.0, log_std=0.5, length=0.3)
