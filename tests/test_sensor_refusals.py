@@ -250,7 +250,7 @@ def test_the_lower_of_two_values_may_be_negative():
     pde, bounds = Poisson(), TwoPhase(GaussianField(0.0, 1.0, 0.3), -4.0, 1.0).bounds
     sensors = readings("source", (0.1, 0.1, -4.0, 0.0), (0.9, 0.5, 1.0, 0.0))
     assert len(sensors.observation(pde, Grid(17), bounds=bounds)) == 2
-    with pytest.raises(InputError, match=r"row 0: the exact reading within .* -4 to 1, got"):
+    with pytest.raises(InputError, match=r"row 0: the exact reading must .* -4 to 1, got"):
         readings("source", (0.1, 0.1, -4.1, 0.0)).observation(pde, Grid(17), bounds=bounds)
 
 
