@@ -20,7 +20,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors import Ensemble, Prior, load, shipped
 from pdeinv.solvers import SOLVERS, OptimalInterpolation, Solver
-from pdeinv.solvers.optimal_interpolation import draw_ensemble
+from pdeinv.solvers.ensemble_members import draw_ensemble
 from pdeinv.solvers.selection import with_options
 
 __all__ = [
@@ -100,15 +100,15 @@ class Cell:
             )
         made = _class_of(self.method)(**self._checked_settings())
         solver = with_options(made, self.equireg, self.steps)
-        if not solver.accepts(self.task.physics, self._prior()):
-            raise InputError(
-                f"method {self.method!r} is not made for {self.task.pde}: {solver.needs}; leave "
-                f"one of them out"
-            )
         if self.prior and "prior" not in accepted_options(self.method):
             raise InputError(
                 f"prior must be None for method {self.method!r}, which uses no prior from a file, "
                 f"got {self.prior}; leave out the prior or the method"
+            )
+        if not solver.accepts(self.task.physics, self._prior()):
+            raise InputError(
+                f"method {self.method!r} is not made for {self.task.pde}: {solver.needs}; leave "
+                f"one of them out"
             )
         return solver
 

@@ -11,7 +11,7 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
-__all__ = ["EQUIVARIANCES", "GAUSSIAN_LIMITS", "NUMERICS", "REFERENCES", "TIMINGS"]
+__all__ = ["AQUIFERS", "EQUIVARIANCES", "GAUSSIAN_LIMITS", "NUMERICS", "REFERENCES", "TIMINGS"]
 
 
 class GaussianLimit(TaskLine, Provenance):
@@ -42,6 +42,7 @@ class Reference(TaskLine, Provenance):
     """A solver against long Markov chains, in per cent of the truth's norm."""
 
     noise: Positive
+    variant: NotRequired[Name]
     instance: Count
     chains: Annotated[int, Field(ge=1, le=10**6)]
     steps: Count
@@ -54,6 +55,24 @@ class Reference(TaskLine, Provenance):
     monte_carlo_solver: Amount
     spread_solver: Amount
     spread_chains: Amount
+
+
+class Aquifer(Line, Provenance):
+    """A method on one truth of the aquifer; errors and spreads are in the field's units."""
+
+    log_std: Positive
+    instance: Count
+    method: Name
+    field: Name
+    error: Amount
+    relative_error: Amount
+    spread: Amount
+    coverage90: Share
+    converged: Annotated[int, Field(ge=0, le=1)]
+    reduced_chi_squared: Amount
+    solver_calls: Count
+    seconds: Positive
+    rows: Annotated[int, Field(ge=1, le=100)]
 
 
 class Numerics(Line, Provenance):
@@ -96,7 +115,7 @@ REFERENCES = Kind(
     "a comparison with chains",
     Reference,
     ("chains",),
-    ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps"),
+    ("pde", "task", "grid", "sensors", "noise", "seed", "instance", "chains", "steps", "variant"),
 )
 GAUSSIAN_LIMITS = Kind(
     "a run under a Gaussian prior",
@@ -109,6 +128,12 @@ TIMINGS = Kind(
     Timing,
     ("published_steps",),
     ("pde", "task", "method", "prior", "grid", "sensors"),
+)
+AQUIFERS = Kind(
+    "a reconstruction of the aquifer",
+    Aquifer,
+    ("log_std",),
+    ("log_std", "instance", "method", "field"),
 )
 NUMERICS = Kind(
     "a measure of the numerics",

@@ -4,6 +4,7 @@ from pdeinv.datasets.base import PDE as PDE
 from pdeinv.datasets.contents import field_values as field_values
 from pdeinv.datasets.contents import find_pde as find_pde
 from pdeinv.datasets.contents import pde_of as pde_of
+from pdeinv.datasets.contents import prior_of as prior_of
 from pdeinv.datasets.contents import problem_of as problem_of
 from pdeinv.datasets.contents import states as states
 from pdeinv.datasets.darcy import Darcy as Darcy

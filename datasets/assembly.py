@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xarray as xr
 from xarray.core import indexing
@@ -30,6 +30,22 @@ _KINDS = {"HDF5": StoredHDF5, "MATLAB 7.3": StoredMatlab73, "MATLAB 5": StoredMa
 _AXES = (*DIMENSIONS, "time")
 _MATLAB_AXES = ("sample", "x", "y", "time")  # of DiffusionPDE's files
 _DECODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"}
+
+
+class _Found(NamedTuple):
+    """The PDE of a file and its variables.
+
+    Arguments:
+        pde: the PDE.
+        names: the variables.
+        axes: theirs, as far as they are certain.
+        published: whether the file is one of DiffusionPDE's.
+    """
+
+    pde: PDE
+    names: Sequence[str]
+    axes: tuple[str, ...] = ()
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,10 +81,13 @@ class Reader:
             )
         if header.format == FORMAT and not self.names:
             return self._own(attributes, header)
-        pde, names, order = self._named() if self.names else self._recognised(attributes)
+        pde, names, order, published = self._named() if self.names else self._recognised(attributes)
         stored = [self._stored(self._variable(name), order) for name in names]
         dataset = self._dataset([field.name for field in pde.fields], stored)
         dataset.attrs = attributes
+        if published and pde.name in PDES:
+            prior = pde_by_name(pde.name).default_prior
+            dataset.attrs["prior"] = json.dumps(prior.to_json(), sort_keys=True)
         return self._described(dataset, pde)
 
     def _own(self, attributes: dict[str, Any], header: Header) -> xr.Dataset:
@@ -90,8 +109,8 @@ class Reader:
         dataset.attrs.pop("grid_size", None)  # of version 1
         return _with_nodes(dataset, grid)
 
-    def _named(self) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
-        """Return the PDE, the variables that the caller names, and the axes that are certain."""
+    def _named(self) -> _Found:
+        """Return the PDE, and the variables that the caller names."""
         if self.pde is None:
             raise InputError(
                 f"the PDE of {self.path} must be given with the names of its variables, got none; "
@@ -104,22 +123,22 @@ class Reader:
                 f"those of {' and '.join(fields)}, got {', '.join(names)}; it holds "
                 f"{self._found()}"
             )
-        return self.pde, names, ()
+        return _Found(self.pde, names)
 
-    def _recognised(self, attributes: dict[str, Any]) -> tuple[PDE, Sequence[str], tuple[str, ...]]:
-        """Return the PDE whose names the file has, its variables, and the axes that are certain."""
+    def _recognised(self, attributes: dict[str, Any]) -> _Found:
+        """Return the PDE whose names the file has, and its variables."""
         held = self.contents.variables
         known = self.pde or find_pde(xr.Dataset(attrs=attributes))
         pdes = [known] if known else [pde_by_name(name) for name in PDES]
         for pde in pdes:
             names = [field.name for field in pde.fields]
             if all(name in held for name in names):
-                return pde, names, ()
+                return _Found(pde, names)
         for pde in pdes:
             layout = diffusionpde_layout(pde, held)
             if layout and (layout[1] or self.pde):
                 matlab = layout[1] and self.source_format != "HDF5"
-                return pde, layout[0], _MATLAB_AXES if matlab else ()
+                return _Found(pde, layout[0], _MATLAB_AXES if matlab else (), matlab)
         wanted = [" and ".join(f.name for f in pde.fields) for pde in pdes]
         raise InputError(
             f"{self.path} must hold {', or '.join(wanted)}, or the variables of DiffusionPDE's "

@@ -128,6 +128,11 @@ class PDE(Stated, Channels):
         """
         return tuple(v for v in self.parameters.values() if isinstance(v, Distributed))
 
+    @property
+    def well_units(self) -> str:
+        """Units of the rates of wells; "1" where they are not known."""
+        return "1"
+
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.
 

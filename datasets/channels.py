@@ -46,6 +46,11 @@ class Channels(ABC):
         """All fields that the PDE can derive; the components x and y of a vector are adjacent."""
         return ()
 
+    @property
+    def logarithm(self) -> Field | None:
+        """The derived field that is the natural logarithm of the coefficient, if there is one."""
+        return None
+
     def of_coefficient(self, field: Field) -> bool:
         """Return whether a field of the state is a function of the coefficient alone."""
         return field == self.coefficient_field

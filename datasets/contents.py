@@ -15,6 +15,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import Header
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.versions import physics_and_prior
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_memory
@@ -25,6 +26,7 @@ __all__ = [
     "field_values",
     "find_pde",
     "pde_of",
+    "prior_of",
     "problem_of",
     "states",
 ]
@@ -193,20 +195,37 @@ def _refuse(
 
 def pde_of(dataset: xr.Dataset) -> PDE:
     """Return the PDE that a dataset was made with; arguments as of `problem_of`."""
-    return problem_of(dataset).physics
+    return _stated(dataset)[0]
+
+
+def prior_of(dataset: xr.Dataset) -> CoefficientPrior | None:
+    """Return the distribution of a dataset's coefficients; None where it states none.
+
+    A file of `generate` states it, and a MATLAB file of DiffusionPDE's is of the published one.
+
+    Raises:
+        InputError: what it states is wrong.
+    """
+    known = Header.read(dataset.attrs, "the dataset").pde in PDES
+    return _stated(dataset)[1] if known else None
 
 
 def problem_of(dataset: xr.Dataset) -> Problem:
     """Return the problem that a dataset was made with: the PDE with its recorded parameters, and
-    the prior of its coefficients.
+    the prior of its coefficients, or the `default_prior` of the PDE where it states none.
 
     Arguments:
         dataset: its attribute `pde` is the name; `pde_parameters` (JSON), `prior` (JSON) and
             `final_time` are optional.
 
     Raises:
-        InputError: the dataset names no registered PDE, or its parameters are wrong.
+        InputError: the dataset names no registered PDE, or its parameters or its prior are wrong.
     """
+    return Problem(*_stated(dataset))  # type: ignore[arg-type]  # a prior of None is the default
+
+
+def _stated(dataset: xr.Dataset) -> tuple[PDE, CoefficientPrior | None]:
+    """Return the PDE and the prior that a dataset states."""
     if dataset.attrs.get("pde") is None:
         raise InputError(
             "a dataset must have the attribute 'pde', got none; open it with "
@@ -217,8 +236,9 @@ def problem_of(dataset: xr.Dataset) -> Problem:
     if header.final_time is not None:  # the last time of a MATLAB file
         parameters.setdefault("time", header.final_time)
     if header.prior is None:  # of a file of version 2 or before, or of another program
-        return Problem.named(str(header.pde), **parameters)
-    return Problem(pde_by_name(str(header.pde), **parameters), CoefficientPrior.of(header.prior))
+        return physics_and_prior(str(header.pde), parameters)
+    prior = CoefficientPrior.of(header.prior, "the prior of the dataset")
+    return Problem(pde_by_name(str(header.pde), **parameters), prior).physics, prior
 
 
 def find_pde(dataset: xr.Dataset) -> PDE | None:

@@ -29,6 +29,7 @@ from pdeinv.datasets.registry import register
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
+from pdeinv.units import product
 
 __all__ = ["Darcy"]
 
@@ -149,20 +150,29 @@ class Darcy(EllipticPDE):
         units = (
             a.units
             if u.units == length
-            else _product(a.units, u.units, f"({length})-1" if " " in length else f"{length}-1")
+            else product(a.units, u.units, f"({length})-1" if " " in length else f"{length}-1")
         )
         flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
-        log = Field(
+        return (flux_x, flux_y, self.logarithm)
+
+    @property
+    def logarithm(self) -> Field:
+        a = self.coefficient_field
+        return Field(
             f"log_{a.name}",
             f"natural logarithm of the {a.long_name}",
             "1" if a.units == "1" else f"ln(re 1 {a.units})",
             a.interpolation_order,
         )
-        return (flux_x, flux_y, log)
+
+    @property
+    def well_units(self) -> str:
+        a, u = self.coefficient_field.units, self.solution_field.units
+        return "1" if "1" in (a, u) else product(a, u, self.domain.unit)
 
     def of_coefficient(self, field: Field) -> bool:
-        return field.name in (self.coefficient_field.name, f"log_{self.coefficient_field.name}")
+        return field in (self.coefficient_field, self.logarithm)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}
@@ -236,8 +246,3 @@ class Darcy(EllipticPDE):
             wells = wells_on(grid, self.boundary, self.wells)
             total = total + wells / (self.thickness * volumes.hx * volumes.hy)
         return total.to(a).expand(*a.shape[:-2], *volumes.shape)
-
-
-def _product(*units: str) -> str:
-    """Return the product of units in the CF convention."""
-    return " ".join(unit for unit in units if unit not in ("1", "1-1")) or "1"

@@ -189,6 +189,13 @@ class Experiments(PDE):
         return (self.coefficient_field, *(f for f, _, _ in self._outputs()))
 
     @property
+    def logarithm(self) -> Field | None:
+        return self._first.logarithm
+
+    def of_coefficient(self, field: Field) -> bool:
+        return self._first.of_coefficient(field)
+
+    @property
     def solution_channels(self) -> tuple[int, ...]:
         return tuple(c for c, (_, _, own) in enumerate(self._outputs(), start=1) if own == 1)
 

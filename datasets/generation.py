@@ -115,24 +115,7 @@ def generate(
         seed,
         prepare(out, settings | {"samples_per_block": _BLOCK}),
     )
-
-    missing = [start for start in range(0, n, _BLOCK) if job.read(start) is None]
-    done = n - sum(len(job.samples(start)) for start in missing)
-    try:
-        with Progress(n, pde.name, progress, unit="sample", initial=done) as bar:
-            workers = workers or max(
-                1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER)
-            )
-            for_each(
-                job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
-            )
-        with atomic_write(out) as temporary:
-            _assemble(job, settings, temporary)
-    except BaseException:
-        if not any(job.parts.glob("*.npz")):  # no block to resume from
-            shutil.rmtree(job.parts, ignore_errors=True)
-        raise
-    shutil.rmtree(job.parts, ignore_errors=True)
+    _run(job, settings, out, workers, progress)
     return out
 
 
@@ -239,6 +222,31 @@ class _Job:
         # independently would repeat once in about 23,000.
         factor, offset = np.random.SeedSequence(self.seed).generate_state(2, np.uint32).tolist()
         return seeds.generator(seeds.TRAINING, (factor | 1) * sample + offset)
+
+
+def _run(
+    job: _Job, settings: dict[str, object], out: Path, workers: int | None, progress: bool
+) -> None:
+    """Compute the blocks that are missing, and assemble the file of all."""
+    missing = [start for start in range(0, job.n, _BLOCK) if job.read(start) is None]
+    done = job.n - sum(len(job.samples(start)) for start in missing)
+    try:
+        with Progress(
+            job.n, job.problem.physics.name, progress, unit="sample", initial=done
+        ) as bar:
+            workers = workers or max(
+                1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER)
+            )
+            for_each(
+                job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
+            )
+        with atomic_write(out) as temporary:
+            _assemble(job, settings, temporary)
+    except BaseException:
+        if not any(job.parts.glob("*.npz")):  # no block to resume from
+            shutil.rmtree(job.parts, ignore_errors=True)
+        raise
+    shutil.rmtree(job.parts, ignore_errors=True)
 
 
 def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdeinv.checks import described
+from pdeinv.checks import described, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
@@ -33,8 +33,8 @@ class Problem:
     Arguments:
         physics: the PDE, with its domain, sides, sources and wells.
         prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble`
-        or
-            a learned one; if None, the `default_prior` of the physics.
+            or a learned one, or the file or the shipped name of a learned one; if None, the
+            `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
 
     Raises:
@@ -50,7 +50,7 @@ class Problem:
     """
 
     physics: PDE
-    prior: Prior = None  # type: ignore[assignment]  # made in __post_init__
+    prior: Prior = None  # type: ignore[assignment]  # made in __post_init__, of a name too
     grid: int | Grid = 64
 
     def __post_init__(self) -> None:
@@ -61,6 +61,11 @@ class Problem:
             )
         if self.prior is None:
             object.__setattr__(self, "prior", self.physics.default_prior)
+        elif isinstance(self.prior, str | os.PathLike):
+            from pdeinv.priors import load  # which is above this module
+
+            path_of("prior", self.prior)
+            object.__setattr__(self, "prior", load(self.prior))
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
         if not isinstance(self.prior, CoefficientPrior):
@@ -75,11 +80,13 @@ class Problem:
         prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
 
     @classmethod
-    def of(cls, given: Problem | PDE, prior: Prior | None = None) -> Problem:
+    def of(cls, given: Problem | PDE, prior: Prior | str | os.PathLike | None = None) -> Problem:
         """Return the problem of a PDE and a prior; a problem stays as it is without a prior."""
         if isinstance(given, Problem):
-            return given if prior is None else cls(given.physics, prior, given.grid)
-        return cls(given, prior)  # type: ignore[arg-type]
+            if prior is None:
+                return given
+            return cls(given.physics, prior, given.grid)  # type: ignore[arg-type]
+        return cls(given, prior)  # type: ignore[arg-type]  # a name, of which a prior is made
 
     @classmethod
     def named(cls, name: str, **parameters: Any) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,13 +11,15 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pdeinv.grid import Grid
 
-__all__ = ["Panel", "extent_of"]
+__all__ = ["Panel", "extent_of", "shown_at"]
 
 _SIZE = 2.3  # root of the area of a panel, inches
 _NARROWEST, _WIDEST = 1.5, 4.2  # panels, inches
 _MOST = 16.0  # inches of all panels of a row
-_SLENDER = 8.0  # ratio of the sides, beyond which a panel does not have the domain's aspect
-_TICK = 0.55  # inches from one tick to the next, at least
+_SLENDER = 6.0  # ratio of the sides, beyond which a panel does not have the domain's aspect
+_TICKS = (0.55, 0.45)  # inches from one tick to the next, at least, along x and along y
+_BAR = 0.1  # inches, width of a colour bar
+_THINNEST = 20.0  # ratio of its sides, at most
 _ROUNDS = 2  # layouts until the panels have their size
 
 
@@ -32,6 +34,15 @@ def extent_of(grid: Grid) -> tuple[float, float, float, float]:
     x0, _, y0, _ = grid.extent
     hx, hy = grid.hx, grid.hy
     return (x0 - hx / 2, x0 + (grid.nx - 0.5) * hx, y0 - hy / 2, y0 + (grid.ny - 0.5) * hy)
+
+
+def shown_at(points: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the positions (m, 2) of points in a panel: on a torus, of the image within it."""
+    if not grid.periodic:
+        return points
+    left, right, bottom, top = extent_of(grid)
+    corner = np.array([left, bottom])
+    return corner + (points - corner) % np.array([right - left, top - bottom])
 
 
 class Panel(NamedTuple):
@@ -63,6 +74,16 @@ class Panel(NamedTuple):
         """Return roughly the size of a figure of panels with titles and colour bars, inches."""
         return (1.4 + (self.width + 0.4) * columns, 0.8 + (self.height + 0.6) * rows)
 
+    @property
+    def bar(self) -> dict[str, Any]:
+        """Keywords of a colour bar next to the panel, which is wide enough to be seen."""
+        shrink = 0.85
+        return {
+            "shrink": shrink,
+            "pad": 0.02,
+            "aspect": min(shrink * self.height / _BAR, _THINNEST),
+        }
+
     def label_axes(self, axes: np.ndarray, unit: str) -> None:
         """Name the axes with the domain's unit, and keep their ticks apart.
 
@@ -77,8 +98,10 @@ class Panel(NamedTuple):
             axis.set_xlabel(f"x{suffix}")
         for axis in axes.flat:
             axis.tick_params(labelsize=8)
-            for one, length in ((axis.xaxis, self.width), (axis.yaxis, self.height)):
-                ticks = max(2, int(length / _TICK))
+            for one, length, step in zip(
+                (axis.xaxis, axis.yaxis), (self.width, self.height), _TICKS, strict=True
+            ):
+                ticks = max(2, int(length / step))
                 one.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
                 if isinstance(one.get_major_formatter(), ScalarFormatter):
                     one.get_major_formatter().set_useOffset(False)

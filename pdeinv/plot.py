@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from pdeinv.coordinates import grid_from
-from pdeinv.figure_layout import Panel, extent_of
+from pdeinv.field_style import (
+    Style,
+    factor_of,
+    field_style,
+    format_bar,
+    spans_decades,
+    spread_style,
+)
+from pdeinv.figure_layout import Panel, extent_of, shown_at
+from pdeinv.figure_residuals import plot_residuals
+from pdeinv.figure_sides import join_sides, plot_sides, title_pad
+from pdeinv.figure_symbols import SENSOR, legend_of
+from pdeinv.figure_wells import plot_wells
 from pdeinv.grid import Grid
-from pdeinv.observation import interpolation_stencil
+from pdeinv.site import Site
+from pdeinv.units import in_figures
 
-__all__ = ["Style", "field_style", "plot_reconstruction"]
+__all__ = ["plot_reconstruction"]
 
 _TITLES = {
     "truth": "truth",
@@ -29,51 +40,33 @@ _TITLES = {
     "error": "|mean − truth|",
     "residual": "reading − mean",
 }
+_FACTORS = {"std": "spread as a factor", "error": "error as a factor"}
+"""Titles of panels of a field on a logarithmic scale."""
 _FIELDS = ("truth", "mean")
 """Panels on the field's colour scale."""
 _ERRORS = ("std", "error")
 """Panels that share another one."""
-_SIGNED = 0.1  # share of the largest size that both signs must reach
-_RESIDUALS = 3.0  # standard deviations at the ends of the scale
-_FLOOR = 1e-3  # least standard deviation of a reading, relative to the readings' spread
-
-
-class Style(TypedDict):
-    """Keywords of `imshow`."""
-
-    cmap: str
-    vmin: float
-    vmax: float
-
-
-def field_style(*values: np.ndarray | xr.DataArray) -> Style:
-    """Return the colour map and the limits that panels of one field share.
-
-    A field of both signs has a diverging map about 0, any other field a sequential one. The
-    undershoot of a positive field does not make it one of both signs.
-
-    Arguments:
-        values: of each panel.
-    """
-    low = min(float(np.nanmin(v)) for v in values)
-    high = max(float(np.nanmax(v)) for v in values)
-    size = max(-low, high)
-    if min(-low, high) > _SIGNED * size:
-        return {"cmap": "RdBu_r", "vmin": -size, "vmax": size}
-    return {"cmap": "viridis", "vmin": low, "vmax": high}
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
     """Return a figure with one row for each field, and of several experiments for each of these.
 
-    The panels are the truth (where given), the posterior mean with the sensors, the probability of
-    the high value of a two-valued field, the standard deviation, the error (where the truth is
-    given) and the residuals. Truth and mean share one colour scale, error and standard deviation
-    another. A residual is a reading less the posterior mean there, in units of the standard
-    deviation of noise and posterior together. The panels have the domain's aspect.
+    The panels are the truth (where given), the posterior mean with the sensors and the wells, the
+    probability of the high value of a two-valued field, the standard deviation, the error (where
+    the truth is given) and the residuals. Truth and mean share one colour scale, error and standard
+    deviation another. A residual is a reading less the posterior mean there, in units of the
+    standard deviation of noise and posterior together. The panels have the domain's aspect, unless
+    it is very slender.
+
+    A positive coefficient whose values span more than two decades has a logarithmic scale. Its
+    spread is the factor exp(s) of a log-normal variable, s the deviation of its logarithm; its
+    error is the factor between mean and truth.
+
+    The conditions on the sides are around the mean of the solution where they are not all alike;
+    the frame of a torus is dashed.
 
     Arguments:
-        result: the result of `pdeinv.reconstruct`.
+        result: the result of `pdeinv.reconstruct`, also one that was stored.
         truth: the fields under their physical names, with dimensions (y, x), on the result's grid;
             some may be missing.
     """
@@ -84,12 +77,19 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         known.add("probability")
     columns = [c for c in _TITLES if c in known | {"mean", "std", "residual"}]
     panel = Panel.of(grid, len(columns))
-    parts = [part for name in names for part in _parts(name, result, truth)]
-    figure = Figure(figsize=panel.figure_size(len(parts), len(columns)), layout="constrained")
-    axes = figure.subplots(len(parts), len(columns), sharex=True, sharey=True, squeeze=False)
-    for row, part in zip(axes, parts, strict=True):
-        _plot_row(figure, dict(zip(columns, row, strict=True)), *part, grid)
+    rows = [row for name in names for row in _rows(name, result, truth, name == names[0])]
+    figure = Figure(figsize=panel.figure_size(len(rows), len(columns)), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     panel.label_axes(axes, grid.unit)
+    for line, row in zip(axes, rows, strict=True):
+        _plot_row(dict(zip(columns, line, strict=True)), row, grid, panel)
+    _caption(figure, result, [row.site for row in rows])
+    figure.align_labels(axes)
+    panel.fit(figure, axes)
+    return figure
+
+
+def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
     chi2 = result.attrs.get("reduced_chi_squared")
     figure.suptitle(
         f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · "
@@ -98,59 +98,84 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         fontsize=11,
         wrap=True,
     )
-    panel.fit(figure, axes)
-    return figure
+    if handles := legend_of(sites):
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=len(handles),
+            frameon=False,
+            fontsize=8,
+            handletextpad=0.2,
+        )
 
 
-def _parts(
-    name: str, result: xr.Dataset, truth: xr.Dataset | None
-) -> Iterator[tuple[str, xr.Dataset, xr.Dataset | None]]:
-    """Yield a field's name with the result and the truth of each row: one for each experiment."""
-    if "experiment" not in result[f"{name}_mean"].dims:
-        yield name, result, truth
+@dataclass(frozen=True)
+class _Row:
+    """One field of one experiment, or of a result without experiments.
+
+    Arguments:
+        name: of the field.
+        result, truth: of that experiment alone.
+        label: of the row.
+        coefficient: whether the field is the coefficient.
+    """
+
+    name: str
+    result: xr.Dataset
+    truth: xr.Dataset | None
+    label: str
+    coefficient: bool
+
+    @property
+    def site(self) -> Site:
+        """The sides and the wells; none in a row that several experiments share."""
+        return Site.of(self.result)
+
+    @property
+    def sensors(self) -> np.ndarray:
+        """Positions (m, 2) of the field's sensors."""
+        mine = np.asarray(self.result["sensor_field"] == self.name)
+        return np.stack([np.asarray(self.result[f"sensor_{c}"])[mine] for c in "xy"], axis=1)
+
+
+def _rows(
+    name: str, result: xr.Dataset, truth: xr.Dataset | None, coefficient: bool
+) -> Iterator[_Row]:
+    """Yield the rows of a field: one for each experiment that has it."""
+    mean = result[f"{name}_mean"]
+    label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
+    if "experiment" not in mean.dims:
+        yield _Row(name, result, truth, label, coefficient)
         return
     for experiment in result["experiment"].values:
         part = result.sel(experiment=experiment)
         part = part.isel(sensor=np.flatnonzero(part["sensor_experiment"] == experiment))
-        mean = part[f"{name}_mean"]
-        if mean.isnull().all():  # the experiment has no such field
+        if part[f"{name}_mean"].isnull().all():  # the experiment has no such field
             continue
-        long_name = f"{mean.attrs.get('long_name', name)}, experiment {experiment}"
-        part[f"{name}_mean"] = mean.assign_attrs(long_name=long_name)
+        true = truth
         if truth is not None and "experiment" in truth.coords:
-            yield name, part, truth.sel(experiment=experiment)
-        else:
-            yield name, part, truth
+            true = truth.sel(experiment=experiment)
+        yield _Row(name, part, true, f"{label}, experiment {experiment}", coefficient)
 
 
-def _plot_row(
-    figure: Figure,
-    axes: Mapping[str, Axes],
-    name: str,
-    result: xr.Dataset,
-    truth: xr.Dataset | None,
-    grid: Grid,
-) -> None:
+def _plot_row(axes: Mapping[str, Axes], row: _Row, grid: Grid, panel: Panel) -> None:
     """Draw the panels of one field, by column."""
-    mean = result[f"{name}_mean"]
-    panels = {"mean": mean, "std": result[f"{name}_std"]}
-    if f"{name}_probability" in result:
-        panels["probability"] = result[f"{name}_probability"]
-    if truth is not None and name in truth:
-        panels |= {"truth": truth[name], "error": abs(mean - truth[name].values)}
-    label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
-    units = mean.attrs.get("units", "1")
-    units = "dimensionless" if units == "1" else units
+    panels, styles, titles, units = _contents(row)
     drawn = [c for c in axes if c in panels or c == "residual"]
     last = [c for c in drawn if c in _ERRORS][-1]
-    styles = _styles(panels)
+    site = row.site
+    around = site if row.name == site.solution else Site()
     for column, axis in axes.items():
         if column not in drawn:
             axis.set_axis_off()
             continue
-        axis.set_title(f"{label if column == drawn[0] else ''}\n{_TITLES[column]}", fontsize=10)
+        title = f"{row.label if column == drawn[0] else ''}\n{titles[column]}"
+        axis.set_title(title, fontsize=10, pad=title_pad(around))
+        if grid.periodic:
+            join_sides(axis)
         if column == "residual":
-            _plot_residuals(figure, axis, name, result, grid)
+            marks = plot_residuals(axis, row.name, row.result, grid)
+            _add_bar(marks, axis, panel, "σ", "both")
             continue
         image = axis.imshow(
             panels[column],
@@ -161,115 +186,47 @@ def _plot_row(
             **styles[column],
         )
         if column == "mean":
-            _plot_sensors(axis, result, name, grid)
+            sensors = shown_at(row.sensors, grid)
+            if len(sensors):  # an empty line outside its axes makes the layout collapse
+                axis.plot(*sensors.T, linestyle="none", clip_on=False, **SENSOR)
+            plot_wells(axis, site.wells, sensors, grid, panel, row.name == site.solution)
+            plot_sides(axis, around, panel)
         if column in ("mean", "probability", last):
             extend = "max" if column in _ERRORS else "neither"
-            unit = "probability" if column == "probability" else units
-            _add_bar(figure, image, axis, unit, extend)
+            _add_bar(image, axis, panel, units[column], extend)
 
 
-def _styles(panels: Mapping[str, xr.DataArray]) -> dict[str, Style]:
-    """Return the colours of the panels of one field, by column.
-
-    The top of the scale of errors is a quantile: a few large errors, at the edges of a jump, must
-    not darken the panel.
-    """
-    field = field_style(*(panels[c] for c in _FIELDS if c in panels))
-    top = max(float(np.nanquantile(panels[c], 0.995)) for c in _ERRORS if c in panels) or 1.0
-    errors: Style = {"cmap": "magma", "vmin": 0.0, "vmax": top}
-    probability: Style = {"cmap": "cividis", "vmin": 0.0, "vmax": 1.0}
-    return (
-        dict.fromkeys(_FIELDS, field)
-        | dict.fromkeys(_ERRORS, errors)
-        | {"probability": probability}
-    )
-
-
-def _add_bar(
-    figure: Figure, image: ScalarMappable, axis: Axes, label: str, extend: str = "neither"
-) -> None:
-    bar = figure.colorbar(image, ax=axis, shrink=0.85, pad=0.02, extend=extend)
-    if isinstance(bar.formatter, ScalarFormatter):
-        bar.formatter.set_powerlimits((-2, 3))
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    bar.ax.yaxis.get_offset_text().set_fontsize(8)
-
-
-def _plot_sensors(axis: Axes, result: xr.Dataset, name: str, grid: Grid) -> None:
-    mine = np.asarray(result["sensor_field"] == name)
-    if not mine.any():  # an empty line outside its axes makes the layout collapse
-        return
-    x, y = _shown_at(result, mine, grid).T
-    axis.plot(
-        x,
-        y,
-        "o",
-        ms=3,
-        mfc="white",
-        mec="black",
-        mew=0.6,
-        clip_on=False,
-    )
-
-
-def _shown_at(result: xr.Dataset, mine: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return the positions (m, 2) of sensors in a panel: on a torus, of the image within it."""
-    points = np.stack([np.asarray(result[f"sensor_{axis}"])[mine] for axis in "xy"], axis=1)
-    if not grid.periodic:
-        return points
-    left, right, bottom, top = extent_of(grid)
-    corner = np.array([left, bottom])
-    return corner + (points - corner) % np.array([right - left, top - bottom])
-
-
-def _plot_residuals(figure: Figure, axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> None:
-    """Draw the standardised residuals of the readings of one field at their sensors."""
-    mine = np.asarray(result["sensor_field"] == name)
-    points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
-    shown = _shown_at(result, mine, grid)
-    axis.set_facecolor("0.92")
-    marks = axis.scatter(
-        shown[:, 0],
-        shown[:, 1],
-        c=_residuals(result, name, mine, points, grid),
-        s=22,
-        cmap="RdBu_r",
-        vmin=-_RESIDUALS,
-        vmax=_RESIDUALS,
-        edgecolors="0.3",
-        linewidths=0.5,
-        clip_on=False,
-    )
-    if not mine.any():
-        axis.text(
-            0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9, transform=axis.transAxes
-        )
-    left, right, bottom, top = extent_of(grid)
-    axis.set(xlim=(left, right), ylim=(bottom, top))
-    _add_bar(figure, marks, axis, "σ", "both")
-
-
-def _residuals(
-    result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray, grid: Grid
-) -> np.ndarray:
-    """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
-    and posterior together.
-
-    That is at least a share of the readings' spread: exact readings are met to rounding.
-    """
+def _contents(
+    row: _Row,
+) -> tuple[dict[str, np.ndarray], dict[str, Style], dict[str, str], dict[str, str]]:
+    """Return the values, the colours, the titles and the units of a row's panels, by column."""
+    name, result, truth = row.name, row.result, row.truth
     mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
-    order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
-    values = result["sensor_value"].values[mine]
-    noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
-    # Cubic weights of a standard deviation could add up to a negative one
-    there = _at(points, grid, std, min(order, 1))
-    spread = float(np.std(values)) if len(values) > 1 else 0.0
-    floor = _FLOOR * (spread or float(np.abs(mean).max()) or 1.0)
-    return (values - _at(points, grid, mean, order)) / np.sqrt(noise**2 + there**2 + floor**2)
+    fields = {"mean": mean}
+    if truth is not None and name in truth:
+        fields["truth"] = truth[name].values
+    wide = row.coefficient and spans_decades(*fields.values())
+    spreads = {"std": factor_of(mean, std) if wide else std}
+    if "truth" in fields:
+        true = fields["truth"]
+        spreads["error"] = np.maximum(mean / true, true / mean) if wide else abs(mean - true)
+    units = in_figures(str(result[f"{name}_mean"].attrs.get("units", "1"))) or "dimensionless"
+    panels, styles = (
+        {**fields, **spreads},
+        {
+            **dict.fromkeys(_FIELDS, field_style(*fields.values(), logarithmic=wide)),
+            **dict.fromkeys(_ERRORS, spread_style(*spreads.values(), factors=wide)),
+        },
+    )
+    labels = dict.fromkeys(_FIELDS, units) | dict.fromkeys(_ERRORS, "factor" if wide else units)
+    if f"{name}_probability" in result:
+        panels["probability"] = result[f"{name}_probability"].values
+        styles["probability"] = {"cmap": "cividis", "norm": Normalize(0.0, 1.0)}
+        labels["probability"] = "probability"
+    return panels, styles, _TITLES | (_FACTORS if wide else {}), labels
 
 
-def _at(points: np.ndarray, grid: Grid, field: np.ndarray, order: int) -> np.ndarray:
-    """Return the values (m,) of a field (ny, nx) at points (m, 2)."""
-    index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
-    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
+def _add_bar(image: ScalarMappable, axis: Axes, panel: Panel, label: str, extend: str) -> None:
+    bar = axis.figure.colorbar(image, ax=axis, extend=extend, **panel.bar)
+    format_bar(bar)
+    bar.set_label(label, fontsize=8)

@@ -72,13 +72,14 @@ def _from_afar(
     """The mode with the last of the nuggets that it allows, from ξ; None where the PDE is unstable
     on the way."""
     problem, forward, (first, *smaller) = search.problem, search.problem.forward, nuggets
+    usual = forward.exact_derivatives
     mode: Mode | None = None
     values = problem.values(xi)
     if not bool(values.isfinite().all()):
         return None
     try:
         for levels, exact in ((_CRUDE, False), ((*_FINE, first), True)):
-            forward.exact_derivatives = exact
+            forward.exact_derivatives = exact or usual
             jacobian = problem.jacobian(xi)
             for nugget in (level for level in levels if level >= first):
                 if not bool(jacobian.isfinite().all()):
@@ -89,5 +90,5 @@ def _from_afar(
     except NumericalError:
         return None
     finally:
-        forward.exact_derivatives = False
+        forward.exact_derivatives = usual
     return mode and search.with_less_nugget(mode, smaller, sensors)

@@ -19,11 +19,12 @@ TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ForwardMap:
-    """F(a) = H (a, respond(a)): the readings that the sensors would give for a coefficient.
+    """F(a) = H (a, respond(a)): the readings that the sensors would give for a coefficient, which
+    is brought to what the PDE leaves free (`PDE.restrict`).
 
-    F needs no solve where sensors read the coefficient alone. Derivatives are those of the PDE's
-    `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the adjoint costs
-    one solve for the state and one adjoint solve for each vector.
+    F needs no solve where sensors read functions of the coefficient alone. Derivatives are those of
+    the PDE's `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the
+    adjoint costs one solve for the state and one adjoint solve for each vector.
 
     Every solve is counted where it is made, one for each field and experiment: those of `solve`,
     those of `surrogate`, and the adjoint solves of reverse differentiation. Solves behind
@@ -53,6 +54,10 @@ class ForwardMap:
         self.counts = {} if counts is None else counts
         self.counts.setdefault("solver_calls", 0)
         self.sees_solution = bool((observation.channel >= 1).any())
+        self.coefficient_channels = [c for c, f in enumerate(pde.fields) if pde.of_coefficient(f)]
+        """Channels that are functions of the coefficient alone."""
+        self.solves = not set(observation.channel.tolist()) <= set(self.coefficient_channels)
+        """Whether the readings take a solve."""
         self.linear = pde.linear or not self.sees_solution
         """Whether F is affine in the coefficient."""
         self.exact_derivatives = pde.linear
@@ -87,11 +92,26 @@ class ForwardMap:
         Arguments:
             a: coefficients.
             solve: from coefficients to the other channels, such as `surrogate`; `solve` if None. It
-                is not evaluated where no sensor reads them, and zeros take their place.
+                is not evaluated where the readings take no solve, and solutions of 0 take its
+                place.
         """
-        if self.sees_solution:
+        a = self.pde.restrict(a)
+        if self.solves:
             return torch.cat([a, (solve or self.solve)(a)], dim=1)
+        if self.sees_solution:
+            return self._without_solution(a)
         return torch.cat([a, a.new_zeros(len(a), len(self.pde.fields) - 1, *a.shape[-2:])], dim=1)
+
+    def of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the `coefficient_channels` of coefficients."""
+        if self.coefficient_channels == [0]:
+            return a
+        return self._without_solution(a)[:, self.coefficient_channels]
+
+    def _without_solution(self, a: torch.Tensor) -> torch.Tensor:
+        """States with solutions of 0, of which the `coefficient_channels` are right."""
+        u = a.new_zeros(len(a), len(self.pde.solution_channels), *a.shape[-2:])
+        return torch.cat([a, self.pde.completed(a, u)], dim=1)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """Return the readings (batch, m) of coefficients."""
@@ -112,7 +132,7 @@ class ForwardMap:
         """
         with torch.enable_grad():
             leaf = a.detach().requires_grad_()
-            return self._pull_back(leaf, leaf)
+            return self._pull_back(leaf, self.pde.restrict(leaf))
 
     def jacobian(self, a: torch.Tensor) -> torch.Tensor:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
@@ -132,15 +152,17 @@ class ForwardMap:
 
     def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> TensorMap:
         outputs = [a]
-        if self.sees_solution:
+        if self.solves:
             self.counts["solver_calls"] += len(a) * len(self.pde.solution_channels)
             exact = self.exact_derivatives
             solve = self.pde.respond if exact else self.pde.respond_roughly
             outputs.append(solve(self._bounded(a)))
+        elif self.sees_solution:
+            outputs.append(self._without_solution(a)[:, 1:])
         batched_gradient = _batched_gradient(outputs, leaf)
 
         def pull_back(weights: torch.Tensor) -> torch.Tensor:
-            if self.sees_solution:
+            if self.solves:
                 self.counts["solver_calls"] += len(weights) * len(self.pde.solution_channels)
             v = self.observation.adjoint(weights)[:, None]
             parts = [v[:, :, :1], v[:, :, 1:]][: len(outputs)]

@@ -13,11 +13,8 @@ from pdeinv.grid import Field
 from pdeinv.priors import Prior, load, shipped
 from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.trained_problem import (
-    check_default_problem,
-    check_same_problem,
-    joint_fields,
-)
+from pdeinv.solvers.trained_checks import check_default_problem, check_same_problem
+from pdeinv.solvers.trained_problem import joint_fields
 
 __all__ = ["LearnedSolver", "shipped_model"]
 
@@ -67,8 +64,8 @@ class LearnedSolver(Solver, Generic[PriorT]):
 
         Raises:
             InputError: there is no shipped model for the PDE and the coefficient's prior, or the
-            prior is of another kind, of
-                other fields, of another physics or of a domain of another aspect.
+                prior is of another kind, of other fields, of another physics or of a domain of
+                another aspect.
         """
         super().check(pde, prior)
         if isinstance(prior, CoefficientPrior):
@@ -78,26 +75,32 @@ class LearnedSolver(Solver, Generic[PriorT]):
 
     def _check_shipped(self, pde: PDE, prior: CoefficientPrior) -> None:
         role = self.shipped_role()
-        name, command = shipped_name(pde.name, role), _TRAINING[role]
+        name, command = _shipped_for(pde, role), _TRAINING[role]
         if name not in shipped():
             raise InputError(
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
                 f"train one with `{command}` and give it as prior"
             )
-        check_default_problem(pde, prior, name, _shipped(name), command)
+        check_default_problem(self.name, pde, prior, name, _shipped(name), command)
 
     def resolve_prior(self, pde: PDE, prior: Prior) -> tuple[PriorT, dict[str, str]]:
         """Return the prior, or the shipped one for a prior of `pdeinv.coefficients`, ready for use;
         and its entry in the record of the run."""
         if not isinstance(prior, CoefficientPrior):
             return self.prepare_prior(pde, prior), {}
-        name = shipped_name(pde.name, self.shipped_role())
+        name = _shipped_for(pde, self.shipped_role())
         return self.prepare_prior(pde, _shipped(name)), {"prior": f"the shipped {name}"}
 
 
 def shipped_model(pde: PDE, role: Role) -> object:
-    """Return the shipped model of a role for a PDE of this name."""
-    return _shipped(shipped_name(pde.name, role))
+    """Return the shipped model of a role for a PDE of this name, or for that of the first of
+    several experiments."""
+    return _shipped(_shipped_for(pde, role))
+
+
+def _shipped_for(pde: PDE, role: Role) -> str:
+    first = next(iter(pde.experiments.values()), pde)
+    return shipped_name(first.name if role == "coefficient" else pde.name, role)
 
 
 @lru_cache(maxsize=8)

@@ -36,9 +36,9 @@ class LevelSet(Solver):
     choice for such a medium.
 
     The unknown is the draw ξ of the latent field g, standard normal a priori. A reading of the
-    coefficient implies (up to its noise) the sign of g at its node. Given these alone, draws of g
-    are exact (`sample_given_signs` at the sensors, conditional simulation between them) and their
-    solves are the posterior.
+    coefficient implies (up to its noise) on which side of the threshold g is at its node. Given
+    these alone, draws of g are exact (`sample_given_signs` at the sensors, conditional simulation
+    between them) and their solves are the posterior.
 
     Readings of the solution, and of fields derived from it, are met by randomised maximum
     likelihood: from each such draw η and a noise draw ε the member
@@ -52,9 +52,9 @@ class LevelSet(Solver):
     shared sensitivity to the coefficient with each member's own sensitivity of the coefficient to
     ξ. Members whose objective stays far above the median are left out.
 
-    The coefficient's mean is low + (high - low) P with P the share of members with g >= 0, the
-    posterior probability of the high value. The solution's samples belong to the coefficient with
-    the last stage's narrow jump, for which the readings were met.
+    The coefficient's mean is low + (high - low) P with P the share of members with g above the
+    threshold, the posterior probability of the high value. The solution's samples belong to the
+    coefficient with the last stage's narrow jump, for which the readings were met.
 
     Arguments:
         ensemble: members where the solution is read, an even number, or as many as there are
@@ -157,7 +157,7 @@ class LevelSet(Solver):
                 "members_kept": len(states),
                 **found.diagnostics,
             },
-            probability=(g >= 0).double().mean(dim=0)[0],
+            probability=(g >= problem.coefficient_prior.threshold).double().mean(dim=0)[0],
             latent=found.xi[:n_samples],
             pairs=forward.sees_solution,
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
 import torch
 
-from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.continuation import largest_objective, search_again
-from pdeinv.solvers.forward import TensorMap
-from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -21,63 +19,29 @@ from pdeinv.solvers.linear_algebra import (
     degrees_of_freedom,
     nugget_variance,
 )
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["Mode", "ModeSearch", "WhitenedProblem"]
+__all__ = ["Mode", "ModeSearch", "Pull"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
+_CURVED = 1e-3  # the tolerance at most, where the coefficient itself is no affine function of ξ
+_MEMBERS_TOLERANCE, _NEAR = 0.1, 0.01  # of a search for a member; nearer, no step is taken
 _HALVINGS = 8  # of a step, until the posterior density rises
 _FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
 _GROWTH = 2.0  # of the misfit, beyond which it is not either
 
 
-class WhitenedProblem:
-    """The forward map of ξ, standard normal a priori, where solves may be unstable.
+class Pull(NamedTuple):
+    """What draws ξ: the objective is |ξ - centre|² and the misfit to the data.
 
     Arguments:
-        problem: the physics and the prior.
-        observation: the sensors.
-
-    Attributes:
-        reason: the message of the last solve that failed.
+        centre: (1, *shape).
+        data: (m,).
     """
 
-    def __init__(self, problem: Problem, observation: Observation):
-        self.forward, self.observation = LatentMap(problem, observation), observation
-        self.latent = problem.latent
-        self.zero = self.latent.origin()
-        self.nonlinear = not self.forward.linear
-        self.reason = ""
-
-    def values(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
-        return self._solved(
-            lambda part: self.forward(self.forward.coefficient(part)), xi, (len(self.observation),)
-        )
-
-    def states(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
-        unstable."""
-        shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
-        return self._solved(self.forward.state, xi, shape)
-
-    def _solved(
-        self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]
-    ) -> torch.Tensor:
-        if not len(xi):
-            return torch.empty(0, *shape, dtype=torch.float64)
-        try:
-            return function(xi)
-        except NumericalError as error:
-            self.reason = str(error)
-        if len(xi) == 1:
-            return torch.full((1, *shape), torch.inf, dtype=torch.float64)
-        # One unstable solve ends that of the whole batch
-        return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
-
-    def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the rows dF_i/dξ, (m, size)."""
-        return self.forward.whitened_jacobian(xi)
+    centre: torch.Tensor
+    data: torch.Tensor
 
 
 class Mode(NamedTuple):
@@ -90,10 +54,10 @@ class Mode(NamedTuple):
         lower: Cholesky factor of G = J Jᵀ + R, (m, m).
         objective: twice the negative logarithm of the posterior density.
         nugget: in R.
-        converged: whether the last step was a short one.
+        converged: whether the last step was a short one, or would be.
         iterations: steps that led to it, those of searches that failed included.
         gradient: norm of the objective's gradient, preconditioned by `jacobian` to the next step,
-            relative to that of ξ.
+            relative to that of ξ less the centre of its `Pull`.
     """
 
     xi: torch.Tensor
@@ -136,8 +100,10 @@ class ModeSearch:
         progress: bool,
     ):
         self.problem, self.observation = problem, problem.observation
-        self.iterations, self.chords, self.tolerance = iterations, chords, tolerance
-        self.progress, self.steps = progress, 0
+        self.iterations, self.chords = iterations, chords
+        self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
+        self.progress, self.steps, self.near = progress, 0, 0.0
+        self.pull = Pull(problem.zero, self.observation.values)
 
     def __call__(self, nugget: float) -> Mode:
         """Return the mode.
@@ -155,7 +121,8 @@ class ModeSearch:
         """
         problem, xi = self.problem, self.problem.zero
         # Where even the prior's mean is unstable, nothing can be done: this raises
-        values, jacobian = self.observation(problem.forward.state(xi)), problem.jacobian(xi)
+        values = problem.forward(problem.forward.coefficient(xi))
+        jacobian = problem.jacobian(xi)
         if not bool(jacobian.sum(dim=1).isfinite().all()):  # without a copy
             raise NumericalError(
                 "the derivative of the PDE must be finite at the prior's mean, and is not; change "
@@ -171,7 +138,14 @@ class ModeSearch:
         mode = self.with_less_nugget(mode, smaller, sensors)
         if problem.nonlinear and mode.objective > largest_objective(sensors):
             mode = search_again(self, mode, [first, *smaller], sensors)
-        return mode._replace(iterations=self.steps)
+        converged = mode.converged or mode.gradient < _CONVERGED
+        return mode._replace(iterations=self.steps, converged=converged)
+
+    def of_members(self) -> ModeSearch:
+        """Return a search like this one, without a bar, for modes that are needed less exactly."""
+        other = copy.copy(self)
+        other.tolerance, other.near, other.progress = _MEMBERS_TOLERANCE, _NEAR, False
+        return other
 
     def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
         """Return the mode with the least of the nuggets that the readings allow.
@@ -196,6 +170,7 @@ class ModeSearch:
         jacobian: torch.Tensor,
         nugget: float,
         jacobians: int,
+        pull: Pull | None = None,
     ) -> Mode:
         """Return the mode with one nugget.
 
@@ -203,18 +178,22 @@ class ModeSearch:
             xi, values, jacobian: where the search starts, as in `Mode`.
             nugget: as in `__call__`.
             jacobians: at most.
+            pull: that of the posterior if None.
         """
         problem, best, converged = self.problem, float("inf"), False
+        pull = pull or self.pull
         added = nugget_variance(self.prior_variances, self.observation, nugget)
         variance = self.observation.noise_std**2 + added
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
         steps = range(jacobians + self.chords)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
-            target = self._target(xi, values, jacobian, lower)
-            step = self._shortened_step(xi, target, variance, best)
+            target = _target(pull, xi, values, jacobian, lower)
+            if _relative(target - xi, target - pull.centre) < self.near:
+                break
+            step = self._shortened_step(pull, xi, target, variance, best)
             if step is None:  # the mode, to the precision of the Jacobian
                 break
-            change = float((step[0] - xi).norm() / step[0].norm().clamp(min=1e-300))
+            change = _relative(step[0] - xi, step[0] - pull.centre)
             xi, values, best = step
             self.steps += 1
             converged = change < _CONVERGED or not problem.nonlinear
@@ -227,27 +206,42 @@ class ModeSearch:
                 if not bool(rows.sum(dim=1).isfinite().all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        gradient = (self._target(xi, values, jacobian, lower) - xi).norm()
-        gradient = float(gradient / xi.norm().clamp(min=1e-300))
+        target = _target(pull, xi, values, jacobian, lower)
+        gradient = _relative(target - xi, xi - pull.centre)
         return Mode(xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
 
-    def _target(
-        self, xi: torch.Tensor, values: torch.Tensor, jacobian: torch.Tensor, lower: torch.Tensor
-    ) -> torch.Tensor:
-        """Where a full step from ξ leads; arguments as in `Mode`."""
-        data = self.observation.values - values + xi.flatten(1) @ jacobian.T
-        return (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
-
     def _shortened_step(
-        self, xi: torch.Tensor, target: torch.Tensor, variance: torch.Tensor, best: float
+        self,
+        pull: Pull,
+        xi: torch.Tensor,
+        target: torch.Tensor,
+        variance: torch.Tensor,
+        best: float,
     ) -> tuple[torch.Tensor, torch.Tensor, float] | None:
         """The first of target, half-way, ... whose objective is below the best, if any: ξ, its
         readings and the objective."""
         for halving in range(_HALVINGS):
             trial = xi + 0.5**halving * (target - xi)
             values = self.problem.values(trial)
-            misfit = ((self.observation.values - values) ** 2 / variance).sum()
-            objective = float(trial.square().sum() + misfit)
+            misfit = ((pull.data - values) ** 2 / variance).sum()
+            objective = float((trial - pull.centre).square().sum() + misfit)
             if objective < best:
                 return trial, values, objective
         return None
+
+
+def _relative(change: torch.Tensor, to: torch.Tensor) -> float:
+    return float(change.norm() / to.norm().clamp(min=1e-300))
+
+
+def _target(
+    pull: Pull,
+    xi: torch.Tensor,
+    values: torch.Tensor,
+    jacobian: torch.Tensor,
+    lower: torch.Tensor,
+) -> torch.Tensor:
+    """Where a full step from ξ leads; arguments as in `Mode`."""
+    data = pull.data - values + (xi - pull.centre).flatten(1) @ jacobian.T
+    step = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
+    return pull.centre + step

@@ -12,12 +12,17 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
-from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.priors.ensemble import Ensemble
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
+from pdeinv.solvers.ensemble_members import (
+    completed_members,
+    copying_elements,
+    draw_ensemble,
+)
 from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
@@ -26,14 +31,14 @@ from pdeinv.solvers.linear_algebra import (
     explained_variance,
     reduced,
 )
-from pdeinv.solvers.trained_problem import check_same_problem
+from pdeinv.solvers.trained_checks import check_same_problem
+from pdeinv.solvers.trained_problem import of_coefficient
 from pdeinv.symmetry import Symmetry
 
-__all__ = ["OptimalInterpolation", "draw_ensemble"]
+__all__ = ["OptimalInterpolation"]
 
 _NUGGETS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # relative to the variance of a reading
 _TARGETS = 256  # nodes on which the cross-validation scores its predictions
-_BATCH = 50  # members that are drawn at a time
 _TINY = 1e-300
 
 
@@ -57,7 +62,9 @@ class OptimalInterpolation(Solver):
     the mean by more than its standard deviation. With sensors on the coefficient of a nonlinear PDE
     alone, the estimated coefficient is solved for the other fields.
 
-    A given prior is of coefficient and solution; derived fields are computed for each member.
+    A given prior is of the coefficient alone, and is solved for the other fields with any sides,
+    sources, wells and experiments; or of coefficient and solution of one experiment, from which
+    derived fields are computed.
 
     Arguments:
         members: states drawn from the prior.
@@ -86,12 +93,14 @@ class OptimalInterpolation(Solver):
         super().check(pde, prior)
         if isinstance(prior, CoefficientPrior):
             return
-        if pde.experiments:
+        alone = of_coefficient(prior) or (isinstance(prior, Ensemble) and prior.channels == 1)
+        if pde.experiments and not alone:
             raise InputError(
-                f"the {self.name} solver needs a prior of pdeinv.coefficients for several "
-                f"experiments, got {type(prior).__name__}; choose another prior"
+                f"the {self.name} solver needs a prior of the {pde.coefficient_field.name} alone "
+                f"for several experiments, got {type(prior).__name__} of other fields; choose "
+                f"another prior"
             )
-        check_same_problem(self.name, pde, pde.fields[:2], prior)
+        check_same_problem(self.name, pde, pde.fields[: 1 if alone else 2], prior)
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, channels = len(observation), len(pde.fields)
@@ -110,19 +119,16 @@ class OptimalInterpolation(Solver):
         progress: bool,
     ) -> Posterior:
         grid = observation.grid
-        problem = Problem(pde, prior)
-        forward, bounds = ForwardMap(pde, observation), None
+        forward: ForwardMap = ForwardMap(pde, observation)
+        bounds = None
         if isinstance(prior, CoefficientPrior):
-            forward = ours = LatentMap(problem, observation)
+            forward = ours = LatentMap(Problem(pde, prior), observation)
             states = draw_ensemble(ours, self.members, grid, generator, progress)
             bounds = prior.bounds
         else:
-            states = prior.sample(self.members, grid, generator).double()
-            if pde.positive_coefficient:
-                bounds = (float(states[:, 0].min()), float(states[:, 0].max()))
-            if pde.outputs:
-                states = torch.cat([states, pde.derive(states[:, :1], states[:, 1:2])], dim=1)
-        elements = self._elements(problem, grid, generator)
+            given = prior.sample(self.members, grid, generator).double()
+            states, bounds = completed_members(forward, prior, given, progress)
+        elements = copying_elements(pde, prior, grid, self.copies, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 
         innovation = observation.values - observation(analysis.mean[None])
@@ -141,16 +147,6 @@ class OptimalInterpolation(Solver):
             "nodes_clamped": int(((estimate - mean).abs() > std).sum()),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
-
-    def _elements(
-        self, problem: Problem, grid: Grid, generator: torch.Generator | None
-    ) -> list[Symmetry]:
-        """The elements that make the copies; none twice."""
-        if self.copies == 1:
-            return [Symmetry()]  # the members as they are, not translated
-        group = problem.symmetries.on_grid(grid).acting_on(problem.physics.fields)
-        copies = self.copies if group.translations else min(self.copies, len(group))
-        return [group.element(i, generator, grid) for i in range(copies)]
 
 
 class _Analysis:
@@ -237,15 +233,6 @@ class _Analysis:
         white = torch.linalg.solve_triangular(self.lower, (innovation / self.scale).T, upper=False)
         weighty = carries_weight(self.scale**2, self.observation)
         return reduced(white[:, 0].square(), weighty)
-
-
-def draw_ensemble(
-    prior: Prior, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
-) -> torch.Tensor:
-    """Return states (members, channels, ny, nx) of a prior, such as a PDE, batch by batch."""
-    sizes = [len(part) for part in torch.arange(members).split(_BATCH)]
-    bar = progress_bar(sizes, "ensemble", progress, "batch")
-    return torch.cat([prior.sample(n, grid, generator) for n in bar])
 
 
 def _cross_validate(

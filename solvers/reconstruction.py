@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import IO, cast
+from typing import IO
 
 import xarray as xr
 
@@ -21,7 +21,6 @@ from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.priors import load
 from pdeinv.priors.base import Prior
 from pdeinv.sensor_noise import NoiseLevels
 from pdeinv.sensor_sources import SensorTable
@@ -30,6 +29,7 @@ from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.selection import solver_for, with_options
+from pdeinv.solvers.site import with_site
 
 __all__ = ["reconstruct"]
 
@@ -81,9 +81,11 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution and each
-        derived field that a sensor reads; `sensor_*` (sensor); and attributes such as `assumed`
-        (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, each
+        derived field that a sensor reads, and the coefficient's logarithm where that is what the
+        prior states; `sensor_*` (sensor); `well_*` (well); and attributes such as `assumed`
+        (physics, prior and noise in words), `boundary` (JSON of the sides) and
+        `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -96,19 +98,22 @@ def reconstruct(
         (16, 16)
     """
     posed = _resolve_problem(pde, problem, prior)
-    pde, used = posed.physics, posed.prior
-    chosen = with_options(solver_for(solver, pde, used), equireg, steps, preset)
-    chosen.check(pde, used)
+    pde, prior = posed.physics, posed.prior
+    chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
+    chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    table = Sensors.read(sensors)
-    pde = pde.reading(table.table.field.unique())
-    nodes = _affordable_grid(pde, posed.grid if grid is None else grid, n_samples)
-    bounds = used.bounds if isinstance(used, CoefficientPrior) else None
-    observation = table.observation(pde, nodes, noise=noise, bounds=bounds)
+    table, pde, observation = _observe(sensors, posed, grid, n_samples, noise)
     rng = seeds.generator(seeds.SOLVER, seed)
-    found = chosen(pde, used, observation, n_samples=n_samples, generator=rng, progress=progress)
-    judge_misfit(chosen, found, len(table), pde, used)
-    return _dataset(found, chosen, pde, used, table, observation, seed)
+    found = chosen(pde, prior, observation, n_samples=n_samples, generator=rng, progress=progress)
+    judge_misfit(chosen, found, len(table), pde, prior)
+    return _dataset(found, chosen, pde, prior, table, observation, seed)
+
+
+def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
+    """Return the names of derived fields that the result has though no sensor may read them."""
+    if isinstance(prior, CoefficientPrior) and prior.logarithmic and pde.logarithm:
+        return (pde.logarithm.name,)
+    return ()
 
 
 def _resolve_problem(
@@ -119,7 +124,6 @@ def _resolve_problem(
     if (pde is None) == (problem is None):
         both = "both" if pde is not None else "neither"
         raise InputError(f"pde or problem must be given, got {both}; give one of them")
-    given = _resolve_prior(prior)
     if isinstance(problem, str | os.PathLike):
         problem = Problem.load(path_of("problem", problem))
     if problem is not None and not isinstance(problem, Problem):
@@ -127,7 +131,7 @@ def _resolve_problem(
             f"problem must be a Problem or the name of its file, got {described(problem)}; give "
             f"physics as pde"
         )
-    return Problem.of(_resolve_pde(pde) if problem is None else problem, given)  # type: ignore
+    return Problem.of(_resolve_pde(pde) if problem is None else problem, prior)  # type: ignore
 
 
 def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
@@ -142,12 +146,20 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
     return pde
 
 
-def _resolve_prior(prior: Prior | str | os.PathLike | None) -> Prior | None:
-    if not isinstance(prior, str | os.PathLike):
-        return prior
-    path_of("prior", prior)
-    # A file may hold a regressor, too: `Solver.accepts_prior` decides
-    return cast("Prior", load(prior))
+def _observe(
+    sensors: Sensors | str | os.PathLike | IO | SensorTable,
+    problem: Problem,
+    grid: int | Grid | None,
+    n_samples: int,
+    noise: NoiseLevels | None,
+) -> tuple[Sensors, PDE, Observation]:
+    """Return the table, the physics with the derived fields of the result, and the readings."""
+    table, prior = Sensors.read(sensors), problem.prior
+    fields = table.table.field.unique()
+    pde = problem.physics.reading([*fields, *_further_fields(problem.physics, prior)])
+    nodes = _affordable_grid(pde, problem.grid if grid is None else grid, n_samples)
+    bounds = prior.bounds if isinstance(prior, CoefficientPrior) else None
+    return table, pde, table.observation(pde, nodes, noise=noise, bounds=bounds)
 
 
 def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:
@@ -199,12 +211,13 @@ def _dataset(
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
     table = sensors.table.drop(columns="experiment", errors="ignore").assign(**columns)
-    return result.assign(
+    result = result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
             for c in table.columns
         }
     )
+    return with_site(result, pde)
 
 
 def _sources(pde: PDE, solver: Solver) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""What readings of a two-valued coefficient imply: the signs of its latent field at some nodes."""
+"""What readings of a two-valued coefficient imply: the signs of its latent field's distance from
+the threshold, at some nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its j
 
 
 class Signs:
-    """Probable signs of the latent field at the nodes where the coefficient is read.
+    """Probable signs of g - t at the nodes where the coefficient is read: the latent field, from
+    which the threshold is subtracted.
 
     Arguments:
         problem: the latent field and the coefficient's two values.
@@ -31,9 +33,9 @@ class Signs:
     """
 
     def __init__(self, problem: Problem, observation: Observation):
-        phases = problem.coefficient_prior.phases
-        assert phases is not None
-        (low, high), latent = phases, problem.latent
+        prior, latent = problem.coefficient_prior, problem.latent
+        assert prior.phases is not None
+        (low, high), self.threshold = prior.phases, prior.threshold
         observation = observation.subset(observation.channel == 0)
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump
@@ -61,7 +63,9 @@ class Signs:
             return antithetic(lambda k: self.latent.white(k, generator).flatten(1), n), {}
         gram = self.rows @ self.rows.T
         length = max(_LEAST_DRAWS, -(-n // CHAINS))
-        chains = sample_given_signs(gram, self.log_ratio, CHAINS, length, generator, bar)
+        chains = sample_given_signs(
+            gram, self.log_ratio, CHAINS, length, generator, bar, threshold=self.threshold
+        )
         xi = self.latent.white(n, generator).flatten(1)
         picked = chains.transpose(0, 1).flatten(0, 1)[
             torch.linspace(0, CHAINS * length - 1, n, dtype=torch.float32).long()
@@ -76,14 +80,15 @@ class Signs:
         return draws.mean(dim=0) if len(self.nodes) else torch.zeros_like(draws[0])
 
     def log_likelihood(self, latent: torch.Tensor, width: float) -> torch.Tensor:
-        """Return the log-likelihood of the signs of g plus logistic noise, at most 0, (k, s).
+        """Return the log-likelihood of the signs of g - t plus logistic noise, at most 0, (k, s).
 
         Arguments:
             latent: g at the nodes, (k, s).
             width: scale of the noise.
         """
         sharp = self.log_ratio - self.log_ratio.clamp(min=0)
-        positive, negative = (torch.nn.functional.logsigmoid(s * latent / width) for s in (1, -1))
+        distance = latent - self.threshold
+        positive, negative = (torch.nn.functional.logsigmoid(s * distance / width) for s in (1, -1))
         return torch.logaddexp(positive + sharp, negative - self.log_ratio.clamp(min=0))
 
 

@@ -1,4 +1,4 @@
-"""Exact Hamiltonian Monte Carlo for a Gaussian vector whose signs are read with errors."""
+"""Exact Hamiltonian Monte Carlo for a Gaussian vector, each number above or below a threshold."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ def sample_given_signs(
     draws: int,
     generator: torch.Generator | None = None,
     bar: ProgressBar = _silent,
+    *,
+    threshold: float = 0.0,
 ) -> torch.Tensor:
-    """Draw g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= 0.
+    """Draw g ~ N(0, K) weighted by exp(log_ratio_j) wherever g_j >= threshold.
 
-    Between the walls g_j = 0 the Hamiltonian flow of the Gaussian is exact, g cos t + v sin t. At
-    wall j the potential jumps by |log_ratio_j|: the component of v normal to the wall (in the
+    Between the walls g_j = threshold the Hamiltonian flow of the Gaussian is exact, g cos t + v sin
+    t. At wall j the potential jumps by |log_ratio_j|: the component of v normal to the wall (in the
     metric of K, along column j) is slowed, sped up or reflected so that the energy is kept, whence
     every trajectory is accepted. A trajectory lasts a quarter of the period, which would carry an
-    unconstrained Gaussian to an independent draw. Chains start with the likely signs, at random
-    magnitudes of the norm that a draw has.
+    unconstrained Gaussian to an independent draw. Chains start on the likely sides, at random
+    distances from the walls, of the norm that a draw has.
 
     Arguments:
         covariance: K, (m, m), positive semi-definite.
-        log_ratio: log p(reading | positive) - log p(reading | negative), (m,).
+        log_ratio: log p(reading | above) - log p(reading | below the threshold), (m,).
         chains: independent Markov chains.
         draws: of each chain, after 30 trajectories that are dropped.
         generator: source of all randomness.
         bar: shows progress.
+        threshold: of every number.
 
     Returns:
         The draws, (chains, draws, m).
@@ -52,7 +55,7 @@ def sample_given_signs(
         JCGS 23(2), 2014 (arXiv 1208.4118), section 2; finite walls as in their *Auxiliary-variable
         exact HMC samplers for binary distributions*, NeurIPS 2013, section 3.
     """
-    flow = _Flow(covariance, log_ratio, chains, generator)
+    flow = _Flow(covariance, log_ratio, chains, generator, threshold)
     g = flow.start()
     for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
         g = flow.trajectory(g)
@@ -72,8 +75,10 @@ class _Flow:
         log_ratio: torch.Tensor,
         chains: int,
         generator: torch.Generator | None,
+        threshold: float,
     ):
         self.generator, self.chains, m = generator, chains, len(covariance)
+        self.threshold = threshold
         nugget = _NUGGET * covariance.diagonal().mean()
         self.lower = cholesky_with_nugget(covariance, nugget.expand(m))
         covariance = self.lower @ self.lower.T
@@ -89,7 +94,7 @@ class _Flow:
         uniform = torch.rand(shape, dtype=self.lower.dtype, generator=self.generator)
         g = self.likely * uniform.clamp(min=1e-3)
         norm = torch.linalg.solve_triangular(self.lower, g.T, upper=False).norm(dim=0)
-        return g * (len(self.lower) ** 0.5 / norm)[:, None]
+        return self.threshold + g * (len(self.lower) ** 0.5 / norm)[:, None]
 
     def trajectory(self, g: torch.Tensor) -> torch.Tensor:
         """Return where a trajectory with random velocities ends, (chains, m)."""
@@ -97,10 +102,7 @@ class _Flow:
         v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator) @ self.lower.T
         left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype)
         while True:
-            # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the
-            # largest ratio is met first.
-            ratio, j = (-v / g).max(dim=1)
-            time = torch.atan2(torch.ones_like(ratio), ratio)
+            time, j = self._first_wall(g, v)
             met = time < left
             time = torch.minimum(time, left)
             c, s = torch.cos(time)[:, None], torch.sin(time)[:, None]
@@ -111,7 +113,25 @@ class _Flow:
             speed = v[row, j]
             turned, side = self._at_wall(j, speed)
             v = torch.where(met[:, None], v + (turned - speed)[:, None] * self.normal[j], v)
-            g[row[met], j[met]] = (side * self.edge[j])[met]
+            g[row[met], j[met]] = (self.threshold + side * self.edge[j])[met]
+
+    def _first_wall(self, g: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The time at which each chain meets its first wall, infinite for none, and that wall;
+        (chains,) each."""
+        if not self.threshold:
+            # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the
+            # largest ratio is met first.
+            ratio, j = (-v / g).max(dim=1)
+            return torch.atan2(torch.ones_like(ratio), ratio), j
+        # g_j cos t + v_j sin t = R cos(t - φ) falls through the wall at t = φ + α and rises through
+        # it at φ - α, of which the side that g_j is on takes one.
+        radius, phase = torch.hypot(g, v), torch.atan2(v, g)
+        angle = torch.acos((self.threshold / radius).clamp(-1, 1))
+        rising = torch.where(phase > 0, phase, phase + 2 * math.pi) - angle
+        times = torch.where(g >= self.threshold, phase + angle, rising).clamp(min=0)
+        times[radius < abs(self.threshold)] = math.inf
+        time, j = times.min(dim=1)
+        return time, j
 
     def _at_wall(self, j: torch.Tensor, speed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The speed behind wall j, or after reflection, and the side of the wall; (chains,)

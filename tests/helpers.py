@@ -17,10 +17,10 @@ import xarray as xr
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
-from pdeinv import Grid, InputError, Observation, seeds
+from pdeinv import Grid, InputError, Observation, Problem, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
-from pdeinv.datasets import PDE, PDES, Darcy, Problem, examples, pde_by_name
+from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
 from pdeinv.grid import Domain
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
@@ -87,18 +87,20 @@ def on_rectangle(pde):
 
 
 def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True, source="here"):
-    """Return random states of a PDE as data for a prior.
+    """Return random states of a problem as data for a prior.
 
     Arguments:
-        pde: a PDE or its name.
+        pde: a problem, a PDE or its name.
         n: nodes on the shorter side, or the numbers (ny, nx).
         channels: 1 for the coefficient alone, 2 for both fields.
         symmetric: False withholds the PDE, and so its symmetries.
     """
-    pde = pde if isinstance(pde, PDE) else pde_by_name(pde)
+    problem = Problem.of(pde_by_name(pde) if isinstance(pde, str) else pde)
+    pde = problem.physics
     grid = pde.grid(*n) if isinstance(n, tuple) else pde.grid(n)
-    states = Problem(pde).sample(samples, grid, seeded(seed))[:, :channels].float()
-    return TrainingData(states, pde.fields[:channels], grid, pde if symmetric else None, source)
+    states = problem.sample(samples, grid, seeded(seed))[:, :channels].float()
+    known = {"pde": pde, "prior": problem.prior} if symmetric else {"pde": None}
+    return TrainingData(states, pde.fields[:channels], grid, source=source, **known)
 
 
 @cache

@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers import seeded
 
-from pdeinv import Grid, InputError
-from pdeinv.datasets import Poisson, Problem, pde_by_name
+from pdeinv import Grid, InputError, Problem
+from pdeinv.datasets import Poisson
 from pdeinv.priors import DenoisingPrior, GaussianPrior, Noise, TrainingData, as_denoising_prior
 
 N = 15  # odd, since a periodic basis has no Nyquist mode
@@ -18,10 +18,10 @@ class Wiener:
 
     mean = 7.0
 
-    def __init__(self, pde, noise=None):
-        self.fields, self.grid = pde.fields[:1], pde.grid(N)
+    def __init__(self, problem, noise=None):
+        self.fields, self.grid = problem.physics.fields[:1], problem.physics.grid(N)
         eye = torch.eye(N * N, dtype=torch.float64).reshape(-1, 1, N, N)
-        self.covariance = Problem(pde).latent.covariance(eye, self.grid).reshape(N * N, N * N)
+        self.covariance = problem.latent.covariance(eye, self.grid).reshape(N * N, N * N)
         self.root = torch.linalg.cholesky(
             self.covariance + 1e-9 * self.covariance.trace() * torch.eye(N * N) / N**2
         )
@@ -60,17 +60,17 @@ class Wiener:
 
 
 CASES = {
-    "white": (Poisson(modes=12), None),
-    "exponential": (Poisson(modes=12), Noise("exponential", 0.1)),
-    "periodic": (pde_by_name("navier-stokes", modes=12), None),
+    "white": (Problem.named("poisson", modes=12), None),
+    "exponential": (Problem.named("poisson", modes=12), Noise("exponential", 0.1)),
+    "periodic": (Problem.named("navier-stokes", modes=12), None),
 }
 
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
-    pde, noise = CASES[request.param]
-    prior = Wiener(pde, noise)
-    return prior, as_denoising_prior(prior, pde, grid=prior.grid, draws=4000), noise
+    problem, noise = CASES[request.param]
+    prior = Wiener(problem, noise)
+    return prior, as_denoising_prior(prior, problem.physics, grid=prior.grid, draws=4000), noise
 
 
 def test_the_gaussian_part_is_that_of_the_denoiser(case):
@@ -106,7 +106,7 @@ def test_it_leaves_the_random_state_and_repeats_itself():
         def sample_noise(self, n, grid, generator=None):
             return super().sample_noise(n, grid)
 
-    prior = Forgetful(Poisson(modes=12))
+    prior = Forgetful(Problem.named("poisson", modes=12))
     torch.manual_seed(3)
     before = torch.get_rng_state()
     first = as_denoising_prior(prior, Poisson(), grid=prior.grid, draws=100).gaussian
@@ -136,7 +136,7 @@ def test_noise_that_is_white_on_the_nodes_is_found_in_every_basis():
             inside[..., 1:-1, 1:-1] = x[..., 1:-1, 1:-1]
             return inside
 
-    prior = Masked(Poisson(modes=12))
+    prior = Masked(Problem.named("poisson", modes=12))
     gaussian = as_denoising_prior(prior, Poisson(), grid=prior.grid, draws=100).gaussian
     assert gaussian.bases[0].masked and gaussian.noise.kind == "white"
 
@@ -160,7 +160,7 @@ def smoothed(x):
     ],
 )
 def test_what_cannot_be_a_denoiser_is_refused(method, change, message, monkeypatch):
-    prior = Wiener(Poisson(modes=12))
+    prior = Wiener(Problem.named("poisson", modes=12))
     original = getattr(prior, method)
     monkeypatch.setattr(prior, method, lambda *args: change(original(*args)))
     with pytest.raises(InputError, match=message):

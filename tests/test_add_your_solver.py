@@ -15,7 +15,7 @@ from helpers import seeded, tuning_task
 from pdeinv import reconstruct
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.runner import run
-from pdeinv.datasets import Darcy, Poisson, Problem
+from pdeinv.datasets import Darcy, Problem
 from pdeinv.metrics import relative_l2
 from pdeinv.solvers import DPS, SOLVERS, GaussianSolver
 
@@ -69,13 +69,13 @@ def test_the_smoother_beats_the_prior_mean(page, name, share):
 
 
 def test_the_smoother_comes_near_the_exact_posterior_of_noisy_readings(page):
-    pde, ours, best = Poisson(modes=16), 0.0, 0.0
+    problem, ours, best = Problem.named("poisson", modes=16), 0.0, 0.0
     for i in range(3):
         truth, observation = tuning_task(
             "poisson", "inverse", grid=16, sensors=30, noise=0.05
         ).instance(i)
         smoothed, exact = (
-            s(pde, None, observation, generator=seeded(i))
+            s(problem.physics, problem.prior, observation, generator=seeded(i))
             for s in (page["EnsembleSmoother"](members=800), GaussianSolver())
         )
         ours, best = (

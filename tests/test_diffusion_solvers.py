@@ -9,14 +9,14 @@ import pytest
 import torch
 from helpers import gaussian_prior, seeded, training_data, tuning_task
 
-from pdeinv import Ensemble, InputError, reconstruct
+from pdeinv import Ensemble, InputError, SpectralField, reconstruct
 from pdeinv.datasets import PDES, Darcy, Helmholtz, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.priors import DiffusionPrior, NeuralOperator, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, GaussianSolver, Moment
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import EquiReg
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 
 N = 16
 FEW_LEVELS = {"steps": 40, "ode_steps": 3, "langevin": 20, "weights": (1000.0, 1000.0)}
@@ -301,10 +301,10 @@ def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
     assert float((found.mean[1] - truth[1]).norm() / truth[1].norm()) < 0.2
     for solver in (FunDPS(), DDIS()):
         with pytest.raises(
-            InputError, match="parameters of darcy must be the defaults for the shipped"
+            InputError, match="prior of the permeability must be the published one for the shipped"
         ):
-            solver.check(Darcy(low=4.0), None)
-    FunDPS().check(Darcy(low=4.0), load("darcy"))  # given, its coefficient is what the user wants
+            solver.check(Darcy(), Darcy().default_prior.with_numbers(low=4.0))
+    FunDPS().check(Darcy(), load("darcy"))  # given, its coefficient is what the user wants
 
 
 def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alone():
@@ -315,11 +315,12 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
         ):
             solver.check(Helmholtz(k=2.0), load("helmholtz"))
     Moment().check(Helmholtz(k=2.0), load("helmholtz-coefficient"))
-    Moment().check(Helmholtz(k=2.0), None)
+    default = Helmholtz().default_prior
+    Moment().check(Helmholtz(k=2.0), default)
     with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
-        FunDPS().check(Helmholtz(k=2.0), None)
-    with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
-        Moment().check(Helmholtz(alpha=2.5), None)
+        FunDPS().check(Helmholtz(k=2.0), default)
+    with pytest.raises(InputError, match="the published one for the shipped 'helmholtz-coeff"):
+        Moment().check(Helmholtz(), SpectralField(alpha=2.5))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -328,7 +329,7 @@ def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, ch
     pde = pde_by_name(name)
     prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)
     _, observation = tuning_task(name, "both", grid=N, sensors=5).instance(0)
-    found = Problem(pde, prior, observation).field_std
+    found = SamplingProblem(pde, prior, observation).field_std
     states = training_data(pde, 32, 300, seed=1).states.double()
     # 64 draws of a few large modes know a spread to 10 %, a threshold of a Gaussian field to 15 %
     true = states.std(dim=(0, 2, 3))

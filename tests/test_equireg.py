@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers import gaussian_prior, normal, quick_solver, seeded, tuning_task
 
-from pdeinv import EquiReg, Grid, InputError
-from pdeinv.datasets import Helmholtz, Poisson, Problem, pde_by_name
+from pdeinv import EquiReg, Grid, InputError, Problem
+from pdeinv.datasets import Helmholtz, Poisson, pde_by_name
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.solvers import SOLVERS, DiffusionPDE, FunDPS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -49,7 +49,7 @@ def test_the_loss_is_zero_for_an_equivariant_function_and_only_then():
 
 def test_both_losses_are_those_of_their_formulas():
     prior = fitted("poisson", symmetric=False)
-    x, grid = Problem(Poisson()).sample(3, Poisson().grid(N), seeded(4)), Grid(N)
+    x, grid = Problem.of(Poisson()).sample(3, Poisson().grid(N), seeded(4)), Grid(N)
     elements = [square_group().sample(seeded(i)) for i in range(3)]
     scale = prior.scale[:, None, None]
     f = DenoisingMap(prior, 0.2)
@@ -89,7 +89,7 @@ def test_a_function_from_states_to_states_is_compared_with_its_state():
 def test_the_loss_tells_fields_of_the_prior_from_others():
     prior, pde = fitted("helmholtz", symmetric=False), Helmholtz()
     grid = pde.grid(N)
-    x = Problem(pde).sample(16, grid, seeded(4))
+    x = Problem.of(pde).sample(16, grid, seeded(4))
     elements = [square_group().sample(seeded(i)) for i in range(16)]
     scale = prior.scale[:, None, None]
     on, off = (
@@ -162,7 +162,7 @@ def test_a_term_that_is_zero_adds_nothing():
 
 def test_it_acts_when_it_is_told_to():
     prior, pde = fitted("poisson", symmetric=False), Poisson()
-    x = Problem(pde).sample(2, pde.grid(N), seeded(4))
+    x = Problem.of(pde).sample(2, pde.grid(N), seeded(4))
     term = EquiReg(every=3, sigma_max=1.0, sigma_min=0.1).bind(pde, prior, seeded())
     acted = [term(x, s, x) is not None for s in (5.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.05)]
     assert acted == [False, True, False, False, True, False, False, False]
@@ -192,7 +192,7 @@ def test_bad_settings_are_refused(settings, message):
 def test_reweighting_prefers_the_more_equivariant_and_changes_no_sample():
     prior, pde = fitted("helmholtz", symmetric=False), Helmholtz()
     grid = pde.grid(N)
-    x = Problem(pde).sample(6, grid, seeded(4))
+    x = Problem.of(pde).sample(6, grid, seeded(4))
     x[3:] += 0.5 * prior.sample_noise(3, grid, seeded(5))
     term = EquiReweight(strength=5.0).bind(pde, prior, seeded())
     for sigma in (2.0, 0.5, 0.2):
@@ -232,7 +232,7 @@ def test_a_batch_of_elements_acts_member_by_member():
 def test_a_group_average_is_equivariant_where_the_denoiser_is_not(name, size):
     pde, prior = pde_by_name(name), fitted(name, symmetric=False)
     grid, scale = pde.grid(N), prior.scale[:, None, None]
-    x = Problem(pde).sample(2, grid, seeded(4))
+    x = Problem.of(pde).sample(2, grid, seeded(4))
     averaged = GroupAveraged(prior, pde.symmetries)
     # The four elements of the diagonal forcing make four more
     assert averaged.evaluations_per_call == size

@@ -12,10 +12,10 @@ from helpers import (
     training_data,
 )
 
-from pdeinv import InputError
+from pdeinv import InputError, Problem
 from pdeinv.benchmarks.studies.equivariance import measure, table
 from pdeinv.benchmarks.studies.equivariance_candidates import Encoder, candidates, off_manifold
-from pdeinv.datasets import Darcy, Poisson, Problem
+from pdeinv.datasets import Darcy, Poisson
 from pdeinv.priors import load, save
 from pdeinv.solvers.diffusion.equireg import equivariance_loss
 
@@ -46,7 +46,7 @@ def test_a_nearly_equivariant_function_separates_and_the_identity_does_not(prior
 
 def test_the_encoder_is_what_the_last_layer_sees_and_its_rotation_is_measured_on_its_own_grid():
     pde, operator = Poisson(), load("poisson-operator")
-    encoder, a = Encoder(operator), Problem(pde).sample(3, pde.grid(N), seeded())[:, :1]
+    encoder, a = Encoder(operator), Problem.of(pde).sample(3, pde.grid(N), seeded())[:, :1]
     hidden = encoder(torch.cat([a, a], dim=1))
     m = operator.grid.ny
     assert hidden.shape == (3, operator.arguments["hidden_channels"], m, m) and m != N
@@ -65,7 +65,7 @@ def test_the_encoder_is_what_the_last_layer_sees_and_its_rotation_is_measured_on
 
 def test_what_is_off_the_manifold_is_what_its_name_says(prior):
     pde = Poisson()
-    states, others = (Problem(pde).sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
+    states, others = (Problem.of(pde).sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
     kinds = off_manifold(pde, prior, states, others)
     assert all(x.shape == states.shape and bool(x.isfinite().all()) for x in kinds.values())
     rough = [
@@ -81,7 +81,7 @@ def test_what_is_off_the_manifold_is_what_its_name_says(prior):
 
 def test_a_mixture_of_two_fields_has_their_variance_but_is_none_of_them():
     pde = Darcy()
-    states, others = (Problem(pde).sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
+    states, others = (Problem.of(pde).sample(8, pde.grid(N), seeded(i)) for i in (1, 2))
     prior = gaussian_prior(pde, N, 60, symmetric=False)
     mixed = off_manifold(pde, prior, states, others)["mixed"]
     assert float(mixed[:, 0].var() / states[:, 0].var()) == pytest.approx(1, abs=0.5)
@@ -111,7 +111,7 @@ def test_an_operator_that_inverts_the_pde_is_one_more_candidate(prior, tmp_path,
     run_command(*training, "--steps", 40, "--batch", 16, "--rate", "1e-2")
     operator = load("i.safetensors")
     assert [f.name for f in operator.fields] == ["potential", "source"]
-    fresh = Problem(Poisson()).sample(4, Poisson().grid(N), seeded())
+    fresh = Problem.of(Poisson()).sample(4, Poisson().grid(N), seeded())
     # It looks at the potential
     assert distance(operator(fresh[:, 1:]), fresh[:, :1]) < 0.6
     command = ("equivariance", "--pde", "poisson", "--prior", "p.safetensors", "--grid", N)

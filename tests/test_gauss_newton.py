@@ -15,7 +15,8 @@ from pdeinv.metrics import relative_l2
 from pdeinv.solvers import GaussianSolver, GaussNewton
 from pdeinv.solvers import mode as mode_module
 from pdeinv.solvers.continuation import largest_objective
-from pdeinv.solvers.mode import ModeSearch, WhitenedProblem
+from pdeinv.solvers.mode import ModeSearch
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 SMALL = pde_by_name("navier-stokes", modes=16)
 

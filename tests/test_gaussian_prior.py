@@ -9,36 +9,37 @@ import pytest
 import torch
 from helpers import on_rectangle, seeded
 
-from pdeinv import Grid, InputError
-from pdeinv.datasets import Darcy, Helmholtz, Poisson, Problem, generate, pde_by_name
+from pdeinv import Grid, InputError, Problem, SpectralField
+from pdeinv.datasets import Helmholtz, Poisson, generate
 from pdeinv.priors import GaussianPrior, Noise, TrainingData, load, save
 from pdeinv.priors.validation import denoising_errors
 
-PDES = {
-    pde.name: pde
-    for pde in (
-        Poisson(modes=24),
-        Helmholtz(modes=24),
-        pde_by_name("navier-stokes", modes=24, time=0.2),
-    )
+FEW = SpectralField(modes=24)
+TORUS = Problem.named("navier-stokes", modes=24, time=0.2)
+PROBLEMS = {
+    "poisson": Problem(Poisson(), FEW),
+    "helmholtz": Problem(Helmholtz(), FEW),
+    "navier-stokes": TORUS,
+    "rectangle": Problem(on_rectangle(Poisson()), FEW),
 }
-PDES["rectangle"] = on_rectangle(Poisson(modes=24))
 
 
-def training_data(pde, n=None, samples=1500, seed=0, channels=2):
+def training_data(problem, n=None, samples=1500, seed=0, channels=2):
+    pde = problem.physics
     grid = pde.grid(n or (16 if pde.domain.square else 12))
-    states = Problem(pde).sample(samples, grid, seeded(seed)).float()
-    return TrainingData(states[:, :channels], pde.fields[:channels], grid, pde, "made here")
+    states = problem.sample(samples, grid, seeded(seed))[:, :channels].float()
+    fields = pde.fields[:channels]
+    return TrainingData(states, fields, grid, pde, "made here", prior=problem.prior)
 
 
-@pytest.fixture(scope="module", params=PDES)
+@pytest.fixture(scope="module", params=PROBLEMS)
 def fitted(request):
-    data = training_data(PDES[request.param])
+    data = training_data(PROBLEMS[request.param])
     return data, GaussianPrior.fit(data)
 
 
 def test_samples_without_the_symmetries_of_their_pde_keep_their_mean():
-    data = training_data(PDES["poisson"], samples=200)
+    data = training_data(PROBLEMS["poisson"], samples=200)
     grid = data.grid
     y, x = torch.meshgrid(*grid.coordinates(), indexing="ij")
     bump = (
@@ -107,7 +108,7 @@ def test_the_posterior_covariance_and_error_are_those_of_the_dense_formula(fitte
 
 def test_predicted_and_made_errors_agree_on_gaussian_fields(fitted):
     data, prior = fitted
-    fresh = training_data(data.pde, samples=300, seed=9)
+    fresh = training_data(Problem(data.pde, data.prior), samples=300, seed=9)
     made = denoising_errors(prior, fresh, (0.1, 1.0))
     predicted = prior.error(torch.tensor([0.1, 1.0])).T / 0.5
     for row, expected in zip(made.values(), predicted.tolist(), strict=True):
@@ -117,14 +118,13 @@ def test_predicted_and_made_errors_agree_on_gaussian_fields(fitted):
 @pytest.mark.parametrize("name", ["poisson", "helmholtz", "rectangle"])
 def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
     """Wiener's filter with the true covariance, which the PDE gives as a matrix."""
-    pde = PDES[name]
-    data = training_data(pde, samples=4000)
+    problem = PROBLEMS[name]
+    data = training_data(problem, samples=4000)
     prior, grid = GaussianPrior.fit(data), data.grid
-    fresh = training_data(pde, samples=400, seed=9).states.double()
-    m = Problem(pde).latent.modes
+    fresh = training_data(problem, samples=400, seed=9).states.double()
+    units = torch.eye(problem.latent.size, dtype=torch.float64)
     columns = (
-        Problem(pde).state(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
-        / prior.scale[:, None, None]
+        problem.state(units.reshape(-1, *problem.latent.shape), grid) / prior.scale[:, None, None]
     )
     rows = torch.cat([t.flatten(1) for t in prior.coefficients(columns, grid)], dim=1)
     spread = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
@@ -148,14 +148,16 @@ def test_the_denoiser_of_a_linear_pde_is_nearly_the_exact_one(name):
 
 
 @pytest.mark.parametrize(
-    ("pde", "channels"),
-    [(pde_by_name("navier-stokes", modes=24, time=0.2), 2), (Darcy(modes=24), 1)],
+    ("problem", "channels"),
+    [(TORUS, 2), (Problem.named("darcy", modes=24), 1)],
 )
-def test_chance_correlations_of_few_samples_do_no_harm(pde, channels):
-    fresh = training_data(pde, 20, 200, 9, channels)
+def test_chance_correlations_of_few_samples_do_no_harm(problem, channels):
+    fresh = training_data(problem, 20, 200, 9, channels)
     few, many = (
         denoising_errors(
-            GaussianPrior.fit(training_data(pde, 20, samples, channels=channels)), fresh, (0.05,)
+            GaussianPrior.fit(training_data(problem, 20, samples, channels=channels)),
+            fresh,
+            (0.05,),
         )
         for samples in (100, 1000)
     )
@@ -178,7 +180,7 @@ def test_samples_have_the_covariance(fitted):
 
 @pytest.mark.parametrize("kind", ["exponential", "white"])
 def test_the_noise_has_unit_variance_and_means_the_same_on_every_grid(kind):
-    prior = GaussianPrior.fit(training_data(PDES["poisson"]), noise=Noise(kind, length=0.1))
+    prior = GaussianPrior.fit(training_data(PROBLEMS["poisson"]), noise=Noise(kind, length=0.1))
     grids = Grid(16), Grid(31)
     xi = prior.white(500, Grid(16), seeded())
     xi[..., 14:, :] = xi[..., :, 14:] = 0  # sines of which the coarse grid knows nothing
@@ -203,7 +205,7 @@ def test_denoising_tends_to_the_mean_and_to_the_state(fitted):
 
 
 def test_a_fit_on_a_file_is_the_fit_on_what_it_holds(tmp_path):
-    path = generate(Poisson(modes=24), 64, 16, 5, tmp_path / "data.h5")
+    path = generate(PROBLEMS["poisson"], 64, 16, 5, tmp_path / "data.h5")
     prior = GaussianPrior.fit(path)
     assert [f.name for f in prior.fields] == ["source", "potential"]
     assert prior.pde[0] == "poisson"
@@ -220,7 +222,7 @@ def test_a_fit_on_a_file_is_the_fit_on_what_it_holds(tmp_path):
 
 
 def test_what_cannot_be_fitted_is_refused(tmp_path):
-    path = generate(Poisson(modes=8), 8, 8, 0, tmp_path / "data.h5")
+    path = generate(Problem.named("poisson", modes=8), 8, 8, 0, tmp_path / "data.h5")
     with pytest.raises(InputError, match="got 'velocity'"):
         GaussianPrior.fit(path, channels="velocity")
     with h5py.File(path, "r+") as file:

@@ -11,12 +11,12 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
+from pdeinv import Problem, SpectralField
 from pdeinv.coordinates import grid_from
 from pdeinv.datasets import (
     Darcy,
     Flux,
     Helmholtz,
-    NavierStokes,
     NoFlux,
     Poisson,
     Sides,
@@ -49,7 +49,7 @@ def test_the_number_of_workers_does_not_change_a_byte(poisson_file, tmp_path):
 
 
 # Every PDE, and parameters that are not the defaults
-OTHER = (Helmholtz(k=2.0), Darcy(low=1.0), pde_by_name("navier-stokes", dt=0.2), NavierStokes())
+OTHER = (Helmholtz(k=2.0), Darcy(thickness=2.0), pde_by_name("navier-stokes", dt=0.2))
 KM = Domain((100.0, 105.0, -3.0, 0.0), "km")
 AQUIFER = Darcy(
     domain=KM,
@@ -183,12 +183,14 @@ def test_an_unfinished_run_refuses_other_settings(stopped):
         InputError, match=r"unfinished run with seed = 3, not 4; finish .* or delete that folder"
     ):
         generate(Poisson(), 40, 16, 4, stopped)
-    with pytest.raises(InputError, match=r"pde_parameters"):
-        generate(Poisson(tau=4.0), 40, 16, 3, stopped)
+    with pytest.raises(InputError, match=r"run with pde_parameters ="):
+        generate(Poisson(source=2.0), 40, 16, 3, stopped)
+    with pytest.raises(InputError, match=r"run with prior ="):
+        generate(Problem(Poisson(), SpectralField(tau=4.0)), 40, 16, 3, stopped)
     plan = parts_of(stopped) / "plan.json"
     now = plan.read_text()
-    plan.write_text(now.replace('"format_version": 2', '"format_version": 1'))
-    with pytest.raises(InputError, match="must hold a run of format version 2, got version 1"):
+    plan.write_text(now.replace('"format_version": 3', '"format_version": 2'))
+    with pytest.raises(InputError, match="must hold a run of format version 3, got version 2"):
         generate(Poisson(), 40, 16, 3, stopped)
     plan.write_text("{")
     with pytest.raises(InputError, match="must hold a readable plan"):

@@ -9,7 +9,7 @@ from helpers import seeded
 
 from pdeinv.datasets import Darcy
 from pdeinv.grid import Grid
-from pdeinv.priors import GaussianPrior, TrainingData, latent_field
+from pdeinv.priors import GaussianPrior, TrainingData, threshold_prior
 from pdeinv.random_field import GaussianRandomField, TabulatedField
 
 LOW, HIGH = 3.0, 12.0
@@ -25,6 +25,12 @@ def fitted(field, threshold=0.0, samples=2000, n=32):
     g = field.sample(samples, grid, seeded()) / field.variance(grid).sqrt()
     a = torch.where(g >= threshold, HIGH, LOW).float()
     return GaussianPrior.fit(TrainingData(a, Darcy().fields[:1], grid, None, "here"))
+
+
+def latent_field(prior):
+    """The latent field of the threshold prior that a learned one implies."""
+    grid = prior.grid
+    return threshold_prior(prior, LOW, HIGH).latent(grid.domain, grid.kind)
 
 
 def correlations(field, grid, row, column):
@@ -51,7 +57,7 @@ def correlations(field, grid, row, column):
 @pytest.mark.parametrize("threshold", [0.0, 0.6], ids=["half", "fewer"])
 def test_the_correlations_are_those_of_the_field(field, error, threshold):
     prior = fitted(field, threshold)
-    found, grid = latent_field(prior, LOW, HIGH), prior.grid
+    found, grid = latent_field(prior), prior.grid
     share = float((prior.mean(grid).mean() - LOW) / (HIGH - LOW))
     t = float(torch.special.ndtri(torch.tensor(share)))
     assert share == pytest.approx(0.5 * math.erfc(threshold / 2**0.5), abs=0.02)
@@ -67,7 +73,7 @@ def test_the_correlations_are_those_of_the_field(field, error, threshold):
 
 def test_its_draws_have_the_power_of_the_coefficients():
     prior = fitted(GaussianRandomField("neumann", 2.0, 3.0, 32))
-    draws = latent_field(prior, LOW, HIGH).sample(3000, prior.grid, seeded(1))
+    draws = latent_field(prior).sample(3000, prior.grid, seeded(1))
     again = GaussianPrior.fit(
         TrainingData(
             torch.where(draws >= 0, HIGH, LOW).float(), prior.fields, prior.grid, None, "here"

@@ -10,8 +10,9 @@ from helpers import EXAMPLES, seeded, training_data
 from safetensors import safe_open
 
 import pdeinv
-from pdeinv import Grid, InputError
-from pdeinv.datasets import Poisson
+from pdeinv import Grid, InputError, Problem
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets import Poisson, pde_by_name
 from pdeinv.priors import (
     Denoiser,
     DenoisingPrior,
@@ -55,12 +56,12 @@ def gaussian(data):
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_a_shipped_file_is_written_in_the_second_version_of_the_format(name, tmp_path):
+def test_a_shipped_file_is_written_in_this_version_of_the_format(name, tmp_path):
     model = load(name)
     header, tensors = content(FOLDER / f"{name}.safetensors")
     written_header, written = content(save(model, tmp_path / "model.safetensors"))
     old, new = json.loads(header), json.loads(written_header)
-    assert (old.pop("format_version"), new.pop("format_version")) == (1, 2)
+    assert (old.pop("format_version"), new.pop("format_version")) == (1, 3)
     n, kind = (old["grid"][key] for key in ("n", "kind"))
     assert new.pop("grid") == {
         "ny": n,
@@ -76,6 +77,11 @@ def test_a_shipped_file_is_written_in_the_second_version_of_the_format(name, tmp
     if "modes" in old.get("network", {}):
         old["network"]["modes"] = [old["network"]["modes"]] * 2
     del old["grid"]
+    # The parameters of the first version are those of the physics and the numbers of the prior
+    (pde, parameters), (stated, own) = old.pop("pde"), new.pop("pde")
+    prior = CoefficientPrior.of(new.pop("coefficient_prior"))
+    assert parameters.items() <= (own | prior.numbers).items()
+    assert Problem(pde_by_name(stated, **own), prior) == Problem.named(pde, **parameters)
     assert new == old
     again = content(save(load(tmp_path / "model.safetensors"), tmp_path / "again.safetensors"))
     assert again[0] == written_header

@@ -144,11 +144,14 @@ def darcy_matrix(a):
 
 
 @pytest.mark.parametrize(
-    "pde", [Darcy(), Darcy(low=0.5, high=50.0, source=-2.0)], ids=["3-12", "0.5-50"]
+    "problem",
+    [Problem(Darcy()), Problem.named("darcy", low=0.5, high=50.0, source=-2.0)],
+    ids=["3-12", "0.5-50"],
 )
 @pytest.mark.parametrize("n", [12, 25])
-def test_darcy_against_sparse_lu(pde, n):
-    a = random_coefficient(pde, n)
+def test_darcy_against_sparse_lu(problem, n):
+    pde = problem.physics
+    a = problem.sample_coefficient(2, pde.grid(n), seeded())
     for field, u in zip(a[:, 0], pde.solve(a)[:, 0, 1:-1, 1:-1], strict=True):
         expected = scipy.sparse.linalg.spsolve(
             darcy_matrix(field.numpy()), np.full((n - 2) ** 2, pde.source.value)

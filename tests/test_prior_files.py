@@ -172,8 +172,18 @@ def test_a_tensor_that_does_not_fit_the_description_is_refused(
         ),
         ("gaussian", {"colour": "red"}, "colour is not a name that the format has"),
         ("gaussian", {"fields": []}, "fields must have at least 1 item"),
-        ("gaussian", {"pde": ["darcy", {"low": [DEEP]}]}, r"pde\.1\.low must be nested at most"),
-        ("gaussian", {"pde": ["darcy", {"low": [1e200]}]}, r"pde\.1\.low must hold finite numbers"),
+        ("gaussian", {"pde": ["darcy", {"source": [DEEP]}]}, r"pde\.1\.source must be nested at"),
+        ("gaussian", {"pde": ["darcy", {"source": [1e200]}]}, r"pde\.1\.source must hold finite n"),
+        (
+            "gaussian",
+            {"coefficient_prior": {"kind": "two-faced"}},
+            r"coefficient_prior must be a prior, where kind of it must be one of .* 'two-faced'",
+        ),
+        (
+            "gaussian",
+            {"format_version": 2, "pde": ["darcy", {"low": -1.0}]},
+            "pde must be one that can be made, where the prior of the permeability of darcy must",
+        ),
         (
             "gaussian",
             {"bases": [{"boundary": "periodic", "masked": False}] * 2},
@@ -264,8 +274,10 @@ def test_loading_leaves_the_callers_random_numbers_and_types_alone(kind, files, 
 
 def test_a_model_that_could_not_be_read_is_not_written(tmp_path):
     model = gaussian_prior("darcy", samples=80)
-    odd = replace(model, pde=("darcy", {"low": [1, 1e200]}))
-    with pytest.raises(InputError, match=r"pde\.1\.low.* in the description of Gaussian.*; make"):
+    odd = replace(model, pde=("darcy", {"source": [1, 1e200]}))
+    with pytest.raises(
+        InputError, match=r"pde\.1\.source.* in the description of Gaussian.*; make"
+    ):
         save(odd, tmp_path / "p.safetensors")
     large = tiny_diffusion(training_data("darcy", samples=40))
     large.network.lift.weight.data[0] = 1e6  # beyond half precision

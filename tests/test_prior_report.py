@@ -6,13 +6,12 @@ import pytest
 import torch
 from helpers import ROOT, TINY, gaussian_prior, seeded, tiny_diffusion, training_data
 
-from pdeinv import layouts
+from pdeinv import Problem, layouts
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.studies import prior_reports
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.prior_measures import exact_errors, power
-from pdeinv.datasets import Darcy, Poisson, Problem, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -31,13 +30,13 @@ from pdeinv.priors.validation import denoising_errors
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "small.safetensors"
-    train(tiny_diffusion, training_data(Poisson(modes=16)), path, Settings(steps=2, batch=4))
+    data = training_data(Problem.named("poisson", modes=16))
+    train(tiny_diffusion, data, path, Settings(steps=2, batch=4))
     return path
 
 
 def test_power_by_wavenumber_adds_up_and_finds_a_wave():
-    pde = pde_by_name("navier-stokes", modes=16, time=0.1)
-    data = training_data(pde, samples=64)
+    data = training_data(Problem.named("navier-stokes", modes=16, time=0.1), samples=64)
     prior = GaussianPrior.fit(data)
     states = data.states.double()
     total = (
@@ -54,11 +53,12 @@ def test_power_by_wavenumber_adds_up_and_finds_a_wave():
 
 
 def test_no_denoiser_beats_the_exact_one_and_the_fitted_one_is_close():
-    pde = Poisson(modes=16)
-    prior, fresh = gaussian_prior(pde, samples=3000), training_data(pde, samples=200, seed=5)
+    problem = Problem.named("poisson", modes=16)
+    prior = gaussian_prior(problem, samples=3000)
+    fresh = training_data(problem, samples=200, seed=5)
     sigmas = (0.1, 1.0)
     exact, fitted = (
-        exact_errors(pde, prior, fresh, sigmas),
+        exact_errors(problem, prior, fresh, sigmas),
         denoising_errors(prior, fresh, sigmas),
     )
     for name, errors in exact.items():
@@ -87,12 +87,11 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
 
 def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkeypatch):
     monkeypatch.setattr(prior_reports, "_HELD_OUT", 16)
-    pde, path = Poisson(modes=16), tmp_path / "operator.safetensors"
-    operator = train(
-        NeuralOperator.untrained, training_data(pde, samples=40), path, Settings(steps=3, batch=4)
-    )
+    problem, path = Problem.named("poisson", modes=16), tmp_path / "operator.safetensors"
+    pde, data = problem.physics, training_data(problem, samples=40)
+    operator = train(NeuralOperator.untrained, data, path, Settings(steps=3, batch=4))
     record = prior_reports.operator_report(str(path), load(path), "a command")
-    a = Problem(pde).sample_coefficient(16, pde.grid(32), seeded(77_000))
+    a = problem.sample_coefficient(16, pde.grid(32), seeded(77_000))
     u = pde.solve(a)
     expected = ((operator(a) - u).flatten(1).norm(dim=1) / u.flatten(1).norm(dim=1)).mean()
     # Weights in half precision
@@ -102,12 +101,13 @@ def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkey
 
 def test_a_regressors_report_is_its_error_on_fresh_states(tmp_path, monkeypatch):
     monkeypatch.setattr(prior_reports, "_HELD_OUT", 16)
-    pde, path = Poisson(modes=16), tmp_path / "regressor.safetensors"
+    problem, path = Problem.named("poisson", modes=16), tmp_path / "regressor.safetensors"
+    pde = problem.physics
     make = functools.partial(SensorRegressor.untrained, width=16, modes=4, layers=2)
-    train(make, training_data(pde, samples=40), path, Settings(steps=3, batch=4))
+    train(make, training_data(problem, samples=40), path, Settings(steps=3, batch=4))
     regressor = load(path)
     record = prior_reports.regressor_report(str(path), regressor, "a command")
-    states = Problem(pde).sample(16, pde.grid(32), seeded(77_000))
+    states = problem.sample(16, pde.grid(32), seeded(77_000))
     points = torch.as_tensor(layouts.random_nodes(31, pde.grid(32), seed=77_000))
     errors = []
     for state in states:  # one by one, by the public call
@@ -132,15 +132,15 @@ def test_the_cards_are_those_of_the_records_and_name_every_shipped_prior():
 
 def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_path):
     data, settings = (
-        training_data(Poisson(modes=16), samples=40),
+        training_data(Problem.named("poisson", modes=16), samples=40),
         Settings(steps=2, batch=4, symmetry=False),
     )
     plain = functools.partial(DiffusionPrior.untrained, preconditioning="edm", **TINY)
     other = tmp_path / "plain.safetensors"
     train(lambda d: plain(GaussianPrior.fit(d)), data, other, settings)
     records = compared([str(trained), str(other)], "a command", held_out=4)
-    pde, g = Poisson(modes=16), load(trained).gaussian
-    fresh = training_data(pde, g.grid.ny, 4, seed=77_500)
+    problem, g = Problem.named("poisson", modes=16), load(trained).gaussian
+    fresh = training_data(problem, g.grid.ny, 4, seed=77_500)
     for record, file in zip(records, (trained, other), strict=True):
         assert record["errors"] == denoising_errors(load(file), fresh)
     section = ablation_section(records)
@@ -150,7 +150,7 @@ def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_
         foreign = tmp_path / "darcy.safetensors"
         train(
             lambda d: plain(GaussianPrior.fit(d)),
-            training_data(Darcy(modes=16), samples=40),
+            training_data(Problem.named("darcy", modes=16), samples=40),
             foreign,
             settings,
         )

@@ -7,8 +7,8 @@ import torch
 from helpers import TINY, on_rectangle, seeded, training_data
 from safetensors.torch import load_file
 
-from pdeinv import InputError
-from pdeinv.datasets import Darcy, Problem, pde_by_name
+from pdeinv import InputError, Problem
+from pdeinv.datasets import Darcy, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -154,7 +154,7 @@ def test_a_shipped_model_works_on_the_fields_of_its_pde(model):
     # On a coarser grid than that of its training a network misses the finest modes of white noise
     white = hasattr(model, "gaussian") and model.gaussian.noise.kind == "white"
     grid = model.grid if white else pde.grid(20)
-    states = Problem(pde).sample(4, grid, seeded(1))
+    states = Problem.of(pde).sample(4, grid, seeded(1))
     if hasattr(model, "denoise"):
         x = states[:, : len(model.fields)]
         noise = model.sample_noise(4, grid, seeded(2))

@@ -25,7 +25,7 @@ from pdeinv.datasets import PDES, Helmholtz, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, GaussianPrior, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import diffusionpde_constants, fundps_constants
 
 SMALL = {"steps": STEPS, "preset": "published"}
@@ -39,7 +39,7 @@ JOINT = [
 
 def drawn(solver, pde, prior, observation):
     """Samples as the sampler leaves them, before a coefficient is cut to its range."""
-    problem = Problem(pde, prior, observation, (), seeded(5), solver.preset)
+    problem = SamplingProblem(pde, prior, observation, (), seeded(5), solver.preset)
     return solver.draw(problem, 2, lambda steps, **_: steps)
 
 

@@ -45,7 +45,7 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
             values = result[f"{f.name}_{what}"].values
             assert values.shape == shape and np.isfinite(values).all()
         assert (result[f"{f.name}_std"] >= 0).all() and (result[f"{f.name}_std"] > 0).any()
-        bounds = pde_by_name(name).coefficient_range
+        bounds = pde_by_name(name).default_prior.bounds
         # Kriging reports what it interpolates
         if bounds and f == pde_by_name(name).coefficient_field and solver != "kriging":
             for what in ("mean", "samples"):
@@ -60,7 +60,7 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     pde, result = pde_by_name(name), run(solver, name)
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
-    two_valued = pde.coefficient_range and not pde.gaussian_coefficient
+    two_valued = pde.default_prior.phases
     sampled = issubclass(SOLVERS[solver], DiffusionSolver)
     if two_valued and (sampled or solver == "level-set"):
         expected.add(f"{pde.coefficient_field.name}_probability")
@@ -176,11 +176,11 @@ def test_an_ensemble_is_a_prior():
         ({"n_samples": 0}, "n_samples must be an integer of at least 1, got 0"),
         (
             {"pde": "darcy", "solver": "gaussian"},
-            "the gaussian solver is not made for darcy: .*; choose the solver 'auto'",
+            "not made for darcy with the two-phase prior: .*; choose the solver 'auto'",
         ),
         (
             {"solver": "gaussian", "prior": Ensemble(torch.randn(2, 2, N, N))},
-            "only the PDE's own prior",
+            "the gaussian solver needs a prior of pdeinv.coefficients, got Ensemble",
         ),
     ],
 )

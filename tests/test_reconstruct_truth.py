@@ -76,9 +76,9 @@ def test_readings_in_another_unit_raise_a_warning():
 @pytest.mark.parametrize(
     ("solver", "name"),
     [
-        pair
-        for pair in PAIRS
-        if pair[0] in ("gaussian", "gauss-newton", "moment") and PDES[pair[1]].gaussian_coefficient
+        (s, p)
+        for s, p in PAIRS
+        if s in ("gaussian", "gauss-newton", "moment") and PDES[p]().default_prior.affine
     ],
 )
 def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, name, layout):

@@ -9,7 +9,7 @@ from pdeinv import InputError
 from pdeinv.benchmarks.reports.tables import table
 from pdeinv.benchmarks.studies.chains import reference_chains
 from pdeinv.benchmarks.studies.reference import _drift, _error_of_solver, _r_hat, compare
-from pdeinv.datasets import Darcy, Poisson, Problem
+from pdeinv.datasets import Darcy, Problem
 from pdeinv.posterior import Posterior
 from pdeinv.solvers import GaussianSolver
 
@@ -18,14 +18,17 @@ STEPS = 4000
 
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
 def test_chains_sample_the_posterior_of_a_linear_pde(kind):
-    pde, task = Poisson(modes=6), tuning_task("poisson", kind, grid=16, sensors=6, noise=0.1)
+    problem = Problem.named("poisson", modes=6)
+    task = tuning_task("poisson", kind, grid=16, sensors=6, noise=0.1)
     _, observation = task.instance(0)
     channel = task.scored[0]
-    exact = GaussianSolver()(pde, None, observation)
+    exact = GaussianSolver()(problem.physics, problem.prior, observation)
     generator = seeded(1)
-    start = Problem(pde).latent.white(24, generator).flatten(1)
+    start = problem.latent.white(24, generator).flatten(1)
     annealed = torch.arange(24) % 2 == 0
-    run = reference_chains(pde, observation, start, annealed, start[:1], STEPS, channel, generator)
+    run = reference_chains(
+        problem, observation, start, annealed, start[:1], STEPS, channel, generator
+    )
     mean = run.means.mean(dim=0)
     scale = exact.std[channel].norm()
     error = (run.means.var(dim=0).sum() / len(start)).sqrt()  # of the chains' common mean

@@ -5,8 +5,8 @@ import pytest
 import torch
 from helpers import seeded
 
-from pdeinv import Grid, InputError, layouts, reconstruct
-from pdeinv.datasets import Darcy, Poisson, Problem, pde_by_name
+from pdeinv import Grid, InputError, Problem, SpectralField, layouts, reconstruct
+from pdeinv.datasets import Darcy, Poisson, pde_by_name
 from pdeinv.metrics import ranks
 from pdeinv.observation import Observation
 from pdeinv.priors import GaussianPrior, SensorRegressor, Settings, TrainingData, load, train
@@ -15,7 +15,7 @@ from pdeinv.solvers import FNO
 
 
 def data_of(pde, n=16, samples=256):
-    states = Problem(pde).sample(samples, pde.grid(n), seeded()).float()
+    states = Problem.of(pde).sample(samples, pde.grid(n), seeded()).float()
     return TrainingData(states, pde.fields, pde.grid(n), pde, "made here")
 
 
@@ -39,7 +39,7 @@ def observe(pde, points, channel, noise=0.0, n=16, state=None):
     std = torch.as_tensor(noise, dtype=torch.float64).expand(len(points)).clone()
     blank = Observation(pde.grid(n), points, channel, torch.zeros_like(std), std)
     if state is None:
-        state = Problem(pde).sample(1, pde.grid(n), seeded(3))
+        state = Problem.of(pde).sample(1, pde.grid(n), seeded(3))
     return Observation(pde.grid(n), points, channel, blank(state.double())[0], std)
 
 
@@ -58,7 +58,7 @@ def test_it_learns_and_its_file_says_the_same(trained):
 
 def test_more_sensors_lower_the_error(trained):
     pde, regressor, _ = trained
-    states = Problem(pde).sample(32, pde.grid(16), seeded(9))
+    states = Problem.of(pde).sample(32, pde.grid(16), seeded(9))
     errors = []
     for m in (3, 20, 120):
         observation = observe(pde, layouts.random(m, 2), 1)
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_told(trained):
     chi = []
     for times in (1.0, 10.0):
         found = []
-        for state in Problem(pde).sample(16, pde.grid(16), seeded(3)).split(1):
+        for state in Problem.of(pde).sample(16, pde.grid(16), seeded(3)).split(1):
             o = observe(pde, points, 1, noise, state=state)
             o = Observation(o.grid, o.points, o.channel, times * o.values, o.noise_std)
             record = FNO()(pde, regressor, o, generator=seeded()).record
@@ -144,7 +144,7 @@ def test_samples_are_as_wide_as_the_errors(trained):
     points = layouts.random(25, 7)
     seen = []
     for i in range(25):
-        truth = Problem(pde).sample(1, pde.grid(16), seeded(100 + i))
+        truth = Problem.of(pde).sample(1, pde.grid(16), seeded(100 + i))
         observation = observe(pde, points, 1, state=truth)
         generator = seeded(i)
         found = FNO()(pde, regressor, observation, n_samples=19, generator=generator)
@@ -181,8 +181,12 @@ def test_what_cannot_be_used_is_refused(trained):
             "needs a regressor from sensors.*got GaussianPrior",
         ),
         (
-            lambda: FNO()(Poisson(alpha=3.0), None, observe(Poisson(), layouts.random(5, 1), 1)),
-            "parameters of poisson must be the defaults for the shipped 'poisson-regressor'",
+            lambda: FNO()(
+                Poisson(),
+                SpectralField(alpha=3.0),
+                observe(Poisson(), layouts.random(5, 1), 1),
+            ),
+            "prior of the source must be the published one for the shipped 'poisson-regressor'",
         ),
     ):
         with pytest.raises(InputError, match=message):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers import normal, observe, quick_solver, seeded
 
-from pdeinv import EquiReg, Field, Grid, InputError
-from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Problem, Sides, Value, Well
+from pdeinv import EquiReg, Field, Grid, InputError, Problem, SpectralField, TwoPhase
+from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Sides, Value, Well
 from pdeinv.grid import Domain
 from pdeinv.priors import GaussianPrior, TrainingData, load
 from pdeinv.priors.group_average import GroupAveraged
@@ -35,6 +35,7 @@ from pdeinv.solvers.diffusion.published import (
     fundps_constants,
 )
 from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.symmetry import rectangle_group, square_group, torus_group
 
 NODES = (24, 40)
@@ -42,7 +43,6 @@ DOMAIN = Domain((0.0, 5.0, 0.0, 3.0), "km")
 MOVED = Domain((100.0, 105.0, -3.0, 0.0), "km")
 SIDES = Sides(left=Value(5.0), right=Value(-2.0))
 FLOW = Darcy(
-    modes=16,
     domain=MOVED,
     boundary=Sides(Value(52.0), Value(50.0), NoFlux(), NoFlux()),
     wells=(Well(102.0, -1.5, -5.0),),
@@ -55,13 +55,13 @@ JOINT = [
 
 
 def poisson(domain=DOMAIN, kind=Poisson, boundary=SIDES):
-    return kind(modes=16, domain=domain, boundary=boundary)
+    return kind(domain=domain, boundary=boundary)
 
 
 @cache
 def fitted(pde, channels, samples=400):
     grid = pde.grid(*NODES)
-    states = Problem(pde).sample(samples, grid, seeded())[:, :channels].float()
+    states = Problem.of(pde).sample(samples, grid, seeded())[:, :channels].float()
     return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], grid, None, "here"))
 
 
@@ -132,11 +132,11 @@ def test_the_mean_approaches_the_exact_one(solver, factor, kind):
     assert ours < factor * best
 
 
-class Two(Poisson):
+class _Two(SpectralField):
     """A Gaussian coefficient that passes for one with two values: its posterior is known."""
 
-    gaussian_coefficient = False
-    coefficient_range = (-1.0, 1.0)
+    affine = False
+    phases = (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("coarsest", [32, 8], ids=["one grid", "coarse grids"])
@@ -145,8 +145,7 @@ def test_the_level_set_gets_the_exact_posterior_of_an_affine_map(coarsest, monke
     pde = poisson(MOVED)
     _, o = observed(pde, 1)
     exact = GaussianSolver()(pde, None, o, generator=seeded())
-    posed = poisson(MOVED, Two)
-    ours = LevelSet(ensemble=100)(posed, None, o, generator=seeded(1))
+    ours = LevelSet(ensemble=100)(pde, _Two(), o, generator=seeded(1))
     left = exact.std > 1e-3 * exact.std.amax(dim=(1, 2), keepdim=True)
     assert float(((ours.mean - exact.mean) / exact.std)[left].abs().max()) < 0.2
     ratio = (ours.std / exact.std - 1)[left]
@@ -156,11 +155,11 @@ def test_the_level_set_gets_the_exact_posterior_of_an_affine_map(coarsest, monke
 def test_each_field_has_its_own_allowance_and_a_common_slope_has_none():
     """Heads fall by 10,000 between the sides, of which the prior varies little."""
     steep = Sides(Value(1e4), Value(0.0), NoFlux(), NoFlux())
-    pde = dataclasses.replace(FLOW, boundary=steep, low=5.0, high=5.001, wells=())
-    pde = pde.reading(["flux_x"])
+    pde = dataclasses.replace(FLOW, boundary=steep, wells=()).reading(["flux_x"])
+    problem = Problem(pde, TwoPhase(SpectralField(), low=5.0, high=5.001))
     _, o = observed(pde, [1, 2, 3])
-    typical = annealing._typical_std(ForwardMap(pde, o), Problem(pde).latent)
-    states = Problem(pde).sample(16, pde.grid(*NODES), seeded())
+    typical = annealing._typical_std(LatentMap(problem, o))
+    states = problem.sample(16, pde.grid(*NODES), seeded())
     between, varied = (f(o(states)) for f in (torch.std, lambda r: r.var(dim=0).mean().sqrt()))
     heads, fluxes = typical[o.channel == 1], typical[o.channel == 2]
     assert len(heads.unique()) == len(fluxes.unique()) == 1
@@ -239,7 +238,7 @@ def test_the_term_is_zero_for_equivariant_maps_of_a_rectangle_alone():
     pde = poisson()
     prior = fitted(pde, 2, samples=100)
     averaged = DenoisingMap(GroupAveraged(prior, group))
-    x = Problem(pde).sample(4, pde.grid(*NODES), seeded(4))
+    x = Problem.of(pde).sample(4, pde.grid(*NODES), seeded(4))
     unit = prior.scale[:, None, None]
     exact, rough = (
         equivariance_loss(f, x, elements[:4], pde.grid(*NODES), unit, loss="equi")
@@ -260,7 +259,7 @@ def test_elements_that_swap_the_axes_need_a_square_grid(group):
 
 
 def test_equireg_acts_on_the_fields_of_the_prior():
-    flow = NavierStokes(modes=16)
+    flow = NavierStokes()
     prior = fitted_on(flow, 16)
     plain = dataclasses.replace(
         prior, fields=tuple(dataclasses.replace(f, kind="scalar") for f in prior.fields)
@@ -270,14 +269,14 @@ def test_equireg_acts_on_the_fields_of_the_prior():
         assert {g.kinds for g in group} == {("pseudo-scalar",)}
     pde, joint = FLOW.reading(["flux_x"]), fitted(FLOW, 2, samples=100)
     group = EquiReg().bind(pde, joint, seeded()).group
-    x = FLOW.sample(2, FLOW.grid(*NODES), seeded())
+    x = Problem.of(FLOW).sample(2, FLOW.grid(*NODES), seeded())
     for element in group:
         if element.matrix[0][0]:
             assert element(x, FLOW.grid(*NODES)).shape == x.shape
 
 
 def fitted_on(pde, n):
-    states = Problem(pde).sample(40, pde.grid(n), seeded()).float()
+    states = Problem.of(pde).sample(40, pde.grid(n), seeded()).float()
     return GaussianPrior.fit(TrainingData(states, pde.fields, pde.grid(n), None, "here"))
 
 
@@ -324,18 +323,21 @@ def test_a_model_is_for_the_aspect_of_its_training():
 def test_a_shipped_model_is_for_the_default_problem_or_for_any_physics_of_its_coefficient():
     square = Domain((0.0, 300.0, 0.0, 300.0), "m")
     aquifer = Darcy(domain=square, boundary=FLOW.boundary, wells=(Well(100.0, 50.0, -1.0),))
-    Moment().check(aquifer, None)
+    default = aquifer.default_prior
+    Moment().check(aquifer, default)
     Moment().check(aquifer, load("darcy-coefficient"))
+    Moment().check(aquifer.reading(["flux_x"]), default)
     named = dataclasses.replace(aquifer, coefficient_field=Field("conductivity", "conductivity"))
-    Moment().check(named, None)
-    Moment().check(aquifer.reading(["flux_x"]), None)
+    Moment().check(named, default)
     with pytest.raises(
         InputError, match=r"must be the defaults for the shipped 'darcy', got domain = \[0, 300\]"
     ):
-        FunDPS().check(aquifer, None)
-    for pde in (Darcy(domain=DOMAIN), Darcy(low=4.0)):
-        with pytest.raises(InputError, match="the defaults for the shipped 'darcy-coefficient'"):
-            Moment().check(pde, None)
+        FunDPS().check(aquifer, default)
+    with pytest.raises(InputError, match=r"must have the aspect 1 of its training data, got"):
+        Moment().check(Darcy(domain=DOMAIN), default)
+    for solver, name in ((Moment(), "darcy-coefficient"), (FunDPS(), "darcy")):
+        with pytest.raises(InputError, match=f"the published one for the shipped '{name}', got"):
+            solver.check(Darcy(), default.with_numbers(low=4.0))
 
 
 def test_published_constants_are_those_of_the_unit_square():
@@ -344,7 +346,7 @@ def test_published_constants_are_those_of_the_unit_square():
         constants = diffusionpde_constants(pde, std)
         assert constants.units == pytest.approx((0.25, 5.0)) and constants.residual_weight == 0
         assert fundps_constants(pde)[0] == fundps_constants(pde)[1]
-    for pde in (Poisson(), Poisson(alpha=2.5), Darcy().reading(["flux_x"]), Darcy(low=4.0)):
+    for pde in (Poisson(), Darcy().reading(["flux_x"])):
         assert diffusionpde_constants(pde, std).residual_weight > 0
     flow = NavierStokes(forcing=0.1)
     for pde in (flow, NavierStokes(viscosity=1e-2, forcing=0.1)):

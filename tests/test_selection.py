@@ -1,13 +1,14 @@
 """Which solver the door takes, its options, and what it says of a poor fit."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 from helpers import TINY, gaussian_prior
 
-from pdeinv import Ensemble, InputError
+from pdeinv import Ensemble, GaussianField, InputError, LogNormal, Transformed, TwoPhase
 from pdeinv.datasets import PDES, Darcy, Poisson
 from pdeinv.priors import DiffusionPrior
 from pdeinv.solvers import SOLVERS, FunDPS, GaussianSolver
@@ -25,12 +26,14 @@ def plain(channels=2):
     return DiffusionPrior.untrained(fitted(channels), preconditioning="edm", **TINY)
 
 
-class Unbounded(Darcy):
-    """A coefficient that is neither Gaussian nor of two values."""
+class Nonlinear(Poisson):
+    """Solvers may not rely on a linear map."""
 
-    coefficient_range = None
+    linear = False
 
 
+GAUSSIAN = GaussianField(0.0, 1.0, 0.3)
+FLAT = GaussianField(0.0, 1.0, 0.3, mean_std=math.inf)
 AUTO = {"darcy": "level-set", "navier-stokes": "gauss-newton"}
 
 
@@ -38,7 +41,12 @@ AUTO = {"darcy": "level-set", "navier-stokes": "gauss-newton"}
     ("pde", "prior", "name"),
     [
         *((pde(), None, AUTO.get(key, "gaussian")) for key, pde in PDES.items()),
-        (Unbounded(), None, "optimal-interpolation"),
+        (Poisson(), TwoPhase(GAUSSIAN, 1.0, 2.0), "level-set"),
+        (Poisson(), FLAT, "gaussian"),
+        (Darcy(), LogNormal(1.0, 1.0, 0.3), "gauss-newton"),
+        (Darcy(), Transformed(GAUSSIAN, torch.exp), "gauss-newton"),
+        (Nonlinear(), GAUSSIAN, "gauss-newton"),
+        (Nonlinear(), FLAT, "optimal-interpolation"),
         (Poisson(), Ensemble(torch.randn(3, 2, N, N)), "optimal-interpolation"),
         (Poisson(), fitted(), "moment"),
         (Poisson(), plain(1), "moment"),
@@ -50,11 +58,13 @@ def test_auto_takes_the_first_that_accepts_the_pde_and_the_prior(pde, prior, nam
 
 
 def test_what_no_solver_accepts_is_refused():
-    with pytest.raises(InputError, match=r"prior must be an `Ensemble`, .* got object"):
+    with pytest.raises(
+        InputError, match=r"prior must be one of pdeinv.*, an `Ensemble`, .* got object"
+    ):
         solver_for("auto", Poisson(), object())
     with pytest.raises(InputError, match=r"solver must be one of auto, daps, .*, got 'magic'"):
         solver_for("magic", Poisson())
-    with pytest.raises(InputError, match="only the PDE's own prior, got GaussianPrior"):
+    with pytest.raises(InputError, match=r"gaussian solver needs a prior of .*, got GaussianPrior"):
         GaussianSolver().check(Poisson(), fitted())
 
 

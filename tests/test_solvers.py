@@ -17,24 +17,24 @@ from pdeinv.priors import load
 from pdeinv.solvers import GaussianSolver, Kriging, OptimalInterpolation
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
-LINEAR = [Poisson(modes=8), Helmholtz(k=2.0, modes=8)]
+LINEAR = [Problem.named("poisson", modes=8), Problem.named("helmholtz", k=2.0, modes=8)]
 
 
-def scattered(pde, n, m, noise=0.0, channels=(0, 1)):
+def scattered(problem, n, m, noise=0.0, channels=(0, 1)):
     """Return a truth and m random off-grid readings over the channels."""
     generator = seeded(1)
     points = torch.rand(m, 2, dtype=torch.float64, generator=generator)
     channel = torch.tensor(channels)[torch.randint(len(channels), (m,), generator=generator)]
-    return observe(pde, pde.grid(n), points, channel, noise=noise)
+    return observe(problem, problem.physics.grid(n), points, channel, noise=noise)
 
 
-def dense_posterior(pde, observation):
+def dense_posterior(problem, observation):
     """Mean and covariance of the flattened state from explicit matrices: one column of T for each
     Karhunen–Loève mode."""
-    m = len(Problem(pde).latent.wavenumbers)
-    modes = torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m)
-    a = Problem(pde).coefficient(Problem(pde).latent.square_root(modes, observation.grid))
-    T = torch.cat([a, pde.solve(a)], dim=1).flatten(1).T.numpy()
+    latent = problem.latent
+    modes = torch.eye(latent.size, dtype=torch.float64).reshape(-1, *latent.shape)
+    a = problem.coefficient(latent.square_root(modes, observation.grid))
+    T = torch.cat([a, problem.physics.solve(a)], dim=1).flatten(1).T.numpy()
     H = observation.adjoint(torch.eye(len(observation), dtype=torch.float64)).flatten(1).numpy()
     A = H @ T
     R = np.diag(observation.noise_std.numpy() ** 2)
@@ -42,12 +42,14 @@ def dense_posterior(pde, observation):
     return gain @ observation.values.numpy(), T @ T.T - gain @ A @ T.T
 
 
-@pytest.mark.parametrize("pde", LINEAR, ids=lambda p: p.name)
+@pytest.mark.parametrize("problem", LINEAR, ids=lambda p: p.physics.name)
 @pytest.mark.parametrize("channels", [(0,), (1,), (0, 1)], ids=["forward", "inverse", "both"])
-def test_gaussian_posterior_is_the_dense_one(pde, channels):
-    _, observation = scattered(pde, 11, 12, noise=0.05, channels=channels)
-    posterior = GaussianSolver()(pde, None, observation, n_samples=4000, generator=seeded(1))
-    mean, covariance = dense_posterior(pde, observation)
+def test_gaussian_posterior_is_the_dense_one(problem, channels):
+    _, observation = scattered(problem, 11, 12, noise=0.05, channels=channels)
+    posterior = GaussianSolver()(
+        problem.physics, problem.prior, observation, n_samples=4000, generator=seeded(1)
+    )
+    mean, covariance = dense_posterior(problem, observation)
     std = np.sqrt(np.diag(covariance).clip(0))
     assert np.allclose(posterior.mean.flatten(), mean, atol=1e-8 * np.abs(mean).max())
     assert np.allclose(posterior.std.flatten(), std, atol=1e-6 * std.max())
@@ -63,7 +65,7 @@ def test_gaussian_posterior_is_the_dense_one(pde, channels):
 
 def test_gaussian_posterior_honours_exact_readings_however_they_are_placed():
     pde = Poisson()
-    truth, observation = scattered(pde, 24, 40, channels=(0, 1))
+    truth, observation = scattered(Problem(pde), 24, 40, channels=(0, 1))
     # Once more the same sensors, a hair away from them, and some on the boundary where u is held to
     # 0.
     points = torch.cat(
@@ -105,15 +107,16 @@ def test_gaussian_intervals_cover_and_the_misfit_is_chi_squared():
 
 def test_gaussian_refuses_what_it_cannot_do():
     pde = Darcy()
-    _, observation = scattered(pde, 16, 4)
+    _, observation = scattered(Problem(pde), 16, 4)
     with pytest.raises(
         InputError,
-        match=r"not made for darcy: it needs a PDE that is linear.*choose the solver 'auto'",
+        match=r"not made for darcy with the two-phase prior: it needs a PDE that is linear.*; "
+        r"choose the solver 'auto'",
     ):
         GaussianSolver()(pde, None, observation)
     linear = Poisson()
-    _, observation = scattered(linear, 16, 4)
-    with pytest.raises(InputError, match="only the PDE's own prior"):
+    _, observation = scattered(Problem(linear), 16, 4)
+    with pytest.raises(InputError, match=r"needs a prior of pdeinv.coefficients, got Ensemble"):
         GaussianSolver()(linear, Ensemble(torch.randn(2, 2, 16, 16)), observation)
 
 
@@ -158,8 +161,8 @@ def test_optimal_interpolation_keeps_a_permeability_within_its_bounds():
     pde = Darcy()
     truth, observation = tuning_task("darcy", "inverse", grid=16, sensors=40).instance(0)
     posterior = OptimalInterpolation(members=64)(pde, None, observation, generator=seeded())
-    states = torch.cat([posterior.mean[None], posterior.samples])
-    assert float(states[:, 0].min()) >= pde.low and float(states[:, 0].max()) <= pde.high
+    states, (low, high) = torch.cat([posterior.mean[None], posterior.samples]), (3.0, 12.0)
+    assert float(states[:, 0].min()) >= low and float(states[:, 0].max()) <= high
     assert float(relative_l2(posterior.mean[None], truth[None])[0, 0]) < 0.5
 
 
@@ -203,7 +206,7 @@ def test_kriging_solves_the_pde_where_only_the_coefficient_was_seen():
     task = tuning_task("darcy", "forward", grid=16, sensors=60)
     truth, observation = task.instance(0)
     posterior = Kriging()(task.physics, None, observation, generator=seeded())
-    permeability = task.physics.clamp(posterior.mean[None, :1])
+    permeability = posterior.mean[None, :1].clamp(*task.problem.prior.bounds)
     assert torch.allclose(task.physics.solve(permeability)[0, 0], posterior.mean[1])
     assert float(relative_l2(posterior.mean[None], truth[None])[0, 1]) < 0.3
 

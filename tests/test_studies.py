@@ -135,17 +135,18 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
 def test_the_numerics_go_on_where_they_were_stopped(tmp_path, monkeypatch):
     errors, calls = numerics.solver_errors, []
 
-    def generated(pde, grid, n, seed):
-        calls.append(pde.name)
-        setting = {"pde": pde.name, "grid": grid, "instances": n, "seed": seed}
+    def generated(problem, grid, n, seed):
+        name = problem.physics.name
+        calls.append(name)
+        setting = {"pde": name, "grid": grid, "instances": n, "seed": seed}
         return [
             {"measure": what, **setting, "value": 1.0} for what in ("generation seconds", "std")
         ]
 
-    def interrupted(pde, *arguments):
-        if pde.name == "darcy":
+    def interrupted(problem, *arguments):
+        if problem.physics.name == "darcy":
             raise KeyboardInterrupt
-        return errors(pde, *arguments)
+        return errors(problem, *arguments)
 
     def key(record):
         return record["pde"], record["measure"], record.get("reference")
@@ -215,7 +216,7 @@ def _gaussian(folder):
     from pdeinv.datasets import Poisson, Problem
     from pdeinv.priors import GaussianPrior, TrainingData, save
 
-    pde = Poisson(modes=16)
+    pde = Poisson()
     states = Problem(pde).sample(20, pde.grid(16)).float()
     data = TrainingData(states, pde.fields, pde.grid(16), pde, "here")
     save(GaussianPrior.fit(data), folder / "g.safetensors")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import TINY, on_rectangle, seeded, training_data
 
-from pdeinv import Grid, InputError, Observation
+from pdeinv import Grid, InputError, Observation, Problem
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.grid import Domain
 from pdeinv.priors import (
@@ -67,7 +67,7 @@ def evaluated(model, grid):
         return model(readings(grid))
     if isinstance(model, NeuralOperator):
         return model(
-            on_rectangle(Darcy()).sample_coefficient(
+            Problem.of(on_rectangle(Darcy())).sample_coefficient(
                 2, Grid(*grid.shape, RECTANGLE, "km"), seeded()
             )
         )

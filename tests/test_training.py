@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers import on_rectangle, run_command, seeded, tiny_diffusion, training_data
 
-from pdeinv import Grid, InputError, NumericalError
-from pdeinv.datasets import Darcy, Problem, generate, pde_by_name
+from pdeinv import Grid, InputError, NumericalError, Problem
+from pdeinv.datasets import Darcy, generate, pde_by_name
 from pdeinv.priors import (
     DiffusionPrior,
     GaussianPrior,
@@ -104,11 +104,11 @@ def test_an_operator_learns_and_works_on_other_grids(darcy, tmp_path):
     operator = train(small_operator, training_data(darcy, samples=64), path, settings)
     errors = [row["relative_l2"] for row in operator.record["history"]]
     assert errors[-1] < 0.5 * errors[0]
-    a = Problem(darcy).sample_coefficient(3, darcy.grid(33), seeded(5))
+    a = Problem.of(darcy).sample_coefficient(3, darcy.grid(33), seeded(5))
     u = operator(a)
     assert u.shape == a.shape
     assert u.dtype == a.dtype
-    own = operator(Problem(darcy).sample_coefficient(3, darcy.grid(16), seeded(5)))
+    own = operator(Problem.of(darcy).sample_coefficient(3, darcy.grid(16), seeded(5)))
     for field in (u, own):  # on the network's own grid, too
         assert float(field[..., 0, :].abs().max()) < 1e-12
     assert float((load(path)(a) - u).norm() / u.norm()) < 1e-2  # half precision

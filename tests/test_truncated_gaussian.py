@@ -35,6 +35,36 @@ def test_a_pair_of_known_signs_has_its_mean_in_closed_form(rho, sign):
     check_mean(sign * draws, (1 + rho) / (2 * math.sqrt(2 * math.pi) * share))
 
 
+@pytest.mark.parametrize("threshold", [0.8, -1.5])
+@pytest.mark.parametrize("ratio", [1e4, -1e4, 1.0])
+def test_a_number_beside_a_threshold_has_its_moments_in_closed_form(threshold, ratio):
+    draws = sample_given_signs(
+        vector([4.0]), vector(ratio), 400, 60, seeded(2), threshold=threshold
+    )[..., 0]
+    density = math.exp(-(threshold**2) / 8) / math.sqrt(2 * math.pi)
+    above = 0.5 * math.erfc(threshold / 2 / math.sqrt(2))
+    high, low = (math.exp(min(s * ratio, 0.0)) for s in (1, -1))
+    total = high * above + low * (1 - above)
+    if abs(ratio) > 100:
+        assert bool(((draws >= threshold) == (ratio > 0)).all())
+    else:
+        check_mean(draws >= threshold, high * above / total)
+    check_mean(draws, (high - low) * 2 * density / total)
+    check_mean(draws.square(), 4 + (high - low) * 2 * threshold * density / total)
+
+
+@pytest.mark.parametrize("threshold", [1e-7, 1.2])
+def test_numbers_beside_a_threshold_depend_on_one_another(threshold):
+    covariance, ratios = pair(0.6)[0], vector(2.0, -1.0)
+    draws = sample_given_signs(covariance, ratios, 800, 60, seeded(3), threshold=threshold)
+    free = torch.randn(1_000_000, 2, dtype=torch.float64, generator=seeded(4))
+    free = free @ torch.linalg.cholesky(covariance).T
+    weight = ((free >= threshold) * ratios).sum(dim=1).exp()
+    for moment in (lambda g: g, lambda g: (g >= threshold).all(dim=-1, keepdim=True)):
+        expected = (weight[:, None] * moment(free)).sum(dim=0) / weight.sum()
+        check_mean(moment(draws), expected)
+
+
 @pytest.mark.parametrize("ratio", [0.5, -1.5, 4.0])
 def test_a_doubtful_sign_weighs_the_two_halves_of_a_gaussian(ratio):
     draws = sample_given_signs(vector([4.0]), vector(ratio), 400, 60, seeded(2))

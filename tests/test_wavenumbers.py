@@ -92,7 +92,7 @@ def test_the_solve_is_its_own_adjoint(kind):
 def true_errors(k, n=65, count=8):
     """Errors of both kinds against the spectral solution on a grid eight times as fine."""
     exact = Helmholtz(k=k, discretisation="spectral")
-    fine = exact.sample(count, exact.grid(8 * (n - 1) + 1), seeded())[:, 1, ::8, ::8]
+    fine = Problem(exact).sample(count, exact.grid(8 * (n - 1) + 1), seeded())[:, 1, ::8, ::8]
     return [
         float(
             (Problem(pde).sample(count, pde.grid(n), seeded())[:, 1] - fine).square().sum()

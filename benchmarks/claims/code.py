@@ -63,7 +63,6 @@ SOLVERS = (
         "lower: Cholesky factor",
     ),
     *_all(_MATHS, "which can only lower the error", "which also falls with more steps"),
-    *_all(_ADVICE, "or lower the PDE's modes"),
     *_all(_ADVICE, "use a larger ensemble", "What lowers the misfit"),
 )
 BENCHMARKS = (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -21,7 +22,7 @@ from pdeinv.benchmarks.reports.labels import labelled
 from pdeinv.benchmarks.reports.standings import over_limit, standings
 from pdeinv.benchmarks.summary import LIMITS
 from pdeinv.errors import InputError
-from pdeinv.plot import Style, field_style
+from pdeinv.field_style import Style, field_style
 
 __all__ = [
     "COSTS",
@@ -222,7 +223,7 @@ def plot_instances(shown: dict[str, Record]) -> Figure:
         error = (mean - true).abs()
         top = float(torch.stack([std, error]).flatten().quantile(0.995)) or 1.0
         field = field_style(true.numpy(), mean.numpy())
-        errors: Style = {"cmap": "magma", "vmin": 0.0, "vmax": top}
+        errors: Style = {"cmap": "magma", "norm": Normalize(0.0, top)}
         panels = (
             ("truth", true, field),
             ("posterior mean", mean, field),

@@ -1,4 +1,4 @@
-"""Markov chains that sample the posterior of a nonlinear PDE's Karhunen–Loève coefficients."""
+"""Markov chains that sample the posterior of a draw of a latent Gaussian field."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdeinv.benchmarks.studies.prior_measures import power
-from pdeinv.plot import field_style
+from pdeinv.field_style import field_style
 from pdeinv.priors import GaussianPrior
 
 __all__ = ["plot_samples"]

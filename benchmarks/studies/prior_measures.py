@@ -16,7 +16,7 @@ from pdeinv.grid import Field, Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Model, TrainingData
 from pdeinv.priors.validation import LEVELS
 from pdeinv.schema import problem_of
-from pdeinv.solvers.trained_problem import trained_problem
+from pdeinv.solvers.trained_problem import trained_coefficients, trained_physics
 
 __all__ = [
     "SEED",
@@ -43,13 +43,14 @@ def trained_on(name: str, model: object) -> Problem:
     Raises:
         InputError: it states none of the package's.
     """
-    problem = trained_problem(model)
-    if problem is None:
+    pde, coefficients = trained_physics(model), trained_coefficients(model)
+    if pde is None or coefficients is None:
         raise InputError(
-            f"{name} must be a model of a PDE that `pdeinv info` lists, and was trained on a "
-            f"dataset without one; choose another"
+            f"{name} must be a model of a PDE that `pdeinv info` lists and of coefficients of a "
+            f"known distribution, and was trained on a dataset that states no such "
+            f"{'prior' if pde else 'PDE'}; choose another"
         )
-    return problem
+    return Problem(pde, coefficients)
 
 
 def training_of(name: str, model: Model, *scores: str) -> Record:

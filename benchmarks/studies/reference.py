@@ -1,7 +1,7 @@
-"""Long Markov chains against the solvers of the nonlinear PDEs: `pdeinv study reference`.
+"""Long Markov chains against the solvers of nonlinear problems: `pdeinv study reference`.
 
-The chains use no linearisation or smoothing: they sample the posterior of the Karhunen–Loève
-coefficients, with the sharp coefficient, the stated noise and each PDE's fast solve. Half of them
+The chains use no linearisation or smoothing: they sample the posterior of the latent field's draw,
+with the sharp coefficient, the stated noise and each PDE's fast solve. Half of them
 start at members of the solver, the others at draws of the prior, with a likelihood that is
 annealed. Where both find the same posterior, the solver is right if its mean and standard deviation
 agree with theirs within the Monte-Carlo error of both.
@@ -20,8 +20,10 @@ from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.studies.chains import Chains, reference_chains
+from pdeinv.benchmarks.studies.media import MediumTask
 from pdeinv.benchmarks.study_kinds import REFERENCES
 from pdeinv.benchmarks.tasks import Task
+from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.selection import solver_for
@@ -33,7 +35,7 @@ _MEMBERS = 32  # samples of the solver
 
 def run(
     out: Path,
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | MediumTask],
     instances: int,
     *,
     chains: int = 8,
@@ -57,14 +59,14 @@ def run(
     for i in range(instances):
         for task in tasks:
             setting = (task.pde, task.kind, task.grid, task.sensors, task.noise, task.seed)
-            if (*setting, i, chains, steps) not in log:
+            if (*setting, i, chains, steps, task.variant) not in log:
                 record = compare(task, i, chains, steps) | provenance(command)
                 log.append(record)
                 shown = (*REFERENCES.identity, "error_solver", "error_chains", "distance")
                 echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 
-def compare(task: Task, i: int, chains: int, steps: int) -> Record:
+def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
     """Return the solver's posterior of instance i against the chains', in the norm of the truth.
 
     "starts_apart" is the distance between the means of chains that start at the solver's members
@@ -87,19 +89,16 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
         )
     truth, observation = task.instance(i)
     problem, channel = task.problem, task.scored[0]
-    pde = problem.physics
-    solver = solver_for("auto", pde)
-    ours = solver(pde, None, observation, n_samples=_MEMBERS, generator=solver_generator(i))
+    pde, prior = problem.physics, problem.prior
+    solver = solver_for("auto", pde, prior)
+    ours = solver(pde, prior, observation, n_samples=_MEMBERS, generator=solver_generator(i))
     if ours.latent is None:
         raise InputError(
             f"pde must have a solver that samples the latent field, got {task.pde}, whose solver "
             f"is {solver.name}; choose another PDE"
         )
     begin, generator = time.perf_counter(), solver_generator(1_000_000 + i)
-    # Of a pair of members only the first
-    start = torch.cat(
-        [ours.latent[::2][: chains // 2], problem.latent.white(chains // 2, generator).flatten(1)]
-    )
+    start = _starts(problem, ours.latent, chains, generator)
     from_prior = torch.arange(chains) >= chains // 2
     centre = ours.latent.mean(dim=0, keepdim=True)
     found = reference_chains(
@@ -110,6 +109,7 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
     return {
         "pde": task.pde,
         "task": task.kind,
+        "variant": task.variant,
         **{name: getattr(task, name) for name in ("grid", "sensors", "noise", "seed")},
         "instance": i,
         "method": solver.name,
@@ -126,6 +126,14 @@ def compare(task: Task, i: int, chains: int, steps: int) -> Record:
         "spread_chains": _percent(variance.sum().sqrt() / size),
         "seconds": round(time.perf_counter() - begin, 1),
     }
+
+
+def _starts(
+    problem: Problem, members: torch.Tensor, chains: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Return where chains start, (chains, size): half of them at members, half at draws."""
+    drawn = problem.latent.white(chains // 2, generator).flatten(1)
+    return torch.cat([members[::2][: chains // 2], drawn])  # of a pair of members the first
 
 
 def _agreement(found: Chains, from_prior: torch.Tensor) -> Record:

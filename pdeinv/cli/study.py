@@ -164,29 +164,70 @@ def reference(
     instances: Instances = 2,
     chains: Annotated[int, typer.Option(help="Number of Markov chains, even.")] = 8,
     steps: Annotated[int, typer.Option(help="Steps of each chain.")] = 8000,
+    log_std: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Standard deviation of the logarithm of a log-normal medium, which takes the "
+            "place of PDEs and tasks; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Compare the reference solvers with long Markov chains."""
     from pdeinv.benchmarks import published
     from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies.media import MediumTask
     from pdeinv.benchmarks.studies.reference import run
     from pdeinv.benchmarks.tasks import Task
     from pdeinv.datasets import PDES
 
+    if log_std and (pde or task):
+        raise InputError(
+            "log_std must be given without pde and task, got both; leave out one of them"
+        )
     pdes = pde or [name for name in published.PDES if not PDES[name].linear]
     tasks = [
         Task(name, kind, grid, sensors, noise)
         for name in pdes
         for kind in task or ("forward", "inverse")
     ]
+    media = [MediumTask(std, grid, sensors, noise) for std in log_std or ()]
     run(
         out,
-        tasks,
+        media or tasks,
         instances,
         chains=chains,
         steps=steps,
         command=typed_command(),
         echo=typer.echo,
     )
+
+
+@study.command()
+def aquifer(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    log_std: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Standard deviation of the logarithm of the conductivity; may be repeated. That "
+            "of the example if not given."
+        ),
+    ] = None,
+    method: Methods = None,
+) -> None:
+    """Reconstruct truths of the example aquifer, and compare with kriging."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import aquifer as module
+
+    records = module.run(
+        out,
+        instances=instances,
+        log_stds=log_std or (module.LOG_STD,),
+        methods=method or module.METHODS,
+        command=typed_command(),
+        echo=typer.echo,
+    )
+    typer.echo(module.aquifer_table(records))
 
 
 @study.command()

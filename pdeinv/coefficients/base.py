@@ -31,6 +31,7 @@ class CoefficientPrior(Convertible):
     Attributes:
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
+        logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
 
     Example:
         >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
@@ -41,6 +42,7 @@ class CoefficientPrior(Convertible):
 
     name: ClassVar[str]
     affine: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = False
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
     """The public classes by their names."""
 
@@ -79,6 +81,11 @@ class CoefficientPrior(Convertible):
     def phases(self) -> tuple[float, float] | None:
         """The two values of the coefficient in rising order; None where it may have others."""
         return None
+
+    @property
+    def threshold(self) -> float:
+        """The value of the latent field from which a coefficient with `phases` has the higher."""
+        return 0.0
 
     @property
     def bounds(self) -> tuple[float, float] | None:

@@ -54,6 +54,7 @@ class LogNormal(CoefficientPrior):
 
     name = "log-normal"
     affine = False
+    logarithmic = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

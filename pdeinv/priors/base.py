@@ -84,6 +84,8 @@ class Model(ABC):
         description: the schema of its header in files, a pydantic model.
         fields: the fields of the channels.
         pde: name and parameters of the PDE, if it is one of the package.
+        coefficient_prior: the distribution of the coefficients, as `CoefficientPrior.to_json`
+            states it, if it is known.
         record: how the model was trained; empty for a model that is fitted in closed form.
     """
 
@@ -94,6 +96,7 @@ class Model(ABC):
 
     fields: tuple[Field, ...]
     pde: tuple[str, dict] | None
+    coefficient_prior: dict | None
     record: dict
 
     def __init_subclass__(cls) -> None:

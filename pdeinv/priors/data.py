@@ -12,8 +12,9 @@ import torch
 
 from pdeinv.basis import Basis
 from pdeinv.checks import EXTREME
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.coordinates import grid_from
-from pdeinv.datasets import PDE, field_values, find_pde, open_dataset
+from pdeinv.datasets import PDE, Problem, field_values, find_pde, open_dataset, prior_of
 from pdeinv.datasets.header import Header
 from pdeinv.errors import InputError
 from pdeinv.grid import Field, Grid
@@ -60,6 +61,7 @@ class TrainingData:
         pde: the PDE, if it is one of the package.
         source: name of the file or of another origin.
         origin: the seed of the file's samples, and the range from which it draws, if it says them.
+        prior: of the coefficients, if it is known.
     """
 
     states: torch.Tensor
@@ -68,6 +70,7 @@ class TrainingData:
     pde: PDE | None
     source: str
     origin: dict[str, Any] = field(default_factory=dict)
+    prior: CoefficientPrior | None = None
 
     @classmethod
     def read(cls, path: str | os.PathLike, channels: str = "both", **contents: Any) -> TrainingData:
@@ -95,13 +98,13 @@ class TrainingData:
                     f"{path} names no {channels} field; set its root attribute {channels!r} to the "
                     f"name of a variable"
                 )
-            pde = find_pde(dataset)
+            pde, prior = find_pde(dataset), prior_of(dataset)
             grid = grid_from(dataset, str(path))
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
             states = torch.from_numpy(field_values(dataset, names, pde, np.float32))
             origin = _origin(dataset)
-        data = cls(states, fields, grid, pde, os.path.basename(path), origin)
+        data = cls(states, fields, grid, pde, os.path.basename(path), origin, prior)
         data.check()
         return data
 
@@ -125,10 +128,22 @@ class TrainingData:
 
     @property
     def symmetries(self) -> Group:
-        """The symmetries of the PDE, acting on the fields; the identity if the PDE is unknown."""
+        """The symmetries of the PDE that the prior of the coefficients has too, acting on the
+        fields.
+
+        They are those of the PDE if the prior is unknown, and the identity if the PDE is.
+        """
         if self.pde is None:
             return trivial_group()
-        return self.pde.symmetries.on_grid(self.grid).acting_on(self.fields)
+        group = Problem(self.pde, self.prior).symmetries if self.prior else self.pde.symmetries
+        return group.on_grid(self.grid).acting_on(self.fields)
+
+    def stated(self) -> dict[str, Any]:
+        """Return the attributes `pde` and `coefficient_prior` of a `Model` of the data."""
+        return {
+            "pde": (self.pde.name, self.pde.json_parameters()) if self.pde else None,
+            "coefficient_prior": self.prior.to_json() if self.prior else None,
+        }
 
     def __len__(self) -> int:
         """Return the number of samples."""

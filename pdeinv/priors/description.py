@@ -13,10 +13,11 @@ from torch.overrides import TorchFunctionMode
 
 from pdeinv.basis import Basis, Boundary
 from pdeinv.checks import described
-from pdeinv.datasets import PDES
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.errors import InputError
 from pdeinv.grid import LARGEST, Domain, Field, FieldKind, Grid, GridKind
 from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
+from pdeinv.priors.versions import upgraded_channels
 from pdeinv.schema import Name, Number
 
 __all__ = [
@@ -57,8 +58,12 @@ class Description(Described):
     record: dict[str, JsonValue] = {}
 
     @classmethod
-    def upgraded(cls, header: dict[str, Any]) -> dict[str, Any]:
-        """Return a header of the first version of the format as one of the second."""
+    def upgraded(cls, header: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return a header of an earlier version of the format as one of this version.
+
+        Raises:
+            ValueError: it states what no file could; the message is without a remedy.
+        """
         return header
 
 
@@ -112,34 +117,26 @@ def _check_parameter(value: JsonValue) -> JsonValue:
 _Parameter = Annotated[JsonValue, AfterValidator(_check_parameter)]
 
 
+def _check_prior(stated: dict[str, Any]) -> dict[str, Any]:
+    try:
+        CoefficientPrior.of(stated, "it")
+    except InputError as error:
+        raise ValueError(f"must be a prior, where {str(error).partition(';')[0]}") from None
+    return stated
+
+
 class ChannelsDescription(Description):
     """What the header of a model of fields on a grid states."""
 
     pde: tuple[Name, dict[str, _Parameter]] | None
+    coefficient_prior: Annotated[dict[str, _Parameter], AfterValidator(_check_prior)] | None
     fields: Annotated[list[_FieldDescription], Limits(min_length=1, max_length=8)]
     bases: list[_BasisDescription]
     grid: _GridDescription
 
     @classmethod
-    def upgraded(cls, header: dict[str, Any]) -> dict[str, Any]:
-        """Return a header of the first version, on n x n nodes of the unit square.
-
-        Its fields state a value on the boundary instead of a kind, which the PDE has.
-        """
-        grid, fields, pde = (header.get(key) for key in ("grid", "fields", "pde"))
-        if isinstance(grid, dict) and "n" in grid:
-            square = {"extent": [0.0, 1.0, 0.0, 1.0], "unit": "1"}
-            rest = {key: value for key, value in grid.items() if key != "n"}
-            header = header | {"grid": {"ny": grid["n"], "nx": grid["n"], **square, **rest}}
-        if isinstance(fields, list):
-            name = pde[0] if isinstance(pde, list) and pde else None
-            known = PDES[name]().fields if isinstance(name, str) and name in PDES else ()
-            kinds = {field.name: field.kind for field in known}
-            header = header | {"fields": [_upgraded_field(field, kinds) for field in fields]}
-        network = header.get("network")
-        if isinstance(network, dict) and isinstance(network.get("modes"), int):
-            header = header | {"network": network | {"modes": [network["modes"]] * 2}}
-        return header
+    def upgraded(cls, header: dict[str, Any], version: int) -> dict[str, Any]:
+        return upgraded_channels(header, version)
 
     @model_validator(mode="after")
     def _check_bases(self) -> ChannelsDescription:
@@ -158,15 +155,6 @@ class ChannelsDescription(Description):
         return self
 
 
-def _upgraded_field(field: Any, kinds: dict[str, FieldKind]) -> Any:
-    """Return the description of a field of the first version as one of the second."""
-    if not isinstance(field, dict):
-        return field
-    name = field.get("name")
-    kind = kinds.get(name, "scalar") if isinstance(name, str) else "scalar"
-    return {"kind": kind} | {k: v for k, v in field.items() if k != "boundary_value"}
-
-
 class ChannelData(NamedTuple):
     """The fields of a model, and how they are normalised and represented."""
 
@@ -176,6 +164,7 @@ class ChannelData(NamedTuple):
     shift: torch.Tensor
     scale: torch.Tensor
     pde: tuple[str, dict[str, Any]] | None
+    coefficient_prior: dict[str, Any] | None
 
 
 class _HasChannels(Protocol):
@@ -193,12 +182,15 @@ class _HasChannels(Protocol):
     def scale(self) -> torch.Tensor: ...
     @property
     def pde(self) -> tuple[str, dict] | None: ...
+    @property
+    def coefficient_prior(self) -> dict | None: ...
 
 
 def describe_channels(model: _HasChannels) -> tuple[dict[str, torch.Tensor], dict]:
     """Return the tensors and the header of a model's `ChannelData` and kind."""
     header = {
         "pde": model.pde,
+        "coefficient_prior": model.coefficient_prior,
         "fields": [asdict(f) for f in model.fields],
         "bases": [asdict(b) for b in model.bases],
         "grid": asdict(model.grid) | {"extent": list(model.grid.extent)},
@@ -217,6 +209,7 @@ def restore_channels(tensors: Tensors, described: ChannelsDescription) -> Channe
         tensors.take("shift", shape, double),
         tensors.take("scale", shape, double, least=1e-30),
         described.pde,
+        described.coefficient_prior,
     )
 
 

@@ -84,6 +84,7 @@ class DiffusionPrior(Trainable):
     record: dict = field(default_factory=dict)
     fields: tuple[Field, ...] = field(init=False)
     pde: tuple[str, dict] | None = field(init=False)
+    coefficient_prior: dict | None = field(init=False)
 
     def __post_init__(self) -> None:
         if self.preconditioning not in get_args(Preconditioning):
@@ -91,7 +92,8 @@ class DiffusionPrior(Trainable):
                 f"preconditioning must be gaussian or edm, got {self.preconditioning!r}; choose "
                 f"one of them"
             )
-        self.fields, self.pde = self.gaussian.fields, self.gaussian.pde
+        g = self.gaussian
+        self.fields, self.pde, self.coefficient_prior = g.fields, g.pde, g.coefficient_prior
 
     @classmethod
     def untrained(
@@ -123,8 +125,7 @@ class DiffusionPrior(Trainable):
 
     @property
     def grid(self) -> Grid:
-        """The grid of the network: that of the training data, with a number of nodes that suits
-        the network."""
+        """The grid of the network: that of the data, with nodes whose number suits the network."""
         levels = len(self.network.down)
         return self.gaussian.grid.resized(
             *(network_nodes(n, levels) for n in self.gaussian.grid.shape)
@@ -197,8 +198,7 @@ class DiffusionPrior(Trainable):
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical
-        units."""
+        """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical units."""
         return self.gaussian.sample_noise(n, grid, generator)
 
     def sample(

@@ -15,7 +15,8 @@ class Ensemble:
     """A prior given by examples: simulations or past reconstructions.
 
     Arguments:
-        states: (N, 2, ny, nx), N >= 2, in physical units; of a dataset file,
+        states: coefficient and solution, (N, 2, ny, nx), or coefficients alone, (N, 1, ny, nx),
+            which serve any physics; N >= 2, in physical units. Those of a dataset file are
             `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
 
     Raises:
@@ -24,10 +25,11 @@ class Ensemble:
 
     def __init__(self, states: torch.Tensor):
         states = tensor("the states of an ensemble", states)
-        if states.ndim != 4 or states.shape[1] != 2 or len(states) < 2:
+        if states.ndim != 4 or states.shape[1] not in (1, 2) or len(states) < 2:
             raise InputError(
-                f"the states of an ensemble must be (N, 2, ny, nx) with N >= 2, got "
-                f"{tuple(states.shape)}; stack (coefficient, solution) along axis 1"
+                f"the states of an ensemble must be (N, 2, ny, nx) with N >= 2, or (N, 1, ny, nx) "
+                f"for coefficients alone, got {tuple(states.shape)}; stack (coefficient, solution) "
+                f"along axis 1"
             )
         bad = (~states.isfinite()).flatten(1).any(dim=1)
         if bad.any():
@@ -41,6 +43,11 @@ class Ensemble:
                     f"standard deviation of at most {spread:.3g}; give members that vary"
                 )
         self.states = states
+
+    @property
+    def channels(self) -> int:
+        """1 for coefficients alone, 2 for coefficient and solution."""
+        return self.states.shape[1]
 
     def __len__(self) -> int:
         """Return the number of members."""

@@ -101,7 +101,7 @@ class FourierOperator(Trainable):
         shift, scale: (2,), float64; a normalised field is (field - shift) / scale.
         network: `neuralop.models.FNO`.
         arguments: the arguments of the network.
-        pde: name and parameters of the PDE of the training data, if it is one of the package.
+        pde, coefficient_prior: as of `Model`.
         record: how the operator was trained.
 
     Reference:
@@ -118,6 +118,7 @@ class FourierOperator(Trainable):
     network: torch.nn.Module
     arguments: dict
     pde: tuple[str, dict] | None = None
+    coefficient_prior: dict | None = None
     record: dict = field(default_factory=dict)
 
     @classmethod
@@ -143,10 +144,10 @@ class FourierOperator(Trainable):
         bases, shift, scale = data.normalisation()
         # Fourier layers wrap around, so that a domain that is not a torus is padded
         arguments["domain_padding"] = None if data.grid.periodic else _PADDING
-        pde = (data.pde.name, data.pde.json_parameters()) if data.pde else None
         with seeds.global_state(seeds.TRAINING, seed):
             network = _build(arguments)
-        return cls(_pair(data.fields), _pair(bases), grid, shift, scale, network, arguments, pde)
+        normal = (_pair(data.fields), _pair(bases), grid, shift, scale)
+        return cls(*normal, network, arguments, **data.stated())
 
     def describe(self, half: bool) -> tuple[dict[str, torch.Tensor], dict]:
         """Return the tensors and the header from which `restore` makes the operator."""
@@ -161,7 +162,7 @@ class FourierOperator(Trainable):
         arguments = described.network.model_dump(exclude_unset=True)
         network = restore_network(lambda: _build(arguments), tensors)
         normal = (_pair(c.fields), _pair(c.bases), c.grid, c.shift, c.scale)
-        return cls(*normal, network, arguments, c.pde, described.record)
+        return cls(*normal, network, arguments, c.pde, c.coefficient_prior, described.record)
 
     @default_dtype(torch.float32)  # of the coordinates that the network adds
     def _evaluate(self, x: torch.Tensor) -> torch.Tensor:
@@ -169,8 +170,7 @@ class FourierOperator(Trainable):
         return self.network(x).float()
 
     def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
-        """Return normalised fields (batch, ny, nx) of a channel on another grid, or on the same as
-        the basis represents them."""
+        """Return normalised fields (batch, ny, nx) of a channel on a grid, as its basis has it."""
         return self.bases[channel].synthesis(self.bases[channel].analysis(x, start), end)
 
 

@@ -70,7 +70,7 @@ class GaussianPrior(NormalisedFields, Model):
         means: a table (my, mx) of the mean coefficients for each channel.
         diagonal_variances: a table (my, mx) of the variances d for each channel.
         blocks: the correlated parts of the band.
-        pde: name and parameters of the PDE, if it is one of the package.
+        pde, coefficient_prior: as of `Model`.
         record: how the prior was made; of a fit, its data.
 
     Reference:
@@ -92,6 +92,7 @@ class GaussianPrior(NormalisedFields, Model):
     diagonal_variances: tuple[torch.Tensor, ...]
     blocks: tuple[Block, ...]
     pde: tuple[str, dict] | None = None
+    coefficient_prior: dict | None = None
     record: dict = field(default_factory=dict)
     _tables: dict[tuple[Grid, torch.device], Tables] = field(default_factory=dict)
     _roots: dict[Grid, CovarianceRoot] = field(default_factory=dict)
@@ -267,7 +268,7 @@ class GaussianPrior(NormalisedFields, Model):
         )
         noise = Noise(**described.noise.model_dump())
         normal = (c.fields, c.bases, c.grid, noise, c.shift, c.scale)
-        prior = cls(*normal, means, rests, (), c.pde, described.record)
+        prior = cls(*normal, means, rests, (), c.pde, c.coefficient_prior, described.record)
         return replace(prior, blocks=restore_blocks(tensors, prior.band_size))
 
 

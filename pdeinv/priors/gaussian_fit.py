@@ -84,8 +84,8 @@ def fit_gaussian(
         means=tuple(m.float() for m in moments.means),
         diagonal_variances=_diagonal_rest(space, moments, blocks),
         blocks=blocks,
-        pde=(data.pde.name, data.pde.json_parameters()) if data.pde else None,
         record=data.provenance(),
+        **data.stated(),
     )
 
 

@@ -42,7 +42,7 @@ class _Tabulated(CoefficientPrior):
         return "a Gaussian field with a learned spectrum"
 
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
-        return False
+        return element == Symmetry()
 
 
 def threshold_prior(gaussian: GaussianPrior, low: float, high: float) -> TwoPhase:

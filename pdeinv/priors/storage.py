@@ -19,6 +19,7 @@ from pdeinv.files import check_path
 from pdeinv.priors.base import Model
 from pdeinv.priors.description import Description
 from pdeinv.priors.stored import Tensors, Unfit, open_tensors, write_tensors
+from pdeinv.priors.versions import FORMAT_VERSION
 from pdeinv.schema import parse_json, problem_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ __all__ = ["Role", "described", "load", "restored", "save", "shipped", "shipped_
 M = TypeVar("M", bound=Model)
 
 FORMAT = "pdeinv-prior"
-FORMAT_VERSION = 2
-"""Version 1 had n x n nodes on the unit square; see `Description.upgraded`."""
 
 Role = Literal["joint", "white", "coefficient", "regressor", "operator"]
 """What a shipped model is: a prior of both fields, the same as DiffusionPDE's paper has it (white
@@ -167,7 +166,8 @@ def _description(text: str) -> tuple[type[Model], Description]:
             )
         own = {k: v for k, v in header.items() if k == "kind" or k not in _Header.model_fields}
         made = Model.kinds[head.kind]
-        own = made.description.upgraded(own) if head.format_version == 1 else own
+        if head.format_version < FORMAT_VERSION:
+            own = made.description.upgraded(own, head.format_version)
         return made, made.description.model_validate_json(json.dumps(own))
     except ValidationError as error:
         raise ValueError(problem_of(error, "the header")) from None

@@ -178,6 +178,7 @@ def _posterior(
     pde = problem.pde
     samples, joint = clamped(samples, problem.bounds), samples.shape[1]
     if joint == 1:
+        samples = pde.restrict(samples)
         forward = ForwardMap(pde, problem.observation, problem.counts)
         samples = torch.cat([samples, forward.solve(samples)], dim=1)
         joint = samples.shape[1]

@@ -17,12 +17,8 @@ from pdeinv.solvers.diffusion.daps import DAPS
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import DDIS_CONSTANTS, DAPSConstants, Preset
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.trained_problem import (
-    fields_of,
-    joint_fields,
-    other_physics,
-    with_derived,
-)
+from pdeinv.solvers.trained_checks import other_physics
+from pdeinv.solvers.trained_problem import fields_of, joint_fields, with_derived
 
 __all__ = ["DDIS"]
 

@@ -10,7 +10,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import DivergedError
+from pdeinv.errors import DivergedError, InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
@@ -25,6 +25,7 @@ __all__ = ["SamplingProblem"]
 
 _BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
 _LEAST = 1e-3  # of the largest coefficient, to which negative draws of a positive one are brought
+_MOST_NEGATIVE = 0.4  # share of nodes, which a Gaussian part of a skewed positive field may have
 _DRAWS, _DRAW_NODES = 64, 32  # of a prior of the coefficient, for the spread of the solution
 
 
@@ -179,7 +180,14 @@ def _bounds(pde: PDE, coefficients: CoefficientPrior | None, prior: GaussianPrio
         return coefficients.bounds
     if not pde.positive_coefficient:
         return None
-    a = _drawn(pde, prior)
+    a = _drawn(pde, prior)[:, :1]
+    wrong = float((a <= 0).double().mean())
+    if wrong > _MOST_NEGATIVE:
+        raise InputError(
+            f"the prior of the {pde.coefficient_field.name} of {pde.name} must be positive "
+            f"everywhere, got values that are not at {100 * wrong:.0f} % of the nodes of its "
+            f"draws; use a prior of a positive field"
+        )
     return (max(float(a.min()), _LEAST * float(a.max())), float(a.max()))
 
 
@@ -202,7 +210,8 @@ def _other_std(
     if phases:
         low, high = phases
         a = torch.where(a > (low + high) / 2, high, low).float()
-    return torch.stack([u.std() for u in pde.respond(clamped(a, bounds)).unbind(dim=1)])
+    a = pde.restrict(clamped(a, bounds))
+    return torch.stack([u.std() for u in pde.respond(a).unbind(dim=1)])
 
 
 def _drawn(pde: PDE, prior: GaussianPrior) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from pdeinv.datasets import Problem
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.forward import clamped
 
 __all__ = ["ToySolver"]
 
@@ -27,7 +28,8 @@ class ToySolver(Solver):
     name: ClassVar[str] = "toy-solver"
 
     def condition(self, pde, prior, observation, n_samples, generator, progress):
-        states = Problem(pde).sample(max(self.draws, n_samples), observation.grid, generator)
+        problem, count = Problem(pde, prior), max(self.draws, n_samples)
+        states = problem.sample(count, observation.grid, generator)
         readings, scale = observation(states), states.flatten(2).std(dim=(0, 2))
         floor = 1e-3 * scale[observation.channel]
         noise = torch.maximum(observation.noise_std, floor)
@@ -36,7 +38,8 @@ class ToySolver(Solver):
         white = torch.randn(readings.shape, dtype=readings.dtype, generator=generator)
         innovation = observation.values + noise * white - readings
         weights = y @ torch.linalg.solve(gram, innovation.T) / len(states)
-        posterior = pde.clamp(states + torch.einsum("ij,i...->j...", weights, x))
+        posterior = states + torch.einsum("ij,i...->j...", weights, x)
+        posterior = clamped(posterior, problem.coefficient_prior.bounds)
         mean = posterior.mean(dim=0)
         misfit = (observation.values - observation(mean[None])[0]) / noise
         record = {

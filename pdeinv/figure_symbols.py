@@ -1,0 +1,70 @@
+"""Symbols and small texts of the panels, and their legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
+
+from pdeinv.site import Site
+from pdeinv.units import in_figures
+
+__all__ = [
+    "FONT",
+    "GREY",
+    "LETTER",
+    "LINE",
+    "SENSOR",
+    "STROKE",
+    "WELL",
+    "WELLS",
+    "legend_of",
+    "short_number",
+]
+
+SENSOR: dict[str, Any] = {"marker": "o", "ms": 3, "mfc": "white", "mec": "black", "mew": 0.6}
+"""Look of a sensor."""
+WELL: dict[str, Any] = {"ms": 7, "mfc": "black", "mec": "white", "mew": 0.9}
+"""Look of a well, but for its marker."""
+WELLS = {-1: ("v", "extraction well"), 1: ("^", "injection well"), 0: ("s", "well at rest")}
+"""Marker and name of a well, by the sign of its rate."""
+STROKE = Path([(0.0, 0.0), (-1.0, 1.0)])
+"""Marker of a side through which nothing flows: along it, and out of the domain."""
+GREY = "0.35"
+"""Colour of what is drawn on sides without a value."""
+FONT = 7.0
+"""Points of small texts."""
+LETTER = 0.58 * FONT / 72
+"""Width of a letter of these, on average, inches."""
+LINE = 1.3 * FONT / 72
+"""Height of a line of these, inches."""
+
+
+def short_number(value: float) -> str:
+    """Return a number for a figure, with four digits."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def legend_of(sites: Sequence[Site]) -> list[Artist]:
+    """Return a handle for each symbol that the sites need explained; none for a plain figure."""
+    handles = [
+        _symbol(label if sign == 0 else f"{label}{_rate_units(sites)}", marker=marker, **WELL)
+        for sign, (marker, label) in WELLS.items()
+        if any((np.sign(site.wells.rates) == sign).any() for site in sites)
+    ]
+    if any(side.closed for site in sites if site.varied for side in site.sides.values()):
+        handles.append(_symbol("no flux", marker=STROKE, ms=8, mfc="none", mec=GREY))
+    return [_symbol("sensor", **SENSOR), *handles] if handles else []
+
+
+def _rate_units(sites: Sequence[Site]) -> str:
+    units = next((in_figures(s.wells.units) for s in sites if len(s.wells.rates)), "")
+    return f" ({units})" if units else ""
+
+
+def _symbol(label: str, **look: Any) -> Line2D:
+    return Line2D([], [], linestyle="none", label=label, **look)

@@ -1,0 +1,104 @@
+"""The sides and the wells of a result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["Site", "Surrounding", "Wells"]
+
+
+class Surrounding(NamedTuple):
+    """The condition on a side.
+
+    Attributes:
+        kind: "value", "flux" or "no flux".
+        values: (m,) of the solution or of the flux into the domain, at equally spaced positions
+            with both ends; one that is the same everywhere is (1,).
+    """
+
+    kind: str
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, stated: Any) -> Surrounding:
+        """Return the condition that a result states, as a JSON value."""
+        if isinstance(stated, str):
+            return cls(stated, np.zeros(1))
+        ((kind, values),) = stated.items()
+        values = np.unique(values) if np.ptp(values) == 0 else values
+        return cls(kind, np.atleast_1d(np.asarray(values, dtype=np.float64)))
+
+    def same(self, other: Surrounding) -> bool:
+        """Return whether two conditions are alike; none and a flux of 0 are."""
+        idle = self.kind != "value" and other.kind != "value"
+        return (idle or self.kind == other.kind) and np.array_equal(self.values, other.values)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing flows through the side."""
+        return self.kind != "value" and not self.values.any()
+
+
+class Wells(NamedTuple):
+    """Positions (m, 2) and rates (m,) of wells, and the rates' units."""
+
+    points: np.ndarray
+    rates: np.ndarray
+    units: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """What surrounds the fields of one experiment, or of a result without experiments.
+
+    Arguments:
+        solution, units: name and units of the field that the sides concern.
+        sides: the conditions by the names of the sides; empty where they are not known.
+        wells: there may be none.
+    """
+
+    solution: str = ""
+    units: str = "1"
+    sides: Mapping[str, Surrounding] = field(default_factory=dict)
+    wells: Wells = field(default_factory=lambda: Wells(np.zeros((0, 2)), np.zeros(0), "1"))
+
+    @classmethod
+    def of(cls, result: xr.Dataset) -> Site:
+        """Return the site of a result, or of the part of one experiment.
+
+        A result of several experiments has no site of its own: each has another one.
+        """
+        if "experiment" in result.dims:
+            return cls()
+        name = str(result["experiment"].item()) if "experiment" in result.coords else ""
+        stated: list[dict[str, Any]] = json.loads(result.attrs.get("boundary", "[]"))
+        found: dict[str, Any] = next((one for one in stated if one["experiment"] == name), {})
+        sides: dict[str, Surrounding] = {
+            side: Surrounding.of(found[side])
+            for side in ("left", "right", "bottom", "top")
+            if side in found
+        }
+        return cls(found.get("field", ""), found.get("units", "1"), sides, _wells(result, name))
+
+    @property
+    def varied(self) -> bool:
+        """Whether the four sides are not all alike."""
+        first, *others = self.sides.values() or (None,)
+        return first is not None and not all(first.same(other) for other in others)
+
+
+def _wells(result: xr.Dataset, experiment: str) -> Wells:
+    if "well_x" not in result:
+        return Site().wells
+    points = np.stack([result["well_x"].values, result["well_y"].values], axis=1)
+    mine = np.full(len(points), True)
+    if "well_experiment" in result:
+        mine = result["well_experiment"].values == experiment
+    rate = result["well_rate"]
+    return Wells(points[mine], rate.values[mine], str(rate.attrs.get("units", "1")))
