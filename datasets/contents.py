@@ -52,7 +52,7 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
 
     Raises:
         InputError: the dataset does not hold the PDE's fields, or not on the PDE's grid; or a value
-            is not finite, far beyond all others or outside the coefficient's range.
+            is not finite, far beyond all others or not positive where the coefficient is.
     """
     names = check_fields(pde, map(str, dataset.data_vars))
     chosen = _select(dataset, names)
@@ -104,12 +104,12 @@ def field_values(
     Arguments:
         dataset: the fields, with the dimensions sample (optional), y and x.
         names: the fields.
-        pde: the PDE, whose coefficient may have a range; None if it is unknown.
+        pde: the PDE, whose coefficient may be positive; None if it is unknown.
         dtype: type of the values.
 
     Raises:
         InputError: a field has other dimensions or no real numbers, or cannot be read; or a value
-            is not finite, far beyond all others or outside the coefficient's range.
+            is not finite, far beyond all others or not positive where the coefficient is.
     """
     chosen = _select(dataset, names)
     size = sum(math.prod(chosen[name].shape) for name in names)

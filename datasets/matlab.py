@@ -12,8 +12,8 @@ grid. For Darcy flow that is an approximation: its generator puts both fields at
 
 An uncompressed variable has no checksum, in a file of version 5 or of version 7.3: values that
 changed on their way cannot be told from sound ones. `pdeinv.datasets.states` therefore refuses what
-is not finite, far beyond all other values, or outside the range of the PDE's coefficient. Compare a
-checksum of the file where its source states one.
+is not finite, far beyond all other values, or not positive where the PDE's coefficient is. Compare
+a checksum of the file where its source states one.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -35,8 +36,22 @@ def blocks(language, page="README.md"):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
+@cache
+def _first_example():
+    from pdeinv.problems import example_by_name
+
+    example = example_by_name("aquifer")
+    table = example.truth().sensors.table
+    csv = table.to_csv(index=False, float_format="%.12g", lineterminator="\n")
+    return {"aquifer.toml": example.text.encode(), "aquifer.csv": csv.encode()}
+
+
 def write_files(folder):
-    """Write the files that README's blocks read: a sensor table and three datasets."""
+    """Write the files that README's blocks read: the first example, a sensor table and three
+    datasets."""
+    folder.mkdir(exist_ok=True)
+    for name, content in _first_example().items():
+        (folder / name).write_bytes(content)
     (table,) = blocks("csv")
     (folder / "sensors.csv").write_text(table)
     shipped = ROOT / "pdeinv" / "data" / "darcy.h5"
@@ -56,6 +71,7 @@ def write_files(folder):
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     out = Path(sys.argv[1])
     write_files(out)
     (out / "program.py").write_text(_HEADER.format(root=str(ROOT), blocks=blocks("python")))

@@ -1,5 +1,6 @@
 """The command line: what it writes, how it starts, and how it ends."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -16,7 +17,8 @@ from matplotlib.image import imread
 
 import pdeinv.datasets as datasets
 from pdeinv import InputError, NumericalError, cli
-from pdeinv.datasets import PDES
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.errors import run_cli
 from pdeinv.solvers import SOLVERS
 
@@ -43,6 +45,12 @@ def test_info_lists_every_pde_and_solver(pdeinv):
     assert code == 0
     for name in (*PDES, *SOLVERS, "initial_vorticity -> final_vorticity", "torch"):
         assert name in out
+    words = " ".join(out.split())
+    for pde in map(pde_by_name, PDES):
+        assert pde.default_prior.phrase(pde.domain) in words
+    for kind, prior in CoefficientPrior.kinds.items():
+        assert f"{kind} {prior.__doc__.splitlines()[0]}" in words
+        assert all(f.name in words for f in dataclasses.fields(prior))
 
 
 def test_generate_makes_a_dataset(pdeinv, folder):

@@ -1,14 +1,17 @@
 """README says what is true: its tables come out of the recorded results and its examples run."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from readme_blocks import ROOT, blocks, write_files
 
-from pdeinv import InputError
+from pdeinv import InputError, Problem
 from pdeinv.benchmarks.records import read_records
 from pdeinv.benchmarks.reports.docs_tables import with_tables
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import examples
 
 README = (ROOT / "README.md").read_text()
@@ -50,13 +53,36 @@ def test_a_python_block_runs(block, tmp_path, monkeypatch):
     write_files(tmp_path)
     scope = {}
     exec(block, scope)
-    if "savefig" in block:
-        assert Path("r.png").stat().st_size > 10_000
-        assert len(scope["result"].sensor) == len(pd.read_csv("sensors.csv"))
+    for figure in re.findall(r'savefig\("(.*)"\)', block):
+        (table,) = re.findall(r'reconstruct\("(.*?)"', block)
+        assert Path(figure).stat().st_size > 10_000
+        assert len(scope["result"].sensor) == len(pd.read_csv(table))
+    if "problem" in scope:
+        assert scope["problem"] == Problem.load("aquifer.toml")
     if "priors.load" in block:
         fields, clean = scope["fields"], scope["clean"]
         assert clean.shape == fields.shape == (2, 2, 100, 100)
         assert float((clean - fields)[:, 1].norm() / fields[:, 1].norm()) < 0.2
+
+
+def test_the_first_example_is_as_the_command_prints_it(pdeinv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = next(b for b in blocks("sh") if "aquifer" in b).splitlines()
+    code, out, _ = pdeinv(*first.partition("#")[0].split()[1:])
+    assert code == 0 and out.splitlines()[-1] == second
+    write_files(written := tmp_path / "blocks")
+    for name in ("aquifer.csv", "aquifer.toml"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_the_table_of_priors_has_every_kind():
+    rows = re.findall(r"^\| `([\w-]+)` \| `(\w+)\(([\w, ]+)\)` \|", README, re.MULTILINE)
+    kinds = {kind: (name, numbers.split(", ")) for kind, name, numbers in rows}
+    assert kinds.keys() == CoefficientPrior.kinds.keys()
+    for kind, (name, numbers) in kinds.items():
+        found = CoefficientPrior.kinds[kind]
+        fields = [f.name for f in dataclasses.fields(found)]
+        assert found.__name__ == name and numbers == fields[: len(numbers)]
 
 
 def test_ci_runs_the_commands_of_the_readme():
@@ -64,5 +90,5 @@ def test_ci_runs_the_commands_of_the_readme():
     install, test = next(b for b in blocks("sh") if "pytest" in b).strip().split(" && ")
     assert install in script and test in script
     door = (ROOT / ".ci" / "front_door").read_text()
-    first = next(b for b in blocks("sh") if "pdeinv demo" in b).split(" && ")[0]
+    first = blocks("sh")[0].strip()
     assert first.removeprefix("pip install ") in door and ".ci/front_door" in script

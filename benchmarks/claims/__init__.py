@@ -65,6 +65,13 @@ SOURCES: dict[str, Source] = {
             Constant("0.5 is rough, 1.5 the default", "settings"),
         )
     ),
+    "docs/priors-of-your-own.md": Source(
+        (
+            Constant("0.5 is rough, 1.5 the default", "settings"),
+            Constant("of 1, two of three values lie within a factor e of it; with 2.3,", "theory"),
+            Constant("`share` other than 0.5", "a setting"),
+        )
+    ),
     "docs/add-your-solver.md": Source(
         (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
     ),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pdeinv.coefficients import CoefficientPrior
 
 __all__ = ["info"]
 
@@ -14,11 +18,13 @@ _IN = " " * 17
 
 
 def info() -> None:
-    """Show the PDEs, their fields and parameters, the solvers, the shipped priors and versions."""
+    """Show the PDEs, their fields, parameters and default priors, the kinds of priors, the solvers,
+    the shipped models and versions."""
     from importlib.metadata import version
 
     import torch
 
+    from pdeinv.coefficients import CoefficientPrior
     from pdeinv.datasets import PDES, pde_by_name
     from pdeinv.priors import shipped
     from pdeinv.solvers import SOLVERS
@@ -26,18 +32,37 @@ def info() -> None:
     typer.echo(
         f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads"
     )
-    typer.echo("\nPDEs (fields: coefficient -> solution):")
+    typer.echo("\nPDEs (fields: coefficient -> solution), as published:")
     for name in sorted(PDES):
         pde = pde_by_name(name)
         coefficient, solution, derived = pde.coefficient_field, pde.solution_field, pde.derived
         typer.echo(f"  {name:<15}{pde.equation}")
         more = f" (and {', '.join(field.name for field in derived)})" if derived else ""
         typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}{more}, {pde.grid_kind} grid")
-        typer.echo(fill(_in_words(pde.parameters), 100, initial_indent=_IN, subsequent_indent=_IN))
+        typer.echo(_filled(_in_words(pde.parameters)))
+        prior = pde.default_prior
+        typer.echo(_filled(f"default prior ({prior.name}): {prior.phrase(pde.domain)}"))
+    typer.echo("\nPriors of a coefficient, for `prior=` and the table [prior] of a problem file:")
+    for kind, prior_class in sorted(CoefficientPrior.kinds.items()):
+        words = (prior_class.__doc__ or "").splitlines()[0]
+        typer.echo(_filled(words, first=f"  {kind:<15}"))
+        typer.echo(_filled(_stated_by(prior_class)))
     typer.echo("\nSolvers:")
     for name, solver in sorted(SOLVERS.items()):
         typer.echo(f"  {name:<22}{(solver.__doc__ or '').splitlines()[0]}")
-    typer.echo(f"\nShipped priors and operators: {', '.join(shipped()) or 'none'}")
+    typer.echo(f"\nShipped models: {', '.join(shipped()) or 'none'}")
+
+
+def _filled(text: str, first: str = _IN) -> str:
+    return fill(text, 100, initial_indent=first, subsequent_indent=_IN)
+
+
+def _stated_by(prior: type[CoefficientPrior]) -> str:
+    """Return what states a prior: its fields, with their defaults."""
+    return ", ".join(
+        f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default}"
+        for f in dataclasses.fields(prior)
+    )
 
 
 def _in_words(parameters: Mapping[str, Any]) -> str:
