@@ -60,7 +60,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         for candidate in _FOR_COEFFICIENTS if stated else _FOR_OTHERS:
             if candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
-        if stated:
+        if isinstance(prior, CoefficientPrior):
             raise InputError(
                 f"the prior of the {pde.coefficient_field.name} of {pde.name} must not have a flat "
                 f"mean where not all is linear, got the {prior.name} prior with one; give mean_std "

@@ -132,7 +132,10 @@ def rows_of(observation):
     """Return the readings as a matrix (m, channels k) of zeros and ones: they are at nodes."""
     grid = observation.grid
     shares = grid.domain.relative(observation.points)
-    ix, iy = ((shares[:, d] * cells).round().long() for d, cells in zip((0, 1), grid.cells[::-1]))
+    ix, iy = (
+        (shares[:, d] * cells).round().long()
+        for d, cells in zip((0, 1), grid.cells[::-1], strict=True)
+    )
     rows = torch.zeros(len(observation), len(observation.order) * grid.nodes, dtype=torch.float64)
     rows[torch.arange(len(rows)), observation.channel * grid.nodes + iy * grid.nx + ix] = 1.0
     return rows
