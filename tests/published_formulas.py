@@ -250,6 +250,7 @@ def ddis(f, n, solve):
         weight = DDIS_WEIGHTS.get(f.pde.name, (10, 15))[0 if i < STEPS // 2 else 1]
 
         def loss(a, weight=weight):
+            a = f.pde.restrict(a)  # on whose sides this network is not 0
             return weight * f.misfit(torch.cat([a, solve(a)], dim=1)).abs().mean(dim=1)
 
         z = langevin(f, ode(f, z, 5, s[i]), s[i], 1e-4 * (1 + i / STEPS * (0.01 - 1)), loss)
