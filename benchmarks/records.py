@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from pdeinv.benchmarks.kinds import BASELINES, CELL, INSTANCES, SUMMARIES, TASK, Kind
 from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
 from pdeinv.benchmarks.study_kinds import (
+    ANY_EXPERIMENTS,
     AQUIFERS,
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
@@ -47,7 +48,7 @@ Places: TypeAlias = dict[tuple[Any, ...], tuple[Path, int]]
 
 _KINDS = (
     *(INSTANCES, SUMMARIES, BASELINES, REFERENCES, GAUSSIAN_LIMITS, TIMINGS, NUMERICS),
-    *(AQUIFERS, EQUIVARIANCES, PRIORS, PRIOR_ABLATIONS),
+    *(ANY_EXPERIMENTS, AQUIFERS, EQUIVARIANCES, PRIORS, PRIOR_ABLATIONS),
 )
 # Older records lack these names
 _DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard"}

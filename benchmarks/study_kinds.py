@@ -11,7 +11,15 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
-__all__ = ["AQUIFERS", "EQUIVARIANCES", "GAUSSIAN_LIMITS", "NUMERICS", "REFERENCES", "TIMINGS"]
+__all__ = [
+    "ANY_EXPERIMENTS",
+    "AQUIFERS",
+    "EQUIVARIANCES",
+    "GAUSSIAN_LIMITS",
+    "NUMERICS",
+    "REFERENCES",
+    "TIMINGS",
+]
 
 
 class GaussianLimit(TaskLine, Provenance):
@@ -23,6 +31,27 @@ class GaussianLimit(TaskLine, Provenance):
     limit: Amount
     distance: Amount
     network_evaluations: Count
+    seconds: Amount
+
+
+class AnyExperiment(Line, Provenance):
+    """A solver with a learned prior of the coefficient, or the limit, on an experiment."""
+
+    experiment: Name
+    method: Name
+    solver: Name
+    prior: Name
+    grid: Nodes
+    sensors: Annotated[int, Field(ge=1, le=4096**2)]
+    noise: Amount
+    seed: Count
+    instance: Count
+    samples: Annotated[int, Field(ge=2, le=10**6)]
+    coefficient_error: Amount
+    solution_error: Amount
+    error_rate: NotRequired[Share]
+    network_evaluations: Count
+    solver_calls: Count
     seconds: Amount
 
 
@@ -122,6 +151,12 @@ GAUSSIAN_LIMITS = Kind(
     GaussianLimit,
     ("limit",),
     ("pde", "grid", "task", "method", "steps", "instance"),
+)
+ANY_EXPERIMENTS = Kind(
+    "a run on an experiment",
+    AnyExperiment,
+    ("experiment",),
+    ("experiment", "grid", "sensors", "method", "instance"),
 )
 TIMINGS = Kind(
     "a timing",

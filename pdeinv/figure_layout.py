@@ -15,6 +15,7 @@ __all__ = ["Panel", "extent_of", "shown_at"]
 
 _SIZE = 2.3  # root of the area of a panel, inches
 _NARROWEST, _WIDEST = 1.5, 4.2  # panels, inches
+_LEAST, _TALLEST = 1.2, 5.0  # width of a tall panel and its height, inches
 _MOST = 16.0  # inches of all panels of a row
 _SLENDER = 6.0  # ratio of the sides, beyond which a panel does not have the domain's aspect
 _TICKS = (0.55, 0.45)  # inches from one tick to the next, at least, along x and along y
@@ -66,9 +67,12 @@ class Panel(NamedTuple):
             columns: panels in a row.
         """
         own = _ratio(grid)
-        ratio = min(max(own, 1 / _SLENDER), _SLENDER)
+        ratio = min(own, _SLENDER)
         width = min(max(_SIZE * math.sqrt(ratio), _NARROWEST), _WIDEST, _MOST / columns)
-        return cls(width, width / ratio, ratio == own)
+        height = width / ratio
+        if height > _TALLEST:
+            width, height = max(_TALLEST * ratio, _LEAST), _TALLEST
+        return cls(width, height, math.isclose(width / height, own))
 
     def figure_size(self, rows: int, columns: int) -> tuple[float, float]:
         """Return roughly the size of a figure of panels with titles and colour bars, inches."""

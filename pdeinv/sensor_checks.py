@@ -133,7 +133,9 @@ class Readings:
         low, high = bounds
         value = self.table.value
         self.rows.refuse(
-            (self.channel == 0) & exact & ~value.between(low * (1 - 1e-6), high * (1 + 1e-6)),
+            (self.channel == 0)
+            & exact
+            & ~value.between(low - 1e-6 * abs(low), high + 1e-6 * abs(high)),
             lambda i: (
                 f"the exact reading must be within the prior's {low:g} to {high:g}, got "
                 f"{value[i]:g}; give it a noise_std, or change the prior"

@@ -81,7 +81,7 @@ class LearnedSolver(Solver, Generic[PriorT]):
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
                 f"train one with `{command}` and give it as prior"
             )
-        check_default_problem(self.name, pde, prior, name, _shipped(name), command)
+        check_default_problem(pde, prior, name, _shipped(name), command)
 
     def resolve_prior(self, pde: PDE, prior: Prior) -> tuple[PriorT, dict[str, str]]:
         """Return the prior, or the shipped one for a prior of `pdeinv.coefficients`, ready for use;

@@ -83,9 +83,8 @@ def reconstruct(
     Returns:
         Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, each
         derived field that a sensor reads, and the coefficient's logarithm where that is what the
-        prior states; `sensor_*` (sensor); `well_*` (well); and attributes such as `assumed`
-        (physics, prior and noise in words), `boundary` (JSON of the sides) and
-        `reduced_chi_squared` (near 1 where they agree).
+        prior states; `sensor_*` (sensor); what `with_site` adds; and attributes such as `assumed`
+        (in words) and `reduced_chi_squared` (1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.

@@ -122,12 +122,11 @@ def _same_scale(coefficients: CoefficientPrior, trained: PDE, pde: PDE) -> bool:
 
 
 def check_default_problem(
-    solver: str, pde: PDE, prior: CoefficientPrior, name: str, model: object, command: str
+    pde: PDE, prior: CoefficientPrior, name: str, model: object, command: str
 ) -> None:
     """Refuse a PDE or a prior of its coefficient that a shipped model is not for.
 
     Arguments:
-        solver: name of the solver, for the message.
         pde: the physics.
         prior: of the coefficient.
         name, model: of the shipped model.
@@ -136,8 +135,9 @@ def check_default_problem(
     Raises:
         InputError: the model is of another problem, or of a domain of another aspect.
     """
-    if of_coefficient(model):
-        check_same_problem(solver, pde, pde.fields[:1], model)
+    if of_coefficient(model):  # which may have another name
+        _check_grid(pde, model)
+        _check_coefficients(pde, model, (fields_of(model) or pde.fields)[0])
     elif differences := _differences(pde, model):
         given = ", ".join(f"{d.name} = {_in_words(d.wanted)}" for d in differences)
         raise InputError(

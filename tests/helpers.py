@@ -54,6 +54,17 @@ def seeded(seed=0):
     return seeds.generator(seeds.TUNING, seed)
 
 
+@cache
+def _kind_of_few_modes(kind, default, modes):
+    few = default.with_numbers(modes=modes)
+    return type(kind.__name__, (kind,), {"default_prior": few, "__doc__": kind.__doc__})
+
+
+def with_modes(pde, modes):
+    """Return the PDE with few modes in its `default_prior`, so that all of them can be listed."""
+    return _kind_of_few_modes(type(pde), pde.default_prior, modes)(**pde.parameters)
+
+
 def tuning_task(pde, kind, *args, seed=0, **settings):
     """Return a `Task` on which no method is compared: `seed` counts the seeds that it has."""
     return Task(pde, kind, *args, seed=TUNING_SEEDS[seed], **settings)

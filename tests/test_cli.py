@@ -59,28 +59,31 @@ def test_generate_makes_a_dataset(pdeinv, folder):
     assert code == 0 and out == "p.h5: 3 pairs of poisson on 16 x 16 nodes, seed 5\n"
     with datasets.open_dataset("p.h5") as dataset:
         assert dict(dataset.sizes) == {"sample": 3, "y": 16, "x": 16}
-        assert datasets.pde_of(dataset) == datasets.Poisson(tau=5.0) and dataset.attrs["seed"] == 5
+        assert datasets.pde_of(dataset) == datasets.Poisson() and dataset.attrs["seed"] == 5
+        assert json.loads(dataset.attrs["prior"])["tau"] == 5
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble):
     command = "reconstruct s.csv --pde poisson --samples 3 --seed 9 --out r.nc --plot r.png"
-    own = "--param tau=4 --grid 16"
-    given = "--param tau=3 --solver optimal-interpolation --ensemble ensemble.h5"
+    stated = "--param tau=4 --grid 16"
+    given = "--param discretisation=spectral --solver optimal-interpolation --ensemble ensemble.h5"
     before = contents(folder)
-    code, out, err = pdeinv(*command.split(), *(given if ensemble else own).split())
+    code, out, err = pdeinv(*command.split(), *(given if ensemble else stated).split())
     # a slow machine shows progress there
     assert code == 0 and "warning" not in err and "error" not in err
     n = 64 if ensemble else 16
     assumed, summary = out.splitlines()
-    prior = "Ensemble;" if ensemble else "the source is a Gaussian random field (neumann) with"
+    own = "the source is a Gaussian random field (neumann) with alpha 2, tau 4, modes 128;"
+    prior = "Ensemble;" if ensemble else own
     assert assumed.startswith(f"assumed: poisson, Δu = a, u = 0 on the boundary; prior: {prior}")
     assert summary.startswith(f"r.nc: poisson on {n} x {n} nodes by ")
     assert "from 3 sensors" in summary and ("cannot tell" in summary) == ensemble
     assert set(contents(folder)) - set(before) == {"r.nc", "r.png"}
     with xr.open_dataset("r.nc") as result:
         assert result.potential_samples.shape == (3, n, n) and result.attrs["seed"] == 9
-        assert json.loads(result.attrs["pde_parameters"])["tau"] == (3 if ensemble else 4)
+        parameters = json.loads(result.attrs["pde_parameters"])
+        assert parameters["discretisation"] == ("spectral" if ensemble else "five-point")
         assert np.isfinite(result.source_mean).all()
         assert result.sensor_field.values.tolist() == ["potential", "potential", "source"]
     assert imread("r.png").shape[2] == 4

@@ -76,19 +76,28 @@ RECONSTRUCT = {
             "an output must not have the name of another file",
         ),
         ({"--param": "tau"}, "--param must be NAME=VALUE, got 'tau'"),
-        ({"--param": "tau=three"}, "parameter tau of poisson must be a finite number, got 'three'"),
-        ({"--param": "tau=inf"}, "parameter tau of poisson must be a finite number, got inf"),
-        ({"--param": "tau=-1"}, "tau of a random field must be a finite number above 0, got -1.0"),
+        (
+            {"--param": "tau=three"},
+            "tau of the spectral-field prior must be a finite number, got 'three'",
+        ),
+        (
+            {"--param": "tau=inf"},
+            "tau of the spectral-field prior must be a finite number, got inf",
+        ),
+        (
+            {"--param": "tau=-1"},
+            "tau of the spectral-field prior must be a finite number above 0, got -1",
+        ),
         (
             {"--param": "k=2"},
-            "parameter of poisson must be one of alpha, tau, modes, ",
+            "parameter of poisson must be one of outputs, domain, boundary, ",
         ),
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),
         ({"--ensemble": "none.h5"}, "none.h5 cannot be read"),
         (
             {"--solver": "gaussian", "--ensemble": "ensemble.h5"},
-            "the gaussian solver uses only the PDE's own prior",
+            "the gaussian solver needs a prior of pdeinv.coefficients, got Ensemble",
         ),
         (
             {"--ensemble": "ensemble.h5", "--solver": "optimal-interpolation"},
@@ -132,7 +141,7 @@ def test_a_folder_without_permission_is_refused(pdeinv, folder):
         ("generate poisson --n 2 --seed -3 --out g.h5", "--seed must be"),
         ("generate poisson --n 2 --out nowhere/g.h5", "does not exist"),
         ("generate poisson --n 2 --out ensemble.h5", "exists already"),
-        ("generate darcy --n 2 --param high=1 --out g.h5", "must be 0 < low < high"),
+        ("generate darcy --n 2 --param high=1 --out g.h5", "low must be below high"),
         ("demo --pde darcys", "did you mean 'darcy'?"),
         ("demo --out s.csv", "the folder s.csv cannot be made (File exists); choose another"),
         (

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import distance, normal, seeded
 
-from pdeinv import Symmetry
+from pdeinv import GaussianField, Symmetry
 from pdeinv.datasets import (
     PDE,
     Darcy,
@@ -28,7 +28,6 @@ from pdeinv.datasets import (
 )
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.grid import Domain, Field, Grid
-from pdeinv.random_field import GaussianRandomField
 from pdeinv.symmetry import (
     Group,
     diagonal_forcing_group,
@@ -54,7 +53,6 @@ class Plate(PDE):
 
     name = equation = "plate"
     coefficient_field, solution_field = Field("a", "a"), Field("u", "u")
-    latent_prior = GaussianRandomField("neumann", 2.0, 3.0, 8)
     operator_symmetries = square_group()
 
     def solve(self, a):
@@ -405,7 +403,7 @@ def test_flows_have_these_symmetries_and_no_others(domain, cells):
         if float(forcing.abs().max()) < 1e-9:
             continue
         pde = NavierStokes(
-            forcing=10 * forcing[0, 0].numpy(), domain=domain, time=0.2, dt=0.05, modes=8
+            forcing=10 * forcing[0, 0].numpy(), domain=domain, time=0.2, dt=0.05
         ).reading(["velocity_x"])
         grid = pde.grid(*cells)
         a = Problem(pde).sample_coefficient(1, grid, generator)
@@ -426,7 +424,7 @@ def test_flows_have_these_symmetries_and_no_others(domain, cells):
     ],
 )
 def test_flows_have_the_translations_of_a_forcing(forcing):
-    pde = NavierStokes(forcing=forcing, modes=8).reading(["velocity_x"])
+    pde = NavierStokes(forcing=forcing).reading(["velocity_x"])
     grid = pde.grid(12)
     a = Problem(pde).sample_coefficient(1, grid, seeded())
     u = pde.respond(a)
@@ -490,34 +488,46 @@ def test_a_huge_group_keeps_the_elements_without_a_shift():
 
 
 @dataclass(frozen=True)
-class Slanted(Plate):
-    """Its prior has the symmetries of a rectangle on a square."""
-
-    def keeps_prior(self, element):
-        return element.matrix[0][0] != 0
-
-
-@dataclass(frozen=True)
-class Anchored(Torus):
-    """Its prior has no translation."""
-
-    def keeps_prior(self, element):
-        return element.shift == (0.0, 0.0)
-
-
-@dataclass(frozen=True)
 class Unknown(Plate):
     """Its operator may have no symmetry."""
 
     operator_symmetries = trivial_group()
 
 
-def test_the_prior_and_the_operator_limit_the_group():
-    assert Slanted().symmetries == rectangle_group()
-    anchored = Anchored().symmetries
-    assert len(anchored) == 8 and not anchored.translations
-    assert [g.shift for g in Anchored(forcing=diagonal).symmetries] == [(0.0, 0.0)]
+def symmetries(pde, **numbers):
+    """Those of the problem with a Gaussian prior of these numbers."""
+    stated = {"mean": 0.0, "std": 1.0, "length": 0.3}
+    return Problem(pde, GaussianField(**stated | numbers)).symmetries
+
+
+def test_the_operator_limits_the_group():
     assert Unknown().symmetries == Unknown(domain=RECTANGLE).symmetries == trivial_group()
+
+
+def test_the_prior_limits_the_group_of_a_problem():
+    assert symmetries(Plate(), mean=2.0) == square_group()
+    assert symmetries(Plate(), anisotropy=0.5) == rectangle_group()
+    slanted = symmetries(Plate(), anisotropy=0.5, angle=45.0)
+    assert {g.matrix for g in slanted} == {
+        ((1, 0), (0, 1)),
+        ((-1, 0), (0, -1)),
+        ((0, 1), (1, 0)),
+        ((0, -1), (-1, 0)),
+    }
+    assert symmetries(Plate(), anisotropy=0.5, angle=30.0) == Group(
+        tuple(g for g in square_group() if abs(np.trace(g.matrix)) == 2), ()
+    )
+
+
+def test_the_prior_limits_the_group_of_a_torus():
+    assert symmetries(Torus()) == torus_group()
+    # Reflections change the sign of a pseudo-scalar, and so its mean
+    assert {g.matrix for g in symmetries(Torus(), mean=2.0)} == {
+        g.matrix for g in square_group() if g.determinant == 1
+    }
+    narrow = symmetries(Torus(), anisotropy=0.5)
+    assert {g.matrix for g in narrow} == {g.matrix for g in rectangle_group()}
+    assert narrow.translations == torus_group().translations
 
 
 def test_wells_on_a_torus_end_the_translations():

@@ -22,8 +22,9 @@ TABLE = pd.DataFrame(
 
 @pytest.mark.parametrize("contrast", [1e3, 1e6])
 def test_draws_of_a_high_contrast_are_solved(contrast):
-    pde = Darcy(low=1.0, high=contrast)
-    states = Problem(pde).sample(2, pde.grid(16), seeded())
+    problem = Problem.named("darcy", low=1.0, high=contrast)
+    pde = problem.physics
+    states = problem.sample(2, pde.grid(16), seeded())
     assert pde.residual(states[:, :1], states[:, 1:]).abs().max() < 1e-6
 
 
@@ -31,14 +32,16 @@ def test_draws_of_a_high_contrast_are_solved(contrast):
     "solver", [LevelSet(ensemble=4, draws=16, stages="brief"), "optimal-interpolation"]
 )
 def test_a_high_contrast_is_reconstructed(solver):
-    result = reconstruct(TABLE, Darcy(low=1.0, high=1e3), grid=16, n_samples=1, solver=solver)
+    problem = Problem.named("darcy", low=1.0, high=1e3)
+    result = reconstruct(TABLE, problem=problem, grid=16, n_samples=1, solver=solver)
     assert bool(result["pressure_mean"].notnull().all())
 
 
 @pytest.mark.parametrize("contrast", [4.0, 90.0, 110.0, 1e5])
 def test_the_surrogate_is_close_at_any_contrast(contrast):
-    pde = Darcy(low=1.0, high=contrast)
-    a = Problem(pde).sample_coefficient(1, pde.grid(16), seeded())
+    problem = Problem.named("darcy", low=1.0, high=contrast)
+    pde = problem.physics
+    a = problem.sample_coefficient(1, pde.grid(16), seeded())
     gap = pde.surrogate(a) - pde.solve(a)
     assert gap.abs().max() < 0.1 * pde.solve(a).abs().max()
     assert bool(gap.any()) == (contrast < 100)

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 import pdeinv.datasets as datasets
+from pdeinv import LogNormal, Problem
 from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.priors import TrainingData
@@ -192,6 +193,56 @@ def test_pde_of_refuses_a_dataset_that_does_not_tell():
         )
     with pytest.raises(InputError, match="got 'burgers'"):
         datasets.example("burgers")
+
+
+def test_a_dataset_states_the_prior_of_its_coefficients_in_every_version(tmp_path):
+    prior = LogNormal(2.0, 0.5, length=0.3, anisotropy=0.5, angle=20.0)
+    problem = Problem(Darcy(thickness=2.0), prior)
+    path = datasets.generate(problem, 8, 12, 0, tmp_path / "d.h5")
+    with datasets.open_dataset(path) as dataset:
+        assert dataset.attrs["format_version"] == 3
+        assert datasets.problem_of(dataset) == problem
+        assert datasets.prior_of(dataset) == prior
+    read = TrainingData.read(path, "coefficient")
+    assert (read.pde, read.prior) == (problem.physics, prior) and len(read.symmetries) == 2
+    for name in datasets.examples():  # of the first version
+        dataset = datasets.example(name)
+        assert datasets.prior_of(dataset) == pde_by_name(name).default_prior
+    attributes = {"pde": "darcy", "pde_parameters": json.dumps({"low": 2.0, "thickness": 2.0})}
+    second = datasets.problem_of(xr.Dataset(attrs=attributes))
+    assert second.physics == Darcy(thickness=2.0) and second.prior.phases == (2.0, 12.0)
+
+
+def test_a_dataset_of_somebody_else_states_no_prior(tmp_path):
+    fields = datasets.example("poisson").isel(sample=[*range(8), *range(8)])
+    fields.attrs = {}
+    fields.to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
+    for stated in ({}, {"pde": Poisson()}):
+        data = TrainingData.read(tmp_path / "d.nc", **stated)
+        assert data.pde == Poisson() and data.prior is None
+        assert len(data.symmetries) == 8  # those of the physics, unless the user says otherwise
+    unknown = xr.Dataset(attrs={"pde": "burgers"})
+    assert datasets.prior_of(unknown) is None and datasets.prior_of(xr.Dataset()) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1", "the attribute 'prior' of the dataset must be a JSON object"),
+        ('{"kind": "log-norml"}', "kind of the prior of the dataset .*; did you mean 'log-normal'"),
+        ('{"kind": "log-normal"}', "median of the prior of the dataset must be given, got none"),
+        (
+            '{"kind": "gaussian-field", "mean": 0, "std": 1, "length": 1}',
+            "prior of the permeability of darcy must be positive everywhere, got the gaussian-",
+        ),
+    ],
+)
+def test_a_wrong_prior_of_a_dataset_is_refused_in_one_sentence(text, message):
+    dataset = xr.Dataset(attrs={"pde": "darcy", "prior": text})
+    for read in (datasets.problem_of, datasets.prior_of, datasets.pde_of):
+        with pytest.raises(InputError, match=message) as refused:
+            read(dataset)
+        assert str(refused.value).count(";") == 1
 
 
 def test_a_dataset_of_another_problem_has_no_pde():

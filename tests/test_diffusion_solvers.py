@@ -222,7 +222,7 @@ def test_what_needs_a_denoiser_is_refused_before_the_work_begins():
     with pytest.raises(
         InputError, match="does not evaluate the denoiser for a two-valued permeability"
     ):
-        Moment(guidance=(EquiReg(),)).check(Darcy(), None)
+        Moment(guidance=(EquiReg(),)).check(Darcy(), Darcy().default_prior)
     with pytest.raises(InputError, match="does not evaluate the denoiser"):
         Moment(group_average=True).check(Darcy(), load("darcy-coefficient"))
     Moment(guidance=(EquiReg(),)).check(Darcy(), load("darcy"))
@@ -252,7 +252,7 @@ def test_physics_that_answers_the_wrong_way_round_is_refused():
         InputError,
         match="must be an operator from source to wavefield, got one from wavefield to source",
     ):
-        DDIS(physics=inverse).check(Helmholtz(), None)
+        DDIS(physics=inverse).check(Helmholtz(), Helmholtz().default_prior)
 
 
 def test_an_operator_of_other_physics_is_refused():
@@ -265,8 +265,8 @@ def test_an_operator_of_other_physics_is_refused():
                 InputError,
                 match=f"must be trained for these parameters of {pde.name}, got {told}; train",
             ):
-                DDIS(physics=physics).check(pde, None)
-        DDIS(physics="operator").check(pde_by_name(pde.name), None)
+                DDIS(physics=physics).check(pde, pde.default_prior)
+        DDIS(physics="operator").check(pde_by_name(pde.name), pde.default_prior)
 
 
 def test_a_prior_with_a_denoiser_chooses_its_solver():
@@ -328,6 +328,7 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
 def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, channels):
     pde = pde_by_name(name)
     prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)
+    prior = dataclasses.replace(prior, coefficient_prior=pde.default_prior.to_json())
     _, observation = tuning_task(name, "both", grid=N, sensors=5).instance(0)
     found = SamplingProblem(pde, prior, observation).field_std
     states = training_data(pde, 32, 300, seed=1).states.double()

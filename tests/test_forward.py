@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from helpers import PAIRS, Exact, normal, quick_prior, seeded, tuning_task
+from helpers import PAIRS, Exact, normal, quick_prior, seeded, tuning_task, with_modes
 
-from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, pde_by_name
+from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, Problem, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import (
     DAPS,
@@ -20,8 +20,8 @@ from pdeinv.solvers import (
     OptimalInterpolation,
 )
 from pdeinv.solvers.annealing import SCHEDULES
-from pdeinv.solvers.diffusion.problem import Problem
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.diffusion.problem import SamplingProblem
+from pdeinv.solvers.latent_map import LatentMap
 
 N = 16
 KINDS = ("forward", "inverse", "both")
@@ -29,7 +29,7 @@ KINDS = ("forward", "inverse", "both")
 
 def forward_map(pde, kind, sensors=7):
     _, observation = tuning_task(pde.name, kind, grid=N, sensors=sensors).instance(0)
-    return ForwardMap(pde, observation)
+    return LatentMap(Problem(pde), observation)
 
 
 def smoothed(pde):
@@ -39,20 +39,21 @@ def smoothed(pde):
 
 def point(pde, seed=0):
     """A coefficient at which F has a derivative, and its latent table."""
-    xi = Problem(pde).latent.white(1, seeded(seed))
-    return smoothed(pde)(Problem(pde).latent.square_root(xi, pde.grid(N))), xi
+    latent = Problem(pde).latent
+    xi = latent.white(1, seeded(seed))
+    return smoothed(pde)(latent.square_root(xi, pde.grid(N))), xi
 
 
-CASES = [(pde, kind) for pde in (Poisson(modes=8), Helmholtz(modes=8)) for kind in KINDS]
+CASES = [
+    (pde, kind) for pde in (with_modes(Poisson(), 8), with_modes(Helmholtz(), 8)) for kind in KINDS
+]
 
 
 @pytest.mark.parametrize(("pde", "kind"), CASES, ids=lambda v: getattr(v, "name", v))
 def test_a_linear_map_has_its_adjoint(pde, kind):
-    forward = forward_map(pde, kind)
-    a, xi = (
-        Problem(pde).sample_coefficient(3, pde.grid(N), seeded()),
-        Problem(pde).latent.white(3, seeded(1)),
-    )
+    forward, problem = forward_map(pde, kind), Problem(pde)
+    a = problem.sample_coefficient(3, pde.grid(N), seeded())
+    xi = problem.latent.white(3, seeded(1))
     weights = normal(3, len(forward.observation), seed=2)
     for readings, x, adjoint in (
         (forward(a), a, forward.adjoint_at(torch.zeros_like(a[:1]))),
@@ -64,7 +65,7 @@ def test_a_linear_map_has_its_adjoint(pde, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "pde", [Darcy(modes=8), pde_by_name("navier-stokes", modes=8), Poisson(modes=8)]
+    "pde", [with_modes(pde, 8) for pde in (Darcy(), pde_by_name("navier-stokes"), Poisson())]
 )
 def test_jacobian_and_adjoint_are_transposes(pde, kind):
     forward = forward_map(pde, kind)
@@ -88,11 +89,11 @@ def test_jacobian_and_adjoint_are_transposes(pde, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_jacobian_is_the_derivative_of_the_readings(kind):
-    pde = Exact(modes=8)
-    forward, (a, xi) = forward_map(pde, kind), point(Exact(modes=8))
-    latent, step = Problem(pde).latent.square_root(xi, pde.grid(N)), 1e-5
-    d, dxi = normal(1, 1, N, N, seed=2), Problem(pde).latent.white(1, seeded(5))
-    change = Problem(pde).latent.square_root(dxi, pde.grid(N))
+    pde, step = with_modes(Exact(), 8), 1e-5
+    forward, (a, xi), field = forward_map(pde, kind), point(pde), Problem(pde).latent
+    latent = field.square_root(xi, pde.grid(N))
+    d, dxi = normal(1, 1, N, N, seed=2), field.white(1, seeded(5))
+    change = field.square_root(dxi, pde.grid(N))
     for product, ahead, behind in (
         ((forward.jacobian(a) * d).sum(dim=(1, 2, 3)), a + step * d, a - step * d),
         (
@@ -107,7 +108,7 @@ def test_the_jacobian_is_the_derivative_of_the_readings(kind):
 
 
 def test_maps_share_their_count_and_solve_nothing_that_no_sensor_reads():
-    pde = Darcy(modes=8)
+    pde = with_modes(Darcy(), 8)
     forward = forward_map(pde, "forward")
     a, _ = point(pde)
     forward(a), forward.jacobian(a)
@@ -197,7 +198,8 @@ def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
 def test_a_sampler_that_leaves_the_stable_range_has_diverged():
     pde = pde_by_name("navier-stokes")
     _, observation = tuning_task(pde.name, "inverse", grid=N, sensors=6).instance(0)
-    problem = Problem(pde, quick_prior("ddis", pde.name), observation, (), seeded())
+    prior = quick_prior("ddis", pde.name)
+    problem = SamplingProblem(pde, prior, observation, (), seeded())
     wild = 1e4 * Problem(pde).sample_coefficient(2, pde.grid(N), seeded())
     with pytest.raises(DivergedError, match=r"left the range where its solver is stable .* steps"):
         DDIS().full(problem, wild)

@@ -207,13 +207,13 @@ def test_an_unfinished_run_refuses_other_settings(stopped):
         ({"grid": 7}, "grid must be .* at least 8, got 7"),
         ({"seed": -1}, "seed must be .* got -1"),
         ({"workers": 0}, "workers must be .* got 0"),
-        ({"pde": Poisson}, "instance"),
+        ({"problem": Poisson}, "instance"),
         ({"out": "nowhere/p.h5"}, "does not exist"),
         ({"out": "there.h5"}, "exists already"),
         ({"out": "taken.h5"}, "must hold a readable plan"),
-        ({"pde": RESONANT}, "resonance"),
+        ({"problem": RESONANT}, "resonance"),
         (
-            {"pde": Poisson(source=lambda x, y: x)},
+            {"problem": Poisson(source=lambda x, y: x)},
             "source must be .*; give the array",
         ),
         ({"grid": Grid(16, extent=(0.0, 2.0, 0.0, 2.0))}, "must be on its domain"),
@@ -226,7 +226,7 @@ def test_bad_settings_are_refused_before_anything_is_written(change, message, tm
     (tmp_path / "taken.h5.parts").mkdir()
     (tmp_path / "taken.h5.parts" / "thesis.tex").touch()  # somebody's folder, not ours to empty
     before = sorted(tmp_path.rglob("*"))
-    arguments = {"pde": Poisson(), "n": 4, "grid": 16, "seed": 0, "out": "p.h5"} | change
+    arguments = {"problem": Poisson(), "n": 4, "grid": 16, "seed": 0, "out": "p.h5"} | change
     with pytest.raises(InputError, match=message):
         generate(**arguments | {"out": tmp_path / arguments["out"]})
     assert sorted(tmp_path.rglob("*")) == before

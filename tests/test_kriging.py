@@ -10,7 +10,7 @@ from cases import N, truth
 from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
 
 from pdeinv import Ensemble, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
-from pdeinv.datasets import Darcy
+from pdeinv.datasets import Darcy, Problem
 from pdeinv.solvers.kernel_fit import centre_and_scale
 
 POINTS = layouts.random(50, 1)
@@ -116,8 +116,8 @@ def test_no_solver_brings_a_coefficient_in_other_units_to_a_bound_in_silence(sol
 
 
 def test_an_ensemble_with_a_wider_range_than_the_pde_keeps_it():
-    wide = Darcy(low=1.0, high=40.0)
-    states = wide.sample(200, wide.grid(N), torch.Generator().manual_seed(3))
+    wide = Problem.named("darcy", low=1.0, high=40.0)
+    states = wide.sample(200, Darcy().grid(N), torch.Generator().manual_seed(3))
     sensors = table(np.full(50, 40.0))
     result = reconstruct(
         sensors, "darcy", grid=N, solver="optimal-interpolation", prior=Ensemble(states)

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import brief_annealing, normal, seeded, tuning_task, vector
+from helpers import accepts, brief_annealing, normal, seeded, tuning_task, vector, with_modes
 
-from pdeinv import InputError, MisfitWarning, reconstruct
+from pdeinv import InputError, LogNormal, MisfitWarning, SpectralField, reconstruct
 from pdeinv.datasets import Darcy, Poisson, Problem
 from pdeinv.metrics import error_rate
 from pdeinv.solvers import GaussianSolver, LevelSet, OptimalInterpolation, annealing, lbfgs
 
-SMALL = Darcy(modes=16)
+SMALL = with_modes(Darcy(), 16)
+LOW, HIGH = SMALL.default_prior.phases
 
 
 def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
@@ -27,7 +28,8 @@ def instance(kind, i=0, n=24, m=40, noise=0.0, pde=SMALL):
 
 
 def latent_of(pde, xi, grid):
-    return Problem(pde).latent.square_root(xi.reshape(-1, 1, pde.modes, pde.modes), grid)
+    latent = Problem(pde).latent
+    return latent.square_root(xi.unflatten(1, latent.shape), grid)
 
 
 # The posterior
@@ -42,7 +44,7 @@ CORNERS = [(3, 4), (5, 11), (11, 6), (12, 12)]  # (x, y), nodes of a grid of 16
     ids=["exact", "doubtful"],
 )
 def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws):
-    pde = Darcy(modes=16, tolerance=1e-5)
+    pde = with_modes(Darcy(tolerance=1e-5), 16)
     grid = pde.grid(16)
     nodes = (CORNERS + CORNERS[:1])[: len(values)]  # a second reading at the first node
     _, observation = instance("forward", n=16, m=len(values))
@@ -68,7 +70,7 @@ def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws)
     inside = std[1] > 0
     assert float((((ours.mean - mean)[1] / std[1])[inside]).abs().max()) < 4 / count**0.5
     assert float((ours.std[1] / std[1] - 1)[inside].abs().max()) < 4 / count**0.5
-    share = (mean[0] - pde.low) / (pde.high - pde.low)
+    share = (mean[0] - LOW) / (HIGH - LOW)
     assert float((ours.probability - share).abs().max()) < 4 * 0.5 / count**0.5
     # The readings are worth more than that.
     assert float((ours.probability - 0.5).abs().max()) > 0.3
@@ -81,18 +83,18 @@ def test_what_the_permeability_tells_is_told_exactly(values, noise, prior_draws)
     )
 
 
-class Linear(Poisson):
+class Passing(SpectralField):
     """A Gaussian coefficient that passes for one with two values: its posterior is known in closed
     form."""
 
-    gaussian_coefficient = False
-    coefficient_range = (-1.0, 1.0)
+    phases, threshold = (-1.0, 1.0), 0.0
 
 
 def test_a_linear_pde_gets_its_exact_posterior():
     _, observation = tuning_task("poisson", "inverse", grid=40, sensors=20, noise=0.1).instance(0)
-    exact = GaussianSolver()(Poisson(modes=16), None, observation, generator=seeded())
-    ours = LevelSet(ensemble=400)(Linear(modes=16), None, observation, generator=seeded(1))
+    pde, prior = Poisson(), Passing(modes=16)
+    exact = GaussianSolver()(pde, prior, observation, generator=seeded())
+    ours = LevelSet(ensemble=400)(pde, prior, observation, generator=seeded(1))
     left = exact.std > 1e-3 * exact.std.amax(dim=(1, 2), keepdim=True)
     # Antithetic pairs: only members that were left out without their partners move the mean.
     assert float(((ours.mean - exact.mean) / exact.std)[left].abs().max()) < 0.1
@@ -124,7 +126,7 @@ def test_the_phases_are_found_better_than_by_the_best_linear_estimate(kind, inst
         truth, observation, ours = solved(kind, i)
         linear = OptimalInterpolation(members=300)(SMALL, None, observation, generator=seeded())
         means = torch.stack([ours.mean, linear.mean])
-        wrong += error_rate(means, truth[None], (SMALL.low + SMALL.high) / 2)[:, 0]
+        wrong += error_rate(means, truth[None], (LOW + HIGH) / 2)[:, 0]
     assert float(wrong[0]) < 0.9 * float(wrong[1])
 
 
@@ -133,12 +135,13 @@ def test_the_parts_of_a_posterior_belong_together(kind):
     _, observation, posterior = solved(kind, 2)
     a, u = posterior.samples[:, :1], posterior.samples[:, 1:]
     assert posterior.samples.shape == (5, 2, 24, 24) and a.unique().tolist() == [
-        SMALL.low,
-        SMALL.high,
+        LOW,
+        HIGH,
     ]
-    assert torch.equal(SMALL.coefficient(latent_of(SMALL, posterior.latent, posterior.grid)), a)
-    p, kept, jump = posterior.probability, posterior.record["members_kept"], SMALL.high - SMALL.low
-    assert torch.allclose(posterior.mean[0], SMALL.low + jump * p)
+    latent = latent_of(SMALL, posterior.latent, posterior.grid)
+    assert torch.equal(Problem(SMALL).coefficient(latent), a)
+    p, kept, jump = posterior.probability, posterior.record["members_kept"], HIGH - LOW
+    assert torch.allclose(posterior.mean[0], LOW + jump * p)
     assert torch.allclose(posterior.std[0], jump * (p * (1 - p) * kept / (kept - 1)).sqrt())
     # The pressure is that of the samples but for a slight smoothing, with which it meets the
     # readings.
@@ -202,9 +205,7 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
         "long_name": "posterior probability of the high value of the permeability a",
         "units": "1",
     }
-    assert np.allclose(
-        result["permeability_mean"], SMALL.low + (SMALL.high - SMALL.low) * probability
-    )
+    assert np.allclose(result["permeability_mean"], LOW + (HIGH - LOW) * probability)
 
 
 @pytest.mark.parametrize(
@@ -227,11 +228,12 @@ def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil):
 def test_what_it_cannot_do_is_refused():
     _, observation = tuning_task("poisson", "inverse", grid=16, sensors=5).instance(0)
     with pytest.raises(
-        InputError, match="not made for poisson: it needs a coefficient with two values"
+        InputError, match=r"not made for poisson with .*: it needs a coefficient with two values"
     ):
         LevelSet()(Poisson(), None, observation)
-    bounded = type("Bounded", (Poisson,), {"coefficient_range": (-1.0, 1.0)})()
-    assert LevelSet().accepts(Darcy()) and not LevelSet().accepts(bounded)
+    bounded = LogNormal(median=1.0, log_std=0.5, length=0.3)
+    assert bounded.bounds and accepts(LevelSet(), Darcy())
+    assert not accepts(LevelSet(), Darcy(), bounded)
     for settings, message in (
         ({"ensemble": 7}, "even integer"),
         ({"ensemble": 2}, "4"),

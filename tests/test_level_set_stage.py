@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from helpers import Exact, normal
+from helpers import Exact, normal, with_modes
 from test_level_set import instance, latent_of
 
 from pdeinv.datasets import Darcy, Problem
 from pdeinv.solvers import annealing
 from pdeinv.solvers.annealing import Members, SmoothedProblem
-from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.signs import Signs
 
 
@@ -22,14 +22,15 @@ def small_stage(pde, members=3, n=12, m=10):
         observation.channel == 0, 6.0 * (torch.arange(2 * m) % 2), observation.noise_std
     )
     observation = dataclasses.replace(observation, noise_std=mixed)
-    width = 0.3 * float(Problem(pde).latent.eigenvalues.sum()) ** 0.5
-    centre, xi = (normal(members, pde.modes**2, seed=s) for s in (1, 2))
+    problem = Problem(pde)
+    width = 0.3 * problem.latent.std
+    centre, xi = (normal(members, problem.latent.size, seed=s) for s in (1, 2))
     seen = observation.subset(observation.channel == 1)
     noise = seen.noise_std * normal(members, m, seed=3)
     return (
         SmoothedProblem(
-            ForwardMap(pde, seen),
-            Signs(Problem(pde).latent, pde, observation),
+            LatentMap(problem, seen),
+            Signs(problem, observation),
             width,
             seen.noise_std,
             centre,
@@ -41,7 +42,7 @@ def small_stage(pde, members=3, n=12, m=10):
 
 
 def test_the_objective_is_prior_misfit_and_signs():
-    pde, members = Exact(modes=8), torch.tensor([2, 0])
+    pde, members = with_modes(Exact(), 8), torch.tensor([2, 0])
     stage, observation, xi = small_stage(pde)
     centre, noise = (
         scale * normal(3, d, seed=s)[members] for scale, d, s in ((1, 64, 1), (stage.sigma, 10, 3))
@@ -54,7 +55,7 @@ def test_the_objective_is_prior_misfit_and_signs():
         x.split(10, dim=-1) for x in (read, observation.values, observation.noise_std)
     )
     share = 1 / (1 + (-g / stage.width).exp())
-    high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (pde.high, pde.low))
+    high, low = ((-((y - v) ** 2) / (2 * (std**2 + 0.09**2))).exp() for v in (12.0, 3.0))
     told = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
     misfit = ((data + noise - u) / sigma).square().sum(dim=1)
     value, _ = stage.objective(xi[members], members)
@@ -65,7 +66,7 @@ def test_the_objective_is_prior_misfit_and_signs():
 
 
 def test_the_gradient_is_that_of_the_objective():
-    pde = Exact(modes=8, tolerance=1e-14)
+    pde = with_modes(Exact(tolerance=1e-14), 8)
     stage, _, xi = small_stage(pde)
     members = torch.tensor([2, 0])
     xi, step = xi[members], 1e-4
@@ -77,14 +78,14 @@ def test_the_gradient_is_that_of_the_objective():
             (gradient * direction).sum(dim=1), (ahead - behind) / (2 * step), rtol=1e-6
         )
     # The surrogate of Darcy costs a few digits.
-    rough = small_stage(Darcy(modes=8))[0].objective(xi, members)[1]
+    rough = small_stage(with_modes(Darcy(), 8))[0].objective(xi, members)[1]
     assert 1e-9 < float((rough - gradient).norm() / gradient.norm()) < 1e-3
 
 
 @pytest.mark.parametrize(("modes", "rank"), [(8, 300), (8, 2), (16, 300)])
 def test_the_preconditioner_is_the_inverse_of_the_dense_hessian(modes, rank, monkeypatch):
     monkeypatch.setattr(annealing, "_RANK", rank)
-    pde = Exact(modes=modes, tolerance=1e-14)
+    pde = with_modes(Exact(tolerance=1e-14), modes)
     stage, _, xi = small_stage(pde)
     (units, eye), step = (
         (torch.eye(k, dtype=torch.float64) for k in (stage.grid.nodes, modes**2)),

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from cases import N, every_pair, readings, run
-from helpers import gaussian_prior, observe, seeded
+from helpers import gaussian_prior, observe, seeded, with_modes
 from scipy.stats import chi2
 
 from pdeinv import Ensemble, MisfitWarning, Posterior, reconstruct
-from pdeinv.datasets import PDES, Helmholtz, NavierStokes, Poisson, Problem, pde_by_name
+from pdeinv.datasets import PDES, NavierStokes, Poisson, Problem, pde_by_name
 from pdeinv.solvers import SOLVERS, DiffusionPDE, GaussianSolver, GaussNewton, Solver
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.misfit import MISFIT_TESTS, misfit_limits
@@ -97,23 +97,22 @@ def test_a_solver_that_cannot_tell_does_not_warn_of_a_small_misfit(solver):
 
 
 def fit(truth, told, m=60, noise=0.01, channel=1, understated=1.0):
-    """Return a state of one PDE, and its reconstruction under another."""
+    """Return a state of one problem, and its reconstruction under another."""
     points = torch.rand(m, 2, dtype=torch.float64, generator=seeded(4))
-    state, o = observe(truth, truth.grid(N), points, channel, noise=noise, seed=2)
+    state, o = observe(truth, truth.physics.grid(N), points, channel, noise=noise, seed=2)
     table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "value": o.values})
-    table["field"] = told.fields[channel].name
+    table["field"] = told.physics.fields[channel].name
     table["noise_std"] = o.noise_std.numpy() / understated
-    return state[0], reconstruct(table, told, grid=N, n_samples=2)
+    return state[0], reconstruct(table, problem=told, grid=N, n_samples=2)
 
 
 @pytest.mark.parametrize(
     ("truth", "told"),
     [
-        (Poisson(alpha=3.0), Poisson()),
-        (Helmholtz(alpha=3.0), Helmholtz()),
-        (pde_by_name("navier-stokes", alpha=3.5), pde_by_name("navier-stokes")),
+        (Problem.named(name, alpha=alpha), Problem.named(name))
+        for name, alpha in (("poisson", 3.0), ("helmholtz", 3.0), ("navier-stokes", 3.5))
     ],
-    ids=lambda pde: pde.name,
+    ids=lambda problem: problem.physics.name,
 )
 def test_a_prior_that_is_too_rough_is_told_by_a_small_chi_squared(truth, told):
     message = "too closely: .*prior is too rough .*alpha .* spread likely overstates"
@@ -123,28 +122,29 @@ def test_a_prior_that_is_too_rough_is_told_by_a_small_chi_squared(truth, told):
     with warnings.catch_warnings():
         warnings.simplefilter("error", MisfitWarning)
         _, right = fit(truth, truth)
-    name = told.coefficient_field.name
+    name = told.physics.coefficient_field.name
     errors = [float(abs(r[f"{name}_mean"] - state[0].numpy()).mean()) for r in (rough, right)]
     assert errors[0] > 1.1 * errors[1]
     inside = abs(rough[f"{name}_mean"] - state[0].numpy()) <= 1.645 * rough[f"{name}_std"]
     assert float(inside.mean()) > 0.97
 
 
-@pytest.mark.parametrize("pde", [Poisson(), pde_by_name("navier-stokes")], ids=lambda pde: pde.name)
-def test_both_an_overstated_and_an_understated_noise_are_told(pde):
+@pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
+def test_both_an_overstated_and_an_understated_noise_are_told(name):
+    problem = Problem.named(name)
     with pytest.warns(MisfitWarning, match="too closely: .* noise_std is overstated"):
-        fit(pde, pde, noise=0.2, understated=0.1)
+        fit(problem, problem, noise=0.2, understated=0.1)
     with pytest.warns(MisfitWarning, match="do not fit"):
-        fit(pde, pde, noise=0.2, understated=10.0)
+        fit(problem, problem, noise=0.2, understated=10.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", MisfitWarning)
-        fit(pde, pde, noise=0.2)
+        fit(problem, problem, noise=0.2)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 @pytest.mark.parametrize("channel", [0, 1])
 def test_draws_of_the_prior_raise_no_alarm(channel, noise):
-    pde, values = Poisson(modes=16), []
+    pde, values = with_modes(Poisson(), 16), []
     for i in range(40):
         points = torch.rand(30, 2, dtype=torch.float64, generator=seeded(i))
         _, o = observe(pde, pde.grid(N), points, channel, noise=noise, seed=i)
@@ -158,7 +158,7 @@ def test_draws_of_the_prior_raise_no_alarm(channel, noise):
 
 @pytest.mark.parametrize("solver", [GaussianSolver(), GaussNewton(ensemble=4)])
 def test_readings_that_state_nothing_new_have_no_degree_of_freedom(solver):
-    pde = Poisson(modes=16)
+    pde = with_modes(Poisson(), 16)
     points = torch.rand(20, 2, dtype=torch.float64, generator=seeded(1))
     corner = torch.tensor([[0.0, 0.3], [1.0, 1.0]], dtype=torch.float64)  # where u = 0
     _, o = observe(pde, pde.grid(N), torch.cat([points, points, points, corner]), 1)
@@ -183,6 +183,7 @@ def test_the_result_states_the_assumed_numbers(name):
     pde = pde_by_name(name)
     stated = run("kriging", name).attrs["assumed"]
     assert stated.startswith(f"{name}, {pde.equation}") and stated.endswith("for each reading")
+    assert pde.default_prior.phrase(pde.domain) in stated
     for parameter, value in pde.parameters.items():
         if not isinstance(value, int | float | str):
             continue

@@ -1,5 +1,5 @@
-"""The contract of a physics module, for every PDE in `PDES`: names, seeds, batches, symmetries,
-residuals."""
+"""The contract of a physics module, for every PDE in `PDES` with its prior: names, seeds, batches,
+symmetries, residuals."""
 
 import json
 from dataclasses import replace
@@ -11,6 +11,7 @@ from helpers import distance, seeded
 from pdeinv import Grid, InputError, Symmetry
 from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.grid import Domain
+from pdeinv.solvers.forward import clamped
 
 # Parameters at which more can go wrong than at the defaults
 EXTREMES = {
@@ -22,17 +23,20 @@ EXTREMES = {
         "fast": {"viscosity": 1e-4, "forcing": 0.5, "time": 2.0, "dt": 0.04},
     },
 }
-CASES = {name: pde_by_name(name) for name in PDES} | {
-    f"{name}-{label}": pde_by_name(name, **parameters)
+CASES = {name: Problem.named(name) for name in PDES} | {
+    f"{name}-{label}": Problem.named(name, **parameters)
     for name, extremes in EXTREMES.items()
     if name in PDES
     for label, parameters in extremes.items()
 }
 
 BOX = Domain((0.0, 5.0, 0.0, 3.0), "km")  # 24 x 40 nodes are among the sizes
-CASES |= {f"{case}-rectangle": replace(pde, domain=BOX) for case, pde in CASES.items()}
+CASES |= {
+    f"{case}-rectangle": Problem(replace(problem.physics, domain=BOX), problem.prior)
+    for case, problem in CASES.items()
+}
 
-each_pde = pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
+each_problem = pytest.mark.parametrize("problem", CASES.values(), ids=CASES)
 # Periodic fields shifted by 1/8: whole cells and fractions of one
 each_size = pytest.mark.parametrize("n", [16, 21, 24])
 
@@ -42,12 +46,13 @@ def grid_of(pde, n):
     return pde.grid(n, n if pde.domain.square else round(n * 5 / 3))
 
 
-def coefficients(pde, n, count=2, seed=0):
-    return Problem(pde).sample_coefficient(count, grid_of(pde, n), seeded(seed))
+def coefficients(problem, n, count=2, seed=0):
+    return problem.sample_coefficient(count, grid_of(problem.physics, n), seeded(seed))
 
 
-@each_pde
-def test_its_names_are_usable(pde):
+@each_problem
+def test_its_names_are_usable(problem):
+    pde = problem.physics
     assert PDES[pde.name] is type(pde) and pde.equation and type(pde).__doc__
     names = [f.name for f in pde.fields]
     assert len(set(names)) == 2 and all(name.isidentifier() for name in names)
@@ -57,8 +62,9 @@ def test_its_names_are_usable(pde):
         pde.channel("temperature")
 
 
-@each_pde
-def test_its_parameters_make_it_again(pde):
+@each_problem
+def test_its_parameters_make_it_again(problem):
+    pde = problem.physics
     stored = json.dumps(pde.json_parameters())
     for parameters in (pde.parameters, json.loads(stored)):
         again = pde_by_name(pde.name, **parameters)
@@ -71,22 +77,24 @@ def test_its_parameters_make_it_again(pde):
             pde_by_name(pde.name, **{name: float("inf")})
 
 
-@each_pde
-def test_a_seed_is_a_function_on_every_grid(pde):
+@each_problem
+def test_a_seed_is_a_function_on_every_grid(problem):
+    pde = problem.physics
     coarse = grid_of(pde, 9)
     fine = coarse.resized(*(2 * n - (not coarse.periodic) for n in coarse.shape))
-    a, same, other = (Problem(pde).sample_coefficient(2, fine, seeded(seed)) for seed in (0, 0, 1))
+    a, same, other = (problem.sample_coefficient(2, fine, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(a, same) and distance(other, a) > 0.1
-    on_coarse = Problem(pde).sample_coefficient(2, coarse, seeded(0))
+    on_coarse = problem.sample_coefficient(2, coarse, seeded(0))
     torch.testing.assert_close(on_coarse, a[..., ::2, ::2], atol=1e-12, rtol=0)
 
 
-@each_pde
-def test_a_state_is_a_coefficient_and_its_solution(pde):
+@each_problem
+def test_a_state_is_a_coefficient_and_its_solution(problem):
+    pde = problem.physics
     grid = grid_of(pde, 24)
-    state = Problem(pde).sample(3, grid, seeded())
+    state = problem.sample(3, grid, seeded())
     assert state.shape == (3, 2, *grid.shape) and state.dtype == torch.float64
-    torch.testing.assert_close(state[:, :1], coefficients(pde, 24, 3))
+    torch.testing.assert_close(state[:, :1], coefficients(problem, 24, 3))
     torch.testing.assert_close(state[:, 1:], pde.solve(state[:, :1]))
     for channel in range(2):
         known = pde.known_values(channel, grid.points()).reshape(grid.shape)
@@ -94,56 +102,64 @@ def test_a_state_is_a_coefficient_and_its_solution(pde):
         assert torch.equal(state[:, channel, fixed], known[fixed].expand(3, -1))
 
 
-@each_pde
-def test_a_smoothed_coefficient_tends_to_the_sharp_one(pde):
+@each_problem
+def test_a_smoothed_coefficient_tends_to_the_sharp_one(problem):
     latent = torch.linspace(-3, 3, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
-    sharp = Problem(pde).coefficient(latent)
-    torch.testing.assert_close(Problem(pde).smoothed(latent, 1e-3), sharp, atol=1e-10, rtol=0)
-    if pde.coefficient_range is not None:
-        low, high = pde.coefficient_range
-        gap = [distance(Problem(pde).smoothed(latent, width), sharp) for width in (1.0, 0.3, 0.1)]
+    sharp = problem.coefficient(latent)
+    torch.testing.assert_close(problem.smoothed(latent, 1e-3), sharp, atol=1e-10, rtol=0)
+    if problem.prior.phases is not None:
+        low, high = problem.prior.phases
+        gap = [distance(problem.smoothed(latent, width), sharp) for width in (1.0, 0.3, 0.1)]
         assert gap[0] > gap[1] > gap[2] > 1e-3
-        wide = Problem(pde).smoothed(latent, 1.0).flatten()
+        wide = problem.smoothed(latent, 1.0).flatten()
         assert low < float(wide[0]) and float(wide[-1]) < high and bool((wide.diff() > 0).all())
 
 
-@each_pde
-def test_its_flags_are_true(pde):
-    """A linear PDE has states linear in the latent field, a Gaussian coefficient is linear in
-    it."""
-    grid, (x, y) = grid_of(pde, 12), Problem(pde).latent.white(2, seeded())[:, None]
+@each_problem
+def test_its_flags_are_true(problem):
+    """A linear PDE has solutions linear in the coefficient, an affine prior coefficients linear in
+    the latent field."""
+    pde = problem.physics
+    grid, (x, y) = grid_of(pde, 12), problem.latent.white(2, seeded())[:, None]
     both = 2 * x - 3 * y
-    latent = [Problem(pde).latent.square_root(xi, grid) for xi in (x, y, both)]
-    a, b, mixed = (Problem(pde).coefficient(g) for g in latent)
-    assert (distance(2 * a - 3 * b, mixed) < 1e-10) == pde.gaussian_coefficient
-    u, v, mixed = (Problem(pde).state(xi, grid) for xi in (x, y, both))
+    latent = [problem.latent.square_root(xi, grid) for xi in (x, y, both)]
+    a, b, mixed = (problem.coefficient(g) for g in latent)
+    assert (distance(2 * a - 3 * b, mixed) < 1e-10) == problem.affine
+    u, v, mixed = (problem.state(xi, grid) for xi in (x, y, both))
     linear = all(distance(2 * u[:, c] - 3 * v[:, c], mixed[:, c]) < 1e-10 for c in (0, 1))
-    assert linear == pde.linear
+    assert linear == problem.linear
+    u, v, mixed = (pde.respond(c) for c in (a, b, 2 * a + 3 * b))
+    assert (distance(2 * u + 3 * v, mixed) < 1e-10) == pde.linear
 
 
-@each_pde
-def test_its_coefficients_stay_within_their_range(pde):
-    state = Problem(pde).sample(3, grid_of(pde, 16), seeded())
-    assert torch.equal(pde.clamp(state), state)
-    if pde.coefficient_range is not None:
-        low, high = pde.coefficient_range
+@each_problem
+def test_its_coefficients_stay_within_their_range(problem):
+    pde = problem.physics
+    state = problem.sample(3, grid_of(pde, 16), seeded())
+    bounds = problem.prior.bounds
+    assert torch.equal(clamped(state, bounds), state)
+    assert problem.prior.positive or not pde.positive_coefficient
+    if bounds is not None:
+        low, high = bounds
         wild = torch.cat([2 * high - low + state[:, :1], state[:, 1:]], dim=1)
-        assert float(pde.clamp(wild)[:, 0].max()) == high
-        assert torch.equal(pde.clamp(wild)[:, 1], state[:, 1])
+        assert float(clamped(wild, bounds)[:, 0].max()) == high
+        assert torch.equal(clamped(wild, bounds)[:, 1], state[:, 1])
 
 
-@each_pde
-def test_its_surrogate_is_close_to_its_solution(pde):
-    a = coefficients(pde, 33)
+@each_problem
+def test_its_surrogate_is_close_to_its_solution(problem):
+    pde = problem.physics
+    a = coefficients(problem, 33)
     u = pde.surrogate(a)
     assert u.dtype == torch.float64 and distance(u, pde.solve(a)) < 0.1
 
 
-@each_pde
+@each_problem
 @each_size
-def test_an_instance_does_not_depend_on_its_batch(pde, n):
+def test_an_instance_does_not_depend_on_its_batch(problem, n):
+    pde = problem.physics
     # Instances that need very different numbers of iterations, none at all included.
-    a = coefficients(pde, n, 3)
+    a = coefficients(problem, n, 3)
     a = torch.cat([a, torch.ones_like(a[:1])])
     u = pde.solve(a)
     assert u.shape == a.shape
@@ -151,10 +167,11 @@ def test_an_instance_does_not_depend_on_its_batch(pde, n):
         assert distance(pde.solve(a[i : i + 1])[0], u[i]) < 1e-12
 
 
-@each_pde
+@each_problem
 @each_size
-def test_the_residual_of_a_solution_vanishes(pde, n):
-    a = coefficients(pde, n)
+def test_the_residual_of_a_solution_vanishes(problem, n):
+    pde = problem.physics
+    a = coefficients(problem, n)
     u = pde.solve(a)
     scale = pde.residual(a, torch.zeros_like(u)).norm()  # of the forcing
     assert pde.residual(a, u).norm() < 1e-10 * scale
@@ -163,9 +180,10 @@ def test_the_residual_of_a_solution_vanishes(pde, n):
     assert pde.residual(a, wrong).norm() > 1e-4 * scale
 
 
-@each_pde
-def test_the_residual_shows_a_violated_boundary_condition(pde):
-    a = coefficients(pde, 9, 1)
+@each_problem
+def test_the_residual_shows_a_violated_boundary_condition(problem):
+    pde = problem.physics
+    a = coefficients(problem, 9, 1)
     u = pde.solve(a)
     grid = grid_of(pde, 9)
     known = pde.known_values(1, grid.points()).reshape(grid.shape)[0, 4]
@@ -174,12 +192,14 @@ def test_the_residual_shows_a_violated_boundary_condition(pde):
         assert pde.residual(a, u)[0, 0, 0, 4] == 0.25
 
 
-@each_pde
+@each_problem
 @each_size
-def test_solve_commutes_with_the_symmetries(pde, n):
+def test_solve_commutes_with_the_symmetries(problem, n):
+    pde = problem.physics
     grid, generator = grid_of(pde, n), seeded(3)
-    a = coefficients(pde, n)
+    a = coefficients(problem, n)
     u = pde.solve(a)
+    assert problem.symmetries == pde.symmetries
     for g in [*pde.symmetries, *(pde.symmetries.sample(generator) for _ in range(6))]:
         assert distance(pde.solve(g(a, grid)), g(u, grid)) < 1e-8
         # The fields themselves are not symmetric, so that the test can fail
@@ -188,20 +208,22 @@ def test_solve_commutes_with_the_symmetries(pde, n):
             assert distance(g(u, grid), u) > 1e-2
 
 
-@each_pde
-def test_float32(pde):
-    a = coefficients(pde, 33)
+@each_problem
+def test_float32(problem):
+    pde = problem.physics
+    a = coefficients(problem, 33)
     u = pde.solve(a.float())
     assert u.dtype == torch.float32
     assert distance(u.double(), pde.solve(a.float().double())) < 2e-5
 
 
-@each_pde
-def test_bad_fields_and_grids(pde):
+@each_problem
+def test_bad_fields_and_grids(problem):
+    pde = problem.physics
     kind = "vertex" if pde.grid(8).periodic else "periodic"
     with pytest.raises(InputError, match=kind):
-        Problem(pde).sample_coefficient(1, Grid(8, kind=kind))
+        problem.sample_coefficient(1, Grid(8, kind=kind))
     with pytest.raises(InputError, match="must be on its domain"):
-        Problem(pde).sample_coefficient(1, replace(pde.grid(8), extent=(0.0, 2.0, 0.0, 1.0)))
+        problem.sample_coefficient(1, replace(pde.grid(8), extent=(0.0, 2.0, 0.0, 1.0)))
     with pytest.raises(InputError, match="must be on its domain"):
-        Problem(pde).sample_coefficient(1, replace(pde.grid(8), unit="mm"))
+        problem.sample_coefficient(1, replace(pde.grid(8), unit="mm"))

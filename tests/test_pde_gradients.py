@@ -26,7 +26,7 @@ each_pde = pytest.mark.parametrize("pde", CASES.values(), ids=CASES)
 def coefficient(pde, n, count=2, seed=0):
     """Return a rough field with a different value at every node, positive where it must be."""
     a = normal(count, 1, n, n, seed=seed)
-    return a.exp() if pde.coefficient_range else a
+    return a.exp() if pde.positive_coefficient else a
 
 
 def pull_back(pde, a, v):
@@ -77,7 +77,7 @@ def test_gradgradcheck(pde):
 @pytest.mark.parametrize("n", [12, 15])
 def test_the_linearisation_and_its_adjoint(pde, n):
     a, da, v = coefficient(pde, n), 0.3 * normal(2, 1, n, n, seed=1), normal(2, 1, n, n, seed=2)
-    if pde.coefficient_range:
+    if pde.positive_coefficient:
         da = a * da
     forward = push_forward(pde, a, da)
     scale = forward.norm() * v.norm()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import distance, seeded
 
-from pdeinv import InputError, Symmetry
+from pdeinv import InputError, SpectralField, Symmetry, TwoPhase
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson, Problem, pde_by_name
 
 
@@ -24,32 +24,37 @@ def test_the_names_of_the_benchmark_stay(name, fields):
 
 def test_coefficients_of_a_latent_field():
     latent = torch.tensor([-1e-9, 0.0, 2.0, -3.0] * 4, dtype=torch.float64).reshape(1, 1, 4, 4)
-    assert Darcy().coefficient(latent)[0, 0].tolist() == [[3.0, 12.0, 12.0, 3.0]] * 4
+    assert Problem(Darcy()).coefficient(latent)[0, 0].tolist() == [[3.0, 12.0, 12.0, 3.0]] * 4
     for pde in (Poisson(), pde_by_name("navier-stokes")):
         assert torch.equal(Problem(pde).coefficient(latent), latent)
     inside = torch.tensor(
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     )
-    assert torch.equal(Helmholtz().coefficient(latent)[0, 0], inside.double())
+    assert torch.equal(Problem(Helmholtz()).coefficient(latent)[0, 0], inside.double())
 
 
 def test_the_smoothed_permeability_keeps_the_pressure():
     """Better than the arithmetic mean of the phases does."""
     pde, n = Darcy(), 33
-    latent = Problem(pde).latent.sample(12, pde.grid(n), seeded())
-    sharp = pde.solve(Problem(pde).coefficient(latent))
+    problem, (low, high) = Problem(pde), pde.default_prior.phases
+    latent = problem.latent.sample(12, pde.grid(n), seeded())
+    sharp = pde.solve(problem.coefficient(latent))
     for width in (0.05 * latent.std(), 0.1 * latent.std()):
-        arithmetic = pde.low + (pde.high - pde.low) * torch.sigmoid(latent / width)
+        arithmetic = low + (high - low) * torch.sigmoid(latent / width)
         bias = [
             abs(float((pde.solve(a) - sharp).mean() / sharp.std()))
-            for a in (Problem(pde).smoothed(latent, width), arithmetic)
+            for a in (problem.smoothed(latent, width), arithmetic)
         ]
         assert bias[0] < 0.005 and bias[0] < 0.4 * bias[1]
 
 
-@pytest.mark.parametrize("pde", [Darcy(), Darcy(low=0.5, high=45.0, source=-2.0)])
-def test_the_surrogate_of_darcy_has_four_digits(pde):
-    a = Problem(pde).sample_coefficient(2, pde.grid(33), seeded())
+@pytest.mark.parametrize(
+    "problem",
+    [Problem.named("darcy"), Problem.named("darcy", low=0.5, high=45.0, source=-2.0)],
+)
+def test_the_surrogate_of_darcy_has_four_digits(problem):
+    pde = problem.physics
+    a = problem.sample_coefficient(2, pde.grid(33), seeded())
     u = pde.surrogate(a)
     assert u.dtype == torch.float64 and 1e-9 < distance(u, pde.solve(a)) < 1e-4
 
@@ -76,9 +81,7 @@ def test_solve_does_not_commute_with_what_is_no_symmetry(forcing, wrong):
 @pytest.mark.parametrize(
     ("make", "arguments", "named"),
     [
-        (Darcy, {"low": 3.0, "high": 3.0}, "low"),
-        (Darcy, {"low": 0.0}, "low"),
-        (Darcy, {"low": float("nan")}, "low"),
+        (Darcy, {"source": float("nan")}, "source"),
         (NavierStokes, {"dt": 0.0}, "dt"),
         (NavierStokes, {"viscosity": -1e-3}, "viscosity"),
         (NavierStokes, {"time": float("nan")}, "time"),
@@ -87,6 +90,21 @@ def test_solve_does_not_commute_with_what_is_no_symmetry(forcing, wrong):
 def test_bad_parameters(make, arguments, named):
     with pytest.raises(InputError, match=named):
         make(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"low": 3.0, "high": 3.0}, "low must be below high"),
+        ({"low": 0.0}, "permeability of darcy must be positive everywhere"),
+        ({"low": float("nan")}, "low of the two-phase prior must be a finite number"),
+    ],
+)
+def test_a_prior_that_no_permeability_can_have_is_refused(numbers, message):
+    with pytest.raises(InputError, match=message):
+        Problem(Darcy(), TwoPhase(SpectralField(), **{"low": 3.0, "high": 12.0} | numbers))
+    with pytest.raises(InputError, match=message):
+        Problem.named("darcy", **numbers)
 
 
 def test_a_resonance_is_refused():
@@ -124,10 +142,11 @@ def average(pde, u):
 def test_published_spread_of_the_linear_solutions(pde, std):
     """Exact: every Karhunen–Loève term is solved for once."""
     # The rest has 1e-6 of the solution's variance
-    prior, grid = type(pde)(modes=16).latent_prior, pde.grid(64)
-    m = len(prior.wavenumbers)
-    terms = prior.square_root(torch.eye(m * m, dtype=torch.float64).reshape(-1, 1, m, m), grid)
-    variance = pde.solve(Problem(pde).coefficient(terms)).square().sum(dim=0)
+    problem, grid = Problem(pde, pde.default_prior.with_numbers(modes=16)), pde.grid(64)
+    latent = problem.latent
+    tables = torch.eye(latent.size, dtype=torch.float64).reshape(-1, *latent.shape)
+    terms = problem.coefficient(latent.square_root(tables, grid))
+    variance = pde.solve(terms).square().sum(dim=0)
     assert average(pde, variance).sqrt() == pytest.approx(std, rel=0.05)
 
 

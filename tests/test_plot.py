@@ -236,7 +236,7 @@ def artificial(grid, fields):
     """A result of as many fields, with sensors of the first one at the corners of the domain."""
     rng = np.random.default_rng(0)
     data = {
-        f"f{i}_{what}": (("y", "x"), rng.uniform(size=grid.shape), {"units": "m d-1"})
+        f"f{i}_{what}": (("y", "x"), rng.uniform(0.1, 1.0, grid.shape), {"units": "m d-1"})
         for i in range(fields)
         for what in ("mean", "std")
     }
@@ -276,7 +276,8 @@ def test_panels_have_the_aspect_of_the_domain_and_fill_the_figure(grid, fields):
         assert axis.get_xlabel() == (f"x{unit}" if i >= 3 * (fields - 1) else "")
         seen = axis.get_tightbbox().transformed(figure.transFigure.inverted())
         assert min(seen.x0, seen.y0) >= -0.01 and max(seen.x1, seen.y1) <= 1.01
-    assert [axis.get_ylabel() for axis in figure.axes].count("m d-1") == 2 * fields
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert labels.count("m d⁻¹") == 2 * fields
     (marks,) = drawn[2].collections
     ends = [grid.extent[0], grid.extent[0] if grid.periodic else grid.extent[1]]  # x1 is x0
     assert np.allclose(marks.get_offsets()[:, 0], ends * 2)

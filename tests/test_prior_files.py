@@ -35,7 +35,7 @@ def test_files_that_are_no_priors_are_refused(tmp_path):
         load(tmp_path / "other.safetensors")
     tensors = load_file(path)
     for header, words in (
-        ({"format_version": 99}, "at most 2, got 99, in .*; upgrade pdeinv"),
+        ({"format_version": 99}, "at most 3, got 99, in .*; upgrade pdeinv"),
         ({"format_version": 1}, "kind must be one of .*, got '', in .*; import"),
     ):
         metadata = {"format": "pdeinv-prior", "prior": json.dumps(header)}

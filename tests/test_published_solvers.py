@@ -91,8 +91,10 @@ def test_the_shipped_prior_of_the_preset_is_the_papers_or_a_remedy_is_named():
             match="no 'unpublished-white' is shipped; train one with `pdeinv train --precondition "
             "edm --noise white` and give it as prior",
         ):
-            solver(preset="published").check(pde, None)
-    DDIS(preset="published").check(Helmholtz(), None)  # of the coefficient, as by default
+            solver(preset="published").check(pde, pde.default_prior)
+    DDIS(preset="published").check(
+        Helmholtz(), Helmholtz().default_prior
+    )  # of the coefficient, as by default
     with pytest.raises(InputError, match="preset of moment must be 'default', got 'published'"):
         Moment(preset="published")
 

@@ -58,18 +58,25 @@ def poisson(domain=DOMAIN, kind=Poisson, boundary=SIDES):
     return kind(domain=domain, boundary=boundary)
 
 
+def posed(pde):
+    """Return a problem whose coefficients have few modes."""
+    return Problem(pde, pde.default_prior.with_numbers(modes=16))
+
+
 @cache
 def fitted(pde, channels, samples=400):
-    grid = pde.grid(*NODES)
-    states = Problem.of(pde).sample(samples, grid, seeded())[:, :channels].float()
-    return GaussianPrior.fit(TrainingData(states, pde.fields[:channels], grid, None, "here"))
+    grid, problem = pde.grid(*NODES), posed(pde)
+    states = problem.sample(samples, grid, seeded())[:, :channels].float()
+    fields = pde.fields[:channels]
+    return GaussianPrior.fit(TrainingData(states, fields, grid, None, "here", prior=problem.prior))
 
 
 def observed(pde, channel, sensors=12, noise=0.1, seed=1):
     points = torch.rand(sensors, 2, dtype=torch.float64, generator=seeded(seed))
     channel = torch.as_tensor(channel).repeat(sensors)[:sensors]
     points = pde.domain.absolute(points)
-    return observe(pde, pde.grid(*NODES), points, channel, noise=noise, seed=seed)
+    state = posed(pde).sample(1, pde.grid(*NODES), seeded(seed))
+    return observe(pde, pde.grid(*NODES), points, channel, noise=noise, state=state, seed=seed)
 
 
 # The posterior
@@ -126,7 +133,7 @@ def test_the_mean_approaches_the_exact_one(solver, factor, kind):
     for i in range(3):
         truth, o = observed(pde, 1 - c, sensors=25, noise=0.01, seed=i)
         found = solver(pde, prior, o, n_samples=8, generator=seeded(i))
-        exact = GaussianSolver()(pde, None, o, n_samples=1, generator=seeded())
+        exact = GaussianSolver()(pde, posed(pde).prior, o, n_samples=1, generator=seeded())
         ours += float((found.mean[c] - truth[0, c]).norm())
         best += float((exact.mean[c] - truth[0, c]).norm())
     assert ours < factor * best
@@ -144,8 +151,8 @@ def test_the_level_set_gets_the_exact_posterior_of_an_affine_map(coarsest, monke
     monkeypatch.setattr(annealing, "_COARSEST", coarsest)
     pde = poisson(MOVED)
     _, o = observed(pde, 1)
-    exact = GaussianSolver()(pde, None, o, generator=seeded())
-    ours = LevelSet(ensemble=100)(pde, _Two(), o, generator=seeded(1))
+    exact = GaussianSolver()(pde, posed(pde).prior, o, generator=seeded())
+    ours = LevelSet(ensemble=100)(pde, _Two(modes=16), o, generator=seeded(1))
     left = exact.std > 1e-3 * exact.std.amax(dim=(1, 2), keepdim=True)
     assert float(((ours.mean - exact.mean) / exact.std)[left].abs().max()) < 0.2
     ratio = (ours.std / exact.std - 1)[left]
@@ -156,7 +163,7 @@ def test_each_field_has_its_own_allowance_and_a_common_slope_has_none():
     """Heads fall by 10,000 between the sides, of which the prior varies little."""
     steep = Sides(Value(1e4), Value(0.0), NoFlux(), NoFlux())
     pde = dataclasses.replace(FLOW, boundary=steep, wells=()).reading(["flux_x"])
-    problem = Problem(pde, TwoPhase(SpectralField(), low=5.0, high=5.001))
+    problem = Problem(pde, TwoPhase(SpectralField(modes=16), low=5.0, high=5.001))
     _, o = observed(pde, [1, 2, 3])
     typical = annealing._typical_std(LatentMap(problem, o))
     states = problem.sample(16, pde.grid(*NODES), seeded())

@@ -12,7 +12,16 @@ import pytest
 import xarray as xr
 from test_sensors import HEADER, TABLE, rows
 
-from pdeinv import Grid, InputError, InputWarning, NumericalError, Sensors, reconstruct
+from pdeinv import (
+    GaussianField,
+    Grid,
+    InputError,
+    InputWarning,
+    NumericalError,
+    Sensors,
+    TwoPhase,
+    reconstruct,
+)
 from pdeinv.datasets import Darcy, Helmholtz, NavierStokes, Poisson
 
 BAD = {
@@ -219,14 +228,15 @@ def test_permeabilities_that_the_medium_does_not_have_are_refused():
         table = pd.DataFrame(rows, columns=["x", "y", "value", "noise_std"]).assign(
             field="permeability"
         )
-        return Sensors(table).observation(Darcy(), Grid(17))
+        pde = Darcy()
+        return Sensors(table).observation(pde, Grid(17), bounds=pde.default_prior.bounds)
 
     assert (
         len(observe((0.1, 0.1, 12.0, 0.0), (0.1, 0.1, 12.00000001, 0.0), (0.5, 0.5, 20.0, 9.0)))
         == 3
     )
     with pytest.raises(
-        InputError, match="row 0: the exact reading must be within the medium's 3 to 12, got 20"
+        InputError, match="row 0: the exact reading must be within the prior's 3 to 12, got 20"
     ):
         observe((0.1, 0.1, 20.0, 0.0))
     with pytest.raises(
@@ -234,6 +244,14 @@ def test_permeabilities_that_the_medium_does_not_have_are_refused():
         match=r"row 1: the exact reading 3 and 12 .* node of a grid of 17 x 17; use a finer",
     ):
         observe((0.5, 0.5, 12.0, 0.0), (0.51, 0.5, 3.0, 0.0))
+
+
+def test_the_lower_of_two_values_may_be_negative():
+    pde, bounds = Poisson(), TwoPhase(GaussianField(0.0, 1.0, 0.3), -4.0, 1.0).bounds
+    sensors = readings("source", (0.1, 0.1, -4.0, 0.0), (0.9, 0.5, 1.0, 0.0))
+    assert len(sensors.observation(pde, Grid(17), bounds=bounds)) == 2
+    with pytest.raises(InputError, match=r"row 0: the exact reading must .* -4 to 1, got"):
+        readings("source", (0.1, 0.1, -4.1, 0.0)).observation(pde, Grid(17), bounds=bounds)
 
 
 NO_NUMBERS = {

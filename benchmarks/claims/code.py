@@ -18,6 +18,7 @@ def _all(reason: str, *texts: str) -> tuple[Constant, ...]:
 
 
 PDEINV = (
+    *_all(_SETTING, "outside lower center"),
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
     *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean"),

@@ -4,11 +4,11 @@ Every block `<!-- KIND: NAME ... -->` ... `<!-- end -->` of a page holds a table
 benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `table` (methods on
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
-limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`, `cost`
-and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
-`corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
-with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
-single samples of papers and of summaries.
+limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
+`experiments` (of a prior of the coefficient), `cost` and `scaling` (of our solver). These compare
+instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our
+solver with the prior of its rivals), `best` (each with its best prior) and `setting` (published
+solvers at their papers' setting). `published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -36,11 +36,18 @@ from pdeinv.benchmarks.reports.tables import (
     tasks_table,
 )
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
+from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
-from pdeinv.benchmarks.study_kinds import AQUIFERS, EQUIVARIANCES, GAUSSIAN_LIMITS, TIMINGS
+from pdeinv.benchmarks.study_kinds import (
+    ANY_EXPERIMENTS,
+    AQUIFERS,
+    EQUIVARIANCES,
+    GAUSSIAN_LIMITS,
+    TIMINGS,
+)
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text
 
@@ -57,6 +64,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "equivariance": (equivariance_page, (EQUIVARIANCES,)),
     "aquifer": (aquifer_table, (AQUIFERS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
+    "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),
     "published": (published_table, (SUMMARIES,)),
     "cost": (cost_table, (TIMINGS,)),
