@@ -20,6 +20,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
     scope = {"LevelSet": LevelSet}
     for block in blocks("python", PAGE):
         exec(block.replace("grid=48", "grid=16").replace("n_samples=16", QUICK), scope)
+    assert scope["both"]["wavefield_mean"].dims == ("experiment", "y", "x")
     result, head = scope["result"], scope["head"]
     assert result.x[[0, -1]].values.tolist() == [0.0, 3000.0] and result.x.units == "m"
     assert {"head_mean", "hydraulic_conductivity_std", "flux_x_mean", "flux_y_mean"} <= {*result}
