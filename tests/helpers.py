@@ -110,7 +110,7 @@ def training_data(pde, n=16, samples=300, *, channels=2, seed=0, symmetric=True,
     pde = problem.physics
     grid = pde.grid(*n) if isinstance(n, tuple) else pde.grid(n)
     states = problem.sample(samples, grid, seeded(seed))[:, :channels].float()
-    known = {"pde": pde, "prior": problem.prior} if symmetric else {"pde": None}
+    known = {"pde": pde if symmetric else None, "prior": problem.prior}
     return TrainingData(states, pde.fields[:channels], grid, source=source, **known)
 
 
