@@ -185,9 +185,11 @@ def rejected(prior, observation, draws=40_000):
     """Return latent fields (n, k) of a two-phase medium that agree with exact readings of it."""
     rows = rows_of(observation)[:, : observation.grid.nodes]
     g = latent(prior, observation.grid).draws(draws)
-    field = field_of(prior)
-    std = math.hypot(field.std, field.mean_std) if field else prior.field.std
-    threshold = std * math.sqrt(2) * float(torch.special.erfinv(torch.tensor(1 - 2 * prior.share)))
+    field, share = field_of(prior), torch.tensor(prior.share, dtype=torch.float64)
+    threshold = 0.0
+    if prior.share != 0.5:  # of a field of one variance
+        threshold = math.sqrt(2) * float(torch.special.erfinv(1 - 2 * share))
+        threshold *= math.hypot(field.std, field.mean_std)
     high = g >= threshold
     wanted = observation.values > (prior.low + prior.high) / 2
     kept = (high[:, rows.argmax(dim=1)] == wanted).all(dim=1)

@@ -171,7 +171,8 @@ def is_learned(name):
 
 
 REASON = re.compile(
-    r"^(the|boundary) [^;]+ (must be|must not have|needs|is not made for) [^;]+; [^;.]+$", re.DOTALL
+    r"^(the|boundary) [^;]+ (must (be|have|not have|vary)|needs|is not made for) [^;]+; [^;.]+$",
+    re.DOTALL,
 )
 
 
@@ -204,7 +205,8 @@ def test_a_solver_refuses_a_problem_with_the_reason(solver):
         message = why_not(solver, prior, physics)
         check_sentence(message)
         if is_learned(solver):  # which need a model for it
-            assert pde.name in message or pde.coefficient_field.name in message
+            named = (pde.name, pde.coefficient_field.name, str(pde.domain))
+            assert any(name in message for name in named)
             assert "train" in message
         else:
             assert f"the {solver} solver is not made for {pde.name}" in message
@@ -401,7 +403,7 @@ def check_linear_estimate(found, o):
         assert torch.allclose(ours.mean[1:], solved, atol=1e-3 * float(solved.std()))
     known = Moments(known.mean[:1].clamp(*bounds), known.std[:1])
     restricted = Moments(*(pde.restrict(x[None])[0] for x in known))
-    check_close(part(ours, 0), restricted, 0.5, 0.35)
+    check_close(part(ours, 0), restricted, 0.5, 0.45)
 
 
 # Readings of all fields, where the problem is linear in what the prior leaves open
@@ -466,7 +468,7 @@ def test_the_seed_alone_decides_the_samples(solver, prior):
 
 
 def check_readings_are_met(solver, found, o):
-    """The posterior meets the readings to their noise, and varies where nothing is read or fixed."""
+    """The readings are met to their noise; what is not read or fixed varies."""
     ours = solve(solver, found, o, n_samples=3)
     low, high = misfit_limits(ours.record.get("degrees_of_freedom", len(o)))
     low = low if solver.misfit == "two-sided" else 0.0
