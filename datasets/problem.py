@@ -102,6 +102,12 @@ class Problem:
         usual = pde_by_name(name).default_prior if name in PDES else None
         numbers = usual.numbers if usual else {}
         own = PDES[name].parameter_names() if usual else ()
+        known = [*(key for key in numbers if key not in own), *own]
+        if usual and (unknown := parameters.keys() - set(known)):
+            raise InputError(
+                f"a parameter of {name} must be one of {', '.join(known)}, got {min(unknown)!r}; "
+                f"rename it"
+            )
         of_prior = {k: v for k, v in parameters.items() if k in numbers and k not in own}
         physics = pde_by_name(name, **{k: v for k, v in parameters.items() if k not in of_prior})
         return cls(physics, physics.default_prior.with_numbers(**of_prior))

@@ -14,11 +14,12 @@ from pdeinv.solvers.misfit import misfit_limits
 if TYPE_CHECKING:
     from pdeinv.solvers.mode import Mode, ModeSearch
 
-__all__ = ["largest_objective", "search_again"]
+__all__ = ["LEVELS", "largest_objective", "search_again"]
 
 # Variance that each reading has at first, relative to the mean prior variance of its field's
 _CRUDE = 1e-2, 1e-3  # with derivatives by the surrogate
 _FINE = 1e-4, 1e-6, 1e-8  # with those of the solve
+LEVELS = (*_CRUDE, *_FINE)
 _JACOBIANS = 4  # for each of these
 _RESTARTS = 2  # from draws of the prior
 

@@ -16,7 +16,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors import Prior, SensorRegressor
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
-from pdeinv.solvers.forward import clamped
+from pdeinv.solvers.forward import allowed
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
@@ -83,8 +83,8 @@ class FNO(LearnedSolver[SensorRegressor]):
         noise = observation.noise_std * torch.randn(
             readings.shape, dtype=readings.dtype, generator=generator
         )
-        residuals = states - clamped(regressor.answers(observation, readings + noise), bounds)
-        mean = clamped(regressor(observation)[None], bounds)[0]
+        residuals = states - allowed(pde, regressor.answers(observation, readings + noise), bounds)
+        mean = allowed(pde, regressor(observation)[None], bounds)[0]
         variances = readings.var(dim=0)
         variance = (
             observation(residuals).square().mean(dim=0)
@@ -92,7 +92,7 @@ class FNO(LearnedSolver[SensorRegressor]):
             + nugget_variance(variances, observation, _NUGGET)
         )
         misfit = (observation.values - observation(mean[None])[0]) ** 2 / variance
-        samples = with_derived(pde, clamped(mean + residuals, bounds))
+        samples = with_derived(pde, allowed(pde, mean + residuals, bounds))
         mean, std = with_derived(pde, mean[None])[0], residuals.square().mean(dim=0).sqrt()
         off = samples[:, len(std) :] - mean[len(std) :]
         return Posterior(

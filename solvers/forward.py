@@ -11,7 +11,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import unit_vectors
 
-__all__ = ["ForwardMap", "TensorMap", "clamped"]
+__all__ = ["ForwardMap", "TensorMap", "allowed", "clamped"]
 
 _CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
 
@@ -189,6 +189,15 @@ def clamped(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.T
     if bounds is None:
         return states
     return torch.cat([states[:, :1].clamp(*bounds), states[:, 1:]], dim=1)
+
+
+def allowed(pde: PDE, states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:
+    """Return `clamped` states whose coefficients are as the PDE has them, see `PDE.restrict`: the
+    bounds of a prior need not hold where the PDE fixes a value."""
+    if bounds is None:
+        return states
+    states = clamped(states, bounds)
+    return torch.cat([pde.restrict(states[:, :1]), states[:, 1:]], dim=1)
 
 
 class _Counted(torch.autograd.Function):

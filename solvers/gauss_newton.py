@@ -87,7 +87,10 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    needs: ClassVar[str] = "it needs a prior that is a smooth function of a Gaussian field"
+    needs: ClassVar[str] = (
+        "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
+        "linear"
+    )
     misfit: ClassVar[MisfitTest] = "two-sided"
     memory_remedy: ClassVar[str] = "average neighbouring readings, or use a smoother prior"
     misfit_remedy: ClassVar[str] = (

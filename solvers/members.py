@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 
 from pdeinv.solvers.base import antithetic, progress_bar
-from pdeinv.solvers.continuation import largest_objective
-from pdeinv.solvers.mode import Mode, ModeSearch, Pull
+from pdeinv.solvers.continuation import LEVELS, largest_objective
+from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch, Pull
 
 __all__ = ["Ensemble", "draw_ensemble"]
 
@@ -127,30 +127,41 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
     """ξ of members by searches with their own Jacobians, without pairs of which a member does not
     meet its readings."""
     problem, search = search.problem, search.of_members()
-    first, found = _linearised(search, mode, draws), []
-    # Of squares of twice the variance; readings that the mode does not meet, no member does
-    largest = 2 * (mode.objective + largest_objective(len(search.observation)))
-    pairs = range(0, len(first), 2)
+    starts, found = _linearised(search, mode, draws), []
+    pairs = range(0, len(starts), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
         pair = []
         for k in (i, i + 1):
             pull = Pull(draws.eta[k : k + 1], search.observation.values + draws.noise[k])
-            best = None
-            for start in (first[k : k + 1], mode.xi):
-                values = problem.values(start)
-                if bool(values.isfinite().all()):
-                    best = search.descend(
-                        start, values, mode.jacobian, mode.nugget, search.iterations, pull
-                    )
-                    if best.objective <= largest:
-                        pair.append(best.xi)
-                        break
-            else:
+            xi = _own_mode(search, mode, starts[k : k + 1], pull)
+            if xi is None:
                 problem.reason = problem.reason or "their readings were not met"
                 break
+            pair.append(xi)
         if len(pair) == 2:
             found += pair
     return torch.cat([problem.zero[:0], *found])
+
+
+def _own_mode(
+    search: ModeSearch, mode: Mode, start: torch.Tensor, pull: Pull
+) -> torch.Tensor | None:
+    """ξ of a member; None where its readings are not met, not even with a variance added to them
+    that is removed in steps."""
+    # Of squares of twice the variance; readings that the mode does not meet, no member does
+    largest = 2 * (mode.objective + largest_objective(len(search.observation)))
+    least = max(mode.nugget, FIRST_NUGGET)
+    for nuggets in ((least,), (*LEVELS, least)):
+        found = mode._replace(xi=start, values=search.problem.values(start))
+        if not bool(found.values.isfinite().all()):
+            found = mode
+        for nugget in nuggets:
+            found = search.descend(
+                found.xi, found.values, found.jacobian, nugget, search.iterations, pull
+            )
+        if found.objective <= largest:
+            return found.xi
+    return None
 
 
 def _stable_pairs(solved: torch.Tensor) -> torch.Tensor:

@@ -21,14 +21,14 @@ from pdeinv.solvers.linear_algebra import (
 )
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["Mode", "ModeSearch", "Pull"]
+__all__ = ["FIRST_NUGGET", "Mode", "ModeSearch", "Pull"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
 _CURVED = 1e-3  # the tolerance at most, where the coefficient itself is no affine function of ξ
-_MEMBERS_TOLERANCE, _NEAR = 0.1, 0.01  # of a search for a member; nearer, no step is taken
+_OF_MEMBERS = 0.1, 0.1  # tolerance of their searches, and gain of a step that is not worth it
 _HALVINGS = 8  # of a step, until the posterior density rises
-_FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
+FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
 _GROWTH = 2.0  # of the misfit, beyond which it is not either
 
 
@@ -102,7 +102,7 @@ class ModeSearch:
         self.problem, self.observation = problem, problem.observation
         self.iterations, self.chords = iterations, chords
         self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
-        self.progress, self.steps, self.near = progress, 0, 0.0
+        self.progress, self.steps, self.least_gain = progress, 0, -math.inf
         self.pull = Pull(problem.zero, self.observation.values)
 
     def __call__(self, nugget: float) -> Mode:
@@ -131,7 +131,7 @@ class ModeSearch:
         self.prior_variances = jacobian.square().sum(dim=1)
         sensors = count_informative(self.prior_variances, self.observation)
         exact = bool((self.observation.noise_std == 0).any())
-        tenfold = math.ceil(math.log10(_FIRST_NUGGET / nugget) - 0.5) if exact else 0
+        tenfold = math.ceil(math.log10(FIRST_NUGGET / nugget) - 0.5) if exact else 0
         larger = [nugget * 10.0**k for k in range(tenfold, 0, -1)]
         first, *smaller = [*larger, nugget]
         mode = self.descend(xi, values, jacobian, first, self.iterations)
@@ -144,7 +144,7 @@ class ModeSearch:
     def of_members(self) -> ModeSearch:
         """Return a search like this one, without a bar, for modes that are needed less exactly."""
         other = copy.copy(self)
-        other.tolerance, other.near, other.progress = _MEMBERS_TOLERANCE, _NEAR, False
+        (other.tolerance, other.least_gain), other.progress = _OF_MEMBERS, False
         return other
 
     def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
@@ -187,8 +187,8 @@ class ModeSearch:
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
         steps = range(jacobians + self.chords)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
-            target = _target(pull, xi, values, jacobian, lower)
-            if _relative(target - xi, target - pull.centre) < self.near:
+            target, floor = _target(pull, xi, values, jacobian, lower)
+            if best - floor < self.least_gain:
                 break
             step = self._shortened_step(pull, xi, target, variance, best)
             if step is None:  # the mode, to the precision of the Jacobian
@@ -206,7 +206,7 @@ class ModeSearch:
                 if not bool(rows.sum(dim=1).isfinite().all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        target = _target(pull, xi, values, jacobian, lower)
+        target, _ = _target(pull, xi, values, jacobian, lower)
         gradient = _relative(target - xi, xi - pull.centre)
         return Mode(xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
 
@@ -240,8 +240,10 @@ def _target(
     values: torch.Tensor,
     jacobian: torch.Tensor,
     lower: torch.Tensor,
-) -> torch.Tensor:
-    """Where a full step from ξ leads; arguments as in `Mode`."""
+) -> tuple[torch.Tensor, float]:
+    """Where a full step from ξ leads, and the objective there if the readings were linear;
+    arguments as in `Mode`."""
     data = pull.data - values + (xi - pull.centre).flatten(1) @ jacobian.T
-    step = (torch.cholesky_solve(data.T, lower).T @ jacobian).reshape(xi.shape)
-    return pull.centre + step
+    weights = torch.cholesky_solve(data.T, lower).T
+    step = (weights @ jacobian).reshape(xi.shape)
+    return pull.centre + step, float((weights * data).sum())

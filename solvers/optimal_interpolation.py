@@ -23,7 +23,7 @@ from pdeinv.solvers.ensemble_members import (
     copying_elements,
     draw_ensemble,
 )
-from pdeinv.solvers.forward import ForwardMap, clamped
+from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -80,10 +80,14 @@ class OptimalInterpolation(Solver):
     copies: Count = 8
 
     name: ClassVar[str] = "optimal-interpolation"
+    needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
     memory_remedy: ClassVar[str] = (
         "use a coarser grid or fewer members, or average neighbouring readings"
     )
+
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return not isinstance(prior, CoefficientPrior) or prior.proper
 
     def accepts_prior(self, prior: Prior) -> bool:
         # A regressor may be given as a prior, and draws no states
@@ -134,8 +138,8 @@ class OptimalInterpolation(Solver):
         innovation = observation.values - observation(analysis.mean[None])
         estimate, std = (analysis.mean + analysis.update(innovation))[0], analysis.std()
         deviations = analysis.deviations(max(n_samples, LEAST_SAMPLES), generator)
-        mean = clamped(estimate[None], bounds)[0]
-        samples = clamped(mean + deviations, bounds)
+        mean = allowed(pde, estimate[None], bounds)[0]
+        samples = allowed(pde, mean + deviations, bounds)
         if not (pde.linear or forward.sees_solution):
             others, spread, solved = forward.propagate(mean[0], samples[:, 0])
             mean, std = torch.cat([mean[:1], others]), torch.cat([std[:1], spread])

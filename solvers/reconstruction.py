@@ -69,8 +69,7 @@ def reconstruct(
             or a list of these, one for each number from 1 in the column `experiment` of the table.
         problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        grid: nodes of the result on the shorter side, at least 16; or a `Grid` of the PDE's domain;
-            if None, that of the problem, or 64.
+        grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped

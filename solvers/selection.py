@@ -60,6 +60,12 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         for candidate in _FOR_COEFFICIENTS if stated else _FOR_OTHERS:
             if candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
+        if isinstance(prior, CoefficientPrior):
+            raise InputError(
+                f"the prior of the {pde.coefficient_field.name} of {pde.name} must not have a flat "
+                f"mean where not all is linear, got the {prior.name} prior with one; give mean_std "
+                f"a finite value"
+            )
         raise InputError(
             f"prior must be one of pdeinv.coefficients, an `Ensemble`, a prior with a "
             f"denoiser or a regressor, got {type(prior).__name__}; give one of `pdeinv train` "

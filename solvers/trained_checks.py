@@ -191,7 +191,7 @@ def _differences(pde: PDE, model: object) -> list[_Difference]:
     trained = trained_physics(model)
     if trained is None:
         return []
-    if trained.name != pde.name:
+    if not isinstance(pde, type(trained)):
         return [_Difference("pde", trained.name, pde.name)]
     left_out = ("outputs", *pde.numerical_parameters)
     return [

@@ -37,29 +37,40 @@ class WhitenedProblem:
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
-        return self._solved(
-            lambda part: self.forward(self.forward.coefficient(part)), xi, (len(self.observation),)
-        )
+        return self._solved(self.forward, self.forward.coefficient(xi), (len(self.observation),))
 
     def states(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
         unstable."""
         shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
-        return self._solved(self.forward.state, xi, shape)
+        return self._solved(
+            lambda a: torch.cat([a, self.forward.solve(a)], dim=1),
+            self.forward.coefficient(xi),
+            shape,
+        )
 
-    def _solved(
-        self, function: TensorMap, xi: torch.Tensor, shape: tuple[int, ...]
-    ) -> torch.Tensor:
-        if not len(xi):
+    def _solved(self, function: TensorMap, a: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        """A function of coefficients (batch, 1, ny, nx)."""
+        if not len(a):
             return torch.empty(0, *shape, dtype=torch.float64)
         try:
-            return function(xi)
+            if self._representable(a):
+                return function(a)
+            self.reason = "the coefficient left the range of the numbers"
         except NumericalError as error:
             self.reason = str(error)
-        if len(xi) == 1:
+        if len(a) == 1:
             return torch.full((1, *shape), torch.inf, dtype=torch.float64)
         # One unstable solve ends that of the whole batch
-        return torch.cat([self._solved(function, half, shape) for half in xi.chunk(2)])
+        return torch.cat([self._solved(function, half, shape) for half in a.chunk(2)])
+
+    def _representable(self, a: torch.Tensor) -> bool:
+        """Whether coefficients are finite, and positive where they must be: a long step may lead a
+        map such as the exponential out of the range of floating-point numbers."""
+        lost = ~a.isfinite()
+        if self.forward.pde.positive_coefficient:
+            lost |= a <= 0
+        return not bool(lost.any())
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the rows dF_i/dξ, (m, size)."""

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from helpers import seeded, tuning_task
 
+from pdeinv import Problem
 from pdeinv.datasets import pde_by_name
 from pdeinv.priors import GaussianPrior, Noise, TrainingData
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 
 N, SENSORS, LENGTH = 16, 12, 0.005
 STEPS, LANGEVIN = 6, 5  # few: rounding grows where the published weights overshoot
@@ -43,9 +44,9 @@ def setting(name, kind="both", channels=2, noise="exponential"):
     """A PDE, a prior and noisy sensors."""
     pde = pde_by_name(name)
     grid = pde.grid(N)
-    states = Problem(pde).sample(40, grid, seeded())[:, :channels]
+    states, known = Problem(pde).sample(40, grid, seeded())[:, :channels], pde.default_prior
     fitted = GaussianPrior.fit(
-        TrainingData(states.float(), pde.fields[:channels], grid, pde, "here"),
+        TrainingData(states.float(), pde.fields[:channels], grid, pde, "here", prior=known),
         noise=Noise(noise, LENGTH),
     )
     prior = SmallNetwork(
@@ -86,7 +87,7 @@ def standard_deviations(pde, prior, observation):
     """Those of the training data; of the prior's draws and their solves if it has one field."""
     if len(prior.fields) == 2:
         return prior.scale / 2
-    return Problem(pde, prior, observation).field_std
+    return SamplingProblem(pde, prior, observation).field_std
 
 
 def edm(n, low, high):
@@ -249,6 +250,7 @@ def ddis(f, n, solve):
         weight = DDIS_WEIGHTS.get(f.pde.name, (10, 15))[0 if i < STEPS // 2 else 1]
 
         def loss(a, weight=weight):
+            a = f.pde.restrict(a)  # on whose sides this network is not 0
             return weight * f.misfit(torch.cat([a, solve(a)], dim=1)).abs().mean(dim=1)
 
         z = langevin(f, ode(f, z, 5, s[i]), s[i], 1e-4 * (1 + i / STEPS * (0.01 - 1)), loss)

@@ -90,7 +90,7 @@ RECONSTRUCT = {
         ),
         (
             {"--param": "k=2"},
-            "parameter of poisson must be one of outputs, domain, boundary, ",
+            "parameter of poisson must be one of alpha, tau, modes, ",
         ),
         ({"--ensemble": "cut.h5"}, "cut.h5 is damaged or was cut short"),
         ({"--ensemble": "text.h5"}, "text.h5 is neither an HDF5 nor a MATLAB file"),

@@ -22,15 +22,21 @@ from pdeinv import (
     Ensemble,
     EquiReg,
     Field,
+    GaussianField,
     GaussianRandomField,
     Grid,
     Group,
     InputError,
+    LogNormal,
     NumericalError,
+    SpectralField,
     Symmetry,
+    Transformed,
+    TwoPhase,
     layouts,
     reconstruct,
 )
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.metrics import crps_ensemble, relative_l2
 from pdeinv.solvers import SOLVERS
@@ -95,26 +101,35 @@ def defaults(kind):
 
 
 @st.composite
-def pdes(draw):
-    """Draw a name, and parameters of which some are odd and some near the usual ones."""
+def problems(draw):
+    """Draw a name, parameters and numbers of the default prior, of which some are odd and some near
+    the usual ones."""
     name = draw(st.sampled_from(sorted(PDES)))
-    usual = defaults(PDES[name])
+    usual, numbers = defaults(PDES[name]), PDES[name]().default_prior.numbers
+    own = {key: numbers[key] for key in numbers.keys() - usual.keys()}
     factor = st.sampled_from([0.1, 0.5, 1.0, 2.0, 10.0, 100.0])
     near = {
         key: value * draw(factor)
-        for key, value in usual.items()
+        for key, value in (usual | own).items()
         if isinstance(value, float) and draw(st.booleans())
     }
-    return name, draw(mutated(usual | near))
+    drawn = draw(mutated(usual | own | near))
+    return name, {key: drawn[key] for key in usual}, {key: drawn[key] for key in own}
 
 
-@given(pdes(), st.booleans(), st.sampled_from([8, 13]))
-def test_a_pde_of_any_parameters_gives_finite_states(drawn, by_name, n):
-    name, parameters = drawn
+def problem_of(name, parameters, numbers):
+    pde = PDES[name](**parameters)
+    return Problem(pde, pde.default_prior.with_numbers(**numbers))
+
+
+@given(problems(), st.booleans(), st.sampled_from([8, 13]))
+def test_a_problem_of_any_parameters_gives_finite_states(drawn, by_name, n):
+    name, parameters, numbers = drawn
 
     def call():
-        pde = pde_by_name(name, **parameters) if by_name else PDES[name](**parameters)
-        a, u = Problem(pde).sample(1, pde.grid(n), seeded()).split(1, dim=1)
+        problem = Problem.named(name, **parameters, **numbers) if by_name else problem_of(*drawn)
+        pde = problem.physics
+        a, u = problem.sample(1, pde.grid(n), seeded()).split(1, dim=1)
         return a, u, pde.residual(a, u), pde.surrogate(a)
 
     finite(*(attempt(call) or ()))
@@ -128,13 +143,17 @@ def _loss(x_t, sigma, x0_hat):
 
 
 KINDS = [*SOLVERS.values(), EquiReg, EquiReweight, LossTerm, GaussianRandomField, Field, Grid]
-KINDS += [Symmetry, Group]
+KINDS += [Symmetry, Group, *CoefficientPrior.kinds.values()]
 VALID = {
     LossTerm: {"loss": _loss},
     GaussianRandomField: {"boundary": "neumann", "alpha": 2.0, "tau": 3.0},
     Field: {"name": "head", "long_name": "hydraulic head"},
     Grid: {"ny": 16},
     Group: {"elements": (Symmetry(),)},
+    GaussianField: {"mean": 1.0, "std": 1.0, "length": 0.3},
+    LogNormal: {"median": 1.0, "log_std": 1.0, "length": 0.3},
+    TwoPhase: {"field": SpectralField(), "low": 1.0, "high": 2.0},
+    Transformed: {"field": SpectralField(), "function": torch.exp},
 }
 
 
@@ -240,16 +259,18 @@ def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
                 finite(result[name].values)
 
 
-@given(pdes(), st.sampled_from(["auto", "kriging", "optimal-interpolation"]))
+@given(problems(), st.sampled_from(["auto", "kriging", "optimal-interpolation"]))
 def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver):
-    name, parameters = drawn
+    name, *_ = drawn
 
     def call():
-        pde = PDES[name](**parameters)
+        problem = problem_of(*drawn)
+        pde = problem.physics
         # Not those that are long and not refused
         assume(not 0.04 < pde.solve_seconds(pde.grid(16)) < 100)
-        chosen = quick_solver(solver_for(solver, pde).name)
-        return reconstruct(**_valid_call(name, "auto") | {"pde": pde, "solver": chosen})
+        chosen = quick_solver(solver_for(solver, pde, problem.prior).name)
+        given = {"pde": None, "problem": problem, "solver": chosen}
+        return reconstruct(**_valid_call(name, "auto") | given)
 
     with brief_annealing():
         result = attempt(call)

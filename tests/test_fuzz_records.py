@@ -25,6 +25,7 @@ from pdeinv.benchmarks.reports.tables import (
     tasks_table,
 )
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
+from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
@@ -95,6 +96,7 @@ USES = {
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
+    "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),
     "scaling": (study_kinds.TIMINGS, TIMINGS, scaling_table),
     "cost": (study_kinds.TIMINGS, TIMINGS, cost_table),
     "figure of scaling": (study_kinds.TIMINGS, TIMINGS, plot_scaling),

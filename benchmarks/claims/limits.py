@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pdeinv.benchmarks.claims.claim import Claim, Constant, above, in_words, unresolved
+from pdeinv.benchmarks.claims.experiments import experiment_claims
 from pdeinv.benchmarks.claims.places import D_F, D_I, N_F, N_I, of_samples
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.queries import (
@@ -29,12 +30,14 @@ CONSTANTS = (
     Constant("between no noise and 1 % of it", "a setting"),
     Constant("125 sensors, 1 % of noise", "a setting"),
     Constant("from 1e-10 to 1e-13", "a setting"),
+    Constant("that have 1 % of noise", "a setting"),
 )
 _MIXED = 1.1  # median of R-hat, below which chains count as mixed
 
 
 def claims(results: Results) -> Iterator[Claim]:
     """Yield the claims of the page."""
+    yield from experiment_claims(results)
     metrics = ("error_rate", "relative_l2")
     predicted, made = (
         [results.values("standard-128", D_I, "limit", name, metric=m) for m in metrics]

@@ -83,8 +83,8 @@ class LogNormal(CoefficientPrior):
     def phrase(self, domain: Domain) -> str:
         unknown = f" (known within a factor of {math.exp(self.log_median_std):.3g})"
         return (
-            f"log-normal with median {self.median:g}{unknown if self.log_median_std else ''}; its "
-            f"logarithm has {self.logarithm.shape_in_words(domain)}"
+            f"log-normal with median {self.median:g}{unknown if self.log_median_std else ''}, its "
+            f"logarithm with {self.logarithm.shape_in_words(domain)}"
         )
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:

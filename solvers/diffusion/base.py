@@ -23,7 +23,7 @@ from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
 from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidance
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import Preset
-from pdeinv.solvers.forward import ForwardMap, clamped
+from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.trained_problem import joint_readings, shared_symmetries, with_derived
@@ -176,7 +176,7 @@ def _posterior(
     """Return the posterior of samples (n, channel, ny, nx); it keeps `n_samples` of
     them."""
     pde = problem.pde
-    samples, joint = clamped(samples, problem.bounds), samples.shape[1]
+    samples, joint = allowed(pde, samples, problem.bounds), samples.shape[1]
     if joint == 1:
         samples = pde.restrict(samples)
         forward = ForwardMap(pde, problem.observation, problem.counts)

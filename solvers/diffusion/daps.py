@@ -42,7 +42,10 @@ class DAPS(DiffusionSolver):
         x̂0 ← ODE from (x, s);    `langevin` times: x0 ← x0 - η ∇[‖x0 - x̂0‖² / 2s² + w mean (y - H
         x0)² / 2τ²] + 0.1 sqrt(2η) ξ; x ← x0 + s' ξ
 
-    in normalised fields of standard deviation 0.5. The rate η falls from 1e-4 to 1e-6 along the
+    in normalised fields of standard deviation 0.5. The prior is of both fields: for one of the
+    coefficient alone this method is `DDIS`, whose sensors see the coefficient through the physics.
+
+    The rate η falls from 1e-4 to 1e-6 along the
     levels. The published gradient is taken with respect to the values at 128 x 128 nodes. With a
     noise that is the same function on every grid, so is the gradient here.
 

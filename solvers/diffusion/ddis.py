@@ -28,8 +28,8 @@ class DDIS(DAPS):
     """DDIS: the annealing of DAPS for the coefficient alone.
 
     Sensors on the solution act on the coefficient through the physics: the PDE's own solver, or a
-    neural operator as in the paper. The prior is of the coefficient. The samples' solutions are
-    solved for in either case.
+    neural operator as in the paper. The prior is of the coefficient, whatever the sides, sources,
+    wells and experiments. The samples' solutions are solved for in either case.
 
     With `preset="published"` the misfit is the mean absolute value of y - H x0, and half of the
     levels are on half as many nodes per side. The coefficient's prior is the same in both presets.

@@ -61,7 +61,8 @@ class Moment(DiffusionSolver):
 
     With a prior of the coefficient alone, the default, H is the sensors of the PDE's solve: exact
     for a linear PDE, iterated Gauss–Newton steps for a nonlinear one; it reads derived fields, such
-    as a flux, too. With a joint prior of coefficient and solution the PDE is not needed.
+    as a flux, too. Such a prior goes with any sides, sources, wells and experiments on its domain.
+    With a joint prior of coefficient and solution the PDE is not needed.
 
     A coefficient alone that has two values is far from Gaussian. `LevelSet` draws it, as the
     threshold of the latent field that the prior's covariance implies (`threshold_prior`); this path
