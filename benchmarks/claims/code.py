@@ -52,7 +52,7 @@ SOLVERS = (
     *_all(
         _SETTING, "falls from 1e-4 to 1e-6", "from 10 to 0.01", "down to 0.001", "the weight 1e4"
     ),
-    *_all(_SETTING, "0.5, 1.5 or 2.5", "larger in proportion for fewer"),
+    *_all(_SETTING, "0.5, 1.5 or 2.5", "larger in proportion for fewer", "at most 1e-3 for"),
     *_all(_SETTING, "η falls geometrically", "η falls linearly"),
     *_all(_SETTING, "starts at 1e-10 of their own and falls tenfold"),
     *_all(_SETTING, "starts at about 1e-10. It falls tenfold"),
@@ -71,7 +71,13 @@ BENCHMARKS = (
     *_all(_SETTING, "hold 99 % of the variance", "σ = 0.25", "within 15 %", "3 % of the nodes"),
     *_all(_SETTING, "there it rises from 1e-4 to 1, by the same"),
     *_all(_SETTING, "95 % interval", "95 % `interval`", "in 90 %"),
-    *_all(_SETTING, "coverage of 60 %", "font:15px/1.5", "noise first falls below a level"),
+    *_all(
+        _SETTING,
+        "coverage of 60 %",
+        "coverage of 90 %",
+        "font:15px/1.5",
+        "noise first falls below a level",
+    ),
     *_all(
         _MATHS, "sqrt(1 + 1/8) = 1.06", "√2 times", "0.5 for mean squares", "is resolved from zero"
     ),

@@ -23,6 +23,7 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
+from pdeinv.cli.study_problems import any_experiment, aquifer
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -31,7 +32,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Recover the coefficient and the solution of a two-dimensional PDE from sparse, noisy "
     "sensors, with uncertainty.",
-    epilog="Start with `pdeinv demo`.",
+    epilog="Start with `pdeinv problem`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,6 +41,8 @@ app = typer.Typer(
 
 for command in (reconstruct, problem, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
+study.command()(aquifer)
+study.command()(any_experiment)
 app.add_typer(study, name="study")
 
 

@@ -84,7 +84,8 @@ class CoefficientPrior(Convertible):
 
     @property
     def threshold(self) -> float:
-        """The value of the latent field from which a coefficient with `phases` has the higher."""
+        """The value of the latent field from which a coefficient with `phases` has the second of
+        them."""
         return 0.0
 
     @property

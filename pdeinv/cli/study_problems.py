@@ -1,0 +1,66 @@
+"""`pdeinv study aquifer` and `any-experiment`: problems that are not the published ones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pdeinv.cli.study import Methods, Nodes, ResumingOut
+from pdeinv.errors import InputError
+
+__all__ = ["any_experiment", "aquifer"]
+
+
+def aquifer(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    log_std: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Standard deviation of the logarithm of the conductivity; may be repeated. That "
+            "of the example if not given."
+        ),
+    ] = None,
+    method: Methods = None,
+) -> None:
+    """Reconstruct truths of the example aquifer, and compare with kriging."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import aquifer as module
+
+    records = module.run(
+        out,
+        instances=instances,
+        log_stds=log_std or (module.LOG_STD,),
+        methods=method or module.METHODS,
+        command=typed_command(),
+        echo=typer.echo,
+    )
+    typer.echo(module.aquifer_table(records))
+
+
+def any_experiment(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Truths of each experiment.")] = 3,
+    grid: Nodes = 64,
+    sensors: Annotated[int, typer.Option(help="Readings of the solution.")] = 60,
+    method: Methods = None,
+) -> None:
+    """Use one prior of the coefficient under other sides, wells and physics, next to the limit."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import any_experiment as module
+
+    for name in method or ():
+        if name not in module.METHODS:
+            raise InputError(
+                f"method must be one of {', '.join(module.METHODS)}, got {name!r}; choose one"
+            )
+    records = module.run(
+        out,
+        instances=instances,
+        grid=grid,
+        sensors=sensors,
+        methods=method or (),
+        command=typed_command(),
+    )
+    typer.echo(module.experiment_table(records))
