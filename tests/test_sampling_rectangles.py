@@ -340,7 +340,7 @@ def test_a_shipped_model_is_for_the_default_problem_or_for_any_physics_of_its_co
         InputError, match=r"must be the defaults for the shipped 'darcy', got domain = \[0, 300\]"
     ):
         FunDPS().check(aquifer, default)
-    with pytest.raises(InputError, match=r"must have the aspect 1 of its training data, got"):
+    with pytest.raises(InputError, match=r"must have the aspect 1 to 1 of its training data"):
         Moment().check(Darcy(domain=DOMAIN), default)
     for solver, name in ((Moment(), "darcy-coefficient"), (FunDPS(), "darcy")):
         with pytest.raises(InputError, match=f"the published one for the shipped '{name}', got"):
