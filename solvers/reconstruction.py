@@ -81,9 +81,8 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, each
-        derived field that a sensor reads, and the coefficient's logarithm where that is what the
-        prior states; `sensor_*` (sensor); and attributes such as `assumed`
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, derived
+        fields that sensors read or the prior states; `sensor_*`; and attributes such as `assumed`
         (physics, prior and noise in words) and `reduced_chi_squared` (near 1 where they agree).
 
     Raises:
