@@ -67,8 +67,8 @@ class GaussNewton(Solver):
 
     Arguments:
         iterations: Jacobians at most.
-        tolerance: relative change of ξ below which the next step keeps the Jacobian; at most 1e-3
-            for the mode where the coefficient is not affine in ξ.
+        tolerance: relative change of ξ below which the next step keeps the Jacobian. The search for
+            the mode uses a tighter one where the coefficient is not affine in ξ.
         nugget: least variance added to each reading, relative to the mean prior variance of the
             readings of its field.
         ensemble: members behind the mean and the standard deviation, an even number.

@@ -80,10 +80,9 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, each
-        derived field that a sensor reads, and the coefficient's logarithm where that is what the
-        prior states; `sensor_*` (sensor); what `with_site` adds; and attributes such as `assumed`
-        (in words) and `reduced_chi_squared` (1 where they agree).
+        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, derived
+        fields that sensors read or the prior states; `sensor_*`; what `with_site` adds; and
+        attributes such as `assumed` (in words) and `reduced_chi_squared` (1 where they agree).
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.

@@ -31,6 +31,7 @@ CONSTANTS = (
     Constant("125 sensors, 1 % of noise", "a setting"),
     Constant("from 1e-10 to 1e-13", "a setting"),
     Constant("that have 1 % of noise", "a setting"),
+    Constant("with 1 % of noise, and 5 the conductivity, with 10 %", "a setting"),
 )
 _MIXED = 1.1  # median of R-hat, below which chains count as mixed
 
@@ -73,6 +74,7 @@ def claims(results: Results) -> Iterator[Claim]:
         holds=[unresolved(clean, noisy)],
     )
     yield from _chains(results)
+    yield from _media(results)
     coarse, fine = (
         results.values(f"{name}-128", N_I, "gauss-newton") for name in ("nugget", "standard")
     )
@@ -94,15 +96,6 @@ def _chains(results: Results) -> Iterator[Claim]:
     def r_hat(found: list[Record]) -> float:
         return max(r["r_hat"][1] for r in found)
 
-    def farthest(found: list[Record]) -> float:
-        noises = ("monte_carlo_chains", "monte_carlo_solver")
-        return max(r["distance"] / math.hypot(*(r[name] for name in noises)) for r in found)
-
-    def spread(found: list[Record]) -> int:
-        return math.ceil(
-            max(abs(100 * (r["spread_solver"] / r["spread_chains"] - 1)) for r in found)
-        )
-
     typical = max(r["r_hat"][0] for r in flow)
     yield Claim(
         "The starts are at most {:.1f} errors apart, and the median of R-hat is at most {:.2f}. "
@@ -118,9 +111,9 @@ def _chains(results: Results) -> Iterator[Claim]:
     yield Claim(
         "are at most {:.1f} times their Monte-Carlo error. The standard deviations agree within {} "
         "% on inverse tasks and {} % on forward ones.",
-        farthest(flow),
-        spread(rows[N_I]),
-        spread(rows[N_F]),
+        _farthest(flow),
+        _spread(rows[N_I]),
+        _spread(rows[N_F]),
     )
     yield Claim(
         "**Darcy inverse**: the chains have not mixed. R-hat reaches {:.1f}",
@@ -137,6 +130,32 @@ def _chains(results: Results) -> Iterator[Claim]:
         r_hat(rows[D_F]),
         holds=[r["r_hat"][0] > _MIXED for r in rows[D_F]],
     )
+
+
+def _media(results: Results) -> Iterator[Claim]:
+    """Yield the comparison in log-normal media."""
+    rows = list(results.rows("reference-log-normal-24"))
+    typical = max(r["r_hat"][0] for r in rows)
+    yield Claim(
+        "The distance between `gauss-newton` and the chains is at most {:.1f} times its "
+        "Monte-Carlo error, and the standard deviations of the logarithm agree within {} %. The "
+        "median of R-hat is at most {:.2f}.",
+        _farthest(rows),
+        _spread(rows),
+        typical,
+        holds=[typical < _MIXED, *(r["starts_apart"] < 2 for r in rows)],
+    )
+
+
+def _farthest(rows: list[Record]) -> float:
+    """Return the largest distance of the means over its Monte-Carlo error."""
+    noises = ("monte_carlo_chains", "monte_carlo_solver")
+    return max(r["distance"] / math.hypot(*(r[name] for name in noises)) for r in rows)
+
+
+def _spread(rows: list[Record]) -> int:
+    """Return by how many per cent the standard deviations differ at most."""
+    return math.ceil(max(abs(100 * (r["spread_solver"] / r["spread_chains"] - 1)) for r in rows))
 
 
 def _of(results: Results, place: Place) -> list[Record]:

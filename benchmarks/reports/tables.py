@@ -164,7 +164,9 @@ def reference_table(records: list[Record]) -> str:
             math.hypot(r["monte_carlo_chains"], r["monte_carlo_solver"]),
             *(r["spread_solver"], r["spread_chains"], r["starts_apart"], *r["r_hat"]),
         )
-        rows.append([r["pde"], r["task"], str(r["instance"]), *(f"{v:.2f}" for v in values)])
+        variant = r.get("variant", "standard")
+        place = r["pde"] if variant == "standard" else f"{r['pde']}, {variant}"
+        rows.append([place, r["task"], str(r["instance"]), *(f"{v:.2f}" for v in values)])
     numbers = (
         "error, solver; error, chains; distance of the means; its Monte-Carlo error; "
         "spread, solver; spread, chains; starts apart; R-hat, median; R-hat, largest"

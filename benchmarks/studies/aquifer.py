@@ -19,7 +19,7 @@ import xarray as xr
 
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
@@ -33,7 +33,8 @@ METHODS = ("gauss-newton", "optimal-interpolation", "kriging")
 itself."""
 LOG_STD = 1.5
 """Standard deviation of the logarithm of the conductivity in the example."""
-_INTERVAL = 1.6449  # standard deviations, of 90 % of a normal distribution
+_LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
+_INTERVAL = 1.6449
 _SHOWN = (*AQUIFERS.identity, "error", "spread", "coverage90", "converged", "seconds")
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
 
@@ -157,7 +158,7 @@ def aquifer_table(records: list[Record]) -> str:
             rows.append([f"{log_std:g}", method, field, *_row(of_field)])
     numbers = (
         "RMS error; error over the truth's deviation, %; predicted RMS error; "
-        "coverage of 90 %, %; seconds; truths"
+        f"{coverage_head(_LEVEL)}; seconds; truths"
     )
     words = ["deviation of ln K", "method", "field"]
     return render_table(words, numbers.split("; "), rows)

@@ -104,8 +104,6 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
     found = reference_chains(
         problem, observation, start, from_prior, centre, steps, channel, generator
     )
-    mean, size = found.means.mean(dim=0), truth[channel].norm()
-    variance = (found.squares.mean(dim=0) - mean**2).clamp(min=0)
     return {
         "pde": task.pde,
         "task": task.kind,
@@ -117,6 +115,16 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
         "chains": chains,
         "steps": steps,
         **_agreement(found, from_prior),
+        **_distances(ours, found, truth, channel),
+        "seconds": round(time.perf_counter() - begin, 1),
+    }
+
+
+def _distances(ours: Posterior, found: Chains, truth: torch.Tensor, channel: int) -> Record:
+    """Return errors, distances and spreads of the solver and the chains in one field."""
+    mean, size = found.means.mean(dim=0), truth[channel].norm()
+    variance = (found.squares.mean(dim=0) - mean**2).clamp(min=0)
+    return {
         "error_solver": _percent((ours.mean[channel] - truth[channel]).norm() / size),
         "error_chains": _percent((mean - truth[channel]).norm() / size),
         "distance": _percent((ours.mean[channel] - mean).norm() / size),
@@ -124,7 +132,6 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
         "monte_carlo_solver": _percent(_error_of_solver(ours, channel) / size),
         "spread_solver": _percent(ours.std[channel].norm() / size),
         "spread_chains": _percent(variance.sum().sqrt() / size),
-        "seconds": round(time.perf_counter() - begin, 1),
     }
 
 
