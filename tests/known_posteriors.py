@@ -4,7 +4,7 @@ The unknown of all is the latent field at the nodes, of mean zero, or the state,
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -181,10 +181,16 @@ def pushed_forward(prior, gaussian, grid):
     return first.reshape(grid.shape), std.reshape(grid.shape)
 
 
+@lru_cache(maxsize=3)
+def latent_draws(prior, grid, n):
+    """Return n latent fields (n, k); those of three grids are kept, since they are large."""
+    return latent(prior, grid).draws(n)
+
+
 def rejected(prior, observation, draws=40_000):
     """Return latent fields (n, k) of a two-phase medium that agree with exact readings of it."""
     rows = rows_of(observation)[:, : observation.grid.nodes]
-    g = latent(prior, observation.grid).draws(draws)
+    g = latent_draws(prior, observation.grid, draws)
     field, share = field_of(prior), torch.tensor(prior.share, dtype=torch.float64)
     threshold = 0.0
     if prior.share != 0.5:  # of a field of one variance

@@ -453,12 +453,12 @@ def test_readings_of_all_fields_are_met(solver, prior, physics):
     check_readings_are_met(quick_solver(solver), found, o)
 
 
-FIRST = {(s, p): f for s, p, f in reversed(ACCEPTED) if not is_learned(s)}
+FIRST = {(s, PRIORS[p].name): (p, f) for s, p, f in reversed(ACCEPTED) if not is_learned(s)}
 
 
-@pytest.mark.parametrize(("solver", "prior"), FIRST)
-def test_the_seed_alone_decides_the_samples(solver, prior):
-    physics = FIRST[solver, prior]
+@pytest.mark.parametrize(("solver", "kind"), FIRST)
+def test_the_seed_alone_decides_the_samples(solver, kind):
+    prior, physics = FIRST[solver, kind]
     found, o = problem(prior, physics), readings(prior, physics, True, 0.1)
     one, again, other = (
         solve(quick_solver(solver), found, o, n_samples=3, seed=s) for s in (1, 1, 2)
@@ -512,7 +512,8 @@ def test_kriging_leaves_a_coefficient_without_sensors_as_it_is_beforehand(prior,
     ours = solve(SOLVERS["kriging"](smoothness=1.5), found, o.subset(o.channel == 1))
     known = coefficient_moments(found.prior, o.grid).moments(o.grid)
     known = Moments(*(found.physics.restrict(x[None])[0] for x in known))
-    check_close(part(ours, 0), known, 0.5, 0.5)
+    # The standard deviation of a few hundred draws of a log-normal coefficient is rough
+    check_close(part(ours, 0), known, 0.5, 0.8 if "log" in prior else 0.3)
 
 
 # The covariances of all these are those that the numbers of a prior state
