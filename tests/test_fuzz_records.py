@@ -26,6 +26,7 @@ from pdeinv.benchmarks.reports.tables import (
 )
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
+from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
@@ -84,6 +85,16 @@ SUMMARIES = summarise(limits_and_rivals())
 INSTANCES = limits_and_rivals()
 TIMINGS = lines("moment-cost", 40, method="moment")
 EQUIVARIANCES = lines("equivariance")
+AQUIFERS = [
+    {
+        **{"pde": "darcy", "log_std": 1.5, "instance": i, "method": "kriging", "field": field},
+        **{"error": 0.1 * i, "relative_error": 0.5, "spread": 0.1, "coverage90": 0.9},
+        **{"converged": 1, "reduced_chi_squared": 1.0, "solver_calls": 9, "seconds": 1.0},
+        "rows": 2,
+    }
+    for i in range(3)
+    for field in ("head", "log_hydraulic_conductivity")
+]
 USES = {
     "pages": (kinds.INSTANCES, INSTANCES, pages),
     "ablation": (kinds.INSTANCES, INSTANCES, ablations),
@@ -94,6 +105,7 @@ USES = {
     **{f"figure {kind}": (kinds.SUMMARIES, SUMMARIES, drawn(kind)) for kind in FIGURES},
     "baseline": (kinds.BASELINES, BASELINES, compare),
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
+    "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
     "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),

@@ -32,6 +32,7 @@ CONSTANTS = (
     Constant("from 1e-10 to 1e-13", "a setting"),
     Constant("that have 1 % of noise", "a setting"),
     Constant("with 1 % of noise, and 5 the conductivity, with 10 %", "a setting"),
+    Constant("has the correlation length 0.3 and the stated standard deviation", "a setting"),
 )
 _MIXED = 1.1  # median of R-hat, below which chains count as mixed
 

@@ -148,9 +148,10 @@ def aquifer_table(records: list[Record]) -> str:
     Arguments:
         records: as `pdeinv study aquifer` writes them.
     """
-    rows = []
+    rows, order = [], {method: place for place, method in enumerate(METHODS)}
     for log_std, method in sorted(
-        {(r["log_std"], r["method"]) for r in records}, key=lambda c: (c[0], METHODS.index(c[1]))
+        {(r["log_std"], r["method"]) for r in records},
+        key=lambda cell: (cell[0], order.get(cell[1], len(order)), cell[1]),
     ):
         mine = [r for r in records if (r["log_std"], r["method"]) == (log_std, method)]
         for field in dict.fromkeys(r["field"] for r in mine):
