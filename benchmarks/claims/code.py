@@ -52,7 +52,7 @@ SOLVERS = (
     *_all(
         _SETTING, "falls from 1e-4 to 1e-6", "from 10 to 0.01", "down to 0.001", "the weight 1e4"
     ),
-    *_all(_SETTING, "0.5, 1.5 or 2.5", "larger in proportion for fewer", "at most 1e-3 for"),
+    *_all(_SETTING, "0.5, 1.5 or 2.5", "larger in proportion for fewer"),
     *_all(_SETTING, "η falls geometrically", "η falls linearly"),
     *_all(_SETTING, "starts at 1e-10 of their own and falls tenfold"),
     *_all(_SETTING, "starts at about 1e-10. It falls tenfold"),
