@@ -74,7 +74,6 @@ BENCHMARKS = (
     *_all(
         _SETTING,
         "coverage of 60 %",
-        "coverage of 90 %",
         "font:15px/1.5",
         "noise first falls below a level",
     ),
