@@ -106,10 +106,11 @@ class GaussNewton(Solver):
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
-        m, size = len(observation), Problem(pde, prior).latent.size
+        m, problem = len(observation), Problem(pde, prior)
+        jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's
         members = max(self.ensemble, n_samples)
         states = super().memory(pde, prior, observation, members)
-        return states + NUMBER * m * (2.8 * size + 3 * m)
+        return states + NUMBER * m * (jacobians * problem.latent.size + 3 * m)
 
     def condition(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 
@@ -25,10 +23,13 @@ def moments_through(
         function: node by node, from fields (batch, 1, ny, nx) to (batch, channel, ny, nx).
         mean, variance: of the field, (ny, nx).
     """
-    points, shares = np.polynomial.hermite_e.hermegauss(_POINTS)
-    z = torch.as_tensor(points, dtype=mean.dtype)[:, None, None, None]
-    weights = torch.as_tensor(shares / math.sqrt(2 * math.pi), dtype=mean.dtype)
-    values = function(mean + variance.sqrt() * z)
-    average = torch.tensordot(weights, values, dims=1)
-    spread = torch.tensordot(weights, (values - average) ** 2, dims=1)
-    return average, spread.sqrt()
+    points, weights = np.polynomial.hermite_e.hermegauss(_POINTS)
+    total, average, spread = 0.0, torch.zeros(()), torch.zeros(())
+    # One point at a time: all at once would take the memory of as many states
+    for z, weight in zip(points.tolist(), weights.tolist(), strict=True):
+        values = function((mean + variance.sqrt() * z)[None, None])[0]
+        total += weight
+        from_average = values - average
+        average = average + weight / total * from_average
+        spread = spread + weight * from_average * (values - average)
+    return average, (spread / total).sqrt()
