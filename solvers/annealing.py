@@ -32,36 +32,38 @@ class Stage(NamedTuple):
         error: allowed in the solution's readings, relative to their prior standard deviation.
         refinement: of the grid, relative to that of the derivatives; None is the grid of the
             result.
-        iterations: of Gauss–Newton.
+        iterations: of Gauss–Newton, with new derivatives.
+        chords: steps with each of these.
     """
 
     width: float
     error: float
     refinement: float | None
     iterations: int
+    chords: int
 
 
 SCHEDULES: dict[str, tuple[Stage, ...]] = {
     "thorough": (
-        Stage(1.0, 1e-1, 0.5, 2),
-        Stage(0.6, 4e-2, 0.5, 2),
-        Stage(0.4, 2e-2, 1, 2),
-        Stage(0.25, 1e-2, 1, 2),
-        Stage(0.15, 5e-3, 1, 2),
-        Stage(0.1, 3e-3, 1, 2),
-        Stage(0.07, 1e-3, 1, 2),
-        Stage(0.05, 7e-4, None, 4),
-        Stage(0.03, 1e-3, None, 4),
+        Stage(1.0, 1e-1, 0.5, 2, 1),
+        Stage(0.6, 4e-2, 0.5, 2, 1),
+        Stage(0.4, 2e-2, 1, 2, 1),
+        Stage(0.25, 1e-2, 1, 2, 1),
+        Stage(0.15, 5e-3, 1, 2, 1),
+        Stage(0.1, 3e-3, 1, 2, 1),
+        Stage(0.07, 1e-3, 1, 2, 1),
+        Stage(0.05, 7e-4, None, 4, 1),
+        Stage(0.03, 1e-3, None, 4, 1),
     ),
     "brief": (
-        Stage(1.0, 1e-1, 0.5, 2),
-        Stage(0.6, 4e-2, 0.5, 2),
-        Stage(0.4, 2e-2, 1, 1),
-        Stage(0.25, 1e-2, 1, 1),
-        Stage(0.15, 5e-3, 1, 1),
-        Stage(0.1, 3e-3, 1, 2),
-        Stage(0.07, 1e-3, None, 3),
-        Stage(0.05, 1e-3, None, 3),
+        Stage(1.0, 1e-1, 0.5, 2, 1),
+        Stage(0.6, 4e-2, 0.5, 2, 1),
+        Stage(0.4, 2e-2, 1, 1, 1),
+        Stage(0.25, 1e-2, 1, 1, 1),
+        Stage(0.15, 5e-3, 1, 1, 1),
+        Stage(0.1, 3e-3, 1, 2, 1),
+        Stage(0.07, 1e-3, None, 3, 1),
+        Stage(0.05, 1e-3, None, 3, 1),
     ),
 }
 """Stages by name. The thorough ones take longer and have a lower error (docs/moment.md)."""
@@ -142,7 +144,9 @@ def anneal(
     std, xi = latent.std, eta
     nodes = min(observation.grid.shape)
     finest = min(derivative_grid(observation.grid, m).shape)
-    for width, error, refinement, iterations in bar(stages, description="level set", unit="stage"):
+    for width, error, refinement, iterations, chords in bar(
+        stages, description="level set", unit="stage"
+    ):
         sigma = (seen.observation.noise_std**2 + (error * reading_std) ** 2).sqrt()
         shorter = nodes if refinement is None else min(nodes, round(refinement * finest))
         on_grid, linearised = (_on_grid_of(seen, k) for k in (shorter, min(shorter, finest)))
@@ -150,7 +154,7 @@ def anneal(
         problem = SmoothedProblem(
             *(on_grid, linearised, signs, width * std, sigma, eta, sigma * noise, directions)
         )
-        xi, value = problem.minimise(xi, iterations)
+        xi, value = problem.minimise(xi, iterations, chords)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value <= _STUCK * value.median() + 3 * (2 * m) ** 0.5
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)

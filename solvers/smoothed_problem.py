@@ -41,6 +41,32 @@ class Evaluated(NamedTuple):
             mine[members] = new
 
 
+class _System(NamedTuple):
+    """A member's problem, linearised.
+
+    Arguments:
+        jacobian: J, of readings and signs over their errors, (r + s, moved).
+        lower: Cholesky factor of J Jᵀ + I.
+    """
+
+    jacobian: torch.Tensor
+    lower: torch.Tensor
+
+    @classmethod
+    def of(cls, jacobian: torch.Tensor) -> _System:
+        gram = jacobian @ jacobian.T
+        gram.diagonal().add_(1.0)
+        nugget = _NUGGET * gram.diagonal().max().expand(len(gram))
+        return cls(jacobian, cholesky_with_nugget(gram, nugget))
+
+    def step(self, residual: torch.Tensor, departure: torch.Tensor) -> torch.Tensor:
+        """Return the step (moved,) to the minimum, for residuals of the readings and signs
+        (r + s,) and the departure (moved,) of the point from the prior mean."""
+        data = residual + self.jacobian @ departure
+        weights = torch.cholesky_solve(data[:, None], self.lower)[:, 0]
+        return weights @ self.jacobian - departure
+
+
 class SmoothedProblem:
     """The members' objectives with one width of the jump, on one grid.
 
@@ -90,48 +116,61 @@ class SmoothedProblem:
         value -= self.signs.log_likelihood(latent, self.width).sum(dim=1)
         return Evaluated(value, residual, latent)
 
-    def minimise(self, xi: torch.Tensor, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return points (k, size) of all members after so many Gauss–Newton steps, and their
-        objectives (k,).
+    def minimise(
+        self, xi: torch.Tensor, iterations: int, chords: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return points (k, size) of all members after Gauss–Newton steps, and their objectives
+        (k,).
 
         A step is shortened where the objective would not fall, and left out where it still would
         not.
+
+        Arguments:
+            xi: where to start, (k, size).
+            iterations: with new derivatives.
+            chords: steps with each of these.
         """
         xi, everyone = xi.clone(), torch.arange(len(xi))
-        together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
         reached = self.objective(xi, everyone)
         for _ in range(iterations):
-            steps = torch.cat([self._steps(xi, part, reached) for part in everyone.split(together)])
-            trying, length = everyone, 1.0
-            for _ in range(_TRIES):
-                ahead = xi[trying]
-                ahead[:, self.moved] += length * steps[trying]
-                found = self.objective(ahead, trying)
-                good = found.value < reached.value[trying]
-                xi[trying[good]] = ahead[good]
-                reached.put(trying[good], Evaluated(*(x[good] for x in found)))
-                trying, length = trying[~good], _SHORTER * length
-                if not len(trying):
-                    break
+            systems = self._linearised(xi, reached)
+            for _ in range(chords):
+                self._move(xi, reached, self._steps(xi, reached, systems))
         return xi, reached.value
 
-    def _steps(self, xi: torch.Tensor, members: torch.Tensor, reached: Evaluated) -> torch.Tensor:
-        """Return the Gauss–Newton steps of some members, along the functions that are moved."""
-        at = xi[members][:, self.moved]
-        readings = self._jacobians(at)
-        misfit, slope = self.signs.least_squares(reached.latent[members], self.width)
-        departure = at - self.centre[members][:, self.moved]
-        right = reached.residual[members] @ self.directions.T
-        steps = torch.empty_like(at)
-        for i, rows in enumerate(readings):
-            jacobian = torch.cat([rows, slope[i, :, None] * self.sign_rows])
-            data = torch.cat([right[i], -misfit[i]]) + jacobian @ departure[i]
-            gram = jacobian @ jacobian.T
-            gram.diagonal().add_(1.0)
-            nugget = _NUGGET * gram.diagonal().max().expand(len(gram))
-            lower = cholesky_with_nugget(gram, nugget)
-            steps[i] = torch.cholesky_solve(data[:, None], lower)[:, 0] @ jacobian - departure[i]
-        return steps
+    def _move(self, xi: torch.Tensor, reached: Evaluated, steps: torch.Tensor) -> None:
+        """Move all members by their steps, shortened as needed, in place."""
+        trying, length = torch.arange(len(xi)), 1.0
+        for _ in range(_TRIES):
+            ahead = xi[trying]
+            ahead[:, self.moved] += length * steps[trying]
+            found = self.objective(ahead, trying)
+            good = found.value < reached.value[trying]
+            xi[trying[good]] = ahead[good]
+            reached.put(trying[good], Evaluated(*(x[good] for x in found)))
+            trying, length = trying[~good], _SHORTER * length
+            if not len(trying):
+                break
+
+    def _steps(self, xi: torch.Tensor, reached: Evaluated, systems: list[_System]) -> torch.Tensor:
+        """Return the steps of all members along the functions that are moved."""
+        departure = (xi - self.centre)[:, self.moved]
+        misfit, _ = self.signs.least_squares(reached.latent, self.width)
+        right = torch.cat([reached.residual @ self.directions.T, -misfit], dim=1)
+        return torch.stack(
+            [system.step(*given) for system, *given in zip(systems, right, departure, strict=True)]
+        )
+
+    def _linearised(self, xi: torch.Tensor, reached: Evaluated) -> list[_System]:
+        """Return the systems of all members at their points."""
+        _, slope = self.signs.least_squares(reached.latent, self.width)
+        together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
+        systems = []
+        for part in torch.arange(len(xi)).split(together):
+            readings = self._jacobians(xi[part][:, self.moved])
+            for rows, of_signs in zip(readings, slope[part], strict=True):
+                systems.append(_System.of(torch.cat([rows, of_signs[:, None] * self.sign_rows])))
+        return systems
 
     def _jacobians(self, at: torch.Tensor) -> torch.Tensor:
         """Return the derivatives (k, r, moved) of `directions` of the readings over σ."""
