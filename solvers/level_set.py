@@ -49,8 +49,8 @@ class LevelSet(Solver):
     is found by annealing: the jump of the coefficient is first as wide as the latent field's
     standard deviation and then narrowed, while σ, an allowance for that smoothing added to the
     stated noise, falls, and the grid is refined. Each stage is a few Gauss–Newton steps of each
-    member, with derivatives of its own: adjoint solves, which share a factorisation, on a grid that
-    suits the number of readings, and a system of the size of the readings. Of many readings, the
+    member, with derivatives of its own: adjoint solves on a grid that suits the number of readings,
+    and a system of the size of the readings. Several steps share derivatives. Of many readings, the
     directions that vary most are linearised. A step is shortened where the objective would not
     fall. Members whose objective stays far above the median are left out.
 
