@@ -143,13 +143,14 @@ def anneal(
     std, xi = latent.std, eta
     nodes = min(observation.grid.shape)
     finest = min(derivative_grid(observation.grid, m).shape)
-    for width, error, refinement, iterations, chords in bar(
-        stages, description="level set", unit="stage"
-    ):
-        sigma = (seen.observation.noise_std**2 + (error * reading_std) ** 2).sqrt()
+    directions = leading_directions(
+        _on_grid_of(seen, finest), _allowed(seen, stages[-1].error * reading_std), DIRECTIONS
+    )
+    for stage in bar(stages, description="level set", unit="stage"):
+        width, error, refinement, iterations, chords = stage
+        sigma = _allowed(seen, error * reading_std)
         shorter = nodes if refinement is None else min(nodes, round(refinement * finest))
         on_grid, linearised = (_on_grid_of(seen, k) for k in (shorter, min(shorter, finest)))
-        directions = leading_directions(linearised, sigma, DIRECTIONS)
         problem = SmoothedProblem(
             *(on_grid, linearised, signs, width * std, sigma, eta, sigma * noise, directions)
         )
@@ -167,6 +168,11 @@ def derivative_grid(grid: Grid, readings: int) -> Grid:
     """Return the grid, at most as fine as the result's, of derivatives of so many readings."""
     least, most = _DERIVATIVE_NODES
     return grid.at_most(max(least, min(most, math.ceil((_NODES_PER_READING * readings) ** 0.5))))
+
+
+def _allowed(forward: LatentMap, error: torch.Tensor) -> torch.Tensor:
+    """Standard deviations (m,) of the readings' noise and a further error."""
+    return (forward.observation.noise_std**2 + error**2).sqrt()
 
 
 def _on_grid_of(forward: LatentMap, nodes: int) -> LatentMap:
