@@ -96,7 +96,7 @@ class LevelSet(Solver):
         if on_solution:
             coarse = derivative_grid(observation.grid, on_solution).nodes
             rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * members * size
-            rows += 10 * max(TOGETHER, min(on_solution, DIRECTIONS) * coarse)
+            rows += 25 * max(TOGETHER, min(on_solution, DIRECTIONS) * coarse)
         return super().memory(pde, prior, observation, members) + NUMBER * rows
 
     def draw_latent(

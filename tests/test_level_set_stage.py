@@ -14,7 +14,7 @@ from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 
 FIELD = SpectralField("neumann", 2.0, 3.0, modes=8)
-MEDIUM = TwoPhase(FIELD, low=3.0, high=12.0, share=0.4)
+MEDIUM = TwoPhase(FIELD, low=3.0, high=12.0)
 PROBLEMS = {
     "darcy": Problem(Darcy(method="direct"), MEDIUM),
     "poisson": Problem(Poisson(), TwoPhase(FIELD, low=-1.0, high=1.0)),
