@@ -45,24 +45,24 @@ class Stage(NamedTuple):
 
 SCHEDULES: dict[str, tuple[Stage, ...]] = {
     "thorough": (
-        Stage(1.0, 1e-1, 0.5, 1, 2),
-        Stage(0.6, 4e-2, 0.5, 1, 2),
-        Stage(0.4, 2e-2, 1, 1, 2),
-        Stage(0.25, 1e-2, 1, 1, 2),
-        Stage(0.15, 5e-3, 1, 1, 2),
-        Stage(0.1, 3e-3, 1, 1, 2),
-        Stage(0.07, 1e-3, 1, 1, 2),
-        Stage(0.05, 7e-4, None, 2, 3),
-        Stage(0.03, 1e-3, None, 2, 3),
+        Stage(1.0, 1e-1, 0.5, 2, 1),
+        Stage(0.6, 4e-2, 0.5, 2, 1),
+        Stage(0.4, 2e-2, 1, 2, 1),
+        Stage(0.25, 1e-2, 1, 2, 1),
+        Stage(0.15, 5e-3, 1, 2, 1),
+        Stage(0.1, 3e-3, 1, 2, 1),
+        Stage(0.07, 1e-3, 1, 2, 1),
+        Stage(0.05, 7e-4, None, 3, 2),
+        Stage(0.03, 1e-3, None, 3, 2),
     ),
     "brief": (
-        Stage(1.0, 1e-1, 0.5, 1, 2),
-        Stage(0.4, 2e-2, 1, 1, 2),
-        Stage(0.25, 1e-2, 1, 1, 2),
-        Stage(0.15, 5e-3, 1, 1, 2),
-        Stage(0.1, 3e-3, 1, 1, 3),
-        Stage(0.07, 1e-3, None, 1, 4),
-        Stage(0.05, 7e-4, None, 1, 4),
+        Stage(1.0, 1e-1, 0.5, 2, 1),
+        Stage(0.4, 2e-2, 1, 2, 1),
+        Stage(0.25, 1e-2, 1, 2, 1),
+        Stage(0.15, 5e-3, 1, 2, 1),
+        Stage(0.1, 3e-3, 1, 2, 1),
+        Stage(0.07, 1e-3, None, 2, 2),
+        Stage(0.05, 7e-4, None, 2, 2),
     ),
 }
 """Stages by name. The thorough ones take longer and have a lower error (docs/moment.md)."""
@@ -75,7 +75,8 @@ _DERIVATIVE_NODES = 32, 64  # on its shorter side, at least and at most
 _STATISTICS_NODES = 32  # on the shorter side, for the readings' standard deviation
 _PRIOR_DRAWS = 16  # behind the typical standard deviation of the readings
 _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of the prior
-# A member whose objective is beyond this many times the median, and chance, has not converged
+_CONVERGED = 0.25  # share of the members that converge at least
+# A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 2.0
 
 
@@ -156,7 +157,7 @@ def anneal(
         )
         xi, value = problem.minimise(xi, iterations, chords)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
-    kept = value <= _STUCK * value.median() + 3 * (2 * m) ** 0.5
+    kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * m) ** 0.5
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
     return Members(

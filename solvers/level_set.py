@@ -52,7 +52,7 @@ class LevelSet(Solver):
     member, with derivatives of its own: adjoint solves on a grid that suits the number of readings,
     and a system of the size of the readings. Several steps share derivatives. Of many readings, the
     directions that vary most are linearised. A step is shortened where the objective would not
-    fall. Members whose objective stays far above the median are left out.
+    fall. Members whose objective stays far above that of the best quarter are left out.
 
     The coefficient's mean is low + (high - low) P with P the share of members with g above the
     threshold, the posterior probability of the high value. The solution's samples belong to the
