@@ -77,7 +77,7 @@ _PRIOR_DRAWS = 16  # behind the typical standard deviation of the readings
 _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of the prior
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
-_STUCK = 2.0
+_STUCK = 3.0
 
 
 @dataclass(frozen=True)
