@@ -176,6 +176,14 @@ class PDE(Stated, Channels):
         """
         return self.solve(a)
 
+    @property
+    def for_many_adjoints(self) -> PDE:
+        """The same physics, solved in the way that suits many adjoints of one state.
+
+        The default is the physics itself.
+        """
+        return self
+
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         """Return `respond` with the solution by `surrogate`."""
         return self.completed(a, self.surrogate(a))

@@ -198,6 +198,10 @@ class Darcy(EllipticPDE):
 
         return piecewise(iterates(a, torch.float32), roughly, self.solve, a)
 
+    @property
+    def for_many_adjoints(self) -> Darcy:
+        return replace(self, method="direct") if self.method == "auto" else self
+
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         wrong = ~((a > 0) & a.isfinite())
         if bool(wrong.any()):

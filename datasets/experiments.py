@@ -175,6 +175,10 @@ class Experiments(PDE):
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
 
+    @property
+    def for_many_adjoints(self) -> Self:
+        return replace(self, physics=tuple(pde.for_many_adjoints for pde in self.physics))
+
     def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         parts = zip(self.physics, u.split(1, dim=1), strict=True)
         return torch.cat([pde.completed(a, part) for pde, part in parts], dim=1)

@@ -138,6 +138,27 @@ class ForwardMap:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
         return self._rows(self.adjoint_at(a))
 
+    def sensitivities(self, a: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Return products of vectors of readings with F's derivative at several coefficients.
+
+        The state and the adjoints are those of the PDE's surrogate, solved `for_many_adjoints`.
+
+        Arguments:
+            a: the coefficients, (k, 1, ny, nx).
+            weights: the vectors, (r, m).
+
+        Returns:
+            (k, r, ny, nx).
+        """
+        with torch.enable_grad():
+            leaf = a.detach().requires_grad_()
+            solved = self.pde.for_many_adjoints.respond_roughly(self._bounded(leaf))
+        solves = len(a) * (1 + len(weights))
+        self.counts["solver_calls"] += solves * len(self.pde.solution_channels)
+        v = self.observation.adjoint(weights)[:, None].expand(-1, len(a), -1, -1, -1)
+        rows = _batched_gradient([leaf, solved], leaf)([v[:, :, :1], v[:, :, 1:]])
+        return rows[:, :, 0].transpose(0, 1)
+
     def propagate(
         self, mean: torch.Tensor, samples: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

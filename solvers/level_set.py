@@ -17,11 +17,12 @@ from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.annealing import SCHEDULES, Members, anneal
+from pdeinv.solvers.annealing import DIRECTIONS, SCHEDULES, Members, anneal, derivative_grid
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.signs import CHAINS
+from pdeinv.solvers.smoothed_problem import TOGETHER
 
 __all__ = ["LevelSet"]
 
@@ -47,10 +48,11 @@ class LevelSet(Solver):
 
     is found by annealing: the jump of the coefficient is first as wide as the latent field's
     standard deviation and then narrowed, while σ, an allowance for that smoothing added to the
-    stated noise, falls, and the grid is refined. Each stage is an L-BFGS minimisation of all
-    members together, preconditioned with the Gauss–Newton Hessian of each. The Hessian combines one
-    shared sensitivity to the coefficient with each member's own sensitivity of the coefficient to
-    ξ. Members whose objective stays far above the median are left out.
+    stated noise, falls, and the grid is refined. Each stage is a few Gauss–Newton steps of each
+    member, with derivatives of its own: adjoint solves on a grid that suits the number of readings,
+    and a system of the size of the readings. Several steps share derivatives. Of many readings, the
+    directions that vary most are linearised. A step is shortened where the objective would not
+    fall. Members whose objective stays far above that of the best quarter are left out.
 
     The coefficient's mean is low + (high - low) P with P the share of members with g above the
     threshold, the posterior probability of the high value. The solution's samples belong to the
@@ -91,8 +93,11 @@ class LevelSet(Solver):
         on_solution = int((observation.channel >= 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
         rows = (len(observation) - on_solution) * (size + nodes) + on_solution * nodes
-        stages = 27 * members * size if on_solution else 0
-        return super().memory(pde, prior, observation, members) + NUMBER * (rows + stages)
+        if on_solution:
+            coarse = derivative_grid(observation.grid, on_solution).nodes
+            rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * members * size
+            rows += 25 * max(TOGETHER, min(on_solution, DIRECTIONS) * coarse)
+        return super().memory(pde, prior, observation, members) + NUMBER * rows
 
     def draw_latent(
         self,

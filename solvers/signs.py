@@ -20,6 +20,7 @@ __all__ = ["CHAINS", "Signs"]
 
 CHAINS = 16
 _LEAST_DRAWS = 32  # of each chain
+_SURE = 1e-12  # of ρ², below which a sign is certain
 _EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
 
 
@@ -74,11 +75,6 @@ class Signs:
         xi = xi + torch.cholesky_solve((picked - xi @ self.rows.T).T, lower).T @ self.rows
         return xi, _diagnostics(chains)
 
-    def mode(self, draws: torch.Tensor) -> torch.Tensor:
-        """Return where the search for the posterior's mode starts, (size,): the mean of draws
-        given the signs."""
-        return draws.mean(dim=0) if len(self.nodes) else torch.zeros_like(draws[0])
-
     def log_likelihood(self, latent: torch.Tensor, width: float) -> torch.Tensor:
         """Return the log-likelihood of the signs of g - t plus logistic noise, at most 0, (k, s).
 
@@ -90,6 +86,20 @@ class Signs:
         distance = latent - self.threshold
         positive, negative = (torch.nn.functional.logsigmoid(s * distance / width) for s in (1, -1))
         return torch.logaddexp(positive + sharp, negative - self.log_ratio.clamp(min=0))
+
+    def least_squares(
+        self, latent: torch.Tensor, width: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ρ with -ρ²/2 the `log_likelihood` of each sign, and dρ/dg, (k, s) each.
+
+        Arguments:
+            latent, width: as of `log_likelihood`.
+        """
+        with torch.enable_grad():
+            leaf = latent.detach().requires_grad_()
+            misfit = (-2 * self.log_likelihood(leaf, width)).clamp(min=_SURE).sqrt()
+            (slope,) = torch.autograd.grad(misfit.sum(), leaf)
+        return misfit.detach(), slope
 
 
 def _diagnostics(chains: torch.Tensor) -> dict[str, float]:

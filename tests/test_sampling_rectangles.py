@@ -146,9 +146,7 @@ class _Two(SpectralField):
     phases = (-1.0, 1.0)
 
 
-@pytest.mark.parametrize("coarsest", [32, 8], ids=["one grid", "coarse grids"])
-def test_the_level_set_gets_the_exact_posterior_of_an_affine_map(coarsest, monkeypatch):
-    monkeypatch.setattr(annealing, "_COARSEST", coarsest)
+def test_the_level_set_gets_the_exact_posterior_of_an_affine_map():
     pde = poisson(MOVED)
     _, o = observed(pde, 1)
     exact = GaussianSolver()(pde, posed(pde).prior, o, generator=seeded())

@@ -30,7 +30,8 @@ RESIDUAL = 1e-6
 """Relative residual of the unit source from which a factorisation is refused. Rounding of u alone
 makes a residual of about the contrast times the rounding unit."""
 
-_KEPT_BYTES = 256 * 2**20  # of kept factorisations; the last one is always kept
+_MOST_KEPT = 32  # factorisations; many small ones would scatter over the heap
+_KEPT_BYTES = 64 * 2**20  # of kept factorisations; the last one is always kept
 _BYTES = 12  # of one entry of a factor: a number and its row
 
 
@@ -119,7 +120,9 @@ class _Kept:
             if key not in self.found:
                 self.bytes += made.bytes
             self.found[key] = made
-            while len(self.found) > 1 and self.bytes > _KEPT_BYTES:
+            while len(self.found) > 1 and (
+                self.bytes > _KEPT_BYTES or len(self.found) > _MOST_KEPT
+            ):
                 self.bytes -= self.found.popitem(last=False)[1].bytes
 
     def clear(self) -> None:

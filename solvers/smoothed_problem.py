@@ -1,0 +1,222 @@
+"""One stage of the level set's annealing: the members' objectives, and Gauss–Newton steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from pdeinv.grid import Grid
+from pdeinv.latent_field import LatentField
+from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.signs import Signs
+
+__all__ = ["TOGETHER", "Evaluated", "SmoothedProblem", "leading_directions"]
+
+TOGETHER = 2**19
+"""Numbers of the derivatives that are computed at a time, at least those of one member."""
+
+_TRIES = 3  # lengths of a step
+_SHORTER = 1 / 3  # of each further try
+_NUGGET = 1e-13  # added to a system, relative to its largest variance
+
+
+class Evaluated(NamedTuple):
+    """Objectives of members and what they are made of.
+
+    Arguments:
+        value: -log posterior up to a constant, (k,).
+        residual: of the readings of the solution, over σ, (k, m).
+        latent: the latent field at the nodes with signs, (k, s).
+    """
+
+    value: torch.Tensor
+    residual: torch.Tensor
+    latent: torch.Tensor
+
+    def put(self, members: torch.Tensor, others: Evaluated) -> None:
+        """Replace those of some members (k,)."""
+        for mine, new in zip(self, others, strict=True):
+            mine[members] = new
+
+
+class _System(NamedTuple):
+    """A member's problem, linearised.
+
+    Arguments:
+        jacobian: J, of readings and signs over their errors, (r + s, moved).
+        lower: Cholesky factor of J Jᵀ + I.
+    """
+
+    jacobian: torch.Tensor
+    lower: torch.Tensor
+
+    @classmethod
+    def of(cls, jacobian: torch.Tensor) -> _System:
+        gram = jacobian @ jacobian.T
+        gram.diagonal().add_(1.0)
+        nugget = _NUGGET * gram.diagonal().max().expand(len(gram))
+        return cls(jacobian, cholesky_with_nugget(gram, nugget))
+
+    def step(self, residual: torch.Tensor, departure: torch.Tensor) -> torch.Tensor:
+        """Return the step (moved,) to the minimum, for residuals of the readings and signs
+        (r + s,) and the departure (moved,) of the point from the prior mean."""
+        data = residual + self.jacobian @ departure
+        weights = torch.cholesky_solve(data[:, None], self.lower)[:, 0]
+        return weights @ self.jacobian - departure
+
+
+class SmoothedProblem:
+    """The members' objectives with one width of the jump, on one grid.
+
+    Each member's is linearised by itself: its readings on a grid that may be coarser, in the
+    directions that matter for them, and its signs.
+
+    Arguments:
+        forward: the map to the readings of the solution, on the grid of the stage.
+        linearised: the same on the grid of the derivatives, whose functions are moved.
+        signs: the readings of the coefficient.
+        width: of the jump, in units of the latent field.
+        sigma: standard deviation of the readings' error, (m,).
+        centre: prior mean of each member's ξ, (k, size).
+        noise: added to each member's readings, (k, m).
+        directions: of readings over σ that are linearised, orthonormal rows (r, m).
+    """
+
+    def __init__(
+        self,
+        forward: LatentMap,
+        linearised: LatentMap,
+        signs: Signs,
+        width: float,
+        sigma: torch.Tensor,
+        centre: torch.Tensor,
+        noise: torch.Tensor,
+        directions: torch.Tensor,
+    ):
+        self.forward, self.linearised, self.signs = forward, linearised, signs
+        self.width, self.sigma, self.centre = width, sigma, centre
+        self.data, self.directions = forward.observation.values + noise, directions
+        latent = forward.problem.latent
+        self.seen, self.seen_latent = _resolved(latent, forward.grid)
+        self.moved, self.moved_latent = _resolved(latent, linearised.grid)
+        self.sign_rows = signs.rows[:, self.moved]
+        self.shared: torch.Tensor | None = None
+
+    def objective(self, xi: torch.Tensor, members: torch.Tensor) -> Evaluated:
+        """Return the objectives at points xi (k, size) of members (k,)."""
+        a = self.forward.problem.smoothed(
+            _field(self.seen_latent, xi[:, self.seen], self.forward.grid), self.width
+        )
+        residual = (self.data[members] - self.forward.approximate(a)) / self.sigma
+        latent = xi @ self.signs.rows.T
+        departure = (xi - self.centre[members]).square().sum(dim=1)
+        value = (departure + residual.square().sum(dim=1)) / 2
+        value -= self.signs.log_likelihood(latent, self.width).sum(dim=1)
+        return Evaluated(value, residual, latent)
+
+    def minimise(
+        self, xi: torch.Tensor, iterations: int, chords: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return points (k, size) of all members after Gauss–Newton steps, and their objectives
+        (k,).
+
+        A step is shortened where the objective would not fall, and left out where it still would
+        not.
+
+        Arguments:
+            xi: where to start, (k, size).
+            iterations: with new derivatives.
+            chords: steps with each of these.
+        """
+        xi, everyone = xi.clone(), torch.arange(len(xi))
+        reached = self.objective(xi, everyone)
+        for _ in range(iterations):
+            systems = self._linearised(xi, reached)
+            for _ in range(chords):
+                self._move(xi, reached, self._steps(xi, reached, systems))
+        return xi, reached.value
+
+    def _move(self, xi: torch.Tensor, reached: Evaluated, steps: torch.Tensor) -> None:
+        """Move all members by their steps, shortened as needed, in place."""
+        trying, length = torch.arange(len(xi)), 1.0
+        for _ in range(_TRIES):
+            ahead = xi[trying]
+            ahead[:, self.moved] += length * steps[trying]
+            found = self.objective(ahead, trying)
+            good = found.value < reached.value[trying]
+            xi[trying[good]] = ahead[good]
+            reached.put(trying[good], Evaluated(*(x[good] for x in found)))
+            trying, length = trying[~good], _SHORTER * length
+            if not len(trying):
+                break
+
+    def _steps(self, xi: torch.Tensor, reached: Evaluated, systems: list[_System]) -> torch.Tensor:
+        """Return the steps of all members along the functions that are moved."""
+        departure = (xi - self.centre)[:, self.moved]
+        misfit, _ = self.signs.least_squares(reached.latent, self.width)
+        right = torch.cat([reached.residual @ self.directions.T, -misfit], dim=1)
+        return torch.stack(
+            [system.step(*given) for system, *given in zip(systems, right, departure, strict=True)]
+        )
+
+    def _linearised(self, xi: torch.Tensor, reached: Evaluated) -> list[_System]:
+        """Return the systems of all members at their points."""
+        _, slope = self.signs.least_squares(reached.latent, self.width)
+        together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
+        systems = []
+        for part in torch.arange(len(xi)).split(together):
+            readings = self._jacobians(xi[part][:, self.moved])
+            for rows, of_signs in zip(readings, slope[part], strict=True):
+                systems.append(_System.of(torch.cat([rows, of_signs[:, None] * self.sign_rows])))
+        return systems
+
+    def _jacobians(self, at: torch.Tensor) -> torch.Tensor:
+        """Return the derivatives (k, r, moved) of `directions` of the readings over σ."""
+        problem, grid = self.linearised.problem, self.linearised.grid
+        with torch.enable_grad():
+            latent = _field(self.moved_latent, at, grid).requires_grad_()
+            a = problem.smoothed(latent, self.width)
+            (slope,) = torch.autograd.grad(a.sum(), latent)
+        rows = self._sensitivities(a.detach()) * slope
+        tables = self.moved_latent.square_root_adjoint(rows.flatten(0, 1)[:, None], grid)
+        return tables.flatten(1).unflatten(0, rows.shape[:2])
+
+    def _sensitivities(self, a: torch.Tensor) -> torch.Tensor:
+        weights = self.directions / self.sigma
+        if not self.linearised.pde.linear:
+            return self.linearised.sensitivities(a, weights)
+        if self.shared is None:
+            self.shared = self.linearised.sensitivities(a[:1], weights)
+        return self.shared
+
+
+def leading_directions(forward: LatentMap, sigma: torch.Tensor, most: int) -> torch.Tensor:
+    """Return the directions of readings over σ that vary most, orthonormal rows (r, m).
+
+    Arguments:
+        forward: the map to the readings.
+        sigma: standard deviation of their error, (m,).
+        most: directions at most; all of them up to this number of readings.
+    """
+    unit = torch.eye(len(sigma), dtype=torch.float64)
+    if len(sigma) <= most:
+        return unit
+    problem, grid = forward.problem, forward.grid
+    latent = problem.latent.truncated(grid)
+    nothing = latent.square_root(latent.origin(), grid)
+    a = problem.smoothed(nothing, latent.std)
+    rows = forward.sensitivities(a, unit / sigma)[0]
+    rows = latent.square_root_adjoint(rows[:, None], grid).flatten(1)
+    return torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -most:].T
+
+
+def _resolved(latent: LatentField, grid: Grid) -> tuple[torch.Tensor, LatentField]:
+    """Return the places, in a flat draw, of the functions that a grid resolves, and their field."""
+    return latent.resolved(grid).flatten().nonzero()[:, 0], latent.truncated(grid)
+
+
+def _field(latent: LatentField, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Latent field (k, 1, ny, nx) of flat draws (k, size)."""
+    return latent.square_root(xi.unflatten(1, latent.shape), grid)
