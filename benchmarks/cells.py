@@ -234,7 +234,8 @@ def _loaded(prior: str) -> Prior:
 @lru_cache(maxsize=1)
 def _ensemble(problem: Problem, n: int, members: int) -> Ensemble:
     generator = seeds.generator(seeds.STATISTICS, _ENSEMBLE)
-    return Ensemble(draw_ensemble(problem, members, problem.physics.grid(n), generator, False))
+    states = draw_ensemble(problem, members, problem.physics.grid(n), generator, False)
+    return Ensemble(states, problem.coefficient_prior)
 
 
 def _class_of(method: str) -> type[Solver]:

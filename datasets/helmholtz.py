@@ -17,6 +17,7 @@ from pdeinv.grid import Field, Grid
 __all__ = ["Helmholtz"]
 
 _DISPERSION = 0.01  # relative error of the solution from which five points are doubtful
+_PUBLISHED = SpectralField("neumann", alpha=2.0, tau=3.0)
 _PER_WAVE = 6  # nodes per wavelength from which the waves of the grid resolve a wave
 
 
@@ -61,7 +62,7 @@ class Helmholtz(SourcePDE):
 
     @property
     def default_prior(self) -> SpectralField:
-        return SpectralField("neumann", alpha=2.0, tau=3.0)
+        return _PUBLISHED
 
     def restrict(self, a: torch.Tensor) -> torch.Tensor:
         volumes = volumes_on(self.grid_of(a), self.boundary)
@@ -88,8 +89,8 @@ class Helmholtz(SourcePDE):
         error = dispersion_error(
             volumes_on(relative, self.boundary),
             abs(self.k) * grid.domain.shorter,
-            self.default_prior.alpha,
-            self.default_prior.tau,
+            _PUBLISHED.alpha,
+            _PUBLISHED.tau,
         )
         remedy = "discretisation='spectral' or a finer grid"
         return (

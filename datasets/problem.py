@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdeinv.checks import described, path_of
+from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Grid
+from pdeinv.grid import LARGEST, Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.memory import check_states
 from pdeinv.symmetry import Group
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pdeinv.priors.base import Prior
 
 __all__ = ["Problem"]
+
+_NODES = Bounds(4, LARGEST)  # on the shorter side
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Problem:
             object.__setattr__(self, "prior", load(self.prior))
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
+        else:
+            object.__setattr__(self, "grid", integer("grid of a problem", self.grid, _NODES))
         if not isinstance(self.prior, CoefficientPrior):
             return
         field, prior = self.physics.coefficient_field, self.prior
@@ -172,8 +176,11 @@ class Problem:
         kept = tuple(
             g
             for g in group
-            if prior.keeps(g, self.physics.domain)
-            and (prior.symmetric or not (pseudo and g.determinant < 0))
+            if g == group.elements[0]
+            or (
+                prior.keeps(g, self.physics.domain)
+                and (prior.symmetric or not (pseudo and g.determinant < 0))
+            )
         )
         return Group(kept, group.translations)
 

@@ -10,6 +10,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.base import Prior
+from pdeinv.priors.ensemble import Ensemble
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.trained_problem import shared_symmetries, trained_coefficients, with_derived
@@ -23,7 +24,7 @@ _BATCH = 50  # members at a time
 def draw_ensemble(
     prior: Prior, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
 ) -> torch.Tensor:
-    """Return states (members, channels, ny, nx) of a prior, such as a PDE, batch by batch."""
+    """Return states (members, channels, ny, nx) of a prior or a problem, batch by batch."""
     sizes = [len(part) for part in torch.arange(members).split(_BATCH)]
     bar = progress_bar(sizes, "ensemble", progress, "batch")
     return torch.cat([prior.sample(n, grid, generator) for n in bar])
@@ -65,6 +66,8 @@ def copying_elements(
     """Return the symmetries of a PDE and a prior that make the copies of a member; none twice."""
     if copies == 1:
         return [Symmetry()]  # the members as they are, not translated
+    if isinstance(prior, Ensemble) and prior.coefficient_prior is None:
+        return [Symmetry()]  # which symmetries their distribution has is not known
     stated = isinstance(prior, CoefficientPrior)
     group = Problem(pde, prior).symmetries if stated else shared_symmetries(pde, prior)
     group = group.on_grid(grid).acting_on(pde.fields)

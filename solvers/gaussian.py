@@ -92,7 +92,8 @@ class GaussianSolver(Solver):
         progress: bool,
     ) -> Posterior:
         grid, m = observation.grid, len(observation)
-        problem = Problem(pde, prior)
+        assert isinstance(prior, CoefficientPrior)
+        problem = Problem(pde, prior.centred(observation.values[observation.channel == 0]))
         forward = LatentMap(problem, observation)
         prior_mean, prior_variance = _prior_moments(problem, grid, progress)
         covariance = _cross_covariance(forward, prior_mean, progress)
@@ -172,7 +173,8 @@ def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tenso
     zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
     sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
     adjoint = LatentMap(problem, sensors).whitened_adjoint_at(problem.latent.origin())
-    parts = torch.arange(len(chosen)).split(max(1, _CHUNK * 64**2 // grid.nodes))
+    rows = min(_CHUNK * 64**2 // grid.nodes, _CHUNK * 128**2 // problem.latent.size)
+    parts = torch.arange(len(chosen)).split(max(1, rows))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
         variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))

@@ -49,11 +49,11 @@ class Kriging(Solver):
     scikit-learn's, with the likeliest Matérn kernel: what most people reach for. The distance is
     that in the domain's unit, and wraps around on a periodic grid.
 
-    The PDE enters for fields without sensors only. A coefficient without sensors keeps its prior
-    mean and standard deviation. A solution without sensors is that of the result's coefficient,
-    mean and samples alike. A derived field without sensors is derived from these two. Where the
-    interpolated coefficient leaves the prior's range, they use the nearer bound; the coefficient
-    that is returned is the interpolated one.
+    The PDE enters for fields without sensors only. A coefficient without sensors, of itself or of
+    its logarithm, keeps its prior mean and standard deviation. A solution without sensors is that
+    of the result's coefficient, mean and samples alike. A derived field without sensors is derived
+    from these two. Where the interpolated coefficient leaves the prior's range, they use the nearer
+    bound; the coefficient that is returned is the interpolated one.
 
     The record has the kernel of each field under `kernels`, as JSON: its standard deviation in the
     field's units, and its length scale in the domain's unit (of the chord, on a torus). A kernel at
@@ -97,6 +97,9 @@ class Kriging(Solver):
             chi2.append(found.reduced_chi_squared())
         warn_of_bounds(kernels)
         forward = ForwardMap(pde, observation)
+        log = pde.fields.index(pde.logarithm) if pde.logarithm in pde.fields else None
+        if 0 not in fields and log in fields:
+            fields[0] = _exponential(fields[log])
         if 0 not in fields:
             count = max(n_samples, _PRIOR_DRAWS)
             draws = Problem(pde, prior).sample_coefficient(count, grid, generator)[:, 0]
@@ -140,6 +143,13 @@ class Kriging(Solver):
             centre + scale * torch.as_tensor(samples.reshape(-1, *shape)),
         )
         return field, found
+
+
+def _exponential(logarithm: _Field) -> _Field:
+    """The field of a logarithm: log-normal, node by node."""
+    variance = logarithm.std**2
+    mean = (logarithm.mean + variance / 2).exp()
+    return _Field(mean, mean * variance.expm1().sqrt(), logarithm.samples.exp())
 
 
 def _computed(

@@ -128,7 +128,7 @@ class OptimalInterpolation(Solver):
         if isinstance(prior, CoefficientPrior):
             forward = ours = LatentMap(Problem(pde, prior), observation)
             states = draw_ensemble(ours, self.members, grid, generator, progress)
-            bounds = prior.bounds
+            bounds = prior.bounds and _within(prior.bounds, states)
         else:
             given = prior.sample(self.members, grid, generator).double()
             states, bounds = completed_members(forward, prior, given, progress)
@@ -151,6 +151,12 @@ class OptimalInterpolation(Solver):
             "nodes_clamped": int(((estimate - mean).abs() > std).sum()),
         }
         return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
+
+
+def _within(bounds: tuple[float, float], states: torch.Tensor) -> tuple[float, float]:
+    """The bounds, no wider than the members' coefficients: a prior without ends has wide ones."""
+    a = states[:, 0]
+    return max(bounds[0], float(a.min())), min(bounds[1], float(a.max()))
 
 
 class _Analysis:

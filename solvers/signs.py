@@ -37,7 +37,9 @@ class Signs:
         prior, latent = problem.coefficient_prior, problem.latent
         assert prior.phases is not None
         (low, high), self.threshold = prior.phases, prior.threshold
-        observation = observation.subset(observation.channel == 0)
+        # Where the physics fixes the coefficient, a reading of it has no sign
+        free = problem.physics.known_values(0, observation.points).isnan()
+        observation = observation.subset((observation.channel == 0) & free)
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid

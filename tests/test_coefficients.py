@@ -498,3 +498,30 @@ def test_a_prior_that_cannot_be_is_refused_in_one_sentence(message):
     with pytest.raises(InputError, match=message) as refusal:
         REFUSED_PRIORS[message]()
     assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda g: g**3,
+        torch.relu,
+        torch.round,
+        lambda g: torch.from_numpy(g.detach().numpy()),
+        lambda g: g.float().exp(),
+    ],
+    ids=["cube", "relu", "steps", "no gradient", "single precision"],
+)
+def test_a_function_through_which_readings_move_nothing_is_refused(function):
+    with pytest.raises(InputError, match="^function of a transformed prior must .*; "):
+        Transformed(GaussianField(0.0, 1.0, 0.3), function)
+
+
+@pytest.mark.parametrize("function", [torch.exp, torch.sigmoid, lambda g: -torch.sinh(g)])
+def test_steep_monotone_functions_are_accepted(function):
+    assert Transformed(GaussianField(1.0, 1.5, 0.3), function).bounds[0] < 1
+
+
+def test_infinite_numbers_are_written_as_text():
+    prior = GaussianField(0.0, 1.0, 0.3, smoothness=math.inf, mean_std=math.inf)
+    stored = json.loads(json.dumps(prior.to_json(), allow_nan=False))
+    assert CoefficientPrior.of(stored) == prior

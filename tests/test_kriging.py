@@ -124,3 +124,18 @@ def test_an_ensemble_with_a_wider_range_than_the_pde_keeps_it():
     )
     assert float(result.permeability_mean.max()) > 30
     assert float(result.permeability_samples.max()) <= 40
+
+
+def test_readings_of_the_logarithm_make_the_coefficient_and_the_solution():
+    """The kriged logarithm is log-normal node by node, and its samples are solved."""
+    pde = Darcy().reading(["log_permeability"])
+    problem, grid = Problem(pde, LogNormal(1.0, 1.0, 0.5)), pde.grid(12)
+    state = problem.sample(1, grid, seeded(1))
+    points = layouts.random(40, 2)
+    _, o = observe(problem, grid, points, 2, noise=0.01, state=state)
+    found = Kriging()(pde, problem.prior, o, n_samples=20, generator=seeded())
+    (a, u, log), std = found.mean, found.std[2]
+    assert torch.allclose(a, (log + std**2 / 2).exp())
+    assert torch.allclose(found.samples[:, 0].log(), found.samples[:, 2])
+    assert distance(u, pde.solve(a[None, None])[0, 0]) < 1e-6
+    assert distance(a, state[0, 0]) < 0.3

@@ -156,8 +156,8 @@ def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
 
 
 def _read_ensemble(path: Path, pde: PDE, **contents: str | None) -> Ensemble:
-    from pdeinv.datasets import open_dataset, states
+    from pdeinv.datasets import open_dataset, prior_of, states
     from pdeinv.priors import Ensemble
 
     with open_dataset(path, pde=pde, **contents) as dataset:
-        return Ensemble(states(dataset, pde))
+        return Ensemble(states(dataset, pde), prior_of(dataset))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 import torch
 
-from pdeinv.annotations import Convertible, check_fields
+from pdeinv.annotations import Convertible, annotations_of, check_fields
 from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid, GridKind
@@ -19,6 +20,8 @@ from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
 
 __all__ = ["CoefficientPrior"]
+
+_INFINITE = "inf"  # in JSON, which has no such number
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,13 @@ class CoefficientPrior(Convertible):
         """Whether -a has the distribution of a."""
         return False
 
+    def centred(self, readings: torch.Tensor) -> CoefficientPrior:
+        """Return the prior about the mean of readings (m,) of the coefficient, if it is flat.
+
+        A flat mean is the same about any value; near the readings it costs no digits.
+        """
+        return self
+
     @abstractmethod
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
         """Return whether an element of D4, or of the torus's group, keeps the distribution.
@@ -200,7 +210,14 @@ class CoefficientPrior(Convertible):
             missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
             if missing and f.name not in values:
                 raise InputError(f"{f.name} of {what} ({cls.name}) must be given, got none; add it")
-        return cls(**values)
+        hints = annotations_of(cls)
+        numbers = {name for name in names if _is_float(hints[name])}
+        return cls(
+            **{
+                name: math.inf if name in numbers and value == _INFINITE else value
+                for name, value in values.items()
+            }
+        )
 
     @classmethod
     def _unknown(cls, key: str, names: Iterable[str], what: str = "the prior") -> str:
@@ -224,8 +241,14 @@ class CoefficientPrior(Convertible):
         stated: dict[str, Any] = {"kind": self.name}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            stated[f.name] = value.to_json(what) if isinstance(value, Convertible) else value
+            if isinstance(value, Convertible):
+                value = value.to_json(what)
+            stated[f.name] = _INFINITE if value == math.inf else value
         return stated
+
+
+def _is_float(hint: Any) -> bool:
+    return (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is float
 
 
 def _of_kind(name: str, what: str) -> type[CoefficientPrior]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 
@@ -116,6 +116,11 @@ class GaussianField(CoefficientPrior):
     def _constant_std(self) -> float:
         """Standard deviation of the mean in the latent field."""
         return self.mean_std if self.proper else FLAT * self.std
+
+    def centred(self, readings: torch.Tensor) -> GaussianField:
+        if self.proper or not len(readings):
+            return self
+        return replace(self, mean=float(readings.mean()))
 
     @property
     def symmetric(self) -> bool:

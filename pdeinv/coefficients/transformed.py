@@ -21,6 +21,8 @@ __all__ = ["Transformed"]
 
 _FAR = 8.0  # standard deviations that no latent value leaves
 _PROBES = 1001
+_APART = 5  # probes between which slopes are compared
+_FLAT = 1e-6  # slope relative to those around, at which readings move nothing
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Transformed(CoefficientPrior):
 
     Arguments:
         field: the Gaussian field, with a mean that is not flat.
-        function: monotone and differentiable, from tensors to tensors of the same shape, such as
-            `lambda g: 1 + g.exp()`. Files cannot hold it.
+        function: differentiable, with a slope of one sign that is nowhere zero, from tensors to
+            tensors of the same shape, such as `lambda g: 1 + g.exp()`. Files cannot hold it.
 
     Raises:
         InputError: the mean is flat, or the function is none such within 8 standard deviations of
@@ -56,26 +58,56 @@ class Transformed(CoefficientPrior):
                 f"field of a {self.name} prior must have a mean that is not flat, got mean_std = "
                 f"{self.field.mean_std:g}; give a finite one"
             )
-        values = self._probed
-        steps = values.diff()
-        monotone = bool((steps >= 0).all() | (steps <= 0).all() and (steps != 0).any())
-        if not bool(values.isfinite().all()) or not monotone:
+        values, slopes = self._probed, self._slopes
+        # Where it were flat, readings of the coefficient would move nothing
+        usual = slopes[_PROBES // 2 - _PROBES // 5 : _PROBES // 2 + _PROBES // 5].abs()
+        around = usual[: -2 * _APART] + usual[2 * _APART :]
+        flat = bool((usual[_APART:-_APART] <= _FLAT * around).any())
+        turns = bool((slopes > 0).any() and (slopes < 0).any())
+        if not bool(values.isfinite().all()) or flat or turns:
             raise InputError(
-                f"function of a {self.name} prior must be finite, monotone and not constant within "
-                f"{_FAR:g} standard deviations of its field, got values from "
-                f"{float(values[0]):.3g} to {float(values[-1]):.3g}; give another function"
+                f"function of a {self.name} prior must be finite, with a slope of one sign that is "
+                f"not zero, within {_FAR:g} standard deviations of its field, got slopes from "
+                f"{float(slopes.min()):.3g} to {float(slopes.max()):.3g}; give another function"
             )
+
+    @property
+    def _latents(self) -> torch.Tensor:
+        far = _FAR * self.field.latent_std
+        return torch.linspace(-far, far, _PROBES, dtype=torch.float64)
 
     @cached_property
     def _probed(self) -> torch.Tensor:
         """Values of the function over the range of the field."""
-        far = _FAR * self.field.latent_std
-        latent = torch.linspace(-far, far, _PROBES, dtype=torch.float64)
-        values = self.coefficient(latent)
-        if not isinstance(values, torch.Tensor) or values.shape != latent.shape:
+        return self._applied(self._latents).detach()
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _slopes(self) -> torch.Tensor:
+        """Slopes of the function over the range of the field."""
+        with torch.enable_grad():
+            latent = self._latents.requires_grad_()
+            values = self._applied(latent)
+            if not values.requires_grad:
+                raise InputError(
+                    f"function of a {self.name} prior must be differentiable by torch, got one "
+                    f"without gradients; use functions of torch alone"
+                )
+            return torch.autograd.grad(values.sum(), latent)[0]
+
+    def _applied(self, latent: torch.Tensor) -> torch.Tensor:
+        try:
+            values = self.coefficient(latent)
+        except (RuntimeError, TypeError, ValueError) as error:
             raise InputError(
-                f"function of a {self.name} prior must return a tensor of the shape of its "
-                f"argument, got {described(values)}; give a function of one tensor"
+                f"function of a {self.name} prior must be one of torch's tensors, got the error "
+                f"{described(str(error))}; use functions of torch alone"
+            ) from None
+        kept = isinstance(values, torch.Tensor) and values.shape == latent.shape
+        if not kept or values.dtype != latent.dtype:
+            raise InputError(
+                f"function of a {self.name} prior must return a tensor of the shape and the type "
+                f"of its argument, got {described(values)}; give a function of one tensor"
             )
         return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.checks import EXTREME, tensor
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -19,11 +20,14 @@ class Ensemble:
             which serve any physics; N >= 2, in physical units. Those of a dataset file are
             `pdeinv.datasets.states(pdeinv.datasets.open_dataset(path), pde)`.
 
+        coefficient_prior: the distribution of the coefficients, where it is known: its symmetries
+            may enlarge the ensemble.
+
     Raises:
         InputError: the states have another shape, hold nan or inf, or are the same in all members.
     """
 
-    def __init__(self, states: torch.Tensor):
+    def __init__(self, states: torch.Tensor, coefficient_prior: CoefficientPrior | None = None):
         states = tensor("the states of an ensemble", states)
         if states.ndim != 4 or states.shape[1] not in (1, 2) or len(states) < 2:
             raise InputError(
@@ -42,7 +46,7 @@ class Ensemble:
                     f"{1 / EXTREME:g} and {EXTREME:g}, got values of up to {most:.3g} with a "
                     f"standard deviation of at most {spread:.3g}; give members that vary"
                 )
-        self.states = states
+        self.states, self.coefficient_prior = states, coefficient_prior
 
     @property
     def channels(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.priors import NeuralOperator, Prior, load, shipped
@@ -17,8 +18,14 @@ from pdeinv.solvers.diffusion.daps import DAPS
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import DDIS_CONSTANTS, DAPSConstants, Preset
 from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.trained_checks import other_physics
-from pdeinv.solvers.trained_problem import fields_of, joint_fields, with_derived
+from pdeinv.solvers.trained_problem import (
+    fields_of,
+    joint_fields,
+    trained_coefficients,
+    with_derived,
+)
 
 __all__ = ["DDIS"]
 
@@ -98,6 +105,15 @@ class DDIS(DAPS):
                 f"the operator must be trained for these parameters of {pde.name}, got {other}; "
                 f"train one for them, or use physics='solver'"
             )
+        known = trained_coefficients(operator)
+        model = shipped_model(pde, self.role) if isinstance(prior, CoefficientPrior) else prior
+        other_prior = trained_coefficients(model)
+        if known is not None and other_prior is not None and known != other_prior:
+            raise InputError(
+                f"the operator must be trained on the {pde.fields[0].name} of the prior, got one "
+                f"of a {pde.fields[0].name} that is {known.phrase(pde.domain)}; train one for the "
+                f"prior, or use physics='solver'"
+            )
 
     def full(self, problem: SamplingProblem, x: torch.Tensor) -> torch.Tensor:
         forward = ForwardMap(problem.pde, problem.observation, problem.counts)
@@ -106,7 +122,7 @@ class DDIS(DAPS):
 
         def solve(a: torch.Tensor) -> torch.Tensor:
             if bounds is not None and (physics == "solver" or not problem.published):
-                a = a.clamp(bounds[0] / 2, 2 * bounds[1])  # where the solver is defined
+                a = a.clamp(*_widened(bounds))  # where the solver is defined
             if physics == "solver":
                 return _stable_solve(forward, a)
             problem.counts["network_evaluations"] += 1
@@ -114,6 +130,14 @@ class DDIS(DAPS):
             return with_derived(problem.pde, states)[:, 1:]
 
         return forward.states(x, solve)
+
+
+def _widened(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return bounds that leave the sampler room; positive ones stay positive."""
+    low, high = bounds
+    if low > 0:
+        return low / 2, 2 * high
+    return 2 * low - high, 2 * high - low
 
 
 def _stable_solve(forward: ForwardMap, a: torch.Tensor) -> torch.Tensor:

@@ -31,6 +31,7 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.level_set import LevelSet
 from pdeinv.solvers.trained_problem import fields_of, joint_fields, trained_coefficients
+from pdeinv.symmetry import Symmetry
 from pdeinv.torch_state import one_thread
 
 __all__ = ["Moment"]
@@ -109,11 +110,26 @@ class Moment(DiffusionSolver):
 
     def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)
+        self._check_phases(pde, prior)
         if (self.guidance or self.group_average) and _two_valued(self._model(pde, prior)):
             raise InputError(
                 f"the moment solver does not evaluate the denoiser for a two-valued "
                 f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
                 f"choose fundps, or a prior of both fields"
+            )
+
+    def _check_phases(self, pde: PDE, prior: Prior) -> None:
+        """Refuse a learned medium of two phases of which `threshold_prior` is none."""
+        model = self._model(pde, prior)
+        known = trained_coefficients(model)
+        if not _two_valued(model) or known is None:
+            return
+        mirrored = Symmetry(((-1, 0), (0, 1)), (1.0, 0.0))
+        if known.threshold or not known.keeps(mirrored, pde.domain):
+            raise InputError(
+                f"the moment solver needs phases of equal shares whose axes are x and y, got a "
+                f"prior trained on a {pde.fields[0].name} that is {known.phrase(pde.domain)}; "
+                f"choose level-set with that prior, or ddis"
             )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
