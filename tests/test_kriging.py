@@ -7,10 +7,27 @@ import pandas as pd
 import pytest
 import torch
 from cases import N, truth
-from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
+from helpers import (
+    PAIRS,
+    brief_annealing,
+    distance,
+    observe,
+    quick_prior,
+    quick_solver,
+    seeded,
+)
 
-from pdeinv import Ensemble, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
+from pdeinv import (
+    Ensemble,
+    InputWarning,
+    LogNormal,
+    MisfitWarning,
+    Sensors,
+    layouts,
+    reconstruct,
+)
 from pdeinv.datasets import Darcy, Problem
+from pdeinv.solvers import Kriging
 from pdeinv.solvers.kernel_fit import centre_and_scale
 
 POINTS = layouts.random(50, 1)
