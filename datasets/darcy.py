@@ -49,7 +49,8 @@ class Darcy(EllipticPDE):
     The state can have the flux -a ∇u and the logarithm of a as further channels.
 
     Arguments:
-        source: what enters per area: a number, an array or a function.
+        source: what enters per volume of the medium: a number, an array or a function; recharge per
+            area is divided by the thickness.
         tolerance: relative residual at which an instance's iteration stops.
         domain: the rectangle.
         boundary: the conditions on the sides; a `Flux` is a ∂u/∂n.
@@ -169,7 +170,9 @@ class Darcy(EllipticPDE):
     @property
     def well_units(self) -> str:
         a, u = self.coefficient_field.units, self.solution_field.units
-        return "1" if "1" in (a, u) else product(a, u, self.domain.unit)
+        if "1" in (a, u):
+            return "1"
+        return product(a, u) if self.thickness == 1 else product(a, u, self.domain.unit)
 
     def of_coefficient(self, field: Field) -> bool:
         return field in (self.coefficient_field, self.logarithm)

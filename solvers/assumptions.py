@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
-from pdeinv.priors.base import Prior
+from pdeinv.priors.base import Model, Prior
+from pdeinv.priors.ensemble import Ensemble
 
 __all__ = ["assumptions", "prior_in_words"]
 
@@ -42,10 +43,12 @@ def _physics_in_words(pde: PDE) -> str:
 
 
 def prior_in_words(pde: PDE, prior: Prior) -> str:
-    """Return of which distribution the coefficient is, or the kind of another prior."""
+    """Return of which distribution the coefficient is, or what another prior is of."""
     if isinstance(prior, CoefficientPrior):
         return f"the {pde.coefficient_field.name} is {prior.phrase(pde.domain)}"
-    return type(prior).__name__
+    if isinstance(prior, Ensemble):
+        return f"an ensemble of {len(prior)} members"
+    return f"learned, {prior!r}" if isinstance(prior, Model) else type(prior).__name__
 
 
 def _listed(numbers: Mapping[str, float | str]) -> str:

@@ -57,6 +57,8 @@ class Solver(ABC):
     """What `accepts` requires of a PDE, as a phrase: "it needs ..."."""
     wants_prior: ClassVar[str] = ""
     """What `accepts_prior` requires of a prior, as a phrase; empty where none is used."""
+    prior_used: ClassVar[str] = ""
+    """What the method uses in the place of the given prior, as a phrase; empty where it uses it."""
     misfit: ClassVar[MisfitTest] = "one-sided"
     """What a reduced chi-squared far from 1 is evidence of.
 

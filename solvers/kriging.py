@@ -69,6 +69,7 @@ class Kriging(Solver):
     smoothness: Annotated[float, Bounds(least=0.5, most=2.5)] | None = None
 
     name: ClassVar[str] = "kriging"
+    prior_used: ClassVar[str] = "of each field by itself, with a kernel fitted to its readings"
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m = int(observation.channel.bincount().max())

@@ -130,8 +130,11 @@ class OptimalInterpolation(Solver):
             states = draw_ensemble(ours, self.members, grid, generator, progress)
             bounds = prior.bounds and _within(prior.bounds, states)
         else:
-            given = prior.sample(self.members, grid, generator).double()
-            states, bounds = completed_members(forward, prior, given, progress)
+            if isinstance(prior, Ensemble):
+                given = prior.sample(self.members, grid, generator)
+            else:
+                given = draw_ensemble(prior, self.members, grid, generator, progress)
+            states, bounds = completed_members(forward, prior, given.double(), progress)
         elements = copying_elements(pde, prior, grid, self.copies, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 

@@ -188,7 +188,7 @@ def _dataset(
     observation: Observation,
     seed: int,
 ) -> xr.Dataset:
-    label = str(posterior.record.get("prior", ""))
+    label = str(posterior.record.get("prior", solver.prior_used))
     result = posterior.to_xarray(
         pde=pde.name,
         **_sources(pde, solver),
