@@ -13,7 +13,7 @@ from pdeinv.solvers import Moment
 from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised
 from pdeinv.solvers.diffusion.equireg import EquiReg
-from pdeinv.solvers.diffusion.problem import Problem
+from pdeinv.solvers.diffusion.problem import SamplingProblem
 
 N = 16
 
@@ -70,7 +70,7 @@ def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
 def test_the_matrix_free_readings_have_their_adjoint(kind, channels, monkeypatch):
     monkeypatch.setattr(moment, "_MANY", 1)
     _, o = tuning_task("helmholtz", kind, grid=N, sensors=7).instance(0)
-    problem = Problem(Helmholtz(), fitted(channels=channels), o, (), seeded())
+    problem = SamplingProblem(Helmholtz(), fitted(channels=channels), o, (), seeded())
     mean = problem.gaussian.mean(o.grid)
     derivative = moment._Conditioning(Moment(), problem, mean).linearised.derivative
     c, w = normal(3, len(derivative.root)), normal(3, len(o), seed=1)
@@ -101,7 +101,7 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
         Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
     )
     assert equireg.record["network_evaluations"] > 6
-    problem = Problem(Helmholtz(), fitted(), o, (lower,), seeded())
+    problem = SamplingProblem(Helmholtz(), fitted(), o, (lower,), seeded())
     mean, moved = normal(2, 1, N, N), normal(2, 1, N, N, seed=1)
     sizes = [
         v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)

@@ -145,7 +145,9 @@ def test_an_ensemble_is_a_prior():
         solver="optimal-interpolation",
         prior=ensemble,
     )
-    assert result.attrs["prior"] == "Ensemble" and result.attrs["solver_calls"] == 0
+    assert (
+        result.attrs["prior"] == "an ensemble of 64 members" and result.attrs["solver_calls"] == 0
+    )
     with pytest.raises(InputError, match="16 x 16 nodes, got 20 x 20; reconstruct with grid=16"):
         reconstruct(
             readings("poisson", "solution only"),

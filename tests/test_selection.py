@@ -46,7 +46,6 @@ AUTO = {"darcy": "level-set", "navier-stokes": "gauss-newton"}
         (Darcy(), LogNormal(1.0, 1.0, 0.3), "gauss-newton"),
         (Darcy(), Transformed(GAUSSIAN, torch.exp), "gauss-newton"),
         (Nonlinear(), GAUSSIAN, "gauss-newton"),
-        (Nonlinear(), FLAT, "optimal-interpolation"),
         (Poisson(), Ensemble(torch.randn(3, 2, N, N)), "optimal-interpolation"),
         (Poisson(), fitted(), "moment"),
         (Poisson(), plain(1), "moment"),

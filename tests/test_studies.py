@@ -111,7 +111,9 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
         calls.append((task.pde, i))
         key = {"pde": task.pde, "task": task.kind, "grid": task.grid, "sensors": task.sensors}
         setting = {"seed": task.seed, "chains": chains, "steps": steps}
-        return first | key | {"noise": task.noise, "instance": i} | setting
+        return (
+            first | key | {"noise": task.noise, "instance": i} | setting | {"variant": task.variant}
+        )
 
     first = read_records(RESULTS / "reference-64.jsonl")[0]
     monkeypatch.setattr(reference, "compare", compared)

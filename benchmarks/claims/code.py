@@ -56,7 +56,7 @@ SOLVERS = (
     *_all(_SETTING, "η falls geometrically", "η falls linearly"),
     *_all(_SETTING, "starts at 1e-10 of their own and falls tenfold"),
     *_all(_SETTING, "starts at about 1e-10. It falls tenfold"),
-    *_all(_MATHS, "falls by that", "decrease falls below", "its direction lowers the value"),
+    *_all(_MATHS, "falls by that"),
     *_all(
         _MATHS,
         "added to the stated noise, falls",
