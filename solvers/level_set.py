@@ -83,7 +83,10 @@ class LevelSet(Solver):
     )
 
     amplifies_rounding: ClassVar[bool] = True
-    misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
+    misfit_remedy: ClassVar[str] = (
+        "in Python, use LevelSet with a larger ensemble, and with thorough stages in place of brief "
+        "ones"
+    )
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.phases is not None

@@ -438,10 +438,9 @@ REFUSED_VALUES = {
         "kind": "spectral-field",
         "boundary": "dirichlet",
     },
-    "function of the transformed prior must be a callable, got 'exp'": {
+    "one of gaussian-field, .*, got 'transformed', which has a function that a file cannot": {
         "kind": "transformed",
         "field": field(),
-        "function": "exp",
     },
     "the prior must be a prior of pdeinv.coefficients or an object with its 'kind', got 3": 3,
 }
@@ -476,11 +475,15 @@ REFUSED_PRIORS = {
     "with a slope of one sign that is not zero, .* got slopes from -": lambda: Transformed(
         GAUSSIAN, torch.square
     ),
-    "differentiable by torch": lambda: Transformed(
-        GAUSSIAN, torch.zeros_like
+    "function of the transformed prior must be a callable, got 'exp'": lambda: Transformed(
+        GAUSSIAN, "exp"
     ),
+    "length of the log-normal prior must be at least": lambda: on(LogNormal(1, 1, 1e-5), SQUARE),
+    "differentiable by torch": lambda: Transformed(GAUSSIAN, torch.zeros_like),
     "must be finite, with a slope of one sign": lambda: Transformed(GAUSSIAN, torch.log),
-    "must return a tensor of the shape and the type of its argument": lambda: Transformed(GAUSSIAN, torch.sum),
+    "must return a tensor of the shape and the type of its argument": lambda: Transformed(
+        GAUSSIAN, torch.sum
+    ),
     "log_median_std of the log-normal prior must be at most 100": lambda: LogNormal(
         1.0, 0.01, 0.3, log_median_std=2.0
     ),
@@ -512,7 +515,7 @@ def test_a_prior_that_cannot_be_is_refused_in_one_sentence(message):
     ids=["cube", "relu", "steps", "no gradient", "single precision"],
 )
 def test_a_function_through_which_readings_move_nothing_is_refused(function):
-    with pytest.raises(InputError, match="^function of a transformed prior must .*; "):
+    with pytest.raises(InputError, match=r"^function of a transformed prior must .*; "):
         Transformed(GaussianField(0.0, 1.0, 0.3), function)
 
 
