@@ -84,8 +84,7 @@ class LevelSet(Solver):
 
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
-        "in Python, use LevelSet with a larger ensemble, and with thorough stages in place of brief "
-        "ones"
+        "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
     )
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:

@@ -372,7 +372,11 @@ MISTAKES = [
     ("length = 400", "lenght = 400", "in [prior], .* got 'lenght'; did you mean 'length'?"),
     ("length = 400", "", "in [prior], length of the prior (log-normal) must be given, got none"),
     ("length = 400", "length = -400", "in [prior], length .* above 0, got -400"),
-    ("length = 400", "length = 0.01", "in [prior], length .* longer for the domain"),
+    (
+        "length = 400",
+        "length = 0.01",
+        "in [prior], length of the log-normal prior .* for the domain .* got 0.01; use a longer",
+    ),
     ("length = 400", "length = 'unknown'", "in [prior], length .* got 'unknown'; give a number"),
     ("length = 400", "length = 'None'", "in [prior], length .* got 'None'; give a number"),
     # [grid]
