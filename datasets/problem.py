@@ -40,8 +40,8 @@ class Problem:
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
 
     Raises:
-        InputError: the prior cannot be that of the coefficient, such as a Gaussian one of a
-            permeability; or the grid is on another domain.
+        InputError: the prior is none, or cannot be that of the coefficient, such as a Gaussian one
+            of a permeability; or the grid is on another domain.
 
     Example:
         >>> from pdeinv import LogNormal, Problem
@@ -68,6 +68,7 @@ class Problem:
 
             path_of("prior", self.prior)
             object.__setattr__(self, "prior", load(self.prior))
+        _check_prior(self.prior)
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
         else:
@@ -146,8 +147,9 @@ class Problem:
         """
         if not isinstance(self.prior, CoefficientPrior):
             raise InputError(
-                f"the prior must be one of pdeinv.coefficients, got {type(self.prior).__name__}; "
-                f"give such as a GaussianField"
+                f"the prior must be one of pdeinv.coefficients to draw from, got "
+                f"{type(self.prior).__name__}; give such as a GaussianField, in the [prior] of a "
+                f"file a kind and its numbers"
             )
         return self.prior
 
@@ -227,3 +229,21 @@ class Problem:
         """Return the pointwise prior variance (ny, nx) of an affine coefficient."""
         std = self.latent.variance(grid).sqrt()[None, None]
         return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()
+
+
+def _check_prior(prior: object) -> None:
+    """Refuse what is no prior; of the models in files, the solvers judge."""
+    if isinstance(prior, type):
+        raise InputError(
+            f"the prior must be an instance, got the class {prior.__name__}; call it, as in "
+            f"{prior.__name__}(...)"
+        )
+    if callable(getattr(prior, "sample", None)):
+        return
+    from pdeinv.priors.base import Model  # which is above this module
+
+    if not isinstance(prior, Model):
+        raise InputError(
+            f"the prior must be one that can be sampled, got {described(prior)}; give such as a "
+            f"GaussianField, an Ensemble or the file of a learned prior"
+        )

@@ -14,6 +14,7 @@ from pdeinv.site import Site
 from pdeinv.units import in_figures
 
 __all__ = [
+    "FEW",
     "FONT",
     "GREY",
     "LETTER",
@@ -32,6 +33,8 @@ WELL: dict[str, Any] = {"ms": 7, "mfc": "black", "mec": "white", "mew": 0.9}
 """Look of a well, but for its marker."""
 WELLS = {-1: ("v", "extraction well"), 1: ("^", "injection well"), 0: ("s", "well at rest")}
 """Marker and name of a well, by the sign of its rate."""
+FEW = 4
+"""Wells in a panel, at most, that have their rates written."""
 STROKE = Path([(0.0, 0.0), (-1.0, 1.0)])
 """Marker of a side through which nothing flows: along it, and out of the domain."""
 GREY = "0.35"
@@ -62,7 +65,9 @@ def legend_of(sites: Sequence[Site]) -> list[Artist]:
 
 
 def _rate_units(sites: Sequence[Site]) -> str:
-    units = next((in_figures(s.wells.units) for s in sites if len(s.wells.rates)), "")
+    """Return the units of the rates that are written, in brackets."""
+    written = (s.wells for s in sites if 0 < len(s.wells.rates) <= FEW)
+    units = next((in_figures(wells.units) for wells in written), "")
     return f" ({units})" if units else ""
 
 

@@ -9,14 +9,13 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 
 from pdeinv.figure_layout import Panel, extent_of, shown_at
-from pdeinv.figure_symbols import FONT, LETTER, LINE, WELL, WELLS, short_number
+from pdeinv.figure_symbols import FEW, FONT, LETTER, LINE, WELL, WELLS, short_number
 from pdeinv.grid import Grid
 from pdeinv.site import Wells
 
 __all__ = ["plot_wells"]
 
 _APART = 0.09  # inches from a well to the text next to it
-_FEW = 4  # wells that have their rates written
 
 
 def plot_wells(
@@ -44,7 +43,7 @@ def plot_wells(
                 scalex=False,
                 scaley=False,
             )
-    if not rates or not 0 < len(points) <= _FEW:
+    if not rates or not 0 < len(points) <= FEW:
         return
     left, right, bottom, top = extent_of(grid)
     scale = np.array([panel.width / (right - left), panel.height / (top - bottom)])

@@ -128,7 +128,9 @@ def read_text(path: str | os.PathLike) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{path} must be text in UTF-8; give another file") from None
+        raise InputError(
+            f"{path} must be text in UTF-8; save it as UTF-8, or give another file"
+        ) from None
     except OSError as error:
         raise reading_failure(path, error, "cannot be read") from None
 

@@ -94,8 +94,8 @@ class GaussNewton(Solver):
     misfit: ClassVar[MisfitTest] = "two-sided"
     memory_remedy: ClassVar[str] = "average neighbouring readings, or use a smoother prior"
     misfit_remedy: ClassVar[str] = (
-        "the iteration may have ended in a local minimum: raise iterations, or add readings of the "
-        "coefficient"
+        "the iteration may have ended in a local minimum: add readings of the coefficient, or in "
+        "Python raise GaussNewton(iterations=...)"
     )
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:

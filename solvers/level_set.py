@@ -83,7 +83,9 @@ class LevelSet(Solver):
     )
 
     amplifies_rounding: ClassVar[bool] = True
-    misfit_remedy: ClassVar[str] = "use a larger ensemble, or stages='thorough'"
+    misfit_remedy: ClassVar[str] = (
+        "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
+    )
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.phases is not None

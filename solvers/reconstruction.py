@@ -154,18 +154,23 @@ def _observe(
     table, prior = Sensors.read(sensors), problem.prior
     fields = table.table.field.unique()
     pde = problem.physics.reading([*fields, *_further_fields(problem.physics, prior)])
-    nodes = _affordable_grid(pde, problem.grid if grid is None else grid, n_samples)
+    if grid is None:
+        nodes = _affordable_grid(
+            pde, problem.grid, n_samples, "grid of the problem ([grid] in its file)"
+        )
+    else:
+        nodes = _affordable_grid(pde, grid, n_samples, "grid")
     bounds = prior.bounds if isinstance(prior, CoefficientPrior) else None
     return table, pde, table.observation(pde, nodes, noise=noise, bounds=bounds)
 
 
-def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int) -> Grid:
+def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int, what: str) -> Grid:
     """Return the grid of the result, on which solves and samples are affordable."""
     if not isinstance(grid, Grid):
-        grid = pde.grid(integer("grid", grid, Bounds(_COARSEST, LARGEST)))
+        grid = pde.grid(integer(what, grid, Bounds(_COARSEST, LARGEST)))
     if min(grid.shape) < _COARSEST:
         raise InputError(
-            f"grid must have at least {_COARSEST} nodes in each direction, got {grid}; use more"
+            f"{what} must have at least {_COARSEST} nodes in each direction, got {grid}; use more"
         )
     check_solves(pde, pde.check_grid(grid))
     check_states(pde, grid, n_samples)

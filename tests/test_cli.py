@@ -51,6 +51,7 @@ def test_info_lists_every_pde_and_solver(pdeinv):
     for kind, prior in CoefficientPrior.kinds.items():
         assert f"{kind} {prior.__doc__.splitlines()[0]}" in words
         assert all(f.name in words for f in dataclasses.fields(prior))
+    assert "field, function (Python only)" in words and words.count("(Python only)") == 1
 
 
 def test_generate_makes_a_dataset(pdeinv, folder):

@@ -438,10 +438,9 @@ REFUSED_VALUES = {
         "kind": "spectral-field",
         "boundary": "dirichlet",
     },
-    "function of the transformed prior must be a callable, got 'exp'": {
+    "one of gaussian-field, .*, got 'transformed', which has a function that a file cannot": {
         "kind": "transformed",
         "field": field(),
-        "function": "exp",
     },
     "the prior must be a prior of pdeinv.coefficients or an object with its 'kind', got 3": 3,
 }
@@ -476,6 +475,10 @@ REFUSED_PRIORS = {
     "with a slope of one sign that is not zero, .* got slopes from -": lambda: Transformed(
         GAUSSIAN, torch.square
     ),
+    "function of the transformed prior must be a callable, got 'exp'": lambda: Transformed(
+        GAUSSIAN, "exp"
+    ),
+    "length of the log-normal prior must be at least": lambda: on(LogNormal(1, 1, 1e-5), SQUARE),
     "differentiable by torch": lambda: Transformed(GAUSSIAN, torch.zeros_like),
     "must be finite, with a slope of one sign": lambda: Transformed(GAUSSIAN, torch.log),
     "must return a tensor of the shape and the type of its argument": lambda: Transformed(

@@ -29,7 +29,7 @@ from pdeinv.datasets import (
 from pdeinv.field_style import field_style, format_bar, spans_decades
 from pdeinv.figure_layout import Panel, extent_of
 from pdeinv.figure_sides import plot_sides
-from pdeinv.figure_symbols import SENSOR, WELL
+from pdeinv.figure_symbols import SENSOR, WELL, legend_of
 from pdeinv.figure_wells import plot_wells
 from pdeinv.files import save_netcdf
 from pdeinv.grid import Domain
@@ -205,6 +205,13 @@ def test_many_wells_have_no_rates():
     axis = drawn_wells(wells)
     assert {k: len(v) for k, v in wells_in(axis).items()} == {"v": 10, "^": 10}
     assert texts_of(axis) == [] and texts_of(drawn_wells(wells[:4])) == ["1", "−1", "1", "−1"]
+
+
+def test_a_legend_has_the_units_of_rates_that_are_written():
+    wells = tuple(Well(100.0 * (i + 1), 600.0, -1.0) for i in range(5))
+    for count, label in ((4, "extraction well (m³ day⁻¹)"), (5, "extraction well")):
+        site = Site.of(with_site(xr.Dataset(), replace(AQUIFER, wells=wells[:count])))
+        assert [handle.get_label() for handle in legend_of([site])][1] == label
 
 
 @pytest.mark.parametrize("well", [WELLS[0], Well(2990.0, 1190.0, -1234.0), Well(5.0, 5.0, 9.0)])

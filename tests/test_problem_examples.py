@@ -165,6 +165,7 @@ def test_an_unknown_example_is_refused(pdeinv, folder):
     before = contents(folder)
     code, out, err = pdeinv("problem", "aquifers")
     assert (code, out) == (2, "") and "did you mean 'aquifer'?" in err
+    assert "did you mean 'heat-sources'?" in pdeinv("problem", "heat")[2]
     assert pdeinv("problem", "aquifer", "--out", "s.csv")[0] == 2
     assert contents(folder) == before
 

@@ -310,7 +310,7 @@ MISTAKES = [
         "[physisc]",
         "the file must have keys of format, .* 'physisc'; did you mean 'phys",
     ),
-    ("[physics]", "[[physics]]", "[physics] must be"),
+    ("[physics]", "[[physics]]", "[physics] must be a table, got .* write [physics] and below"),
     ("{value = 52}", "{value = 52", "must be TOML, got: .* at line 22"),
     ("format = 1", "format = 1\na = " + "[" * 5000, "must be TOML, got: .* nested too deeply"),
     ("format = 1", "format = 1\na = " + "1" * 5000, "must be TOML, got: "),
@@ -343,11 +343,17 @@ MISTAKES = [
     ("source = 0", "source = [1, 2]", "in [physics], parameter source .* of shape (2,)"),
     ('units = "m day-1"', 'unit = "m"', "[physics] coefficient_field .* did you mean 'units'?"),
     ('units = "m day-1"', "units = 1", "in [physics], units of a field must be a text, got 1"),
+    (
+        '{name = "hydraulic_conductivity", units = "m day-1"}',
+        '"K"',
+        "[physics] coefficient_field must be a table with a name, got 'K'; write {name = 'K'}",
+    ),
     # [boundary]
     ("left = {value = 52}", "", "[boundary] left must be given, got none"),
     ("left =", "lefft =", "[boundary] must have keys of .* 'lefft'; did you mean 'left'?"),
     ("{value = 52}", "52", '[boundary] left must be "no flux", {value = ...} or {flux = ...}, got'),
     ("{value = 52}", "{vale = 52}", "[boundary] left must have keys of .* did you mean 'value'?"),
+    ("{value = 52}", "{head = 52}", "[boundary] left .* got 'head'; use value for the solution"),
     ("{value = 52}", "{value = 'x'}", "in [boundary] left, the value on a side must be a real"),
     ("{value = 52}", "{value = 52, flux = 0}", '[boundary] left must be "no flux"'),
     ('bottom = "no flux"', 'bottom = "noflux"', "[boundary] bottom .* did you mean 'no flux'?"),
@@ -359,21 +365,34 @@ MISTAKES = [
     ("x = 2100", "x = 3000", "in [[well]], well 2 must not be on a side that fixes the head"),
     ("rate = -60", "rates = -60", "[[well]] 2 must have keys of .* did you mean 'rate'?"),
     # [prior]
+    ('"log-normal"', '"transformed"', "in [prior], kind .* function that a file cannot hold; st"),
     ('kind = "log-normal"', "", "[prior] must have one of kind, file and name, got none"),
     ('"log-normal"', '"lognormal"', "in [prior], kind .* did you mean 'log-normal'?"),
     ('kind = "log-normal"', 'file = "a"', "[prior] must have keys of file, got 'median'"),
     ("length = 400", "lenght = 400", "in [prior], .* got 'lenght'; did you mean 'length'?"),
     ("length = 400", "", "in [prior], length of the prior (log-normal) must be given, got none"),
     ("length = 400", "length = -400", "in [prior], length .* above 0, got -400"),
-    ("length = 400", "length = 0.01", "in [prior], length .* must be at least 6.6 for the domain"),
+    (
+        "length = 400",
+        "length = 0.01",
+        "in [prior], length of the log-normal prior .* for the domain .* got 0.01; use a longer",
+    ),
     ("length = 400", "length = 'unknown'", "in [prior], length .* got 'unknown'; give a number"),
     ("length = 400", "length = 'None'", "in [prior], length .* got 'None'; give a number"),
     # [grid]
     ("nx = 120", "", "[grid] must have either n .* or nx and ny, got ny"),
     ("nx = 120", "nx = 120\nn = 48", "[grid] must have either n .* got n and nx and ny"),
     ("nx = 120", "nx = 2", "[grid] nx must be at least 4, got 2"),
+    ("nx = 120\nny = 48", "", "[grid] must have either n"),
     ("nx = 120", "nx = 12.5", "[grid] nx must be an integer, got 12.5"),
     # [[experiment]]
+    ("[grid]", "[experiment]\nname = 'a'\n[grid]", "[[experiment]] must be tables in two brackets"),
+    ("[grid]", f"{EXPERIMENT}boundary = 3\n[grid]", "1 [boundary] must be a table, got 3; write"),
+    (
+        "[grid]",
+        f"{EXPERIMENT}[experiment.well]\nx = 1\n[grid]",
+        "[[experiment]] 1 [[well]] must be tables in two .* write [[experiment.well]] above each",
+    ),
     ("[grid]", "[[experiment]]\nthickness = 3\n[grid]", "[[experiment]] 1 name must be given"),
     ("[grid]", f"{EXPERIMENT}thicknes = 3\n[grid]", "[[experiment]] 1 .* mean 'thickness'?"),
     (
@@ -451,7 +470,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path, loaded):
     for path in (tmp_path, tmp_path / "none.toml"):
         with pytest.raises(InputError, match="cannot be read"):
             Problem.load(path)
-    with pytest.raises(InputError, match="must be text in UTF-8"):
+    with pytest.raises(InputError, match="must be text in UTF-8; save it as UTF-8"):
         loaded("format = 1 # é".encode("latin-1"))
     with pytest.raises(InputError, match="a path as a text"):
         Problem.load(3)
@@ -460,6 +479,27 @@ def test_what_is_no_readable_file_is_refused(tmp_path, loaded):
 def test_a_number_of_a_prior_that_is_not_stated_is_refused():
     with pytest.raises(InputError, match=r"length of the log-normal prior .* got None; give a num"):
         LogNormal(median=1.0, log_std=1.0, length=None)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (LogNormal, "got the class LogNormal; call it, as in LogNormal(...)"),
+        (8, "the prior must be one that can be sampled, got 8; give such as a GaussianField"),
+        ({"kind": "log-normal"}, "the prior must be one that can be sampled, got {'kind'"),
+    ],
+    ids=["class", "number", "dictionary"],
+)
+def test_what_is_no_prior_is_refused(prior, message):
+    with pytest.raises(InputError) as caught:
+        Problem(Darcy(), prior)
+    assert_sentence(caught.value, message)
+
+
+def test_a_learned_prior_is_not_one_to_draw_coefficients_from():
+    with pytest.raises(InputError) as caught:
+        Problem(Poisson(), gaussian_prior("poisson")).sample(1, Grid(16))
+    assert_sentence(caught.value, "got GaussianPrior; .* in the [prior] of a file a kind and its n")
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path):

@@ -174,6 +174,10 @@ def test_an_ensemble_is_a_prior():
         ({"pde": "poison"}, "did you mean 'poisson'"),
         ({"solver": "magic"}, "solver must be one of auto, daps, .*, got 'magic'"),
         ({"grid": 15}, "grid must be an integer of at least 16, got 15"),
+        (
+            {"pde": None, "grid": None, "problem": Problem(Poisson(), grid=8)},
+            r"grid of the problem \(\[grid\] in its file\) must be .* at least 16, got 8",
+        ),
         ({"grid": 16.0}, "grid must be an integer, got 16.0"),
         ({"n_samples": 0}, "n_samples must be an integer of at least 1, got 0"),
         (

@@ -59,10 +59,11 @@ def _filled(text: str, first: str = _IN) -> str:
 
 def _stated_by(prior: type[CoefficientPrior]) -> str:
     """Return what states a prior: its fields, with their defaults."""
-    return ", ".join(
+    listed = ", ".join(
         f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default}"
         for f in dataclasses.fields(prior)
     )
+    return listed if prior.storable else f"{listed} (Python only)"
 
 
 def _in_words(parameters: Mapping[str, Any]) -> str:

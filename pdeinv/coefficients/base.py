@@ -35,6 +35,7 @@ class CoefficientPrior(Convertible):
         name: in files.
         affine: whether the map is affine, so that the coefficient is Gaussian.
         logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
+        storable: whether files can hold it, which they cannot with a function.
 
     Example:
         >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
@@ -46,6 +47,7 @@ class CoefficientPrior(Convertible):
     name: ClassVar[str]
     affine: ClassVar[bool] = True
     logarithmic: ClassVar[bool] = False
+    storable: ClassVar[bool] = True
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
     """The public classes by their names."""
 
@@ -192,7 +194,7 @@ class CoefficientPrior(Convertible):
         else:
             raise InputError(
                 f"{what} must be a prior of pdeinv.coefficients or an object with its 'kind', got "
-                f"{described(value)}; give one of {', '.join(sorted(CoefficientPrior.kinds))}"
+                f"{described(value)}; give one of {', '.join(_storable())}"
             )
         if not isinstance(made, cls):
             raise InputError(
@@ -236,7 +238,7 @@ class CoefficientPrior(Convertible):
         if type(self) not in CoefficientPrior.kinds.values():
             raise InputError(
                 f"{what} must be of a kind that files can hold, got {type(self).__name__}; use one "
-                f"of {', '.join(sorted(CoefficientPrior.kinds))}"
+                f"of {', '.join(_storable())}"
             )
         stated: dict[str, Any] = {"kind": self.name}
         for f in dataclasses.fields(self):
@@ -251,12 +253,22 @@ def _is_float(hint: Any) -> bool:
     return (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is float
 
 
+def _storable() -> list[str]:
+    """Return the names of the kinds that files can hold."""
+    return sorted(name for name, kind in CoefficientPrior.kinds.items() if kind.storable)
+
+
 def _of_kind(name: str, what: str) -> type[CoefficientPrior]:
     kinds = CoefficientPrior.kinds
-    if name not in kinds:
-        near = difflib.get_close_matches(name, kinds, n=1)
+    if name in kinds and not kinds[name].storable:
         raise InputError(
-            f"kind of {what} must be one of {', '.join(sorted(kinds))}, got {name!r}; "
+            f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}, which has a "
+            f"function that a file cannot hold; state it in Python"
+        )
+    if name not in kinds:
+        near = difflib.get_close_matches(name, _storable(), n=1)
+        raise InputError(
+            f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}; "
             + (f"did you mean {near[0]!r}?" if near else "choose one of them")
         )
     return kinds[name]

@@ -85,7 +85,11 @@ class GaussianField(CoefficientPrior):
             )
 
     def latent(self, domain: Domain, kind: GridKind) -> FourierField:
-        return _field(self, domain, kind)
+        return self.latent_of(self.name, domain, kind)
+
+    def latent_of(self, owner: str, domain: Domain, kind: GridKind) -> FourierField:
+        """Return `latent`; refusals name the prior that a user stated, of the kind `owner`."""
+        return _field(self, owner, domain, kind)
 
     def phrase(self, domain: Domain) -> str:
         about = f" ± {self.mean_std:g}" if self.mean_std else ""
@@ -144,28 +148,28 @@ class GaussianField(CoefficientPrior):
 
 @lru_cache(maxsize=16)  # of up to megabytes each
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
-def _field(prior: GaussianField, domain: Domain, kind: GridKind) -> FourierField:
+def _field(prior: GaussianField, owner: str, domain: Domain, kind: GridKind) -> FourierField:
     """Return the field of a prior on a domain."""
     torus = prior._torus(domain, kind)
     if not torus.fine_enough:
-        raise InputError(_too_fine(prior, torus, domain))
+        raise InputError(_too_fine(prior, owner, torus, domain))
     spectrum = prior.std**2 * torus.spectrum()
     spectrum[len(spectrum) // 2, 0] += prior._constant_std**2
     return FourierField(domain, torus.periods, torch.from_numpy(spectrum))
 
 
-def _too_fine(prior: GaussianField, torus: MaternTorus, domain: Domain) -> str:
+def _too_fine(prior: GaussianField, owner: str, torus: MaternTorus, domain: Domain) -> str:
     """Return the refusal of a field with more waves than a table holds."""
     least = torus.least_length()
     if least is None:
         return (
-            f"anisotropy of the {prior.name} prior must be closer to 1 for an angle of "
+            f"anisotropy of the {owner} prior must be closer to 1 for an angle of "
             f"{prior.angle:g} degrees and a smoothness of {prior.smoothness:g}, got "
             f"{prior.anisotropy:g}; raise it or use a smoother field"
         )
     digit = 10.0 ** (math.floor(math.log10(least)) - 1)  # the second one, which is rounded up
     return (
-        f"length of the {prior.name} prior must be at least {math.ceil(least / digit) * digit:.6g} "
+        f"length of the {owner} prior must be at least {math.ceil(least / digit) * digit:.6g} "
         f"for the domain {domain}, a smoothness of {prior.smoothness:g} and an anisotropy of "
         f"{prior.anisotropy:g}, got {prior.length:g}; use a longer length or a smoother field"
     )

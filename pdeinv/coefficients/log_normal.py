@@ -78,7 +78,7 @@ class LogNormal(CoefficientPrior):
         )
 
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
-        return self.logarithm.latent(domain, kind)
+        return self.logarithm.latent_of(self.name, domain, kind)
 
     def phrase(self, domain: Domain) -> str:
         unknown = f" (known within a factor of {math.exp(self.log_median_std):.3g})"

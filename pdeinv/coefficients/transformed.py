@@ -50,6 +50,7 @@ class Transformed(CoefficientPrior):
 
     name = "transformed"
     affine = False
+    storable = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -146,7 +146,9 @@ def example_by_name(name: str) -> Example:
         InputError: there is none.
     """
     if name not in EXAMPLES:
-        near = difflib.get_close_matches(str(name).lower().replace("_", "-"), EXAMPLES, n=1)
+        plain = str(name).lower().replace("_", "-")
+        near = difflib.get_close_matches(plain, EXAMPLES, n=1)
+        near = near or [one for one in EXAMPLES if plain and one.startswith(plain)]
         raise InputError(
             f"the name of an example must be one of {', '.join(EXAMPLES)}, got {described(name)}; "
             + (f"did you mean {near[0]!r}?" if near else "choose one of them")

@@ -115,6 +115,13 @@ def _requirement(first: Any) -> str:
         return "must be given, got none; add it"
     if first["type"] in ("value_error", "assertion_error"):
         return str(first["ctx"]["error"])
+    names = [part for part in first["loc"] if isinstance(part, str)]
+    header, got = ".".join(names), described(first["input"])
+    if first["type"] == "list_type" and names[-1] in _REPEATED:
+        return f"must be tables in two brackets, got {got}; write [[{header}]] above each"
+    if first["type"] == "model_type":
+        header = f"[[{header}]]" if names[-1] in _REPEATED else f"[{header}]"
+        return f"must be a table, got {got}; write {header} and below it its keys"
     return f"{must_be(first)}; correct it"
 
 
@@ -259,6 +266,11 @@ def _parameter(place: str, value: Any, hint: Any) -> Any:
             _check_keys(place, value, [f.name for f in fields(kind)])
             if isinstance(value.get("name"), str) and "long_name" in kind.__dataclass_fields__:
                 return {"long_name": value["name"].replace("_", " "), **value}
+        if plain and isinstance(value, str) and "name" in kind.__dataclass_fields__:
+            raise InputError(
+                f"{place} must be a table with a name, got {described(value)}; write "
+                f"{{name = {described(value)}}}"
+            )
     return value
 
 

@@ -29,8 +29,13 @@ __all__ = [
 _FORMS = '"no flux", {value = ...} or {flux = ...}'
 
 
-def check_keys(given: Iterable[str], known: Iterable[str]) -> None:
+def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "remove it") -> None:
     """Refuse a key that a table does not have.
+
+    Arguments:
+        given: its keys.
+        known: those that it may have.
+        otherwise: the remedy where no known key is near.
 
     Raises:
         ValueError: what the table must have, and the nearest key; to stand behind its name.
@@ -39,7 +44,7 @@ def check_keys(given: Iterable[str], known: Iterable[str]) -> None:
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else "remove it"
+            remedy = f"did you mean {near[0]!r}?" if near else otherwise
             raise ValueError(f"must have keys of {', '.join(known)}, got {key!r}; {remedy}")
 
 
@@ -52,7 +57,7 @@ def _side(given: Any) -> Side:
         raise ValueError(f"must be {_FORMS}, got {described(given)}; {remedy}")
     if not isinstance(given, dict) or len(given) != 1:
         raise ValueError(f"must be {_FORMS}, got {described(given)}; write one of them")
-    check_keys(given, ("value", "flux"))
+    check_keys(given, ("value", "flux"), "use value for the solution, flux for what enters")
     ((key, quantity),) = given.items()
     return Value(quantity) if key == "value" else Flux(quantity)
 

@@ -101,7 +101,7 @@ class Moment(DiffusionSolver):
     pairs: ClassVar[bool] = True
     held: ClassVar[tuple[int, float]] = (20, 0.0)
     misfit_remedy: ClassVar[str] = (
-        "use more steps, or thorough=True for a coefficient with two values"
+        "use more steps, or for a coefficient with two values, in Python, Moment(thorough=True)"
     )
 
     def __post_init__(self) -> None:
