@@ -91,6 +91,7 @@ class Aquifer(Line, Provenance):
 
     log_std: Positive
     instance: Count
+    seed: Count
     method: Name
     field: Name
     error: Amount

@@ -87,7 +87,14 @@ TIMINGS = lines("moment-cost", 40, method="moment")
 EQUIVARIANCES = lines("equivariance")
 AQUIFERS = [
     {
-        **{"pde": "darcy", "log_std": 1.5, "instance": i, "method": "kriging", "field": field},
+        **{
+            "pde": "darcy",
+            "log_std": 1.5,
+            "instance": i,
+            "seed": i,
+            "method": "kriging",
+            "field": field,
+        },
         **{"error": 0.1 * i, "relative_error": 0.5, "spread": 0.1, "coverage90": 0.9},
         **{"converged": 1, "reduced_chi_squared": 1.0, "solver_calls": 9, "seconds": 1.0},
         "rows": 2,

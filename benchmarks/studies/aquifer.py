@@ -110,6 +110,7 @@ def measure(truth: Truth, method: str, i: int) -> list[Record]:
         {
             "pde": truth.problem.physics.name,
             "instance": i,
+            "seed": i,
             "method": method,
             "field": field.name,
             **_scores(found, field.name, truth.state[0, channel, ::2, ::2].numpy()),
