@@ -158,7 +158,7 @@ def test_an_ensemble_is_a_prior():
         )
     for bad, message in [
         (states[:1], "must be .N, 2, ny, nx."),
-        (states[:, :1], "must be .N, 2, ny, nx."),
+        (states[:, [0, 1, 1]], "must be .N, 2, ny, nx."),
         (
             torch.where(torch.arange(64)[:, None, None, None] == 7, torch.nan, states),
             "member 7 holds nan or inf",

@@ -58,7 +58,7 @@ def test_auto_takes_the_first_that_accepts_the_pde_and_the_prior(pde, prior, nam
 
 def test_what_no_solver_accepts_is_refused():
     with pytest.raises(
-        InputError, match=r"prior must be one of pdeinv.*, an `Ensemble`, .* got object"
+        InputError, match=r"prior must be one that can be sampled, got <object .*; give such as a"
     ):
         solver_for("auto", Poisson(), object())
     with pytest.raises(InputError, match=r"solver must be one of auto, daps, .*, got 'magic'"):
