@@ -121,7 +121,9 @@ class GaussNewton(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        problem = WhitenedProblem(Problem(pde, prior), observation)
+        assert isinstance(prior, CoefficientPrior)
+        centred = prior.centred(observation.values[observation.channel == 0])
+        problem = WhitenedProblem(Problem(pde, centred), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)

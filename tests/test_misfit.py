@@ -1,6 +1,7 @@
 """What a result says of a reduced chi-squared far from 1, and of what it took as known."""
 
 import dataclasses
+import math
 import warnings
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from cases import N, every_pair, readings, run
 from helpers import gaussian_prior, observe, seeded, with_modes
 from scipy.stats import chi2
 
-from pdeinv import Ensemble, MisfitWarning, Posterior, reconstruct
+from pdeinv import Ensemble, GaussianField, MisfitWarning, Posterior, reconstruct
 from pdeinv.datasets import PDES, NavierStokes, Poisson, Problem, pde_by_name
 from pdeinv.solvers import SOLVERS, DiffusionPDE, GaussianSolver, GaussNewton, Solver
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -215,3 +216,27 @@ def test_a_changed_parameter_and_a_given_prior_are_stated():
 def test_the_noise_is_stated_in_words(noise, words):
     table = pd.concat([TABLE, TABLE.assign(x=0.3)], ignore_index=True).assign(noise_std=noise)
     assert reconstruct(table, "poisson", grid=N).attrs["assumed"].endswith(words)
+
+
+@pytest.mark.filterwarnings("ignore::pdeinv.MisfitWarning")
+@pytest.mark.parametrize("solver", ["gaussian", "gauss-newton"])
+def test_a_flat_mean_fits_readings_of_any_level(solver):
+    """Ordinary kriging is indifferent to the level, and so is its chi-squared."""
+    places = np.linspace(0.05, 0.95, 10)
+    waves = 0.05 * np.cos(7 * places)
+    table = {"field": "source", "x": places, "y": places[::-1], "noise_std": 0.05}
+    prior = GaussianField(0.0, 0.1, 0.2, mean_std=math.inf)
+    near, far = (
+        reconstruct(
+            pd.DataFrame({**table, "value": level + waves}),
+            Poisson(),
+            prior=prior,
+            grid=16,
+            solver=solver,
+            n_samples=2,
+        )
+        for level in (0.0, 3000.0)
+    )
+    assert float(abs(far.source_mean - 3000 - near.source_mean).max()) < 1e-3
+    low, high = (found.attrs["reduced_chi_squared"] for found in (near, far))
+    assert high == pytest.approx(low, rel=1e-3)

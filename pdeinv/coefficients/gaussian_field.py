@@ -40,7 +40,8 @@ class GaussianField(CoefficientPrior):
         mean: in the coefficient's units.
         std: standard deviation about the mean, in these units.
         length: the distance at which the correlation is 1/e, along the longer axis, in the
-            domain's unit. On a periodic domain no points are farther apart than half a period; a
+            domain's unit. A rough field of a length of several domains lacks its roughness over
+            short distances. On a periodic domain no points are farther apart than half a period; a
             length beyond that stands for a field that is close to a constant.
         smoothness: ν of the Matérn covariance, 1/2 or more. 1/2 is the exponential covariance, 50
             and more, such as inf, the Gaussian one exp(-(r/length)²).
@@ -48,8 +49,9 @@ class GaussianField(CoefficientPrior):
         angle: of the longer axis, in degrees anticlockwise from x.
         mean_std: standard deviation of the mean where that is not known, in the coefficient's
             units; 0 where it is known. At most 100 `std`, or inf for a flat mean, as in ordinary
-            kriging. A flat mean is a normal one about `mean` with a standard deviation of 100
-            `std`: give a rough `mean` for a coefficient that is far from 0.
+            kriging. A flat mean is a normal one about `mean`, or about the mean of the
+            coefficient's readings where there are some, with a standard deviation of 100
+            `std`.
 
     Raises:
         InputError: a number is out of range; on use, the length is too short for the domain.
