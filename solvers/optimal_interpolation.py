@@ -46,8 +46,9 @@ _TINY = 1e-300
 class OptimalInterpolation(Solver):
     """The best linear estimate from simulated examples: for nonlinear PDEs, where seconds count.
 
-    With mean μ and covariance C of an ensemble of states, enlarged by the PDE's symmetries, the
-    estimate is
+    With mean μ and covariance C of an ensemble of states, enlarged by the symmetries that the PDE
+    and the distribution of its coefficient have (none for an `Ensemble` that does not state it),
+    the estimate is
 
         x = μ + C Hᵀ (H C Hᵀ + R + λ D)⁻¹ (y - H μ),
 

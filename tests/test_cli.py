@@ -76,7 +76,7 @@ def test_reconstruct_writes_a_netcdf_file_and_a_figure(pdeinv, folder, ensemble)
     n = 64 if ensemble else 16
     assumed, summary = out.splitlines()
     own = "the source is a Gaussian random field (neumann) with alpha 2, tau 4, modes 128;"
-    prior = "Ensemble;" if ensemble else own
+    prior = "an ensemble of 8 members;" if ensemble else own
     assert assumed.startswith(f"assumed: poisson, Δu = a, u = 0 on the boundary; prior: {prior}")
     assert summary.startswith(f"r.nc: poisson on {n} x {n} nodes by ")
     assert "from 3 sensors" in summary and ("cannot tell" in summary) == ensemble

@@ -183,7 +183,7 @@ def test_the_limits_are_those_of_the_chi_squared_and_leave_small_deviations_alon
 @pytest.mark.parametrize("name", PDES)
 def test_the_result_states_the_assumed_numbers(name):
     pde = pde_by_name(name)
-    stated = run("kriging", name).attrs["assumed"]
+    stated = run("optimal-interpolation", name).attrs["assumed"]
     assert stated.startswith(f"{name}, {pde.equation}") and stated.endswith("for each reading")
     assert pde.default_prior.phrase(pde.domain) in stated
     for parameter, value in pde.parameters.items():
@@ -201,7 +201,12 @@ def test_a_changed_parameter_and_a_given_prior_are_stated():
     solver = "optimal-interpolation"
     stated = reconstruct(table, pde, grid=N, solver=solver, prior=prior).attrs["assumed"]
     assert "= ν Δw, periodic, with viscosity 0.02, time 0.1;" in stated
-    assert "prior: Ensemble;" in stated
+    assert "prior: an ensemble of 20 members;" in stated
+
+
+def test_kriging_states_that_it_does_not_use_the_prior():
+    stated = run("kriging", "poisson").attrs["assumed"]
+    assert "prior: of each field by itself, with a kernel fitted to its readings;" in stated
 
 
 @pytest.mark.filterwarnings("ignore::pdeinv.MisfitWarning")  # of readings that are the same
