@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.priors.base import Prior
@@ -68,8 +66,6 @@ def copying_elements(
         return [Symmetry()]  # the members as they are, not translated
     if isinstance(prior, Ensemble) and prior.coefficient_prior is None:
         return [Symmetry()]  # which symmetries their distribution has is not known
-    stated = isinstance(prior, CoefficientPrior)
-    group = Problem(pde, prior).symmetries if stated else shared_symmetries(pde, prior)
-    group = group.on_grid(grid).acting_on(pde.fields)
+    group = shared_symmetries(pde, prior).on_grid(grid).acting_on(pde.fields)
     copies = copies if group.translations else min(copies, len(group))
     return [group.element(i, generator, grid) for i in range(copies)]

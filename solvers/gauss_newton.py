@@ -19,7 +19,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
-from pdeinv.solvers.members import draw_ensemble
+from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.whitened_problem import WhitenedProblem
@@ -53,12 +53,12 @@ class GaussNewton(Solver):
     starting points (`search_again`). The record states whether the search `converged` (1 or 0), its
     `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ.
 
-    The ensemble is randomised maximum likelihood (`draw_ensemble`): for a prior draw η and a noise
-    draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine in ξ,
-    J is frozen at the mode; else each member is searched for with Jacobians of its own. Draws come
-    in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to first order. A
-    pair is left out, and another drawn, if a member's solve is unstable, or its readings are not
-    met.
+    The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
+    noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine
+    in ξ, J is frozen at the mode; else each member is searched for with Jacobians of its own. Draws
+    come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to first
+    order. A pair is left out, and another drawn, if a member's solve is unstable, or its readings
+    are not met.
 
     The mean and the standard deviation of the solution and of what derives from it are the
     ensemble's. Those of the coefficient, and of channels that are functions of it alone, are of a
@@ -127,7 +127,7 @@ class GaussNewton(Solver):
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)
-        members, states, left_out = draw_ensemble(search, mode, size, generator, progress)
+        members, states, left_out = draw_around_mode(search, mode, size, generator, progress)
         if len(members) < max(_FEWEST, n_samples):
             raise NumericalError(
                 f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}, "

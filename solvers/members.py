@@ -10,12 +10,12 @@ from pdeinv.solvers.base import antithetic, progress_bar
 from pdeinv.solvers.continuation import LEVELS, largest_objective
 from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch, Pull
 
-__all__ = ["Ensemble", "draw_ensemble"]
+__all__ = ["ModeEnsemble", "draw_around_mode"]
 
 _ROUNDS = 8  # of drawing others in the place of members that were left out
 
 
-class Ensemble(NamedTuple):
+class ModeEnsemble(NamedTuple):
     """Members in antithetic pairs.
 
     Arguments:
@@ -36,13 +36,13 @@ class _Draws(NamedTuple):
     noise: torch.Tensor
 
 
-def draw_ensemble(
+def draw_around_mode(
     search: ModeSearch,
     mode: Mode,
     size: int,
     generator: torch.Generator | None,
     progress: bool,
-) -> Ensemble:
+) -> ModeEnsemble:
     """Return an ensemble; others are drawn in the place of pairs that are left out, but not without
     end: there may be fewer than wanted.
 
@@ -78,7 +78,7 @@ def draw_ensemble(
         kept = _stable_pairs(reached)
         xi, drawn = torch.cat([xi, made[kept]]), drawn + missing
         states = torch.cat([states, reached[kept]])
-    return Ensemble(xi, states, drawn - len(xi))
+    return ModeEnsemble(xi, states, drawn - len(xi))
 
 
 def _draws(search: ModeSearch, size: int, generator: torch.Generator | None) -> _Draws:

@@ -105,9 +105,10 @@ def of_coefficient(model: object) -> bool:
     return len(fields_of(model) or ()) == 1
 
 
-def shared_symmetries(pde: PDE, model: object) -> Group:
-    """Return the symmetries of a PDE that the distribution of a model's training has too."""
-    coefficients = trained_coefficients(model)
+def shared_symmetries(pde: PDE, prior: object) -> Group:
+    """Return the symmetries of a PDE that a prior of the coefficient has too, or the distribution
+    of a learned one's training; those of the PDE where it is not known."""
+    coefficients = prior if isinstance(prior, CoefficientPrior) else trained_coefficients(prior)
     return Problem(pde, coefficients).symmetries if coefficients else pde.symmetries
 
 

@@ -13,7 +13,7 @@ from pdeinv.benchmarks.studies.reference import compare
 from pdeinv.coefficients import GaussianField, Transformed
 from pdeinv.datasets import Darcy, Flux, NoFlux, Sides, Value
 from pdeinv.solvers import GaussNewton
-from pdeinv.solvers.members import draw_ensemble
+from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.whitened_problem import WhitenedProblem
@@ -159,7 +159,7 @@ def test_members_meet_their_own_readings():
     _, observation = readings(problem, [HEAD] * 20, noise=0.02)
     search = ModeSearch(WhitenedProblem(problem, observation), 10, 3, 0.1, False)
     mode = search(1e-13)
-    ensemble = draw_ensemble(search, mode, 16, seeded(), False)
+    ensemble = draw_around_mode(search, mode, 16, seeded(), False)
     assert ensemble.states.shape == (16, 3, 16, 16) and ensemble.left_out == 0
     misfit = (observation(ensemble.states) - observation.values) / observation.noise_std
     # Each is that of the noise, and of the member's own draw of it

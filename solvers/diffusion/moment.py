@@ -30,7 +30,12 @@ from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.level_set import LevelSet
-from pdeinv.solvers.trained_problem import fields_of, joint_fields, trained_coefficients
+from pdeinv.solvers.trained_problem import (
+    fields_of,
+    joint_fields,
+    of_coefficient,
+    trained_coefficients,
+)
 from pdeinv.symmetry import Symmetry
 from pdeinv.torch_state import one_thread
 
@@ -161,7 +166,7 @@ class Moment(DiffusionSolver):
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
         """Return the coefficient for a prior of one field, else the fields of a joint prior."""
-        return pde.fields[:1] if len(fields_of(prior) or ()) == 1 else joint_fields(pde)
+        return pde.fields[:1] if of_coefficient(prior) else joint_fields(pde)
 
     def _model(self, pde: PDE, prior: Prior) -> object:
         """The learned prior, which is the shipped one for one of the coefficient."""
@@ -209,7 +214,7 @@ def _pushed(problem, x_t, sigma, mean, moved):
 def _two_valued(model: object) -> bool:
     """Whether a learned prior is of a coefficient with two values alone."""
     coefficients = trained_coefficients(model)
-    return len(fields_of(model) or ()) == 1 and bool(coefficients and coefficients.phases)
+    return of_coefficient(model) and bool(coefficients and coefficients.phases)
 
 
 class _Conditioning:
