@@ -36,19 +36,25 @@ _BYTES = 12  # of one entry of a factor: a number and its row
 
 
 def sparse_solve(
-    volumes: Volumes, a: torch.Tensor, f: torch.Tensor, mean: FaceMean
+    volumes: Volumes,
+    a: torch.Tensor,
+    f: torch.Tensor,
+    mean: FaceMean,
+    diagonal: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return u (..., my, mx) with A(a) u = f, A(a) the balance of the volumes over hx hy.
+    """Return u (..., my, mx) with A(a) u + diagonal u = f, A(a) the balance of the volumes over
+    hx hy.
 
     States of the batch are shared among `torch.get_num_threads()` threads. Numbers are float64,
     whatever the type of f, which is that of u.
 
     Arguments:
-        volumes: the rectangle, with a value on one side at least.
+        volumes: the rectangle, with a value on one side at least or a diagonal.
         a: (..., ny, nx), the coefficient, positive.
         f: (..., my, mx), sources of the volumes over hx hy. Its batch is that of a, broadcast: many
             right-hand sides of one coefficient use one factorisation.
         mean: mean of a on the faces.
+        diagonal: (my, mx), positive; 0 if None.
 
     Raises:
         NumericalError: a coefficient's system cannot be solved to the residual `RESIDUAL`.
@@ -66,7 +72,7 @@ def sparse_solve(
     coefficients = a.detach().double().cpu().reshape(count, volumes.ny, volumes.nx)
 
     def solved(i: int) -> np.ndarray:
-        return _factorised(volumes, coefficients[i], mean).solve(right[i])
+        return _factorised(volumes, coefficients[i], mean, diagonal).solve(right[i])
 
     workers = min(torch.get_num_threads(), count)
     # Threads of the linear algebra below would compete with one another on such small blocks
@@ -134,19 +140,26 @@ class _Kept:
 _kept = _Kept()
 
 
-def _factorised(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisation:
+def _factorised(
+    volumes: Volumes, a: torch.Tensor, mean: FaceMean, diagonal: torch.Tensor | None
+) -> _Factorisation:
     """Return the factorisation of a coefficient (ny, nx), a kept one if there is one."""
-    key = (volumes, mean, hashlib.sha256(a.numpy().tobytes()).digest())
+    content = hashlib.sha256(a.numpy().tobytes())
+    if diagonal is not None:
+        content.update(diagonal.numpy().tobytes())
+    key = (volumes, mean, content.digest())
     made = _kept.get(key)
     if made is None:
-        made = _checked(volumes, a, mean)
+        made = _checked(volumes, a, mean, diagonal)
         _kept.add(key, made)
     return made
 
 
-def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisation:
+def _checked(
+    volumes: Volumes, a: torch.Tensor, mean: FaceMean, diagonal: torch.Tensor | None
+) -> _Factorisation:
     """Return a new factorisation, whose solution for the unit source has a small residual."""
-    matrix = assembled(volumes, a, mean)
+    matrix = assembled(volumes, a, mean, diagonal)
     right = volumes.times_volume(torch.ones(volumes.shape, dtype=torch.float64)).numpy().ravel()
     residual = math.inf
     try:
@@ -164,8 +177,15 @@ def _checked(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> _Factorisatio
     return made
 
 
-def assembled(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> csc_matrix:
-    """Return the symmetric matrix of the balance, over hx hy, for a coefficient (ny, nx)."""
+def assembled(
+    volumes: Volumes, a: torch.Tensor, mean: FaceMean, further: torch.Tensor | None = None
+) -> csc_matrix:
+    """Return the symmetric matrix of the balance, over hx hy, for a coefficient (ny, nx).
+
+    Arguments:
+        volumes, a, mean: as of `sparse_solve`.
+        further: (my, mx), what is added to the diagonal.
+    """
     h2 = volumes.height**2 / (volumes.ny - 1) ** 2
     x, y = (faces.numpy() / h2 for faces in relative_conductances(volumes, a, mean))
     (my, mx), indices, pointers, order = volumes.shape, *_pattern(volumes)
@@ -173,6 +193,8 @@ def assembled(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> csc_matrix:
     bottom, top = int(not volumes.bottom), int(not volumes.top)
     wide, tall = np.pad(x, ((0, 0), (left, right))), np.pad(y, ((bottom, top), (0, 0)))
     diagonal = wide[:, :-1] + wide[:, 1:] + tall[:-1] + tall[1:]
+    if further is not None:
+        diagonal += further.numpy()
     # faces between two free nodes
     x, y = -wide[:, 1:-1].ravel(), -tall[1:-1].ravel()
     values = np.concatenate([diagonal.ravel(), x, x, y, y])[order]

@@ -25,26 +25,28 @@ Method = Literal["auto", "direct", "iterative"]
 _CONTRAST = {torch.float64: 30.0, torch.float32: 100.0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BalanceSolver:
-    """The map (a, f) -> u with A(a) u = f, A(a) the balance of the volumes over hx hy.
+    """The map (a, f) -> u with A(a) u + diagonal u = f, A(a) the balance of the volumes over hx hy.
 
     It is differentiable any number of times. A is symmetric, so that the adjoint of a state is one
     more right-hand side of its system. Under `torch.vmap`, many adjoints of one state stay many
     right-hand sides of one system.
 
     Arguments:
-        volumes: the rectangle, with a value on one side at least.
+        volumes: the rectangle, with a value on one side at least or a diagonal.
         mean: mean of the coefficient on the faces.
         method: how the systems are solved. "auto" is "iterative" for each coefficient of a low
             contrast, else "direct".
         tolerance: relative residual at which the iterative method stops.
+        diagonal: (my, mx), positive, float64, of the direct method alone; 0 if None.
     """
 
     volumes: Volumes
     mean: FaceMean = "arithmetic"
     method: Method = "auto"
     tolerance: float = 1e-11
+    diagonal: torch.Tensor | None = None
 
     def __call__(self, a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
         """Return u (batch, 1, my, mx) of a (batch, 1, ny, nx) and f (batch, 1, my, mx).
@@ -60,7 +62,7 @@ class BalanceSolver:
     def values(self, a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
         """Return u (..., my, mx) by one method, without a graph."""
         if self.method == "direct":
-            return sparse_solve(self.volumes, a, f, self.mean)
+            return sparse_solve(self.volumes, a, f, self.mean, self.diagonal)
         return conjugate_gradients(self.volumes, a, f, self.tolerance, self.mean)
 
 
