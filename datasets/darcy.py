@@ -7,18 +7,11 @@ from typing import Annotated
 
 import torch
 
-from pdeinv.checks import Bounds, Positive
+from pdeinv.checks import Bounds
 from pdeinv.coefficients import SpectralField, TwoPhase
-from pdeinv.datasets.distributed import Distributed
-from pdeinv.datasets.elliptic.base import EllipticPDE
-from pdeinv.datasets.elliptic.faces import (
-    FaceMean,
-    balance,
-    divergence_form,
-    relative_conductances,
-)
+from pdeinv.datasets.elliptic.faces import divergence_form
 from pdeinv.datasets.elliptic.fluxes import nodal_fluxes
-from pdeinv.datasets.elliptic.problem import source_on, wells_on
+from pdeinv.datasets.elliptic.porous_flow import PorousFlow
 from pdeinv.datasets.elliptic.variable_coefficient import (
     BalanceSolver,
     Method,
@@ -26,20 +19,18 @@ from pdeinv.datasets.elliptic.variable_coefficient import (
     piecewise,
 )
 from pdeinv.datasets.registry import register
-from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.grid import Field
 from pdeinv.units import product
 
 __all__ = ["Darcy"]
 
 _ROUGH = 2.4e-4  # relative residual of the cheap solve
-_UNIT = Distributed(1.0)
 
 
 @register
 @dataclass(frozen=True)
-class Darcy(EllipticPDE):
+class Darcy(PorousFlow):
     """-∇·(a ∇u) = source + wells, for any positive a.
 
     The discretisation is five-point finite volumes on the nodes, of second order for smooth a. A
@@ -84,54 +75,27 @@ class Darcy(EllipticPDE):
         (48, 119)
     """
 
-    source: Distributed = _UNIT
     tolerance: Annotated[float, Bounds(above=0, below=1)] = 1e-11
-    wells: tuple[Well, ...] = field(default=(), kw_only=True)
-    thickness: Positive = field(default=1.0, kw_only=True)
-    face_mean: FaceMean = field(default="arithmetic", kw_only=True)
     method: Method = field(default="auto", kw_only=True)
-    coefficient_field: Field = field(
-        default=Field("permeability", "permeability a", interpolation_order=0), kw_only=True
-    )
-    solution_field: Field = field(default=Field("pressure", "pressure u"), kw_only=True)
 
     name = "darcy"
-    positive_coefficient = True
     numerical_parameters = ("tolerance", "method")
     matlab_names = ("thresh_a_data", "thresh_p_data")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.coefficient_field.kind != "scalar":
-            raise InputError(
-                f"the field {self.coefficient_field.name!r} of {self.name} must be a scalar, got "
-                f"{self.coefficient_field.kind}; change its kind"
-            )
-        check_wells(self.wells, self.domain)
         if self.floating:
             raise InputError(
                 f"boundary of {self.name} must fix a value on one side at least, got "
                 f"{self.boundary.phrase()}, which leaves a constant of the "
                 f"{self.solution_field.name} open; use Value on a side"
             )
-        if self.source.zero and self.boundary.homogeneous and not any(w.rate for w in self.wells):
+        if not self.fed:
             raise InputError(
                 f"source of {self.name} must not be 0 where all sides are 0 and no well flows, got "
                 f"{self.source.phrase}: the {self.solution_field.name} would be 0 everywhere; give "
                 f"a source, a well or a side"
             )
-        self._check_wells_on_sides()
-
-    def _check_wells_on_sides(self) -> None:
-        if not self.wells:
-            return
-        points = [(well.x, well.y) for well in self.wells]
-        for i, value in enumerate(self.boundary.known_values(points, self.domain)):
-            if value == value:
-                raise InputError(
-                    f"well {i} must not be on a side that fixes the {self.solution_field.name}, "
-                    f"got x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
-                )
 
     @property
     def default_prior(self) -> TwoPhase:
@@ -139,11 +103,7 @@ class Darcy(EllipticPDE):
 
     @property
     def equation(self) -> str:
-        count = len(self.wells)
-        wells = f"{count} well{'s' if count > 1 else ''}" if count else ""
-        source = "" if self.source.zero and wells else self.source.phrase
-        inflow = " + ".join(term for term in (source, wells) if term)
-        return f"-∇·(a ∇u) = {inflow}, {self.boundary.phrase()}"
+        return f"-∇·(a ∇u) = {self.inflow_phrase}, {self.boundary.phrase()}"
 
     @property
     def derived(self) -> tuple[Field, ...]:
@@ -156,26 +116,6 @@ class Darcy(EllipticPDE):
         flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
         flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
         return (flux_x, flux_y, self.logarithm)
-
-    @property
-    def logarithm(self) -> Field:
-        a = self.coefficient_field
-        return Field(
-            f"log_{a.name}",
-            f"natural logarithm of the {a.long_name}",
-            "1" if a.units == "1" else f"ln(re 1 {a.units})",
-            a.interpolation_order,
-        )
-
-    @property
-    def well_units(self) -> str:
-        a, u = self.coefficient_field.units, self.solution_field.units
-        if "1" in (a, u):
-            return "1"
-        return product(a, u) if self.thickness == 1 else product(a, u, self.domain.unit)
-
-    def of_coefficient(self, field: Field) -> bool:
-        return field in (self.coefficient_field, self.logarithm)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}
@@ -206,17 +146,7 @@ class Darcy(EllipticPDE):
         return replace(self, method="direct") if self.method == "auto" else self
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        wrong = ~((a > 0) & a.isfinite())
-        if bool(wrong.any()):
-            raise InputError(
-                f"the {self.coefficient_field.name} must be positive and finite everywhere, got "
-                f"{float(a[wrong][0]):.3g}; mend the field"
-            )
-        if a.dtype not in (torch.float32, torch.float64):
-            raise InputError(
-                f"the {self.coefficient_field.name} must be float32 or float64, got "
-                f"{str(a.dtype).removeprefix('torch.')}; convert it"
-            )
+        self._check_coefficient(a)
         return self._solved(a, a)
 
     def _solved(self, a: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -224,15 +154,8 @@ class Darcy(EllipticPDE):
         with the differences of u would round them in single precision."""
         grid = self.grid_of(a)
         conditions = self.conditions(grid)
-        volumes = conditions.volumes
-        f = self._inflow(grid, a)
-        if conditions.values is not None:
-            across, along = relative_conductances(volumes, a, self.face_mean)
-            h2 = volumes.hy**2
-            # Of deviations from a level, which a relative residual then does not depend on
-            f = f - balance(volumes, (across / h2, along / h2), conditions.deviations.to(a))
-        solver = BalanceSolver(volumes, self.face_mean, self.method, self.tolerance)
-        u = solver(a, f).to(like)
+        solver = BalanceSolver(conditions.volumes, self.face_mean, self.method, self.tolerance)
+        u = self._balanced(a, self._inflow(grid, a), solver).to(like)
         return conditions.completed(u + conditions.level if conditions.level else u)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
@@ -241,15 +164,3 @@ class Darcy(EllipticPDE):
         volumes = conditions.volumes
         outflow = divergence_form(volumes, a, u, self.face_mean)
         return conditions.residual(outflow - volumes.per_volume(self._inflow(grid, a)), u)
-
-    def _inflow(self, grid: Grid, a: torch.Tensor) -> torch.Tensor:
-        """Return what source, wells and sides of fluxes bring to each volume, over hx hy, for each
-        coefficient: (batch, 1, my, mx)."""
-        conditions = self.conditions(grid)
-        volumes = conditions.volumes
-        source = conditions.with_inflow(source_on(grid, self.boundary, self.source))
-        total = volumes.times_volume(source)
-        if self.wells:
-            wells = wells_on(grid, self.boundary, self.wells)
-            total = total + wells / (self.thickness * volumes.hx * volumes.hy)
-        return total.to(a).expand(*a.shape[:-2], *volumes.shape)
