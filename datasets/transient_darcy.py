@@ -12,7 +12,7 @@ import torch
 
 from pdeinv.checks import Bounds, Positive
 from pdeinv.coefficients import LogNormal
-from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.decay import LEAST_ERROR
 from pdeinv.datasets.elliptic.evolution import Evolution
 from pdeinv.datasets.elliptic.porous_flow import PorousFlow
@@ -154,8 +154,9 @@ class TransientDarcy(PorousFlow):
         self._check_coefficient(a)
         double, grid = a.double(), self.grid_of(a)
         conditions = self.conditions(grid)
+        if callable(self.storage.value):
+            self._check_storage(self.storage.at(node_positions(grid), self.domain))
         storage = source_on(grid, self.boundary, self.storage)
-        self._check_storage(storage.numpy())
         evolution = Evolution(conditions.volumes, storage, self.face_mean, self.accuracy)
         stop = self.pumping or math.inf
         early = sorted({min(t, stop) for t in times})

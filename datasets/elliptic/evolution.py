@@ -60,11 +60,11 @@ class Evolution:
         """Return the change (batch, 1, my, mx) in a time, of the net inflow at its start."""
         rule = step_rule(self.accuracy)
         kept = self.volumes.times_volume(self.storage) / (rule.pole * time)
-        solver = BalanceSolver(self.volumes, self.mean, "direct", diagonal=kept)
-        first, second = solver(a, net), None
+        solver = BalanceSolver(self.volumes, self.mean, "direct")
+        first, second = solver(a, net, kept), None
         total = rule.weights[0] * first
         for weight in rule.weights[1:]:
-            stepped = 2 * solver(a, kept * first) - first
+            stepped = 2 * solver(a, kept * first, kept) - first
             first, second = stepped if second is None else 2 * stepped - second, first
             total = total + weight * first
         return total

@@ -69,6 +69,8 @@ def sparse_solve(
         return torch.zeros_like(f)
     moved = f.detach().permute(order)
     right = moved.reshape(count, math.prod(volumes.shape), -1).double().cpu().numpy()
+    if diagonal is not None:
+        diagonal = diagonal.detach().double().cpu()
     coefficients = a.detach().double().cpu().reshape(count, volumes.ny, volumes.nx)
 
     def solved(i: int) -> np.ndarray:

@@ -25,7 +25,7 @@ Method = Literal["auto", "direct", "iterative"]
 _CONTRAST = {torch.float64: 30.0, torch.float32: 100.0}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class BalanceSolver:
     """The map (a, f) -> u with A(a) u + diagonal u = f, A(a) the balance of the volumes over hx hy.
 
@@ -39,30 +39,37 @@ class BalanceSolver:
         method: how the systems are solved. "auto" is "iterative" for each coefficient of a low
             contrast, else "direct".
         tolerance: relative residual at which the iterative method stops.
-        diagonal: (my, mx), positive, float64, of the direct method alone; 0 if None.
     """
 
     volumes: Volumes
     mean: FaceMean = "arithmetic"
     method: Method = "auto"
     tolerance: float = 1e-11
-    diagonal: torch.Tensor | None = None
 
-    def __call__(self, a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, a: torch.Tensor, f: torch.Tensor, diagonal: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return u (batch, 1, my, mx) of a (batch, 1, ny, nx) and f (batch, 1, my, mx).
+
+        Arguments:
+            a, f: the coefficient and the inflow.
+            diagonal: (my, mx), positive, not differentiated; of the direct method alone. It is 0 if
+                None.
 
         Raises:
             NumericalError: a system is not solved to the residual that its method promises.
         """
         if self.method != "auto":
-            return _Solve.apply(a, f, self)
+            return _Solve.apply(a, f, diagonal, self)
         iterative, direct = (replace(self, method=way) for way in ("iterative", "direct"))
         return piecewise(iterates(a, a.dtype), iterative, direct, a, f)
 
-    def values(self, a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    def values(
+        self, a: torch.Tensor, f: torch.Tensor, diagonal: torch.Tensor | None
+    ) -> torch.Tensor:
         """Return u (..., my, mx) by one method, without a graph."""
         if self.method == "direct":
-            return sparse_solve(self.volumes, a, f, self.mean, self.diagonal)
+            return sparse_solve(self.volumes, a, f, self.mean, diagonal)
         return conjugate_gradients(self.volumes, a, f, self.tolerance, self.mean)
 
 
@@ -97,34 +104,41 @@ class _Solve(torch.autograd.Function):
     """Map (a, f) to u; the batch of f is that of a, broadcast."""
 
     @staticmethod
-    def forward(a: torch.Tensor, f: torch.Tensor, solver: BalanceSolver) -> torch.Tensor:
-        return solver.values(a, f)
+    def forward(
+        a: torch.Tensor, f: torch.Tensor, diagonal: torch.Tensor | None, solver: BalanceSolver
+    ) -> torch.Tensor:
+        return solver.values(a, f, diagonal)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, u: torch.Tensor) -> None:
-        a, _, ctx.solver = inputs
-        ctx.save_for_backward(a, u)
+        a, _, diagonal, ctx.solver = inputs
+        ctx.save_for_backward(a, u, diagonal)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple, a: torch.Tensor, f: torch.Tensor, solver: BalanceSolver
+        info: Any,
+        in_dims: tuple,
+        a: torch.Tensor,
+        f: torch.Tensor,
+        diagonal: torch.Tensor | None,
+        solver: BalanceSolver,
     ) -> tuple[torch.Tensor, int]:
         """Solve many right-hand sides of one coefficient, or many coefficients, as one batch."""
-        of_a, of_f, _ = in_dims
+        of_a, of_f, *_ = in_dims
         f = f.expand(info.batch_size, *f.shape) if of_f is None else f.movedim(of_f, 0)
         if of_a is not None:
             a = a.movedim(of_a, 0)
             # the batch of a ends where that of f does
             a = a.reshape(len(a), *[1] * (f.ndim - a.ndim), *a.shape[1:])
-        return _Solve.apply(a, f, solver), 0
+        return _Solve.apply(a, f, diagonal, solver), 0
 
     @staticmethod
-    def backward(ctx: Any, grad_u: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None]:
-        a, u = ctx.saved_tensors
+    def backward(ctx: Any, grad_u: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        a, u, diagonal = ctx.saved_tensors
         solver = ctx.solver
-        adjoint = _Solve.apply(a, grad_u.contiguous(), solver)
+        adjoint = _Solve.apply(a, grad_u.contiguous(), diagonal, solver)
         grad_a = None
         if ctx.needs_input_grad[0]:
             grad_a = pull_back_jumps(solver.volumes, a, u, adjoint, solver.mean)
             grad_a = grad_a.sum_to_size(a.shape)
-        return grad_a, adjoint, None
+        return grad_a, adjoint, None, None
