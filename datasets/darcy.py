@@ -28,7 +28,8 @@ from pdeinv.datasets.elliptic.variable_coefficient import (
 from pdeinv.datasets.registry import register
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.units import product
 
 __all__ = ["Darcy"]
@@ -176,6 +177,9 @@ class Darcy(EllipticPDE):
 
     def of_coefficient(self, field: Field) -> bool:
         return field in (self.coefficient_field, self.logarithm)
+
+    def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([a, a.log()], dim=1) if self.logarithm in self.fields else a
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         made: dict[str, torch.Tensor] = {}
