@@ -41,8 +41,8 @@ class PDE(Stated, Channels):
     in turn.
 
     Attributes:
-        name: name in files, on the command line and in the registry. The default is that of the
-            class in lower case, with hyphens.
+        name: name in files, on the command line and in the registry. The default is the
+            class's own, as `heat-flow` of HeatFlow.
         equation: one line for people. The default is the first line of the class's docstring.
         domain: the rectangle on which the PDE is posed; a parameter.
         coefficient_field, solution_field: the two fields.
