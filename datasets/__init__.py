@@ -9,6 +9,7 @@ from pdeinv.datasets.contents import problem_of as problem_of
 from pdeinv.datasets.contents import states as states
 from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.distributed import Distributed as Distributed
+from pdeinv.datasets.evolving import Evolving as Evolving
 from pdeinv.datasets.experiments import Experiments as Experiments
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,15 +33,17 @@ class PDE(Stated, Channels):
     What is known of the coefficient beforehand is no part of it: see `pdeinv.coefficients` and
     `pdeinv.Problem`.
 
-    A subclass is a frozen dataclass whose fields are the PDE's parameters, each with a default; see
-    `pdeinv.annotations` for their checks. Fields on the grid are tensors of shape (batch, 1, ny,
-    nx), indexed [y, x]. A *state* is (batch, channel, ny, nx): channel 0 is the coefficient,
-    channel 1 the solution, and the others are the derived fields that `outputs` names. Several
-    `Experiments` on one coefficient have these others for each experiment in turn.
+    A subclass needs a `solve` alone. With parameters it is a frozen dataclass whose fields these
+    are, each with a default; see `pdeinv.annotations` for their checks. Fields on the grid are
+    tensors of shape (batch, 1, ny, nx), indexed [y, x]. A *state* is (batch, channel, ny, nx):
+    channel 0 is the coefficient, channel 1 the solution, and the others are the derived fields that
+    `outputs` names. Several `Experiments` on one coefficient have these others for each experiment
+    in turn.
 
     Attributes:
-        name: name in files, on the command line and in the registry.
-        equation: one line for people.
+        name: name in files, on the command line and in the registry. The default is the
+            class's own, as `heat-flow` of HeatFlow.
+        equation: one line for people. The default is the first line of the class's docstring.
         domain: the rectangle on which the PDE is posed; a parameter.
         coefficient_field, solution_field: the two fields.
         outputs: names of the derived fields that are channels of the state; a parameter. See
@@ -49,6 +52,8 @@ class PDE(Stated, Channels):
         operator_symmetries: symmetries of the operator alone, whatever the domain, the sides and
             the sources are; those of a square or a torus. The default is the identity.
         linear: whether all channels are affine in the coefficient.
+        differentiable: whether automatic differentiation can go through `solve`. Solvers that need
+            derivatives refuse a PDE for which it is False.
         positive_coefficient: whether the coefficient must be positive everywhere.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
@@ -61,6 +66,7 @@ class PDE(Stated, Channels):
     grid_kind: ClassVar[GridKind] = "vertex"
     operator_symmetries: ClassVar[Group] = trivial_group()
     linear: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
     positive_coefficient: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
@@ -68,20 +74,37 @@ class PDE(Stated, Channels):
 
     domain: Domain = field(default=Domain(), kw_only=True)
 
+    _named_by_class: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        stated = [vars(kind) for kind in cls.__mro__ if "name" in vars(kind)]
+        if not stated or stated[0].get("_named_by_class"):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__)
+            cls.name = cls.name.replace("_", "-").strip("-").lower()
+            cls._named_by_class = True
+        elif "name" in vars(cls):
+            cls._named_by_class = False
+
     def __post_init__(self) -> None:
         check_fields(self, f"parameter {{}} of {self.name}")
-        for name, value in self.parameters.items():
+        for name in self.parameter_names():
+            value = getattr(self, name)
             if isinstance(value, int | float) and not abs(value) <= _LARGEST:
                 raise InputError(
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
                     f"{described(value)}; use other units"
                 )
-        self._check_channels()
+        self._settle_channels()
 
     @property
-    @abstractmethod
     def equation(self) -> str:
         """The equation and its boundary conditions in one line."""
+        kind = type(self)
+        stated = (kind.__doc__ or "").strip()
+        if not stated or stated.startswith(f"{kind.__name__}("):  # which dataclasses write
+            return self.name
+        return stated.splitlines()[0]
 
     @property
     def default_prior(self) -> CoefficientPrior:
@@ -104,12 +127,12 @@ class PDE(Stated, Channels):
             NumericalError: the scheme is unstable, or its iteration stalls.
         """
 
-    @abstractmethod
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the residual of the equation, (batch, 1, ny, nx): zero for u = solve(a).
 
-        Boundary nodes hold the violation of the boundary condition.
+        Boundary nodes hold the violation of the boundary condition. The default is u - solve(a).
         """
+        return u - self.solve(a)
 
     @cached_property
     def symmetries(self) -> Group:
@@ -147,7 +170,22 @@ class PDE(Stated, Channels):
         Arguments:
             a: (batch, 1, ny, nx).
         """
-        return self.completed(a, self.solve(a))
+        return self.completed(a, self._solved_as_stated(a))
+
+    def _solved_as_stated(self, a: torch.Tensor) -> torch.Tensor:
+        """Return `solve`, whose shape is checked: that of a user's class may be another.
+
+        Raises:
+            InputError: it is.
+        """
+        u, shape = self.solve(a), (len(a), len(self.solution_channels), *a.shape[-2:])
+        if not isinstance(u, torch.Tensor) or tuple(u.shape) != shape:
+            got = f"the shape {tuple(u.shape)}" if isinstance(u, torch.Tensor) else described(u)
+            raise InputError(
+                f"solve of {type(self).__name__} must return a tensor of the shape {shape} for "
+                f"coefficients {tuple(a.shape)}, got {got}; correct it"
+            )
+        return u
 
     def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return `respond` with given solutions (batch, solutions, ny, nx)."""
@@ -167,6 +205,11 @@ class PDE(Stated, Channels):
 
         It is affine, and the identity by default.
         """
+        return a
+
+    def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the channels of a state that are functions of the coefficient alone, in their
+        order (see `of_coefficient`): by default the coefficients (batch, 1, ny, nx) themselves."""
         return a
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import math
+from abc import ABC
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pdeinv.checks import described
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.fields import SAME_TIME, Field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pdeinv.datasets.base import PDE
 
-__all__ = ["Channels"]
+__all__ = ["CHOICES", "Channels"]
+
+CHOICES = ("outputs", "times")
+"""Parameters that choose the channels, and leave the physics as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +36,24 @@ class Channels(ABC):
     outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
-    @abstractmethod
     def coefficient_field(self) -> Field:
         """The coefficient's field."""
+        return Field("coefficient", "coefficient a")
 
     @property
-    @abstractmethod
     def solution_field(self) -> Field:
         """The solution's field."""
+        return Field("solution", "solution u")
+
+    @property
+    def end_time(self) -> float | None:
+        """The time of the solution in a physics that evolves; None for a stationary one."""
+        return None
+
+    @property
+    def time_units(self) -> str:
+        """Units of the times; "1" where they are not known."""
+        return "1"
 
     @property
     def derived(self) -> tuple[Field, ...]:
@@ -71,10 +85,14 @@ class Channels(ABC):
         """The physics by the name of its experiment; empty for a PDE that is no `Experiments`."""
         return {}
 
-    def reading(self, names: Iterable[str]) -> Self:
+    def reading(self, names: Iterable[str], times: Iterable[float] = ()) -> Self:
         """Return the PDE whose state has a channel for each named field that it can derive.
 
         A component of a vector brings the other one. Other names are left alone.
+
+        Arguments:
+            names: of fields.
+            times: before the end at which they are read; not used by a stationary physics.
         """
         kept = self._kept(names)
         return self if kept == self.outputs else replace(self, outputs=kept)
@@ -89,15 +107,15 @@ class Channels(ABC):
             partner = {"vector-x": after, "vector-y": before}.get(now.kind)
             if wanted & {now.name, partner.name if partner else now.name}:
                 kept.append(now.name)
-        return tuple(kept)
+        return tuple(dict.fromkeys(kept))  # a field at several times counts once
 
-    def _check_channels(self) -> None:
+    def _settle_channels(self) -> None:
         """Refuse names that do not tell the fields apart, and unknown outputs; complete vectors.
 
         Raises:
             InputError: so it is.
         """
-        derived = [f.name for f in self.derived]
+        derived = list(dict.fromkeys(f.name for f in self.derived))
         for name in self.outputs:
             if name not in derived:
                 raise InputError(
@@ -106,48 +124,77 @@ class Channels(ABC):
                 )
         if self.experiments:  # whose physics have been checked
             return
-        names = [self.coefficient_field.name, self.solution_field.name, *derived]
+        fields = (self.coefficient_field, self.solution_field, *self.derived)
+        names = [f.name for f in fields]
         aliased = names[0] == "solution" or names[1] == "coefficient"
-        if len(set(names)) < len(names) or aliased or {"coefficient", "solution"} & set(derived):
+        derived_alias = {"coefficient", "solution"} & {f.name for f in fields[2:] if f.time is None}
+        if len({f.label for f in fields}) < len(fields) or aliased or derived_alias:
             raise InputError(
                 f"fields of {self.name} must have different names, and neither the other's alias, "
                 f"got {', '.join(names)}; rename one of them"
             )
         object.__setattr__(self, "outputs", self._kept(()))
 
-    def find_channel(self, field_name: str, experiment: str = "") -> int | None:
+    def find_channel(
+        self, field_name: str, experiment: str = "", time: float | None = None
+    ) -> int | None:
         """Return the channel of a field: 0 for the coefficient, 1 for the solution, more for
-        derived ones; None for any other name.
+        derived ones; None for any other name or time.
 
         Arguments:
             field_name: physical name, or the alias `coefficient` or `solution`.
             experiment: name of the experiment that has the field; not used where there is one
                 physics alone.
+            time: of the field; None is the end of a physics that evolves. It is not used for the
+                coefficient and its functions, nor by a stationary physics.
         """
-        names = [f.name for f in self.fields]
         if field_name in ("coefficient", "solution"):
-            return ("coefficient", "solution").index(field_name)
-        return names.index(field_name) if field_name in names else None
+            alias = (self.coefficient_field, self.solution_field)
+            field_name = alias[field_name == "solution"].name
+        for channel, f in enumerate(self.fields):
+            if f.name == field_name and (self.of_coefficient(f) or self._is_at(f, time)):
+                return channel
+        return None
+
+    def _is_at(self, field: Field, time: float | None) -> bool:
+        if self.end_time is None:
+            return True
+        own, wanted = (self.end_time if t is None else t for t in (field.time, time))
+        return math.isclose(own, wanted, rel_tol=SAME_TIME)
 
     def find_channels(self, field_name: str) -> tuple[int, ...]:
-        """Return all channels of a field, one for each experiment that has it."""
-        found = self.find_channel(field_name)
-        return () if found is None else (found,)
+        """Return all channels of a field, one for each experiment that has it and each time."""
+        if field_name in ("coefficient", "solution"):
+            alias = (self.coefficient_field, self.solution_field)
+            field_name = alias[field_name == "solution"].name
+        return tuple(c for c, f in enumerate(self.fields) if f.name == field_name)
 
-    def channel(self, field_name: str, experiment: str = "") -> int:
+    def channel(self, field_name: str, experiment: str = "", time: float | None = None) -> int:
         """Return the channel of a field, as `find_channel`.
 
         Raises:
             InputError: the PDE has no such field.
         """
-        found = self.find_channel(field_name, experiment)
+        found = self.find_channel(field_name, experiment, time)
         if found is None:
-            raise InputError(self.unknown_field(field_name, experiment))
+            raise InputError(self.unknown_field(field_name, experiment, time))
         return found
 
-    def unknown_field(self, field_name: str, experiment: str = "") -> str:
+    def unknown_field(
+        self, field_name: str, experiment: str = "", time: float | None = None
+    ) -> str:
         """Return the message about a field for which `find_channel` returns None."""
-        more = "".join(f", {f.name!r}" for f in self.derived)
+        if time is not None and self.end_time is not None and self.find_channels(field_name):
+            if not 0 < time <= self.end_time:
+                return (
+                    f"time must be after 0 and at most {self.end_time:g}, the end of {self.name}, "
+                    f"got {time:g}; correct it, or let the physics run longer"
+                )
+            return (
+                f"time of {described(field_name)} must be one of the output times of {self.name}, "
+                f"got {time:g}; add it to `times`, as `reading` does"
+            )
+        more = "".join(f", {name!r}" for name in dict.fromkeys(f.name for f in self.derived))
         return (
             f"field must be {self.coefficient_field.name!r} (the coefficient) or "
             f"{self.solution_field.name!r} (the solution){more} for {self.name}, got "

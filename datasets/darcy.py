@@ -20,7 +20,7 @@ from pdeinv.datasets.elliptic.variable_coefficient import (
 )
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.units import product
 
 __all__ = ["Darcy"]

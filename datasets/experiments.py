@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,28 +14,19 @@ from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
+from pdeinv.datasets.shared_physics import check_shared
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
-from pdeinv.grid import Domain, Field, Grid, GridKind
+from pdeinv.fields import ChannelField, Field
+from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.sensor_columns import experiment_name, listed
 from pdeinv.symmetry import Group
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ExperimentField", "Experiments"]
-
-
-@dataclass(frozen=True)
-class ExperimentField(Field):
-    """A field of one of several experiments.
-
-    Arguments:
-        experiment: name of the experiment.
-    """
-
-    experiment: str = ""  # type: ignore[misc]
+__all__ = ["Experiments"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +74,7 @@ class Experiments(PDE):
         numbers = tuple(str(i + 1) for i in range(len(self.physics)))
         object.__setattr__(self, "names", self.names or numbers)
         self._check_names()
-        self._check_shared()
+        check_shared(self.experiments)
         object.__setattr__(self, "domain", self._first.domain)
         object.__setattr__(self, "physics", self._with_shared_outputs_once())
         super().__post_init__()
@@ -96,27 +86,6 @@ class Experiments(PDE):
                 f"names of {self.name} must be {len(self.physics)} different ones that a table can "
                 f"hold, got {described(self.names)}; use such as ('1', '2')"
             )
-
-    def _check_shared(self) -> None:
-        """Refuse physics that differ in what all experiments have in common."""
-        kept: dict[str, tuple[str, Field]] = {}
-        for name, pde in self.experiments.items():
-            for what, value in _SHARED.items():
-                one, other = value(self._first), value(pde)
-                same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-                if not same:
-                    detail = "" if isinstance(one, torch.Tensor) else f", {one} and {other}"
-                    raise InputError(
-                        f"the {what} must be the same in all experiments, got another one in "
-                        f"{name!r} than in {self.names[0]!r}{detail}; change one of them"
-                    )
-            for f in (pde.solution_field, *pde.derived):
-                first, known = kept.setdefault(f.name, (name, f))
-                if known != f:
-                    raise InputError(
-                        f"fields named {f.name} must be the same in all experiments, got {f} in "
-                        f"{name!r} and {known} in {first!r}; rename one of them"
-                    )
 
     def _with_shared_outputs_once(self) -> tuple[PDE, ...]:
         """Return the physics, with functions of the coefficient alone derived by the first."""
@@ -145,6 +114,10 @@ class Experiments(PDE):
         return all(pde.linear for pde in self.physics)
 
     @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        return all(pde.differentiable for pde in self.physics)
+
+    @property
     def positive_coefficient(self) -> bool:  # type: ignore[override]
         return any(pde.positive_coefficient for pde in self.physics)
 
@@ -171,6 +144,15 @@ class Experiments(PDE):
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.solve(a) for pde in self.physics], dim=1)
+
+    def respond(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pde.respond(a) for pde in self.physics], dim=1)
+
+    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([pde.respond_roughly(a) for pde in self.physics], dim=1)
+
+    def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
+        return self._first.functions_of_coefficient(a)
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
@@ -207,8 +189,7 @@ class Experiments(PDE):
         """Yield the field of each channel but the first, its physics and its channel there."""
         for name, pde in self.experiments.items():
             for own, f in enumerate(pde.fields[1:], start=1):
-                labelled = ExperimentField(**dataclasses.asdict(f), experiment=name)
-                yield f if pde.of_coefficient(f) else labelled, pde, own
+                yield f if pde.of_coefficient(f) else ChannelField.of(f, name), pde, own
 
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         stated = [
@@ -217,17 +198,35 @@ class Experiments(PDE):
         ]
         return {"physics": stated, "names": list(self.names)}
 
-    def reading(self, names: Iterable[str]) -> Self:
-        names = tuple(names)
-        return replace(self, physics=tuple(pde.reading(names) for pde in self.physics))
+    @property
+    def end_time(self) -> float | None:
+        """The last end of the experiments that evolve."""
+        return max((pde.end_time for pde in self.physics if pde.end_time is not None), default=None)
 
-    def find_channel(self, field_name: str, experiment: str = "") -> int | None:
+    @property
+    def time_units(self) -> str:
+        return next((pde.time_units for pde in self.physics if pde.end_time is not None), "1")
+
+    def reading(self, names: Iterable[str], times: Iterable[float] = ()) -> Self:
+        """Return the experiments with channels for these fields; each has the times before its
+        end."""
+        names, times = tuple(names), tuple(times)
+        physics = (
+            pde.reading(names, (t for t in times if pde.end_time and t <= pde.end_time))
+            for pde in self.physics
+        )
+        return replace(self, physics=tuple(physics))
+
+    def find_channel(
+        self, field_name: str, experiment: str = "", time: float | None = None
+    ) -> int | None:
         """Return the channel of a field of an experiment; None where there is none.
 
         Arguments:
             field_name: physical name, or the alias `coefficient` or `solution`.
             experiment: name of the experiment; may be empty for a field that all share, and where
                 there is one experiment alone.
+            time: as of `PDE.find_channel`.
         """
         if experiment and experiment not in self.names:
             return None
@@ -236,18 +235,22 @@ class Experiments(PDE):
         if not experiment and len(self.names) == 1:
             experiment = self.names[0]
         for channel, (f, pde, own) in enumerate(self._outputs(), start=1):
-            if pde.find_channel(field_name) == own and f.experiment in ("", experiment):
+            if pde.find_channel(field_name, time=time) == own and f.experiment in ("", experiment):
                 return channel
         return None
 
     def find_channels(self, field_name: str) -> tuple[int, ...]:
-        found = {self.find_channel(field_name, experiment) for experiment in self.names}
-        return tuple(sorted(channel for channel in found if channel is not None))
+        if field_name in ("coefficient", self.coefficient_field.name):
+            return (0,)
+        outputs = enumerate(self._outputs(), start=1)
+        return tuple(c for c, (_, pde, own) in outputs if own in pde.find_channels(field_name))
 
-    def unknown_field(self, field_name: str, experiment: str = "") -> str:
+    def unknown_field(
+        self, field_name: str, experiment: str = "", time: float | None = None
+    ) -> str:
         if experiment in self.names:
             return f"experiment {experiment!r}: " + self.experiments[experiment].unknown_field(
-                field_name
+                field_name, time=time
             )
         if experiment or self.find_channels(field_name):
             return (
@@ -280,18 +283,5 @@ class Experiments(PDE):
     def solve_seconds(self, grid: Grid) -> float:
         return sum(pde.solve_seconds(grid) for pde in self.physics)
 
-
-def _restricted(pde: PDE) -> torch.Tensor:
-    """Return where the PDE leaves a coefficient as it is."""
-    return pde.restrict(torch.ones(1, 1, *pde.grid(8).shape, dtype=torch.float64))
-
-
-_SHARED: dict[str, Callable[[PDE], Any]] = {
-    "domain": lambda pde: pde.domain,
-    "kind of the grid": lambda pde: pde.grid_kind,
-    "coefficient's field": lambda pde: pde.coefficient_field,
-    "nodes at which the coefficient is 0": _restricted,
-}
-"""What all experiments have in common, and how it is found."""
 
 COMPOSED[Experiments.name] = Experiments

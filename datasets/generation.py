@@ -127,7 +127,7 @@ def _grid(pde: PDE, given: int | Grid) -> Grid:
 
 
 def _checked(problem: Problem | PDE) -> Problem:
-    """Return the problem; refuse what is none, or several experiments."""
+    """Return the problem; refuse what is none, and several experiments or times."""
     if not isinstance(problem, PDE | Problem):
         raise InputError(
             f"pde must be an instance of a PDE, got {described(problem)}; call its class"
@@ -138,6 +138,11 @@ def _checked(problem: Problem | PDE) -> Problem:
         raise InputError(
             f"pde of a dataset must be one physics, got {pde.name} "
             f"{listed(list(pde.experiments))}; generate a dataset for each"
+        )
+    if len({f.name for f in pde.fields}) < len(pde.fields):
+        raise InputError(
+            f"pde of a dataset must have one time for each field, got "
+            f"{listed([f.label for f in pde.fields[1:]])}; leave out its times"
         )
     return problem
 

@@ -12,7 +12,8 @@ from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.elliptic.dispersion import dispersion_error
 from pdeinv.datasets.elliptic.problem import volumes_on
 from pdeinv.datasets.registry import register
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 
 __all__ = ["Helmholtz"]
 

@@ -16,7 +16,8 @@ from pdeinv.datasets.forcing import Forcing
 from pdeinv.datasets.registry import register
 from pdeinv.datasets.vorticity_flow import VorticityFlow, velocity
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.symmetry import torus_group
 from pdeinv.transforms import fourier_resample
 

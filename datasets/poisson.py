@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.registry import register
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 
 __all__ = ["Poisson"]
 

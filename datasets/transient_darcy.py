@@ -18,9 +18,11 @@ from pdeinv.datasets.elliptic.evolution import Evolution
 from pdeinv.datasets.elliptic.porous_flow import PorousFlow
 from pdeinv.datasets.elliptic.problem import source_on
 from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
+from pdeinv.datasets.evolving import Evolving
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 
 __all__ = ["TransientDarcy"]
 
@@ -30,7 +32,7 @@ _NODES, _SECONDS, _GROWTH = 4096, 0.01, 1.4  # of one time on a grid, and its po
 
 @register
 @dataclass(frozen=True)
-class TransientDarcy(PorousFlow):
+class TransientDarcy(PorousFlow, Evolving):
     """storage ∂u/∂t - ∇·(a ∇u) = source + wells, for any positive a; the solution is u at the end.
 
     At the start the wells begin to flow. The discretisation in space is that of `Darcy`. Each
@@ -131,16 +133,39 @@ class TransientDarcy(PorousFlow):
         return f"storage ∂u/∂t - ∇·(a ∇u) = {self.inflow_phrase}, {sides}, {start} at t = 0{stop}"
 
     @property
-    def derived(self) -> tuple[Field, ...]:
-        return (self.logarithm,)
+    def end_time(self) -> float:
+        return self.duration
 
-    def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return a.log()
+    @property
+    def time_units(self) -> str:
+        return self.time_unit
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        a, u, *others = super().fields
+        return (a, self.at(u, self.duration), *others)
+
+    @property
+    def derived(self) -> tuple[Field, ...]:
+        return (*self.at_times(self.solution_field), self.logarithm)
+
+    def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
+        same = self.fields[channel].name == self.solution_field.name
+        return super().known_values(1 if same else channel, points)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        return self.at_times(a, (self.duration,))
+        return self.solutions(a, (self.duration,))
 
-    def at_times(self, a: torch.Tensor, times: Sequence[float]) -> torch.Tensor:
+    def respond(self, a: torch.Tensor) -> torch.Tensor:
+        return self.completed(a, self.solutions(a, (self.duration, *self.times)))
+
+    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
+        return self.respond(a)
+
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        return torch.cat([u, self.functions_of_coefficient(a)[:, 1:]], dim=1)
+
+    def solutions(self, a: torch.Tensor, times: Sequence[float]) -> torch.Tensor:
         """Return u at times, (batch, times, ny, nx); differentiable.
 
         Arguments:
@@ -183,9 +208,6 @@ class TransientDarcy(PorousFlow):
             free = free.expand(*a.shape[:-2], *volumes.shape)
         return volumes.extended(free) + conditions.deviations.to(a)
 
-    def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return u - self.solve(a)
-
     def solve_seconds(self, grid: Grid) -> float:
-        steps = 2 + (self.pumping is not None)
+        steps = 1 + len(self.times) + (self.initial is None) + (self.pumping is not None)
         return steps * _SECONDS * (grid.nodes / _NODES) ** _GROWTH

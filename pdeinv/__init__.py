@@ -16,7 +16,7 @@ _EXPORTS = {
     "Ensemble": "pdeinv.priors.ensemble",
     "CoefficientPrior": "pdeinv.coefficients",
     "EquiReg": "pdeinv.solvers.diffusion.equireg",
-    "Field": "pdeinv.grid",
+    "Field": "pdeinv.fields",
     "GaussianField": "pdeinv.coefficients",
     "GaussianRandomField": "pdeinv.random_field",
     "Grid": "pdeinv.grid",

@@ -1,10 +1,10 @@
-"""Rectangular domains, uniform grids on them, and the physical fields that live there."""
+"""Rectangular domains and uniform grids on them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 
@@ -12,10 +12,15 @@ from pdeinv.annotations import check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 
-__all__ = ["LARGEST", "Domain", "Extent", "Field", "FieldKind", "Grid", "GridKind"]
+__all__ = [
+    "LARGEST",
+    "Domain",
+    "Extent",
+    "Grid",
+    "GridKind",
+]
 
 GridKind = Literal["vertex", "periodic"]
-FieldKind = Literal["scalar", "pseudo-scalar", "vector-x", "vector-y"]
 Extent = tuple[float, float, float, float]
 LARGEST = 4096
 """Nodes per side, at most."""
@@ -23,47 +28,6 @@ LARGEST = 4096
 _Nodes = Annotated[int, Bounds(least=4, most=LARGEST)]
 _SAME = 1e-9  # relative difference of lengths that are equal
 _SLENDER = 50.0  # ratio of the sides, at most: fields have as many modes along either
-
-
-@dataclass(frozen=True)
-class Field:
-    """Name, units and behaviour of a field.
-
-    Arguments:
-        name: physical name, and variable name in every file, such as `potential`.
-        long_name: a phrase for axes and NetCDF attributes.
-        units: units in the CF convention; `"1"` for a dimensionless quantity.
-        interpolation_order: degree of the polynomial between the nodes: 3 for a smooth field, 0
-            (the nearest node) for a piecewise constant one.
-        kind: behaviour under reflections and rotations: `"scalar"`, `"pseudo-scalar"` (vorticity,
-            whose sign a reflection changes), or `"vector-x"` and `"vector-y"`, the components of a
-            vector in adjacent channels.
-    """
-
-    name: str
-    long_name: str
-    units: str = "1"
-    interpolation_order: Annotated[int, Bounds(least=0)] = 3
-    kind: FieldKind = "scalar"
-
-    experiment: ClassVar[str] = ""
-    """Name of the experiment that the field belongs to; empty where there is one alone, or all
-    share the field."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, "{} of a field")
-        if not self.name:
-            raise InputError("name of a field must not be empty, got ''; name the field")
-
-    @property
-    def attributes(self) -> dict[str, str | int]:
-        """Attributes of a file's variable that holds this field."""
-        return {k: v for k, v in asdict(self).items() if k != "name"}
-
-    @property
-    def label(self) -> str:
-        """The name, and the experiment where there are several."""
-        return f"{self.name} of experiment {self.experiment}" if self.experiment else self.name
 
 
 @dataclass(frozen=True)

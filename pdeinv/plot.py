@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -46,10 +47,13 @@ _FIELDS = ("truth", "mean")
 """Panels on the field's colour scale."""
 _ERRORS = ("std", "error")
 """Panels that share another one."""
+_TIMES = 3
+"""Rows of a field with several times: the first, the middle and the last."""
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Return a figure with one row for each field, and of several experiments for each of these.
+    """Return a figure with one row for each field, or for each experiment that has it; a field with
+    several times has rows for the first, the middle and the last.
 
     The panels are the truth (where given), the posterior mean with the sensors and the wells, the
     probability of the high value of a two-valued field, the standard deviation, the error (where
@@ -111,11 +115,11 @@ def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """One field of one experiment, or of a result without experiments.
+    """One field of one experiment at one time, or of a result that has none.
 
     Arguments:
         name: of the field.
-        result, truth: of that experiment alone.
+        result, truth: of that experiment and time alone.
         label: of the row.
         coefficient: whether the field is the coefficient.
     """
@@ -141,21 +145,39 @@ class _Row:
 def _rows(
     name: str, result: xr.Dataset, truth: xr.Dataset | None, coefficient: bool
 ) -> Iterator[_Row]:
-    """Yield the rows of a field: one for each experiment that has it."""
-    mean = result[f"{name}_mean"]
-    label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
-    if "experiment" not in mean.dims:
-        yield _Row(name, result, truth, label, coefficient)
-        return
-    for experiment in result["experiment"].values:
-        part = result.sel(experiment=experiment)
-        part = part.isel(sensor=np.flatnonzero(part["sensor_experiment"] == experiment))
-        if part[f"{name}_mean"].isnull().all():  # the experiment has no such field
+    """Yield the rows of a field: one for each experiment that has it, and for some times."""
+    long_name = str(result[f"{name}_mean"].attrs.get("long_name", name))
+    parts = [(result, truth, long_name.removeprefix("posterior mean of the "))]
+    for dimension, phrase in (("experiment", ", experiment {}"), ("time", " at time {:.4g}{}")):
+        if dimension not in result[f"{name}_mean"].dims:
             continue
+        unit = str(result[dimension].attrs.get("units", "1"))
+        suffix = "" if unit == "1" else f" {in_figures(unit)}"
+        parts = [
+            (part, true, label + phrase.format(value, suffix))
+            for whole, whole_truth, label in parts
+            for value, part, true in _parts(name, whole, whole_truth, dimension)
+        ]
+    for part, true, label in parts:
+        yield _Row(name, part, true, label, coefficient)
+
+
+def _parts(
+    name: str, result: xr.Dataset, truth: xr.Dataset | None, dimension: str
+) -> Iterator[tuple[Any, xr.Dataset, xr.Dataset | None]]:
+    """Yield each experiment that has a field, or the first, the middle and the last of its times:
+    its value, and the result and the truth there, with the sensors of that place alone."""
+    values = result[dimension].values
+    have = [v for v in values if not result[f"{name}_mean"].sel({dimension: v}).isnull().all()]
+    if dimension == "time" and len(have) > _TIMES:
+        have = [have[i] for i in np.linspace(0, len(have) - 1, _TIMES).round().astype(int)]
+    for value in have:
+        part = result.sel({dimension: value})
+        mine = np.flatnonzero(part[f"sensor_{dimension}"] == value)
         true = truth
-        if truth is not None and "experiment" in truth.coords:
-            true = truth.sel(experiment=experiment)
-        yield _Row(name, part, true, f"{label}, experiment {experiment}", coefficient)
+        if truth is not None and dimension in truth.coords:
+            true = truth.sel({dimension: value})
+        yield value, part.isel(sensor=mine), true
 
 
 def _plot_row(axes: Mapping[str, Axes], row: _Row, grid: Grid, panel: Panel) -> None:

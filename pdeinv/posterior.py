@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 
 from pdeinv.coordinates import coordinates_of
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 
 __all__ = ["Posterior"]
 
@@ -47,8 +48,8 @@ class Posterior:
 
         The fields are float64. A field of several experiments has one dimension more,
         `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment, y, x), with nan
-        in an experiment that lacks it. A coefficient of two values has `{field}_probability` (y, x)
-        of the high one too.
+        in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). A
+        coefficient of two values has `{field}_probability` (y, x) of the high one too.
 
         Arguments:
             attributes: global attributes in addition to the run's record.
@@ -56,6 +57,8 @@ class Posterior:
         coords: dict[Hashable, object] = {**coordinates_of(self.grid)}
         if experiments := self._experiments():
             coords["experiment"] = np.array(experiments, dtype=object)
+        if times := self._times():
+            coords["time"] = np.array(times)
         data = {}
         for f in self.fields:
             for what, label, leading, values in (
@@ -64,7 +67,9 @@ class Posterior:
                 ("samples", "posterior samples", ("sample",), self.samples),
             ):
                 attrs = {"long_name": f"{label} of the {f.long_name}", "units": f.units}
-                dims = (*leading, *(("experiment",) if f.experiment else ()), "y", "x")
+                of_experiment = ("experiment",) if f.experiment else ()
+                of_time = () if f.time is None else ("time",)
+                dims = (*leading, *of_experiment, *of_time, "y", "x")
                 data[f"{f.name}_{what}"] = (dims, self._of_field(f, values), attrs)
         if self.probability is not None:
             f = self.fields[0]
@@ -84,16 +89,29 @@ class Posterior:
         """Return the names of the experiments, in the order of their channels."""
         return list(dict.fromkeys(f.experiment for f in self.fields if f.experiment))
 
+    def _times(self) -> list[float]:
+        """Return the output times of all fields, rising."""
+        return sorted({f.time for f in self.fields if f.time is not None})
+
     def _of_field(self, f: Field, values: torch.Tensor) -> np.ndarray:
-        """Return the channels of a field's name, with a dimension of experiments where it has
-        several."""
+        """Return the channels of a field's name, with dimensions of experiments and times where it
+        has them."""
         values = values.detach().cpu().double()
-        if not f.experiment:
-            return values[..., self.fields.index(f), :, :].numpy()
-        channels = {g.experiment: i for i, g in enumerate(self.fields) if g.name == f.name}
+        channels = {
+            (g.experiment, g.time): i for i, g in enumerate(self.fields) if g.name == f.name
+        }
         missing = torch.full_like(values[..., 0, :, :], torch.nan)
-        parts = [
-            values[..., channels[name], :, :] if name in channels else missing
-            for name in self._experiments()
-        ]
-        return torch.stack(parts, dim=-3).numpy()
+
+        def at(experiment: str, time: float | None) -> torch.Tensor:
+            found = channels.get((experiment, time))
+            return missing if found is None else values[..., found, :, :]
+
+        def of(experiment: str) -> torch.Tensor:
+            if f.time is None:
+                return at(experiment, None)
+            return torch.stack([at(experiment, time) for time in self._times()], dim=-3)
+
+        if not f.experiment:
+            return of("").numpy()
+        parts = [of(name) for name in self._experiments()]
+        return torch.stack(parts, dim=-3 if f.time is None else -4).numpy()

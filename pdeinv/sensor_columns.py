@@ -25,13 +25,14 @@ __all__ = [
     "experiment_name",
     "is_number",
     "listed",
+    "times_of",
 ]
 
 NUMERIC = ("x", "y", "value", "noise_std")
 """Columns of numbers."""
 REQUIRED = ("field", "x", "y", "value")
 """Columns that every table has."""
-COLUMNS = (*REQUIRED, "noise_std", "experiment")
+COLUMNS = (*REQUIRED, "noise_std", "experiment", "time")
 """Columns that are used."""
 LARGEST = 1e30
 """Bound of readings and of their noise: their squares stay finite."""
@@ -112,8 +113,8 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
         what = "column {} is" if len(unused) == 1 else "columns {} are"
         warn_input(
             f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value, "
-            f"noise_std and experiment; if readings at one place differ in it, keep those of one "
-            f"time or depth"
+            f"noise_std, experiment and time; if readings at one place differ in it, keep those of "
+            f"one depth"
         )
     return unused
 
@@ -122,7 +123,7 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     """Return the columns `COLUMNS`: text without blanks around it, and float64.
 
     An empty cell of `noise_std` is nan: its noise is not stated. There is a column `experiment`
-    only where the table has one.
+    or `time` only where the table has one. Times stay as they are: see `times_of`.
 
     Arguments:
         table: the readings, of any types, whose columns `check_columns` accepts.
@@ -141,7 +142,29 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
             found[column] = np.nan
     if "experiment" in table:
         found["experiment"] = [experiment_name(given) for given in table["experiment"].tolist()]
+    if "time" in table:
+        found["time"] = table["time"].to_numpy()
     return pd.DataFrame(found)
+
+
+def times_of(table: pd.DataFrame, rows: Rows) -> np.ndarray:
+    """Return the times (m,) of readings of a physics that evolves, nan where a cell is empty.
+
+    Raises:
+        InputError: a cell holds no number.
+    """
+    if "time" not in table:
+        return np.full(len(table), np.nan)
+    given = table["time"]
+    times = _numbers(given)
+    rows.refuse(
+        np.isinf(times),
+        lambda i: (
+            f"time must be a number, got {_shown(given.iloc[i])}; give the time since the start, "
+            f"or leave it empty for the end"
+        ),
+    )
+    return times
 
 
 def experiment_name(value: object) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pdeinv.errors import InputError, warn_input
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.sensor_columns import LARGEST, Rows, is_number
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def noise_used(
     """Return the standard deviations (m,) of the noise of all readings.
 
     A `noise_std` in the table stays; `levels` fill the empty cells. Readings of a field without
-    either are exact, with an InputWarning. The level of a field holds in all experiments; the
-    spread of readings is that of each experiment by itself.
+    either are exact, with an InputWarning. The level of a field holds in all experiments and at
+    all times; the spread of readings is that of each experiment by itself.
 
     Arguments:
         levels: noise where the table states none.
@@ -65,8 +65,12 @@ def noise_used(
                 f"it, or the column"
             )
     of_field = {c: level for channels, level in stated.items() for c in channels}
+    alike: dict[tuple[str, str], list[int]] = {}
     for c, f in enumerate(pde.fields):
-        chosen, mine = of_field.get(c, stated.get(())), channel == c
+        alike.setdefault((f.name, f.experiment), []).append(c)
+    for first, *later in alike.values():
+        f, mine = pde.fields[first], np.isin(channel, [first, *later])
+        chosen = of_field.get(first, stated.get(()))
         if chosen is not None and (mine & empty).any():
             std[mine & empty] = _in_units(chosen, table.value.to_numpy()[mine], f)
     left = np.isnan(std)

@@ -15,11 +15,18 @@ from numpy.typing import ArrayLike
 
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
+from pdeinv.fields import SAME_TIME
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
 from pdeinv.sensor_checks import Readings
-from pdeinv.sensor_columns import Rows, check_columns, checked_values, experiment_name
+from pdeinv.sensor_columns import (
+    Rows,
+    check_columns,
+    checked_values,
+    experiment_name,
+    times_of,
+)
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
 from pdeinv.sensor_sources import SensorTable, as_table
@@ -37,9 +44,10 @@ class Sensors:
     Arguments:
         table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in
             the domain's coordinates, `value`, and optionally `noise_std`, the standard deviation of
-            the reading's noise: 0 for an exact reading, nan where it is not stated; and
-            `experiment`, the name of the reading's experiment, empty for the coefficient. Other
-            columns are not used, with an InputWarning.
+            the reading's noise: 0 for an exact reading, nan where it is not stated; `experiment`,
+            the name of the reading's experiment, empty for the coefficient; and `time`, for a
+            physics that evolves, empty for its end. Other columns are not used, with an
+            InputWarning.
         origin: origin of the table, for error messages.
         first_row: number of the first row, for error messages.
 
@@ -93,14 +101,14 @@ class Sensors:
 
         Arguments:
             truth: a named field with dimensions (y, x), such as
-                `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; a coordinate
-                `experiment` becomes a column.
+                `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; coordinates
+                `experiment` and `time` become columns.
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
             noise_std: standard deviation of the noise, one number or (m,).
             order: degree of the interpolation between nodes. None is that of the truth's attribute
                 `interpolation_order`, or 3 without one.
-            seed: seed of the noise; fields of different names or experiments have different
-                noise.
+            seed: seed of the noise; fields of different names, experiments or times have
+                different noise.
 
         Raises:
             InputError: the truth, the points or the noise are not real or have another shape, or
@@ -131,9 +139,7 @@ class Sensors:
                 f"{std.shape}; give one for each point"
             )
         std = np.broadcast_to(std, values.shape)
-        names = {"field": str(truth.name)}
-        if "experiment" in truth.coords:
-            names["experiment"] = experiment_name(truth["experiment"].item())
+        names = {"field": str(truth.name), **_place_of(truth)}
         # The name is part of the seed, so that two fields do not share their noise
         rng = np.random.default_rng([seed, *"".join(names.values()).encode()])
         values = values + std * rng.standard_normal(values.shape)
@@ -203,16 +209,52 @@ class Sensors:
                 f"{self.origin}: the column 'experiment' is not used for one physics alone; give "
                 f"one for each experiment, pde=[...], or drop the column"
             )
-        pairs = list(zip(fields, experiments, strict=True))
-        found = {pair: pde.find_channel(*pair) for pair in dict.fromkeys(pairs)}
+        if pde.end_time is None and "time" in self.table:
+            unused = (*unused, "time")
+            warn_input(
+                f"{self.origin}: the column 'time' is not used for {pde.name}, which does not "
+                f"change in time; keep the readings of one time, and drop the column"
+            )
+        times = (None if np.isnan(t) else t for t in self.times(pde))
+        keys = list(zip(fields, experiments, times, strict=True))
+        found = {key: pde.find_channel(*key) for key in dict.fromkeys(keys)}
         self._rows.refuse(
-            [found[pair] is None for pair in pairs], lambda i: pde.unknown_field(*pairs[i])
+            [found[key] is None for key in keys], lambda i: pde.unknown_field(*keys[i])
         )
-        return np.array([found[pair] for pair in pairs], dtype=int), unused
+        return np.array([found[key] for key in keys], dtype=int), unused
+
+    def times(self, pde: PDE) -> np.ndarray:
+        """Return the times (m,) of the readings: nan at the end of the physics, for a coefficient
+        and its functions, and for all where the physics does not evolve.
+
+        Raises:
+            InputError: a time is no number, or not one from the start to the end of the physics.
+        """
+        if pde.end_time is None:
+            return np.full(len(self), np.nan)
+        times, end = times_of(self.table, self._rows), pde.end_time * (1 + SAME_TIME)
+        derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
+        constant = {f.name for f in derived if pde.of_coefficient(f)}
+        constant |= {"coefficient", pde.coefficient_field.name}
+        times = np.where(self.table.field.isin(constant), np.nan, times)
+        self._rows.refuse(
+            ~(np.isnan(times) | ((times > 0) & (times <= end))),
+            lambda i: (
+                f"time must be after 0 and at most {pde.end_time:g}, the end of {pde.name}, got "
+                f"{times[i]:g}; correct it, or let the physics run longer"
+            ),
+        )
+        return times
 
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
+
+
+def _place_of(truth: xr.DataArray) -> dict[str, str]:
+    """Return the experiment and the time of a field, as columns, where it has them."""
+    made = {"experiment": experiment_name, "time": lambda time: repr(float(time))}
+    return {name: of(truth[name].item()) for name, of in made.items() if name in truth.coords}
 
 
 def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.symmetry_element import IDENTITY, POINT_GROUP, Matrix, Symmetry, act
 
 __all__ = [

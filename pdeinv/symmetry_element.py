@@ -15,7 +15,8 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, FieldKind, Grid
+from pdeinv.fields import Field, FieldKind
+from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
 __all__ = ["IDENTITY", "POINT_GROUP", "Matrix", "Symmetry", "act"]

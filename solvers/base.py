@@ -193,6 +193,10 @@ class Solver(ABC):
         """Return whether the method can use a prior of this kind."""
         return isinstance(prior, CoefficientPrior)
 
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        """Return whether the method needs derivatives of the PDE's solution map."""
+        return False
+
     def suits_prior(self, prior: Prior) -> bool:
         """Return whether "auto" may take the method for this prior."""
         return self.accepts_prior(prior)
@@ -208,6 +212,11 @@ class Solver(ABC):
             raise InputError(
                 f"the {self.name} solver needs {wanted}, got {type(prior).__name__}; choose "
                 f"another prior or the solver 'auto'"
+            )
+        if not pde.differentiable and self.differentiates(pde, prior):
+            raise InputError(
+                f"the {self.name} solver needs derivatives of the solution of {pde.name}, which "
+                f"states none; choose the solver 'auto', or give the PDE its gradient"
             )
         if not self.accepts(pde, prior):
             kind = prior.name if isinstance(prior, CoefficientPrior) else type(prior).__name__

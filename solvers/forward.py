@@ -104,14 +104,14 @@ class ForwardMap:
 
     def of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
         """Return the `coefficient_channels` of coefficients."""
-        if self.coefficient_channels == [0]:
-            return a
-        return self._without_solution(a)[:, self.coefficient_channels]
+        return self.pde.functions_of_coefficient(a)
 
     def _without_solution(self, a: torch.Tensor) -> torch.Tensor:
-        """States with solutions of 0, of which the `coefficient_channels` are right."""
-        u = a.new_zeros(len(a), len(self.pde.solution_channels), *a.shape[-2:])
-        return torch.cat([a, self.pde.completed(a, u)], dim=1)
+        """States that are 0 but for the `coefficient_channels`."""
+        found = list(self.of_coefficient(a).unbind(dim=1))
+        zero, alone = torch.zeros_like(a[:, 0]), self.coefficient_channels
+        channels = range(len(self.pde.fields))
+        return torch.stack([found.pop(0) if c in alone else zero for c in channels], dim=1)
 
     def __call__(self, a: torch.Tensor) -> torch.Tensor:
         """Return the readings (batch, m) of coefficients."""

@@ -98,6 +98,9 @@ class GaussNewton(Solver):
         "Python raise GaussNewton(iterations=...)"
     )
 
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return True
+
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return (
             isinstance(prior, CoefficientPrior)

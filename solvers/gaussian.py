@@ -74,6 +74,9 @@ class GaussianSolver(Solver):
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return True
+
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.priors import Prior, load, shipped
 from pdeinv.priors.storage import Role, shipped_name
 from pdeinv.solvers.base import Solver

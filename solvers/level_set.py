@@ -87,6 +87,9 @@ class LevelSet(Solver):
         "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
     )
 
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return True
+
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.phases is not None
 
@@ -173,11 +176,10 @@ class LevelSet(Solver):
 def _of_sharp_coefficients(pde: PDE, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Return the states of coefficients a whose other channels u are of smoothed ones: those that
     are functions of the coefficient alone become functions of a."""
-    alone = [c for c, field in enumerate(pde.fields[1:]) if pde.of_coefficient(field)]
-    if alone:
-        solutions = u[:, [c - 1 for c in pde.solution_channels]]
-        u[:, alone] = pde.completed(a, solutions)[:, alone]
-    return torch.cat([a, u], dim=1)
+    alone = [c for c, field in enumerate(pde.fields) if pde.of_coefficient(field)]
+    states = torch.cat([a, u], dim=1)
+    states[:, alone] = pde.functions_of_coefficient(a)
+    return states
 
 
 def _misfit(

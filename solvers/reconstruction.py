@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import IO
 
+import numpy as np
 import xarray as xr
 
 from pdeinv import seeds
@@ -42,6 +43,7 @@ _COLUMNS = {
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
     "experiment": "experiment of the reading; empty for a field that all share",
+    "time": "time of the reading; nan for a field that does not change",
 }
 
 
@@ -153,7 +155,9 @@ def _observe(
     """Return the table, the physics with the derived fields of the result, and the readings."""
     table, prior = Sensors.read(sensors), problem.prior
     fields = table.table.field.unique()
-    pde = problem.physics.reading([*fields, *_further_fields(problem.physics, prior)])
+    times = table.times(problem.physics)
+    further = _further_fields(problem.physics, prior)
+    pde = problem.physics.reading([*fields, *further], times[~np.isnan(times)].tolist())
     if grid is None:
         nodes = _affordable_grid(
             pde, problem.grid, n_samples, "grid of the problem ([grid] in its file)"
@@ -212,13 +216,17 @@ def _dataset(
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
-    table = sensors.table.drop(columns="experiment", errors="ignore").assign(**columns)
+    if pde.end_time is not None:
+        columns["time"] = np.array([np.nan if f.time is None else f.time for f in read])
+    table = sensors.table.drop(columns=["experiment", "time"], errors="ignore").assign(**columns)
     result = result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
             for c in table.columns
         }
     )
+    if "time" in result.coords:
+        result["time"].attrs = {"long_name": "time", "units": pde.time_units}
     return with_site(result, pde)
 
 

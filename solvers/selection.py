@@ -58,7 +58,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         prior = Problem.of(pde, prior).prior
         stated = isinstance(prior, CoefficientPrior)
         for candidate in _FOR_COEFFICIENTS if stated else _FOR_OTHERS:
-            if candidate.suits_prior(prior) and candidate.accepts(pde, prior):
+            able = pde.differentiable or not candidate.differentiates(pde, prior)
+            if able and candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
         if isinstance(prior, CoefficientPrior):
             raise InputError(

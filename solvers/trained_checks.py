@@ -11,8 +11,10 @@ from pdeinv import seeds
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.channels import CHOICES
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Domain, Grid
 from pdeinv.priors.normalised import check_trained_grid
 from pdeinv.solvers.trained_problem import (
     fields_of,
@@ -193,7 +195,7 @@ def _differences(pde: PDE, model: object) -> list[_Difference]:
         return []
     if not isinstance(pde, type(trained)):
         return [_Difference("pde", trained.name, pde.name)]
-    left_out = ("outputs", *pde.numerical_parameters)
+    left_out = (*CHOICES, *pde.numerical_parameters)
     return [
         _Difference(name, value, pde.parameters[name])
         for name, value in trained.parameters.items()

@@ -13,7 +13,8 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.symmetry import Group

@@ -27,7 +27,8 @@ from pdeinv.datasets import (
     pde_by_name,
 )
 from pdeinv.datasets.symmetries import common_symmetries
-from pdeinv.grid import Domain, Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Domain, Grid
 from pdeinv.symmetry import (
     Group,
     diagonal_forcing_group,

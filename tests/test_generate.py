@@ -27,7 +27,8 @@ from pdeinv.datasets import (
     pde_by_name,
 )
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Domain, Grid
 
 # On 16 nodes: an error inside a solve
 RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))

@@ -43,7 +43,7 @@ UNCERTAIN = [
 OTHERS = {"variance": "square root", "var": "square root", "value variance": "square root"}
 OTHERS |= {"weight": r"1 / sqrt\(weight\)", "Weights": r"1 / sqrt\(weight\)", "ci": "it implies"}
 PLAIN = [
-    *("station", "serial", "depth", "t", "time", "date", "sensor", "terrain", "standard", "device"),
+    *("station", "serial", "depth", "t", "date", "sensor", "terrain", "standard", "device"),
     *("variable", "stage", "season", "tolls", "precipitation", "pm10", "error_code", "delta_t"),
     *("stdev_flag", "Unnamed: 0", "", "z [m]", "quality", "X", "Value"),
 ]
@@ -77,8 +77,8 @@ def test_a_column_of_words_or_of_nothing_is_not_taken_for_noise():
 
 
 def test_all_columns_that_are_not_used_are_named_at_once():
-    with pytest.warns(InputWarning, match="the columns 'time', 'depth', 'station' are not") as w:
-        Sensors(TABLE.assign(depth=1, station="A").set_index(pd.Index(range(4), name="time")))
+    with pytest.warns(InputWarning, match="the columns 't', 'depth', 'station' are not") as w:
+        Sensors(TABLE.assign(depth=1, station="A").set_index(pd.Index(range(4), name="t")))
     assert len(w) == 1
 
 

@@ -16,7 +16,8 @@ from pdeinv.datasets import Distributed, Flux, NoFlux, Sides, Value, Well
 from pdeinv.datasets.distributed import Along
 from pdeinv.datasets.parameters import from_json, to_json
 from pdeinv.datasets.wells import check_wells
-from pdeinv.grid import Domain, Field
+from pdeinv.fields import Field
+from pdeinv.grid import Domain
 
 BOX = Domain((1.0, 3.0, -1.0, 2.0))
 

@@ -27,7 +27,8 @@ from pdeinv.benchmarks.studies.equivariance_candidates import (
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, NeuralOperator, load
 from pdeinv.progress import progress_bar
 from pdeinv.solvers.diffusion.equireg import StateMap, equivariance_loss

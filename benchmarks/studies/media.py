@@ -12,7 +12,7 @@ from pdeinv.benchmarks.tasks import MOST_INSTANCES, TEST_SEEDS
 from pdeinv.coefficients import LogNormal
 from pdeinv.datasets import Darcy, NoFlux, Problem, Sides, Value, Well
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.observation import Observation
 
 __all__ = ["MediumTask"]

@@ -12,7 +12,8 @@ from pdeinv.benchmarks.prior_kinds import Stated
 from pdeinv.benchmarks.records import Record
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Model, TrainingData
 from pdeinv.priors.validation import LEVELS
 from pdeinv.schema import problem_of

@@ -14,7 +14,8 @@ from pdeinv.datasets.elliptic.problem import source_on, wells_on
 from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.units import product
 
 __all__ = ["PorousFlow"]
@@ -103,6 +104,9 @@ class PorousFlow(EllipticPDE):
 
     def of_coefficient(self, field: Field) -> bool:
         return field in (self.coefficient_field, self.logarithm)
+
+    def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
+        return torch.cat([a, a.log()], dim=1) if self.logarithm in self.fields else a
 
     def _check_coefficient(self, a: torch.Tensor) -> None:
         wrong = ~((a > 0) & a.isfinite())

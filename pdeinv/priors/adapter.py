@@ -11,7 +11,8 @@ from pdeinv import seeds
 from pdeinv.basis import Basis
 from pdeinv.datasets import PDE
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors.base import Denoiser, DenoisingPrior
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.gaussian import GaussianPrior

@@ -17,7 +17,8 @@ from pdeinv.coordinates import grid_from
 from pdeinv.datasets import PDE, Problem, field_values, find_pde, open_dataset, prior_of
 from pdeinv.datasets.header import Header
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.symmetry import Group, trivial_group
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pdeinv.basis import Basis, Boundary
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.errors import InputError
-from pdeinv.grid import LARGEST, Domain, Field, FieldKind, Grid, GridKind
+from pdeinv.fields import Field, FieldKind
+from pdeinv.grid import LARGEST, Domain, Grid, GridKind
 from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
 from pdeinv.priors.versions import upgraded_channels
 from pdeinv.schema import Name, Number
@@ -191,7 +192,7 @@ def describe_channels(model: _HasChannels) -> tuple[dict[str, torch.Tensor], dic
     header = {
         "pde": model.pde,
         "coefficient_prior": model.coefficient_prior,
-        "fields": [asdict(f) for f in model.fields],
+        "fields": [{"name": f.name, **f.attributes} for f in model.fields],
         "bases": [asdict(b) for b in model.bases],
         "grid": asdict(model.grid) | {"extent": list(model.grid.extent)},
         "kind": model.kind,

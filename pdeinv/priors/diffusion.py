@@ -10,7 +10,8 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.description import restore_network, weight_tensors
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffusionPrior", "Preconditioning"]
 
-_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM,
-# But for a share that is log-uniform over all levels, as EDM's distribution omits the largest
+_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM, but for a log-uniform share
 _WIDE_SHARE, _WIDE_MIN, _WIDE_MAX = 0.15, 0.005, 80.0
 
 

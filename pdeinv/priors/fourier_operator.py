@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from pdeinv import seeds
 from pdeinv.basis import Basis
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.data import TrainingData
 from pdeinv.priors.description import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["FourierDescription", "FourierOperator", "NeuralOperator"]
-
 T = TypeVar("T")
 
 _PADDING = 0.125  # of the domain

@@ -7,7 +7,8 @@ from functools import reduce
 
 import torch
 
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.priors.schedule import sample_flow

@@ -8,7 +8,8 @@ import torch
 
 from pdeinv.basis import Basis
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Domain, Grid
 from pdeinv.priors.noise import Noise
 
 __all__ = ["NormalisedFields", "check_trained_grid", "isotropic", "trained_grid_of"]

@@ -11,7 +11,7 @@ from typing import Any
 from pdeinv.datasets import PDES
 from pdeinv.datasets.versions import physics_and_prior
 from pdeinv.errors import InputError
-from pdeinv.grid import FieldKind
+from pdeinv.fields import FieldKind
 
 __all__ = ["FORMAT_VERSION", "upgraded_channels"]
 

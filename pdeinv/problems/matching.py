@@ -9,6 +9,7 @@ from typing import Any
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDE, PDES, Problem, open_dataset, problem_of
+from pdeinv.datasets.channels import CHOICES
 from pdeinv.datasets.header import FORMAT, Header
 from pdeinv.errors import InputError
 
@@ -57,7 +58,7 @@ def _physics(made: PDE, wanted: PDE, coefficient: bool) -> Iterator[str]:
         yield f"pde = {made.name!r}, not {wanted.name!r}"
         return
     else:
-        keys = {*wanted.parameters} - {"outputs", *wanted.numerical_parameters}
+        keys = {*wanted.parameters} - {*CHOICES, *wanted.numerical_parameters}
     values = [{key: getattr(pde, key, None) for key in keys} for pde in (made, wanted)]
     yield from _different(values[0], values[1])
 

@@ -68,6 +68,9 @@ class DDIS(DAPS):
         physics = "operator" if self.preset == "published" else "solver"
         return super().preset_values() | {"physics": physics}
 
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return self.settings()["physics"] == "solver"
+
     def check(self, pde: PDE, prior: Prior) -> None:
         """Refuse a PDE, a prior or physics for which the method is not made.
 

@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 
 from pdeinv.checks import Positive, Steps
+from pdeinv.datasets.base import PDE
+from pdeinv.priors import Prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -57,6 +59,9 @@ class DiffusionPDE(DiffusionSolver):
     sigma_min: Positive = 0.002
 
     name: ClassVar[str] = "diffusionpde"
+
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return True
 
     def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""

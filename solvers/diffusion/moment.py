@@ -13,7 +13,7 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import DivergedError, InputError, NumericalError
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior, Prior
@@ -112,6 +112,9 @@ class Moment(DiffusionSolver):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_below(self.name, ("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max))
+
+    def differentiates(self, pde: PDE, prior: Prior) -> bool:
+        return isinstance(prior, CoefficientPrior) or of_coefficient(prior)
 
     def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)

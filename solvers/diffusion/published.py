@@ -1,10 +1,9 @@
 """The constants of the published runs: the one place that names the benchmark's PDEs.
 
 The papers tuned their constants on four PDEs on the unit square, with their sides and sources. For
-any other problem, such as one of these PDEs on another domain, each look-up returns a neutral
-fallback: weights for normalised fields, so that the units of the fields do not matter, the same for
-both fields, and no residual of the PDE. The preset "published" then is the paper's algorithm with
-these constants. docs/published.md has the sources.
+any other problem each look-up returns a neutral fallback: the same weights for both normalised
+fields, and no residual of the PDE. The preset "published" then is the paper's algorithm with these
+constants. docs/published.md has the sources.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from typing import Literal
 import torch
 
 from pdeinv.datasets.base import PDE
-from pdeinv.grid import Field, Grid
+from pdeinv.datasets.channels import CHOICES
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 
 __all__ = [
     "DAPS_CONSTANTS",
@@ -55,12 +56,11 @@ def _published_name(pde: PDE) -> str:
 
     Its numbers, such as a wave number, may differ. Its domain, sides and sources may not.
     """
-    kind = type(pde)
-    usual = kind(**kind.benchmark_parameters).parameters
+    usual = type(pde)(**pde.benchmark_parameters).parameters
     posed = all(
         isinstance(value, (bool, int, float, str, Field)) or value == usual[name]
         for name, value in pde.parameters.items()
-        if name != "outputs"
+        if name not in CHOICES
     )
     return pde.name if posed else ""
 

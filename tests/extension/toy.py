@@ -11,7 +11,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.elliptic.transform_solver import solve_shifted_laplacian
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.registry import register
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.symmetry import square_group
 
 __all__ = ["Toy"]

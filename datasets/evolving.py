@@ -1,0 +1,70 @@
+"""Physics that evolves: its fields have several output times."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pdeinv.checks import Positive
+from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
+from pdeinv.fields import SAME_TIME, ChannelField, Field
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Evolving"]
+
+
+@dataclass(frozen=True)
+class Evolving(PDE):
+    """Base of a physics that starts at time 0 and whose solution is that at `end_time`.
+
+    A subclass lists among its `derived` fields those at `at_times(...)`, and overrides `respond`,
+    so that one solve gives all of them.
+
+    Arguments:
+        times: output times before the end, at which the state has further channels. `reading` adds
+            those that a table of sensors names.
+    """
+
+    times: tuple[Positive, ...] = field(default=(), kw_only=True)
+
+    def _settle_channels(self) -> None:
+        kept: list[float] = []
+        for time in sorted(self.times):
+            if not 0 < time <= self.end_time * (1 + SAME_TIME):
+                raise InputError(
+                    f"times of {self.name} must be after 0 and at most {self.end_time:g}, its end, "
+                    f"got {time:g}; correct it, or let the physics run longer"
+                )
+            if not any(math.isclose(time, t, rel_tol=SAME_TIME) for t in (*kept, self.end_time)):
+                kept.append(time)
+        object.__setattr__(self, "times", tuple(kept))
+        timed = {f.name for f in self.derived if f.time is not None}
+        if timed and not timed & {*self.outputs}:
+            chosen = {self.solution_field.name} & timed or timed
+            object.__setattr__(self, "outputs", (*self.outputs, *sorted(chosen)))
+        super()._settle_channels()
+
+    @property
+    @abstractmethod
+    def end_time(self) -> float:
+        """The time of the solution."""
+
+    @staticmethod
+    def at(field: Field, time: float) -> Field:
+        """Return a field at a time."""
+        return ChannelField.of(field, time=time)
+
+    def at_times(self, *fields: Field) -> tuple[Field, ...]:
+        """Return fields at the output times before the end: at each time all of them."""
+        return tuple(self.at(f, t) for t in self.times for f in fields)
+
+    def reading(self, names: Iterable[str], times: Iterable[float] = ()) -> Self:
+        names, times = tuple(names), tuple(times)
+        physics = replace(self, times=(*self.times, *times)) if times else self
+        return super(Evolving, physics).reading(names)
