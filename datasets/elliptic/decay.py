@@ -3,9 +3,9 @@
 A mode with the rate λ and the inflow r changes in the time t by t φ(λt) r, φ(z) = (1 - e⁻ᶻ) / z. An
 implicit Euler step of the length γt multiplies it by w = 1 / (1 + γz). As a function of w in [0, 1]
 φ / (γw) is smooth, between 1 for λ = ∞ and 1/γ for λ = 0. It is interpolated at both ends and in
-between, so that a steady state and the growth of a mode without decay are exact. The error falls
-geometrically with the number of steps: see Saff, Schönhage and Varga, *Geometric convergence to e⁻ᶻ
-by rational functions with real poles*, Numer. Math. 25 (1975).
+between, so that a steady state and the growth of a mode without decay are exact. Such rational
+functions with one real pole converge geometrically: see Saff, Schönhage and Varga, *Geometric
+convergence to e⁻ᶻ by rational functions with real poles*, Numer. Math. 25 (1975).
 """
 
 from __future__ import annotations
