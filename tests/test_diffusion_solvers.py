@@ -323,8 +323,12 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
         Moment().check(Helmholtz(), SpectralField(alpha=2.5))
 
 
+# A Gaussian with the moments of a log-normal field has draws that no physics of it takes
+GAUSSIAN_OR_PHASES = [name for name in PDES if not pde_by_name(name).default_prior.logarithmic]
+
+
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("name", PDES)
+@pytest.mark.parametrize("name", GAUSSIAN_OR_PHASES)
 def test_the_fields_of_a_problem_have_the_spread_that_the_prior_learned(name, channels):
     pde = pde_by_name(name)
     prior = gaussian_prior(pde, 32, 300, channels=channels, symmetric=False)

@@ -163,7 +163,8 @@ def tallied(base):
 
         return call
 
-    methods = {name: counted(getattr(base, name)) for name in ("solve", "surrogate")}
+    names = ("solve", "surrogate", "respond", "respond_roughly")
+    methods = {name: counted(getattr(base, name)) for name in names}
     return type(base.__name__, (base,), methods)(**base.benchmark_parameters), tally
 
 

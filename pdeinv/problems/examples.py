@@ -26,6 +26,7 @@ __all__ = ["EXAMPLES", "Example", "Readings", "Truth", "example_by_name"]
 
 _FIRST = 2**30  # number of the first truth among the test instances
 _FROM_WELLS = 2.0  # cells of the result's grid: a borehole next to a well reads its discretisation
+_TEST_TIMES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # days since pumping began
 _DIGITS = 100  # of the noise: steps to which values are rounded
 
 
@@ -35,13 +36,15 @@ class Readings:
 
     Arguments:
         field: name of the field.
-        count: number of readings.
-        noise_std: standard deviation of their noise.
+        count: number of points.
+        noise_std: standard deviation of the noise of each reading.
+        times: at which each point is read; once if there is none.
     """
 
     field: str
     count: int
     noise_std: float
+    times: tuple[float, ...] = ()
 
 
 class Truth(NamedTuple):
@@ -93,7 +96,8 @@ class Example:
             number: counts the truths from 0, which is that of `pdeinv problem`.
         """
         given, generator = self.problem, seeds.generator(seeds.TEST, _FIRST + number)
-        physics = given.physics.reading(read.field for read in self.readings)
+        times = {time for read in self.readings for time in read.times}
+        physics = given.physics.reading((read.field for read in self.readings), times)
         problem = Problem(physics, given.prior, given.grid)
         coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
         # Every node of the problem's grid is one of the finer grid
@@ -101,13 +105,10 @@ class Example:
         fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
         state = problem.sample(1, fine, generator)
         points = self._points(problem, coarse, number)
-        channel = torch.tensor(
-            [physics.channel(read.field) for read in self.readings for _ in range(read.count)]
-        )
-        std = torch.tensor(
-            [read.noise_std for read in self.readings for _ in range(read.count)],
-            dtype=torch.float64,
-        )
+        rows = self._rows()
+        points = points[[point for point, _, _ in rows]]
+        channel = torch.tensor([physics.channel(read.field, time=t) for _, read, t in rows])
+        std = torch.tensor([read.noise_std for _, read, _ in rows], dtype=torch.float64)
         order = tuple(f.interpolation_order for f in physics.fields)
         blank = Observation(
             fine, torch.from_numpy(points), channel, torch.zeros_like(std), std, order
@@ -121,10 +122,22 @@ class Example:
             "value": [_rounded(v, s / _DIGITS) for v, s in zip(values.tolist(), std, strict=True)],
             "noise_std": std.numpy(),
         }
+        if times:
+            table["time"] = [time for _, _, time in rows]
         return Truth(problem, fine, state, Sensors(pd.DataFrame(table)))
 
+    def _rows(self) -> list[tuple[int, Readings, float | None]]:
+        """Return the number of the point, what is read there and when, for each reading."""
+        rows: list[tuple[int, Readings, float | None]] = []
+        first = 0
+        for read in self.readings:
+            points = range(first, first + read.count)
+            rows += [(point, read, time) for time in read.times or (None,) for point in points]
+            first += read.count
+        return rows
+
     def _points(self, problem: Problem, grid: Grid, number: int) -> np.ndarray:
-        """Return random positions, not near a well, in a few digits, one for each reading."""
+        """Return random positions, not near a well, in a few digits, one for each."""
         domain, count = problem.physics.domain, sum(read.count for read in self.readings)
         points = layouts.random(4 * count, number, domain)
         points = np.round(points, 3 - math.floor(math.log10(domain.shorter)))
@@ -171,6 +184,11 @@ EXAMPLES = {
             "heat-sources",
             "hidden heat sources in a plate, from temperatures",
             (Readings("temperature", 30, 0.1),),
+        ),
+        Example(
+            "pumping-test",
+            "hydraulic conductivity around a well, from heads in time after pumping begins",
+            (Readings("head", 10, 0.01, _TEST_TIMES),),
         ),
         Example(
             "torus-flow",
