@@ -9,7 +9,7 @@ import torch
 
 from pdeinv.datasets.elliptic.decay import step_rule
 from pdeinv.datasets.elliptic.faces import FaceMean, balance, relative_conductances
-from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
+from pdeinv.datasets.elliptic.long_step import LongStep
 from pdeinv.datasets.elliptic.volumes import Volumes
 
 __all__ = ["Evolution"]
@@ -60,11 +60,4 @@ class Evolution:
         """Return the change (batch, 1, my, mx) in a time, of the net inflow at its start."""
         rule = step_rule(self.accuracy)
         kept = self.volumes.times_volume(self.storage) / (rule.pole * time)
-        solver = BalanceSolver(self.volumes, self.mean, "direct")
-        first, second = solver(a, net, kept), None
-        total = rule.weights[0] * first
-        for weight in rule.weights[1:]:
-            stepped = 2 * solver(a, kept * first, kept) - first
-            first, second = stepped if second is None else 2 * stepped - second, first
-            total = total + weight * first
-        return total
+        return LongStep(self.volumes, self.mean, rule)(a, net, kept)

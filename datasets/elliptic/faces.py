@@ -17,9 +17,11 @@ __all__ = [
     "Faces",
     "balance",
     "divergence_form",
+    "jump_products",
     "jumps",
     "mean_of",
     "pull_back_jumps",
+    "pull_back_products",
     "relative_conductances",
 ]
 
@@ -90,10 +92,22 @@ def pull_back_jumps(
         u, v: (..., my, mx), values at the free nodes.
         mean: mean on the faces.
     """
+    return pull_back_products(volumes, a, jump_products(volumes, u, v), mean)
+
+
+def jump_products(volumes: Volumes, u: torch.Tensor, v: torch.Tensor) -> Faces:
+    """Return half the negative product of the slopes of u and v (..., my, mx) on the faces."""
     (ux, uy), (vx, vy) = (jumps(volumes, volumes.extended(x)) for x in (u, v))
     scale_x = 0.5 * ((volumes.nx - 1) / volumes.width) ** 2
     scale_y = 0.5 * ((volumes.ny - 1) / volumes.height) ** 2
-    px, py = -scale_x * ux * vx, -scale_y * uy * vy
+    return -scale_x * ux * vx, -scale_y * uy * vy
+
+
+def pull_back_products(
+    volumes: Volumes, a: torch.Tensor, products: Faces, mean: FaceMean
+) -> torch.Tensor:
+    """Return `pull_back_jumps` of `jump_products`, or of a sum of such."""
+    px, py = products
     if not volumes.whole:
         share_y, share_x = volumes.weights(px)
         px, py = px * share_y, py * share_x
