@@ -13,7 +13,7 @@ import torch
 
 from pdeinv.datasets.elliptic.decay import StepRule
 from pdeinv.datasets.elliptic.faces import FaceMean, jump_products, pull_back_products
-from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
+from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver, TensorMap
 from pdeinv.datasets.elliptic.volumes import Volumes
 
 __all__ = ["LongStep"]
@@ -50,13 +50,17 @@ class LongStep:
         """
         return _Step.apply(a, net, kept, self)
 
-    def by_solves(self, a: torch.Tensor, net: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return the change as a composition of solves."""
-        solve = BalanceSolver(self.volumes, self.mean, "direct")
-        before, now = None, solve(a, net, kept)
+    @property
+    def solver(self) -> BalanceSolver:
+        """The solver of the implicit steps."""
+        return BalanceSolver(self.volumes, self.mean, "direct")
+
+    def by_solves(self, solve: TensorMap, net: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """Return the change; `solve` maps an inflow to u of an implicit step from 0."""
+        before, now = None, solve(net)
         total = self.rule.weights[0] * now
         for weight in self.rule.weights[1:]:
-            moved = 2 * solve(a, kept * now, kept) - now
+            moved = 2 * solve(kept * now) - now
             before, now = now, moved if before is None else 2 * moved - before
             total = total + weight * now
         return total
@@ -73,18 +77,18 @@ class LongStep:
         Returns:
             (k, batch, 1, ny, nx) and (k, batch, 1, my, mx).
         """
-        solve = BalanceSolver(self.volumes, self.mean, "direct")
-        weights, factors = self.rule.weights, [1.0, 1.0] + [2.0] * len(self.rule.weights)
-        polynomials = [solve(a, net, kept)]
+        solver, weights = self.solver, self.rule.weights
+        factors = [1.0, 1.0] + [2.0] * len(weights)
+        polynomials = [solver.values(a, net, kept)]
         solved = polynomials[:]  # of each system in turn
         for i in range(1, len(weights)):
-            solved.append(solve(a, kept * polynomials[-1], kept))
+            solved.append(solver.values(a, kept * polynomials[-1], kept))
             moved = factors[i] * (2 * solved[-1] - polynomials[-1])
             polynomials.append(moved - polynomials[-2] if i > 1 else moved)
         nearer, farther = weights[-1] * v, weights[-2] * v  # cotangents of the last polynomials
         across = along = v.new_zeros(())
         for i in range(len(weights) - 1, -1, -1):
-            adjoint = solve(a, 2 * factors[i] * nearer if i else nearer, kept)
+            adjoint = solver.values(a, 2 * factors[i] * nearer if i else nearer, kept)
             found = jump_products(self.volumes, solved[i], adjoint)
             across, along = across + found[0], along + found[1]
             if i:
@@ -100,7 +104,7 @@ class _Step(torch.autograd.Function):
     def forward(
         a: torch.Tensor, net: torch.Tensor, kept: torch.Tensor, step: LongStep
     ) -> torch.Tensor:
-        return step.by_solves(a, net, kept)
+        return step.by_solves(lambda f: step.solver.values(a, f, kept), net, kept)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, change: torch.Tensor) -> None:
@@ -157,7 +161,7 @@ class _PullBack(torch.autograd.Function):
                 x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
                 for x in (a, net, v)
             )
-            change = ctx.step.by_solves(a, net, kept)
+            change = ctx.step.by_solves(lambda f: ctx.step.solver(a, f, kept), net, kept)
             pulled = torch.autograd.grad(change, (a, net), v, create_graph=True)
             grads = torch.autograd.grad(pulled, (a, net, v), (of_a, of_net), create_graph=again)
         return grads[0], grads[1], None, grads[2], None

@@ -13,7 +13,7 @@ from pdeinv.datasets.elliptic.faces import FaceMean, pull_back_jumps
 from pdeinv.datasets.elliptic.sparse_solver import sparse_solve
 from pdeinv.datasets.elliptic.volumes import Volumes
 
-__all__ = ["BalanceSolver", "Method", "iterates", "piecewise"]
+__all__ = ["BalanceSolver", "Method", "TensorMap", "iterates", "piecewise"]
 
 TensorMap: TypeAlias = Callable[..., torch.Tensor]
 Method = Literal["auto", "direct", "iterative"]
