@@ -10,7 +10,8 @@ from pdeinv.solvers.latent_map import LatentMap
 
 __all__ = ["Sensitivities", "nodewise_sensitivities", "regressed_sensitivities"]
 
-_RIDGE = 1e-3  # relative to the mean square of a member in the kernel
+_RIDGE = 1e-5  # relative to the mean square of a member in the kernel
+_LASTING = 0.2  # share of the squared error of the regression that does not fall with the spread
 _SMOOTHNESS = 2  # power of the prior's variances in the kernel
 _CHUNK = 32  # fields transformed at a time
 
@@ -20,7 +21,7 @@ class Sensitivities(NamedTuple):
 
     Arguments:
         rows: dF/dξ, (m, size).
-        error: mean square of what it leaves of each reading of a member, (m,).
+        error: variance of what it leaves of each reading, (m,).
     """
 
     rows: torch.Tensor
@@ -41,7 +42,8 @@ def regressed_sensitivities(
     fall as the squares of the functions' own. A reading of a solution averages over the field, and
     small-scale functions hardly move it. The kernel of the regression is then ξᵀ Λ² ξ′.
 
-    The error is that of predicting each member from all others. It holds the curvature of F too.
+    The error is a share of the mean square error of predicting each member from all others. The
+    rest is taken to be the curvature of F, which falls as the members draw together.
 
     Arguments:
         xi: the members, (N, *shape).
@@ -61,7 +63,7 @@ def regressed_sensitivities(
     coefficients = inverse @ y
     # Constants are fitted without a penalty; they are an eigenvector of the inverse
     left = coefficients / (inverse.diagonal() - 1 / (len(x) * ridge))[:, None]
-    return Sensitivities(coefficients.T @ weighted, left.square().mean(dim=0))
+    return Sensitivities(coefficients.T @ weighted, _LASTING * left.square().mean(dim=0))
 
 
 def nodewise_sensitivities(

@@ -295,6 +295,10 @@ def test_the_posterior_of_a_linear_problem_is_that_of_dense_algebra(solver, prio
         ours = solve(SOLVERS[solver](ensemble=400), found, observation)
         check_close(ours, known, 1e-3 if found.prior.proper else 2e-3, 5 / 400**0.5)
         check_close(part(ours, 0), part(known, 0), 2e-3, 2e-3)
+    elif solver == "ensemble-smoother":
+        ours = solve(SOLVERS[solver](members=400, rounds=2), found, observation, 400)
+        check_close(ours, known, 5 / 400**0.5, 5 / 400**0.5)
+        check_close(moments(ours.samples), known, 5 / 400**0.5, 5 / 400**0.5)
     else:
         assert solver == "optimal-interpolation"
         ours = solve(SOLVERS[solver](members=1500, copies=1), found, observation, 300)
@@ -369,8 +373,8 @@ def test_readings_of_the_coefficient_give_its_known_posterior(solver, prior, phy
         check_linear_estimate(found, o)
         return
     known, draws = coefficient_posterior(prior, physics)
-    settings = {"ensemble": MEMBERS} if solver == "gauss-newton" else {"draws": DRAWS}
-    ours = solve(SOLVERS[solver](**settings), found, o)
+    settings = {"gauss-newton": {"ensemble": MEMBERS}, "ensemble-smoother": {"members": DRAWS}}
+    ours = solve(SOLVERS[solver](**settings.get(solver, {"draws": DRAWS})), found, o)
     # Draws on both sides
     size = min(
         MEMBERS if solver == "gauss-newton" else DRAWS,
