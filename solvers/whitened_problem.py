@@ -19,6 +19,7 @@ class WhitenedProblem:
     Arguments:
         problem: the physics and the prior.
         observation: the sensors.
+        counts: as of `ForwardMap`.
 
     Attributes:
         curved: whether the coefficient is no affine function of ξ. Its derivative then changes from
@@ -26,8 +27,10 @@ class WhitenedProblem:
         reason: the message of the last solve that failed.
     """
 
-    def __init__(self, problem: Problem, observation: Observation):
-        self.forward, self.observation = LatentMap(problem, observation), observation
+    def __init__(
+        self, problem: Problem, observation: Observation, counts: dict[str, int] | None = None
+    ):
+        self.forward, self.observation = LatentMap(problem, observation, counts), observation
         self.latent = problem.latent
         self.zero = self.latent.origin()
         self.nonlinear = not self.forward.linear
