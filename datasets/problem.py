@@ -245,5 +245,6 @@ def _check_prior(prior: object) -> None:
     if not isinstance(prior, Model):
         raise InputError(
             f"the prior must be one that can be sampled, got {described(prior)}; give such as a "
-            f"GaussianField, an Ensemble or the file of a learned prior"
+            f"GaussianField, an Ensemble, the file of a learned prior, or for a network "
+            f"pdeinv.priors.prior_from_denoiser"
         )
