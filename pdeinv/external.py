@@ -1,4 +1,4 @@
-"""Classes from files outside of the package: `file.py:Class`."""
+"""Classes and instances from files outside of the package: `file.py:Class` or `file.py:name`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pdeinv.checks import described
 from pdeinv.errors import InputError
 
-__all__ = ["is_reference", "load_class", "make_instance", "source_of"]
+__all__ = ["is_reference", "load_class", "load_instance", "make_instance", "source_of"]
 
 Kind = TypeVar("Kind")
 
@@ -45,22 +45,28 @@ def load_class(reference: str, base: type[Kind], registry: dict) -> type[Kind]:
     Raises:
         InputError: there is no such file or class, it is of another kind, or the file fails.
     """
-    path, _, name = reference.rpartition(":")
-    module = _module(Path(path), registry)
-    kind: Any = getattr(module, name, None)
-    if not _suits(kind, base):
-        found = [
-            key
-            for key, value in vars(module).items()
-            if _suits(value, base) and value.__module__ == module.__name__
-        ]
-        raise InputError(
-            f"{name!r} in {path} must be a class that derives from {base.__name__} and has all its "
-            f"methods, got {_got(kind)}; use "
-            f"{' or '.join(f'{path}:{key}' for key in found) or f'a class from {base.__name__}'}"
-        )
+    kind: Any = _found(reference, base, registry, instances=False)
     copyreg.pickle(kind, _reduce)
     return kind
+
+
+def load_instance(reference: str, base: type[Kind], registry: dict) -> Kind:
+    """Return an instance from a file: what a name of the file stands for, or one of a class with
+    its default settings.
+
+    Arguments:
+        reference: `file.py:name` or `file.py:Class`.
+        base, registry: as of `load_class`.
+
+    Raises:
+        InputError: as `load_class`, or the name stands for something else.
+    """
+    value: Any = _found(reference, base, registry, instances=True)
+    if isinstance(value, type):
+        return make_instance(load_class(reference, base, registry), {})
+    if source_of(type(value)) and dataclasses.is_dataclass(value):
+        copyreg.pickle(type(value), _reduce)
+    return value
 
 
 def make_instance(kind: type[Kind], settings: dict[str, Any]) -> Kind:
@@ -82,8 +88,31 @@ def source_of(kind: type) -> str:
     return f"{vars(sys.modules[kind.__module__])[_AS_GIVEN]}:{kind.__qualname__}"
 
 
-def _suits(kind: Any, base: type) -> bool:
-    return isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+def _found(reference: str, base: type, registry: dict, *, instances: bool) -> Any:
+    """Return what a name of a file stands for: a class, or where these are allowed an instance."""
+    path, _, name = reference.rpartition(":")
+    module = _module(Path(path), registry)
+    value = getattr(module, name, None)
+    if _suits(value, base, instances):
+        return value
+    found = [
+        key
+        for key, value in vars(module).items()
+        if _suits(value, base, instances)
+        and (not isinstance(value, type) or value.__module__ == module.__name__)
+    ]
+    wanted = f"a class that derives from {base.__name__} and has all its methods"
+    raise InputError(
+        f"{name!r} in {path} must be {wanted}{', or an instance of one' if instances else ''}, got "
+        f"{_got(value)}; use "
+        f"{' or '.join(f'{path}:{key}' for key in found) or f'a class from {base.__name__}'}"
+    )
+
+
+def _suits(value: Any, base: type, instances: bool) -> bool:
+    if isinstance(value, type):
+        return issubclass(value, base) and not inspect.isabstract(value)
+    return instances and isinstance(value, base)
 
 
 def _got(kind: Any) -> str:

@@ -13,6 +13,7 @@ from pdeinv.solvers import Moment
 from pdeinv.solvers.diffusion import moment
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised
 from pdeinv.solvers.diffusion.equireg import EquiReg
+from pdeinv.solvers.diffusion.guidance import LossTerm, bind_terms
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 
 N = 16
@@ -85,12 +86,12 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
     def lower(x_t, sigma, x0_hat):
         return x0_hat.sum(dim=(1, 2, 3))
 
-    lower.share = 0.5
+    term = LossTerm(lower, share=0.5)
     found = {
         share: Moment(steps=4, guidance=terms)(
             Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
         )
-        for share, terms in ((0, ()), (0.5, (lower,)))
+        for share, terms in ((0, ()), (0.5, (term,)))
     }
     assert float(found[0.5].mean[0].mean()) < float(found[0].mean[0].mean())
     for posterior in found.values():
@@ -101,7 +102,8 @@ def test_a_guidance_term_pushes_by_its_share_and_leaves_the_readings_met():
         Helmholtz(), fitted(), o, n_samples=4, generator=seeded()
     )
     assert equireg.record["network_evaluations"] > 6
-    problem = SamplingProblem(Helmholtz(), fitted(), o, (lower,), seeded())
+    bound = bind_terms((term,), Helmholtz(), fitted(), None)
+    problem = SamplingProblem(Helmholtz(), fitted(), o, bound, seeded())
     mean, moved = normal(2, 1, N, N), normal(2, 1, N, N, seed=1)
     sizes = [
         v.flatten(1).norm(dim=1) for v in (moment._pushed(problem, mean, 0.1, mean, moved), moved)

@@ -244,7 +244,7 @@ class _Reader:
         if table is None:
             return None
         if table.kind is not None:
-            return CoefficientPrior.of({"kind": table.kind, **table.further})
+            return CoefficientPrior.of({"kind": self._reference(table.kind), **table.further})
         return load_learned(table.name or "", self.folder / table.file if table.file else None)
 
 

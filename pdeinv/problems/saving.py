@@ -119,8 +119,7 @@ def _reference(pde: PDE, folder: Path) -> str:
     """Return the name of a PDE, or its file relative to a folder and its class."""
     kind = type(pde)
     if source_of(kind):
-        file = os.path.relpath(str(sys.modules[kind.__module__].__file__), folder.resolve())
-        return f"{Path(file).as_posix()}:{kind.__qualname__}"
+        return _source(kind, folder)
     if PDES.get(kind.name) is not kind:
         raise InputError(
             f"physics of a problem file must be of a class that a name or a file states, got "
@@ -129,10 +128,17 @@ def _reference(pde: PDE, folder: Path) -> str:
     return kind.name
 
 
+def _source(kind: type, folder: Path) -> str:
+    """Return the file of a class relative to a folder, and the class."""
+    file = os.path.relpath(str(sys.modules[kind.__module__].__file__), folder.resolve())
+    return f"{Path(file).as_posix()}:{kind.__qualname__}"
+
+
 def _prior(problem: Problem, folder: Path) -> dict[str, Any]:
     prior = problem.prior
     if isinstance(prior, CoefficientPrior):
-        return prior.to_json()
+        own = {"kind": _source(type(prior), folder)} if source_of(type(prior)) else {}
+        return prior.to_json() | own
     origin = origin_of(prior)
     if origin is None:
         raise InputError(

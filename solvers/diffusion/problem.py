@@ -16,8 +16,9 @@ from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.priors.data import STD
 from pdeinv.priors.gaussian import GaussianPrior
-from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
+from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
+from pdeinv.solvers.diffusion.sensor_misfit import Misfit
 from pdeinv.solvers.forward import clamped
 from pdeinv.solvers.trained_problem import trained_coefficients
 
