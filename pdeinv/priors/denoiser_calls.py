@@ -13,7 +13,7 @@ import torch
 from pdeinv.annotations import check_fields
 from pdeinv.checks import Positive, described
 from pdeinv.errors import InputError
-from pdeinv.grid import Field
+from pdeinv.fields import Field
 from pdeinv.priors.data import STD
 from pdeinv.priors.gaussian import as_sigma_batch
 

@@ -26,7 +26,8 @@ from pdeinv.checks import MOST, Bounds, described, integer, tensor
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import field_values
 from pdeinv.errors import InputError
-from pdeinv.grid import Field, Grid
+from pdeinv.fields import Field
+from pdeinv.grid import Grid
 from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.denoiser_calls import DenoiserCalls, Predicts, Usable
 from pdeinv.priors.denoiser_checks import check_denoises, check_std, probe
