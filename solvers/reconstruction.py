@@ -232,5 +232,5 @@ def _dataset(
 
 def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
     """Return the `file.py:Class` of each that comes from a file."""
-    given = {"pde_source": source_of(type(pde)), "solver_source": source_of(type(solver))}
+    given = {"pde_source": pde.origin, "solver_source": source_of(type(solver))}
     return {name: source for name, source in given.items() if source}
