@@ -238,7 +238,7 @@ def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:
         prior, solver: as they were given.
     """
     given = {
-        "pde_source": source_of(type(problem.physics)),
+        "pde_source": problem.physics.origin,
         "prior_source": str(prior) if is_reference(prior) else source_of(type(problem.prior)),
         "solver_source": str(solver) if is_reference(solver) else source_of(type(solver)),
     }
