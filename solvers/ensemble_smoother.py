@@ -170,7 +170,7 @@ class EnsembleSmoother(Solver):
             The variance of each reading's noise, with a nugget, and whether it carries weight; both
             (m,).
         """
-        forward, observation = part.forward, part.observation
+        forward, observation = part.map, part.observation
         noise = weighty = observation.noise_std
         bar = progress_bar(range(self.rounds), self.name, progress and forward.solves, "round")
         for step in bar:
