@@ -80,6 +80,11 @@ def prior_from_denoiser(
         >>> prior.sample(2, Grid(16)).shape
         torch.Size([2, 1, 16, 16])
     """
+    if not isinstance(grid, Grid):
+        raise InputError(
+            f"grid of prior_from_denoiser must be a Grid, got {described(grid)}; give such as "
+            f"pde.grid(64)"
+        )
     calls = _calls(denoiser, fields, mean, std, sigma_data, predicts)
     draws = integer("draws of prior_from_denoiser", draws, Bounds(8, MOST))
     with seeds.global_state(seeds.STATISTICS):  # for a function with randomness of its own
