@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -140,7 +141,7 @@ class Solver(ABC):
         self._check_result(posterior, pde, observation.grid, n_samples)
         posterior.record = {
             "solver": self.name,
-            "solver_settings": json.dumps(self.settings(), default=repr),
+            "solver_settings": json.dumps(self.settings(), default=_in_words),
             "seconds": round(time.perf_counter() - start, 4),
             "network_evaluations": 0,
             **posterior.record,
@@ -256,3 +257,8 @@ def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     """
     half = draw((n + 1) // 2)
     return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
+
+
+def _in_words(value: object) -> str:
+    """Return a setting that JSON has no form for, without an address in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -6,6 +6,7 @@
 
 import re
 import sys
+import types
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +35,13 @@ for i, block in enumerate({blocks!r}, 1):
 def blocks(language, page="README.md"):
     """Return the code blocks of a page in a language."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def import_block(monkeypatch, name, code):
+    """Import a block as the module of a name, for one test alone."""
+    module = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(code, vars(module))
 
 
 @cache

@@ -1,6 +1,7 @@
 """docs/add-your-prior.md is true: its class works in the whole package, and keeps the contract."""
 
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from unittest.mock import patch
@@ -10,7 +11,7 @@ import test_problem_contract as contract
 import torch
 import xarray as xr
 from helpers import seeded
-from readme_blocks import ROOT, blocks
+from readme_blocks import ROOT, blocks, import_block
 
 import pdeinv as package
 from pdeinv import GaussianField, InputError, Problem, reconstruct
@@ -50,10 +51,9 @@ def own(tmp_path, monkeypatch):
 @pytest.fixture
 def kind():
     """The class as a program defines it, for one test alone."""
-    with patch.dict(CoefficientPrior.kinds):
-        scope = {"__name__": "heavy"}
-        exec(CLASS, scope)
-        yield scope["HeavyTailed"]
+    with patch.dict(CoefficientPrior.kinds), pytest.MonkeyPatch.context() as monkeypatch:
+        import_block(monkeypatch, "heavy", CLASS)
+        yield sys.modules["heavy"].HeavyTailed
 
 
 def test_the_page_is_short():
@@ -62,9 +62,8 @@ def test_the_page_is_short():
 
 def test_the_example_runs_and_its_prior_is_the_better_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "heavy.py").write_text(CLASS)
-    with patch.dict(CoefficientPrior.kinds), patch.dict("sys.modules"):
+    with patch.dict(CoefficientPrior.kinds):
+        import_block(monkeypatch, "heavy", CLASS)
         exec(USE, {})
     rows = [line.replace(",", "").split() for line in capsys.readouterr().out.splitlines()]
     (own, own_error, own_inside), (other, error, inside) = ((r[0], r[2], r[4]) for r in rows)

@@ -316,6 +316,7 @@ WRONG = {
     "no std": (Network(1), {"std": 0.0}, "std .* one positive number or one for each of source"),
     "means": (Network(1), {"mean": [0.0, 1.0]}, "mean .* one number or one for each of source"),
     "kind": (Network(1), {"predicts": "v"}, "predicts of prior_from_denoiser must be"),
+    "grid": (Network(1), {"grid": 16}, "grid of prior_from_denoiser must be a Grid, got 16"),
     "draws": (Network(1), {"draws": 0}, "draws of prior_from_denoiser must be"),
     "examples": (
         Network(1),
@@ -332,13 +333,14 @@ WRONG = {
 def test_what_cannot_be_a_denoiser_is_refused(denoiser, change, message):
     given = {
         "fields": fields_of(1),
+        "grid": GRID,
         "std": statistics(1)[0].tolist(),
         "sigma_data": SIGMA_DATA,
         "examples": states()[:, :1],
         "draws": 20,
     } | change
     with pytest.raises(InputError, match=message):
-        prior_from_denoiser(denoiser, grid=GRID, **given)
+        prior_from_denoiser(denoiser, **given)
 
 
 def test_a_denoiser_without_gradients_serves_the_solvers_that_need_none():

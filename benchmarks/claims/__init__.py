@@ -56,7 +56,17 @@ SOURCES: dict[str, Source] = {
             Constant("two standard errors of the paired instances", "a rule"),
         )
     ),
+    "docs/add-your-denoiser.md": Source(
+        (Constant("0.5 in EDM, often 1 elsewhere | 0.5", "settings"),)
+    ),
+    "docs/add-your-guidance-term.md": Source(
+        (
+            Constant("standard deviation 0.5", "a setting"),
+            Constant("`LossTerm(function, share=0.5)`", "a setting"),
+        )
+    ),
     "docs/add-your-pde.md": Source(),
+    "docs/add-your-prior.md": Source(),
     "docs/your-own-domain.md": Source(),
     "docs/problem-files.md": Source(
         (

@@ -8,9 +8,10 @@ from pdeinv.errors import InputError
 from pdeinv.priors.denoiser_calls import DenoiserCalls
 from pdeinv.priors.schedule import SIGMA_MIN
 
-__all__ = ["check_denoises", "check_std", "probe"]
+__all__ = ["PROBES", "check_denoises", "check_std", "probe"]
 
-_PROBES = 3  # states
+PROBES = 3
+"""Draws of noise that `probe` takes."""
 _BATCH_LEVELS = (0.1, 1.0, 10.0)  # of these states
 _HIGH, _LOW = 80.0, 0.05  # levels of which the answer is known
 # In standard deviations of the field: of answers to two batches, to pure noise, to little noise
@@ -20,20 +21,23 @@ _SOME_SPREAD, _MAX_CORRELATION = 0.5, 0.7
 _STD_RANGE = 0.6, 1.7  # of the standard deviation of the fields over the stated one
 
 
-def probe(calls: DenoiserCalls, shape: tuple[int, int], generator: torch.Generator) -> None:
-    """Refuse a function that cannot be a denoiser of fields on ny x nx nodes.
+def probe(calls: DenoiserCalls, noise: torch.Tensor) -> None:
+    """Refuse a function that cannot be a denoiser.
+
+    Arguments:
+        calls: the denoiser.
+        noise: (3, channel, ny, nx), draws of the noise of level 1, in physical units.
 
     Raises:
         InputError: it fails, returns nan or another shape, mixes the states of a batch, or does
             not return about the mean for pure noise.
     """
-    noise = calls.white_noise(_PROBES, shape, generator)
     levels = torch.tensor(_BATCH_LEVELS, dtype=torch.float64)
     x = calls.mean + levels[:, None, None, None] * noise
     with torch.no_grad():
         try:
             together = calls(x, levels)
-            alone = torch.cat([calls(x[i : i + 1], levels[i]) for i in range(_PROBES)])
+            alone = torch.cat([calls(x[i : i + 1], levels[i]) for i in range(PROBES)])
             pure = calls(calls.mean + _HIGH * noise, _HIGH)
         except InputError:
             raise
@@ -41,7 +45,7 @@ def probe(calls: DenoiserCalls, shape: tuple[int, int], generator: torch.Generat
             reason = " ".join(str(error).split())
             raise InputError(
                 f"the denoiser {calls.name} must accept x {tuple(x.shape)} and sigma "
-                f"({_PROBES},) in {calls.precision(x)}, got {type(error).__name__}: "
+                f"({PROBES},) in {calls.precision(x)}, got {type(error).__name__}: "
                 f"{reason[:200]}; use sigma[:, None, None, None] where it multiplies fields"
             ) from error
     for found in (together, alone, pure):
@@ -54,7 +58,7 @@ def probe(calls: DenoiserCalls, shape: tuple[int, int], generator: torch.Generat
             f"and nothing random"
         )
     answers = (pure - pure.mean(dim=0)) / calls.std
-    spread = float(answers.square().mean().sqrt()) * (_PROBES / (_PROBES - 1)) ** 0.5
+    spread = float(answers.square().mean().sqrt()) * (PROBES / (PROBES - 1)) ** 0.5
     stack = torch.stack([answers.flatten(), (noise - noise.mean(dim=0)).flatten()])
     alike = spread > _SOME_SPREAD and float(stack.corrcoef()[0, 1].abs()) > _MAX_CORRELATION
     if spread > _MAX_SPREAD or alike:
@@ -65,13 +69,16 @@ def probe(calls: DenoiserCalls, shape: tuple[int, int], generator: torch.Generat
         )
 
 
-def check_denoises(calls: DenoiserCalls, states: torch.Tensor, generator: torch.Generator) -> None:
-    """Refuse a function that does not keep states (batch, channel, ny, nx) with little noise.
+def check_denoises(calls: DenoiserCalls, states: torch.Tensor, noise: torch.Tensor) -> None:
+    """Refuse a function that does not keep states with little noise.
+
+    Arguments:
+        calls: the denoiser.
+        states, noise: (batch, channel, ny, nx), in physical units, the noise of level 1.
 
     Raises:
         InputError: what it returns is far from the states, or not finite.
     """
-    noise = calls.white_noise(len(states), (states.shape[2], states.shape[3]), generator)
     with torch.no_grad():
         found = calls(states.double() + _LOW * noise, _LOW)
     _check_finite(calls, found)

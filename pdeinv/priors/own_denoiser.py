@@ -16,37 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
 import torch
 
 from pdeinv import seeds
 from pdeinv.checks import MOST, Bounds, described, integer, tensor
 from pdeinv.coefficients import CoefficientPrior
-from pdeinv.datasets import field_values
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
-from pdeinv.priors.data import STD, TrainingData
+from pdeinv.priors.data import STD
 from pdeinv.priors.denoiser_calls import DenoiserCalls, Predicts, Usable
-from pdeinv.priors.denoiser_checks import check_denoises, check_std, probe
+from pdeinv.priors.denoiser_data import Examples, denoiser_data
 from pdeinv.priors.gaussian import GaussianPrior
 from pdeinv.priors.gaussian_fit import fit_gaussian
 from pdeinv.priors.noise import Noise
-from pdeinv.priors.schedule import heun, noise_levels, sample_flow
-from pdeinv.progress import Progress
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    Examples: TypeAlias = torch.Tensor | np.ndarray | xr.Dataset
+from pdeinv.priors.schedule import sample_flow
 
 __all__ = ["OwnDenoiser", "prior_from_denoiser"]
-
-_BATCH = 32  # states sampled together
-_STEPS = 20  # noise levels of the draws
-_CHECKED = 8  # states that the denoiser must keep
 
 
 def prior_from_denoiser(
@@ -94,10 +81,15 @@ def prior_from_denoiser(
         >>> prior.sample(2, Grid(16)).shape
         torch.Size([2, 1, 16, 16])
     """
+    if not isinstance(grid, Grid):
+        raise InputError(
+            f"grid of prior_from_denoiser must be a Grid, got {described(grid)}; give such as "
+            f"pde.grid(64)"
+        )
     calls = _calls(denoiser, fields, mean, std, sigma_data, predicts)
     draws = integer("draws of prior_from_denoiser", draws, Bounds(8, MOST))
     with seeds.global_state(seeds.STATISTICS):  # for a function with randomness of its own
-        data = _data(calls, grid, noise or Noise("white"), examples, draws, progress)
+        data = denoiser_data(calls, grid, noise or Noise("white"), examples, draws, progress)
     data = replace(data, prior=coefficient_prior)
     scale = calls.std.flatten() / STD
     gaussian = fit_gaussian(data, noise or Noise("white"), symmetry=False, scale=scale)
@@ -160,37 +152,6 @@ class OwnDenoiser:
         return f"OwnDenoiser({self.calls.name} of {names})"
 
 
-def _data(
-    calls: DenoiserCalls,
-    grid: Grid,
-    noise: Noise,
-    examples: Examples | None,
-    draws: int,
-    progress: bool,
-) -> TrainingData:
-    """Return the examples, or else states that are drawn; arguments as of `prior_from_denoiser`.
-
-    Raises:
-        InputError: the function is no denoiser of these states.
-    """
-    generator = seeds.generator(seeds.STATISTICS)
-    probe(calls, grid.shape, generator)
-    if examples is not None:
-        source, states = "the examples", _states(examples, calls.fields, grid)
-    elif noise.kind == "white":
-        source, states = "the draws", _drawn(calls, grid, draws, generator, progress)
-    else:
-        raise InputError(
-            f"examples must be given for a denoiser of {noise.kind} noise, got none; give states "
-            f"(n, {len(calls.fields)}, {grid.ny}, {grid.nx})"
-        )
-    data = TrainingData(states.float(), calls.fields, grid, None, source)
-    data.check()
-    check_std(calls, states, source)
-    check_denoises(calls, states[:_CHECKED], generator)
-    return data
-
-
 def _calls(
     denoiser: Usable,
     fields: Sequence[str | Field],
@@ -234,63 +195,3 @@ def _numbers(what: str, value: object, fields: tuple[Field, ...]) -> torch.Tenso
             f"{', '.join(f.name for f in fields)}, got {described(value)}; correct it"
         )
     return found.flatten().expand(len(fields))[:, None, None].clone()
-
-
-def _states(examples: Examples, fields: tuple[Field, ...], grid: Grid) -> torch.Tensor:
-    """Return the examples as states (n, channel, ny, nx).
-
-    Raises:
-        InputError: they have another shape, or lack a field.
-    """
-    import xarray as xr
-
-    if isinstance(examples, xr.Dataset):
-        names = [f.name for f in fields]
-        if missing := [name for name in names if name not in examples]:
-            raise InputError(
-                f"examples must have the variable {missing[0]!r}, got "
-                f"{', '.join(map(str, examples.data_vars))}; rename one"
-            )
-        states = torch.from_numpy(field_values(examples, names, None))
-    else:
-        states = tensor("examples", examples)
-    wanted = (len(fields), *grid.shape)
-    if states.ndim != 4 or tuple(states.shape[1:]) != wanted:
-        raise InputError(
-            f"examples must be (n, {', '.join(map(str, wanted))}), with the fields on the grid of "
-            f"the denoiser, got {tuple(states.shape)}; reshape them"
-        )
-    return states.double().cpu()
-
-
-def _drawn(
-    calls: DenoiserCalls, grid: Grid, draws: int, generator: torch.Generator, show: bool
-) -> torch.Tensor:
-    """Return states (draws, channel, ny, nx) of the probability flow of the denoiser.
-
-    Raises:
-        InputError: a state is not finite.
-    """
-    sigmas = noise_levels(_STEPS)
-    evaluations = draws * (2 * _STEPS - 1)
-    parts = []
-    with (
-        torch.no_grad(),
-        Progress(evaluations, "draws of the denoiser", show, unit="evaluation") as bar,
-    ):
-
-        def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
-            bar.update(len(x))
-            return calls(x, sigma)
-
-        for first in range(0, draws, _BATCH):
-            n = min(_BATCH, draws - first)
-            start = calls.mean + sigmas[0] * calls.white_noise(n, grid.shape, generator)
-            parts.append(heun(denoise, start, sigmas))
-    states = torch.cat(parts)
-    if not bool(states.isfinite().all()):
-        raise InputError(
-            f"the states drawn with the denoiser {calls.name} must be finite, got nan or inf; "
-            f"check sigma_data and predicts, or give examples"
-        )
-    return states
