@@ -11,6 +11,8 @@ from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.distributed import Distributed as Distributed
 from pdeinv.datasets.evolving import Evolving as Evolving
 from pdeinv.datasets.experiments import Experiments as Experiments
+from pdeinv.datasets.function import FunctionPDE as FunctionPDE
+from pdeinv.datasets.function import pde_from_function as pde_from_function
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
 from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes

@@ -17,7 +17,6 @@ from pdeinv.datasets.registry import COMPOSED
 from pdeinv.datasets.shared_physics import check_shared
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
-from pdeinv.external import source_of
 from pdeinv.fields import ChannelField, Field
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.sensor_columns import experiment_name, listed
@@ -193,7 +192,7 @@ class Experiments(PDE):
 
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         stated = [
-            {"pde": source_of(type(pde)) or pde.name, **pde.json_parameters(describe=describe)}
+            {"pde": pde.origin or pde.name, **pde.json_parameters(describe=describe)}
             for pde in self.physics
         ]
         return {"physics": stated, "names": list(self.names)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pdeinv.annotations import Convertible, annotations_of
@@ -16,7 +16,9 @@ __all__ = ["from_json", "to_json"]
 Plain = bool | int | float | str | None
 
 
-def to_json(instance: Any, *, describe: bool = False) -> dict[str, Any]:
+def to_json(
+    instance: Any, *, describe: bool = False, names: Container[str] | None = None
+) -> dict[str, Any]:
     """Return the parameters of a PDE, or the fields of another dataclass, as JSON values.
 
     Numbers, texts and None stay as they are; a tuple becomes a list, a dataclass an object of its
@@ -25,13 +27,14 @@ def to_json(instance: Any, *, describe: bool = False) -> dict[str, Any]:
     Arguments:
         instance: the PDE or the dataclass.
         describe: state in words a parameter that cannot be stored, instead of refusing it.
+        names: of the parameters or fields; all if None.
 
     Raises:
         InputError: a parameter cannot be stored, such as a function.
     """
     stated = {}
     for field in dataclasses.fields(instance):
-        if field.init:
+        if field.init and (names is None or field.name in names):
             value = getattr(instance, field.name)
             try:
                 stated[field.name] = _written(f"parameter {field.name}", value)

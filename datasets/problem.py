@@ -15,6 +15,7 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.external import is_reference, load_instance
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.memory import check_states
@@ -35,8 +36,8 @@ class Problem:
     Arguments:
         physics: the PDE, with its domain, sides, sources and wells.
         prior: one of `pdeinv.coefficients`, or another that can be sampled, such as an `Ensemble`
-            or a learned one, or the file or the shipped name of a learned one; if None, the
-            `default_prior` of the physics.
+            or a learned one, or the file or the shipped name of a learned one, or "file.py:name"
+            for one of your own; if None, the `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
 
     Raises:
@@ -64,10 +65,7 @@ class Problem:
         if self.prior is None:
             object.__setattr__(self, "prior", self.physics.default_prior)
         elif isinstance(self.prior, str | os.PathLike):
-            from pdeinv.priors import load  # which is above this module
-
-            path_of("prior", self.prior)
-            object.__setattr__(self, "prior", load(self.prior))
+            object.__setattr__(self, "prior", _from_file(self.prior))
         _check_prior(self.prior)
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
@@ -231,6 +229,16 @@ class Problem:
         return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()
 
 
+def _from_file(name: str | os.PathLike) -> Any:
+    """Return the prior of a `file.py:name`, or the model of a file or of a shipped name."""
+    from pdeinv.priors import Prior, load  # which are above this module
+
+    path_of("prior", name)
+    if is_reference(name):
+        return load_instance(str(name), Prior, CoefficientPrior.kinds)  # type: ignore[type-abstract]
+    return load(name)
+
+
 def _check_prior(prior: object) -> None:
     """Refuse what is no prior; of the models in files, the solvers judge."""
     if isinstance(prior, type):
@@ -245,5 +253,6 @@ def _check_prior(prior: object) -> None:
     if not isinstance(prior, Model):
         raise InputError(
             f"the prior must be one that can be sampled, got {described(prior)}; give such as a "
-            f"GaussianField, an Ensemble or the file of a learned prior"
+            f"GaussianField, an Ensemble, the file of a learned prior, or for a network "
+            f"pdeinv.priors.prior_from_denoiser"
         )

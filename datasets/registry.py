@@ -10,7 +10,7 @@ from pdeinv.checks import described
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.parameters import from_json
 from pdeinv.errors import InputError
-from pdeinv.external import is_reference, load_class, make_instance
+from pdeinv.external import is_reference, load_named, make_instance, run_named
 
 __all__ = ["COMPOSED", "PDES", "pde_by_name", "register"]
 
@@ -44,23 +44,43 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
     """Return the PDE of that name: the published problem, where there is one.
 
     Arguments:
-        name: a name in `PDES`, or `file.py:Class` for a class outside of the package.
+        name: a name in `PDES`, or `file.py:name` of a class or an instance outside of the package.
         parameters: values of some parameters, or what `PDE.json_parameters` states of them. The
-            others are those of the published problem, or else the defaults of the class.
+            others are those of the published problem or of the instance, or else the defaults of
+            the class.
 
     Raises:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
     if is_reference(name):
-        kind = load_class(name, PDE, PDES)  # type: ignore[type-abstract]
+        found = load_named(name, PDE, PDES)  # type: ignore[type-abstract]
+        if isinstance(found, PDE):
+            return _changed(found.found_at(name), name, parameters)
+        kind = found
     elif isinstance(name, str) and name in PDES | COMPOSED:
         kind = (PDES | COMPOSED)[name]
     else:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), PDES, n=1)
         raise InputError(
             f"pde must be one of {', '.join(sorted(PDES))}, got {described(name)}; "
-            + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:Class")
+            + (f"did you mean {close[0]!r}?" if close else "use one of them, or file.py:name")
         )
+    _check_names(kind, name, parameters)
+    given = kind.benchmark_parameters | parameters
+    return make_instance(kind, given | _read(kind, name, given))
+
+
+def _changed(pde: PDE, name: str, parameters: dict[str, Any]) -> PDE:
+    """Return a PDE of a file with other values of some parameters."""
+    if not parameters:
+        return pde
+    kind = type(pde)
+    _check_names(kind, name, parameters)
+    given = parameters | _read(kind, name, parameters)
+    return run_named(kind, lambda: dataclasses.replace(pde, **given))
+
+
+def _check_names(kind: type[PDE], name: str, parameters: dict[str, Any]) -> None:
     # A class's own parameters before those that all have
     fields = sorted(dataclasses.fields(kind), key=lambda field: bool(field.kw_only))
     known = [field.name for field in fields if field.init]
@@ -68,6 +88,8 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
         raise InputError(
             f"a parameter of {name} must be one of {', '.join(known)}, got {key!r}; rename it"
         )
-    given = kind.benchmark_parameters | parameters
+
+
+def _read(kind: type[PDE], name: str, given: dict[str, Any]) -> dict[str, Any]:
     stored = {key: value for key, value in given.items() if isinstance(value, dict | list)}
-    return make_instance(kind, given | from_json(kind, stored, f"parameter {{}} of {name}"))
+    return from_json(kind, stored, f"parameter {{}} of {name}")

@@ -13,6 +13,8 @@ from pdeinv.errors import InputError
 from pdeinv.external import source_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from pdeinv.datasets.base import PDE
 
 __all__ = ["Stated"]
@@ -61,6 +63,20 @@ class Stated(Convertible):
             if isinstance(stated[k], plain) or v != usual[k]
         }
 
+    @property
+    def origin(self) -> str:
+        """The `file.py:name` from which the PDE is; empty for one of the package, or of a program's
+        own."""
+        return source_of(type(self))
+
+    def found_at(self, reference: str) -> Self:
+        """Return the PDE that was found as an instance in a file.
+
+        Arguments:
+            reference: its `file.py:name`.
+        """
+        return self
+
     @classmethod
     def of(cls, value: Any, what: str) -> PDE:
         """Return the PDE of a name, or of what `to_json` returned; a PDE stays as it is.
@@ -85,4 +101,4 @@ class Stated(Convertible):
 
     def to_json(self, what: str) -> dict[str, Any]:
         """Return the name and the `json_parameters` as one object."""
-        return {"pde": source_of(type(self)) or self.name, **self.json_parameters()}
+        return {"pde": self.origin or self.name, **self.json_parameters()}

@@ -34,6 +34,7 @@ _EXPORTS = {
     "Symmetry": "pdeinv.symmetry",
     "Transformed": "pdeinv.coefficients",
     "TwoPhase": "pdeinv.coefficients",
+    "pde_from_function": "pdeinv.datasets",
     "plot_reconstruction": "pdeinv.plot",
     "reconstruct": "pdeinv.solvers",
 }

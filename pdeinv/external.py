@@ -1,4 +1,4 @@
-"""Classes from files outside of the package: `file.py:Class`."""
+"""Classes and instances from files outside of the package: `file.py:name`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ from typing import Any, TypeVar
 from pdeinv.checks import described
 from pdeinv.errors import InputError
 
-__all__ = ["is_reference", "load_class", "make_instance", "source_of"]
+__all__ = [
+    "folder_of",
+    "is_reference",
+    "load_class",
+    "load_instance",
+    "load_named",
+    "make_instance",
+    "run_named",
+    "source_of",
+]
 
 Kind = TypeVar("Kind")
+Made = TypeVar("Made")
 
 _PREFIX = "pdeinv_file_"
 _AS_GIVEN = "__path_as_given__"
@@ -32,35 +42,55 @@ def is_reference(name: object) -> bool:
 
 
 def load_class(reference: str, base: type[Kind], registry: dict) -> type[Kind]:
-    """Return a class from a file.
+    """Return a class from a file; arguments and errors as of `load_named`."""
+    return _load(reference, base, registry, (type,))
+
+
+def load_named(reference: str, base: type[Kind], registry: dict) -> type[Kind] | Kind:
+    """Return a class from a file, or an instance at its top level.
 
     The file runs once, as a module, with its folder on the path; again when it has changed. What it
     registers is registered for that time alone.
 
     Arguments:
-        reference: `file.py:Class`.
-        base: what the class must derive from.
+        reference: `file.py:name`.
+        base: what it must derive from.
         registry: the table of names that the file may change.
 
     Raises:
-        InputError: there is no such file or class, it is of another kind, or the file fails.
+        InputError: there is no such file or name, it is of another kind, or the file fails.
     """
+    return _load(reference, base, registry, (type, base))
+
+
+def load_instance(reference: str, base: type[Kind], registry: dict) -> Kind:
+    """Return an instance from a file: what a name of the file stands for, or one of a class with
+    its default settings; arguments and errors as of `load_named`."""
+    found = load_named(reference, base, registry)
+    return make_instance(found, {}) if isinstance(found, type) else found
+
+
+def _load(reference: str, base: type, registry: dict, kinds: tuple[type, ...]) -> Any:
     path, _, name = reference.rpartition(":")
     module = _module(Path(path), registry)
-    kind: Any = getattr(module, name, None)
-    if not _suits(kind, base):
-        found = [
+    found: Any = getattr(module, name, None)
+    if not _suits(found, base, kinds):
+        own = [
             key
             for key, value in vars(module).items()
-            if _suits(value, base) and value.__module__ == module.__name__
+            if _suits(value, base, kinds)
+            and (not isinstance(value, type) or value.__module__ == module.__name__)
         ]
+        instance = f", or an instance of {base.__name__}" if base in kinds else ""
         raise InputError(
             f"{name!r} in {path} must be a class that derives from {base.__name__} and has all its "
-            f"methods, got {_got(kind)}; use "
-            f"{' or '.join(f'{path}:{key}' for key in found) or f'a class from {base.__name__}'}"
+            f"methods{instance}, got {_got(found)}; use "
+            f"{' or '.join(f'{path}:{key}' for key in own) or f'a class from {base.__name__}'}"
         )
-    copyreg.pickle(kind, _reduce)
-    return kind
+    kind = found if isinstance(found, type) else type(found)
+    if source_of(kind) and dataclasses.is_dataclass(kind):
+        copyreg.pickle(kind, _reduce)
+    return found
 
 
 def make_instance(kind: type[Kind], settings: dict[str, Any]) -> Kind:
@@ -69,10 +99,19 @@ def make_instance(kind: type[Kind], settings: dict[str, Any]) -> Kind:
     Raises:
         InputError: the class refuses its settings, or the code of a user's class fails.
     """
+    return run_named(kind, lambda: kind(**settings))
+
+
+def run_named(kind: type, make: Callable[[], Made]) -> Made:
+    """Return what a function makes of a class, which may be one of a user's file.
+
+    Raises:
+        InputError: the class refuses its settings, or the code of a user's class fails.
+    """
     if not source_of(kind):
-        return kind(**settings)
+        return make()
     with _named_errors(f"{kind.__name__} of {source_of(kind).rpartition(':')[0]}", kind.__module__):
-        return kind(**settings)
+        return make()
 
 
 def source_of(kind: type) -> str:
@@ -82,13 +121,24 @@ def source_of(kind: type) -> str:
     return f"{vars(sys.modules[kind.__module__])[_AS_GIVEN]}:{kind.__qualname__}"
 
 
-def _suits(kind: Any, base: type) -> bool:
-    return isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+def folder_of(module: str) -> str:
+    """Return the folder of the file that a module was loaded from by `load_named`, else ""."""
+    if not module.startswith(_PREFIX):
+        return ""
+    return str(Path(str(sys.modules[module].__file__)).parent)
+
+
+def _suits(found: Any, base: type, kinds: tuple[type, ...]) -> bool:
+    if not isinstance(found, type):
+        return isinstance(found, tuple(k for k in kinds if k is not type))
+    return issubclass(found, base) and not inspect.isabstract(found)
 
 
 def _got(kind: Any) -> str:
     if kind is None:
         return "none of that name"
+    if not isinstance(kind, type):
+        return described(kind)
     missing = sorted(getattr(kind, "__abstractmethods__", ()))
     return f"{kind.__name__}, which lacks {', '.join(missing)}" if missing else described(kind)
 

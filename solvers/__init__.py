@@ -7,6 +7,7 @@ from pdeinv.solvers.diffusion.diffusionpde import DiffusionPDE as DiffusionPDE
 from pdeinv.solvers.diffusion.dps import DPS as DPS
 from pdeinv.solvers.diffusion.fundps import FunDPS as FunDPS
 from pdeinv.solvers.diffusion.moment import Moment as Moment
+from pdeinv.solvers.ensemble_smoother import EnsembleSmoother as EnsembleSmoother
 from pdeinv.solvers.fno import FNO as FNO
 from pdeinv.solvers.gauss_newton import GaussNewton as GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver

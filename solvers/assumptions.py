@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.observation import Observation
+from pdeinv.priors import OwnDenoiser
 from pdeinv.priors.base import Model, Prior
 from pdeinv.priors.ensemble import Ensemble
 
@@ -48,7 +49,7 @@ def prior_in_words(pde: PDE, prior: Prior) -> str:
         return f"the {pde.coefficient_field.name} is {prior.phrase(pde.domain)}"
     if isinstance(prior, Ensemble):
         return f"an ensemble of {len(prior)} members"
-    return f"learned, {prior!r}" if isinstance(prior, Model) else type(prior).__name__
+    return f"learned, {prior!r}" if isinstance(prior, Model | OwnDenoiser) else type(prior).__name__
 
 
 def _listed(numbers: Mapping[str, float | str]) -> str:

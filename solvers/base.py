@@ -18,6 +18,7 @@ from pdeinv import seeds
 from pdeinv.annotations import check_fields
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.claims import check_claims
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid
@@ -109,8 +110,9 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE or this prior, the observation is on
-                another domain than the PDE, or the work would take more memory than is available.
+            InputError: the solver does not accept this PDE or this prior, a claim of a user's PDE
+                does not hold (see `pdeinv.datasets.claims`), the observation is on another domain
+                than the PDE, or the work would take more memory than is available.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         prior = Problem.of(pde, prior).prior
@@ -122,6 +124,7 @@ class Solver(ABC):
             f"{observation.grid} nodes",
             self.memory_remedy,
         )
+        check_claims(pde, prior, observation.grid, derivative=self.differentiates(pde, prior))
         generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
         try:

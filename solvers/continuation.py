@@ -62,9 +62,9 @@ def search_again(search: ModeSearch, mode: Mode, nuggets: list[float], sensors: 
 
 def _starts(search: ModeSearch) -> Iterator[torch.Tensor]:
     yield search.problem.zero
-    latent, generator = search.problem.latent, seeds.generator(seeds.STATISTICS)
+    generator = seeds.generator(seeds.STATISTICS)
     for _ in range(_RESTARTS):
-        yield latent.white(1, generator)
+        yield search.problem.white(1, generator)
 
 
 def _from_afar(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import torch
 
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import unit_vectors
 
@@ -245,19 +247,26 @@ def _batched_gradient(
     """The gradients of outputs with respect to a leaf, for many cotangents at once.
 
     torch.vmap batches a PDE's own autograd functions too, and is slow to import; without such
-    functions the batching of torch.autograd does.
+    functions the batching of torch.autograd does. What a user's PDE computes may have no rule for
+    either; its gradients are computed one by one.
     """
-    if any(_has_own_function(output) for output in outputs):
-        return torch.vmap(
-            lambda cotangents: torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True)[0]
-        )
 
-    def gradient(cotangents: list[torch.Tensor]) -> torch.Tensor:
-        return torch.autograd.grad(
-            outputs, leaf, cotangents, retain_graph=True, is_grads_batched=True
-        )[0]
+    def gradient(cotangents: list[torch.Tensor], **options: bool) -> torch.Tensor:
+        return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True, **options)[0]
 
-    return gradient
+    own = any(_has_own_function(output) for output in outputs)
+    batched = torch.vmap(gradient) if own else partial(gradient, is_grads_batched=True)
+
+    def gradients(cotangents: list[torch.Tensor]) -> torch.Tensor:
+        try:
+            return batched(cotangents)
+        except NumericalError:
+            raise
+        except RuntimeError:  # of torch, whose words for it differ
+            pass
+        return torch.stack([gradient(list(one)) for one in zip(*cotangents, strict=True)])
+
+    return gradients
 
 
 def _has_own_function(output: torch.Tensor) -> bool:

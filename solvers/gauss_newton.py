@@ -40,9 +40,10 @@ class GaussNewton(Solver):
     `surrogate`, or of its solve where the coefficient is not affine in ξ; F itself is always solved
     in full. With G = J Jᵀ + R,
 
-        ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ),    shortened where the posterior density would fall,
+        ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ)
 
-    ends at the mode, in about three Jacobians and a few more solves with the last one.
+    ends at the mode, in about three Jacobians and a few more solves with the last one. A step that
+    would raise the objective |ξ|² + |y - F(ξ)|² is damped, by a trust region (`TrustRegion`).
 
     Exact readings tell what the least noise would hide, so that the variance R that stands in for
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
@@ -145,7 +146,7 @@ class GaussNewton(Solver):
         field = problem.latent.square_root(members, observation.grid).mean(dim=(0, 1))
         forward, channels = problem.forward, problem.forward.coefficient_channels
         mean[channels], std[channels] = moments_through(
-            lambda latent: forward.of_coefficient(forward.problem.coefficient(latent)),
+            lambda latent: forward.of_coefficient(problem.problem.coefficient(latent)),
             field,
             _latent_variance(problem, mode),
         )

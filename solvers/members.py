@@ -8,10 +8,15 @@ import torch
 
 from pdeinv.solvers.base import antithetic, progress_bar
 from pdeinv.solvers.continuation import LEVELS, largest_objective
-from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch, Pull
+from pdeinv.solvers.damping import Pull
+from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["ModeEnsemble", "draw_around_mode"]
 
+_MET = 1e-4  # variance of exact readings at least, relative to that which ξ gives them
+_STATIONARY = 0.2  # relative change of ξ that a full step would make at most
 _ROUNDS = 8  # of drawing others in the place of members that were left out
 
 
@@ -35,6 +40,16 @@ class _Draws(NamedTuple):
     eta: torch.Tensor
     noise: torch.Tensor
 
+    def subset(self, kept: torch.Tensor) -> _Draws:
+        return _Draws(self.eta[kept], self.noise[kept])
+
+
+class _Members(NamedTuple):
+    """Members, (members, *shape), and their states."""
+
+    xi: torch.Tensor
+    states: torch.Tensor
+
 
 def draw_around_mode(
     search: ModeSearch,
@@ -52,7 +67,8 @@ def draw_around_mode(
 
     Where the coefficient is affine in ξ, the steps use the Jacobian of the mode. Where it is not,
     this Jacobian may lead far from the readings: each member is searched for like the mode, with
-    Jacobians of its own.
+    Jacobians of its own. So is one that such steps lead far from its readings or its draw of the
+    prior.
 
     Arguments:
         search: that found the mode.
@@ -73,17 +89,15 @@ def draw_around_mode(
         missing = size - len(xi)
         if not missing:
             break
-        made = make(search, mode, _draws(search, missing, generator), progress)
-        reached = problem.states(made)
-        kept = _stable_pairs(reached)
-        xi, drawn = torch.cat([xi, made[kept]]), drawn + missing
-        states = torch.cat([states, reached[kept]])
+        made, reached = make(search, mode, _draws(search, missing, generator), progress)
+        xi, drawn = torch.cat([xi, made]), drawn + missing
+        states = torch.cat([states, reached])
     return ModeEnsemble(xi, states, drawn - len(xi))
 
 
 def _draws(search: ModeSearch, size: int, generator: torch.Generator | None) -> _Draws:
-    latent, o = search.problem.latent, search.observation
-    eta = antithetic(lambda k: latent.white(k, generator), size)
+    o = search.observation
+    eta = antithetic(lambda k: search.problem.white(k, generator), size)
     white = antithetic(
         lambda k: torch.randn(k, len(o), dtype=torch.float64, generator=generator), size
     )
@@ -111,21 +125,32 @@ def _linearised(search: ModeSearch, mode: Mode, draws: _Draws) -> torch.Tensor:
     return _towards(search, mode, draws, values, eta)
 
 
-def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> torch.Tensor:
-    """ξ of members by steps with the mode's Jacobian, without pairs that became unstable."""
+def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _Members:
+    """Members by steps with the mode's Jacobian, or by searches of their own where these lead far
+    from the readings or from the prior, or to where the PDE is unstable."""
     problem, xi = search.problem, _linearised(search, mode, draws)
-    chords = range(search.chords if problem.nonlinear else 0)
-    for _ in progress_bar(chords, "ensemble", progress, "iteration"):
+    if not problem.nonlinear:
+        return _stable(problem, xi)[0]
+    left, stepped = torch.arange(len(xi)), draws
+    for _ in progress_bar(range(search.chords), "ensemble", progress, "iteration"):
         values = problem.values(xi)
-        kept = _stable_pairs(values)
-        xi, values, draws = xi[kept], values[kept], _Draws(*(x[kept] for x in draws))
-        xi = _towards(search, mode, draws, values, xi)
-    return xi
+        kept = _finite_pairs(values)
+        xi, values, stepped, left = xi[kept], values[kept], stepped.subset(kept), left[kept]
+        xi = _towards(search, mode, stepped, values, xi)
+    made, kept = _stable(problem, xi)
+    stepped, left = stepped.subset(kept), left[kept]
+    met = _whole_pairs(_objectives(search, mode, stepped, made) <= _largest(search, mode))
+    strayed = torch.ones(len(draws.eta), dtype=torch.bool)
+    strayed[left[met]] = False
+    if not bool(strayed.any()):
+        return made
+    others = _own_modes(search, mode, draws.subset(strayed), progress)
+    return _Members(*(torch.cat([x[met], y]) for x, y in zip(made, others, strict=True)))
 
 
-def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> torch.Tensor:
-    """ξ of members by searches with their own Jacobians, without pairs of which a member does not
-    meet its readings."""
+def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _Members:
+    """Members by searches with their own Jacobians, without pairs of which a member does not meet
+    its readings."""
     problem, search = search.problem, search.of_members()
     starts, found = _linearised(search, mode, draws), []
     pairs = range(0, len(starts), 2)
@@ -140,7 +165,23 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
             pair.append(xi)
         if len(pair) == 2:
             found += pair
-    return torch.cat([problem.zero[:0], *found])
+    return _stable(problem, torch.cat([problem.zero[:0], *found]))[0]
+
+
+def _objectives(search: ModeSearch, mode: Mode, draws: _Draws, made: _Members) -> torch.Tensor:
+    """What each member minimises, (members,); readings count as if their noise were no less than
+    steps with a Jacobian that is kept can meet."""
+    o = search.observation
+    least = nugget_variance(mode.jacobian.square().sum(dim=1), o, _MET)
+    residual = o.values + draws.noise - o(made.states)
+    misfit = (residual**2 / (o.noise_std**2 + least)).sum(dim=1)
+    return (made.xi - draws.eta).flatten(1).square().sum(dim=1) + misfit
+
+
+def _largest(search: ModeSearch, mode: Mode) -> float:
+    """The objective beyond which a member does not meet its readings: twice the expected sum of
+    squares of twice the variance; readings that the mode does not meet, no member does."""
+    return 2 * (mode.objective + largest_objective(len(search.observation)))
 
 
 def _own_mode(
@@ -148,8 +189,7 @@ def _own_mode(
 ) -> torch.Tensor | None:
     """ξ of a member; None where its readings are not met, not even with a variance added to them
     that is removed in steps."""
-    # Of squares of twice the variance; readings that the mode does not meet, no member does
-    largest = 2 * (mode.objective + largest_objective(len(search.observation)))
+    largest = _largest(search, mode)
     least = max(mode.nugget, FIRST_NUGGET)
     for nuggets in ((least,), (*LEVELS, least)):
         found = mode._replace(xi=start, values=search.problem.values(start))
@@ -159,12 +199,24 @@ def _own_mode(
             found = search.descend(
                 found.xi, found.values, found.jacobian, nugget, search.iterations, pull
             )
-        if found.objective <= largest:
+        # Else the PDE is unstable where the objective is least
+        if found.objective <= largest and found.gradient < _STATIONARY:
             return found.xi
     return None
 
 
-def _stable_pairs(solved: torch.Tensor) -> torch.Tensor:
+def _stable(problem: WhitenedProblem, xi: torch.Tensor) -> tuple[_Members, torch.Tensor]:
+    """The pairs of members whose states are finite, and which they are."""
+    states = problem.states(xi)
+    kept = _finite_pairs(states)
+    return _Members(xi[kept], states[kept]), kept
+
+
+def _finite_pairs(solved: torch.Tensor) -> torch.Tensor:
     """Whether a member and its partner are finite, (members,)."""
-    finite = solved.flatten(1).isfinite().all(dim=1)
-    return finite.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
+    return _whole_pairs(solved.flatten(1).isfinite().all(dim=1))
+
+
+def _whole_pairs(kept: torch.Tensor) -> torch.Tensor:
+    """Whether a member and its partner are kept, (members,)."""
+    return kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)

@@ -12,6 +12,7 @@ from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.continuation import largest_objective, search_again
+from pdeinv.solvers.damping import Pull, Step, TrustRegion
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -21,27 +22,15 @@ from pdeinv.solvers.linear_algebra import (
 )
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["FIRST_NUGGET", "Mode", "ModeSearch", "Pull"]
+__all__ = ["FIRST_NUGGET", "Mode", "ModeSearch"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
 _CURVED = 1e-3  # the tolerance at most, where the coefficient itself is no affine function of ξ
+_DAMPED = 10  # iterations with damped steps, which do not count
 _OF_MEMBERS = 0.1, 0.1  # tolerance of their searches, and gain of a step that is not worth it
-_HALVINGS = 8  # of a step, until the posterior density rises
 FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
 _GROWTH = 2.0  # of the misfit, beyond which it is not either
-
-
-class Pull(NamedTuple):
-    """What draws ξ: the objective is |ξ - centre|² and the misfit to the data.
-
-    Arguments:
-        centre: (1, *shape).
-        data: (m,).
-    """
-
-    centre: torch.Tensor
-    data: torch.Tensor
 
 
 class Mode(NamedTuple):
@@ -81,7 +70,7 @@ class Mode(NamedTuple):
 
 
 class ModeSearch:
-    """Gauss–Newton steps, shortened where the posterior density would fall.
+    """Gauss–Newton steps, damped where the posterior density would fall.
 
     Arguments:
         problem: the forward map.
@@ -121,7 +110,7 @@ class ModeSearch:
         """
         problem, xi = self.problem, self.problem.zero
         # Where even the prior's mean is unstable, nothing can be done: this raises
-        values = problem.forward(problem.forward.coefficient(xi))
+        values = problem.forward(problem.coefficient(xi))
         jacobian = problem.jacobian(xi)
         if not bool(jacobian.sum(dim=1).isfinite().all()):  # without a copy
             raise NumericalError(
@@ -180,54 +169,48 @@ class ModeSearch:
             jacobians: at most.
             pull: that of the posterior if None.
         """
-        problem, best, converged = self.problem, float("inf"), False
-        pull = pull or self.pull
+        problem, pull = self.problem, pull or self.pull
         added = nugget_variance(self.prior_variances, self.observation, nugget)
         variance = self.observation.noise_std**2 + added
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
-        steps = range(jacobians + self.chords)
-        for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
-            target, floor = _target(pull, xi, values, jacobian, lower)
-            if best - floor < self.least_gain:
+        region = TrustRegion(problem, pull, variance)
+        best = region.objective(xi, values) if problem.nonlinear else math.inf
+        at = Step(xi, values, best, full=True)
+        converged = kept = False  # `kept`: the Jacobian is that of another ξ
+        most, count = jacobians + self.chords, 0
+        for i in progress_bar(range(most + _DAMPED), "Gauss–Newton", self.progress, "iteration"):
+            if count == most:
                 break
-            step = self._shortened_step(pull, xi, target, variance, best)
-            if step is None:  # the mode, to the precision of the Jacobian
+            target, floor = _target(pull, at.xi, at.values, jacobian, lower)
+            if i and at.objective - floor < self.least_gain:
                 break
-            change = _relative(step[0] - xi, step[0] - pull.centre)
-            xi, values, best = step
-            self.steps += 1
-            converged = change < _CONVERGED or not problem.nonlinear
-            if change < _DONE or not problem.nonlinear:
+            step = region.step(at, jacobian, target, floor)
+            change = _relative((step.xi if step else target) - at.xi, target - pull.centre)
+            if step:
+                at, kept = step, True
+                self.steps += 1
+                # A damped step is short though the mode be far
+                converged = (step.full and change < _CONVERGED) or not problem.nonlinear
+                if (step.full and change < _DONE) or not problem.nonlinear:
+                    break
+            elif change < _CONVERGED or not kept:  # the mode, to the precision of the Jacobian
                 break
-            # A short step can do with the same Jacobian
-            if change > self.tolerance and i + 1 < jacobians:
-                rows = problem.jacobian(xi)
+            # A short step can do with the same Jacobian, unless it had to be shortened
+            far = change > self.tolerance or step is None or not step.full
+            count += step is None or step.full
+            if far and count < jacobians:
+                rows = problem.jacobian(at.xi)
                 # Readings that no coefficient can give may lead to where the PDE is unstable
                 if not bool(rows.sum(dim=1).isfinite().all()):
                     break
                 jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-        target, _ = _target(pull, xi, values, jacobian, lower)
-        gradient = _relative(target - xi, xi - pull.centre)
-        return Mode(xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
-
-    def _shortened_step(
-        self,
-        pull: Pull,
-        xi: torch.Tensor,
-        target: torch.Tensor,
-        variance: torch.Tensor,
-        best: float,
-    ) -> tuple[torch.Tensor, torch.Tensor, float] | None:
-        """The first of target, half-way, ... whose objective is below the best, if any: ξ, its
-        readings and the objective."""
-        for halving in range(_HALVINGS):
-            trial = xi + 0.5**halving * (target - xi)
-            values = self.problem.values(trial)
-            misfit = ((pull.data - values) ** 2 / variance).sum()
-            objective = float((trial - pull.centre).square().sum() + misfit)
-            if objective < best:
-                return trial, values, objective
-        return None
+                kept = False
+            elif step is None:
+                break
+        target, _ = _target(pull, at.xi, at.values, jacobian, lower)
+        gradient = _relative(target - at.xi, at.xi - pull.centre)
+        values, best = at.values, at.objective
+        return Mode(at.xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
 
 
 def _relative(change: torch.Tensor, to: torch.Tensor) -> float:

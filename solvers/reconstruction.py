@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDE, Experiments, Problem, pde_by_name
 from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
-from pdeinv.external import source_of
+from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
@@ -72,10 +72,10 @@ def reconstruct(
         problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
         grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
-        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:Class"`, or `"auto"`: the
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`: the
             first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
-            name, or None: that of the problem, or the `default_prior` of the PDE.
+            name, "file.py:name", or None: that of the problem, or the `default_prior` of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
@@ -97,6 +97,7 @@ def reconstruct(
         (16, 16)
     """
     posed = _resolve_problem(pde, problem, prior)
+    sources = _sources(posed, prior, solver)
     pde, prior = posed.physics, posed.prior
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
@@ -105,7 +106,7 @@ def reconstruct(
     rng = seeds.generator(seeds.SOLVER, seed)
     found = chosen(pde, prior, observation, n_samples=n_samples, generator=rng, progress=progress)
     judge_misfit(chosen, found, len(table), pde, prior)
-    return _dataset(found, chosen, pde, prior, table, observation, seed)
+    return _dataset(found, chosen, pde, prior, table, observation, seed=seed, **sources)
 
 
 def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
@@ -195,12 +196,11 @@ def _dataset(
     prior: Prior,
     sensors: Sensors,
     observation: Observation,
-    seed: int,
+    **attributes: Any,
 ) -> xr.Dataset:
     label = str(posterior.record.get("prior", solver.prior_used))
     result = posterior.to_xarray(
         pde=pde.name,
-        **_sources(pde, solver),
         equation=pde.equation,
         pde_parameters=json.dumps(pde.json_parameters(describe=True)),
         grid_kind=pde.grid_kind,
@@ -209,7 +209,7 @@ def _dataset(
         prior=label or prior_in_words(pde, prior),
         assumed=assumptions(pde, prior, label, observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
-        seed=seed,
+        **attributes,
         pdeinv_version=version("pdeinv"),
     )
     read = [pde.fields[channel] for channel in observation.channel.tolist()]
@@ -230,7 +230,16 @@ def _dataset(
     return with_site(result, pde)
 
 
-def _sources(pde: PDE, solver: Solver) -> dict[str, str]:
-    """Return the `file.py:Class` of each that comes from a file."""
-    given = {"pde_source": source_of(type(pde)), "solver_source": source_of(type(solver))}
+def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:
+    """Return the `file.py:name` of each that comes from a file.
+
+    Arguments:
+        problem: the physics and the prior.
+        prior, solver: as they were given.
+    """
+    given = {
+        "pde_source": problem.physics.origin,
+        "prior_source": str(prior) if is_reference(prior) else source_of(type(problem.prior)),
+        "solver_source": str(solver) if is_reference(solver) else source_of(type(solver)),
+    }
     return {name: source for name, source in given.items() if source}

@@ -12,7 +12,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES
 from pdeinv.errors import InputError
-from pdeinv.external import is_reference, load_class, make_instance
+from pdeinv.external import is_reference, load_instance
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
@@ -44,8 +44,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     """Return a solver by its name; "auto" takes the first that accepts the PDE and suits the prior.
 
     Arguments:
-        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", `file.py:Class` for a class outside of
-            the package, or an instance, which is returned.
+        solver: a name in `pdeinv.solvers.SOLVERS`, "auto", `file.py:Class` or `file.py:name` for
+            a class or an instance outside of the package, or an instance, which is returned.
         pde: the physics.
         prior: None for the `default_prior` of the PDE.
 
@@ -73,8 +73,7 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
             f"without --model operator"
         )
     if is_reference(solver):
-        kind = load_class(solver, Solver, PDES)  # type: ignore[type-abstract]
-        return make_instance(kind, {})
+        return load_instance(solver, Solver, PDES)  # type: ignore[type-abstract]
     if not isinstance(solver, str) or solver not in solvers.SOLVERS:
         raise InputError(
             f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got "

@@ -7,8 +7,9 @@ import torch
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
-from pdeinv.solvers.forward import TensorMap
+from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.unstable import solved_or_infinite
 
 __all__ = ["WhitenedProblem"]
 
@@ -19,6 +20,7 @@ class WhitenedProblem:
     Arguments:
         problem: the physics and the prior.
         observation: the sensors.
+        counts: as of `ForwardMap`.
 
     Attributes:
         curved: whether the coefficient is no affine function of ξ. Its derivative then changes from
@@ -26,18 +28,29 @@ class WhitenedProblem:
         reason: the message of the last solve that failed.
     """
 
-    def __init__(self, problem: Problem, observation: Observation):
-        self.forward, self.observation = LatentMap(problem, observation), observation
-        self.latent = problem.latent
+    def __init__(
+        self, problem: Problem, observation: Observation, counts: dict[str, int] | None = None
+    ):
+        self.problem, self.latent, self.observation = problem, problem.latent, observation
+        self.map = LatentMap(problem, observation, counts)
+        self.forward: ForwardMap = self.map
         self.zero = self.latent.origin()
         self.nonlinear = not self.forward.linear
         self.curved = not problem.affine
         self.forward.exact_derivatives |= self.curved
         self.reason = ""
 
+    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n draws of ξ, (n, *shape), float64."""
+        return self.latent.white(n, generator)
+
+    def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of a batch of ξ, (batch, 1, ny, nx)."""
+        return self.map.coefficient(xi)
+
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
-        return self._solved(self.forward, self.forward.coefficient(xi), (len(self.observation),))
+        return self._solved(self.forward, self.coefficient(xi), (len(self.observation),))
 
     def states(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
@@ -45,24 +58,21 @@ class WhitenedProblem:
         shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
         return self._solved(
             lambda a: torch.cat([a, self.forward.solve(a)], dim=1),
-            self.forward.coefficient(xi),
+            self.coefficient(xi),
             shape,
         )
 
     def _solved(self, function: TensorMap, a: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         """A function of coefficients (batch, 1, ny, nx)."""
-        if not len(a):
-            return torch.empty(0, *shape, dtype=torch.float64)
-        try:
-            if self._representable(a):
-                return function(a)
-            self.reason = "the coefficient left the range of the numbers"
-        except NumericalError as error:
-            self.reason = str(error)
-        if len(a) == 1:
-            return torch.full((1, *shape), torch.inf, dtype=torch.float64)
-        # One unstable solve ends that of the whole batch
-        return torch.cat([self._solved(function, half, shape) for half in a.chunk(2)])
+
+        def checked(part: torch.Tensor) -> torch.Tensor:
+            if not self._representable(part):
+                raise NumericalError("the coefficient left the range of the numbers")
+            return function(part)
+
+        values, reason = solved_or_infinite(checked, a, shape)
+        self.reason = reason or self.reason
+        return values
 
     def _representable(self, a: torch.Tensor) -> bool:
         """Whether coefficients are finite, and positive where they must be: a long step may lead a
@@ -74,4 +84,4 @@ class WhitenedProblem:
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the rows dF_i/dξ, (m, size)."""
-        return self.forward.whitened_jacobian(xi)
+        return self.map.whitened_jacobian(xi)

@@ -12,7 +12,7 @@ import torch
 from helpers import seeded
 from scipy.special import gamma, kv
 
-from pdeinv.coefficients import GaussianField, LogNormal, Transformed
+from pdeinv.coefficients import GaussianField, LogNormal
 from pdeinv.observation import Observation
 
 VAGUE = 1e3
@@ -172,10 +172,9 @@ def pushed_forward(prior, gaussian, grid):
         first = prior.median * (mean + variance / 2).exp()
         std = first * torch.expm1(variance).sqrt()
     else:
-        assert isinstance(prior, Transformed)
         nodes, weights = np.polynomial.hermite_e.hermegauss(60)
         x, w = torch.as_tensor(nodes)[:, None], torch.as_tensor(weights / weights.sum())
-        values = prior.function(prior.field.mean + mean + variance.sqrt() * x)
+        values = prior.coefficient(mean + variance.sqrt() * x)
         first = w @ values
         std = (w @ (values - first) ** 2).sqrt()
     return first.reshape(grid.shape), std.reshape(grid.shape)

@@ -32,6 +32,7 @@ _FEW = {"steps": 2}
 CASES = {
     "gaussian": Case(grid=64, sensors=1500),
     "gauss-newton": Case("navier-stokes", 32, 600, settings={"iterations": 4, "chords": 1}),
+    "ensemble-smoother": Case(grid=64, sensors=800),
     "kriging": Case(grid=64),
     "optimal-interpolation": Case(grid=32, sensors=1000),
     "level-set": Case("darcy", 32, 100, 40, {"stages": "brief"}),

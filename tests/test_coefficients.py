@@ -408,7 +408,9 @@ REFUSED_VALUES = {
     "kind of the prior must be one of .*, got 'lognormal'; did you mean 'log-normal'": {
         "kind": "lognormal"
     },
-    "kind of the prior must be one of .*, got 'x'; choose one of them": {"kind": "x"},
+    "kind of the prior must be one of .*, got 'x'; use one of them, or file.py:Class": {
+        "kind": "x"
+    },
     r"\(gaussian-field\) must be one of .*, got 'angel'; did you mean 'angle'": field(angel=3),
     r"\(gaussian-field\) must be one of .*, got 'q'; remove it": field(q=3),
     r"length of the prior \(log-normal\) must be given": {

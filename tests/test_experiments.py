@@ -504,7 +504,10 @@ def test_each_solver_takes_experiments_or_refuses_them(name, prior):
     reason = refused(solver, WAVES, given)
     expected = {
         None: name
-        in ("gaussian", "gauss-newton", "kriging", "optimal-interpolation", "moment", "ddis"),
+        in (
+            *("gaussian", "gauss-newton", "kriging", "optimal-interpolation", "ensemble-smoother"),
+            *("moment", "ddis"),
+        ),
         1: name in ("moment", "ddis", "optimal-interpolation"),
         2: False,
     }

@@ -14,7 +14,6 @@ from pdeinv import Grid, InputError, Problem
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import Poisson, pde_by_name
 from pdeinv.priors import (
-    Denoiser,
     DenoisingPrior,
     Description,
     DiffusionPrior,
@@ -117,7 +116,7 @@ def test_the_contracts_of_priors(data, gaussian):
     for prior, evaluations in ((gaussian, 1), (learned, 1), (averaged, 8), (nested, 64)):
         assert isinstance(prior, DenoisingPrior) and prior.gaussian is gaussian
         assert prior.evaluations_per_call == evaluations
-    assert not isinstance(Ensemble(data.states), Denoiser)
+    assert not isinstance(Ensemble(data.states), DenoisingPrior)
     x = averaged.sample(2, data.grid, seeded())
     assert x.shape == (2, 2, 16, 16) and 0.3 < float(x[:, 1].std() / data.states[:, 1].std()) < 3
 

@@ -1,6 +1,5 @@
 """A learned model is evaluated on the aspect of its training, whatever the extent and the unit."""
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -17,7 +16,6 @@ from pdeinv.priors import (
     NeuralOperator,
     Noise,
     SensorRegressor,
-    as_denoising_prior,
     load,
     save,
 )
@@ -144,18 +142,3 @@ def test_the_average_over_the_group_is_equivariant():
         assert torch.allclose(moved, g(prior.denoise(x, 0.3), grid), rtol=1e-4, atol=1e-4)
     single = prior.prior.denoise(x.flip(-1), 0.3).flip(-1) - prior.prior.denoise(x, 0.3)
     assert float(single.abs().max()) > 1e-3
-
-
-def test_a_users_denoiser_states_no_aspect():
-    class Own:
-        """Hides that it is a prior of this package."""
-
-        def __init__(self, prior):
-            plain = [replace(field, kind="scalar") for field in prior.fields]
-            self.fields, self.denoise = tuple(plain), prior.denoise
-            self.sample, self.sample_noise = prior.sample, prior.sample_noise
-
-    pde = on_rectangle(Darcy())
-    adapted = as_denoising_prior(Own(made("gaussian")), pde, grid=pde.grid(24, 40), draws=50)
-    assert adapted.gaussian.grid == pde.grid(24, 40) and adapted.fields == pde.fields
-    assert adapted.gaussian.noise.length == pytest.approx(0.02, rel=0.1)

@@ -47,7 +47,7 @@ Nodes = Annotated[
 SolverName = Annotated[
     str,
     typer.Option(
-        help="Name of a solver (see `pdeinv info`), or file.py:Class for one of your own; auto is "
+        help="Name of a solver (see `pdeinv info`), or file.py:name for one of your own; auto is "
         "the first that fits the PDE and the prior."
     ),
 ]
@@ -65,7 +65,7 @@ PriorFile = Annotated[
     str | None,
     typer.Option(
         help="File of a trained model, or name of a shipped one (see `pdeinv info`), for fno and "
-        "the diffusion solvers; by default that of the PDE."
+        "the diffusion solvers, or file.py:name for one of your own; by default that of the PDE."
     ),
 ]
 EnsembleFile = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 from pdeinv.annotations import Convertible, annotations_of, check_fields
 from pdeinv.checks import described
 from pdeinv.errors import InputError
+from pdeinv.external import is_reference, load_class, source_of
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
@@ -32,7 +34,7 @@ class CoefficientPrior(Convertible):
     a frozen dataclass of numbers; see `pdeinv.annotations` for their checks.
 
     Attributes:
-        name: in files.
+        name: in files; the name of the class in kebab case if it is not given.
         affine: whether the map is affine, so that the coefficient is Gaussian.
         logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
         storable: whether files can hold it, which they cannot with a function.
@@ -53,6 +55,8 @@ class CoefficientPrior(Convertible):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if not hasattr(cls, "name"):
+            cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         if "name" in cls.__dict__ and not cls.__name__.startswith("_"):
             CoefficientPrior.kinds[cls.name] = cls
 
@@ -67,9 +71,13 @@ class CoefficientPrior(Convertible):
             InputError: there is none on such a domain.
         """
 
-    @abstractmethod
     def phrase(self, domain: Domain) -> str:
         """Return the distribution in words, behind "the coefficient is"."""
+        stated = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.numbers.items()
+        )
+        return f"{self.name} with {stated}" if stated else self.name
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""
@@ -126,12 +134,13 @@ class CoefficientPrior(Convertible):
         """
         return self
 
-    @abstractmethod
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
-        """Return whether an element of D4, or of the torus's group, keeps the distribution.
+        """Return whether an element of D4, or of the torus's group, keeps the distribution; False
+        claims nothing.
 
         The element acts on scalars and maps the domain onto itself.
         """
+        return False
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n coefficients (n, 1, ny, nx), float64.
@@ -235,16 +244,22 @@ class CoefficientPrior(Convertible):
         Raises:
             InputError: the prior has no kind, or holds a function.
         """
-        if type(self) not in CoefficientPrior.kinds.values():
+        source = source_of(type(self))
+        if not source and type(self) not in CoefficientPrior.kinds.values():
             raise InputError(
                 f"{what} must be of a kind that files can hold, got {type(self).__name__}; use one "
                 f"of {', '.join(_storable())}"
             )
-        stated: dict[str, Any] = {"kind": self.name}
+        stated: dict[str, Any] = {"kind": source or self.name}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Convertible):
                 value = value.to_json(what)
+            elif not isinstance(value, int | float | str | tuple | None):
+                raise InputError(
+                    f"{what} must be one that files can hold, got {f.name} = {described(value)}; "
+                    f"use numbers and texts"
+                )
             stated[f.name] = _INFINITE if value == math.inf else value
         return stated
 
@@ -260,6 +275,8 @@ def _storable() -> list[str]:
 
 def _of_kind(name: str, what: str) -> type[CoefficientPrior]:
     kinds = CoefficientPrior.kinds
+    if is_reference(name):
+        return load_class(name, CoefficientPrior, kinds)  # type: ignore[type-abstract]
     if name in kinds and not kinds[name].storable:
         raise InputError(
             f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}, which has a "
@@ -269,6 +286,6 @@ def _of_kind(name: str, what: str) -> type[CoefficientPrior]:
         near = difflib.get_close_matches(name, _storable(), n=1)
         raise InputError(
             f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "choose one of them")
+            + (f"did you mean {near[0]!r}?" if near else "use one of them, or file.py:Class")
         )
     return kinds[name]

@@ -1,7 +1,5 @@
 """Priors and neural operators learned from samples of fields, their training and their files."""
 
-from pdeinv.priors.adapter import as_denoising_prior as as_denoising_prior
-from pdeinv.priors.base import Denoiser as Denoiser
 from pdeinv.priors.base import DenoisingPrior as DenoisingPrior
 from pdeinv.priors.base import Model as Model
 from pdeinv.priors.base import Prior as Prior
@@ -16,6 +14,8 @@ from pdeinv.priors.gaussian import GaussianPrior as GaussianPrior
 from pdeinv.priors.group_average import GroupAveraged as GroupAveraged
 from pdeinv.priors.latent import threshold_prior as threshold_prior
 from pdeinv.priors.noise import Noise as Noise
+from pdeinv.priors.own_denoiser import OwnDenoiser as OwnDenoiser
+from pdeinv.priors.own_denoiser import prior_from_denoiser as prior_from_denoiser
 from pdeinv.priors.regressor import SensorRegressor as SensorRegressor
 from pdeinv.priors.storage import Role as Role
 from pdeinv.priors.storage import load as load

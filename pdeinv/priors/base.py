@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pdeinv.priors.data import TrainingData
     from pdeinv.priors.gaussian import GaussianPrior
 
-__all__ = ["Denoiser", "DenoisingPrior", "Model", "Prior", "Trainable"]
+__all__ = ["DenoisingPrior", "Model", "Prior", "Trainable"]
 
 
 @runtime_checkable
@@ -31,11 +31,12 @@ class Prior(Protocol):
 
 
 @runtime_checkable
-class Denoiser(Prior, Protocol):
-    """A prior with a denoiser: what the diffusion solvers need, and what a user may write.
+class DenoisingPrior(Prior, Protocol):
+    """A prior with a denoiser: what the diffusion solvers need.
 
-    The level σ of the noise is in units of normalised fields, whose standard deviation is 0.5:
-    noise of the level 1 has about twice the standard deviation of each field.
+    `pdeinv.priors.prior_from_denoiser` makes one of a user's network. The level σ of the noise is
+    in units of normalised fields, whose standard deviation is 0.5: noise of the level 1 has about
+    twice the standard deviation of each field.
     """
 
     @property
@@ -58,11 +59,6 @@ class Denoiser(Prior, Protocol):
         """Return n draws (n, channel, ny, nx) of the noise of level 1, in physical
         units."""
         ...
-
-
-@runtime_checkable
-class DenoisingPrior(Denoiser, Protocol):
-    """A denoiser with a Gaussian part; see `pdeinv.priors.as_denoising_prior`."""
 
     @property
     def gaussian(self) -> GaussianPrior:

@@ -26,11 +26,11 @@ class GroupAveraged:
 
     Arguments:
         prior: the prior to average.
-        group: the group under which it becomes equivariant.
+        group: the group under which it becomes equivariant, acting on the prior's fields.
     """
 
     def __init__(self, prior: DenoisingPrior, group: Group):
-        self.prior, self.group = prior, group.acting_on(prior.fields)
+        self.prior, self.group = prior, group
         self.elements = _closed(self.group, self.gaussian.grid.periodic)
 
     @property

@@ -140,9 +140,10 @@ class _Reader:
     def __init__(self, tables: ProblemTables, folder: Path) -> None:
         self.tables, self.folder = tables, folder
         with _within("[domain]"):
-            stated = tables.domain
-            x0, x1, y0, y1 = stated.extent if stated else Domain().extent
-            self.domain = Domain((x0, x1, y0, y1), stated.unit if stated else "1")
+            self.domain: Domain | None = None  # that of the physics
+            if tables.domain:
+                x0, x1, y0, y1 = tables.domain.extent
+                self.domain = Domain((x0, x1, y0, y1), tables.domain.unit)
 
     def problem(self) -> Problem:
         physics = self._physics()
@@ -153,79 +154,86 @@ class _Reader:
 
     def _physics(self) -> PDE:
         name, tables = self.tables.physics.pde, self.tables
-        kind = self._kind(name, "[physics]")
-        common = self._parameters(kind, tables.physics.further, "[physics]")
-        common |= self._sides(kind, tables.boundary, "[boundary]")
-        common |= self._wells(kind, tables.well, "[[well]]")
+        named = self._named(name, "[physics]")
+        common = self._parameters(named, tables.physics.further, "[physics]")
+        common |= self._sides(named, tables.boundary, "[boundary]", common)
+        if tables.well:
+            common |= self._wells(named, tables.well, "[[well]]")
         if not tables.experiment:
             return self._made(name, common, "")
-        made = [self._experiment(i, kind, common) for i in range(len(tables.experiment))]
+        made = [self._experiment(i, named, common) for i in range(len(tables.experiment))]
         with _within("[[experiment]]"):
             return Experiments(tuple(made), tuple(one.name for one in tables.experiment))
 
-    def _experiment(self, index: int, kind: type[PDE], common: dict[str, Any]) -> PDE:
+    def _experiment(self, index: int, named: PDE, common: dict[str, Any]) -> PDE:
         own: ExperimentTable = self.tables.experiment[index]
         place = f"[[experiment]] {index + 1}"
         name = own.pde or self.tables.physics.pde
         if own.pde:
-            kind, common = self._kind(own.pde, place), {}
-        parameters = common | self._parameters(kind, own.further, place, ("name", "boundary"))
-        parameters |= self._sides(kind, own.boundary, f"{place} boundary", common.get("boundary"))
+            named, common = self._named(own.pde, place), {}
+        parameters = common | self._parameters(named, own.further, place, ("name", "boundary"))
+        parameters |= self._sides(named, own.boundary, f"{place} boundary", common)
         if own.well is not None:
-            parameters |= self._wells(kind, own.well, f"{place} [[well]]")
+            parameters |= self._wells(named, own.well, f"{place} [[well]]")
         return self._made(name, parameters, place)
 
     def _reference(self, name: str) -> str:
         return str(self.folder / name) if is_reference(name) else name
 
-    def _kind(self, name: str, place: str) -> type[PDE]:
-        """Return the class of a name."""
+    def _named(self, name: str, place: str) -> PDE:
+        """Return the PDE of a name, as it is without the file's parameters."""
         with _within(place):
             if name in COMPOSED:
                 raise InputError(
                     f"pde must be the name of one physics, got {name!r}; state its experiments in "
                     f"[[experiment]]"
                 )
-            return type(pde_by_name(self._reference(name)))
+            return pde_by_name(self._reference(name))
 
     def _parameters(
-        self, kind: type[PDE], given: dict[str, Any], place: str, also: tuple[str, ...] = ()
+        self, named: PDE, given: dict[str, Any], place: str, also: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """Return the parameters that a table states, as `pde_by_name` takes them."""
-        names = kind.parameter_names()
+        names = named.parameter_names()
         for key in given:
             if key in OWN_TABLES and key in names:
                 table = OWN_TABLES[key]
                 raise InputError(f"{place} must be without {key!r}; state it in {table} instead")
         known = ["pde", *also, *(name for name in names if name not in OWN_TABLES)]
         _check_keys(place, given, known)
-        hints = annotations_of(kind)
+        hints = annotations_of(type(named))
         return {k: _parameter(f"{place} {k}", v, hints[k]) for k, v in given.items()}
 
     def _sides(
         self,
-        kind: type[PDE],
+        named: PDE,
         table: BoundaryTable | SidesTable | None,
         place: str,
-        common: Sides | None = None,
+        common: dict[str, Any],
     ) -> dict[str, Any]:
         if table is None:
             return {}
-        if "boundary" not in kind.parameter_names():
-            raise InputError(f"{place} must be left out for {kind.name}, which has none; remove it")
+        usual = common.get("boundary", named.parameters.get("boundary"))
+        if not isinstance(usual, Sides):
+            raise InputError(
+                f"{place} must be left out for {named.name}, which has none; remove it"
+            )
         stated = {side: getattr(table, side) for side in type(table).model_fields}
         stated = {side: value for side, value in stated.items() if value is not None}
-        return {"boundary": replace(common or Sides(), **stated)}
+        return {"boundary": replace(usual, **stated)}
 
-    def _wells(self, kind: type[PDE], given: list[WellTable], place: str) -> dict[str, Any]:
-        if not given:
-            return {"wells": ()} if "wells" in kind.parameter_names() else {}
-        if "wells" not in kind.parameter_names():
-            raise InputError(f"{place} must be left out for {kind.name}, which has none; remove it")
+    def _wells(self, named: PDE, given: list[WellTable], place: str) -> dict[str, Any]:
+        if "wells" not in named.parameter_names():
+            if not given:
+                return {}
+            raise InputError(
+                f"{place} must be left out for {named.name}, which has none; remove it"
+            )
+        domain = self.domain or named.domain
         for i, well in enumerate(given):
-            if not self.domain.contains(torch.tensor([well.x, well.y], dtype=torch.float64)):
+            if not domain.contains(torch.tensor([well.x, well.y], dtype=torch.float64)):
                 raise InputError(
-                    f"{place} {i + 1} must be within the domain {self.domain}, got x = "
+                    f"{place} {i + 1} must be within the domain {domain}, got x = "
                     f"{well.x:g}, y = {well.y:g}; correct it"
                 )
         with _within(place):
@@ -233,7 +241,9 @@ class _Reader:
 
     def _made(self, name: str, parameters: dict[str, Any], experiment: str) -> PDE:
         try:
-            return pde_by_name(self._reference(name), domain=self.domain, **parameters)
+            if self.domain is not None:
+                parameters = {"domain": self.domain, **parameters}
+            return pde_by_name(self._reference(name), **parameters)
         except InputError as error:
             # Files count wells from 1, as people do
             text = re.sub(r"^well (\d+)", lambda found: f"well {int(found[1]) + 1}", str(error))
@@ -244,7 +254,7 @@ class _Reader:
         if table is None:
             return None
         if table.kind is not None:
-            return CoefficientPrior.of({"kind": table.kind, **table.further})
+            return CoefficientPrior.of({"kind": self._reference(table.kind), **table.further})
         return load_learned(table.name or "", self.folder / table.file if table.file else None)
 
 

@@ -53,11 +53,15 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
     physics, grid = problem.physics, problem.grid
     experiments = physics.experiments or {"": physics}
     first = next(iter(experiments.values()))
-    alike = {name: pde for name, pde in experiments.items() if type(pde) is type(first)}
+    alike = {
+        name: pde
+        for name, pde in experiments.items()
+        if (type(pde), pde.origin) == (type(first), first.origin)
+    }
     stated = {name: _stated(pde, alike.values()) for name, pde in alike.items()}
     shared = _shared(list(stated.values()))
     common = {k: v for k, v in stated[next(iter(experiments))].items() if k in shared}
-    boundary = to_json(first).get("boundary")
+    boundary = to_json(first, names=("boundary",)).get("boundary")
     tables: dict[str, Any] = {
         "format": FORMAT,
         "domain": {"extent": list(physics.domain.extent), "unit": physics.domain.unit},
@@ -80,11 +84,8 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
 def _stated(pde: PDE, alike: Any) -> dict[str, Any]:
     """Return the parameters of a PDE that it, or another one of its class, must state."""
     wanted = {key for one in alike for key in one.json_parameters()} | {"boundary", "wells"}
-    return {
-        key: NONE if value is None else value
-        for key, value in to_json(pde).items()
-        if key in wanted and key != "domain"
-    }
+    stated = to_json(pde, names=wanted - {"domain"})
+    return {key: NONE if value is None else value for key, value in stated.items()}
 
 
 def _shared(stated: list[dict[str, Any]]) -> set[str]:
@@ -118,9 +119,11 @@ def _whole(stated: dict[str, Any]) -> dict[str, Any]:
 def _reference(pde: PDE, folder: Path) -> str:
     """Return the name of a PDE, or its file relative to a folder and its class."""
     kind = type(pde)
-    if source_of(kind):
-        file = os.path.relpath(str(sys.modules[kind.__module__].__file__), folder.resolve())
-        return f"{Path(file).as_posix()}:{kind.__qualname__}"
+    if pde.origin:
+        if source_of(kind):
+            return _source(kind, folder)
+        given, _, name = pde.origin.rpartition(":")
+        return f"{_relative(given, folder)}:{name}"
     if PDES.get(kind.name) is not kind:
         raise InputError(
             f"physics of a problem file must be of a class that a name or a file states, got "
@@ -129,10 +132,20 @@ def _reference(pde: PDE, folder: Path) -> str:
     return kind.name
 
 
+def _source(kind: type, folder: Path) -> str:
+    """Return the file of a class relative to a folder, and the class."""
+    return f"{_relative(str(sys.modules[kind.__module__].__file__), folder)}:{kind.__qualname__}"
+
+
+def _relative(file: str, folder: Path) -> str:
+    return Path(os.path.relpath(Path(file).resolve(), folder.resolve())).as_posix()
+
+
 def _prior(problem: Problem, folder: Path) -> dict[str, Any]:
     prior = problem.prior
     if isinstance(prior, CoefficientPrior):
-        return prior.to_json()
+        own = {"kind": _source(type(prior), folder)} if source_of(type(prior)) else {}
+        return prior.to_json() | own
     origin = origin_of(prior)
     if origin is None:
         raise InputError(

@@ -15,8 +15,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.priors import Prior, as_denoising_prior
-from pdeinv.priors.base import Denoiser, DenoisingPrior
+from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.group_average import GroupAveraged
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, progress_bar
@@ -69,7 +68,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     role: ClassVar[Role] = "joint"
     published_role: ClassVar[Role | None] = "white"
-    wants_prior: ClassVar[str] = "a prior with a denoiser, such as `pdeinv.priors.load` returns"
+    wants_prior: ClassVar[str] = (
+        "a prior with a denoiser, such as `load` or `prior_from_denoiser` of pdeinv.priors returns"
+    )
 
     misfit: ClassVar[MisfitTest] = "none"
     amplifies_rounding: ClassVar[bool] = True
@@ -113,7 +114,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     def accepts_prior(self, prior: Prior) -> bool:
         """Return whether the method can use this prior."""
-        return isinstance(prior, Denoiser | CoefficientPrior)
+        return isinstance(prior, DenoisingPrior | CoefficientPrior)
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         drawn = min(self.batch, max(n_samples, _FEWEST))
@@ -122,9 +123,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         return super().memory(pde, prior, observation, n_samples) + network + NUMBER * drawn * state
 
     def prepare_prior(self, pde: PDE, prior: object) -> DenoisingPrior:
-        """Return an accepted prior with a Gaussian part."""
-        assert isinstance(prior, Denoiser)
-        return as_denoising_prior(prior, pde)
+        """Return an accepted prior as it is."""
+        assert isinstance(prior, DenoisingPrior)
+        return prior
 
     def condition(
         self,

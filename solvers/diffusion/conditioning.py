@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import NamedTuple
+
 import torch
 
 from pdeinv import seeds
@@ -15,12 +18,13 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
 )
 
-__all__ = ["Dense", "Linearised", "MatrixFree", "StateReadings"]
+__all__ = ["Dense", "Draws", "Linearised", "MatrixFree", "StateReadings"]
 
 # Variance added to exact readings, relative to the mean variance of those of their field
 _NUGGET = 1e-10
 # The same for the chi-squared: a fitted covariance is not right to its least eigenvalues
 _JUDGED = 1e-6
+_MET = 1e-4  # and for the objective of a draw
 _CHUNK = 32  # rows at a time; larger chunks fall out of the cache
 _PROBES = 16  # draws behind the readings' variance
 # Of the conjugate gradients: residual relative to the target's, iterations
@@ -159,6 +163,21 @@ def _conjugate_gradients(product: TensorMap, target: torch.Tensor) -> torch.Tens
     return x
 
 
+class Draws(NamedTuple):
+    """Conditioned states.
+
+    Arguments:
+        states: (batch, channel, ny, nx).
+        moved: how far the readings moved each, of the same shape.
+        objective: of each, (batch,): |ξ|² of that step, and the misfit one iteration before, with
+            an allowance for exact readings; without the misfit where F is linear.
+    """
+
+    states: torch.Tensor
+    moved: torch.Tensor
+    objective: torch.Tensor
+
+
 class Linearised:
     """Posterior draws of x ~ N(mean, S(σ)) where y = F(x) + noise and F is linear, or nearly so
     where x is likely.
@@ -183,6 +202,13 @@ class Linearised:
     ):
         self.root, self.observation, self.derivative = root, observation, derivative
 
+    @cached_property
+    def allowed(self) -> torch.Tensor:
+        """Variance of each reading in the objective, (m,): no less than a linearisation leaves."""
+        prior = self.derivative.reading_variances(self.root.variances())
+        o = self.observation
+        return o.noise_std**2 + nugget_variance(prior, o, _MET)
+
     def __call__(
         self,
         mean: torch.Tensor,
@@ -191,7 +217,7 @@ class Linearised:
         noise: torch.Tensor,
         predict: TensorMap,
         iterations: int = 1,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> Draws:
         """Draw states given the readings.
 
         Arguments:
@@ -202,27 +228,29 @@ class Linearised:
             iterations: linear solves, 1 where F is linear.
 
         Returns:
-            The states, and how far the readings moved each; shapes as that of `mean`.
+            The states, how far the readings moved each, and the objective of each.
         """
         variances = self.root.variances(sigma)
         z = mean + self.root.apply(draws * variances.sqrt())
         data = self.observation.values - self.observation.noise_std * noise
-        _, weights = self._settled(z, data, variances, predict, iterations)
-        moved = self._step(weights, variances)
-        return z + moved, moved
+        _, coordinates, misfit = self._settled(z, data, variances, predict, iterations)
+        moved = self.root.apply(coordinates)
+        return Draws(z + moved, moved, _squares(coordinates, variances) + misfit)
 
     def mode(
         self, mean: torch.Tensor, sigma: float, predict: TensorMap, iterations: int = 1
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the most probable state x, for one mean; and y - F(x) + H (x - mean), (1, m).
+    ) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Return the most probable state x, for one mean; y - F(x) + H (x - mean), (1, m); and the
+        objective.
 
         Arguments as in `__call__`.
         """
         variances = self.root.variances(sigma)
-        residual, weights = self._settled(
+        residual, coordinates, misfit = self._settled(
             mean, self.observation.values, variances, predict, iterations
         )
-        return mean + self._step(weights, variances), residual
+        objective = float(_squares(coordinates, variances) + misfit)
+        return mean + self.root.apply(coordinates), residual, objective
 
     def reduced_chi_squared(self, residual: torch.Tensor, sigma: float) -> float:
         """Return rᵀ (H S Hᵀ + R)⁻¹ r / m for m readings that can vary.
@@ -247,19 +275,21 @@ class Linearised:
         variances: torch.Tensor,
         predict: TensorMap,
         iterations: int,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Residuals against the linearised F at the state that they lead to, and (H S Hᵀ + R)⁻¹ of
-        them: both (batch, m)."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Residuals against the linearised F at the state before the last, (batch, m); coordinates
+        of the last less z; and the misfit of the one before, (batch,), 0 without iterations."""
         inverse = self.derivative.inverse(variances)
         residual = data - predict(z)
+        missed = torch.zeros_like(residual)
         for _ in range(iterations - 1):
             coordinates = self.derivative.adjoint(inverse(residual)) * variances
-            residual = (
-                data
-                - predict(z + self.root.apply(coordinates))
-                + self.derivative.forward(coordinates)
-            )
-        return residual, inverse(residual)
+            missed = data - predict(z + self.root.apply(coordinates))
+            residual = missed + self.derivative.forward(coordinates)
+        coordinates = self.derivative.adjoint(inverse(residual)) * variances
+        misfit = (missed**2 / self.allowed).sum(dim=1) if iterations > 1 else missed.sum(dim=1)
+        return residual, coordinates, misfit
 
-    def _step(self, weights: torch.Tensor, variances: torch.Tensor) -> torch.Tensor:
-        return self.root.apply(self.derivative.adjoint(weights) * variances)
+
+def _squares(coordinates: torch.Tensor, variances: torch.Tensor) -> torch.Tensor:
+    """|ξ|² of coordinates (batch, coordinates) of independent normals, (batch,)."""
+    return (coordinates**2 / variances.clamp(min=_TINY)).sum(dim=1)

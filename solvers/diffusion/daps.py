@@ -14,7 +14,6 @@ from pdeinv.priors.schedule import heun, noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.guidance import (
-    Misfit,
     Step,
     combine_steps,
     term_gradients,
@@ -28,6 +27,7 @@ from pdeinv.solvers.diffusion.published import (
     Preset,
     ddis_weights,
 )
+from pdeinv.solvers.diffusion.sensor_misfit import Misfit
 
 __all__ = ["DAPS"]
 

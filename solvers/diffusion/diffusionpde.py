@@ -14,7 +14,6 @@ from pdeinv.priors import Prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.guidance import norm
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import (
     STEPS,
@@ -22,6 +21,7 @@ from pdeinv.solvers.diffusion.published import (
     guidance_residual,
 )
 from pdeinv.solvers.diffusion.sampling import guided_sampling, heun_step
+from pdeinv.solvers.diffusion.sensor_misfit import norm
 
 __all__ = ["DiffusionPDE"]
 

@@ -15,7 +15,7 @@ from pdeinv.checks import Count, NotNegative, Positive, Unbounded, check_below
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
-from pdeinv.priors.base import Denoiser, DenoisingPrior
+from pdeinv.priors.base import DenoisingPrior
 from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.solvers.trained_problem import shared_symmetries
 from pdeinv.symmetry import Group, Symmetry, act
@@ -53,7 +53,7 @@ class DenoisingMap(StateMap):
         sigma: the level, in units of normalised fields (standard deviation 0.5).
     """
 
-    prior: Denoiser
+    prior: DenoisingPrior
     sigma: float = 0.1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -14,12 +14,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 
 from pdeinv.annotations import check_fields
-from pdeinv.checks import Positive
+from pdeinv.checks import Positive, described
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
-from pdeinv.solvers.diffusion.published import Measure
 
 __all__ = [
     "BoundTerm",
@@ -27,14 +25,12 @@ __all__ = [
     "GuidanceTerm",
     "LossGradient",
     "LossTerm",
-    "Misfit",
     "Step",
     "TermGradient",
     "TermLoss",
     "bind_terms",
     "check_guidance",
     "combine_steps",
-    "norm",
     "polyak",
     "term_gradients",
     "value_and_gradient",
@@ -67,6 +63,11 @@ class BoundTerm(ABC):
             sigma: its noise level, in units of normalised fields.
             x0_hat: (batch, channel, ny, nx), the denoised state, which carries the gradient.
         """
+
+    @property
+    def name(self) -> str:
+        """What messages call the term."""
+        return type(self).__name__
 
     def resample(self, n: int) -> torch.Tensor | None:
         """Return the indices (n,) of the samples to keep at the end of the run, or None to keep
@@ -118,6 +119,11 @@ class _BoundLoss(BoundTerm):
     def __init__(self, settings: LossTerm) -> None:
         self.loss, self.share = settings.loss, settings.share
 
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return str(getattr(self.loss, "__name__", type(self.loss).__name__))
+
     def __call__(
         self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor
     ) -> torch.Tensor | None:
@@ -149,57 +155,6 @@ def bind_terms(
     """Return the terms for one run of a solver; arguments as of `GuidanceTerm.bind`."""
     terms = (t if isinstance(t, GuidanceTerm) else LossTerm(t) for t in guidance)
     return tuple(t.bind(pde, prior, generator) for t in terms)
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """The sensors' loss, Σ_c weight_c · measure_c of (y - H x)_c / scale_c over the fields c.
-
-    The published formulas are for exact readings. By default a residual is multiplied by (1 + (s /
-    b)²)^-½ as well, with s the standard deviation of the reading's noise and b the blur. Among the
-    readings of a field the poor ones then count less, and exact ones as published; a mean is over
-    as many readings as count.
-
-    Arguments:
-        observation: of the states.
-        weights, measures: of each channel.
-        scale: (channel,), what residuals are divided by, in physical units.
-        blur: (channel,), the noise that halves the weight of a squared residual, in physical units.
-    """
-
-    observation: Observation
-    weights: tuple[float, ...]
-    measures: tuple[Measure, ...]
-    scale: torch.Tensor
-    blur: torch.Tensor
-
-    def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the loss (batch,) of states (batch, channel, ny, nx)."""
-        o = self.observation
-        trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
-        residual = (o.values - o(state)) * (trust / self.scale[o.channel])
-        total = 0 * residual.sum(dim=1)
-        for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
-            mine = residual[:, o.channel == c]
-            if weight and mine.shape[1]:
-                share = trust[o.channel == c] / trust[o.channel == c].max()
-                total = total + weight * _size(mine, share, measure)
-        return total
-
-
-def _size(residual: torch.Tensor, share: torch.Tensor, measure: Measure) -> torch.Tensor:
-    """Return the size (batch,) of residuals (batch, m), with the share (m,) of each, up to 1."""
-    if measure == "mean-absolute":
-        return residual.abs().sum(dim=1) / share.sum()
-    if measure == "mean-square":
-        return residual.square().sum(dim=1) / share.square().sum()
-    size = norm(residual)
-    return size / share.square().sum().sqrt() if measure == "root-mean-square" else size
-
-
-def norm(fields: torch.Tensor) -> torch.Tensor:
-    """Return the Euclidean norm (batch,) of fields (batch, ...), differentiable at 0."""
-    return (fields.flatten(1).square().sum(dim=1) + 1e-30).sqrt()
 
 
 class LossGradient(NamedTuple):
@@ -250,6 +205,9 @@ def term_gradients(
     Arguments:
         terms: the guidance terms.
         x_t, sigma, x0_hat: as of `BoundTerm.__call__`.
+
+    Raises:
+        InputError: a loss has another shape, no gradient, or one that is not finite.
     """
     found = []
     for term in terms:
@@ -257,9 +215,38 @@ def term_gradients(
         with torch.enable_grad():
             loss = term(x_t, sigma, leaf)
             if loss is not None:
-                gradient = torch.autograd.grad(loss.sum(), leaf)[0]
+                gradient = _gradient(term, loss, leaf, sigma)
                 found.append(TermGradient(loss.detach(), gradient, term.share))
     return found
+
+
+def _gradient(term: BoundTerm, loss: object, leaf: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Return the gradient of a term's loss with respect to the denoised states, of their shape.
+
+    Raises:
+        InputError: the loss has another shape, no gradient, or one that is not finite.
+    """
+    what = f"the loss of the guidance term {term.name}"
+    if not isinstance(loss, torch.Tensor) or loss.shape != leaf.shape[:1]:
+        raise InputError(
+            f"{what} must be a tensor of shape ({len(leaf)},), one number for each sample, got "
+            f"{tuple(loss.shape) if isinstance(loss, torch.Tensor) else described(loss)}; sum over "
+            f"channels and nodes alone"
+        )
+    gradient = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf, allow_unused=True)
+    if gradient is None:
+        raise InputError(
+            f"{what} must depend on x0_hat, got one without a gradient; compute it from x0_hat by "
+            f"functions of torch"
+        )
+    if not bool(loss.isfinite().all()) or not bool(gradient.isfinite().all()):
+        raise InputError(
+            f"{what} must be finite with a finite gradient, got nan or inf at sigma = {sigma:.3g}; "
+            f"add a small number below roots and logarithms"
+        )
+    return gradient
 
 
 def polyak(loss: torch.Tensor, gradient: torch.Tensor, step: torch.Tensor) -> torch.Tensor:

@@ -12,21 +12,19 @@ from pdeinv.checks import MOST, Bounds, Positive, Steps, check_below
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import DivergedError, InputError, NumericalError
+from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior, Prior
-from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.priors.latent import threshold_prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import MisfitTest, ProgressBar, antithetic
 from pdeinv.solvers.diffusion.base import DiffusionSolver
-from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
+from pdeinv.solvers.diffusion.noise_levels import MANY, PRIOR_LEVEL, LevelConditioning
 from pdeinv.solvers.diffusion.problem import SamplingProblem
-from pdeinv.solvers.forward import ForwardMap, TensorMap
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.level_set import LevelSet
@@ -41,13 +39,7 @@ from pdeinv.torch_state import one_thread
 
 __all__ = ["Moment"]
 
-_PRIOR_LEVEL = 1e4  # noise level at which only the prior counts
-_MOVED = 0.1  # relative change of the mean state beyond which the PDE is linearised again
-_MANY = 2000  # readings, beyond which a linear map's matrix is not built
 _BAND = 784  # coordinates along the eigenvectors of correlated blocks, about
-_FINAL = 3.0  # times the last noise level, above which the PDE's surrogate stands for its solve
-_ROUNDS = 4  # of linearisation at the first level
-_CHORDS = 3  # iterations with one linearisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +98,8 @@ class Moment(DiffusionSolver):
     pairs: ClassVar[bool] = True
     held: ClassVar[tuple[int, float]] = (20, 0.0)
     misfit_remedy: ClassVar[str] = (
-        "use more steps, or for a coefficient with two values, in Python, Moment(thorough=True)"
+        "use more steps; for a coefficient with two values, in Python, Moment(thorough=True); for "
+        "a nonlinear PDE gauss-newton with a prior of pdeinv.coefficients"
     )
 
     def __post_init__(self) -> None:
@@ -151,7 +144,7 @@ class Moment(DiffusionSolver):
             return states + LevelSet(ensemble=4).memory(pde, coefficients, observation, drawn)
         m, coordinates = len(observation), len(fields) * (observation.grid.nodes + _BAND)
         linear = len(fields) > 1 or pde.linear or not bool((observation.channel >= 1).any())
-        rows = 0.0 if linear and m > _MANY else m * (2 * coordinates + 4 * m)
+        rows = 0.0 if linear and m > MANY else m * (2 * coordinates + 4 * m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * rows
 
     def suits_prior(self, prior: Prior) -> bool:
@@ -183,13 +176,13 @@ class Moment(DiffusionSolver):
         if problem.phases and len(problem.gaussian.fields) == 1:
             return self._draw_thresholds(problem, n, bar)
         mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
-        condition = _Conditioning(self, problem, mean)
-        x, moved = condition(mean, _PRIOR_LEVEL)
+        condition = LevelConditioning(problem, mean, self.sigma_min)
+        x, moved = condition(mean, PRIOR_LEVEL)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
             noised = x + sigma * antithetic(problem.noise, n)
             mean = problem.denoise(noised, sigma)
             x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
-        return x
+        return condition.finished(x)
 
     def _draw_thresholds(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """n coefficients (n, 1, ny, nx) by `LevelSet`, with the latent field of the prior."""
@@ -218,79 +211,3 @@ def _two_valued(model: object) -> bool:
     """Whether a learned prior is of a coefficient with two values alone."""
     coefficients = trained_coefficients(model)
     return of_coefficient(model) and bool(coefficients and coefficients.phases)
-
-
-class _Conditioning:
-    """Conditions states that are Gaussian about their means, one noise level after the other.
-
-    Arguments:
-        solver: its last noise level.
-        problem: the prior and the sensors.
-        mean: of the prior, (batch, channel, ny, nx); the search for the most probable state,
-            where F is linearised first, starts there.
-    """
-
-    def __init__(self, solver: Moment, problem: SamplingProblem, mean: torch.Tensor):
-        self.problem, self.observation = problem, problem.observation
-        self.forward: ForwardMap | StateReadings = (
-            ForwardMap(problem.pde, problem.observation, problem.counts, problem.bounds)
-            if len(problem.gaussian.fields) == 1
-            else StateReadings(problem.observation)
-        )
-        self.finest = _FINAL * solver.sigma_min
-        self.root = problem.gaussian.covariance_root(problem.grid)
-        self.iterations = 1 if self.forward.linear else _CHORDS
-        self._find_mode(mean.mean(dim=0, keepdim=True))
-
-    def __call__(self, mean: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a draw for each mean (batch, channel, ny, nx), and how far the readings moved
-        it."""
-        predict = self._predict_at(sigma)
-        draws, noise = (self._normal(len(mean), what) for what in (self.root, self.observation))
-        x, moved = self.linearised(mean, sigma, draws, noise, predict, self.iterations)
-        if not self.forward.linear:
-            centre = x.mean(dim=0, keepdim=True)
-            if float((centre - self.centre).norm()) > _MOVED * float(centre.norm()):
-                self._linearise(centre)
-        return x, moved
-
-    def _predict_at(self, sigma: float) -> TensorMap:
-        return self.forward if sigma <= self.finest else self.forward.approximate
-
-    def _find_mode(self, mean: torch.Tensor) -> None:
-        """Linearise at the most probable state, and record the readings' chi-squared there."""
-        pde, mode, predict = self.problem.pde, mean, self._predict_at(_PRIOR_LEVEL)
-        for _ in range(1 if self.forward.linear else _ROUNDS):
-            self._linearise(mode)
-            mode, residual = self.linearised.mode(mean, _PRIOR_LEVEL, predict, self.iterations)
-            if not bool(mode.isfinite().all()):
-                raise DivergedError(
-                    f"no {pde.fields[0].name} for which {pde.name} is stable comes near the "
-                    f"readings; check their units and the PDE's parameters"
-                )
-        chi2 = self.linearised.reduced_chi_squared(residual, _PRIOR_LEVEL)
-        self.problem.reduced_chi_squared = chi2
-
-    def _normal(self, n: int, coordinates: CovarianceRoot | Observation) -> torch.Tensor:
-        size, generator = len(coordinates), self.problem.generator
-        return antithetic(
-            lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n
-        )
-
-    def _linearise(self, centre: torch.Tensor) -> None:
-        self.centre = centre
-        self.linearised = Linearised(self.root, self.observation, self._derivative(centre))
-
-    def _derivative(self, centre: torch.Tensor) -> Dense | MatrixFree:
-        forward, o = self.forward, self.observation
-        if len(o) > _MANY and forward.linear:
-            zero = torch.zeros_like(centre)
-            offset = forward(zero)  # of an affine map, that of the sides and the sources
-            return MatrixFree(self.root, o, lambda x: forward(x) - offset, forward.adjoint_at(zero))
-        rows = forward.jacobian(centre)
-        if not bool(rows.isfinite().all()):
-            raise NumericalError(
-                f"the derivative of {self.problem.pde.name} must be finite where the search is, "
-                f"and is not; check the PDE's parameters and the units of the readings"
-            )
-        return Dense(self.root, o, rows)

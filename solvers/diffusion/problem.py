@@ -10,16 +10,18 @@ import torch
 from pdeinv import seeds
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
-from pdeinv.errors import DivergedError, InputError
+from pdeinv.errors import DivergedError, InputError, NumericalError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.priors.data import STD
 from pdeinv.priors.gaussian import GaussianPrior
-from pdeinv.solvers.diffusion.guidance import BoundTerm, Misfit
+from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
+from pdeinv.solvers.diffusion.sensor_misfit import Misfit
 from pdeinv.solvers.forward import clamped
 from pdeinv.solvers.trained_problem import trained_coefficients
+from pdeinv.solvers.unstable import solved_or_infinite
 
 __all__ = ["SamplingProblem"]
 
@@ -27,6 +29,7 @@ _BLUR = 0.05  # noise of a reading, in standard deviations of a normalised field
 _LEAST = 1e-3  # of the largest coefficient, to which negative draws of a positive one are brought
 _MOST_NEGATIVE = 0.4  # share of nodes, which a Gaussian part of a skewed positive field may have
 _DRAWS, _DRAW_NODES = 64, 32  # of a prior of the coefficient, for the spread of the solution
+_FEWEST = 4  # of these that must be stable
 
 
 class SamplingProblem:
@@ -211,7 +214,15 @@ def _other_std(
         low, high = phases
         a = torch.where(a > (low + high) / 2, high, low).float()
     a = pde.restrict(clamped(a, bounds))
-    return torch.stack([u.std() for u in pde.respond(a).unbind(dim=1)])
+    shape = (len(pde.fields) - 1, *a.shape[-2:])
+    solved, reason = solved_or_infinite(pde.respond, a, shape)
+    stable = solved.flatten(1).isfinite().all(dim=1)
+    if int(stable.sum()) < _FEWEST:
+        raise NumericalError(
+            reason
+            or f"the states of {pde.name} must be finite, got nan or inf; check its parameters"
+        )
+    return torch.stack([u.std() for u in solved[stable].unbind(dim=1)])
 
 
 def _drawn(pde: PDE, prior: GaussianPrior) -> torch.Tensor:

@@ -1,0 +1,155 @@
+"""The results of a slow function: kept in memory and in a folder, and computed by processes.
+
+Each finished result is a file `<key>.npz` in the folder, written whole or not at all. The key is a
+SHA-256 of the function's code and data (`code_digest`), the grid and the coefficient. The file has
+the arrays `coefficient` (ny, nx) and `outputs` (outputs, ny, nx), float64; the outputs of an
+unstable run are nan. A file that cannot be read, or has other shapes, is computed again. Files may
+be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from pdeinv.files import atomic_write, ensure_folder
+from pdeinv.grid import Grid
+from pdeinv.parallel import for_each
+from pdeinv.progress import Progress
+
+__all__ = ["Memory", "Results"]
+
+_MOST = 256e6  # bytes of results in memory
+_BATCH = 32  # coefficients in a call of a function of batches
+
+Chunk: TypeAlias = tuple[tuple[str, ...], np.ndarray]
+"""Keys, and their coefficients (batch, ny, nx)."""
+
+
+class Memory:
+    """Arrays by key, of which the least recently used are dropped beyond a size.
+
+    Arguments:
+        most: bytes.
+    """
+
+    def __init__(self, most: float = _MOST) -> None:
+        self.most, self.size = most, 0.0
+        self.arrays: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def get(self, key: str) -> np.ndarray | None:
+        """Return an array, or None."""
+        if key not in self.arrays:
+            return None
+        self.arrays.move_to_end(key)
+        return self.arrays[key]
+
+    def keep(self, key: str, array: np.ndarray) -> None:
+        """Keep an array."""
+        if key not in self.arrays:
+            self.arrays[key] = array
+            self.size += array.nbytes
+        while self.size > self.most and self.arrays:
+            self.size -= self.arrays.popitem(last=False)[1].nbytes
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a function for coefficients on one grid.
+
+    Arguments:
+        digest: of the function.
+        grid: of the coefficients.
+        outputs: number of the function's outputs.
+        memory: keeps the results in this process.
+        store: folder that keeps them; None for none.
+        workers: number of processes.
+        description: of the work, for the progress.
+    """
+
+    digest: str
+    grid: Grid
+    outputs: int
+    memory: Memory = field(repr=False)
+    store: Path | None = None
+    workers: int = 1
+    description: str = "solves"
+
+    def of(
+        self, a: np.ndarray, compute: Callable[[Chunk], np.ndarray], *, batched: bool
+    ) -> np.ndarray:
+        """Return the results (batch, outputs, ny, nx) of coefficients (batch, ny, nx).
+
+        Equal coefficients are computed once. What is finished is kept at once.
+
+        Arguments:
+            a: float64.
+            compute: returns the results of a chunk; it can be pickled.
+            batched: whether a chunk may have more than one coefficient.
+        """
+        keys = [self._key(one) for one in a]
+        found = {key: self._kept(key) for key in dict.fromkeys(keys)}
+        places = {key: i for i, key in reversed(list(enumerate(keys)))}
+        missing = [key for key, value in found.items() if value is None]
+        alone = self.workers == 1 or multiprocessing.current_process().daemon
+        workers = 1 if alone else self.workers
+        size = min(_BATCH, -(-len(missing) // workers)) if batched and missing else 1
+        chunks: list[Chunk] = []
+        for start in range(0, len(missing), size):
+            part = tuple(missing[start : start + size])
+            chunks.append((part, a[[places[key] for key in part]]))
+        slow = self.workers > 1 or self.store is not None
+        with Progress(
+            len(missing), self.description, slow and bool(missing), unit="solve", keep=False
+        ) as bar:
+
+            def finish(chunk: Chunk, values: np.ndarray) -> None:
+                for key, coefficient, value in zip(*chunk, values, strict=True):
+                    found[key] = value
+                    self._keep(key, coefficient, value)
+                    bar.update()
+
+            if workers > 1:
+                for_each(compute, chunks, workers, finish)
+            else:  # with the caller's threads
+                for chunk in chunks:
+                    finish(chunk, compute(chunk))
+        return np.stack([np.asarray(found[key]) for key in keys])
+
+    def _key(self, a: np.ndarray) -> str:
+        grid = self.grid
+        stated = (self.digest, self.outputs, grid.shape, grid.extent, grid.unit, grid.kind)
+        return hashlib.sha256(repr(stated).encode() + a.tobytes()).hexdigest()
+
+    def _kept(self, key: str) -> np.ndarray | None:
+        value = self.memory.get(key)
+        if value is None and self.store is not None:
+            value = self._read(self.store / f"{key}.npz")
+            if value is not None:
+                self.memory.keep(key, value)
+        return value
+
+    def _read(self, path: Path) -> np.ndarray | None:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                value = archive["outputs"]
+        except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
+            return None
+        fits = value.shape == (self.outputs, *self.grid.shape) and value.dtype == np.float64
+        return value if fits else None
+
+    def _keep(self, key: str, a: np.ndarray, value: np.ndarray) -> None:
+        self.memory.keep(key, value)
+        if self.store is not None:
+            ensure_folder(self.store)
+            path = self.store / f"{key}.npz"
+            with atomic_write(path) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, coefficient=a, outputs=value)

@@ -1,0 +1,210 @@
+"""The ensemble smoother with multiple data assimilation: inversion by solves alone."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+
+from pdeinv.checks import MOST, Bounds, Count
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import NumericalError
+from pdeinv.memory import NUMBER
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
+from pdeinv.solvers.nodewise import moments_through
+from pdeinv.solvers.sensitivities import (
+    nodewise_sensitivities,
+    regressed_sensitivities,
+)
+from pdeinv.solvers.tempered_members import TemperedMembers
+from pdeinv.solvers.whitened_problem import WhitenedProblem
+
+__all__ = ["EnsembleSmoother"]
+
+_LEAST = 16  # members
+_NUGGET = 1e-6  # variance added to each reading, relative to that of its field's readings
+_BATCH = 50  # members that are solved at a time
+_UNSTABLE = "a solve gave nan or inf; change the PDE's parameters"
+
+
+@dataclass(frozen=True)
+class EnsembleSmoother(Solver):
+    """An ensemble that is moved to the readings in a few rounds of solves: for a PDE without
+    derivatives, and for a simulator of which each solve is dear.
+
+    The members are draws ξ of the latent Gaussian field, standard normal a priori. A round solves
+    for their readings F(ξ), makes a linear model J of F from them, and moves each member by
+
+        C Jᵀ (J C Jᵀ + α (R + D))⁻¹ (y + √α ε + √(α - 1) δ - F(ξ)),    C <- C - C Jᵀ (...)⁻¹ J C.
+
+    ε and δ are draws of the noise, with variance R, and of the error of the linear model, with
+    variance D. α is the number of rounds, so that all of them together count each reading once.
+
+    - **Localisation.** There are fewer members than functions of the latent field, and a sample
+      covariance of so few has spurious entries anywhere. Here C is never a sample covariance: it is
+      that of the prior, updated like the members. J is a ridge regression towards smooth
+      sensitivities (`regressed_sensitivities`), with D its error in predicting one member from the
+      others. No distance between a sensor and a node is used, since a head may depend on all nodes.
+    - **Readings of the coefficient**, and of functions of it alone, take no solves. They are
+      assimilated first, with a J that is linearised node by node (`nodewise_sensitivities`), which
+      is exact for a Gaussian coefficient, and for the logarithm of a log-normal one.
+    - **Inflation.** The members lose spread, since J is fitted to them. Their spread should be that
+      of C. The record states under `inflation` by what factor the deviations from their mean were
+      multiplied; it is at least 1.
+
+    Members whose solve fails are left out. The mean and the standard deviation are the members'; of
+    the coefficient, and of functions of it alone, they are those of a Gaussian latent field with
+    the members' mean and the covariance C, node by node, unless the coefficient has two values.
+    Samples are members; more samples than members repeat them.
+
+    Arguments:
+        members: the size of the ensemble.
+        rounds: of the readings that take solves. Each takes a solve for each member, and the result
+            takes one more.
+
+    Reference:
+        Emerick & Reynolds, *Ensemble smoother with multiple data assimilation*, Computers &
+        Geosciences 55, 2013; Chen & Oliver, *Localization and regularization for iterative ensemble
+        smoothers*, Computational Geosciences 21, 2017; Evensen, *Data Assimilation*, 2009, section
+        15.6.
+    """
+
+    members: Annotated[int, Bounds(least=_LEAST, most=MOST)] = 200
+    rounds: Count = 4
+
+    name: ClassVar[str] = "ensemble-smoother"
+    needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
+    amplifies_rounding: ClassVar[bool] = True
+    memory_remedy: ClassVar[str] = (
+        "use a coarser grid or fewer members, or average neighbouring readings"
+    )
+    misfit_remedy: ClassVar[str] = (
+        "use more members (in Python, EnsembleSmoother(members=...)), of which the linear model of "
+        "the readings is made"
+    )
+
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return isinstance(prior, CoefficientPrior) and prior.proper
+
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        m, size = len(observation), Problem(pde, prior).latent.size
+        members = max(self.members, n_samples)
+        rows = m * ((self.rounds + 3) * size + 4 * m) + 4 * self.members * (size + m)
+        return super().memory(pde, prior, observation, members) + NUMBER * rows
+
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
+        problem, grid = Problem(pde, prior), observation.grid
+        whitened = WhitenedProblem(problem, observation)
+        forward, latent = whitened.forward, problem.latent
+        members = TemperedMembers(latent.white(self.members, generator), generator)
+        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
+        noise, weighty = observation.noise_std**2, torch.zeros_like(free)
+        for chosen in (free, ~free):
+            if bool(chosen.any()):
+                part = WhitenedProblem(problem, observation.subset(chosen), forward.counts)
+                noise[chosen], weighty[chosen] = self._assimilate(part, members, progress)
+                whitened.reason = whitened.reason or part.reason
+        inflation = members.inflate(latent, grid)
+        parts = progress_bar(members.xi.split(_BATCH), "ensemble", progress, "batch")
+        states = members.keep(torch.cat([whitened.states(part) for part in parts]))
+        _check_left(members, whitened.reason)
+        if members.lost:
+            warnings.warn(
+                f"{members.lost} members of the ensemble were left out, since "
+                f"{whitened.reason or _UNSTABLE}",
+                stacklevel=2,
+            )
+        mean, std = states.mean(dim=0), states.std(dim=0)
+        misfit = (observation.values - observation(mean[None])[0]) ** 2
+        terms = misfit / (noise + observation(states).var(dim=0))
+        probability = None
+        if problem.coefficient_prior.phases is None:
+            channels = forward.coefficient_channels
+            mean[channels], std[channels] = moments_through(
+                lambda g: forward.of_coefficient(problem.coefficient(g)),
+                latent.square_root(members.xi.mean(dim=0, keepdim=True), grid)[0, 0],
+                members.variance(latent, grid),
+            )
+        else:
+            high = states[:, 0] > sum(problem.coefficient_prior.phases) / 2
+            probability = high.double().mean(dim=0)
+        chosen = torch.arange(n_samples) % len(states)
+        return Posterior(
+            pde.fields,
+            grid,
+            mean=mean,
+            std=std,
+            samples=states[chosen],
+            record={
+                "reduced_chi_squared": reduced(terms, weighty),
+                "solver_calls": forward.solver_calls,
+                "inflation": inflation,
+                "members_left_out": members.lost,
+            },
+            probability=probability,
+            latent=members.xi.flatten(1)[chosen],
+        )
+
+    def _assimilate(
+        self, part: WhitenedProblem, members: TemperedMembers, progress: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Move the members to readings, all of which take solves or none.
+
+        Returns:
+            The variance of each reading's noise, with a nugget, and whether it carries weight; both
+            (m,).
+        """
+        forward, observation = part.map, part.observation
+        noise = weighty = observation.noise_std
+        bar = progress_bar(range(self.rounds), self.name, progress and forward.solves, "round")
+        for step in bar:
+            values = torch.cat([part.values(xi) for xi in members.xi.split(_BATCH)])
+            values = members.keep(values)
+            _check_left(members, part.reason)
+            if step == 0:
+                variances = values.var(dim=0)
+                weighty = carries_weight(variances, observation)
+                noise = observation.noise_std**2 + nugget_variance(variances, observation, _NUGGET)
+            if forward.solves:
+                model = regressed_sensitivities(
+                    members.xi, values, forward.problem.latent.eigenvalues
+                )
+            else:
+                model = nodewise_sensitivities(forward, members.xi, values)
+            members.assimilate(
+                values[:, weighty],
+                model.of(weighty),
+                observation.values[weighty],
+                noise[weighty],
+                self.rounds,
+            )
+        return noise, weighty
+
+
+def _check_left(members: TemperedMembers, reason: str) -> None:
+    """Refuse an ensemble of which too few members are left.
+
+    Raises:
+        NumericalError: there are.
+    """
+    if members.lost and len(members.xi) < _LEAST:
+        raise NumericalError(
+            f"{members.lost} of {members.lost + len(members.xi)} members were unstable: "
+            f"{reason or _UNSTABLE}, or check the units of the readings"
+        )

@@ -1,0 +1,89 @@
+"""Members of a smoother, moved to readings by a linear model, and the covariance that they have."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.grid import Grid
+from pdeinv.latent_field import LatentField
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.sensitivities import Sensitivities
+
+__all__ = ["TemperedMembers"]
+
+_CHUNK = 32  # fields transformed at a time
+
+
+class TemperedMembers:
+    """Members ξ, standard normal a priori, and their covariance C after updates.
+
+    Arguments:
+        xi: draws of the prior, (N, *shape).
+        generator: source of all randomness.
+
+    Attributes:
+        xi: the members.
+        lost: how many were left out.
+        factor: (k, size), C = 1 - factorᵀ factor.
+    """
+
+    def __init__(self, xi: torch.Tensor, generator: torch.Generator | None):
+        self.xi, self.generator, self.lost = xi, generator, 0
+        self.factor = xi.new_zeros(0, xi[0].numel())
+
+    def keep(self, values: torch.Tensor) -> torch.Tensor:
+        """Leave out members of which a value is not finite; return the values of the others.
+
+        Arguments:
+            values: of the members, (N, ...).
+        """
+        finite = values.flatten(1).isfinite().all(dim=1)
+        self.lost += int((~finite).sum())
+        self.xi = self.xi[finite]
+        return values[finite]
+
+    def assimilate(
+        self,
+        values: torch.Tensor,
+        model: Sensitivities,
+        data: torch.Tensor,
+        noise: torch.Tensor,
+        tempering: float,
+    ) -> None:
+        """Move the members towards readings.
+
+        Arguments:
+            values: readings of the members, (N, m).
+            model: of the readings.
+            data: the readings, (m,).
+            noise: their variances, (m,), positive.
+            tempering: factor of the variances of the noise and of the model's error, at least 1.
+        """
+        rows = model.rows
+        moved = rows - (rows @ self.factor.T) @ self.factor  # J C
+        lower = cholesky_with_nugget(rows @ moved.T, tempering * (noise + model.error))
+        # The members' own values have the model's error once
+        std = (tempering * noise + (tempering - 1) * model.error).sqrt()
+        draws = torch.randn(values.shape, dtype=values.dtype, generator=self.generator)
+        weights = torch.cholesky_solve((data + std * draws - values).T, lower).T
+        self.xi = self.xi + (weights @ moved).reshape(self.xi.shape)
+        added = torch.linalg.solve_triangular(lower, moved, upper=False)
+        self.factor = torch.cat([self.factor, added])
+
+    def variance(self, latent: LatentField, grid: Grid) -> torch.Tensor:
+        """Return the variance (ny, nx) of the latent field that C gives."""
+        variance = latent.variance(grid)
+        for part in self.factor.reshape(-1, *self.xi.shape[1:]).split(_CHUNK):
+            variance = variance - latent.square_root(part, grid).square().sum(dim=(0, 1))
+        return variance.clamp(min=0)
+
+    def inflate(self, latent: LatentField, grid: Grid) -> float:
+        """Multiply the deviations from the mean, so that the latent field has the variance of C on
+        average over the nodes; return the factor, at least 1."""
+        fields = torch.cat([latent.square_root(part, grid) for part in self.xi.split(_CHUNK)])
+        own = float(fields.var(dim=0).mean())
+        wanted = float(self.variance(latent, grid).mean())
+        factor = max(1.0, (wanted / own) ** 0.5) if own > 0 else 1.0
+        mean = self.xi.mean(dim=0)
+        self.xi = mean + factor * (self.xi - mean)
+        return factor

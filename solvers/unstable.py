@@ -1,0 +1,50 @@
+"""Solves of which some may be unstable."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.errors import NumericalError
+from pdeinv.solvers.forward import TensorMap
+
+__all__ = ["finite_or_infinite", "solved_or_infinite"]
+
+
+def solved_or_infinite(
+    function: TensorMap, a: torch.Tensor, shape: tuple[int, ...]
+) -> tuple[torch.Tensor, str]:
+    """Return a function of coefficients, infinite where it raises NumericalError.
+
+    Arguments:
+        function: of coefficients (batch, 1, ny, nx).
+        a: the coefficients.
+        shape: of the function of one coefficient.
+
+    Returns:
+        The values (batch, *shape), and the message of one failure; "" if there was none.
+    """
+    if not len(a):
+        return torch.empty(0, *shape, dtype=torch.float64), ""
+    try:
+        return function(a), ""
+    except NumericalError as error:
+        if len(a) == 1:
+            return torch.full((1, *shape), torch.inf, dtype=torch.float64), str(error)
+    # One unstable solve ends that of the whole batch
+    halves = [solved_or_infinite(function, half, shape) for half in a.chunk(2)]
+    return torch.cat([values for values, _ in halves]), halves[1][1] or halves[0][1]
+
+
+def finite_or_infinite(function: TensorMap, size: int) -> TensorMap:
+    """Return a function of states (batch, channel, ny, nx) with values (batch, size), infinite
+    where the state is not finite or the function raises NumericalError."""
+
+    def guarded(x: torch.Tensor) -> torch.Tensor:
+        finite = x.flatten(1).isfinite().all(dim=1)
+        if bool(finite.all()):
+            return solved_or_infinite(function, x, (size,))[0]
+        values = torch.full((len(x), size), torch.inf, dtype=torch.float64)
+        values[finite] = solved_or_infinite(function, x[finite], (size,))[0]
+        return values
+
+    return guarded
