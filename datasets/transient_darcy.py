@@ -123,7 +123,7 @@ class TransientDarcy(PorousFlow, Evolving):
 
     @property
     def default_prior(self) -> LogNormal:
-        return LogNormal(1.0, 1.0, 0.2 * self.domain.shorter)
+        return LogNormal(1.0, 0.5, 0.2 * self.domain.shorter)
 
     @property
     def equation(self) -> str:

@@ -134,7 +134,8 @@ def test_derivatives(mix):
         return evolution.after(*given, (0.05, 2.0))
 
     assert torch.autograd.gradcheck(solve, given, eps=1e-5, atol=1e-8, rtol=1e-5)
-    assert torch.autograd.gradgradcheck(solve, given, eps=1e-5, atol=1e-8, rtol=1e-5)
+    if mix == MIXES["mixed"]:
+        assert torch.autograd.gradgradcheck(solve, given, eps=1e-5, atol=1e-8, rtol=1e-5)
 
 
 def test_many_adjoints_are_one_by_one_and_share_the_factorisations_of_the_state(monkeypatch):

@@ -88,8 +88,10 @@ def test_a_truth_is_on_a_grid_twice_as_fine_and_is_read_with_the_stated_noise(na
     assert truth.grid.cells == tuple(2 * cells for cells in example.problem.grid.cells)
     for read in example.readings:
         rows = table[table.field == read.field]
-        assert len(rows) == read.count and set(rows.noise_std) == {read.noise_std}
-        channel = torch.full((read.count,), physics.channel(read.field))
+        assert len(rows) == read.count * max(1, len(read.times))
+        assert set(rows.noise_std) == {read.noise_std}
+        times = rows.time if read.times else [None] * len(rows)
+        channel = torch.tensor([physics.channel(read.field, time=time) for time in times])
         points = torch.as_tensor(rows[["x", "y"]].to_numpy(copy=True))
         values = torch.as_tensor(rows.value.to_numpy(copy=True))
         std = torch.as_tensor(rows.noise_std.to_numpy(copy=True))

@@ -21,7 +21,8 @@ from published_formulas import (
     setting,
 )
 
-from pdeinv.datasets import PDES, Helmholtz, pde_by_name
+from pdeinv.benchmarks import published
+from pdeinv.datasets import Helmholtz, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.priors import DiffusionPrior, GaussianPrior, load
 from pdeinv.solvers import DAPS, DDIS, DPS, DiffusionPDE, FunDPS, Moment
@@ -45,7 +46,7 @@ def drawn(solver, pde, prior, observation):
 
 @pytest.mark.parametrize(("noise", "gentle"), [("exponential", False), ("white", True)])
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
-@pytest.mark.parametrize("name", PDES)
+@pytest.mark.parametrize("name", published.PDES)
 @pytest.mark.parametrize(("solver", "formula", "soft"), JOINT, ids=lambda s: getattr(s, "name", ""))
 def test_a_published_solver_follows_its_formula(solver, formula, soft, name, kind, noise, gentle):
     pde, prior, observation = setting(name, kind, noise=noise)
@@ -56,7 +57,7 @@ def test_a_published_solver_follows_its_formula(solver, formula, soft, name, kin
 
 @pytest.mark.parametrize("gentle", [False, True])
 @pytest.mark.parametrize("kind", ["forward", "inverse"])
-@pytest.mark.parametrize("name", PDES)
+@pytest.mark.parametrize("name", published.PDES)
 def test_ddis_follows_its_formula(name, kind, gentle):
     pde, prior, observation = setting(name, kind, channels=1)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 from cases import LAYOUTS, PAIRS, N, every_pair, quick_solver, readings, run
-from helpers import seeded
+from helpers import quick_prior, seeded
 
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.datasets import PDES, Poisson, Problem, pde_by_name
@@ -41,7 +41,8 @@ def test_the_cases_cover_every_two_of_solver_pde_and_layout():
 def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
     result = run(solver, name, layout)
     for f in pde_by_name(name).fields:
-        for what, shape in (("mean", (N, N)), ("std", (N, N)), ("samples", (3, N, N))):
+        one = (N, N) if f.time is None else (1, N, N)
+        for what, shape in (("mean", one), ("std", one), ("samples", (3, *one))):
             values = result[f"{f.name}_{what}"].values
             assert values.shape == shape and np.isfinite(values).all()
         assert (result[f"{f.name}_std"] >= 0).all() and (result[f"{f.name}_std"] > 0).any()
@@ -59,14 +60,17 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 @every_pair
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     pde, result = pde_by_name(name), run(solver, name)
+    if pde.default_prior.logarithmic and quick_prior(solver, name, N) is None:
+        pde = pde.reading([pde.logarithm.name])
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
     two_valued = pde.default_prior.phases
     sampled = issubclass(SOLVERS[solver], DiffusionSolver)
     if two_valued and (sampled or solver == "level-set"):
         expected.add(f"{pde.coefficient_field.name}_probability")
     columns = ("field", "x", "y", "value", "noise_std")
-    assert set(result.data_vars) == expected | {f"sensor_{c}" for c in columns}
-    assert set(result.coords) == {"x", "y", "sample"}
+    evolves = {"time"} if pde.end_time is not None else set()
+    assert set(result.data_vars) == expected | {f"sensor_{c}" for c in {*columns, *evolves}}
+    assert set(result.coords) == {"x", "y", "sample"} | evolves
     period = {"period": 1.0} if pde.grid(N).periodic else {}
     for axis in ("x", "y"):
         assert np.array_equal(result[axis], pde.grid(N).coordinates()[1])
@@ -78,7 +82,9 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
             ("samples", "samples"),
         ):
             variable = result[f"{f.name}_{what}"]
-            assert variable.dims == (("sample",) if what == "samples" else ()) + ("y", "x")
+            of_time = () if f.time is None else ("time",)
+            of_sample = ("sample",) if what == "samples" else ()
+            assert variable.dims == (*of_sample, *of_time, "y", "x")
             assert variable.attrs == {
                 "long_name": f"posterior {label} of the {f.long_name}",
                 "units": f.units,

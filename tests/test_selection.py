@@ -34,7 +34,11 @@ class Nonlinear(Poisson):
 
 GAUSSIAN = GaussianField(0.0, 1.0, 0.3)
 FLAT = GaussianField(0.0, 1.0, 0.3, mean_std=math.inf)
-AUTO = {"darcy": "level-set", "navier-stokes": "gauss-newton"}
+AUTO = {
+    "darcy": "level-set",
+    "navier-stokes": "gauss-newton",
+    "transient-darcy": "gauss-newton",
+}
 
 
 @pytest.mark.parametrize(

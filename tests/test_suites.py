@@ -66,7 +66,9 @@ def test_a_suite_can_be_narrowed_and_widened():
 def test_variants_change_the_world_but_not_what_the_solvers_are_told(name, variant):
     task = Task(name, "both", 16, 20, variant=variant)
     changed = {"contrast": "low", "viscosity": "viscosity"}.get(variant, "alpha")
-    if changed not in task.problem.prior.numbers | task.physics.parameters:
+    if variant != "standard" and changed not in (
+        task.problem.prior.numbers | task.physics.parameters
+    ):
         with pytest.raises(
             InputError, match=f"variant must change numbers that {name} has, got '{variant}'"
         ):
