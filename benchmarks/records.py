@@ -17,6 +17,7 @@ from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     AQUIFERS,
+    BLACK_BOXES,
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
     NUMERICS,
@@ -48,7 +49,7 @@ Places: TypeAlias = dict[tuple[Any, ...], tuple[Path, int]]
 
 _KINDS = (
     *(INSTANCES, SUMMARIES, BASELINES, REFERENCES, GAUSSIAN_LIMITS, TIMINGS, NUMERICS),
-    *(ANY_EXPERIMENTS, AQUIFERS, EQUIVARIANCES, PRIORS, PRIOR_ABLATIONS),
+    *(ANY_EXPERIMENTS, AQUIFERS, BLACK_BOXES, EQUIVARIANCES, PRIORS, PRIOR_ABLATIONS),
 )
 # Older records lack these names
 _DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard"}

@@ -14,6 +14,7 @@ from pdeinv.schema import Amount, Count, Name, Number, Positive
 __all__ = [
     "ANY_EXPERIMENTS",
     "AQUIFERS",
+    "BLACK_BOXES",
     "EQUIVARIANCES",
     "GAUSSIAN_LIMITS",
     "NUMERICS",
@@ -86,10 +87,9 @@ class Reference(TaskLine, Provenance):
     spread_chains: Amount
 
 
-class Aquifer(Line, Provenance):
-    """A method on one truth of the aquifer; errors and spreads are in the field's units."""
+class _FieldScore(Line, Provenance):
+    """A method on one field of a truth; errors and spreads are in the field's units."""
 
-    log_std: Positive
     instance: Count
     seed: Count
     method: Name
@@ -103,6 +103,18 @@ class Aquifer(Line, Provenance):
     solver_calls: Count
     seconds: Positive
     rows: Annotated[int, Field(ge=1, le=100)]
+
+
+class Aquifer(_FieldScore):
+    """A method on one truth of the aquifer."""
+
+    log_std: Positive
+
+
+class BlackBox(_FieldScore):
+    """A method on one truth of the aquifer, with a number of solves."""
+
+    budget: Count  # 0 for as many as the method takes
 
 
 class Numerics(Line, Provenance):
@@ -170,6 +182,12 @@ AQUIFERS = Kind(
     Aquifer,
     ("log_std",),
     ("log_std", "instance", "method", "field"),
+)
+BLACK_BOXES = Kind(
+    "a reconstruction with a budget",
+    BlackBox,
+    ("budget",),
+    ("method", "budget", "instance", "field"),
 )
 NUMERICS = Kind(
     "a measure of the numerics",

@@ -18,6 +18,7 @@ from pdeinv.solvers.base import Solver
 from pdeinv.solvers.diffusion.equireg import EquiReg, EquiReweight
 from pdeinv.solvers.diffusion.fundps import FunDPS
 from pdeinv.solvers.diffusion.moment import Moment
+from pdeinv.solvers.ensemble_smoother import EnsembleSmoother
 from pdeinv.solvers.fno import FNO
 from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver
@@ -27,8 +28,10 @@ from pdeinv.symmetry import Group, Symmetry
 
 __all__ = ["VARIANTS", "solver_for", "with_options"]
 
-_FOR_COEFFICIENTS = (GaussianSolver(), GaussNewton(), LevelSet(), OptimalInterpolation())
-_FOR_OTHERS = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
+_FOR_COEFFICIENTS = (GaussianSolver(), GaussNewton(), LevelSet())
+_WITHOUT_DERIVATIVES = {True: OptimalInterpolation(), False: EnsembleSmoother()}
+"""For coefficients that none of these takes, by whether all is linear."""
+_FOR_OTHERS: tuple[Solver, ...] = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
 
 VARIANTS = {
     True: EquiReg(),
@@ -55,9 +58,11 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     if isinstance(solver, Solver):
         return solver
     if isinstance(solver, str) and solver == "auto":
-        prior = Problem.of(pde, prior).prior
-        stated = isinstance(prior, CoefficientPrior)
-        for candidate in _FOR_COEFFICIENTS if stated else _FOR_OTHERS:
+        problem = Problem.of(pde, prior)
+        prior, candidates = problem.prior, _FOR_OTHERS
+        if isinstance(prior, CoefficientPrior):
+            candidates = (*_FOR_COEFFICIENTS, _WITHOUT_DERIVATIVES[problem.linear])
+        for candidate in candidates:
             able = pde.differentiable or not candidate.differentiates(pde, prior)
             if able and candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate

@@ -43,7 +43,7 @@ def regressed_sensitivities(
     small-scale functions hardly move it. The kernel of the regression is then ξᵀ Λ² ξ′.
 
     The error is a share of the mean square error of predicting each member from all others. The
-    rest is taken to be the curvature of F, which falls as the members draw together.
+    rest is taken to be the curvature of F, which vanishes as the members draw together.
 
     Arguments:
         xi: the members, (N, *shape).

@@ -27,6 +27,7 @@ from pdeinv.benchmarks.reports.tables import (
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
+from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
@@ -102,6 +103,10 @@ AQUIFERS = [
     for i in range(3)
     for field in ("head", "log_hydraulic_conductivity")
 ]
+BLACK_BOXES = [
+    {k: v for k, v in record.items() if k != "log_std"} | {"budget": 200} for record in AQUIFERS
+]
+
 USES = {
     "pages": (kinds.INSTANCES, INSTANCES, pages),
     "ablation": (kinds.INSTANCES, INSTANCES, ablations),
@@ -113,6 +118,7 @@ USES = {
     "baseline": (kinds.BASELINES, BASELINES, compare),
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
     "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
+    "black box": (study_kinds.BLACK_BOXES, BLACK_BOXES, black_box_table),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
     "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),

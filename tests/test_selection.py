@@ -32,6 +32,16 @@ class Nonlinear(Poisson):
     linear = False
 
 
+class BlackBox(Poisson):
+    """Its solve cannot be differentiated."""
+
+    differentiable = False
+
+
+class NonlinearBlackBox(BlackBox):
+    linear = False
+
+
 GAUSSIAN = GaussianField(0.0, 1.0, 0.3)
 FLAT = GaussianField(0.0, 1.0, 0.3, mean_std=math.inf)
 AUTO = {
@@ -50,6 +60,9 @@ AUTO = {
         (Darcy(), LogNormal(1.0, 1.0, 0.3), "gauss-newton"),
         (Darcy(), Transformed(GAUSSIAN, torch.exp), "gauss-newton"),
         (Nonlinear(), GAUSSIAN, "gauss-newton"),
+        (BlackBox(), GAUSSIAN, "optimal-interpolation"),
+        (BlackBox(), TwoPhase(GAUSSIAN, 1.0, 2.0), "ensemble-smoother"),
+        (NonlinearBlackBox(), GAUSSIAN, "ensemble-smoother"),
         (Poisson(), Ensemble(torch.randn(3, 2, N, N)), "optimal-interpolation"),
         (Poisson(), fitted(), "moment"),
         (Poisson(), plain(1), "moment"),

@@ -5,10 +5,11 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`experiments` (of a prior of the coefficient), `cost` and `scaling` (of our solver). These compare
-instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our
-solver with the prior of its rivals), `best` (each with its best prior) and `setting` (published
-solvers at their papers' setting). `published` has the single samples of papers and of summaries.
+`black-box` (the aquifer by solves alone), `experiments` (of a prior of the coefficient), `cost` and
+`scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
+`corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
+with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
+single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ from pdeinv.benchmarks.reports.tables import (
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
+from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     AQUIFERS,
+    BLACK_BOXES,
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
     TIMINGS,
@@ -63,6 +66,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "alternatives": (alternatives_table, (INSTANCES,)),
     "equivariance": (equivariance_page, (EQUIVARIANCES,)),
     "aquifer": (aquifer_table, (AQUIFERS,)),
+    "black-box": (black_box_table, (BLACK_BOXES,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

@@ -24,9 +24,10 @@ from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, Truth, example_by_name
+from pdeinv.solvers.base import Solver
 from pdeinv.solvers.reconstruction import reconstruct
 
-__all__ = ["LOG_STD", "METHODS", "aquifer_table", "measure", "run"]
+__all__ = ["LOG_STD", "METHODS", "SCORES", "aquifer_table", "measure", "run", "score_cells"]
 
 METHODS = ("gauss-newton", "optimal-interpolation", "kriging")
 """Our solver; the best linear estimate from all readings, of a sample covariance; and each field by
@@ -35,6 +36,15 @@ LOG_STD = 1.5
 """Standard deviation of the logarithm of the conductivity in the example."""
 _LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
 _INTERVAL = 1.6449
+SCORES = (
+    "RMS error",
+    "error over the truth's deviation, %",
+    "predicted RMS error",
+    coverage_head(_LEVEL),
+    "seconds",
+    "truths",
+)
+"""Heads of the columns of `score_cells`."""
 _SHOWN = (*AQUIFERS.identity, "error", "spread", "coverage90", "converged", "seconds")
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
 
@@ -94,16 +104,16 @@ def _unit(record: Record) -> Hashable:
     return values_of(record, ("log_std", "instance", "method"))
 
 
-def measure(truth: Truth, method: str, i: int) -> list[Record]:
-    """Return the scores of a method on a truth, one record for each field that is read.
+def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
+    """Return the scores of a solver on a truth, one record for each field that is read.
 
     Arguments:
         truth: a truth of the example and its readings.
-        method: name of a solver.
+        solver: its name, or an instance.
         i: number of the truth.
     """
     start = time.perf_counter()
-    found = reconstruct(truth.sensors, problem=truth.problem, solver=method, seed=i)
+    found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
     seconds = time.perf_counter() - start
     fields = truth.problem.physics.fields
     records = [
@@ -111,7 +121,7 @@ def measure(truth: Truth, method: str, i: int) -> list[Record]:
             "pde": truth.problem.physics.name,
             "instance": i,
             "seed": i,
-            "method": method,
+            "method": found.attrs["solver"],
             "field": field.name,
             **_scores(found, field.name, truth.state[0, channel, ::2, ::2].numpy()),
             "converged": int(found.attrs.get("converged", 1)),
@@ -157,16 +167,16 @@ def aquifer_table(records: list[Record]) -> str:
         mine = [r for r in records if (r["log_std"], r["method"]) == (log_std, method)]
         for field in dict.fromkeys(r["field"] for r in mine):
             of_field = [r for r in mine if r["field"] == field]
-            rows.append([f"{log_std:g}", method, field, *_row(of_field)])
-    numbers = (
-        "RMS error; error over the truth's deviation, %; predicted RMS error; "
-        f"{coverage_head(_LEVEL)}; seconds; truths"
-    )
-    words = ["deviation of ln K", "method", "field"]
-    return render_table(words, numbers.split("; "), rows)
+            rows.append([f"{log_std:g}", method, field, *score_cells(of_field)])
+    return render_table(["deviation of ln K", "method", "field"], list(SCORES), rows)
 
 
-def _row(records: Iterable[Record]) -> list[str]:
+def score_cells(records: Iterable[Record]) -> list[str]:
+    """Return the `SCORES` of one method and field, with standard errors over the truths.
+
+    Arguments:
+        records: as `measure` returns them, one for each truth.
+    """
     by_instance = {r["instance"]: r for r in records}
 
     def shown(name: str, factor: float, form: str) -> str:

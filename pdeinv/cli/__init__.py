@@ -23,7 +23,7 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
-from pdeinv.cli.study_problems import any_experiment, aquifer
+from pdeinv.cli.study_problems import any_experiment, aquifer, black_box
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -42,6 +42,7 @@ app = typer.Typer(
 for command in (reconstruct, problem, generate, train, demo, benchmark, report, equivariance, info):
     app.command()(command)
 study.command()(aquifer)
+study.command()(black_box)
 study.command()(any_experiment)
 app.add_typer(study, name="study")
 

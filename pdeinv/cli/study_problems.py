@@ -1,7 +1,8 @@
-"""`pdeinv study aquifer` and `any-experiment`: problems that are not the published ones."""
+"""`pdeinv study aquifer`, `black-box`, `any-experiment`: problems that are not published ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from pdeinv.cli.study import Methods, Nodes, ResumingOut
 from pdeinv.errors import InputError
 
-__all__ = ["any_experiment", "aquifer"]
+__all__ = ["any_experiment", "aquifer", "black_box"]
 
 
 def aquifer(
@@ -39,6 +40,26 @@ def aquifer(
     typer.echo(module.aquifer_table(records))
 
 
+def black_box(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    method: Methods = None,
+) -> None:
+    """Reconstruct truths of the example aquifer by solves alone, next to Gauss–Newton."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import black_box as module
+
+    _check_methods(method or (), [name for name, _ in module.METHODS])
+    records = module.run(
+        out,
+        instances=instances,
+        methods=method or (),
+        command=typed_command(),
+        echo=typer.echo,
+    )
+    typer.echo(module.black_box_table(records))
+
+
 def any_experiment(
     out: ResumingOut,
     instances: Annotated[int, typer.Option(help="Truths of each experiment.")] = 3,
@@ -50,11 +71,7 @@ def any_experiment(
     from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies import any_experiment as module
 
-    for name in method or ():
-        if name not in module.METHODS:
-            raise InputError(
-                f"method must be one of {', '.join(module.METHODS)}, got {name!r}; choose one"
-            )
+    _check_methods(method or (), module.METHODS)
     records = module.run(
         out,
         instances=instances,
@@ -64,3 +81,10 @@ def any_experiment(
         command=typed_command(),
     )
     typer.echo(module.experiment_table(records))
+
+
+def _check_methods(given: Iterable[str], known: Iterable[str]) -> None:
+    known = list(dict.fromkeys(known))
+    for name in given:
+        if name not in known:
+            raise InputError(f"method must be one of {', '.join(known)}, got {name!r}; choose one")
