@@ -147,7 +147,12 @@ class TrustRegion:
         return float((xi - self.pull.centre).square().sum() + misfit)
 
     def step(
-        self, start: Step, jacobian: torch.Tensor, target: torch.Tensor, floor: float
+        self,
+        start: Step,
+        jacobian: torch.Tensor,
+        target: torch.Tensor,
+        floor: float,
+        least: float,
     ) -> Step | None:
         """Return the first step that lowers the objective; None where even a short one does not.
 
@@ -156,6 +161,7 @@ class TrustRegion:
             jacobian: near there, (m, size).
             target: where the full step leads, (1, *shape).
             floor: the objective there if the readings were linear in ξ.
+            least: length of a full step from which it is worth to damp it.
         """
         xi, damped = start.xi, None
         delta, predicted = target - xi, floor
@@ -174,6 +180,8 @@ class TrustRegion:
                 fall = start.objective - objective
                 self._adapt(full, length, fall, start.objective - predicted)
                 return Step(trial, values, objective, full)
+            if longest < least:
+                break
             self.radius = length / 2
         self.radius = math.inf
         return None

@@ -17,6 +17,7 @@ __all__ = ["ModeEnsemble", "draw_around_mode"]
 
 _MET = 1e-4  # variance of exact readings at least, relative to that which ξ gives them
 _STATIONARY = 0.2  # relative change of ξ that a full step would make at most
+_HOPELESS = 3  # pairs without success, after which no other is searched for
 _ROUNDS = 8  # of drawing others in the place of members that were left out
 
 
@@ -91,6 +92,8 @@ def draw_around_mode(
             break
         made, reached = make(search, mode, _draws(search, missing, generator), progress)
         xi, drawn = torch.cat([xi, made]), drawn + missing
+        if not len(made):
+            break
         states = torch.cat([states, reached])
     return ModeEnsemble(xi, states, drawn - len(xi))
 
@@ -150,11 +153,13 @@ def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _M
 
 def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _Members:
     """Members by searches with their own Jacobians, without pairs of which a member does not meet
-    its readings."""
+    its readings; none where the first pairs do not."""
     problem, search = search.problem, search.of_members()
     starts, found = _linearised(search, mode, draws), []
     pairs = range(0, len(starts), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
+        if i >= 2 * _HOPELESS and not found:
+            break
         pair = []
         for k in (i, i + 1):
             pull = Pull(draws.eta[k : k + 1], search.observation.values + draws.noise[k])

@@ -174,17 +174,21 @@ class ModeSearch:
         variance = self.observation.noise_std**2 + added
         lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
         region = TrustRegion(problem, pull, variance)
-        best = region.objective(xi, values) if problem.nonlinear else math.inf
+        # With one Jacobian, that of another nugget's mode, the first step is taken as it is
+        fresh = jacobians > 1 and problem.nonlinear
+        best = region.objective(xi, values) if fresh else math.inf
         at = Step(xi, values, best, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
         most, count = jacobians + self.chords, 0
-        for i in progress_bar(range(most + _DAMPED), "Gauss–Newton", self.progress, "iteration"):
+        steps = range(most + _DAMPED if fresh else most)
+        for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
             if count == most:
                 break
             target, floor = _target(pull, at.xi, at.values, jacobian, lower)
             if i and at.objective - floor < self.least_gain:
                 break
-            step = region.step(at, jacobian, target, floor)
+            least = _DONE * float((target - pull.centre).norm())
+            step = region.step(at, jacobian, target, floor, least)
             change = _relative((step.xi if step else target) - at.xi, target - pull.centre)
             if step:
                 at, kept = step, True
@@ -198,7 +202,7 @@ class ModeSearch:
             # A short step can do with the same Jacobian, unless it had to be shortened
             far = change > self.tolerance or step is None or not step.full
             count += step is None or step.full
-            if far and count < jacobians:
+            if far and count < jacobians and fresh:
                 rows = problem.jacobian(at.xi)
                 # Readings that no coefficient can give may lead to where the PDE is unstable
                 if not bool(rows.sum(dim=1).isfinite().all()):
