@@ -208,7 +208,8 @@ def test_an_instance_in_a_problem_file(own):
         ("linear", "function = 3", "parameter function of .* must be a function|function"),
         (
             "linear",
-            "[boundary]\nleft = {value = 1}\nright = {value = 1}\nbottom = {value = 1}\ntop = {value = 1}",
+            "[boundary]\n"
+            + "".join(f"{s} = {{value = 1}}\n" for s in ("left", "right", "bottom", "top")),
             r"\[boundary\] must be left out for response",
         ),
         ("linear", "[[well]]\nx = 0.5\ny = 0.5\nrate = 1", "must be left out for response"),
