@@ -205,29 +205,38 @@ class FunctionPDE(Evolving):
             InputError: the function fails, or returns something else.
             NumericalError: it is unstable for a coefficient. The results of the others are kept.
         """
-        results = Results(
-            self.function.digest,
-            self.grid_of(a),
-            self.n_outputs,
-            self.function.memory,
-            None if self.store is None else Path(self.store),
-            self.workers,
-            self.name,
-        )
         compute = partial(_computed, self.function, self.n_outputs, self.batched, self.autograd)
-        found = results.of(a.detach()[:, 0].double().cpu().numpy(), compute, batched=self.batched)
+        results = self._results(self.function, self.n_outputs, a)
+        found = results.of(_array(a), compute, batched=self.batched)
         return self._check_stable(torch.from_numpy(found).to(a.device))
 
     def pull_back(self, a: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, outputs, ny, nx)
-        times the outputs, by the user's adjoint; it is not called where all weights are 0."""
+        times the outputs, by the user's adjoint; it is not called where all weights are 0.
+
+        Raises:
+            InputError, NumericalError: as of `values`.
+        """
         assert self.adjoint is not None
-        fields, weights = (x.detach().double().cpu().numpy() for x in (a[:, 0], v))
-        found = np.zeros_like(fields)
-        for i in np.flatnonzero(weights.any(axis=(1, 2, 3))):
-            weight = weights[i, 0] if self.n_outputs == 1 else weights[i]
-            found[i] = self.adjoint.pulled_back(fields[i], weight, batched=self.batched)
-        return torch.from_numpy(found)[:, None].to(a)
+        inputs = np.concatenate([_array(a), _array(v)], axis=1)
+        weighted = inputs[:, 1:].any(axis=(1, 2, 3))
+        found = np.zeros_like(inputs[:, :1])
+        if weighted.any():
+            compute = partial(_pulled_back, self.adjoint, self.batched)
+            results = self._results(self.adjoint, 1, a)
+            found[weighted] = results.of(inputs[weighted], compute, batched=self.batched)
+        return self._check_stable(torch.from_numpy(found)).to(a)
+
+    def _results(self, function: UserFunction, outputs: int, a: torch.Tensor) -> Results:
+        return Results(
+            function.digest,
+            self.grid_of(a),
+            outputs,
+            function.memory,
+            None if self.store is None else Path(self.store),
+            self.workers,
+            self.name,
+        )
 
     def _check_stable(self, found: torch.Tensor) -> torch.Tensor:
         unstable = ~found.detach().flatten(1).isfinite().all(dim=1)
@@ -260,4 +269,12 @@ def _computed(
     function: UserFunction, outputs: int, batched: bool, tensors: bool, chunk: Chunk
 ) -> np.ndarray:
     with torch.no_grad():
-        return function.values(chunk[1], outputs, batched=batched, tensors=tensors)
+        return function.values(chunk[1][:, 0], outputs, batched=batched, tensors=tensors)
+
+
+def _pulled_back(adjoint: UserFunction, batched: bool, chunk: Chunk) -> np.ndarray:
+    return adjoint.pulled_back(chunk[1][:, 0], chunk[1][:, 1:], batched=batched)
+
+
+def _array(x: torch.Tensor) -> np.ndarray:
+    return x.detach().double().cpu().numpy()
