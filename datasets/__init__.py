@@ -7,12 +7,13 @@ from pdeinv.datasets.contents import pde_of as pde_of
 from pdeinv.datasets.contents import prior_of as prior_of
 from pdeinv.datasets.contents import problem_of as problem_of
 from pdeinv.datasets.contents import states as states
+from pdeinv.datasets.contract import check_pde as check_pde
 from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.distributed import Distributed as Distributed
 from pdeinv.datasets.evolving import Evolving as Evolving
 from pdeinv.datasets.experiments import Experiments as Experiments
-from pdeinv.datasets.function import FunctionPDE as FunctionPDE
 from pdeinv.datasets.function import pde_from_function as pde_from_function
+from pdeinv.datasets.function_pde import FunctionPDE as FunctionPDE
 from pdeinv.datasets.generation import generate as generate
 from pdeinv.datasets.helmholtz import Helmholtz as Helmholtz
 from pdeinv.datasets.navier_stokes import NavierStokes as NavierStokes

@@ -12,7 +12,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.function import FunctionPDE
+from pdeinv.datasets.function_pde import FunctionPDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid

@@ -6,8 +6,12 @@ import dis
 import functools
 import hashlib
 import pickle
+import site
+import sys
+import sysconfig
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +27,9 @@ def code_digest(function: Any) -> str:
     """Return a text that changes with the code of a function, and with the data that it refers to.
 
     These are its defaults, its closure, and the functions and the data of its module that it names,
-    and those which these name in turn. What other modules hold counts by its name alone, as does
-    what cannot be pickled.
+    and those which these name in turn. A module that is not installed, such as a file in the same
+    folder, counts by its whole text. What is installed counts by its name alone, as does what
+    cannot be pickled.
 
     Arguments:
         function: anything that can be called.
@@ -63,7 +68,7 @@ def _parts(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
     elif isinstance(value, types.CodeType):
         yield from _of_code(value, module, seen)
     elif isinstance(value, types.ModuleType):
-        yield value.__name__.encode()
+        yield from _of_module(value.__name__, seen)
     else:
         yield from _of_object(value, module, seen)
 
@@ -71,8 +76,9 @@ def _parts(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
 def _of_function(
     function: types.FunctionType, module: str, seen: dict[int, Any]
 ) -> Iterator[bytes]:
-    if function.__module__ != module:  # of a library
-        yield f"{function.__module__}.{function.__qualname__}".encode()
+    if function.__module__ != module:
+        yield function.__qualname__.encode()
+        yield from _of_module(str(function.__module__), seen)
         return
     yield from _parts(function.__code__, module, seen)
     yield from _parts([function.__defaults__, function.__kwdefaults__], module, seen)
@@ -101,9 +107,49 @@ def _globals_of(code: types.CodeType) -> set[str]:
     return own.union(*map(_globals_of, inner))
 
 
+def _of_module(name: str, seen: dict[int, Any]) -> Iterator[bytes]:
+    """Of a module: its name, and its text and that of those it refers to where it is a user's."""
+    yield name.encode()
+    module = sys.modules.get(name)
+    file = str(getattr(module, "__file__", None) or "")
+    if not file.endswith(".py") or name.partition(".")[0] == "pdeinv" or _is_installed(file):
+        return
+    if module is None or id(module.__dict__) in seen:
+        return
+    seen[id(module.__dict__)] = module.__dict__
+    try:
+        yield Path(file).read_bytes()
+    except OSError:
+        yield b"unreadable"
+    others = {
+        value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", "")
+        for value in list(vars(module).values())
+    }
+    for other in sorted(str(other) for other in others if isinstance(other, str)):
+        yield from _of_module(other, seen)
+
+
+@functools.cache
+def _is_installed(file: str) -> bool:
+    path = Path(file).resolve()
+    return any(path.is_relative_to(folder) for folder in _installed_folders())
+
+
+@functools.cache
+def _installed_folders() -> tuple[Path, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    stated = [sysconfig.get_path(name) for name in names]
+    return tuple(
+        Path(folder).resolve()
+        for folder in (*stated, *site.getsitepackages(), site.getusersitepackages())
+    )
+
+
 def _of_object(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
     kind = value if isinstance(value, type) else type(value)
-    yield f"{kind.__module__}.{kind.__qualname__}".encode()
+    yield kind.__qualname__.encode()
+    if kind.__module__ != module:
+        yield from _of_module(str(kind.__module__), seen)
     if isinstance(value, list | tuple):
         for entry in value:
             yield from _parts(entry, module, seen)
@@ -123,11 +169,12 @@ def _of_object(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]
 
 def _of_instance(value: Any, kind: type, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
     """Of a class, or an instance: its functions, if it is of the same module, and its state."""
-    if kind.__module__ == module:
-        for name, member in sorted(vars(kind).items()):
-            if not name.startswith("__") or name == "__call__":
+    for base in kind.__mro__:
+        for name, member in sorted(vars(base).items()) if base.__module__ == module else ():
+            if not name.startswith("__") or name in ("__call__", "__init__"):
                 yield name.encode()
-                yield from _parts(getattr(member, "__func__", member), module, seen)
+                of = getattr(member, "__func__", getattr(member, "fget", member))
+                yield from _parts(of, module, seen)
     if kind is value:
         return
     state = getattr(value, "__dict__", None)

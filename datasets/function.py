@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-import numpy as np
-import torch
-
-from pdeinv.checks import Bounds, Positive, described, path_of
-from pdeinv.coefficients import CoefficientPrior, LogNormal
-from pdeinv.datasets.evolving import Evolving
-from pdeinv.datasets.function_gradient import with_adjoint
-from pdeinv.datasets.function_results import Chunk, Results
-from pdeinv.datasets.parameters import to_json
+from pdeinv.checks import described, path_of
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets.function_pde import FunctionPDE
+from pdeinv.datasets.registry import PDES
 from pdeinv.datasets.user_function import UserFunction
-from pdeinv.errors import InputError, NumericalError
-from pdeinv.fields import SAME_TIME, Field
+from pdeinv.errors import InputError
+from pdeinv.fields import Field
 from pdeinv.grid import Domain, GridKind
 from pdeinv.symmetry import Group, trivial_group
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-__all__ = ["FunctionPDE", "pde_from_function"]
-
-Workers = Annotated[int, Bounds(least=1, most=1024)]
+__all__ = ["pde_from_function"]
 
 
 def pde_from_function(
@@ -101,7 +86,10 @@ def pde_from_function(
     if domain is not None and not isinstance(domain, Domain):
         domain = Domain(tuple(domain))  # type: ignore[arg-type]
     called = UserFunction.of(function, "the function of a PDE")
-    name = name or called.name.strip("()_").replace("_", "-")
+    own = called.name.strip("()_").replace("_", "-")
+    name = name or (f"{own}-function" if own in PDES else own)
+    if name in PDES:
+        raise InputError(f"name of a function's PDE must be new, got {name!r}; choose another one")
     if isinstance(fields, str) or not isinstance(fields, Iterable):
         raise InputError(
             f"fields of {name} must be a list of names, got {described(fields)}; list them"
@@ -136,234 +124,3 @@ def _adjoint(gradient: Any, name: str) -> UserFunction | None:
             f"of them"
         )
     return UserFunction.of(gradient, f"gradient of {name}")
-
-
-@dataclass(frozen=True)
-class FunctionPDE(Evolving):
-    """Physics by a function; `pde_from_function` makes it, and states the arguments.
-
-    Arguments:
-        function: of the coefficient.
-        state_fields: of the coefficient and of the outputs.
-        adjoint: the user's, if there is one.
-        autograd: whether torch differentiates the function.
-        output_times: of the outputs. `times` are those of them that the state has.
-        reference: the `file.py:name` that states it.
-    """
-
-    function: UserFunction
-    state_fields: tuple[Field, ...]
-    adjoint: UserFunction | None = field(default=None, kw_only=True)
-    autograd: bool = field(default=False, kw_only=True)
-    batched: bool = field(default=False, kw_only=True)
-    output_times: tuple[Positive, ...] = field(default=(), kw_only=True)
-    time_units: str = field(default="1", kw_only=True)
-    grid_kind: GridKind = field(default="vertex", kw_only=True)  # type: ignore[misc]
-    positive_coefficient: bool = field(default=False, kw_only=True)  # type: ignore[misc]
-    linear: bool = field(default=False, kw_only=True)  # type: ignore[misc]
-    operator_symmetries: Group = field(  # type: ignore[misc]
-        default=trivial_group(), kw_only=True
-    )
-    prior: CoefficientPrior | None = field(default=None, kw_only=True)
-    name: str = field(default="function", kw_only=True)  # type: ignore[misc]
-    equation: str = field(default="", kw_only=True)
-    workers: Workers = field(default=1, kw_only=True)
-    store: str | None = field(default=None, kw_only=True)
-    reference: str = field(default="", kw_only=True, compare=False, repr=False)
-
-    numerical_parameters: ClassVar[tuple[str, ...]] = (
-        *("autograd", "batched", "time_units", "grid_kind", "positive_coefficient", "linear"),
-        *("name", "equation", "workers", "store", "reference"),
-    )
-
-    def __post_init__(self) -> None:
-        if len(self.state_fields) < 2:
-            raise InputError(
-                f"fields of {self.name} must be the coefficient and one output or more, got "
-                f"{len(self.state_fields)}; name them all"
-            )
-        rising = all(a < b for a, b in zip(self.output_times, self.output_times[1:], strict=False))
-        if not rising:
-            raise InputError(
-                f"times of {self.name} must rise, got {described(self.output_times)}; sort them, "
-                f"and the outputs likewise"
-            )
-        super().__post_init__()
-
-    # The fields
-
-    @property
-    def coefficient_field(self) -> Field:
-        return self.state_fields[0]
-
-    @property
-    def end_time(self) -> float | None:  # type: ignore[override]
-        return self.output_times[-1] if self.output_times else None
-
-    def _at_end(self, field: Field) -> Field:
-        return field if self.end_time is None else self.at(field, self.end_time)
-
-    @property
-    def solution_field(self) -> Field:
-        return self._at_end(self.state_fields[1])
-
-    @property
-    def derived(self) -> tuple[Field, ...]:
-        others = tuple(self._at_end(f) for f in self.state_fields[2:])
-        return others + self.at_times(*self.state_fields[1:])
-
-    def _settle_channels(self) -> None:
-        for time in self.times:
-            if self._time_index(time) is None:
-                raise InputError(self._unavailable(time))
-        super()._settle_channels()
-
-    def reading(self, names: Iterable[str], times: Iterable[float] = ()) -> Self:
-        return super().reading(names, (t for t in times if self._time_index(t) is not None))
-
-    def unknown_field(
-        self, field_name: str, experiment: str = "", time: float | None = None
-    ) -> str:
-        if time is not None and self.find_channels(field_name) and self._time_index(time) is None:
-            return self._unavailable(time)
-        return super().unknown_field(field_name, experiment, time)
-
-    def _unavailable(self, time: float) -> str:
-        known = ", ".join(f"{t:g}" for t in self.output_times) or "none"
-        return (
-            f"time must be one of those that {self.name} returns, {known}, got {time:g}; let the "
-            f"function return that time too"
-        )
-
-    def _time_index(self, time: float | None) -> int | None:
-        """Return the place of a time; the last one for None, and None for any other time."""
-        if time is None:
-            return len(self.output_times) - 1
-        same = (
-            i for i, t in enumerate(self.output_times) if math.isclose(t, time, rel_tol=SAME_TIME)
-        )
-        return next(same, None)
-
-    @cached_property
-    def _picked(self) -> list[int]:
-        """Which output of the function each channel from 1 is."""
-        names = [f.name for f in self.state_fields[1:]]
-        per_time = len(names) if self.output_times else 0
-        return [
-            names.index(f.name) + per_time * (self._time_index(f.time) or 0)
-            for f in self.fields[1:]
-        ]
-
-    @property
-    def n_outputs(self) -> int:
-        """The number of outputs of the function."""
-        return (len(self.state_fields) - 1) * max(1, len(self.output_times))
-
-    # The rest of a PDE
-
-    @property
-    def differentiable(self) -> bool:  # type: ignore[override]
-        return self.autograd or self.adjoint is not None
-
-    @property
-    def default_prior(self) -> CoefficientPrior:
-        if self.prior is None and self.positive_coefficient:
-            return LogNormal(1.0, 1.0, 0.2 * self.domain.shorter)
-        return self.prior or super().default_prior
-
-    def solve(self, a: torch.Tensor) -> torch.Tensor:
-        return self._outputs(a)[:, self._picked[:1]]
-
-    def respond(self, a: torch.Tensor) -> torch.Tensor:
-        return self._outputs(a)[:, self._picked]
-
-    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
-        return self.respond(a)
-
-    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return torch.cat([u, self._outputs(a)[:, self._picked[1:]]], dim=1) if self.outputs else u
-
-    def _outputs(self, a: torch.Tensor) -> torch.Tensor:
-        """Return all outputs (batch, outputs, ny, nx) of coefficients (batch, 1, ny, nx)."""
-        if a.requires_grad and torch.is_grad_enabled() and self.autograd:
-            fields = a[:, 0].double()
-            if self.batched:
-                found = self.function.tensor(fields, self.n_outputs)
-            else:
-                found = torch.stack([self.function.tensor(f, self.n_outputs) for f in fields])
-            self._check_stable(found)
-        elif self.adjoint is not None:
-            found = with_adjoint(a, self)
-        else:
-            found = self.values(a)
-        return found.to(a.dtype)
-
-    def values(self, a: torch.Tensor) -> torch.Tensor:
-        """Return all outputs (batch, outputs, ny, nx), float64, without a graph; what is finished
-        is kept.
-
-        Arguments:
-            a: (batch, 1, ny, nx).
-
-        Raises:
-            InputError: the function fails, or returns something else.
-            NumericalError: it is unstable for a coefficient. The results of the others are kept.
-        """
-        results = Results(
-            self.function.digest,
-            self.grid_of(a),
-            self.n_outputs,
-            self.function.memory,
-            None if self.store is None else Path(self.store),
-            self.workers,
-            self.name,
-        )
-        compute = partial(_computed, self.function, self.n_outputs, self.batched, self.autograd)
-        found = results.of(a.detach()[:, 0].double().cpu().numpy(), compute, batched=self.batched)
-        return self._check_stable(torch.from_numpy(found).to(a.device))
-
-    def pull_back(self, a: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, outputs, ny, nx)
-        times the outputs, by the user's adjoint; it is not called where all weights are 0."""
-        assert self.adjoint is not None
-        fields, weights = (x.detach().double().cpu().numpy() for x in (a[:, 0], v))
-        found = np.zeros_like(fields)
-        for i in np.flatnonzero(weights.any(axis=(1, 2, 3))):
-            weight = weights[i, 0] if self.n_outputs == 1 else weights[i]
-            found[i] = self.adjoint.pulled_back(fields[i], weight, batched=self.batched)
-        return torch.from_numpy(found)[:, None].to(a)
-
-    def _check_stable(self, found: torch.Tensor) -> torch.Tensor:
-        unstable = ~found.detach().flatten(1).isfinite().all(dim=1)
-        if bool(unstable.any()):
-            raise NumericalError(
-                f"{self.function!r} has no solution for {int(unstable.sum())} of {len(found)} "
-                f"coefficients (a NumericalError, nan or inf); check the range of the prior"
-            )
-        return found
-
-    # In files
-
-    @property
-    def origin(self) -> str:
-        return self.reference
-
-    def found_at(self, reference: str) -> Self:
-        return replace(self, reference=reference)
-
-    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
-        from pdeinv.datasets.registry import pde_by_name
-
-        stated = {f: getattr(self, f) for f in self.parameter_names()}
-        usual = {f.name: f.default for f in dataclasses.fields(self)}
-        usual |= vars(pde_by_name(self.reference)) if self.reference else {}
-        hidden = ("workers", "store", "reference")
-        names = [k for k, v in stated.items() if k not in hidden and v != usual.get(k)]
-        return to_json(self, describe=describe, names=names)
-
-
-def _computed(
-    function: UserFunction, outputs: int, batched: bool, tensors: bool, chunk: Chunk
-) -> np.ndarray:
-    with torch.no_grad():
-        return function.values(chunk[1], outputs, batched=batched, tensors=tensors)

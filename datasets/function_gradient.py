@@ -9,7 +9,7 @@ import torch
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
-    from pdeinv.datasets.function import FunctionPDE
+    from pdeinv.datasets.function_pde import FunctionPDE
 
 __all__ = ["with_adjoint"]
 

@@ -1,10 +1,11 @@
 """The results of a slow function: kept in memory and in a folder, and computed by processes.
 
 Each finished result is a file `<key>.npz` in the folder, written whole or not at all. The key is a
-SHA-256 of the function's code and data (`code_digest`), the grid and the coefficient. The file has
-the arrays `coefficient` (ny, nx) and `outputs` (outputs, ny, nx), float64; the outputs of an
-unstable run are nan. A file that cannot be read, or has other shapes, is computed again. Files may
-be deleted at any time.
+SHA-256 of the function's code and data (`code_digest`), the grid and the inputs. The file has the
+arrays `inputs` (1, ny, nx), the coefficient, and `outputs` (outputs, ny, nx), float64; the outputs
+of an unstable run are nan. Of an adjoint the inputs are the coefficient and the weights (1 +
+outputs, ny, nx), and the outputs the gradient (1, ny, nx). A file that cannot be read, or has other
+shapes, is computed again. Files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from pdeinv.progress import Progress
 __all__ = ["Memory", "Results"]
 
 _MOST = 256e6  # bytes of results in memory
-_BATCH = 32  # coefficients in a call of a function of batches
+_BATCH = 32  # inputs in a call of a function of batches
 
 Chunk: TypeAlias = tuple[tuple[str, ...], np.ndarray]
-"""Keys, and their coefficients (batch, ny, nx)."""
+"""Keys, and their inputs (batch, inputs, ny, nx)."""
 
 
 class Memory:
@@ -63,11 +64,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Results:
-    """The results of a function for coefficients on one grid.
+    """The results of a function for inputs on one grid.
 
     Arguments:
         digest: of the function.
-        grid: of the coefficients.
+        grid: of the inputs.
         outputs: number of the function's outputs.
         memory: keeps the results in this process.
         store: folder that keeps them; None for none.
@@ -84,18 +85,18 @@ class Results:
     description: str = "solves"
 
     def of(
-        self, a: np.ndarray, compute: Callable[[Chunk], np.ndarray], *, batched: bool
+        self, inputs: np.ndarray, compute: Callable[[Chunk], np.ndarray], *, batched: bool
     ) -> np.ndarray:
-        """Return the results (batch, outputs, ny, nx) of coefficients (batch, ny, nx).
+        """Return the results (batch, outputs, ny, nx) of inputs (batch, inputs, ny, nx).
 
-        Equal coefficients are computed once. What is finished is kept at once.
+        Equal inputs are computed once. What is finished is kept at once.
 
         Arguments:
-            a: float64.
+            inputs: float64.
             compute: returns the results of a chunk; it can be pickled.
-            batched: whether a chunk may have more than one coefficient.
+            batched: whether a chunk may have more than one instance.
         """
-        keys = [self._key(one) for one in a]
+        keys = [self._key(one) for one in inputs]
         found = {key: self._kept(key) for key in dict.fromkeys(keys)}
         places = {key: i for i, key in reversed(list(enumerate(keys)))}
         missing = [key for key, value in found.items() if value is None]
@@ -105,16 +106,16 @@ class Results:
         chunks: list[Chunk] = []
         for start in range(0, len(missing), size):
             part = tuple(missing[start : start + size])
-            chunks.append((part, a[[places[key] for key in part]]))
+            chunks.append((part, inputs[[places[key] for key in part]]))
         slow = self.workers > 1 or self.store is not None
         with Progress(
             len(missing), self.description, slow and bool(missing), unit="solve", keep=False
         ) as bar:
 
             def finish(chunk: Chunk, values: np.ndarray) -> None:
-                for key, coefficient, value in zip(*chunk, values, strict=True):
+                for key, given, value in zip(*chunk, values, strict=True):
                     found[key] = value
-                    self._keep(key, coefficient, value)
+                    self._keep(key, given, value)
                     bar.update()
 
             if workers > 1:
@@ -124,10 +125,10 @@ class Results:
                     finish(chunk, compute(chunk))
         return np.stack([np.asarray(found[key]) for key in keys])
 
-    def _key(self, a: np.ndarray) -> str:
+    def _key(self, inputs: np.ndarray) -> str:
         grid = self.grid
         stated = (self.digest, self.outputs, grid.shape, grid.extent, grid.unit, grid.kind)
-        return hashlib.sha256(repr(stated).encode() + a.tobytes()).hexdigest()
+        return hashlib.sha256(repr(stated).encode() + inputs.tobytes()).hexdigest()
 
     def _kept(self, key: str) -> np.ndarray | None:
         value = self.memory.get(key)
@@ -146,10 +147,10 @@ class Results:
         fits = value.shape == (self.outputs, *self.grid.shape) and value.dtype == np.float64
         return value if fits else None
 
-    def _keep(self, key: str, a: np.ndarray, value: np.ndarray) -> None:
+    def _keep(self, key: str, inputs: np.ndarray, value: np.ndarray) -> None:
         self.memory.keep(key, value)
         if self.store is not None:
             ensure_folder(self.store)
             path = self.store / f"{key}.npz"
             with atomic_write(path) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, coefficient=a, outputs=value)
+                np.savez(stream, inputs=inputs, outputs=value)

@@ -172,19 +172,29 @@ class UserFunction(Convertible):
         return np.where(whole, array, np.nan)
 
     def pulled_back(self, a: np.ndarray, v: np.ndarray, *, batched: bool) -> np.ndarray:
-        """Return what the function, an adjoint, returns of a coefficient (ny, nx) and weights v.
+        """Return the gradients (batch, 1, ny, nx) of the function, an adjoint, nan where it is
+        unstable.
+
+        Arguments:
+            a: coefficients (batch, ny, nx).
+            v: weights (batch, outputs, ny, nx).
+            batched: as of `FunctionPDE`.
 
         Raises:
             InputError: the function fails, or returns something else.
-            NumericalError: the result is not finite.
         """
-        given = a[None] if batched else a
-        with self._named_errors(given):
-            returned = self.value(given.copy(), v[None].copy() if batched else v.copy())
-        found = self._array(returned, given.shape, 1).reshape(a.shape)
-        if not np.isfinite(found).all():
-            raise NumericalError(f"{self!r} must return finite numbers, got nan or inf; correct it")
-        return found
+        v = v[:, 0] if v.shape[1] == 1 else v
+        pairs = [(a, v)] if batched else list(zip(a, v, strict=True))
+        found = []
+        for given, weights in pairs:
+            try:
+                with self._named_errors(given):
+                    returned = self.value(given.copy(), weights.copy())
+            except NumericalError:
+                found.append(np.full((*given.shape[:-2], 1, *given.shape[-2:]), np.nan))
+                continue
+            found.append(self._array(returned, given.shape, 1))
+        return found[0] if batched else np.stack(found)
 
     def _must_return(self, given: tuple[int, ...], outputs: int, got: str) -> str:
         shape = (*given[:-2], outputs, *given[-2:]) if outputs > 1 else given

@@ -109,9 +109,9 @@ WITHOUT_SOLVE = PDE_CODE.replace("def solve(", "def solved(")
         (
             "own.py:ScreenedPoisson",
             WITHOUT_SOLVE,
-            "has all its methods, got ScreenedPoisson, which lacks solve; use a class",
+            "or an instance .*, got ScreenedPoisson, which lacks solve; use a class",
         ),
-        ("own.py:ScreenedPoisson", PDE_CODE.replace("    name = ", "    nam = "), "AttributeError"),
+        ("own.py:ScreenedPoisson", PDE_CODE.replace("float = 10.0", "float = x"), "NameError"),
         (
             "own.py:ScreenedPoisson",
             PDE_CODE.replace('"screened-poisson"', '"poisson"'),

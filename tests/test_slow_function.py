@@ -92,7 +92,7 @@ def test_a_damaged_file_is_computed_again(tmp_path):
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     for path in store.glob("*.npz"):
         with np.load(path) as archive:
-            np.testing.assert_array_equal(archive["outputs"][0], 2 * archive["coefficient"])
+            np.testing.assert_array_equal(archive["outputs"], 2 * archive["inputs"])
 
 
 def test_instability_is_kept_too(tmp_path):
@@ -236,3 +236,52 @@ def test_the_digest_is_that_of_code_and_data():
     assert code_digest(Simulator(1.0)) == code_digest(Simulator(1.0)) != code_digest(Simulator(2.0))
     assert code_digest(Simulator(1.0).run) != code_digest(Simulator(1.0))
     assert code_digest(lambda a, k={1, 2}: a) != code_digest(lambda a, k={1, 3}: a)
+
+
+def test_a_slow_adjoint_is_kept_too(tmp_path):
+    def adjoint(a, v):
+        (tmp_path / f"adjoint-{v.sum():.17g}").touch(exist_ok=False)
+        return 2 * v
+
+    for _ in range(2):
+        pde = pde_from_function(
+            lambda a: 2 * a, FIELDS, gradient=adjoint, store=tmp_path / "s", linear=True
+        )
+        a = draw(2).requires_grad_()
+        v = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=seeded(1))
+        torch.testing.assert_close(torch.autograd.grad(pde.respond(a), a, v)[0], 2 * v)
+    assert len(list(tmp_path.glob("adjoint-*"))) == 2
+
+
+def test_a_module_that_is_not_installed_counts_by_its_text(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for factor in (2, 3, 3):
+        (tmp_path / "deeper_module.py").write_text(f"def g(a):\n    return {factor} * a\n")
+        (tmp_path / "own_module.py").write_text("from deeper_module import g\n")
+        for name in ("own_module", "deeper_module"):
+            sys.modules.pop(name, None)
+        import own_module
+
+        digests.append([code_digest(lambda a: own_module.g(a)), code_digest(own_module.g)])
+    assert digests[0][0] != digests[1][0] and digests[0][1] != digests[1][1]
+    assert digests[1] == digests[2]
+
+
+def test_the_digest_of_an_object_has_its_bases_and_properties():
+    def make(step, factor):
+        class Base:
+            @property
+            def factor(self):
+                return factor
+
+            def run(self, a):
+                return self.factor * a + step
+
+        class Model(Base):
+            pass
+
+        return Model().run
+
+    assert code_digest(make(1, 2)) == code_digest(make(1, 2))
+    assert len({code_digest(make(*pair)) for pair in ((1, 2), (1, 3), (2, 2))}) == 3

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from pdeinv.cli.benchmark import benchmark
+from pdeinv.cli.check import check
 from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
@@ -39,7 +40,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (reconstruct, problem, generate, train, demo, benchmark, report, equivariance, info):
+for command in (
+    *(reconstruct, problem, generate, train, demo, benchmark, report, equivariance, check, info),
+):
     app.command()(command)
 study.command()(aquifer)
 study.command()(black_box)
