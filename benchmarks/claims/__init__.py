@@ -56,6 +56,7 @@ SOURCES: dict[str, Source] = {
             Constant("two standard errors of the paired instances", "a rule"),
         )
     ),
+    "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/your-own-domain.md": Source(),
     "docs/problem-files.md": Source(
