@@ -73,9 +73,7 @@ SOURCES: dict[str, Source] = {
             Constant("`share` other than 0.5", "a setting"),
         )
     ),
-    "docs/add-your-solver.md": Source(
-        (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
-    ),
+    "docs/add-your-solver.md": Source(),
     "docs/benchmark.md": Source(benchmark.CONSTANTS, benchmark.claims),
     "docs/equireg.md": Source(equireg.CONSTANTS, equireg.claims),
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
