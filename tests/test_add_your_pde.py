@@ -126,7 +126,7 @@ def test_a_function_is_the_same_physics(page, mixture):
     exec(FUNCTION, scope)
     pde = scope["mixture"]
     a = Problem(mixture).sample(1, mixture.grid(24), seeded())[:, :1]
-    assert distance(pde.solve(a), mixture.solve(a)) < 0.01
+    assert distance(pde.solve(a), mixture.solve(a)) < 0.03
     result = reconstruct(
         page / "sensors.csv", pde, prior=mixture.default_prior, grid=24, n_samples=2
     )

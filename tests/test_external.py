@@ -112,11 +112,7 @@ WITHOUT_SOLVE = PDE_CODE.replace("def solve(", "def solved(")
             WITHOUT_SOLVE,
             "has all its methods, got ScreenedPoisson, which lacks solve; use a class",
         ),
-        (
-            "own.py:ScreenedPoisson",
-            PDE_CODE.replace("= square_group()", "= round_group()"),
-            "NameError",
-        ),
+        ("own.py:ScreenedPoisson", PDE_CODE.replace("float = 10.0", "float = x"), "NameError"),
         (
             "own.py:ScreenedPoisson",
             PDE_CODE.replace('"screened-poisson"', '"poisson"'),
