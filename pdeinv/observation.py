@@ -1,19 +1,24 @@
-"""Point sensors as a linear operator from a state on a grid to the sensor values."""
+"""Sensors as a linear operator from a state on a grid to the sensor values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["Observation", "interpolation_stencil"]
 
 _LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
 _GATHERED = 2**19  # values of nodes that are held at a time
+_SCALARS = ("channel", "values", "noise_std")  # one number for each sensor
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,9 @@ class Observation:
     polynomials. A sensor on a node reads that node exactly. The noise of the sensors is independent
     and Gaussian.
 
+    A subclass that overrides `stencil` reads something else than points, such as averages. It may
+    have fields of its own: a tensor has one row for each sensor, all sensors share anything else.
+
     Arguments:
         grid: grid of the state.
         points: (m, 2), sensor positions (x, y) in the domain, in its unit.
@@ -33,8 +41,8 @@ class Observation:
         order: polynomial degree of the interpolation for each channel; 0 uses the nearest node.
 
     Raises:
-        InputError: a shape, a position or a channel is wrong, or a value or a noise is not finite
-            or too large to be squared.
+        InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
+            not finite or too large to be squared.
 
     Example:
         >>> from pdeinv import Grid
@@ -67,12 +75,13 @@ class Observation:
                 f"points must be in the domain {self.grid.domain}, got "
                 f"{tuple(self.points[i].tolist())} in reading {i}; use its coordinates"
             )
-        given = {"channel": self.channel, "values": self.values, "noise_std": self.noise_std}
+        given = {name: getattr(self, name) for name in _SCALARS} | self._rows()
         for name, tensor in given.items():
-            if tensor.shape != (m,):
+            shape = (m,) if name in _SCALARS else (m, *tensor.shape[1:])
+            if tensor.shape != shape:
                 raise InputError(
-                    f"{name} must have the shape ({m},), got {tuple(tensor.shape)}; give one entry "
-                    f"for each point"
+                    f"{name} must have the shape {shape}, got {tuple(tensor.shape)}; give one "
+                    f"entry for each point"
                 )
         for name, low in (("values", -_LARGEST), ("noise_std", 0.0)):
             wrong = ~((given[name] >= low) & (given[name] <= _LARGEST))
@@ -88,16 +97,45 @@ class Observation:
                 f"{sorted(set(self.channel.tolist()))}; give one entry of order for each channel"
             )
         # All sensors share the widest stencil, padded with weights of 0
-        width = (max(self.order) + 1) ** 2
+        chosen = [self.channel == channel for channel in range(len(self.order))]
+        parts = [self._checked_stencil(*part) for part in zip(chosen, self.order, strict=True)]
+        width = max(nodes.shape[1] for nodes, _ in parts)
         index = torch.zeros(m, width, dtype=torch.long)
         weight = torch.zeros(m, width, dtype=torch.float64)
-        for channel, order in enumerate(self.order):
-            mine = self.channel == channel
-            node, w = interpolation_stencil(self.points[mine], self.grid, order)
-            index[mine, : node.shape[1]] = node + channel * self.grid.nodes
+        for channel, (mine, (nodes, w)) in enumerate(zip(chosen, parts, strict=True)):
+            index[mine, : nodes.shape[1]] = nodes + channel * self.grid.nodes
             weight[mine, : w.shape[1]] = w
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_weight", weight)
+
+    def stencil(self, chosen: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the nodes that sensors of one channel read, and their weights, both (k, w).
+
+        Nodes are flat indices y * nx + x. They may repeat; pad short rows with weights of 0.
+
+        Arguments:
+            chosen: mask (m,) of the k sensors of the channel; k may be 0.
+            order: degree of the interpolation between the nodes of the channel.
+
+        Raises:
+            InputError: the grid has too few nodes.
+        """
+        return interpolation_stencil(self.points[chosen], self.grid, order)
+
+    @property
+    def read_points(self) -> torch.Tensor:
+        """The points (m, 2), for a method that uses them in the place of the operator.
+
+        Raises:
+            InputError: the sensors read something else than points.
+        """
+        if len(self) and type(self).stencil is not Observation.stencil:
+            raise InputError(
+                f"sensors must read points for a method that uses positions in the place of the "
+                f"operator, got {type(self).__name__}; leave these readings out, or choose another "
+                f"solver"
+            )
+        return self.points
 
     def __len__(self) -> int:
         """Number of sensors, m."""
@@ -124,24 +162,41 @@ class Observation:
         states = self._in_blocks(spread, v, size)
         return states.reshape(len(v), len(self.order), *self.grid.shape)
 
-    def subset(self, chosen: torch.Tensor) -> Observation:
+    def subset(self, chosen: torch.Tensor) -> Self:
         """Return the observation of some of the sensors.
 
         Arguments:
             chosen: indices of sensors, or a mask (m,).
         """
-        return Observation(
-            self.grid,
-            self.points[chosen],
-            self.channel[chosen],
-            self.values[chosen],
-            self.noise_std[chosen],
-            self.order,
-        )
+        rows: dict[str, Any] = {name: rows[chosen] for name, rows in self._rows().items()}
+        return replace(self, **rows)
 
-    def on_grid(self, grid: Grid) -> Observation:
+    def on_grid(self, grid: Grid) -> Self:
         """Return the same readings of a state on another grid."""
-        return Observation(grid, self.points, self.channel, self.values, self.noise_std, self.order)
+        return replace(self, grid=grid)
+
+    def _rows(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that have one row for each sensor."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+
+    def _checked_stencil(
+        self, chosen: torch.Tensor, order: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        nodes, weights = self.stencil(chosen, order)
+        k = int(chosen.sum())
+        if nodes.ndim != 2 or len(nodes) != k or weights.shape != nodes.shape:
+            raise InputError(
+                f"nodes and weights of {type(self).__name__}.stencil must have one shape "
+                f"({k}, w), got {tuple(nodes.shape)} and {tuple(weights.shape)}; give one row for "
+                f"each chosen sensor"
+            )
+        if not bool(((nodes >= 0) & (nodes < self.grid.nodes) & weights.isfinite()).all()):
+            raise InputError(
+                f"{type(self).__name__}.stencil must return nodes from 0 to {self.grid.nodes - 1} "
+                f"and finite weights, got others; correct it"
+            )
+        return nodes, weights
 
     def _in_blocks(
         self, function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, width: int

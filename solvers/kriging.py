@@ -127,7 +127,7 @@ class Kriging(Solver):
         """The one field that the sensors read, and the regression behind it."""
         grid = observation.grid
         shape, longer = grid.shape, max(grid.domain.aspect)
-        sensors, nodes = (_embed(p, grid) for p in (observation.points, grid.points()))
+        sensors, nodes = (_embed(p, grid) for p in (observation.read_points, grid.points()))
         values, noise_std = observation.values.numpy(), observation.noise_std.numpy()
         found = fit_regression(sensors, values, noise_std, self.smoothness, longer, generator)
         centre, scale, model = found

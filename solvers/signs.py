@@ -44,7 +44,7 @@ class Signs:
         variance = observation.noise_std**2 + _EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid
         # Readings at one node add up.
-        node = interpolation_stencil(observation.points, self.grid, 0)[0][:, 0]
+        node = interpolation_stencil(observation.read_points, self.grid, 0)[0][:, 0]
         self.nodes, place = torch.unique(node, return_inverse=True)
         self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))

@@ -22,6 +22,7 @@ from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
 from pdeinv.grid import Domain
+from pdeinv.observation import interpolation_stencil
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.annealing import SCHEDULES
@@ -152,6 +153,26 @@ def observe(
         len(points), dtype=torch.float64, generator=generator
     )
     return state, Observation(grid, points, channel, values, std, order)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted(Observation):
+    """Readings of points (m, 2) plus a shift (m, 2): the operator reads elsewhere than `points`."""
+
+    shift: torch.Tensor = dataclasses.field(kw_only=True)
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, observation, shift):
+        """Return readings of the same values at the points of an observation, stated elsewhere."""
+        given = {
+            f.name: getattr(observation, f.name) for f in dataclasses.fields(Observation) if f.init
+        }
+        return cls(**given | {"points": observation.points - shift}, shift=shift)
+
+    def stencil(self, chosen, order):
+        points = self.points[chosen] + self.scale * self.shift[chosen]
+        return interpolation_stencil(points, self.grid, order)
 
 
 def surroundings():

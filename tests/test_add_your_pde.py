@@ -1,109 +1,136 @@
-"""The page on adding a PDE is true: its class, one file, works in the whole package by its name."""
+"""docs/add-your-pde.md is true: its class, in one file, goes from data to a learned prior."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.io
 import torch
+import xarray as xr
+from helpers import distance, run_command, seeded
 from readme_blocks import blocks
-from typer.testing import CliRunner
 
-from pdeinv import InputError, Sensors, datasets, layouts, reconstruct
-from pdeinv.cli import app
-from pdeinv.datasets import PDES, Poisson, pde_by_name, register
-from pdeinv.metrics import relative_l2
+from pdeinv import Problem, Sensors, datasets, layouts, reconstruct
+from pdeinv.datasets import PDES, pde_by_name
 
-CODE, EXPORT = blocks("python", "docs/add-your-pde.md")
-
-
-@pytest.fixture(scope="module")
-def kind():
-    """The class of the page, registered for this module's tests alone."""
-    scope = {"__name__": "pdeinv.datasets.screened_poisson"}
-    before = dict(PDES)
-    exec(CODE, scope)
-    yield scope["ScreenedPoisson"]
-    PDES.clear()
-    PDES.update(before)
+PAGE = "docs/add-your-pde.md"
+CLASSES, FUNCTION = blocks("python", PAGE)
+FIELDS = ("initial_composition", "composition")
 
 
 @pytest.fixture(scope="module")
-def file(kind, tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "data.h5"
-    arguments = f"generate {kind.name} --n 8 --grid 24 --seed 1 --workers 1 --param screening=5"
-    run(*arguments.split(), "--out", str(out))
-    return out
+def page(tmp_path_factory):
+    """The folder in which all commands of the page ran, in their order."""
+    folder, before = tmp_path_factory.mktemp("page"), dict(PDES)
+    (folder / "allen_cahn.py").write_text(CLASSES)
+    with pytest.MonkeyPatch.context() as moved:
+        moved.chdir(folder)
+        for line in blocks("sh", PAGE)[0].splitlines():
+            program, command, *arguments = line.split()
+            assert program == "pdeinv"
+            if command == "reconstruct" and not Path("sensors.csv").exists():
+                write_sensors()
+            found = run_command(command, *arguments)
+            assert found.exit_code == 0, found.output
+    assert before == PDES
+    return folder
 
 
-def run(*arguments):
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def test_its_name_is_known(kind):
-    assert kind.name in run("info") and "charge -> voltage" in run("info")
-    assert pde_by_name(kind.name, screening=2) == kind(screening=2.0)
-    assert EXPORT.split()[1].startswith("pdeinv.datasets.")
-
-
-def test_its_datasets_are_read(kind, file, tmp_path):
-    with datasets.open_dataset(file) as dataset:
-        pde, states = datasets.pde_of(dataset), datasets.states(dataset, kind())
-    assert pde == kind(screening=5.0)
-    a, u = states[:, :1], states[:, 1:]
-    assert float(pde.residual(a, u).norm() / pde.residual(a, 0 * u).norm()) < 1e-3
-    scipy.io.savemat(
-        tmp_path / "d.mat",
-        {
-            name: field[:, 0].mT.numpy()
-            for name, field in zip(kind.matlab_names, (a, u), strict=True)
-        },
-    )
-    with datasets.open_dataset(tmp_path / "d.mat") as dataset:
-        assert dataset.attrs["pde"] == kind.name
-        assert torch.equal(datasets.states(dataset, kind()), states)
-
-
-def test_sensors_become_fields(kind, file, tmp_path):
-    with datasets.open_dataset(file) as dataset:
+def write_sensors():
+    """Write noisy readings of the first sample's solution, and that sample."""
+    with datasets.open_dataset("data.h5") as dataset:
         truth = dataset.isel(sample=0).load()
-    sensors = Sensors.observe(truth["voltage"], layouts.random(40)) + Sensors.observe(
-        truth["charge"], layouts.random(20, seed=1)
+    points = layouts.random(60, seed=0)
+    Sensors.observe(truth["composition"], points, noise_std=0.05).to_csv("sensors.csv")
+    truth.to_netcdf("truth.nc")
+
+
+@pytest.fixture(scope="module")
+def mixture(page):
+    return pde_by_name(f"{page}/allen_cahn.py:Mixture")
+
+
+def errors(result, truth):
+    """Return the relative errors of the means of both fields."""
+    return [
+        distance(*map(torch.tensor, (result[f"{f}_mean"].values, truth[f].values))) for f in FIELDS
+    ]
+
+
+@pytest.mark.parametrize(("name", "solver"), [("auto", "gauss-newton"), ("moment", "moment")])
+def test_its_commands_find_the_truth(page, name, solver):
+    with (
+        xr.open_dataset(page / f"{name}.nc") as result,
+        xr.open_dataset(page / "truth.nc") as truth,
+    ):
+        assert result.attrs["solver"] == solver
+        assert result.attrs["pde_source"] == "allen_cahn.py:Mixture"
+        coefficient, solution = errors(result, truth)
+        assert coefficient < 0.45 and solution < 0.15
+        inside = abs(result["composition_mean"] - truth["composition"])
+        assert float((inside < 3 * result["composition_std"]).mean()) > 0.9
+
+
+def test_solve_alone_is_enough(page):
+    table = Sensors.read(page / "sensors.csv").table.assign(field="solution")
+    result = reconstruct(table, f"{page}/allen_cahn.py:AllenCahn", grid=24, n_samples=2)
+    assert result.attrs["solver"] == "gauss-newton" and result.attrs["pde"] == "allen-cahn"
+    with xr.open_dataset(page / "truth.nc") as truth:
+        found = torch.tensor(result["solution_mean"].values)
+        assert distance(found, torch.tensor(truth["composition"].values)) < 0.2
+
+
+def test_it_goes_into_a_problem_file(page, mixture):
+    text = 'format = 1\n[physics]\npde = "allen_cahn.py:Mixture"\nrate = 3.0\n'
+    (page / "mixture.toml").write_text(text)
+    problem = Problem.load(page / "mixture.toml")
+    assert problem.physics.parameters == replace(mixture, rate=3.0).parameters
+    assert problem.prior == mixture.default_prior
+
+
+def with_steps(pde, steps):
+    """Return the PDE with another number of time steps, which is no parameter of it."""
+    return type("Other", (type(pde),), {"steps": steps})(**pde.parameters)
+
+
+def test_the_splitting_is_of_order_two(mixture):
+    a = Problem(mixture).sample(2, mixture.grid(20, 28), seeded())[:, :1]
+    fine = with_steps(mixture, 512).solve(a)
+    found = [distance(with_steps(mixture, steps).solve(a), fine) for steps in (4, 8, 16)]
+    rates = np.log2(np.divide(found[:-1], found[1:]))
+    assert rates == pytest.approx([2, 2], abs=0.1) and found[1] < 1e-3
+
+
+def test_without_a_reaction_and_without_diffusion_it_is_the_closed_form(mixture):
+    grid = mixture.grid(17)
+    x, y = grid.points().T
+    a = (0.3 + 0.2 * torch.cos(2 * torch.pi * x) * torch.cos(torch.pi * y)).reshape(1, 1, 17, 17)
+    heat = replace(mixture, rate=1e-9).solve(a)
+    decay = np.exp(-5 * np.pi**2 * mixture.diffusivity * mixture.end)
+    torch.testing.assert_close(heat, 0.3 + decay * (a - 0.3))
+    growth = replace(mixture, diffusivity=1e-12).solve(a)
+    expected = a / (a**2 + (1 - a**2) * np.exp(-2 * mixture.rate * mixture.end)).sqrt()
+    torch.testing.assert_close(growth, expected)
+
+
+def test_a_group_element_of_its_symmetries_commutes_with_it(mixture):
+    grid = mixture.grid(16)
+    a = Problem(mixture).sample(1, grid, seeded())[:, :1]
+    assert len(tuple(mixture.symmetries)) == 8
+    for g in mixture.symmetries:
+        torch.testing.assert_close(mixture.solve(g(a, grid)), g(mixture.solve(a), grid))
+
+
+def test_a_function_is_the_same_physics(page, mixture):
+    scope = {}
+    exec(FUNCTION, scope)
+    pde = scope["mixture"]
+    a = Problem(mixture).sample(1, mixture.grid(24), seeded())[:, :1]
+    assert distance(pde.solve(a), mixture.solve(a)) < 0.03
+    result = reconstruct(
+        page / "sensors.csv", pde, prior=mixture.default_prior, grid=24, n_samples=2
     )
-    sensors.to_csv(tmp_path / "s.csv")
-    table = str(tmp_path / "s.csv")
-    run(
-        *("reconstruct", table, "--pde", kind.name, "--param", "screening=5"),
-        *("--grid", "24", "--out", str(tmp_path / "r.nc")),
-    )
-    result = reconstruct(table, kind(screening=5.0), grid=24)
-    assert result.attrs["solver"] == "gaussian"
-    mean, true = (
-        torch.tensor(np.asarray(v), dtype=torch.float64)[None, None]
-        for v in (result["voltage_mean"], truth["voltage"])
-    )
-    assert float(relative_l2(mean, true)) < 0.1
-
-
-def test_a_solver_is_measured_on_it(kind, tmp_path):
-    arguments = (
-        f"benchmark --pde {kind.name} --method gaussian --task inverse --grid 16 --sensors 20"
-    )
-    out = run(*arguments.split(), "--instances", "2", "--out", str(tmp_path / "b.jsonl"))
-    assert f"| {kind.name} | inverse | charge |" in out
-
-
-def test_what_is_not_shipped_is_refused(kind):
-    assert kind.name not in datasets.examples() and "poisson" in datasets.examples()
-    with pytest.raises(InputError, match=f"shipped for .*poisson alone, got '{kind.name}'"):
-        datasets.example(kind.name)
-
-
-def test_a_name_is_registered_once(kind):
-    assert register(kind) is kind
-    with pytest.raises(InputError, match="the name of a PDE must be new, got 'poisson'"):
-        register(type("Other", (Poisson,), {}))
-    table = pd.DataFrame({"field": ["source"], "x": [0.5], "y": [0.5], "value": [1.0]})
-    with pytest.raises(InputError, match="row 0: field must be 'charge'"):
-        Sensors(table).observation(kind(), kind().grid(16))
+    assert result.attrs["solver"] == "ensemble-smoother"
+    with xr.open_dataset(page / "truth.nc") as truth:
+        coefficient, solution = errors(result, truth)
+        assert coefficient < 0.6 and solution < 0.25

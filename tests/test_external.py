@@ -5,13 +5,14 @@ import pickle
 import pandas as pd
 import pytest
 import xarray as xr
+from helpers import ROOT
 from readme_blocks import blocks
 
 from pdeinv import InputError, reconstruct
 from pdeinv.datasets import PDES, generate, open_dataset, pde_by_name
 from pdeinv.solvers import SOLVERS
 
-PDE_CODE = blocks("python", "docs/add-your-pde.md")[0]
+PDE_CODE = (ROOT / "tests/screened_poisson.py").read_text()
 SOLVER_CODE = blocks("python", "docs/add-your-solver.md")[0]
 
 TABLE = pd.DataFrame(
@@ -25,12 +26,12 @@ def own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "screened.py").write_text(PDE_CODE)
-    (tmp_path / "smoother.py").write_text(SOLVER_CODE)
+    (tmp_path / "mine.py").write_text(SOLVER_CODE)
     TABLE.to_csv("s.csv", index=False)
     return tmp_path
 
 
-PDE_NAME, SOLVER_NAME = "own/screened.py:ScreenedPoisson", "smoother.py:EnsembleSmoother"
+PDE_NAME, SOLVER_NAME = "own/screened.py:ScreenedPoisson", "mine.py:RandomisedLikelihood"
 
 
 def test_a_pde_and_a_solver_of_ones_own_files_reconstruct(own):
@@ -39,7 +40,7 @@ def test_a_pde_and_a_solver_of_ones_own_files_reconstruct(own):
     assert (dict(PDES), dict(SOLVERS)) == before, "nothing is registered for good"
     assert bool(result["voltage_mean"].notnull().all())
     assert result.attrs["pde"] == "screened-poisson" and result.attrs["pde_source"] == PDE_NAME
-    assert result.attrs["solver"] == "ensemble-smoother"
+    assert result.attrs["solver"] == "randomised-likelihood"
     assert result.attrs["solver_source"] == SOLVER_NAME
     assert (
         "pde_source"

@@ -1,12 +1,13 @@
 """The observation operator: exact on nodes, as accurate as it says off them, and the transpose of
 its adjoint."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
-from helpers import seeded, vector
+from helpers import Shifted, normal, seeded, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,7 +181,7 @@ def test_a_periodic_grid_has_no_edge(order):
     assert torch.allclose(moved, observation(points, grid, (order, order))(state), atol=1e-12)
 
 
-# Subsets and refusals
+# Subsets
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,77 @@ def test_a_subset_reads_what_its_sensors_read(chosen):
     assert torch.equal(part(state), H(state)[:, chosen]) and len(part) == 3
     assert torch.equal(part.values, values[chosen]) and torch.equal(part.noise_std, noise[chosen])
     assert part.order == (0, 3)
+
+
+# Subclasses, whose stencils are their own
+
+
+def shifted():
+    rng = np.random.default_rng(9)
+    points, shift = (torch.as_tensor(rng.uniform(0.2, 0.3, (6, 2))) for _ in range(2))
+    channel, order = torch.tensor([0, 1, 0, 1, 0, 1]), (1, 3)
+    plain = Observation(
+        Grid(9), points + shift, channel, vector(*range(6)), vector(*range(6)), order
+    )
+    return plain, Shifted(
+        Grid(9), points, channel, plain.values, plain.noise_std, order, shift=shift, scale=1.0
+    )
+
+
+def test_a_subclass_reads_by_its_own_stencil():
+    plain, H = shifted()
+    state, v = normal(2, 2, 9, 9), normal(2, 6, seed=1)
+    assert torch.equal(H(state), plain(state)) and torch.equal(H.adjoint(v), plain.adjoint(v))
+    assert not torch.allclose(dataclasses.replace(H, scale=0.5)(state), plain(state))
+    assert adjoint_gap(H, seeded()) < 1e-10
+
+
+def test_a_subclass_keeps_its_fields_in_subsets_and_on_other_grids():
+    plain, H = shifted()
+    chosen = torch.tensor([4, 0, 0, 1])
+    part, state = H.subset(chosen), normal(1, 2, 9, 9)
+    assert type(part) is Shifted and torch.equal(part.shift, H.shift[chosen])
+    assert torch.equal(part(state), H(state)[:, chosen])
+    fine, finer = H.on_grid(Grid(17)), normal(1, 2, 17, 17)
+    assert type(fine) is Shifted and torch.equal(fine(finer), plain.on_grid(Grid(17))(finer))
+    assert len(H.subset(torch.zeros(6, dtype=torch.bool))) == 0
+
+
+def test_a_subclass_reads_no_points():
+    plain, H = shifted()
+    assert torch.equal(plain.read_points, plain.points)
+    with pytest.raises(InputError, match=r"sensors must read points for .* got Shifted"):
+        H.read_points  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "message"),
+    [
+        (torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 4), r"one shape \(2, w\), got"),
+        (torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3), r"one shape \(2, w\), got"),
+        (torch.zeros(2, dtype=torch.long), torch.ones(2), r"one shape \(2, w\), got"),
+        (torch.full((2, 1), 25), torch.ones(2, 1), "nodes from 0 to 24"),
+        (torch.full((2, 1), -1), torch.ones(2, 1), "nodes from 0 to 24"),
+        (torch.zeros(2, 1, dtype=torch.long), torch.full((2, 1), math.nan), "finite weights"),
+    ],
+)
+def test_a_wrong_stencil_is_refused(nodes, weights, message):
+    class Wrong(Observation):
+        def stencil(self, chosen, order):
+            return nodes, weights
+
+    points, channel = torch.full((2, 2), 0.5), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(InputError, match=rf"Wrong\.stencil must .*{message}"):
+        Wrong(Grid(5), points, channel, torch.zeros(2), torch.zeros(2), (3,))
+
+
+def test_a_field_of_a_subclass_has_a_row_for_each_sensor():
+    _, H = shifted()
+    with pytest.raises(InputError, match=r"shift must have the shape \(6, 2\), got \(5, 2\)"):
+        dataclasses.replace(H, shift=H.shift[:5])
+
+
+# Refusals
 
 
 @pytest.mark.parametrize(

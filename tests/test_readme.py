@@ -47,6 +47,15 @@ def test_records_say_how_they_were_made():
         assert "seed" in record
 
 
+def test_each_extension_point_has_a_short_page():
+    pages = sorted((ROOT / "docs").glob("add-your-*.md"))
+    table = README.split("## Extend it")[1].split("\n## ")[0]
+    assert len(pages) >= 3
+    for page in pages:
+        assert f"](docs/{page.name})" in table, page.name
+        assert len(page.read_text().splitlines()) < 100, page.name
+
+
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])
 def test_a_python_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

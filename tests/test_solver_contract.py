@@ -9,6 +9,7 @@ import torch
 from helpers import (
     PAIRS,
     TINY,
+    Shifted,
     accepts,
     gaussian_prior,
     observe,
@@ -18,6 +19,7 @@ from helpers import (
     rms,
     seeded,
     surroundings,
+    vector,
 )
 
 from pdeinv import InputError, NumericalError, Observation, Posterior, layouts
@@ -115,6 +117,22 @@ def test_the_seed_alone_decides_the_answer(name, place):
     for c in (0, 1):
         assert not torch.allclose(first.samples[:, c], other.samples[:, c])
         assert not torch.allclose(first.samples[0, c], first.samples[1, c])
+
+
+@each_solver
+def test_it_reads_by_the_operator_alone_or_refuses(name, place):
+    first, pde = posterior(name, place), cheapest(name, place)
+    plain = problem(pde)[1]
+    given = Shifted.of(plain, 0.2 * (plain.points - pde.domain.absolute(vector(0.5, 0.5))))
+    solver, prior = quick_solver(name), prior_of(name, pde)
+    try:
+        found = solver(pde, prior, given, n_samples=3, generator=seeded(5))
+    except InputError as error:
+        assert "sensors must read points" in str(error)
+        assert name in ("kriging", "fno", "level-set")
+    else:
+        apart = (found.mean - first.mean).abs()
+        assert bool((apart <= 1e-3 * first.std.amax(dim=(1, 2), keepdim=True)).all())
 
 
 @each_solver

@@ -65,6 +65,7 @@ SOURCES: dict[str, Source] = {
             Constant("`LossTerm(function, share=0.5)`", "a setting"),
         )
     ),
+    "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
     "docs/your-own-domain.md": Source(),
@@ -82,9 +83,7 @@ SOURCES: dict[str, Source] = {
             Constant("`share` other than 0.5", "a setting"),
         )
     ),
-    "docs/add-your-solver.md": Source(
-        (Constant("share=0.1", "a setting"), Constant("is below 25 %", "a test's threshold"))
-    ),
+    "docs/add-your-solver.md": Source(),
     "docs/benchmark.md": Source(benchmark.CONSTANTS, benchmark.claims),
     "docs/equireg.md": Source(equireg.CONSTANTS, equireg.claims),
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),

@@ -121,7 +121,7 @@ class SensorRegressor(FourierOperator):
         ny, nx)."""
         channel = observation.channel
         noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
-        shares = observation.grid.domain.relative(observation.points)
+        shares = observation.grid.domain.relative(observation.read_points)
         place = _nearest(shares, self.grid) + channel * self.grid.nodes
         count = 2 * self.grid.nodes
         # Readings at one node become their average, weighted by their precision
