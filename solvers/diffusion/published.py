@@ -296,8 +296,5 @@ def ddis_weights(pde: PDE) -> tuple[float, float]:
 
     They are of the mean absolute misfit of the solution. For a problem that the paper does not
     have, Darcy among them, they are those of Poisson.
-
-    Arguments:
-        pde: identified by its name, and by how it is posed.
     """
     return _DDIS_WEIGHTS.get(_published_name(pde), (10.0, 15.0))
