@@ -123,13 +123,18 @@ class Observation:
         return interpolation_stencil(self.points[chosen], self.grid, order)
 
     @property
+    def pointwise(self) -> bool:
+        """Whether the sensors read points, and nothing else."""
+        return type(self).stencil is Observation.stencil
+
+    @property
     def read_points(self) -> torch.Tensor:
         """The points (m, 2), for a method that uses them in the place of the operator.
 
         Raises:
             InputError: the sensors read something else than points.
         """
-        if len(self) and type(self).stencil is not Observation.stencil:
+        if len(self) and not self.pointwise:
             raise InputError(
                 f"sensors must read points for a method that uses positions in the place of the "
                 f"operator, got {type(self).__name__}; leave these readings out, or choose another "
@@ -184,6 +189,8 @@ class Observation:
         self, chosen: torch.Tensor, order: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         nodes, weights = self.stencil(chosen, order)
+        if self.pointwise:
+            return nodes, weights
         k = int(chosen.sum())
         if nodes.ndim != 2 or len(nodes) != k or weights.shape != nodes.shape:
             raise InputError(

@@ -10,7 +10,7 @@ import xarray as xr
 from helpers import distance, run_command, seeded
 from readme_blocks import blocks
 
-from pdeinv import Problem, Sensors, datasets, layouts, reconstruct
+from pdeinv import GaussianField, Problem, Sensors, datasets, layouts, reconstruct
 from pdeinv.datasets import PDES, pde_by_name
 
 PAGE = "docs/add-your-pde.md"
@@ -73,7 +73,10 @@ def test_its_commands_find_the_truth(page, name, solver):
 
 def test_solve_alone_is_enough(page):
     table = Sensors.read(page / "sensors.csv").table.assign(field="solution")
-    result = reconstruct(table, f"{page}/allen_cahn.py:AllenCahn", grid=24, n_samples=2)
+    prior = GaussianField(0.0, 0.4, length=0.3)
+    result = reconstruct(
+        table, f"{page}/allen_cahn.py:AllenCahn", prior=prior, grid=24, n_samples=2
+    )
     assert result.attrs["solver"] == "gauss-newton" and result.attrs["pde"] == "allen-cahn"
     with xr.open_dataset(page / "truth.nc") as truth:
         found = torch.tensor(result["solution_mean"].values)

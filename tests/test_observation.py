@@ -234,6 +234,7 @@ def test_a_subclass_keeps_its_fields_in_subsets_and_on_other_grids():
 
 def test_a_subclass_reads_no_points():
     plain, H = shifted()
+    assert plain.pointwise and not H.pointwise
     assert torch.equal(plain.read_points, plain.points)
     with pytest.raises(InputError, match=r"sensors must read points for .* got Shifted"):
         H.read_points  # noqa: B018
