@@ -104,7 +104,7 @@ class PDE(Stated, Channels):
         stated = (kind.__doc__ or "").strip()
         if not stated or stated.startswith(f"{kind.__name__}("):  # which dataclasses write
             return self.name
-        return stated.splitlines()[0]
+        return stated.splitlines()[0].rstrip(".")
 
     @property
     def default_prior(self) -> CoefficientPrior:

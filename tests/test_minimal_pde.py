@@ -45,7 +45,7 @@ TABLE = {"field": "solution", "x": [0.2, 0.5, 0.8], "y": [0.3, 0.6, 0.2], "value
 def test_its_defaults():
     pde = HeatBump()
     assert pde.name == "heat-bump" and HTTPModel.name == "http-model"
-    assert pde.equation == "u = a + a³ / 10, point by point."
+    assert pde.equation == "u = a + a³ / 10, point by point"
     assert BlackBox().equation == "black-box"  # what a dataclass writes is no equation
     assert [f.name for f in pde.fields] == ["coefficient", "solution"]
     assert not pde.linear and pde.differentiable and pde.end_time is None
