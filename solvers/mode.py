@@ -26,7 +26,7 @@ __all__ = ["FIRST_NUGGET", "Mode", "ModeSearch"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
-_CURVED = 1e-3  # the tolerance at most, where the coefficient itself is no affine function of ξ
+_CURVED = 1e-3  # tolerance at most where the coefficient is not affine in ξ, or steps are damped
 _DAMPED = 10  # iterations with damped steps, which do not count
 _OF_MEMBERS = 0.1, 0.1  # tolerance of their searches, and gain of a step that is not worth it
 FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
@@ -91,6 +91,7 @@ class ModeSearch:
         self.problem, self.observation = problem, problem.observation
         self.iterations, self.chords = iterations, chords
         self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
+        self.damped_tolerance = min(tolerance, _CURVED)
         self.progress, self.steps, self.least_gain = progress, 0, -math.inf
         self.pull = Pull(problem.zero, self.observation.values)
 
@@ -134,6 +135,7 @@ class ModeSearch:
         """Return a search like this one, without a bar, for modes that are needed less exactly."""
         other = copy.copy(self)
         (other.tolerance, other.least_gain), other.progress = _OF_MEMBERS, False
+        other.damped_tolerance = other.tolerance
         return other
 
     def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
@@ -179,7 +181,7 @@ class ModeSearch:
         best = region.objective(xi, values) if fresh else math.inf
         at = Step(xi, values, best, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
-        most, count = jacobians + self.chords, 0
+        most, count, tolerance = jacobians + self.chords, 0, self.tolerance
         steps = range(most + _DAMPED if fresh else most)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
             if count == most:
@@ -199,9 +201,11 @@ class ModeSearch:
                     break
             elif change < _CONVERGED or not kept:  # the mode, to the precision of the Jacobian
                 break
-            # A short step can do with the same Jacobian, unless it had to be shortened
-            far = change > self.tolerance or step is None or not step.full
-            count += step is None or step.full
+            # A short step can do with the same Jacobian, unless steps have had to be damped
+            full = step is None or step.full
+            tolerance = tolerance if full else self.damped_tolerance
+            far = change > tolerance or step is None or not full
+            count += full
             if far and count < jacobians and fresh:
                 rows = problem.jacobian(at.xi)
                 # Readings that no coefficient can give may lead to where the PDE is unstable
