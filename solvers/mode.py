@@ -171,10 +171,9 @@ class ModeSearch:
             jacobians: at most.
             pull: that of the posterior if None.
         """
-        problem, pull = self.problem, pull or self.pull
-        added = nugget_variance(self.prior_variances, self.observation, nugget)
-        variance = self.observation.noise_std**2 + added
-        lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
+        problem, pull, o = self.problem, pull or self.pull, self.observation
+        variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
+        lower = _factor(jacobian, variance)
         region = TrustRegion(problem, pull, variance)
         # With one Jacobian, that of another nugget's mode, the first step is taken as it is
         fresh = jacobians > 1 and problem.nonlinear
@@ -182,7 +181,7 @@ class ModeSearch:
         at = Step(xi, values, best, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
         most, count, tolerance = jacobians + self.chords, 0, self.tolerance
-        steps = range(most + _DAMPED if fresh else most)
+        steps = range(most + _DAMPED * fresh)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
             if count == most:
                 break
@@ -192,6 +191,7 @@ class ModeSearch:
             least = _DONE * float((target - pull.centre).norm())
             step = region.step(at, jacobian, target, floor, least)
             change = _relative((step.xi if step else target) - at.xi, target - pull.centre)
+            full = step is None or step.full
             if step:
                 at, kept = step, True
                 self.steps += 1
@@ -202,27 +202,27 @@ class ModeSearch:
             elif change < _CONVERGED or not kept:  # the mode, to the precision of the Jacobian
                 break
             # A short step can do with the same Jacobian, unless steps have had to be damped
-            full = step is None or step.full
             tolerance = tolerance if full else self.damped_tolerance
-            far = change > tolerance or step is None or not full
             count += full
-            if far and count < jacobians and fresh:
-                rows = problem.jacobian(at.xi)
-                # Readings that no coefficient can give may lead to where the PDE is unstable
-                if not bool(rows.sum(dim=1).isfinite().all()):
+            if change > tolerance or step is None or not full:
+                rows = problem.jacobian(at.xi) if count < jacobians and fresh else None
+                if rows is not None and bool(rows.sum(dim=1).isfinite().all()):
+                    jacobian, lower, kept = rows, _factor(rows, variance), False
+                elif rows is not None or step is None:  # where the PDE is unstable, or stuck
                     break
-                jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-                kept = False
-            elif step is None:
-                break
-        target, _ = _target(pull, at.xi, at.values, jacobian, lower)
-        gradient = _relative(target - at.xi, at.xi - pull.centre)
-        values, best = at.values, at.objective
-        return Mode(at.xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
+        ahead = _target(pull, at.xi, at.values, jacobian, lower)[0] - at.xi
+        gradient = _relative(ahead, at.xi - pull.centre)
+        found = at.xi, at.values, jacobian, lower, at.objective
+        return Mode(*found, nugget, converged, self.steps, gradient)
 
 
 def _relative(change: torch.Tensor, to: torch.Tensor) -> float:
     return float(change.norm() / to.norm().clamp(min=1e-300))
+
+
+def _factor(jacobian: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """Cholesky factor of J Jᵀ + R."""
+    return cholesky_with_nugget(jacobian @ jacobian.T, variance)
 
 
 def _target(
