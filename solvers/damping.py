@@ -27,8 +27,8 @@ class DampedSteps:
 
         δ = -d/μ + Jᵀ (J Jᵀ + μ R)⁻¹ (r + J d/μ).
 
-    The eigenvectors of R^(-1/2) J Jᵀ R^(-1/2) give δ for every λ. Its length falls as λ rises, so
-    that one λ belongs to each radius of a trust region.
+    The eigenvectors of R^(-1/2) J Jᵀ R^(-1/2) give δ for every λ. Each radius of a trust
+    region below the length of the full step belongs to one λ.
 
     Arguments:
         offset: d, (size,).
@@ -126,7 +126,7 @@ class Step(NamedTuple):
 
 
 class TrustRegion:
-    """Steps that lower the objective: the full one if it does, else damped ones.
+    """Steps along which the objective falls: the full one if it does, else damped ones.
 
     The radius is infinite until a full step fails. It then follows the ratio of the fall of the
     objective to the predicted one, and is infinite again where it admits a full step.
@@ -154,7 +154,7 @@ class TrustRegion:
         floor: float,
         least: float,
     ) -> Step | None:
-        """Return the first step that lowers the objective; None where even a short one does not.
+        """Return the first step along which the objective falls; None where even a short one does not.
 
         Arguments:
             start: where it starts.

@@ -52,14 +52,15 @@ class GaussNewton(Solver):
     Where the mode does not meet the readings, the search begins again: with a variance added to the
     readings that is removed in steps, with the derivative of the solve itself, and from other
     starting points (`search_again`). The record states whether the search `converged` (1 or 0), its
-    `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ.
+    `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ; both
+    with the Jacobian at hand, which is kept after a step below the tolerance.
 
     The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
     noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine
-    in ξ, J is frozen at the mode; else each member is searched for with Jacobians of its own. Draws
-    come in antithetic pairs (±η, ±ε), which cancels their sampling error in the mean to first
-    order. A pair is left out, and another drawn, if a member's solve is unstable, or its readings
-    are not met.
+    in ξ, J is frozen at the mode, unless that leads a member far from its readings or the prior;
+    else each member is searched for with Jacobians of its own. Draws come in antithetic pairs (±η,
+    ±ε), which cancels their sampling error in the mean to first order. A pair is left out, and
+    another drawn, if a member's solve is unstable, or its readings are not met.
 
     The mean and the standard deviation of the solution and of what derives from it are the
     ensemble's. Those of the coefficient, and of channels that are functions of it alone, are of a

@@ -155,7 +155,7 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
     """Members by searches with their own Jacobians, without pairs of which a member does not meet
     its readings; none where the first pairs do not."""
     problem, search = search.problem, search.of_members()
-    starts, found = _linearised(search, mode, draws), []
+    starts, found = _linearised(search, mode, draws), list[torch.Tensor]()
     pairs = range(0, len(starts), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
         if i >= 2 * _HOPELESS and not found:

@@ -44,7 +44,8 @@ def misfit_limits(degrees_of_freedom: float) -> tuple[float, float]:
 
 
 def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: Prior) -> None:
-    """Record as `misfit_test` what the reduced chi-squared is evidence of, and warn far from 1.
+    """Record as `misfit_test` what the reduced chi-squared is evidence of, and warn far from 1; and
+    where a search has not `converged`.
 
     The warning is in the name of the caller's caller.
 
@@ -56,6 +57,8 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
         prior: of the coefficient or of the state.
     """
     posterior.record["misfit_test"] = MISFIT_TESTS[solver.misfit]
+    if posterior.record.get("converged") == 0:
+        warnings.warn(_stopped(solver, posterior, pde), stacklevel=3)
     chi2 = float(posterior.record["reduced_chi_squared"])
     low, high = misfit_limits(float(posterior.record.get("degrees_of_freedom", m)))
     if chi2 > high:
@@ -70,6 +73,16 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
     else:
         return
     warnings.warn(message, MisfitWarning, stacklevel=3)
+
+
+def _stopped(solver: Solver, posterior: Posterior, pde: PDE) -> str:
+    record, name = posterior.record, pde.fields[0].name
+    return (
+        f"the search of the {solver.name} solver for the most probable {name} must converge, and "
+        f"ended after {record['iterations']} iterations at a final_gradient of "
+        f"{float(record['final_gradient']):.2g}; in Python raise iterations of the solver, or add "
+        f"readings of the {name}"
+    )
 
 
 def _large(solver: Solver, pde: PDE, chi2: float) -> str:

@@ -26,7 +26,7 @@ __all__ = ["FIRST_NUGGET", "Mode", "ModeSearch"]
 
 _DONE = 1e-4  # relative change of ξ that ends the iteration
 _CONVERGED = 1e-3  # of the last step, without which a smaller nugget is not for these readings
-_CURVED = 1e-3  # the tolerance at most, where the coefficient itself is no affine function of ξ
+_CURVED = 1e-3  # tolerance at most where the coefficient is not affine in ξ, or steps are damped
 _DAMPED = 10  # iterations with damped steps, which do not count
 _OF_MEMBERS = 0.1, 0.1  # tolerance of their searches, and gain of a step that is not worth it
 FIRST_NUGGET = 1e-10  # where the search starts, if readings are exact
@@ -91,6 +91,7 @@ class ModeSearch:
         self.problem, self.observation = problem, problem.observation
         self.iterations, self.chords = iterations, chords
         self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
+        self.damped_tolerance = min(tolerance, _CURVED)
         self.progress, self.steps, self.least_gain = progress, 0, -math.inf
         self.pull = Pull(problem.zero, self.observation.values)
 
@@ -134,6 +135,7 @@ class ModeSearch:
         """Return a search like this one, without a bar, for modes that are needed less exactly."""
         other = copy.copy(self)
         (other.tolerance, other.least_gain), other.progress = _OF_MEMBERS, False
+        other.damped_tolerance = other.tolerance
         return other
 
     def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:
@@ -169,18 +171,17 @@ class ModeSearch:
             jacobians: at most.
             pull: that of the posterior if None.
         """
-        problem, pull = self.problem, pull or self.pull
-        added = nugget_variance(self.prior_variances, self.observation, nugget)
-        variance = self.observation.noise_std**2 + added
-        lower = cholesky_with_nugget(jacobian @ jacobian.T, variance)
+        problem, pull, o = self.problem, pull or self.pull, self.observation
+        variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
+        lower = _factor(jacobian, variance)
         region = TrustRegion(problem, pull, variance)
         # With one Jacobian, that of another nugget's mode, the first step is taken as it is
         fresh = jacobians > 1 and problem.nonlinear
         best = region.objective(xi, values) if fresh else math.inf
         at = Step(xi, values, best, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
-        most, count = jacobians + self.chords, 0
-        steps = range(most + _DAMPED if fresh else most)
+        most, count, tolerance = jacobians + self.chords, 0, self.tolerance
+        steps = range(most + _DAMPED * fresh)
         for i in progress_bar(steps, "Gauss–Newton", self.progress, "iteration"):
             if count == most:
                 break
@@ -190,6 +191,7 @@ class ModeSearch:
             least = _DONE * float((target - pull.centre).norm())
             step = region.step(at, jacobian, target, floor, least)
             change = _relative((step.xi if step else target) - at.xi, target - pull.centre)
+            full = step is None or step.full
             if step:
                 at, kept = step, True
                 self.steps += 1
@@ -199,26 +201,28 @@ class ModeSearch:
                     break
             elif change < _CONVERGED or not kept:  # the mode, to the precision of the Jacobian
                 break
-            # A short step can do with the same Jacobian, unless it had to be shortened
-            far = change > self.tolerance or step is None or not step.full
-            count += step is None or step.full
-            if far and count < jacobians and fresh:
-                rows = problem.jacobian(at.xi)
-                # Readings that no coefficient can give may lead to where the PDE is unstable
-                if not bool(rows.sum(dim=1).isfinite().all()):
+            # A short step can do with the same Jacobian, unless steps have had to be damped
+            tolerance = tolerance if full else self.damped_tolerance
+            count += full
+            if change > tolerance or step is None or not full:
+                rows = problem.jacobian(at.xi) if count < jacobians and fresh else None
+                if rows is not None and bool(rows.sum(dim=1).isfinite().all()):
+                    jacobian, lower, kept = rows, _factor(rows, variance), False
+                elif rows is not None or step is None:  # where the PDE is unstable, or stuck
                     break
-                jacobian, lower = rows, cholesky_with_nugget(rows @ rows.T, variance)
-                kept = False
-            elif step is None:
-                break
-        target, _ = _target(pull, at.xi, at.values, jacobian, lower)
-        gradient = _relative(target - at.xi, at.xi - pull.centre)
-        values, best = at.values, at.objective
-        return Mode(at.xi, values, jacobian, lower, best, nugget, converged, self.steps, gradient)
+        ahead = _target(pull, at.xi, at.values, jacobian, lower)[0] - at.xi
+        gradient = _relative(ahead, at.xi - pull.centre)
+        found = at.xi, at.values, jacobian, lower, at.objective
+        return Mode(*found, nugget, converged, self.steps, gradient)
 
 
 def _relative(change: torch.Tensor, to: torch.Tensor) -> float:
     return float(change.norm() / to.norm().clamp(min=1e-300))
+
+
+def _factor(jacobian: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """Cholesky factor of J Jᵀ + R."""
+    return cholesky_with_nugget(jacobian @ jacobian.T, variance)
 
 
 def _target(

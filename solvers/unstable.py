@@ -13,7 +13,7 @@ __all__ = ["finite_or_infinite", "solved_or_infinite"]
 def solved_or_infinite(
     function: TensorMap, a: torch.Tensor, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, str]:
-    """Return a function of coefficients, infinite where it raises NumericalError.
+    """Return a function of coefficients, infinite where it ends in a NumericalError.
 
     Arguments:
         function: of coefficients (batch, 1, ny, nx).
@@ -37,7 +37,7 @@ def solved_or_infinite(
 
 def finite_or_infinite(function: TensorMap, size: int) -> TensorMap:
     """Return a function of states (batch, channel, ny, nx) with values (batch, size), infinite
-    where the state is not finite or the function raises NumericalError."""
+    where the state is not finite or the function ends in a NumericalError."""
 
     def guarded(x: torch.Tensor) -> torch.Tensor:
         finite = x.flatten(1).isfinite().all(dim=1)
