@@ -36,15 +36,38 @@ Workers = Annotated[int, Bounds(least=1, most=1024)]
 
 @dataclass(frozen=True)
 class FunctionPDE(Evolving):
-    """Physics by a function; `pde_from_function` makes it, and states the arguments.
+    """Physics by a function, as `pde_from_function` makes it.
+
+    The function must depend on the coefficient alone. What else it reads, such as a global
+    variable, counts as it is when the physics is made. A result that is not finite, or a
+    `pdeinv.NumericalError`, states that a coefficient has no solution.
 
     Arguments:
-        function: of the coefficient.
+        function: as of `pde_from_function`; it takes float64.
         state_fields: of the coefficient and of the outputs.
-        adjoint: the user's, if there is one.
-        autograd: whether torch differentiates the function.
-        output_times: of the outputs. `times` are those of them that the state has.
-        reference: the `file.py:name` that states it.
+        adjoint, autograd: stated by `gradient`: "autograd" where torch differentiates the function;
+            or its adjoint, a function of the coefficient (ny, nx) and of weights v, of the shape of
+            the outputs, that returns the gradient of the sum of v times the outputs, (ny, nx); or
+            None, and only methods without derivatives take the physics.
+        batched: whether the function takes (batch, ny, nx) and returns (batch, ny, nx) or (batch,
+            outputs, ny, nx), and an adjoint likewise.
+        output_times: stated by `times`: rising times, where the function returns all its fields at
+            each time in turn; the last is that of the solution. `times` of the physics are those of
+            them that its state has.
+        time_units: of the times.
+        grid_kind: "vertex" or "periodic".
+        positive_coefficient: stated by `positive`: whether it must be positive everywhere.
+        linear: whether the outputs are affine in the coefficient, which is tested.
+        operator_symmetries: stated by `symmetries`: elements g with function(g a) = g function(a),
+            which are tested.
+        prior: of the coefficient where none is given; if None, that of `PDE.default_prior`, or for
+            a positive coefficient a log-normal one with the median 1.
+        name, equation: for files and people; if empty, the name of the function and the first line
+            of its docstring.
+        workers: number of processes for a slow function, which they are sent by value.
+        store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
+            repeated run continues from there. A function of other code has other results.
+        reference: the `file.py:name` that states the physics.
     """
 
     function: UserFunction
@@ -212,11 +235,8 @@ class FunctionPDE(Evolving):
 
     def pull_back(self, a: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, outputs, ny, nx)
-        times the outputs, by the user's adjoint; it is not called where all weights are 0.
-
-        Raises:
-            InputError, NumericalError: as of `values`.
-        """
+        times the outputs, by the user's adjoint; it is not called where all weights are 0. Errors
+        are as of `values`."""
         assert self.adjoint is not None
         inputs = np.concatenate([_array(a), _array(v)], axis=1)
         weighted = inputs[:, 1:].any(axis=(1, 2, 3))
