@@ -40,63 +40,25 @@ def pde_from_function(
 ) -> FunctionPDE:
     """Return physics whose solution a function computes; it goes wherever a PDE does.
 
-    The function must depend on the coefficient alone. What else it reads, such as a global
-    variable, counts as it is when this is called.
-
     Arguments:
         function: from one coefficient (ny, nx), indexed [y, x], to one output (ny, nx), several
-            (outputs, ny, nx), or a list of such arrays: of numpy, float64, or tensors of torch with
-            `gradient="autograd"`. A result with nan, or a `pdeinv.NumericalError`, states that this
-            coefficient has no solution.
+            (outputs, ny, nx), or a list of such arrays; of numpy or, with "autograd", of torch.
         fields: of the coefficient and of the outputs in turn: names, or a `Field` each.
         domain: the rectangle, or its (x0, x1, y0, y1); the unit square if None.
-        gradient: "autograd", where torch differentiates the function; or its adjoint: a function
-            of the coefficient (ny, nx) and weights v, of the shape of the outputs, that returns the
-            gradient of the sum of v times the outputs, (ny, nx); or None. Methods that need no
-            derivatives remain then.
-        batched: whether the function takes (batch, ny, nx) and returns (batch, ny, nx) or (batch,
-            outputs, ny, nx), and an adjoint likewise.
-        times: rising times of the outputs, where the function returns all its fields at each time
-            in turn. The last is that of the solution.
-        time_units: of the times.
-        grid_kind: "vertex" or "periodic".
-        positive: whether the coefficient must be positive everywhere.
-        linear: whether the outputs are affine in the coefficient, which is tested.
-        symmetries: elements g with function(g a) = g function(a), which are tested.
-        prior: of the coefficient where none is given; as of `PDE.default_prior` if None, and for a
-            positive coefficient log-normal with the median 1.
-        name, equation: of the physics, for files and people; those of the function, which are its
-            name and the first line of its docstring, if empty.
-        workers: number of processes for a slow function, which they are sent by value. A
-            coefficient is one call.
-        store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
-            repeated run continues from there. A function of other code has other results.
-
-    Raises:
-        InputError: a value is not allowed.
+        gradient: "autograd", an adjoint or None; this and the others as of `FunctionPDE`.
 
     Example:
         >>> import pdeinv
         >>> decay = pdeinv.pde_from_function(lambda a: 2 * a, ["rate", "level"], linear=True)
         >>> table = {"field": "level", "x": [0.3], "y": [0.4], "value": [1.0]}
-        >>> result = pdeinv.reconstruct(table, decay, noise=0.1, grid=16)
-        >>> result.attrs["solver"], result.rate_mean.shape
-        ('optimal-interpolation', (16, 16))
+        >>> pdeinv.reconstruct(table, decay, noise=0.1, grid=16).rate_mean.shape
+        (16, 16)
     """
-    if domain is not None and not isinstance(domain, Domain):
-        domain = Domain(tuple(domain))  # type: ignore[arg-type]
     called = UserFunction.of(function, "the function of a PDE")
-    own = called.name.strip("()_").replace("_", "-")
-    name = name or (f"{own}-function" if own in PDES else own)
-    if name in PDES:
-        raise InputError(f"name of a function's PDE must be new, got {name!r}; choose another one")
-    if isinstance(fields, str) or not isinstance(fields, Iterable):
-        raise InputError(
-            f"fields of {name} must be a list of names, got {described(fields)}; list them"
-        )
+    name = _new_name(name, called)
     return FunctionPDE(
         called,
-        tuple(Field(f, f.replace("_", " ")) if isinstance(f, str) else f for f in fields),
+        _fields(fields, name),
         adjoint=_adjoint(gradient, name),
         autograd=gradient == "autograd",
         batched=batched,
@@ -111,8 +73,30 @@ def pde_from_function(
         equation=equation or called.summary,
         workers=workers,
         store=None if store is None else os.fspath(path_of(f"store of {name}", store)),
-        domain=domain or Domain(),
+        domain=_domain(domain),
     )
+
+
+def _new_name(name: str, called: UserFunction) -> str:
+    own = called.name.strip("()_").replace("_", "-")
+    name = name or (f"{own}-function" if own in PDES else own)
+    if name in PDES:
+        raise InputError(f"name of a function's PDE must be new, got {name!r}; choose another one")
+    return name
+
+
+def _fields(fields: Any, name: str) -> tuple[Field, ...]:
+    if isinstance(fields, str) or not isinstance(fields, Iterable):
+        raise InputError(
+            f"fields of {name} must be a list of names, got {described(fields)}; list them"
+        )
+    return tuple(Field(f, f.replace("_", " ")) if isinstance(f, str) else f for f in fields)
+
+
+def _domain(domain: Any) -> Domain:
+    if domain is None or isinstance(domain, Domain):
+        return domain or Domain()
+    return Domain(tuple(domain))
 
 
 def _adjoint(gradient: Any, name: str) -> UserFunction | None:

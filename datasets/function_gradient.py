@@ -20,7 +20,7 @@ def with_adjoint(a: torch.Tensor, pde: FunctionPDE) -> torch.Tensor:
 
 
 class _Outputs(torch.autograd.Function):
-    """Map coefficients to all outputs of a function with an adjoint."""
+    """Map coefficients to the channels of a function with an adjoint."""
 
     @staticmethod
     def forward(a: torch.Tensor, pde: FunctionPDE) -> torch.Tensor:
@@ -43,7 +43,7 @@ class _Outputs(torch.autograd.Function):
 
 
 class _PullBack(torch.autograd.Function):
-    """The user's adjoint: weights of the outputs (batch, outputs, ny, nx) to gradients."""
+    """The user's adjoint: weights of the channels (batch, channels, ny, nx) to gradients."""
 
     @staticmethod
     def forward(a: torch.Tensor, v: torch.Tensor, pde: FunctionPDE) -> torch.Tensor:

@@ -36,15 +36,38 @@ Workers = Annotated[int, Bounds(least=1, most=1024)]
 
 @dataclass(frozen=True)
 class FunctionPDE(Evolving):
-    """Physics by a function; `pde_from_function` makes it, and states the arguments.
+    """Physics by a function, as `pde_from_function` makes it.
+
+    The function must depend on the coefficient alone. What else it reads, such as a global
+    variable, counts as it is when the physics is made. A result that is not finite, or a
+    `pdeinv.NumericalError`, states that a coefficient has no solution.
 
     Arguments:
-        function: of the coefficient.
+        function: as of `pde_from_function`; it takes float64.
         state_fields: of the coefficient and of the outputs.
-        adjoint: the user's, if there is one.
-        autograd: whether torch differentiates the function.
-        output_times: of the outputs. `times` are those of them that the state has.
-        reference: the `file.py:name` that states it.
+        adjoint, autograd: stated by `gradient`: "autograd" where torch differentiates the function;
+            or its adjoint, a function of the coefficient (ny, nx) and of weights v, of the shape of
+            the outputs, that returns the gradient of the sum of v times the outputs, (ny, nx); or
+            None, and only methods without derivatives take the physics.
+        batched: whether the function takes (batch, ny, nx) and returns (batch, ny, nx) or (batch,
+            outputs, ny, nx), and an adjoint likewise.
+        output_times: stated by `times`: rising times, where the function returns all its fields at
+            each time in turn; the last is that of the solution. `times` of the physics are those of
+            them that its state has.
+        time_units: of the times.
+        grid_kind: "vertex" or "periodic".
+        positive_coefficient: stated by `positive`: whether it must be positive everywhere.
+        linear: whether the outputs are affine in the coefficient, which is tested.
+        operator_symmetries: stated by `symmetries`: elements g with function(g a) = g function(a),
+            which are tested.
+        prior: of the coefficient where none is given; if None, that of `PDE.default_prior`, or for
+            a positive coefficient a log-normal one with the median 1.
+        name, equation: for files and people; if empty, the name of the function and the first line
+            of its docstring.
+        workers: number of processes for a slow function, which they are sent by value.
+        store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
+            repeated run continues from there. A function of other code has other results.
+        reference: the `file.py:name` that states the physics.
     """
 
     function: UserFunction
@@ -168,35 +191,30 @@ class FunctionPDE(Evolving):
         return self.prior or super().default_prior
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        return self._outputs(a)[:, self._picked[:1]]
-
-    def respond(self, a: torch.Tensor) -> torch.Tensor:
-        return self._outputs(a)[:, self._picked]
+        return self.respond(a)[:, :1]
 
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         return self.respond(a)
 
     def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return torch.cat([u, self._outputs(a)[:, self._picked[1:]]], dim=1) if self.outputs else u
+        return torch.cat([u, self.respond(a)[:, 1:]], dim=1) if self.outputs else u
 
-    def _outputs(self, a: torch.Tensor) -> torch.Tensor:
-        """Return all outputs (batch, outputs, ny, nx) of coefficients (batch, 1, ny, nx)."""
+    def respond(self, a: torch.Tensor) -> torch.Tensor:
         if a.requires_grad and torch.is_grad_enabled() and self.autograd:
-            fields = a[:, 0].double()
-            if self.batched:
-                found = self.function.tensor(fields, self.n_outputs)
-            else:
-                found = torch.stack([self.function.tensor(f, self.n_outputs) for f in fields])
-            self._check_stable(found)
+            found = self._check_stable(self._with_graph(a[:, 0].double()))
         elif self.adjoint is not None:
             found = with_adjoint(a, self)
         else:
             found = self.values(a)
         return found.to(a.dtype)
 
+    def _with_graph(self, a: torch.Tensor) -> torch.Tensor:
+        if self.batched:
+            return self.function.tensor(a, self.n_outputs)[:, self._picked]
+        return torch.stack([self.function.tensor(f, self.n_outputs)[self._picked] for f in a])
+
     def values(self, a: torch.Tensor) -> torch.Tensor:
-        """Return all outputs (batch, outputs, ny, nx), float64, without a graph; what is finished
-        is kept.
+        """Return `respond`, float64, without a graph; what is finished is kept.
 
         Arguments:
             a: (batch, 1, ny, nx).
@@ -207,24 +225,23 @@ class FunctionPDE(Evolving):
         """
         compute = partial(_computed, self.function, self.n_outputs, self.batched, self.autograd)
         results = self._results(self.function, self.n_outputs, a)
-        found = results.of(_array(a), compute, batched=self.batched)
+        found = results.of(_array(a), compute, self._picked, batched=self.batched)
         return self._check_stable(torch.from_numpy(found).to(a.device))
 
     def pull_back(self, a: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, outputs, ny, nx)
-        times the outputs, by the user's adjoint; it is not called where all weights are 0.
-
-        Raises:
-            InputError, NumericalError: as of `values`.
-        """
+        """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, channels, ny, nx)
+        times `respond`, by the user's adjoint; it is not called where all weights are 0. Errors are
+        as of `values`."""
         assert self.adjoint is not None
-        inputs = np.concatenate([_array(a), _array(v)], axis=1)
+        inputs = np.zeros((len(a), 1 + self.n_outputs, *a.shape[-2:]))
+        inputs[:, :1] = _array(a)
+        inputs[:, [1 + i for i in self._picked]] = _array(v)
         weighted = inputs[:, 1:].any(axis=(1, 2, 3))
         found = np.zeros_like(inputs[:, :1])
         if weighted.any():
             compute = partial(_pulled_back, self.adjoint, self.batched)
             results = self._results(self.adjoint, 1, a)
-            found[weighted] = results.of(inputs[weighted], compute, batched=self.batched)
+            found[weighted] = results.of(inputs[weighted], compute, [0], batched=self.batched)
         return self._check_stable(torch.from_numpy(found)).to(a)
 
     def _results(self, function: UserFunction, outputs: int, a: torch.Tensor) -> Results:

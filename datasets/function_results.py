@@ -28,7 +28,7 @@ from pdeinv.progress import Progress
 
 __all__ = ["Memory", "Results"]
 
-_MOST = 256e6  # bytes of results in memory
+_MOST = 128e6  # bytes of results in memory
 _BATCH = 32  # inputs in a call of a function of batches
 
 Chunk: TypeAlias = tuple[tuple[str, ...], np.ndarray]
@@ -85,19 +85,26 @@ class Results:
     description: str = "solves"
 
     def of(
-        self, inputs: np.ndarray, compute: Callable[[Chunk], np.ndarray], *, batched: bool
+        self,
+        inputs: np.ndarray,
+        compute: Callable[[Chunk], np.ndarray],
+        chosen: list[int],
+        *,
+        batched: bool,
     ) -> np.ndarray:
-        """Return the results (batch, outputs, ny, nx) of inputs (batch, inputs, ny, nx).
+        """Return some results (batch, chosen, ny, nx) of inputs (batch, inputs, ny, nx).
 
         Equal inputs are computed once. What is finished is kept at once.
 
         Arguments:
             inputs: float64.
             compute: returns the results of a chunk; it can be pickled.
+            chosen: indices of the outputs that are returned; all are kept.
             batched: whether a chunk may have more than one instance.
         """
         keys = [self._key(one) for one in inputs]
-        found = {key: self._kept(key) for key in dict.fromkeys(keys)}
+        kept = ((key, self._kept(key)) for key in dict.fromkeys(keys))
+        found = {key: None if value is None else value[chosen] for key, value in kept}
         places = {key: i for i, key in reversed(list(enumerate(keys)))}
         missing = [key for key, value in found.items() if value is None]
         alone = self.workers == 1 or multiprocessing.current_process().daemon
@@ -114,7 +121,7 @@ class Results:
 
             def finish(chunk: Chunk, values: np.ndarray) -> None:
                 for key, given, value in zip(*chunk, values, strict=True):
-                    found[key] = value
+                    found[key] = value[chosen]
                     self._keep(key, given, value)
                     bar.update()
 

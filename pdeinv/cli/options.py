@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 PDE_HELP = "Name of a PDE (see `pdeinv info`)."
-ANY_PDE_HELP = "Name of a PDE (see `pdeinv info`), or file.py:Class for one of your own."
+ANY_PDE_HELP = (
+    "Name of a PDE (see `pdeinv info`), or file.py:Class or file.py:instance for one of your own."
+)
 
 
 def _checked_seed(seed: int) -> int:

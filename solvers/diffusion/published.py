@@ -1,9 +1,8 @@
 """The constants of the published runs: the one place that names the benchmark's PDEs.
 
-The papers tuned their constants on four PDEs on the unit square, with their sides and sources. For
-any other problem each look-up returns a neutral fallback: the same weights for both normalised
-fields, and no residual of the PDE. The preset "published" then is the paper's algorithm with these
-constants. docs/published.md has the sources.
+The papers tuned their constants on four PDEs on the unit square. For any other problem each look-up
+returns a neutral fallback: the same weights for both normalised fields, and no residual of the PDE;
+the preset "published" is the paper's algorithm with these. Sources: docs/published.md.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from typing import Literal
 
 import torch
 
-from pdeinv.datasets.base import PDE
+from pdeinv.datasets import PDE, PDES
 from pdeinv.datasets.channels import CHOICES
-from pdeinv.datasets.registry import PDES
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
 
@@ -57,10 +55,9 @@ def _published_name(pde: PDE) -> str:
 
     Its numbers, such as a wave number, may differ. Its domain, sides and sources may not.
     """
-    if PDES.get(pde.name) is not type(pde):
-        return ""
-    usual = type(pde)(**pde.benchmark_parameters).parameters
-    posed = all(
+    kind = PDES.get(pde.name)
+    usual = kind(**pde.benchmark_parameters).parameters if kind is type(pde) else {}
+    posed = usual and all(
         isinstance(value, (bool, int, float, str, Field)) or value == usual[name]
         for name, value in pde.parameters.items()
         if name not in CHOICES
