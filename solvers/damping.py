@@ -126,7 +126,9 @@ class Step(NamedTuple):
 
 
 class TrustRegion:
-    """Steps along which the objective falls: the full one if it does, else damped ones.
+    """Full steps where they are accepted, else damped ones.
+
+    A step δ is accepted where the objective f has f(ξ + δ) < f(ξ).
 
     The radius is infinite until a full step fails. It then follows the ratio of the fall of the
     objective to the predicted one, and is infinite again where it admits a full step.
@@ -154,7 +156,7 @@ class TrustRegion:
         floor: float,
         least: float,
     ) -> Step | None:
-        """Return the first step along which the objective falls; None where even a short one does not.
+        """Return the first step that is accepted; None where even a short one is not.
 
         Arguments:
             start: where it starts.
