@@ -18,6 +18,7 @@ __all__ = [
     "EQUIVARIANCES",
     "GAUSSIAN_LIMITS",
     "NUMERICS",
+    "PUMPING_TESTS",
     "REFERENCES",
     "TIMINGS",
 ]
@@ -111,6 +112,12 @@ class Aquifer(_FieldScore):
     log_std: Positive
 
 
+class PumpingTest(_FieldScore):
+    """A method on one truth of the pumping test."""
+
+    times: Count
+
+
 class BlackBox(_FieldScore):
     """A method on one truth of the aquifer, with a number of solves."""
 
@@ -188,6 +195,12 @@ BLACK_BOXES = Kind(
     BlackBox,
     ("budget",),
     ("method", "budget", "instance", "field"),
+)
+PUMPING_TESTS = Kind(
+    "a reconstruction of a pumping test",
+    PumpingTest,
+    ("times",),
+    ("method", "instance", "field"),
 )
 NUMERICS = Kind(
     "a measure of the numerics",

@@ -32,6 +32,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
+from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE, differences
@@ -107,6 +108,10 @@ BLACK_BOXES = [
     {k: v for k, v in record.items() if k != "log_std"} | {"budget": 200} for record in AQUIFERS
 ]
 
+PUMPING_TESTS = [
+    {k: v for k, v in record.items() if k != "log_std"} | {"times": 8} for record in AQUIFERS
+]
+
 USES = {
     "pages": (kinds.INSTANCES, INSTANCES, pages),
     "ablation": (kinds.INSTANCES, INSTANCES, ablations),
@@ -119,6 +124,7 @@ USES = {
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
     "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
     "black box": (study_kinds.BLACK_BOXES, BLACK_BOXES, black_box_table),
+    "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
     "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),

@@ -5,8 +5,8 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`black-box` (the aquifer by solves alone), `experiments` (of a prior of the coefficient), `cost` and
-`scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
+`black-box` (the aquifer by solves alone), `pumping-test`, `experiments` (of a prior of the
+coefficient), `cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
 `corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
 with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
 single samples of papers and of summaries.
@@ -42,6 +42,7 @@ from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
@@ -49,6 +50,7 @@ from pdeinv.benchmarks.study_kinds import (
     BLACK_BOXES,
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
+    PUMPING_TESTS,
     TIMINGS,
 )
 from pdeinv.errors import InputError
@@ -67,6 +69,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "equivariance": (equivariance_page, (EQUIVARIANCES,)),
     "aquifer": (aquifer_table, (AQUIFERS,)),
     "black-box": (black_box_table, (BLACK_BOXES,)),
+    "pumping-test": (pumping_table, (PUMPING_TESTS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

@@ -7,46 +7,27 @@ Other standard deviations of the logarithm show where the method ends.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
-
-import numpy as np
-import xarray as xr
 
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.columns import coverage_head, render_table
-from pdeinv.benchmarks.reports.queries import mean
+from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
 from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
-from pdeinv.problems.examples import Example, Truth, example_by_name
-from pdeinv.solvers.base import Solver
-from pdeinv.solvers.reconstruction import reconstruct
+from pdeinv.problems.examples import Example, example_by_name
 
-__all__ = ["LOG_STD", "METHODS", "SCORES", "aquifer_table", "measure", "run", "score_cells"]
+__all__ = ["LOG_STD", "METHODS", "aquifer_table", "run"]
 
 METHODS = ("gauss-newton", "optimal-interpolation", "kriging")
 """Our solver; the best linear estimate from all readings, of a sample covariance; and each field by
 itself."""
 LOG_STD = 1.5
 """Standard deviation of the logarithm of the conductivity in the example."""
-_LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
-_INTERVAL = 1.6449
-SCORES = (
-    "RMS error",
-    "error over the truth's deviation, %",
-    "predicted RMS error",
-    coverage_head(_LEVEL),
-    "seconds",
-    "truths",
-)
-"""Heads of the columns of `score_cells`."""
 _SHOWN = (*AQUIFERS.identity, "error", "spread", "coverage90", "converged", "seconds")
-_KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
 
 
 @dataclass(frozen=True)
@@ -104,55 +85,6 @@ def _unit(record: Record) -> Hashable:
     return values_of(record, ("log_std", "instance", "method"))
 
 
-def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
-    """Return the scores of a solver on a truth, one record for each field that is read.
-
-    Arguments:
-        truth: a truth of the example and its readings.
-        solver: its name, or an instance.
-        i: number of the truth.
-    """
-    start = time.perf_counter()
-    found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
-    seconds = time.perf_counter() - start
-    fields = truth.problem.physics.fields
-    records = [
-        {
-            "pde": truth.problem.physics.name,
-            "instance": i,
-            "seed": i,
-            "method": found.attrs["solver"],
-            "field": field.name,
-            **_scores(found, field.name, truth.state[0, channel, ::2, ::2].numpy()),
-            "converged": int(found.attrs.get("converged", 1)),
-            "reduced_chi_squared": float(found.attrs["reduced_chi_squared"]),
-            "solver_calls": int(found.attrs["solver_calls"]),
-            "seconds": round(seconds, 3),
-        }
-        for channel, field in enumerate(fields)
-        if field.name in set(truth.sensors.table.field)
-    ]
-    return [record | {"rows": len(records)} for record in records]
-
-
-def _scores(found: xr.Dataset, name: str, exact: np.ndarray) -> Record:
-    """Return the scores of one field; nodes whose value is known have no part in the coverage."""
-    error = found[f"{name}_mean"].values - exact
-    std = found[f"{name}_std"].values
-    free = std > _KNOWN * std.max()
-    inside = np.abs(error[free]) <= _INTERVAL * std[free]
-    return {
-        "error": round(_root_mean_square(error), 5),
-        "relative_error": round(_root_mean_square(error) / float(exact.std()), 5),
-        "spread": round(_root_mean_square(std), 5),
-        "coverage90": round(float(inside.mean()), 4),
-    }
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
-
-
 def aquifer_table(records: list[Record]) -> str:
     """Return errors, coverage and seconds of each method, with standard errors over the truths.
 
@@ -169,26 +101,3 @@ def aquifer_table(records: list[Record]) -> str:
             of_field = [r for r in mine if r["field"] == field]
             rows.append([f"{log_std:g}", method, field, *score_cells(of_field)])
     return render_table(["deviation of ln K", "method", "field"], list(SCORES), rows)
-
-
-def score_cells(records: Iterable[Record]) -> list[str]:
-    """Return the `SCORES` of one method and field, with standard errors over the truths.
-
-    Arguments:
-        records: as `measure` returns them, one for each truth.
-    """
-    by_instance = {r["instance"]: r for r in records}
-
-    def shown(name: str, factor: float, form: str) -> str:
-        values = {i: factor * r[name] for i, r in by_instance.items()}
-        # One truth has no standard error
-        return f"{mean(values) if len(values) > 1 else next(iter(values.values())):{form}}"
-
-    return [
-        shown("error", 1, ".3f"),
-        shown("relative_error", 100, ".1f"),
-        f"{fmean(r['spread'] for r in by_instance.values()):.3f}",
-        shown("coverage90", 100, ".1f"),
-        f"{fmean(r['seconds'] for r in by_instance.values()):.1f}",
-        str(len(by_instance)),
-    ]

@@ -14,7 +14,7 @@ from statistics import fmean
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.aquifer import SCORES, measure, score_cells
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
 from pdeinv.benchmarks.study_kinds import BLACK_BOXES
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers.base import Solver

@@ -24,7 +24,7 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
-from pdeinv.cli.study_problems import any_experiment, aquifer, black_box
+from pdeinv.cli.study_problems import any_experiment, aquifer, black_box, pumping_test
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -46,6 +46,7 @@ for command in (
     app.command()(command)
 study.command()(aquifer)
 study.command()(black_box)
+study.command()(pumping_test)
 study.command()(any_experiment)
 app.add_typer(study, name="study")
 

@@ -1,4 +1,4 @@
-"""`pdeinv study aquifer`, `black-box`, `any-experiment`: problems that are not published ones."""
+"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `any-experiment`: problems of one's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from pdeinv.cli.study import Methods, Nodes, ResumingOut
 from pdeinv.errors import InputError
 
-__all__ = ["any_experiment", "aquifer", "black_box"]
+__all__ = ["any_experiment", "aquifer", "black_box", "pumping_test"]
 
 
 def aquifer(
@@ -58,6 +58,26 @@ def black_box(
         echo=typer.echo,
     )
     typer.echo(module.black_box_table(records))
+
+
+def pumping_test(
+    out: ResumingOut,
+    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    method: Methods = None,
+) -> None:
+    """Reconstruct truths of the example pumping test, and compare with kriging."""
+    from pdeinv.benchmarks.provenance import typed_command
+    from pdeinv.benchmarks.studies import pumping_test as module
+
+    _check_methods(method or (), module.METHODS)
+    records = module.run(
+        out,
+        instances=instances,
+        methods=method or module.METHODS,
+        command=typed_command(),
+        echo=typer.echo,
+    )
+    typer.echo(module.pumping_table(records))
 
 
 def any_experiment(

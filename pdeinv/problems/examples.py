@@ -188,7 +188,10 @@ EXAMPLES = {
         Example(
             "pumping-test",
             "hydraulic conductivity around a well, from heads in time after pumping begins",
-            (Readings("head", 10, 0.01, _TEST_TIMES),),
+            (
+                Readings("head", 10, 0.01, _TEST_TIMES),
+                Readings("log_hydraulic_conductivity", 5, 0.3),
+            ),
         ),
         Example(
             "torus-flow",

@@ -1,0 +1,112 @@
+"""The scores of a solver on a truth of an example problem."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+import numpy as np
+import xarray as xr
+
+from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.reports.columns import coverage_head
+from pdeinv.benchmarks.reports.queries import mean
+from pdeinv.fields import Field
+from pdeinv.problems.examples import Truth
+from pdeinv.solvers.base import Solver
+from pdeinv.solvers.reconstruction import reconstruct
+
+__all__ = ["SCORES", "measure", "score_cells"]
+
+_LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
+_INTERVAL = 1.6449
+SCORES = (
+    "RMS error",
+    "error over the truth's deviation, %",
+    "predicted RMS error",
+    coverage_head(_LEVEL),
+    "seconds",
+    "truths",
+)
+"""Heads of the columns of `score_cells`."""
+_KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
+
+
+def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
+    """Return the scores of a solver on a truth, one record for each field that is read.
+
+    Arguments:
+        truth: a truth of the example and its readings.
+        solver: its name, or an instance.
+        i: number of the truth.
+    """
+    start = time.perf_counter()
+    found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
+    seconds = time.perf_counter() - start
+    fields, state = truth.problem.physics.fields, truth.state[0, :, ::2, ::2].numpy()
+    records = [
+        {
+            "pde": truth.problem.physics.name,
+            "instance": i,
+            "seed": i,
+            "method": found.attrs["solver"],
+            "field": name,
+            **_scores(found, name, _exact(fields, state, name)),
+            "converged": int(found.attrs.get("converged", 1)),
+            "reduced_chi_squared": float(found.attrs["reduced_chi_squared"]),
+            "solver_calls": int(found.attrs["solver_calls"]),
+            "seconds": round(seconds, 3),
+        }
+        for name in dict.fromkeys(truth.sensors.table.field)
+    ]
+    return [record | {"rows": len(records)} for record in records]
+
+
+def _exact(fields: Sequence[Field], state: np.ndarray, name: str) -> np.ndarray:
+    """Return a field (y, x), or (time, y, x) at rising times, of a state (channel, y, x)."""
+    mine = [(f.time, channel) for channel, f in enumerate(fields) if f.name == name]
+    if mine[0][0] is None:
+        return state[mine[0][1]]
+    return state[[channel for _, channel in sorted(mine)]]
+
+
+def _scores(found: xr.Dataset, name: str, exact: np.ndarray) -> Record:
+    """Return the scores of one field; nodes whose value is known have no part in the coverage."""
+    error = found[f"{name}_mean"].values - exact
+    std = found[f"{name}_std"].values
+    free = std > _KNOWN * std.max()
+    inside = np.abs(error[free]) <= _INTERVAL * std[free]
+    return {
+        "error": round(_root_mean_square(error), 5),
+        "relative_error": round(_root_mean_square(error) / float(exact.std()), 5),
+        "spread": round(_root_mean_square(std), 5),
+        "coverage90": round(float(inside.mean()), 4),
+    }
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def score_cells(records: Iterable[Record]) -> list[str]:
+    """Return the `SCORES` of one method and field, with standard errors over the truths.
+
+    Arguments:
+        records: as `measure` returns them, one for each truth.
+    """
+    by_instance = {r["instance"]: r for r in records}
+
+    def shown(name: str, factor: float, form: str) -> str:
+        values = {i: factor * r[name] for i, r in by_instance.items()}
+        # One truth has no standard error
+        return f"{mean(values) if len(values) > 1 else next(iter(values.values())):{form}}"
+
+    return [
+        shown("error", 1, ".3f"),
+        shown("relative_error", 100, ".1f"),
+        f"{fmean(r['spread'] for r in by_instance.values()):.3f}",
+        shown("coverage90", 100, ".1f"),
+        f"{fmean(r['seconds'] for r in by_instance.values()):.1f}",
+        str(len(by_instance)),
+    ]

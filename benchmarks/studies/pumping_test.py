@@ -1,0 +1,77 @@
+"""The pumping test of `pdeinv problem pumping-test`, reconstructed from heads in time and a few
+conductivities: `pdeinv study pumping-test`.
+
+Truths are drawn and solved on a grid twice as fine, and the solvers are given the prior's numbers.
+The error and the coverage of the head are those of all output times together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+
+from pdeinv.benchmarks.provenance import provenance
+from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
+from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
+from pdeinv.problems.examples import example_by_name
+
+__all__ = ["METHODS", "pumping_table", "run"]
+
+METHODS = ("gauss-newton", "kriging")
+"""Our solver, and each field at each time by itself."""
+_SHOWN = (*PUMPING_TESTS.identity, "error", "spread", "coverage90", "converged", "seconds")
+
+
+def run(
+    out: Path,
+    *,
+    instances: int = 16,
+    methods: Sequence[str] = METHODS,
+    command: str = "",
+    echo: Callable[[str], object] = print,
+) -> list[Record]:
+    """Measure the methods on truths; a repeated run keeps what the file has and goes on.
+
+    Arguments:
+        out: JSON-lines file of the records.
+        instances: number of truths.
+        methods: names of solvers.
+        command: command to type for the same records.
+        echo: prints one line.
+
+    Returns:
+        All records of the file.
+    """
+    log, example = JsonLines(out, PUMPING_TESTS, _unit), example_by_name("pumping-test")
+    times = len({time for read in example.readings for time in read.times})
+    for i in range(instances):
+        missing = [method for method in methods if (i, method) not in log]
+        truth = example.truth(i) if missing else None
+        for method in missing:
+            assert truth is not None
+            made = provenance(command)
+            records = [{"times": times, **r, **made} for r in measure(truth, method, i)]
+            log.append(*records)
+            for record in records:
+                echo(", ".join(f"{name} {record[name]}" for name in _SHOWN))
+    return log.read()
+
+
+def _unit(record: Record) -> Hashable:
+    return values_of(record, ("instance", "method"))
+
+
+def pumping_table(records: list[Record]) -> str:
+    """Return errors, coverage and seconds of each method, with standard errors over the truths.
+
+    Arguments:
+        records: as `pdeinv study pumping-test` writes them.
+    """
+    cells = dict.fromkeys((r["method"], r["field"]) for r in records)
+    rows = [
+        [*cell, *score_cells([r for r in records if (r["method"], r["field"]) == cell])]
+        for cell in sorted(cells, key=lambda cell: METHODS.index(cell[0]))
+    ]
+    return render_table(["method", "field"], list(SCORES), rows)
