@@ -98,9 +98,11 @@ class LevelConditioning:
     def _find_mode(self) -> None:
         """Linearise at the most probable state, and record the readings' chi-squared there."""
         mode, predict, objective = self.mean, self._predict_at(PRIOR_LEVEL), torch.inf
+        self._linearise(mode)  # where this fails, nothing can be done
         try:
-            for _ in range(1 if self.forward.linear else _ROUNDS):
-                self._linearise(mode)
+            for i in range(1 if self.forward.linear else _ROUNDS):
+                if i:
+                    self._linearise(mode)
                 mode, residual, objective = self.linearised.mode(
                     self.mean, PRIOR_LEVEL, predict, self.iterations
                 )
