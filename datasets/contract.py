@@ -96,7 +96,7 @@ def _held(check: str, deviation: float, allowed: float, must: str, remedy: str) 
     """Return a finding.
 
     Raises:
-        InputError: the deviation is larger than is allowed, or nan.
+        InputError: the deviation is not within what is allowed.
     """
     if not deviation <= allowed:
         raise InputError(f"{must}, got a deviation of {deviation:.2g}; {remedy}")
