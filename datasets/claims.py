@@ -173,10 +173,16 @@ def check_derivative(pde: PDE, a: torch.Tensor, b: torch.Tensor) -> float:
 
     Raises:
         InputError: it is too large, or there is no derivative.
+        NumericalError: a response is not finite.
     """
     respond = pde.respond if pde.linear else pde.respond_roughly
     with torch.no_grad():
         difference = (respond(a + _STEP * (b - a)) - respond(a - _STEP * (b - a))) / (2 * _STEP)
+    if not bool(difference.isfinite().all()):
+        raise NumericalError(
+            f"solutions of {pde.name} must be finite for draws of the prior, got nan or inf; check "
+            f"its parameters"
+        )
     if not bool(difference.any()):
         return 0.0
     rough = torch.randn(

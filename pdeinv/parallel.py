@@ -65,7 +65,7 @@ def _in_processes(
     processes: list[BaseProcess] = []
     busy: list[Connection] = []
     try:
-        with _without_main(function):
+        with _without_main(function), _interrupts_held():
             for _ in range(min(workers, len(items))):
                 # One pipe for each worker: it closes when either side dies
                 ours, theirs = context.Pipe()
@@ -113,6 +113,19 @@ def _work(function: Callable[[Item], object], connection: Connection) -> None:
         pass
     except Exception as error:
         connection.send(error)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start, and from them: a start that it meets prints where."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
