@@ -11,7 +11,7 @@ from pdeinv.solvers.latent_map import LatentMap
 __all__ = ["Sensitivities", "nodewise_sensitivities", "regressed_sensitivities"]
 
 _RIDGE = 1e-5  # relative to the mean square of a member in the kernel
-_LASTING = 0.2  # share of the squared error of the regression that does not fall with the spread
+_LASTING = 0.1  # share of the squared error of the regression that does not fall with the spread
 _SMOOTHNESS = 2  # power of the prior's variances in the kernel
 _CHUNK = 32  # fields transformed at a time
 
