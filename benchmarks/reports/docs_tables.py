@@ -6,7 +6,8 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `pumping-test`, `experiments` (of a prior of the
-coefficient), `cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in suites),
+coefficient), `cost` and `scaling` (of our solver). These compare instances of files: `verdict`
+(EquiReg in suites),
 `corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
 with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
 single samples of papers and of summaries.
