@@ -44,6 +44,9 @@ class Evolving(PDE):
             if not any(math.isclose(time, t, rel_tol=SAME_TIME) for t in (*kept, self.end_time)):
                 kept.append(time)
         object.__setattr__(self, "times", tuple(kept))
+        if not self.times:  # the solution is a channel anyway
+            outputs = (name for name in self.outputs if name != self.solution_field.name)
+            object.__setattr__(self, "outputs", tuple(outputs))
         timed = {f.name for f in self.derived if f.time is not None}
         if timed and not timed & {*self.outputs}:
             chosen = {self.solution_field.name} & timed or timed

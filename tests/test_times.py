@@ -81,6 +81,7 @@ def test_times_are_sorted_and_told_apart():
     assert pde.channel("level") == pde.channel("level", time=2.0) == pde.channel("solution") == 1
     assert pde.channel("level", time=0.5) == 2 and pde.channel("coefficient", time=0.5) == 0
     assert pde.find_channels("level") == (1, 2, 3)
+    assert replace(pde, times=()) == Decay()
     assert Decay().reading(["level"], [0.5, 1.5]) == pde and pde.reading(["level"]) == pde
     assert Decay(**pde.json_parameters()) == pde and hash(pde) == hash(Decay(times=(0.5, 1.5)))
 

@@ -1,0 +1,54 @@
+"""The page on the pumping test is true: its commands and its program run."""
+
+import pytest
+import xarray as xr
+from helpers import ROOT, run_command
+from readme_blocks import blocks
+
+from pdeinv import Problem
+from pdeinv.problems import EXAMPLES
+
+PAGE = "docs/pumping-test.md"
+
+
+@pytest.fixture
+def scope(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = blocks("sh", PAGE)[0].splitlines()
+    run_command(*first.split()[1:])
+    found = {"__name__": "page", "second": second.split()[1:]}
+    (code,) = blocks("python", PAGE)
+    exec(code, found)
+    return found
+
+
+def test_the_program_poses_the_problem_of_the_file(scope):
+    written = Problem.load("pumping-test.toml")
+    assert scope["problem"] == Problem(written.physics, written.prior, 21)
+
+
+def test_the_heads_have_times_and_fall(scope):
+    result, truth = scope["result"], EXAMPLES["pumping-test"].truth(0)
+    assert result["head_mean"].dims == ("time", "y", "x")
+    assert result.sizes["time"] == 8 and result["time"].units == "day"
+    assert result["hydraulic_conductivity_mean"].dims == ("y", "x")
+    assert float(scope["fall"].sel(x=400, y=200).item()) > 0.3
+    assert float(scope["fall"].min()) > -0.01
+    mean = result["log_hydraulic_conductivity_mean"].values
+    log = truth.problem.physics.fields.index(truth.problem.physics.logarithm)
+    exact = truth.state[0, log, ::4, ::4].numpy()
+    assert ((mean - exact) ** 2).mean() < 0.8 * exact.var()
+
+
+def test_the_command_has_the_options_of_the_page(scope):
+    options = ["--grid", "16", "--samples", "1", "--solver", "kriging"]
+    run_command(*scope["second"], *options)
+    with xr.open_dataset("pumping-test.nc") as result:
+        assert result.sizes["time"] == 8
+
+
+def test_the_rows_of_the_page_are_of_the_table(scope):
+    (csv,) = blocks("csv", PAGE)
+    with open("pumping-test.csv") as table:
+        assert set(csv.splitlines()) <= set(table.read().splitlines())
+    assert (ROOT / "docs/figures/pumping-test.png").exists()
