@@ -243,5 +243,7 @@ def test_the_pumping_test_has_drawdowns_of_decimetres_and_readings_at_all_times(
     assert bool((largest.diff() > 0).all()) and 1 < float(largest[0]) < float(largest[-1]) < 6
     assert 0.3 < float(falls[0, -1].mean()) < 2 and float(falls.min()) > -1e-9
     table = example.truth().sensors.table
+    assert table[table.field != "head"].time.isna().sum() == 5
+    table = table[table.field == "head"]
     assert table.groupby("time").size().tolist() == [10] * len(times)
     assert (table.groupby(["x", "y"]).time.nunique() == len(times)).all()
