@@ -21,7 +21,7 @@ from pdeinv.datasets import (
     Well,
 )
 from pdeinv.grid import Domain
-from pdeinv.priors import GaussianPrior, TrainingData, load, save, shipped
+from pdeinv.priors import GaussianPrior, TrainingData, load, prior_from_denoiser, save, shipped
 from pdeinv.solvers import DAPS, DDIS, FunDPS, Moment, OptimalInterpolation
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.forward import ForwardMap
@@ -249,28 +249,17 @@ def test_what_does_not_go_together_is_refused_in_one_sentence(solver, pde, prior
     assert str(refused.value).count(";") == 1 and "\n" not in str(refused.value)
 
 
-class Silent:
-    """A denoiser of a user that states nothing but its field; all of its draws are zero-mean."""
-
-    fields = Darcy().fields[:1]
-
-    def __init__(self):
-        self._known = stating(Poisson(), ROUND)
-
-    def denoise(self, x, sigma):
-        return self._known.denoise(x, sigma)
-
-    def sample(self, n, grid, generator=None):
-        return self._known.sample(n, grid, generator)
-
-    def sample_noise(self, n, grid, generator=None):
-        return self._known.sample_noise(n, grid, generator)
-
-
 def test_a_denoiser_that_is_not_positive_is_refused_where_it_must_be():
+    """It states nothing but its field, and its draws have the mean 0."""
     _, o = observed(WELL, 1, sensors=4)
+    examples = stating(Poisson(), ROUND).sample(40, WELL.grid(N), seeded())
+
+    def denoiser(z, sigma):
+        return z * (0.25 / (0.25 + sigma**2))[:, None, None, None]
+
+    silent = prior_from_denoiser(denoiser, ["permeability"], WELL.grid(N), examples=examples)
     with pytest.raises(InputError, match=r"must be positive everywhere, got .* at \d+ % of the"):
-        Moment()(WELL, Silent(), o, n_samples=2, generator=seeded())
+        Moment()(WELL, silent, o, n_samples=2, generator=seeded())
 
 
 def test_lengths_without_a_unit_go_with_any_square():

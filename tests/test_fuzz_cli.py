@@ -33,6 +33,7 @@ BASE = {
     "demo": "--pde poison --out d",
     "benchmark": f"{_BENCHMARK} --out b.jsonl",
     "report": "b.jsonl --no-pictures",
+    "check": "poison --grid 16",
     "equivariance": "--pde poison --grid 16 --fields 2",
     "info": "",
     "study tables": "b.jsonl",

@@ -118,7 +118,7 @@ def test_readings_of_no_stable_flow_are_told():
     _, o = tuning_task("navier-stokes", "inverse", grid=N, sensors=10).instance(0)
     with pytest.raises(
         DivergedError,
-        match="no initial_vorticity for which navier-stokes is stable comes near the readings",
+        match="no initial_vorticity of this prior comes near the readings of navier-stokes",
     ):
         Moment(steps=2)(
             pde_by_name("navier-stokes"),

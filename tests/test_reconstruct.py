@@ -65,7 +65,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
     two_valued = pde.default_prior.phases
     sampled = issubclass(SOLVERS[solver], DiffusionSolver)
-    if two_valued and (sampled or solver == "level-set"):
+    if two_valued and (sampled or solver in ("level-set", "ensemble-smoother")):
         expected.add(f"{pde.coefficient_field.name}_probability")
     columns = ("field", "x", "y", "value", "noise_std")
     evolves = {"time"} if pde.end_time is not None else set()

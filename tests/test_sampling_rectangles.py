@@ -26,7 +26,7 @@ from pdeinv.solvers import (
     Moment,
     annealing,
 )
-from pdeinv.solvers.diffusion import moment
+from pdeinv.solvers.diffusion import noise_levels
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.equireg import DenoisingMap, equivariance_loss
 from pdeinv.solvers.diffusion.published import (
@@ -86,7 +86,7 @@ def observed(pde, channel, sensors=12, noise=0.1, seed=1):
 @pytest.mark.parametrize("domain", [DOMAIN, MOVED], ids=str)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_moments_mean_and_spread_are_those_of_the_posterior(channels, domain, many, monkeypatch):
-    monkeypatch.setattr(moment, "_MANY", many)
+    monkeypatch.setattr(noise_levels, "MANY", many)
     pde = poisson(domain)
     prior, (_, o) = fitted(pde, channels), observed(pde, [0, 1])
     found = Moment(steps=6, batch=200)(pde, prior, o, n_samples=200, generator=seeded())

@@ -131,9 +131,9 @@ class LevelConditioning:
         limit = largest_objective(self._sensors())
         if mode.objective > _HOPELESS * limit:
             raise DivergedError(
-                f"no {pde.fields[0].name} for which {pde.name} is stable comes near the readings; "
-                f"check their units and the PDE's parameters, or choose gauss-newton with a prior "
-                f"of pdeinv.coefficients"
+                f"no {pde.fields[0].name} of this prior comes near the readings of {pde.name}; "
+                f"check units, noise_std and the PDE's parameters, or choose gauss-newton with a "
+                f"prior of pdeinv.coefficients"
             )
         self.problem.reduced_chi_squared = mode.chi_squared(self.observation)[0]
         self.largest = 2 * (mode.objective + limit)
