@@ -18,6 +18,7 @@ from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.stated import Stated
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
+from pdeinv.external import run_named
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.symmetry import Group, trivial_group
 
@@ -170,19 +171,22 @@ class PDE(Stated, Channels):
         Arguments:
             a: (batch, 1, ny, nx).
         """
-        return self.completed(a, self._solved_as_stated(a))
+        return self.completed(a, self._as_stated("solve", a))
 
-    def _solved_as_stated(self, a: torch.Tensor) -> torch.Tensor:
-        """Return `solve`, whose shape is checked: that of a user's class may be another.
+    def _as_stated(self, method: str, a: torch.Tensor) -> torch.Tensor:
+        """Return `solve` or `surrogate`, whose shape is checked: that of a user's class may be
+        another.
 
         Raises:
-            InputError: it is.
+            InputError: it is, or the code of a user's file fails where no derivative is taken.
         """
-        u, shape = self.solve(a), (len(a), len(self.solution_channels), *a.shape[-2:])
+        solve = getattr(self, method)
+        u = solve(a) if a.requires_grad else run_named(type(self), lambda: solve(a))
+        shape = (len(a), len(self.solution_channels), *a.shape[-2:])
         if not isinstance(u, torch.Tensor) or tuple(u.shape) != shape:
             got = f"the shape {tuple(u.shape)}" if isinstance(u, torch.Tensor) else described(u)
             raise InputError(
-                f"solve of {type(self).__name__} must return a tensor of the shape {shape} for "
+                f"{method} of {type(self).__name__} must return a tensor of the shape {shape} for "
                 f"coefficients {tuple(a.shape)}, got {got}; correct it"
             )
         return u
@@ -229,7 +233,7 @@ class PDE(Stated, Channels):
 
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
         """Return `respond` with the solution by `surrogate`."""
-        return self.completed(a, self.surrogate(a))
+        return self.completed(a, self._as_stated("surrogate", a))
 
     def grid(self, ny: int, nx: int | None = None) -> Grid:
         """Return a grid of the PDE's domain.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pdeinv.checks import described
 from pdeinv.errors import InputError
-from pdeinv.fields import SAME_TIME, Field
+from pdeinv.fields import SAME_TIME, Field, remedy_for
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -128,7 +128,7 @@ class Channels(ABC):
         names = [f.name for f in fields]
         aliased = names[0] == "solution" or names[1] == "coefficient"
         derived_alias = {"coefficient", "solution"} & {f.name for f in fields[2:] if f.time is None}
-        if len({f.label for f in fields}) < len(fields) or aliased or derived_alias:
+        if len({f.place for f in fields}) < len(fields) or aliased or derived_alias:
             raise InputError(
                 f"fields of {self.name} must have different names, and neither the other's alias, "
                 f"got {', '.join(names)}; rename one of them"
@@ -185,10 +185,10 @@ class Channels(ABC):
     ) -> str:
         """Return the message about a field for which `find_channel` returns None."""
         if time is not None and self.end_time is not None and self.find_channels(field_name):
-            if not 0 < time <= self.end_time:
+            if not 0 < time <= self.end_time * (1 + SAME_TIME):
                 return (
                     f"time must be after 0 and at most {self.end_time:g}, the end of {self.name}, "
-                    f"got {time:g}; correct it, or let the physics run longer"
+                    f"got {time:g}; {remedy_for(time)}"
                 )
             return (
                 f"time of {described(field_name)} must be one of the output times of {self.name}, "

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from pdeinv.checks import Positive
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
-from pdeinv.fields import SAME_TIME, ChannelField, Field
+from pdeinv.fields import SAME_TIME, ChannelField, Field, remedy_for
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,7 +26,7 @@ class Evolving(PDE):
     """Base of a physics that starts at time 0 and whose solution is that at `end_time`.
 
     A subclass lists among its `derived` fields those at `at_times(...)`, and overrides `respond`,
-    so that one solve gives all of them.
+    so that one solve gives all of them. `respond_roughly` is then `respond`.
 
     Arguments:
         times: output times before the end, at which the state has further channels. `reading` adds
@@ -39,7 +41,7 @@ class Evolving(PDE):
             if not 0 < time <= self.end_time * (1 + SAME_TIME):
                 raise InputError(
                     f"times of {self.name} must be after 0 and at most {self.end_time:g}, its end, "
-                    f"got {time:g}; correct it, or let the physics run longer"
+                    f"got {time:g}; {remedy_for(time)}"
                 )
             if not any(math.isclose(time, t, rel_tol=SAME_TIME) for t in (*kept, self.end_time)):
                 kept.append(time)
@@ -66,6 +68,20 @@ class Evolving(PDE):
     def at_times(self, *fields: Field) -> tuple[Field, ...]:
         """Return fields at the output times before the end: at each time all of them."""
         return tuple(self.at(f, t) for t in self.times for f in fields)
+
+    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
+        return self.respond(a) if self._responds else super().respond_roughly(a)
+
+    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return `respond` with given solutions; without a `derive`, a solve gives the others."""
+        if self._responds and self.outputs and type(self).derive is PDE.derive:
+            return torch.cat([u, self.respond(a)[:, 1:]], dim=1)
+        return super().completed(a, u)
+
+    @property
+    def _responds(self) -> bool:
+        """Whether a subclass overrides `respond`."""
+        return type(self).respond is not PDE.respond
 
     def reading(self, names: Iterable[str], times: Iterable[float] = ()) -> Self:
         names, times = tuple(names), tuple(times)

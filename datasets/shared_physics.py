@@ -25,6 +25,7 @@ def check_shared(experiments: Mapping[str, PDE]) -> None:
     """
     first_name, first = next(iter(experiments.items()))
     kept: dict[str, tuple[str, Field]] = {}
+    clock: tuple[str, str] | None = None
     for name, pde in experiments.items():
         for what, value in _SHARED.items():
             one, other = value(first), value(pde)
@@ -34,6 +35,13 @@ def check_shared(experiments: Mapping[str, PDE]) -> None:
                 raise InputError(
                     f"the {what} must be the same in all experiments, got another one in "
                     f"{name!r} than in {first_name!r}{detail}; change one of them"
+                )
+        if pde.end_time is not None:
+            owner, unit = clock = clock or (name, pde.time_units)
+            if unit != pde.time_units:
+                raise InputError(
+                    f"the unit of times must be the same in all experiments, got "
+                    f"{pde.time_units!r} in {name!r} and {unit!r} in {owner!r}; convert one of them"
                 )
         for f in (pde.solution_field, *pde.derived):
             owner, known = kept.setdefault(f.name, (name, f))

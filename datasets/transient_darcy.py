@@ -51,7 +51,8 @@ class TransientDarcy(PorousFlow, Evolving):
         duration: the end time; the start is 0.
         pumping: time at which all wells stop, before the end; None if they do not.
         time_unit: unit of all times.
-        accuracy: largest error of a step, as a share of the change of each mode since the start.
+        accuracy: largest error of a step, as a share of the change of each mode since the start, or
+            since the end of pumping after it.
         source, wells, thickness, face_mean: as of `Darcy`.
         domain: the rectangle.
         boundary: the conditions on the sides; a `Flux` is a ∂u/∂n. They need not fix a value.
@@ -157,13 +158,8 @@ class TransientDarcy(PorousFlow, Evolving):
         return self.solutions(a, (self.duration,))
 
     def respond(self, a: torch.Tensor) -> torch.Tensor:
-        return self.completed(a, self.solutions(a, (self.duration, *self.times)))
-
-    def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
-        return self.respond(a)
-
-    def completed(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return torch.cat([u, self.functions_of_coefficient(a)[:, 1:]], dim=1)
+        heads = self.solutions(a, (self.duration, *self.times))
+        return torch.cat([heads, self.functions_of_coefficient(a)[:, 1:]], dim=1)
 
     def solutions(self, a: torch.Tensor, times: Sequence[float]) -> torch.Tensor:
         """Return u at times, (batch, times, ny, nx); differentiable.

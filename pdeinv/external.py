@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from pdeinv.checks import described
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError
 
 __all__ = [
     "folder_of",
@@ -192,7 +192,7 @@ def _named_errors(what: str, module: str) -> Iterator[None]:
     """Raise what fails in a user's file as an `InputError` with its line."""
     try:
         yield
-    except (InputError, KeyboardInterrupt):
+    except (InputError, NumericalError, MemoryError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too, as of a script without a guard
         line = error.lineno if isinstance(error, SyntaxError) else None

@@ -9,7 +9,7 @@ from pdeinv.annotations import check_fields
 from pdeinv.checks import Bounds
 from pdeinv.errors import InputError
 
-__all__ = ["SAME_TIME", "ChannelField", "Field", "FieldKind"]
+__all__ = ["SAME_TIME", "ChannelField", "Field", "FieldKind", "remedy_for"]
 
 FieldKind = Literal["scalar", "pseudo-scalar", "vector-x", "vector-y"]
 SAME_TIME = 1e-9
@@ -54,10 +54,15 @@ class Field:
         return {f.name: getattr(self, f.name) for f in fields(Field) if f.name != "name"}
 
     @property
+    def place(self) -> tuple[str, str, float | None]:
+        """The name, the experiment and the time, which tell the fields of a PDE apart."""
+        return self.name, self.experiment, self.time
+
+    @property
     def label(self) -> str:
         """The name, and the experiment and the time where there are several."""
         of = f" of experiment {self.experiment}" if self.experiment else ""
-        return f"{self.name}{of}" + ("" if self.time is None else f" at time {self.time:.6g}")
+        return f"{self.name}{of}" + ("" if self.time is None else f" at time {self.time:.10g}")
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,10 @@ class ChannelField(Field):
             experiment=experiment or field.experiment,
             time=field.time if time is None else time,
         )
+
+
+def remedy_for(time: float) -> str:
+    """Return what to do about a time that is not from the start to the end of a physics."""
+    if time > 0:
+        return "correct it, or let the physics run longer"
+    return "drop it, since the state at the start is not computed"

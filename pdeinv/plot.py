@@ -26,6 +26,7 @@ from pdeinv.figure_layout import Panel, extent_of, shown_at
 from pdeinv.figure_residuals import plot_residuals
 from pdeinv.figure_sides import join_sides, plot_sides, title_pad
 from pdeinv.figure_symbols import SENSOR, legend_of
+from pdeinv.figure_times import part_at, place_of, with_plain_times
 from pdeinv.figure_wells import plot_wells
 from pdeinv.grid import Grid
 from pdeinv.site import Site
@@ -72,8 +73,11 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     Arguments:
         result: the result of `pdeinv.reconstruct`, also one that was stored.
         truth: the fields under their physical names, with dimensions (y, x), on the result's grid;
-            some may be missing.
+            some may be missing. With a coordinate `time` it is shown at its times alone, without
+            one at the end.
     """
+    result = with_plain_times(result)
+    truth = None if truth is None else with_plain_times(truth)
     grid = grid_from(result, "the result")
     names = [str(v).removesuffix("_mean") for v in result.data_vars if str(v).endswith("_mean")]
     known = {"truth", "error"} if truth is not None else set()
@@ -168,16 +172,20 @@ def _parts(
     """Yield each experiment that has a field, or the first, the middle and the last of its times:
     its value, and the result and the truth there, with the sensors of that place alone."""
     values = result[dimension].values
-    have = [v for v in values if not result[f"{name}_mean"].sel({dimension: v}).isnull().all()]
+    mean = result[f"{name}_mean"]
+    have = [i for i in range(len(values)) if not mean.isel({dimension: i}).isnull().all()]
+    last = have[-1]
     if dimension == "time" and len(have) > _TIMES:
         have = [have[i] for i in np.linspace(0, len(have) - 1, _TIMES).round().astype(int)]
-    for value in have:
-        part = result.sel({dimension: value})
-        mine = np.flatnonzero(part[f"sensor_{dimension}"] == value)
-        true = truth
-        if truth is not None and dimension in truth.coords:
-            true = truth.sel({dimension: value})
-        yield value, part.isel(sensor=mine), true
+    sensors = result[f"sensor_{dimension}"].values
+    places = np.array([place_of(values, value) for value in sensors], dtype=object)
+    # A field of a stationary experiment holds at all times, and its readings have none
+    always = np.isnan(sensors) if dimension == "time" else np.zeros(len(sensors), dtype=bool)
+    for i in have:
+        part = result.isel({dimension: i}).isel(sensor=np.flatnonzero(always | (places == i)))
+        value = values[i]
+        true = None if truth is None else part_at(truth, dimension, value, i == last)
+        yield value, part, true
 
 
 def _plot_row(axes: Mapping[str, Axes], row: _Row, grid: Grid, panel: Panel) -> None:
@@ -225,8 +233,8 @@ def _contents(
     name, result, truth = row.name, row.result, row.truth
     mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
     fields = {"mean": mean}
-    if truth is not None and name in truth:
-        fields["truth"] = truth[name].values
+    if truth is not None and name in truth and set(truth[name].dims) == {"y", "x"}:
+        fields["truth"] = truth[name].transpose("y", "x").values
     wide = row.coefficient and spans_decades(*fields.values())
     spreads = {"std": factor_of(mean, std) if wide else std}
     if "truth" in fields:

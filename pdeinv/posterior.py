@@ -48,8 +48,9 @@ class Posterior:
 
         The fields are float64. A field of several experiments has one dimension more,
         `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment, y, x), with nan
-        in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). A
-        coefficient of two values has `{field}_probability` (y, x) of the high one too.
+        in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). The
+        same field of a stationary experiment holds at all times. A coefficient of two values has
+        `{field}_probability` (y, x) of the high one too.
 
         Arguments:
             attributes: global attributes in addition to the run's record.
@@ -68,7 +69,7 @@ class Posterior:
             ):
                 attrs = {"long_name": f"{label} of the {f.long_name}", "units": f.units}
                 of_experiment = ("experiment",) if f.experiment else ()
-                of_time = () if f.time is None else ("time",)
+                of_time = ("time",) if self._timed(f) else ()
                 dims = (*leading, *of_experiment, *of_time, "y", "x")
                 data[f"{f.name}_{what}"] = (dims, self._of_field(f, values), attrs)
         if self.probability is not None:
@@ -93,6 +94,10 @@ class Posterior:
         """Return the output times of all fields, rising."""
         return sorted({f.time for f in self.fields if f.time is not None})
 
+    def _timed(self, f: Field) -> bool:
+        """Return whether a field of that name has a time, in one experiment at least."""
+        return any(g.time is not None for g in self.fields if g.name == f.name)
+
     def _of_field(self, f: Field, values: torch.Tensor) -> np.ndarray:
         """Return the channels of a field's name, with dimensions of experiments and times where it
         has them."""
@@ -103,15 +108,15 @@ class Posterior:
         missing = torch.full_like(values[..., 0, :, :], torch.nan)
 
         def at(experiment: str, time: float | None) -> torch.Tensor:
-            found = channels.get((experiment, time))
+            found = channels.get((experiment, time), channels.get((experiment, None)))
             return missing if found is None else values[..., found, :, :]
 
         def of(experiment: str) -> torch.Tensor:
-            if f.time is None:
+            if not self._timed(f):
                 return at(experiment, None)
             return torch.stack([at(experiment, time) for time in self._times()], dim=-3)
 
         if not f.experiment:
             return of("").numpy()
         parts = [of(name) for name in self._experiments()]
-        return torch.stack(parts, dim=-3 if f.time is None else -4).numpy()
+        return torch.stack(parts, dim=-4 if self._timed(f) else -3).numpy()

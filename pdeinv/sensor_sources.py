@@ -13,9 +13,9 @@ import xarray as xr
 from narwhals.typing import IntoFrame
 
 from pdeinv.errors import InputError
-from pdeinv.sensor_columns import COLUMNS
+from pdeinv.sensor_columns import COLUMNS, experiment_name
 
-__all__ = ["SensorTable", "as_table"]
+__all__ = ["SensorTable", "as_table", "place_of"]
 
 SensorTable: TypeAlias = (
     "pd.DataFrame | xr.Dataset | xr.DataArray | Mapping[Any, Any] | Sequence[Any] | np.ndarray"
@@ -118,3 +118,22 @@ def _of_dataset(dataset: xr.Dataset) -> pd.DataFrame:
     if np.array_equal(table[dim].to_numpy(), np.arange(len(table))):
         given.append(dim)
     return table.drop(columns=[name for name in given if name not in COLUMNS])
+
+
+def place_of(truth: xr.DataArray) -> dict[str, str]:
+    """Return the experiment and the time of a field, as columns, where it has them.
+
+    Raises:
+        InputError: the time is no real number, such as a date.
+    """
+    place = {}
+    if "experiment" in truth.coords:
+        place["experiment"] = experiment_name(truth["experiment"].item())
+    if "time" in truth.coords:
+        if truth["time"].dtype.kind not in "iuf" or truth["time"].ndim:
+            raise InputError(
+                f"the coordinate time of the truth must be one number, got {truth['time'].dtype} "
+                f"of the shape {truth['time'].shape}; convert it to the unit of the physics, or drop it with drop_vars('time')"
+            )
+        place["time"] = repr(float(truth["time"].item()))
+    return place

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
-from pdeinv.fields import SAME_TIME
+from pdeinv.fields import SAME_TIME, remedy_for
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
@@ -24,12 +24,12 @@ from pdeinv.sensor_columns import (
     Rows,
     check_columns,
     checked_values,
-    experiment_name,
+    listed,
     times_of,
 )
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
-from pdeinv.sensor_sources import SensorTable, as_table
+from pdeinv.sensor_sources import SensorTable, as_table, place_of
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
@@ -139,7 +139,7 @@ class Sensors:
                 f"{std.shape}; give one for each point"
             )
         std = np.broadcast_to(std, values.shape)
-        names = {"field": str(truth.name), **_place_of(truth)}
+        names = {"field": str(truth.name), **place_of(truth)}
         # The name is part of the seed, so that two fields do not share their noise
         rng = np.random.default_rng([seed, *"".join(names.values()).encode()])
         values = values + std * rng.standard_normal(values.shape)
@@ -215,6 +215,13 @@ class Sensors:
                 f"{self.origin}: the column 'time' is not used for {pde.name}, which does not "
                 f"change in time; keep the readings of one time, and drop the column"
             )
+        still = self._stationary(pde)
+        if pde.end_time is not None and np.isfinite(times_of(self.table, self._rows)[still]).any():
+            names = dict.fromkeys(self.table.experiment[still])
+            warn_input(
+                f"{self.origin}: the column 'time' is not used for {listed(tuple(names))}, which "
+                f"does not change in time; keep the readings of one time, and leave it empty there"
+            )
         times = (None if np.isnan(t) else t for t in self.times(pde))
         keys = list(zip(fields, experiments, times, strict=True))
         found = {key: pde.find_channel(*key) for key in dict.fromkeys(keys)}
@@ -225,7 +232,7 @@ class Sensors:
 
     def times(self, pde: PDE) -> np.ndarray:
         """Return the times (m,) of the readings: nan at the end of the physics, for a coefficient
-        and its functions, and for all where the physics does not evolve.
+        and its functions, and where the physics, or that of the experiment, does not evolve.
 
         Raises:
             InputError: a time is no number, or not one from the start to the end of the physics.
@@ -236,25 +243,27 @@ class Sensors:
         derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
         constant = {f.name for f in derived if pde.of_coefficient(f)}
         constant |= {"coefficient", pde.coefficient_field.name}
-        times = np.where(self.table.field.isin(constant), np.nan, times)
+        constant_there = self.table.field.isin(constant) | self._stationary(pde)
+        times = np.where(constant_there, np.nan, times)
         self._rows.refuse(
             ~(np.isnan(times) | ((times > 0) & (times <= end))),
             lambda i: (
                 f"time must be after 0 and at most {pde.end_time:g}, the end of {pde.name}, got "
-                f"{times[i]:g}; correct it, or let the physics run longer"
+                f"{times[i]:g}; {remedy_for(times[i])}"
             ),
         )
         return times
 
+    def _stationary(self, pde: PDE) -> np.ndarray:
+        """Return which readings (m,) are of an experiment that does not evolve."""
+        still = {name for name, one in pde.experiments.items() if one.end_time is None}
+        if not still or "experiment" not in self.table:
+            return np.zeros(len(self), dtype=bool)
+        return self.table.experiment.isin(still).to_numpy()
+
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
-
-
-def _place_of(truth: xr.DataArray) -> dict[str, str]:
-    """Return the experiment and the time of a field, as columns, where it has them."""
-    made = {"experiment": experiment_name, "time": lambda time: repr(float(time))}
-    return {name: of(truth[name].item()) for name, of in made.items() if name in truth.coords}
 
 
 def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:

@@ -1,0 +1,59 @@
+"""Parts of a result or of a truth, of one experiment or at one time, for figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pdeinv.fields import SAME_TIME
+
+__all__ = ["part_at", "place_of", "with_plain_times"]
+
+_DECODED = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+_CODES = dict(zip(_DECODED, ("W", "D", "h", "m", "s", "ms", "us"), strict=True))
+"""Units that xarray decodes, and their codes in numpy."""
+
+
+def with_plain_times(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose times are numbers in their unit: those of a stored one may be decoded.
+
+    Some versions of xarray decode a coordinate in days or hours to durations.
+    """
+    if "time" not in dataset.coords or dataset["time"].dtype.kind != "m":
+        return dataset
+    time = dataset["time"]
+    unit = str(time.encoding.get("units", time.attrs.get("units", "days")))
+    numbers = time.values / np.timedelta64(1, _CODES.get(unit.rstrip("s") + "s", "D"))  # type: ignore[call-overload]
+    return dataset.assign_coords(time=(time.dims, numbers, {**time.attrs, "units": unit}))
+
+
+def place_of(values: np.ndarray, value: object) -> int | None:
+    """Return the index of the name of an experiment, or of the nearest of times (m,) that agree
+    with a time; None where there is none."""
+    if isinstance(value, str):
+        found = np.flatnonzero(values == value)
+        return int(found[0]) if len(found) else None
+    if values.dtype.kind not in "iuf" or not len(values):
+        return None
+    distance = np.abs(values.astype(float) - float(value))  # type: ignore[arg-type]
+    if np.isnan(distance).all():
+        return None
+    nearest = int(np.nanargmin(distance))
+    return nearest if distance[nearest] <= SAME_TIME * abs(float(value)) else None  # type: ignore[arg-type]
+
+
+def part_at(truth: xr.Dataset, dimension: str, value: object, last: bool) -> xr.Dataset | None:
+    """Return the part of a truth of one experiment or at one time; None where it has none.
+
+    Arguments:
+        truth: with the coordinate, or without: then it is that of all experiments, and of the end.
+        dimension: `experiment` or `time`.
+        value: the name, or the time.
+        last: whether it is the last time.
+    """
+    if dimension not in truth.coords:
+        return truth if dimension == "experiment" or last else None
+    found = place_of(np.atleast_1d(truth[dimension].values), value)
+    if found is None:
+        return None
+    return truth.isel({dimension: found}) if dimension in truth.dims else truth
