@@ -17,6 +17,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.datasets.versions import physics_and_prior
 from pdeinv.errors import InputError
+from pdeinv.external import UnknownFile, named_by_data
 from pdeinv.files import reading_failure
 from pdeinv.memory import check_memory
 
@@ -195,19 +196,23 @@ def _refuse(
 
 def pde_of(dataset: xr.Dataset) -> PDE:
     """Return the PDE that a dataset was made with; arguments as of `problem_of`."""
-    return _stated(dataset)[0]
+    return _stated(dataset, prior=False)[0]
 
 
 def prior_of(dataset: xr.Dataset) -> CoefficientPrior | None:
     """Return the distribution of a dataset's coefficients; None where it states none.
 
-    A file of `generate` states it, and a MATLAB file of DiffusionPDE's is of the published one.
+    A file of `generate` states it, and a MATLAB file of DiffusionPDE's is of the published one. A
+    prior of one's own is not known where the caller has not loaded its Python file.
 
     Raises:
         InputError: what it states is wrong.
     """
     known = Header.read(dataset.attrs, "the dataset").pde in PDES
-    return _stated(dataset)[1] if known else None
+    try:
+        return _stated(dataset)[1] if known else None
+    except UnknownFile:
+        return None
 
 
 def problem_of(dataset: xr.Dataset) -> Problem:
@@ -219,13 +224,14 @@ def problem_of(dataset: xr.Dataset) -> Problem:
             `final_time` are optional.
 
     Raises:
-        InputError: the dataset names no registered PDE, or its parameters or its prior are wrong.
+        InputError: the dataset names no registered PDE, or its parameters or its prior are wrong,
+            or are of a Python file that the caller has not loaded: it is not run.
     """
     return Problem(*_stated(dataset))  # type: ignore[arg-type]  # a prior of None is the default
 
 
-def _stated(dataset: xr.Dataset) -> tuple[PDE, CoefficientPrior | None]:
-    """Return the PDE and the prior that a dataset states."""
+def _stated(dataset: xr.Dataset, *, prior: bool = True) -> tuple[PDE, CoefficientPrior | None]:
+    """Return the PDE that a dataset states, and the prior if it is wanted."""
     if dataset.attrs.get("pde") is None:
         raise InputError(
             "a dataset must have the attribute 'pde', got none; open it with "
@@ -235,10 +241,17 @@ def _stated(dataset: xr.Dataset) -> tuple[PDE, CoefficientPrior | None]:
     parameters = dict(header.pde_parameters)
     if header.final_time is not None:  # the last time of a MATLAB file
         parameters.setdefault("time", header.final_time)
-    if header.prior is None:  # of a file of version 2 or before, or of another program
-        return physics_and_prior(str(header.pde), parameters)
-    prior = CoefficientPrior.of(header.prior, "the prior of the dataset")
-    return Problem(pde_by_name(str(header.pde), **parameters), prior).physics, prior
+    with named_by_data():
+        if header.prior is None:  # of a file of version 2 or before, or of another program
+            return physics_and_prior(str(header.pde), parameters)
+        pde = pde_by_name(str(header.pde), **parameters)
+        try:
+            stated = CoefficientPrior.of(header.prior, "the prior of the dataset")
+        except UnknownFile:
+            if prior:
+                raise
+            return pde, None
+        return Problem(pde, stated).physics, stated
 
 
 def find_pde(dataset: xr.Dataset) -> PDE | None:

@@ -1,4 +1,7 @@
-"""Classes and instances from files outside of the package: `file.py:name`."""
+"""Classes and instances from files outside of the package: `file.py:name`.
+
+A data file can name one too. Its code does not run for that: see `named_by_data`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -19,12 +23,14 @@ from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
 
 __all__ = [
+    "UnknownFile",
     "folder_of",
     "is_reference",
     "load_class",
     "load_instance",
     "load_named",
     "make_instance",
+    "named_by_data",
     "run_named",
     "source_of",
 ]
@@ -34,6 +40,27 @@ Made = TypeVar("Made")
 
 _PREFIX = "pdeinv_file_"
 _AS_GIVEN = "__path_as_given__"
+_by_data: ContextVar[bool] = ContextVar("by_data", default=False)
+
+
+class UnknownFile(InputError):
+    """A data file names a Python file that the caller has not named."""
+
+
+@contextmanager
+def named_by_data() -> Iterator[None]:
+    """Run no Python file that is named meanwhile, as by the header of a dataset or of a model.
+
+    A file that the caller has named is known, as long as it is unchanged.
+
+    Raises:
+        UnknownFile: another one is named.
+    """
+    token = _by_data.set(True)
+    try:
+        yield
+    finally:
+        _by_data.reset(token)
 
 
 def is_reference(name: object) -> bool:
@@ -72,7 +99,7 @@ def load_instance(reference: str, base: type[Kind], registry: dict) -> Kind:
 
 def _load(reference: str, base: type, registry: dict, kinds: tuple[type, ...]) -> Any:
     path, _, name = reference.rpartition(":")
-    module = _module(Path(path), registry)
+    module = _module(Path(path), registry, reference)
     found: Any = getattr(module, name, None)
     if not _suits(found, base, kinds):
         own = [
@@ -155,10 +182,12 @@ def _rebuild(reference: str, settings: dict[str, Any]) -> object:
     return load_class(reference, object, {})(**settings)
 
 
-def _module(path: Path, registry: dict) -> ModuleType:
+def _module(path: Path, registry: dict, reference: str) -> ModuleType:
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
+        if _by_data.get():
+            raise _unknown(reference) from None
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"{path} must be a Python file that can be read, got: {reason}; check its name"
@@ -167,6 +196,8 @@ def _module(path: Path, registry: dict) -> ModuleType:
     name = f"{_PREFIX}{digest}"
     if name in sys.modules:
         return sys.modules[name]
+    if _by_data.get():
+        raise _unknown(reference)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None  # for a name that ends with .py
     module = importlib.util.module_from_spec(spec)
@@ -185,6 +216,14 @@ def _module(path: Path, registry: dict) -> ModuleType:
         registry.clear()
         registry.update(known)
     return module
+
+
+def _unknown(reference: str) -> UnknownFile:
+    return UnknownFile(
+        f"a Python file that a data file names must be one that you give too, got "
+        f"{described(reference)}, whose code was not run; if you trust it give it as pde= (--pde) "
+        f"or prior= (--prior), or by its problem file"
+    )
 
 
 @contextmanager

@@ -133,7 +133,8 @@ def place_of(truth: xr.DataArray) -> dict[str, str]:
         if truth["time"].dtype.kind not in "iuf" or truth["time"].ndim:
             raise InputError(
                 f"the coordinate time of the truth must be one number, got {truth['time'].dtype} "
-                f"of the shape {truth['time'].shape}; convert it to the unit of the physics, or drop it with drop_vars('time')"
+                f"of the shape {truth['time'].shape}; convert it to the unit of the "
+                f"physics, or drop it with drop_vars('time')"
             )
         place["time"] = repr(float(truth["time"].item()))
     return place

@@ -13,6 +13,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
+from pdeinv.external import UnknownFile, named_by_data
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
@@ -87,18 +88,24 @@ def trained_physics(model: object) -> PDE | None:
         InputError: its parameters are wrong.
     """
     stated = getattr(_holder(model), "pde", None)
-    return pde_by_name(stated[0], **stated[1]) if stated and stated[0] in PDES else None
+    with named_by_data():
+        return pde_by_name(stated[0], **stated[1]) if stated and stated[0] in PDES else None
 
 
 def trained_coefficients(model: object) -> CoefficientPrior | None:
     """Return the distribution of the coefficients on which a model was trained; None where it does
-    not state it, as for a dataset that another program made.
+    not state it, as for a dataset that another program made, or states a Python file that the
+    caller has not loaded.
 
     Raises:
         InputError: what it states is none.
     """
     stated = getattr(_holder(model), "coefficient_prior", None)
-    return CoefficientPrior.of(stated) if stated else None
+    try:
+        with named_by_data():
+            return CoefficientPrior.of(stated) if stated else None
+    except UnknownFile:
+        return None
 
 
 def of_coefficient(model: object) -> bool:

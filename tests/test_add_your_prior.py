@@ -16,9 +16,11 @@ from readme_blocks import ROOT, blocks, import_block
 import pdeinv as package
 from pdeinv import GaussianField, InputError, Problem, reconstruct
 from pdeinv.coefficients import CoefficientPrior
-from pdeinv.datasets import Poisson, generate, open_dataset, prior_of
+from pdeinv.datasets import Poisson, generate, open_dataset, pde_of, prior_of
+from pdeinv.datasets.contents import problem_of
 from pdeinv.priors import GaussianPrior, load, save
 from pdeinv.solvers.selection import solver_for
+from pdeinv.solvers.trained_problem import trained_coefficients
 
 PAGE = "docs/add-your-prior.md"
 CLASS, USE = blocks("python", PAGE)
@@ -123,9 +125,16 @@ def test_files_state_the_file_and_the_class(own):
     assert load("m.safetensors").coefficient_prior["length"] == 0.4
     found = reconstruct(TABLE, problem=problem, prior="m.safetensors", noise=0.1, n_samples=2)
     assert found.attrs["solver"] == "moment"
-    (own / "own" / "heavy.py").unlink()
-    with pytest.raises(InputError, match=r"heavy\.py must be a Python file that can be read"):
-        load("m.safetensors")
+    # A data file does not run code that nobody has named
+    (own / "own" / "heavy.py").write_text("raise SystemExit(9)")
+    model = load("m.safetensors")
+    assert model.coefficient_prior["length"] == 0.4 and trained_coefficients(model) is None
+    with open_dataset("d.h5") as dataset:
+        assert prior_of(dataset) is None and pde_of(dataset) == problem.physics
+        with pytest.raises(InputError, match=r"whose code was not run; .* give it as pde="):
+            problem_of(dataset)
+    found = reconstruct(TABLE, problem=problem, prior="m.safetensors", noise=0.1, n_samples=2)
+    assert found.attrs["solver"] == "moment"
 
 
 def test_the_command_line_takes_it(own, pdeinv):

@@ -1,6 +1,9 @@
 """`file.py:Class`: a PDE or a solver of the user's own file, in Python and on the command line."""
 
+import json
 import pickle
+from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,7 +12,8 @@ from helpers import ROOT
 from readme_blocks import blocks
 
 from pdeinv import InputError, reconstruct
-from pdeinv.datasets import PDES, generate, open_dataset, pde_by_name
+from pdeinv.datasets import PDES, generate, open_dataset, pde_by_name, pde_of, prior_of
+from pdeinv.datasets.contents import find_pde, problem_of
 from pdeinv.solvers import SOLVERS
 
 PDE_CODE = (ROOT / "tests/screened_poisson.py").read_text()
@@ -142,3 +146,42 @@ def test_a_pde_is_no_solver(own):
         InputError, match="parameter screening of screened-poisson must be a finite"
     ):
         pde_by_name(PDE_NAME, screening="x")
+
+
+@pytest.mark.parametrize("key", ["pde", "physics", "prior"])
+def test_a_data_file_runs_no_code(tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(PDE_CODE + "\nfrom pathlib import Path\nPath('ran').touch()\n")
+    name = "own.py:ScreenedPoisson"
+    attributes = {
+        "pde": {"pde": name},
+        "physics": {
+            "pde": "experiments",
+            "pde_parameters": json.dumps({"physics": [{"pde": name}], "names": ["a"]}),
+        },
+        "prior": {"pde": "poisson", "prior": json.dumps({"kind": "own.py:Any"})},
+    }[key]
+    dataset = xr.Dataset(attrs=attributes)
+    for read in (problem_of, prior_of, find_pde) if key == "prior" else (problem_of, pde_of):
+        with suppress(InputError):
+            read(dataset)
+    assert not Path("ran").exists()
+    with pytest.raises(InputError, match=r"got 'own\.py:.*whose code was not run; if you trust it"):
+        problem_of(dataset)
+    if key != "prior":
+        assert pde_by_name(name).equation in pde_of(dataset).equation
+        assert Path("ran").exists()
+
+
+def test_an_error_of_a_solve_is_one_sentence_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "from pdeinv.datasets import PDE\n\n\nclass Wrong(PDE):\n    def solve(self, a):\n"
+        "        return a + missing\n\n\nclass Shape(PDE):\n    def solve(self, a):\n"
+        "        return a[0]\n"
+    )
+    rows = [{"field": "solution", "x": 0.5, "y": 0.5, "value": 1.0, "noise_std": 0.1}]
+    with pytest.raises(InputError, match=r"Wrong of own.py must run .* NameError in line 6"):
+        reconstruct(rows, "own.py:Wrong", grid=16)
+    with pytest.raises(InputError, match=r"(solve|surrogate) of Shape must return a tensor"):
+        reconstruct(rows, "own.py:Shape", grid=16)

@@ -12,6 +12,7 @@ from helpers import distance, normal, seeded
 
 from pdeinv import InputError, Problem
 from pdeinv.datasets import Darcy, Experiments, Flux, NoFlux, Sides, TransientDarcy, Value, Well
+from pdeinv.datasets.elliptic import sparse_solver
 from pdeinv.fields import Field
 from pdeinv.grid import Domain
 from pdeinv.problems import example_by_name
@@ -118,6 +119,18 @@ def test_the_order_and_the_number_of_times_change_nothing():
         fixed = ~known.isnan()
         assert fixed.sum() == 26
         torch.testing.assert_close(state[0, channel - 1, fixed], known[fixed])
+
+
+def test_factorisations_of_many_times_are_kept(monkeypatch):
+    made, checked = [], sparse_solver._checked
+    monkeypatch.setattr(sparse_solver, "_checked", lambda *a: made.append(a) or checked(*a))
+    pde = TransientDarcy(times=tuple(np.linspace(0.02, 0.98, 40)))
+    a = medium(pde, 8)
+    first = pde.respond(a)
+    count = len(made)
+    assert count > 32
+    torch.testing.assert_close(pde.respond(a), first, rtol=0, atol=0)
+    assert len(made) == count
 
 
 def test_water_between_sides_without_flow_is_what_the_wells_leave():

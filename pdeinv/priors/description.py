@@ -15,6 +15,7 @@ from pdeinv.basis import Basis, Boundary
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.errors import InputError
+from pdeinv.external import UnknownFile, named_by_data
 from pdeinv.fields import Field, FieldKind
 from pdeinv.grid import LARGEST, Domain, Grid, GridKind
 from pdeinv.priors.stored import HALF_OR_FLOAT, Tensors
@@ -120,7 +121,10 @@ _Parameter = Annotated[JsonValue, AfterValidator(_check_parameter)]
 
 def _check_prior(stated: dict[str, Any]) -> dict[str, Any]:
     try:
-        CoefficientPrior.of(stated, "it")
+        with named_by_data():
+            CoefficientPrior.of(stated, "it")
+    except UnknownFile:  # which solvers take as not stated
+        pass
     except InputError as error:
         raise ValueError(f"must be a prior, where {str(error).partition(';')[0]}") from None
     return stated

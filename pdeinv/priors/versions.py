@@ -11,6 +11,7 @@ from typing import Any
 from pdeinv.datasets import PDES
 from pdeinv.datasets.versions import physics_and_prior
 from pdeinv.errors import InputError
+from pdeinv.external import named_by_data
 from pdeinv.fields import FieldKind
 
 __all__ = ["FORMAT_VERSION", "upgraded_channels"]
@@ -60,7 +61,8 @@ def _with_prior(header: dict[str, Any]) -> dict[str, Any]:
     match header.get("pde"):
         case [str(name), dict(parameters)] if name in PDES:
             try:
-                pde, prior = physics_and_prior(name, parameters)
+                with named_by_data():
+                    pde, prior = physics_and_prior(name, parameters)
             except InputError as error:
                 problem = str(error).partition(";")[0]
                 raise ValueError(f"pde must be one that can be made, where {problem}") from None
