@@ -313,3 +313,31 @@ def test_units_and_vectors_are_those_of_the_fields():
     assert [f.name for f in pde.fields] == ["k", "head", "flux_x", "flux_y"]
     a = draw(1)
     assert distance(pde.respond(a), torch.cat([a, 2 * a, 3 * a], dim=1)) == 0
+
+
+@pytest.mark.parametrize("gradient", ["autograd", None, "adjoint"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_function_that_changes_its_argument(gradient, batched):
+    def double(a):
+        a *= 2
+        return a
+
+    def adjoint(a, v):
+        a *= 0
+        v *= 2
+        return v
+
+    given = adjoint if gradient == "adjoint" else gradient
+    pde = pde_from_function(double, FIELDS, gradient=given, batched=batched)
+    a = draw().requires_grad_(gradient is not None)
+    before = a.detach().clone()
+    u = pde.respond(a)
+    torch.testing.assert_close(u.detach(), 2 * before)
+    if gradient:
+        weights = torch.ones_like(u)
+        (found,) = torch.autograd.grad(u, a, weights)
+        torch.testing.assert_close(found, 2 * weights)
+        torch.testing.assert_close(weights, torch.ones_like(u))
+    scaled = a * 1  # not a leaf
+    pde.respond(scaled)
+    torch.testing.assert_close(scaled.detach(), before)

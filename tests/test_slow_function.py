@@ -285,3 +285,25 @@ def test_the_digest_of_an_object_has_its_bases_and_properties():
 
     assert code_digest(make(1, 2)) == code_digest(make(1, 2))
     assert len({code_digest(make(*pair)) for pair in ((1, 2), (1, 3), (2, 2))}) == 3
+
+
+def test_the_digest_has_which_objects_are_shared():
+    def make(shared):
+        first, second = [1.0], [1.0]
+        third = first if shared else second
+
+        def run(a):
+            first[0] += 1
+            return (first, second, third)[2][0] * a
+
+        return run
+
+    assert code_digest(make(True)) == code_digest(make(True)) != code_digest(make(False))
+
+
+def test_data_that_is_nested_too_deeply_is_refused():
+    nested = []
+    for _ in range(20_000):
+        nested = [nested]
+    with pytest.raises(InputError, match="must not be nested deeply, got more levels .* flat list"):
+        pde_from_function(lambda a: a if nested else -a, FIELDS)
