@@ -88,9 +88,7 @@ def _parts(value: Any, module: str, seen: _Seen) -> Iterator[bytes]:
         yield from _of_object(value, module, seen)
 
 
-def _of_function(
-    function: types.FunctionType, module: str, seen: _Seen
-) -> Iterator[bytes]:
+def _of_function(function: types.FunctionType, module: str, seen: _Seen) -> Iterator[bytes]:
     if function.__module__ != module:
         yield function.__qualname__.encode()
         yield from _of_module(str(function.__module__), seen)

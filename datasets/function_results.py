@@ -130,7 +130,8 @@ class Results:
             else:  # with the caller's threads
                 for chunk in chunks:
                     finish(chunk, compute(chunk))
-        return np.stack([np.asarray(found[key]) for key in keys])
+        values = [np.asarray(found[key]) for key in keys]
+        return np.stack(values) if values else np.empty((0, len(chosen), *self.grid.shape))
 
     def _key(self, inputs: np.ndarray) -> str:
         grid = self.grid

@@ -305,5 +305,7 @@ def test_data_that_is_nested_too_deeply_is_refused():
     nested = []
     for _ in range(20_000):
         nested = [nested]
-    with pytest.raises(InputError, match="must not be nested deeply, got more levels .* flat list"):
+    with pytest.raises(
+        InputError, match=r"must not be nested deeply, got more levels .* flat list"
+    ):
         pde_from_function(lambda a: a if nested else -a, FIELDS)
