@@ -64,8 +64,10 @@ class FunctionPDE(Evolving):
             a positive coefficient a log-normal one with the median 1.
         name, equation: for files and people; if empty, the name of the function and the first line
             of its docstring.
-        workers: number of processes for a slow function, which they are sent by value. It and the
-            store are no part of the physics: files do not keep them, and equality ignores them.
+        workers: number of processes for a slow function, which they are sent by value. They start
+            at the first call, which takes seconds, and stay for the later ones: they pay where the
+            solves of a run take much longer than that start. Neither they nor the store are part of
+            the physics: files do not keep them, and equality ignores them.
         store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
             repeated run continues from there. A function of other code has other results.
         reference, as_found: the `file.py:name` that states the physics, and what it stated when it
@@ -250,14 +252,11 @@ class FunctionPDE(Evolving):
         return self._check_stable(torch.from_numpy(found)).to(a)
 
     def _results(self, function: UserFunction, outputs: int, a: torch.Tensor) -> Results:
+        store = None if self.store is None else Path(self.store)
+        keep = self.function.digest + (self.adjoint.digest if self.adjoint else "")
         return Results(
-            function.digest,
-            self.grid_of(a),
-            outputs,
-            function.memory,
-            None if self.store is None else Path(self.store),
-            self.workers,
-            self.name,
+            *(function.digest, self.grid_of(a), outputs, function.memory),
+            *(store, self.workers, self.name, keep),
         )
 
     def _check_stable(self, found: torch.Tensor) -> torch.Tensor:
