@@ -12,12 +12,17 @@ import sysconfig
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from pdeinv.errors import InputError
+
 __all__ = ["code_digest", "module_of"]
+
+_Seen: TypeAlias = dict[int, tuple[int, Any]]
+"""Objects that were met, by their id, with their place in the order."""
 
 _REFERS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -33,10 +38,20 @@ def code_digest(function: Any) -> str:
 
     Arguments:
         function: anything that can be called.
+
+    Raises:
+        InputError: the data is nested too deeply.
     """
     digest = hashlib.sha256()
-    for part in _parts(function, module_of(function), {}):
-        digest.update(len(part).to_bytes(8, "little") + part)
+    try:
+        for part in _parts(function, module_of(function), {}):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    except RecursionError:
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise InputError(
+            f"the data that the function {name} refers to must not be nested deeply, got more "
+            f"levels than Python follows; keep it in a flat list or in an array"
+        ) from None
     return digest.hexdigest()
 
 
@@ -48,15 +63,15 @@ def module_of(function: Any) -> str:
     return str((function if named else type(function)).__module__)
 
 
-def _parts(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
+def _parts(value: Any, module: str, seen: _Seen) -> Iterator[bytes]:
     """Yield the parts of which the digest is that of a value, in a fixed order."""
     if isinstance(value, _PLAIN):
         yield f"{type(value).__name__} {value!r}".encode()
         return
-    if id(value) in seen:  # of a recursion
-        yield b"again"
+    if id(value) in seen:  # of a recursion, or of an object that two names share
+        yield f"again {seen[id(value)][0]}".encode()
         return
-    seen[id(value)] = value  # which keeps its number from another one
+    seen[id(value)] = (len(seen), value)  # which keeps its number from another one
     if isinstance(value, np.ndarray | np.generic | torch.Tensor):
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         if array.dtype != object:
@@ -73,9 +88,7 @@ def _parts(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
         yield from _of_object(value, module, seen)
 
 
-def _of_function(
-    function: types.FunctionType, module: str, seen: dict[int, Any]
-) -> Iterator[bytes]:
+def _of_function(function: types.FunctionType, module: str, seen: _Seen) -> Iterator[bytes]:
     if function.__module__ != module:
         yield function.__qualname__.encode()
         yield from _of_module(str(function.__module__), seen)
@@ -93,7 +106,7 @@ def _of_function(
             yield from _parts(function.__globals__[name], module, seen)
 
 
-def _of_code(code: types.CodeType, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
+def _of_code(code: types.CodeType, module: str, seen: _Seen) -> Iterator[bytes]:
     yield code.co_code
     yield from (name.encode() for name in (*code.co_names, *code.co_varnames, *code.co_freevars))
     for constant in code.co_consts:
@@ -107,7 +120,7 @@ def _globals_of(code: types.CodeType) -> set[str]:
     return own.union(*map(_globals_of, inner))
 
 
-def _of_module(name: str, seen: dict[int, Any]) -> Iterator[bytes]:
+def _of_module(name: str, seen: _Seen) -> Iterator[bytes]:
     """Of a module: its name, and its text and that of those it refers to where it is a user's."""
     yield name.encode()
     module = sys.modules.get(name)
@@ -116,7 +129,7 @@ def _of_module(name: str, seen: dict[int, Any]) -> Iterator[bytes]:
         return
     if module is None or id(module.__dict__) in seen:
         return
-    seen[id(module.__dict__)] = module.__dict__
+    seen[id(module.__dict__)] = (len(seen), module.__dict__)
     try:
         yield Path(file).read_bytes()
     except OSError:
@@ -145,7 +158,7 @@ def _installed_folders() -> tuple[Path, ...]:
     )
 
 
-def _of_object(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
+def _of_object(value: Any, module: str, seen: _Seen) -> Iterator[bytes]:
     kind = value if isinstance(value, type) else type(value)
     yield kind.__qualname__.encode()
     if kind.__module__ != module:
@@ -154,7 +167,7 @@ def _of_object(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]
         for entry in value:
             yield from _parts(entry, module, seen)
     elif isinstance(value, set | frozenset):
-        yield from sorted(b"".join(_parts(entry, module, {})) for entry in value)
+        yield from sorted(b"".join(_parts(entry, module, dict(seen))) for entry in value)
     elif isinstance(value, dict | types.MappingProxyType):
         for key, entry in value.items():
             yield from _parts(key, module, seen)
@@ -167,7 +180,7 @@ def _of_object(value: Any, module: str, seen: dict[int, Any]) -> Iterator[bytes]
         yield from _of_instance(value, kind, module, seen)
 
 
-def _of_instance(value: Any, kind: type, module: str, seen: dict[int, Any]) -> Iterator[bytes]:
+def _of_instance(value: Any, kind: type, module: str, seen: _Seen) -> Iterator[bytes]:
     """Of a class, or an instance: its functions, if it is of the same module, and its state."""
     for base in kind.__mro__:
         for name, member in sorted(vars(base).items()) if base.__module__ == module else ():

@@ -62,7 +62,7 @@ def pde_from_function(
         adjoint=_adjoint(gradient, name),
         autograd=gradient == "autograd",
         batched=batched,
-        output_times=tuple(times),
+        output_times=_times(times, name),
         time_units=time_units,
         grid_kind=grid_kind,
         positive_coefficient=positive,
@@ -73,7 +73,7 @@ def pde_from_function(
         equation=equation or called.summary,
         workers=workers,
         store=None if store is None else os.fspath(path_of(f"store of {name}", store)),
-        domain=_domain(domain),
+        domain=_domain(domain, name),
     )
 
 
@@ -93,9 +93,22 @@ def _fields(fields: Any, name: str) -> tuple[Field, ...]:
     return tuple(Field(f, f.replace("_", " ")) if isinstance(f, str) else f for f in fields)
 
 
-def _domain(domain: Any) -> Domain:
+def _times(times: Any, name: str) -> tuple[float, ...]:
+    if isinstance(times, str) or not isinstance(times, Iterable):
+        raise InputError(
+            f"times of {name} must be a list of numbers, got {described(times)}; list them"
+        )
+    return tuple(times)
+
+
+def _domain(domain: Any, name: str) -> Domain:
     if domain is None or isinstance(domain, Domain):
         return domain or Domain()
+    if isinstance(domain, str) or not isinstance(domain, Iterable):
+        raise InputError(
+            f"domain of {name} must be a Domain or its (x0, x1, y0, y1), got {described(domain)}; "
+            f"give one of them"
+        )
     return Domain(tuple(domain))
 
 

@@ -15,11 +15,11 @@ import torch
 
 from pdeinv.checks import Bounds, Positive, described
 from pdeinv.coefficients import CoefficientPrior, LogNormal
+from pdeinv.datasets.base import PDE
 from pdeinv.datasets.evolving import Evolving
 from pdeinv.datasets.function_gradient import with_adjoint
 from pdeinv.datasets.function_results import Chunk, Results
 from pdeinv.datasets.parameters import to_json
-from pdeinv.datasets.registry import pde_by_name
 from pdeinv.datasets.user_function import UserFunction
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.fields import SAME_TIME, Field
@@ -64,10 +64,14 @@ class FunctionPDE(Evolving):
             a positive coefficient a log-normal one with the median 1.
         name, equation: for files and people; if empty, the name of the function and the first line
             of its docstring.
-        workers: number of processes for a slow function, which they are sent by value.
+        workers: number of processes for a slow function, which they are sent by value. They start
+            at the first call, which takes seconds, and stay for the later ones: they pay where the
+            solves of a run take much longer than that start. Neither they nor the store are part of
+            the physics: files do not keep them, and equality ignores them.
         store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
             repeated run continues from there. A function of other code has other results.
-        reference: the `file.py:name` that states the physics.
+        reference, as_found: the `file.py:name` that states the physics, and what it stated when it
+            was read.
     """
 
     function: UserFunction
@@ -86,13 +90,16 @@ class FunctionPDE(Evolving):
     prior: CoefficientPrior | None = field(default=None, kw_only=True)
     name: str = field(default="function", kw_only=True)  # type: ignore[misc]
     equation: str = field(default="", kw_only=True)
-    workers: Workers = field(default=1, kw_only=True)
-    store: str | None = field(default=None, kw_only=True)
+    workers: Workers = field(default=1, kw_only=True, compare=False)
+    store: str | None = field(default=None, kw_only=True, compare=False)
     reference: str = field(default="", kw_only=True, compare=False, repr=False)
+    as_found: PDE | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+    path_parameters: ClassVar[tuple[str, ...]] = ("store",)
 
     numerical_parameters: ClassVar[tuple[str, ...]] = (
         *("autograd", "batched", "time_units", "grid_kind", "positive_coefficient", "linear"),
-        *("name", "equation", "workers", "store", "reference"),
+        *("name", "equation", "workers", "store", "reference", "as_found"),
     )
 
     def __post_init__(self) -> None:
@@ -200,7 +207,7 @@ class FunctionPDE(Evolving):
         return torch.cat([u, self.respond(a)[:, 1:]], dim=1) if self.outputs else u
 
     def respond(self, a: torch.Tensor) -> torch.Tensor:
-        if a.requires_grad and torch.is_grad_enabled() and self.autograd:
+        if len(a) and a.requires_grad and torch.is_grad_enabled() and self.autograd:
             found = self._check_stable(self._with_graph(a[:, 0].double()))
         elif self.adjoint is not None:
             found = with_adjoint(a, self)
@@ -245,14 +252,11 @@ class FunctionPDE(Evolving):
         return self._check_stable(torch.from_numpy(found)).to(a)
 
     def _results(self, function: UserFunction, outputs: int, a: torch.Tensor) -> Results:
+        store = None if self.store is None else Path(self.store)
+        keep = self.function.digest + (self.adjoint.digest if self.adjoint else "")
         return Results(
-            function.digest,
-            self.grid_of(a),
-            outputs,
-            function.memory,
-            None if self.store is None else Path(self.store),
-            self.workers,
-            self.name,
+            *(function.digest, self.grid_of(a), outputs, function.memory),
+            *(store, self.workers, self.name, keep),
         )
 
     def _check_stable(self, found: torch.Tensor) -> torch.Tensor:
@@ -271,14 +275,12 @@ class FunctionPDE(Evolving):
         return self.reference
 
     def found_at(self, reference: str) -> Self:
-        return replace(self, reference=reference)
+        return replace(self, reference=reference, as_found=self)
 
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
-        stated = {f: getattr(self, f) for f in self.parameter_names()}
-        usual = {f.name: f.default for f in dataclasses.fields(self)}
-        usual |= vars(pde_by_name(self.reference)) if self.reference else {}
-        hidden = ("workers", "store", "reference")
-        names = [k for k, v in stated.items() if k not in hidden and v != usual.get(k)]
+        usual = {f.name: f.default for f in dataclasses.fields(self) if f.init and f.compare}
+        found = vars(self.as_found) if self.as_found else {}
+        names = [k for k, v in usual.items() if getattr(self, k) != found.get(k, v)]
         return to_json(self, describe=describe, names=names)
 
 

@@ -74,6 +74,7 @@ class Results:
         store: folder that keeps them; None for none.
         workers: number of processes.
         description: of the work, for the progress.
+        keep: what the processes are kept for, as of `for_each`.
     """
 
     digest: str
@@ -83,6 +84,7 @@ class Results:
     store: Path | None = None
     workers: int = 1
     description: str = "solves"
+    keep: str = ""
 
     def of(
         self,
@@ -126,11 +128,12 @@ class Results:
                     bar.update()
 
             if workers > 1:
-                for_each(compute, chunks, workers, finish)
+                for_each(compute, chunks, workers, finish, keep=self.keep)
             else:  # with the caller's threads
                 for chunk in chunks:
                     finish(chunk, compute(chunk))
-        return np.stack([np.asarray(found[key]) for key in keys])
+        values = [np.asarray(found[key]) for key in keys]
+        return np.stack(values) if values else np.empty((0, len(chosen), *self.grid.shape))
 
     def _key(self, inputs: np.ndarray) -> str:
         grid = self.grid

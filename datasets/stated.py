@@ -27,10 +27,13 @@ class Stated(Convertible):
     Attributes:
         name: of the PDE.
         benchmark_parameters: as of `PDE`.
+        path_parameters: the parameters that are paths, which a problem file states relative to its
+            folder.
     """
 
     name: ClassVar[str]
     benchmark_parameters: ClassVar[dict[str, Any]] = {}
+    path_parameters: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def parameters(self) -> dict[str, Any]:

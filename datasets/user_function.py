@@ -219,7 +219,7 @@ class UserFunction(Convertible):
             NumericalError: the result is not finite.
         """
         with self._named_errors(a):
-            returned = self.value(a)
+            returned = self.value(a.clone())  # which the function may change
             if isinstance(returned, list | tuple):
                 returned = torch.stack(tuple(returned), dim=-3)
         shape = tuple(a.shape)

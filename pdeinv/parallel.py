@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pdeinv.errors import NumericalError
 from pdeinv.torch_state import one_thread
@@ -23,6 +25,7 @@ Result = TypeVar("Result")
 
 # Seconds for a worker without work to release its resources, such as a semaphore
 _FAREWELL = 10.0
+_TEAMS = 2  # of kept workers
 
 
 def for_each(
@@ -30,6 +33,8 @@ def for_each(
     items: Sequence[Item],
     workers: int,
     report: Callable[[Item, Result], object],
+    *,
+    keep: str = "",
 ) -> None:
     """Call `function(item)` for each item, and `report(item, result)` in this process.
 
@@ -42,15 +47,34 @@ def for_each(
         items: arguments of the calls.
         workers: number of processes.
         report: called as each item is done.
+        keep: what the workers are kept for: the next call with the same text finds them, and what
+            its function keeps in them. They end with this process. If empty, or if the function is
+            of the main program, they end with the call.
 
     Raises:
         NumericalError: a worker process died.
     """
     if min(workers, len(items)) > 1:
-        return _in_processes(function, items, workers, report)
+        return _in_processes(function, items, workers, report, keep)
     with one_thread():
         for item in items:
             report(item, function(item))
+
+
+class _Worker(NamedTuple):
+    process: BaseProcess
+    connection: Connection
+    """One pipe for each worker: it closes when either side dies."""
+
+
+class _Sent(NamedTuple):
+    """A pickled function, for the items that follow."""
+
+    pickled: bytes
+
+
+_idle: dict[tuple[int, str], list[_Worker]] = {}
+"""Workers without work, by the process that started them and by what they are kept for."""
 
 
 def _in_processes(
@@ -58,24 +82,23 @@ def _in_processes(
     items: Sequence[Item],
     workers: int,
     report: Callable[[Item, Result], object],
+    keep: str,
 ) -> None:
-    # A fork of a process that runs torch threads may hang
-    context = multiprocessing.get_context("spawn")
-    queue = iter(items)
-    processes: list[BaseProcess] = []
-    busy: list[Connection] = []
+    pickled = bytes(ForkingPickler.dumps(function))
+    of_main = b"__main__" in pickled
+    keep = "" if of_main else keep
+    number, queue = min(workers, len(items)), iter(items)
+    team = _taken(keep, number)
+    done = False
     try:
-        with _without_main(function), _interrupts_held():
-            for _ in range(min(workers, len(items))):
-                # One pipe for each worker: it closes when either side dies
-                ours, theirs = context.Pipe()
-                processes.append(
-                    context.Process(target=_work, args=(function, theirs), daemon=True)
-                )
-                processes[-1].start()
-                theirs.close()
-                busy.append(ours)
-                ours.send(next(queue))
+        with nullcontext() if of_main else _without_main(), _interrupts_held():
+            while len(team) < number:
+                team.append(_started(None if keep else function))
+        for worker in team:
+            if keep:
+                worker.connection.send(_Sent(pickled))
+            worker.connection.send(next(queue))
+        busy = [worker.connection for worker in team]
         while busy:
             ready = wait(busy)
             for connection in [c for c in busy if c in ready]:
@@ -87,28 +110,75 @@ def _in_processes(
                     connection.send(next(queue))
                 except StopIteration:
                     busy.remove(connection)
-                    connection.close()
-        for process in processes:
-            process.join(_FAREWELL)
+        done = True
     except (EOFError, ConnectionError):
         raise NumericalError(
             "a worker process died: its message is above, or the system ran out of memory; use "
             "fewer workers"
         ) from None
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        if done and keep:
+            _idle.setdefault((os.getpid(), keep), []).extend(team)
+        else:
+            _end(team, _FAREWELL if done else 0.0)
 
 
-def _work(function: Callable[[Item], object], connection: Connection) -> None:
+def _started(function: Callable[[Item], object] | None) -> _Worker:
+    # A fork of a process that runs torch threads may hang
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(function, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _taken(keep: str, number: int) -> list[_Worker]:
+    """Return up to a number of the workers that were kept, and end those kept for long."""
+    team = _idle.pop((os.getpid(), keep), [])
+    alive = [worker for worker in team if worker.process.is_alive()]
+    if keep:
+        _idle[os.getpid(), keep] = alive[number:]
+        _end_idle(_TEAMS)
+    return alive[:number]
+
+
+def _end_idle(most: int = 0) -> None:
+    """End kept workers, but for those that were used last; a fork has none of its own."""
+    own = [key for key in _idle if key[0] == os.getpid()]
+    for key in own[: max(0, len(own) - most)]:
+        _end(_idle.pop(key), _FAREWELL)
+
+
+atexit.register(_end_idle)
+
+
+def _end(team: Sequence[_Worker], patience: float) -> None:
+    """End workers; they have some seconds to do so by themselves."""
+    for worker in team:
+        worker.connection.close()
+    for worker in team if patience else ():
+        worker.process.join(patience)
+    for worker in team:
+        worker.process.terminate()
+        worker.process.join()
+
+
+def _work(function: Callable[[Item], object] | None, connection: Connection) -> None:
     """Work on items from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
+    known: dict[bytes, Callable[[Item], object]] = {}
     try:
         with one_thread():
             while True:
                 item = connection.recv()
-                connection.send((item, function(item)))
+                if isinstance(item, _Sent):
+                    if item.pickled not in known:  # which keeps what a function keeps
+                        known[item.pickled] = ForkingPickler.loads(item.pickled)
+                    function = known[item.pickled]
+                else:
+                    assert function is not None
+                    connection.send((item, function(item)))
     except (EOFError, ConnectionError):
         pass
     except Exception as error:
@@ -129,15 +199,12 @@ def _interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _without_main(function: Callable[[Item], object]) -> Iterator[None]:
-    """Start processes that do not run the caller's script, unless it defines the function.
+def _without_main() -> Iterator[None]:
+    """Start processes that do not run the caller's script.
 
     Otherwise a script without `if __name__ == "__main__":` would start workers without end. One
     read from standard input could start none.
     """
-    if b"__main__" in bytes(ForkingPickler.dumps(function)):
-        yield
-        return
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -31,7 +31,8 @@ class ForwardMap:
     Every solve is counted where it is made, one for each field and experiment: those of `solve`,
     those of `surrogate`, and the adjoint solves of reverse differentiation. Solves behind
     statistics of the prior that are computed once for a PDE and kept are not counted: those of its
-    variance, and of its fields' standard deviations.
+    variance, and of its fields' standard deviations. Nor is a batch that ends in a NumericalError:
+    its coefficients count where they are solved again, in smaller ones.
 
     Coefficients a are (batch, 1, ny, nx).
 
@@ -76,14 +77,20 @@ class ForwardMap:
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
         """Return the other channels of coefficients, by `pde.respond`; differentiable."""
-        return self.pde.respond(self._counted(a))
+        return self._solved(self.pde.respond, a)
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         """Return them approximately, by `pde.respond_roughly`; differentiable."""
-        return self.pde.respond_roughly(self._counted(a))
+        return self._solved(self.pde.respond_roughly, a)
 
-    def _counted(self, a: torch.Tensor) -> torch.Tensor:
-        return _Counted.apply(self._bounded(a), self.counts, len(self.pde.solution_channels))
+    def _solved(self, respond: TensorMap, a: torch.Tensor) -> torch.Tensor:
+        before, fields = self.solver_calls, len(self.pde.solution_channels)
+        try:
+            return respond(_Counted.apply(self._bounded(a), self.counts, fields))
+        except NumericalError:
+            if len(a) > 1:
+                self.counts["solver_calls"] = before
+            raise
 
     def _bounded(self, a: torch.Tensor) -> torch.Tensor:
         return a if self.bounds is None else a.clamp(*self.bounds)

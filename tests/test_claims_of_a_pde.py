@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pdeinv import GaussianField, InputError, Symmetry, pde_from_function, reconstruct
-from pdeinv.datasets import PDE, Darcy, Experiments
+from pdeinv import GaussianField, InputError, LogNormal, Symmetry, pde_from_function, reconstruct
+from pdeinv.datasets import PDE, Darcy, Experiments, check_pde
 from pdeinv.datasets.claims import check_claims
 from pdeinv.symmetry import square_group, torus_group
 
@@ -180,3 +180,67 @@ def test_autograd_functions_without_a_rule_for_batches():
         for f in (Square.apply, lambda a: a + a**2 / 10)
     ]
     np.testing.assert_allclose(*(r["a_mean"].values for r in results), atol=1e-8)
+
+
+def test_a_wide_positive_prior_keeps_the_difference_positive():
+    pde = pde_from_function(
+        lambda a: np.log(a), ["a", "u"], gradient=lambda a, v: v / a, positive=True
+    )
+    for log_std in (2.0, 4.0):
+        prior = LogNormal(1.0, log_std, 0.3)
+        check_claims(replace(pde, name=f"log-{log_std}"), prior, pde.grid(16), derivative=True)
+        table = check_pde(pde, prior)
+        assert table.deviation.iloc[-1] < 1e-3
+
+
+def test_a_wrong_adjoint_of_a_small_output_is_found():
+    def function(a):
+        return [1e3 * a, np.tanh(a)]
+
+    for sign in (1, -1):
+        pde = pde_from_function(
+            function,
+            ["a", "u", "v"],
+            gradient=lambda a, v, sign=sign: 1e3 * v[0] + sign * v[1] / np.cosh(a) ** 2,
+        ).reading(["v"])
+        if sign > 0:
+            check_claims(pde, PRIOR, pde.grid(16), derivative=True)
+        else:
+            with pytest.raises(InputError, match="must be that of its solution"):
+                check_claims(pde, PRIOR, pde.grid(16), derivative=True)
+
+
+def bistable(a):
+    for _ in range(300):
+        a = a + 0.1 * (a - a**3)
+    return a
+
+
+def chaotic(a):
+    u = np.sin(np.asarray(a)) / 2
+    for _ in range(200):
+        u = 1 - 1.9 * u**2
+        near = sum(np.roll(u, shift, axis) for shift in (1, -1) for axis in (0, 1))
+        u = 0.8 * u + 0.05 * near
+    return u
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (bistable, {"gradient": "autograd"}),
+        (lambda a: (a + 1) - a, {"gradient": "autograd"}),
+        (lambda a: [a, (a + 1) - a], {"gradient": "autograd", "linear": True}),
+        (lambda a: 1e-3 * a.float() + 1e3, {"gradient": "autograd", "linear": True}),
+        (lambda a: 2 * a.float(), {"gradient": "autograd", "linear": True}),
+        (chaotic, {"symmetries": square_group(), "grid_kind": "periodic"}),
+    ],
+    ids=["bistable", "constant", "constant output", "offset", "float32", "chaotic"],
+)
+def test_what_is_rounding_is_no_deviation(function, options):
+    fields = ["a", "u", "v"] if isinstance(function(torch.zeros(2, 2)), list) else ["a", "u"]
+    pde = pde_from_function(function, fields, **options).reading(fields)
+    check_claims(pde, PRIOR, pde.grid(16), derivative=True)
+    for seed in range(3):
+        table = check_pde(pde, PRIOR, seed=seed)
+        assert (table.deviation <= table.allowed).all()

@@ -5,7 +5,8 @@ import pytest
 import torch
 from helpers import PAIRS, Exact, normal, quick_prior, seeded, tuning_task, with_modes
 
-from pdeinv.datasets import PDES, Darcy, Helmholtz, Poisson, Problem, pde_by_name
+from pdeinv import NumericalError, Sensors
+from pdeinv.datasets import PDE, PDES, Darcy, Helmholtz, Poisson, Problem, pde_by_name
 from pdeinv.errors import DivergedError
 from pdeinv.solvers import (
     DAPS,
@@ -21,7 +22,9 @@ from pdeinv.solvers import (
 )
 from pdeinv.solvers.annealing import SCHEDULES
 from pdeinv.solvers.diffusion.problem import SamplingProblem
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.unstable import solved_or_infinite
 
 N = 16
 KINDS = ("forward", "inverse", "both")
@@ -117,6 +120,26 @@ def test_maps_share_their_count_and_solve_nothing_that_no_sensor_reads():
     other(a), other.jacobian(a), other.approximate(a.expand(3, -1, -1, -1))
     # A solve, the Jacobian's solve and seven adjoint ones, and three of the surrogate
     assert forward.solver_calls == other.solver_calls == 1 + (1 + 7) + 3
+
+
+def test_each_coefficient_counts_once_where_one_of_its_batch_is_unstable():
+    class Torn(PDE):
+        def solve(self, a):
+            if bool((a > 0).any()):
+                raise NumericalError("it blows up")
+            return a.clone()
+
+    pde, solved = Torn(), []
+    table = {"field": "solution", "x": [0.5], "y": [0.5], "value": [0.0]}
+    observation = Sensors.read(table).observation(pde, pde.grid(N), noise=1.0)
+    for unstable in (0, 1):
+        forward = ForwardMap(pde, observation)
+        a = -torch.ones(6, 1, N, N, dtype=torch.float64)
+        a[6 - unstable :] = 1.0
+        values, _ = solved_or_infinite(forward, a, (1,))
+        assert int(values.isinf().sum()) == unstable
+        solved.append(forward.solver_calls)
+    assert solved == [6, 6]
 
 
 # Every solver

@@ -17,7 +17,7 @@ from pdeinv import (
     pde_from_function,
     reconstruct,
 )
-from pdeinv.datasets import PDE, Experiments
+from pdeinv.datasets import PDE, Experiments, pde_by_name
 from pdeinv.fields import Field
 from pdeinv.solvers.forward import ForwardMap
 
@@ -289,6 +289,9 @@ def test_one_unstable_coefficient_does_not_spoil_the_others():
         ({"domain": (0.0, 1.0)}, "extent"),
         ({"linear": "yes"}, "linear of cubic must be True or False"),
         ({"times": (0.0,)}, "output_times of cubic must be"),
+        ({"times": 2.0}, r"times of cubic must be a list of numbers, got 2\.0; list them"),
+        ({"domain": 5}, r"domain of cubic must be a Domain or its \(x0, x1, y0, y1\), got 5"),
+        ({"domain": "abcd"}, "domain of cubic must be a Domain"),
     ],
 )
 def test_wrong_arguments(arguments, message):
@@ -313,3 +316,72 @@ def test_units_and_vectors_are_those_of_the_fields():
     assert [f.name for f in pde.fields] == ["k", "head", "flux_x", "flux_y"]
     a = draw(1)
     assert distance(pde.respond(a), torch.cat([a, 2 * a, 3 * a], dim=1)) == 0
+
+
+@pytest.mark.parametrize("gradient", ["autograd", None, "adjoint"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_function_that_changes_its_argument(gradient, batched):
+    def double(a):
+        a *= 2
+        return a
+
+    def adjoint(a, v):
+        a *= 0
+        v *= 2
+        return v
+
+    given = adjoint if gradient == "adjoint" else gradient
+    pde = pde_from_function(double, FIELDS, gradient=given, batched=batched)
+    a = draw().requires_grad_(gradient is not None)
+    before = a.detach().clone()
+    u = pde.respond(a)
+    torch.testing.assert_close(u.detach(), 2 * before)
+    if gradient:
+        weights = torch.ones_like(u)
+        (found,) = torch.autograd.grad(u, a, weights)
+        torch.testing.assert_close(found, 2 * weights)
+        torch.testing.assert_close(weights, torch.ones_like(u))
+    scaled = a * 1  # not a leaf
+    pde.respond(scaled)
+    torch.testing.assert_close(scaled.detach(), before)
+
+
+@pytest.mark.parametrize("gradient", [*GRADIENTS.values(), None], ids=[*GRADIENTS, "none"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_no_coefficient_has_no_result(gradient, batched):
+    pde = pde_from_function(lambda a: a + a**3 / 10, FIELDS, gradient=gradient, batched=batched)
+    for a in (draw(2)[:0], draw(2)[:0].requires_grad_(gradient is not None)):
+        assert pde.solve(a).shape == (0, 1, 8, 8)
+
+
+FILE = """
+import pdeinv
+
+def double(a):
+    return 2 * a
+
+physics = pdeinv.pde_from_function(double, ["rate", "level"], linear=True)
+"""
+
+
+def test_an_edited_file_does_not_end_a_run(tmp_path):
+    (tmp_path / "f.py").write_text(FILE)
+    pde = pde_by_name(f"{tmp_path / 'f.py'}:physics", grid_kind="periodic")
+    (tmp_path / "f.py").write_text("def double(")
+    result = reconstruct(TABLE, pde, prior=PRIOR, noise=0.1, grid=16, n_samples=2)
+    assert json.loads(result.attrs["pde_parameters"]) == {"grid_kind": "periodic"}
+
+
+def test_a_store_is_relative_to_the_problem_file(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "f.py").write_text(FILE)
+    physics = '[physics]\npde = "f.py:physics"\n'
+    (folder / "p.toml").write_text(f'format = 1\n{physics}store = "kept"\nworkers = 2\n')
+    monkeypatch.chdir(tmp_path)
+    problem = Problem.load("project/p.toml")
+    problem.physics.respond(draw(1))
+    assert len(list((folder / "kept").glob("*.npz"))) == 1 and not (tmp_path / "kept").exists()
+    problem.save("again.toml")
+    assert "kept" not in (tmp_path / "again.toml").read_text()
+    assert Problem.load("again.toml") == problem

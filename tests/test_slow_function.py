@@ -1,14 +1,17 @@
 """A slow function: worker processes, and results that are kept, so that a run continues."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import seeded
 
+import pdeinv
 from pdeinv import GaussianField, InputError, NumericalError, pde_from_function, reconstruct
 from pdeinv.datasets.code_digest import code_digest
 from pdeinv.datasets.function_results import Memory
@@ -177,8 +180,6 @@ SCRIPT = """
 
 def test_a_function_of_a_script_without_a_guard(tmp_path):
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    import pdeinv
-
     path = str(next(iter(pdeinv.__path__)) + "/..")
     outputs = []
     for _ in range(2):
@@ -285,3 +286,57 @@ def test_the_digest_of_an_object_has_its_bases_and_properties():
 
     assert code_digest(make(1, 2)) == code_digest(make(1, 2))
     assert len({code_digest(make(*pair)) for pair in ((1, 2), (1, 3), (2, 2))}) == 3
+
+
+def test_the_digest_has_which_objects_are_shared():
+    def make(shared):
+        first, second = [1.0], [1.0]
+        third = first if shared else second
+
+        def run(a):
+            first[0] += 1
+            return (first, second, third)[2][0] * a
+
+        return run
+
+    assert code_digest(make(True)) == code_digest(make(True)) != code_digest(make(False))
+
+
+def test_data_that_is_nested_too_deeply_is_refused():
+    nested = []
+    for _ in range(20_000):
+        nested = [nested]
+    with pytest.raises(
+        InputError, match=r"must not be nested deeply, got more levels .* flat list"
+    ):
+        pde_from_function(lambda a: a if nested else -a, FIELDS)
+
+
+STAYING = """
+    import os
+    import pdeinv
+    import torch
+
+    def solve(a):
+        return 0 * a + os.getpid()
+
+    pde = pdeinv.pde_from_function(solve, ["rate", "level"], workers=2)
+    found = [pde.respond(torch.randn(2, 1, 4, 4, dtype=torch.float64)) for _ in range(2)]
+    print(*{int(v) for u in found for v in u.unique()})
+"""
+
+
+def test_workers_stay_for_the_next_call_and_end_with_the_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(STAYING)],
+        cwd=Path(pdeinv.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    processes = [int(number) for number in done.stdout.split()]
+    assert len(processes) == 2 and "leaked" not in done.stderr
+    for number in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)

@@ -202,6 +202,8 @@ class _Reader:
         known = ["pde", *also, *(name for name in names if name not in OWN_TABLES)]
         _check_keys(place, given, known)
         hints = annotations_of(type(named))
+        paths = {k: self.folder / v for k, v in given.items() if isinstance(v, str) and v != NONE}
+        given = given | {k: str(paths[k]) for k in named.path_parameters if k in paths}
         return {k: _parameter(f"{place} {k}", v, hints[k]) for k, v in given.items()}
 
     def _sides(
