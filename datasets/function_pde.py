@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 import torch
 
-from pdeinv.checks import Bounds, Positive, described
+from pdeinv.checks import MOST, Bounds, Positive, described
 from pdeinv.coefficients import CoefficientPrior, LogNormal
 from pdeinv.datasets.evolving import Evolving
 from pdeinv.datasets.function_gradient import with_adjoint
@@ -64,7 +64,8 @@ class FunctionPDE(Evolving):
             a positive coefficient a log-normal one with the median 1.
         name, equation: for files and people; if empty, the name of the function and the first line
             of its docstring.
-        workers: number of processes for a slow function, which they are sent by value.
+        workers: number of processes for a slow function, which they are sent by value. With more
+            than one, `at_once` has no bound: none waits for the last solve of a batch.
         store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
             repeated run continues from there. A function of other code has other results.
         reference: the `file.py:name` that states the physics.
@@ -158,10 +159,8 @@ class FunctionPDE(Evolving):
         """Return the place of a time; the last one for None, and None for any other time."""
         if time is None:
             return len(self.output_times) - 1
-        same = (
-            i for i, t in enumerate(self.output_times) if math.isclose(t, time, rel_tol=SAME_TIME)
-        )
-        return next(same, None)
+        times = enumerate(self.output_times)
+        return next((i for i, t in times if math.isclose(t, time, rel_tol=SAME_TIME)), None)
 
     @cached_property
     def _picked(self) -> list[int]:
@@ -183,6 +182,10 @@ class FunctionPDE(Evolving):
     @property
     def differentiable(self) -> bool:  # type: ignore[override]
         return self.autograd or self.adjoint is not None
+
+    @property
+    def at_once(self) -> int:  # type: ignore[override]
+        return MOST if self.workers > 1 else super().at_once
 
     @property
     def default_prior(self) -> CoefficientPrior:

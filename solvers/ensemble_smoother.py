@@ -33,7 +33,6 @@ __all__ = ["EnsembleSmoother"]
 
 _LEAST = 16  # members
 _NUGGET = 1e-6  # variance added to each reading, relative to that of its field's readings
-_BATCH = 50  # members that are solved at a time
 _JACOBIANS, _CHORDS, _TOLERANCE = 10, 3, 0.1  # of readings that take no solves
 _UNSTABLE = "a solve gave nan or inf; change the PDE's parameters"
 
@@ -124,11 +123,11 @@ class EnsembleSmoother(Solver):
         members = TemperedMembers(latent.white(self.members, generator), generator)
         free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
         noise, weighty = observation.noise_std**2, torch.zeros_like(free)
-        distance, two_phase = 0.0, problem.coefficient_prior.phases is not None
+        distance, phases = 0.0, problem.coefficient_prior.phases
         for chosen in (free, ~free):
             if bool(chosen.any()):
                 part = WhitenedProblem(problem, observation.subset(chosen), forward.counts)
-                if part.map.solves or two_phase:
+                if part.map.solves or phases is not None:
                     met = self._assimilate(part, members, progress)
                 else:
                     met = _assimilate_at_mode(part, members)
@@ -136,7 +135,7 @@ class EnsembleSmoother(Solver):
                 distance += met.distance
                 whitened.reason = whitened.reason or part.reason
         inflation = members.inflate(latent, grid)
-        parts = progress_bar(members.xi.split(_BATCH), "ensemble", progress, "batch")
+        parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
         states = members.keep(torch.cat([whitened.states(part) for part in parts]))
         _check_left(members, whitened.reason)
         if members.lost:
@@ -149,7 +148,7 @@ class EnsembleSmoother(Solver):
         misfit = (observation.values - observation(mean[None])[0]) ** 2
         terms = misfit / (noise + observation(states).var(dim=0))
         probability = None
-        if not two_phase:
+        if phases is None:
             channels = forward.coefficient_channels
             mean[channels], std[channels] = moments_through(
                 lambda g: forward.of_coefficient(problem.coefficient(g)),
@@ -157,7 +156,7 @@ class EnsembleSmoother(Solver):
                 members.variance(latent, grid),
             )
         else:
-            high = states[:, 0] > sum(problem.coefficient_prior.phases) / 2
+            high = states[:, 0] > sum(phases) / 2
             probability = high.double().mean(dim=0)
         chosen = torch.arange(n_samples) % len(states)
         before = distance / max(1, int(weighty.sum()))
@@ -186,7 +185,8 @@ class EnsembleSmoother(Solver):
         distance = 0.0
         bar = progress_bar(range(self.rounds), self.name, progress and forward.solves, "round")
         for step in bar:
-            values = torch.cat([part.values(xi) for xi in members.xi.split(_BATCH)])
+            batches = members.xi.split(forward.pde.at_once)
+            values = torch.cat([part.values(xi) for xi in batches])
             values = members.keep(values)
             _check_left(members, part.reason)
             if step == 0:
