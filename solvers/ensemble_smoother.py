@@ -121,19 +121,7 @@ class EnsembleSmoother(Solver):
         whitened = WhitenedProblem(problem, observation)
         forward, latent = whitened.forward, problem.latent
         members = TemperedMembers(latent.white(self.members, generator), generator)
-        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
-        noise, weighty = observation.noise_std**2, torch.zeros_like(free)
-        distance, phases = 0.0, problem.coefficient_prior.phases
-        for chosen in (free, ~free):
-            if bool(chosen.any()):
-                part = WhitenedProblem(problem, observation.subset(chosen), forward.counts)
-                if part.map.solves or phases is not None:
-                    met = self._assimilate(part, members, progress)
-                else:
-                    met = _assimilate_at_mode(part, members)
-                noise[chosen], weighty[chosen] = met.noise, met.weighty
-                distance += met.distance
-                whitened.reason = whitened.reason or part.reason
+        met = self._assimilate_all(whitened, members, progress)
         inflation = members.inflate(latent, grid)
         parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
         states = members.keep(torch.cat([whitened.states(part) for part in parts]))
@@ -146,8 +134,8 @@ class EnsembleSmoother(Solver):
             )
         mean, std = states.mean(dim=0), states.std(dim=0)
         misfit = (observation.values - observation(mean[None])[0]) ** 2
-        terms = misfit / (noise + observation(states).var(dim=0))
-        probability = None
+        terms = misfit / (met.noise + observation(states).var(dim=0))
+        probability, phases = None, problem.coefficient_prior.phases
         if phases is None:
             channels = forward.coefficient_channels
             mean[channels], std[channels] = moments_through(
@@ -159,7 +147,7 @@ class EnsembleSmoother(Solver):
             high = states[:, 0] > sum(phases) / 2
             probability = high.double().mean(dim=0)
         chosen = torch.arange(n_samples) % len(states)
-        before = distance / max(1, int(weighty.sum()))
+        before = met.distance / max(1, int(met.weighty.sum()))
         return Posterior(
             pde.fields,
             grid,
@@ -167,7 +155,7 @@ class EnsembleSmoother(Solver):
             std=std,
             samples=states[chosen],
             record={
-                "reduced_chi_squared": max(before, reduced(terms, weighty)),
+                "reduced_chi_squared": max(before, reduced(terms, met.weighty)),
                 "solver_calls": forward.solver_calls,
                 "inflation": inflation,
                 "members_left_out": members.lost,
@@ -175,6 +163,26 @@ class EnsembleSmoother(Solver):
             probability=probability,
             latent=members.xi.flatten(1)[chosen],
         )
+
+    def _assimilate_all(
+        self, whitened: WhitenedProblem, members: TemperedMembers, progress: bool
+    ) -> _Assimilated:
+        """Move the members to all readings, first to those that take no solves."""
+        observation, forward = whitened.observation, whitened.forward
+        two_phase = whitened.problem.coefficient_prior.phases is not None
+        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
+        noise, weighty, distance = observation.noise_std**2, torch.zeros_like(free), 0.0
+        for chosen in (free, ~free):
+            if bool(chosen.any()):
+                part = WhitenedProblem(whitened.problem, observation.subset(chosen), forward.counts)
+                if part.map.solves or two_phase:
+                    met = self._assimilate(part, members, progress)
+                else:
+                    met = _assimilate_at_mode(part, members)
+                noise[chosen], weighty[chosen] = met.noise, met.weighty
+                distance += met.distance
+                whitened.reason = whitened.reason or part.reason
+        return _Assimilated(noise, weighty, distance)
 
     def _assimilate(
         self, part: WhitenedProblem, members: TemperedMembers, progress: bool
