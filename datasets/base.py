@@ -55,6 +55,7 @@ class PDE(Stated, Channels):
         linear: whether all channels are affine in the coefficient.
         differentiable: whether automatic differentiation can go through `solve`. Solvers that need
             derivatives refuse a PDE for which it is False.
+        at_once: how many coefficients a solver with many solves passes to `respond` at a time.
         positive_coefficient: whether the coefficient must be positive everywhere.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
@@ -68,6 +69,7 @@ class PDE(Stated, Channels):
     operator_symmetries: ClassVar[Group] = trivial_group()
     linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    at_once: ClassVar[int] = 50
     positive_coefficient: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()

@@ -117,6 +117,10 @@ class Experiments(PDE):
         return all(pde.differentiable for pde in self.physics)
 
     @property
+    def at_once(self) -> int:  # type: ignore[override]
+        return max(pde.at_once for pde in self.physics)
+
+    @property
     def positive_coefficient(self) -> bool:  # type: ignore[override]
         return any(pde.positive_coefficient for pde in self.physics)
 

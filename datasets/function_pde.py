@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 import torch
 
-from pdeinv.checks import Bounds, Positive, described
+from pdeinv.checks import MOST, Bounds, Positive, described
 from pdeinv.coefficients import CoefficientPrior, LogNormal
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.evolving import Evolving
@@ -66,8 +66,9 @@ class FunctionPDE(Evolving):
             of its docstring.
         workers: number of processes for a slow function, which they are sent by value. They start
             at the first call, which takes seconds, and stay for the later ones: they pay where the
-            solves of a run take much longer than that start. Neither they nor the store are part of
-            the physics: files do not keep them, and equality ignores them.
+            solves of a run take much longer than that start. `at_once` then has no bound: none
+            waits for the last solve of a batch. Neither they nor the store are part of the physics:
+            files do not keep them, and equality ignores them.
         store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
             repeated run continues from there. A function of other code has other results.
         reference, as_found: the `file.py:name` that states the physics, and what it stated when it
@@ -165,10 +166,8 @@ class FunctionPDE(Evolving):
         """Return the place of a time; the last one for None, and None for any other time."""
         if time is None:
             return len(self.output_times) - 1
-        same = (
-            i for i, t in enumerate(self.output_times) if math.isclose(t, time, rel_tol=SAME_TIME)
-        )
-        return next(same, None)
+        times = enumerate(self.output_times)
+        return next((i for i, t in times if math.isclose(t, time, rel_tol=SAME_TIME)), None)
 
     @cached_property
     def _picked(self) -> list[int]:
@@ -190,6 +189,10 @@ class FunctionPDE(Evolving):
     @property
     def differentiable(self) -> bool:  # type: ignore[override]
         return self.autograd or self.adjoint is not None
+
+    @property
+    def at_once(self) -> int:  # type: ignore[override]
+        return MOST if self.workers > 1 else super().at_once
 
     @property
     def default_prior(self) -> CoefficientPrior:

@@ -11,21 +11,43 @@ from pdeinv.priors.base import Prior
 from pdeinv.priors.ensemble import Ensemble
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.forward import ForwardMap, clamped
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.trained_problem import shared_symmetries, trained_coefficients, with_derived
 from pdeinv.symmetry import Symmetry
 
-__all__ = ["completed_members", "copying_elements", "draw_ensemble"]
+__all__ = ["completed_members", "copying_elements", "draw_ensemble", "solved_ensemble"]
 
-_BATCH = 50  # members at a time
+_BATCH = 50  # members that are drawn at a time
 
 
 def draw_ensemble(
     prior: Prior, members: int, grid: Grid, generator: torch.Generator | None, progress: bool
 ) -> torch.Tensor:
-    """Return states (members, channels, ny, nx) of a prior or a problem, batch by batch."""
-    sizes = [len(part) for part in torch.arange(members).split(_BATCH)]
-    bar = progress_bar(sizes, "ensemble", progress, "batch")
+    """Return states (members, channels, ny, nx) of a prior, batch by batch."""
+    bar = progress_bar(_sizes(members), "ensemble", progress, "batch")
     return torch.cat([prior.sample(n, grid, generator) for n in bar])
+
+
+def solved_ensemble(
+    forward: LatentMap,
+    members: int,
+    grid: Grid,
+    generator: torch.Generator | None,
+    progress: bool,
+) -> torch.Tensor:
+    """Return states (members, channels, ny, nx) of a problem."""
+    a = torch.cat([forward.draw(n, grid, generator) for n in _sizes(members)])
+    return _solved(forward, a, progress)
+
+
+def _sizes(members: int) -> list[int]:
+    return [len(part) for part in torch.arange(members).split(_BATCH)]
+
+
+def _solved(forward: ForwardMap, a: torch.Tensor, progress: bool) -> torch.Tensor:
+    """States (batch, channels, ny, nx) of coefficients."""
+    bar = progress_bar(a.split(forward.pde.at_once), "ensemble", progress, "batch")
+    return torch.cat([torch.cat([part, forward.solve(part)], dim=1) for part in bar])
 
 
 def completed_members(
@@ -53,9 +75,7 @@ def completed_members(
             f"the members of a prior of the {pde.coefficient_field.name} of {pde.name} must be "
             f"positive everywhere, got {bounds[0]:.3g}; drop or mend these members"
         )
-    parts = pde.restrict(a).split(_BATCH)
-    bar = progress_bar(parts, "ensemble", progress, "batch")
-    return torch.cat([torch.cat([part, forward.solve(part)], dim=1) for part in bar]), bounds
+    return _solved(forward, pde.restrict(a), progress), bounds
 
 
 def copying_elements(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 
@@ -19,8 +19,10 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
+from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.sensitivities import (
+    Sensitivities,
     nodewise_sensitivities,
     regressed_sensitivities,
 )
@@ -31,7 +33,7 @@ __all__ = ["EnsembleSmoother"]
 
 _LEAST = 16  # members
 _NUGGET = 1e-6  # variance added to each reading, relative to that of its field's readings
-_BATCH = 50  # members that are solved at a time
+_JACOBIANS, _CHORDS, _TOLERANCE = 10, 3, 0.1  # of readings that take no solves
 _UNSTABLE = "a solve gave nan or inf; change the PDE's parameters"
 
 
@@ -54,11 +56,17 @@ class EnsembleSmoother(Solver):
       sensitivities (`regressed_sensitivities`), with D its error in predicting one member from the
       others. No distance between a sensor and a node is used, since a head may depend on all nodes.
     - **Readings of the coefficient**, and of functions of it alone, take no solves. They are
-      assimilated first, with a J that is linearised node by node (`nodewise_sensitivities`), which
-      is exact for a Gaussian coefficient, and for the logarithm of a log-normal one.
+      assimilated first, in one step with the J of the most probable ξ given these readings, to
+      which Gauss–Newton leads (`ModeSearch`). That is exact for a Gaussian coefficient, and for the
+      logarithm of a log-normal one. A coefficient of two values has no such derivative; its
+      readings take rounds, with a J that is linearised node by node (`nodewise_sensitivities`).
     - **Inflation.** The members lose spread, since J is fitted to them. Their spread should be that
       of C. The record states under `inflation` by what factor the deviations from their mean were
       multiplied; it is at least 1.
+
+    The reduced chi-squared is that of the readings before they are assimilated, with the covariance
+    that the linear model gives them, or that of their distance from the resulting mean, if it is
+    larger. Of readings that take no solves it is that of Gauss–Newton.
 
     Members whose solve fails are left out. The mean and the standard deviation are the members'; of
     the coefficient, and of functions of it alone, they are those of a Gaussian latent field with
@@ -113,15 +121,9 @@ class EnsembleSmoother(Solver):
         whitened = WhitenedProblem(problem, observation)
         forward, latent = whitened.forward, problem.latent
         members = TemperedMembers(latent.white(self.members, generator), generator)
-        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
-        noise, weighty = observation.noise_std**2, torch.zeros_like(free)
-        for chosen in (free, ~free):
-            if bool(chosen.any()):
-                part = WhitenedProblem(problem, observation.subset(chosen), forward.counts)
-                noise[chosen], weighty[chosen] = self._assimilate(part, members, progress)
-                whitened.reason = whitened.reason or part.reason
+        met = self._assimilate_all(whitened, members, progress)
         inflation = members.inflate(latent, grid)
-        parts = progress_bar(members.xi.split(_BATCH), "ensemble", progress, "batch")
+        parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
         states = members.keep(torch.cat([whitened.states(part) for part in parts]))
         _check_left(members, whitened.reason)
         if members.lost:
@@ -132,9 +134,9 @@ class EnsembleSmoother(Solver):
             )
         mean, std = states.mean(dim=0), states.std(dim=0)
         misfit = (observation.values - observation(mean[None])[0]) ** 2
-        terms = misfit / (noise + observation(states).var(dim=0))
-        probability = None
-        if problem.coefficient_prior.phases is None:
+        terms = misfit / (met.noise + observation(states).var(dim=0))
+        probability, phases = None, problem.coefficient_prior.phases
+        if phases is None:
             channels = forward.coefficient_channels
             mean[channels], std[channels] = moments_through(
                 lambda g: forward.of_coefficient(problem.coefficient(g)),
@@ -142,9 +144,10 @@ class EnsembleSmoother(Solver):
                 members.variance(latent, grid),
             )
         else:
-            high = states[:, 0] > sum(problem.coefficient_prior.phases) / 2
+            high = states[:, 0] > sum(phases) / 2
             probability = high.double().mean(dim=0)
         chosen = torch.arange(n_samples) % len(states)
+        before = met.distance / max(1, int(met.weighty.sum()))
         return Posterior(
             pde.fields,
             grid,
@@ -152,7 +155,7 @@ class EnsembleSmoother(Solver):
             std=std,
             samples=states[chosen],
             record={
-                "reduced_chi_squared": reduced(terms, weighty),
+                "reduced_chi_squared": max(before, reduced(terms, met.weighty)),
                 "solver_calls": forward.solver_calls,
                 "inflation": inflation,
                 "members_left_out": members.lost,
@@ -161,20 +164,37 @@ class EnsembleSmoother(Solver):
             latent=members.xi.flatten(1)[chosen],
         )
 
+    def _assimilate_all(
+        self, whitened: WhitenedProblem, members: TemperedMembers, progress: bool
+    ) -> _Assimilated:
+        """Move the members to all readings, first to those that take no solves."""
+        observation, forward = whitened.observation, whitened.forward
+        two_phase = whitened.problem.coefficient_prior.phases is not None
+        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
+        noise, weighty, distance = observation.noise_std**2, torch.zeros_like(free), 0.0
+        for chosen in (free, ~free):
+            if bool(chosen.any()):
+                part = WhitenedProblem(whitened.problem, observation.subset(chosen), forward.counts)
+                if part.map.solves or two_phase:
+                    met = self._assimilate(part, members, progress)
+                else:
+                    met = _assimilate_at_mode(part, members)
+                noise[chosen], weighty[chosen] = met.noise, met.weighty
+                distance += met.distance
+                whitened.reason = whitened.reason or part.reason
+        return _Assimilated(noise, weighty, distance)
+
     def _assimilate(
         self, part: WhitenedProblem, members: TemperedMembers, progress: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Move the members to readings, all of which take solves or none.
-
-        Returns:
-            The variance of each reading's noise, with a nugget, and whether it carries weight; both
-            (m,).
-        """
+    ) -> _Assimilated:
+        """Move the members to readings, all of which take solves or none, in rounds."""
         forward, observation = part.map, part.observation
         noise = weighty = observation.noise_std
+        distance = 0.0
         bar = progress_bar(range(self.rounds), self.name, progress and forward.solves, "round")
         for step in bar:
-            values = torch.cat([part.values(xi) for xi in members.xi.split(_BATCH)])
+            batches = members.xi.split(forward.pde.at_once)
+            values = torch.cat([part.values(xi) for xi in batches])
             values = members.keep(values)
             _check_left(members, part.reason)
             if step == 0:
@@ -187,14 +207,51 @@ class EnsembleSmoother(Solver):
                 )
             else:
                 model = nodewise_sensitivities(forward, members.xi, values)
-            members.assimilate(
-                values[:, weighty],
-                model.of(weighty),
-                observation.values[weighty],
-                noise[weighty],
-                self.rounds,
-            )
-        return noise, weighty
+            values, model = values[:, weighty], model.of(weighty)
+            given = observation.values[weighty], noise[weighty]
+            if step == 0:
+                distance = members.distance(values, model, *given)
+            members.assimilate(values, model, *given, self.rounds)
+        return _Assimilated(noise, weighty, distance)
+
+
+class _Assimilated(NamedTuple):
+    """What members were moved to.
+
+    Arguments:
+        noise: the variance of each reading's noise, with a nugget, (m,).
+        weighty: whether each reading carries weight, (m,).
+        distance: of these from what was expected of them, a chi-squared.
+    """
+
+    noise: torch.Tensor
+    weighty: torch.Tensor
+    distance: float
+
+
+def _assimilate_at_mode(part: WhitenedProblem, members: TemperedMembers) -> _Assimilated:
+    """Move the members, draws of the prior, to readings that take no solves, as if these were
+    linear about the most probable ξ.
+
+    Raises:
+        NumericalError: no member has a coefficient within the range of the numbers.
+    """
+    o, search = part.observation, ModeSearch(part, _JACOBIANS, _CHORDS, _TOLERANCE, progress=False)
+    mode = search(FIRST_NUGGET)
+    noise = o.noise_std**2 + nugget_variance(search.prior_variances, o, FIRST_NUGGET)
+    weighty = carries_weight(search.prior_variances, o)
+    values = mode.values + (members.xi - mode.xi).flatten(1) @ mode.jacobian.T
+    exact = Sensitivities(mode.jacobian, torch.zeros_like(noise))
+    members.assimilate(
+        values[:, weighty], exact.of(weighty), o.values[weighty], noise[weighty], tempering=1
+    )
+    if not bool(part.values(members.xi).isfinite().all(dim=1).any()):
+        raise NumericalError(
+            f"readings of the {part.map.pde.coefficient_field.name} must not be too far from its "
+            f"prior, and no member meets them; check their units, or use a wider prior"
+        )
+    left = (o.values - mode.values[0])[weighty].square() / noise[weighty]
+    return _Assimilated(noise, weighty, float(mode.xi.square().sum() + left.sum()))
 
 
 def _check_left(members: TemperedMembers, reason: str) -> None:

@@ -54,9 +54,13 @@ class LatentMap(ForwardMap):
         """
         return (self.state(_FAR * xi) - origin) / _FAR
 
+    def draw(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return n coefficients (n, 1, ny, nx) of the prior, on any grid."""
+        return self.problem.coefficient(self.problem.latent.sample(n, grid, generator))
+
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n states (n, channel, ny, nx) of the prior, on any grid."""
-        a = self.problem.coefficient(self.problem.latent.sample(n, grid, generator))
+        a = self.draw(n, grid, generator)
         return torch.cat([a, self.solve(a)], dim=1)
 
     def whitened_adjoint_at(

@@ -81,7 +81,8 @@ def nugget_variance(
 ) -> torch.Tensor:
     """Return the variance to add to each reading, (m,).
 
-    It is a share of the mean prior variance of the readings of the same field.
+    It is a share of the mean prior variance of the readings of the same field, or of the noise
+    where that is 0.
 
     Arguments:
         reading_variances: prior variances of the readings, (m,).
@@ -89,8 +90,11 @@ def nugget_variance(
         relative: the share.
     """
     typical = _field_means(reading_variances, observation)
-    # For a field that is only seen where it cannot vary, any positive number does
-    return torch.where(typical > 0, relative * typical, 1.0)
+    # A field that is only seen where it cannot vary has no scale but its noise; without noise, any
+    # positive number does
+    noise = observation.noise_std**2
+    given = torch.where(noise > 0, relative * noise, 1.0)
+    return torch.where(typical > 0, relative * typical, given)
 
 
 def carries_weight(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:

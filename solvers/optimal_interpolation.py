@@ -22,6 +22,7 @@ from pdeinv.solvers.ensemble_members import (
     completed_members,
     copying_elements,
     draw_ensemble,
+    solved_ensemble,
 )
 from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.latent_map import LatentMap
@@ -128,7 +129,7 @@ class OptimalInterpolation(Solver):
         bounds = None
         if isinstance(prior, CoefficientPrior):
             forward = ours = LatentMap(Problem(pde, prior), observation)
-            states = draw_ensemble(ours, self.members, grid, generator, progress)
+            states = solved_ensemble(ours, self.members, grid, generator, progress)
             bounds = prior.bounds and _within(prior.bounds, states)
         else:
             if isinstance(prior, Ensemble):

@@ -69,8 +69,8 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         if isinstance(prior, CoefficientPrior):
             raise InputError(
                 f"the prior of the {pde.coefficient_field.name} of {pde.name} must not have a flat "
-                f"mean where not all is linear, got the {prior.name} prior with one; give mean_std "
-                f"a finite value"
+                f"mean, unless all is linear and {pde.name} has derivatives, got the {prior.name} "
+                f"prior with one; give mean_std a finite value"
             )
         raise InputError(
             f"prior must be one of pdeinv.coefficients, an `Ensemble`, a prior with a "

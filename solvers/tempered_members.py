@@ -59,9 +59,8 @@ class TemperedMembers:
             noise: their variances, (m,), positive.
             tempering: factor of the variances of the noise and of the model's error, at least 1.
         """
-        rows = model.rows
-        moved = rows - (rows @ self.factor.T) @ self.factor  # J C
-        lower = cholesky_with_nugget(rows @ moved.T, tempering * (noise + model.error))
+        moved = self._moved(model)
+        lower = cholesky_with_nugget(model.rows @ moved.T, tempering * (noise + model.error))
         # The members' own values have the model's error once
         std = (tempering * noise + (tempering - 1) * model.error).sqrt()
         draws = torch.randn(values.shape, dtype=values.dtype, generator=self.generator)
@@ -69,6 +68,22 @@ class TemperedMembers:
         self.xi = self.xi + (weights @ moved).reshape(self.xi.shape)
         added = torch.linalg.solve_triangular(lower, moved, upper=False)
         self.factor = torch.cat([self.factor, added])
+
+    def distance(
+        self, values: torch.Tensor, model: Sensitivities, data: torch.Tensor, noise: torch.Tensor
+    ) -> float:
+        """Return rᵀ (J C Jᵀ + R + D)⁻¹ r, with r the readings less the mean of the members' values:
+        before an update, a chi-squared of as many degrees of freedom as there are readings.
+
+        Arguments are as of `assimilate`.
+        """
+        lower = cholesky_with_nugget(model.rows @ self._moved(model).T, noise + model.error)
+        residual = (data - values.mean(dim=0))[:, None]
+        return float(torch.linalg.solve_triangular(lower, residual, upper=False).square().sum())
+
+    def _moved(self, model: Sensitivities) -> torch.Tensor:
+        """J C, (m, size)."""
+        return model.rows - (model.rows @ self.factor.T) @ self.factor
 
     def variance(self, latent: LatentField, grid: Grid) -> torch.Tensor:
         """Return the variance (ny, nx) of the latent field that C gives."""

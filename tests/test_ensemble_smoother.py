@@ -1,6 +1,8 @@
 """The ensemble smoother: closed forms, few members, spread, solves that fail, two phases."""
 
 import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,7 +13,7 @@ from known_posteriors import at_nodes, linear_posterior
 import pdeinv.solvers.ensemble_smoother as module
 from pdeinv import GaussianField, InputError, LogNormal, NumericalError, layouts
 from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
-from pdeinv.solvers import EnsembleSmoother
+from pdeinv.solvers import EnsembleSmoother, GaussNewton
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.sensitivities import nodewise_sensitivities, regressed_sensitivities
 from pdeinv.solvers.tempered_members import TemperedMembers
@@ -163,6 +165,51 @@ def test_sensitivities_of_readings_of_the_coefficient_are_local_and_exact_where_
     model = nodewise_sensitivities(forward, xi, forward(forward.coefficient(xi)))
     assert torch.allclose(model.rows, forward.whitened_jacobian(LINEAR.latent.origin()))
     assert float(model.error.max()) < 1e-20
+
+
+def test_readings_that_contradict_the_prior_have_the_misfit_of_gauss_newton():
+    """Of the coefficient and of the solution, which is read at three times its values."""
+    for channel, factor in ((0, 10.0), (1, 3.0)):
+        _, observation = read(LINEAR, 12, channel=channel, noise=0.02)
+        for times in (1.0, factor):
+            given = replace(observation, values=times * observation.values)
+            chi2 = [
+                solver(Poisson(), FIELD, given, generator=seeded()).record["reduced_chi_squared"]
+                for solver in (EnsembleSmoother(), GaussNewton())
+            ]
+            assert chi2[0] == pytest.approx(chi2[1], rel=0.15)
+            assert (chi2[0] > 3) == (times > 1)
+
+
+@pytest.mark.parametrize("value", [0.05, 1.0, 30.0])
+def test_readings_of_a_log_normal_coefficient_are_met_like_those_of_its_logarithm(value):
+    """One reading of K with a noise of a tenth, at a node: ln K has about that noise too."""
+    _, observation = read(FLOW, 1, channel=0)
+    node = replace(
+        observation,
+        points=torch.full((1, 2), 4.0 / (N - 1), dtype=torch.float64),
+        values=torch.tensor([value]).double(),
+        noise_std=torch.tensor([0.1 * value]).double(),
+    )
+    found, known = (
+        s(FLOW.physics, FLOW.prior, node, generator=seeded())
+        for s in (EnsembleSmoother(members=100), GaussNewton())
+    )
+    for moment in ("mean", "std"):
+        mine, other = (float(getattr(x, moment)[0, 4, 4]) for x in (found, known))
+        assert mine == pytest.approx(other, rel=0.05)
+    assert float(found.std[0, 4, 4]) == pytest.approx(0.1 * value, rel=0.15)
+    chi2 = [x.record["reduced_chi_squared"] for x in (found, known)]
+    assert chi2[0] == pytest.approx(chi2[1], rel=0.01, abs=1e-3)
+
+
+def test_readings_of_the_coefficient_beyond_all_numbers_are_refused():
+    _, observation = read(FLOW, 4, channel=0)
+    for value, message in ((1000.0, ""), (-1000.0, ""), (1e29, "must not be too far from its pr")):
+        far = replace(observation, values=torch.full((4,), value, dtype=torch.float64))
+        with pytest.raises(NumericalError, match=message) if message else nullcontext():
+            found = EnsembleSmoother()(FLOW.physics, FLOW.prior, far, generator=seeded())
+            assert found.record["reduced_chi_squared"] > 10
 
 
 class Fragile(Poisson):

@@ -245,3 +245,23 @@ def test_a_flat_mean_fits_readings_of_any_level(solver):
     assert float(abs(far.source_mean - 3000 - near.source_mean).max()) < 1e-3
     low, high = (found.attrs["reduced_chi_squared"] for found in (near, far))
     assert high == pytest.approx(low, rel=1e-3)
+
+
+class Unmoved(Poisson):
+    """Its solution does not depend on the source."""
+
+    def solve(self, a):
+        return 1.0 + 0.0 * a
+
+
+@pytest.mark.parametrize("solver", ["gaussian", "gauss-newton", "ensemble-smoother"])
+@pytest.mark.parametrize("factor", [1.0, 0.999])
+def test_a_solution_that_the_coefficient_does_not_move_is_judged_by_its_noise(solver, factor):
+    table = MANY.assign(field="potential", value=factor, noise_std=1e-5)
+    prior = GaussianField(0.0, 1.0, 0.3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = reconstruct(table, Unmoved(), prior=prior, grid=N, solver=solver)
+    expected = ((factor - 1) / 1e-5) ** 2
+    assert found.attrs["reduced_chi_squared"] == pytest.approx(expected, rel=0.01, abs=1e-6)
+    assert (factor < 1) == any("do not fit" in str(w.message) for w in caught)

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from helpers import distance, seeded, tuning_task, vector
 
-from pdeinv import EquiReg, Grid, InputError, Problem, reconstruct
+from pdeinv import EquiReg, Grid, InputError, Problem, pde_from_function, reconstruct
 from pdeinv.priors import (
     DenoisingPrior,
     GaussianPrior,
@@ -102,6 +102,26 @@ def test_the_posterior_of_a_gaussian_denoiser_is_the_exact_one(channels, kind):
         inner = (slice(1, -1), slice(1, -1))  # on the sides the potential is exact
         ratio = found.std[c][inner].mean() / exact.std[c][inner].mean()
         assert float(ratio) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("gaussian", [True, False])
+def test_a_prior_of_the_coefficient_serves_physics_without_derivatives(gaussian):
+    """With "auto", one that draws its members from the prior."""
+    solve = PROBLEM.physics.solve
+    pde = pde_from_function(
+        lambda a: solve(torch.from_numpy(a)[None, None])[0, 0].numpy(), ["source", "potential"]
+    )
+    _, given = observed()
+    table = {
+        "field": [("source", "potential")[c] for c in given.channel],
+        **{name: given.points[:, i].numpy() for i, name in enumerate("xy")},
+        "value": given.values.numpy(),
+        "noise_std": given.noise_std.numpy(),
+    }
+    prior = package_prior(1) if gaussian else own(1)
+    found = reconstruct(table, pde, prior=prior, grid=N)
+    assert found.attrs["solver"] == "optimal-interpolation"
+    assert found.attrs["solver_calls"] > 0
 
 
 def package_prior(channels):

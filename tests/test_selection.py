@@ -67,6 +67,9 @@ AUTO = {
         (Poisson(), fitted(), "moment"),
         (Poisson(), plain(1), "moment"),
         (Poisson(), plain(2), "fundps"),
+        (BlackBox(), fitted(1), "optimal-interpolation"),
+        (BlackBox(), plain(1), "optimal-interpolation"),
+        (BlackBox(), plain(2), "fundps"),
     ],
 )
 def test_auto_takes_the_first_that_accepts_the_pde_and_the_prior(pde, prior, name):
@@ -78,6 +81,9 @@ def test_what_no_solver_accepts_is_refused():
         InputError, match=r"prior must be one that can be sampled, got <object .*; give such as a"
     ):
         solver_for("auto", Poisson(), object())
+    for pde in (BlackBox(), Nonlinear()):
+        with pytest.raises(InputError, match=f"unless all is linear and {pde.name} has deriv"):
+            solver_for("auto", pde, FLAT)
     with pytest.raises(InputError, match=r"solver must be one of auto, daps, .*, got 'magic'"):
         solver_for("magic", Poisson())
     with pytest.raises(InputError, match=r"gaussian solver needs a prior of .*, got GaussianPrior"):

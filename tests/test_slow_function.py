@@ -14,7 +14,8 @@ from helpers import seeded
 import pdeinv
 from pdeinv import GaussianField, InputError, NumericalError, pde_from_function, reconstruct
 from pdeinv.datasets.code_digest import code_digest
-from pdeinv.datasets.function_results import Memory
+from pdeinv.datasets.function_results import Memory, Results
+from pdeinv.solvers import EnsembleSmoother, OptimalInterpolation
 
 FIELDS = ["rate", "level"]
 
@@ -47,6 +48,23 @@ def test_equal_coefficients_are_one_call(tmp_path):
     torch.testing.assert_close(pde.respond(twice), 2 * twice, rtol=0, atol=0)
     torch.testing.assert_close(pde.respond(a[1:]), 2 * a[1:], rtol=0, atol=0)
     assert calls(tmp_path / "c") == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_are_given_all_members_of_a_round(workers, monkeypatch):
+    sizes = []
+
+    def of(self, inputs, compute, chosen, *, batched):
+        sizes.append(len(inputs))
+        return 2 * inputs
+
+    monkeypatch.setattr(Results, "of", of)
+    pde = pde_from_function(lambda a: 2 * a, FIELDS, workers=workers)
+    table = {"field": ["level"], "x": [0.3], "y": [0.4], "value": [1.0], "noise_std": [0.1]}
+    for solver in (EnsembleSmoother(members=120, rounds=1), OptimalInterpolation(members=120)):
+        sizes.clear()
+        reconstruct(table, pde, prior=GaussianField(0.0, 1.0, 0.3), solver=solver, grid=16)
+        assert max(sizes) == (120 if workers > 1 else 50)
 
 
 @pytest.mark.parametrize("stop", ["2", "02"], ids=["error", "ctrl-c"])

@@ -11,6 +11,7 @@ import torch
 from pdeinv.checks import Bounds, Positive, Steps
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.priors import Prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
@@ -22,6 +23,7 @@ from pdeinv.solvers.diffusion.published import (
     guidance_residual,
 )
 from pdeinv.solvers.diffusion.sampling import StepLoss, guided_sampling, heun_step
+from pdeinv.solvers.trained_problem import of_coefficient
 
 __all__ = ["FunDPS"]
 
@@ -66,6 +68,10 @@ class FunDPS(DiffusionSolver):
     sigma_min: Positive | None = None
 
     name: ClassVar[str] = "fundps"
+
+    def suits_prior(self, prior: Prior) -> bool:
+        """Return whether "auto" may take the method for this prior: a joint one."""
+        return self.accepts_prior(prior) and not of_coefficient(prior)
 
     def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
