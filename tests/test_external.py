@@ -142,3 +142,12 @@ def test_a_pde_is_no_solver(own):
         InputError, match="parameter screening of screened-poisson must be a finite"
     ):
         pde_by_name(PDE_NAME, screening="x")
+
+
+def test_a_plain_function_is_not_a_physics_and_the_remedy_makes_it_one(own):
+    code = "import pdeinv\n\n\ndef decay(a):\n    return a / 2\n"
+    (own / "dec.py").write_text(code)
+    with pytest.raises(InputError, match=r"dec.py .*pde = pdeinv.pde_from_function\(decay"):
+        pde_by_name("dec.py:decay")
+    (own / "dec.py").write_text(code + "\n\npde = pdeinv.pde_from_function(decay, ['a', 'u'])\n")
+    assert pde_by_name("dec.py:pde").solution_field.name == "u"
