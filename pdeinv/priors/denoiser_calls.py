@@ -20,8 +20,8 @@ from pdeinv.priors.gaussian import as_sigma_batch
 __all__ = ["DenoiserCalls", "Predicts", "Usable"]
 
 Predicts = Literal["x0", "noise", "score"]
-"""What a network returns of its input z: E[z without noise | z], E[noise | z], or the gradient of the
-logarithm of the density of z."""
+"""What a network returns of its input z = z0 + σ noise: E[z0 | z], E[noise | z], or the gradient of
+the logarithm of the density of z."""
 Usable: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(z, sigma) -> what the network predicts, of the shape of z; sigma is (batch,)."""
 
