@@ -211,7 +211,7 @@ class FunctionPDE(Evolving):
 
     def respond(self, a: torch.Tensor) -> torch.Tensor:
         if len(a) and a.requires_grad and torch.is_grad_enabled() and self.autograd:
-            found = self._check_stable(self._with_graph(a[:, 0].double()))
+            found = self._check_stable(a, self._with_graph(a[:, 0].double()))
         elif self.adjoint is not None:
             found = with_adjoint(a, self)
         else:
@@ -236,7 +236,7 @@ class FunctionPDE(Evolving):
         compute = partial(_computed, self.function, self.n_outputs, self.batched, self.autograd)
         results = self._results(self.function, self.n_outputs, a)
         found = results.of(_array(a), compute, self._picked, batched=self.batched)
-        return self._check_stable(torch.from_numpy(found).to(a.device))
+        return self._check_stable(a, torch.from_numpy(found).to(a.device))
 
     def pull_back(self, a: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return the gradients (batch, 1, ny, nx) of the sum of weights v (batch, channels, ny, nx)
@@ -252,7 +252,7 @@ class FunctionPDE(Evolving):
             compute = partial(_pulled_back, self.adjoint, self.batched)
             results = self._results(self.adjoint, 1, a)
             found[weighted] = results.of(inputs[weighted], compute, [0], batched=self.batched)
-        return self._check_stable(torch.from_numpy(found)).to(a)
+        return self._check_stable(a, torch.from_numpy(found)).to(a)
 
     def _results(self, function: UserFunction, outputs: int, a: torch.Tensor) -> Results:
         store = None if self.store is None else Path(self.store)
@@ -262,12 +262,15 @@ class FunctionPDE(Evolving):
             *(store, self.workers, self.name, keep),
         )
 
-    def _check_stable(self, found: torch.Tensor) -> torch.Tensor:
+    def _check_stable(self, a: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         unstable = ~found.detach().flatten(1).isfinite().all(dim=1)
         if bool(unstable.any()):
+            n, remedy = len(found), "check the range of the prior"
+            part = f"{int(unstable.sum())} of {n} coefficients" if n > 1 else "a coefficient"
+            if not self.positive_coefficient and bool((a[unstable] < 0).any()):
+                remedy += "; state positive=True if the coefficient must be positive"
             raise NumericalError(
-                f"{self.function!r} has no solution for {int(unstable.sum())} of {len(found)} "
-                f"coefficients (a NumericalError, nan or inf); check the range of the prior"
+                f"{self.function!r} has no solution for {part} (nan, inf, NumericalError); {remedy}"
             )
         return found
 

@@ -47,6 +47,7 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
+from pdeinv.column_names import listed
 from pdeinv.coordinates import Axis, axes_of
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
@@ -58,7 +59,6 @@ from pdeinv.files import atomic_write
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
-from pdeinv.sensor_columns import listed
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 

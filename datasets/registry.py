@@ -53,7 +53,8 @@ def pde_by_name(name: str, **parameters: Any) -> PDE:
         InputError: the name or a parameter is unknown, or a value is not of its parameter's kind.
     """
     if is_reference(name):
-        found = load_named(name, PDE, PDES)  # type: ignore[type-abstract]
+        wrapper = "pdeinv.pde_from_function"
+        found = load_named(name, PDE, PDES, wrapper)  # type: ignore[type-abstract]
         if isinstance(found, PDE):
             return _changed(found.found_at(name), name, parameters)
         kind = found

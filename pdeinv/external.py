@@ -73,7 +73,9 @@ def load_class(reference: str, base: type[Kind], registry: dict) -> type[Kind]:
     return _load(reference, base, registry, (type,))
 
 
-def load_named(reference: str, base: type[Kind], registry: dict) -> type[Kind] | Kind:
+def load_named(
+    reference: str, base: type[Kind], registry: dict, wrapper: str = ""
+) -> type[Kind] | Kind:
     """Return a class from a file, or an instance at its top level.
 
     The file runs once, as a module, with its folder on the path; again when it has changed. What it
@@ -83,11 +85,12 @@ def load_named(reference: str, base: type[Kind], registry: dict) -> type[Kind] |
         reference: `file.py:name`.
         base: what it must derive from.
         registry: the table of names that the file may change.
+        wrapper: what makes one of a plain function, for the message; "" for nothing.
 
     Raises:
         InputError: there is no such file or name, it is of another kind, or the file fails.
     """
-    return _load(reference, base, registry, (type, base))
+    return _load(reference, base, registry, (type, base), wrapper)
 
 
 def load_instance(reference: str, base: type[Kind], registry: dict) -> Kind:
@@ -97,7 +100,9 @@ def load_instance(reference: str, base: type[Kind], registry: dict) -> Kind:
     return make_instance(found, {}) if isinstance(found, type) else found
 
 
-def _load(reference: str, base: type, registry: dict, kinds: tuple[type, ...]) -> Any:
+def _load(
+    reference: str, base: type, registry: dict, kinds: tuple[type, ...], wrapper: str = ""
+) -> Any:
     path, _, name = reference.rpartition(":")
     module = _module(Path(path), registry, reference)
     found: Any = getattr(module, name, None)
@@ -108,11 +113,13 @@ def _load(reference: str, base: type, registry: dict, kinds: tuple[type, ...]) -
             if _suits(value, base, kinds)
             and (not isinstance(value, type) or value.__module__ == module.__name__)
         ]
+        remedy = " or ".join(f"{path}:{key}" for key in own) or f"a class from {base.__name__}"
+        if wrapper and callable(found) and not isinstance(found, type):
+            remedy = f"{path}:pde after a line pde = {wrapper}({name}, fields) in that file"
         instance = f", or an instance of {base.__name__}" if base in kinds else ""
         raise InputError(
             f"{name!r} in {path} must be a class that derives from {base.__name__} and has all its "
-            f"methods{instance}, got {_got(found)}; use "
-            f"{' or '.join(f'{path}:{key}' for key in own) or f'a class from {base.__name__}'}"
+            f"methods{instance}, got {_got(found)}; use {remedy}"
         )
     kind = found if isinstance(found, type) else type(found)
     if source_of(kind) and dataclasses.is_dataclass(kind):

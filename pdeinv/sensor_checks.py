@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pdeinv.column_names import listed
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
-from pdeinv.sensor_columns import Rows, listed
+from pdeinv.sensor_columns import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

@@ -12,19 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from pdeinv.column_names import instead_of, listed, meant_by, remedy_for, shown
 from pdeinv.errors import InputError, warn_input
 
 __all__ = [
     "COLUMNS",
     "LARGEST",
     "NUMERIC",
+    "OPTIONAL",
     "REQUIRED",
     "Rows",
     "check_columns",
     "checked_values",
     "experiment_name",
     "is_number",
-    "listed",
     "times_of",
 ]
 
@@ -32,30 +33,15 @@ NUMERIC = ("x", "y", "value", "noise_std")
 """Columns of numbers."""
 REQUIRED = ("field", "x", "y", "value")
 """Columns that every table has."""
-COLUMNS = (*REQUIRED, "noise_std", "experiment", "time")
+OPTIONAL = ("experiment", "time")
+"""Columns that state of what the readings are."""
+COLUMNS = (*REQUIRED, "noise_std", *OPTIONAL)
 """Columns that are used."""
 LARGEST = 1e30
 """Bound of readings and of their noise: their squares stay finite."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
-
-_RENAME = "rename it to noise_std if it is the standard deviation of the noise in units of value"
-# Words of uncertainties, whole or as a beginning, and what to do with such a column
-_UNCERTAINTIES = (
-    ({"var", "vars", "mse"}, ("varianc", "varianz"), "give its square root as noise_std"),
-    ({"wt"}, ("weight",), "give 1 / sqrt(weight) as noise_std if it is an inverse variance"),
-    ({"ci"}, ("confid",), "give the standard deviation that it implies as noise_std"),
-    (
-        {"sd", "se", "sem", "rms", "mae", "unc", "tol", "dev", "sig", "fehler", "streuung"},
-        (
-            *("noise", "std", "sigma", "err", "uncert", "deviation", "toler", "accura", "precis"),
-            *("rmse", "standardabw", "unsicher", "incert"),
-        ),
-        _RENAME,
-    ),
-)
-_LABELS = {"code", "codes", "flag", "flags", "id", "status", "message", "count", "name"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
     names = list(table.columns)
     for column in REQUIRED:
         if column not in names:
-            raise InputError(f"{origin} has no column {column!r}{_instead(column, names)}")
+            raise InputError(f"{origin} has no column {column!r}{instead_of(column, names)}")
     for column in COLUMNS:
         if names.count(column) > 1:
             raise InputError(f"{origin} has the column {column!r} more than once; keep one of them")
@@ -104,17 +90,21 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
     unused = tuple(dict.fromkeys(name for name in names if name not in COLUMNS))
     # A misspelt column of noise must not make its readings exact
     for column in unused if "noise_std" not in names else ():
-        remedy = _remedy(column)
+        remedy = remedy_for(column)
         if remedy and _holds_numbers(table.loc[:, np.array(names) == column]):
             raise InputError(
-                f"{origin} has a column {_shown(column)!r} but no 'noise_std'; {remedy}, or drop it"
+                f"{origin} has a column {shown(column)!r} but no 'noise_std'; {remedy}, or drop it"
             )
     if unused:
         what = "column {} is" if len(unused) == 1 else "columns {} are"
+        absent = [column for column in OPTIONAL if column not in names]
+        near = [(name, meant) for name in unused if (meant := meant_by(name, absent))]
+        remedy = "if readings at one place differ in it, keep those of one depth"
+        if near:
+            remedy = f"did you mean {near[0][1]!r} by {shown(near[0][0])!r}?"
         warn_input(
             f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value, "
-            f"noise_std, experiment and time; if readings at one place differ in it, keep those of "
-            f"one depth"
+            f"noise_std, experiment and time; {remedy}"
         )
     return unused
 
@@ -160,7 +150,7 @@ def times_of(table: pd.DataFrame, rows: Rows) -> np.ndarray:
     rows.refuse(
         np.isinf(times),
         lambda i: (
-            f"time must be a number, got {_shown(given.iloc[i])}; give the time since the start, "
+            f"time must be a number, got {shown(given.iloc[i])}; give the time since the start, "
             f"or leave it empty for the end"
         ),
     )
@@ -187,7 +177,7 @@ def _checked_numbers(column: str, given: pd.Series, rows: Rows) -> np.ndarray:
         missing | np.isinf(values),
         lambda i: (
             f"{column} must be a finite number, got "
-            f"{'nothing or nan' if missing[i] else _shown(given.iloc[i])}; mend or drop the row"
+            f"{'nothing or nan' if missing[i] else shown(given.iloc[i])}; mend or drop the row"
         ),
     )
     _check_range(column, values, rows)
@@ -249,43 +239,6 @@ def _text(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
     return str(value).strip()
-
-
-def _shown(value: object) -> str:
-    text = " ".join(str(value).split())
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= 40 else f"{text[:40]}..."
-
-
-def listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
-    """Return names as a message has them: the first ones, each cut where it is long."""
-    shown = ", ".join(repr(_shown(name)) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _instead(column: str, names: list[str]) -> str:
-    """Return the rest of the sentence about a column that is missing."""
-    for name in names:  # another case, or a unit in brackets
-        if re.sub(r"[\[(<{/].*", "", name).strip().lower() == column:
-            return f" but {_shown(name)!r}; rename it to {column!r}"
-    return (
-        f"; its columns must be field, x, y, value and, optionally, noise_std (found: "
-        f"{listed(names) or 'none'})"
-    )
-
-
-def _remedy(column: str) -> str | None:
-    """Return what to do with a column whose name is that of an uncertainty; None for another."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).replace(".", "").lower()
-    if re.search(r"±|\+\s*/?\s*-|σ", spaced):
-        return _RENAME
-    words = {w for w in re.split(r"[^a-z]+", spaced.replace("value", " value ")) if w}
-    if words & _LABELS:
-        return None
-    for whole, beginnings, remedy in _UNCERTAINTIES:
-        if any(word in whole or word.startswith(beginnings) for word in words):
-            return remedy
-    return _RENAME if "value" in words and words & {"d", "delta"} else None
 
 
 def _holds_numbers(columns: pd.DataFrame) -> bool:

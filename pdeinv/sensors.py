@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from pdeinv.column_names import meant_by, shown
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
 from pdeinv.fields import SAME_TIME, remedy_for
@@ -222,6 +223,14 @@ class Sensors:
                 f"{self.origin}: the column 'time' is not used for {listed(tuple(names))}, which "
                 f"does not change in time; keep the readings of one time, and leave it empty there"
             )
+        if pde.end_time is not None and "time" not in self.table:
+            for name in unused:
+                if meant_by(name, ["time"]):
+                    raise InputError(
+                        f"{self.origin}: times must be in the column 'time' for {pde.name}, which "
+                        f"changes in time, got {shown(name)!r}; rename it, or drop it if all "
+                        f"readings are those of the end"
+                    )
         times = (None if np.isnan(t) else t for t in self.times(pde))
         keys = list(zip(fields, experiments, times, strict=True))
         found = {key: pde.find_channel(*key) for key in dict.fromkeys(keys)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from typing import Any
 
 import pdeinv.solvers as solvers
@@ -80,9 +81,11 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
     if is_reference(solver):
         return load_instance(solver, Solver, PDES)  # type: ignore[type-abstract]
     if not isinstance(solver, str) or solver not in solvers.SOLVERS:
+        close = difflib.get_close_matches(str(solver).lower(), solvers.SOLVERS, n=1)
         raise InputError(
             f"solver must be one of auto, {', '.join(sorted(solvers.SOLVERS))}, got "
-            f"{described(solver)}; use 'auto'"
+            f"{described(solver)}; "
+            + (f"did you mean {close[0]!r}?" if close else "use 'auto', or file.py:name")
         )
     return solvers.SOLVERS[solver]()
 

@@ -1,7 +1,6 @@
 """docs/add-your-pde.md is true: its class, in one file, goes from data to a learned prior."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,12 @@ import xarray as xr
 from helpers import distance, run_command, seeded
 from readme_blocks import blocks
 
-from pdeinv import GaussianField, Problem, Sensors, datasets, layouts, reconstruct
+from pdeinv import GaussianField, Problem, Sensors, reconstruct
 from pdeinv.datasets import PDES, pde_by_name
 
 PAGE = "docs/add-your-pde.md"
-CLASSES, FUNCTION = blocks("python", PAGE)
+CLASSES, OBSERVE = blocks("python", PAGE)
+TEST, USE = blocks("sh", PAGE)
 FIELDS = ("initial_composition", "composition")
 
 
@@ -25,24 +25,21 @@ def page(tmp_path_factory):
     (folder / "allen_cahn.py").write_text(CLASSES)
     with pytest.MonkeyPatch.context() as moved:
         moved.chdir(folder)
-        for line in blocks("sh", PAGE)[0].splitlines():
-            program, command, *arguments = line.split()
-            assert program == "pdeinv"
-            if command == "reconstruct" and not Path("sensors.csv").exists():
-                write_sensors()
-            found = run_command(command, *arguments)
-            assert found.exit_code == 0, found.output
+        run_lines(TEST)
+        scope = {}
+        exec(OBSERVE, scope)
+        scope["truth"].load().to_netcdf("truth.nc")
+        run_lines(USE)
     assert before == PDES
     return folder
 
 
-def write_sensors():
-    """Write noisy readings of the first sample's solution, and that sample."""
-    with datasets.open_dataset("data.h5") as dataset:
-        truth = dataset.isel(sample=0).load()
-    points = layouts.random(60, seed=0)
-    Sensors.observe(truth["composition"], points, noise_std=0.05).to_csv("sensors.csv")
-    truth.to_netcdf("truth.nc")
+def run_lines(commands):
+    for line in commands.splitlines():
+        program, *arguments = line.split()
+        assert program == "pdeinv"
+        found = run_command(*arguments)
+        assert found.exit_code == 0, found.output
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +119,3 @@ def test_a_group_element_of_its_symmetries_commutes_with_it(mixture):
     assert len(tuple(mixture.symmetries)) == 8
     for g in mixture.symmetries:
         torch.testing.assert_close(mixture.solve(g(a, grid)), g(mixture.solve(a), grid))
-
-
-def test_a_function_is_the_same_physics(page, mixture):
-    scope = {}
-    exec(FUNCTION, scope)
-    pde = scope["mixture"]
-    a = Problem(mixture).sample(1, mixture.grid(24), seeded())[:, :1]
-    assert distance(pde.solve(a), mixture.solve(a)) < 0.03
-    result = reconstruct(
-        page / "sensors.csv", pde, prior=mixture.default_prior, grid=24, n_samples=2
-    )
-    assert result.attrs["solver"] == "ensemble-smoother"
-    with xr.open_dataset(page / "truth.nc") as truth:
-        coefficient, solution = errors(result, truth)
-        assert coefficient < 0.6 and solution < 0.25

@@ -62,12 +62,18 @@ def test_the_page_is_short():
     assert len((ROOT / PAGE).read_text().splitlines()) < 100
 
 
-def test_the_example_runs_and_its_prior_is_the_better_one(tmp_path, monkeypatch, capsys):
+def test_the_example_runs_and_its_prior_is_the_better_one(tmp_path, monkeypatch, capsys, pdeinv):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "heavy.py").write_text(CLASS)
+    (tmp_path / "hot.toml").write_text(blocks("toml", PAGE)[0])
     with patch.dict(CoefficientPrior.kinds):
         import_block(monkeypatch, "heavy", CLASS)
         exec(USE, {})
     rows = [line.replace(",", "").split() for line in capsys.readouterr().out.splitlines()]
+    for command in blocks("sh", PAGE)[0].splitlines():
+        code, _, message = pdeinv(*command.split()[1:])
+        assert code == 0, message
+    assert load("hot.safetensors").coefficient_prior["tail"] == 0.2
     (own, own_error, own_inside), (other, error, inside) = ((r[0], r[2], r[4]) for r in rows)
     assert (own, other) == ("heavy-tailed:", "gaussian-field:")
     assert float(own_error) < 0.95 * float(error)

@@ -49,6 +49,7 @@ RECONSTRUCT = {
     [
         ({"sensors": "none.csv"}, "'none.csv' does not exist; check the path"),
         ({"sensors": "folder.nc"}, "folder.nc is a folder; give the name of a sensor file"),
+        ({"--pde": "aquifer.toml"}, "got 'aquifer.toml'; use --problem aquifer.toml"),
         ({"--pde": "navier_stokes"}, "did you mean 'navier-stokes'?"),
         (
             {"--pde": "burgers"},

@@ -530,3 +530,10 @@ def test_infinite_numbers_are_written_as_text():
     prior = GaussianField(0.0, 1.0, 0.3, smoothness=math.inf, mean_std=math.inf)
     stored = json.loads(json.dumps(prior.to_json(), allow_nan=False))
     assert CoefficientPrior.of(stored) == prior
+
+
+def test_a_class_of_ones_own_does_not_replace_a_built_in_kind():
+    before = dict(CoefficientPrior.kinds)
+    with pytest.raises(InputError, match="must not be that of a built-in kind, got 'log-normal'"):
+        type("LogNormal", (CoefficientPrior,), {"__module__": "__main__"})
+    assert before == CoefficientPrior.kinds

@@ -185,3 +185,12 @@ def test_an_error_of_a_solve_is_one_sentence_with_its_line(tmp_path, monkeypatch
         reconstruct(rows, "own.py:Wrong", grid=16)
     with pytest.raises(InputError, match=r"(solve|surrogate) of Shape must return a tensor"):
         reconstruct(rows, "own.py:Shape", grid=16)
+
+
+def test_a_plain_function_is_not_a_physics_and_the_remedy_makes_it_one(own):
+    code = "import pdeinv\n\n\ndef decay(a):\n    return a / 2\n"
+    (own / "dec.py").write_text(code)
+    with pytest.raises(InputError, match=r"dec.py .*pde = pdeinv.pde_from_function\(decay"):
+        pde_by_name("dec.py:decay")
+    (own / "dec.py").write_text(code + "\n\npde = pdeinv.pde_from_function(decay, ['a', 'u'])\n")
+    assert pde_by_name("dec.py:pde").solution_field.name == "u"

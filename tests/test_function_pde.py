@@ -273,6 +273,15 @@ def test_one_unstable_coefficient_does_not_spoil_the_others():
     assert called == [-1.0, 2.0, -3.0, 4.0]
 
 
+def test_where_negative_coefficients_fail_the_remedy_is_to_state_that_they_are_positive():
+    pde = pde_from_function(lambda a: np.sqrt(np.where(a < 0, np.nan, a)), FIELDS)
+    with pytest.raises(NumericalError, match=r"solution for a coefficient .*positive=True if the"):
+        pde.respond(-torch.ones(1, 1, 8, 8))
+    pde = pde_from_function(lambda a: np.where(a > 1, np.nan, a), FIELDS)
+    with pytest.raises(NumericalError, match=r"check the range of the prior$"):
+        pde.respond(2 * torch.ones(1, 1, 8, 8))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -321,7 +321,7 @@ WRONG = {
     "no callable": (Network, {}, "must be a module or a callable"),
     "fails": (lambda z, s: z @ torch.eye(3), {}, r"must accept x \(3, 1, 16, 16\) .* RuntimeError"),
     "sigma as a number": (lambda z, s: z / (1 + s**2), {}, r"use sigma\[:, None, None, None\]"),
-    "shape": (lambda z, s: z[:, 0], {}, r"the shape of x, \(3, 1, 16, 16\), got \(3, 16, 16\)"),
+    "shape": (lambda z, s: z[:, 0], {}, r"the shape of z, \(3, 1, 16, 16\), got \(3, 16, 16\)"),
     "no tensor": (lambda z, s: z.detach().numpy(), {}, "must return a floating-point tensor"),
     "nan": (of_state(lambda z, s, d: d * torch.nan), {}, "must return finite values"),
     "batch": (of_state(lambda z, s, d: d + z.mean(dim=0)), {}, "each state of a batch alone"),
@@ -373,5 +373,5 @@ def test_a_denoiser_without_gradients_serves_the_solvers_that_need_none():
     run = {"n_samples": 2, "generator": seeded()}
     assert Moment(steps=3)(PROBLEM.physics, prior, observation, **run).mean.isfinite().all()
     for solver in (DPS(steps=3), Moment(steps=3, guidance=(EquiReg(sigma_max=9.0),))):
-        with pytest.raises(InputError, match="must be differentiable with respect to x"):
+        with pytest.raises(InputError, match="must be differentiable with respect to z"):
             solver(PROBLEM.physics, prior, observation, **run)

@@ -5,6 +5,7 @@ import pytest
 from helpers import read_lines, run_command
 
 from pdeinv.benchmarks.studies.example_scores import measure
+from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers import Kriging
 
@@ -39,3 +40,10 @@ def test_the_head_is_scored_at_all_times_together():
     assert len(mine) == 8
     error = float((result.mean[mine] - exact[mine]).square().mean().sqrt())
     np.testing.assert_allclose(head["error"], error, rtol=0.02)
+
+
+def test_the_table_takes_a_method_that_is_not_of_the_study(records):
+    other = [{**r, "method": "ensemble-smoother"} for r in records]
+    rows = pumping_table(other + records).splitlines()[2:]
+    methods = ["kriging", "kriging", "ensemble-smoother", "ensemble-smoother"]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == methods

@@ -179,6 +179,7 @@ def test_an_ensemble_is_a_prior():
     [
         ({"pde": "poison"}, "did you mean 'poisson'"),
         ({"solver": "magic"}, "solver must be one of auto, daps, .*, got 'magic'"),
+        ({"solver": "ensemble-smother"}, "did you mean 'ensemble-smoother'?"),
         ({"grid": 15}, "grid must be an integer of at least 16, got 15"),
         (
             {"pde": None, "grid": None, "problem": Problem(Poisson(), grid=8)},

@@ -76,6 +76,23 @@ def test_a_column_of_words_or_of_nothing_is_not_taken_for_noise():
         Sensors(TABLE.assign(error="none", std=None))
 
 
+@pytest.mark.parametrize("name", ["tme", "Time", "TIME", "times", "time [day]", "time_s"])
+def test_a_column_whose_name_is_near_that_of_the_time_is_named(name):
+    with pytest.warns(InputWarning, match="not used, .*did you mean 'time' by") as w:
+        Sensors(TABLE.assign(**{name: 0.1}))
+    assert len(w) == 1 and f"by {name!r}?" in str(w[0].message)
+    with pytest.warns(InputWarning, match="keep those of one depth"):
+        Sensors(TABLE.assign(**{name: 0.1, "time": 0.1}))
+
+
+@pytest.mark.parametrize("name", ["tme", "Time", "t"])
+@pytest.mark.filterwarnings("ignore::pdeinv.InputWarning")
+def test_a_physics_that_evolves_refuses_times_in_a_column_of_another_name(name):
+    table = {"field": "pressure", "x": [0.3, 0.6], "y": 0.5, "value": 0.1, name: [0.1, 0.5]}
+    with pytest.raises(InputError, match=f"the column 'time' for transient-darcy, .* got '{name}'"):
+        reconstruct(table, "transient-darcy", grid=16)
+
+
 def test_all_columns_that_are_not_used_are_named_at_once():
     with pytest.warns(InputWarning, match="the columns 't', 'depth', 'station' are not") as w:
         Sensors(TABLE.assign(depth=1, station="A").set_index(pd.Index(range(4), name="t")))

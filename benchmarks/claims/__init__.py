@@ -68,6 +68,16 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
+    "docs/functions-as-physics.md": Source(),
+    "docs/pumping-test.md": Source(
+        (
+            Constant("falls around it: first near the well, then further away. How fast", "theory"),
+            Constant("`initial=30.0`", "an example"),
+            Constant("`pumping=0.2`", "an example"),
+            Constant("10 boreholes with 8 times each, and 5 logarithms", "the example's readings"),
+            Constant("interval of 90 %", "a definition"),
+        )
+    ),
     "docs/your-own-domain.md": Source(),
     "docs/problem-files.md": Source(
         (

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
 from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, example_by_name
@@ -68,16 +67,8 @@ def run(
     log, usual = JsonLines(out, AQUIFERS, _unit), example_by_name("aquifer")
     for log_std in log_stds:
         example = _Varied(usual.name, usual.summary, usual.readings, log_std)
-        for i in range(instances):
-            missing = [m for m in methods if (log_std, i, m) not in log]
-            truth = example.truth(i) if missing else None
-            for method in missing:
-                assert truth is not None
-                made = provenance(command)
-                records = [{"log_std": log_std, **r, **made} for r in measure(truth, method, i)]
-                log.append(*records)
-                for record in records:
-                    echo(", ".join(f"{name} {record[name]}" for name in _SHOWN))
+        cells = [(method, method, {"log_std": log_std}) for method in methods]
+        measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
 
 

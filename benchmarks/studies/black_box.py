@@ -11,10 +11,9 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
 from pdeinv.benchmarks.study_kinds import BLACK_BOXES
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers.base import Solver
@@ -56,18 +55,12 @@ def run(
         All records of the file.
     """
     log, example = JsonLines(out, BLACK_BOXES, _unit), example_by_name("aquifer")
-    wanted = [cell for cell in METHODS if cell[0] in (methods or cell)]
-    for i in range(instances):
-        missing = [cell for cell in wanted if (*cell, i) not in log]
-        truth = example.truth(i) if missing else None
-        for cell in missing:
-            assert truth is not None
-            made = provenance(command)
-            scored = measure(truth, METHODS[cell], i)
-            records = [{"budget": cell[1], **record, **made} for record in scored]
-            log.append(*records)
-            for record in records:
-                echo(", ".join(f"{name} {record[name]}" for name in _SHOWN))
+    cells = [
+        (method, solver, {"budget": budget})
+        for (method, budget), solver in METHODS.items()
+        if method in (methods or [method])
+    ]
+    measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
 
 

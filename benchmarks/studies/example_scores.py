@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 import numpy as np
 import xarray as xr
 
-from pdeinv.benchmarks.records import Record
+from pdeinv.benchmarks.provenance import provenance
+from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import coverage_head
 from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.fields import Field
-from pdeinv.problems.examples import Truth
+from pdeinv.problems.examples import Example, Truth
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.reconstruction import reconstruct
 
-__all__ = ["SCORES", "measure", "score_cells"]
+__all__ = ["SCORES", "measure", "measure_missing", "score_cells"]
 
 _LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
 _INTERVAL = 1.6449
@@ -31,6 +32,40 @@ SCORES = (
 )
 """Heads of the columns of `score_cells`."""
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
+
+
+def measure_missing(
+    log: JsonLines,
+    example: Example,
+    instances: int,
+    cells: Sequence[tuple[str, str | Solver, Record]],
+    shown: Sequence[str],
+    command: str,
+    echo: Callable[[str], object],
+) -> None:
+    """Append the scores of solvers on truths of an example, of which the file has none yet.
+
+    Arguments:
+        log: the file of the records.
+        example: draws the truths.
+        instances: number of truths.
+        cells: for each solver its name, the name again or an instance, and further entries of its
+            records.
+        shown: entries of the lines that are printed.
+        command: command to type for the same records.
+        echo: prints one line for each record.
+    """
+    for i in range(instances):
+        units = [log.key({**further, "method": name, "instance": i}) for name, _, further in cells]
+        missing = [cell for cell, unit in zip(cells, units, strict=True) if unit not in log]
+        truth = example.truth(i) if missing else None
+        for _, solver, further in missing:
+            assert truth is not None
+            made = provenance(command)
+            records = [{**further, **scored, **made} for scored in measure(truth, solver, i)]
+            log.append(*records)
+            for record in records:
+                echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 
 def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure, score_cells
+from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
 from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
 from pdeinv.problems.examples import example_by_name
 
@@ -46,16 +45,8 @@ def run(
     """
     log, example = JsonLines(out, PUMPING_TESTS, _unit), example_by_name("pumping-test")
     times = len({time for read in example.readings for time in read.times})
-    for i in range(instances):
-        missing = [method for method in methods if (i, method) not in log]
-        truth = example.truth(i) if missing else None
-        for method in missing:
-            assert truth is not None
-            made = provenance(command)
-            records = [{"times": times, **r, **made} for r in measure(truth, method, i)]
-            log.append(*records)
-            for record in records:
-                echo(", ".join(f"{name} {record[name]}" for name in _SHOWN))
+    cells = [(method, method, {"times": times}) for method in methods]
+    measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
 
 
@@ -70,8 +61,9 @@ def pumping_table(records: list[Record]) -> str:
         records: as `pdeinv study pumping-test` writes them.
     """
     cells = dict.fromkeys((r["method"], r["field"]) for r in records)
+    order = {method: place for place, method in enumerate(METHODS)}
     rows = [
         [*cell, *score_cells([r for r in records if (r["method"], r["field"]) == cell])]
-        for cell in sorted(cells, key=lambda cell: METHODS.index(cell[0]))
+        for cell in sorted(cells, key=lambda cell: (order.get(cell[0], len(order)), cell[0]))
     ]
     return render_table(["method", "field"], list(SCORES), rows)

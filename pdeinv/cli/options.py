@@ -122,6 +122,11 @@ def posed(
         raise InputError(f"one of {option} and --problem must be given, got {got}; give one")
     if problem is None:
         assert pde is not None
+        if pde.endswith(".toml"):
+            raise InputError(
+                f"{option} must be the name of a PDE, or file.py:Class, got {pde!r}; use --problem "
+                f"{pde}"
+            )
         return Problem.named(pde, **parsed(parameters))
     if parameters:
         raise InputError(

@@ -58,6 +58,12 @@ class CoefficientPrior(Convertible):
         if not hasattr(cls, "name"):
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         if "name" in cls.__dict__ and not cls.__name__.startswith("_"):
+            known = CoefficientPrior.kinds.get(cls.name, cls)
+            if known.__module__.startswith("pdeinv.") and known.__module__ != cls.__module__:
+                raise InputError(
+                    f"the name of a class of priors must not be that of a built-in kind, got "
+                    f"{cls.name!r} of {cls.__qualname__}; rename the class, or state another `name`"
+                )
             CoefficientPrior.kinds[cls.name] = cls
 
     def __post_init__(self) -> None:

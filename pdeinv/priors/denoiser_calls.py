@@ -20,10 +20,10 @@ from pdeinv.priors.gaussian import as_sigma_batch
 __all__ = ["DenoiserCalls", "Predicts", "Usable"]
 
 Predicts = Literal["x0", "noise", "score"]
-"""What a network returns: E[x0 | x], E[noise | x], or the gradient of the logarithm of the density
-of x."""
+"""What a network returns of its input z = z0 + σ noise: E[z0 | z], E[noise | z], or the gradient of
+the logarithm of the density of z."""
 Usable: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(x, sigma) -> what the network predicts, of the shape of x; sigma is (batch,)."""
+"""(z, sigma) -> what the network predicts, of the shape of z; sigma is (batch,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +92,16 @@ class DenoiserCalls:
         if not isinstance(found, torch.Tensor) or not found.is_floating_point():
             raise InputError(
                 f"the denoiser {self.name} must return a floating-point tensor, got "
-                f"{described(found)}; return one of the shape of x"
+                f"{described(found)}; return one of the shape of z"
             )
         if found.shape != z.shape:
             raise InputError(
-                f"the denoiser {self.name} must return the shape of x, {tuple(z.shape)}, got "
+                f"the denoiser {self.name} must return the shape of z, {tuple(z.shape)}, got "
                 f"{tuple(found.shape)}; reshape what it returns"
             )
         if needed and not found.requires_grad:
             raise InputError(
-                f"the denoiser {self.name} must be differentiable with respect to x for this "
+                f"the denoiser {self.name} must be differentiable with respect to z for this "
                 f"solver, got a result without a gradient; remove no_grad, detach and numpy from "
                 f"it, or choose moment or ddis"
             )

@@ -162,7 +162,7 @@ def _calls(
 ) -> DenoiserCalls:
     if not callable(denoiser) or isinstance(denoiser, type):
         raise InputError(
-            f"a denoiser must be a module or a callable (x, sigma), got {described(denoiser)}; "
+            f"a denoiser must be a module or a callable (z, sigma), got {described(denoiser)}; "
             f"give an instance"
         )
     given = (fields,) if isinstance(fields, str | Field) else tuple(fields)
