@@ -65,10 +65,9 @@ class FunctionPDE(Evolving):
         name, equation: for files and people; if empty, the name of the function and the first line
             of its docstring.
         workers: number of processes for a slow function, which they are sent by value. They start
-            at the first call, which takes seconds, and stay for the later ones: they pay where the
-            solves of a run take much longer than that start. `at_once` then has no bound: none
-            waits for the last solve of a batch. Neither they nor the store are part of the physics:
-            files do not keep them, and equality ignores them.
+            at the first call, which takes seconds, and stay for the later ones. `at_once` then has
+            no bound: none waits for the last solve of a batch. Neither they nor the store are part
+            of the physics: files do not keep them.
         store: folder that keeps each finished result (see `pdeinv.datasets.function_results`): a
             repeated run continues from there. A function of other code has other results.
         reference, as_found: the `file.py:name` that states the physics, and what it stated when it
@@ -117,8 +116,6 @@ class FunctionPDE(Evolving):
             )
         super().__post_init__()
 
-    # The fields
-
     @property
     def coefficient_field(self) -> Field:
         return self.state_fields[0]
@@ -164,9 +161,9 @@ class FunctionPDE(Evolving):
 
     def _time_index(self, time: float | None) -> int | None:
         """Return the place of a time; the last one for None, and None for any other time."""
+        times = enumerate(self.output_times)
         if time is None:
             return len(self.output_times) - 1
-        times = enumerate(self.output_times)
         return next((i for i, t in times if math.isclose(t, time, rel_tol=SAME_TIME)), None)
 
     @cached_property
@@ -183,8 +180,6 @@ class FunctionPDE(Evolving):
     def n_outputs(self) -> int:
         """The number of outputs of the function."""
         return (len(self.state_fields) - 1) * max(1, len(self.output_times))
-
-    # The rest of a PDE
 
     @property
     def differentiable(self) -> bool:  # type: ignore[override]
