@@ -64,9 +64,9 @@ class EnsembleSmoother(Solver):
       of C. The record states under `inflation` by what factor the deviations from their mean were
       multiplied; it is at least 1.
 
-    The reduced chi-squared is that of the readings before they are assimilated, with the covariance
-    that the linear model gives them, or that of their distance from the resulting mean, if it is
-    larger. Of readings that take no solves it is that of Gauss–Newton.
+    The reduced chi-squared is the maximum of two: that of the readings before they are assimilated,
+    with the covariance that the linear model gives them, and that of their distance from the
+    resulting mean. Of readings that take no solves it is that of Gauss–Newton.
 
     Members whose solve fails are left out. The mean and the standard deviation are the members'; of
     the coefficient, and of functions of it alone, they are those of a Gaussian latent field with
