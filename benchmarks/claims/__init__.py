@@ -71,7 +71,8 @@ SOURCES: dict[str, Source] = {
     "docs/functions-as-physics.md": Source(),
     "docs/pumping-test.md": Source(
         (
-            Constant("falls around it: first near the well, then further away. How fast", "theory"),
+            Constant("falls around it", "theory"),
+            Constant("How fast it falls", "theory"),
             Constant("`initial=30.0`", "an example"),
             Constant("`pumping=0.2`", "an example"),
             Constant("10 boreholes with 8 times each, and 5 logarithms", "the example's readings"),
