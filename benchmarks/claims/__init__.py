@@ -71,8 +71,7 @@ SOURCES: dict[str, Source] = {
     "docs/functions-as-physics.md": Source(),
     "docs/pumping-test.md": Source(
         (
-            Constant("falls around it", "theory"),
-            Constant("How fast it falls", "theory"),
+            Constant("the head falls", "theory"),
             Constant("`initial=30.0`", "an example"),
             Constant("`pumping=0.2`", "an example"),
             Constant("10 boreholes with 8 times each, and 5 logarithms", "the example's readings"),
