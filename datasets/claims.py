@@ -205,7 +205,8 @@ def check_derivative(pde: PDE, a: torch.Tensor, b: torch.Tensor) -> float:
     if not found <= DERIVATIVE:
         raise InputError(
             f"the gradient of {pde.name} must be that of its solution, got a deviation of "
-            f"{found:.2g} from a difference; correct it, or leave it out"
+            f"{found:.2g} from a difference; correct it, or leave it out "
+            f"(differentiable = False of a class)"
         )
     return found
 
