@@ -457,8 +457,9 @@ def test_gauss_newton_is_exact_where_the_prior_is_narrow(prior, physics):
 
 # Where no posterior is known: the readings are met, and the seed decides
 
-LOOSE = {"level-set": 2.0}
-"""Of the largest misfit: two stages of annealing do not end that of a solution."""
+LOOSE = {"level-set": 2.0, "ensemble-smoother": 2.0}
+"""Of the largest misfit: two stages of annealing do not end that of a solution, and a linear model
+does not foresee the readings of a coefficient that jumps."""
 
 WITHOUT = [(s, *pair) for s, *pair in ACCEPTED if not is_learned(s) and not problem(*pair).linear]
 

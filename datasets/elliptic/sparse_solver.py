@@ -30,7 +30,7 @@ RESIDUAL = 1e-6
 """Relative residual of the unit source from which a factorisation is refused. Rounding of u alone
 makes a residual of about the contrast times the rounding unit."""
 
-_MOST_KEPT = 256  # factorisations; many small ones would scatter over the heap
+_MOST_KEPT = 32  # factorisations; many small ones would scatter over the heap
 _KEPT_BYTES = 128 * 2**20  # of kept factorisations; the last one is always kept
 _BYTES = 12  # of one entry of a factor: a number and its row
 
