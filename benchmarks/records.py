@@ -21,6 +21,7 @@ from pdeinv.benchmarks.study_kinds import (
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
     NUMERICS,
+    PUMPING_TESTS,
     REFERENCES,
     TIMINGS,
 )
@@ -49,7 +50,8 @@ Places: TypeAlias = dict[tuple[Any, ...], tuple[Path, int]]
 
 _KINDS = (
     *(INSTANCES, SUMMARIES, BASELINES, REFERENCES, GAUSSIAN_LIMITS, TIMINGS, NUMERICS),
-    *(ANY_EXPERIMENTS, AQUIFERS, BLACK_BOXES, EQUIVARIANCES, PRIORS, PRIOR_ABLATIONS),
+    *(ANY_EXPERIMENTS, AQUIFERS, BLACK_BOXES, PUMPING_TESTS, EQUIVARIANCES, PRIORS),
+    PRIOR_ABLATIONS,
 )
 # Older records lack these names
 _DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard"}

@@ -11,7 +11,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -45,8 +44,8 @@ def sparse_solve(
     """Return u (..., my, mx) with A(a) u + diagonal u = f, A(a) the balance of the volumes over
     hx hy.
 
-    States of the batch are shared among `torch.get_num_threads()` threads. Numbers are float64,
-    whatever the type of f, which is that of u.
+    States of the batch are solved one after the other: SuperLU frees a factorisation only in the
+    thread that made it. Numbers are float64, whatever the type of f, which is that of u.
 
     Arguments:
         volumes: the rectangle, with a value on one side at least or a diagonal.
@@ -76,14 +75,9 @@ def sparse_solve(
     def solved(i: int) -> np.ndarray:
         return _factorised(volumes, coefficients[i], mean, diagonal).solve(right[i])
 
-    workers = min(torch.get_num_threads(), count)
     # Threads of the linear algebra below would compete with one another on such small blocks
     with _thread_pools().limit(limits=1, user_api="blas"):
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                parts = list(pool.map(solved, range(count)))
-        else:
-            parts = [solved(i) for i in range(count)]
+        parts = [solved(i) for i in range(count)]
     u = torch.from_numpy(np.stack(parts)).to(f).reshape(moved.shape)
     return u.permute(*np.argsort(order).tolist()).contiguous()
 
