@@ -135,6 +135,17 @@ class Channels(ABC):
             )
         object.__setattr__(self, "outputs", self._kept(()))
 
+    def reaches(self, time: float) -> bool:
+        """Return whether a time is after the start of a physics that evolves, up to its end."""
+        return self.end_time is not None and 0 < time <= self.end_time * (1 + SAME_TIME)
+
+    def unreached(self, time: float) -> str:
+        """Return the message about a time that a physics that evolves does not reach."""
+        return (
+            f"time must be after 0 and at most {self.end_time:g}, the end of {self.name}, got "
+            f"{time:g}; {remedy_for(time)}"
+        )
+
     def find_channel(
         self, field_name: str, experiment: str = "", time: float | None = None
     ) -> int | None:
@@ -148,13 +159,15 @@ class Channels(ABC):
             time: of the field; None is the end of a physics that evolves. It is not used for the
                 coefficient and its functions, nor by a stationary physics.
         """
-        if field_name in ("coefficient", "solution"):
-            alias = (self.coefficient_field, self.solution_field)
-            field_name = alias[field_name == "solution"].name
+        field_name = self._without_alias(field_name)
         for channel, f in enumerate(self.fields):
             if f.name == field_name and (self.of_coefficient(f) or self._is_at(f, time)):
                 return channel
         return None
+
+    def _without_alias(self, field_name: str) -> str:
+        own = {"coefficient": self.coefficient_field, "solution": self.solution_field}
+        return own[field_name].name if field_name in own else field_name
 
     def _is_at(self, field: Field, time: float | None) -> bool:
         if self.end_time is None:
@@ -164,9 +177,7 @@ class Channels(ABC):
 
     def find_channels(self, field_name: str) -> tuple[int, ...]:
         """Return all channels of a field, one for each experiment that has it and each time."""
-        if field_name in ("coefficient", "solution"):
-            alias = (self.coefficient_field, self.solution_field)
-            field_name = alias[field_name == "solution"].name
+        field_name = self._without_alias(field_name)
         return tuple(c for c, f in enumerate(self.fields) if f.name == field_name)
 
     def channel(self, field_name: str, experiment: str = "", time: float | None = None) -> int:
@@ -185,11 +196,8 @@ class Channels(ABC):
     ) -> str:
         """Return the message about a field for which `find_channel` returns None."""
         if time is not None and self.end_time is not None and self.find_channels(field_name):
-            if not 0 < time <= self.end_time * (1 + SAME_TIME):
-                return (
-                    f"time must be after 0 and at most {self.end_time:g}, the end of {self.name}, "
-                    f"got {time:g}; {remedy_for(time)}"
-                )
+            if not self.reaches(time):
+                return self.unreached(time)
             return (
                 f"time of {described(field_name)} must be one of the output times of {self.name}, "
                 f"got {time:g}; add it to `times`, as `reading` does"

@@ -38,7 +38,7 @@ class Evolving(PDE):
     def _settle_channels(self) -> None:
         kept: list[float] = []
         for time in sorted(self.times):
-            if not 0 < time <= self.end_time * (1 + SAME_TIME):
+            if not self.reaches(time):
                 raise InputError(
                     f"times of {self.name} must be after 0 and at most {self.end_time:g}, its end, "
                     f"got {time:g}; {remedy_for(time)}"

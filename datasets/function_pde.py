@@ -161,9 +161,9 @@ class FunctionPDE(Evolving):
 
     def _time_index(self, time: float | None) -> int | None:
         """Return the place of a time; the last one for None, and None for any other time."""
-        times = enumerate(self.output_times)
         if time is None:
             return len(self.output_times) - 1
+        times = enumerate(self.output_times)
         return next((i for i, t in times if math.isclose(t, time, rel_tol=SAME_TIME)), None)
 
     @cached_property

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 from pdeinv.column_names import meant_by, shown
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
-from pdeinv.fields import SAME_TIME, remedy_for
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation, interpolation_stencil
@@ -248,18 +247,15 @@ class Sensors:
         """
         if pde.end_time is None:
             return np.full(len(self), np.nan)
-        times, end = times_of(self.table, self._rows), pde.end_time * (1 + SAME_TIME)
+        times = times_of(self.table, self._rows)
         derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
         constant = {f.name for f in derived if pde.of_coefficient(f)}
         constant |= {"coefficient", pde.coefficient_field.name}
         constant_there = self.table.field.isin(constant) | self._stationary(pde)
         times = np.where(constant_there, np.nan, times)
         self._rows.refuse(
-            ~(np.isnan(times) | ((times > 0) & (times <= end))),
-            lambda i: (
-                f"time must be after 0 and at most {pde.end_time:g}, the end of {pde.name}, got "
-                f"{times[i]:g}; {remedy_for(times[i])}"
-            ),
+            [not (np.isnan(time) or pde.reaches(time)) for time in times],
+            lambda i: pde.unreached(times[i]),
         )
         return times
 

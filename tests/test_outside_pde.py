@@ -35,8 +35,8 @@ class ReactionDiffusion(PDE):
         sides = []
         for n, h in ((grid.ny, grid.hy), (grid.nx, grid.hx)):
             ones = torch.ones(n - 2, dtype=torch.float64)
-            beside = torch.diag(ones[1:], 1) + torch.diag(ones[1:], -1)
-            sides.append((2 * torch.diag(ones) - beside) / h**2)
+            neighbours = torch.diag(ones[1:], 1) + torch.diag(ones[1:], -1)
+            sides.append((2 * torch.diag(ones) - neighbours) / h**2)
         (y, x), eyes = sides, [torch.eye(len(side), dtype=torch.float64) for side in sides]
         return self.diffusion * (torch.kron(y, eyes[1]) + torch.kron(eyes[0], x))
 
