@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["instead_of", "listed", "meant_by", "remedy_for", "shown"]
+__all__ = ["instead_of", "listed", "meant_by", "nearest", "remedy_for", "shown"]
 
 _RENAME = "rename it to noise_std if it is the standard deviation of the noise in units of value"
 # Words of uncertainties, whole or as a beginning, and what to do with such a column
@@ -48,6 +48,12 @@ def instead_of(column: str, names: list[str]) -> str:
         f"; its columns must be field, x, y, value and, optionally, noise_std (found: "
         f"{listed(names) or 'none'})"
     )
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the remedy for a word that is none of some words."""
+    near = difflib.get_close_matches(word, list(words), 1)
+    return f"did you mean {near[0]!r}?" if near else "use one of these"
 
 
 def meant_by(name: str, columns: Iterable[str]) -> str | None:

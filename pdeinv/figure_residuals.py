@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 
 from pdeinv.figure_layout import extent_of, shown_at
 from pdeinv.grid import Grid
-from pdeinv.observation import interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
 
 __all__ = ["plot_residuals"]
 

@@ -1,4 +1,4 @@
-"""Sensors as a linear operator from a state on a grid to the sensor values."""
+"""Sensors as a linear operator from a state on a grid to the sensor values, and their noise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
+from pdeinv.interpolation import interpolation_stencil
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Observation", "interpolation_stencil"]
+__all__ = ["Observation"]
 
 _LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
 _GATHERED = 2**19  # values of nodes that are held at a time
@@ -23,11 +24,14 @@ _SCALARS = ("channel", "values", "noise_std")  # one number for each sensor
 
 @dataclass(frozen=True)
 class Observation:
-    """y = H x + noise, for a state x of shape (batch, channel, ny, nx) and m sensors.
+    """y = H x + B b + e, for a state x of shape (batch, channel, ny, nx) and m sensors.
 
     H interpolates each sensor's channel at its position by a tensor product of Lagrange
-    polynomials. A sensor on a node reads that node exactly. The noise of the sensors is independent
-    and Gaussian.
+    polynomials. A sensor on a node reads that node exactly. The noise is Gaussian: e independent
+    for each reading, and b, standard normal, the biases that several readings share. Its covariance
+    is R = diag(noise_std²) + B Bᵀ.
+
+    Of a censored reading it is known only that y is below, or above, the value.
 
     A subclass that overrides `stencil` reads something else than points, such as averages. It may
     have fields of its own: a tensor has one row for each sensor, all sensors share anything else.
@@ -36,9 +40,12 @@ class Observation:
         grid: grid of the state.
         points: (m, 2), sensor positions (x, y) in the domain, in its unit.
         channel: (m,), integers, the channel that each sensor reads.
-        values: (m,), readings y.
-        noise_std: (m,), standard deviation of each reading's noise; 0 for an exact reading.
+        values: (m,), readings y; of censored ones the limit.
+        noise_std: (m,), standard deviation of each reading's own noise; 0 for an exact reading.
         order: polynomial degree of the interpolation for each channel; 0 uses the nearest node.
+        censored: (m,), integers: -1 where y is below the value, 1 where it is above, 0 for a plain
+            reading. None is 0 for all.
+        common: (m, k), B. None is without biases.
 
     Raises:
         InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
@@ -58,6 +65,8 @@ class Observation:
     values: torch.Tensor
     noise_std: torch.Tensor
     order: tuple[int, ...] = (3, 3)
+    censored: torch.Tensor | None = None
+    common: torch.Tensor | None = None
     _index: torch.Tensor = field(init=False, repr=False)
     _weight: torch.Tensor = field(init=False, repr=False)
 
@@ -78,7 +87,7 @@ class Observation:
         given = {name: getattr(self, name) for name in _SCALARS} | self._rows()
         for name, tensor in given.items():
             shape = (m,) if name in _SCALARS else (m, *tensor.shape[1:])
-            if tensor.shape != shape:
+            if tensor.shape != shape or (name == "common" and tensor.ndim != 2):
                 raise InputError(
                     f"{name} must have the shape {shape}, got {tuple(tensor.shape)}; give one "
                     f"entry for each point"
@@ -91,6 +100,7 @@ class Observation:
                     f"{name} must be from {low:g} to {_LARGEST:g}, got {float(given[name][i]):g} "
                     f"in reading {i}; drop it or use another unit"
                 )
+        self._check_noise()
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(
                 f"channel must be an integer from 0 to {len(self.order) - 1}, got "
@@ -107,6 +117,19 @@ class Observation:
             weight[mine, : w.shape[1]] = w
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_weight", weight)
+
+    def _check_noise(self) -> None:
+        wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
+        if wrong is not None and bool(wrong.any()):
+            raise InputError(
+                f"censored must be -1 (below the value), 0 or 1 (above it), got "
+                f"{float(self.censored[wrong][0]):g}; correct it"  # type: ignore[index]
+            )
+        if self.common is not None and not bool((self.common.abs() <= _LARGEST).all()):
+            raise InputError(
+                f"common must be finite and at most {_LARGEST:g} in size, got other numbers; use "
+                f"another unit"
+            )
 
     def stencil(self, chosen: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the nodes that sensors of one channel read, and their weights, both (k, w).
@@ -141,6 +164,44 @@ class Observation:
                 f"solver"
             )
         return self.points
+
+    @property
+    def biases(self) -> int:
+        """Number of biases, k."""
+        return 0 if self.common is None else self.common.shape[1]
+
+    @property
+    def below_or_above(self) -> torch.Tensor:
+        """Whether each reading is censored, (m,)."""
+        if self.censored is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return self.censored != 0
+
+    def noise_covariance(self) -> torch.Tensor:
+        """Return R, (m, m)."""
+        own = torch.diag(self.noise_std**2)
+        return own if self.common is None else own + self.common @ self.common.T
+
+    def noise(self, white: torch.Tensor) -> torch.Tensor:
+        """Return draws of the noise (n, m), from standard normal numbers (n, m + k)."""
+        own = self.noise_std * white[:, : len(self)]
+        return own if self.common is None else own + white[:, len(self) :] @ self.common.T
+
+    def without_bias(self, residual: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        """Return residuals y - H x less their most probable biases, (batch, m).
+
+        With r the residual and q the result, rᵀ (V + B Bᵀ)⁻¹ r is the sum of r q / v.
+
+        Arguments:
+            residual: (batch, m).
+            variance: v, the diagonal of V, of the readings' own noise and whatever else is
+                independent, (m,), positive.
+        """
+        if self.common is None:
+            return residual
+        weighted = self.common / variance[:, None]
+        gram = torch.eye(self.biases, dtype=self.common.dtype) + self.common.T @ weighted
+        return residual - torch.linalg.solve(gram, weighted.T @ residual.T).T @ self.common.T
 
     def __len__(self) -> int:
         """Number of sensors, m."""
@@ -225,54 +286,3 @@ class Observation:
                 f"the shape must be ({', '.join(map(str, ('batch', *shape)))}), got "
                 f"{tuple(tensor.shape)}; use the observation's own grid"
             )
-
-
-def interpolation_stencil(
-    points: torch.Tensor, grid: Grid, order: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
-
-    The stencil wraps around on a periodic grid. It moves inwards at the boundary of a vertex grid.
-
-    Arguments:
-        points: (m, 2), positions (x, y).
-        grid: grid of the field.
-        order: degree of the polynomial.
-
-    Raises:
-        InputError: the grid has too few nodes for the degree.
-    """
-    most = min(grid.shape) - 1
-    if not 0 <= order <= most:
-        raise InputError(
-            f"the interpolation order must be from 0 to {most} on {grid} nodes, got {order}; use "
-            f"0, 1 or 3"
-        )
-    shares = grid.domain.relative(points.double())
-    (iy, wy), (ix, wx) = (
-        _stencil_1d(shares[:, d] * cells, n, grid.periodic, order)
-        for d, n, cells in zip((1, 0), grid.shape, grid.cells, strict=True)
-    )
-    index = iy[:, :, None] * grid.nx + ix[:, None, :]
-    return index.flatten(1), (wy[:, :, None] * wx[:, None, :]).flatten(1)
-
-
-def _stencil_1d(
-    s: torch.Tensor, n: int, periodic: bool, order: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return node indices and weights along one direction, both (m, order+1), of positions s in
-    cells."""
-    nearest = s.round()
-    # A sensor on a node reads that node exactly, whatever 0.3 * 10 rounds to
-    s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
-    first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
-    if not periodic:
-        first = first.clamp(0, n - 1 - order)
-    offsets = torch.arange(order + 1)
-    t = s - first
-    weight = torch.ones(len(s), order + 1, dtype=torch.float64)
-    for j in range(order + 1):
-        for i in range(order + 1):
-            if i != j:
-                weight[:, j] *= (t - i) / (j - i)
-    return (first[:, None] + offsets) % n, weight

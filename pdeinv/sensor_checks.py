@@ -13,7 +13,7 @@ import torch
 from pdeinv.column_names import listed
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
-from pdeinv.sensor_columns import Rows
+from pdeinv.sensor_rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
@@ -92,6 +92,8 @@ class Readings:
                 bounds of the coefficient or the boundary condition.
         """
         exact = noise_std == 0
+        if "censored" in self.table:  # a limit may be anywhere
+            exact &= self.table.censored.to_numpy() == ""
         self._refuse_contradictions(np.flatnonzero(exact), grid)
         self._refuse_out_of_range(exact, bounds)
         self._refuse_boundary(exact)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from pdeinv.column_names import instead_of, listed, meant_by, remedy_for, shown
+from pdeinv.column_names import instead_of, listed, meant_by, nearest, remedy_for, shown
 from pdeinv.errors import InputError, warn_input
+from pdeinv.sensor_kinds import KINDS, kinds_of
+from pdeinv.sensor_rows import Rows
 
 __all__ = [
     "COLUMNS",
@@ -26,15 +25,18 @@ __all__ = [
     "checked_values",
     "experiment_name",
     "is_number",
-    "times_of",
+    "numbers",
 ]
 
-NUMERIC = ("x", "y", "value", "noise_std")
-"""Columns of numbers."""
 REQUIRED = ("field", "x", "y", "value")
 """Columns that every table has."""
-OPTIONAL = ("experiment", "time")
-"""Columns that state of what the readings are."""
+_GEOMETRY = ("radius", "x2", "y2")
+_LABELS = ("experiment", "instrument", "replicate")
+_WORDS = {"kind": KINDS, "censored": ("left", "right")}
+OPTIONAL = ("experiment", "time", *_GEOMETRY, "kind", "censored", "instrument", "replicate")
+"""Columns that state of what the readings are, and what reads them."""
+NUMERIC = ("x", "y", "value", "noise_std", "time", *_GEOMETRY)
+"""Columns of numbers."""
 COLUMNS = (*REQUIRED, "noise_std", *OPTIONAL)
 """Columns that are used."""
 LARGEST = 1e30
@@ -42,29 +44,6 @@ LARGEST = 1e30
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Names of a table's rows, for messages.
-
-    Arguments:
-        origin: origin of the table.
-        first: number of the first row.
-    """
-
-    origin: str
-    first: int
-
-    def name(self, i: int) -> str:
-        """Return the name of the row at a position."""
-        return f"{self.origin}, row {i + self.first}"
-
-    def refuse(self, bad: ArrayLike, message: Callable[[int], str]) -> None:
-        """Raise an InputError about the first bad row, if there is one."""
-        found = np.flatnonzero(bad)
-        if len(found):
-            raise InputError(f"{self.name(int(found[0]))}: {message(int(found[0]))}")
 
 
 def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
@@ -104,7 +83,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
             remedy = f"did you mean {near[0][1]!r} by {shown(near[0][0])!r}?"
         warn_input(
             f"{origin}: the {what.format(listed(unused))} not used, only field, x, y, value, "
-            f"noise_std, experiment and time; {remedy}"
+            f"noise_std, {', '.join(OPTIONAL[:-1])} and {OPTIONAL[-1]}; {remedy}"
         )
     return unused
 
@@ -112,8 +91,9 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
 def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     """Return the columns `COLUMNS`: text without blanks around it, and float64.
 
-    An empty cell of `noise_std` is nan: its noise is not stated. There is a column `experiment`
-    or `time` only where the table has one. Times stay as they are: see `times_of`.
+    An empty cell of `noise_std` is nan: its noise is not stated. There is a column of `OPTIONAL`
+    only where the table has one, but for `kind`, which follows from `radius`, `x2` and `y2` too.
+    Times stay as they are: see `pdeinv.sensor_times`.
 
     Arguments:
         table: the readings, of any types, whose columns `check_columns` accepts.
@@ -125,36 +105,26 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     field = [_text(given) for given in table["field"].tolist()]
     rows.refuse([not f for f in field], lambda i: "field is empty; name the field of the reading")
     found: dict[str, object] = {"field": field}
-    for column in NUMERIC:
+    for column in (*REQUIRED[1:], "noise_std"):
         if column in table:
             found[column] = _checked_numbers(column, table[column], rows)
         else:
             found[column] = np.nan
-    if "experiment" in table:
-        found["experiment"] = [experiment_name(given) for given in table["experiment"].tolist()]
+    for column in _LABELS:
+        if column in table:
+            found[column] = [experiment_name(given) for given in table[column].tolist()]
     if "time" in table:
         found["time"] = table["time"].to_numpy()
-    return pd.DataFrame(found)
-
-
-def times_of(table: pd.DataFrame, rows: Rows) -> np.ndarray:
-    """Return the times (m,) of readings of a physics that evolves, nan where a cell is empty.
-
-    Raises:
-        InputError: a cell holds no number.
-    """
-    if "time" not in table:
-        return np.full(len(table), np.nan)
-    given = table["time"]
-    times = _numbers(given)
-    rows.refuse(
-        np.isinf(times),
-        lambda i: (
-            f"time must be a number, got {shown(given.iloc[i])}; give the time since the start, "
-            f"or leave it empty for the end"
-        ),
-    )
-    return times
+    for column in _GEOMETRY:
+        if column in table:
+            found[column] = _checked_numbers(column, table[column], rows)
+    for column, words in _WORDS.items():
+        if column in table:
+            found[column] = _checked_words(column, table[column], words, rows)
+    checked = pd.DataFrame(found)
+    if {"kind", *_GEOMETRY} & {*table.columns}:
+        checked["kind"] = kinds_of(checked, rows)
+    return checked
 
 
 def experiment_name(value: object) -> str:
@@ -171,8 +141,8 @@ def is_number(text: str) -> bool:
 
 
 def _checked_numbers(column: str, given: pd.Series, rows: Rows) -> np.ndarray:
-    values = _numbers(given)
-    missing = np.isnan(values) & (column != "noise_std")
+    values = numbers(given)
+    missing = np.isnan(values) & (column in REQUIRED)
     rows.refuse(
         missing | np.isinf(values),
         lambda i: (
@@ -208,7 +178,21 @@ def _check_range(column: str, values: np.ndarray, rows: Rows) -> None:
         )
 
 
-def _numbers(given: pd.Series) -> np.ndarray:
+def _checked_words(column: str, given: pd.Series, words: tuple[str, ...], rows: Rows) -> list[str]:
+    """Return the words of a column, "" where a cell is empty."""
+    found = [text.lower() for text in map(_text, given.tolist())]
+    found = ["" if text in _NOTHING else text for text in found]
+    rows.refuse(
+        [text not in ("", *words) for text in found],
+        lambda i: (
+            f"{column} must be {' or '.join(words)}, or empty, got {shown(given.iloc[i])!r}; "
+            f"{nearest(found[i], words)}"
+        ),
+    )
+    return found
+
+
+def numbers(given: pd.Series) -> np.ndarray:
     """Return the numbers of a column: nan for nothing, infinite for what is no number."""
     if isinstance(given.dtype, np.dtype) and given.dtype.kind in "iuf":
         with np.errstate(over="ignore"):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from pdeinv.errors import InputError, warn_input
 from pdeinv.fields import Field
-from pdeinv.sensor_columns import LARGEST, Rows, is_number
+from pdeinv.sensor_columns import LARGEST, is_number
+from pdeinv.sensor_rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

@@ -13,23 +13,19 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from pdeinv.column_names import meant_by, shown
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
-from pdeinv.observation import Observation, interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
+from pdeinv.observation import Observation
 from pdeinv.sensor_checks import Readings
-from pdeinv.sensor_columns import (
-    Rows,
-    check_columns,
-    checked_values,
-    listed,
-    times_of,
-)
+from pdeinv.sensor_columns import check_columns, checked_values
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
+from pdeinv.sensor_rows import Rows
 from pdeinv.sensor_sources import SensorTable, as_table, place_of
+from pdeinv.sensor_times import check_time_column, times_of
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
@@ -45,9 +41,13 @@ class Sensors:
         table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in
             the domain's coordinates, `value`, and optionally `noise_std`, the standard deviation of
             the reading's noise: 0 for an exact reading, nan where it is not stated; `experiment`,
-            the name of the reading's experiment, empty for the coefficient; and `time`, for a
-            physics that evolves, empty for its end. Other columns are not used, with an
-            InputWarning.
+            the name of the reading's experiment, empty for the coefficient; `time`, for a physics
+            that evolves, empty for its end; `radius`, of the disc over which the reading is the
+            mean; `x2` and `y2`, the end of the line over which it is, or from whose value a
+            difference is taken; `kind`, one of `pdeinv.sensor_kinds.KINDS`; `censored`, "left"
+            where the reading is below the value, a limit of detection, or "right" where it is
+            above; `instrument`, the name of what reads; and `replicate`, a date or a run. Other
+            columns are not used, with an InputWarning.
         origin: origin of the table, for error messages.
         first_row: number of the first row, for error messages.
 
@@ -197,6 +197,7 @@ class Sensors:
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
+            censored=_censored(table),
         )
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -209,27 +210,7 @@ class Sensors:
                 f"{self.origin}: the column 'experiment' is not used for one physics alone; give "
                 f"one for each experiment, pde=[...], or drop the column"
             )
-        if pde.end_time is None and "time" in self.table:
-            unused = (*unused, "time")
-            warn_input(
-                f"{self.origin}: the column 'time' is not used for {pde.name}, which does not "
-                f"change in time; keep the readings of one time, and drop the column"
-            )
-        still = self._stationary(pde)
-        if pde.end_time is not None and np.isfinite(times_of(self.table, self._rows)[still]).any():
-            names = dict.fromkeys(self.table.experiment[still])
-            warn_input(
-                f"{self.origin}: the column 'time' is not used for {listed(tuple(names))}, which "
-                f"does not change in time; keep the readings of one time, and leave it empty there"
-            )
-        if pde.end_time is not None and "time" not in self.table:
-            for name in unused:
-                if meant_by(name, ["time"]):
-                    raise InputError(
-                        f"{self.origin}: times must be in the column 'time' for {pde.name}, which "
-                        f"changes in time, got {shown(name)!r}; rename it, or drop it if all "
-                        f"readings are those of the end"
-                    )
+        unused = (*unused, *check_time_column(self.table, pde, self._rows, unused))
         times = (None if np.isnan(t) else t for t in self.times(pde))
         keys = list(zip(fields, experiments, times, strict=True))
         found = {key: pde.find_channel(*key) for key in dict.fromkeys(keys)}
@@ -245,30 +226,18 @@ class Sensors:
         Raises:
             InputError: a time is no number, or not one from the start to the end of the physics.
         """
-        if pde.end_time is None:
-            return np.full(len(self), np.nan)
-        times = times_of(self.table, self._rows)
-        derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
-        constant = {f.name for f in derived if pde.of_coefficient(f)}
-        constant |= {"coefficient", pde.coefficient_field.name}
-        constant_there = self.table.field.isin(constant) | self._stationary(pde)
-        times = np.where(constant_there, np.nan, times)
-        self._rows.refuse(
-            [not (np.isnan(time) or pde.reaches(time)) for time in times],
-            lambda i: pde.unreached(times[i]),
-        )
-        return times
-
-    def _stationary(self, pde: PDE) -> np.ndarray:
-        """Return which readings (m,) are of an experiment that does not evolve."""
-        still = {name for name, one in pde.experiments.items() if one.end_time is None}
-        if not still or "experiment" not in self.table:
-            return np.zeros(len(self), dtype=bool)
-        return self.table.experiment.isin(still).to_numpy()
+        return times_of(self.table, pde, self._rows)
 
     @property
     def _rows(self) -> Rows:
         return Rows(self.origin, self.first_row)
+
+
+def _censored(table: pd.DataFrame) -> torch.Tensor | None:
+    """Return which readings are below (-1) or above (1) their values, None where none is."""
+    if "censored" not in table or not table.censored.any():
+        return None
+    return torch.as_tensor(table.censored.map({"left": -1, "": 0, "right": 1}).to_numpy(copy=True))
 
 
 def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:

@@ -28,6 +28,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.solvers.supported_readings import Special, check_supported
 from pdeinv.torch_state import one_thread
 
 __all__ = [
@@ -81,6 +82,8 @@ class Solver(ABC):
         "use a coarser grid or fewer samples, or average neighbouring readings"
     )
     """What saves memory, as a phrase."""
+    takes: ClassVar[frozenset[Special]] = frozenset()
+    """What the method supports beyond readings with independent noise."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its
@@ -119,6 +122,7 @@ class Solver(ABC):
         prior = Problem.of(pde, prior).prior
         self.check(pde, prior)
         pde.check_grid(observation.grid)
+        check_supported(self, pde, prior, observation)
         check_memory(
             self.memory(pde, prior, observation, n_samples),
             f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "

@@ -44,6 +44,13 @@ _COLUMNS = {
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
+    "kind": "what is read: a point, a mean over a disc or a line, or a difference",
+    "radius": "radius of the disc over which the reading is the mean; nan for others",
+    "x2": "x coordinate of the other end of a line or a difference; nan for others",
+    "y2": "y coordinate of the other end of a line or a difference; nan for others",
+    "censored": "left where the reading is below the value, right where it is above; else empty",
+    "instrument": "instrument of the reading; empty where it is not stated",
+    "replicate": "replicate of the reading",
 }
 
 

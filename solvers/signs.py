@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.observation import Observation, interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
+from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.linear_algebra import (
     carries_weight,

@@ -22,7 +22,7 @@ from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
 from pdeinv.grid import Domain
-from pdeinv.observation import interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.annealing import SCHEDULES

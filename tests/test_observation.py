@@ -319,3 +319,58 @@ def test_readings_and_noise_must_be_numbers_whose_squares_are_finite(name, value
     points, channel = torch.full((3, 2), 0.5, dtype=torch.float64), torch.tensor([0, 1, 1])
     with pytest.raises(InputError, match=rf"{name} must be from .* in reading 1; drop"):
         Observation(Grid(8), points, channel, **given)
+
+
+def noisy(seed=0):
+    """A plain observation of eight points, and the same with two biases."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(8, 2, dtype=torch.float64, generator=generator)
+    std = 0.1 + torch.rand(8, dtype=torch.float64, generator=generator)
+    common = torch.zeros(8, 2, dtype=torch.float64)
+    common[:3, 0], common[3:6, 1] = 0.5, 2.0
+    return Observation(Grid(9), points, torch.ones(8, dtype=torch.long), std, std, common=common)
+
+
+def test_noise_has_the_covariance_of_its_biases():
+    o = noisy()
+    white = torch.randn(
+        200_000, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+    expected = torch.diag(o.noise_std**2) + o.common @ o.common.T
+    torch.testing.assert_close(o.noise_covariance(), expected)
+    torch.testing.assert_close(torch.cov(o.noise(white).T), expected, rtol=0.02, atol=0.04)
+
+
+def test_a_residual_without_its_bias_gives_the_distance_in_the_noise():
+    o, r = noisy(), torch.arange(16.0, dtype=torch.float64).reshape(2, 8)
+    variance = o.noise_std**2
+    distance = (r * o.without_bias(r, variance) / variance).sum(dim=1)
+    expected = (r * torch.linalg.solve(o.noise_covariance(), r.T).T).sum(dim=1)
+    torch.testing.assert_close(distance, expected)
+    far = o.common @ torch.tensor([1e3, -1e3], dtype=torch.float64)
+    left = o.without_bias(far[None], variance)[0]
+    assert left[:6].abs().max() < 0.01 * far.abs().max() and not left[6:].any()
+
+
+def test_biases_and_limits_follow_their_readings():
+    o = noisy()
+    o = dataclasses.replace(o, censored=torch.tensor([0, -1, 1, 0, 0, 0, 0, 0]))
+    part = o.subset(torch.tensor([1, 4]))
+    assert part.below_or_above.tolist() == [True, False] and part.biases == 2
+    torch.testing.assert_close(part.noise_covariance(), o.noise_covariance()[[1, 4]][:, [1, 4]])
+    coarse = o.on_grid(Grid(5))
+    assert coarse.censored is o.censored and coarse.common is o.common
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"censored": torch.full((8,), 2)}, "censored must be -1"),
+        ({"censored": torch.zeros(3)}, r"censored must have the shape \(8,\)"),
+        ({"common": torch.full((8, 1), torch.nan)}, "common must be finite"),
+        ({"common": torch.zeros(8)}, "common must have the shape"),
+    ],
+)
+def test_a_wrong_limit_or_bias_is_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(noisy(), **change)

@@ -13,7 +13,7 @@ from pdeinv import Grid, InputError, Sensors, layouts, plot_reconstruction, reco
 from pdeinv.coordinates import coordinates_of
 from pdeinv.datasets import example
 from pdeinv.files import save_figure, save_netcdf
-from pdeinv.observation import interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
 from pdeinv.solvers import OptimalInterpolation
 
 FIELDS = ("permeability", "pressure")

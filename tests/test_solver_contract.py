@@ -335,3 +335,24 @@ def test_it_refuses_what_it_is_not_made_for_with_the_reason(name):
     )
     with pytest.raises(InputError, match=f"{name} solver"):
         solver(pde, gaussian_prior(foreign, N), problem(pde)[1])
+
+
+@pytest.mark.parametrize("special", ["biases", "censored"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_it_supports_special_readings_or_refuses_them(name, special):
+    solver, pde = quick_solver(name), cheapest(name)
+    o = problem(pde)[1]
+    given = {
+        "biases": {"common": torch.full((len(o), 1), 0.1, dtype=torch.float64)},
+        "censored": {"censored": torch.eye(len(o), dtype=torch.long)[0]},
+    }[special]
+    special_ones = dataclasses.replace(o, **given)
+    arguments = {"n_samples": 3, "generator": seeded(5)}
+    if special in solver.takes:
+        found = solver(pde, prior_of(name, pde), special_ones, **arguments)
+        plain = solver(pde, prior_of(name, pde), o, **arguments | {"generator": seeded(5)})
+        assert not torch.equal(found.mean, plain.mean)
+        return
+    count = {"biases": len(o), "censored": 1}[special]
+    with pytest.raises(InputError, match=f"sensors of the {name} solver must not be .*{count} of"):
+        solver(pde, prior_of(name, pde), special_ones, **arguments)

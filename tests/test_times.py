@@ -12,7 +12,7 @@ from pdeinv import GaussianField, InputError, Problem, Sensors, layouts, reconst
 from pdeinv.datasets import Evolving, Experiments, Poisson
 from pdeinv.errors import InputWarning
 from pdeinv.fields import Field
-from pdeinv.observation import interpolation_stencil
+from pdeinv.interpolation import interpolation_stencil
 from pdeinv.plot import plot_reconstruction
 
 

@@ -1,0 +1,61 @@
+"""Interpolation of a field on a grid at any point, by Lagrange polynomials."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.errors import InputError
+from pdeinv.grid import Grid
+
+__all__ = ["interpolation_stencil"]
+
+
+def interpolation_stencil(
+    points: torch.Tensor, grid: Grid, order: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
+
+    The stencil wraps around on a periodic grid. It moves inwards at the boundary of a vertex grid.
+
+    Arguments:
+        points: (m, 2), positions (x, y).
+        grid: grid of the field.
+        order: degree of the polynomial.
+
+    Raises:
+        InputError: the grid has too few nodes for the degree.
+    """
+    most = min(grid.shape) - 1
+    if not 0 <= order <= most:
+        raise InputError(
+            f"the interpolation order must be from 0 to {most} on {grid} nodes, got {order}; use "
+            f"0, 1 or 3"
+        )
+    shares = grid.domain.relative(points.double())
+    (iy, wy), (ix, wx) = (
+        _stencil_1d(shares[:, d] * cells, n, grid.periodic, order)
+        for d, n, cells in zip((1, 0), grid.shape, grid.cells, strict=True)
+    )
+    index = iy[:, :, None] * grid.nx + ix[:, None, :]
+    return index.flatten(1), (wy[:, :, None] * wx[:, None, :]).flatten(1)
+
+
+def _stencil_1d(
+    s: torch.Tensor, n: int, periodic: bool, order: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return node indices and weights along one direction, both (m, order+1), of positions s in
+    cells."""
+    nearest = s.round()
+    # A sensor on a node reads that node exactly, whatever 0.3 * 10 rounds to
+    s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
+    first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
+    if not periodic:
+        first = first.clamp(0, n - 1 - order)
+    offsets = torch.arange(order + 1)
+    t = s - first
+    weight = torch.ones(len(s), order + 1, dtype=torch.float64)
+    for j in range(order + 1):
+        for i in range(order + 1):
+            if i != j:
+                weight[:, j] *= (t - i) / (j - i)
+    return (first[:, None] + offsets) % n, weight

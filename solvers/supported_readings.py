@@ -1,0 +1,58 @@
+"""Readings that not every solver supports: censored ones, and those that share a bias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import pdeinv.solvers as solvers
+from pdeinv.errors import InputError
+from pdeinv.observation import Observation
+
+if TYPE_CHECKING:
+    from pdeinv.datasets.base import PDE
+    from pdeinv.priors.base import Prior
+    from pdeinv.solvers.base import Solver
+
+__all__ = ["BIASES", "CENSORED", "Special", "check_supported"]
+
+Special: TypeAlias = Literal["biases", "censored"]
+"""What a solver may support beyond readings with independent noise."""
+BIASES: Special = "biases"
+CENSORED: Special = "censored"
+_WORDS: dict[Special, tuple[str, str]] = {
+    BIASES: ("readings that share a bias", "leave out the bias of their instrument"),
+    CENSORED: ("censored readings", "drop them"),
+}
+
+
+def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
+    """Refuse readings that a solver does not support.
+
+    Raises:
+        InputError: there are some.
+    """
+    counts: dict[Special, int] = {
+        BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
+        CENSORED: int(observation.below_or_above.sum()),
+    }
+    for special, count in counts.items():
+        if not count or special in solver.takes:
+            continue
+        what, otherwise = _WORDS[special]
+        able = [
+            name
+            for name, kind in solvers.SOLVERS.items()
+            if special in kind.takes and _suits(kind, pde, prior)
+        ]
+        remedy = f"choose one of {', '.join(sorted(able))}, or {otherwise}" if able else otherwise
+        raise InputError(
+            f"sensors of the {solver.name} solver must not be {what}, got {count} of "
+            f"{len(observation)}; {remedy}"
+        )
+
+
+def _suits(kind: type[Solver], pde: PDE, prior: Prior) -> bool:
+    """Whether a solver is defined for the PDE and the prior."""
+    solver = kind()
+    able = pde.differentiable or not solver.differentiates(pde, prior)
+    return able and solver.accepts_prior(prior) and solver.accepts(pde, prior)
