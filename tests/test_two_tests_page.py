@@ -5,7 +5,7 @@ import xarray as xr
 from helpers import ROOT, run_command
 from readme_blocks import blocks
 
-from pdeinv import Problem
+from pdeinv.datasets import Experiments
 
 PAGE = "docs/two-pumping-tests.md"
 LOG = "log_hydraulic_conductivity"
@@ -23,9 +23,9 @@ def scope(tmp_path_factory):
         yield found
 
 
-def test_the_program_poses_the_problem_of_the_file(scope):
-    written = Problem.load("two-pumping-tests.toml")
-    assert scope["tests"] == written.physics and scope["prior"] == written.prior
+def test_the_tests_are_experiments_as_the_page_states_them(scope):
+    stated = Experiments((scope["west"], scope["east"]), names=("west", "east"))
+    assert stated == scope["problem"].physics
 
 
 def test_two_tests_narrow_the_conductivity_where_their_water_flows(scope):
