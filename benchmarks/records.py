@@ -14,17 +14,7 @@ from typing import Any, TypeAlias
 
 from pdeinv.benchmarks.kinds import BASELINES, CELL, INSTANCES, SUMMARIES, TASK, Kind
 from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
-from pdeinv.benchmarks.study_kinds import (
-    ANY_EXPERIMENTS,
-    AQUIFERS,
-    BLACK_BOXES,
-    EQUIVARIANCES,
-    GAUSSIAN_LIMITS,
-    NUMERICS,
-    PUMPING_TESTS,
-    REFERENCES,
-    TIMINGS,
-)
+from pdeinv.benchmarks.study_kinds import STUDY_KINDS
 from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_writable
@@ -48,11 +38,7 @@ Record: TypeAlias = dict[str, Any]
 Places: TypeAlias = dict[tuple[Any, ...], tuple[Path, int]]
 """The file and the line of a record, by what identifies it."""
 
-_KINDS = (
-    *(INSTANCES, SUMMARIES, BASELINES, REFERENCES, GAUSSIAN_LIMITS, TIMINGS, NUMERICS),
-    *(ANY_EXPERIMENTS, AQUIFERS, BLACK_BOXES, PUMPING_TESTS, EQUIVARIANCES, PRIORS),
-    PRIOR_ABLATIONS,
-)
+_KINDS = (INSTANCES, SUMMARIES, BASELINES, *STUDY_KINDS, PRIORS, PRIOR_ABLATIONS)
 # Older records lack these names
 _DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard"}
 _REMEDY = "correct it, or copy the file again from where it was made"

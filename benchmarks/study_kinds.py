@@ -20,7 +20,9 @@ __all__ = [
     "NUMERICS",
     "PUMPING_TESTS",
     "REFERENCES",
+    "STUDY_KINDS",
     "TIMINGS",
+    "TWO_PUMPING_TESTS",
 ]
 
 
@@ -118,6 +120,13 @@ class PumpingTest(_FieldScore):
     times: Count
 
 
+class TwoPumpingTests(_FieldScore):
+    """A method on one truth of two pumping tests, with the readings of an arm of the study."""
+
+    arm: Name
+    heads: Count  # readings of the head
+
+
 class BlackBox(_FieldScore):
     """A method on one truth of the aquifer, with a number of solves."""
 
@@ -202,6 +211,12 @@ PUMPING_TESTS = Kind(
     ("times",),
     ("method", "instance", "field"),
 )
+TWO_PUMPING_TESTS = Kind(
+    "a reconstruction of two pumping tests",
+    TwoPumpingTests,
+    ("heads",),
+    ("arm", "method", "instance", "field"),
+)
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
@@ -215,3 +230,8 @@ EQUIVARIANCES = Kind(
     ("pde", "function", "grid", "fields", "seed"),
     _check_kinds,
 )
+STUDY_KINDS = (
+    *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
+    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
+)
+"""All kinds of this module."""

@@ -34,6 +34,7 @@ from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
+from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE, differences
 from pdeinv.files import save_figure
@@ -111,6 +112,11 @@ BLACK_BOXES = [
 PUMPING_TESTS = [
     {k: v for k, v in record.items() if k != "log_std"} | {"times": 8} for record in AQUIFERS
 ]
+TWO_PUMPING_TESTS = [
+    {k: v for k, v in record.items() if k != "log_std"} | {"arm": arm, "heads": 24}
+    for arm in ("both tests", "west alone")
+    for record in AQUIFERS
+]
 
 USES = {
     "pages": (kinds.INSTANCES, INSTANCES, pages),
@@ -125,6 +131,10 @@ USES = {
     "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
     "black box": (study_kinds.BLACK_BOXES, BLACK_BOXES, black_box_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),
+    "two pumping tests": (
+        *(study_kinds.TWO_PUMPING_TESTS, TWO_PUMPING_TESTS),
+        two_tests_table,
+    ),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
     "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),

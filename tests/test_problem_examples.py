@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from helpers import ROOT, contents
 from matplotlib.image import imread
+from scipy.stats import chi2
 
 from pdeinv import GaussianField, Problem
 from pdeinv.datasets import Darcy, NoFlux, open_dataset, problem_of
@@ -88,18 +89,23 @@ def test_a_truth_is_on_a_grid_twice_as_fine_and_is_read_with_the_stated_noise(na
     assert truth.grid.cells == tuple(2 * cells for cells in example.problem.grid.cells)
     for read in example.readings:
         rows = table[table.field == read.field]
-        assert len(rows) == read.count * max(1, len(read.times))
+        assert len(rows) == read.count * len(read.places)
+        assert len(rows[["x", "y"]].drop_duplicates()) == read.count
         assert set(rows.noise_std) == {read.noise_std}
         times = rows.time if read.times else [None] * len(rows)
-        channel = torch.tensor([physics.channel(read.field, time=time) for time in times])
+        names = rows.experiment if read.experiments else [""] * len(rows)
+        places = list(zip(names, times, strict=True))
+        assert set(places) == set(read.places)
+        channel = torch.tensor([physics.channel(read.field, *place) for place in places])
         points = torch.as_tensor(rows[["x", "y"]].to_numpy(copy=True))
         values = torch.as_tensor(rows.value.to_numpy(copy=True))
         std = torch.as_tensor(rows.noise_std.to_numpy(copy=True))
         order = tuple(f.interpolation_order for f in physics.fields)
         exact = Observation(truth.grid, points, channel, values, std, order)(truth.state)[0]
         z = ((values - exact) / std).numpy()
-        assert 0.5 < np.sqrt(np.mean(z**2)) < 1.5 and np.abs(z).max() < 4.5
-    for well in physics.parameters.get("wells", ()):
+        assert 1e-3 < chi2.cdf(np.sum(z**2), len(z)) < 1 - 1e-3 and np.abs(z).max() < 4.5
+    several = physics.experiments.values() or (physics,)
+    for well in (well for one in several for well in one.parameters.get("wells", ())):
         away = np.abs(table[["x", "y"]].to_numpy() - [well.x, well.y])
         assert (away > [truth.grid.hx, truth.grid.hy]).any(axis=1).all()
 

@@ -78,6 +78,9 @@ SOURCES: dict[str, Source] = {
             Constant("interval of 90 %", "a definition"),
         )
     ),
+    "docs/two-pumping-tests.md": Source(
+        (Constant("zero is not resolved", "the rule itself"),),
+    ),
     "docs/your-own-domain.md": Source(),
     "docs/problem-files.md": Source(
         (

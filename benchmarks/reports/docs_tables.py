@@ -5,12 +5,11 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`black-box` (the aquifer by solves alone), `pumping-test`, `experiments` (of a prior of the
-coefficient), `cost` and `scaling` (of our solver). These compare instances of files: `verdict`
-(EquiReg in suites),
-`corrected` (on each task of one), `joint` (our solver with the prior of its rivals), `best` (each
-with its best prior) and `setting` (published solvers at their papers' setting). `published` has the
-single samples of papers and of summaries.
+`black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `experiments` (of a
+prior of the coefficient), `cost` and `scaling` (of our solver). These compare instances of files:
+`verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior
+of its rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
+setting). `published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
+from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     AQUIFERS,
@@ -53,6 +53,7 @@ from pdeinv.benchmarks.study_kinds import (
     GAUSSIAN_LIMITS,
     PUMPING_TESTS,
     TIMINGS,
+    TWO_PUMPING_TESTS,
 )
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text
@@ -71,6 +72,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "aquifer": (aquifer_table, (AQUIFERS,)),
     "black-box": (black_box_table, (BLACK_BOXES,)),
     "pumping-test": (pumping_table, (PUMPING_TESTS,)),
+    "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

@@ -13,7 +13,7 @@ from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import coverage_head
 from pdeinv.benchmarks.reports.queries import mean
-from pdeinv.fields import Field
+from pdeinv.posterior import Posterior
 from pdeinv.problems.examples import Example, Truth
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.reconstruction import reconstruct
@@ -79,7 +79,7 @@ def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
     start = time.perf_counter()
     found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
     seconds = time.perf_counter() - start
-    fields, state = truth.problem.physics.fields, truth.state[0, :, ::2, ::2].numpy()
+    exact = _exact(truth)
     records = [
         {
             "pde": truth.problem.physics.name,
@@ -87,7 +87,7 @@ def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
             "seed": i,
             "method": found.attrs["solver"],
             "field": name,
-            **_scores(found, name, _exact(fields, state, name)),
+            **_scores(found, name, exact[f"{name}_mean"].values),
             "converged": int(found.attrs.get("converged", 1)),
             "reduced_chi_squared": float(found.attrs["reduced_chi_squared"]),
             "solver_calls": int(found.attrs["solver_calls"]),
@@ -98,12 +98,11 @@ def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
     return [record | {"rows": len(records)} for record in records]
 
 
-def _exact(fields: Sequence[Field], state: np.ndarray, name: str) -> np.ndarray:
-    """Return a field (y, x), or (time, y, x) at rising times, of a state (channel, y, x)."""
-    mine = [(f.time, channel) for channel, f in enumerate(fields) if f.name == name]
-    if mine[0][0] is None:
-        return state[mine[0][1]]
-    return state[[channel for _, channel in sorted(mine)]]
+def _exact(truth: Truth) -> xr.Dataset:
+    """Return the fields of a truth on the problem's grid, in the form of a result's means."""
+    state, fields = truth.state[0], truth.problem.physics.fields
+    exact = Posterior(fields, truth.grid, state, state, state[None]).to_xarray()
+    return exact.isel(x=slice(None, None, 2), y=slice(None, None, 2))
 
 
 def _scores(found: xr.Dataset, name: str, exact: np.ndarray) -> Record:

@@ -24,7 +24,13 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
-from pdeinv.cli.study_problems import any_experiment, aquifer, black_box, pumping_test
+from pdeinv.cli.study_problems import (
+    any_experiment,
+    aquifer,
+    black_box,
+    pumping_test,
+    two_pumping_tests,
+)
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -47,6 +53,7 @@ for command in (
 study.command()(aquifer)
 study.command()(black_box)
 study.command()(pumping_test)
+study.command()(two_pumping_tests)
 study.command()(any_experiment)
 app.add_typer(study, name="study")
 

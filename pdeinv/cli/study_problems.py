@@ -1,21 +1,25 @@
-"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `any-experiment`: problems of one's own."""
+"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `any-experiment`:
+problems of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from pdeinv.cli.study import Methods, Nodes, ResumingOut
 from pdeinv.errors import InputError
 
-__all__ = ["any_experiment", "aquifer", "black_box", "pumping_test"]
+__all__ = ["any_experiment", "aquifer", "black_box", "pumping_test", "two_pumping_tests"]
+
+Truths = Annotated[int, typer.Option(help="Number of truths.")]
 
 
 def aquifer(
     out: ResumingOut,
-    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
+    instances: Truths = 16,
     log_std: Annotated[
         list[float] | None,
         typer.Option(
@@ -26,58 +30,33 @@ def aquifer(
     method: Methods = None,
 ) -> None:
     """Reconstruct truths of the example aquifer, and compare with kriging."""
-    from pdeinv.benchmarks.provenance import typed_command
-    from pdeinv.benchmarks.studies import aquifer as module
+    from pdeinv.benchmarks.studies.aquifer import LOG_STD, METHODS, aquifer_table, run
 
-    records = module.run(
-        out,
-        instances=instances,
-        log_stds=log_std or (module.LOG_STD,),
-        methods=method or module.METHODS,
-        command=typed_command(),
-        echo=typer.echo,
-    )
-    typer.echo(module.aquifer_table(records))
+    methods, log_stds = method or METHODS, log_std or (LOG_STD,)
+    _measure(run, aquifer_table, out, instances=instances, log_stds=log_stds, methods=methods)
 
 
-def black_box(
-    out: ResumingOut,
-    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
-    method: Methods = None,
-) -> None:
+def black_box(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
     """Reconstruct truths of the example aquifer by solves alone, next to Gauss–Newton."""
-    from pdeinv.benchmarks.provenance import typed_command
-    from pdeinv.benchmarks.studies import black_box as module
+    from pdeinv.benchmarks.studies.black_box import METHODS, black_box_table, run
 
-    _check_methods(method or (), [name for name, _ in module.METHODS])
-    records = module.run(
-        out,
-        instances=instances,
-        methods=method or (),
-        command=typed_command(),
-        echo=typer.echo,
-    )
-    typer.echo(module.black_box_table(records))
+    methods = _checked(method or (), [name for name, _ in METHODS])
+    _measure(run, black_box_table, out, instances=instances, methods=methods)
 
 
-def pumping_test(
-    out: ResumingOut,
-    instances: Annotated[int, typer.Option(help="Number of truths.")] = 16,
-    method: Methods = None,
-) -> None:
+def pumping_test(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
     """Reconstruct truths of the example pumping test, and compare with kriging."""
-    from pdeinv.benchmarks.provenance import typed_command
-    from pdeinv.benchmarks.studies import pumping_test as module
+    from pdeinv.benchmarks.studies.pumping_test import METHODS, pumping_table, run
 
-    _check_methods(method or (), module.METHODS)
-    records = module.run(
-        out,
-        instances=instances,
-        methods=method or module.METHODS,
-        command=typed_command(),
-        echo=typer.echo,
-    )
-    typer.echo(module.pumping_table(records))
+    methods = _checked(method or METHODS, METHODS)
+    _measure(run, pumping_table, out, instances=instances, methods=methods)
+
+
+def two_pumping_tests(out: ResumingOut, instances: Truths = 16) -> None:
+    """Reconstruct truths of the example with two pumping tests, from both and from each alone."""
+    from pdeinv.benchmarks.studies.two_pumping_tests import run, two_tests_table
+
+    _measure(run, two_tests_table, out, instances=instances)
 
 
 def any_experiment(
@@ -91,20 +70,30 @@ def any_experiment(
     from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies import any_experiment as module
 
-    _check_methods(method or (), module.METHODS)
     records = module.run(
         out,
         instances=instances,
         grid=grid,
         sensors=sensors,
-        methods=method or (),
+        methods=_checked(method or (), module.METHODS),
         command=typed_command(),
     )
     typer.echo(module.experiment_table(records))
 
 
-def _check_methods(given: Iterable[str], known: Iterable[str]) -> None:
-    known = list(dict.fromkeys(known))
+def _measure(
+    run: Callable[..., Any], table: Callable[[Any], str], out: Path, **options: object
+) -> None:
+    """Run a study, and print each record and then the table."""
+    from pdeinv.benchmarks.provenance import typed_command
+
+    typer.echo(table(run(out, **options, command=typed_command(), echo=typer.echo)))
+
+
+def _checked(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the given methods; refuse one that the study does not have."""
+    given, known = list(given), list(dict.fromkeys(known))
     for name in given:
         if name not in known:
             raise InputError(f"method must be one of {', '.join(known)}, got {name!r}; choose one")
+    return given

@@ -39,12 +39,20 @@ class Readings:
         count: number of points.
         noise_std: standard deviation of the noise of each reading.
         times: at which each point is read; once if there is none.
+        experiments: in which each point is read; none for a field that all share, or where the
+            physics has no experiments.
     """
 
     field: str
     count: int
     noise_std: float
     times: tuple[float, ...] = ()
+    experiments: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> list[tuple[str, float | None]]:
+        """The experiment and the time of each reading of a point."""
+        return [(name, t) for name in self.experiments or ("",) for t in self.times or (None,)]
 
 
 class Truth(NamedTuple):
@@ -106,9 +114,9 @@ class Example:
         state = problem.sample(1, fine, generator)
         points = self._points(problem, coarse, number)
         rows = self._rows()
-        points = points[[point for point, _, _ in rows]]
-        channel = torch.tensor([physics.channel(read.field, time=t) for _, read, t in rows])
-        std = torch.tensor([read.noise_std for _, read, _ in rows], dtype=torch.float64)
+        points = points[[point for point, _, _, _ in rows]]
+        channel = torch.tensor([physics.channel(read.field, name, t) for _, read, name, t in rows])
+        std = torch.tensor([read.noise_std for _, read, _, _ in rows], dtype=torch.float64)
         order = tuple(f.interpolation_order for f in physics.fields)
         blank = Observation(
             fine, torch.from_numpy(points), channel, torch.zeros_like(std), std, order
@@ -122,17 +130,20 @@ class Example:
             "value": [_rounded(v, s / _DIGITS) for v, s in zip(values.tolist(), std, strict=True)],
             "noise_std": std.numpy(),
         }
+        if physics.experiments:
+            table["experiment"] = [name for _, _, name, _ in rows]
         if times:
-            table["time"] = [time for _, _, time in rows]
+            table["time"] = [time for _, _, _, time in rows]
         return Truth(problem, fine, state, Sensors(pd.DataFrame(table)))
 
-    def _rows(self) -> list[tuple[int, Readings, float | None]]:
-        """Return the number of the point, what is read there and when, for each reading."""
-        rows: list[tuple[int, Readings, float | None]] = []
+    def _rows(self) -> list[tuple[int, Readings, str, float | None]]:
+        """Return the number of the point, what is read there, in which experiment and when, for
+        each reading."""
+        rows: list[tuple[int, Readings, str, float | None]] = []
         first = 0
         for read in self.readings:
             points = range(first, first + read.count)
-            rows += [(point, read, time) for time in read.times or (None,) for point in points]
+            rows += [(point, read, *place) for place in read.places for point in points]
             first += read.count
         return rows
 
@@ -141,8 +152,8 @@ class Example:
         domain, count = problem.physics.domain, sum(read.count for read in self.readings)
         points = layouts.random(4 * count, number, domain)
         points = np.round(points, 3 - math.floor(math.log10(domain.shorter)))
-        wells = problem.physics.parameters.get("wells", ())
-        for well in wells:
+        physics = problem.physics.experiments.values() or (problem.physics,)
+        for well in (well for one in physics for well in one.parameters.get("wells", ())):
             away = np.abs(points - [well.x, well.y]) / [grid.hx, grid.hy]
             points = points[away.max(axis=1) > _FROM_WELLS]
         return points[:count]
@@ -200,6 +211,14 @@ EXAMPLES = {
                 Readings("final_vorticity", 40, 0.05),
                 Readings("velocity_x", 20, 0.01),
                 Readings("velocity_y", 20, 0.01),
+            ),
+        ),
+        Example(
+            "two-pumping-tests",
+            "hydraulic conductivity of an aquifer, from heads while one well pumps, then another",
+            (
+                Readings("head", 12, 0.02, experiments=("west", "east")),
+                Readings("log_hydraulic_conductivity", 5, 0.1),
             ),
         ),
     )
