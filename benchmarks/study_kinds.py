@@ -16,6 +16,7 @@ __all__ = [
     "AQUIFERS",
     "BLACK_BOXES",
     "EQUIVARIANCES",
+    "FLOW_SENSORS",
     "GAUSSIAN_LIMITS",
     "NUMERICS",
     "PUMPING_TESTS",
@@ -127,6 +128,14 @@ class TwoPumpingTests(_FieldScore):
     heads: Count  # readings of the head
 
 
+class FlowSensors(_FieldScore):
+    """One truth of the benchmark's flow, from readings of velocities or of vorticities."""
+
+    reads: Name
+    readings: Count  # in all
+    grid: Nodes
+
+
 class BlackBox(_FieldScore):
     """A method on one truth of the aquifer, with a number of solves."""
 
@@ -217,6 +226,12 @@ TWO_PUMPING_TESTS = Kind(
     ("heads",),
     ("arm", "method", "instance", "field"),
 )
+FLOW_SENSORS = Kind(
+    "a reconstruction of a flow",
+    FlowSensors,
+    ("reads",),
+    ("grid", "readings", "reads", "method", "instance", "field"),
+)
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
@@ -232,6 +247,6 @@ EQUIVARIANCES = Kind(
 )
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
-    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
+    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS),
 )
 """All kinds of this module."""

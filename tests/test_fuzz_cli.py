@@ -45,6 +45,7 @@ BASE = {
     "study black-box": "--out nowhere/b.jsonl --instances 1",
     "study pumping-test": "--out nowhere/p.jsonl --instances 1",
     "study two-pumping-tests": "--out nowhere/t.jsonl --instances 1",
+    "study flow-sensors": "--out nowhere/f.jsonl --instances 1",
     "study any-experiment": "--out nowhere/e.jsonl --grid 16 --sensors 4 --instances 1",
     "study numerics": "--out nowhere/n.jsonl --grid 16 --n 2",
     "study reference": "--out f.jsonl --pde poison --grid 16 --sensors 4 --instances 1 --chains 2",

@@ -5,9 +5,9 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `experiments` (of a
-prior of the coefficient), `cost` and `scaling` (of our solver). These compare instances of files:
-`verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior
+`black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
+`experiments` (of a prior of the coefficient), `cost` and `scaling` (of our solver). These compare
+instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior
 of its rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
 setting). `published` has the single samples of papers and of summaries.
 """
@@ -41,6 +41,7 @@ from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
+from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
@@ -50,6 +51,7 @@ from pdeinv.benchmarks.study_kinds import (
     AQUIFERS,
     BLACK_BOXES,
     EQUIVARIANCES,
+    FLOW_SENSORS,
     GAUSSIAN_LIMITS,
     PUMPING_TESTS,
     TIMINGS,
@@ -73,6 +75,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "black-box": (black_box_table, (BLACK_BOXES,)),
     "pumping-test": (pumping_table, (PUMPING_TESTS,)),
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
+    "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

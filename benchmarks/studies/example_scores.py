@@ -42,6 +42,7 @@ def measure_missing(
     shown: Sequence[str],
     command: str,
     echo: Callable[[str], object],
+    fields: Sequence[str] = (),
 ) -> None:
     """Append the scores of solvers on truths of an example, of which the file has none yet.
 
@@ -54,6 +55,7 @@ def measure_missing(
         shown: entries of the lines that are printed.
         command: command to type for the same records.
         echo: prints one line for each record.
+        fields: as of `measure`.
     """
     for i in range(instances):
         units = [log.key({**further, "method": name, "instance": i}) for name, _, further in cells]
@@ -62,19 +64,21 @@ def measure_missing(
         for _, solver, further in missing:
             assert truth is not None
             made = provenance(command)
-            records = [{**further, **scored, **made} for scored in measure(truth, solver, i)]
+            scores = measure(truth, solver, i, fields)
+            records = [{**further, **scored, **made} for scored in scores]
             log.append(*records)
             for record in records:
                 echo(", ".join(f"{name} {record[name]}" for name in shown))
 
 
-def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
-    """Return the scores of a solver on a truth, one record for each field that is read.
+def measure(truth: Truth, solver: str | Solver, i: int, fields: Sequence[str] = ()) -> list[Record]:
+    """Return the scores of a solver on a truth, one record for each field.
 
     Arguments:
         truth: a truth of the example and its readings.
         solver: its name, or an instance.
         i: number of the truth.
+        fields: names of the fields; those that are read if there is none.
     """
     start = time.perf_counter()
     found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
@@ -93,7 +97,7 @@ def measure(truth: Truth, solver: str | Solver, i: int) -> list[Record]:
             "solver_calls": int(found.attrs["solver_calls"]),
             "seconds": round(seconds, 3),
         }
-        for name in dict.fromkeys(truth.sensors.table.field)
+        for name in fields or dict.fromkeys(truth.sensors.table.field)
     ]
     return [record | {"rows": len(records)} for record in records]
 

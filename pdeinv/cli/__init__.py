@@ -28,6 +28,7 @@ from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
     black_box,
+    flow_sensors,
     pumping_test,
     two_pumping_tests,
 )
@@ -54,6 +55,7 @@ study.command()(aquifer)
 study.command()(black_box)
 study.command()(pumping_test)
 study.command()(two_pumping_tests)
+study.command()(flow_sensors)
 study.command()(any_experiment)
 app.add_typer(study, name="study")
 

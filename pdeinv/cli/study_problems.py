@@ -1,4 +1,5 @@
-"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `any-experiment`:
+"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `flow-sensors`,
+`any-experiment`:
 problems of one's own."""
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import typer
 from pdeinv.cli.study import Methods, Nodes, ResumingOut
 from pdeinv.errors import InputError
 
-__all__ = ["any_experiment", "aquifer", "black_box", "pumping_test", "two_pumping_tests"]
+__all__ = [
+    "any_experiment",
+    "aquifer",
+    "black_box",
+    "flow_sensors",
+    "pumping_test",
+    "two_pumping_tests",
+]
 
 Truths = Annotated[int, typer.Option(help="Number of truths.")]
 
@@ -57,6 +65,13 @@ def two_pumping_tests(out: ResumingOut, instances: Truths = 16) -> None:
     from pdeinv.benchmarks.studies.two_pumping_tests import run, two_tests_table
 
     _measure(run, two_tests_table, out, instances=instances)
+
+
+def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:
+    """Reconstruct flows from velocities in time, and from as many vorticities."""
+    from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table, run
+
+    _measure(run, flow_sensors_table, out, instances=instances, grid=grid)
 
 
 def any_experiment(
