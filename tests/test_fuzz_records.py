@@ -29,6 +29,7 @@ from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
+from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
@@ -117,6 +118,13 @@ TWO_PUMPING_TESTS = [
     for arm in ("both tests", "west alone")
     for record in AQUIFERS
 ]
+FLOW_SENSORS = [
+    {k: v for k, v in record.items() if k != "log_std"}
+    | {"reads": what, "readings": 60, "grid": 64, "field": field}
+    for what in ("velocity", "vorticity")
+    for record in AQUIFERS[::2]
+    for field in ("initial_vorticity", "final_vorticity")
+]
 
 USES = {
     "pages": (kinds.INSTANCES, INSTANCES, pages),
@@ -135,6 +143,7 @@ USES = {
         *(study_kinds.TWO_PUMPING_TESTS, TWO_PUMPING_TESTS),
         two_tests_table,
     ),
+    "flow sensors": (study_kinds.FLOW_SENSORS, FLOW_SENSORS, flow_sensors_table),
     "numerics": (study_kinds.NUMERICS, lines("numerics"), table),
     "limit": (study_kinds.GAUSSIAN_LIMITS, lines("gaussian-limit-64"), limit_table),
     "experiments": (study_kinds.ANY_EXPERIMENTS, lines("any-experiment"), experiment_table),
