@@ -249,7 +249,7 @@ class Sensors:
             return np.full(len(self), np.nan)
         times = times_of(self.table, self._rows)
         derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
-        constant = {f.name for f in derived if pde.of_coefficient(f)}
+        constant = {f.name for f in derived if pde.constant(f)}
         constant |= {"coefficient", pde.coefficient_field.name}
         constant_there = self.table.field.isin(constant) | self._stationary(pde)
         times = np.where(constant_there, np.nan, times)
