@@ -154,10 +154,11 @@ class NavierStokes(Evolving):
         return self._response(a, self._vorticity(a))
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        """Return a flow in single precision, with twice the time step, on a coarser grid.
+        """Return a flow in single precision, on a coarser grid and with twice the time step.
 
         The grid just resolves what viscosity leaves at the first of the output times after the
-        start. Where that is unstable and `solve` is not, the result is that of `solve`.
+        start. Where it is not coarser, the time step is that of `solve`, which may be at the limit
+        of stability. Where the flow is unstable and `solve` is not, the result is that of `solve`.
         """
         return self._rough_vorticity(a)[:, -1:]
 
@@ -244,7 +245,7 @@ class NavierStokes(Evolving):
             rough = self._force(coarse, start)
         else:
             rough = fourier_resample(force, coarse.shape).to(torch.float32)
-        legs = self._legs(coarse, 2 * self.dt)
+        legs = self._legs(coarse, self.dt if coarse == grid else 2 * self.dt)
         w = flow_through(start, coarse, self.viscosity, rough, legs).to(a.dtype)
         w = fourier_resample(w, grid.shape)
         if not self._stable(a, w, force):
