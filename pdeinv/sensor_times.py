@@ -34,7 +34,7 @@ def times_of(table: pd.DataFrame, pde: PDE, rows: Rows) -> np.ndarray:
         return np.full(len(table), np.nan)
     times = _stated(table, rows)
     derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
-    constant = {f.name for f in derived if pde.of_coefficient(f)}
+    constant = {f.name for f in derived if pde.constant(f)}
     constant |= {"coefficient", pde.coefficient_field.name}
     times = np.where(table.field.isin(constant) | _stationary(table, pde), np.nan, times)
     rows.refuse(
