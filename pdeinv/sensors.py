@@ -243,11 +243,13 @@ class Sensors:
         and its functions, and where the physics, or that of the experiment, does not evolve.
 
         Raises:
-            InputError: a time is no number, or not one from the start to the end of the physics.
+            InputError: a time is no number, or not one at which the physics has the field.
         """
         if pde.end_time is None:
             return np.full(len(self), np.nan)
         times = times_of(self.table, self._rows)
+        late = [pde.late_coefficient(*one) for one in zip(self.table.field, times, strict=True)]
+        self._rows.refuse([bool(message) for message in late], lambda i: late[i])
         derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
         constant = {f.name for f in derived if pde.constant(f)}
         constant |= {"coefficient", pde.coefficient_field.name}
