@@ -151,6 +151,16 @@ class Channels(ABC):
             f"{remedy_for(time)}"
         )
 
+    def late_coefficient(self, field_name: str, time: float) -> str:
+        """Return the message about a reading of the coefficient after the start, where it is the
+        state there; "" for any other, and for no time (nan)."""
+        name = self.coefficient_field.name
+        if not self.has_start or self._without_alias(field_name) != name or not abs(time) > 0:
+            return ""
+        return (
+            f"time of {name!r} must be 0 or empty, got {time:g}; name the field that is read then"
+        )
+
     @property
     def _reached(self) -> str:
         """The times that the physics reaches, in words."""

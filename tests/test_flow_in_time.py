@@ -295,7 +295,8 @@ def test_velocities_at_four_times_are_reconstructed(measured):
 @pytest.mark.parametrize("posed", ["problem", "pde"])
 def test_a_table_with_times_from_the_command_line(measured, tmp_path, pdeinv, posed):
     _, full, state, _ = measured
-    where = [("vorticity", 0.0), ("vorticity", 0.35), ("final_vorticity", 1.0)]
+    where = [("vorticity", 0.0), ("initial_vorticity", 0.0), ("vorticity", 0.35)]
+    where += [("final_vorticity", 1.0)]
     readings(full, state, where).to_csv(tmp_path / "sensors.csv", index=False)
     (tmp_path / "flow.toml").write_text(
         'format = 1\n[physics]\npde = "navier-stokes"\nviscosity = 0.005\ntimes = [0.7]\n'
@@ -323,6 +324,10 @@ def test_a_table_with_times_from_the_command_line(measured, tmp_path, pdeinv, po
         (
             {"field": "final_vorticity", "time": 0.5},
             r"row 3: time of 'final_vorticity' must be 1, the end .* name the field 'vorticity'",
+        ),
+        (
+            {"field": "initial_vorticity", "time": 0.5},
+            r"row 3: time of 'initial_vorticity' must be 0 or empty, got 0.5; name the field",
         ),
         (
             {"field": "solution", "time": 0.5},
