@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from pdeinv.figure_layout import extent_of, shown_at
+from pdeinv.footprint_places import Footprints
+from pdeinv.footprints import FootprintObservation
 from pdeinv.grid import Grid
-from pdeinv.interpolation import interpolation_stencil
+from pdeinv.observation import Observation
 
 __all__ = ["plot_residuals"]
 
 _ENDS = 3.0  # standard deviations at the ends of the scale
 _FLOOR = 1e-3  # least standard deviation of a reading, relative to the readings' spread
+_FOOTPRINT = ("kind", "radius", "x2", "y2")
 
 
 def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> ScalarMappable:
@@ -60,20 +65,51 @@ def _residuals(
     """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
     and posterior together.
 
-    That is at least a share of the readings' spread: exact readings are met to rounding.
+    That is at least a share of the spread of the readings, differences apart: exact readings are
+    met to rounding.
     """
-    mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
+    mean = result[f"{name}_mean"].values
     order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
     values = result["sensor_value"].values[mine]
     noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
+    sensors = _operator(result, mine, points, grid, order)
+    floor = np.full(len(values), float(np.abs(mean).max()) or 1.0)
+    of_field = sensors.of_field.numpy()
+    for alike in (of_field, ~of_field):
+        if alike.sum() > 1 and (spread := float(np.std(values[alike]))):
+            floor[alike] = spread
+    there = _posterior_std(result, name, sensors)
+    deviation = np.sqrt(noise**2 + there**2 + (_FLOOR * floor) ** 2)
+    return (values - _read(sensors, mean[None])[0]) / deviation
+
+
+def _operator(
+    result: xr.Dataset, mine: np.ndarray, points: np.ndarray, grid: Grid, order: int
+) -> Observation:
+    """Return the operator of the readings of one field, of which it is the only channel."""
+    columns = {c: result[f"sensor_{c}"].values[mine] for c in _FOOTPRINT if f"sensor_{c}" in result}
+    zeros, channel = torch.zeros(len(points)), torch.zeros(len(points), dtype=torch.long)
+    given = (grid, torch.as_tensor(points), channel, zeros, zeros, (order,))
+    footprints = Footprints.of_table(pd.DataFrame(columns))
+    if footprints is None:
+        return Observation(*given)
+    return FootprintObservation(*given, **footprints._asdict())
+
+
+def _posterior_std(result: xr.Dataset, name: str, sensors: Observation) -> np.ndarray:
+    """Return the posterior standard deviations (m,) of what the sensors read: that of the field at
+    points, and that over the samples of other footprints."""
     # Cubic weights of a standard deviation could add up to a negative one
-    there = _at(points, grid, std, min(order, 1))
-    spread = float(np.std(values)) if len(values) > 1 else 0.0
-    floor = _FLOOR * (spread or float(np.abs(mean).max()) or 1.0)
-    return (values - _at(points, grid, mean, order)) / np.sqrt(noise**2 + there**2 + floor**2)
+    order = (min(sensors.order[0], 1),)
+    there = _read(replace(sensors, order=order), result[f"{name}_std"].values[None])[0]
+    others = ~sensors.at_points
+    if bool(others.any()):
+        samples = result[f"{name}_samples"].transpose("sample", "y", "x").values
+        read = _read(sensors.subset(others), samples)
+        there[others.numpy()] = read.std(axis=0, ddof=min(1, len(samples) - 1))
+    return there
 
 
-def _at(points: np.ndarray, grid: Grid, field: np.ndarray, order: int) -> np.ndarray:
-    """Return the values (m,) of a field (ny, nx) at points (m, 2)."""
-    index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
-    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
+def _read(sensors: Observation, fields: np.ndarray) -> np.ndarray:
+    """Return the readings (n, m) of fields (n, ny, nx)."""
+    return sensors(torch.as_tensor(fields)[:, None]).numpy()
