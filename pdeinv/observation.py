@@ -171,6 +171,11 @@ class Observation:
         return 0 if self.common is None else self.common.shape[1]
 
     @property
+    def shared(self) -> torch.Tensor:
+        """B, (m, k), with k = 0 without biases."""
+        return self.noise_std.new_zeros(len(self), 0) if self.common is None else self.common
+
+    @property
     def below_or_above(self) -> torch.Tensor:
         """Whether each reading is censored, (m,)."""
         if self.censored is None:

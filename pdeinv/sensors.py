@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,6 +18,7 @@ from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError, warn_input
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
+from pdeinv.instruments import Instrument, biases_of
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
 from pdeinv.sensor_checks import Readings
@@ -167,6 +169,7 @@ class Sensors:
         *,
         noise: NoiseLevels | None = None,
         bounds: tuple[float, float] | None = None,
+        instruments: Sequence[Instrument] = (),
     ) -> Observation:
         """Return the operator, readings and noise of these sensors for a PDE's state on a grid.
 
@@ -174,12 +177,15 @@ class Sensors:
             noise: standard deviation of the noise of readings without a `noise_std`, see
                 `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
             bounds: of the coefficient under its prior, if it has some.
+            instruments: those whose biases are stated; the column `instrument` is not used without
+                them, with an InputWarning.
 
         Raises:
             InputError: a sensor is outside of the domain, the PDE has no such field or experiment,
-                the noise cannot be used, a reading is likely a fill value, exact readings
-                contradict each other at one point, or an exact reading contradicts the boundary
-                condition or the bounds of the coefficient.
+                the noise cannot be used, a reading is likely a fill value, an instrument is not
+                stated or reads fields of two units, exact readings contradict each other at one
+                point, or an exact reading contradicts the boundary condition or the bounds of the
+                coefficient.
         """
         table = self.table
         # Copies: torch does not share pandas' read-only arrays
@@ -189,7 +195,8 @@ class Sensors:
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
         noise_std = noise_used(noise, table, channel, pde, self._rows)
-        readings.check_agreement(noise_std, grid, bounds)
+        biases = biases_of(table, channel, pde, instruments, self._rows)
+        readings.check_agreement(noise_std, grid, bounds, biases.number)
         return Observation(
             grid,
             points,
@@ -198,6 +205,7 @@ class Sensors:
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
             censored=_censored(table),
+            common=biases.common,
         )
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:

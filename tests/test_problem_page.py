@@ -43,6 +43,7 @@ def test_a_section_has_the_keys_of_its_table(table):
         "prior": tables.PriorTable,
         "grid": tables.GridTable,
         "experiment": tables.ExperimentTable,
+        "instrument": tables.InstrumentTable,
     }[table]
     assert set(rows(SECTIONS[table], "key")) == set(model.model_fields)
 
