@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic
@@ -32,6 +33,9 @@ class Signs:
     Arguments:
         problem: the latent field and the coefficient's two values.
         observation: all sensors, on the grid of the result.
+
+    Raises:
+        InputError: readings of the coefficient share a bias.
     """
 
     def __init__(self, problem: Problem, observation: Observation):
@@ -41,6 +45,12 @@ class Signs:
         # Where the physics fixes the coefficient, a reading of it has no sign
         free = problem.physics.known_values(0, observation.points).isnan()
         observation = observation.subset((observation.channel == 0) & free)
+        if shared := int(observation.shared.any(dim=1).sum()):
+            raise InputError(
+                f"readings of the {problem.physics.coefficient_field.name} must not share a bias "
+                f"where it has two values, got {shared} of {len(observation)}; leave out the bias "
+                f"of their instrument, or choose optimal-interpolation"
+            )
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid

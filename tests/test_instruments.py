@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 from pdeinv import GaussianField, InputError, Instrument, Problem, Sensors, reconstruct
 from pdeinv.datasets import Darcy, Experiments, Helmholtz, Poisson, TransientDarcy
@@ -72,6 +73,20 @@ def test_the_result_states_the_instruments_and_their_biases():
     np.testing.assert_array_equal(found.source_mean, short.source_mean)
     instead = run(given, pde=None, problem=problem, instruments={"probe A": 0.0, "probe B": 0.0})
     assert not np.array_equal(found.source_mean, instead.source_mean)
+
+
+def test_the_command_line_takes_the_instruments_of_a_problem(tmp_path, pdeinv):
+    given = table(instrument=["probe A", "prob B", ""], value=1e-3)
+    given.to_csv(tmp_path / "s.csv")
+    problem, out = Problem(PDE, grid=16, instruments=(A, B)).save(tmp_path / "p.toml"), "r.nc"
+    arguments = ("--problem", problem, "--solver", "optimal-interpolation", "--out", tmp_path / out)
+    code, _, message = pdeinv("reconstruct", tmp_path / "s.csv", *arguments)
+    assert code == 2 and "s.csv, row 2: instrument must be one that the problem states" in message
+    (tmp_path / "s.csv").write_text((tmp_path / "s.csv").read_text().replace("prob B", "probe B"))
+    code, _, message = pdeinv("reconstruct", tmp_path / "s.csv", *arguments)
+    assert code == 0, message
+    with xr.open_dataset(tmp_path / out) as found:
+        assert found.sensor_instrument.values.tolist() == ["probe A", "probe B", ""]
 
 
 def test_a_column_without_stated_instruments_is_not_used():
