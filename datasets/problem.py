@@ -41,7 +41,7 @@ class Problem:
             for one of your own; if None, the `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
         instruments: those whose readings share a bias, or the standard deviations of the biases by
-            their names, such as `{"probe A": 0.05}`.
+            their names, such as `{"probe A": 2}`.
 
     Raises:
         InputError: the prior is none, or cannot be that of the coefficient, such as a Gaussian one

@@ -39,8 +39,8 @@ class Instrument:
 
     Example:
         >>> from pdeinv import Instrument
-        >>> Instrument("probe A", bias_std=0.05)
-        Instrument(name='probe A', bias_std=0.05)
+        >>> Instrument("probe A", bias_std=2)
+        Instrument(name='probe A', bias_std=2.0)
     """
 
     name: str
@@ -71,7 +71,7 @@ def instruments_of(given: Instruments) -> tuple[Instrument, ...]:
     if not isinstance(given, list | tuple) or not all(isinstance(i, Instrument) for i in given):
         raise InputError(
             f"instruments must be instances of Instrument, got {described(given)}; give such as "
-            f"(Instrument('probe A', bias_std=0.05),) or {{'probe A': 0.05}}"
+            f"(Instrument('probe A', bias_std=2),) or {{'probe A': 2}}"
         )
     names = [one.name for one in given]
     for name in names:

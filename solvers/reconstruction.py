@@ -81,7 +81,7 @@ def reconstruct(
             or a list of these, one for each number from 1 in the column `experiment` of the table.
         problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
-        instruments: whose readings share a bias, as `{"probe A": 0.05}`; None: the problem's.
+        instruments: whose readings share a bias, as `{"probe A": 2}`; None: the problem's.
         grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
