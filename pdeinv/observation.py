@@ -46,6 +46,7 @@ class Observation:
         censored: (m,), integers: -1 where y is below the value, 1 where it is above, 0 for a plain
             reading. None is 0 for all.
         common: (m, k), B. None is without biases.
+        common_names: of the k biases, for results; empty numbers them.
 
     Raises:
         InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
@@ -67,6 +68,7 @@ class Observation:
     order: tuple[int, ...] = (3, 3)
     censored: torch.Tensor | None = None
     common: torch.Tensor | None = None
+    common_names: tuple[str, ...] = ()
     _index: torch.Tensor = field(init=False, repr=False)
     _weight: torch.Tensor = field(init=False, repr=False)
 
@@ -124,6 +126,11 @@ class Observation:
             raise InputError(
                 f"censored must be -1 (below the value), 0 or 1 (above it), got "
                 f"{float(self.censored[wrong][0]):g}; correct it"  # type: ignore[index]
+            )
+        if self.common_names and len(self.common_names) != self.biases:
+            raise InputError(
+                f"common_names must have one name for each of {self.biases} biases, got "
+                f"{len(self.common_names)}; give one for each column of common"
             )
         if self.common is not None and not bool((self.common.abs() <= _LARGEST).all()):
             raise InputError(
