@@ -88,7 +88,7 @@ class Biases(NamedTuple):
     Arguments:
         number: of the bias of each reading, (m,); -1 without one.
         std: standard deviation of each bias, (k,).
-        names: of the biases: the instrument and the field.
+        names: of the biases: the instrument, and the field where it reads several.
     """
 
     number: np.ndarray
@@ -150,7 +150,10 @@ def biases_of(
     return Biases(
         np.array([-1 if key is None else numbers[key] for key in keys], dtype=int),
         np.array([stds[name] for name, _ in numbers]),
-        tuple(f"{name}, {field}" for name, field in numbers),
+        tuple(
+            name if [n for n, _ in numbers].count(name) == 1 else f"{name}, {field}"
+            for name, field in numbers
+        ),
     )
 
 

@@ -206,6 +206,7 @@ class Sensors:
             tuple(f.interpolation_order for f in pde.fields),
             censored=_censored(table),
             common=biases.common,
+            common_names=biases.names,
         )
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -34,7 +34,9 @@ def test_readings_of_one_instrument_share_a_bias():
 
 def test_an_instrument_has_a_bias_for_each_field():
     given = table(field=["source", "potential", "source"], instrument="probe A")
-    assert common(given, (A,)).tolist() == [[0.5, 0.0], [0.0, 0.5], [0.5, 0.0]]
+    found = given.observation(PDE, PDE.grid(16), instruments=(A,))
+    assert found.common.tolist() == [[0.5, 0.0], [0.0, 0.5], [0.5, 0.0]]
+    assert found.common_names == ("probe A, source", "probe A, potential")
 
 
 def test_a_bias_is_that_of_all_experiments_and_times():
@@ -68,11 +70,26 @@ def test_the_result_states_the_instruments_and_their_biases():
     given = table(x=rng.random(3), instrument=["probe A", "probe B", ""], value=1e-3)
     problem = Problem(PDE, instruments=(A, B))
     found = run(given, pde=None, problem=problem)
+    assert found.attrs["assumed"].endswith(
+        "noise: stated for each reading, and biases with the standard deviations probe A 0.5, "
+        "probe B 2"
+    )
     assert found.sensor_instrument.values.tolist() == ["probe A", "probe B", ""]
     short = run(given, instruments={"probe A": 0.5, "probe B": 2.0})
     np.testing.assert_array_equal(found.source_mean, short.source_mean)
     instead = run(given, pde=None, problem=problem, instruments={"probe A": 0.0, "probe B": 0.0})
     assert not np.array_equal(found.source_mean, instead.source_mean)
+
+
+@pytest.mark.parametrize("solver", ["gaussian", "gauss-newton"])
+def test_the_result_has_the_estimated_biases(solver):
+    rng = np.random.default_rng(0)
+    given = table(
+        x=rng.random(3), instrument=["probe A", "probe A", ""], value=1e-3, noise_std=1e-3
+    )
+    found = run(given, solver=solver, instruments={"probe A": 0.5})
+    assert found.parameter.values.tolist() == ["probe A"]
+    assert 0 < float(found.parameter_std[0]) < 0.5
 
 
 def test_the_command_line_takes_the_instruments_of_a_problem(tmp_path, pdeinv):
