@@ -143,7 +143,8 @@ def test_a_bias_is_not_taken_into_the_fields(name):
         assert 0.5 < fitted < 1.6
 
 
-@pytest.mark.parametrize("name", SUPPORTING)
+# The few members of the smoother become others where there are more unknowns
+@pytest.mark.parametrize("name", [name for name in SUPPORTING if name != "ensemble-smoother"])
 def test_a_bias_without_a_spread_is_none(name):
     solver, pde = quick_solver(name), Darcy() if name == "level-set" else Poisson()
     _, o, _ = instance(pde, 0)
