@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import (
     brief_annealing,
+    gaussian_prior,
     normal,
     observe,
     quick_prior,
@@ -18,6 +19,10 @@ from pdeinv import Ensemble, InputError, Problem, layouts
 from pdeinv.coefficients import SpectralField
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.solvers import DDIS, SOLVERS, LevelSet, OptimalInterpolation
+from pdeinv.solvers.diffusion.conditioning import Dense, Linearised
+from pdeinv.solvers.diffusion.mode_draws import GaussianPart, ModeDraws
+from pdeinv.solvers.diffusion.noise_levels import PRIOR_LEVEL
+from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.supported_readings import BIASES
 from pdeinv.solvers.whitening import Whitening
 
@@ -99,6 +104,19 @@ def test_a_large_ensemble_approaches_the_closed_form():
     found, ignoring = (solver(pde, None, x, generator=seeded()).mean for x in (o, without(o)))
     near, far = (float((x - exact)[1].norm() / exact[1].norm()) for x in (found, ignoring))
     assert near < 0.05 < 0.3 < far
+
+
+def test_the_search_of_the_moment_solver_finds_the_state_of_its_linearisation():
+    pde = Poisson()
+    _, _, o = instance(pde, 0)
+    prior = gaussian_prior(pde, N, channels=1)
+    forward, mean = ForwardMap(pde, o), prior.mean(o.grid)
+    root = prior.covariance_root(o.grid)
+    part = GaussianPart(forward, root, mean, PRIOR_LEVEL)
+    found = part.coefficient(ModeDraws(part).mode.xi)
+    linearised = Linearised(root, o, Dense(root, o, forward.jacobian(mean)))
+    expected, *_ = linearised.mode(mean, PRIOR_LEVEL, forward)
+    assert float((found - expected).norm() / expected.norm()) < 1e-3
 
 
 @pytest.mark.parametrize("k", [0, 1, 3])
