@@ -1,9 +1,9 @@
-"""A problem: the physics, and what is known of its coefficient beforehand."""
+"""A problem: the physics, what is known of its coefficient beforehand, and what reads it."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import is_reference, load_instance
 from pdeinv.grid import LARGEST, Grid
+from pdeinv.instruments import Instrument, instruments_of
 from pdeinv.latent_field import LatentField
 from pdeinv.memory import check_states
 from pdeinv.symmetry import Group
@@ -31,7 +32,7 @@ _NODES = Bounds(4, LARGEST)  # on the shorter side
 
 @dataclass(frozen=True)
 class Problem:
-    """Physics, a prior of its coefficient, and the grid of the result.
+    """Physics, a prior of its coefficient, the grid of the result, and the instruments.
 
     Arguments:
         physics: the PDE, with its domain, sides, sources and wells.
@@ -39,10 +40,12 @@ class Problem:
             or a learned one, or the file or the shipped name of a learned one, or "file.py:name"
             for one of your own; if None, the `default_prior` of the physics.
         grid: nodes of the result on the shorter side, or a `Grid` of the domain.
+        instruments: those whose readings share a bias, or the standard deviations of the biases by
+            their names, such as `{"probe A": 2}`.
 
     Raises:
         InputError: the prior is none, or cannot be that of the coefficient, such as a Gaussian one
-            of a permeability; or the grid is on another domain.
+            of a permeability; the grid is on another domain; or two instruments have one name.
 
     Example:
         >>> from pdeinv import LogNormal, Problem
@@ -55,6 +58,7 @@ class Problem:
     physics: PDE
     prior: Prior = None  # type: ignore[assignment]  # made in __post_init__, of a name too
     grid: int | Grid = 64
+    instruments: tuple[Instrument, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.physics, PDE):
@@ -67,6 +71,7 @@ class Problem:
         elif isinstance(self.prior, str | os.PathLike):
             object.__setattr__(self, "prior", _from_file(self.prior))
         _check_prior(self.prior)
+        object.__setattr__(self, "instruments", instruments_of(self.instruments))
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
         else:
@@ -88,7 +93,7 @@ class Problem:
         if isinstance(given, Problem):
             if prior is None:
                 return given
-            return cls(given.physics, prior, given.grid)  # type: ignore[arg-type]
+            return replace(given, prior=prior)  # type: ignore[arg-type]
         return cls(given, prior)  # type: ignore[arg-type]  # a name, of which a prior is made
 
     @classmethod

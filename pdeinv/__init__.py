@@ -23,6 +23,7 @@ _EXPORTS = {
     "Group": "pdeinv.symmetry",
     "InputError": "pdeinv.errors",
     "InputWarning": "pdeinv.errors",
+    "Instrument": "pdeinv.instruments",
     "LogNormal": "pdeinv.coefficients",
     "MisfitWarning": "pdeinv.solvers",
     "NumericalError": "pdeinv.errors",

@@ -10,6 +10,7 @@ import torch
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
+from pdeinv.reading_noise import LARGEST, ReadingNoise
 from pdeinv.weighted_nodes import NodeBlock, WeightedNodes
 
 if TYPE_CHECKING:
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Observation"]
 
-_LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
 _UNIT = 1e-9  # rounding of weights that add up to 1
 _SCALARS = ("channel", "values", "noise_std")  # one number for each sensor
 
 
 @dataclass(frozen=True)
-class Observation:
+class Observation(ReadingNoise):
     """y = H x + B b + e, for a state x of shape (batch, channel, ny, nx) and m sensors.
 
     H interpolates each sensor's channel at its position by a tensor product of Lagrange
@@ -46,6 +46,7 @@ class Observation:
         censored: (m,), integers: -1 where y is below the value, 1 where it is above, 0 for a plain
             reading. None is 0 for all.
         common: (m, k), B. None is without biases.
+        common_names: of the k biases, for results; empty numbers them.
 
     Raises:
         InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
@@ -67,6 +68,7 @@ class Observation:
     order: tuple[int, ...] = (3, 3)
     censored: torch.Tensor | None = None
     common: torch.Tensor | None = None
+    common_names: tuple[str, ...] = ()
     _operator: WeightedNodes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -91,12 +93,12 @@ class Observation:
                     f"{name} must have the shape {shape}, got {tuple(tensor.shape)}; give one "
                     f"entry for each point"
                 )
-        for name, low in (("values", -_LARGEST), ("noise_std", 0.0)):
-            wrong = ~((given[name] >= low) & (given[name] <= _LARGEST))
+        for name, low in (("values", -LARGEST), ("noise_std", 0.0)):
+            wrong = ~((given[name] >= low) & (given[name] <= LARGEST))
             if bool(wrong.any()):
                 i = int(wrong.nonzero()[0])
                 raise InputError(
-                    f"{name} must be from {low:g} to {_LARGEST:g}, got {float(given[name][i]):g} "
+                    f"{name} must be from {low:g} to {LARGEST:g}, got {float(given[name][i]):g} "
                     f"in reading {i}; drop it or use another unit"
                 )
         self._check_noise()
@@ -109,19 +111,6 @@ class Observation:
         blocks = tuple(self._block(label == one) for one in (label.unique() if m else [0]))
         size = len(self.order) * self.grid.nodes
         object.__setattr__(self, "_operator", WeightedNodes(blocks, size))
-
-    def _check_noise(self) -> None:
-        wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
-        if wrong is not None and bool(wrong.any()):
-            raise InputError(
-                f"censored must be -1 (below the value), 0 or 1 (above it), got "
-                f"{float(self.censored[wrong][0]):g}; correct it"  # type: ignore[index]
-            )
-        if self.common is not None and not bool((self.common.abs() <= _LARGEST).all()):
-            raise InputError(
-                f"common must be finite and at most {_LARGEST:g} in size, got other numbers; use "
-                f"another unit"
-            )
 
     def stencil(self, chosen: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the nodes that sensors of one channel read, and their weights, both (k, w).
@@ -181,44 +170,6 @@ class Observation:
     def described(self) -> str:
         """What the sensors read, for messages."""
         return type(self).__name__
-
-    @property
-    def biases(self) -> int:
-        """Number of biases, k."""
-        return 0 if self.common is None else self.common.shape[1]
-
-    @property
-    def below_or_above(self) -> torch.Tensor:
-        """Whether each reading is censored, (m,)."""
-        if self.censored is None:
-            return torch.zeros(len(self), dtype=torch.bool)
-        return self.censored != 0
-
-    def noise_covariance(self) -> torch.Tensor:
-        """Return R, (m, m)."""
-        own = torch.diag(self.noise_std**2)
-        return own if self.common is None else own + self.common @ self.common.T
-
-    def noise(self, white: torch.Tensor) -> torch.Tensor:
-        """Return draws of the noise (n, m), from standard normal numbers (n, m + k)."""
-        own = self.noise_std * white[:, : len(self)]
-        return own if self.common is None else own + white[:, len(self) :] @ self.common.T
-
-    def without_bias(self, residual: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-        """Return residuals y - H x less their most probable biases, (batch, m).
-
-        With r the residual and q the result, rᵀ (V + B Bᵀ)⁻¹ r is the sum of r q / v.
-
-        Arguments:
-            residual: (batch, m).
-            variance: v, the diagonal of V, of the readings' own noise and whatever else is
-                independent, (m,), positive.
-        """
-        if self.common is None:
-            return residual
-        weighted = self.common / variance[:, None]
-        gram = torch.eye(self.biases, dtype=self.common.dtype) + self.common.T @ weighted
-        return residual - torch.linalg.solve(gram, weighted.T @ residual.T).T @ self.common.T
 
     def __len__(self) -> int:
         """Number of sensors, m."""

@@ -12,6 +12,7 @@ import xarray as xr
 from pdeinv.coordinates import coordinates_of
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
+from pdeinv.parameters import Parameters
 
 __all__ = ["Posterior"]
 
@@ -31,6 +32,7 @@ class Posterior:
             solvers that use them.
         pairs: whether samples 2i and 2i + 1 are antithetic, or drawn together otherwise; an odd
             last one is single. Samples of different pairs are independent.
+        parameters: numbers that were inferred with the fields, None without any.
     """
 
     fields: tuple[Field, ...]
@@ -42,6 +44,7 @@ class Posterior:
     probability: torch.Tensor | None = None
     latent: torch.Tensor | None = None
     pairs: bool = False
+    parameters: Parameters | None = None
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
@@ -50,7 +53,8 @@ class Posterior:
         `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment, y, x), with nan
         in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). The
         same field of a stationary experiment holds at all times. A coefficient of two values has
-        `{field}_probability` (y, x) of the high one too.
+        `{field}_probability` (y, x) of the high one too. Numbers that were inferred have the
+        dimension `parameter`, see `Parameters.to_xarray`.
 
         Arguments:
             attributes: global attributes in addition to the run's record.
@@ -84,7 +88,8 @@ class Posterior:
                 attrs,
             )
         coords["sample"] = np.arange(len(self.samples))
-        return xr.Dataset(data, coords, {**self.record, **attributes})
+        result = xr.Dataset(data, coords, {**self.record, **attributes})
+        return result if self.parameters is None else result.assign(self.parameters.to_xarray())
 
     def _experiments(self) -> list[str]:
         """Return the names of the experiments, in the order of their channels."""

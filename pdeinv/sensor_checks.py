@@ -81,14 +81,22 @@ class Readings:
             )
 
     def check_agreement(
-        self, noise_std: np.ndarray, grid: Grid, bounds: tuple[float, float] | None
+        self,
+        noise_std: np.ndarray,
+        grid: Grid,
+        bounds: tuple[float, float] | None,
+        bias: np.ndarray,
     ) -> None:
         """Refuse exact readings that contradict each other, the PDE or the prior.
+
+        Readings contradict each other if they have one bias, or none; readings with a bias
+        contradict neither the PDE nor the prior.
 
         Arguments:
             noise_std: (m,), noise of the readings; 0 for an exact one.
             grid: grid of the result.
             bounds: of the coefficient under its prior, if it has some.
+            bias: (m,), number of each reading's bias; -1 without one.
 
         Raises:
             InputError: two exact readings differ at one point, or an exact reading contradicts the
@@ -97,19 +105,19 @@ class Readings:
         exact = noise_std == 0
         if "censored" in self.table:  # a limit may be anywhere
             exact &= self.table.censored.to_numpy() == ""
-        self._refuse_contradictions(np.flatnonzero(exact), grid)
+        self._refuse_contradictions(np.flatnonzero(exact), grid, bias)
+        exact &= bias < 0
         self._refuse_out_of_range(exact, bounds)
         self._refuse_boundary(exact)
 
-    def _refuse_contradictions(self, exact: np.ndarray, grid: Grid) -> None:
+    def _refuse_contradictions(self, exact: np.ndarray, grid: Grid, bias: np.ndarray) -> None:
         value = self.table.value.to_numpy()
         points = grid.domain.relative(self._points()).numpy()
         place = np.round(points / _SAME_POINT)
         if grid.periodic:  # after rounding, so that a point just short of 1 equals 0
             place %= round(1 / _SAME_POINT)
-        for i, j in self._conflicts(
-            exact, np.column_stack([self.channel, place, self._footprints(grid)])
-        ):
+        keys = np.column_stack([self.channel, bias, place, self._footprints(grid)])
+        for i, j in self._conflicts(exact, keys):
             kind = self._kinds()[i]
             same = "at the same point" if kind == KINDS[0] else f"of the same {kind}"
             unused = listed(self.unused, 3)
@@ -120,7 +128,7 @@ class Readings:
             )
         # A field without interpolation has one value around each node
         stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])
-        nodes = np.column_stack([self.channel, np.round(points * grid.cells[::-1])])
+        nodes = np.column_stack([self.channel, bias, np.round(points * grid.cells[::-1])])
         there = stepwise[self.channel] & (self._kinds() == KINDS[0])
         for i, j in self._conflicts(exact[there[exact]], nodes):
             raise InputError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from pdeinv.files import atomic_write
 from pdeinv.footprint_places import Footprints
 from pdeinv.footprints import FootprintObservation
 from pdeinv.grid import Grid
+from pdeinv.instruments import Instrument, biases_of
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
 from pdeinv.sensor_checks import Readings
@@ -169,6 +172,7 @@ class Sensors:
         *,
         noise: NoiseLevels | None = None,
         bounds: tuple[float, float] | None = None,
+        instruments: Sequence[Instrument] = (),
     ) -> Observation:
         """Return the operator, readings and noise of these sensors for a PDE's state on a grid.
 
@@ -176,12 +180,15 @@ class Sensors:
             noise: standard deviation of the noise of readings without a `noise_std`, see
                 `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
             bounds: of the coefficient under its prior, if it has some.
+            instruments: those whose biases are stated; the column `instrument` is not used without
+                them, with an InputWarning.
 
         Raises:
             InputError: a sensor or its footprint is outside of the domain, the PDE has no such
-                field or experiment, the noise cannot be used, a reading is likely a fill value,
-                exact readings contradict each other at one point, or an exact reading contradicts
-                the boundary condition or the bounds of the coefficient.
+                field or experiment, the noise cannot be used, a reading is likely a fill value, an
+                instrument is not stated or reads fields of two units, exact readings contradict
+                each other at one point, or an exact reading contradicts the boundary condition or
+                the bounds of the coefficient.
         """
         table = self.table
         # Copies: torch does not share pandas' read-only arrays
@@ -194,18 +201,22 @@ class Sensors:
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
         noise_std = noise_used(noise, table, channel, pde, self._rows)
-        readings.check_agreement(noise_std, grid, bounds)
-        given = (
+        biases = biases_of(table, channel, pde, instruments, self._rows)
+        readings.check_agreement(noise_std, grid, bounds, biases.number)
+        make: Callable[..., Observation] = Observation
+        if footprints:
+            make = partial(FootprintObservation, **footprints._asdict())
+        return make(
             grid,
             points,
             torch.as_tensor(channel.copy()),
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
+            censored=_censored(table),
+            common=biases.common,
+            common_names=biases.names,
         )
-        if footprints:
-            return FootprintObservation(*given, censored=_censored(table), **footprints._asdict())
-        return Observation(*given, censored=_censored(table))
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the channels (m,) of the readings, and the columns that are not used."""

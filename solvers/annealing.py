@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
+from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid"]
 
@@ -141,12 +143,15 @@ def anneal(
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
     seen = forward.observing(observation.subset(observation.channel >= 1))
     m, reading_std = len(seen.observation), _typical_std(seen)
-    noise = antithetic(lambda k: torch.randn(k, m, dtype=torch.float64, generator=generator), n)
+    common = seen.observation.shared
+    own, biases = (antithetic(partial(_normal, size, generator), n) for size in common.shape)
     std, xi = latent.std, eta
     nodes = min(observation.grid.shape)
     finest = min(derivative_grid(observation.grid, m).shape)
     directions = leading_directions(
-        _on_grid_of(seen, finest), _allowed(seen, stages[-1].error * reading_std), DIRECTIONS
+        _on_grid_of(seen, finest),
+        Whitening(_allowed(seen, stages[-1].error * reading_std), common),
+        DIRECTIONS,
     )
     for stage in bar(stages, description="level set", unit="stage"):
         width, error, refinement, iterations, chords = stage
@@ -154,7 +159,9 @@ def anneal(
         shorter = nodes if refinement is None else min(nodes, round(refinement * finest))
         on_grid, linearised = (_on_grid_of(seen, k) for k in (shorter, min(shorter, finest)))
         problem = SmoothedProblem(
-            *(on_grid, linearised, signs, width * std, sigma, eta, sigma * noise, directions)
+            *(on_grid, linearised, signs, width * std, Whitening(sigma, common), eta),
+            sigma * own + biases @ common.T,
+            directions,
         )
         xi, value = problem.minimise(xi, iterations, chords)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
@@ -166,6 +173,10 @@ def anneal(
     )
 
 
+def _normal(size: int, generator: torch.Generator | None, n: int) -> torch.Tensor:
+    return torch.randn(n, size, dtype=torch.float64, generator=generator)
+
+
 def derivative_grid(grid: Grid, readings: int) -> Grid:
     """Return the grid, at most as fine as the result's, of derivatives of so many readings."""
     least, most = _DERIVATIVE_NODES
@@ -173,7 +184,7 @@ def derivative_grid(grid: Grid, readings: int) -> Grid:
 
 
 def _allowed(forward: LatentMap, error: torch.Tensor) -> torch.Tensor:
-    """Standard deviations (m,) of the readings' noise and a further error."""
+    """Standard deviations (m,) of the readings' own noise and a further error."""
     return (forward.observation.noise_std**2 + error**2).sqrt()
 
 

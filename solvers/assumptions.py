@@ -27,7 +27,7 @@ def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) ->
     physics = "; ".join(
         f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
     )
-    noise = _noise_in_words(observation)
+    noise = _noise_in_words(observation) + _biases_in_words(pde, observation)
     given = label or prior_in_words(pde, prior)
     return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}"
 
@@ -57,6 +57,18 @@ def _listed(numbers: Mapping[str, float | str]) -> str:
         f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
         for name, value in numbers.items()
     )
+
+
+def _biases_in_words(pde: PDE, observation: Observation) -> str:
+    """Return the standard deviations of the biases, "" without any."""
+    common, words = observation.shared, []
+    names = observation.common_names or [f"bias {j + 1}" for j in range(observation.biases)]
+    for name, column in zip(names, common.T, strict=True):
+        largest = int(column.abs().argmax())
+        units = pde.fields[int(observation.channel[largest])].units
+        size = f"{float(column[largest].abs()):g}{'' if units == '1' else f' {units}'}"
+        words.append(f"{name} {size}")
+    return f", and biases with the standard deviations {', '.join(words)}" if words else ""
 
 
 def _noise_in_words(observation: Observation) -> str:

@@ -101,7 +101,7 @@ class Pull(NamedTuple):
     """What draws ξ: the objective is |ξ - centre|² and the misfit to the data.
 
     Arguments:
-        centre: (1, *shape).
+        centre: (1, size).
         data: (m,).
     """
 
@@ -113,7 +113,7 @@ class Step(NamedTuple):
     """Where a step leads.
 
     Arguments:
-        xi: (1, *shape).
+        xi: (1, size).
         values: of the readings at ξ, (1, m).
         objective: at ξ.
         full: whether it is an undamped step.
@@ -144,7 +144,7 @@ class TrustRegion:
         self.radius = math.inf
 
     def objective(self, xi: torch.Tensor, values: torch.Tensor) -> float:
-        """Return the objective at ξ (1, *shape) with the readings (1, m)."""
+        """Return the objective at ξ (1, size) with the readings (1, m)."""
         misfit = ((self.pull.data - values) ** 2 / self.variance).sum()
         return float((xi - self.pull.centre).square().sum() + misfit)
 
@@ -161,7 +161,7 @@ class TrustRegion:
         Arguments:
             start: where it starts.
             jacobian: near there, (m, size).
-            target: where the full step leads, (1, *shape).
+            target: where the full step leads, (1, size).
             floor: the objective there if the readings were linear in ξ.
             least: length of a full step from which it is worth to damp it.
         """
@@ -173,7 +173,7 @@ class TrustRegion:
             if not full:
                 damped = damped or self._damped_steps(start, jacobian)
                 flat, predicted = damped.within(self.radius)
-                delta = flat.reshape(xi.shape)
+                delta = flat[None]
                 length = float(flat.norm())
             trial = xi + delta
             values = self.problem.values(trial)

@@ -18,6 +18,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
@@ -26,6 +27,7 @@ from pdeinv.solvers.sensitivities import (
     nodewise_sensitivities,
     regressed_sensitivities,
 )
+from pdeinv.solvers.supported_readings import BIASES, Special
 from pdeinv.solvers.tempered_members import TemperedMembers
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
@@ -42,7 +44,8 @@ class EnsembleSmoother(Solver):
     """An ensemble that is moved to the readings in a few rounds of solves: for a PDE without
     derivatives, and for a simulator of which each solve is dear.
 
-    The members are draws ξ of the latent Gaussian field, standard normal a priori. A round solves
+    The members are draws ξ of the latent Gaussian field, standard normal a priori, with the biases
+    that readings share behind them; in these F is linear, and J exact. A round solves
     for their readings F(ξ), makes a linear model J of F from them, and moves each member by
 
         C Jᵀ (J C Jᵀ + α (R + D))⁻¹ (y + √α ε + √(α - 1) δ - F(ξ)),    C <- C - C Jᵀ (...)⁻¹ J C.
@@ -89,6 +92,7 @@ class EnsembleSmoother(Solver):
     rounds: Count = 4
 
     name: ClassVar[str] = "ensemble-smoother"
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     amplifies_rounding: ClassVar[bool] = True
     memory_remedy: ClassVar[str] = (
@@ -120,9 +124,9 @@ class EnsembleSmoother(Solver):
         problem, grid = Problem(pde, prior), observation.grid
         whitened = WhitenedProblem(problem, observation)
         forward, latent = whitened.forward, problem.latent
-        members = TemperedMembers(latent.white(self.members, generator), generator)
+        members = TemperedMembers(whitened.white(self.members, generator), latent, generator)
         met = self._assimilate_all(whitened, members, progress)
-        inflation = members.inflate(latent, grid)
+        inflation = members.inflate(grid)
         parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
         states = members.keep(torch.cat([whitened.states(part) for part in parts]))
         _check_left(members, whitened.reason)
@@ -133,15 +137,16 @@ class EnsembleSmoother(Solver):
                 stacklevel=2,
             )
         mean, std = states.mean(dim=0), states.std(dim=0)
-        misfit = (observation.values - observation(mean[None])[0]) ** 2
-        terms = misfit / (met.noise + observation(states).var(dim=0))
+        values = whitened.biased(observation(states), members.xi)
+        expected = whitened.biased(observation(mean[None]), members.xi.mean(dim=0, keepdim=True))
+        terms = (observation.values - expected[0]) ** 2 / (met.noise + values.var(dim=0))
         probability, phases = None, problem.coefficient_prior.phases
         if phases is None:
             channels = forward.coefficient_channels
             mean[channels], std[channels] = moments_through(
                 lambda g: forward.of_coefficient(problem.coefficient(g)),
-                latent.square_root(members.xi.mean(dim=0, keepdim=True), grid)[0, 0],
-                members.variance(latent, grid),
+                latent.square_root(members.tables.mean(dim=0, keepdim=True), grid)[0, 0],
+                members.variance(grid),
             )
         else:
             high = states[:, 0] > sum(phases) / 2
@@ -161,7 +166,10 @@ class EnsembleSmoother(Solver):
                 "members_left_out": members.lost,
             },
             probability=probability,
-            latent=members.xi.flatten(1)[chosen],
+            latent=members.tables.flatten(1)[chosen],
+            parameters=bias_parameters(
+                pde, observation, members.biases, members.bias_variance(), n_samples
+            ),
         )
 
     def _assimilate_all(
@@ -197,16 +205,18 @@ class EnsembleSmoother(Solver):
             values = torch.cat([part.values(xi) for xi in batches])
             values = members.keep(values)
             _check_left(members, part.reason)
+            unbiased = values - part.biased(torch.zeros_like(values), members.xi)
             if step == 0:
-                variances = values.var(dim=0)
+                variances = unbiased.var(dim=0)
                 weighty = carries_weight(variances, observation)
                 noise = observation.noise_std**2 + nugget_variance(variances, observation, _NUGGET)
             if forward.solves:
                 model = regressed_sensitivities(
-                    members.xi, values, forward.problem.latent.eigenvalues
+                    members.tables, unbiased, forward.problem.latent.eigenvalues
                 )
             else:
-                model = nodewise_sensitivities(forward, members.xi, values)
+                model = nodewise_sensitivities(forward, members.tables, unbiased)
+            model = model._replace(rows=part.augmented(model.rows))  # in the biases it is exact
             values, model = values[:, weighty], model.of(weighty)
             given = observation.values[weighty], noise[weighty]
             if step == 0:
@@ -240,7 +250,7 @@ def _assimilate_at_mode(part: WhitenedProblem, members: TemperedMembers) -> _Ass
     mode = search(FIRST_NUGGET)
     noise = o.noise_std**2 + nugget_variance(search.prior_variances, o, FIRST_NUGGET)
     weighty = carries_weight(search.prior_variances, o)
-    values = mode.values + (members.xi - mode.xi).flatten(1) @ mode.jacobian.T
+    values = mode.values + (members.xi - mode.xi) @ mode.jacobian.T
     exact = Sensitivities(mode.jacobian, torch.zeros_like(noise))
     members.assimilate(
         values[:, weighty], exact.of(weighty), o.values[weighty], noise[weighty], tempering=1

@@ -19,10 +19,12 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
+from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
-from pdeinv.solvers.mode import Mode, ModeSearch
+from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
+from pdeinv.solvers.supported_readings import BIASES, Special
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -36,10 +38,10 @@ class GaussNewton(Solver):
     """The most probable field of a nonlinear problem and an ensemble around it: for Navier–Stokes,
     where accuracy counts, and for flow through a log-normal medium.
 
-    The unknown is the draw ξ of the latent Gaussian field, standard normal a priori; F(ξ) are the
-    readings of (a, respond(a)). J is the Jacobian of F at ξ, by the adjoint of the PDE's cheap
-    `surrogate`, or of its solve where the coefficient is not affine in ξ; F itself is always solved
-    in full. With G = J Jᵀ + R,
+    The unknown is the draw ξ of the latent Gaussian field, standard normal a priori, and behind it
+    the biases b that readings share; F(ξ) are the readings of (a, respond(a)), with biases. J is
+    the Jacobian of F at ξ, by the adjoint of the PDE's cheap `surrogate`, or of its solve where the
+    coefficient is not affine in ξ; F itself is always solved in full. With G = J Jᵀ + R,
 
         ξ <- Jᵀ G⁻¹ (y - F(ξ) + J ξ)
 
@@ -90,6 +92,7 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -144,15 +147,18 @@ class GaussNewton(Solver):
                 f"{left_out} members of the ensemble were left out, since {problem.reason}",
                 stacklevel=2,
             )
+        half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
         mean, std = states.mean(dim=0), states.std(dim=0)
-        field = problem.latent.square_root(members, observation.grid).mean(dim=(0, 1))
+        tables = problem.tables(members)
+        field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
         forward, channels = problem.forward, problem.forward.coefficient_channels
         mean[channels], std[channels] = moments_through(
             lambda latent: forward.of_coefficient(problem.problem.coefficient(latent)),
             field,
-            _latent_variance(problem, mode),
+            _latent_variance(problem, half),
         )
         chi2, freedom = mode.chi_squared(observation)
+        biases, variance = problem.biases(members), 1 - problem.biases(half).square().sum(dim=0)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -169,16 +175,20 @@ class GaussNewton(Solver):
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
             },
-            latent=members.flatten(1)[:n_samples],
+            latent=tables.flatten(1)[:n_samples],
             pairs=True,
+            parameters=bias_parameters(pde, observation, biases, variance, n_samples),
         )
 
 
-def _latent_variance(problem: WhitenedProblem, mode: Mode) -> torch.Tensor:
-    """Linearised posterior variance (ny, nx) of the latent field."""
+def _latent_variance(problem: WhitenedProblem, half: torch.Tensor) -> torch.Tensor:
+    """Linearised posterior variance (ny, nx) of the latent field.
+
+    Arguments:
+        half: L⁻¹ J, with L the Cholesky factor of J Jᵀ + R.
+    """
     latent, grid = problem.latent, problem.observation.grid
-    half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
     variance = latent.variance(grid)
-    for part in half.reshape(-1, *problem.zero.shape[1:]).split(_CHUNK):
+    for part in problem.tables(half).split(_CHUNK):
         variance = variance - latent.square_root(part, grid).square().sum(dim=(0, 1))
     return variance.clamp(min=0)

@@ -14,9 +14,11 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
+from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
+from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -27,6 +29,7 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
+from pdeinv.solvers.supported_readings import BIASES, Special
 
 __all__ = ["GaussianSolver"]
 
@@ -72,6 +75,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
@@ -104,7 +108,7 @@ class GaussianSolver(Solver):
         gram = observation(covariance)
         reading_variances = gram.diagonal().clone()
         gram = (gram + gram.T).div_(2)
-        gram.diagonal().add_(observation.noise_std**2)
+        gram += observation.noise_covariance()
         lower = cholesky_with_nugget(
             gram, nugget_variance(reading_variances, observation, self.nugget)
         )
@@ -119,9 +123,10 @@ class GaussianSolver(Solver):
         explained = explained_variance(lower, covariance.flatten(1))
         variance = prior_variance - explained.reshape(prior_mean.shape)
         draws = forward.sample(n_samples, grid, generator)
-        noise = observation.noise_std * torch.randn(
-            n_samples, m, dtype=torch.float64, generator=generator
+        numbers = torch.randn(
+            n_samples, m + observation.biases, dtype=torch.float64, generator=generator
         )
+        innovations = y - observation(draws) - observation.noise(numbers)
         white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
         weighty = carries_weight(reading_variances, observation)
         freedom = degrees_of_freedom(lower, reading_variances, observation)
@@ -130,13 +135,38 @@ class GaussianSolver(Solver):
             grid,
             mean=prior_mean + update(innovation)[0],
             std=variance.clamp(min=0).sqrt(),
-            samples=draws + update(y - observation(draws) - noise),
+            samples=draws + update(innovations),
             record={
                 "reduced_chi_squared": float(white[weighty].square().sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
             },
+            parameters=_biases(pde, observation, lower, innovation, innovations, numbers[:, m:]),
         )
+
+
+def _biases(
+    pde: PDE,
+    observation: Observation,
+    lower: torch.Tensor,
+    innovation: torch.Tensor,
+    innovations: torch.Tensor,
+    drawn: torch.Tensor,
+) -> Parameters | None:
+    """The posterior of the biases: b and the readings are jointly Gaussian, with the covariance B.
+
+    Arguments:
+        lower: Cholesky factor of G.
+        innovation: of the mean, (1, m).
+        innovations: of samples, (n, m), with the biases `drawn`, (n, k).
+    """
+    if observation.common is None:
+        return None
+    half = torch.linalg.solve_triangular(lower, observation.common, upper=False)
+    gain = torch.cholesky_solve(observation.common, lower)
+    variance = 1 - half.square().sum(dim=0)
+    draws = drawn + innovations @ gain
+    return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
 
 
 def _cross_covariance(forward: LatentMap, prior_mean: torch.Tensor, progress: bool) -> torch.Tensor:

@@ -23,6 +23,7 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
+from pdeinv.solvers.supported_readings import BIASES, Special
 
 __all__ = ["LevelSet"]
 
@@ -82,6 +83,7 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
@@ -185,12 +187,13 @@ def _of_sharp_coefficients(pde: PDE, a: torch.Tensor, u: torch.Tensor) -> torch.
 def _misfit(
     observation: Observation, mean: torch.Tensor, reading_std: torch.Tensor | None
 ) -> float:
-    """Mean square residual of the readings of all but the coefficient, over their variance with an
-    allowance for the smoothing."""
+    """Mean square residual of the readings of all but the coefficient, less their biases, over
+    their variance with an allowance for the smoothing."""
     if reading_std is None:  # there are none
         return 0.0
     observation = observation.subset(observation.channel >= 1)
     prior = reading_std**2
-    terms = (observation.values - observation(mean[None])[0]) ** 2
-    terms /= observation.noise_std**2 + _TOLERATED**2 * prior
+    variance = observation.noise_std**2 + _TOLERATED**2 * prior
+    left = observation.values - observation(mean[None])
+    terms = (left * observation.without_bias(left, variance) / variance)[0]
     return reduced(terms, carries_weight(prior, observation))

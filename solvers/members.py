@@ -25,7 +25,7 @@ class ModeEnsemble(NamedTuple):
     """Members in antithetic pairs.
 
     Arguments:
-        xi: (members, *shape).
+        xi: (members, size).
         states: (members, channel, ny, nx).
         left_out: how many others were unstable, or did not meet their readings.
     """
@@ -36,7 +36,7 @@ class ModeEnsemble(NamedTuple):
 
 
 class _Draws(NamedTuple):
-    """What members are made of: draws of the prior, (members, *shape), and of the noise."""
+    """What members are made of: draws of the prior, (members, size), and of the noise."""
 
     eta: torch.Tensor
     noise: torch.Tensor
@@ -46,7 +46,7 @@ class _Draws(NamedTuple):
 
 
 class _Members(NamedTuple):
-    """Members, (members, *shape), and their states."""
+    """Members, (members, size), and their states."""
 
     xi: torch.Tensor
     states: torch.Tensor
@@ -114,17 +114,17 @@ def _towards(
 
     Arguments:
         values: readings at ξ, (members, m).
-        xi: (members, *shape).
+        xi: (members, size).
     """
     (eta, noise), jacobian = draws, mode.jacobian
-    data = search.observation.values + noise - values + (xi - eta).flatten(1) @ jacobian.T
-    return eta + (torch.cholesky_solve(data.T, mode.lower).T @ jacobian).reshape(eta.shape)
+    data = search.observation.values + noise - values + (xi - eta) @ jacobian.T
+    return eta + torch.cholesky_solve(data.T, mode.lower).T @ jacobian
 
 
 def _linearised(search: ModeSearch, mode: Mode, draws: _Draws) -> torch.Tensor:
     """ξ of members if the readings were linear in ξ."""
     eta = draws.eta
-    values = mode.values + (eta - mode.xi).flatten(1) @ mode.jacobian.T
+    values = mode.values + (eta - mode.xi) @ mode.jacobian.T
     return _towards(search, mode, draws, values, eta)
 
 
@@ -177,10 +177,11 @@ def _objectives(search: ModeSearch, mode: Mode, draws: _Draws, made: _Members) -
     """What each member minimises, (members,); readings count as if their noise were no less than
     steps with a Jacobian that is kept can meet."""
     o = search.observation
-    least = nugget_variance(mode.jacobian.square().sum(dim=1), o, _MET)
-    residual = o.values + draws.noise - o(made.states)
+    problem = search.problem
+    least = nugget_variance(problem.own(mode.jacobian).square().sum(dim=1), o, _MET)
+    residual = o.values + draws.noise - problem.biased(o(made.states), made.xi)
     misfit = (residual**2 / (o.noise_std**2 + least)).sum(dim=1)
-    return (made.xi - draws.eta).flatten(1).square().sum(dim=1) + misfit
+    return (made.xi - draws.eta).square().sum(dim=1) + misfit
 
 
 def _largest(search: ModeSearch, mode: Mode) -> float:

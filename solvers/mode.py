@@ -37,7 +37,7 @@ class Mode(NamedTuple):
     """The most probable ξ and the problem linearised there.
 
     Arguments:
-        xi: (1, *shape).
+        xi: (1, size), all unknowns of the `WhitenedProblem`.
         values: of the readings at ξ, (1, m).
         jacobian: near ξ, (m, size).
         lower: Cholesky factor of G = J Jᵀ + R, (m, m).
@@ -62,7 +62,8 @@ class Mode(NamedTuple):
     def chi_squared(self, observation: Observation) -> tuple[float, float]:
         """Return the reduced chi-squared of the readings that carry weight, and its degrees of
         freedom."""
-        variances = self.jacobian.square().sum(dim=1)
+        own = self.jacobian.shape[1] - observation.biases
+        variances = self.jacobian[:, :own].square().sum(dim=1)
         drowned = ~carries_weight(variances, observation)
         left = (observation.values - self.values[0])[drowned] / observation.noise_std[drowned]
         freedom = degrees_of_freedom(self.lower, variances, observation)
@@ -111,14 +112,14 @@ class ModeSearch:
         """
         problem, xi = self.problem, self.problem.zero
         # Where even the prior's mean is unstable, nothing can be done: this raises
-        values = problem.forward(problem.coefficient(xi))
+        values = problem.biased(problem.forward(problem.coefficient(xi)), xi)
         jacobian = problem.jacobian(xi)
         if not bool(jacobian.sum(dim=1).isfinite().all()):  # without a copy
             raise NumericalError(
                 "the derivative of the PDE must be finite at the prior's mean, and is not; change "
                 "the PDE's parameters"
             )
-        self.prior_variances = jacobian.square().sum(dim=1)
+        self.prior_variances = problem.own(jacobian).square().sum(dim=1)
         sensors = count_informative(self.prior_variances, self.observation)
         exact = bool((self.observation.noise_std == 0).any())
         tenfold = math.ceil(math.log10(FIRST_NUGGET / nugget) - 0.5) if exact else 0
@@ -234,7 +235,7 @@ def _target(
 ) -> tuple[torch.Tensor, float]:
     """Where a full step from ξ leads, and the objective there if the readings were linear;
     arguments as in `Mode`."""
-    data = pull.data - values + (xi - pull.centre).flatten(1) @ jacobian.T
+    data = pull.data - values + (xi - pull.centre) @ jacobian.T
     weights = torch.cholesky_solve(data.T, lower).T
-    step = (weights @ jacobian).reshape(xi.shape)
+    step = weights @ jacobian
     return pull.centre + step, float((weights * data).sum())

@@ -32,6 +32,7 @@ from pdeinv.solvers.linear_algebra import (
     explained_variance,
     reduced,
 )
+from pdeinv.solvers.supported_readings import BIASES, Special
 from pdeinv.solvers.trained_checks import check_same_problem
 from pdeinv.solvers.trained_problem import of_coefficient
 from pdeinv.symmetry import Symmetry
@@ -82,6 +83,7 @@ class OptimalInterpolation(Solver):
     copies: Count = 8
 
     name: ClassVar[str] = "optimal-interpolation"
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
     memory_remedy: ClassVar[str] = (
@@ -207,12 +209,13 @@ class _Analysis:
         self.scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         readings = readings / self.scale
         noise = (observation.noise_std / self.scale) ** 2
+        common = observation.shared / self.scale[:, None]
         self.nugget, self.inflation = _cross_validate(
-            torch.stack(targets), readings, noise, generator
+            torch.stack(targets), readings, noise, common, generator
         )
         count, data = len(states) * len(elements) - 1, readings.flatten(0, 1)
         self.lower = cholesky_with_nugget(
-            data.T @ data / count + torch.diag(noise),
+            data.T @ data / count + torch.diag(noise) + common @ common.T,
             torch.full((m,), self.nugget, dtype=torch.float64),
         )
         cross /= count * self.scale
@@ -237,10 +240,9 @@ class _Analysis:
         chosen = order.repeat(-(-n // len(order)))[:n].tolist()
         members = [self.elements[i % copies](self.states[i // copies], self.grid) for i in chosen]
         anomalies = torch.stack(members) - self.mean
-        perturbed = self.observation.noise_std * torch.randn(
-            n, len(self.observation), dtype=torch.float64, generator=generator
-        )
-        deviations = anomalies - self.update(self.observation(anomalies) + perturbed)
+        o = self.observation
+        white = torch.randn(n, len(o) + o.biases, dtype=torch.float64, generator=generator)
+        deviations = anomalies - self.update(o(anomalies) + o.noise(white))
         return deviations * self.inflation[:, None, None]
 
     def reduced_chi_squared(self, innovation: torch.Tensor) -> float:
@@ -254,6 +256,7 @@ def _cross_validate(
     targets: torch.Tensor,
     readings: torch.Tensor,
     noise: torch.Tensor,
+    common: torch.Tensor,
     generator: torch.Generator | None,
 ) -> tuple[float, torch.Tensor]:
     """Choose the nugget that predicts best from one half of the members to the other.
@@ -262,6 +265,7 @@ def _cross_validate(
         targets: (copies, N, channels, nodes), the anomalies at some nodes.
         readings: (copies, N, m), those of the sensors, scaled to unit variance.
         noise: (m,), variances in that scale.
+        common: (m, k), B of the biases in that scale.
         generator: of the noise of the readings.
 
     Returns:
@@ -275,10 +279,12 @@ def _cross_validate(
     for train, test in (halves, halves[::-1]):
         y, x = readings[:, train].flatten(0, 1), targets[:, train].flatten(0, 1)
         cross = y.T @ x.flatten(1) / len(y)
-        gram = y.T @ y / len(y) + torch.diag(noise)
+        gram = y.T @ y / len(y) + torch.diag(noise) + common @ common.T
         perturbed = readings[0, test] + noise.sqrt() * torch.randn(
             readings[0, test].shape, dtype=y.dtype, generator=generator
         )
+        shared = (len(perturbed), common.shape[1])
+        perturbed += torch.randn(shared, dtype=y.dtype, generator=generator) @ common.T
         for i, nugget in enumerate(_NUGGETS):
             # Not by eigenvalues: these are lost to rounding next to a reading of very large noise
             lower = cholesky_with_nugget(gram, torch.full_like(noise, nugget))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
+from pdeinv.instruments import Instruments, instruments_of
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -60,6 +62,7 @@ def reconstruct(
     *,
     problem: Problem | str | os.PathLike | None = None,
     noise: NoiseLevels | None = None,
+    instruments: Instruments | None = None,
     grid: int | Grid | None = None,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
@@ -78,9 +81,9 @@ def reconstruct(
             or a list of these, one for each number from 1 in the column `experiment` of the table.
         problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
+        instruments: whose readings share a bias, as `{"probe A": 2}`; None: the problem's.
         grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
-        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`: the
-            first that accepts the PDE and the prior (see `pdeinv.solvers.selection`).
+        solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
             name, "file.py:name", or None: that of the problem, or the `default_prior` of the PDE.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
@@ -89,9 +92,8 @@ def reconstruct(
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset with the fields as `Posterior.to_xarray` has them: coefficient, solution, derived
-        fields that sensors read or the prior states; `sensor_*`; what `with_site` adds; and
-        attributes such as `assumed` (in words) and `reduced_chi_squared` (1 where they agree).
+        Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
+        what `with_site` adds, and attributes such as `assumed` and `reduced_chi_squared`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -103,7 +105,7 @@ def reconstruct(
         >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
-    posed = _resolve_problem(pde, problem, prior)
+    posed = _resolve_problem(pde, problem, prior, instruments)
     sources = _sources(posed, prior, solver)
     pde, prior = posed.physics, posed.prior
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
@@ -127,6 +129,7 @@ def _resolve_problem(
     pde: str | PDE | Sequence[str | PDE] | None,
     problem: Problem | str | os.PathLike | None,
     prior: Prior | str | os.PathLike | None,
+    instruments: Instruments | None,
 ) -> Problem:
     if (pde is None) == (problem is None):
         both = "both" if pde is not None else "neither"
@@ -138,7 +141,10 @@ def _resolve_problem(
             f"problem must be a Problem or the name of its file, got {described(problem)}; give "
             f"physics as pde"
         )
-    return Problem.of(_resolve_pde(pde) if problem is None else problem, prior)  # type: ignore
+    posed = Problem.of(_resolve_pde(pde) if problem is None else problem, prior)  # type: ignore
+    if instruments is None:
+        return posed
+    return replace(posed, instruments=instruments_of(instruments))
 
 
 def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
@@ -173,7 +179,10 @@ def _observe(
     else:
         nodes = _affordable_grid(pde, grid, n_samples, "grid")
     bounds = prior.bounds if isinstance(prior, CoefficientPrior) else None
-    return table, pde, table.observation(pde, nodes, noise=noise, bounds=bounds)
+    observation = table.observation(
+        pde, nodes, noise=noise, bounds=bounds, instruments=problem.instruments
+    )
+    return table, pde, observation
 
 
 def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int, what: str) -> Grid:

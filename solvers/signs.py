@@ -35,7 +35,8 @@ class Signs:
         observation: all sensors, on the grid of the result.
 
     Raises:
-        InputError: a sensor reads something else of the coefficient than points.
+        InputError: a sensor reads something else of the coefficient than points, or readings of it
+            share a bias.
     """
 
     def __init__(self, problem: Problem, observation: Observation):
@@ -51,6 +52,12 @@ class Signs:
                 f"sensors must read points of a coefficient with two values for a level set, got "
                 f"{observation.described}; leave these readings out, or choose "
                 f"optimal-interpolation or ensemble-smoother"
+            )
+        if shared := int(observation.shared.any(dim=1).sum()):
+            raise InputError(
+                f"readings of the {problem.physics.coefficient_field.name} must not share a bias "
+                f"where it has two values, got {shared} of {len(observation)}; leave out the bias "
+                f"of their instrument, or choose optimal-interpolation"
             )
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump

@@ -11,6 +11,7 @@ from pdeinv.latent_field import LatentField
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.signs import Signs
+from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["TOGETHER", "Evaluated", "SmoothedProblem", "leading_directions"]
 
@@ -27,7 +28,7 @@ class Evaluated(NamedTuple):
 
     Arguments:
         value: -log posterior up to a constant, (k,).
-        residual: of the readings of the solution, over σ, (k, m).
+        residual: of the readings of the solution, whitened, (k, m).
         latent: the latent field at the nodes with signs, (k, s).
     """
 
@@ -78,10 +79,10 @@ class SmoothedProblem:
         linearised: the same on the grid of the derivatives, whose functions are moved.
         signs: the readings of the coefficient.
         width: of the jump, in units of the latent field.
-        sigma: standard deviation of the readings' error, (m,).
+        whitening: of the readings' error.
         centre: prior mean of each member's ξ, (k, size).
         noise: added to each member's readings, (k, m).
-        directions: of readings over σ that are linearised, orthonormal rows (r, m).
+        directions: of whitened readings that are linearised, orthonormal rows (r, m).
     """
 
     def __init__(
@@ -90,13 +91,13 @@ class SmoothedProblem:
         linearised: LatentMap,
         signs: Signs,
         width: float,
-        sigma: torch.Tensor,
+        whitening: Whitening,
         centre: torch.Tensor,
         noise: torch.Tensor,
         directions: torch.Tensor,
     ):
         self.forward, self.linearised, self.signs = forward, linearised, signs
-        self.width, self.sigma, self.centre = width, sigma, centre
+        self.width, self.whitening, self.centre = width, whitening, centre
         self.data, self.directions = forward.observation.values + noise, directions
         latent = forward.problem.latent
         self.seen, self.seen_latent = _resolved(latent, forward.grid)
@@ -109,7 +110,7 @@ class SmoothedProblem:
         a = self.forward.problem.smoothed(
             _field(self.seen_latent, xi[:, self.seen], self.forward.grid), self.width
         )
-        residual = (self.data[members] - self.forward.approximate(a)) / self.sigma
+        residual = self.whitening(self.data[members] - self.forward.approximate(a))
         latent = xi @ self.signs.rows.T
         departure = (xi - self.centre[members]).square().sum(dim=1)
         value = (departure + residual.square().sum(dim=1)) / 2
@@ -173,7 +174,7 @@ class SmoothedProblem:
         return systems
 
     def _jacobians(self, at: torch.Tensor) -> torch.Tensor:
-        """Return the derivatives (k, r, moved) of `directions` of the readings over σ."""
+        """Return the derivatives (k, r, moved) of `directions` of the whitened readings."""
         problem, grid = self.linearised.problem, self.linearised.grid
         with torch.enable_grad():
             latent = _field(self.moved_latent, at, grid).requires_grad_()
@@ -184,7 +185,7 @@ class SmoothedProblem:
         return tables.flatten(1).unflatten(0, rows.shape[:2])
 
     def _sensitivities(self, a: torch.Tensor) -> torch.Tensor:
-        weights = self.directions / self.sigma
+        weights = self.whitening.adjoint(self.directions)
         if not self.linearised.pde.linear:
             return self.linearised.sensitivities(a, weights)
         if self.shared is None:
@@ -192,22 +193,22 @@ class SmoothedProblem:
         return self.shared
 
 
-def leading_directions(forward: LatentMap, sigma: torch.Tensor, most: int) -> torch.Tensor:
-    """Return the directions of readings over σ that vary most, orthonormal rows (r, m).
+def leading_directions(forward: LatentMap, whitening: Whitening, most: int) -> torch.Tensor:
+    """Return the directions of whitened readings that vary most, orthonormal rows (r, m).
 
     Arguments:
         forward: the map to the readings.
-        sigma: standard deviation of their error, (m,).
+        whitening: of their error.
         most: directions at most; all of them up to this number of readings.
     """
-    unit = torch.eye(len(sigma), dtype=torch.float64)
-    if len(sigma) <= most:
+    unit = torch.eye(len(forward.observation), dtype=torch.float64)
+    if len(unit) <= most:
         return unit
     problem, grid = forward.problem, forward.grid
     latent = problem.latent.truncated(grid)
     nothing = latent.square_root(latent.origin(), grid)
     a = problem.smoothed(nothing, latent.std)
-    rows = forward.sensitivities(a, unit / sigma)[0]
+    rows = forward.sensitivities(a, whitening.adjoint(unit))[0]
     rows = latent.square_root_adjoint(rows[:, None], grid).flatten(1)
     return torch.linalg.eigh(rows @ rows.T).eigenvectors[:, -most:].T
 

@@ -18,7 +18,9 @@ class TemperedMembers:
     """Members ξ, standard normal a priori, and their covariance C after updates.
 
     Arguments:
-        xi: draws of the prior, (N, *shape).
+        xi: draws of the prior, (N, size): those of the latent field, and further unknowns behind
+            them, the biases that readings share.
+        latent: the field.
         generator: source of all randomness.
 
     Attributes:
@@ -27,9 +29,19 @@ class TemperedMembers:
         factor: (k, size), C = 1 - factorᵀ factor.
     """
 
-    def __init__(self, xi: torch.Tensor, generator: torch.Generator | None):
-        self.xi, self.generator, self.lost = xi, generator, 0
-        self.factor = xi.new_zeros(0, xi[0].numel())
+    def __init__(self, xi: torch.Tensor, latent: LatentField, generator: torch.Generator | None):
+        self.xi, self.latent, self.generator, self.lost = xi, latent, generator, 0
+        self.factor = xi.new_zeros(0, xi.shape[1])
+
+    @property
+    def tables(self) -> torch.Tensor:
+        """The draws of the latent field, (N, *shape)."""
+        return self._tables(self.xi)
+
+    @property
+    def biases(self) -> torch.Tensor:
+        """The biases, (N, k)."""
+        return self.xi[:, self.latent.size :]
 
     def keep(self, values: torch.Tensor) -> torch.Tensor:
         """Leave out members of which a value is not finite; return the values of the others.
@@ -65,7 +77,7 @@ class TemperedMembers:
         std = (tempering * noise + (tempering - 1) * model.error).sqrt()
         draws = torch.randn(values.shape, dtype=values.dtype, generator=self.generator)
         weights = torch.cholesky_solve((data + std * draws - values).T, lower).T
-        self.xi = self.xi + (weights @ moved).reshape(self.xi.shape)
+        self.xi = self.xi + weights @ moved
         added = torch.linalg.solve_triangular(lower, moved, upper=False)
         self.factor = torch.cat([self.factor, added])
 
@@ -85,20 +97,28 @@ class TemperedMembers:
         """J C, (m, size)."""
         return model.rows - (model.rows @ self.factor.T) @ self.factor
 
-    def variance(self, latent: LatentField, grid: Grid) -> torch.Tensor:
+    def variance(self, grid: Grid) -> torch.Tensor:
         """Return the variance (ny, nx) of the latent field that C gives."""
-        variance = latent.variance(grid)
-        for part in self.factor.reshape(-1, *self.xi.shape[1:]).split(_CHUNK):
-            variance = variance - latent.square_root(part, grid).square().sum(dim=(0, 1))
+        variance = self.latent.variance(grid)
+        for part in self._tables(self.factor).split(_CHUNK):
+            variance = variance - self.latent.square_root(part, grid).square().sum(dim=(0, 1))
         return variance.clamp(min=0)
 
-    def inflate(self, latent: LatentField, grid: Grid) -> float:
+    def bias_variance(self) -> torch.Tensor:
+        """Return the variances (k,) of the biases that C gives."""
+        return 1 - self.factor[:, self.latent.size :].square().sum(dim=0)
+
+    def inflate(self, grid: Grid) -> float:
         """Multiply the deviations from the mean, so that the latent field has the variance of C on
         average over the nodes; return the factor, at least 1."""
-        fields = torch.cat([latent.square_root(part, grid) for part in self.xi.split(_CHUNK)])
+        parts = self.tables.split(_CHUNK)
+        fields = torch.cat([self.latent.square_root(part, grid) for part in parts])
         own = float(fields.var(dim=0).mean())
-        wanted = float(self.variance(latent, grid).mean())
+        wanted = float(self.variance(grid).mean())
         factor = max(1.0, (wanted / own) ** 0.5) if own > 0 else 1.0
         mean = self.xi.mean(dim=0)
         self.xi = mean + factor * (self.xi - mean)
         return factor
+
+    def _tables(self, xi: torch.Tensor) -> torch.Tensor:
+        return xi[:, : self.latent.size].unflatten(1, self.latent.shape)

@@ -122,15 +122,15 @@ def test_few_members_need_smooth_sensitivities(monkeypatch):
 
 def test_inflation_restores_the_spread_of_the_covariance():
     latent, grid = LINEAR.latent, LINEAR.physics.grid(N)
-    members = TemperedMembers(latent.white(400, seeded()), seeded())
+    members = TemperedMembers(latent.white(400, seeded()).flatten(1), latent, seeded())
     white = members.xi.clone()
     members.xi = 0.5 * white + 3.0
-    assert members.inflate(latent, grid) == pytest.approx(2.0, rel=0.05)
-    spread = latent.square_root(members.xi, grid).var(dim=0).mean()
+    assert members.inflate(grid) == pytest.approx(2.0, rel=0.05)
+    spread = latent.square_root(members.tables, grid).var(dim=0).mean()
     assert float(spread) == pytest.approx(float(latent.variance(grid).mean()), rel=1e-6)
     assert torch.allclose(members.xi.mean(dim=0), (0.5 * white + 3.0).mean(dim=0))
     members.xi = 2 * white
-    assert members.inflate(latent, grid) == 1.0 and torch.allclose(members.xi, 2 * white)
+    assert members.inflate(grid) == 1.0 and torch.allclose(members.xi, 2 * white)
 
 
 def test_a_linear_model_is_recovered_from_more_members_than_functions():

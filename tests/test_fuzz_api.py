@@ -235,6 +235,7 @@ def _valid_call(pde, solver):
         "grid": 16,
         "solver": usual,
         "prior": quick_prior(solver, pde.name) if solver in SOLVERS else None,
+        "instruments": None,
         "equireg": False,
         "steps": None,
         "preset": None,

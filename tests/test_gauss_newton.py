@@ -82,7 +82,7 @@ def test_samples_2i_and_2i_plus_1_are_antithetic():
 def test_the_jacobian_is_the_derivative_of_the_sensors():
     _, observation = small_problem(channels=(0, 1))
     problem = WhitenedProblem(Problem(SMALL), observation)
-    xi, direction = (Problem(SMALL).latent.white(1, seeded(s)) for s in (1, 2))
+    xi, direction = (problem.white(1, seeded(s)) for s in (1, 2))
     step = 1e-4
     difference = (problem.values(xi + step * direction) - problem.values(xi - step * direction))[
         0
@@ -108,9 +108,9 @@ def test_the_mode_is_where_a_general_optimiser_ends():
 
     def objective(vector):
         with torch.enable_grad():
-            z = torch.tensor(vector).reshape(xi.shape).requires_grad_()
+            z = torch.tensor(vector)[None].requires_grad_()
             misfit = (
-                observation.values - observation(problem.forward.state(z))[0]
+                observation.values - observation(problem.forward.state(problem.tables(z)))[0]
             ) / observation.noise_std
             value = z.square().sum() + misfit.square().sum()
             (gradient,) = torch.autograd.grad(value, z)

@@ -12,6 +12,7 @@ from pdeinv.solvers.annealing import Members, derivative_grid
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
+from pdeinv.solvers.whitening import Whitening
 
 FIELD = SpectralField("neumann", 2.0, 3.0, modes=8)
 MEDIUM = TwoPhase(FIELD, low=3.0, high=12.0)
@@ -22,7 +23,7 @@ PROBLEMS = {
 
 
 def readings(problem, channels, m=10, n=12):
-    """Exact, doubtful and noisy readings of a draw."""
+    """Exact, doubtful and noisy readings of a draw; some of the solution share a bias."""
     grid, channel = Grid(n), torch.tensor(channels).repeat(m)
     count = len(channel)
     points = torch.rand(count, 2, dtype=torch.float64, generator=seeded(1))
@@ -30,7 +31,9 @@ def readings(problem, channels, m=10, n=12):
     truth = problem.sample(1, grid, seeded(2))
     values = Observation(grid, points, channel, zeros, zeros, (0, 1))(truth)[0]
     std = torch.where(channel == 0, 0.7 * (torch.arange(count) % 4), 0.02 * values.std())
-    return Observation(grid, points, channel, values, std, (0, 1))
+    shared = (channel == 1) & (torch.arange(count) < count / 2)
+    common = (0.5 * values[channel == 1].std() * shared.double())[:, None]
+    return Observation(grid, points, channel, values, std, (0, 1), common=common)
 
 
 def small_stage(problem, channels=(0, 1), members=3, width=0.3):
@@ -44,7 +47,7 @@ def small_stage(problem, channels=(0, 1), members=3, width=0.3):
         seen,
         Signs(problem, observation),
         width * problem.latent.std,
-        std,
+        Whitening(std, seen.observation.common),
         centre,
         std * normal(members, m, seed=3),
         torch.eye(m, dtype=torch.float64),
@@ -69,8 +72,9 @@ def test_the_objective_is_prior_misfit_and_signs():
     variance = first.noise_std**2 + 0.09**2
     high, low = ((-((y - v) ** 2) / (2 * variance)).exp() for v in (12.0, 3.0))
     of_signs = ((share * high + (1 - share) * low) / torch.maximum(high, low)).log().sum(dim=1)
-    data = stage.forward.observation.values + stage.sigma * normal(3, 10, seed=3)[members]
-    misfit = ((data - readings) / stage.sigma).square().sum(dim=1)
+    seen = stage.forward.observation
+    left = seen.values + seen.noise_std * normal(3, 10, seed=3)[members] - readings
+    misfit = (left * torch.linalg.solve(seen.noise_covariance(), left.T).T).sum(dim=1)
     departure = (xi - normal(3, 64, seed=1))[members].square().sum(dim=1)
     found = stage.objective(xi[members], members)
     assert torch.allclose(found.value, (departure + misfit) / 2 - of_signs, rtol=1e-6)
@@ -134,13 +138,14 @@ def test_sensitivities_are_rows_of_the_jacobian():
 
 def test_leading_directions_hold_most_of_what_varies():
     forward = small_stage(PROBLEMS["darcy"], channels=(1,))[0].forward
-    sigma = forward.observation.noise_std
-    directions = leading_directions(forward, sigma, 4)
+    whitening = Whitening(forward.observation.noise_std, forward.observation.common)
+    directions = leading_directions(forward, whitening, 4)
     unit = torch.eye(4, dtype=torch.float64)
     assert torch.allclose(directions @ directions.T, unit, atol=1e-12)
-    everything = leading_directions(forward, sigma, 10)
+    everything = leading_directions(forward, whitening, 10)
     assert torch.equal(everything, torch.eye(10, dtype=torch.float64))
-    draws = forward(PROBLEMS["darcy"].sample_coefficient(200, forward.grid, seeded(3))) / sigma
+    draws = forward(PROBLEMS["darcy"].sample_coefficient(200, forward.grid, seeded(3)))
+    draws = whitening(draws)
     draws -= draws.mean(dim=0)
     assert float((draws @ directions.T).square().sum() / draws.square().sum()) > 0.9
 

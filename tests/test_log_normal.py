@@ -65,9 +65,8 @@ def test_a_medium_that_hardly_varies_has_the_posterior_of_the_linear_problem():
     problem = medium(1e-3)
     _, observation = readings(problem, [HEAD] * 12, noise=1e-5)
     white = WhitenedProblem(problem, observation)
-    origin = problem.latent.origin()
     mean, std = linear_posterior(
-        problem, observation, white.jacobian(origin), white.values(origin)[0]
+        problem, observation, white.jacobian(white.zero), white.values(white.zero)[0]
     )
     found = solve(problem, observation)
     centre = torch.log(torch.tensor(2.0))
@@ -130,8 +129,8 @@ def test_the_jacobian_is_the_derivative_at_any_contrast(contrast):
     problem = medium(1.0)
     _, observation = readings(problem, [0, HEAD, HEAD, HEAD, LOG], noise=0.1)
     white = WhitenedProblem(problem, observation)
-    xi, direction = (problem.latent.white(1, seeded(s)) for s in (3, 4))
-    field = problem.latent.square_root(xi, GRID)
+    xi, direction = (white.white(1, seeded(s)) for s in (3, 4))
+    field = problem.latent.square_root(white.tables(xi), GRID)
     xi = xi * float(torch.log(torch.tensor(contrast)) / (field.max() - field.min()))
     step = 1e-5
     ahead, behind = white.values(xi + step * direction), white.values(xi - step * direction)

@@ -1,5 +1,7 @@
 """The moment solver: exact for Gaussians, near the limit for the PDEs' own priors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import gaussian_prior, seeded, tuning_task
@@ -20,10 +22,13 @@ def fitted(name="helmholtz", channels=1):
 # A Gaussian prior: the posterior is known
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(noise):
+@pytest.mark.parametrize(("noise", "bias"), [(0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.0, 1.0)])
+def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(noise, bias):
     prior, draws = fitted(channels=2), 2000
     _, o = tuning_task("helmholtz", "both", grid=N, sensors=6, noise=noise).instance(0)
+    if bias:  # one for the readings of each field
+        each = torch.stack([o.channel == 0, o.channel == 1], dim=1).double()
+        o = replace(o, common=bias * each * (o.values[:, None] * each).std(dim=0))
     found = Moment(steps=15, batch=draws)(
         Helmholtz(), prior, o, n_samples=draws, generator=seeded()
     )
@@ -34,10 +39,11 @@ def test_on_a_gaussian_prior_mean_and_covariance_are_those_of_the_posterior(nois
     gram = h @ covariance @ h.T
     told, judged = (
         count_informative(gram.diagonal(), o),
-        torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-6)),
+        o.noise_covariance() + torch.diag(nugget_variance(gram.diagonal(), o, 1e-6)),
     )
     judged = judged + gram
-    gram = gram + torch.diag(o.noise_std**2 + nugget_variance(gram.diagonal(), o, 1e-10))
+    nugget = torch.diag(nugget_variance(gram.diagonal(), o, 1e-10))
+    gram = gram + o.noise_covariance() + nugget
     posterior = covariance - covariance @ h.T @ torch.linalg.solve(gram, h @ covariance)
     centre = prior.mean(o.grid)
     residual = (o.values - o(centre))[0]

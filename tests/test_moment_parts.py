@@ -40,9 +40,12 @@ def test_linear_conditioning_meets_exact_readings():
 
 @pytest.mark.parametrize("kind", ["forward", "inverse", "both"])
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("noise", [0.0, 0.1])
-def test_many_sensors_need_no_matrix(kind, channels, noise, monkeypatch):
+@pytest.mark.parametrize(("noise", "bias"), [(0.0, 0.0), (0.1, 0.0), (0.1, 0.5)])
+def test_many_sensors_need_no_matrix(kind, channels, noise, bias, monkeypatch):
     truth, o = tuning_task("helmholtz", kind, grid=N, sensors=60, noise=noise).instance(0)
+    if bias:
+        shared = torch.eye(2, dtype=torch.float64)[torch.arange(len(o)) % 2]
+        o = replace(o, common=bias * o.values.abs().mean() * shared)
     found = []
     for many in (2000, 50):
         monkeypatch.setattr(noise_levels, "MANY", many)

@@ -17,6 +17,7 @@ from pdeinv import (
     GaussianField,
     Grid,
     InputError,
+    Instrument,
     LogNormal,
     Problem,
     SpectralField,
@@ -175,6 +176,9 @@ PROBLEMS = {
             )
         )
     ),
+    "instruments": Problem(
+        Darcy(), instruments=(Instrument("probe A", 0.05), Instrument('"B" é', 0))
+    ),
     "classes": Problem(
         Experiments((Poisson(source=1.0), Helmholtz(k=2.0, boundary=Sides(*[NoFlux()] * 4))))
     ),
@@ -239,7 +243,9 @@ def problems(draw):
     else:
         field = dataclasses.replace(prior.field, length=prior.field.length * scale)
         prior = dataclasses.replace(prior, field=field)
-    return Problem(whole, prior, grid)
+    names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=3).filter(str.strip)
+    instruments = draw(st.dictionaries(names.map(str.strip), st.floats(0, 1e9), max_size=2))
+    return Problem(whole, prior, grid, instruments)
 
 
 @given(problems())
@@ -299,6 +305,7 @@ def test_what_files_cannot_hold_is_refused_and_nothing_is_written(problem, messa
 # What is refused
 
 EXPERIMENT = '[[experiment]]\nname = "a"\n'
+INSTRUMENT = '[[instrument]]\nname = "a"\n'
 MISTAKES = [
     # the file
     ("format = 1", "", "format must be 1, got none; write format = 1"),
@@ -407,6 +414,23 @@ MISTAKES = [
     ),
     ("[grid]", f"{EXPERIMENT}{EXPERIMENT}[grid]", "in [[experiment]], names .* different"),
     ("[grid]", f"{EXPERIMENT}source = 'x'\n[grid]", "in [[experiment]] 1, parameter source"),
+    # [[instrument]]
+    ("[grid]", "[instrument]\nname = 'a'\n[grid]", "[[instrument]] must be tables in two brackets"),
+    ("[grid]", "[[instrument]]\nname = 'a'\n[grid]", "[[instrument]] 1 bias_std must be given"),
+    ("[grid]", f"{INSTRUMENT}bias = 1\n[grid]", "[[instrument]] 1 .* mean 'bias_std'?"),
+    ("[grid]", f"{INSTRUMENT}bias_std = -1\n[grid]", "[[instrument]] 1 bias_std .* got -1"),
+    ("[grid]", f"{INSTRUMENT}bias_std = 1e90\n[grid]", "in [[instrument]], bias_std .* 1e+90"),
+    ("[grid]", f"{INSTRUMENT}bias_std = inf\n[grid]", "[[instrument]] 1 bias_std .* got inf"),
+    (
+        "[grid]",
+        2 * f"{INSTRUMENT}bias_std = 1\n" + "[grid]",
+        "in [[instrument]], names of instruments must differ, got 'a' twice; keep",
+    ),
+    (
+        "[grid]",
+        "[[instrument]]\nname = ' '\nbias_std = 1\n[grid]",
+        "in [[instrument]], name of an instrument must not be empty",
+    ),
 ]
 
 
@@ -517,6 +541,7 @@ ODD = st.sampled_from(
     + ['"\\u0000"', '"../.."', "[{x = 1}]", '{kind = "two-phase"}', "0x10", '"' + "x" * 300 + '"']
 )
 WHOLE = AQUIFER + '\n[[experiment]]\nname = "a"\nsource = 1\nboundary = {left = "no flux"}\n'
+WHOLE += f"\n{INSTRUMENT}bias_std = 0.1\n"
 KEYED = [i for i, line in enumerate(WHOLE.splitlines()) if "=" in line.partition("#")[0]]
 
 

@@ -12,6 +12,8 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDES
 from pdeinv.problems import tables
 from pdeinv.problems.loading import OWN_TABLES
+from pdeinv.solvers import SOLVERS
+from pdeinv.solvers.supported_readings import BIASES
 
 PAGE = "docs/problem-files.md"
 TEXT = (ROOT / PAGE).read_text()
@@ -43,6 +45,7 @@ def test_a_section_has_the_keys_of_its_table(table):
         "prior": tables.PriorTable,
         "grid": tables.GridTable,
         "experiment": tables.ExperimentTable,
+        "instrument": tables.InstrumentTable,
     }[table]
     assert set(rows(SECTIONS[table], "key")) == set(model.model_fields)
 
@@ -94,6 +97,12 @@ def test_the_page_runs(tmp_path, monkeypatch, pdeinv):
     assert not rest.wells and len(pumping.wells) == 1
     assert rest.boundary.right != pumping.boundary.right
     assert rest.boundary.left == pumping.boundary.left
+
+
+def test_the_solvers_that_refuse_biases_are_stated():
+    names = sorted(n for n, kind in SOLVERS.items() if BIASES not in kind.takes)
+    refusing = " and ".join(f"`{name}`" for name in names)
+    assert f"{refusing} refuse readings with a bias" in " ".join(TEXT.split())
 
 
 def test_the_default_grid_is_stated():

@@ -8,7 +8,7 @@ Other standard deviations of the logarithm show where the method ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class _Varied(Example):
     def problem(self) -> Problem:
         given = super().problem
         prior = given.coefficient_prior.with_numbers(log_std=self.log_std)
-        return Problem(given.physics, prior, given.grid)
+        return replace(given, prior=prior)
 
 
 def run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from typing import NamedTuple
@@ -106,7 +106,7 @@ class Example:
         given, generator = self.problem, seeds.generator(seeds.TEST, _FIRST + number)
         times = {time for read in self.readings for time in read.times}
         physics = given.physics.reading((read.field for read in self.readings), times)
-        problem = Problem(physics, given.prior, given.grid)
+        problem = replace(given, physics=physics)
         coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
         # Every node of the problem's grid is one of the finer grid
         ends = 0 if coarse.periodic else 1

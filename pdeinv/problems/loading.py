@@ -24,6 +24,7 @@ from pdeinv.errors import InputError
 from pdeinv.external import is_reference
 from pdeinv.files import read_text
 from pdeinv.grid import Domain, Grid
+from pdeinv.instruments import Instrument, instruments_of
 from pdeinv.priors.base import Prior
 from pdeinv.problems.learned import load_learned
 from pdeinv.problems.tables import (
@@ -50,7 +51,7 @@ NONE = "none"
 """What stands for None, which TOML does not have."""
 OWN_TABLES = {"domain": "[domain]", "boundary": "[boundary]", "wells": "[[well]]"}
 """Parameters of physics that have a table of their own."""
-_REPEATED = {"well", "experiment"}
+_REPEATED = {"well", "experiment", "instrument"}
 
 
 def load_problem(path: str | os.PathLike) -> Problem:
@@ -149,8 +150,12 @@ class _Reader:
         physics = self._physics()
         with _within("[grid]"):
             grid = _grid(self.tables.grid, physics)
+        with _within("[[instrument]]"):
+            stated = [Instrument(one.name, one.bias_std) for one in self.tables.instrument]
+            instruments = instruments_of(stated)
         with _within("[prior]"):
-            return Problem(physics, self._prior(self.tables.prior), grid)  # type: ignore[arg-type]
+            prior = self._prior(self.tables.prior)
+            return Problem(physics, prior, grid, instruments)  # type: ignore[arg-type]
 
     def _physics(self) -> PDE:
         name, tables = self.tables.physics.pde, self.tables

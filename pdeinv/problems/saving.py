@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
         "well": common.get("wells"),
         "prior": _prior(problem, folder),
         "grid": {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid},
+        "instrument": [asdict(one) for one in problem.instruments],
     }
     if physics.experiments:
         tables["experiment"] = [

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 from pdeinv.checks import described
 from pdeinv.datasets.sides import Flux, NoFlux, Side, Value
 from pdeinv.grid import LARGEST
-from pdeinv.schema import Name, Number
+from pdeinv.schema import Amount, Name, Number
 
 __all__ = [
     "BoundaryTable",
     "DomainTable",
     "ExperimentTable",
     "GridTable",
+    "InstrumentTable",
     "PhysicsTable",
     "PriorTable",
     "ProblemTables",
@@ -167,6 +168,13 @@ class GridTable(_Table):
         return self
 
 
+class InstrumentTable(_Table):
+    """`[[instrument]]`: one instrument whose readings share a bias."""
+
+    name: Name
+    bias_std: Amount
+
+
 class ExperimentTable(_OpenTable):
     """`[[experiment]]`: what is its own; all else is that of the common tables."""
 
@@ -187,3 +195,4 @@ class ProblemTables(_Table):
     prior: PriorTable | None = None
     grid: GridTable | None = None
     experiment: list[ExperimentTable] = []
+    instrument: list[InstrumentTable] = []

@@ -12,6 +12,7 @@ import torch
 from pdeinv.checks import Count, choice
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import InputError
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -25,6 +26,7 @@ from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
+from pdeinv.solvers.supported_readings import BIASES, Special
 from pdeinv.solvers.trained_problem import joint_readings, shared_symmetries, with_derived
 
 __all__ = ["DiffusionSolver"]
@@ -72,6 +74,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         "a prior with a denoiser, such as `load` or `prior_from_denoiser` of pdeinv.priors returns"
     )
 
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
     misfit: ClassVar[MisfitTest] = "none"
     amplifies_rounding: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
@@ -137,6 +140,12 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         progress: bool,
     ) -> Posterior:
         """Draw samples batch by batch and sum them up; see `Solver.__call__`."""
+        if self.preset == "published" and observation.biases:
+            raise InputError(
+                f"preset of {self.name} must be 'default' for readings that share a bias, got "
+                f"'published', which is for exact readings; change it, or leave out the bias of "
+                f"their instrument"
+            )
         plain, record = self.resolve_prior(pde, prior)
         if len(plain.fields) > 1:
             observation = joint_readings(self.name, pde, observation)
@@ -210,8 +219,9 @@ def _posterior(
 
 
 def _misfit(problem: SamplingProblem, mean: torch.Tensor) -> float:
-    """Return the mean square misfit of a state (channel, ny, nx) over the variance that is
-    expected."""
+    """Return the mean square misfit of a state (channel, ny, nx), less the biases, over the
+    variance that is expected."""
     o, variances = problem.observation, problem.field_std[problem.observation.channel] ** 2
-    terms = (o.values - o(mean[None])[0]) ** 2 / (o.noise_std**2 + _EXACT_MISFIT**2 * variances)
+    expected, left = o.noise_std**2 + _EXACT_MISFIT**2 * variances, o.values - o(mean[None])
+    terms = (left * o.without_bias(left, expected) / expected)[0]
     return reduced(terms, carries_weight(variances, o))

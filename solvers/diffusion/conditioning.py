@@ -92,7 +92,7 @@ class Dense:
         """Return (H S Hᵀ + R)⁻¹ of residuals (batch, m), for S of these variances."""
         o, gram = self.observation, (self.rows * variances) @ self.rows.T
         lower = cholesky_with_nugget(
-            gram + torch.diag(o.noise_std**2), nugget_variance(gram.diagonal(), o, nugget)
+            gram + o.noise_covariance(), nugget_variance(gram.diagonal(), o, nugget)
         )
         return lambda residual: torch.cholesky_solve(residual.T, lower).T
 
@@ -141,7 +141,8 @@ class MatrixFree:
 
         def product(w: torch.Tensor) -> torch.Tensor:
             w = w * size
-            return size * (self.forward(self.adjoint(w) * variances) + diagonal * w)
+            shared = w @ o.shared @ o.shared.T
+            return size * (self.forward(self.adjoint(w) * variances) + diagonal * w + shared)
 
         return lambda residual: size * _conjugate_gradients(product, size * residual)
 
@@ -204,7 +205,8 @@ class Linearised:
 
     @cached_property
     def allowed(self) -> torch.Tensor:
-        """Variance of each reading in the objective, (m,): no less than a linearisation leaves."""
+        """Variance of each reading in the objective, (m,), less that of its bias: no less than a
+        linearisation leaves."""
         prior = self.derivative.reading_variances(self.root.variances())
         o = self.observation
         return o.noise_std**2 + nugget_variance(prior, o, _MET)
@@ -223,7 +225,7 @@ class Linearised:
         Arguments:
             mean: prior means of the states, (batch, channel, ny, nx).
             sigma: σ.
-            draws, noise: standard normal, (batch, coordinates) and (batch, m).
+            draws, noise: standard normal, (batch, coordinates) and (batch, m + k) for k biases.
             predict: F, states to readings (batch, m).
             iterations: linear solves, 1 where F is linear.
 
@@ -232,7 +234,7 @@ class Linearised:
         """
         variances = self.root.variances(sigma)
         z = mean + self.root.apply(draws * variances.sqrt())
-        data = self.observation.values - self.observation.noise_std * noise
+        data = self.observation.values - self.observation.noise(noise)
         _, coordinates, misfit = self._settled(z, data, variances, predict, iterations)
         moved = self.root.apply(coordinates)
         return Draws(z + moved, moved, _squares(coordinates, variances) + misfit)
@@ -286,7 +288,10 @@ class Linearised:
             missed = data - predict(z + self.root.apply(coordinates))
             residual = missed + self.derivative.forward(coordinates)
         coordinates = self.derivative.adjoint(inverse(residual)) * variances
-        misfit = (missed**2 / self.allowed).sum(dim=1) if iterations > 1 else missed.sum(dim=1)
+        misfit = missed.sum(dim=1)
+        if iterations > 1:
+            unbiased = self.observation.without_bias(missed, self.allowed)
+            misfit = (missed * unbiased / self.allowed).sum(dim=1)
         return residual, coordinates, misfit
 
 

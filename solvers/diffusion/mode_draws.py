@@ -19,7 +19,7 @@ _ITERATIONS, _CHORDS, _TOLERANCE = 10, 3, 0.1  # of the search, as in `GaussNewt
 
 class GaussianPart(WhitenedProblem):
     """The forward map of the coordinates ξ of a learned prior's Gaussian part, standard normal a
-    priori.
+    priori. Biases that readings share are further unknowns, as in any `WhitenedProblem`.
 
     Arguments:
         forward: the map of coefficients; it counts the solves.
@@ -29,19 +29,14 @@ class GaussianPart(WhitenedProblem):
     """
 
     def __init__(self, forward: ForwardMap, root: CovarianceRoot, mean: torch.Tensor, sigma: float):
-        self.forward, self.observation = forward, forward.observation
         self.root, self.mean, self.std = root, mean, root.variances(sigma).sqrt()
-        self.zero = torch.zeros(1, len(root), dtype=torch.float64)
-        self.nonlinear, self.curved, self.reason = not forward.linear, False, ""
+        self._begin(forward, len(root), curved=False)
 
-    def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        return torch.randn(n, len(self.root), dtype=torch.float64, generator=generator)
+    def _coefficient(self, own: torch.Tensor) -> torch.Tensor:
+        return self.forward.pde.restrict(self.mean + self.root.apply(own * self.std))
 
-    def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
-        return self.forward.pde.restrict(self.mean + self.root.apply(xi * self.std))
-
-    def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        rows = self.forward.jacobian(self.coefficient(xi))
+    def _jacobian(self, own: torch.Tensor) -> torch.Tensor:
+        rows = self.forward.jacobian(self._coefficient(own))
         return torch.cat([self.root.adjoint(part) * self.std for part in rows.split(_CHUNK)])
 
     def _representable(self, a: torch.Tensor) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 
 from pdeinv.errors import DivergedError, NumericalError
-from pdeinv.observation import Observation
-from pdeinv.priors.covariance import CovarianceRoot
 from pdeinv.solvers.base import antithetic
 from pdeinv.solvers.continuation import largest_objective
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
@@ -66,7 +64,8 @@ class LevelConditioning:
             self.x = self.first = self.about_mode.draw(n, self.problem.generator)
             return self.x, self.x - mean
         predict = self._predict_at(sigma)
-        draws, noise = (self._normal(n, what) for what in (self.root, self.observation))
+        o = self.observation
+        draws, noise = (self._normal(n, size) for size in (len(self.root), len(o) + o.biases))
         x, moved, objective = self.linearised(mean, sigma, draws, noise, predict, self.iterations)
         if self.forward.linear:
             return x, moved
@@ -139,8 +138,8 @@ class LevelConditioning:
         self.largest = 2 * (mode.objective + limit)
         self._linearise(part.coefficient(mode.xi))
 
-    def _normal(self, n: int, coordinates: CovarianceRoot | Observation) -> torch.Tensor:
-        size, generator = len(coordinates), self.problem.generator
+    def _normal(self, n: int, size: int) -> torch.Tensor:
+        generator = self.problem.generator
         return antithetic(
             lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n
         )

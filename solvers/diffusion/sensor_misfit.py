@@ -8,6 +8,7 @@ import torch
 
 from pdeinv.observation import Observation
 from pdeinv.solvers.diffusion.published import Measure
+from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["Misfit", "norm"]
 
@@ -19,7 +20,8 @@ class Misfit:
     The published formulas are for exact readings. By default a residual is multiplied by (1 + (s /
     b)²)^-½ as well, with s the standard deviation of the reading's noise and b the blur. Among the
     readings of a field the poor ones then count less, and exact ones as published; a mean is over
-    as many readings as count.
+    as many readings as count. Residuals of readings that share a bias are whitened: shrunk along it
+    by as much as the bias explains, beyond the noise and the blur.
 
     Arguments:
         observation: of the states.
@@ -38,7 +40,7 @@ class Misfit:
         """Return the loss (batch,) of states (batch, channel, ny, nx)."""
         o = self.observation
         trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
-        residual = (o.values - o(state)) * (trust / self.scale[o.channel])
+        residual = self._whitened(o.values - o(state), trust / self.scale[o.channel])
         total = 0 * residual.sum(dim=1)
         for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
             mine = residual[:, o.channel == c]
@@ -46,6 +48,14 @@ class Misfit:
                 share = trust[o.channel == c] / trust[o.channel == c].max()
                 total = total + weight * _size(mine, share, measure)
         return total
+
+    def _whitened(self, residual: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Return residuals (batch, m) times their factors (m,), shrunk along the biases."""
+        o, blur = self.observation, self.blur[self.observation.channel]
+        if not o.biases or bool(blur.isinf().any()):  # no bias counts beside an infinite blur
+            return residual * factor
+        std = (blur**2 + o.noise_std**2).sqrt()
+        return Whitening(std, o.shared)(residual) * (std * factor)
 
 
 def _size(residual: torch.Tensor, share: torch.Tensor, measure: Measure) -> torch.Tensor:

@@ -1,0 +1,180 @@
+"""Instruments whose readings share a bias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pdeinv.annotations import check_fields
+from pdeinv.checks import EXTREME, Bounds, described
+from pdeinv.column_names import listed, nearest, shown
+from pdeinv.errors import InputError, warn_input
+from pdeinv.sensor_rows import Rows
+
+if TYPE_CHECKING:
+    from pdeinv.datasets import PDE
+
+__all__ = ["Biases", "Instrument", "Instruments", "biases_of", "instruments_of"]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What reads, and how far its readings may be off by one unknown amount that they share.
+
+    The bias is Gaussian with the mean 0. An instrument has one for each field that it reads, at all
+    times and in all experiments.
+
+    Arguments:
+        name: as in the column `instrument` of a sensor table.
+        bias_std: standard deviation of the bias, in the units of the fields that it reads; 0 for
+            none.
+
+    Raises:
+        InputError: the name is empty, or the standard deviation is negative or too large.
+
+    Example:
+        >>> from pdeinv import Instrument
+        >>> Instrument("probe A", bias_std=2)
+        Instrument(name='probe A', bias_std=2.0)
+    """
+
+    name: str
+    bias_std: Annotated[float, Bounds(least=0, below=EXTREME)]
+
+    def __post_init__(self) -> None:
+        check_fields(self, "{} of an instrument")
+        object.__setattr__(self, "name", self.name.strip())  # as cells of a table
+        if not self.name:
+            raise InputError(
+                "name of an instrument must not be empty, got ''; write it as in the column "
+                "'instrument'"
+            )
+
+
+Instruments: TypeAlias = "Sequence[Instrument] | Mapping[str, float]"
+"""Instruments, or the standard deviations of the biases by their names."""
+
+
+def instruments_of(given: Instruments) -> tuple[Instrument, ...]:
+    """Return instruments of all forms as a tuple.
+
+    Raises:
+        InputError: something else is given, or two instruments have one name.
+    """
+    if isinstance(given, Mapping):
+        given = [Instrument(name, std) for name, std in given.items()]
+    if not isinstance(given, list | tuple) or not all(isinstance(i, Instrument) for i in given):
+        raise InputError(
+            f"instruments must be instances of Instrument, got {described(given)}; give such as "
+            f"(Instrument('probe A', bias_std=2),) or {{'probe A': 2}}"
+        )
+    names = [one.name for one in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"names of instruments must differ, got {shown(name)!r} twice; keep one of them"
+            )
+    return tuple(given)
+
+
+class Biases(NamedTuple):
+    """The biases of readings.
+
+    Arguments:
+        number: of the bias of each reading, (m,); -1 without one.
+        std: standard deviation of each bias, (k,).
+        names: of the biases: the instrument, and the field where it reads several.
+    """
+
+    number: np.ndarray
+    std: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def common(self) -> torch.Tensor | None:
+        """B of the readings' noise, (m, k); None without biases."""
+        if not self.names:
+            return None
+        shared = np.arange(len(self.names)) == self.number[:, None]
+        return torch.as_tensor(shared * self.std)
+
+
+def biases_of(
+    table: pd.DataFrame,
+    channel: np.ndarray,
+    pde: PDE,
+    instruments: Sequence[Instrument],
+    rows: Rows,
+) -> Biases:
+    """Return the biases of readings: one for each instrument and each name of a field.
+
+    Arguments:
+        table: the checked readings.
+        channel: (m,), channels of the readings' fields.
+        pde: PDE with these fields.
+        instruments: those whose biases are stated; without any the column is not used.
+        rows: names of the rows.
+
+    Raises:
+        InputError: a reading is of an instrument that is not stated, or an instrument with a bias
+            reads fields of different units.
+    """
+    named = table.get("instrument", pd.Series([""] * len(table))).tolist()
+    _check_use(named, instruments, rows)
+    stds = {one.name: one.bias_std for one in instruments}
+    unknown = [bool(stds and name and name not in stds) for name in named]
+    rows.refuse(
+        unknown,
+        lambda i: (
+            f"instrument must be one that the problem states, {listed(tuple(stds))}, or empty, got "
+            f"{shown(named[i])!r}; {nearest(named[i], stds)}"
+        ),
+    )
+    biased = [stds.get(name, 0.0) > 0 for name in named]
+    fields = [pde.fields[c] for c in channel]
+    first: dict[str, int] = {}
+    for i, name in enumerate(named):
+        if biased[i]:
+            first.setdefault(name, i)
+    rows.refuse(
+        [b and fields[i].units != fields[first[named[i]]].units for i, b in enumerate(biased)],
+        lambda i: _of_two_units(named[i], [fields[first[named[i]]], fields[i]]),
+    )
+    keys = [(n, f.name) if b else None for n, f, b in zip(named, fields, biased, strict=True)]
+    numbers = {key: k for k, key in enumerate(dict.fromkeys(filter(None, keys)))}
+    return Biases(
+        np.array([-1 if key is None else numbers[key] for key in keys], dtype=int),
+        np.array([stds[name] for name, _ in numbers]),
+        tuple(
+            name if [n for n, _ in numbers].count(name) == 1 else f"{name}, {field}"
+            for name, field in numbers
+        ),
+    )
+
+
+def _check_use(named: list[str], instruments: Sequence[Instrument], rows: Rows) -> None:
+    """Warn of names without stated instruments, and of instruments without names."""
+    if any(named) and not instruments:
+        warn_input(
+            f"{rows.origin}: the column 'instrument' is not used, since the problem states no "
+            f"instrument; state the bias_std of each in [[instrument]] of a problem file, or as "
+            f"instruments={{{shown(next(filter(None, named)))!r}: ...}}, or drop the column"
+        )
+    if instruments and not any(named):
+        warn_input(
+            f"{rows.origin}: the instruments of the problem are not used, since no reading names "
+            f"one; add the column 'instrument', or remove [[instrument]]"
+        )
+
+
+def _of_two_units(name: str, fields: list) -> str:
+    read = " and ".join(f"{f.name} in {f.units}" for f in fields)
+    return (
+        f"instrument {shown(name)!r} must read fields of one unit, that of its bias_std, got {read}"
+        f"; give the readings of each unit an instrument of their own"
+    )

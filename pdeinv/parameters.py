@@ -1,0 +1,55 @@
+"""Numbers that were inferred with the fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+__all__ = ["Parameters"]
+
+_LEVEL, _QUANTILE = 95, 1.959963984540054  # of the interval in percent, and of a normal number
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Posterior of k numbers that were inferred with the fields, such as biases of instruments.
+
+    Arguments:
+        names: of the numbers.
+        units: of each.
+        mean, std: (k,).
+        samples: (n_samples, k), in the order of the samples of the fields.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    mean: torch.Tensor
+    std: torch.Tensor
+    samples: torch.Tensor
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the variables `parameter_mean`, `parameter_std`, `parameter_low` and
+        `parameter_high` (parameter), and `parameter_samples` (sample, parameter).
+
+        The coordinates are `parameter`, the names, and `parameter_units`. The ends are those of the
+        central interval of a normal number with the mean and the standard deviation.
+        """
+        end, alone = _QUANTILE * self.std, ("parameter",)
+        interval = f"of the central {_LEVEL} % interval of the parameters"
+        columns = (
+            ("mean", "posterior mean of the parameters", alone, self.mean),
+            ("std", "posterior standard deviation of the parameters", alone, self.std),
+            ("low", f"start {interval}", alone, self.mean - end),
+            ("high", f"end {interval}", alone, self.mean + end),
+            ("samples", "posterior samples of the parameters", ("sample", *alone), self.samples),
+        )
+        data = {
+            f"parameter_{what}": (dims, values.numpy(), {"long_name": label})
+            for what, label, dims, values in columns
+        }
+        units = (alone, np.array(self.units, dtype=object), {"long_name": "units"})
+        coords = {"parameter": np.array(self.names, dtype=object), "parameter_units": units}
+        return xr.Dataset(data, coords)

@@ -1,0 +1,84 @@
+"""The noise of readings: its covariance, its draws, and the biases that several of them share."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.errors import InputError
+
+__all__ = ["LARGEST", "ReadingNoise"]
+
+LARGEST = 1e100
+"""Size of a reading, of its noise and of a bias, whose squares are finite."""
+
+
+class ReadingNoise:
+    """Base of `Observation`, which states the attributes: what is a matter of the noise alone."""
+
+    noise_std: torch.Tensor
+    censored: torch.Tensor | None
+    common: torch.Tensor | None
+    common_names: tuple[str, ...]
+
+    def _check_noise(self) -> None:
+        wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
+        if wrong is not None and bool(wrong.any()):
+            raise InputError(
+                f"censored must be -1 (below the value), 0 or 1 (above it), got "
+                f"{float(self.censored[wrong][0]):g}; correct it"  # type: ignore[index]
+            )
+        if self.common_names and len(self.common_names) != self.biases:
+            raise InputError(
+                f"common_names must have one name for each of {self.biases} biases, got "
+                f"{len(self.common_names)}; give one for each column of common"
+            )
+        if self.common is not None and not bool((self.common.abs() <= LARGEST).all()):
+            raise InputError(
+                f"common must be finite and at most {LARGEST:g} in size, got other numbers; use "
+                f"another unit"
+            )
+
+    @property
+    def biases(self) -> int:
+        """Number of biases, k."""
+        return 0 if self.common is None else self.common.shape[1]
+
+    @property
+    def shared(self) -> torch.Tensor:
+        """B, (m, k), with k = 0 without biases."""
+        return (
+            self.noise_std.new_zeros(len(self.noise_std), 0) if self.common is None else self.common
+        )
+
+    @property
+    def below_or_above(self) -> torch.Tensor:
+        """Whether each reading is censored, (m,)."""
+        if self.censored is None:
+            return torch.zeros(len(self.noise_std), dtype=torch.bool)
+        return self.censored != 0
+
+    def noise_covariance(self) -> torch.Tensor:
+        """Return R, (m, m)."""
+        own = torch.diag(self.noise_std**2)
+        return own if self.common is None else own + self.common @ self.common.T
+
+    def noise(self, white: torch.Tensor) -> torch.Tensor:
+        """Return draws of the noise (n, m), from standard normal numbers (n, m + k)."""
+        own = self.noise_std * white[:, : len(self.noise_std)]
+        return own if self.common is None else own + white[:, len(self.noise_std) :] @ self.common.T
+
+    def without_bias(self, residual: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        """Return residuals y - H x less their most probable biases, (batch, m).
+
+        With r the residual and q the result, rᵀ (V + B Bᵀ)⁻¹ r is the sum of r q / v.
+
+        Arguments:
+            residual: (batch, m).
+            variance: v, the diagonal of V, of the readings' own noise and whatever else is
+                independent, (m,), positive.
+        """
+        if self.common is None:
+            return residual
+        weighted = self.common / variance[:, None]
+        gram = torch.eye(self.biases, dtype=self.common.dtype) + self.common.T @ weighted
+        return residual - torch.linalg.solve(gram, weighted.T @ residual.T).T @ self.common.T
