@@ -30,9 +30,12 @@ class Channels(ABC):
     Attributes:
         name: of the PDE.
         outputs: names of the derived fields that are channels.
+        has_start: whether fields at time 0 can be channels too; they are functions of the
+            coefficient alone.
     """
 
     name: ClassVar[str]
+    has_start: ClassVar[bool] = False
     outputs: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
@@ -136,15 +139,32 @@ class Channels(ABC):
         object.__setattr__(self, "outputs", self._kept(()))
 
     def reaches(self, time: float) -> bool:
-        """Return whether a time is after the start of a physics that evolves, up to its end."""
-        return self.end_time is not None and 0 < time <= self.end_time * (1 + SAME_TIME)
+        """Return whether the state at a time is computed: after the start of a physics that
+        evolves, or at it (see `has_start`), up to its end."""
+        after = time > 0 or (self.has_start and time == 0)
+        return self.end_time is not None and after and time <= self.end_time * (1 + SAME_TIME)
 
     def unreached(self, time: float) -> str:
         """Return the message about a time that a physics that evolves does not reach."""
         return (
-            f"time must be after 0 and at most {self.end_time:g}, the end of {self.name}, got "
-            f"{time:g}; {remedy_for(time)}"
+            f"time must be {self._reached}, the end of {self.name}, got {time:g}; "
+            f"{remedy_for(time)}"
         )
+
+    def late_coefficient(self, field_name: str, time: float) -> str:
+        """Return the message about a reading of the coefficient after the start, where it is the
+        state there; "" for any other, and for no time (nan)."""
+        name = self.coefficient_field.name
+        if not self.has_start or self._without_alias(field_name) != name or not abs(time) > 0:
+            return ""
+        return (
+            f"time of {name!r} must be 0 or empty, got {time:g}; name the field that is read then"
+        )
+
+    @property
+    def _reached(self) -> str:
+        """The times that the physics reaches, in words."""
+        return f"{'at least' if self.has_start else 'after'} 0 and at most {self.end_time:g}"
 
     def find_channel(
         self, field_name: str, experiment: str = "", time: float | None = None
@@ -161,9 +181,13 @@ class Channels(ABC):
         """
         field_name = self._without_alias(field_name)
         for channel, f in enumerate(self.fields):
-            if f.name == field_name and (self.of_coefficient(f) or self._is_at(f, time)):
+            if f.name == field_name and (self.constant(f) or self._is_at(f, time)):
                 return channel
         return None
+
+    def constant(self, field: Field) -> bool:
+        """Return whether a field is that of the coefficient, or a function of it at no time."""
+        return field.time is None and self.of_coefficient(field)
 
     def _without_alias(self, field_name: str) -> str:
         own = {"coefficient": self.coefficient_field, "solution": self.solution_field}

@@ -88,8 +88,8 @@ class Experiments(PDE):
             )
 
     def _with_shared_outputs_once(self) -> tuple[PDE, ...]:
-        """Return the physics, with functions of the coefficient alone derived by the first."""
-        shared = [f.name for f in self._first.derived if self._first.of_coefficient(f)]
+        """Return the physics, with functions of the coefficient at no time derived by the first."""
+        shared = [f.name for f in self._first.derived if self._first.constant(f)]
         wanted = [name for pde in self.physics for name in pde.outputs if name in shared]
         others = (
             replace(pde, outputs=tuple(name for name in pde.outputs if name not in shared))
@@ -156,7 +156,8 @@ class Experiments(PDE):
         return torch.cat([pde.respond_roughly(a) for pde in self.physics], dim=1)
 
     def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
-        return self._first.functions_of_coefficient(a)
+        found = (pde.functions_of_coefficient(a)[:, 1:] for pde in self.physics)
+        return torch.cat([a, *found], dim=1)
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
@@ -183,17 +184,22 @@ class Experiments(PDE):
         return self._first.logarithm
 
     def of_coefficient(self, field: Field) -> bool:
-        return self._first.of_coefficient(field)
+        return self.experiments.get(field.experiment, self._first).of_coefficient(field)
 
     @property
     def solution_channels(self) -> tuple[int, ...]:
         return tuple(c for c, (_, _, own) in enumerate(self._outputs(), start=1) if own == 1)
 
     def _outputs(self) -> Iterator[tuple[Field, PDE, int]]:
-        """Yield the field of each channel but the first, its physics and its channel there."""
+        """Yield the field of each channel but the first, its physics and its channel there.
+
+        A field that has times in one experiment has the end's in those that evolve without any.
+        """
+        timed = {f.name for pde in self.physics for f in pde.fields if f.time is not None}
         for name, pde in self.experiments.items():
             for own, f in enumerate(pde.fields[1:], start=1):
-                yield f if pde.of_coefficient(f) else ChannelField.of(f, name), pde, own
+                time = pde.end_time if f.time is None and f.name in timed else f.time
+                yield f if pde.constant(f) else ChannelField.of(f, name, time), pde, own
 
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         stated = [
@@ -201,6 +207,10 @@ class Experiments(PDE):
             for pde in self.physics
         ]
         return {"physics": stated, "names": list(self.names)}
+
+    @property
+    def has_start(self) -> bool:  # type: ignore[override]
+        return any(pde.has_start for pde in self.physics)
 
     @property
     def end_time(self) -> float | None:
@@ -215,10 +225,7 @@ class Experiments(PDE):
         """Return the experiments with channels for these fields; each has the times before its
         end."""
         names, times = tuple(names), tuple(times)
-        physics = (
-            pde.reading(names, (t for t in times if pde.end_time and t <= pde.end_time))
-            for pde in self.physics
-        )
+        physics = [pde.reading(names, [t for t in times if pde.reaches(t)]) for pde in self.physics]
         return replace(self, physics=tuple(physics))
 
     def find_channel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from pdeinv.grid import Grid
 from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbers
 
-__all__ = ["VorticityFlow", "velocity"]
+__all__ = ["VorticityFlow", "flow_through", "velocity"]
 
 
 class VorticityFlow(NamedTuple):
@@ -72,6 +73,27 @@ class VorticityFlow(NamedTuple):
         fields = fourier_synthesis(c * self.from_vorticity, self.shape)
         vx, vy, wx, wy = fields.unbind(dim=1)
         return self.force - self.dealias * fourier_coefficients(vx * wx + vy * wy).unsqueeze(1)
+
+
+def flow_through(
+    w: torch.Tensor,
+    grid: Grid,
+    viscosity: float,
+    force: torch.Tensor,
+    legs: Iterable[tuple[float, int]],
+) -> torch.Tensor:
+    """Return the vorticity at the end of each leg of an integration, (batch, legs, ny, nx).
+
+    Arguments:
+        w: (batch, 1, ny, nx), the vorticity at the start; differentiable.
+        grid, viscosity, force: as of `VorticityFlow.on`.
+        legs: the duration of each, positive, and its number of steps.
+    """
+    found = []
+    for duration, steps in legs:
+        w = VorticityFlow.on(grid, viscosity, force, duration / steps).integrate(w, steps)
+        found.append(w)
+    return torch.cat(found, dim=1)
 
 
 def velocity(w: torch.Tensor, grid: Grid) -> torch.Tensor:

@@ -89,7 +89,9 @@ class ChannelField(Field):
 
 
 def remedy_for(time: float) -> str:
-    """Return what to do about a time that is not from the start to the end of a physics."""
+    """Return what to do about a time that a physics does not reach."""
     if time > 0:
         return "correct it, or let the physics run longer"
+    if time < 0:
+        return "correct it, or drop it, since times count from the start"
     return "drop it, since the state at the start is not computed"

@@ -28,13 +28,15 @@ def times_of(table: pd.DataFrame, pde: PDE, rows: Rows) -> np.ndarray:
         rows: names of the rows.
 
     Raises:
-        InputError: a time is no number, or not one from the start to the end of the physics.
+        InputError: a time is no number, or not one at which the physics has the field.
     """
     if pde.end_time is None:
         return np.full(len(table), np.nan)
     times = _stated(table, rows)
+    late = [pde.late_coefficient(*one) for one in zip(table.field, times, strict=True)]
+    rows.refuse([bool(message) for message in late], lambda i: late[i])
     derived = (f for one in pde.experiments.values() or (pde,) for f in one.derived)
-    constant = {f.name for f in derived if pde.of_coefficient(f)}
+    constant = {f.name for f in derived if pde.constant(f)}
     constant |= {"coefficient", pde.coefficient_field.name}
     times = np.where(table.field.isin(constant) | _stationary(table, pde), np.nan, times)
     rows.refuse(

@@ -250,7 +250,7 @@ class Sensors:
         and its functions, and where the physics, or that of the experiment, does not evolve.
 
         Raises:
-            InputError: a time is no number, or not one from the start to the end of the physics.
+            InputError: a time is no number, or not one at which the physics has the field.
         """
         return times_of(self.table, pde, self._rows)
 

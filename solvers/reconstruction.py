@@ -259,7 +259,7 @@ def _dataset(
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
-    if pde.end_time is not None:
+    if any(f.time is not None for f in pde.fields):
         columns["time"] = np.array([np.nan if f.time is None else f.time for f in read])
     table = sensors.table.drop(columns=["experiment", "time"], errors="ignore").assign(**columns)
     result = result.assign(

@@ -36,7 +36,8 @@ __all__ = [
 
 def joint_fields(pde: PDE) -> tuple[Field, ...]:
     """Return the fields of a joint prior: all but those that the PDE derives from them."""
-    return pde.fields[: len(pde.fields) - len(pde.outputs)]
+    derived = sum(f.name in pde.outputs for f in pde.derived)
+    return pde.fields[: len(pde.fields) - derived]
 
 
 def joint_readings(solver: str, pde: PDE, observation: Observation) -> Observation:
