@@ -54,9 +54,8 @@ def reconstruct_each(
     with Progress(len(parts), "replicates", progress, unit="replicate", keep=False) as shown:
         for name, sensors in parts.items():
             shown.describe(f"replicate {name!r}")
-            with warnings.catch_warnings(record=True) as caught, _named(name):
+            with _named(name):
                 results[name] = solve(sensors, observations[name], seed_of(seed, name))
-            _give_again(caught, name)
             shown.update()
     rows = np.concatenate([one.rows for one in parts.values()])
     return _along_replicates(results, np.argsort(rows)).assign_attrs(seed=seed)
@@ -79,7 +78,7 @@ def _each_observed(
     observations = {}
     given: dict[tuple[str, type[Warning]], dict[str, warnings.WarningMessage]] = {}
     for name, sensors in parts.items():
-        with warnings.catch_warnings(record=True) as caught, _named(name):
+        with _named(name), warnings.catch_warnings(record=True) as caught:
             observations[name] = observe(sensors)
         for one in caught:
             given.setdefault((str(one.message), one.category), {})[name] = one
@@ -94,11 +93,15 @@ def _each_observed(
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Put the name of a replicate before the sentence of an error."""
+    """Put the name of a replicate before the sentence of an error or of a warning."""
+    caught: list[warnings.WarningMessage] = []
     try:
-        yield
+        with warnings.catch_warnings(record=True) as caught:
+            yield
     except (InputError, NumericalError) as error:
         raise type(error)(f"replicate {name!r}: {error}") from error
+    finally:
+        _give_again(caught, name)
 
 
 def _give_again(caught: Iterable[warnings.WarningMessage], name: str = "") -> None:

@@ -81,7 +81,7 @@ def test_velocities_pull_the_state(name, pde, read):
 def test_with_a_gaussian_prior_the_posterior_of_moment_is_the_closed_form(monkeypatch, many, off):
     monkeypatch.setattr(noise_levels, "MANY", many)
     pde, _, o = observed(FLOW)
-    prior, draws = prior_of(FLOW), 400
+    prior, draws = prior_of(FLOW), 200
     found = Moment(steps=15, batch=draws)(pde, prior, o, n_samples=draws, generator=seeded())
     eye = torch.eye(2 * N * N, dtype=torch.float64).reshape(-1, 2, N, N)
     covariance = prior.covariance(eye).flatten(1)
