@@ -167,6 +167,11 @@ class PDE(Stated, Channels):
         """
         raise NotImplementedError(f"{type(self).__name__} has derived fields and no `derive`")
 
+    def derive_linear(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return the channels `linear_channels` of any two fields, (batch, channels, ny, nx): a
+        linear function of both; differentiable. By default it is that of `derive`."""
+        return self.derive(a, u)[:, [c - 2 for c in self.linear_channels]]
+
     def respond(self, a: torch.Tensor) -> torch.Tensor:
         """Return all channels of the state but the coefficient: solution and `outputs`.
 

@@ -72,6 +72,18 @@ class Channels(ABC):
         """Return whether a field of the state is a function of the coefficient alone."""
         return field == self.coefficient_field
 
+    def linear_in_channels(self, field: Field) -> bool:
+        """Return whether a derived field is a linear function of the coefficient and the solution,
+        which `PDE.derive_linear` returns without a solve."""
+        return False
+
+    @property
+    def linear_channels(self) -> tuple[int, ...]:
+        """The channels of the derived fields that are `linear_in_channels`."""
+        first = 1 + len(self.solution_channels)
+        chosen = enumerate(self.fields[first:], first)
+        return tuple(c for c, f in chosen if self.linear_in_channels(f))
+
     @property
     def fields(self) -> tuple[Field, ...]:
         """The fields of the state's channels."""

@@ -13,6 +13,7 @@ from pdeinv import seeds
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.function_pde import FunctionPDE
+from pdeinv.datasets.linear_fields import check_linear_fields
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid
@@ -52,7 +53,8 @@ _tested: dict[PDE, set[str]] = {}
 def check_claims(pde: PDE, prior: object, grid: Grid, *, derivative: bool) -> None:
     """Refuse a PDE, not one of the package's, for which a claim does not hold; test each once.
 
-    That a PDE is linear takes 3 solves, a symmetry one more for each of 3 elements, a derivative 4.
+    That a PDE is linear takes 3 solves, a symmetry one more for each of 3 elements, a derivative 4,
+    that derived fields are linear in the channels 1.
     Where nothing is claimed nothing is solved; where a claim seems not to hold, it is tested again.
 
     Arguments:
@@ -76,6 +78,7 @@ def _check(pde: PDE, prior: object, grid: Grid, derivative: bool) -> None:
         "linear": pde.linear,
         "symmetric": len(pde.symmetries) > 1 or bool(pde.symmetries.translations),
         "derivative": derivative and pde.differentiable,
+        "fields": bool(pde.linear_channels),
     }
     tested = _tests_of(pde)
     missing = {claim for claim, claimed in wanted.items() if claimed} - tested
@@ -85,12 +88,14 @@ def _check(pde: PDE, prior: object, grid: Grid, derivative: bool) -> None:
     generator = seeds.generator(seeds.STATISTICS)
     a, b = Problem(pde, given).sample_coefficient(2, grid, generator).split(1)
     with torch.no_grad():
-        u = pde.respond(a) if missing & {"linear", "symmetric"} else a
+        u = pde.respond(a) if missing & {"linear", "symmetric", "fields"} else a
         if "linear" in missing:
             check_linearity(pde, a, b, u)
         if "symmetric" in missing:
             for g in some_symmetries(pde, grid, generator):
                 check_symmetry(pde, g, a, u, grid)
+        if "fields" in missing:
+            check_linear_fields(pde, torch.cat([a, u], dim=1))
     if "derivative" in missing:
         check_derivative(pde, a, b)
     tested |= missing

@@ -21,6 +21,7 @@ from pdeinv.datasets.claims import (
     nonlinearity,
     some_symmetries,
 )
+from pdeinv.datasets.linear_fields import LINEAR_FIELDS, check_linear_fields
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
@@ -169,6 +170,9 @@ def _of_claims(
         linear = deviation < _EXACTLY_LINEAR
         note = "not claimed; it is linear: set linear = True" if linear else "not claimed"
         yield _Finding("it is linear", deviation, float("inf"), note)
+    deviation = check_linear_fields(pde, torch.cat([first, u], dim=1))
+    note = f"{len(pde.linear_channels)} fields" if pde.linear_channels else "none is claimed"
+    yield _Finding("derived fields are linear", deviation, LINEAR_FIELDS, note)
     elements = some_symmetries(pde, grid, generator)
     deviations = [check_symmetry(pde, g, first, u, grid) for g in elements]
     note = f"{len(elements)} elements" if elements else "none is claimed"

@@ -119,6 +119,13 @@ class NavierStokes(Evolving):
     def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
         return torch.cat([a, self._outputs(a)], dim=1) if 0.0 in self.times else a
 
+    def linear_in_channels(self, field: Field) -> bool:
+        return field.time in (None, 0.0, self.time)
+
+    def derive_linear(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        ends = (a, u) if 0.0 in self.times else (u,)
+        return torch.cat([self._outputs(w) for w in ends], dim=1)
+
     @property
     def _reading_times(self) -> tuple[float, ...]:
         """The times to which an integration goes in turn: those after the start, and the end."""

@@ -5,7 +5,15 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["DivergedError", "InputError", "InputWarning", "NumericalError", "run_cli", "warn_input"]
+__all__ = [
+    "DivergedError",
+    "InputError",
+    "InputWarning",
+    "NumericalError",
+    "run_cli",
+    "warn_caller",
+    "warn_input",
+]
 
 _SHOWN = 60  # characters of a path in a message
 
@@ -31,10 +39,20 @@ def warn_input(message: str) -> None:
     Arguments:
         message: one sentence.
     """
+    warn_caller(message, InputWarning)
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Give a warning, attributed to the first caller outside the package.
+
+    Arguments:
+        message: one sentence.
+        category: of the warning.
+    """
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "pdeinv":
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, InputWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 class NumericalError(RuntimeError):

@@ -1,11 +1,13 @@
-"""Parts of a result or of a truth, of one experiment or at one time, for figures."""
+"""Parts of a result or of a truth, of one experiment or replicate or at one time, for figures."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pdeinv.fields import SAME_TIME
+from pdeinv.sensor_columns import experiment_name
 
 __all__ = ["part_at", "place_of", "with_plain_times"]
 
@@ -28,10 +30,10 @@ def with_plain_times(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def place_of(values: np.ndarray, value: object) -> int | None:
-    """Return the index of the name of an experiment, or of the nearest of times (m,) that agree
-    with a time; None where there is none."""
+    """Return the index of a name among names (m,), or of the nearest of times (m,) that agree with
+    a time; None where there is none."""
     if isinstance(value, str):
-        found = np.flatnonzero(values == value)
+        found = np.flatnonzero([experiment_name(given) == value for given in pd.Series(values)])
         return int(found[0]) if len(found) else None
     if values.dtype.kind not in "iuf" or not len(values):
         return None
@@ -42,17 +44,18 @@ def place_of(values: np.ndarray, value: object) -> int | None:
     return nearest if distance[nearest] <= SAME_TIME * abs(float(value)) else None  # type: ignore[arg-type]
 
 
-def part_at(truth: xr.Dataset, dimension: str, value: object, last: bool) -> xr.Dataset | None:
-    """Return the part of a truth of one experiment or at one time; None where it has none.
+def part_at(truth: xr.Dataset, dimension: str, value: object, whole: bool) -> xr.Dataset | None:
+    """Return the part of a truth of one experiment or replicate or at one time; None where it has
+    none.
 
     Arguments:
-        truth: with the coordinate, or without: then it is that of all experiments, and of the end.
-        dimension: `experiment` or `time`.
+        truth: with the coordinate, or without.
+        dimension: `experiment`, `replicate` or `time`.
         value: the name, or the time.
-        last: whether it is the last time.
+        whole: whether a truth without the coordinate is that of this place.
     """
     if dimension not in truth.coords:
-        return truth if dimension == "experiment" or last else None
+        return truth if whole else None
     found = place_of(np.atleast_1d(truth[dimension].values), value)
     if found is None:
         return None

@@ -45,17 +45,23 @@ def check_memory(need: float, what: str, remedy: str) -> None:
         )
 
 
-def check_states(pde: PDE, grid: Grid, samples: int) -> None:
-    """Refuse states that would take more memory than is available; arguments as of
-    `result_memory`.
+def check_states(pde: PDE, grid: Grid, samples: int, replicates: int = 1) -> None:
+    """Refuse states that would take more memory than is available.
+
+    Arguments:
+        pde, grid: as of `result_memory`.
+        samples: states of each replicate.
+        replicates: their number.
 
     Raises:
         InputError: they would.
     """
+    several = replicates > 1
     check_memory(
-        result_memory(pde, grid, samples),
-        f"{samples} states of {pde.name} on {grid} nodes",
-        "use fewer samples or a coarser grid",
+        result_memory(pde, grid, samples * replicates),
+        f"{samples} states of {pde.name} on {grid} nodes"
+        + f" for each of {replicates} replicates" * several,
+        "use fewer samples or a coarser grid" + ", or fewer replicates in a table" * several,
     )
 
 

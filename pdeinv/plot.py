@@ -44,17 +44,23 @@ _TITLES = {
 }
 _FACTORS = {"std": "spread as a factor", "error": "error as a factor"}
 """Titles of panels of a field on a logarithmic scale."""
+_PLACES = {
+    "replicate": ", replicate {}",
+    "experiment": ", experiment {}",
+    "time": " at time {:.4g}{}",
+}
+"""Dimensions that a field may have besides those of space, and what a label has of them."""
 _FIELDS = ("truth", "mean")
 """Panels on the field's colour scale."""
 _ERRORS = ("std", "error")
 """Panels that share another one."""
-_TIMES = 3
-"""Rows of a field with several times: the first, the middle and the last."""
+_SHOWN = 3
+"""Rows of a field with several times or replicates: the first, the middle and the last."""
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
     """Return a figure with one row for each field, or for each experiment that has it; a field with
-    several times has rows for the first, the middle and the last.
+    several times or replicates has rows for the first, the middle and the last.
 
     The panels are the truth (where given), the posterior mean with the sensors and the wells, the
     probability of the high value of a two-valued field, the standard deviation, the error (where
@@ -74,7 +80,7 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
         result: the result of `pdeinv.reconstruct`, also one that was stored.
         truth: the fields under their physical names, with dimensions (y, x), on the result's grid;
             some may be missing. With a coordinate `time` it is shown at its times alone, without
-            one at the end.
+            one at the end. With several replicates it needs the coordinate `replicate`.
     """
     result = with_plain_times(result)
     truth = None if truth is None else with_plain_times(truth)
@@ -99,11 +105,13 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
 
 
 def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
-    chi2 = result.attrs.get("reduced_chi_squared")
+    # Of a result with replicates it is a variable
+    given = result.attrs.get("reduced_chi_squared", result.get("reduced_chi_squared"))
+    chi2 = [] if given is None else [f"{end:.2f}" for end in (np.min(given), np.max(given))]
     figure.suptitle(
         f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · "
         f"{result.sizes.get('sensor', 0)} sensors"
-        + (f" · reduced χ² = {chi2:.2f}" if chi2 is not None else ""),
+        + (f" · reduced χ² = {' to '.join(dict.fromkeys(chi2))}" if chi2 else ""),
         fontsize=11,
         wrap=True,
     )
@@ -120,11 +128,11 @@ def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """One field of one experiment at one time, or of a result that has none.
+    """One field of one replicate and experiment at one time, or of a result that has none.
 
     Arguments:
         name: of the field.
-        result, truth: of that experiment and time alone.
+        result, truth: of that replicate, experiment and time alone.
         label: of the row.
         coefficient: whether the field is the coefficient.
     """
@@ -150,10 +158,11 @@ class _Row:
 def _rows(
     name: str, result: xr.Dataset, truth: xr.Dataset | None, coefficient: bool
 ) -> Iterator[_Row]:
-    """Yield the rows of a field: one for each experiment that has it, and for some times."""
+    """Yield the rows of a field: one for each experiment that has it, for some replicates and
+    times."""
     long_name = str(result[f"{name}_mean"].attrs.get("long_name", name))
     parts = [(result, truth, long_name.removeprefix("posterior mean of the "))]
-    for dimension, phrase in (("experiment", ", experiment {}"), ("time", " at time {:.4g}{}")):
+    for dimension, phrase in _PLACES.items():
         if dimension not in result[f"{name}_mean"].dims:
             continue
         unit = str(result[dimension].attrs.get("units", "1"))
@@ -170,14 +179,15 @@ def _rows(
 def _parts(
     name: str, result: xr.Dataset, truth: xr.Dataset | None, dimension: str
 ) -> Iterator[tuple[Any, xr.Dataset, xr.Dataset | None]]:
-    """Yield each experiment that has a field, or the first, the middle and the last of its times:
-    its value, and the result and the truth there, with the sensors of that place alone."""
+    """Yield each experiment that has a field, or the first, the middle and the last of its times or
+    replicates: its value, and the result and the truth there, with the sensors of that place
+    alone."""
     values = result[dimension].values
     mean = result[f"{name}_mean"]
     have = [i for i in range(len(values)) if not mean.isel({dimension: i}).isnull().all()]
     last = have[-1]
-    if dimension == "time" and len(have) > _TIMES:
-        have = [have[i] for i in np.linspace(0, len(have) - 1, _TIMES).round().astype(int)]
+    if dimension != "experiment" and len(have) > _SHOWN:
+        have = [have[i] for i in np.linspace(0, len(have) - 1, _SHOWN).round().astype(int)]
     sensors = result[f"sensor_{dimension}"].values
     places = np.array([place_of(values, value) for value in sensors], dtype=object)
     # A field of a stationary experiment holds at all times, and its readings have none
@@ -185,7 +195,8 @@ def _parts(
     for i in have:
         part = result.isel({dimension: i}).isel(sensor=np.flatnonzero(always | (places == i)))
         value = values[i]
-        true = None if truth is None else part_at(truth, dimension, value, i == last)
+        whole = {"experiment": True, "replicate": len(values) == 1, "time": i == last}[dimension]
+        true = None if truth is None else part_at(truth, dimension, value, whole)
         yield value, part, true
 
 

@@ -46,9 +46,8 @@ class ReadingNoise:
     @property
     def shared(self) -> torch.Tensor:
         """B, (m, k), with k = 0 without biases."""
-        return (
-            self.noise_std.new_zeros(len(self.noise_std), 0) if self.common is None else self.common
-        )
+        nothing = self.noise_std.new_zeros(len(self.noise_std), 0)
+        return nothing if self.common is None else self.common
 
     @property
     def below_or_above(self) -> torch.Tensor:

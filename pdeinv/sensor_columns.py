@@ -43,7 +43,7 @@ LARGEST = 1e30
 """Bound of readings and of their noise: their squares stay finite."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NOTHING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
+_NOTHING = {"", "nan", "na", "n/a", "nat", "<na>", "null", "none"}
 
 
 def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
@@ -128,8 +128,9 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
 
 
 def experiment_name(value: object) -> str:
-    """Return the name of an experiment as text; "" for none, and "1" for the number 1."""
-    text = _text(value)
+    """Return the name of an experiment, an instrument or a replicate as text; "" for none, "1" for
+    the number 1, and a date without its time at midnight."""
+    text = re.sub(r"(?<=\d)[ T]00:00(:00)?(\.0+)?$", "", _text(value))
     if text.lower() in _NOTHING:
         return ""
     return re.sub(r"\.0+$", "", text) if is_number(text) else text

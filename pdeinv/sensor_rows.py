@@ -20,14 +20,18 @@ class Rows:
     Arguments:
         origin: origin of the table.
         first: number of the first row.
+        positions: (m,), of the rows in the table, where they are some of it; None where they are
+            all.
     """
 
     origin: str
     first: int
+    positions: tuple[int, ...] | None = None
 
     def name(self, i: int) -> str:
         """Return the name of the row at a position."""
-        return f"{self.origin}, row {i + self.first}"
+        position = i if self.positions is None else self.positions[i]
+        return f"{self.origin}, row {position + self.first}"
 
     def refuse(self, bad: ArrayLike, message: Callable[[int], str]) -> None:
         """Raise an InputError about the first bad row, if there is one."""

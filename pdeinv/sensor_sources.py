@@ -121,14 +121,16 @@ def _of_dataset(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def place_of(truth: xr.DataArray) -> dict[str, str]:
-    """Return the experiment and the time of a field, as columns, where it has them.
+    """Return the experiment, the replicate and the time of a field, as columns, where it has them.
 
     Raises:
         InputError: the time is no real number, such as a date.
     """
-    place = {}
-    if "experiment" in truth.coords:
-        place["experiment"] = experiment_name(truth["experiment"].item())
+    place = {
+        name: experiment_name(pd.Series(truth[name].values[None])[0])  # a date stays one
+        for name in ("experiment", "replicate")
+        if name in truth.coords
+    }
     if "time" in truth.coords:
         if truth["time"].dtype.kind not in "iuf" or truth["time"].ndim:
             raise InputError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from pdeinv.sensor_checks import Readings
 from pdeinv.sensor_columns import check_columns, checked_values
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
+from pdeinv.sensor_replicates import check_one_replicate, rows_by_replicate
 from pdeinv.sensor_rows import Rows
 from pdeinv.sensor_sources import SensorTable, as_table, place_of
 from pdeinv.sensor_times import check_time_column, times_of
@@ -65,6 +67,7 @@ class Sensors:
     origin: str = "the sensor table"
     first_row: int = 0
     _unused: tuple[str, ...] = field(init=False, repr=False, default=())
+    _positions: tuple[int, ...] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         table = as_table(self.table)
@@ -107,13 +110,13 @@ class Sensors:
         Arguments:
             truth: a named field with dimensions (y, x), such as
                 `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; coordinates
-                `experiment` and `time` become columns.
+                `experiment`, `replicate` and `time` become columns.
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
             noise_std: standard deviation of the noise, one number or (m,).
             order: degree of the interpolation between nodes. None is that of the truth's attribute
                 `interpolation_order`, or 3 without one.
-            seed: seed of the noise; fields of different names, experiments or times have
-                different noise.
+            seed: seed of the noise; fields of different names, experiments, replicates or times
+                have different noise.
 
         Raises:
             InputError: the truth, the points or the noise are not real or have another shape, or
@@ -160,6 +163,28 @@ class Sensors:
         """Return the readings of both tables."""
         return Sensors(pd.concat([self.table, other.table], ignore_index=True))
 
+    def by_replicate(self) -> dict[str, Sensors]:
+        """Return the sensors of each replicate by its name, in the order of their first rows; none
+        where the table names no replicate.
+
+        Raises:
+            InputError: some rows name a replicate, and others do not.
+        """
+        parts = rows_by_replicate(self.table, self._rows)
+        return {name: self._of_rows(chosen) for name, chosen in parts.items()}
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Positions (m,) of the rows in the table that these are of."""
+        return np.arange(len(self)) if self._positions is None else np.array(self._positions)
+
+    def _of_rows(self, chosen: np.ndarray) -> Sensors:
+        """Return the sensors of some rows, whose messages name the rows of the whole table."""
+        part = copy(self)
+        object.__setattr__(part, "table", self.table.iloc[chosen].reset_index(drop=True))
+        object.__setattr__(part, "_positions", tuple(chosen.tolist()))
+        return part
+
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the table as CSV, whole or not at all."""
         with atomic_write(path) as temporary:
@@ -188,9 +213,10 @@ class Sensors:
                 field or experiment, the noise cannot be used, a reading is likely a fill value, an
                 instrument is not stated or reads fields of two units, exact readings contradict
                 each other at one point, or an exact reading contradicts the boundary condition or
-                the bounds of the coefficient.
+                the bounds of the coefficient; or there are several replicates.
         """
         table = self.table
+        check_one_replicate(table, self._rows)
         # Copies: torch does not share pandas' read-only arrays
         points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
         _refuse_outside(points, grid, self._rows)
@@ -248,7 +274,7 @@ class Sensors:
 
     @property
     def _rows(self) -> Rows:
-        return Rows(self.origin, self.first_row)
+        return Rows(self.origin, self.first_row, self._positions)
 
 
 def _censored(table: pd.DataFrame) -> torch.Tensor | None:

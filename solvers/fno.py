@@ -17,10 +17,11 @@ from pdeinv.priors import Prior, SensorRegressor
 from pdeinv.priors.storage import Role
 from pdeinv.solvers.base import LEAST_SAMPLES
 from pdeinv.solvers.forward import allowed
+from pdeinv.solvers.joint_readings import joint_readings
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
-from pdeinv.solvers.trained_problem import joint_readings, trained_coefficients, with_derived
+from pdeinv.solvers.trained_problem import trained_coefficients, with_derived
 
 __all__ = ["FNO"]
 
@@ -74,7 +75,7 @@ class FNO(LearnedSolver[SensorRegressor]):
         `Solver.__call__`."""
         regressor, named = self.resolve_prior(pde, prior)
         draws = max(n_samples, LEAST_SAMPLES)
-        observation = joint_readings(self.name, pde, observation)
+        observation = joint_readings(self.name, pde, observation, linear=False)
         coefficients = trained_coefficients(regressor) or pde.default_prior
         forward, bounds = LatentMap(Problem(pde, coefficients), observation), coefficients.bounds
         states = forward.sample(draws, observation.grid, generator)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 from scipy.stats import chi2 as chi_squared
 
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import warn_caller
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.assumptions import prior_in_words
@@ -47,8 +46,6 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
     """Record as `misfit_test` what the reduced chi-squared is evidence of, and warn far from 1; and
     where a search has not `converged`.
 
-    The warning is in the name of the caller's caller.
-
     Arguments:
         solver: the solver.
         posterior: its result.
@@ -58,7 +55,7 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
     """
     posterior.record["misfit_test"] = MISFIT_TESTS[solver.misfit]
     if posterior.record.get("converged") == 0:
-        warnings.warn(_stopped(solver, posterior, pde), stacklevel=3)
+        warn_caller(_stopped(solver, posterior, pde), UserWarning)
     chi2 = float(posterior.record["reduced_chi_squared"])
     low, high = misfit_limits(float(posterior.record.get("degrees_of_freedom", m)))
     if chi2 > high:
@@ -72,7 +69,7 @@ def judge_misfit(solver: Solver, posterior: Posterior, m: int, pde: PDE, prior: 
         )
     else:
         return
-    warnings.warn(message, MisfitWarning, stacklevel=3)
+    warn_caller(message, MisfitWarning)
 
 
 def _stopped(solver: Solver, posterior: Posterior, pde: PDE) -> str:

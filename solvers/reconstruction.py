@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
-from pdeinv.instruments import Instruments, instruments_of
+from pdeinv.instruments import Instrument, Instruments, instruments_of
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -31,6 +31,7 @@ from pdeinv.sensors import Sensors
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
+from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.selection import solver_for, with_options
 from pdeinv.solvers.site import with_site
 
@@ -93,7 +94,8 @@ def reconstruct(
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-        what `with_site` adds, and attributes such as `assumed` and `reduced_chi_squared`.
+        what `with_site` adds, and attributes such as `assumed` and `reduced_chi_squared`. A table
+        with replicates gives the dimension `replicate`, as `reconstruct_each` has it.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -111,11 +113,53 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    table, pde, observation = _observe(sensors, posed, grid, n_samples, noise)
-    rng = seeds.generator(seeds.SOLVER, seed)
-    found = chosen(pde, prior, observation, n_samples=n_samples, generator=rng, progress=progress)
-    judge_misfit(chosen, found, len(table), pde, prior)
-    return _dataset(found, chosen, pde, prior, table, observation, seed=seed, **sources)
+    table = Sensors.read(sensors)
+    pde, nodes = _physics_read(table, posed, grid, n_samples)
+    given = (noise, posed.instruments, n_samples, progress, sources)
+    return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A solver with all that it needs but the readings and the seed."""
+
+    solver: Solver
+    pde: PDE
+    prior: Prior
+    grid: Grid
+    noise: NoiseLevels | None
+    instruments: tuple[Instrument, ...]
+    n_samples: int
+    progress: bool
+    sources: dict[str, str]
+
+    def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
+        """Return the result of all readings of a table, with replicates or without."""
+        if parts := sensors.by_replicate():
+            return reconstruct_each(parts, self.observe, self.solve, seed, self.progress)
+        return self.solve(sensors, self.observe(sensors), seed)
+
+    def observe(self, sensors: Sensors) -> Observation:
+        """Return the checked readings of sensors."""
+        bounds = self.prior.bounds if isinstance(self.prior, CoefficientPrior) else None
+        return sensors.observation(
+            self.pde, self.grid, noise=self.noise, bounds=bounds, instruments=self.instruments
+        )
+
+    def solve(self, sensors: Sensors, observation: Observation, seed: int) -> xr.Dataset:
+        """Return the result of readings, with a seed."""
+        found = self.solver(
+            self.pde,
+            self.prior,
+            observation,
+            n_samples=self.n_samples,
+            generator=seeds.generator(seeds.SOLVER, seed),
+            progress=self.progress,
+        )
+        judge_misfit(self.solver, found, len(sensors), self.pde, self.prior)
+        return _dataset(
+            found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
+        )
 
 
 def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
@@ -159,42 +203,31 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
     return pde
 
 
-def _observe(
-    sensors: Sensors | str | os.PathLike | IO | SensorTable,
-    problem: Problem,
-    grid: int | Grid | None,
-    n_samples: int,
-    noise: NoiseLevels | None,
-) -> tuple[Sensors, PDE, Observation]:
-    """Return the table, the physics with the derived fields of the result, and the readings."""
-    table, prior = Sensors.read(sensors), problem.prior
+def _physics_read(
+    table: Sensors, problem: Problem, grid: int | Grid | None, n_samples: int
+) -> tuple[PDE, Grid]:
+    """Return the physics with the derived fields of the result, and the grid of the result."""
     fields = table.table.field.unique()
     times = table.times(problem.physics)
-    further = _further_fields(problem.physics, prior)
+    further = _further_fields(problem.physics, problem.prior)
     pde = problem.physics.reading([*fields, *further], times[~np.isnan(times)].tolist())
     if grid is None:
-        nodes = _affordable_grid(
-            pde, problem.grid, n_samples, "grid of the problem ([grid] in its file)"
-        )
+        nodes = _grid_of(pde, problem.grid, "grid of the problem ([grid] in its file)")
     else:
-        nodes = _affordable_grid(pde, grid, n_samples, "grid")
-    bounds = prior.bounds if isinstance(prior, CoefficientPrior) else None
-    observation = table.observation(
-        pde, nodes, noise=noise, bounds=bounds, instruments=problem.instruments
-    )
-    return table, pde, observation
+        nodes = _grid_of(pde, grid, "grid")
+    check_solves(pde, pde.check_grid(nodes))
+    check_states(pde, nodes, n_samples, len(table.by_replicate()) or 1)
+    return pde, nodes
 
 
-def _affordable_grid(pde: PDE, grid: int | Grid, n_samples: int, what: str) -> Grid:
-    """Return the grid of the result, on which solves and samples are affordable."""
+def _grid_of(pde: PDE, grid: int | Grid, what: str) -> Grid:
+    """Return the grid of the result."""
     if not isinstance(grid, Grid):
         grid = pde.grid(integer(what, grid, Bounds(_COARSEST, LARGEST)))
     if min(grid.shape) < _COARSEST:
         raise InputError(
             f"{what} must have at least {_COARSEST} nodes in each direction, got {grid}; use more"
         )
-    check_solves(pde, pde.check_grid(grid))
-    check_states(pde, grid, n_samples)
     return grid
 
 
@@ -212,7 +245,8 @@ def _dataset(
     prior: Prior,
     sensors: Sensors,
     observation: Observation,
-    **attributes: Any,
+    seed: int,
+    sources: dict[str, str],
 ) -> xr.Dataset:
     label = str(posterior.record.get("prior", solver.prior_used))
     result = posterior.to_xarray(
@@ -225,7 +259,8 @@ def _dataset(
         prior=label or prior_in_words(pde, prior),
         assumed=assumptions(pde, prior, label, observation),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
-        **attributes,
+        seed=seed,
+        **sources,
         pdeinv_version=version("pdeinv"),
     )
     read = [pde.fields[channel] for channel in observation.channel.tolist()]

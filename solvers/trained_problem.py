@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,18 +11,15 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
-from pdeinv.errors import InputError
 from pdeinv.external import UnknownFile, named_by_data
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
-from pdeinv.observation import Observation
 from pdeinv.priors.base import DenoisingPrior
 from pdeinv.symmetry import Group
 
 __all__ = [
     "fields_of",
     "joint_fields",
-    "joint_readings",
     "names_of",
     "of_coefficient",
     "shared_symmetries",
@@ -38,28 +34,6 @@ def joint_fields(pde: PDE) -> tuple[Field, ...]:
     """Return the fields of a joint prior: all but those that the PDE derives from them."""
     derived = sum(f.name in pde.outputs for f in pde.derived)
     return pde.fields[: len(pde.fields) - derived]
-
-
-def joint_readings(solver: str, pde: PDE, observation: Observation) -> Observation:
-    """Return the readings of the fields of a joint prior.
-
-    Arguments:
-        solver: name of the solver, for the message.
-        pde: the physics.
-        observation: all readings.
-
-    Raises:
-        InputError: a sensor reads a field that is derived from these.
-    """
-    known = len(joint_fields(pde))
-    derived = observation.channel[observation.channel >= known]
-    if len(derived):
-        raise InputError(
-            f"sensors of the {solver} solver with a prior of {names_of(joint_fields(pde))} must "
-            f"read these fields, got readings of {pde.fields[int(derived[0])].name}; choose moment "
-            f"or ddis with a prior of the {pde.fields[0].name}, or the solver 'auto'"
-        )
-    return replace(observation, order=observation.order[:known])
 
 
 def with_derived(pde: PDE, states: torch.Tensor) -> torch.Tensor:

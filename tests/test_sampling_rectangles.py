@@ -176,12 +176,12 @@ def test_each_field_has_its_own_allowance_and_a_common_slope_has_none():
 
 
 @pytest.mark.parametrize("name", [*JOINT, "moment"])
-def test_a_joint_prior_takes_no_readings_of_derived_fields_and_reports_these(name):
+def test_a_joint_prior_takes_no_readings_of_fluxes_and_reports_these(name):
     pde, solver = FLOW.reading(["flux_x", "log_permeability"]), quick_solver(name)
     prior = fitted(FLOW, 2, samples=100)
     _, flux = observed(pde, [1, 3])
     with pytest.raises(
-        InputError, match=f"the {name} solver with a prior of permeability and .* of flux_y; choose"
+        InputError, match=f"the {name} solver with a prior of permeability and .* of flux_y; drop"
     ):
         solver(pde, prior, flux, n_samples=2, generator=seeded())
     _, o = observed(pde, [0, 1])

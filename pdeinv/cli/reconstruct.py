@@ -22,7 +22,8 @@ SensorFile = Annotated[
     Path,
     typer.Argument(
         help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std, radius, "
-        "x2, y2, kind, time and experiment."
+        "x2, y2, kind, time, experiment, censored, instrument and replicate: a date or a run, each "
+        "reconstructed by itself into one result."
     ),
 ]
 Noise = Annotated[
@@ -133,12 +134,21 @@ def reconstruct(
 
 
 def _summary(result: xr.Dataset, out: Path) -> str:
+    import numpy as np
+
     made = result.attrs
+    # Of a result with replicates these are variables
+    chi2, seconds, assumed = (
+        np.atleast_1d(made[name] if name in made else result[name])
+        for name in ("reduced_chi_squared", "seconds", "assumed")
+    )
+    several = f" of {result.sizes['replicate']} replicates" if "replicate" in result.dims else ""
+    between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
     return (
-        f"assumed: {made['assumed']}\n"
-        f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
-        f"{made['solver']} from {result.sizes['sensor']} sensors in {made['seconds']:.1f} s, "
-        f"reduced chi-squared {made['reduced_chi_squared']:.3g} (test: {made['misfit_test']})"
+        "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
+        + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
+        f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "
+        f"s, reduced chi-squared {between} (test: {made['misfit_test']})"
     )
 
 

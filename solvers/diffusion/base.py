@@ -24,10 +24,11 @@ from pdeinv.solvers.diffusion.guidance import Guidance, bind_terms, check_guidan
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.diffusion.published import Preset
 from pdeinv.solvers.forward import ForwardMap, allowed
+from pdeinv.solvers.joint_readings import joint_readings
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.supported_readings import BIASES, Special
-from pdeinv.solvers.trained_problem import joint_readings, shared_symmetries, with_derived
+from pdeinv.solvers.trained_problem import shared_symmetries, with_derived
 
 __all__ = ["DiffusionSolver"]
 
@@ -42,7 +43,8 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     A subclass implements `draw`. It sets `role` to "coefficient" if its prior is of the coefficient
     alone; the samples' solutions are then solved for. With a joint prior the readings are of its
-    fields, and what the PDE derives from these is derived from the samples. `published_role` is
+    fields and of what is linear in these (`PDE.linear_in_channels`), and what the PDE derives is
+    derived from the samples. `published_role` is
     that of the shipped prior for the preset "published", None where the method has no such preset.
 
     Arguments:
@@ -148,7 +150,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
             )
         plain, record = self.resolve_prior(pde, prior)
         if len(plain.fields) > 1:
-            observation = joint_readings(self.name, pde, observation)
+            observation = joint_readings(self.name, pde, observation, linear=True)
         denoiser: DenoisingPrior = plain
         if self.group_average:
             fields = pde.fields[: len(plain.fields)]

@@ -65,11 +65,13 @@ class DiffusionPDE(DiffusionSolver):
 
     def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Draw n posterior samples; see `DiffusionSolver.draw`."""
-        constants = diffusionpde_constants(problem.pde, problem.field_std)
+        joint, std = len(problem.scale), problem.field_std
+        constants = diffusionpde_constants(problem.pde, std[:joint])
         boost = 1.0 if problem.published else STEPS["diffusionpde"] / self.steps
         weights = [boost * self.weight * w for w in constants.weights]
-        one = torch.ones(len(weights), dtype=torch.float64)
-        misfit = problem.misfit(weights, ("norm", "norm"), scale=one)
+        # The weight of the solution serves what is derived, in units of its own spread
+        unit = torch.cat([torch.ones_like(std[:joint]), std[joint:] / std[joint - 1]])
+        misfit = problem.misfit(weights, ("norm", "norm"), scale=unit)
         physics = boost * constants.residual_weight / constants.residual_count(problem.grid)
 
         def loss(i: int, sigma: float, x0_hat: torch.Tensor) -> torch.Tensor:

@@ -101,7 +101,8 @@ class FunDPS(DiffusionSolver):
 
     def _observed(self, problem: SamplingProblem) -> list[SensorLoss]:
         sensors = fundps_constants(problem.pde, self.preset)
-        return [s for c, s in enumerate(sensors) if bool((problem.observation.channel == c).any())]
+        read = problem.observation.channel.clamp(max=len(sensors) - 1)  # as in `misfit`
+        return [s for c, s in enumerate(sensors) if bool((read == c).any())]
 
     def _loss(self, problem: SamplingProblem, sigmas: torch.Tensor) -> StepLoss:
         sensors = fundps_constants(problem.pde, self.preset)

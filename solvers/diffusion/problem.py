@@ -20,6 +20,7 @@ from pdeinv.solvers.diffusion.guidance import BoundTerm
 from pdeinv.solvers.diffusion.published import NODES, Measure, Preset
 from pdeinv.solvers.diffusion.sensor_misfit import Misfit
 from pdeinv.solvers.forward import clamped
+from pdeinv.solvers.joint_readings import JointReadings
 from pdeinv.solvers.trained_problem import trained_coefficients
 from pdeinv.solvers.unstable import solved_or_infinite
 
@@ -38,8 +39,8 @@ class SamplingProblem:
     Arguments:
         pde: the physics.
         prior: of coefficient and solution, or of the coefficient alone.
-        observation: of the fields of a joint prior; of all channels of the PDE's state for a prior
-            of the coefficient.
+        observation: of the fields of a joint prior, or `JointReadings`; of all channels of the
+            PDE's state for a prior of the coefficient.
         terms: the guidance terms of this run.
         generator: source of all randomness.
         preset: of the solver.
@@ -76,6 +77,9 @@ class SamplingProblem:
         self.coefficients = trained_coefficients(prior)
         self.bounds = _bounds(pde, self.coefficients, self.gaussian)
         self.field_std = _field_std(pde, self.gaussian, self.phases, self.bounds)
+        if isinstance(observation, JointReadings):
+            derived = observation.derived(_drawn(pde, self.gaussian))
+            self.field_std = torch.cat([self.field_std, _spreads(derived)])
         self.scale = self.gaussian.scale[:, None, None]
         self.reduced_chi_squared = 0.0
 
@@ -222,7 +226,12 @@ def _other_std(
             reason
             or f"the states of {pde.name} must be finite, got nan or inf; check its parameters"
         )
-    return torch.stack([u.std() for u in solved[stable].unbind(dim=1)])
+    return _spreads(solved[stable])
+
+
+def _spreads(states: torch.Tensor) -> torch.Tensor:
+    """Return the standard deviations (channel,) over nodes and states."""
+    return torch.stack([u.std() for u in states.unbind(dim=1)])
 
 
 def _drawn(pde: PDE, prior: GaussianPrior) -> torch.Tensor:

@@ -1,0 +1,157 @@
+"""Replicates: measurements of one kind, reconstructed one by one into one result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import xarray as xr
+
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.observation import Observation
+from pdeinv.progress import Progress
+from pdeinv.sensors import Sensors
+
+__all__ = ["reconstruct_each", "seed_of"]
+
+_SHARED = "well"
+"""Dimension of the variables that state the physics, which all replicates share."""
+
+
+def reconstruct_each(
+    parts: Mapping[str, Sensors],
+    observe: Callable[[Sensors], Observation],
+    solve: Callable[[Sensors, Observation, int], xr.Dataset],
+    seed: int,
+    progress: bool,
+) -> xr.Dataset:
+    """Return the results of all replicates along the dimension `replicate`.
+
+    The readings of all of them are checked before the first is solved. A warning or an error names
+    its replicate; a warning that the readings of all give is shown once.
+
+    Fields are `{field}_mean` (replicate, ..., y, x) and `{field}_samples` (sample, replicate, ...,
+    y, x). The numbers among the attributes become variables (replicate), and so do texts that
+    differ. `sensor_*` (sensor) have the order of the rows of the table. The variable
+    `replicate_seed` has the seed of each: a reconstruction of its readings alone with this seed
+    gives the same.
+
+    Arguments:
+        parts: the sensors of each replicate by its name, see `Sensors.by_replicate`.
+        observe: returns the readings of a replicate.
+        solve: returns its result, with a seed.
+        seed: of all replicates, see `seed_of`.
+        progress: show which replicate is being solved.
+
+    Raises:
+        InputError: the readings of a replicate cannot be used.
+        NumericalError: the computation of a replicate failed.
+    """
+    observations = _each_observed(parts, observe)
+    results = {}
+    with Progress(len(parts), "replicates", progress, unit="replicate", keep=False) as shown:
+        for name, sensors in parts.items():
+            shown.describe(f"replicate {name!r}")
+            with _named(name):
+                results[name] = solve(sensors, observations[name], seed_of(seed, name))
+            shown.update()
+    rows = np.concatenate([one.rows for one in parts.values()])
+    return _along_replicates(results, np.argsort(rows)).assign_attrs(seed=seed)
+
+
+def seed_of(seed: int, name: str) -> int:
+    """Return the seed of a replicate: it depends on nothing but these, so that a further replicate
+    leaves the others as they are.
+
+    Arguments:
+        seed: of the whole reconstruction.
+        name: of the replicate.
+    """
+    return int(np.random.SeedSequence([seed, *name.encode()]).generate_state(1)[0])
+
+
+def _each_observed(
+    parts: Mapping[str, Sensors], observe: Callable[[Sensors], Observation]
+) -> dict[str, Observation]:
+    observations = {}
+    given: dict[tuple[str, type[Warning]], dict[str, warnings.WarningMessage]] = {}
+    for name, sensors in parts.items():
+        with _named(name), warnings.catch_warnings(record=True) as caught:
+            observations[name] = observe(sensors)
+        for one in caught:
+            given.setdefault((str(one.message), one.category), {})[name] = one
+    for found in given.values():
+        if len(found) == len(parts):
+            _give_again([next(iter(found.values()))])
+        else:
+            for name, one in found.items():
+                _give_again([one], name)
+    return observations
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put the name of a replicate before the sentence of an error or of a warning."""
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+    except (InputError, NumericalError) as error:
+        raise type(error)(f"replicate {name!r}: {error}") from error
+    finally:
+        _give_again(caught, name)
+
+
+def _give_again(caught: Iterable[warnings.WarningMessage], name: str = "") -> None:
+    """Give warnings where they were given, those of the package with the name of a replicate."""
+    for one in caught:
+        message: Warning | str = one.message
+        if name and issubclass(one.category, UserWarning):
+            message = f"replicate {name!r}: {one.message}"
+        warnings.warn_explicit(message, one.category, one.filename, one.lineno)
+
+
+def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> xr.Dataset:
+    """Return results by replicate as one.
+
+    Arguments:
+        results: of equal variables.
+        order: (m,), of all sensors, those of one replicate after those of another.
+    """
+    first, *_ = results.values()
+    data = {}
+    for name, variable in first.data_vars.items():
+        parts = [one[name].values for one in results.values()]
+        dims = list(variable.dims)
+        if dims == ["sensor"]:
+            values = np.concatenate(parts)[order]
+        elif dims == [_SHARED]:
+            values = parts[0]
+        else:
+            axis = int("sample" in dims)
+            dims.insert(axis, "replicate")
+            values = np.stack(parts, axis=axis)
+        data[name] = (dims, values, variable.attrs)
+    names = np.array([*results], dtype=object)
+    of_replicate = {"replicate": ("replicate", names, {"long_name": "replicate of the readings"})}
+    whole = xr.Dataset(data, {**first.coords, **of_replicate})
+    return _with_attributes(whole, [one.attrs for one in results.values()])
+
+
+def _with_attributes(whole: xr.Dataset, attributes: list[dict[str, object]]) -> xr.Dataset:
+    """Return a result with the attributes of its replicates: texts that are the same as attributes,
+    numbers and other texts as variables."""
+    for name in dict.fromkeys(name for given in attributes for name in given):
+        values = [given.get(name) for given in attributes]
+        if any(isinstance(value, int | float) for value in values):
+            column = np.array([np.nan if value is None else value for value in values])
+        elif len(set(values)) == 1:
+            whole.attrs[name] = values[0]
+            continue
+        else:
+            column = np.array([value or "" for value in values], dtype=object)
+        variable, label = f"replicate_{name}" if name == "seed" else name, name.replace("_", " ")
+        whole[variable] = ("replicate", column, {"long_name": f"{label} of the replicate"})
+    return whole
