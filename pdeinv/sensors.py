@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from pdeinv.errors import InputError, warn_input
+from pdeinv.errors import warn_input
 from pdeinv.files import atomic_write
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
