@@ -18,6 +18,7 @@ __all__ = [
     "FONT",
     "GREY",
     "LETTER",
+    "LIMITS",
     "LINE",
     "SENSOR",
     "STROKE",
@@ -29,6 +30,8 @@ __all__ = [
 
 SENSOR: dict[str, Any] = {"marker": "o", "ms": 3, "mfc": "white", "mec": "black", "mew": 0.6}
 """Look of a sensor."""
+LIMITS = {"left": ("v", "below the limit"), "right": ("^", "above the limit")}
+"""Marker and name of a censored reading, by its word."""
 WELL: dict[str, Any] = {"ms": 7, "mfc": "black", "mec": "white", "mew": 0.9}
 """Look of a well, but for its marker."""
 WELLS = {-1: ("v", "extraction well"), 1: ("^", "injection well"), 0: ("s", "well at rest")}
