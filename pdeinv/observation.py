@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import torch
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
+from pdeinv.weighted_nodes import NodeBlock, WeightedNodes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Observation"]
 
 _LARGEST = 1e100  # size of a reading and of its noise, whose squares are finite
-_GATHERED = 2**19  # values of nodes that are held at a time
+_UNIT = 1e-9  # rounding of weights that add up to 1
 _SCALARS = ("channel", "values", "noise_std")  # one number for each sensor
 
 
@@ -67,8 +67,7 @@ class Observation:
     order: tuple[int, ...] = (3, 3)
     censored: torch.Tensor | None = None
     common: torch.Tensor | None = None
-    _index: torch.Tensor = field(init=False, repr=False)
-    _weight: torch.Tensor = field(init=False, repr=False)
+    _operator: WeightedNodes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         m = len(self.points)
@@ -106,17 +105,10 @@ class Observation:
                 f"channel must be an integer from 0 to {len(self.order) - 1}, got "
                 f"{sorted(set(self.channel.tolist()))}; give one entry of order for each channel"
             )
-        # All sensors share the widest stencil, padded with weights of 0
-        chosen = [self.channel == channel for channel in range(len(self.order))]
-        parts = [self._checked_stencil(*part) for part in zip(chosen, self.order, strict=True)]
-        width = max(nodes.shape[1] for nodes, _ in parts)
-        index = torch.zeros(m, width, dtype=torch.long)
-        weight = torch.zeros(m, width, dtype=torch.float64)
-        for channel, (mine, (nodes, w)) in enumerate(zip(chosen, parts, strict=True)):
-            index[mine, : nodes.shape[1]] = nodes + channel * self.grid.nodes
-            weight[mine, : w.shape[1]] = w
-        object.__setattr__(self, "_index", index)
-        object.__setattr__(self, "_weight", weight)
+        label = self.similar()
+        blocks = tuple(self._block(label == one) for one in (label.unique() if m else [0]))
+        size = len(self.order) * self.grid.nodes
+        object.__setattr__(self, "_operator", WeightedNodes(blocks, size))
 
     def _check_noise(self) -> None:
         wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
@@ -145,10 +137,30 @@ class Observation:
         """
         return interpolation_stencil(self.points[chosen], self.grid, order)
 
+    def similar(self) -> torch.Tensor:
+        """Return a label for each sensor, (m,): those of one label have rows of similar length.
+
+        `stencil` is called for the sensors of one label and channel at a time, and pads them alone.
+        """
+        return torch.zeros(len(self), dtype=torch.long)
+
+    @property
+    def at_points(self) -> torch.Tensor:
+        """Which sensors read the value at their point, (m,)."""
+        return torch.full((len(self),), type(self).stencil is Observation.stencil)
+
     @property
     def pointwise(self) -> bool:
         """Whether the sensors read points, and nothing else."""
-        return type(self).stencil is Observation.stencil
+        return bool(self.at_points.all())
+
+    @property
+    def of_field(self) -> torch.Tensor:
+        """Which sensors read a value of the field or a mean of it, (m,): their weights add up to 1.
+
+        The others, such as differences, say nothing of its level by themselves.
+        """
+        return (self._operator.totals() - 1).abs() < _UNIT
 
     @property
     def read_points(self) -> torch.Tensor:
@@ -157,13 +169,18 @@ class Observation:
         Raises:
             InputError: the sensors read something else than points.
         """
-        if len(self) and not self.pointwise:
+        if not self.pointwise:
             raise InputError(
                 f"sensors must read points for a method that uses positions in the place of the "
-                f"operator, got {type(self).__name__}; leave these readings out, or choose another "
+                f"operator, got {self.described}; leave these readings out, or choose another "
                 f"solver"
             )
         return self.points
+
+    @property
+    def described(self) -> str:
+        """What the sensors read, for messages."""
+        return type(self).__name__
 
     @property
     def biases(self) -> int:
@@ -210,23 +227,12 @@ class Observation:
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Return the noise-free sensor values (batch, m) of states (batch, channel, ny, nx)."""
         self._check(state, (len(self.order), *self.grid.shape))
-        index, weight = self._index.to(state.device), self._weight.to(state)
-        return self._in_blocks(
-            lambda part: part[:, index].mul_(weight).sum(dim=-1), state.flatten(1), len(self)
-        )
+        return self._operator.read(state.flatten(1))
 
     def adjoint(self, v: torch.Tensor) -> torch.Tensor:
         """Return Hᵀ v: sensor-space vectors (batch, m) to states (batch, channel, ny, nx)."""
         self._check(v, (len(self),))
-        index, weight = self._index.to(v.device), self._weight.to(v)
-        size = len(self.order) * self.grid.nodes
-
-        def spread(part: torch.Tensor) -> torch.Tensor:
-            state = part.new_zeros(len(part), size)
-            return state.index_add_(1, index.flatten(), (part[:, :, None] * weight).flatten(1))
-
-        states = self._in_blocks(spread, v, size)
-        return states.reshape(len(v), len(self.order), *self.grid.shape)
+        return self._operator.spread(v).reshape(len(v), len(self.order), *self.grid.shape)
 
     def subset(self, chosen: torch.Tensor) -> Self:
         """Return the observation of some of the sensors.
@@ -245,6 +251,18 @@ class Observation:
         """Return the tensors that have one row for each sensor."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         return {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+
+    def _block(self, mine: torch.Tensor) -> NodeBlock:
+        """Return the rows of the sensors in a mask (m,)."""
+        chosen = [mine & (self.channel == channel) for channel in range(len(self.order))]
+        parts = [self._checked_stencil(*part) for part in zip(chosen, self.order, strict=True)]
+        k, width = int(mine.sum()), max(nodes.shape[1] for nodes, _ in parts)
+        index = torch.zeros(k, width, dtype=torch.long)
+        weight = torch.zeros(k, width, dtype=torch.float64)
+        for channel, (its, (nodes, w)) in enumerate(zip(chosen, parts, strict=True)):
+            index[its[mine], : nodes.shape[1]] = nodes + channel * self.grid.nodes
+            weight[its[mine], : w.shape[1]] = w
+        return NodeBlock(mine.nonzero()[:, 0], index, weight)
 
     def _checked_stencil(
         self, chosen: torch.Tensor, order: int
@@ -265,19 +283,6 @@ class Observation:
                 f"and finite weights, got others; correct it"
             )
         return nodes, weights
-
-    def _in_blocks(
-        self, function: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor, width: int
-    ) -> torch.Tensor:
-        """A function of the rows of a batch, (batch, width), in parts of it: each row takes as many
-        numbers as there are weights."""
-        size = max(1, _GATHERED // max(1, self._weight.numel()))
-        if len(batch) <= size:
-            return function(batch)
-        result = batch.new_empty(len(batch), width)
-        for start in range(0, len(batch), size):
-            result[start : start + size] = function(batch[start : start + size])
-        return result
 
     def _check(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
         # A state on another grid would be read at the wrong nodes in silence

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
+from pdeinv.footprint_places import Footprints
+from pdeinv.footprints import FootprintObservation
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.sensor_checks import refuse_outside
@@ -143,7 +145,15 @@ def _exact(
     """Return the readings (m,) of a field without noise."""
     points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
     refuse_outside(points, grid, rows)
-    index, weight = interpolation_stencil(points, grid, order)
+    footprints = Footprints.of_table(table)
+    if footprints is None:
+        index, weight = interpolation_stencil(points, grid, order)
+    else:
+        footprints.check(points, grid, rows)
+        none = torch.zeros(len(points), dtype=torch.long)
+        given = (grid, points, none, none.double(), none.double(), (order,))
+        operator = FootprintObservation(*given, **footprints._asdict())
+        index, weight = operator.stencil(none == 0, order)
     return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
 
 
@@ -183,6 +193,12 @@ def _biases(table: pd.DataFrame, bias_std: ArrayLike, seed: int, rows: Rows) -> 
     return std * [drawn[pair] for pair in zip(names, table.field, strict=True)]
 
 
+def _limit(name: str, given: ArrayLike, none: float) -> np.ndarray:
+    """Return limits of detection, an infinite one for nan."""
+    limit = real(name, given)
+    return np.where(np.isnan(limit), none, limit)
+
+
 def _censored(
     table: pd.DataFrame, below: ArrayLike | None, above: ArrayLike | None
 ) -> pd.DataFrame:
@@ -190,7 +206,7 @@ def _censored(
     low, high = (
         np.full(len(table), none)
         if limit is None
-        else _of_each(name, real(name, limit), len(table))
+        else _of_each(name, _limit(name, limit, none), len(table))
         for name, limit, none in (("below", below, -np.inf), ("above", above, np.inf))
     )
     if not (low < high).all():

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 
 from pdeinv.errors import warn_input
 from pdeinv.files import atomic_write
+from pdeinv.footprint_places import Footprints
+from pdeinv.footprints import FootprintObservation
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.sensor_checks import Readings, refuse_outside
@@ -180,29 +182,34 @@ class Sensors:
             bounds: of the coefficient under its prior, if it has some.
 
         Raises:
-            InputError: a sensor is outside of the domain, the PDE has no such field or experiment,
-                the noise cannot be used, a reading is likely a fill value, exact readings
-                contradict each other at one point, or an exact reading contradicts the boundary
-                condition or the bounds of the coefficient.
+            InputError: a sensor or its footprint is outside of the domain, the PDE has no such
+                field or experiment, the noise cannot be used, a reading is likely a fill value,
+                exact readings contradict each other at one point, or an exact reading contradicts
+                the boundary condition or the bounds of the coefficient.
         """
         table = self.table
         # Copies: torch does not share pandas' read-only arrays
         points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
         refuse_outside(points, grid, self._rows)
+        footprints = Footprints.of_table(table)
+        if footprints:
+            footprints.check(points, grid, self._rows)
         channel, unused = self._channels(pde)
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
         noise_std = noise_used(noise, table, channel, pde, self._rows)
         readings.check_agreement(noise_std, grid, bounds)
-        return Observation(
+        given = (
             grid,
             points,
             torch.as_tensor(channel.copy()),
             torch.as_tensor(table.value.to_numpy(copy=True)),
             torch.as_tensor(noise_std),
             tuple(f.interpolation_order for f in pde.fields),
-            censored=_censored(table),
         )
+        if footprints:
+            return FootprintObservation(*given, censored=_censored(table), **footprints._asdict())
+        return Observation(*given, censored=_censored(table))
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the channels (m,) of the readings, and the columns that are not used."""
