@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from pdeinv.figure_layout import extent_of, shown_at
+from pdeinv.figure_layout import extent_of
+from pdeinv.figure_sensors import Shapes, draw_coloured
 from pdeinv.grid import Grid
-from pdeinv.interpolation import interpolation_stencil
 
 __all__ = ["plot_residuals"]
 
@@ -21,7 +20,8 @@ _FLOOR = 1e-3  # least standard deviation of a reading, relative to the readings
 
 
 def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> ScalarMappable:
-    """Draw the standardised residuals of the readings of one field at their sensors.
+    """Draw the standardised residuals of the readings of one field, in the shapes of what they
+    read.
 
     Arguments:
         axis: the panel.
@@ -29,23 +29,11 @@ def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> Sca
         result: with the sensors of the panel alone.
         grid: of the fields.
     """
-    mine = np.asarray(result["sensor_field"] == name)
-    points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
-    shown = shown_at(points, grid)
+    shapes = Shapes.of_result(result, name)
     axis.set_facecolor("0.92")
-    marks = axis.scatter(
-        shown[:, 0],
-        shown[:, 1],
-        c=_residuals(result, name, mine, points, grid),
-        s=22,
-        cmap="RdBu_r",
-        vmin=-_ENDS,
-        vmax=_ENDS,
-        edgecolors="0.3",
-        linewidths=0.5,
-        clip_on=False,
-    )
-    if not mine.any():
+    residuals = _residuals(result, name, shapes, grid)
+    marks = draw_coloured(axis, shapes, grid, residuals, cmap="RdBu_r", vmin=-_ENDS, vmax=_ENDS)
+    if not len(shapes):
         axis.text(
             0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9, transform=axis.transAxes
         )
@@ -54,26 +42,36 @@ def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> Sca
     return marks
 
 
-def _residuals(
-    result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray, grid: Grid
-) -> np.ndarray:
+def _residuals(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid) -> np.ndarray:
     """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
     and posterior together.
 
-    That is at least a share of the readings' spread: exact readings are met to rounding.
+    That is at least a share of the readings' spread: exact readings are met to rounding. A reading
+    beyond a limit of detection has the residual of the limit, or 0 where the mean is beyond it too.
     """
-    mean, std = (result[f"{name}_{what}"].values for what in ("mean", "std"))
+    mine = np.asarray(result["sensor_field"] == name)
+    mean = result[f"{name}_mean"].values
     order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
     values = result["sensor_value"].values[mine]
     noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
-    # Cubic weights of a standard deviation could add up to a negative one
-    there = _at(points, grid, std, min(order, 1))
+    there = _spread(result, name, shapes, grid, order)
     spread = float(np.std(values)) if len(values) > 1 else 0.0
     floor = _FLOOR * (spread or float(np.abs(mean).max()) or 1.0)
-    return (values - _at(points, grid, mean, order)) / np.sqrt(noise**2 + there**2 + floor**2)
+    excess = values - shapes.read(grid, order)(mean)
+    excess[shapes.censored == "left"] = excess[shapes.censored == "left"].clip(max=0)
+    excess[shapes.censored == "right"] = excess[shapes.censored == "right"].clip(min=0)
+    return excess / np.sqrt(noise**2 + there**2 + floor**2)
 
 
-def _at(points: np.ndarray, grid: Grid, field: np.ndarray, order: int) -> np.ndarray:
-    """Return the values (m,) of a field (ny, nx) at points (m, 2)."""
-    index, weight = interpolation_stencil(torch.as_tensor(points), grid, order)
-    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
+def _spread(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid, order: int) -> np.ndarray:
+    """Return the posterior standard deviation (m,) of what is read: interpolated for points, that
+    of the samples for others, whose values are correlated."""
+    # Cubic weights of a standard deviation could add up to a negative one
+    std = np.abs(shapes.read(grid, min(order, 1))(result[f"{name}_std"].values))
+    samples = result.get(f"{name}_samples")
+    others = shapes.kind != "point"
+    if others.any() and samples is not None and samples.sizes["sample"] > 1:
+        read = shapes.read(grid, order)
+        drawn = [read(one) for one in samples.transpose("sample", "y", "x").values]
+        std[others] = np.std(drawn, axis=0, ddof=1)[others]
+    return std

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,30 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib import patheffects
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, EllipseCollection, LineCollection
+from matplotlib.lines import Line2D
 
 from pdeinv.figure_layout import extent_of, shown_at
-from pdeinv.figure_symbols import LIMITS, SENSOR
+from pdeinv.figure_symbols import LIMITS, SENSOR, symbol
+from pdeinv.footprints import reading_stencil
 from pdeinv.grid import Grid
 
-__all__ = ["Shapes", "draw_coloured", "draw_sensors"]
+__all__ = ["Shapes", "draw_coloured", "draw_sensors", "sensor_handles"]
 
 _GEOMETRY = ("x", "y", "radius", "x2", "y2", "kind", "censored")
 _EDGED = [patheffects.withStroke(linewidth=2.2, foreground="black")]
+_LINES: dict[str, dict[str, Any]] = {
+    "line": {"color": "white", "linewidth": 1.2, "path_effects": _EDGED},
+    "difference": {
+        "color": "black",
+        "linewidth": 0.8,
+        "path_effects": [patheffects.withStroke(linewidth=2.0, foreground="white")],
+    },
+}
+"""Look of the segments of lines and of differences."""
+_UNDER = 1.8  # order of drawing, below the marks
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Shapes:
     """What the readings of a panel read, and where.
 
     Arguments:
+        table: columns of geometry of the readings.
         points: (m, 2), positions.
         ends: (m, 2), of lines and differences; nan for others.
         radius: (m,), of discs; nan for others.
@@ -35,6 +49,7 @@ class Shapes:
         censored: (m,), "left", "right" or "".
     """
 
+    table: pd.DataFrame
     points: np.ndarray
     ends: np.ndarray
     radius: np.ndarray
@@ -50,6 +65,7 @@ class Shapes:
 
         ends = np.stack([column("x2", np.nan), column("y2", np.nan)], axis=1)
         return cls(
+            table,
             table[["x", "y"]].to_numpy(dtype=float),
             ends.astype(float),
             column("radius", np.nan).astype(float),
@@ -68,10 +84,10 @@ class Shapes:
         """Number of readings, m."""
         return len(self.points)
 
-    @property
-    def marked(self) -> np.ndarray:
-        """Whether each has a mark (m,): points, and readings beyond a limit of detection."""
-        return (self.kind == "point") | (self.censored != "")
+    def read(self, grid: Grid, order: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that reads fields (ny, nx) on a grid, as (m,) values."""
+        index, weight = reading_stencil(self.table, grid, order)
+        return lambda field: (field.ravel()[index] * weight).sum(axis=1)
 
     @property
     def centres(self) -> np.ndarray:
@@ -92,12 +108,12 @@ def draw_sensors(axis: Axes, shapes: Shapes, grid: Grid) -> None:
         shapes: the sensors.
         grid: of the field.
     """
-    look: dict[str, Any] = {"edgecolors": "white", "path_effects": _EDGED, "zorder": 2.4}
     for discs in _discs(axis, shapes, grid):
-        discs.set(facecolor=(1, 1, 1, 0.25), linewidth=1.0, **look)
-    for kind, width in (("line", 1.2), ("difference", 0.6)):
+        discs.set(facecolor=(1, 1, 1, 0.15), edgecolor="white", linewidth=1.0)
+        discs.set(path_effects=_EDGED, zorder=_UNDER)
+    for kind, look in _LINES.items():
         for lines in _lines(axis, shapes, grid, kind):
-            lines.set(colors="white", linewidth=width, path_effects=_EDGED, zorder=2.4)
+            lines.set(zorder=_UNDER, **look)
     pairs = shapes.kind == "difference"
     _mark(axis, shapes.ends[pairs], grid, SENSOR | {"mfc": "black", "mec": "white"})
     _mark(axis, shapes.points[pairs & (shapes.censored == "")], grid, SENSOR)
@@ -119,23 +135,49 @@ def draw_coloured(
         values: (m,), one for each sensor.
         scale: keywords of the colour scale.
     """
-    look = {"edgecolors": "0.3", "linewidths": 0.5, "clip_on": False, **scale}
+    look: dict[str, Any] = {"edgecolors": "0.3", "linewidths": 0.5, "clip_on": False, **scale}
+
+    def mark(places: np.ndarray, chosen: np.ndarray, **marker: Any) -> Collection:
+        x, y = shown_at(places[chosen], grid).T
+        return axis.scatter(x, y, c=values[chosen], **marker, **look)
+
     for discs in _discs(axis, shapes, grid, values):
-        discs.set(linewidth=0.8, alpha=0.75, edgecolor="0.3", **_of_scale(scale))
-    edged = [patheffects.withStroke(linewidth=3.6, foreground="0.3")]
+        discs.set(linewidth=0.8, alpha=0.75, edgecolor="0.3", zorder=0.8, **_of_scale(scale))
     for kind, width in (("line", 2.6), ("difference", 1.2)):
+        edged = [patheffects.withStroke(linewidth=width + 1, foreground="0.3")]
         for lines in _lines(axis, shapes, grid, kind, values):
-            lines.set(linewidth=width, path_effects=edged, **_of_scale(scale))
+            lines.set(linewidth=width, path_effects=edged, zorder=0.8, **_of_scale(scale))
     pairs = shapes.kind == "difference"
     if pairs.any():
-        axis.scatter(*shown_at(shapes.ends[pairs], grid).T, c=values[pairs], s=9, **look)
+        mark(shapes.ends, pairs, s=9)
     for word, (marker, _) in LIMITS.items():
         if (mine := shapes.censored == word).any():
-            places = shown_at(shapes.centres[mine], grid)
-            axis.scatter(*places.T, c=values[mine], s=30, marker=marker, zorder=3, **look)
+            mark(shapes.centres, mine, s=30, marker=marker, zorder=3)
     plain = ((shapes.kind == "point") | pairs) & (shapes.censored == "")
-    places = shown_at(shapes.centres[plain], grid)
-    return axis.scatter(*places.T, c=values[plain], s=22, **look)
+    return mark(shapes.centres, plain, s=22)
+
+
+def sensor_handles(shapes: Iterable[Shapes]) -> list[Artist]:
+    """Return a handle for each kind of sensor; none where all are points with a plain reading."""
+    given = list(shapes)
+    kinds = {
+        kind for one in given for kind in one.kind[(one.kind != "point") | (one.censored == "")]
+    }
+    limits = {word for one in given for word in one.censored} - {""}
+    ring = {"marker": "o", "ms": 8, "mfc": "none", "mec": "white", "path_effects": _EDGED}
+    found = {
+        "point": symbol("sensor", **SENSOR),
+        "disc": symbol("mean over a disc", **ring),
+        "line": Line2D([], [], label="mean along a line", **_LINES["line"]),
+        "difference": Line2D([], [], label="difference, white − black", **_LINES["difference"]),
+    }
+    handles: list[Artist] = [handle for kind, handle in found.items() if kind in kinds]
+    handles += [
+        symbol(label, **(SENSOR | {"marker": marker, "ms": 5}))
+        for word, (marker, label) in LIMITS.items()
+        if word in limits
+    ]
+    return handles if limits or kinds - {"point"} else []
 
 
 def _of_scale(scale: dict[str, Any]) -> dict[str, Any]:

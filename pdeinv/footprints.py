@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import torch
 
@@ -19,7 +20,7 @@ from pdeinv.observation import Observation
 from pdeinv.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
 from pdeinv.sensor_rows import Rows
 
-__all__ = ["QUADRATURE_ERROR", "FootprintObservation"]
+__all__ = ["QUADRATURE_ERROR", "FootprintObservation", "reading_stencil"]
 
 _WORDS = ("points", "means over discs", "means along lines", "differences of two points")
 _STEP = 1.3  # ratio of neighbouring sizes that have a quadrature rule of their own
@@ -148,6 +149,29 @@ class FootprintObservation(Observation):
         """Return the largest phase of the sensors, rounded up so that few rules are computed."""
         level = math.ceil(math.log(float(self._phases()[chosen].max()) / _LEAST, _STEP))
         return _LEAST * _STEP ** max(level, 0)
+
+
+def reading_stencil(table: pd.DataFrame, grid: Grid, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nodes that the readings of a table read, and their weights, both (m, w).
+
+    Arguments:
+        table: the checked columns x and y, and kind, radius, x2 and y2 where there are such.
+        grid: grid of the field.
+        order: degree of the interpolation between its nodes.
+
+    Raises:
+        InputError: a reading is not in the domain.
+    """
+    points = torch.as_tensor(table[["x", "y"]].to_numpy(dtype=float, copy=True))
+    footprints = Footprints.of_table(table)
+    if footprints is None:
+        index, weight = interpolation_stencil(points, grid, order)
+    else:
+        none = torch.zeros(len(points), dtype=torch.long)
+        given = (grid, points, none, none.double(), none.double(), (order,))
+        operator = FootprintObservation(*given, **footprints._asdict())
+        index, weight = operator.stencil(none == 0, order)
+    return index.numpy(), weight.numpy()
 
 
 def _nodes_of(

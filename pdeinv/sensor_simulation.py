@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
 from pdeinv.footprint_places import Footprints
-from pdeinv.footprints import FootprintObservation
+from pdeinv.footprints import reading_stencil
 from pdeinv.grid import Grid
-from pdeinv.interpolation import interpolation_stencil
 from pdeinv.sensor_checks import refuse_outside
 from pdeinv.sensor_columns import checked_values
 from pdeinv.sensor_noise import parse_level
@@ -145,16 +144,10 @@ def _exact(
     """Return the readings (m,) of a field without noise."""
     points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
     refuse_outside(points, grid, rows)
-    footprints = Footprints.of_table(table)
-    if footprints is None:
-        index, weight = interpolation_stencil(points, grid, order)
-    else:
+    if footprints := Footprints.of_table(table):
         footprints.check(points, grid, rows)
-        none = torch.zeros(len(points), dtype=torch.long)
-        given = (grid, points, none, none.double(), none.double(), (order,))
-        operator = FootprintObservation(*given, **footprints._asdict())
-        index, weight = operator.stencil(none == 0, order)
-    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
+    index, weight = reading_stencil(table, grid, order)
+    return (field.ravel()[index] * weight).sum(axis=1)
 
 
 def _std(given: ArrayLike | str, field: np.ndarray, exact: np.ndarray) -> np.ndarray:

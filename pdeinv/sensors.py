@@ -119,17 +119,16 @@ class Sensors:
                 deviation of the truth.
             order: degree of the interpolation between nodes. None is that of the truth's attribute
                 `interpolation_order`, or 3 without one.
-            seed: seed of the noise; readings of different fields, experiments, times, replicates,
-                kinds or instruments have different noise.
+            seed: of the noise, which differs between fields, experiments, times, replicates, kinds
+                and instruments.
             radius: of the discs over which readings are means, one or (m,).
             ends: (m, 2), the other ends of lines or differences.
             kind: one or (m,) of `pdeinv.sensor_kinds.KINDS`, where `radius` and `ends` do not imply
                 it: with ends alone, it is a mean along a line.
-            below, above: limits of detection, one or (m,): the row of a noisy reading beyond one
-                has the limit as value, and is `censored`.
+            below, above: limits of detection, one or (m,); beyond one the limit is the value.
             instrument: names of the instruments, one or (m,).
-            bias_std: standard deviation of the bias of each instrument, one or (m,). The bias is
-                the same for all readings of one field by one instrument and seed.
+            bias_std: standard deviation of the bias that readings of one field by one instrument
+                share, one or (m,).
             replicate: name of the date or the run.
 
         Raises:
@@ -188,12 +187,7 @@ class Sensors:
                 the boundary condition or the bounds of the coefficient.
         """
         table = self.table
-        # Copies: torch does not share pandas' read-only arrays
-        points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
-        refuse_outside(points, grid, self._rows)
-        footprints = Footprints.of_table(table)
-        if footprints:
-            footprints.check(points, grid, self._rows)
+        points, footprints = self.places(grid)
         channel, unused = self._channels(pde)
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
@@ -210,6 +204,20 @@ class Sensors:
         if footprints:
             return FootprintObservation(*given, censored=_censored(table), **footprints._asdict())
         return Observation(*given, censored=_censored(table))
+
+    def places(self, grid: Grid) -> tuple[torch.Tensor, Footprints | None]:
+        """Return the positions (m, 2) and what is read about them; None where all read points.
+
+        Raises:
+            InputError: a sensor or its footprint is outside of the domain.
+        """
+        # Copies: torch does not share pandas' read-only arrays
+        points = torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
+        refuse_outside(points, grid, self._rows)
+        footprints = Footprints.of_table(self.table)
+        if footprints:
+            footprints.check(points, grid, self._rows)
+        return points, footprints
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the channels (m,) of the readings, and the columns that are not used."""
