@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from pdeinv.figure_layout import extent_of
 from pdeinv.figure_sensors import Shapes, draw_coloured
+from pdeinv.footprints import operator_of
 from pdeinv.grid import Grid
+from pdeinv.observation import Observation
 
 __all__ = ["plot_residuals"]
 
@@ -46,32 +50,43 @@ def _residuals(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid) -> np.
     """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
     and posterior together.
 
-    That is at least a share of the readings' spread: exact readings are met to rounding. A reading
-    beyond a limit of detection has the residual of the limit, or 0 where the mean is beyond it too.
+    That is at least a share of the spread of the readings, differences apart: exact readings are
+    met to rounding. A reading beyond a limit of detection has the residual of the limit, or 0
+    where the mean is beyond it too.
     """
     mine = np.asarray(result["sensor_field"] == name)
     mean = result[f"{name}_mean"].values
     order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
     values = result["sensor_value"].values[mine]
     noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
-    there = _spread(result, name, shapes, grid, order)
-    spread = float(np.std(values)) if len(values) > 1 else 0.0
-    floor = _FLOOR * (spread or float(np.abs(mean).max()) or 1.0)
-    excess = values - shapes.read(grid, order)(mean)
+    sensors = operator_of(shapes.table, grid, order)
+    floor = np.full(len(values), float(np.abs(mean).max()) or 1.0)
+    of_field = sensors.of_field.numpy()
+    for alike in (of_field, ~of_field):
+        if alike.sum() > 1 and (spread := float(np.std(values[alike]))):
+            floor[alike] = spread
+    there = _posterior_std(result, name, sensors)
+    deviation = np.sqrt(noise**2 + there**2 + (_FLOOR * floor) ** 2)
+    excess = values - _read(sensors, mean[None])[0]
     excess[shapes.censored == "left"] = excess[shapes.censored == "left"].clip(max=0)
     excess[shapes.censored == "right"] = excess[shapes.censored == "right"].clip(min=0)
-    return excess / np.sqrt(noise**2 + there**2 + floor**2)
+    return excess / deviation
 
 
-def _spread(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid, order: int) -> np.ndarray:
-    """Return the posterior standard deviation (m,) of what is read: interpolated for points, that
-    of the samples for others, whose values are correlated."""
+def _posterior_std(result: xr.Dataset, name: str, sensors: Observation) -> np.ndarray:
+    """Return the posterior standard deviations (m,) of what the sensors read: that of the field at
+    points, and that over the samples of other footprints."""
     # Cubic weights of a standard deviation could add up to a negative one
-    std = np.abs(shapes.read(grid, min(order, 1))(result[f"{name}_std"].values))
-    samples = result.get(f"{name}_samples")
-    others = shapes.kind != "point"
-    if others.any() and samples is not None and samples.sizes["sample"] > 1:
-        read = shapes.read(grid, order)
-        drawn = [read(one) for one in samples.transpose("sample", "y", "x").values]
-        std[others] = np.std(drawn, axis=0, ddof=1)[others]
-    return std
+    order = (min(sensors.order[0], 1),)
+    there = _read(replace(sensors, order=order), result[f"{name}_std"].values[None])[0]
+    others = ~sensors.at_points
+    if bool(others.any()):
+        samples = result[f"{name}_samples"].transpose("sample", "y", "x").values
+        read = _read(sensors.subset(others), samples)
+        there[others.numpy()] = read.std(axis=0, ddof=min(1, len(samples) - 1))
+    return there
+
+
+def _read(sensors: Observation, fields: np.ndarray) -> np.ndarray:
+    """Return the readings (n, m) of fields (n, ny, nx)."""
+    return sensors(torch.as_tensor(fields)[:, None]).numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from matplotlib.lines import Line2D
 
 from pdeinv.figure_layout import extent_of, shown_at
 from pdeinv.figure_symbols import LIMITS, SENSOR, symbol
-from pdeinv.footprints import reading_stencil
 from pdeinv.grid import Grid
 
 __all__ = ["Shapes", "draw_coloured", "draw_sensors", "sensor_handles"]
@@ -84,11 +83,6 @@ class Shapes:
         """Number of readings, m."""
         return len(self.points)
 
-    def read(self, grid: Grid, order: int) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the function that reads fields (ny, nx) on a grid, as (m,) values."""
-        index, weight = reading_stencil(self.table, grid, order)
-        return lambda field: (field.ravel()[index] * weight).sum(axis=1)
-
     @property
     def centres(self) -> np.ndarray:
         """The middles (m, 2) of the shapes; of a difference the first point."""
@@ -109,7 +103,7 @@ def draw_sensors(axis: Axes, shapes: Shapes, grid: Grid) -> None:
         grid: of the field.
     """
     for discs in _discs(axis, shapes, grid):
-        discs.set(facecolor=(1, 1, 1, 0.15), edgecolor="white", linewidth=1.0)
+        discs.set(facecolor="none", edgecolor="white", linewidth=1.0)
         discs.set(path_effects=_EDGED, zorder=_UNDER)
     for kind, look in _LINES.items():
         for lines in _lines(axis, shapes, grid, kind):

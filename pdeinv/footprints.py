@@ -20,7 +20,7 @@ from pdeinv.observation import Observation
 from pdeinv.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
 from pdeinv.sensor_rows import Rows
 
-__all__ = ["QUADRATURE_ERROR", "FootprintObservation", "reading_stencil"]
+__all__ = ["QUADRATURE_ERROR", "FootprintObservation", "operator_of"]
 
 _WORDS = ("points", "means over discs", "means along lines", "differences of two points")
 _STEP = 1.3  # ratio of neighbouring sizes that have a quadrature rule of their own
@@ -151,8 +151,8 @@ class FootprintObservation(Observation):
         return _LEAST * _STEP ** max(level, 0)
 
 
-def reading_stencil(table: pd.DataFrame, grid: Grid, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nodes that the readings of a table read, and their weights, both (m, w).
+def operator_of(table: pd.DataFrame, grid: Grid, order: int) -> Observation:
+    """Return the operator of readings of one field, of which it is the only channel.
 
     Arguments:
         table: the checked columns x and y, and kind, radius, x2 and y2 where there are such.
@@ -163,15 +163,12 @@ def reading_stencil(table: pd.DataFrame, grid: Grid, order: int) -> tuple[np.nda
         InputError: a reading is not in the domain.
     """
     points = torch.as_tensor(table[["x", "y"]].to_numpy(dtype=float, copy=True))
+    zeros, channel = torch.zeros(len(points)), torch.zeros(len(points), dtype=torch.long)
+    given = (grid, points, channel, zeros, zeros, (order,))
     footprints = Footprints.of_table(table)
     if footprints is None:
-        index, weight = interpolation_stencil(points, grid, order)
-    else:
-        none = torch.zeros(len(points), dtype=torch.long)
-        given = (grid, points, none, none.double(), none.double(), (order,))
-        operator = FootprintObservation(*given, **footprints._asdict())
-        index, weight = operator.stencil(none == 0, order)
-    return index.numpy(), weight.numpy()
+        return Observation(*given)
+    return FootprintObservation(*given, **footprints._asdict())
 
 
 def _nodes_of(

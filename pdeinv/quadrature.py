@@ -27,7 +27,7 @@ def line_rule(phase: float) -> tuple[torch.Tensor, torch.Tensor]:
     """
     q = phase * _PHASES
     exact = np.sinc(q / np.pi)
-    for n in range(max(2, int(phase / 2)), _ENOUGH):
+    for n in range(max(4, int(phase / 2)), _ENOUGH):
         s, share = np.polynomial.legendre.leggauss(n)
         if np.abs(np.cos(np.outer(q, s)) @ share / 2 - exact).max() <= QUADRATURE_ERROR / 2:
             break

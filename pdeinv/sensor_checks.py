@@ -13,6 +13,7 @@ import torch
 from pdeinv.column_names import listed
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
+from pdeinv.sensor_kinds import KINDS, are_differences
 from pdeinv.sensor_rows import Rows
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Readings:
         fill[fill] = [_looks_like_fill(v) for v in values[fill]]
         free = np.isnan(self._known_values())
         beyond: list[int] = []
+        differs = are_differences(self.table)
         for c in range(len(self.pde.fields)):
             mine = self.channel == c
             self.rows.refuse(
@@ -82,7 +84,8 @@ class Readings:
                     f"missing one; drop the row"
                 ),
             )
-            beyond += _beyond(np.flatnonzero(mine & free), values)
+            for alike in (mine & ~differs, mine & differs):
+                beyond += _beyond(np.flatnonzero(alike & free), values)
         if beyond:
             i = beyond[0]
             more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
@@ -119,17 +122,22 @@ class Readings:
         place = np.round(points / _SAME_POINT)
         if grid.periodic:  # after rounding, so that a point just short of 1 equals 0
             place %= round(1 / _SAME_POINT)
-        for i, j in self._conflicts(exact, np.column_stack([self.channel, place])):
+        for i, j in self._conflicts(
+            exact, np.column_stack([self.channel, place, self._footprints(grid)])
+        ):
+            kind = self._kinds()[i]
+            same = "at the same point" if kind == KINDS[0] else f"of the same {kind}"
             unused = listed(self.unused, 3)
             raise InputError(
                 f"{self.rows.name(i)}: the exact reading {value[i]:.8g} contradicts "
-                f"{value[j]:.8g} at the same point ({self.rows.name(j)}); drop one or give both a "
-                f"noise_std" + (f" (not used: {unused})" if unused else "")
+                f"{value[j]:.8g} {same} ({self.rows.name(j)}); drop one or give both a noise_std"
+                + (f" (not used: {unused})" if unused else "")
             )
         # A field without interpolation has one value around each node
         stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])
         nodes = np.column_stack([self.channel, np.round(points * grid.cells[::-1])])
-        for i, j in self._conflicts(exact[stepwise[self.channel[exact]]], nodes):
+        there = stepwise[self.channel] & (self._kinds() == KINDS[0])
+        for i, j in self._conflicts(exact[there[exact]], nodes):
             raise InputError(
                 f"{self.rows.name(i)}: the exact reading {value[i]:.8g} and {value[j]:.8g} "
                 f"({self.rows.name(j)}) share the nearest node of a grid of {grid}; use a finer "
@@ -153,6 +161,7 @@ class Readings:
         self.rows.refuse(
             (self.channel == 0)
             & exact
+            & ~are_differences(self.table)
             & ~value.between(low - 1e-6 * abs(low), high + 1e-6 * abs(high)),
             lambda i: (
                 f"the exact reading must be within the prior's {low:g} to {high:g}, got "
@@ -173,16 +182,41 @@ class Readings:
             ),
         )
 
-    def _points(self) -> torch.Tensor:
-        return torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
+    def _points(self, x: str = "x", y: str = "y") -> torch.Tensor:
+        return torch.as_tensor(self.table[[x, y]].to_numpy(copy=True))
+
+    def _kinds(self) -> np.ndarray:
+        return self.table.get("kind", pd.Series([KINDS[0]] * len(self.table))).to_numpy()
+
+    def _footprints(self, grid: Grid) -> np.ndarray:
+        """Return numbers (m, 4) that differ between footprints about one point."""
+        nothing = pd.Series(np.full(len(self.table), np.nan))
+        radius, x2, y2 = (self.table.get(c, nothing) for c in ("radius", "x2", "y2"))
+        width, height = grid.domain.lengths
+        apart = [radius / width, (x2 - self.table.x) / width, (y2 - self.table.y) / height]
+        sizes = np.round(np.nan_to_num(np.column_stack(apart)) / _SAME_POINT)
+        return np.column_stack([[KINDS.index(kind) for kind in self._kinds()], sizes])
 
     def _known_values(self) -> np.ndarray:
-        """Return the values that the PDE fixes at the readings, nan where it fixes none."""
-        points, known = self._points(), np.full(len(self.table), np.nan)
-        for c in range(len(self.pde.fields)):
-            mine = self.channel == c
-            known[mine] = self.pde.known_values(c, points[mine]).numpy()
+        """Return what the PDE fixes of the readings, nan where it fixes nothing: of values at
+        points, and of differences of two such values."""
+        kinds, known = self._kinds(), np.full(len(self.table), np.nan)
+        point, difference = (
+            np.isin(kinds, kind) for kind in (("point", "difference"), "difference")
+        )
+        known[point] = self._fixed(self._points(), point)
+        if difference.any():
+            known[difference] -= self._fixed(self._points("x2", "y2"), difference)
         return known
+
+    def _fixed(self, points: torch.Tensor, chosen: np.ndarray) -> np.ndarray:
+        """Return the values that the PDE fixes at the points (m, 2) of chosen rows, nan where it
+        fixes none."""
+        known = np.full(len(points), np.nan)
+        for c in range(len(self.pde.fields)):
+            mine = chosen & (self.channel == c)
+            known[mine] = self.pde.known_values(c, points[mine]).numpy()
+        return known[chosen]
 
 
 def _looks_like_fill(value: float) -> bool:

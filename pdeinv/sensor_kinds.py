@@ -7,7 +7,7 @@ import pandas as pd
 
 from pdeinv.sensor_rows import Rows
 
-__all__ = ["KINDS", "kinds_of"]
+__all__ = ["KINDS", "are_differences", "kinds_of"]
 
 KINDS = ("point", "disc", "line", "difference")
 """Kinds of readings: of the point (x, y); the mean over the disc of a `radius` about it; the mean
@@ -58,6 +58,14 @@ def kinds_of(table: pd.DataFrame, rows: Rows) -> list[str]:
         ),
     )
     return found
+
+
+def are_differences(table: pd.DataFrame) -> np.ndarray:
+    """Return which readings (m,) of a checked table are differences: they have a size of their own,
+    and state no value of a field."""
+    if "kind" not in table:
+        return np.zeros(len(table), dtype=bool)
+    return (table.kind == "difference").to_numpy()
 
 
 def _contradiction(kind: str, given: list[str]) -> str:

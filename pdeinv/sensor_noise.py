@@ -12,6 +12,7 @@ import pandas as pd
 from pdeinv.errors import InputError, warn_input
 from pdeinv.fields import Field
 from pdeinv.sensor_columns import LARGEST, is_number
+from pdeinv.sensor_kinds import are_differences
 from pdeinv.sensor_rows import Rows
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def noise_used(
 
     A `noise_std` in the table stays; `levels` fill the empty cells. Readings of a field without
     either are exact, with an InputWarning. The level of a field holds in all experiments and at
-    all times; the spread of readings is that of each experiment by itself.
+    all times; the spread of readings is that of each experiment by itself, and that of differences
+    apart from that of values and means.
 
     Arguments:
         levels: noise where the table states none.
@@ -68,14 +70,16 @@ def noise_used(
                 f"it, or the column"
             )
     of_field = {c: level for channels, level in stated.items() for c in channels}
-    alike: dict[tuple[str, str], list[int]] = {}
+    same: dict[tuple[str, str], list[int]] = {}
     for c, f in enumerate(pde.fields):
-        alike.setdefault((f.name, f.experiment), []).append(c)
-    for first, *later in alike.values():
+        same.setdefault((f.name, f.experiment), []).append(c)
+    differs = are_differences(table)
+    for first, *later in same.values():
         f, mine = pde.fields[first], np.isin(channel, [first, *later])
         chosen = of_field.get(first, stated.get(()))
-        if chosen is not None and (mine & empty).any():
-            std[mine & empty] = _in_units(chosen, table.value.to_numpy()[mine], f)
+        for alike in (mine & ~differs, mine & differs):
+            if chosen is not None and (alike & empty).any():
+                std[alike & empty] = _in_units(chosen, table.value.to_numpy()[alike], f)
     left = np.isnan(std)
     if not empty.all():
         rows.refuse(

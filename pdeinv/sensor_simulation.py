@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
 from pdeinv.footprint_places import Footprints
-from pdeinv.footprints import reading_stencil
+from pdeinv.footprints import operator_of
 from pdeinv.grid import Grid
 from pdeinv.sensor_checks import refuse_outside
 from pdeinv.sensor_columns import checked_values
@@ -146,8 +146,9 @@ def _exact(
     refuse_outside(points, grid, rows)
     if footprints := Footprints.of_table(table):
         footprints.check(points, grid, rows)
-    index, weight = reading_stencil(table, grid, order)
-    return (field.ravel()[index] * weight).sum(axis=1)
+    everywhere = torch.ones(len(points), dtype=torch.bool)
+    index, weight = operator_of(table, grid, order).stencil(everywhere, order)
+    return (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
 
 
 def _std(given: ArrayLike | str, field: np.ndarray, exact: np.ndarray) -> np.ndarray:

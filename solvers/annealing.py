@@ -18,6 +18,7 @@ from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.solvers.base import ProgressBar, antithetic
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 
@@ -195,8 +196,7 @@ def _typical_std(forward: LatentMap) -> torch.Tensor:
     coarse = forward.observing(observation.on_grid(grid))
     readings = coarse.approximate(a)
     typical = torch.ones_like(observation.values)
-    for channel in observation.channel.unique():
-        mine = observation.channel == channel
+    for mine in of_one_size(observation):
         varied = _MOST_SHARED * readings[:, mine].var(dim=0).mean().sqrt()
         std = torch.minimum(readings[:, mine].std(), varied)
         # Sensors where the field is fixed have no scale of their own

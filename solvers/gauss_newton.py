@@ -19,6 +19,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
+from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
@@ -127,7 +128,7 @@ class GaussNewton(Solver):
         progress: bool,
     ) -> Posterior:
         assert isinstance(prior, CoefficientPrior)
-        centred = prior.centred(observation.values[observation.channel == 0])
+        centred = prior.centred(levels_of(observation, channel=0))
         problem = WhitenedProblem(Problem(pde, centred), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         mode = search(self.nugget)

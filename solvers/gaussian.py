@@ -23,6 +23,7 @@ from pdeinv.solvers.linear_algebra import (
     cholesky_with_nugget,
     degrees_of_freedom,
     explained_variance,
+    levels_of,
     nugget_variance,
     unit_vectors,
 )
@@ -96,7 +97,7 @@ class GaussianSolver(Solver):
     ) -> Posterior:
         grid, m = observation.grid, len(observation)
         assert isinstance(prior, CoefficientPrior)
-        problem = Problem(pde, prior.centred(observation.values[observation.channel == 0]))
+        problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
         forward = LatentMap(problem, observation)
         prior_mean, prior_variance = _prior_moments(problem, grid, progress)
         covariance = _cross_covariance(forward, prior_mean, progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from pdeinv.errors import NumericalError
@@ -13,7 +15,9 @@ __all__ = [
     "count_informative",
     "degrees_of_freedom",
     "explained_variance",
+    "levels_of",
     "nugget_variance",
+    "of_one_size",
     "reduced",
     "unit_vectors",
 ]
@@ -97,6 +101,21 @@ def nugget_variance(
     return torch.where(typical > 0, relative * typical, given)
 
 
+def of_one_size(observation: Observation) -> Iterator[torch.Tensor]:
+    """Yield masks (m,) of readings of one field: its values and means, and apart from them its
+    differences, which may be of another size."""
+    for channel in observation.channel.unique():
+        for size in (observation.of_field, ~observation.of_field):
+            mine = size & (observation.channel == channel)
+            if bool(mine.any()):
+                yield mine
+
+
+def levels_of(observation: Observation, channel: int) -> torch.Tensor:
+    """Return the readings of values and means of a field, not those of its differences."""
+    return observation.values[(observation.channel == channel) & observation.of_field]
+
+
 def carries_weight(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:
     """Return whether each reading carries weight, (m,).
 
@@ -156,9 +175,8 @@ def count_informative(reading_variances: torch.Tensor, observation: Observation)
 
 
 def _field_means(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:
-    """Return for each reading the mean variance of the readings of its field, (m,)."""
+    """Return for each reading the mean variance of those of its field and size, (m,)."""
     means = torch.zeros_like(reading_variances)
-    for channel in observation.channel.unique():
-        mine = observation.channel == channel
+    for mine in of_one_size(observation):
         means[mine] = reading_variances[mine].mean()
     return means

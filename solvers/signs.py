@@ -39,7 +39,8 @@ class Signs:
         assert prior.phases is not None
         (low, high), self.threshold = prior.phases, prior.threshold
         # Where the physics fixes the coefficient, a reading of it has no sign
-        free = problem.physics.known_values(0, observation.points).isnan()
+        fixed = ~problem.physics.known_values(0, observation.points).isnan()
+        free = ~(fixed & observation.at_points)
         observation = observation.subset((observation.channel == 0) & free)
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump

@@ -230,7 +230,7 @@ def _readings(
     for field in fields:
         level = levels.get(str(field.name), levels.get("", "0"))
         tables.append(
-            Sensors.observe(field, places.points, noise_std=level, **places.footprints, **settings)  # type: ignore[arg-type]
+            Sensors.observe(field, places.points, noise_std=level, **places.footprints, **settings)
         )
     return sum(tables[1:], tables[0])
 
