@@ -54,7 +54,7 @@ def plot_sensors(
     Example:
         >>> from pdeinv import layouts, plot_sensors
         >>> from pdeinv.datasets import Darcy
-        >>> x, y = layouts.random(20).T
+        >>> x, y = layouts.random(20, 0, layouts.inner(Darcy().domain, radius=0.02)).T
         >>> table = {"field": "permeability", "x": x, "y": y, "value": 0.0, "radius": 0.02}
         >>> figure = plot_sensors(table, Darcy())
     """

@@ -117,8 +117,7 @@ class Sensors:
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
             noise_std: standard deviation of the noise, one number or (m,), or "2%" of the standard
                 deviation of the truth.
-            order: degree of the interpolation between nodes. None is that of the truth's attribute
-                `interpolation_order`, or 3 without one.
+            order: degree of the interpolation; None is the truth's `interpolation_order`, or 3.
             seed: of the noise, which differs between fields, experiments, times, replicates, kinds
                 and instruments.
             radius: of the discs over which readings are means, one or (m,).
@@ -135,7 +134,7 @@ class Sensors:
             InputError: the truth, the points or a setting are not real or have another shape, the
                 truth is not on a whole grid, or a reading is not within it.
         """
-        table = simulate(
+        made = simulate(
             truth,
             points,
             noise_std=noise_std,
@@ -150,7 +149,7 @@ class Sensors:
             bias_std=bias_std,
             replicate=replicate,
         )
-        return cls(table)
+        return cls(made)
 
     def __len__(self) -> int:
         """Number of readings, m."""

@@ -250,10 +250,11 @@ def _joined(out: Path, made: Sensors) -> Sensors:
         )
     before = Sensors(text, origin=out.name, first_row=1)
     both = before + made
-    again = both.table.duplicated().to_numpy()[len(before) :]
-    if again.any():
+    rows = both.table.to_csv(index=False, header=False, float_format="%.12g").splitlines()
+    again = {*rows[: len(before)]} & {*rows[len(before) :]}
+    if again:
         raise InputError(
-            f"{out} must have none of the readings yet, got {int(again.sum())} that it has; choose "
+            f"{out} must have none of the readings yet, got {len(again)} that it has; choose "
             f"another --seed"
         )
     return both
