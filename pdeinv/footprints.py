@@ -87,7 +87,8 @@ class FootprintObservation(Observation):
 
     @property
     def described(self) -> str:
-        return " and ".join(_WORDS[kind] for kind in self.kind.unique().tolist())
+        *first, last = (_WORDS[kind] for kind in self.kind.unique().tolist() if kind != POINT)
+        return f"{', '.join(first)} and {last}" if first else last
 
     def similar(self) -> torch.Tensor:
         level = (self._phases() / _LEAST).log() / math.log(_STEP)

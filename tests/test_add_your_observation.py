@@ -1,4 +1,4 @@
-"""docs/add-your-observation.md is true: its discs are averages, and a solver reads them."""
+"""docs/add-your-observation.md is true: its beams are weighted means, and a solver reads them."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from pdeinv import Grid, InputError, Observation
 from pdeinv.solvers import GaussNewton, Kriging
 
 CENTRES = vector(0.35, 0.4, 0.5, 0.5, 0.62, 0.41).reshape(3, 2)
-RADII = vector(0.3, 0.25, 0.0)
+WIDTHS = vector(0.1, 0.12, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +25,17 @@ def page():
 
 
 def averages(page, function, grid, order=3):
-    """Return the readings of a function of (x, y) on a grid by three discs."""
+    """Return the readings of a function of (x, y) on a grid by three beams."""
     zeros = torch.zeros(3, dtype=torch.float64)
     channel = torch.zeros(3, dtype=torch.long)
-    H = page["Discs"](grid, CENTRES, channel, zeros, zeros, (order,), radius=RADII)
+    H = page["Beams"](grid, CENTRES, channel, zeros, zeros, (order,), width=WIDTHS)
     return H(function(*grid.points().T).reshape(1, 1, *grid.shape))[0]
 
 
 def test_polynomials_are_averaged_in_closed_form(page):
     x, y = CENTRES.T
     found = averages(page, lambda x, y: x**3 * y + y**2, Grid(15))
-    assert torch.allclose(found, x**3 * y + (3 * x * y + 1) * RADII**2 / 4 + y**2, atol=1e-13)
+    assert torch.allclose(found, x**3 * y + (3 * x * y + 1) * WIDTHS**2 + y**2, atol=1e-13)
 
 
 def test_the_error_of_a_smooth_field_falls_at_order_four(page):
@@ -48,19 +48,19 @@ def test_the_error_of_a_smooth_field_falls_at_order_four(page):
     assert np.log2(errors[0] / errors[-1]) / 2 > 3.5 and errors[-1] < 1e-6
 
 
-def test_a_disc_must_lie_in_the_domain(page):
+def test_a_beam_must_lie_in_the_domain(page):
     sensors = page["sensors"]
-    with pytest.raises(InputError, match=r"discs must lie in \[0, 1\] x \[0, 1\]"):
-        dataclasses.replace(sensors, radius=4 * sensors.radius)
+    with pytest.raises(InputError, match=r"beams must lie in \[0, 1\] x \[0, 1\]"):
+        dataclasses.replace(sensors, width=4 * sensors.width)
 
 
-def test_the_discs_are_used_by_the_solver(page):
+def test_the_beams_are_used_by_the_solver(page):
     problem, sensors, truth = (page[name] for name in ("problem", "sensors", "truth"))
     found = page["posterior"]
     assert found.record["reduced_chi_squared"] < 1.6
     spread = [distance(t.mean().expand_as(t), t) for t in truth[0]]
     errors = [distance(m, t) for m, t in zip(found.mean, truth[0], strict=True)]
-    assert errors[0] < 0.6 * spread[0] and errors[1] < 0.1 * spread[1]
+    assert errors[0] < 0.7 * spread[0] and errors[1] < 0.1 * spread[1]
     # As points, the same readings tell less
     given = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Observation) if f.init}
     mistaken = GaussNewton()(problem.physics, problem.prior, Observation(**given))
@@ -70,5 +70,5 @@ def test_the_discs_are_used_by_the_solver(page):
 
 def test_a_baseline_that_uses_positions_refuses_them(page):
     problem = page["problem"]
-    with pytest.raises(InputError, match=r"the operator, got Discs; leave these"):
+    with pytest.raises(InputError, match=r"the operator, got Beams; leave these"):
         Kriging()(problem.physics, problem.prior, page["sensors"])

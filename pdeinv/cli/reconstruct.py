@@ -21,8 +21,8 @@ __all__ = ["reconstruct"]
 SensorFile = Annotated[
     Path,
     typer.Argument(
-        help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std, time and "
-        "experiment."
+        help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std, radius, "
+        "x2, y2, kind, time and experiment."
     ),
 ]
 Noise = Annotated[
