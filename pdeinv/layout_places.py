@@ -156,9 +156,7 @@ def _pair(what: str, text: str) -> tuple[float, float]:
     """Return the numbers of "x,y"."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 2 or not all(map(is_number, parts)):
-        raise InputError(
-            f"{what} must be of pairs of numbers x,y, got {text!r}; write it as 0.2,0.5"
-        )
+        raise InputError(f"{what} must be of pairs of numbers x,y, got {text!r}; write it as 10,20")
     return float(parts[0]), float(parts[1])
 
 

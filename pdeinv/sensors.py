@@ -115,8 +115,7 @@ class Sensors:
                 `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; coordinates
                 `experiment` and `time` become columns.
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
-            noise_std: standard deviation of the noise, one number or (m,), or "2%" of the standard
-                deviation of the truth.
+            noise_std: standard deviation of the noise, one or (m,), or "2%" of that of the truth.
             order: degree of the interpolation; None is the truth's `interpolation_order`, or 3.
             seed: of the noise, which differs between fields, experiments, times, replicates, kinds
                 and instruments.
