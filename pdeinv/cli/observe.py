@@ -97,13 +97,15 @@ Noise = Annotated[
 Below = Annotated[
     float | None,
     typer.Option(
-        help="Limit of detection: the row of a reading below it has the limit as value, and is censored left."
+        help="Limit of detection: the row of a reading below it has the limit as value, and is "
+        "censored left."
     ),
 ]
 Above = Annotated[
     float | None,
     typer.Option(
-        help="Limit of detection: the row of a reading above it has the limit as value, and is censored right."
+        help="Limit of detection: the row of a reading above it has the limit as value, and is "
+        "censored right."
     ),
 ]
 Instrument = Annotated[str | None, typer.Option(help="Name of the instrument.")]
