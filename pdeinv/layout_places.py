@@ -83,8 +83,8 @@ class Layout:
         for option in _NOT_OF_FILES if name == "file" else ():
             if getattr(self, option) is not None:
                 raise InputError(
-                    f"--{option} must be left out with --points, got {getattr(self, option)}; "
-                    f"state it in {self.points}"
+                    f"--{option} must be left out with --points, got {getattr(self, option)}; drop "
+                    f"it, since {self.points} states each place"
                 )
         if self.spacing is not None and self.n is not None:
             raise InputError(f"--n must be left out with --spacing, got {self.n}; keep one of them")

@@ -27,7 +27,8 @@ __all__ = [
 
 _UNIT_SQUARE = Domain()
 _MOST = 10_000_000  # sensors, far beyond what any solver takes
-_TRIES = 200  # candidates for each point that keeps a distance from the others
+_MOST_APART = 10_000  # of sensors that keep a distance
+_TRIES = 1000  # candidates for one of these, until there is no room
 
 
 def random(
@@ -47,15 +48,18 @@ def random(
     n, stream = _count(n), _stream(seed)
     if not number("apart", apart, Bounds(least=0)):
         return _absolute(stream.random((n, 2)), domain)
-    found = np.empty((n, 2))
-    count = 0
-    for _ in range(_TRIES * n):
-        candidate = _absolute(stream.random((1, 2)), domain)[0]
-        if count == 0 or np.hypot(*(found[:count] - candidate).T).min() >= apart:
-            found[count] = candidate
-            count += 1
-        if count == n:
-            return found
+    integer("the number of sensors apart", n, Bounds(most=_MOST_APART))
+    found, count = np.empty((n, 2)), 0
+    while count < n:
+        for _ in range(_TRIES):
+            candidate = _absolute(stream.random((1, 2)), domain)
+            if count == 0 or np.hypot(*(found[:count] - candidate).T).min() >= apart:
+                found[count], count = candidate, count + 1
+                break
+        else:
+            break
+    if count == n:
+        return found
     raise InputError(
         f"apart must leave room for {n} points in {domain}, got {apart:g}, at which {count} were "
         f"placed; use a shorter distance or fewer points"

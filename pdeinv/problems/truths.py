@@ -171,8 +171,8 @@ def _opened(path: Path, choice: Choice) -> xr.Dataset:
     """Return the dataset of a file: a result or fields on coordinates x and y, or else one of
     those of `open_dataset`."""
     try:
-        dataset = xr.open_dataset(path, decode_times=False)
-    except Exception:  # whatever xarray's engines raise; the reader of datasets names the cause
+        dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+    except Exception:  # whatever the engine raises; the reader of datasets names the cause
         return open_dataset(path)
     on_axes = {"x", "y"} <= {*dataset.coords}
     if on_axes and any({"y", "x"} <= {*v.dims} for v in dataset.data_vars.values()):
