@@ -16,6 +16,7 @@ from pdeinv.footprint_cells import disc_cells, line_cells
 from pdeinv.footprint_places import DIFFERENCE, DISC, LINE, POINT, Footprints
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
+from pdeinv.memory import check_memory
 from pdeinv.observation import Observation
 from pdeinv.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
 from pdeinv.sensor_rows import Rows
@@ -26,6 +27,8 @@ _WORDS = ("points", "means over discs", "means along lines", "differences of two
 _STEP = 1.3  # ratio of neighbouring sizes that have a quadrature rule of their own
 _LEAST = 0.5  # phase, of the smallest rule
 _AT_ONCE = 2**21  # weights that are merged at a time
+_BYTES = 40  # of a weight and its node, with copies
+_LITTLE = 1e8  # bytes that need no check
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class FootprintObservation(Observation):
         ends: (m, 2), ends of lines and differences; any numbers for other kinds. None is without.
 
     Raises:
-        InputError: a footprint is not in the domain, or has no size; or as of `Observation`.
+        InputError: a footprint is not in the domain, or has no size; the discs take more memory
+            than is available; or as of `Observation`.
 
     Example:
         >>> from pdeinv import Grid
@@ -79,7 +83,21 @@ class FootprintObservation(Observation):
                 )
         rows = Rows("the observation", 0)
         Footprints(self.kind, self.radius, self.ends).check(self.points, self.grid, rows)
+        self._check_memory()
         super().__post_init__()
+
+    def _check_memory(self) -> None:
+        if self.radius is None:
+            return
+        hy, hx = self.grid.spacing
+        nodes = math.pi * self.radius[self.kind == DISC].double() ** 2 / (hx * hy)
+        need = _BYTES * float(nodes.clamp(max=self.grid.nodes).sum())
+        if need > _LITTLE:
+            check_memory(
+                need,
+                f"means over {len(nodes)} discs on {self.grid} nodes",
+                "use fewer or smaller ones, or a coarser grid",
+            )
 
     @property
     def at_points(self) -> torch.Tensor:

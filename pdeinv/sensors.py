@@ -36,7 +36,7 @@ __all__ = ["Sensors"]
 
 @dataclass(frozen=True)
 class Sensors:
-    """Readings of fields at points of a domain.
+    """Readings of fields at points of a domain, over discs and along lines of it.
 
     Arguments:
         table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in

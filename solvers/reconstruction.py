@@ -70,7 +70,7 @@ def reconstruct(
     seed: int = 0,
     progress: bool = False,
 ) -> xr.Dataset:
-    """Reconstruct the coefficient and the solution of a PDE from point sensors, with uncertainty.
+    """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
 
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic
@@ -32,6 +33,9 @@ class Signs:
     Arguments:
         problem: the latent field and the coefficient's two values.
         observation: all sensors, on the grid of the result.
+
+    Raises:
+        InputError: a sensor reads something else of the coefficient than points.
     """
 
     def __init__(self, problem: Problem, observation: Observation):
@@ -42,11 +46,17 @@ class Signs:
         fixed = ~problem.physics.known_values(0, observation.points).isnan()
         free = ~(fixed & observation.at_points)
         observation = observation.subset((observation.channel == 0) & free)
+        if not observation.pointwise:
+            raise InputError(
+                f"sensors must read points of a coefficient with two values for a level set, got "
+                f"{observation.described}; leave these readings out, or choose "
+                f"optimal-interpolation or ensemble-smoother"
+            )
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
         variance = observation.noise_std**2 + _EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid
         # Readings at one node add up.
-        node = interpolation_stencil(observation.read_points, self.grid, 0)[0][:, 0]
+        node = interpolation_stencil(observation.points, self.grid, 0)[0][:, 0]
         self.nodes, place = torch.unique(node, return_inverse=True)
         self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))

@@ -309,6 +309,13 @@ def test_footprints_have_a_row_for_each_sensor():
         dataclasses.replace(mixed(PLAIN), radius=torch.ones(5))
 
 
+def test_discs_that_take_too_much_memory_are_refused(monkeypatch):
+    monkeypatch.setattr("pdeinv.memory.available_memory", lambda: 1e9)
+    points = torch.full((2000, 2), 0.5, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"means over 2000 discs on 512 x 512 nodes .* a coarser"):
+        reading(Grid(512), DISC, points, radius=0.4)
+
+
 def test_a_disc_that_touches_a_side_is_read():
     for extent in (SQUARE, (0.1, 0.7, 0.3, 1.5)):
         domain = Domain(extent)
