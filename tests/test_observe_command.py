@@ -149,6 +149,36 @@ def test_readings_in_time(run):
     assert len(still) == 3 and "time" not in still
 
 
+def test_a_file_of_experiments_and_times(run, pdeinv):
+    values = np.arange(6.0).reshape(2, 3, 1, 1) + np.zeros(RECTANGLE.shape)
+    axes = {**coordinates_of(RECTANGLE), "experiment": ["a", "b"], "time": [0.5, 1.0, 2.0]}
+    dims = ("experiment", "time", "y", "x")
+    save_netcdf(xr.Dataset({"head": (dims, values)}, axes), "several.nc")
+    table = run("several.nc --field head --n 2 --experiment b --time 0.5 --time 1")
+    assert table.value.tolist() == [3.0, 3.0, 4.0, 4.0]
+    assert set(table.experiment) == {"b"} and [float(t) for t in table.time] == [0.5, 0.5, 1, 1]
+    last = run("several.nc --field head --n 1 --experiment a", "last.csv")
+    assert last.value.tolist() == [2.0] and float(last.time[0]) == 2.0
+    for options, message in (
+        ("", "the experiment must be one of a, b in several.nc, got ''"),
+        ("--experiment a --time 3", "time must be one of 0.5, 1, 2 in several.nc, got 3"),
+    ):
+        command = f"observe several.nc --field head --out x.csv {options}"
+        code, _, err = pdeinv(*command.split())
+        assert code == 2 and message in err
+
+
+def test_footprints_cross_the_sides_of_a_torus(run):
+    options = "--field final_vorticity --n 40 --plot l.png"
+    discs = run(f"torus-flow {options} --radius 0.2")
+    domain = EXAMPLES["torus-flow"].problem.physics.domain
+    low, high = np.array(domain.extent).reshape(2, 2).T
+    places = discs[["x", "y"]].to_numpy()
+    assert ((places - 0.2 < low) | (places + 0.2 > high)).any()
+    pairs = run(f"torus-flow {options} --kind difference --offset 0.3,0.1", "pairs.csv")
+    assert (pairs.x2 > high[0]).any()
+
+
 def test_a_table_is_reconstructed_and_the_result_is_a_truth(run, pdeinv):
     run("poisson --field potential --n 30 --noise 2%")
     run("poisson --field potential --n 6 --radius 0.1 --noise 2% --seed 2 --append --plot l.png")

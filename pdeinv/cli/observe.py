@@ -36,9 +36,9 @@ Append = Annotated[bool, typer.Option("--append", help="Add the readings to the 
 LayoutName = Annotated[
     str | None,
     typer.Option(
-        metavar="random|grid|line|nodes|boundary|file",
-        help="Places: at random in the domain (default), on a regular grid, along the --lines, at "
-        "random nodes of the result's grid, along the boundary, or those of --points.",
+        metavar="NAME",
+        help="Places: random, in the domain (default); grid, a regular one; line, along --lines; "
+        "nodes, random nodes of the result's grid; boundary; or file, those of --points.",
     ),
 ]
 Count = Annotated[
@@ -73,9 +73,9 @@ Points = Annotated[
 Kind = Annotated[
     str | None,
     typer.Option(
-        metavar="point|disc|line|difference",
-        help="What a sensor reads: the value at its place, the mean over a disc of --radius, the "
-        "mean along a line, or the difference of two values.",
+        metavar="NAME",
+        help="What a sensor reads: point, the value at its place; disc, the mean over a disc of "
+        "--radius; line, the mean along one; difference, that of two values.",
     ),
 ]
 Radius = Annotated[float | None, typer.Option(help="Radius of the discs, in the domain's unit.")]
