@@ -37,6 +37,7 @@ _EXPORTS = {
     "TwoPhase": "pdeinv.coefficients",
     "pde_from_function": "pdeinv.datasets",
     "plot_reconstruction": "pdeinv.plot",
+    "plot_sensors": "pdeinv.layout_plot",
     "reconstruct": "pdeinv.solvers",
 }
 

@@ -6,15 +6,14 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from pdeinv.figure_layout import extent_of, shown_at
-from pdeinv.footprint_places import Footprints
-from pdeinv.footprints import FootprintObservation
+from pdeinv.figure_layout import extent_of
+from pdeinv.figure_sensors import Shapes, draw_coloured
+from pdeinv.footprints import operator_of
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 
@@ -22,11 +21,11 @@ __all__ = ["plot_residuals"]
 
 _ENDS = 3.0  # standard deviations at the ends of the scale
 _FLOOR = 1e-3  # least standard deviation of a reading, relative to the readings' spread
-_FOOTPRINT = ("kind", "radius", "x2", "y2")
 
 
 def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> ScalarMappable:
-    """Draw the standardised residuals of the readings of one field at their sensors.
+    """Draw the standardised residuals of the readings of one field, in the shapes of what they
+    read.
 
     Arguments:
         axis: the panel.
@@ -34,23 +33,11 @@ def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> Sca
         result: with the sensors of the panel alone.
         grid: of the fields.
     """
-    mine = np.asarray(result["sensor_field"] == name)
-    points = np.stack([result["sensor_x"].values[mine], result["sensor_y"].values[mine]], axis=1)
-    shown = shown_at(points, grid)
+    shapes = Shapes.of_result(result, name)
     axis.set_facecolor("0.92")
-    marks = axis.scatter(
-        shown[:, 0],
-        shown[:, 1],
-        c=_residuals(result, name, mine, points, grid),
-        s=22,
-        cmap="RdBu_r",
-        vmin=-_ENDS,
-        vmax=_ENDS,
-        edgecolors="0.3",
-        linewidths=0.5,
-        clip_on=False,
-    )
-    if not mine.any():
+    residuals = _residuals(result, name, shapes, grid)
+    marks = draw_coloured(axis, shapes, grid, residuals, cmap="RdBu_r", vmin=-_ENDS, vmax=_ENDS)
+    if not len(shapes):
         axis.text(
             0.5, 0.5, "no sensors", ha="center", va="center", fontsize=9, transform=axis.transAxes
         )
@@ -59,20 +46,20 @@ def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> Sca
     return marks
 
 
-def _residuals(
-    result: xr.Dataset, name: str, mine: np.ndarray, points: np.ndarray, grid: Grid
-) -> np.ndarray:
+def _residuals(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid) -> np.ndarray:
     """Return the residuals (m,) of the readings of one field, over the standard deviation of noise
     and posterior together.
 
     That is at least a share of the spread of the readings, differences apart: exact readings are
-    met to rounding.
+    met to rounding. A reading beyond a limit of detection has the residual of the limit, or 0
+    where the mean is beyond it too.
     """
+    mine = np.asarray(result["sensor_field"] == name)
     mean = result[f"{name}_mean"].values
     order = json.loads(result.attrs.get("interpolation_order", "{}")).get(name, 1)
     values = result["sensor_value"].values[mine]
     noise = result["sensor_noise_std"].values[mine] if "sensor_noise_std" in result else 0.0
-    sensors = _operator(result, mine, points, grid, order)
+    sensors = operator_of(shapes.table, grid, order)
     floor = np.full(len(values), float(np.abs(mean).max()) or 1.0)
     of_field = sensors.of_field.numpy()
     for alike in (of_field, ~of_field):
@@ -80,20 +67,10 @@ def _residuals(
             floor[alike] = spread
     there = _posterior_std(result, name, sensors)
     deviation = np.sqrt(noise**2 + there**2 + (_FLOOR * floor) ** 2)
-    return (values - _read(sensors, mean[None])[0]) / deviation
-
-
-def _operator(
-    result: xr.Dataset, mine: np.ndarray, points: np.ndarray, grid: Grid, order: int
-) -> Observation:
-    """Return the operator of the readings of one field, of which it is the only channel."""
-    columns = {c: result[f"sensor_{c}"].values[mine] for c in _FOOTPRINT if f"sensor_{c}" in result}
-    zeros, channel = torch.zeros(len(points)), torch.zeros(len(points), dtype=torch.long)
-    given = (grid, torch.as_tensor(points), channel, zeros, zeros, (order,))
-    footprints = Footprints.of_table(pd.DataFrame(columns))
-    if footprints is None:
-        return Observation(*given)
-    return FootprintObservation(*given, **footprints._asdict())
+    excess = values - _read(sensors, mean[None])[0]
+    excess[shapes.censored == "left"] = excess[shapes.censored == "left"].clip(max=0)
+    excess[shapes.censored == "right"] = excess[shapes.censored == "right"].clip(min=0)
+    return excess / deviation
 
 
 def _posterior_std(result: xr.Dataset, name: str, sensors: Observation) -> np.ndarray:

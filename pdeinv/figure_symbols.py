@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
@@ -18,17 +19,22 @@ __all__ = [
     "FONT",
     "GREY",
     "LETTER",
+    "LIMITS",
     "LINE",
     "SENSOR",
     "STROKE",
     "WELL",
     "WELLS",
+    "add_legend",
     "legend_of",
     "short_number",
+    "symbol",
 ]
 
 SENSOR: dict[str, Any] = {"marker": "o", "ms": 3, "mfc": "white", "mec": "black", "mew": 0.6}
 """Look of a sensor."""
+LIMITS = {"left": ("v", "below the limit"), "right": ("^", "above the limit")}
+"""Marker and name of a censored reading, by its word."""
 WELL: dict[str, Any] = {"ms": 7, "mfc": "black", "mec": "white", "mew": 0.9}
 """Look of a well, but for its marker."""
 WELLS = {-1: ("v", "extraction well"), 1: ("^", "injection well"), 0: ("s", "well at rest")}
@@ -43,6 +49,8 @@ FONT = 7.0
 """Points of small texts."""
 LETTER = 0.58 * FONT / 72
 """Width of a letter of these, on average, inches."""
+_ENTRY = 1.5
+"""Width of an entry of the legend, inches."""
 LINE = 1.3 * FONT / 72
 """Height of a line of these, inches."""
 
@@ -52,16 +60,38 @@ def short_number(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def legend_of(sites: Sequence[Site]) -> list[Artist]:
-    """Return a handle for each symbol that the sites need explained; none for a plain figure."""
+def legend_of(sites: Sequence[Site], sensors: Sequence[Artist] = ()) -> list[Artist]:
+    """Return a handle for each symbol that needs to be explained; none for a plain figure.
+
+    Arguments:
+        sites: sides and wells.
+        sensors: handles of sensors other than plain points.
+    """
     handles = [
-        _symbol(label if sign == 0 else f"{label}{_rate_units(sites)}", marker=marker, **WELL)
+        symbol(label if sign == 0 else f"{label}{_rate_units(sites)}", marker=marker, **WELL)
         for sign, (marker, label) in WELLS.items()
         if any((np.sign(site.wells.rates) == sign).any() for site in sites)
     ]
     if any(side.closed for site in sites if site.varied for side in site.sides.values()):
-        handles.append(_symbol("no flux", marker=STROKE, ms=8, mfc="none", mec=GREY))
-    return [_symbol("sensor", **SENSOR), *handles] if handles else []
+        handles.append(symbol("no flux", marker=STROKE, ms=8, mfc="none", mec=GREY))
+    if not sensors and handles:
+        sensors = [symbol("sensor", **SENSOR)]
+    return [*sensors, *handles]
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Write a legend under the panels, in as many rows as it needs."""
+    if handles:
+        columns = max(1, int(figure.get_size_inches()[0] / _ENTRY))
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=min(len(handles), columns),
+            frameon=False,
+            fontsize=8,
+            handlelength=1.5,
+            handletextpad=0.5,
+        )
 
 
 def _rate_units(sites: Sequence[Site]) -> str:
@@ -71,5 +101,6 @@ def _rate_units(sites: Sequence[Site]) -> str:
     return f" ({units})" if units else ""
 
 
-def _symbol(label: str, **look: Any) -> Line2D:
+def symbol(label: str, **look: Any) -> Line2D:
+    """Return the handle of a mark."""
     return Line2D([], [], linestyle="none", label=label, **look)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import torch
 
@@ -20,7 +21,7 @@ from pdeinv.observation import Observation
 from pdeinv.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
 from pdeinv.sensor_rows import Rows
 
-__all__ = ["QUADRATURE_ERROR", "FootprintObservation"]
+__all__ = ["QUADRATURE_ERROR", "FootprintObservation", "operator_of"]
 
 _WORDS = ("points", "means over discs", "means along lines", "differences of two points")
 _STEP = 1.3  # ratio of neighbouring sizes that have a quadrature rule of their own
@@ -167,6 +168,26 @@ class FootprintObservation(Observation):
         """Return the largest phase of the sensors, rounded up so that few rules are computed."""
         level = math.ceil(math.log(float(self._phases()[chosen].max()) / _LEAST, _STEP))
         return _LEAST * _STEP ** max(level, 0)
+
+
+def operator_of(table: pd.DataFrame, grid: Grid, order: int) -> Observation:
+    """Return the operator of readings of one field, of which it is the only channel.
+
+    Arguments:
+        table: the checked columns x and y, and kind, radius, x2 and y2 where there are such.
+        grid: grid of the field.
+        order: degree of the interpolation between its nodes.
+
+    Raises:
+        InputError: a reading is not in the domain.
+    """
+    points = torch.as_tensor(table[["x", "y"]].to_numpy(dtype=float, copy=True))
+    zeros, channel = torch.zeros(len(points)), torch.zeros(len(points), dtype=torch.long)
+    given = (grid, points, channel, zeros, zeros, (order,))
+    footprints = Footprints.of_table(table)
+    if footprints is None:
+        return Observation(*given)
+    return FootprintObservation(*given, **footprints._asdict())
 
 
 def _nodes_of(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -24,8 +25,9 @@ from pdeinv.field_style import (
 )
 from pdeinv.figure_layout import Panel, extent_of, shown_at
 from pdeinv.figure_residuals import plot_residuals
+from pdeinv.figure_sensors import Shapes, draw_sensors, sensor_handles
 from pdeinv.figure_sides import join_sides, plot_sides, title_pad
-from pdeinv.figure_symbols import SENSOR, legend_of
+from pdeinv.figure_symbols import add_legend, legend_of
 from pdeinv.figure_times import part_at, place_of, with_plain_times
 from pdeinv.figure_wells import plot_wells
 from pdeinv.grid import Grid
@@ -98,13 +100,15 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     panel.label_axes(axes, grid.unit)
     for line, row in zip(axes, rows, strict=True):
         _plot_row(dict(zip(columns, line, strict=True)), row, grid, panel)
-    _caption(figure, result, [row.site for row in rows])
+    _caption(
+        figure, result, legend_of([r.site for r in rows], sensor_handles(r.sensors for r in rows))
+    )
     figure.align_labels(axes)
     panel.fit(figure, axes)
     return figure
 
 
-def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
+def _caption(figure: Figure, result: xr.Dataset, handles: list[Artist]) -> None:
     # Of a result with replicates it is a variable
     given = result.attrs.get("reduced_chi_squared", result.get("reduced_chi_squared"))
     chi2 = [] if given is None else [f"{end:.2f}" for end in (np.min(given), np.max(given))]
@@ -115,15 +119,7 @@ def _caption(figure: Figure, result: xr.Dataset, sites: list[Site]) -> None:
         fontsize=11,
         wrap=True,
     )
-    if handles := legend_of(sites):
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=len(handles),
-            frameon=False,
-            fontsize=8,
-            handletextpad=0.2,
-        )
+    add_legend(figure, handles)
 
 
 @dataclass(frozen=True)
@@ -149,10 +145,9 @@ class _Row:
         return Site.of(self.result)
 
     @property
-    def sensors(self) -> np.ndarray:
-        """Positions (m, 2) of the field's sensors."""
-        mine = np.asarray(self.result["sensor_field"] == self.name)
-        return np.stack([np.asarray(self.result[f"sensor_{c}"])[mine] for c in "xy"], axis=1)
+    def sensors(self) -> Shapes:
+        """The field's sensors."""
+        return Shapes.of_result(self.result, self.name)
 
 
 def _rows(
@@ -228,10 +223,9 @@ def _plot_row(axes: Mapping[str, Axes], row: _Row, grid: Grid, panel: Panel) -> 
             **styles[column],
         )
         if column == "mean":
-            sensors = shown_at(row.sensors, grid)
-            if len(sensors):  # an empty line outside its axes makes the layout collapse
-                axis.plot(*sensors.T, linestyle="none", clip_on=False, **SENSOR)
-            plot_wells(axis, site.wells, sensors, grid, panel, row.name == site.solution)
+            draw_sensors(axis, row.sensors, grid)
+            places = shown_at(row.sensors.points, grid)
+            plot_wells(axis, site.wells, places, grid, panel, row.name == site.solution)
             plot_sides(axis, around, panel)
         if column in ("mean", "probability", last):
             extend = "max" if column in _ERRORS else "neither"

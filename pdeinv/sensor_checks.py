@@ -19,7 +19,7 @@ from pdeinv.sensor_rows import Rows
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
 
-__all__ = ["Readings"]
+__all__ = ["Readings", "refuse_outside"]
 
 _SAME_POINT = 1e-9
 _BEYOND = 1e3
@@ -28,6 +28,21 @@ _INTEGERS = (32767, 32768, 65535, 2147483647, 2147483648, 4294967295, 9223372036
 _FILLS = (*_INTEGERS, 999.25)
 _SMALLEST_FILL = 99
 _CERTAIN_FILL = 1e20  # of climate models
+
+
+def refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:
+    """Refuse the first of points (m, 2) that is not in the domain of a grid.
+
+    Raises:
+        InputError: there is one.
+    """
+    rows.refuse(
+        ~grid.domain.contains(points).numpy(),
+        lambda i: (
+            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:.10g}, "
+            f"{points[i, 1]:.10g}); use its coordinates, or drop the row"
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pdeinv.sensor_rows import Rows
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
 
-__all__ = ["NoiseLevels", "noise_used"]
+__all__ = ["Level", "NoiseLevels", "noise_used", "parse_level"]
 
 NoiseLevels: TypeAlias = "float | str | Mapping[str, float | str] | Sequence[float | str]"
 """A level of noise: a number in the fields' units, or `"5%"` of the spread of a field's readings.
@@ -28,7 +28,9 @@ precedence. A sequence holds several.
 """
 
 
-class _Level(NamedTuple):
+class Level(NamedTuple):
+    """A standard deviation: in a field's units, or a share of a spread."""
+
     amount: float
     relative: bool
 
@@ -96,9 +98,9 @@ def noise_used(
     return np.where(left, 0.0, std)
 
 
-def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[tuple[int, ...], _Level]:
+def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[tuple[int, ...], Level]:
     """Return the levels of fields by their channels, and of all others under ()."""
-    stated: dict[tuple[int, ...], _Level] = {}
+    stated: dict[tuple[int, ...], Level] = {}
     for name, given in _pairs(levels):
         channels: tuple[int, ...] = ()
         if name is not None:
@@ -108,7 +110,12 @@ def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[tuple[int, ...], _Leve
         if channels in stated:
             what = pde.fields[channels[0]].name if channels else "all fields"
             raise InputError(f"noise must be given once for {what}, got it twice; keep one of them")
-        stated[channels] = _level(given, pde)
+        stated[channels] = parse_level(
+            "noise",
+            given,
+            f"give 0.02 in the field's units, '{pde.solution_field.name}=0.02' for one field, or "
+            f"'5%'",
+        )
     return stated
 
 
@@ -126,7 +133,17 @@ def _pairs(levels: object) -> Iterator[tuple[object, object]]:
         yield None, levels
 
 
-def _level(given: object, pde: PDE) -> _Level:
+def parse_level(what: str, given: object, remedy: str) -> Level:
+    """Return a level of noise.
+
+    Arguments:
+        what: name of the level, for messages.
+        given: a number, or its text, or "5%".
+        remedy: what to do about any other, for messages.
+
+    Raises:
+        InputError: it is none, or out of range.
+    """
     amount, relative = np.nan, False
     if isinstance(given, str):
         text = given.strip()
@@ -137,10 +154,10 @@ def _level(given: object, pde: PDE) -> _Level:
         amount = _as_float(given)
     if amount != 0 and not 1 / LARGEST <= amount < LARGEST:
         raise InputError(
-            f"noise must be a number from 0 to {LARGEST:g} or a percentage, got {given!r}; give "
-            f"0.02 in the field's units, '{pde.solution_field.name}=0.02' for one field, or '5%'"
+            f"{what} must be a number from 0 to {LARGEST:g} or a percentage, got {given!r}; "
+            f"{remedy}"
         )
-    return _Level(amount, relative)
+    return Level(amount, relative)
 
 
 def _as_float(given: Real) -> float:
@@ -150,7 +167,7 @@ def _as_float(given: Real) -> float:
         return np.nan
 
 
-def _in_units(level: _Level, values: np.ndarray, field: Field) -> float:
+def _in_units(level: Level, values: np.ndarray, field: Field) -> float:
     """Return a level in the units of a field with these readings."""
     if not level.relative or level.amount == 0:
         return level.amount

@@ -16,22 +16,21 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from pdeinv.coordinates import grid_from
-from pdeinv.errors import InputError, warn_input
+from pdeinv.errors import warn_input
 from pdeinv.files import atomic_write
 from pdeinv.footprint_places import Footprints
 from pdeinv.footprints import FootprintObservation
 from pdeinv.grid import Grid
 from pdeinv.instruments import Instrument, biases_of
-from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
-from pdeinv.sensor_checks import Readings
+from pdeinv.sensor_checks import Readings, refuse_outside
 from pdeinv.sensor_columns import check_columns, checked_values
 from pdeinv.sensor_csv import read_csv, read_open_file
 from pdeinv.sensor_noise import NoiseLevels, noise_used
 from pdeinv.sensor_replicates import check_one_replicate, rows_by_replicate
 from pdeinv.sensor_rows import Rows
-from pdeinv.sensor_sources import SensorTable, as_table, place_of
+from pdeinv.sensor_simulation import Texts, simulate
+from pdeinv.sensor_sources import SensorTable, as_table
 from pdeinv.sensor_times import check_time_column, times_of
 
 if TYPE_CHECKING:
@@ -101,59 +100,61 @@ class Sensors:
         truth: xr.DataArray,
         points: ArrayLike,
         *,
-        noise_std: ArrayLike = 0.0,
+        noise_std: ArrayLike | str = 0.0,
         order: int | None = None,
         seed: int = 0,
+        radius: ArrayLike | None = None,
+        ends: ArrayLike | None = None,
+        kind: Texts = None,
+        below: ArrayLike | None = None,
+        above: ArrayLike | None = None,
+        instrument: Texts = None,
+        bias_std: ArrayLike = 0.0,
+        replicate: str | None = None,
     ) -> Sensors:
         """Simulate readings of a field with Gaussian noise, to design a layout or test a solver.
+
+        Where an argument is one or (m,), nan and "" stand for none.
 
         Arguments:
             truth: a named field with dimensions (y, x), such as
                 `pdeinv.datasets.example("darcy")["pressure"].isel(sample=0)`; coordinates
                 `experiment`, `replicate` and `time` become columns.
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
-            noise_std: standard deviation of the noise, one number or (m,).
-            order: degree of the interpolation between nodes. None is that of the truth's attribute
-                `interpolation_order`, or 3 without one.
-            seed: seed of the noise; fields of different names, experiments, replicates or times
-                have different noise.
+            noise_std: standard deviation of the noise, one or (m,), or "2%" of that of the truth.
+            order: degree of the interpolation; None is the truth's `interpolation_order`, or 3.
+            seed: of the noise, which differs between fields, experiments, times, replicates, kinds
+                and instruments.
+            radius: of the discs over which readings are means, one or (m,).
+            ends: (m, 2), the other ends of lines or differences.
+            kind: one or (m,) of `pdeinv.sensor_kinds.KINDS`, where `radius` and `ends` do not imply
+                it: with ends alone, it is a mean along a line.
+            below, above: limits of detection, one or (m,); beyond one the limit is the value.
+            instrument: names of the instruments, one or (m,).
+            bias_std: standard deviation of the bias that readings of one field by one instrument
+                share, one or (m,).
+            replicate: name of the date or the run.
 
         Raises:
-            InputError: the truth, the points or the noise are not real or have another shape, or
-                the truth is not on a whole grid.
+            InputError: the truth, the points or a setting are not real or have another shape, the
+                truth is not on a whole grid, or a reading is not within it.
         """
-        if truth.dims != ("y", "x"):
-            raise InputError(
-                f"the dimensions of the truth must be ('y', 'x'), got {truth.dims}; select them"
-            )
-        if truth.name is None:
-            raise InputError("the truth has no name; use truth.rename('pressure') or the like")
-        field = _real("truth", truth)
-        points = _real("points", points)
-        if points.ndim != 2 or points.shape[1] != 2:
-            raise InputError(
-                f"points must have the shape (m, 2), got {points.shape}; give pairs (x, y)"
-            )
-        grid = grid_from(truth, "the truth")
-        given = torch.as_tensor(points)
-        _refuse_outside(given, grid, Rows("the layout", 0))
-        order = int(truth.attrs.get("interpolation_order", 3)) if order is None else order
-        index, weight = interpolation_stencil(given, grid, order)
-        values = (field.ravel()[index.numpy()] * weight.numpy()).sum(axis=1)
-        std = _real("noise_std", noise_std)
-        if std.shape not in ((), values.shape):
-            raise InputError(
-                f"noise_std must be one number or have the shape ({len(points)},), got "
-                f"{std.shape}; give one for each point"
-            )
-        std = np.broadcast_to(std, values.shape)
-        names = {"field": str(truth.name), **place_of(truth)}
-        # The name is part of the seed, so that two fields do not share their noise
-        rng = np.random.default_rng([seed, *"".join(names.values()).encode()])
-        values = values + std * rng.standard_normal(values.shape)
-        x, y = points.T
-        table = {**names, "x": x, "y": y, "value": values, "noise_std": std}
-        return cls(pd.DataFrame(table))
+        made = simulate(
+            truth,
+            points,
+            noise_std=noise_std,
+            order=order,
+            seed=seed,
+            radius=radius,
+            ends=ends,
+            kind=kind,
+            below=below,
+            above=above,
+            instrument=instrument,
+            bias_std=bias_std,
+            replicate=replicate,
+        )
+        return cls(made)
 
     def __len__(self) -> int:
         """Number of readings, m."""
@@ -217,12 +218,7 @@ class Sensors:
         """
         table = self.table
         check_one_replicate(table, self._rows)
-        # Copies: torch does not share pandas' read-only arrays
-        points = torch.as_tensor(table[["x", "y"]].to_numpy(copy=True))
-        _refuse_outside(points, grid, self._rows)
-        footprints = Footprints.of_table(table)
-        if footprints:
-            footprints.check(points, grid, self._rows)
+        points, footprints = self.places(grid)
         channel, unused = self._channels(pde)
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
@@ -243,6 +239,20 @@ class Sensors:
             common=biases.common,
             common_names=biases.names,
         )
+
+    def places(self, grid: Grid) -> tuple[torch.Tensor, Footprints | None]:
+        """Return the positions (m, 2) and what is read about them; None where all read points.
+
+        Raises:
+            InputError: a sensor or its footprint is outside of the domain.
+        """
+        # Copies: torch does not share pandas' read-only arrays
+        points = torch.as_tensor(self.table[["x", "y"]].to_numpy(copy=True))
+        refuse_outside(points, grid, self._rows)
+        footprints = Footprints.of_table(self.table)
+        if footprints:
+            footprints.check(points, grid, self._rows)
+        return points, footprints
 
     def _channels(self, pde: PDE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the channels (m,) of the readings, and the columns that are not used."""
@@ -282,26 +292,3 @@ def _censored(table: pd.DataFrame) -> torch.Tensor | None:
     if "censored" not in table or not table.censored.any():
         return None
     return torch.as_tensor(table.censored.map({"left": -1, "": 0, "right": 1}).to_numpy(copy=True))
-
-
-def _refuse_outside(points: torch.Tensor, grid: Grid, rows: Rows) -> None:
-    rows.refuse(
-        ~grid.domain.contains(points).numpy(),
-        lambda i: (
-            f"x and y must be in the domain {grid.domain}, got ({points[i, 0]:.10g}, "
-            f"{points[i, 1]:.10g}); use its coordinates, or drop the row"
-        ),
-    )
-
-
-def _real(name: str, given: ArrayLike) -> np.ndarray:
-    """Return real numbers as float64; a cast would drop an imaginary part or the unit of a time."""
-    try:
-        array = np.asarray(given)
-    except ValueError:  # rows of different lengths
-        array = np.array(None)
-    if array.dtype.kind not in "iuf":
-        raise InputError(
-            f"{name} must be an array of real numbers, got {array.dtype}; give real numbers"
-        )
-    return array.astype(float)

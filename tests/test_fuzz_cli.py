@@ -27,6 +27,7 @@ _BENCHMARK = (
 )
 BASE = {
     "problem": "torus-flow --out d",
+    "observe": "ensemble.h5 --field potential --out o.csv --n 3",
     "reconstruct": "s.csv --pde poisson --out r.nc --grid 16 --samples 1",
     "generate": "poisson --n 2 --grid 8 --out g.h5 --workers 1",
     "train": "ensemble.h5 --out t.safetensors --steps 1 --model gaussian",

@@ -7,6 +7,7 @@ from helpers import EXAMPLES
 
 from pdeinv import Grid, InputError, Sensors, layouts
 from pdeinv.datasets import example, pde_by_name
+from pdeinv.grid import Domain
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -127,3 +128,38 @@ def test_impossible_layouts_are_refused():
     for waypoints in ([(0.1, 0.2)], [0.1, 0.2], [(0.1, 0.2, 0.3), (0.1, 0.2, 0.4)]):
         with pytest.raises(InputError, match="at least two"):
             layouts.track(waypoints, 5)
+    with pytest.raises(InputError, match="one of n and spacing must be given, got both; "):
+        layouts.track([(0, 0), (1, 1)], 5, spacing=0.1)
+    with pytest.raises(InputError, match="one of n and spacing must be given, got neither; "):
+        layouts.track([(0, 0), (1, 1)])
+    with pytest.raises(InputError, match=r"apart must leave room for 100 points .* got 0.3, "):
+        layouts.random(100, apart=0.3)
+    with pytest.raises(InputError, match=r"must fit into the domain .* got the radius 0.5"):
+        layouts.inner(Domain(), radius=0.5)
+    with pytest.raises(InputError, match="points must be at least two pairs"):
+        layouts.consecutive([(0.1, 0.2)])
+
+
+@pytest.mark.parametrize("domain", [Domain(), Domain((100.0, 400.0, -50.0, 50.0), "m")])
+def test_random_points_keep_their_distance(domain):
+    apart = 0.1 * domain.shorter
+    points = layouts.random(40, 2, domain, apart=apart)
+    gaps = np.linalg.norm(points[:, None] - points, axis=2)[np.triu_indices(40, 1)]
+    assert gaps.min() >= apart and domain.contains(torch.as_tensor(points)).all()
+    free = layouts.random(40, 2, domain)
+    assert np.array_equal(free, layouts.random(40, 2, domain, apart=0.0))
+
+
+def test_points_on_several_lines_at_a_spacing():
+    profiles = layouts.lines([[(0, 0.2), (1, 0.2)], [(0, 0.8), (0.5, 0.8)]], spacing=0.1)
+    assert [len(one) for one in profiles] == [11, 6]
+    for one in profiles:
+        assert np.allclose(np.diff(one[:, 0]), 0.1)
+    starts, ends = layouts.consecutive(profiles[0])
+    assert np.array_equal(starts[1:], ends[:-1]) and len(starts) == 10
+
+
+def test_the_inner_part_of_a_domain_has_room_for_what_is_read():
+    domain = Domain((0.0, 3.0, 0.0, 2.0), "km")
+    assert layouts.inner(domain, radius=0.5) == Domain((0.5, 2.5, 0.5, 1.5), "km")
+    assert layouts.inner(domain, offset=(1.0, -0.5)) == Domain((0.0, 2.0, 0.5, 2.0), "km")

@@ -69,6 +69,7 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
     "docs/functions-as-physics.md": Source(),
+    "docs/instruments.md": Source(),
     "docs/pumping-test.md": Source(
         (
             Constant("the head falls", "theory"),

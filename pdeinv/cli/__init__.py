@@ -20,6 +20,7 @@ from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
+from pdeinv.cli.observe import observe
 from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
@@ -48,7 +49,8 @@ app = typer.Typer(
 )
 
 for command in (
-    *(reconstruct, problem, generate, train, demo, benchmark, report, equivariance, check, info),
+    *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
+    *(check, info),
 ):
     app.command()(command)
 study.command()(aquifer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from typing import NamedTuple
@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pdeinv import layouts, seeds
+from pdeinv import layouts
 from pdeinv.checks import described
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.problems.loading import load_problem
+from pdeinv.problems.truths import draw_truth
 from pdeinv.sensors import Sensors
 
 __all__ = ["EXAMPLES", "Example", "Readings", "Truth", "example_by_name"]
 
-_FIRST = 2**30  # number of the first truth among the test instances
 _FROM_WELLS = 2.0  # cells of the result's grid: a borehole next to a well reads its discretisation
 _TEST_TIMES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # days since pumping began
 _DIGITS = 100  # of the noise: steps to which values are rounded
@@ -103,15 +103,12 @@ class Example:
         Arguments:
             number: counts the truths from 0, which is that of `pdeinv problem`.
         """
-        given, generator = self.problem, seeds.generator(seeds.TEST, _FIRST + number)
         times = {time for read in self.readings for time in read.times}
-        physics = given.physics.reading((read.field for read in self.readings), times)
-        problem = replace(given, physics=physics)
-        coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
-        # Every node of the problem's grid is one of the finer grid
-        ends = 0 if coarse.periodic else 1
-        fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
-        state = problem.sample(1, fine, generator)
+        drawn = draw_truth(
+            self.problem, [read.field for read in self.readings], sorted(times), number
+        )
+        problem, coarse, fine, state, generator = drawn
+        physics = problem.physics
         points = self._points(problem, coarse, number)
         rows = self._rows()
         points = points[[point for point, _, _, _ in rows]]
