@@ -10,10 +10,11 @@ from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics, nearest_above, sample_above
 
-__all__ = ["TrueValues", "coefficient_readings", "plain_first", "true_values"]
+__all__ = ["TrueValues", "coefficient_readings", "numbers_held", "plain_first", "true_values"]
 
 _CHAINS, _DRAWS = 64, 128  # of each chain at least
 _FAR = 100.0  # standard deviations at which limits contradict the other readings
+_COPIES = 6  # of the draws
 _COLUMNS = 512  # of a triangular system that are solved at a time
 
 
@@ -21,6 +22,11 @@ def plain_first(observation: Observation) -> Observation:
     """Return the readings with the censored ones behind the others."""
     limited = observation.below_or_above
     return observation.subset(limited.long().argsort(stable=True)) if limited.any() else observation
+
+
+def numbers_held(observation: Observation, n: int) -> int:
+    """Return how many numbers `true_values` holds at most; arguments as there."""
+    return _COPIES * int(observation.below_or_above.sum()) * max(_CHAINS * _DRAWS, n)
 
 
 def coefficient_readings(observation: Observation) -> torch.Tensor:

@@ -20,7 +20,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.biases import bias_parameters
-from pdeinv.solvers.censored import coefficient_readings, plain_first
+from pdeinv.solvers.censored import coefficient_readings, numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
@@ -125,7 +125,8 @@ class GaussNewton(Solver):
         jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's
         members = max(self.ensemble, n_samples)
         states = super().memory(pde, prior, observation, members)
-        return states + NUMBER * m * (jacobians * problem.latent.size + 3 * m)
+        ours = m * (jacobians * problem.latent.size + 3 * m) + numbers_held(observation, members)
+        return states + NUMBER * ours
 
     def condition(
         self,

@@ -19,7 +19,13 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
 from pdeinv.solvers.biases import bias_parameters
-from pdeinv.solvers.censored import TrueValues, coefficient_readings, plain_first, true_values
+from pdeinv.solvers.censored import (
+    TrueValues,
+    coefficient_readings,
+    numbers_held,
+    plain_first,
+    true_values,
+)
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -92,6 +98,7 @@ class GaussianSolver(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size
         ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
+        ours += numbers_held(observation, n_samples)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(

@@ -10,7 +10,15 @@ import torch
 from helpers import normal, rms, seeded
 from known_posteriors import Gaussian, at_nodes, latent, prior_mean, response, rows_of
 
-from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
+from pdeinv import (
+    GaussianField,
+    InputError,
+    LogNormal,
+    NumericalError,
+    Observation,
+    Problem,
+    reconstruct,
+)
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.solvers import GaussianSolver, GaussNewton, truncated_gaussian
 from pdeinv.solvers.latent_map import LatentMap
@@ -280,6 +288,28 @@ def test_intervals_cover_the_misfit_is_that_of_the_model_and_limits_state_someth
 
 
 # What limits leave
+
+
+def test_auto_takes_censored_readings_where_a_solver_does():
+    table = {
+        "field": ["potential"] * 3,
+        "x": [0.3, 0.5, 0.7],
+        "y": [0.4, 0.5, 0.6],
+        "value": [-0.06, -0.05, -0.08],
+        "censored": ["", "left", "right"],
+    }
+    result = reconstruct(table, problem=LINEAR, noise=1e-3, grid=16)
+    assert result.attrs["solver"] == "gaussian" and result.attrs["r_hat"] < 1.1
+    assert list(result["sensor_censored"].values) == ["", "left", "right"]
+    flow = reconstruct(
+        {**table, "field": ["pressure"] * 3, "value": [0.02, 0.04, 0.01]},
+        problem=FLOW,
+        noise=1e-3,
+        grid=16,
+    )
+    assert flow.attrs["solver"] == "gauss-newton"
+    with pytest.raises(InputError, match=r"level-set solver must not be censored .*; drop them"):
+        reconstruct({**table, "field": ["pressure"] * 3}, "darcy", noise=1e-3, grid=16)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
