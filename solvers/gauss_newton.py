@@ -20,11 +20,13 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.biases import bias_parameters
+from pdeinv.solvers.censored import numbers_held, plain_first
+from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, CENSORED, Special
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -65,6 +67,11 @@ class GaussNewton(Solver):
     ±ε), which cancels their sampling error in the mean to first order. A pair is left out, and
     another drawn, if a member's solve is unstable, or its readings are not met.
 
+    The true values of censored readings have a truncated Gaussian law in the problem linearised at
+    the mode. The mode is that given their mean, which the search finds together with it
+    (`mode_with_limits`), and each member has its own draw of them. Their spread is part of the
+    linearised variance, and the reduced chi-squared is its expectation over them.
+
     The mean and the standard deviation of the solution and of what derives from it are the
     ensemble's. Those of the coefficient, and of channels that are functions of it alone, are of a
     Gaussian latent field, node by node: its mean is the ensemble's, its variance the linearised
@@ -92,7 +99,7 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES, CENSORED})
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -119,7 +126,8 @@ class GaussNewton(Solver):
         jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's
         members = max(self.ensemble, n_samples)
         states = super().memory(pde, prior, observation, members)
-        return states + NUMBER * m * (jacobians * problem.latent.size + 3 * m)
+        ours = m * (jacobians * problem.latent.size + 3 * m) + numbers_held(observation, members)
+        return states + NUMBER * ours
 
     def condition(
         self,
@@ -131,23 +139,16 @@ class GaussNewton(Solver):
         progress: bool,
     ) -> Posterior:
         assert isinstance(prior, CoefficientPrior)
+        observation = plain_first(observation)
         centred = prior.centred(levels_of(observation, channel=0))
         problem = WhitenedProblem(Problem(pde, centred), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
-        mode = search(self.nugget)
         size = max(self.ensemble, n_samples + n_samples % 2)
+        mode = mode_with_limits(search, self.nugget, size)
         members, states, left_out = draw_around_mode(search, mode, size, generator, progress)
-        if len(members) < max(_FEWEST, n_samples):
-            raise NumericalError(
-                f"{left_out} of {left_out + len(members)} members were unstable: {problem.reason}, "
-                f"or check the units of the readings"
-            )
-        if left_out:
-            warnings.warn(
-                f"{left_out} members of the ensemble were left out, since {problem.reason}",
-                stacklevel=2,
-            )
+        _check_members(len(members), left_out, n_samples, problem.reason)
         half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
+        more = search.true.added(half)
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -155,10 +156,10 @@ class GaussNewton(Solver):
         mean[channels], std[channels] = moments_through(
             lambda latent: forward.of_coefficient(problem.problem.coefficient(latent)),
             field,
-            _latent_variance(problem, half),
+            _latent_variance(problem, half, more),
         )
-        chi2, freedom = mode.chi_squared(observation)
-        biases, variance = problem.biases(members), 1 - problem.biases(half).square().sum(dim=0)
+        chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
+        left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -174,21 +175,45 @@ class GaussNewton(Solver):
                 "final_gradient": mode.gradient,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
+                **search.true.diagnostics,
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=bias_parameters(pde, observation, biases, variance, n_samples),
+            parameters=bias_parameters(
+                pde, observation, problem.biases(members), left[problem.size :], n_samples
+            ),
         )
 
 
-def _latent_variance(problem: WhitenedProblem, half: torch.Tensor) -> torch.Tensor:
+def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:
+    """Refuse an ensemble of too few members, and warn of members that were left out.
+
+    Raises:
+        NumericalError: there are too few.
+    """
+    if members < max(_FEWEST, n_samples):
+        raise NumericalError(
+            f"{left_out} of {left_out + members} members were unstable: {reason}, or check the "
+            f"units of the readings"
+        )
+    if left_out:
+        warnings.warn(
+            f"{left_out} members of the ensemble were left out, since {reason}", stacklevel=3
+        )
+
+
+def _latent_variance(
+    problem: WhitenedProblem, half: torch.Tensor, more: torch.Tensor
+) -> torch.Tensor:
     """Linearised posterior variance (ny, nx) of the latent field.
 
     Arguments:
         half: L⁻¹ J, with L the Cholesky factor of J Jᵀ + R.
+        more: of which the squares add to the variance.
     """
     latent, grid = problem.latent, problem.observation.grid
     variance = latent.variance(grid)
-    for part in problem.tables(half).split(_CHUNK):
-        variance = variance - latent.square_root(part, grid).square().sum(dim=(0, 1))
+    for sign, rows in ((-1, half), (1, more)):
+        for part in problem.tables(rows).split(_CHUNK):
+            variance = variance + sign * latent.square_root(part, grid).square().sum(dim=(0, 1))
     return variance.clamp(min=0)

@@ -19,6 +19,12 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
 from pdeinv.solvers.biases import bias_parameters
+from pdeinv.solvers.censored import (
+    TrueValues,
+    numbers_held,
+    plain_first,
+    true_values,
+)
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -29,7 +35,7 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, CENSORED, Special
 
 __all__ = ["GaussianSolver"]
 
@@ -60,6 +66,10 @@ class GaussianSolver(Solver):
         mean = μ + C Hᵀ G⁻¹ (y - H μ),    cov = C - C Hᵀ G⁻¹ H C,
         sample = x + C Hᵀ G⁻¹ (y - H x - noise),    x a prior draw.
 
+    Of censored readings the true values z have a truncated Gaussian law, given the plain ones. Each
+    sample is conditioned on its own draw of z (`true_values`), and the mean and the covariance are
+    those of the moments of z. The reduced chi-squared is its expectation over z.
+
     Each sensor costs one application of T and one of Tᵀ. The Cholesky factorisation grows with the
     cube of their number.
 
@@ -75,7 +85,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({BIASES, CENSORED})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
@@ -88,6 +98,7 @@ class GaussianSolver(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size
         ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
+        ours += numbers_held(observation, n_samples)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
@@ -99,7 +110,7 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m = observation.grid, len(observation)
+        grid, m, observation = observation.grid, len(observation), plain_first(observation)
         assert isinstance(prior, CoefficientPrior)
         problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
         forward = LatentMap(problem, observation)
@@ -118,17 +129,21 @@ class GaussianSolver(Solver):
             weights = torch.cholesky_solve(innovation.T, lower).T
             return (weights @ covariance.flatten(1)).reshape(-1, *prior_mean.shape)
 
-        y = observation.values[None]
-        innovation = y - observation(prior_mean[None])
+        expected = observation(prior_mean[None])
+        true = true_values(lower, expected[0], observation, n_samples, generator)
+        innovation = true.mean - expected
         explained = explained_variance(lower, covariance.flatten(1))
+        explained -= true.added_variance(lower, covariance.flatten(1))
         variance = prior_variance - explained.reshape(prior_mean.shape)
         draws = forward.sample(n_samples, grid, generator)
         numbers = torch.randn(
             n_samples, m + observation.biases, dtype=torch.float64, generator=generator
         )
-        innovations = y - observation(draws) - observation.noise(numbers)
+        values = true.sample(n_samples, generator)
+        innovations = values - observation(draws) - observation.noise(numbers)
         white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
         weighty = carries_weight(reading_variances, observation)
+        squares = white.square()[:, 0] + true.excess
         freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
@@ -137,11 +152,14 @@ class GaussianSolver(Solver):
             std=variance.clamp(min=0).sqrt(),
             samples=draws + update(innovations),
             record={
-                "reduced_chi_squared": float(white[weighty].square().sum()) / max(1.0, freedom),
+                "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
+                **true.diagnostics,
             },
-            parameters=_biases(pde, observation, lower, innovation, innovations, numbers[:, m:]),
+            parameters=_biases(
+                pde, observation, lower, true, innovation, innovations, numbers[:, m:]
+            ),
         )
 
 
@@ -149,6 +167,7 @@ def _biases(
     pde: PDE,
     observation: Observation,
     lower: torch.Tensor,
+    true: TrueValues,
     innovation: torch.Tensor,
     innovations: torch.Tensor,
     drawn: torch.Tensor,
@@ -157,6 +176,7 @@ def _biases(
 
     Arguments:
         lower: Cholesky factor of G.
+        true: the values of the readings.
         innovation: of the mean, (1, m).
         innovations: of samples, (n, m), with the biases `drawn`, (n, k).
     """
@@ -164,7 +184,7 @@ def _biases(
         return None
     half = torch.linalg.solve_triangular(lower, observation.common, upper=False)
     gain = torch.cholesky_solve(observation.common, lower)
-    variance = 1 - half.square().sum(dim=0)
+    variance = 1 - half.square().sum(dim=0) + true.added(half).square().sum(dim=0)
     draws = drawn + innovations @ gain
     return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
 

@@ -112,8 +112,9 @@ def of_one_size(observation: Observation) -> Iterator[torch.Tensor]:
 
 
 def levels_of(observation: Observation, channel: int) -> torch.Tensor:
-    """Return the readings of values and means of a field, not those of its differences."""
-    return observation.values[(observation.channel == channel) & observation.of_field]
+    """Return the plain readings of values and means of a field, not those of its differences."""
+    plain = observation.of_field & ~observation.below_or_above
+    return observation.values[(observation.channel == channel) & plain]
 
 
 def carries_weight(reading_variances: torch.Tensor, observation: Observation) -> torch.Tensor:

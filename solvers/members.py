@@ -104,7 +104,10 @@ def _draws(search: ModeSearch, size: int, generator: torch.Generator | None) -> 
     white = antithetic(
         lambda k: torch.randn(k, len(o), dtype=torch.float64, generator=generator), size
     )
-    return _Draws(eta, o.noise_std * white)
+    noise = o.noise_std * white
+    if search.true.draws is not None:  # each member has its own values of censored readings
+        noise = noise + search.true.sample(size, generator) - search.true.mean
+    return _Draws(eta, noise)
 
 
 def _towards(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
+from pdeinv.solvers.censored import TrueValues
 from pdeinv.solvers.continuation import largest_objective, search_again
 from pdeinv.solvers.damping import Pull, Step, TrustRegion
 from pdeinv.solvers.linear_algebra import (
@@ -59,15 +61,30 @@ class Mode(NamedTuple):
     iterations: int
     gradient: float
 
-    def chi_squared(self, observation: Observation) -> tuple[float, float]:
+    @property
+    def expected(self) -> torch.Tensor:
+        """The linearised readings at ξ = 0, (m,)."""
+        return self.values[0] - self.jacobian @ self.xi[0]
+
+    def chi_squared(
+        self, observation: Observation, excess: torch.Tensor | None = None
+    ) -> tuple[float, float]:
         """Return the reduced chi-squared of the readings that carry weight, and its degrees of
-        freedom."""
+        freedom.
+
+        Arguments:
+            observation: the readings.
+            excess: what each adds to it, (m,); None for nothing.
+        """
         own = self.jacobian.shape[1] - observation.biases
         variances = self.jacobian[:, :own].square().sum(dim=1)
-        drowned = ~carries_weight(variances, observation)
+        weighty = carries_weight(variances, observation)
+        drowned = ~weighty
         left = (observation.values - self.values[0])[drowned] / observation.noise_std[drowned]
         freedom = degrees_of_freedom(self.lower, variances, observation)
-        return (self.objective - float(left.square().sum())) / max(1.0, freedom), freedom
+        total = self.objective - float(left.square().sum())
+        total += 0.0 if excess is None else float(excess[weighty].sum())
+        return total / max(1.0, freedom), freedom
 
 
 class ModeSearch:
@@ -94,7 +111,13 @@ class ModeSearch:
         self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
         self.damped_tolerance = min(tolerance, _CURVED)
         self.progress, self.steps, self.least_gain = progress, 0, -math.inf
-        self.pull = Pull(problem.zero, self.observation.values)
+        self.assume(TrueValues(self.observation.values[None]))
+
+    def assume(self, true: TrueValues) -> None:
+        """Search for the mode given other values of the readings."""
+        self.true = true
+        self.observation = replace(self.observation, values=true.mean[0])
+        self.pull = Pull(self.problem.zero, true.mean[0])
 
     def __call__(self, nugget: float) -> Mode:
         """Return the mode.
@@ -129,8 +152,19 @@ class ModeSearch:
         mode = self.with_less_nugget(mode, smaller, sensors)
         if problem.nonlinear and mode.objective > largest_objective(sensors):
             mode = search_again(self, mode, [first, *smaller], sensors)
+        return self.judged(mode)
+
+    def judged(self, mode: Mode) -> Mode:
+        """Return a mode with the number of all steps, and converged also where its gradient is
+        small."""
         converged = mode.converged or mode.gradient < _CONVERGED
         return mode._replace(iterations=self.steps, converged=converged)
+
+    def factored(self, mode: Mode, nugget: float) -> Mode:
+        """Return a mode with the G of the readings' noise and a nugget."""
+        o = self.observation
+        variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
+        return mode._replace(lower=_factor(mode.jacobian, variance), nugget=nugget)
 
     def of_members(self) -> ModeSearch:
         """Return a search like this one, without a bar, for modes that are needed less exactly."""

@@ -16,7 +16,7 @@ from pdeinv.solvers.linear_algebra import (
     reduced,
     unit_vectors,
 )
-from pdeinv.solvers.truncated_gaussian import sample_given_signs
+from pdeinv.solvers.truncated_gaussian import chain_diagnostics, sample_given_signs
 
 __all__ = ["CHAINS", "Signs"]
 
@@ -94,7 +94,7 @@ class Signs:
         ]
         lower = cholesky_with_nugget(gram, 1e-10 * gram.diagonal().mean().expand(len(gram)))
         xi = xi + torch.cholesky_solve((picked - xi @ self.rows.T).T, lower).T @ self.rows
-        return xi, _diagnostics(chains)
+        return xi, chain_diagnostics(chains)
 
     def log_likelihood(self, latent: torch.Tensor, width: float) -> torch.Tensor:
         """Return the log-likelihood of the signs of g - t plus logistic noise, at most 0, (k, s).
@@ -121,14 +121,3 @@ class Signs:
             misfit = (-2 * self.log_likelihood(leaf, width)).clamp(min=_SURE).sqrt()
             (slope,) = torch.autograd.grad(misfit.sum(), leaf)
         return misfit.detach(), slope
-
-
-def _diagnostics(chains: torch.Tensor) -> dict[str, float]:
-    """Split R-hat (the largest) and effective sample size (the smallest) over the latent values
-    (chains, draws, m)."""
-    from arviz_stats.base import array_stats  # slow to import
-
-    values = chains.numpy()
-    r_hat = float(array_stats.rhat(values, chain_axis=0, draw_axis=1).max())
-    size = float(array_stats.ess(values, chain_axis=0, draw_axis=1).min())
-    return {"r_hat": round(r_hat, 4), "effective_sample_size": round(size, 1)}

@@ -1,19 +1,24 @@
-"""Exact Hamiltonian Monte Carlo for a Gaussian vector, each number above or below a threshold."""
+"""Exact Hamiltonian Monte Carlo for a Gaussian vector, each number above or below a threshold, or
+more probably on one side of it."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 
+from pdeinv.errors import NumericalError
 from pdeinv.solvers.base import ProgressBar, progress_bar
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 
-__all__ = ["sample_given_signs"]
+__all__ = ["chain_diagnostics", "nearest_above", "sample_above", "sample_given_signs"]
 
 _BURN_IN = 30  # trajectories before the first draw
 _NUGGET = 1e-10  # variance added, relative to the mean variance
+_MOST = 50_000  # walls that a trajectory meets
 _EDGE = 1e-12  # distance from its wall of a coordinate that has just met it, relative to its std
 
 _silent = partial(progress_bar, show=False)
@@ -55,19 +60,77 @@ def sample_given_signs(
         JCGS 23(2), 2014 (arXiv 1208.4118), section 2; finite walls as in their *Auxiliary-variable
         exact HMC samplers for binary distributions*, NeurIPS 2013, section 3.
     """
-    flow = _Flow(covariance, log_ratio, chains, generator, threshold)
-    g = flow.start()
-    for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
-        g = flow.trajectory(g)
-    out = []
-    for _ in bar(range(draws), description="latent field at the sensors", unit="draw"):
-        g = flow.trajectory(g)
-        out.append(g)
-    return torch.stack(out, dim=1)
+    thresholds = torch.full_like(log_ratio, threshold)
+    flow = _Flow(covariance, log_ratio, chains, generator, thresholds)
+    return flow.draw(flow.start(), draws, bar)
+
+
+def sample_above(
+    correlation: torch.Tensor,
+    threshold: torch.Tensor,
+    chains: int,
+    draws: int,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Draw g ~ N(0, K), given that every g_j >= threshold_j: `sample_given_signs` with hard walls.
+
+    Chains start at random distances from the point of the region with the largest density.
+
+    Arguments:
+        correlation: K, (m, m), positive semi-definite, of numbers of variance one.
+        threshold: (m,), of each number.
+        chains, draws, generator: as of `sample_given_signs`.
+
+    Returns:
+        The draws, (chains, draws, m).
+
+    Raises:
+        NumericalError: the region has almost no extent in some direction.
+    """
+    flow = _Flow(correlation, torch.full_like(threshold, math.inf), chains, generator, threshold)
+    return flow.draw(flow.start(nearest_above(flow.lower, threshold)[0]), draws, _silent)
+
+
+def nearest_above(
+    lower: torch.Tensor, threshold: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the point g >= threshold, number by number, where gᵀ K⁻¹ g is least, and what each
+    threshold contributes to this least value, both (m,).
+
+    Arguments:
+        lower: Cholesky factor of K, (m, m).
+        threshold: (m,).
+
+    Reference:
+        Lawson & Hanson, *Solving Least Squares Problems*, 1974, chapter 23: g = K λ with the
+        multipliers λ >= 0 of non-negative least squares.
+    """
+    right = torch.linalg.solve_triangular(lower, threshold[:, None], upper=False)[:, 0]
+    try:
+        found, _ = nnls(lower.T.numpy(), right.numpy(), maxiter=30 * len(right))
+    except RuntimeError as error:
+        raise NumericalError(
+            f"the most probable values of {len(right)} censored readings were not found ({error}); "
+            f"drop limits that others imply"
+        ) from error
+    multiplier = torch.from_numpy(np.asarray(found))
+    return lower @ (lower.T @ multiplier), multiplier * threshold
+
+
+def chain_diagnostics(chains: torch.Tensor) -> dict[str, float]:
+    """Return split R-hat (the largest) and the effective sample size (the smallest) over numbers
+    (chains, draws, m)."""
+    from arviz_stats.base import array_stats  # slow to import
+
+    values = chains.numpy()
+    r_hat = float(array_stats.rhat(values, chain_axis=0, draw_axis=1).max())
+    size = float(array_stats.ess(values, chain_axis=0, draw_axis=1).min())
+    return {"r_hat": round(r_hat, 4), "effective_sample_size": round(size, 1)}
 
 
 class _Flow:
-    """The Hamiltonian flow of all chains; arguments as in `sample_given_signs`."""
+    """The Hamiltonian flow of all chains; arguments as in `sample_given_signs`. An infinite log
+    ratio is a hard wall."""
 
     def __init__(
         self,
@@ -75,10 +138,11 @@ class _Flow:
         log_ratio: torch.Tensor,
         chains: int,
         generator: torch.Generator | None,
-        threshold: float,
+        threshold: torch.Tensor,
     ):
         self.generator, self.chains, m = generator, chains, len(covariance)
-        self.threshold = threshold
+        self.threshold, self.at_zero = threshold, not bool(threshold.any())
+        self.floor = torch.where(log_ratio == math.inf, threshold, -math.inf)
         nugget = _NUGGET * covariance.diagonal().mean()
         self.lower = cholesky_with_nugget(covariance, nugget.expand(m))
         covariance = self.lower @ self.lower.T
@@ -88,37 +152,53 @@ class _Flow:
         self.height = log_ratio.abs()
         self.edge = _EDGE * self.variance.sqrt()
 
-    def start(self) -> torch.Tensor:
-        """Return the first positions, (chains, m)."""
+    def draw(self, g: torch.Tensor, draws: int, bar: ProgressBar) -> torch.Tensor:
+        """Return draws (chains, draws, m) of chains that start at g (chains, m)."""
+        for _ in bar(range(_BURN_IN), description="burn-in", unit="trajectory"):
+            g = self.trajectory(g)
+        out = []
+        for _ in bar(range(draws), description="latent field at the sensors", unit="draw"):
+            g = self.trajectory(g)
+            out.append(g)
+        return torch.stack(out, dim=1)
+
+    def start(self, about: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the first positions, (chains, m), on the likely sides of a point (m,); of the
+        thresholds if None."""
         shape = (self.chains, len(self.lower))
         uniform = torch.rand(shape, dtype=self.lower.dtype, generator=self.generator)
         g = self.likely * uniform.clamp(min=1e-3)
         norm = torch.linalg.solve_triangular(self.lower, g.T, upper=False).norm(dim=0)
-        return self.threshold + g * (len(self.lower) ** 0.5 / norm)[:, None]
+        about = self.threshold if about is None else torch.maximum(about, self.floor)
+        return about + g * (len(self.lower) ** 0.5 / norm)[:, None]
 
     def trajectory(self, g: torch.Tensor) -> torch.Tensor:
         """Return where a trajectory with random velocities ends, (chains, m)."""
         row = torch.arange(self.chains)
         v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator) @ self.lower.T
         left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype)
-        while True:
+        for _ in range(_MOST):
             time, j = self._first_wall(g, v)
             met = time < left
             time = torch.minimum(time, left)
             c, s = torch.cos(time)[:, None], torch.sin(time)[:, None]
-            g, v = g * c + v * s, v * c - g * s
+            g, v = torch.maximum(g * c + v * s, self.floor), v * c - g * s
             left = left - time
             if not bool(met.any()):
                 return g
             speed = v[row, j]
             turned, side = self._at_wall(j, speed)
             v = torch.where(met[:, None], v + (turned - speed)[:, None] * self.normal[j], v)
-            g[row[met], j[met]] = (self.threshold + side * self.edge[j])[met]
+            g[row[met], j[met]] = (self.threshold[j] + side * self.edge[j])[met]
+        raise NumericalError(
+            f"the range that limits leave to a censored reading must not vanish, and a sampler met "
+            f"limits {_MOST} times; give a plain reading with a noise_std in its place"
+        )
 
     def _first_wall(self, g: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The time at which each chain meets its first wall, infinite for none, and that wall;
         (chains,) each."""
-        if not self.threshold:
+        if self.at_zero:
             # g_j cos t + v_j sin t = 0 first at the t in (0, π) with cot t = -v_j / g_j: the
             # largest ratio is met first.
             ratio, j = (-v / g).max(dim=1)
@@ -129,7 +209,7 @@ class _Flow:
         angle = torch.acos((self.threshold / radius).clamp(-1, 1))
         rising = torch.where(phase > 0, phase, phase + 2 * math.pi) - angle
         times = torch.where(g >= self.threshold, phase + angle, rising).clamp(min=0)
-        times[radius < abs(self.threshold)] = math.inf
+        times[radius < self.threshold.abs()] = math.inf
         time, j = times.min(dim=1)
         return time, j
 

@@ -10,8 +10,9 @@ import torch
 from helpers import normal, rms, seeded
 from known_posteriors import Gaussian, at_nodes, latent, prior_mean, response, rows_of
 
-from pdeinv import GaussianField, InputError, LogNormal, Problem
+from pdeinv import GaussianField, InputError, LogNormal, Problem, reconstruct
 from pdeinv.datasets import Darcy, Poisson
+from pdeinv.plot import plot_reconstruction
 from pdeinv.solvers import EnsembleSmoother, GaussianSolver, GaussNewton
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
@@ -189,6 +190,14 @@ def test_a_result_has_the_biases_with_interval_and_units():
     unnamed = dataclasses.replace(o, common_names=())
     found = solve(GaussianSolver(), LINEAR, unnamed).parameters
     assert found.names == ("bias 1", "bias 2")
+
+
+def test_a_figure_has_no_panel_for_biases():
+    table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [-0.01]}
+    result = reconstruct(table, problem=LINEAR, noise=1e-3, grid=16, n_samples=2)
+    found = solve(GaussianSolver(), LINEAR, known()[0], 2).parameters
+    figures = [plot_reconstruction(one) for one in (result, result.assign(found.to_xarray()))]
+    assert len(figures[0].axes) == len(figures[1].axes)
 
 
 def test_names_are_one_for_each_bias():
