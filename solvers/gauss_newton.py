@@ -165,6 +165,7 @@ class GaussNewton(Solver):
                 "converged": int(mode.converged),
                 "iterations": mode.iterations,
                 "final_gradient": mode.gradient,
+                "searches": mode.searches,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
             },

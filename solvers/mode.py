@@ -11,7 +11,7 @@ import torch
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
-from pdeinv.solvers.continuation import largest_objective, search_again
+from pdeinv.solvers.continuation import largest_objective, search_again, settle
 from pdeinv.solvers.damping import Pull, Step, TrustRegion
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -47,6 +47,7 @@ class Mode(NamedTuple):
         iterations: steps that led to it, those of searches that failed included.
         gradient: norm of the objective's gradient, preconditioned by `jacobian` to the next step,
             relative to that of ξ less the centre of its `Pull`.
+        searches: starting points from which it was searched for.
     """
 
     xi: torch.Tensor
@@ -58,6 +59,7 @@ class Mode(NamedTuple):
     converged: bool
     iterations: int
     gradient: float
+    searches: int = 1
 
     def chi_squared(self, observation: Observation) -> tuple[float, float]:
         """Return the reduced chi-squared of the readings that carry weight, and its degrees of
@@ -100,7 +102,8 @@ class ModeSearch:
 
         Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
         stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
-        readings. Where the readings are not met, `search_again` searches from afar.
+        readings. Where the readings are not met, `search_again` searches from afar. Where they are
+        met by a search that has not converged, `settle` adds a few steps.
 
         Arguments:
             nugget: least variance added to each reading, relative to the mean prior variance of
@@ -126,10 +129,15 @@ class ModeSearch:
         first, *smaller = [*larger, nugget]
         mode = self.descend(xi, values, jacobian, first, self.iterations)
         mode = self.with_less_nugget(mode, smaller, sensors)
-        if problem.nonlinear and mode.objective > largest_objective(sensors):
+        largest = largest_objective(sensors)
+        if problem.nonlinear and mode.objective > largest:
             mode = search_again(self, mode, [first, *smaller], sensors)
-        converged = mode.converged or mode.gradient < _CONVERGED
-        return mode._replace(iterations=self.steps, converged=converged)
+        if self._stopped_short(mode) and mode.objective <= largest:
+            mode = settle(self, mode)
+        return mode._replace(iterations=self.steps, converged=not self._stopped_short(mode))
+
+    def _stopped_short(self, mode: Mode) -> bool:
+        return not (mode.converged or mode.gradient < _CONVERGED)
 
     def of_members(self) -> ModeSearch:
         """Return a search like this one, without a bar, for modes that are needed less exactly."""
