@@ -89,8 +89,8 @@ def test_a_search_that_stops_short_of_the_mode_settles(monkeypatch):
 def test_readings_that_the_prior_contradicts_end_within_bounds():
     pde = with_modes(NavierStokes(time=3.0, viscosity=2e-5, dt=0.5), 16)
     _, o = observe(pde, pde.grid(16), layouts.random(8, 1), 1, noise=0.02, seed=1)
-    spoilt = dataclasses.replace(o, values=10 * o.values)
+    spoilt = dataclasses.replace(o, values=30 * o.values)
     problem = WhitenedProblem(Problem(pde), spoilt)
     mode = ModeSearch(problem, 2, 0, 0.1, False)(1e-13)
     assert mode.objective > largest_objective(8)
-    assert mode.searches == 4 and not problem.forward.exact_derivatives
+    assert 2 <= mode.searches <= 4 and not problem.forward.exact_derivatives
