@@ -28,7 +28,7 @@ from pdeinv.solvers.sensitivities import (
     regressed_sensitivities,
 )
 from pdeinv.solvers.supported_readings import BIASES, Special
-from pdeinv.solvers.tempered_members import TemperedMembers
+from pdeinv.solvers.tempered_members import LatentMembers
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["EnsembleSmoother"]
@@ -124,7 +124,7 @@ class EnsembleSmoother(Solver):
         problem, grid = Problem(pde, prior), observation.grid
         whitened = WhitenedProblem(problem, observation)
         forward, latent = whitened.forward, problem.latent
-        members = TemperedMembers(whitened.white(self.members, generator), latent, generator)
+        members = LatentMembers(whitened.white(self.members, generator), latent, generator)
         met = self._assimilate_all(whitened, members, progress)
         inflation = members.inflate(grid)
         parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
@@ -173,7 +173,7 @@ class EnsembleSmoother(Solver):
         )
 
     def _assimilate_all(
-        self, whitened: WhitenedProblem, members: TemperedMembers, progress: bool
+        self, whitened: WhitenedProblem, members: LatentMembers, progress: bool
     ) -> _Assimilated:
         """Move the members to all readings, first to those that take no solves."""
         observation, forward = whitened.observation, whitened.forward
@@ -193,7 +193,7 @@ class EnsembleSmoother(Solver):
         return _Assimilated(noise, weighty, distance)
 
     def _assimilate(
-        self, part: WhitenedProblem, members: TemperedMembers, progress: bool
+        self, part: WhitenedProblem, members: LatentMembers, progress: bool
     ) -> _Assimilated:
         """Move the members to readings, all of which take solves or none, in rounds."""
         forward, observation = part.map, part.observation
@@ -239,7 +239,7 @@ class _Assimilated(NamedTuple):
     distance: float
 
 
-def _assimilate_at_mode(part: WhitenedProblem, members: TemperedMembers) -> _Assimilated:
+def _assimilate_at_mode(part: WhitenedProblem, members: LatentMembers) -> _Assimilated:
     """Move the members, draws of the prior, to readings that take no solves, as if these were
     linear about the most probable ξ.
 
@@ -264,7 +264,7 @@ def _assimilate_at_mode(part: WhitenedProblem, members: TemperedMembers) -> _Ass
     return _Assimilated(noise, weighty, float(mode.xi.square().sum() + left.sum()))
 
 
-def _check_left(members: TemperedMembers, reason: str) -> None:
+def _check_left(members: LatentMembers, reason: str) -> None:
     """Refuse an ensemble of which too few members are left.
 
     Raises:

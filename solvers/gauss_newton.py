@@ -54,11 +54,13 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     but only as long as the iteration converges with the last Jacobian, as the members' must.
 
-    Where the mode does not meet the readings, the search begins again: with a variance added to the
-    readings that is removed in steps, with the derivative of the solve itself, and from other
-    starting points (`search_again`). The record states whether the search `converged` (1 or 0), its
-    `iterations` and its `final_gradient`, preconditioned to the next step and relative to ξ; both
-    with the Jacobian at hand, which is kept after a step below the tolerance.
+    Where the mode does not meet the readings, the search begins again (`search_again`): with a
+    variance added to the readings that is removed as fast as the objective allows, with the
+    derivative of the solve itself, and from the means of ensembles. One that meets them but stops
+    short takes a few more steps with that derivative (`settle`). The record states the number of
+    `searches`, whether the last one `converged` (1 or 0), the `iterations` of all, and the
+    `final_gradient`, preconditioned to the next step and relative to ξ; both with the Jacobian at
+    hand, which is kept after a step below the tolerance.
 
     The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
     noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine
@@ -173,6 +175,7 @@ class GaussNewton(Solver):
                 "converged": int(mode.converged),
                 "iterations": mode.iterations,
                 "final_gradient": mode.gradient,
+                "searches": mode.searches,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
                 **search.true.diagnostics,

@@ -13,7 +13,7 @@ from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.censored import TrueValues
-from pdeinv.solvers.continuation import largest_objective, search_again
+from pdeinv.solvers.continuation import largest_objective, search_again, settle
 from pdeinv.solvers.damping import Pull, Step, TrustRegion
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -49,6 +49,7 @@ class Mode(NamedTuple):
         iterations: steps that led to it, those of searches that failed included.
         gradient: norm of the objective's gradient, preconditioned by `jacobian` to the next step,
             relative to that of ξ less the centre of its `Pull`.
+        searches: starting points from which it was searched for.
     """
 
     xi: torch.Tensor
@@ -60,6 +61,7 @@ class Mode(NamedTuple):
     converged: bool
     iterations: int
     gradient: float
+    searches: int = 1
 
     @property
     def expected(self) -> torch.Tensor:
@@ -124,7 +126,8 @@ class ModeSearch:
 
         Where readings are exact, the nugget starts at about 1e-10. It falls tenfold, down to the
         stated one, while `chords` more iterations with the Jacobian at hand converge and meet the
-        readings. Where the readings are not met, `search_again` searches from afar.
+        readings. Where the readings are not met, `search_again` searches from afar. Where they are
+        met by a search that has not converged, `settle` adds a few steps.
 
         Arguments:
             nugget: least variance added to each reading, relative to the mean prior variance of
@@ -150,9 +153,13 @@ class ModeSearch:
         first, *smaller = [*larger, nugget]
         mode = self.descend(xi, values, jacobian, first, self.iterations)
         mode = self.with_less_nugget(mode, smaller, sensors)
-        if problem.nonlinear and mode.objective > largest_objective(sensors):
+        largest = largest_objective(sensors)
+        if problem.nonlinear and mode.objective > largest:
             mode = search_again(self, mode, [first, *smaller], sensors)
-        return self.judged(mode)
+        mode = self.judged(mode)
+        if not mode.converged and mode.objective <= largest:
+            mode = self.judged(settle(self, mode))
+        return mode
 
     def judged(self, mode: Mode) -> Mode:
         """Return a mode with the number of all steps, and converged also where its gradient is

@@ -9,7 +9,7 @@ from pdeinv.latent_field import LatentField
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.sensitivities import Sensitivities
 
-__all__ = ["TemperedMembers"]
+__all__ = ["LatentMembers", "TemperedMembers"]
 
 _CHUNK = 32  # fields transformed at a time
 
@@ -18,9 +18,7 @@ class TemperedMembers:
     """Members ξ, standard normal a priori, and their covariance C after updates.
 
     Arguments:
-        xi: draws of the prior, (N, size): those of the latent field, and further unknowns behind
-            them, the biases that readings share.
-        latent: the field.
+        xi: draws of the prior, (N, size).
         generator: source of all randomness.
 
     Attributes:
@@ -29,19 +27,9 @@ class TemperedMembers:
         factor: (k, size), C = 1 - factorᵀ factor.
     """
 
-    def __init__(self, xi: torch.Tensor, latent: LatentField, generator: torch.Generator | None):
-        self.xi, self.latent, self.generator, self.lost = xi, latent, generator, 0
+    def __init__(self, xi: torch.Tensor, generator: torch.Generator | None):
+        self.xi, self.generator, self.lost = xi, generator, 0
         self.factor = xi.new_zeros(0, xi.shape[1])
-
-    @property
-    def tables(self) -> torch.Tensor:
-        """The draws of the latent field, (N, *shape)."""
-        return self._tables(self.xi)
-
-    @property
-    def biases(self) -> torch.Tensor:
-        """The biases, (N, k)."""
-        return self.xi[:, self.latent.size :]
 
     def keep(self, values: torch.Tensor) -> torch.Tensor:
         """Leave out members of which a value is not finite; return the values of the others.
@@ -96,6 +84,30 @@ class TemperedMembers:
     def _moved(self, model: Sensitivities) -> torch.Tensor:
         """J C, (m, size)."""
         return model.rows - (model.rows @ self.factor.T) @ self.factor
+
+
+class LatentMembers(TemperedMembers):
+    """Members whose first numbers are the draw of a latent field; behind them are the biases that
+    readings share.
+
+    Arguments:
+        xi, generator: as of `TemperedMembers`.
+        latent: the field.
+    """
+
+    def __init__(self, xi: torch.Tensor, latent: LatentField, generator: torch.Generator | None):
+        super().__init__(xi, generator)
+        self.latent = latent
+
+    @property
+    def tables(self) -> torch.Tensor:
+        """The draws of the latent field, (N, *shape)."""
+        return self._tables(self.xi)
+
+    @property
+    def biases(self) -> torch.Tensor:
+        """The biases, (N, k)."""
+        return self.xi[:, self.latent.size :]
 
     def variance(self, grid: Grid) -> torch.Tensor:
         """Return the variance (ny, nx) of the latent field that C gives."""

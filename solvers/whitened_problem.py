@@ -21,7 +21,7 @@ class WhitenedProblem:
     coefficient, here the draw of its latent field. The further ones are the biases b that readings
     share: F(ξ) = F(coefficient) + B b. What is left is independent noise.
 
-    A subclass with another coefficient states its `size` by `_begin`, and overrides
+    A subclass with another coefficient states its `size` by `_begin`, and overrides `variances`,
     `_coefficient`, `_jacobian` and `_representable`.
 
     Arguments:
@@ -55,6 +55,11 @@ class WhitenedProblem:
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n draws of ξ, (n, size + further), float64."""
         return torch.randn(n, self.zero.shape[1], dtype=torch.float64, generator=generator)
+
+    @property
+    def variances(self) -> torch.Tensor:
+        """Prior variances of what the coefficient's numbers multiply, (size,)."""
+        return self.latent.eigenvalues.flatten()
 
     def own(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficient's numbers in ξ, (n, size)."""

@@ -16,7 +16,7 @@ from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
 from pdeinv.solvers import EnsembleSmoother, GaussNewton
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.sensitivities import nodewise_sensitivities, regressed_sensitivities
-from pdeinv.solvers.tempered_members import TemperedMembers
+from pdeinv.solvers.tempered_members import LatentMembers
 
 N = 12
 FIELD = GaussianField(mean=1.0, std=0.5, length=0.4)
@@ -122,7 +122,7 @@ def test_few_members_need_smooth_sensitivities(monkeypatch):
 
 def test_inflation_restores_the_spread_of_the_covariance():
     latent, grid = LINEAR.latent, LINEAR.physics.grid(N)
-    members = TemperedMembers(latent.white(400, seeded()).flatten(1), latent, seeded())
+    members = LatentMembers(latent.white(400, seeded()).flatten(1), latent, seeded())
     white = members.xi.clone()
     members.xi = 0.5 * white + 3.0
     assert members.inflate(grid) == pytest.approx(2.0, rel=0.05)

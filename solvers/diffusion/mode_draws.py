@@ -32,6 +32,10 @@ class GaussianPart(WhitenedProblem):
         self.root, self.mean, self.std = root, mean, root.variances(sigma).sqrt()
         self._begin(forward, len(root), curved=False)
 
+    @property
+    def variances(self) -> torch.Tensor:
+        return self.std**2
+
     def _coefficient(self, own: torch.Tensor) -> torch.Tensor:
         return self.forward.pde.restrict(self.mean + self.root.apply(own * self.std))
 
