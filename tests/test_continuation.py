@@ -77,12 +77,9 @@ def test_an_ensemble_of_unstable_members_is_no_start():
 def test_an_ensemble_starts_a_search_for_the_part_of_a_learned_prior():
     problem, _ = smooth_problem(noise=0.05)
     prior = gaussian_prior(problem.forward.pde, 12, channels=1)
-    root, mean = (
-        prior.covariance_root(problem.observation.grid),
-        prior.mean(problem.observation.grid),
-    )
-    forward = ForwardMap(problem.forward.pde, problem.observation)
-    part = GaussianPart(forward, root, mean[None].double(), 1e4)
+    o = problem.observation
+    root, mean = prior.covariance_root(o.grid), prior.mean(o.grid).reshape(1, 1, *o.grid.shape)
+    part = GaussianPart(ForwardMap(problem.forward.pde, o), root, mean.double(), 1e4)
     variances = part.jacobian(part.zero).square().sum(dim=1)
     start = ensemble_start(part, part.observation, variances, seeded(), progress=False)
     mode = ModeSearch(part, 10, 3, 0.1, False)(1e-13)
