@@ -24,8 +24,9 @@ def provenance(command: str) -> dict[str, str]:
 
 
 def typed_command() -> str:
-    """Return the command line that started this program."""
-    return shlex.join(["pdeinv", *sys.argv[1:]])
+    """Return the command line that started this program; bytes that are no text are escaped."""
+    typed = shlex.join(["pdeinv", *sys.argv[1:]])
+    return typed.encode(errors="backslashreplace").decode()
 
 
 def forget_peak() -> None:

@@ -124,7 +124,7 @@ class JsonLines:
     Whatever else does not fit is refused, and the file stays as it is.
 
     Arguments:
-        path: the file, in a folder that exists; created if it is missing.
+        path: the file, in a folder that exists; the first record creates it if it is missing.
         kind: of the records.
         key: returns what identifies a unit of work, of each of its records; by default the values
             of the kind's `identity`.
@@ -153,8 +153,7 @@ class JsonLines:
     ) -> None:
         self.path, self.kind = check_writable(path), kind
         self.key = key = key or (lambda record: values_of(record, kind.identity))
-        self.path.touch()
-        content = self.path.read_bytes()
+        content = self._content()
         whole = content[: content.rfind(b"\n") + 1]
         # The lines are checked before anything is dropped: the file may not be one of records
         records = list(self._checked(whole))
@@ -191,7 +190,10 @@ class JsonLines:
 
     def read(self) -> list[Record]:
         """Return all records of the file."""
-        return list(self._checked(self.path.read_bytes()))
+        return list(self._checked(self._content()))
+
+    def _content(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
 
     def _checked(self, content: bytes) -> Iterable[Record]:
         found, _ = _parse(content, self.path, (self.kind,), self.kind)

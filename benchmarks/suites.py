@@ -197,8 +197,8 @@ def product_cells(
         for n, on in itertools.product(tuple(steps) or (None,), equireg)
     ]
     accepted = {method: accepted_options(method) for method in methods}
-    for name in _ABSENT:
-        wanted = any(option[name] for option in options)
+    for name, absent in _ABSENT.items():
+        wanted = any(option[name] is not absent for option in options)
         if wanted and not any(name in known for known in accepted.values()):
             raise InputError(
                 f"{name} must be left out, for none of the methods {', '.join(methods)} supports "

@@ -55,7 +55,7 @@ from pdeinv.datasets.limits import check_effort
 from pdeinv.datasets.plan import prepare
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.files import atomic_write
+from pdeinv.files import atomic_write, check_writable
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
@@ -104,7 +104,7 @@ def generate(
     pde = problem.physics
     n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
     workers = None if workers is None else integer("workers", workers, _WORKERS)
-    out = path_of("out", out)
+    out = check_writable(path_of("out", out))
     settings = _settings(problem, n, grid, seed)
     check_effort(problem, n, grid, out, workers)
     # Copies, without cached tensors

@@ -22,20 +22,16 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
     """Return the folder of blocks for `out`, new or left by a run with the same plan.
 
     Arguments:
-        out: the file to write.
+        out: the file to write, as `check_writable` returns it.
         plan: all that determines it; `samples` and `samples_per_block` are its size.
 
     Raises:
-        InputError: `out` exists or cannot be written, or the folder holds something else.
+        InputError: `out` exists, or the folder holds something else.
     """
     parts = out.with_name(out.name + ".parts")
     if out.exists():
         _drop_finished(parts, plan)
         raise InputError(f"{out} exists already; choose another name, or move it away")
-    if not out.parent.is_dir():
-        raise InputError(
-            f"the folder {out.parent} of the output file {out.name} does not exist; create it first"
-        )
     try:
         parts.mkdir(exist_ok=True)
         new = all(map(is_temporary, parts.iterdir()))

@@ -142,12 +142,7 @@ def check_writable(path: str | os.PathLike) -> Path:
         InputError: as `check_path`, or the path is a folder or a device, or its folder is missing
             or protected.
     """
-    path = check_path(path)
-    if path.parts[:1] and path.parts[0].startswith("~"):
-        raise InputError(
-            f"{path} cannot be written: only a shell expands ~, where it stands first; write the "
-            f"whole name of the folder"
-        )
+    path = _check_expanded(check_path(path))
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file in it")
     if path.exists() and not path.is_file():
@@ -181,7 +176,7 @@ def ensure_folder(path: str | os.PathLike) -> Path:
     Raises:
         InputError: the folder cannot be made.
     """
-    path = check_path(path)
+    path = _check_expanded(check_path(path))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -245,6 +240,16 @@ def check_figure(path: str | os.PathLike) -> Path:
     path = check_writable(path)
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"{path} must end in a figure format; use .png, .pdf or .svg")
+    return path
+
+
+def _check_expanded(path: Path) -> Path:
+    """Return the path of what is written, which a shell would have expanded."""
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        raise InputError(
+            f"{path} cannot be written: only a shell expands ~, where it stands first; write the "
+            f"whole name of the folder"
+        )
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from numbers import Real
 
@@ -102,7 +103,7 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     Raises:
         InputError: a cell holds what is no name or no number, or a number out of its range.
     """
-    field = [_text(given) for given in table["field"].tolist()]
+    field = _checked_names("field", table["field"], _text, rows)
     rows.refuse([not f for f in field], lambda i: "field is empty; name the field of the reading")
     found: dict[str, object] = {"field": field}
     for column in (*REQUIRED[1:], "noise_std"):
@@ -112,7 +113,7 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
             found[column] = np.nan
     for column in _LABELS:
         if column in table:
-            found[column] = [experiment_name(given) for given in table[column].tolist()]
+            found[column] = _checked_names(column, table[column], experiment_name, rows)
     if "time" in table:
         found["time"] = table["time"].to_numpy()
     for column in _GEOMETRY:
@@ -177,6 +178,28 @@ def _check_range(column: str, values: np.ndarray, rows: Rows) -> None:
                 f"an exact reading"
             ),
         )
+
+
+def _checked_names(
+    column: str, given: pd.Series, named: Callable[[object], str], rows: Rows
+) -> list[str]:
+    """Return the names in a column, as `named` reads them: text that a file can hold."""
+    found = [named(cell) for cell in given.tolist()]
+    rows.refuse(
+        [not _is_text(name) for name in found],
+        lambda i: (
+            f"{column} must be text that UTF-8 can hold, got {shown(found[i])}; write it again"
+        ),
+    )
+    return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a character, such as of an argument that is not in UTF-8
+        return False
+    return True
 
 
 def _checked_words(column: str, given: pd.Series, words: tuple[str, ...], rows: Rows) -> list[str]:

@@ -66,10 +66,12 @@ def simulate(
     }
     grid, rows = grid_from(truth, "the truth"), Rows("the layout", 0)
     x, y = points.T
-    table = pd.DataFrame({**names, "x": x, "y": y, "value": 0.0})
-    for column, one in given.items():
+    table = pd.DataFrame({"x": x, "y": y, "value": 0.0})
+    for column, one in {**names, **given}.items():
         if one is not None:
-            table[column] = _of_each(column, one, len(points))
+            cells = _of_each(column, one, len(points))
+            # Objects, since pandas refuses some text without a row
+            table[column] = pd.Series(cells, dtype=object if cells.dtype.kind == "U" else None)
     table = checked_values(table, rows)
     exact = _exact(table, grid, field, _order(truth, order), rows)
     std = _std(noise_std, field, exact)

@@ -1,9 +1,13 @@
 """Every option of every command with odd values: a result, or one sentence and exit code 2 or 3."""
 
+import os
+import re
+import shutil
+import tempfile
+import time
 import warnings
 from pathlib import Path
 
-import click
 import pytest
 import typer
 from hypothesis import given
@@ -18,13 +22,17 @@ ODD = [
     *("1000000000", "x" * 300, "x" * 250, "a/" * 3000, "~", "~/r.nc", "~nobody/r.nc", "é.nc"),
     *("\udcff\udcfe.nc", "=", "tau", "tau=", "=5", "tau=1e400", "tau=nan", "tau=-0", "tau=five"),
     *("modes=99999999999999999999", "modes=2.5", "-", "--", "/dev/null", "/proc/self/mem", ".."),
-    *(".", "s.csv", "folder.nc", "cut.h5", "text.h5", "[[[[", "(" * 300, "None", "poison", "daps"),
+    *(".", "s.csv", "folder.nc", "cut.h5", "text.h5", "[[[[", "(" * 300, "None"),
+    *("poison", "kriging"),
 ]
 """Values, and the files of the fixture `folder`."""
+FEW, TOO_MANY = 12, 10**9
+"""Whole numbers up to the one or from the other: those in between may be work, and no fault."""
 
 _BENCHMARK = (
     "--pde poisson --method gaussian --task forward --grid 16 --sensors 5 --instances 1 --samples 2"
 )
+_LOG = "--out new.jsonl --instances 1"
 BASE = {
     "problem": "torus-flow --out d",
     "observe": "ensemble.h5 --field potential --out o.csv --n 3",
@@ -34,28 +42,56 @@ BASE = {
     "demo": "--pde poison --out d",
     "benchmark": f"{_BENCHMARK} --out b.jsonl",
     "report": "b.jsonl --no-pictures",
-    "check": "poison --grid 16",
-    "equivariance": "--pde poison --grid 16 --fields 2",
+    "check": "poisson --grid 8",
+    "equivariance": "--pde poisson --grid 16 --fields 2",
     "info": "",
     "study tables": "b.jsonl",
     "study figures": "seconds b.jsonl --out f.png",
     "study docs-tables": "page.md",
     "study ablation": "b.instances.jsonl",
-    "study gaussian-limit": "--out l.jsonl --pde poison --instances 1 --grid 16 --steps 2",
-    "study aquifer": "--out nowhere/a.jsonl --instances 1",
-    "study black-box": "--out nowhere/b.jsonl --instances 1",
-    "study pumping-test": "--out nowhere/p.jsonl --instances 1",
-    "study two-pumping-tests": "--out nowhere/t.jsonl --instances 1",
-    "study flow-sensors": "--out nowhere/f.jsonl --instances 1",
-    "study any-experiment": "--out nowhere/e.jsonl --grid 16 --sensors 4 --instances 1",
-    "study numerics": "--out nowhere/n.jsonl --grid 16 --n 2",
-    "study reference": "--out f.jsonl --pde poison --grid 16 --sensors 4 --instances 1 --chains 2",
-    "study timing": "--out nowhere/t.jsonl",
-    "study priors": "nosuch",
-    "study prior-ablation": "nosuch",
+    "study gaussian-limit": f"{_LOG} --pde poisson --grid 16 --steps 2 --method dps",
+    "study aquifer": _LOG,
+    "study black-box": _LOG,
+    "study pumping-test": _LOG,
+    "study two-pumping-tests": _LOG,
+    "study flow-sensors": f"{_LOG} --grid 16",
+    "study any-experiment": f"{_LOG} --grid 16 --sensors 4",
+    "study numerics": "--out new.jsonl --grid 16 --n 2",
+    "study reference": f"{_LOG} --pde darcy --grid 16 --sensors 4 --chains 4 --steps 80",
+    "study timing": "--out new.jsonl",
+    "study priors": "poisson --out new.jsonl --figures .",
+    "study prior-ablation": "t.safetensors --out new.jsonl",
 }
-"""A command line of each command that ends soon; a fault, such as "poison", spares the long ones
-their work."""
+"""A command line of each command."""
+_NOWHERE = ("--out", "nowhere/new.jsonl")
+FAULTS = {
+    "demo": [("--pde", "poison"), ("--out", "s.csv")],
+    "equivariance": [_NOWHERE, ("--pde", "poison")],
+    "study gaussian-limit": [_NOWHERE, ("--pde", "poison")],
+    "study aquifer": [_NOWHERE, ("--instances", "0")],
+    "study black-box": [_NOWHERE, ("--method", "poison")],
+    "study pumping-test": [_NOWHERE, ("--method", "poison")],
+    "study two-pumping-tests": [_NOWHERE, ("--instances", "0")],
+    "study flow-sensors": [_NOWHERE, ("--grid", "2")],
+    "study any-experiment": [_NOWHERE, ("--method", "poison")],
+    "study numerics": [_NOWHERE, ("--n", "0")],
+    "study reference": [_NOWHERE, ("--chains", "3")],
+    "study timing": [_NOWHERE, ("--plot", "t.txt")],
+    "study priors": [_NOWHERE, (0, "nosuch")],
+    "study prior-ablation": [_NOWHERE, (0, "nosuch")],
+}
+"""Places and values that spare the long commands their work: one of them is in each line, whatever
+else is odd. There are several, so that every place is tried."""
+
+
+def placed(arguments, place, *value):
+    """Return the arguments with a value at the place of a positional one, or of an option."""
+    if isinstance(place, int):
+        return [*arguments[:place], *value, *arguments[place + 1 :]]
+    if place in arguments and value:
+        i = arguments.index(place) + 1
+        return [*arguments[:i], *value, *arguments[i + 1 :]]
+    return [*arguments, place, *value]
 
 
 def commands(group=None, path=()):
@@ -69,19 +105,21 @@ def commands(group=None, path=()):
 
 
 def places():
-    """Return (command, place of a positional argument or name of an option) for all of them."""
-    found = []
+    """Return (command, place of a positional argument or name of an option) for all of them, and
+    those of options without a value."""
+    found, flags = [], set()
     for name, command in commands():
         count = len(BASE[name].split(" --")[0].split()) if not BASE[name].startswith("--") else 0
         found += [(name, i) for i in range(count)]
         for parameter in command.params:
             options = [o for o in parameter.opts if o.startswith("--")]
-            if options and isinstance(parameter, click.Option):
+            if options and parameter.param_type_name == "option":  # typer has a click of its own
                 found += [(name, options[0])]
-    return found
+                flags |= {(name, options[0])} if parameter.is_flag else set()
+    return found, flags
 
 
-PLACES = places()
+PLACES, FLAGS = places()
 
 
 @st.composite
@@ -89,16 +127,15 @@ def command_lines(draw):
     """A working command line of a random command, with one or two odd values."""
     name, _ = draw(st.sampled_from(PLACES))
     arguments = BASE[name].split()
-    mine = [place for command, place in PLACES if command == name]
-    value = st.sampled_from(ODD) | st.text(max_size=12) | st.integers().map(str)
+    fault = draw(st.sampled_from(FAULTS[name])) if name in FAULTS else ()
+    mine = [place for command, place in PLACES if command == name and place not in fault[:1]]
+    whole = st.integers(max_value=FEW) | st.integers(min_value=TOO_MANY)
+    value = st.sampled_from(ODD) | st.text(max_size=12) | whole.map(str)
     value = value.filter(lambda text: "\0" not in text)  # the system passes none
+    arguments = placed(arguments, *fault) if fault else arguments
     for place in draw(st.lists(st.sampled_from(mine), min_size=1, max_size=2, unique=True)):
-        if isinstance(place, int):
-            arguments[place] = draw(value)
-        elif place in arguments:
-            arguments[arguments.index(place) + 1] = draw(value)
-        else:
-            arguments += [place, draw(value)]
+        bare = (name, place) in FLAGS and draw(st.booleans())
+        arguments = placed(arguments, place, *(() if bare else (draw(value),)))
     return [*name.split(), *arguments]
 
 
@@ -124,16 +161,86 @@ def test_each_command_has_a_command_line_here():
     assert BASE.keys() == dict(commands()).keys()
 
 
-def test_any_option_with_any_value_ends_in_a_result_or_one_sentence(records, pdeinv):
+def test_every_option_is_among_the_places():
+    for name, command in commands():
+        tried = {place for of, place in PLACES if of == name}
+        for names in (parameter.opts for parameter in command.params):
+            assert tried & {*names} or not names[0].startswith("--"), (name, names)
+    assert ("reconstruct", "--noise") in PLACES and ("observe", "--append") in FLAGS
+
+
+@pytest.mark.parametrize(("name", "fault"), [(n, f) for n, all_ in FAULTS.items() for f in all_])
+def test_a_fault_spares_a_long_command_its_work(records, pdeinv, name, fault):
+    with time_limit(LIMIT):
+        outcome = pdeinv(*name.split(), *placed(BASE[name].split(), *fault))
+    assert_ends_well(outcome)
+    assert outcome[0] == 2
+
+
+def contents(folder):
+    """Return the files of a folder, with what a change of one would change."""
+    return {e.name: (e.stat().st_size, e.stat().st_mtime_ns) for e in os.scandir(folder)}
+
+
+def test_any_option_with_any_value_ends_in_a_result_or_one_sentence(records, pdeinv, monkeypatch):
     @given(command_lines())
     def check(arguments):
         before = warnings.showwarning
-        with time_limit(LIMIT):
-            outcome = pdeinv(*arguments)
+        with tempfile.TemporaryDirectory() as place:
+            monkeypatch.chdir(shutil.copytree(records, place, dirs_exist_ok=True))
+            given = contents(place)
+            with time_limit(LIMIT):
+                outcome = pdeinv(*arguments)
+            left = contents(place)
+            monkeypatch.chdir(records)
         warnings.showwarning = before
         assert_ends_well(outcome)
+        assert outcome[0] != 2 or left == given, (arguments, outcome)
 
     check()
+
+
+_OBSERVE, _REFERENCE = f"observe {BASE['observe']}", f"study reference {BASE['study reference']}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("problem torus-flow --out ~/d", "only a shell expands ~"),
+        ("generate poisson --n 2 --out .", "give the name of a file in it"),
+        ("generate poisson --n 2 --out ~", "only a shell expands ~"),
+        ("generate poisson --n 2 --out g.h5 --grid 0", "at least 8, got 0"),
+        (f"{_OBSERVE} --instrument \udcff", r"instrument must be text .*, got '\\udcff'"),
+        (f"{_OBSERVE} --replicate \udcff", r"replicate must be text .*, got '\\udcff'"),
+        (f"{_OBSERVE} --time nan", "time must be left out for potential in .*, got nan; drop it"),
+        (f"{_OBSERVE} --experiment a", "experiment must be left out .*, got 'a'; drop it"),
+        ("observe poisson --field potential --out o.csv --experiment a", "got 'a'; drop it"),
+        (f"benchmark {BASE['benchmark']} --steps 0", "steps must be left out"),
+        (f"{_REFERENCE} --steps 79", "at least 80, got 79"),
+        (f"{_REFERENCE} --chains 1000000000", "at most 1000, got 1000000000"),
+        (f"{_REFERENCE} --instances 0", "at least 1, got 0"),
+        (f"study aquifer {BASE['study aquifer']} --instances -1", "at least 1, got -1"),
+        (f"study gaussian-limit {BASE['study gaussian-limit']} --instances 0", "got 0"),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_is_written(folder, pdeinv, arguments, message):
+    given = contents(folder)
+    with time_limit(LIMIT):
+        code, _, err = pdeinv(*arguments.split())
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+    assert re.search(message, err) and contents(folder) == given
+
+
+def test_a_command_that_is_no_text_makes_records_that_can_be_read(folder, pdeinv):
+    for _ in range(2):  # the second run reads what the first wrote
+        code, _, err = pdeinv("benchmark", *BASE["benchmark"].split()[:-1], "\udcff.jsonl")
+        assert code == 0, err
+
+
+def test_the_time_limit_is_no_error_that_a_program_answers(pdeinv, monkeypatch):
+    monkeypatch.setattr(cli, "app", lambda: time.sleep(5))
+    with pytest.raises(pytest.fail.Exception, match="still running"), time_limit(0.1):
+        pdeinv("info")
 
 
 @pytest.mark.parametrize("option", ["--out", "--plot", "--prior", "--ensemble"])

@@ -58,7 +58,7 @@ def test_a_comparison_fills_a_row_of_the_table():
     assert head.count("|") == row.count("|") and f"{record['distance']:.2f}" in row
     with pytest.raises(InputError, match="noise must be above 0"):
         compare(tuning_task("darcy", "inverse", grid=16, sensors=12), 0, chains=4, steps=10)
-    with pytest.raises(InputError, match="chains must be an even number of at least 4, got 3"):
+    with pytest.raises(InputError, match="chains must be an even integer of at least 4, got 3"):
         compare(
             tuning_task("darcy", "inverse", grid=16, sensors=12, noise=0.1), 0, chains=3, steps=10
         )

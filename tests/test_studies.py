@@ -124,7 +124,7 @@ def test_the_chains_go_on_after_a_kill_in_a_line(tmp_path, monkeypatch):
     reference.run(out, tasks, 2, echo=lambda line: None)
     assert calls == [("poisson", 0), ("darcy", 1), ("poisson", 1)]
     assert [r["instance"] for r in read_records(out)] == [0, 0, 1, 1]
-    for other in ({"chains": 3}, {"steps": 100}):  # other settings are other records
+    for other in ({"chains": 4}, {"steps": 100}):  # other settings are other records
         del calls[:]
         reference.run(out, tasks[:1], 1, **other, echo=lambda line: None)
         assert calls == [("darcy", 0)]

@@ -23,6 +23,7 @@ from pdeinv.benchmarks.studies.chains import Chains, reference_chains
 from pdeinv.benchmarks.studies.media import MediumTask
 from pdeinv.benchmarks.study_kinds import REFERENCES
 from pdeinv.benchmarks.tasks import Task
+from pdeinv.checks import Bounds, integer
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.posterior import Posterior
@@ -31,6 +32,8 @@ from pdeinv.solvers.selection import solver_for
 __all__ = ["compare", "run"]
 
 _MEMBERS = 32  # samples of the solver
+_CHAINS = Bounds(4, 1000, even=True)
+_STEPS = Bounds(80, 10**7)  # at least 4 states of the second half, for R-hat
 
 
 def run(
@@ -55,6 +58,8 @@ def run(
         echo: prints one line.
     """
     tasks = tuple(tasks)
+    for task in tasks:
+        _check(task, chains, steps)
     log = JsonLines(out, REFERENCES)
     for i in range(instances):
         for task in tasks:
@@ -76,19 +81,14 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
         task: with noisy readings.
         i: number of the instance.
         chains: number of chains, at least 4 and even.
-        steps: of each chain.
+        steps: of each chain, at least 80.
 
     Raises:
-        InputError: the readings are exact, or there are too few chains.
+        InputError: the readings are exact, or there are too few chains or steps.
     """
-    if chains < 4 or chains % 2:
-        raise InputError(f"chains must be an even number of at least 4, got {chains}; use 12")
-    if not task.noise > 0:
-        raise InputError(
-            f"noise must be above 0, so that chains can move, got {task.noise}; use --noise 0.01"
-        )
+    problem = _check(task, chains, steps)
     truth, observation = task.instance(i)
-    problem, channel = task.problem, task.scored[0]
+    channel = task.scored[0]
     pde, prior = problem.physics, problem.prior
     solver = solver_for("auto", pde, prior)
     ours = solver(pde, prior, observation, n_samples=_MEMBERS, generator=solver_generator(i))
@@ -118,6 +118,17 @@ def compare(task: Task | MediumTask, i: int, chains: int, steps: int) -> Record:
         **_distances(ours, found, truth, channel),
         "seconds": round(time.perf_counter() - begin, 1),
     }
+
+
+def _check(task: Task | MediumTask, chains: int, steps: int) -> Problem:
+    """Return the problem of a task; refuse what no chains can sample."""
+    if not task.noise > 0:
+        raise InputError(
+            f"noise must be above 0, so that chains can move, got {task.noise}; use --noise 0.01"
+        )
+    integer("chains", chains, _CHAINS)
+    integer("steps of a chain", steps, _STEPS)
+    return task.problem
 
 
 def _distances(ours: Posterior, found: Chains, truth: torch.Tensor, channel: int) -> Record:

@@ -44,7 +44,8 @@ def generate(
     from pdeinv.grid import Grid
 
     given = posed(pde, problem, param, "PDE")
-    nodes = grid or (given.grid if problem else _NODES)
+    usual = given.grid if problem else _NODES
+    nodes = usual if grid is None else grid
     run(given, n, nodes, seed, out, workers=workers, progress=True)
     made = nodes if isinstance(nodes, Grid) else given.physics.grid(nodes)
     typer.echo(f"{out}: {n} pairs of {given.physics.name} on {made} nodes, seed {seed}")

@@ -10,7 +10,15 @@ import typer
 from pdeinv.cli.options import PDE_HELP, Seed
 from pdeinv.errors import InputError
 
-__all__ = ["study"]
+__all__ = ["checked_instances", "study"]
+
+
+def checked_instances(instances: int) -> int:
+    """Return a number of instances; refuse none, and more than any run can finish."""
+    from pdeinv.checks import Bounds, integer
+
+    return integer("--instances", instances, Bounds(1, 10**6))
+
 
 study = typer.Typer(
     help="Measure solvers, limits and priors apart from the suites; make tables and figures of "
@@ -25,7 +33,7 @@ RecordFiles = Annotated[list[Path], typer.Argument(help="JSON-lines files of rec
 Methods = Annotated[
     list[str] | None, typer.Option("--method", help="Only this method; may be repeated.")
 ]
-Instances = Annotated[int, typer.Option(help="Instances of each task.")]
+Instances = Annotated[int, typer.Option(callback=checked_instances, help="Instances of each task.")]
 Nodes = Annotated[int, typer.Option(help="Nodes per side.")]
 FigureFile = Annotated[
     Path | None, typer.Option("--plot", help="Figure to write: .png, .pdf or .svg.")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pdeinv.cli.study import Methods, Nodes, ResumingOut
+from pdeinv.cli.study import Methods, Nodes, ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "two_pumping_tests",
 ]
 
-Truths = Annotated[int, typer.Option(help="Number of truths.")]
+Truths = Annotated[int, typer.Option(callback=checked_instances, help="Number of truths.")]
 
 
 def aquifer(
@@ -76,7 +76,7 @@ def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> 
 
 def any_experiment(
     out: ResumingOut,
-    instances: Annotated[int, typer.Option(help="Truths of each experiment.")] = 3,
+    instances: Truths = 3,
     grid: Nodes = 64,
     sensors: Annotated[int, typer.Option(help="Readings of the solution.")] = 60,
     method: Methods = None,

@@ -129,11 +129,7 @@ def observed_fields(source: str, choice: Choice) -> Observed:
 
 def _drawn(problem: Problem, choice: Choice) -> Observed:
     physics = problem.physics
-    if choice.times and physics.end_time is None:
-        raise InputError(
-            f"time must be left out for {physics.name}, which does not evolve, got "
-            f"{choice.times[0]:g}; drop it"
-        )
+    _check_choice(choice, physics.end_time is not None, bool(physics.experiments), physics.name)
     drawn = draw_truth(problem, choice.fields, choice.times, choice.sample or 0)
     pde = drawn.problem.physics
     channels = dict.fromkeys(
@@ -156,14 +152,28 @@ def _drawn(problem: Problem, choice: Choice) -> Observed:
     return Observed(found, drawn.coarse)
 
 
+def _check_choice(choice: Choice, evolves: bool, several: bool, what: str) -> None:
+    """Refuse times or an experiment of a truth that has none."""
+    if choice.times and not evolves:
+        raise InputError(
+            f"time must be left out for {what}, which does not evolve, got {choice.times[0]:g}; "
+            f"drop it"
+        )
+    if choice.experiment and not several:
+        raise InputError(
+            f"the experiment must be left out for {what}, which has one alone, got "
+            f"{described(choice.experiment)}; drop it"
+        )
+
+
 def _read(path: Path, choice: Choice) -> Observed:
     with _opened(path, choice) as dataset:
         fields = list(dict.fromkeys(_named(dataset, name, path) for name in choice.fields))
-        found = [
-            part
-            for field in fields
-            for part in _at_times(_selected(dataset, field, choice, path), choice, path)
-        ]
+        arrays = [_selected(dataset, field, choice, path) for field in fields]
+        evolves = any("time" in (*array.dims, *array.coords) for array in arrays)
+        several = "experiment" in (*dataset.dims, *dataset.coords)
+        _check_choice(choice, evolves, several, f"{arrays[0].name} in {path}")
+        found = [part for array in arrays for part in _at_times(array, choice, path)]
     return Observed(found, grid_from(found[0], f"{found[0].name} in {path}"))
 
 
