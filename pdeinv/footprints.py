@@ -35,17 +35,17 @@ _LITTLE = 1e8  # bytes that need no check
 class FootprintObservation(Observation):
     """An `Observation` some of whose sensors read no points.
 
-    A disc reads the mean over the disc about its point, a line the mean along the segment from its
-    point to its end, a difference the value at its point less that at its end. On a periodic grid
-    all of them cross the sides: a line runs straight to its end, which may lie outside of the
-    domain. On another grid they must lie in the domain.
+    A disc reads the mean over the disc about its point. A line reads the mean along the segment
+    from its point to its end, a difference the value at its point less that at its end. On a
+    periodic grid all of them cross the sides: a line runs straight to its end, which may lie
+    outside of the domain. On another grid they must lie in the domain.
 
     Means are sums over quadrature points, between the nodes by the interpolation of the channel.
-    All weights of the quadrature are positive and add up to 1. So the error of a mean is at most
-    `QUADRATURE_ERROR` of the amplitude, for each wave that the grid resolves (two nodes a wave
-    along each axis), plus the largest error of the interpolation on the disc or the segment. For a
-    channel of order 0, with one value around each node, the weights are the exact shares of the
-    disc or the segment in the cells.
+    All weights of the quadrature are positive and add up to 1. The grid resolves waves of two nodes
+    along each axis. For each, the error of a mean is at most `QUADRATURE_ERROR` of the amplitude,
+    plus the largest error of the interpolation on the disc or the segment. A channel of order 0 has
+    one value around each node: there the weights are the exact shares of the disc or the segment in
+    the cells.
 
     Arguments:
         kind: (m,), integers, positions in `pdeinv.sensor_kinds.KINDS`.

@@ -43,9 +43,8 @@ def plot_sensors(
 
     Arguments:
         sensors: a table, as `pdeinv.reconstruct` takes it; values are not used.
-        place: the domain, or what has one: a grid, a PDE, a problem; or fields with the coordinates
-            x and y, such as a truth, of which those with the names of the table are shown under
-            the sensors.
+        place: the domain, or what has one: a grid, a PDE, a problem. Or fields with the coordinates
+            x and y, such as a truth: those with the names of the table are shown under the sensors.
 
     Raises:
         InputError: the table cannot be used, a sensor is outside of the domain, or the place has

@@ -61,8 +61,9 @@ _SHOWN = 3
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Return a figure with one row for each field, or for each experiment that has it; a field with
-    several times or replicates has rows for the first, the middle and the last.
+    """Return a figure with one row for each field, or for each experiment that has it.
+
+    A field with several times or replicates has rows for the first, the middle and the last.
 
     The panels are the truth (where given), the posterior mean with the sensors and the wells, the
     probability of the high value of a two-valued field, the standard deviation, the error (where

@@ -45,8 +45,8 @@ def noise_used(
 
     A `noise_std` in the table stays; `levels` fill the empty cells. Readings of a field without
     either are exact, with an InputWarning. The level of a field holds in all experiments and at
-    all times; the spread of readings is that of each experiment by itself, and that of differences
-    apart from that of values and means.
+    all times. The spread of readings is that of each experiment by itself. Differences have a
+    spread apart from that of values and means.
 
     Arguments:
         levels: noise where the table states none.

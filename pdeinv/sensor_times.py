@@ -19,8 +19,10 @@ __all__ = ["check_time_column", "times_of"]
 
 
 def times_of(table: pd.DataFrame, pde: PDE, rows: Rows) -> np.ndarray:
-    """Return the times (m,) of readings: nan at the end of the physics, for a coefficient and its
-    functions, and where the physics, or that of the experiment, does not evolve.
+    """Return the times (m,) of readings.
+
+    They are nan at the end of the physics, for a coefficient and its functions, and where the
+    physics, or that of the experiment, does not evolve.
 
     Arguments:
         table: the checked readings.

@@ -210,10 +210,10 @@ class Sensors:
                 them, with an InputWarning.
 
         Raises:
-            InputError: a sensor or its footprint is outside of the domain, the PDE has no such
-                field or experiment, the noise cannot be used, a reading is likely a fill value, an
-                instrument is not stated or reads fields of two units, exact readings contradict
-                each other at one point, or an exact reading contradicts the boundary condition or
+            InputError: a sensor or its footprint is outside of the domain; the PDE has no such
+                field or experiment; the noise cannot be used; a reading is likely a fill value; an
+                instrument is not stated or reads fields of two units; exact readings contradict
+                each other at one point; an exact reading contradicts the boundary condition or
                 the bounds of the coefficient; or there are several replicates.
         """
         table = self.table

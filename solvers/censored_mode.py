@@ -21,9 +21,9 @@ def mode_with_limits(search: ModeSearch, nugget: float, n: int) -> Mode:
     """Return the mode given the mean of the true values of censored readings; the search then
     assumes these values.
 
-    The search begins with the plain readings alone. The values have the law that the problem has,
-    linearised at the mode (`true_values`), and the mode is searched for again given their mean,
-    until the mean settles. The same random numbers give all these means.
+    The search begins with the plain readings alone. The values have the law of the problem that is
+    linearised at the mode (`true_values`). Given their mean the mode is searched for again, until
+    the mean settles. The same random numbers give all these means.
 
     Arguments:
         search: for the mode; the censored readings are the last ones.

@@ -44,9 +44,9 @@ class EnsembleSmoother(Solver):
     """An ensemble that is moved to the readings in a few rounds of solves: for a PDE without
     derivatives, and for a simulator of which each solve is dear.
 
-    The members are draws ξ of the latent Gaussian field, standard normal a priori, with the biases
-    that readings share behind them; in these F is linear, and J exact. A round solves
-    for their readings F(ξ), makes a linear model J of F from them, and moves each member by
+    The members are draws ξ of the latent Gaussian field, standard normal a priori. Behind them are
+    the biases that readings share, in which F is linear and J exact. A round solves for their
+    readings F(ξ), makes a linear model J of F from them, and moves each member by
 
         C Jᵀ (J C Jᵀ + α (R + D))⁻¹ (y + √α ε + √(α - 1) δ - F(ξ)),    C <- C - C Jᵀ (...)⁻¹ J C.
 

@@ -54,13 +54,13 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     but only as long as the iteration converges with the last Jacobian, as the members' must.
 
-    Where the mode does not meet the readings, the search begins again (`search_again`): with a
-    variance added to the readings that is removed as fast as the objective allows, with the
-    derivative of the solve itself, and from the means of ensembles. One that meets them but stops
-    short takes a few more steps with that derivative (`settle`). The record states the number of
-    `searches`, whether the last one `converged` (1 or 0), the `iterations` of all, and the
-    `final_gradient`, preconditioned to the next step and relative to ξ; both with the Jacobian at
-    hand, which is kept after a step below the tolerance.
+    Where the mode does not meet the readings, the search begins again (`search_again`). A variance
+    is added to the readings and removed as fast as the objective allows. The search then uses the
+    derivative of the solve itself, and starts from the means of ensembles. One that meets them but
+    stops short takes a few more steps with that derivative (`settle`). The record states the number
+    of `searches`, whether the last one `converged` (1 or 0) and the `iterations` of all. Its
+    `final_gradient` is preconditioned to the next step and relative to ξ. Both are with the
+    Jacobian at hand, which is kept after a step below the tolerance.
 
     The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
     noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine

@@ -69,6 +69,13 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
     "docs/functions-as-physics.md": Source(),
+    "docs/flow-sensors.md": Source(
+        (
+            Constant("the same 4 times: 60 in all, and 240 in all", "the study's readings"),
+            Constant("The noise has 2 % of the standard deviation", "a setting"),
+            Constant("zero is not resolved", "the rule itself"),
+        )
+    ),
     "docs/instruments.md": Source(),
     "docs/pumping-test.md": Source(
         (

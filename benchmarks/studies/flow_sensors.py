@@ -1,8 +1,8 @@
-"""The vorticity of the benchmark's flow at the start and at the end, from readings of velocities
-and from as many of vorticities, at four times: `pdeinv study flow-sensors`.
+"""The benchmark's flow from velocities and from as many vorticities: `pdeinv study flow-sensors`.
 
-Truths are drawn and solved on a grid twice as fine. Sensors stay at their points; a sensor of the
-velocity reads one component. The noise is a share of the deviation of the field that is read.
+Both are read at four times, and the vorticity at the start and at the end is scored. Truths are
+drawn and solved on a grid twice as fine. Sensors stay at their points; a sensor of the velocity
+reads one component. The noise is a share of the deviation of the field that is read.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _unit(record: Record) -> Hashable:
 
 
 def flow_sensors_table(records: list[Record]) -> str:
-    """Return the scores of what is read, for each number of readings and field, with standard
-    errors over the truths; and the paired differences, velocity minus vorticity.
+    """Return two tables: the scores of what is read, for each number of readings and field, and
+    the paired differences, velocity minus vorticity. Standard errors are those over the truths.
 
     Arguments:
         records: as `pdeinv study flow-sensors` writes them.

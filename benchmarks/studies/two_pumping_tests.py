@@ -106,8 +106,8 @@ def _unit(record: Record) -> Hashable:
 
 
 def two_tests_table(records: list[Record]) -> str:
-    """Return two tables: the scores of each arm and field; and of each arm how well it fits, and
-    the paired differences in ln K of both tests to it. Standard errors are those over the truths.
+    """Return two tables: the scores of each arm and field, and how well each arm fits. The second
+    has the paired differences in ln K of both tests to it. Standard errors are over the truths.
 
     Arguments:
         records: as `pdeinv study two-pumping-tests` writes them.

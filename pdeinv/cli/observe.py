@@ -22,9 +22,9 @@ __all__ = ["observe"]
 Truth = Annotated[
     str,
     typer.Argument(
-        help="What is read: a file of fields (of `pdeinv generate` or `pdeinv reconstruct`, or any "
-        "NetCDF file with the coordinates x and y), or a draw of the prior of a problem: its file, "
-        "the name of an example (see `pdeinv problem`) or of a PDE (see `pdeinv info`)."
+        help="What is read: a file of fields, or a draw of a problem's prior. The file is one of "
+        "`pdeinv generate` or `pdeinv reconstruct`, or a NetCDF file with the coordinates x and y. "
+        "The problem is its file, an example (see `pdeinv problem`) or a PDE (see `pdeinv info`)."
     ),
 ]
 Fields = Annotated[

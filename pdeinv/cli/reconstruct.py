@@ -22,8 +22,8 @@ SensorFile = Annotated[
     Path,
     typer.Argument(
         help="Table (CSV) with the columns field, x, y, value and, optionally, noise_std, radius, "
-        "x2, y2, kind, time, experiment, censored, instrument and replicate: a date or a run, each "
-        "reconstructed by itself into one result."
+        "x2, y2, kind, time, experiment, censored, instrument and replicate. Each replicate, a "
+        "date or a run, is reconstructed by itself into one result."
     ),
 ]
 Noise = Annotated[

@@ -43,9 +43,9 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
 
     A subclass implements `draw`. It sets `role` to "coefficient" if its prior is of the coefficient
     alone; the samples' solutions are then solved for. With a joint prior the readings are of its
-    fields and of what is linear in these (`PDE.linear_in_channels`), and what the PDE derives is
-    derived from the samples. `published_role` is
-    that of the shipped prior for the preset "published", None where the method has no such preset.
+    fields and of what is linear in these (`PDE.linear_in_channels`). What the PDE derives is then
+    derived from the samples. `published_role` is that of the shipped prior for the preset
+    "published", None where the method has no such preset.
 
     Arguments:
         guidance: further terms, such as `EquiReg()`, or plain callables `(x_t, sigma, x0_hat) ->

@@ -52,7 +52,7 @@ class Misfit:
     def _whitened(self, residual: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return residuals (batch, m) times their factors (m,), shrunk along the biases."""
         o, blur = self.observation, self.blur[self.observation.channel]
-        if not o.biases or bool(blur.isinf().any()):  # no bias counts beside an infinite blur
+        if not o.biases or bool(blur.isinf().any()):  # which hides every bias
             return residual * factor
         std = (blur**2 + o.noise_std**2).sqrt()
         return Whitening(std, o.shared)(residual) * (std * factor)
