@@ -16,6 +16,7 @@ from pdeinv.sensors import Sensors
 
 __all__ = ["reconstruct_each", "seed_of"]
 
+_PARAMETER, _UNITS, _BIAS = "parameter", "parameter_units", "sensor_bias_std"
 _SHARED = "well"
 """Dimension of the variables that state the physics, which all replicates share."""
 
@@ -33,7 +34,8 @@ def reconstruct_each(
     its replicate; a warning that the readings of all give is shown once.
 
     Fields are `{field}_mean` (replicate, ..., y, x) and `{field}_samples` (sample, replicate, ...,
-    y, x). The numbers among the attributes become variables (replicate), and so do texts that
+    y, x). `parameter` has those of all replicates, with nan for a replicate without one. The
+    numbers among the attributes become variables (replicate), and so do texts that
     differ. `sensor_*` (sensor) have the order of the rows of the table. The variable
     `replicate_seed` has the seed of each: a reconstruction of its readings alone with this seed
     gives the same.
@@ -117,13 +119,13 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     """Return results by replicate as one.
 
     Arguments:
-        results: of equal variables.
+        results: of equal variables, but for those of parameters.
         order: (m,), of all sensors, those of one replicate after those of another.
     """
-    first, *_ = results.values()
-    data = {}
+    given = _with_all_parameters([*results.values()])
+    first, data = given[0], {}
     for name, variable in first.data_vars.items():
-        parts = [one[name].values for one in results.values()]
+        parts = [one[name].values for one in given]
         dims = list(variable.dims)
         if dims == ["sensor"]:
             values = np.concatenate(parts)[order]
@@ -138,6 +140,32 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     of_replicate = {"replicate": ("replicate", names, {"long_name": "replicate of the readings"})}
     whole = xr.Dataset(data, {**first.coords, **of_replicate})
     return _with_attributes(whole, [one.attrs for one in results.values()])
+
+
+def _with_all_parameters(results: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Return results that have the parameters of all of them, and the standard deviations of biases
+    if one has these: nan where one has none."""
+    found = []
+    columns = {
+        name: variable
+        for one in results
+        for name, variable in one.data_vars.items()
+        if name == _BIAS or _PARAMETER in variable.dims
+    }
+    named = [one[_UNITS] for one in results if _PARAMETER in one.coords]
+    units = {str(at[_PARAMETER].item()): at.item() for one in named for at in one}
+    for one in results:
+        for name in [name for name in columns if name not in one]:
+            missing = xr.full_like(one["sensor_value"], np.nan)
+            if name != _BIAS:
+                missing = columns[name].isel({_PARAMETER: []})
+            one = one.assign({name: missing.assign_attrs(columns[name].attrs)})
+        if units:
+            one = one.reindex({_PARAMETER: np.array([*units], dtype=object)})
+            of_each = (_PARAMETER, np.array([*units.values()], dtype=object), named[0].attrs)
+            one = one.assign_coords({_UNITS: of_each})
+        found.append(one)
+    return found
 
 
 def _with_attributes(whole: xr.Dataset, attributes: list[dict[str, object]]) -> xr.Dataset:
