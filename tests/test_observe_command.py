@@ -226,6 +226,7 @@ BAD = [
     ("fields.nc --field head --offset 1", "--offset must be of pairs of numbers x,y, got '1'"),
     ("fields.nc --field head --apart 500", "apart must leave room for 40 points"),
     ("fields.nc --field head --points s.csv --n 3", "--n must be left out with --points, got 3"),
+    ("fields.nc --field head --points wide.csv", "a column 'Radius [m]' but no 'radius'; rename"),
     ("fields.nc --field head --plot fields.nc", "fields.nc must end in a figure format"),
     ("fields.nc --field head --plot o.csv", "o.csv must end in a figure format"),
     ("fields.nc --field head --noise much", "noise_std must be a number from 0"),
