@@ -86,6 +86,11 @@ class Layout:
                     f"--{option} must be left out with --points, got {getattr(self, option)}; drop "
                     f"it, since {self.points} states each place"
                 )
+        if self.radius is not None and self.offset is not None:
+            raise InputError(
+                f"--offset must be left out with --radius, got {self.offset}; drop it for a disc, "
+                f"or --radius for a line or a difference"
+            )
         if self.spacing is not None and self.n is not None:
             raise InputError(f"--n must be left out with --spacing, got {self.n}; keep one of them")
 

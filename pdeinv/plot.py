@@ -57,12 +57,14 @@ _FIELDS = ("truth", "mean")
 _ERRORS = ("std", "error")
 """Panels that share another one."""
 _SHOWN = 3
-"""Rows of a field with several times or replicates: the first, the middle and the last."""
+"""Rows of a field with several times or replicates: the first, the last, and one between, where the
+field is read if it is read between."""
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
     """Return a figure with one row for each field, or for each experiment that has it; a field with
-    several times or replicates has rows for the first, the middle and the last.
+    several times or replicates has rows for the first, the last and one between: the middle of
+    those at which it is read, if there are some.
 
     The panels are the truth (where given), the posterior mean with the sensors and the wells, the
     probability of the high value of a two-valued field, the standard deviation, the error (where
@@ -174,17 +176,19 @@ def _rows(
 def _parts(
     name: str, result: xr.Dataset, truth: xr.Dataset | None, dimension: str
 ) -> Iterator[tuple[Any, xr.Dataset, xr.Dataset | None]]:
-    """Yield each experiment that has a field, or the first, the middle and the last of its times or
-    replicates: its value, and the result and the truth there, with the sensors of that place
+    """Yield each experiment that has a field, or the first, one between and the last of its times
+    or replicates: its value, and the result and the truth there, with the sensors of that place
     alone."""
     values = result[dimension].values
     mean = result[f"{name}_mean"]
     have = [i for i in range(len(values)) if not mean.isel({dimension: i}).isnull().all()]
     last = have[-1]
-    if dimension != "experiment" and len(have) > _SHOWN:
-        have = [have[i] for i in np.linspace(0, len(have) - 1, _SHOWN).round().astype(int)]
     sensors = result[f"sensor_{dimension}"].values
     places = np.array([place_of(values, value) for value in sensors], dtype=object)
+    if dimension != "experiment" and len(have) > _SHOWN:
+        read = {*places[np.asarray(result["sensor_field"] == name)]}
+        between = [i for i in have[1:-1] if i in read] or have[1:-1]
+        have = [have[0], between[len(between) // 2], last]
     # A field of a stationary experiment holds at all times, and its readings have none
     always = np.isnan(sensors) if dimension == "time" else np.zeros(len(sensors), dtype=bool)
     for i in have:

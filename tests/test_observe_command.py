@@ -223,6 +223,7 @@ BAD = [
     ("fields.nc --field head --kind disc", "--kind disc must have --radius, got none"),
     ("fields.nc --field head --kind line", "--kind line must have --offset or --lines"),
     ("fields.nc --field head --radius 70", "must fit into the domain"),
+    ("fields.nc --field head --radius 1 --offset 2,2", "--offset must be left out with --radius"),
     ("fields.nc --field head --offset 1", "--offset must be of pairs of numbers x,y, got '1'"),
     ("fields.nc --field head --apart 500", "apart must leave room for 40 points"),
     ("fields.nc --field head --points s.csv --n 3", "--n must be left out with --points, got 3"),
