@@ -266,9 +266,9 @@ def _dataset(
     )
     read = [pde.fields[channel] for channel in observation.channel.tolist()]
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
-    if observation.common is not None:
-        std = observation.common.norm(dim=1).numpy()
-        columns["bias_std"] = np.where(std > 0, std, np.nan)
+    if "instrument" in sensors.table:
+        std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
+        columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
     if any(f.time is not None for f in pde.fields):

@@ -16,7 +16,6 @@ from pdeinv.sensors import Sensors
 
 __all__ = ["reconstruct_each", "seed_of"]
 
-_PARAMETER, _UNITS, _BIAS = "parameter", "parameter_units", "sensor_bias_std"
 _SHARED = "well"
 """Dimension of the variables that state the physics, which all replicates share."""
 
@@ -34,11 +33,10 @@ def reconstruct_each(
     its replicate; a warning that the readings of all give is shown once.
 
     Fields are `{field}_mean` (replicate, ..., y, x) and `{field}_samples` (sample, replicate, ...,
-    y, x). `parameter` has those of all replicates, with nan for a replicate without one. The
-    numbers among the attributes become variables (replicate), and so do texts that
-    differ. `sensor_*` (sensor) have the order of the rows of the table. The variable
-    `replicate_seed` has the seed of each: a reconstruction of its readings alone with this seed
-    gives the same.
+    y, x). Parameters are those of all replicates, nan in one that lacks some. The numbers among the
+    attributes become variables (replicate), and so do texts that differ. `sensor_*` (sensor) have
+    the order of the rows of the table. The variable `replicate_seed` has the seed of each: a
+    reconstruction of its readings alone with this seed gives the same.
 
     Arguments:
         parts: the sensors of each replicate by its name, see `Sensors.by_replicate`.
@@ -119,13 +117,14 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     """Return results by replicate as one.
 
     Arguments:
-        results: of equal variables, but for those of parameters.
+        results: of equal variables, but for parameters.
         order: (m,), of all sensors, those of one replicate after those of another.
     """
-    given = _with_all_parameters([*results.values()])
-    first, data = given[0], {}
+    results = _with_all_parameters(results)
+    first, *_ = results.values()
+    data = {}
     for name, variable in first.data_vars.items():
-        parts = [one[name].values for one in given]
+        parts = [one[name].values for one in results.values()]
         dims = list(variable.dims)
         if dims == ["sensor"]:
             values = np.concatenate(parts)[order]
@@ -142,30 +141,25 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     return _with_attributes(whole, [one.attrs for one in results.values()])
 
 
-def _with_all_parameters(results: list[xr.Dataset]) -> list[xr.Dataset]:
-    """Return results that have the parameters of all of them, and the standard deviations of biases
-    if one has these: nan where one has none."""
-    found = []
-    columns = {
-        name: variable
-        for one in results
-        for name, variable in one.data_vars.items()
-        if name == _BIAS or _PARAMETER in variable.dims
-    }
-    named = [one[_UNITS] for one in results if _PARAMETER in one.coords]
-    units = {str(at[_PARAMETER].item()): at.item() for one in named for at in one}
-    for one in results:
-        for name in [name for name in columns if name not in one]:
-            missing = xr.full_like(one["sensor_value"], np.nan)
-            if name != _BIAS:
-                missing = columns[name].isel({_PARAMETER: []})
-            one = one.assign({name: missing.assign_attrs(columns[name].attrs)})
-        if units:
-            one = one.reindex({_PARAMETER: np.array([*units], dtype=object)})
-            of_each = (_PARAMETER, np.array([*units.values()], dtype=object), named[0].attrs)
-            one = one.assign_coords({_UNITS: of_each})
-        found.append(one)
-    return found
+def _with_all_parameters(results: Mapping[str, xr.Dataset]) -> Mapping[str, xr.Dataset]:
+    """Return results with the parameters of all of them, such as biases of instruments that only
+    some replicates have; nan in a result that lacks them."""
+    having = [one for one in results.values() if "parameter" in one.dims]
+    if not having:
+        return results
+    of_one = having[0]["parameter_units"].attrs
+    units: dict[str, str] = {}
+    for one in having:
+        units |= zip(one["parameter"].values, one["parameter_units"].values, strict=True)
+    names = np.array([*units], dtype=object)
+    labels = ("parameter", np.array([*units.values()], dtype=object), of_one)
+    ours = [name for name, v in having[0].data_vars.items() if "parameter" in v.dims]
+    nothing = having[0][ours].map(lambda variable: variable.where(False), keep_attrs=True)
+    whole = {}
+    for name, one in results.items():
+        given = one if "parameter" in one.dims else one.assign(nothing)
+        whole[name] = given.reindex(parameter=names).assign_coords(parameter_units=labels)
+    return whole
 
 
 def _with_attributes(whole: xr.Dataset, attributes: list[dict[str, object]]) -> xr.Dataset:

@@ -39,11 +39,12 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         if not count or special in solver.takes:
             continue
         what, otherwise = _WORDS[special]
-        taking = sorted(name for name, one in solvers.SOLVERS.items() if special in one.takes)
-        able = [name for name in taking if _suits(solvers.SOLVERS[name], pde, prior)]
-        remedy = f"choose one of {', '.join(able)}, or {otherwise}"
-        if not able:
-            remedy = f"use a prior that {' or '.join(taking)} supports, or {otherwise}"
+        able = [
+            name
+            for name, kind in solvers.SOLVERS.items()
+            if special in kind.takes and _suits(kind, pde, prior)
+        ]
+        remedy = f"choose one of {', '.join(sorted(able))}, or {otherwise}" if able else otherwise
         raise InputError(
             f"sensors of the {solver.name} solver must not be {what}, got {count} of "
             f"{len(observation)}; {remedy}"
