@@ -62,9 +62,9 @@ field is read if it is read between."""
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Return a figure with one row for each field, or for each experiment that has it; a field with
-    several times or replicates has rows for the first, the last and one between: the middle of
-    those at which it is read, if there are some.
+    """Return a figure with one row for each field, or for each experiment that has it.
+
+    A field with several times or replicates has rows for the first, the middle and the last.
 
     The panels are the truth (where given), the posterior mean with the sensors and the wells, the
     probability of the high value of a two-valued field, the standard deviation, the error (where
@@ -78,7 +78,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     error is the factor between mean and truth.
 
     The conditions on the sides are around the mean of the solution where they are not all alike;
-    the frame of a torus is dashed.
+    the frame of a torus is dashed. The middle time is that of those between with readings of the
+    field, if there are some.
 
     Arguments:
         result: the result of `pdeinv.reconstruct`, also one that was stored.

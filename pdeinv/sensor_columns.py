@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 
@@ -96,7 +95,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
     return unused
 
 
-def refuse_misnamed(names: Sequence[str], columns: Sequence[str], origin: str) -> None:
+def refuse_misnamed(names: list[str], columns: tuple[str, ...], origin: str) -> None:
     """Refuse a name that is that of a column but for case, blanks or a unit, where that is missing.
 
     Raises:
