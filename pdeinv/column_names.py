@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["instead_of", "listed", "meant_by", "nearest", "remedy_for", "shown"]
+__all__ = ["instead_of", "is_same", "listed", "meant_by", "nearest", "remedy_for", "shown"]
 
 _RENAME = "rename it to noise_std if it is the standard deviation of the noise in units of value"
 # Words of uncertainties, whole or as a beginning, and what to do with such a column
@@ -23,6 +23,12 @@ _UNCERTAINTIES = (
         _RENAME,
     ),
 )
+# Other words for columns
+_OTHER_WORDS = {
+    "censored": {"censoring", "detection", "nondetect", "lod", "loq", "qualifier"},
+    "instrument": {"device", "probe", "sensor", "logger", "gauge"},
+    "replicate": {"date", "run", "survey", "campaign", "repeat"},
+}
 _LABELS = {"code", "codes", "flag", "flags", "id", "status", "message", "count", "name"}
 
 
@@ -41,8 +47,8 @@ def listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
 
 def instead_of(column: str, names: list[str]) -> str:
     """Return the rest of the sentence about a column that is missing."""
-    for name in names:  # another case, or a unit in brackets
-        if re.sub(r"[\[(<{/].*", "", name).strip().lower() == column:
+    for name in names:
+        if is_same(name, column):
             return f" but {shown(name)!r}; rename it to {column!r}"
     return (
         f"; its columns must be field, x, y, value and, optionally, noise_std (found: "
@@ -52,22 +58,33 @@ def instead_of(column: str, names: list[str]) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return the remedy for a word that is none of some words."""
-    near = difflib.get_close_matches(word, list(words), 1)
-    return f"did you mean {near[0]!r}?" if near else "use one of these"
+    of_lower = {one.lower(): one for one in words}
+    near = difflib.get_close_matches(word.lower(), [*of_lower], 1)
+    near = near or [one for one in of_lower if word and one.startswith(word.lower())]
+    return f"did you mean {of_lower[near[0]]!r}?" if near else "use one of these"
+
+
+def is_same(name: str, column: str) -> bool:
+    """Return whether a name is that of a column but for case, blanks, and a unit in brackets."""
+    return re.sub(r"[\[(<{/].*|[\s_]", "", name).lower() == re.sub("_", "", column)
 
 
 def meant_by(name: str, columns: Iterable[str]) -> str | None:
-    """Return which of some columns a name may stand for: misspelt, or in another case; else None.
+    """Return which of some columns a name may stand for: misspelt, in another case, or another word
+    for it; else None.
 
     Example:
-        >>> [meant_by(name, ["time"]) for name in ("Time [s]", "tme", "t", "depth")]
-        ['time', 'time', 'time', None]
+        >>> names = ("Time [s]", "tme", "x_2", "device", "depth")
+        >>> [meant_by(name, ["time", "x2", "instrument"]) for name in names]
+        ['time', 'time', 'x2', 'instrument', None]
     """
+    given = list(columns)
     words = re.findall(r"[a-z]+", re.sub(r"[\[(<{/].*", "", name).lower())
-    if words == ["t"]:
-        words = ["time"]
-    near = (match for word in words for match in difflib.get_close_matches(word, columns, 1, 0.75))
-    return next(near, None)
+    words = ["time"] if words == ["t"] else words
+    same = (column for column in given if is_same(name, column))
+    near = (one for word in words for one in difflib.get_close_matches(word, given, 1, 0.75))
+    other = (column for column in given if _OTHER_WORDS.get(column, set()) & {*words})
+    return next((found for group in (same, near, other) for found in group), None)
 
 
 def remedy_for(column: str) -> str | None:

@@ -51,8 +51,8 @@ def _residuals(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid) -> np.
     and posterior together.
 
     That is at least a share of the spread of the readings, differences apart: exact readings are
-    met to rounding. A reading beyond a limit of detection has the residual of the limit, or 0
-    where the mean is beyond it too.
+    met to rounding. The posterior mean of an instrument's bias is taken off its readings. A reading
+    beyond a limit of detection has the residual of the limit, or 0 where the mean is beyond it too.
     """
     mine = np.asarray(result["sensor_field"] == name)
     mean = result[f"{name}_mean"].values
@@ -66,11 +66,30 @@ def _residuals(result: xr.Dataset, name: str, shapes: Shapes, grid: Grid) -> np.
         if alike.sum() > 1 and (spread := float(np.std(values[alike]))):
             floor[alike] = spread
     there = _posterior_std(result, name, sensors)
-    deviation = np.sqrt(noise**2 + there**2 + (_FLOOR * floor) ** 2)
-    excess = values - _read(sensors, mean[None])[0]
+    bias, bias_std = _biases(result, name, mine)
+    deviation = np.sqrt(noise**2 + there**2 + bias_std**2 + (_FLOOR * floor) ** 2)
+    excess = values - bias - _read(sensors, mean[None])[0]
     excess[shapes.censored == "left"] = excess[shapes.censored == "left"].clip(max=0)
     excess[shapes.censored == "right"] = excess[shapes.censored == "right"].clip(min=0)
     return excess / deviation
+
+
+def _biases(result: xr.Dataset, name: str, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means and the standard deviations (m,) of the biases of the readings of one field:
+    those of the posterior, or of the prior where the solver does not estimate biases."""
+    mean = np.zeros(np.count_nonzero(mine))
+    if "sensor_bias_std" not in result:
+        return mean, mean
+    std = np.nan_to_num(result["sensor_bias_std"].values[mine])
+    if "parameter_mean" in result:
+        columns = (result[v].values for v in ("parameter", "parameter_mean", "parameter_std"))
+        found = {number: moments for number, *moments in zip(*columns, strict=True)}
+        read = enumerate(result["sensor_instrument"].values[mine])
+        for i, instrument in ((i, one) for i, one in read if std[i]):
+            # A number is named after the instrument, and the field where it reads several
+            moments = found.get(f"{instrument}, {name}", found.get(instrument))
+            mean[i], std[i] = moments or (mean[i], std[i])
+    return mean, std
 
 
 def _posterior_std(result: xr.Dataset, name: str, sensors: Observation) -> np.ndarray:

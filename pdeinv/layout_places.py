@@ -13,7 +13,7 @@ from pdeinv import layouts
 from pdeinv.checks import Bounds, choice, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid
-from pdeinv.sensor_columns import checked_values, is_number
+from pdeinv.sensor_columns import checked_values, is_number, refuse_misnamed
 from pdeinv.sensor_csv import read_csv
 from pdeinv.sensor_kinds import KINDS
 from pdeinv.sensor_rows import Rows
@@ -86,6 +86,11 @@ class Layout:
                     f"--{option} must be left out with --points, got {getattr(self, option)}; drop "
                     f"it, since {self.points} states each place"
                 )
+        if self.radius is not None and self.offset is not None:
+            raise InputError(
+                f"--offset must be left out with --radius, got {self.offset}; drop it for a disc, "
+                f"or --radius for a line or a difference"
+            )
         if self.spacing is not None and self.n is not None:
             raise InputError(f"--n must be left out with --spacing, got {self.n}; keep one of them")
 
@@ -167,8 +172,11 @@ def _of_file(path: Path) -> Places:
     missing = [name for name in ("x", "y") if name not in table]
     if missing:
         raise InputError(f"{path.name} has no column {missing[0]!r}; give each place its x and y")
-    geometry = [name for name in ("x", "y", "radius", "x2", "y2", "kind") if name in table]
-    given = table[geometry].assign(field="any", value=0.0)
+    geometry = ("radius", "x2", "y2", "kind")
+    refuse_misnamed([*table.columns], geometry, path.name)
+    given = table[["x", "y", *(name for name in geometry if name in table)]].assign(
+        field="any", value=0.0
+    )
     found = checked_values(given, Rows(path.name, 1))
     ends = found[["x2", "y2"]].to_numpy() if {"x2", "y2"} <= {*found} else None
     kinds = {"radius": found.get("radius"), "ends": ends, "kind": found.get("kind")}

@@ -57,7 +57,8 @@ _FIELDS = ("truth", "mean")
 _ERRORS = ("std", "error")
 """Panels that share another one."""
 _SHOWN = 3
-"""Rows of a field with several times or replicates: the first, the middle and the last."""
+"""Rows of a field with several times or replicates: the first, the last, and one between, where the
+field is read if it is read between."""
 
 
 def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
@@ -77,7 +78,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     error is the factor between mean and truth.
 
     The conditions on the sides are around the mean of the solution where they are not all alike;
-    the frame of a torus is dashed.
+    the frame of a torus is dashed. The middle time is that of those between with readings of the
+    field, if there are some.
 
     Arguments:
         result: the result of `pdeinv.reconstruct`, also one that was stored.
@@ -175,17 +177,19 @@ def _rows(
 def _parts(
     name: str, result: xr.Dataset, truth: xr.Dataset | None, dimension: str
 ) -> Iterator[tuple[Any, xr.Dataset, xr.Dataset | None]]:
-    """Yield each experiment that has a field, or the first, the middle and the last of its times or
-    replicates: its value, and the result and the truth there, with the sensors of that place
+    """Yield each experiment that has a field, or the first, one between and the last of its times
+    or replicates: its value, and the result and the truth there, with the sensors of that place
     alone."""
     values = result[dimension].values
     mean = result[f"{name}_mean"]
     have = [i for i in range(len(values)) if not mean.isel({dimension: i}).isnull().all()]
     last = have[-1]
-    if dimension != "experiment" and len(have) > _SHOWN:
-        have = [have[i] for i in np.linspace(0, len(have) - 1, _SHOWN).round().astype(int)]
     sensors = result[f"sensor_{dimension}"].values
     places = np.array([place_of(values, value) for value in sensors], dtype=object)
+    if dimension != "experiment" and len(have) > _SHOWN:
+        read = {*places[np.asarray(result["sensor_field"] == name)]}
+        between = [i for i in have[1:-1] if i in read] or have[1:-1]
+        have = [have[0], between[len(between) // 2], last]
     # A field of a stationary experiment holds at all times, and its readings have none
     always = np.isnan(sensors) if dimension == "time" else np.zeros(len(sensors), dtype=bool)
     for i in have:

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from pdeinv.column_names import instead_of, listed, meant_by, nearest, remedy_for, shown
+from pdeinv.column_names import instead_of, is_same, listed, meant_by, nearest, remedy_for, shown
 from pdeinv.errors import InputError, warn_input
 from pdeinv.sensor_kinds import KINDS, kinds_of
 from pdeinv.sensor_rows import Rows
@@ -27,6 +27,7 @@ __all__ = [
     "experiment_name",
     "is_number",
     "numbers",
+    "refuse_misnamed",
 ]
 
 REQUIRED = ("field", "x", "y", "value")
@@ -34,6 +35,11 @@ REQUIRED = ("field", "x", "y", "value")
 _GEOMETRY = ("radius", "x2", "y2")
 _LABELS = ("experiment", "instrument", "replicate")
 _WORDS = {"kind": KINDS, "censored": ("left", "right")}
+_MEANINGS = {
+    "censored": "write left where the true reading is below the value, and right where it is above"
+}
+_DECISIVE = (*_GEOMETRY, *_WORDS, "replicate")
+"""Columns without which a reading would be taken as something else."""
 OPTIONAL = ("experiment", "time", *_GEOMETRY, "kind", "censored", "instrument", "replicate")
 """Columns that state of what the readings are, and what reads them."""
 NUMERIC = ("x", "y", "value", "noise_std", "time", *_GEOMETRY)
@@ -75,6 +81,7 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
             raise InputError(
                 f"{origin} has a column {shown(column)!r} but no 'noise_std'; {remedy}, or drop it"
             )
+    refuse_misnamed(names, _DECISIVE, origin)
     if unused:
         what = "column {} is" if len(unused) == 1 else "columns {} are"
         absent = [column for column in OPTIONAL if column not in names]
@@ -87,6 +94,21 @@ def check_columns(table: pd.DataFrame, origin: str) -> tuple[str, ...]:
             f"noise_std, {', '.join(OPTIONAL[:-1])} and {OPTIONAL[-1]}; {remedy}"
         )
     return unused
+
+
+def refuse_misnamed(names: list[str], columns: tuple[str, ...], origin: str) -> None:
+    """Refuse a name that is that of a column but for case, blanks or a unit, where that is missing.
+
+    Raises:
+        InputError: there is one.
+    """
+    for column in columns:
+        for name in names if column not in names else ():
+            if is_same(name, column):
+                raise InputError(
+                    f"{origin} has a column {shown(name)!r} but no {column!r}; rename it to "
+                    f"{column!r}, or drop it"
+                )
 
 
 def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
@@ -149,11 +171,21 @@ def _checked_numbers(column: str, given: pd.Series, rows: Rows) -> np.ndarray:
         missing | np.isinf(values),
         lambda i: (
             f"{column} must be a finite number, got "
-            f"{'nothing or nan' if missing[i] else shown(given.iloc[i])}; mend or drop the row"
+            f"{'nothing or nan' if missing[i] else shown(given.iloc[i])}; "
+            f"{_remedy(column, given.iloc[i])}"
         ),
     )
     _check_range(column, values, rows)
     return values
+
+
+def _remedy(column: str, given: object) -> str:
+    """Return what to do with a cell that is no number."""
+    text = _text(given)
+    for sign, word in {"<": "left", ">": "right"}.items():
+        if column == "value" and text.startswith(sign):
+            return f"give the limit {shown(text[1:].strip())} alone, and {word!r} in 'censored'"
+    return "mend or drop the row"
 
 
 def _check_range(column: str, values: np.ndarray, rows: Rows) -> None:
@@ -210,7 +242,7 @@ def _checked_words(column: str, given: pd.Series, words: tuple[str, ...], rows: 
         [text not in ("", *words) for text in found],
         lambda i: (
             f"{column} must be {' or '.join(words)}, or empty, got {shown(given.iloc[i])!r}; "
-            f"{nearest(found[i], words)}"
+            f"{_MEANINGS.get(column) or nearest(found[i], words)}"
         ),
     )
     return found

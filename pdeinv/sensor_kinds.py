@@ -69,9 +69,11 @@ def are_differences(table: pd.DataFrame) -> np.ndarray:
 
 
 def _contradiction(kind: str, given: list[str]) -> str:
-    needs = " and ".join(_NEEDS[kind]) or "neither radius nor x2, y2"
+    needs = _NEEDS[kind]
+    other = [column for column in given if column not in needs]
+    remedy = f"empty {' and '.join(other)}" if other else f"give {' and '.join(needs)}"
     return (
-        f"a reading of the kind {kind} must have {needs}"
-        f"{' alone' if _NEEDS[kind] else ''}, got {' and '.join(given) or 'none'}; empty the "
-        f"other cells, or correct the kind"
+        f"a reading of the kind {kind} must have "
+        f"{' and '.join(needs) + ' alone' if needs else 'neither radius nor x2, y2'}, got "
+        f"{', '.join(given) or 'none'}; {remedy}, or correct the kind"
     )

@@ -45,6 +45,7 @@ _COLUMNS = {
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
     "kind": "what is read: a point, a mean over a disc or a line, or a difference",
@@ -265,6 +266,9 @@ def _dataset(
     )
     read = [pde.fields[channel] for channel in observation.channel.tolist()]
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
+    if "instrument" in sensors.table:
+        std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
+        columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))
     if pde.experiments:
         columns["experiment"] = [f.experiment for f in read]
     if any(f.time is not None for f in pde.fields):

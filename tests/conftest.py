@@ -81,4 +81,5 @@ def folder(tmp_path, monkeypatch):
     Path("ensemble.h5").write_bytes(shipped)
     Path("cut.h5").write_bytes(shipped[:3000])
     Path("text.h5").write_text("no dataset")
+    Path("wide.csv").write_text("x,y,Radius [m]\n1,1,2\n")
     return tmp_path

@@ -200,6 +200,22 @@ def test_a_figure_has_no_panel_for_biases():
     assert len(figures[0].axes) == len(figures[1].axes)
 
 
+@pytest.mark.parametrize("solver", ["gaussian", "optimal-interpolation"])
+def test_residuals_in_a_figure_are_less_the_bias(solver):
+    """One of the solvers estimates biases, the other has them in the noise alone."""
+    rng, m = np.random.default_rng(0), 20
+    of_probe = np.arange(m) % 2 == 0
+    table = {"field": "potential", "x": rng.uniform(size=m), "y": rng.uniform(size=m)}
+    table["value"] = 1e-3 * rng.standard_normal(m) + np.where(of_probe, 0.05, 0.0)
+    table["instrument"] = np.where(of_probe, "probe", "")
+    settings = {"noise": 1e-3, "grid": 16, "n_samples": 4, "solver": solver}
+    result = reconstruct(table, "poisson", instruments={"probe": 0.05}, **settings)
+    axes = plot_reconstruction(result).axes
+    residuals = [a for a in axes if a.get_title().endswith("reading − mean")][1]
+    shown = residuals.collections[-1].get_array()
+    assert len(shown) == m and 0.1 < np.abs(shown).max() < 4
+
+
 def test_names_are_one_for_each_bias():
     o, _, _ = known()
     with pytest.raises(InputError, match="one name for each of 2 biases, got 1"):

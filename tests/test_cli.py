@@ -46,7 +46,11 @@ def test_info_lists_every_pde_and_solver(pdeinv):
     for name in (*PDES, *SOLVERS, "initial_vorticity -> final_vorticity", "torch"):
         assert name in out
     words = " ".join(out.split())
+    assert "Solvers for censored readings: gauss-newton, gaussian" in words
+    for name, solver in SOLVERS.items():
+        assert f" {name} {' '.join(solver.__doc__.partition(chr(10) * 2)[0].split())}" in words
     for pde in map(pde_by_name, PDES):
+        assert f" {pde.name} {pde.equation}" in words
         assert pde.default_prior.phrase(pde.domain) in words
     for kind, prior in CoefficientPrior.kinds.items():
         assert f"{kind} {prior.__doc__.splitlines()[0]}" in words

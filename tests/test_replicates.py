@@ -88,6 +88,16 @@ def test_each_replicate_is_its_own_reconstruction(case):
     assert result[field].dims[:2] == ("sample", "replicate")
 
 
+@pytest.mark.filterwarnings("ignore:.*the instruments of the problem are not used")
+def test_the_deviations_of_biases_are_those_of_the_rows():
+    given = readings(DATES[:3]).assign(instrument="")
+    for date, name in zip(DATES[1:3], "AB", strict=True):
+        given.loc[given.replicate == date, "instrument"] = name
+    result = run(given, instruments={"A": 1e-4, "B": 2e-4})
+    std = given.instrument.map({"": np.nan, "A": 1e-4, "B": 2e-4})
+    np.testing.assert_allclose(result["sensor_bias_std"], std)
+
+
 def test_order_and_company_do_not_matter():
     given = readings(DATES)
     whole, fewer = run(given), run(given[given.replicate != DATES[0]][::-1])

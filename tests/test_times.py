@@ -111,6 +111,16 @@ def test_readings_at_several_times_are_reconstructed():
     assert any("at time 0.25 h" in title for title in titles)
 
 
+def test_a_figure_shows_a_time_at_which_the_field_is_read():
+    _, rows = table([0.25, 0.5, 1.0, 2.0], n=3)
+    result = reconstruct(rows, Decay(), prior=PRIOR, grid=16, n_samples=1)
+    for given, middle in (([0.5], "0.5"), ([1.0], "1"), ([], "1"), ([0.5, 1.0], "1")):
+        part = result.isel(sensor=np.isin(result["sensor_time"], [0.25, *given]))
+        titles = [axis.get_title().partition("\n")[0] for axis in plot_reconstruction(part).axes]
+        shown = [title.split()[-2] for title in titles if "at time" in title]
+        assert shown == ["0.25", middle, "2"]
+
+
 def test_a_reading_without_a_time_is_of_the_end():
     _, rows = table([1.0, 2.0])
     ends = [{k: v for k, v in row.items() if k != "time"} for row in rows[12:]]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
-_IN = " " * 17
+_IN = " " * 19
 
 
 def info() -> None:
@@ -28,6 +28,7 @@ def info() -> None:
     from pdeinv.datasets import PDES, pde_by_name
     from pdeinv.priors import shipped
     from pdeinv.solvers import SOLVERS
+    from pdeinv.solvers.supported_readings import BIASES, CENSORED
 
     typer.echo(
         f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads"
@@ -36,20 +37,26 @@ def info() -> None:
     for name in sorted(PDES):
         pde = pde_by_name(name)
         coefficient, solution, derived = pde.coefficient_field, pde.solution_field, pde.derived
-        typer.echo(f"  {name:<15}{pde.equation}")
+        typer.echo(f"  {name:<17}{pde.equation}")
         more = f" (and {', '.join(field.name for field in derived)})" if derived else ""
-        typer.echo(f"  {'':<15}{coefficient.name} -> {solution.name}{more}, {pde.grid_kind} grid")
+        typer.echo(f"  {'':<17}{coefficient.name} -> {solution.name}{more}, {pde.grid_kind} grid")
         typer.echo(_filled(_in_words(pde.parameters)))
         prior = pde.default_prior
         typer.echo(_filled(f"default prior ({prior.name}): {prior.phrase(pde.domain)}"))
     typer.echo("\nPriors of a coefficient, for `prior=` and the table [prior] of a problem file:")
     for kind, prior_class in sorted(CoefficientPrior.kinds.items()):
         words = (prior_class.__doc__ or "").splitlines()[0]
-        typer.echo(_filled(words, first=f"  {kind:<15}"))
+        typer.echo(_filled(words, first=f"  {kind:<17}"))
         typer.echo(_filled(_stated_by(prior_class)))
     typer.echo("\nSolvers:")
     for name, solver in sorted(SOLVERS.items()):
-        typer.echo(f"  {name:<22}{(solver.__doc__ or '').splitlines()[0]}")
+        words = " ".join((solver.__doc__ or "").partition("\n\n")[0].split())
+        typer.echo(fill(f"  {name:<22}{words}", 100, subsequent_indent=" " * 24))
+    for special, words in (BIASES, "readings that share a bias"), (CENSORED, "censored readings"):
+        able = [name for name, solver in sorted(SOLVERS.items()) if special in solver.takes]
+        typer.echo()
+        given = f"Solvers for {words}: {', '.join(able)}"
+        typer.echo(fill(given, 100, subsequent_indent="  ", break_on_hyphens=False))
     typer.echo(f"\nShipped models: {', '.join(shipped()) or 'none'}")
 
 

@@ -110,7 +110,11 @@ Above = Annotated[
 ]
 Instrument = Annotated[str | None, typer.Option(help="Name of the instrument.")]
 Bias = Annotated[
-    float, typer.Option(help="Standard deviation of the bias that its readings of a field share.")
+    float,
+    typer.Option(
+        help="Standard deviation of the bias that its readings of a field share; with another "
+        "--seed they have another bias."
+    ),
 ]
 Times = Annotated[
     list[float] | None,
