@@ -33,10 +33,10 @@ def reconstruct_each(
     its replicate; a warning that the readings of all give is shown once.
 
     Fields are `{field}_mean` (replicate, ..., y, x) and `{field}_samples` (sample, replicate, ...,
-    y, x). The numbers among the attributes become variables (replicate), and so do texts that
-    differ. `sensor_*` (sensor) have the order of the rows of the table. The variable
-    `replicate_seed` has the seed of each: a reconstruction of its readings alone with this seed
-    gives the same.
+    y, x). Parameters are those of all replicates, nan in one that lacks some. The numbers among the
+    attributes become variables (replicate), and so do texts that differ. `sensor_*` (sensor) have
+    the order of the rows of the table. The variable `replicate_seed` has the seed of each: a
+    reconstruction of its readings alone with this seed gives the same.
 
     Arguments:
         parts: the sensors of each replicate by its name, see `Sensors.by_replicate`.
@@ -117,9 +117,10 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     """Return results by replicate as one.
 
     Arguments:
-        results: of equal variables.
+        results: of equal variables, but for parameters.
         order: (m,), of all sensors, those of one replicate after those of another.
     """
+    results = _with_all_parameters(results)
     first, *_ = results.values()
     data = {}
     for name, variable in first.data_vars.items():
@@ -138,6 +139,27 @@ def _along_replicates(results: Mapping[str, xr.Dataset], order: np.ndarray) -> x
     of_replicate = {"replicate": ("replicate", names, {"long_name": "replicate of the readings"})}
     whole = xr.Dataset(data, {**first.coords, **of_replicate})
     return _with_attributes(whole, [one.attrs for one in results.values()])
+
+
+def _with_all_parameters(results: Mapping[str, xr.Dataset]) -> Mapping[str, xr.Dataset]:
+    """Return results with the parameters of all of them, such as biases of instruments that only
+    some replicates have; nan in a result that lacks them."""
+    having = [one for one in results.values() if "parameter" in one.dims]
+    if not having:
+        return results
+    of_one = having[0]["parameter_units"].attrs
+    units: dict[str, str] = {}
+    for one in having:
+        units |= zip(one["parameter"].values, one["parameter_units"].values, strict=True)
+    names = np.array([*units], dtype=object)
+    labels = ("parameter", np.array([*units.values()], dtype=object), of_one)
+    ours = [name for name, v in having[0].data_vars.items() if "parameter" in v.dims]
+    nothing = having[0][ours].map(lambda variable: variable.where(False), keep_attrs=True)
+    whole = {}
+    for name, one in results.items():
+        given = one if "parameter" in one.dims else one.assign(nothing)
+        whole[name] = given.reindex(parameter=names).assign_coords(parameter_units=labels)
+    return whole
 
 
 def _with_attributes(whole: xr.Dataset, attributes: list[dict[str, object]]) -> xr.Dataset:
