@@ -205,7 +205,7 @@ class EnsembleSmoother(Solver):
             values = torch.cat([part.values(xi) for xi in batches])
             values = members.keep(values)
             _check_left(members, part.reason)
-            unbiased = values - part.biased(torch.zeros_like(values), members.xi)
+            unbiased = part.unbiased(values, members.xi)
             if step == 0:
                 variances = unbiased.var(dim=0)
                 weighty = carries_weight(variances, observation)
