@@ -20,7 +20,13 @@ from pdeinv import (
     reconstruct,
 )
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.solvers import GaussianSolver, GaussNewton, truncated_gaussian
+from pdeinv.solvers import (
+    EnsembleSmoother,
+    GaussianSolver,
+    GaussNewton,
+    Kriging,
+    truncated_gaussian,
+)
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.truncated_gaussian import (
     chain_diagnostics,
@@ -366,6 +372,18 @@ def test_limits_that_exclude_one_another_are_refused(monkeypatch):
         limits = dataclasses.replace(twice, values=values, censored=torch.tensor([0, 0, 1, -1]))
         with pytest.raises(error, match=r"contradict|must not vanish"):
             solve(SOLVERS["gaussian"], LINEAR, limits)
+
+
+def test_a_solver_that_is_suggested_supports_all_readings_and_the_prior():
+    """The samplers with the shipped prior support biases, but neither limits nor this prior."""
+    o = as_stated("half, with a bias")
+    for solver in (Kriging(), EnsembleSmoother()):
+        with pytest.raises(InputError, match=r"choose one of gauss-newton, gaussian, or"):
+            solve(solver, LINEAR, o)
+    plain = dataclasses.replace(o, censored=None)
+    able = "choose one of ensemble-smoother, gauss-newton, gaussian, optimal-interpolation, or"
+    with pytest.raises(InputError, match=able):
+        solve(Kriging(), LINEAR, plain)
 
 
 # The sampler
