@@ -72,6 +72,11 @@ class Channels(ABC):
         """Return whether a field of the state is a function of the coefficient alone."""
         return field == self.coefficient_field
 
+    def nodewise(self, field: Field) -> bool:
+        """Return whether a field is a function of the coefficient node by node: a component of a
+        vector is none."""
+        return self.of_coefficient(field) and not field.kind.startswith("vector")
+
     def linear_in_channels(self, field: Field) -> bool:
         """Return whether a derived field is a linear function of the coefficient and the solution,
         which `PDE.derive_linear` returns without a solve."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Biases", "Instrument", "Instruments", "biases_of", "instruments_of"]
 
+_LARGEST = 1e5  # bias relative to the readings; rounding would hide what they state next to it
+
 
 @dataclass(frozen=True)
 class Instrument:
@@ -122,7 +124,7 @@ def biases_of(
 
     Raises:
         InputError: a reading is of an instrument that is not stated, or an instrument with a bias
-            reads fields of different units.
+            reads fields of different units, or its bias dwarfs its readings.
     """
     named = table.get("instrument", pd.Series([""] * len(table))).tolist()
     _check_use(named, instruments, rows)
@@ -147,6 +149,7 @@ def biases_of(
     )
     keys = [(n, f.name) if b else None for n, f, b in zip(named, fields, biased, strict=True)]
     numbers = {key: k for k, key in enumerate(dict.fromkeys(filter(None, keys)))}
+    _check_sizes(keys, stds, table.value.abs().to_numpy(), rows)
     return Biases(
         np.array([-1 if key is None else numbers[key] for key in keys], dtype=int),
         np.array([stds[name] for name, _ in numbers]),
@@ -170,6 +173,28 @@ def _check_use(named: list[str], instruments: Sequence[Instrument], rows: Rows) 
             f"{rows.origin}: the instruments of the problem are not used, since no reading names "
             f"one; add the column 'instrument', or remove [[instrument]]"
         )
+
+
+def _check_sizes(
+    keys: list[tuple[str, str] | None], stds: dict[str, float], sizes: np.ndarray, rows: Rows
+) -> None:
+    """Refuse biases next to which rounding would hide what their readings state."""
+    largest: dict[tuple[str, str] | None, float] = {}
+    for key, size in zip(keys, sizes, strict=True):
+        largest[key] = max(largest.get(key, 0.0), float(size))
+    rows.refuse(
+        [key is not None and stds[key[0]] > _LARGEST * largest[key] > 0 for key in keys],
+        lambda i: _too_large(keys[i], stds, largest[keys[i]]),
+    )
+
+
+def _too_large(key: tuple[str, str] | None, stds: dict[str, float], size: float) -> str:
+    assert key is not None
+    name, field = key
+    return (
+        f"bias_std of instrument {shown(name)!r} must be at most {_LARGEST:g} times its readings "
+        f"of {field}, which are up to {size:.3g} in size, got {stds[name]:g}; state a smaller one"
+    )
 
 
 def _of_two_units(name: str, fields: list) -> str:

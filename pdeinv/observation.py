@@ -31,7 +31,8 @@ class Observation(ReadingNoise):
     for each reading, and b, standard normal, the biases that several readings share. Its covariance
     is R = diag(noise_std²) + B Bᵀ.
 
-    Of a censored reading it is known only that y is below, or above, the value.
+    Of a censored reading it is known only that y is below, or above, the value. Values, noise and
+    biases are kept in double precision, as solvers compute with them.
 
     A subclass that overrides `stencil` reads something else than points, such as averages. It may
     have fields of its own: a tensor has one row for each sensor, all sensors share anything else.
@@ -102,6 +103,9 @@ class Observation(ReadingNoise):
                     f"in reading {i}; drop it or use another unit"
                 )
         self._check_noise()
+        for name in ("values", "noise_std", "common"):
+            if (tensor := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tensor.double())
         if not ((self.channel >= 0) & (self.channel < len(self.order))).all():
             raise InputError(
                 f"channel must be an integer from 0 to {len(self.order) - 1}, got "

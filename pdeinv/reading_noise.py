@@ -61,6 +61,10 @@ class ReadingNoise:
         own = torch.diag(self.noise_std**2)
         return own if self.common is None else own + self.common @ self.common.T
 
+    def noise_variances(self) -> torch.Tensor:
+        """Return the diagonal of R, (m,)."""
+        return self.noise_std**2 + self.shared.square().sum(dim=1)
+
     def noise(self, white: torch.Tensor) -> torch.Tensor:
         """Return draws of the noise (n, m), from standard normal numbers (n, m + k)."""
         own = self.noise_std * white[:, : len(self.noise_std)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
-from pdeinv.solvers.base import ProgressBar, antithetic
+from pdeinv.solvers.base import ProgressBar, antithetic_normal
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.signs import Signs
@@ -144,7 +143,7 @@ def anneal(
     seen = forward.observing(observation.subset(observation.channel >= 1))
     m, reading_std = len(seen.observation), _typical_std(seen)
     common = seen.observation.shared
-    own, biases = (antithetic(partial(_normal, size, generator), n) for size in common.shape)
+    own, biases = (antithetic_normal(n, size, generator) for size in common.shape)
     std, xi = latent.std, eta
     nodes = min(observation.grid.shape)
     finest = min(derivative_grid(observation.grid, m).shape)
@@ -171,10 +170,6 @@ def anneal(
     return Members(
         *(ordered, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics)
     )
-
-
-def _normal(size: int, generator: torch.Generator | None, n: int) -> torch.Tensor:
-    return torch.randn(n, size, dtype=torch.float64, generator=generator)
 
 
 def derivative_grid(grid: Grid, readings: int) -> Grid:

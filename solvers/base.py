@@ -37,6 +37,7 @@ __all__ = [
     "ProgressBar",
     "Solver",
     "antithetic",
+    "antithetic_normal",
     "progress_bar",
 ]
 
@@ -261,6 +262,11 @@ def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
     """
     half = draw((n + 1) // 2)
     return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
+
+
+def antithetic_normal(n: int, size: int, generator: torch.Generator | None) -> torch.Tensor:
+    """Return n draws (n, size) of standard normal numbers in antithetic pairs, float64."""
+    return antithetic(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
 
 
 def _in_words(value: object) -> str:

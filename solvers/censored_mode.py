@@ -8,6 +8,8 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.solvers.censored import true_values
+from pdeinv.solvers.continuation import largest_objective
+from pdeinv.solvers.linear_algebra import count_informative
 from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch
 
 __all__ = ["mode_with_limits"]
@@ -53,9 +55,12 @@ def mode_with_limits(search: ModeSearch, nugget: float, n: int) -> Mode:
             break
         before = mean
         search.assume(true)
-        mode = search.descend(mode.xi, mode.values, mode.jacobian, mode.nugget, search.iterations)
+        at = mode.xi, mode.values, mode.jacobian
+        found = search.descend(*at, mode.nugget, search.iterations)
+        mode = found._replace(searches=mode.searches)
         if not search.problem.nonlinear:
             settled = True
             break
-    mode = search.judged(mode)
+    sensors = count_informative(search.prior_variances, o)
+    mode = search.settled(mode, largest_objective(sensors))
     return mode._replace(converged=mode.converged and settled)

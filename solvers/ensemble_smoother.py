@@ -72,8 +72,8 @@ class EnsembleSmoother(Solver):
     resulting mean. Of readings that take no solves it is that of Gauss–Newton.
 
     Members whose solve fails are left out. The mean and the standard deviation are the members'; of
-    the coefficient, and of functions of it alone, they are those of a Gaussian latent field with
-    the members' mean and the covariance C, node by node, unless the coefficient has two values.
+    the coefficient, and of functions of it node by node, they are those of a Gaussian latent field
+    with the members' mean and the covariance C, unless the coefficient has two values.
     Samples are members; more samples than members repeat them.
 
     Arguments:
@@ -142,9 +142,9 @@ class EnsembleSmoother(Solver):
         terms = (observation.values - expected[0]) ** 2 / (met.noise + values.var(dim=0))
         probability, phases = None, problem.coefficient_prior.phases
         if phases is None:
-            channels = forward.coefficient_channels
+            channels = forward.nodewise_channels
             mean[channels], std[channels] = moments_through(
-                lambda g: forward.of_coefficient(problem.coefficient(g)),
+                lambda g: forward.nodewise(problem.coefficient(g)),
                 latent.square_root(members.tables.mean(dim=0, keepdim=True), grid)[0, 0],
                 members.variance(grid),
             )
@@ -178,7 +178,8 @@ class EnsembleSmoother(Solver):
         """Move the members to all readings, first to those that take no solves."""
         observation, forward = whitened.observation, whitened.forward
         two_phase = whitened.problem.coefficient_prior.phases is not None
-        free = torch.isin(observation.channel, torch.tensor(forward.coefficient_channels))
+        alone = forward.nodewise_channels if two_phase else forward.coefficient_channels
+        free = torch.isin(observation.channel, torch.tensor(alone))
         noise, weighty, distance = observation.noise_std**2, torch.zeros_like(free), 0.0
         for chosen in (free, ~free):
             if bool(chosen.any()):
@@ -198,6 +199,7 @@ class EnsembleSmoother(Solver):
         """Move the members to readings, all of which take solves or none, in rounds."""
         forward, observation = part.map, part.observation
         noise = weighty = observation.noise_std
+        nodewise = {*observation.channel.tolist()} <= {*forward.nodewise_channels}
         distance = 0.0
         bar = progress_bar(range(self.rounds), self.name, progress and forward.solves, "round")
         for step in bar:
@@ -205,17 +207,17 @@ class EnsembleSmoother(Solver):
             values = torch.cat([part.values(xi) for xi in batches])
             values = members.keep(values)
             _check_left(members, part.reason)
-            unbiased = values - part.biased(torch.zeros_like(values), members.xi)
+            unbiased = part.unbiased(values, members.xi)
             if step == 0:
                 variances = unbiased.var(dim=0)
                 weighty = carries_weight(variances, observation)
                 noise = observation.noise_std**2 + nugget_variance(variances, observation, _NUGGET)
-            if forward.solves:
+            if nodewise:
+                model = nodewise_sensitivities(forward, members.tables, unbiased)
+            else:
                 model = regressed_sensitivities(
                     members.tables, unbiased, forward.problem.latent.eigenvalues
                 )
-            else:
-                model = nodewise_sensitivities(forward, members.tables, unbiased)
             model = model._replace(rows=part.augmented(model.rows))  # in the biases it is exact
             values, model = values[:, weighty], model.of(weighty)
             given = observation.values[weighty], noise[weighty]

@@ -48,7 +48,7 @@ def ensemble_start(
         values = members.keep(torch.cat([problem.values(xi) for xi in batches]))
         if len(values) < _FEWEST:
             return None
-        unbiased = values - problem.biased(torch.zeros_like(values), members.xi)
+        unbiased = problem.unbiased(values, members.xi)
         model = regressed_sensitivities(problem.own(members.xi), unbiased, problem.variances)
         model = model._replace(rows=problem.augmented(model.rows)).of(weighty)
         members.assimilate(values[:, weighty], model, o.values[weighty], noise, _ROUNDS)

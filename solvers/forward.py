@@ -59,6 +59,8 @@ class ForwardMap:
         self.sees_solution = bool((observation.channel >= 1).any())
         self.coefficient_channels = [c for c, f in enumerate(pde.fields) if pde.of_coefficient(f)]
         """Channels that are functions of the coefficient alone."""
+        self.nodewise_channels = [c for c, f in enumerate(pde.fields) if pde.nodewise(f)]
+        """Those that are so node by node."""
         self.solves = not set(observation.channel.tolist()) <= set(self.coefficient_channels)
         """Whether the readings take a solve."""
         self.linear = pde.linear or not self.sees_solution
@@ -114,6 +116,11 @@ class ForwardMap:
     def of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
         """Return the `coefficient_channels` of coefficients."""
         return self.pde.functions_of_coefficient(a)
+
+    def nodewise(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the `nodewise_channels` of coefficients."""
+        alone = self.coefficient_channels
+        return self.of_coefficient(a)[:, [alone.index(c) for c in self.nodewise_channels]]
 
     def _without_solution(self, a: torch.Tensor) -> torch.Tensor:
         """States that are 0 but for the `coefficient_channels`."""

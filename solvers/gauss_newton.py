@@ -75,8 +75,8 @@ class GaussNewton(Solver):
     linearised variance, and the reduced chi-squared is its expectation over them.
 
     The mean and the standard deviation of the solution and of what derives from it are the
-    ensemble's. Those of the coefficient, and of channels that are functions of it alone, are of a
-    Gaussian latent field, node by node: its mean is the ensemble's, its variance the linearised
+    ensemble's. Those of the coefficient, and of channels that are functions of it node by node, are
+    of a Gaussian latent field: its mean is the ensemble's, its variance the linearised
     one, diag(C - C Jᵀ G⁻¹ J C).
 
     Arguments:
@@ -154,9 +154,9 @@ class GaussNewton(Solver):
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
-        forward, channels = problem.forward, problem.forward.coefficient_channels
+        forward, channels = problem.forward, problem.forward.nodewise_channels
         mean[channels], std[channels] = moments_through(
-            lambda latent: forward.of_coefficient(problem.problem.coefficient(latent)),
+            lambda latent: forward.nodewise(problem.problem.coefficient(latent)),
             field,
             _latent_variance(problem, half, more),
         )

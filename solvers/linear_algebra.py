@@ -150,7 +150,7 @@ def degrees_of_freedom(
         reading_variances: the diagonal of G, (m,).
         observation: the sensors, with R.
     """
-    noise = observation.noise_covariance().diagonal()
+    noise = observation.noise_variances()
     nugget = lower.square().sum(dim=1) - reading_variances - noise
     inverse = []  # the diagonal of K⁻¹; columns of L⁻¹ are zero above the diagonal
     for first in range(0, len(lower), _COLUMNS):

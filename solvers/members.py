@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from pdeinv.solvers.base import antithetic, progress_bar
+from pdeinv.solvers.base import antithetic, antithetic_normal, progress_bar
 from pdeinv.solvers.continuation import LEVELS, largest_objective
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.linear_algebra import nugget_variance
@@ -101,10 +101,7 @@ def draw_around_mode(
 def _draws(search: ModeSearch, size: int, generator: torch.Generator | None) -> _Draws:
     o = search.observation
     eta = antithetic(lambda k: search.problem.white(k, generator), size)
-    white = antithetic(
-        lambda k: torch.randn(k, len(o), dtype=torch.float64, generator=generator), size
-    )
-    noise = o.noise_std * white
+    noise = o.noise_std * antithetic_normal(size, len(o), generator)
     if search.true.draws is not None:  # each member has its own values of censored readings
         noise = noise + search.true.sample(size, generator) - search.true.mean
     return _Draws(eta, noise)

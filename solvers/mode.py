@@ -156,14 +156,18 @@ class ModeSearch:
         largest = largest_objective(sensors)
         if problem.nonlinear and mode.objective > largest:
             mode = search_again(self, mode, [first, *smaller], sensors)
-        mode = self.judged(mode)
+        return self.settled(mode, largest)
+
+    def settled(self, mode: Mode, largest: float) -> Mode:
+        """Return a mode that was found, after a few more steps (`settle`) if it has not converged
+        and its objective is at most the largest that meets the readings."""
+        mode = self._judged(mode)
         if not mode.converged and mode.objective <= largest:
-            mode = self.judged(settle(self, mode))
+            mode = self._judged(settle(self, mode))
         return mode
 
-    def judged(self, mode: Mode) -> Mode:
-        """Return a mode with the number of all steps, and converged also where its gradient is
-        small."""
+    def _judged(self, mode: Mode) -> Mode:
+        """A mode with the number of all steps, and converged also where its gradient is small."""
         converged = mode.converged or mode.gradient < _CONVERGED
         return mode._replace(iterations=self.steps, converged=converged)
 

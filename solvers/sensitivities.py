@@ -69,7 +69,7 @@ def regressed_sensitivities(
 def nodewise_sensitivities(
     forward: LatentMap, xi: torch.Tensor, values: torch.Tensor
 ) -> Sensitivities:
-    """Return the sensitivities of readings of the coefficient, or of functions of it alone.
+    """Return the sensitivities of readings of the coefficient, or of functions of it node by node.
 
     They depend on the latent field at a few nodes. At each node the function is linearised by its
     regression on the latent field over the members, which is exact where it is affine.
@@ -82,12 +82,12 @@ def nodewise_sensitivities(
     latent, grid, H = forward.problem.latent, forward.grid, forward.observation
     g = latent.square_root(xi, grid)
     g = g - g.mean(dim=0)
-    fields = forward.of_coefficient(forward.coefficient(xi))
+    fields = forward.nodewise(forward.coefficient(xi))
     variance = g.square().sum(dim=0)
     slope = (g * (fields - fields.mean(dim=0))).sum(dim=0) / torch.where(variance > 0, variance, 1)
     parts = [
         latent.square_root_adjoint(
-            (H.adjoint(unit)[:, forward.coefficient_channels] * slope).sum(dim=1, keepdim=True),
+            (H.adjoint(unit)[:, forward.nodewise_channels] * slope).sum(dim=1, keepdim=True),
             grid,
         ).flatten(1)
         for unit in torch.eye(len(H), dtype=torch.float64).split(_CHUNK)

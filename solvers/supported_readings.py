@@ -35,14 +35,15 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
         CENSORED: int(observation.below_or_above.sum()),
     }
+    present = {special for special, count in counts.items() if count}
     for special, count in counts.items():
-        if not count or special in solver.takes:
+        if special not in present - solver.takes:
             continue
         what, otherwise = _WORDS[special]
         able = [
             name
             for name, kind in solvers.SOLVERS.items()
-            if special in kind.takes and _suits(kind, pde, prior)
+            if present <= kind.takes and _suits(kind(), pde, prior)
         ]
         remedy = f"choose one of {', '.join(sorted(able))}, or {otherwise}" if able else otherwise
         raise InputError(
@@ -51,8 +52,10 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         )
 
 
-def _suits(kind: type[Solver], pde: PDE, prior: Prior) -> bool:
-    """Whether a solver is defined for the PDE and the prior."""
-    solver = kind()
-    able = pde.differentiable or not solver.differentiates(pde, prior)
-    return able and solver.accepts_prior(prior) and solver.accepts(pde, prior)
+def _suits(solver: Solver, pde: PDE, prior: Prior) -> bool:
+    """Whether a solver is made for the PDE and the prior."""
+    try:
+        solver.check(pde, prior)
+    except InputError:
+        return False
+    return True

@@ -19,6 +19,7 @@ __all__ = ["chain_diagnostics", "nearest_above", "sample_above", "sample_given_s
 _BURN_IN = 30  # trajectories before the first draw
 _NUGGET = 1e-10  # variance added, relative to the mean variance
 _MOST = 50_000  # walls that a trajectory meets
+_VARIED = 0.5, 1.5  # lengths of trajectories, in quarters of the period
 _EDGE = 1e-12  # distance from its wall of a coordinate that has just met it, relative to its std
 
 _silent = partial(progress_bar, show=False)
@@ -74,7 +75,9 @@ def sample_above(
 ) -> torch.Tensor:
     """Draw g ~ N(0, K), given that every g_j >= threshold_j: `sample_given_signs` with hard walls.
 
-    Chains start at random distances from the point of the region with the largest density.
+    Chains start at random distances from the point of the region with the largest density. The
+    lengths of trajectories are random: between its bounces off a single wall in the tail, one of a
+    constant length would hardly change its distance from it.
 
     Arguments:
         correlation: K, (m, m), positive semi-definite, of numbers of variance one.
@@ -87,7 +90,8 @@ def sample_above(
     Raises:
         NumericalError: the region has almost no extent in some direction.
     """
-    flow = _Flow(correlation, torch.full_like(threshold, math.inf), chains, generator, threshold)
+    hard = torch.full_like(threshold, math.inf)
+    flow = _Flow(correlation, hard, chains, generator, threshold, varied=True)
     return flow.draw(flow.start(nearest_above(flow.lower, threshold)[0]), draws, _silent)
 
 
@@ -130,7 +134,7 @@ def chain_diagnostics(chains: torch.Tensor) -> dict[str, float]:
 
 class _Flow:
     """The Hamiltonian flow of all chains; arguments as in `sample_given_signs`. An infinite log
-    ratio is a hard wall."""
+    ratio is a hard wall. Trajectories are of random lengths if `varied`."""
 
     def __init__(
         self,
@@ -139,8 +143,11 @@ class _Flow:
         chains: int,
         generator: torch.Generator | None,
         threshold: torch.Tensor,
+        *,
+        varied: bool = False,
     ):
         self.generator, self.chains, m = generator, chains, len(covariance)
+        self.varied = varied
         self.threshold, self.at_zero = threshold, not bool(threshold.any())
         self.floor = torch.where(log_ratio == math.inf, threshold, -math.inf)
         nugget = _NUGGET * covariance.diagonal().mean()
@@ -177,6 +184,11 @@ class _Flow:
         row = torch.arange(self.chains)
         v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator) @ self.lower.T
         left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype)
+        if self.varied:
+            low, high = _VARIED
+            left *= low + (high - low) * torch.rand(
+                left.shape, dtype=g.dtype, generator=self.generator
+            )
         for _ in range(_MOST):
             time, j = self._first_wall(g, v)
             met = time < left

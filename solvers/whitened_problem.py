@@ -91,6 +91,10 @@ class WhitenedProblem:
         common = self.observation.common
         return values if common is None else values + self.biases(xi) @ common.T
 
+    def unbiased(self, values: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
+        """Return readings (batch, m) without the biases of ξ."""
+        return values - self.biased(torch.zeros_like(values), xi)
+
     def states(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
         unstable."""

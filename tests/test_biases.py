@@ -102,6 +102,15 @@ def test_the_ensemble_smoother_has_it_within_the_error_of_its_members():
     torch.testing.assert_close(found.parameters.std, std, rtol=0.1, atol=0)
 
 
+@pytest.mark.parametrize("name", ["values", "noise_std", "common"])
+def test_single_precision_is_as_good(name):
+    o = known()[0]
+    single = dataclasses.replace(o, **{name: getattr(o, name).float()})
+    for solver in (GaussianSolver(), GaussNewton(ensemble=4), EnsembleSmoother(members=50)):
+        found, theirs = (solve(solver, LINEAR, one) for one in (single, o))
+        assert float((found.mean - theirs.mean).abs().max()) < 1e-4 * float(theirs.mean.abs().max())
+
+
 SOLVERS = {
     "gaussian": (GaussianSolver(), LINEAR),
     "gauss-newton": (GaussNewton(ensemble=8), LINEAR),

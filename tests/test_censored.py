@@ -20,9 +20,19 @@ from pdeinv import (
     reconstruct,
 )
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.solvers import GaussianSolver, GaussNewton, truncated_gaussian
+from pdeinv.solvers import (
+    EnsembleSmoother,
+    GaussianSolver,
+    GaussNewton,
+    Kriging,
+    truncated_gaussian,
+)
 from pdeinv.solvers.latent_map import LatentMap
-from pdeinv.solvers.truncated_gaussian import nearest_above, sample_above
+from pdeinv.solvers.truncated_gaussian import (
+    chain_diagnostics,
+    nearest_above,
+    sample_above,
+)
 
 N = 12
 LINEAR = Problem(Poisson(), GaussianField(mean=1.0, std=0.5, length=0.4))
@@ -262,6 +272,15 @@ def test_flow_through_a_medium_has_the_posterior_of_chains():
     assert off(found, chain)[1] < 0.35
 
 
+def test_a_search_with_limits_counts_its_starting_points_and_settles():
+    """One Jacobian is too few for the plain readings, and for what the limits move."""
+    _, o = read(FLOW, [0] * 2 + [1] * 8, noise=0.02, seed=1)
+    quick = GaussNewton(iterations=1, chords=0, ensemble=4)
+    record = solve(quick, FLOW, halves(o), 2).record
+    assert record["converged"] == 1 and record["final_gradient"] < 1e-3
+    assert record["searches"] > 1
+
+
 # Draws of the prior
 
 
@@ -355,6 +374,18 @@ def test_limits_that_exclude_one_another_are_refused(monkeypatch):
             solve(SOLVERS["gaussian"], LINEAR, limits)
 
 
+def test_a_solver_that_is_suggested_supports_all_readings_and_the_prior():
+    """The samplers with the shipped prior support biases, but neither limits nor this prior."""
+    o = as_stated("half, with a bias")
+    for solver in (Kriging(), EnsembleSmoother()):
+        with pytest.raises(InputError, match=r"choose one of gauss-newton, gaussian, or"):
+            solve(solver, LINEAR, o)
+    plain = dataclasses.replace(o, censored=None)
+    able = "choose one of ensemble-smoother, gauss-newton, gaussian, optimal-interpolation, or"
+    with pytest.raises(InputError, match=able):
+        solve(Kriging(), LINEAR, plain)
+
+
 # The sampler
 
 
@@ -370,12 +401,17 @@ def test_draws_above_thresholds_have_the_law_of_rejection():
     torch.testing.assert_close(found.T.cov(), kept.T.cov(), rtol=0, atol=0.03)
 
 
-def test_a_tail_has_its_closed_form():
-    t = torch.tensor([6.0], dtype=torch.float64)
-    found = sample_above(torch.ones(1, 1, dtype=torch.float64), t, 64, 200, seeded()).flatten()
-    mean = math.exp(-18) / math.sqrt(2 * math.pi) / float(torch.special.ndtr(-t))
-    assert float(found.mean()) == pytest.approx(mean, abs=0.01)
-    assert float(found.std()) == pytest.approx((1 + mean * (6 - mean)) ** 0.5, rel=0.1)
+@pytest.mark.parametrize("threshold", [2.0, 3.0, 6.0])
+def test_a_tail_has_its_closed_form(threshold):
+    t = torch.tensor([threshold], dtype=torch.float64)
+    chains = sample_above(torch.ones(1, 1, dtype=torch.float64), t, 64, 200, seeded())[..., 0]
+    density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
+    mean = density / float(torch.special.ndtr(-t))
+    std = (1 + mean * (threshold - mean)) ** 0.5
+    assert float(chains.mean()) == pytest.approx(mean, abs=0.1 * std)
+    assert float(chains.std()) == pytest.approx(std, rel=0.1)
+    # A chain forgets the distance that it began at
+    assert chain_diagnostics(chains[..., None])["r_hat"] < 1.05
 
 
 def test_the_nearest_point_is_stationary():

@@ -13,10 +13,11 @@ import xarray as xr
 from helpers import distance, normal, seeded
 from test_torus import BOX, generic, hills, wave, wavenumber
 
-from pdeinv import InputError, NumericalError, Problem, Sensors, layouts, reconstruct
+from pdeinv import GaussianField, InputError, NumericalError, Problem, Sensors, layouts, reconstruct
 from pdeinv.datasets import Experiments, NavierStokes, TransientDarcy, check_pde, pde_by_name
 from pdeinv.grid import Domain
 from pdeinv.observation import interpolation_stencil
+from pdeinv.solvers import EnsembleSmoother, GaussNewton
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.trained_problem import joint_fields
 
@@ -240,6 +241,27 @@ def test_readings_at_the_start_take_no_solve():
     moving = ForwardMap(pde, observed(pde, readings(pde, state[0], [("velocity_x", 0.3)]), 16))
     moving(a)
     assert moving.solver_calls == 2
+
+
+@pytest.mark.parametrize(
+    "solver", [GaussNewton(ensemble=200), EnsembleSmoother(members=200)], ids=lambda s: s.name
+)
+def test_velocities_at_the_start_have_the_spread_of_their_samples(solver):
+    """They are functions of the whole coefficient, and not of its value at each node."""
+    problem = Problem(flow((0.0,)), GaussianField(mean=0.0, std=2.0, length=0.3))
+    pde, grid = problem.physics, problem.physics.grid(12)
+    state = problem.sample(1, grid, seeded())[0]
+    table = readings(pde, state, [("velocity_x", 0.0), ("vorticity", 0.0)])
+    o = observed(pde, table, 12)
+    o = replace(o, noise_std=torch.full_like(o.noise_std, 0.05))
+    found = solver(pde, problem.prior, o, n_samples=200, generator=seeded())
+    for name in NAMES:
+        channel = pde.channel(name, time=0.0)
+        ratio = found.std[channel] / found.samples[:, channel].std(dim=0)
+        assert float(ratio.mean()) == pytest.approx(1, abs=0.03), name
+    ours = [pde.channel(name, time=0.0) for name in NAMES]
+    assert ours[0] in ForwardMap(pde, o).nodewise_channels
+    assert not {*ours[1:]} & {*ForwardMap(pde, o).nodewise_channels}
 
 
 def test_flows_in_several_experiments_have_their_own_starts():

@@ -133,6 +133,12 @@ def test_instruments_that_no_reading_names_are_not_used():
             "row 2: instrument 'probe A' must read fields of one unit, .* permeability in 1 and "
             "pressure in Pa; give",
         ),
+        (
+            {"instrument": ["", "probe A", "probe A"], "value": [1.0, 1e-9, -1e-8]},
+            PDE,
+            "row 1: bias_std of instrument 'probe A' must be at most 100000 times its readings of "
+            ".*, which are up to 1e-08 in size, got .*; state a smaller one",
+        ),
     ],
 )
 def test_a_wrong_instrument_is_refused_with_its_row_and_a_remedy(columns, pde, words):

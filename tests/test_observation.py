@@ -338,6 +338,7 @@ def test_noise_has_the_covariance_of_its_biases():
     )
     expected = torch.diag(o.noise_std**2) + o.common @ o.common.T
     torch.testing.assert_close(o.noise_covariance(), expected)
+    torch.testing.assert_close(o.noise_variances(), expected.diagonal())
     torch.testing.assert_close(torch.cov(o.noise(white).T), expected, rtol=0.02, atol=0.04)
 
 

@@ -258,3 +258,26 @@ def test_the_command_line_states_all_replicates(tmp_path):
     assert "from 18 sensors of 2 replicates in" in answer.stdout
     low, high = (float(f(xr.open_dataset(out)["reduced_chi_squared"])) for f in (np.min, np.max))
     assert f"reduced chi-squared {low:.3g} to {high:.3g} (test" in answer.stdout
+
+
+@pytest.mark.parametrize("named", [("p", "q"), ("p", ""), ("", "q"), ("pq", "qp"), ("pq", "p")])
+def test_parameters_of_replicates_keep_their_names_where_instruments_differ(named):
+    given = readings()
+    for date, names in zip(DATES, named, strict=False):
+        mine = given.replicate == date
+        given.loc[mine, "instrument"] = [names[i % len(names)] if names else "" for i in range(9)]
+    result = run(given, instruments={"p": 1e-3, "q": 2e-3})
+    assert {*result["parameter"].values} == {*"".join(named)}
+    assert (result["parameter_units"] == "1").all()
+    for date, names in zip(DATES, named, strict=False):
+        part = result.sel(replicate=date)
+        seed = int(part["replicate_seed"])
+        own = run(of(given, date), instruments={"p": 1e-3, "q": 2e-3}, seed=seed)
+        for name in result["parameter"].values:
+            for what in ("mean", "std", "low", "high", "samples"):
+                found = part[f"parameter_{what}"].sel(parameter=name)
+                if name in names:
+                    wanted = own[f"parameter_{what}"].sel(parameter=name)
+                    np.testing.assert_array_equal(found, wanted)
+                else:
+                    assert found.isnull().all()

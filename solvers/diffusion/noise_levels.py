@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.errors import DivergedError, NumericalError
-from pdeinv.solvers.base import antithetic
+from pdeinv.solvers.base import antithetic_normal
 from pdeinv.solvers.continuation import largest_objective
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.mode_draws import GaussianPart, ModeDraws
@@ -65,7 +65,10 @@ class LevelConditioning:
             return self.x, self.x - mean
         predict = self._predict_at(sigma)
         o = self.observation
-        draws, noise = (self._normal(n, size) for size in (len(self.root), len(o) + o.biases))
+        draws, noise = (
+            antithetic_normal(n, size, self.problem.generator)
+            for size in (len(self.root), len(o) + o.biases)
+        )
         x, moved, objective = self.linearised(mean, sigma, draws, noise, predict, self.iterations)
         if self.forward.linear:
             return x, moved
@@ -137,12 +140,6 @@ class LevelConditioning:
         self.problem.reduced_chi_squared = mode.chi_squared(self.observation)[0]
         self.largest = 2 * (mode.objective + limit)
         self._linearise(part.coefficient(mode.xi))
-
-    def _normal(self, n: int, size: int) -> torch.Tensor:
-        generator = self.problem.generator
-        return antithetic(
-            lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n
-        )
 
     def _linearise(self, centre: torch.Tensor) -> None:
         self.centre = centre
