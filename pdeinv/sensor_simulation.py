@@ -42,6 +42,7 @@ def simulate(
     above: ArrayLike | None = None,
     instrument: Texts = None,
     bias_std: ArrayLike = 0.0,
+    bias_seed: int | None = None,
     replicate: str | None = None,
 ) -> pd.DataFrame:
     """Return a table of simulated readings; arguments as of `pdeinv.Sensors.observe`.
@@ -80,7 +81,7 @@ def simulate(
     stream = [*names.values(), *kinds, *sorted(set(table.get("instrument", [])))]
     rng = np.random.default_rng([seed, *"".join(stream).encode()])
     values = exact + std * rng.standard_normal(exact.shape)
-    values = values + _biases(table, bias_std, seed, rows)
+    values = values + _biases(table, bias_std, seed if bias_seed is None else bias_seed, rows)
     table = table.assign(value=values, noise_std=std)
     return table if below is None and above is None else _censored(table, below, above)
 

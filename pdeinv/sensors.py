@@ -110,6 +110,7 @@ class Sensors:
         above: ArrayLike | None = None,
         instrument: Texts = None,
         bias_std: ArrayLike = 0.0,
+        bias_seed: int | None = None,
         replicate: str | None = None,
     ) -> Sensors:
         """Simulate readings of a field with Gaussian noise, to design a layout or test a solver.
@@ -133,6 +134,8 @@ class Sensors:
             instrument: names of the instruments, one or (m,).
             bias_std: standard deviation of the bias that readings of one field by one instrument
                 share, one or (m,).
+            bias_seed: of the biases; None is `seed`. With the same one, tables that are joined have
+                one bias for an instrument.
             replicate: name of the date or the run.
 
         Raises:
@@ -152,6 +155,7 @@ class Sensors:
             above=above,
             instrument=instrument,
             bias_std=bias_std,
+            bias_seed=bias_seed,
             replicate=replicate,
         )
         return cls(made)

@@ -128,6 +128,7 @@ def test_readings_of_one_instrument_and_field_share_their_bias():
     assert bias_of("A", time=2.0) == pytest.approx(first)
     assert bias_of("A", replicate="2024") == pytest.approx(first)
     assert bias_of("A", bias_std=0.6) == pytest.approx(2 * first)
+    assert bias_of("A", seed=1, bias_seed=0) == pytest.approx(first)
     others = [bias_of("B"), bias_of("A", seed=1), bias_of("A", field="permeability")]
     assert len({round(value, 9) for value in (first, *others)}) == 4
 

@@ -113,7 +113,15 @@ Bias = Annotated[
     float,
     typer.Option(
         help="Standard deviation of the bias that its readings of a field share; with another "
-        "--seed they have another bias."
+        "--seed they have another bias, unless --bias-seed is given."
+    ),
+]
+BiasSeed = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Seed of the biases: the same for all tables that are joined by --append; that of "
+        "--seed if not given.",
     ),
 ]
 Times = Annotated[
@@ -153,6 +161,7 @@ def observe(
     above: Above = None,
     instrument: Instrument = None,
     bias: Bias = 0.0,
+    bias_seed: BiasSeed = None,
     time: Times = None,
     experiment: Experiment = "",
     replicate: Replicate = None,
@@ -178,6 +187,7 @@ def observe(
         "above": above,
         "instrument": instrument,
         "bias_std": bias,
+        "bias_seed": bias_seed,
         "replicate": replicate,
         "seed": seed,
     }
