@@ -124,25 +124,21 @@ class Sensors:
             points: (m, 2), positions (x, y), from `pdeinv.layouts` or elsewhere.
             noise_std: standard deviation of the noise, one or (m,), or "2%" of that of the truth.
             order: degree of the interpolation; None is the truth's `interpolation_order`, or 3.
-            seed: of the noise, which differs between fields, experiments, times, replicates, kinds
-                and instruments.
+            seed: of the noise, which differs between fields, places in the table, and instruments.
             radius: of the discs over which readings are means, one or (m,).
             ends: (m, 2), the other ends of lines or differences.
             kind: one or (m,) of `pdeinv.sensor_kinds.KINDS`, where `radius` and `ends` do not imply
                 it: with ends alone, it is a mean along a line.
             below, above: limits of detection, one or (m,); beyond one the limit is the value.
             instrument: names of the instruments, one or (m,).
-            bias_std: standard deviation of the bias that readings of one field by one instrument
-                share, one or (m,).
-            bias_seed: of the biases; None is `seed`. With the same one, tables that are joined have
-                one bias for an instrument.
+            bias_std: standard deviation of an instrument's bias for each field, one or (m,).
+            bias_seed: of the biases; None is `seed`. Tables that are joined must share it.
             replicate: name of the date or the run.
 
         Raises:
-            InputError: the truth, the points or a setting are not real or have another shape, the
-                truth is not on a whole grid, or a reading is not within it.
+            InputError: the truth or a setting cannot be used, or a reading is not in the truth.
         """
-        made = simulate(
+        simulated = simulate(
             truth,
             points,
             noise_std=noise_std,
@@ -158,7 +154,7 @@ class Sensors:
             bias_seed=bias_seed,
             replicate=replicate,
         )
-        return cls(made)
+        return cls(simulated)
 
     def __len__(self) -> int:
         """Number of readings, m."""
