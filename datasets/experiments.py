@@ -12,7 +12,6 @@ import torch
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
-from pdeinv.column_names import listed
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
 from pdeinv.datasets.shared_physics import check_shared
@@ -20,7 +19,8 @@ from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.fields import ChannelField, Field
 from pdeinv.grid import Domain, Grid, GridKind
-from pdeinv.sensor_columns import experiment_name
+from pdeinv.sensors.column_names import listed
+from pdeinv.sensors.columns import experiment_name
 from pdeinv.symmetry import Group
 
 if TYPE_CHECKING:

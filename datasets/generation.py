@@ -47,7 +47,6 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
-from pdeinv.column_names import listed
 from pdeinv.coordinates import Axis, axes_of
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
@@ -59,6 +58,7 @@ from pdeinv.files import atomic_write, check_writable
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.sensors.column_names import listed
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 

@@ -17,9 +17,9 @@ from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import is_reference, load_instance
 from pdeinv.grid import LARGEST, Grid
-from pdeinv.instruments import Instrument, instruments_of
 from pdeinv.latent_field import LatentField
 from pdeinv.memory import check_states
+from pdeinv.sensors.instruments import Instrument, instruments_of
 from pdeinv.symmetry import Group
 
 if TYPE_CHECKING:

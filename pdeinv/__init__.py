@@ -23,7 +23,7 @@ _EXPORTS = {
     "Group": "pdeinv.symmetry",
     "InputError": "pdeinv.errors",
     "InputWarning": "pdeinv.errors",
-    "Instrument": "pdeinv.instruments",
+    "Instrument": "pdeinv.sensors.instruments",
     "LogNormal": "pdeinv.coefficients",
     "MisfitWarning": "pdeinv.solvers",
     "NumericalError": "pdeinv.errors",
@@ -37,7 +37,7 @@ _EXPORTS = {
     "TwoPhase": "pdeinv.coefficients",
     "pde_from_function": "pdeinv.datasets",
     "plot_reconstruction": "pdeinv.plot",
-    "plot_sensors": "pdeinv.layout_plot",
+    "plot_sensors": "pdeinv.figures.sensor_layout",
     "reconstruct": "pdeinv.solvers",
 }
 

@@ -23,13 +23,13 @@ from pdeinv.field_style import (
     spans_decades,
     spread_style,
 )
-from pdeinv.figure_layout import Panel, extent_of, shown_at
-from pdeinv.figure_residuals import plot_residuals
-from pdeinv.figure_sensors import Shapes, draw_sensors, sensor_handles
-from pdeinv.figure_sides import join_sides, plot_sides, title_pad
-from pdeinv.figure_symbols import add_legend, legend_of
-from pdeinv.figure_times import part_at, place_of, with_plain_times
-from pdeinv.figure_wells import plot_wells
+from pdeinv.figures.layout import Panel, extent_of, shown_at
+from pdeinv.figures.residuals import plot_residuals
+from pdeinv.figures.sensors import Shapes, draw_sensors, sensor_handles
+from pdeinv.figures.sides import join_sides, plot_sides, title_pad
+from pdeinv.figures.symbols import add_legend, legend_of
+from pdeinv.figures.times import part_at, place_of, with_plain_times
+from pdeinv.figures.wells import plot_wells
 from pdeinv.grid import Grid
 from pdeinv.site import Site
 from pdeinv.units import in_figures

@@ -20,14 +20,14 @@ from pdeinv.datasets.limits import check_solves
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
-from pdeinv.instruments import Instrument, Instruments, instruments_of
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.sensor_noise import NoiseLevels
-from pdeinv.sensor_sources import SensorTable
 from pdeinv.sensors import Sensors
+from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
+from pdeinv.sensors.noise_levels import NoiseLevels
+from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.misfit import judge_misfit
@@ -82,7 +82,7 @@ def reconstruct(
         pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
             or a list of these, one for each number from 1 in the column `experiment` of the table.
         problem: a `Problem` or its file, in place of `pde`.
-        noise: of readings without noise_std, as `pdeinv.sensor_noise.NoiseLevels`; None is exact.
+        noise: of readings without noise_std, as `pdeinv.sensors.NoiseLevels`; None is exact.
         instruments: whose readings share a bias, as `{"probe A": 2}`; None: the problem's.
         grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.

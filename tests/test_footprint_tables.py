@@ -13,7 +13,7 @@ from pdeinv import Grid, InputError, Observation, Problem, Sensors, plot_reconst
 from pdeinv.datasets import Darcy, NavierStokes, Poisson
 from pdeinv.errors import InputWarning
 from pdeinv.footprints import FootprintObservation
-from pdeinv.sensor_kinds import KINDS
+from pdeinv.sensors.kinds import KINDS
 
 GRID = Grid(16)
 ROWS = pd.DataFrame(

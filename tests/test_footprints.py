@@ -12,8 +12,8 @@ from scipy.special import j1
 
 from pdeinv import Grid, InputError, Observation, layouts
 from pdeinv.footprints import QUADRATURE_ERROR, FootprintObservation
+from pdeinv.footprints.quadrature import disc_rule, line_rule
 from pdeinv.grid import Domain
-from pdeinv.quadrature import disc_rule, line_rule
 
 SQUARE, LONG = (0.0, 1.0, 0.0, 1.0), (-1.0, 4.0, 2.0, 5.0)
 GRIDS = {

@@ -19,10 +19,10 @@ from time_limit import time_limit
 
 from pdeinv import InputError, InputWarning, MisfitWarning, NumericalError, Sensors, reconstruct
 from pdeinv.datasets import PDES, Experiments, Helmholtz, Problem
-from pdeinv.instruments import instruments_of
-from pdeinv.sensor_columns import COLUMNS as EVERY_COLUMN
-from pdeinv.sensor_columns import NUMERIC, OPTIONAL, numbers
-from pdeinv.sensor_kinds import KINDS
+from pdeinv.sensors.columns import COLUMNS as EVERY_COLUMN
+from pdeinv.sensors.columns import NUMERIC, OPTIONAL, numbers
+from pdeinv.sensors.instruments import instruments_of
+from pdeinv.sensors.kinds import KINDS
 
 COLUMNS = ("field", "x", "y", "value", "noise_std")
 NOISE = COLUMNS.index("noise_std")

@@ -10,8 +10,8 @@ from readme_blocks import blocks
 
 from pdeinv import Sensors
 from pdeinv.problems.truths import Choice, observed_fields
-from pdeinv.sensor_columns import COLUMNS, REQUIRED
-from pdeinv.sensor_kinds import KINDS
+from pdeinv.sensors.columns import COLUMNS, REQUIRED
+from pdeinv.sensors.kinds import KINDS
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.supported_readings import BIASES, CENSORED
 

@@ -27,10 +27,10 @@ from pdeinv.datasets import (
     pde_by_name,
 )
 from pdeinv.field_style import field_style, format_bar, spans_decades
-from pdeinv.figure_layout import Panel, extent_of
-from pdeinv.figure_sides import plot_sides
-from pdeinv.figure_symbols import SENSOR, WELL, legend_of
-from pdeinv.figure_wells import plot_wells
+from pdeinv.figures.layout import Panel, extent_of
+from pdeinv.figures.sides import plot_sides
+from pdeinv.figures.symbols import SENSOR, WELL, legend_of
+from pdeinv.figures.wells import plot_wells
 from pdeinv.files import save_netcdf
 from pdeinv.grid import Domain
 from pdeinv.site import Site

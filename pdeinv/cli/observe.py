@@ -14,7 +14,7 @@ from pdeinv.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pdeinv.layout_places import Places
+    from pdeinv.cli.layout import Places
     from pdeinv.sensors import Sensors
 
 __all__ = ["observe"]
@@ -175,7 +175,7 @@ def observe(
     The same seed gives the same places for every field.
     """
     _check_outputs(out, append, plot, [Path(truth), *([points] if points else [])])
-    from pdeinv.layout_places import Layout
+    from pdeinv.cli.layout import Layout
     from pdeinv.problems.truths import Choice, observed_fields
 
     plan = Layout(layout, n, apart, lines, spacing, points, kind, radius, offset)
@@ -195,8 +195,8 @@ def observe(
     table = _joined(out, made) if append and out.exists() else made
     table.to_csv(out)
     if plot:
+        from pdeinv.figures.sensor_layout import plot_sensors
         from pdeinv.files import save_figure
-        from pdeinv.layout_plot import plot_sensors
 
         save_figure(plot_sensors(table, _shown(observed.fields)), plot)
     typer.echo(_summary(made, table, out))
@@ -257,9 +257,9 @@ def _readings(
 
 def _joined(out: Path, made: Sensors) -> Sensors:
     """Return the readings of a file and further ones."""
-    from pdeinv.sensor_columns import COLUMNS
-    from pdeinv.sensor_csv import read_csv
     from pdeinv.sensors import Sensors
+    from pdeinv.sensors.columns import COLUMNS
+    from pdeinv.sensors.csv_files import read_csv
 
     text = read_csv(out)
     other = [str(name) for name in text.columns if str(name).strip() not in COLUMNS]

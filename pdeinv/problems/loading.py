@@ -24,7 +24,6 @@ from pdeinv.errors import InputError
 from pdeinv.external import is_reference
 from pdeinv.files import read_text
 from pdeinv.grid import Domain, Grid
-from pdeinv.instruments import Instrument, instruments_of
 from pdeinv.priors.base import Prior
 from pdeinv.problems.learned import load_learned
 from pdeinv.problems.tables import (
@@ -38,6 +37,7 @@ from pdeinv.problems.tables import (
     check_keys,
 )
 from pdeinv.schema import must_be
+from pdeinv.sensors.instruments import Instrument, instruments_of
 
 if sys.version_info >= (3, 11):
     import tomllib

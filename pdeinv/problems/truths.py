@@ -14,13 +14,13 @@ import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer
-from pdeinv.column_names import nearest
 from pdeinv.coordinates import coordinates_of, grid_from
 from pdeinv.datasets import PDES, Problem, open_dataset
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference
-from pdeinv.figure_times import place_of
+from pdeinv.figures.times import place_of
 from pdeinv.grid import Grid
+from pdeinv.sensors.column_names import nearest
 
 __all__ = ["Choice", "Drawn", "Observed", "draw_truth", "observed_fields"]
 

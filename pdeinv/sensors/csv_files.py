@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pdeinv.errors import InputError
-from pdeinv.sensor_columns import NUMERIC, REQUIRED, is_number
+from pdeinv.sensors.columns import NUMERIC, REQUIRED, is_number
 
 __all__ = ["parse_csv", "read_csv", "read_open_file"]
 

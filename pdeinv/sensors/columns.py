@@ -10,10 +10,18 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from pdeinv.column_names import instead_of, is_same, listed, meant_by, nearest, remedy_for, shown
 from pdeinv.errors import InputError, warn_input
-from pdeinv.sensor_kinds import KINDS, kinds_of
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.column_names import (
+    instead_of,
+    is_same,
+    listed,
+    meant_by,
+    nearest,
+    remedy_for,
+    shown,
+)
+from pdeinv.sensors.kinds import KINDS, kinds_of
+from pdeinv.sensors.rows import Rows
 
 __all__ = [
     "COLUMNS",
@@ -116,7 +124,7 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
 
     An empty cell of `noise_std` is nan: its noise is not stated. There is a column of `OPTIONAL`
     only where the table has one, but for `kind`, which follows from `radius`, `x2` and `y2` too.
-    Times stay as they are: see `pdeinv.sensor_times`.
+    Times stay as they are: see `pdeinv.sensors.times`.
 
     Arguments:
         table: the readings, of any types, whose columns `check_columns` accepts.

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from pdeinv.fields import SAME_TIME
-from pdeinv.sensor_columns import experiment_name
+from pdeinv.sensors.columns import experiment_name
 
 __all__ = ["part_at", "place_of", "with_plain_times"]
 

@@ -13,10 +13,10 @@ from pdeinv import layouts
 from pdeinv.checks import Bounds, choice, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid
-from pdeinv.sensor_columns import checked_values, is_number, refuse_misnamed
-from pdeinv.sensor_csv import read_csv
-from pdeinv.sensor_kinds import KINDS
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.columns import checked_values, is_number, refuse_misnamed
+from pdeinv.sensors.csv_files import read_csv
+from pdeinv.sensors.kinds import KINDS
+from pdeinv.sensors.rows import Rows
 
 __all__ = ["LAYOUTS", "Layout", "Places"]
 

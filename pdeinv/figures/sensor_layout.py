@@ -14,17 +14,17 @@ from pdeinv.checks import described
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
 from pdeinv.field_style import field_style, format_bar, spans_decades
-from pdeinv.figure_layout import Panel, extent_of
-from pdeinv.figure_sensors import Shapes, draw_sensors, sensor_handles
-from pdeinv.figure_sides import join_sides
-from pdeinv.figure_symbols import add_legend
+from pdeinv.figures.layout import Panel, extent_of
+from pdeinv.figures.sensors import Shapes, draw_sensors, sensor_handles
+from pdeinv.figures.sides import join_sides
+from pdeinv.figures.symbols import add_legend
 from pdeinv.grid import Domain, Grid
 from pdeinv.sensors import Sensors
 from pdeinv.units import in_figures
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE, Problem
-    from pdeinv.sensor_sources import SensorTable
+    from pdeinv.sensors.sources import SensorTable
 
 __all__ = ["plot_sensors"]
 

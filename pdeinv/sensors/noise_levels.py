@@ -11,9 +11,9 @@ import pandas as pd
 
 from pdeinv.errors import InputError, warn_input
 from pdeinv.fields import Field
-from pdeinv.sensor_columns import LARGEST, is_number
-from pdeinv.sensor_kinds import are_differences
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.columns import LARGEST, is_number
+from pdeinv.sensors.kinds import are_differences
+from pdeinv.sensors.rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

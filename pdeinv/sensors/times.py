@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pdeinv.column_names import listed, meant_by, shown
 from pdeinv.errors import InputError, warn_input
-from pdeinv.sensor_columns import numbers
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.column_names import listed, meant_by, shown
+from pdeinv.sensors.columns import numbers
+from pdeinv.sensors.rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
-from pdeinv.footprint_places import Footprints
 from pdeinv.footprints import operator_of
+from pdeinv.footprints.places import Footprints
 from pdeinv.grid import Grid
-from pdeinv.sensor_checks import refuse_outside
-from pdeinv.sensor_columns import checked_values
-from pdeinv.sensor_noise import parse_level
-from pdeinv.sensor_rows import Rows
-from pdeinv.sensor_sources import place_of
+from pdeinv.sensors.checks import refuse_outside
+from pdeinv.sensors.columns import checked_values
+from pdeinv.sensors.noise_levels import parse_level
+from pdeinv.sensors.rows import Rows
+from pdeinv.sensors.sources import place_of
 
 __all__ = ["Texts", "simulate"]
 

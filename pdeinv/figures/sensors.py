@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import Collection, EllipseCollection, LineCollection
 from matplotlib.lines import Line2D
 
-from pdeinv.figure_layout import extent_of, shown_at
-from pdeinv.figure_symbols import LIMITS, SENSOR, symbol
+from pdeinv.figures.layout import extent_of, shown_at
+from pdeinv.figures.symbols import LIMITS, SENSOR, symbol
 from pdeinv.grid import Grid
 
 __all__ = ["Shapes", "draw_coloured", "draw_sensors", "sensor_handles"]
@@ -44,7 +44,7 @@ class Shapes:
         points: (m, 2), positions.
         ends: (m, 2), of lines and differences; nan for others.
         radius: (m,), of discs; nan for others.
-        kind: (m,), one of `pdeinv.sensor_kinds.KINDS` each.
+        kind: (m,), one of `pdeinv.sensors.KINDS` each.
         censored: (m,), "left", "right" or "".
     """
 

@@ -12,14 +12,14 @@ import scipy.sparse
 import torch
 
 from pdeinv.errors import InputError
-from pdeinv.footprint_cells import disc_cells, line_cells
-from pdeinv.footprint_places import DIFFERENCE, DISC, LINE, POINT, Footprints
+from pdeinv.footprints.cells import disc_cells, line_cells
+from pdeinv.footprints.places import DIFFERENCE, DISC, LINE, POINT, Footprints
+from pdeinv.footprints.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.memory import check_memory
 from pdeinv.observation import Observation
-from pdeinv.quadrature import QUADRATURE_ERROR, disc_rule, line_rule
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.rows import Rows
 
 __all__ = ["QUADRATURE_ERROR", "FootprintObservation", "operator_of"]
 
@@ -48,7 +48,7 @@ class FootprintObservation(Observation):
     the cells.
 
     Arguments:
-        kind: (m,), integers, positions in `pdeinv.sensor_kinds.KINDS`.
+        kind: (m,), integers, positions in `pdeinv.sensors.KINDS`.
         radius: (m,), radii of discs; any number for other kinds. None is without discs.
         ends: (m, 2), ends of lines and differences; any numbers for other kinds. None is without.
 

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from pdeinv.grid import Grid
-from pdeinv.sensor_kinds import KINDS
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.kinds import KINDS
+from pdeinv.sensors.rows import Rows
 
 __all__ = ["DIFFERENCE", "DISC", "LINE", "POINT", "Footprints"]
 
@@ -21,7 +21,7 @@ class Footprints(NamedTuple):
     """What m sensors read about their points.
 
     Arguments:
-        kind: (m,), integers, positions in `pdeinv.sensor_kinds.KINDS`.
+        kind: (m,), integers, positions in `pdeinv.sensors.KINDS`.
         radius: (m,), of discs; any number for other kinds. None is without discs.
         ends: (m, 2), of lines and differences; any numbers for other kinds. None is without.
     """

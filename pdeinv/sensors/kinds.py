@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.rows import Rows
 
 __all__ = ["KINDS", "are_differences", "kinds_of"]
 

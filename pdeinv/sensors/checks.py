@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pdeinv.column_names import listed
 from pdeinv.errors import InputError, warn_input
 from pdeinv.grid import Grid
-from pdeinv.sensor_kinds import KINDS, are_differences
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.column_names import listed
+from pdeinv.sensors.kinds import KINDS, are_differences
+from pdeinv.sensors.rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.path import Path
 from matplotlib.transforms import ScaledTranslation
 
-from pdeinv.figure_layout import Panel
-from pdeinv.figure_symbols import FONT, GREY, LETTER, STROKE, short_number
+from pdeinv.figures.layout import Panel
+from pdeinv.figures.symbols import FONT, GREY, LETTER, STROKE, short_number
 from pdeinv.site import Site, Surrounding
 from pdeinv.units import in_figures
 

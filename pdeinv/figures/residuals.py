@@ -11,8 +11,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from pdeinv.figure_layout import extent_of
-from pdeinv.figure_sensors import Shapes, draw_coloured
+from pdeinv.figures.layout import extent_of
+from pdeinv.figures.sensors import Shapes, draw_coloured
 from pdeinv.footprints import operator_of
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pdeinv.column_names import listed
 from pdeinv.errors import InputError
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.column_names import listed
+from pdeinv.sensors.rows import Rows
 
 __all__ = ["check_one_replicate", "rows_by_replicate"]
 

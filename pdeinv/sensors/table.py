@@ -18,20 +18,20 @@ from numpy.typing import ArrayLike
 
 from pdeinv.errors import warn_input
 from pdeinv.files import atomic_write
-from pdeinv.footprint_places import Footprints
 from pdeinv.footprints import FootprintObservation
+from pdeinv.footprints.places import Footprints
 from pdeinv.grid import Grid
-from pdeinv.instruments import Instrument, biases_of
 from pdeinv.observation import Observation
-from pdeinv.sensor_checks import Readings, refuse_outside
-from pdeinv.sensor_columns import check_columns, checked_values
-from pdeinv.sensor_csv import read_csv, read_open_file
-from pdeinv.sensor_noise import NoiseLevels, noise_used
-from pdeinv.sensor_replicates import check_one_replicate, rows_by_replicate
-from pdeinv.sensor_rows import Rows
-from pdeinv.sensor_simulation import Texts, simulate
-from pdeinv.sensor_sources import SensorTable, as_table
-from pdeinv.sensor_times import check_time_column, times_of
+from pdeinv.sensors.checks import Readings, refuse_outside
+from pdeinv.sensors.columns import check_columns, checked_values
+from pdeinv.sensors.csv_files import read_csv, read_open_file
+from pdeinv.sensors.instruments import Instrument, biases_of
+from pdeinv.sensors.noise_levels import NoiseLevels, noise_used
+from pdeinv.sensors.replicates import check_one_replicate, rows_by_replicate
+from pdeinv.sensors.rows import Rows
+from pdeinv.sensors.simulation import Texts, simulate
+from pdeinv.sensors.sources import SensorTable, as_table
+from pdeinv.sensors.times import check_time_column, times_of
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
@@ -50,7 +50,7 @@ class Sensors:
             the name of the reading's experiment, empty for the coefficient; `time`, for a physics
             that evolves, empty for its end; `radius`, of the disc over which the reading is the
             mean; `x2` and `y2`, the end of the line over which it is, or from whose value a
-            difference is taken; `kind`, one of `pdeinv.sensor_kinds.KINDS`; `censored`, "left"
+            difference is taken; `kind`, one of `pdeinv.sensors.KINDS`; `censored`, "left"
             where the reading is below the value, a limit of detection, or "right" where it is
             above; `instrument`, the name of what reads; and `replicate`, a date or a run. Other
             columns are not used, with an InputWarning.
@@ -80,7 +80,7 @@ class Sensors:
 
         Arguments:
             source: path of a text file, an open file, sensors, or a table with named columns in
-                any form that `pdeinv.sensor_sources.as_table` reads.
+                any form that `pdeinv.sensors.sources.as_table` reads.
 
         Raises:
             InputError: the file or the table cannot be used.
@@ -127,7 +127,7 @@ class Sensors:
             seed: of the noise, which differs between fields, places in the table, and instruments.
             radius: of the discs over which readings are means, one or (m,).
             ends: (m, 2), the other ends of lines or differences.
-            kind: one or (m,) of `pdeinv.sensor_kinds.KINDS`, where `radius` and `ends` do not imply
+            kind: one or (m,) of `pdeinv.sensors.KINDS`, where `radius` and `ends` do not imply
                 it: with ends alone, it is a mean along a line.
             below, above: limits of detection, one or (m,); beyond one the limit is the value.
             instrument: names of the instruments, one or (m,).
@@ -204,7 +204,7 @@ class Sensors:
 
         Arguments:
             noise: standard deviation of the noise of readings without a `noise_std`, see
-                `pdeinv.sensor_noise.NoiseLevels`. None takes them as exact, with an InputWarning.
+                `pdeinv.sensors.NoiseLevels`. None takes them as exact, with an InputWarning.
             bounds: of the coefficient under its prior, if it has some.
             instruments: those whose biases are stated; the column `instrument` is not used without
                 them, with an InputWarning.

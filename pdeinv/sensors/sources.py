@@ -13,7 +13,7 @@ import xarray as xr
 from narwhals.typing import IntoFrame
 
 from pdeinv.errors import InputError
-from pdeinv.sensor_columns import COLUMNS, experiment_name
+from pdeinv.sensors.columns import COLUMNS, experiment_name
 
 __all__ = ["SensorTable", "as_table", "place_of"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 
-from pdeinv.figure_layout import Panel, extent_of, shown_at
-from pdeinv.figure_symbols import FEW, FONT, LETTER, LINE, WELL, WELLS, short_number
+from pdeinv.figures.layout import Panel, extent_of, shown_at
+from pdeinv.figures.symbols import FEW, FONT, LETTER, LINE, WELL, WELLS, short_number
 from pdeinv.grid import Grid
 from pdeinv.site import Wells
 

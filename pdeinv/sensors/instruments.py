@@ -12,9 +12,9 @@ import torch
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import EXTREME, Bounds, described
-from pdeinv.column_names import listed, nearest, shown
 from pdeinv.errors import InputError, warn_input
-from pdeinv.sensor_rows import Rows
+from pdeinv.sensors.column_names import listed, nearest, shown
+from pdeinv.sensors.rows import Rows
 
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE

@@ -1,0 +1,1 @@
+"""The parts of a figure: its panels, symbols, sensors, residuals and captions."""
