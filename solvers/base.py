@@ -28,7 +28,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
-from pdeinv.solvers.supported_readings import Special, check_supported
+from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
 from pdeinv.torch_state import one_thread
 
 __all__ = [
@@ -83,8 +83,8 @@ class Solver(ABC):
         "use a coarser grid or fewer samples, or average neighbouring readings"
     )
     """What saves memory, as a phrase."""
-    takes: ClassVar[frozenset[Special]] = frozenset()
-    """What the method supports beyond readings with independent noise."""
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
+    """What the method supports beyond readings of points with independent noise."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its

@@ -27,7 +27,7 @@ from pdeinv.solvers.sensitivities import (
     nodewise_sensitivities,
     regressed_sensitivities,
 )
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
 from pdeinv.solvers.tempered_members import LatentMembers
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
@@ -92,7 +92,7 @@ class EnsembleSmoother(Solver):
     rounds: Count = 4
 
     name: ClassVar[str] = "ensemble-smoother"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     amplifies_rounding: ClassVar[bool] = True
     memory_remedy: ClassVar[str] = (

@@ -21,6 +21,7 @@ from pdeinv.solvers.joint_readings import joint_readings
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
+from pdeinv.solvers.supported_readings import Special
 from pdeinv.solvers.trained_problem import trained_coefficients, with_derived
 
 __all__ = ["FNO"]
@@ -46,6 +47,7 @@ class FNO(LearnedSolver[SensorRegressor]):
     """
 
     name: ClassVar[str] = "fno"
+    takes: ClassVar[frozenset[Special]] = frozenset()
     role: ClassVar[Role] = "regressor"
     wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 

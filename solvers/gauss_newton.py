@@ -26,7 +26,7 @@ from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, Special
+from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
@@ -101,7 +101,7 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"

@@ -35,7 +35,7 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, Special
+from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
 
 __all__ = ["GaussianSolver"]
 
@@ -85,7 +85,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 

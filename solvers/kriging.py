@@ -25,6 +25,7 @@ from pdeinv.solvers.base import LEAST_SAMPLES, Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.kernel_fit import JITTER, Kernel, Regression, fit_regression, warn_of_bounds
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.supported_readings import Special
 
 __all__ = ["Kriging"]
 
@@ -69,6 +70,7 @@ class Kriging(Solver):
     smoothness: Annotated[float, Bounds(least=0.5, most=2.5)] | None = None
 
     name: ClassVar[str] = "kriging"
+    takes: ClassVar[frozenset[Special]] = frozenset()
     prior_used: ClassVar[str] = "of each field by itself, with a kernel fitted to its readings"
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:

@@ -23,7 +23,7 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
 
 __all__ = ["LevelSet"]
 
@@ -83,7 +83,7 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"

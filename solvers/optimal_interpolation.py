@@ -32,7 +32,7 @@ from pdeinv.solvers.linear_algebra import (
     explained_variance,
     reduced,
 )
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
 from pdeinv.solvers.trained_checks import check_same_problem
 from pdeinv.solvers.trained_problem import of_coefficient
 from pdeinv.symmetry import Symmetry
@@ -83,7 +83,7 @@ class OptimalInterpolation(Solver):
     copies: Count = 8
 
     name: ClassVar[str] = "optimal-interpolation"
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     wants_prior: ClassVar[str] = "a prior that can be sampled, such as an `Ensemble`"
     memory_remedy: ClassVar[str] = (

@@ -1,4 +1,5 @@
-"""Readings that not every solver supports: censored ones, and those that share a bias."""
+"""Readings that not every solver supports: censored ones, those that share a bias, and those of
+something else than points."""
 
 from __future__ import annotations
 
@@ -13,15 +14,17 @@ if TYPE_CHECKING:
     from pdeinv.priors.base import Prior
     from pdeinv.solvers.base import Solver
 
-__all__ = ["BIASES", "CENSORED", "Special", "check_supported"]
+__all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_supported"]
 
-Special: TypeAlias = Literal["biases", "censored"]
-"""What a solver may support beyond readings with independent noise."""
+Special: TypeAlias = Literal["footprints", "biases", "censored"]
+"""What a solver may support beyond readings of points with independent noise."""
+FOOTPRINTS: Special = "footprints"
 BIASES: Special = "biases"
 CENSORED: Special = "censored"
 _WORDS: dict[Special, tuple[str, str]] = {
+    FOOTPRINTS: ("readings of something else than points", "leave them out"),
     BIASES: ("readings that share a bias", "leave out the bias of their instrument"),
-    CENSORED: ("censored readings", "drop them"),
+    CENSORED: ("censored readings", "choose a prior that gauss-newton supports"),
 }
 
 
@@ -32,6 +35,7 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         InputError: there are some.
     """
     counts: dict[Special, int] = {
+        FOOTPRINTS: int((~observation.at_points).sum()),
         BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
         CENSORED: int(observation.below_or_above.sum()),
     }

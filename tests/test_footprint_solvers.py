@@ -129,7 +129,7 @@ def test_a_solver_meets_readings_of_all_kinds_or_refuses_them_in_a_sentence(name
     pde, prior, observation = case(name)
     solver = quick_solver(name)
     if name in POINTS_ALONE:
-        with pytest.raises(InputError, match=r"must read points .* got means over discs.*; leave"):
+        with pytest.raises(InputError, match=r"must not be readings of something else .*; choose"):
             solver(pde, prior, observation, n_samples=3, generator=seeded())
         return
     found = solver(pde, prior, observation, n_samples=3, generator=seeded())

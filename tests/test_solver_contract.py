@@ -24,8 +24,10 @@ from helpers import (
 
 from pdeinv import InputError, NumericalError, Observation, Posterior, layouts
 from pdeinv.datasets import PDES, NavierStokes, Problem, pde_by_name
+from pdeinv.footprints import FootprintObservation
 from pdeinv.priors import DiffusionPrior
 from pdeinv.solvers import SOLVERS, GaussianSolver
+from pdeinv.solvers.supported_readings import FOOTPRINTS
 from pdeinv.torch_state import default_dtype
 
 N, NOISE = 16, 0.1
@@ -128,7 +130,8 @@ def test_it_reads_by_the_operator_alone_or_refuses(name, place):
     try:
         found = solver(pde, prior, given, n_samples=3, generator=seeded(5))
     except InputError as error:
-        assert "sensors must read points" in str(error)
+        alone = FOOTPRINTS not in solver.takes
+        assert ("something else than points" if alone else "must read points") in str(error)
         assert name in ("kriging", "fno", "level-set")
     else:
         apart = (found.mean - first.mean).abs()
@@ -337,22 +340,27 @@ def test_it_refuses_what_it_is_not_made_for_with_the_reason(name):
         solver(pde, gaussian_prior(foreign, N), problem(pde)[1])
 
 
-@pytest.mark.parametrize("special", ["biases", "censored"])
+@pytest.mark.parametrize("special", ["footprints", "biases", "censored"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_it_supports_special_readings_or_refuses_them(name, special):
     solver, pde = quick_solver(name), cheapest(name)
     o = problem(pde)[1]
-    given = {
-        "biases": {"common": 0.1 * (o.channel == 1).double()[:, None]},
-        "censored": {"censored": torch.eye(len(o), dtype=torch.long)[0]},
-    }[special]
-    special_ones = dataclasses.replace(o, **given)
+    on_solution = o.channel == 1
+    ends = o.grid.domain.absolute(torch.full_like(o.points, 0.5))
+    given = {f.name: getattr(o, f.name) for f in dataclasses.fields(o) if f.init}
+    special_ones = {
+        "footprints": lambda: FootprintObservation(**given, kind=2 * on_solution, ends=ends),
+        "biases": lambda: Observation(**given | {"common": 0.1 * on_solution[:, None].double()}),
+        "censored": lambda: Observation(
+            **given | {"censored": torch.eye(len(o), dtype=torch.long)[0]}
+        ),
+    }[special]()
     arguments = {"n_samples": 3, "generator": seeded(5)}
     if special in solver.takes:
         found = solver(pde, prior_of(name, pde), special_ones, **arguments)
         plain = solver(pde, prior_of(name, pde), o, **arguments | {"generator": seeded(5)})
         assert not torch.equal(found.mean, plain.mean)
         return
-    count = {"biases": len(o) // 2, "censored": 1}[special]
+    count = 1 if special == "censored" else len(o) // 2
     with pytest.raises(InputError, match=f"sensors of the {name} solver must not be .*{count} of"):
         solver(pde, prior_of(name, pde), special_ones, **arguments)

@@ -27,7 +27,7 @@ from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.joint_readings import joint_readings
 from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
-from pdeinv.solvers.supported_readings import BIASES, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
 from pdeinv.solvers.trained_problem import shared_symmetries, with_derived
 
 __all__ = ["DiffusionSolver"]
@@ -76,7 +76,7 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         "a prior with a denoiser, such as `load` or `prior_from_denoiser` of pdeinv.priors returns"
     )
 
-    takes: ClassVar[frozenset[Special]] = frozenset({BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
     misfit: ClassVar[MisfitTest] = "none"
     amplifies_rounding: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
