@@ -13,6 +13,7 @@ from pdeinv.benchmarks.claims import (
     benchmark,
     code,
     equireg,
+    instruments,
     limits,
     moment,
     published,
@@ -74,7 +75,8 @@ SOURCES: dict[str, Source] = {
             Constant("the same 4 times: 60 in all, and 240 in all", "the study's readings"),
             Constant("The noise has 2 % of the standard deviation", "a setting"),
             Constant("zero is not resolved", "the rule itself"),
-        )
+        ),
+        instruments.flow_claims,
     ),
     "docs/instruments.md": Source(),
     "docs/pumping-test.md": Source(
@@ -86,9 +88,7 @@ SOURCES: dict[str, Source] = {
             Constant("interval of 90 %", "a definition"),
         )
     ),
-    "docs/two-pumping-tests.md": Source(
-        (Constant("zero is not resolved", "the rule itself"),),
-    ),
+    "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
     "docs/your-own-domain.md": Source(),
     "docs/problem-files.md": Source(
         (
