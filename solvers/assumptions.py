@@ -67,7 +67,7 @@ def _biases_in_words(pde: PDE, observation: Observation) -> str:
         largest = int(column.abs().argmax())
         units = pde.fields[int(observation.channel[largest])].units
         size = f"{float(column[largest].abs()):g}{'' if units == '1' else f' {units}'}"
-        words.append(f"{name} {size}")
+        words.append(f"{name.removeprefix('bias of ')} {size}")
     return f", and biases with the standard deviations {', '.join(words)}" if words else ""
 
 

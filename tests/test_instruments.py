@@ -36,7 +36,7 @@ def test_an_instrument_has_a_bias_for_each_field():
     given = table(field=["source", "potential", "source"], instrument="probe A")
     found = given.observation(PDE, PDE.grid(16), instruments=(A,))
     assert found.common.tolist() == [[0.5, 0.0], [0.0, 0.5], [0.5, 0.0]]
-    assert found.common_names == ("probe A, source", "probe A, potential")
+    assert found.common_names == ("bias of probe A, source", "bias of probe A, potential")
 
 
 def test_a_bias_is_that_of_all_experiments_and_times():
@@ -71,8 +71,8 @@ def test_the_result_states_the_instruments_and_their_biases():
     problem = Problem(PDE, instruments=(A, B))
     found = run(given, pde=None, problem=problem)
     assert found.attrs["assumed"].endswith(
-        "noise: stated for each reading, and biases with the standard deviations probe A 0.5, "
-        "probe B 2"
+        "noise: stated for each reading, and biases with the standard deviations "
+        "probe A, potential 0.5, probe B, potential 2"
     )
     assert found.sensor_instrument.values.tolist() == ["probe A", "probe B", ""]
     short = run(given, instruments={"probe A": 0.5, "probe B": 2.0})
@@ -88,7 +88,7 @@ def test_the_result_has_the_estimated_biases(solver):
         x=rng.random(3), instrument=["probe A", "probe A", ""], value=1e-3, noise_std=1e-3
     )
     found = run(given, solver=solver, instruments={"probe A": 0.5})
-    assert found.parameter.values.tolist() == ["probe A"]
+    assert found.parameter.values.tolist() == ["bias of probe A, potential"]
     assert 0 < float(found.parameter_std[0]) < 0.5
 
 

@@ -61,7 +61,7 @@ def test_the_bias_that_is_printed_is_that_of_the_gauge(scope):
     heads = truth.interp(x=("reading", gauge.x), y=("reading", gauge.y))
     bias = float((gauge.value - heads.values).mean())
     result = scope["result"]
-    assert result.parameter.values.tolist() == ["gauge"]
+    assert result.parameter.values.tolist() == ["bias of gauge, head"]
     assert abs(bias) > 0.3
     assert abs(float(result.parameter_mean[0]) - bias) < 0.08
     assert float(result.parameter_std[0]) < 0.04
@@ -78,7 +78,7 @@ def test_the_readings_made_in_python_are_reconstructed(scope):
     low, lines, found = (scope[name] for name in ("low", "lines", "found"))
     assert 0 < (low.table.censored == "left").sum() < len(low)
     assert found.potential_mean.shape == (32, 32) and found.sizes["sensor"] == len(low + lines)
-    assert found.parameter.values.tolist() == ["A"]
+    assert found.parameter.values.tolist() == ["bias of A, potential"]
     assert 0.5 < found.attrs["reduced_chi_squared"] < 1.6
     assert (scope["folder"] / "layout.png").stat().st_size > 10_000
 

@@ -16,6 +16,7 @@ from pdeinv.figures.sensors import Shapes, draw_coloured
 from pdeinv.footprints import operator_of
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
+from pdeinv.sensors.instruments import bias_name
 
 __all__ = ["plot_residuals"]
 
@@ -86,9 +87,7 @@ def _biases(result: xr.Dataset, name: str, mine: np.ndarray) -> tuple[np.ndarray
         found = {number: moments for number, *moments in zip(*columns, strict=True)}
         read = enumerate(result["sensor_instrument"].values[mine])
         for i, instrument in ((i, one) for i, one in read if std[i]):
-            # A number is named after the instrument, and the field where it reads several
-            moments = found.get(f"{instrument}, {name}", found.get(instrument))
-            mean[i], std[i] = moments or (mean[i], std[i])
+            mean[i], std[i] = found.get(bias_name(instrument, name), (mean[i], std[i]))
     return mean, std
 
 

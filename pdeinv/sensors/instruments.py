@@ -19,7 +19,7 @@ from pdeinv.sensors.rows import Rows
 if TYPE_CHECKING:
     from pdeinv.datasets import PDE
 
-__all__ = ["Biases", "Instrument", "Instruments", "biases_of", "instruments_of"]
+__all__ = ["Biases", "Instrument", "Instruments", "bias_name", "biases_of", "instruments_of"]
 
 _LARGEST = 1e5  # bias relative to the readings; rounding would hide what they state next to it
 
@@ -90,7 +90,7 @@ class Biases(NamedTuple):
     Arguments:
         number: of the bias of each reading, (m,); -1 without one.
         std: standard deviation of each bias, (k,).
-        names: of the biases: the instrument, and the field where it reads several.
+        names: of the biases, as of `bias_name`.
     """
 
     number: np.ndarray
@@ -104,6 +104,11 @@ class Biases(NamedTuple):
             return None
         shared = np.arange(len(self.names)) == self.number[:, None]
         return torch.as_tensor(shared * self.std)
+
+
+def bias_name(instrument: str, field: str) -> str:
+    """Return the name of the bias of an instrument that reads a field."""
+    return f"bias of {instrument}, {field}"
 
 
 def biases_of(
@@ -153,10 +158,7 @@ def biases_of(
     return Biases(
         np.array([-1 if key is None else numbers[key] for key in keys], dtype=int),
         np.array([stds[name] for name, _ in numbers]),
-        tuple(
-            name if [n for n, _ in numbers].count(name) == 1 else f"{name}, {field}"
-            for name, field in numbers
-        ),
+        tuple(bias_name(*key) for key in numbers),
     )
 
 
