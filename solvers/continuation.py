@@ -27,6 +27,7 @@ field's."""
 _LARGEST = 10.0  # level of the added variance
 _RISE = 2.0  # of the objective beyond the limit, with the next level
 _LEAST_FALL = 0.5  # next level, relative to the last, at most
+_FALL = 0.1  # of the level, once the readings are not met
 _HALVINGS = 40  # of the interval of ln(level)
 _JACOBIANS = 3  # of a stage
 _STAGES = 16  # of a search at most, the last one not counted
@@ -161,6 +162,7 @@ def _from_afar(search: ModeSearch, xi: torch.Tensor, levels: AddedVariance) -> M
     if not bool(values.isfinite().all()):
         return None
     level, before, tries, exact = levels.next(xi, values), math.inf, 0, False
+    met = True  # so far
     for stage in range(_STAGES + 1):
         last = stage == _STAGES or level == levels.least
         if last:
@@ -176,8 +178,9 @@ def _from_afar(search: ModeSearch, xi: torch.Tensor, levels: AddedVariance) -> M
         xi, values, tries = mode.xi, mode.values, tries + 1
         if mode.objective <= levels.largest:
             level, before, tries = levels.next(xi, values, level), math.inf, 0
-        elif tries == _TRIES or (exact and mode.objective > _WORTH_IT * before):
-            level = levels.least  # the readings contradict the prior, or the valley ends here
+        elif not met or tries == _TRIES or (exact and mode.objective > _WORTH_IT * before):
+            # The readings contradict the prior, or the valley ends here
+            met, level, before, tries = False, max(levels.least, _FALL * level), math.inf, 0
         else:
             before, exact = mode.objective, True
     return None

@@ -70,5 +70,8 @@ def test_the_beams_are_used_by_the_solver(page):
 
 def test_a_baseline_that_uses_positions_refuses_them(page):
     problem = page["problem"]
-    with pytest.raises(InputError, match=r"the operator, got Beams; leave these"):
+    with pytest.raises(
+        InputError,
+        match=r"kriging .* else than points, got 40 of 40; choose one of",
+    ):
         Kriging()(problem.physics, problem.prior, page["sensors"])

@@ -327,7 +327,7 @@ def test_auto_takes_censored_readings_where_a_solver_does():
         grid=16,
     )
     assert flow.attrs["solver"] == "gauss-newton"
-    with pytest.raises(InputError, match=r"level-set solver must not be censored .*; drop them"):
+    with pytest.raises(InputError, match=r"level-set .* not be censored .*; choose a prior"):
         reconstruct({**table, "field": ["pressure"] * 3}, "darcy", noise=1e-3, grid=16)
 
 

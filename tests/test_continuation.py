@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import torch
 from helpers import gaussian_prior, observe, seeded, with_modes
+from test_times import PRIOR, table
+from test_times_in_results import Curved
 
-from pdeinv import layouts
+from pdeinv import Sensors, layouts
 from pdeinv.datasets import NavierStokes, Poisson, Problem
 from pdeinv.solvers import mode as mode_module
 from pdeinv.solvers.continuation import AddedVariance, largest_objective
@@ -113,3 +115,13 @@ def test_readings_that_the_prior_contradicts_end_within_bounds():
     mode = ModeSearch(problem, 2, 0, 0.1, False)(1e-13)
     assert mode.objective > largest_objective(8)
     assert 2 <= mode.searches <= 4 and not problem.forward.exact_derivatives
+
+
+def test_readings_that_no_field_gives_are_met_as_far_as_they_can_be():
+    _, rows = table([0.5, 2.0])  # of another physics, below the least value of this one
+    pde = Curved().reading(["level"], [0.5])
+    o = Sensors.read(rows).observation(pde, pde.grid(16))
+    problem = WhitenedProblem(Problem(pde, PRIOR), o)
+    mode = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
+    assert mode.searches > 1 and not mode.converged
+    assert largest_objective(len(o)) < mode.objective < 10 * largest_objective(len(o))

@@ -22,8 +22,8 @@ SMALL = with_modes(pde_by_name("navier-stokes"), 16)
 
 
 def test_the_surrogate_is_the_flow_where_longer_steps_are_unstable():
-    pde = with_modes(NavierStokes(forcing=60.0, dt=0.005), 16)
-    a = Problem(pde).sample(1, pde.grid(32), seeded())[:, :1]
+    pde = with_modes(NavierStokes(forcing=28.0, dt=0.005), 16)
+    a = Problem(pde).sample(1, pde.grid(64), seeded())[:, :1]  # which it would coarsen
     assert torch.equal(pde.surrogate(a), pde.solve(a))
     for brief in (NavierStokes(dt=1e9), NavierStokes(time=1e-11)):
         assert brief.steps(brief.grid(32)) == 1

@@ -115,7 +115,7 @@ def test_readings_in_blocks_are_those_of_one_block(monkeypatch):
     states = torch.randn(9, 2, 16, 16, dtype=torch.float64, generator=generator)
     weights = torch.randn(9, m, dtype=torch.float64, generator=generator)
     whole = H(states), H.adjoint(weights)
-    monkeypatch.setattr("pdeinv.observation._GATHERED", 4 * 16 * m)
+    monkeypatch.setattr("pdeinv.weighted_nodes._GATHERED", 4 * 16 * m)
     leaf = states.clone().requires_grad_()
     assert torch.equal(H(leaf), whole[0]) and torch.equal(H.adjoint(weights), whole[1])
     (gradient,) = torch.autograd.grad(H(leaf), leaf, weights)

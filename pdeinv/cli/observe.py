@@ -192,14 +192,14 @@ def observe(
         "seed": seed,
     }
     made = _readings(observed.fields, places, _levels(noise, field, observed.fields), settings)
-    table = _joined(out, made) if append and out.exists() else made
-    table.to_csv(out)
+    sensors = _joined(out, made) if append and out.exists() else made
+    sensors.to_csv(out)
     if plot:
         from pdeinv.figures.sensor_layout import plot_sensors
         from pdeinv.files import save_figure
 
-        save_figure(plot_sensors(table, _shown(observed.fields)), plot)
-    typer.echo(_summary(made, table, out))
+        save_figure(plot_sensors(sensors, _shown(observed.fields)), plot)
+    typer.echo(_summary(made, sensors, out))
 
 
 def _check_outputs(out: Path, append: bool, plot: Path | None, inputs: list[Path]) -> None:
