@@ -11,6 +11,8 @@ from pdeinv.grid import Grid
 
 __all__ = ["LatentField"]
 
+_CHUNK = 32  # fields transformed at a time
+
 
 class LatentField(ABC):
     """A zero-mean Gaussian field on a domain, as a sum of functions times standard normals.
@@ -56,6 +58,22 @@ class LatentField(ABC):
     @abstractmethod
     def variance(self, grid: Grid) -> torch.Tensor:
         """Return the pointwise variance, (ny, nx), float64."""
+
+    def changed_variance(
+        self, grid: Grid, less: torch.Tensor, more: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the pointwise variance, (ny, nx), of draws whose covariance is not 1 but
+        1 - lessᵀ less + moreᵀ more; at least 0.
+
+        Arguments:
+            grid: of the values.
+            less, more: tables, (k, *shape) each.
+        """
+        variance = self.variance(grid)
+        for sign, tables in ((-1, less), (1, more)):
+            for part in () if tables is None else tables.split(_CHUNK):
+                variance = variance + sign * self.square_root(part, grid).square().sum(dim=(0, 1))
+        return variance.clamp(min=0)
 
     @abstractmethod
     def resolved(self, grid: Grid) -> torch.Tensor:

@@ -31,7 +31,6 @@ from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
 
-_CHUNK = 32  # fields transformed at a time
 _FEWEST = 4  # members that an ensemble must have
 
 
@@ -158,7 +157,9 @@ class GaussNewton(Solver):
         mean[channels], std[channels] = moments_through(
             lambda latent: forward.nodewise(problem.problem.coefficient(latent)),
             field,
-            _latent_variance(problem, half, more),
+            problem.latent.changed_variance(
+                observation.grid, problem.tables(half), problem.tables(more)
+            ),
         )
         chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
@@ -203,20 +204,3 @@ def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> 
         warnings.warn(
             f"{left_out} members of the ensemble were left out, since {reason}", stacklevel=3
         )
-
-
-def _latent_variance(
-    problem: WhitenedProblem, half: torch.Tensor, more: torch.Tensor
-) -> torch.Tensor:
-    """Linearised posterior variance (ny, nx) of the latent field.
-
-    Arguments:
-        half: L⁻¹ J, with L the Cholesky factor of J Jᵀ + R.
-        more: of which the squares add to the variance.
-    """
-    latent, grid = problem.latent, problem.observation.grid
-    variance = latent.variance(grid)
-    for sign, rows in ((-1, half), (1, more)):
-        for part in problem.tables(rows).split(_CHUNK):
-            variance = variance + sign * latent.square_root(part, grid).square().sum(dim=(0, 1))
-    return variance.clamp(min=0)

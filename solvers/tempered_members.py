@@ -111,10 +111,7 @@ class LatentMembers(TemperedMembers):
 
     def variance(self, grid: Grid) -> torch.Tensor:
         """Return the variance (ny, nx) of the latent field that C gives."""
-        variance = self.latent.variance(grid)
-        for part in self._tables(self.factor).split(_CHUNK):
-            variance = variance - self.latent.square_root(part, grid).square().sum(dim=(0, 1))
-        return variance.clamp(min=0)
+        return self.latent.changed_variance(grid, self._tables(self.factor))
 
     def bias_variance(self) -> torch.Tensor:
         """Return the variances (k,) of the biases that C gives."""
