@@ -7,14 +7,19 @@ Other standard deviations of the logarithm show where the method ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
+from pdeinv.benchmarks.studies.example_scores import (
+    SCORES,
+    measure_missing,
+    score_cells,
+    scores_file,
+)
 from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, example_by_name
@@ -64,16 +69,12 @@ def run(
     Returns:
         All records of the file.
     """
-    log, usual = JsonLines(out, AQUIFERS, _unit), example_by_name("aquifer")
+    log, usual = scores_file(out, AQUIFERS), example_by_name("aquifer")
     for log_std in log_stds:
         example = _Varied(usual.name, usual.summary, usual.readings, log_std)
         cells = [(method, method, {"log_std": log_std}) for method in methods]
         measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
-
-
-def _unit(record: Record) -> Hashable:
-    return values_of(record, ("log_std", "instance", "method"))
 
 
 def aquifer_table(records: list[Record]) -> str:

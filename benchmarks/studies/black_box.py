@@ -7,13 +7,18 @@ head, on the truths of `pdeinv study aquifer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
+from pdeinv.benchmarks.studies.example_scores import (
+    SCORES,
+    measure_missing,
+    score_cells,
+    scores_file,
+)
 from pdeinv.benchmarks.study_kinds import BLACK_BOXES
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers.base import Solver
@@ -54,7 +59,7 @@ def run(
     Returns:
         All records of the file.
     """
-    log, example = JsonLines(out, BLACK_BOXES, _unit), example_by_name("aquifer")
+    log, example = scores_file(out, BLACK_BOXES), example_by_name("aquifer")
     cells = [
         (method, solver, {"budget": budget})
         for (method, budget), solver in METHODS.items()
@@ -62,10 +67,6 @@ def run(
     ]
     measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
-
-
-def _unit(record: Record) -> Hashable:
-    return values_of(record, ("method", "budget", "instance"))
 
 
 def black_box_table(records: list[Record]) -> str:

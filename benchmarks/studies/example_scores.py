@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import xarray as xr
 
+from pdeinv.benchmarks.kinds import Kind
 from pdeinv.benchmarks.provenance import provenance
-from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import coverage_head
 from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.posterior import Posterior
@@ -18,7 +20,7 @@ from pdeinv.problems.examples import Example, Truth
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.reconstruction import reconstruct
 
-__all__ = ["SCORES", "measure", "measure_missing", "score_cells"]
+__all__ = ["SCORES", "measure", "measure_missing", "score_cells", "scores_file"]
 
 _LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
 _INTERVAL = 1.6449
@@ -32,6 +34,17 @@ SCORES = (
 )
 """Heads of the columns of `score_cells`."""
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
+
+
+def scores_file(out: Path, kind: Kind) -> JsonLines:
+    """Return a file of scores, of which all fields of a truth and a method are one unit of work.
+
+    Arguments:
+        out: the JSON-lines file.
+        kind: of its records; its identity has the `field`.
+    """
+    unit = [name for name in kind.identity if name != "field"]
+    return JsonLines(out, kind, lambda record: values_of(record, unit))
 
 
 def measure_missing(

@@ -7,16 +7,21 @@ reads one component. The noise is a share of the deviation of the field that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pdeinv import seeds
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
+from pdeinv.benchmarks.studies.example_scores import (
+    SCORES,
+    measure_missing,
+    score_cells,
+    scores_file,
+)
 from pdeinv.benchmarks.study_kinds import FLOW_SENSORS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, Readings
@@ -88,7 +93,7 @@ def run(
     Returns:
         All records of the file.
     """
-    log = JsonLines(out, FLOW_SENSORS, _unit)
+    log = scores_file(out, FLOW_SENSORS)
     for count in counts:
         for what in READS:
             further = {"reads": what, "readings": count, "grid": grid}
@@ -96,10 +101,6 @@ def run(
             example = _example(what, count, grid)
             measure_missing(log, example, instances, cells, _SHOWN, command, echo, FIELDS)
     return log.read()
-
-
-def _unit(record: Record) -> Hashable:
-    return values_of(record, ("grid", "readings", "reads", "instance", "method"))
 
 
 def flow_sensors_table(records: list[Record]) -> str:

@@ -7,12 +7,17 @@ The error and the coverage of the head are those of all output times together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
+from pdeinv.benchmarks.studies.example_scores import (
+    SCORES,
+    measure_missing,
+    score_cells,
+    scores_file,
+)
 from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
 from pdeinv.problems.examples import example_by_name
 
@@ -43,15 +48,11 @@ def run(
     Returns:
         All records of the file.
     """
-    log, example = JsonLines(out, PUMPING_TESTS, _unit), example_by_name("pumping-test")
+    log, example = scores_file(out, PUMPING_TESTS), example_by_name("pumping-test")
     times = len({time for read in example.readings for time in read.times})
     cells = [(method, method, {"times": times}) for method in methods]
     measure_missing(log, example, instances, cells, _SHOWN, command, echo)
     return log.read()
-
-
-def _unit(record: Record) -> Hashable:
-    return values_of(record, ("instance", "method"))
 
 
 def pumping_table(records: list[Record]) -> str:

@@ -8,15 +8,20 @@ reads the first test in twice as many boreholes: as many heads as both tests hav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from pdeinv.benchmarks.records import JsonLines, Record, values_of
+from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference
-from pdeinv.benchmarks.studies.example_scores import SCORES, measure_missing, score_cells
+from pdeinv.benchmarks.studies.example_scores import (
+    SCORES,
+    measure_missing,
+    score_cells,
+    scores_file,
+)
 from pdeinv.benchmarks.study_kinds import TWO_PUMPING_TESTS
 from pdeinv.datasets import Experiments, Problem
 from pdeinv.problems.examples import Example, Truth, example_by_name
@@ -93,16 +98,12 @@ def run(
     Returns:
         All records of the file.
     """
-    log, example = JsonLines(out, TWO_PUMPING_TESTS, _unit), example_by_name("two-pumping-tests")
+    log, example = scores_file(out, TWO_PUMPING_TESTS), example_by_name("two-pumping-tests")
     for name, (tests, further) in ARMS.items():
         arm = _Arm.of(example, tests, further)
         cells = [(METHOD, METHOD, {"arm": name, "heads": arm.heads})]
         measure_missing(log, arm, instances, cells, _SHOWN, command, echo)
     return log.read()
-
-
-def _unit(record: Record) -> Hashable:
-    return values_of(record, ("arm", "instance", "method"))
 
 
 def two_tests_table(records: list[Record]) -> str:
