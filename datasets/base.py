@@ -60,6 +60,7 @@ class PDE(Stated, Channels):
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
         numerical_parameters: parameters of the scheme, which a learned model need not share.
+        never_unknown: parameters of the physics that must be stated, as those of the scheme must.
         benchmark_parameters: parameters that make the PDE of this name the published problem, where
             the defaults do not.
     """
@@ -73,6 +74,7 @@ class PDE(Stated, Channels):
     positive_coefficient: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
+    never_unknown: ClassVar[tuple[str, ...]] = ()
     benchmark_parameters: ClassVar[dict[str, Any]] = {}
 
     domain: Domain = field(default=Domain(), kw_only=True)
@@ -90,7 +92,9 @@ class PDE(Stated, Channels):
             cls._named_by_class = False
 
     def __post_init__(self) -> None:
-        check_fields(self, f"parameter {{}} of {self.name}")
+        stated = {*self.never_unknown, *self.numerical_parameters}
+        unknown = set(self.parameter_names()) - stated
+        check_fields(self, f"parameter {{}} of {self.name}", unknown)
         for name in self.parameter_names():
             value = getattr(self, name)
             if isinstance(value, int | float) and not abs(value) <= _LARGEST:

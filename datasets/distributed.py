@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -11,14 +11,15 @@ import torch
 from numpy.typing import ArrayLike
 
 from pdeinv.annotations import Convertible
-from pdeinv.checks import EXTREME, described
+from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 from pdeinv.grid import LARGEST, Domain, Grid
+from pdeinv.unknown import Unknown
 
 __all__ = ["Along", "Distributed", "Quantity", "node_positions"]
 
 Quantity: TypeAlias = float | ArrayLike | torch.Tensor | Callable[[Any, Any], Any]
-"""A number, an array or a function f(x, y)."""
+"""A number, which may be an `Unknown`, an array or a function f(x, y)."""
 
 _SNAP = 1e-9  # cells; nearer to a node, a position is the node
 Kind = TypeVar("Kind", bound="_Positioned")
@@ -50,6 +51,10 @@ class _Positioned(Convertible):
             value = value.value
         if callable(value):
             return value
+        if isinstance(value, Mapping):
+            value = Unknown.of_value(what, value)
+        if isinstance(value, Unknown):
+            return value.checked(what, Bounds(least=-EXTREME, most=EXTREME))
         array = _real_array(what, value)
         if array.ndim not in (0, cls.dimensions) or not all(2 <= n <= LARGEST for n in array.shape):
             raise InputError(
@@ -70,6 +75,8 @@ class _Positioned(Convertible):
     @property
     def zero(self) -> bool:
         """Whether the quantity is zero everywhere; a function does not count as such."""
+        if isinstance(self.value, Unknown):
+            return False
         return not callable(self.value) and not np.any(self.value)
 
     def to_json(self, what: str = "a quantity") -> Any:
@@ -78,6 +85,8 @@ class _Positioned(Convertible):
                 f"{what} must be a number or an array to be stored, got {described(self.value)}; "
                 f"give the array of its values instead"
             )
+        if isinstance(self.value, Unknown):
+            return self.value.to_json()
         return self.value if isinstance(self.value, float) else self.value.tolist()
 
     def __eq__(self, other: object) -> bool:

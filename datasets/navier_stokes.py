@@ -70,6 +70,7 @@ class NavierStokes(Evolving):
     operator_symmetries = torus_group()
     matlab_names = ("a", "u")
     numerical_parameters = ("dt",)
+    never_unknown = ("time",)
     benchmark_parameters: ClassVar[dict[str, Any]] = {"forcing": 0.1}
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pdeinv.annotations import Convertible, annotations_of
 from pdeinv.checks import described
 from pdeinv.errors import InputError
+from pdeinv.unknown import Unknown
 
 __all__ = ["from_json", "to_json"]
 
@@ -46,6 +47,8 @@ def to_json(
 
 
 def _written(what: str, value: Any) -> Any:
+    if isinstance(value, Unknown):
+        return value.to_json()
     if isinstance(value, Plain):
         return value
     if isinstance(value, Convertible):
@@ -112,6 +115,8 @@ def _read(what: str, value: Any, hint: Any) -> Any:
             return hint.of(value, what)
         if dataclasses.is_dataclass(hint):
             return _instance(what, value, hint)
+    if hint is float and isinstance(value, dict | list | tuple):
+        return Unknown.of_value(what, value)
     if not isinstance(value, Plain):
         raise InputError(
             f"{what} must be a number, a text, true or false, got {described(value)}; correct it"

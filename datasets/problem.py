@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.unknowns import UnknownNumber, find_unknowns, with_values
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import is_reference, load_instance
 from pdeinv.grid import LARGEST, Grid
@@ -85,6 +87,9 @@ class Problem:
                 f"everywhere, got the {prior.name} prior, which is not; use a log-normal "
                 f"prior, or a two-phase one with positive values"
             )
+        if prior.unknowns:
+            prior = prior.in_units({"domain": self.physics.domain.shorter})
+            object.__setattr__(self, "prior", prior)
         prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
 
     @classmethod
@@ -188,6 +193,29 @@ class Problem:
             )
         )
         return Group(kept, group.translations)
+
+    @cached_property
+    def unknowns(self) -> tuple[UnknownNumber, ...]:
+        """The numbers of the physics and of the prior that are not known, in the order in which
+        they are stated."""
+        return find_unknowns(self)
+
+    def at(self, values: Mapping[str, float]) -> Problem:
+        """Return the problem with values of some of its `unknowns`, by their names.
+
+        Raises:
+            InputError: a value is not allowed.
+        """
+        return with_values(self, values)
+
+    def in_units(self, scale: float) -> Problem:
+        """Return the problem with all ranges of unknowns in their own units.
+
+        Arguments:
+            scale: the size of the coefficient that the readings imply.
+        """
+        prior = self.coefficient_prior.in_units({"readings": scale})
+        return replace(self, prior=prior)
 
     def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""

@@ -10,6 +10,7 @@ from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain
+from pdeinv.unknown import Unknown
 
 __all__ = ["Well", "check_wells"]
 
@@ -23,7 +24,8 @@ class Well(Convertible):
 
     Arguments:
         x, y: its position, in the domain's coordinates.
-        rate: what enters per time; a negative rate extracts.
+        rate: what enters per time; a negative rate extracts. A range (low, high) that likely holds
+            it stands for an unknown one, as `Unknown`.
     """
 
     x: Coordinate
@@ -31,7 +33,7 @@ class Well(Convertible):
     rate: Coordinate
 
     def __post_init__(self) -> None:
-        check_fields(self, "{} of a well")
+        check_fields(self, "{} of a well", unknown=("rate",))
 
     @classmethod
     def of(cls, value: Any, what: str = "a well") -> Well:
@@ -47,7 +49,8 @@ class Well(Convertible):
         )
 
     def to_json(self, what: str = "a well") -> Any:
-        return {"x": self.x, "y": self.y, "rate": self.rate}
+        rate = self.rate.to_json() if isinstance(self.rate, Unknown) else self.rate
+        return {"x": self.x, "y": self.y, "rate": rate}
 
 
 def check_wells(wells: Sequence[Well], domain: Domain) -> None:

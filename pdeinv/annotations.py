@@ -12,7 +12,7 @@ import inspect
 import sys
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from pdeinv.checks import Bounds, choice, described, integer, number
 from pdeinv.errors import InputError
+from pdeinv.unknown import Guess, Unknown
 
 __all__ = ["Convertible", "annotations_of", "check_fields"]
 
@@ -52,15 +53,17 @@ class Convertible(ABC):
         """
 
 
-def check_fields(instance: object, name: str) -> None:
+def check_fields(instance: object, name: str, unknown: Container[str] = ()) -> None:
     """Check the fields of a frozen dataclass by their annotations, and make their types the stated
-    ones: a numpy integer becomes an int, a list a tuple.
+    ones: a numpy integer becomes an int, a list a tuple, a range of what may be unknown an
+    `Unknown`.
 
     An annotation that states none of the kinds of this module, such as a protocol, is not checked.
 
     Arguments:
         instance: the dataclass.
         name: how a message names a field, as "{} of moment".
+        unknown: names of the fields with numbers that may be unknown.
 
     Raises:
         InputError: a field is of another kind, or outside of its range.
@@ -70,7 +73,9 @@ def check_fields(instance: object, name: str) -> None:
     for field in dataclasses.fields(kind):
         if field.init:
             what = name.format(field.name)
-            value = _checked(what, getattr(instance, field.name), hints[field.name])
+            value, hint = getattr(instance, field.name), hints[field.name]
+            found = _unknown(what, value, hint) if field.name in unknown else None
+            value = _checked(what, value, hint) if found is None else found
             object.__setattr__(instance, field.name, value)
 
 
@@ -92,6 +97,18 @@ def annotations_of(kind: type) -> dict[str, Any]:
 
 def _annotations(base: type) -> dict[str, Any]:
     return inspect.get_annotations(base) if base is not object else {}
+
+
+def _unknown(what: str, value: object, hint: Any) -> Unknown | None:
+    """Return the unknown number that a value of a field of numbers states; None if it is none."""
+    notes: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)  # type: ignore[assignment]
+    if hint is not float:
+        return None
+    found = Unknown.of_value(what, value, next((n for n in notes if isinstance(n, Guess)), None))
+    bounds = next((note for note in notes if isinstance(note, Bounds)), None)
+    return found if found is None else found.checked(what, bounds)
 
 
 def _checked(what: str, value: object, hint: Any) -> object:

@@ -11,6 +11,7 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.reading_noise import LARGEST, ReadingNoise
+from pdeinv.unknown import Unknown
 from pdeinv.weighted_nodes import NodeBlock, WeightedNodes
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class Observation(ReadingNoise):
             reading. None is 0 for all.
         common: (m, k), B. None is without biases.
         common_names: of the k biases, for results; empty numbers them.
+        noise_group: (m,), integers: the index in `unknown_noise` of a reading with an unknown
+            noise, -1 for others; its `noise_std` is the middle of the range. None is -1 for all.
+        unknown_noise: the unknown standard deviations, each a name, such as "noise of head", and an
+            `Unknown`.
 
     Raises:
         InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
@@ -70,6 +75,8 @@ class Observation(ReadingNoise):
     censored: torch.Tensor | None = None
     common: torch.Tensor | None = None
     common_names: tuple[str, ...] = ()
+    noise_group: torch.Tensor | None = None
+    unknown_noise: tuple[tuple[str, Unknown], ...] = ()
     _operator: WeightedNodes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import torch
 
 from pdeinv.errors import InputError
+from pdeinv.unknown import Unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["LARGEST", "ReadingNoise"]
 
@@ -19,6 +27,8 @@ class ReadingNoise:
     censored: torch.Tensor | None
     common: torch.Tensor | None
     common_names: tuple[str, ...]
+    noise_group: torch.Tensor | None
+    unknown_noise: tuple[tuple[str, Unknown], ...]
 
     def _check_noise(self) -> None:
         wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
@@ -37,6 +47,22 @@ class ReadingNoise:
                 f"common must be finite and at most {LARGEST:g} in size, got other numbers; use "
                 f"another unit"
             )
+
+    def with_noise(self, values: Mapping[str, float]) -> Self:
+        """Return the readings with standard deviations in the place of unknown ones.
+
+        Arguments:
+            values: by the names of `unknown_noise`; those that are left out stay as they are.
+        """
+        std, group = self.noise_std.clone(), self.noise_group
+        for j, (name, _) in enumerate(self.unknown_noise):
+            if name in values and group is not None:
+                std[group == j] = values[name]
+        left = tuple(one for one in self.unknown_noise if one[0] not in values)
+        if group is not None:
+            kept = [left.index(one) if one in left else -1 for one in self.unknown_noise]
+            group = torch.tensor([*kept, -1])[group] if left else None
+        return replace(self, noise_std=std, noise_group=group, unknown_noise=left)  # type: ignore
 
     @property
     def biases(self) -> int:

@@ -28,6 +28,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
 from pdeinv.torch_state import one_thread
 
@@ -152,6 +153,17 @@ class Solver(ABC):
             **posterior.record,
         }
         return posterior
+
+    def linearised(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> LinearisedReadings | None:
+        """Return the readings as a linear function of the latent field, near where the posterior
+        is: what the evidence of unknown numbers takes. None where the method has no evidence.
+
+        Arguments:
+            pde, prior, observation, progress: as in `__call__`.
+        """
+        return None
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.

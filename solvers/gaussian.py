@@ -25,6 +25,7 @@ from pdeinv.solvers.censored import (
     plain_first,
     true_values,
 )
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -94,6 +95,21 @@ class GaussianSolver(Solver):
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+
+    def linearised(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> LinearisedReadings:
+        assert isinstance(prior, CoefficientPrior)
+        centred = prior.centred(levels_of(observation, channel=0))
+        forward = LatentMap(Problem(pde, centred), observation)
+        nothing = torch.zeros(1, 1, *observation.grid.shape, dtype=torch.float64)
+        return LinearisedReadings(
+            observation,
+            rows=forward.jacobian(nothing)[:, 0],
+            columns=observation.shared,
+            expected=observation(forward.state(forward.problem.latent.origin()))[0],
+            nugget=self.nugget,
+        )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_supported"]
 
-Special: TypeAlias = Literal["footprints", "biases", "censored"]
+Special: TypeAlias = Literal["footprints", "biases", "censored", "unknowns"]
 """What a solver may support beyond readings of points with independent noise."""
 FOOTPRINTS: Special = "footprints"
 BIASES: Special = "biases"
 CENSORED: Special = "censored"
+UNKNOWNS: Special = "unknowns"
+"""Unknown numbers of the prior, the physics and the noise."""
 _WORDS: dict[Special, tuple[str, str]] = {
     FOOTPRINTS: ("readings of something else than points", "leave them out"),
     BIASES: ("readings that share a bias", "leave out the bias of their instrument"),

@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, get_args, get_origin
 
@@ -20,6 +20,7 @@ from pdeinv.external import is_reference, load_class, source_of
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
+from pdeinv.unknown import Unknown
 
 __all__ = ["CoefficientPrior"]
 
@@ -38,6 +39,8 @@ class CoefficientPrior(Convertible):
         affine: whether the map is affine, so that the coefficient is Gaussian.
         logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
         storable: whether files can hold it, which they cannot with a function.
+        of_values: numbers that the map from the latent field has, not the field itself.
+        never_unknown: numbers that must be stated.
 
     Example:
         >>> stated = {"kind": "log-normal", "median": 2.0, "log_std": 1.0, "length": 400}
@@ -50,6 +53,8 @@ class CoefficientPrior(Convertible):
     affine: ClassVar[bool] = True
     logarithmic: ClassVar[bool] = False
     storable: ClassVar[bool] = True
+    of_values: ClassVar[tuple[str, ...]] = ()
+    never_unknown: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
     """The public classes by their names."""
 
@@ -67,7 +72,8 @@ class CoefficientPrior(Convertible):
             CoefficientPrior.kinds[cls.name] = cls
 
     def __post_init__(self) -> None:
-        check_fields(self, f"{{}} of the {self.name} prior")
+        numbers = [f.name for f in dataclasses.fields(self) if f.name not in self.never_unknown]
+        check_fields(self, f"{{}} of the {self.name} prior", unknown=numbers)
 
     @abstractmethod
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
@@ -151,17 +157,37 @@ class CoefficientPrior(Convertible):
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n coefficients (n, 1, ny, nx), float64.
 
-        One seed gives the same functions on every grid.
+        One seed gives the same functions on every grid. Each draw has its own numbers where some
+        are unknown.
 
         Raises:
             InputError: the distribution is not proper.
         """
+        if self.unknowns and n:
+            prior = self.in_units({"domain": grid.domain.shorter, "readings": 1.0})
+            return torch.cat([prior.drawn(generator).sample(1, grid, generator) for _ in range(n)])
         if not self.proper:
             raise InputError(
                 f"a prior must be proper to be drawn from, got the {self.name} prior with a flat "
                 f"mean; give mean_std a finite value"
             )
         return self.coefficient(self.latent(grid.domain, grid.kind).sample(n, grid, generator))
+
+    @property
+    def unknowns(self) -> dict[str, Unknown]:
+        """The numbers that are unknown, by their names."""
+        return {name: value for name, value in self.numbers.items() if isinstance(value, Unknown)}
+
+    def in_units(self, scales: Mapping[str, float]) -> CoefficientPrior:
+        """Return the prior with unknown numbers in their own units; `scales` as of
+        `Unknown.scaled`."""
+        return self.with_numbers(**{k: v.scaled(scales) for k, v in self.unknowns.items()})
+
+    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
+        """Return the prior with draws of its unknown numbers."""
+        white = torch.randn(len(self.unknowns), dtype=torch.float64, generator=generator).tolist()
+        drawn = zip(self.unknowns.items(), white, strict=True)
+        return self.with_numbers(**{name: unknown.at(z) for (name, unknown), z in drawn})
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -259,8 +285,8 @@ class CoefficientPrior(Convertible):
         stated: dict[str, Any] = {"kind": source or self.name}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, Convertible):
-                value = value.to_json(what)
+            if isinstance(value, Convertible | Unknown):
+                value = value.to_json(what) if isinstance(value, Convertible) else value.to_json()
             elif not isinstance(value, int | float | str | tuple | None):
                 raise InputError(
                     f"{what} must be one that files can hold, got {f.name} = {described(value)}; "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated
+from numbers import Real
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,12 +18,27 @@ from pdeinv.errors import InputError
 from pdeinv.fourier_field import FourierField
 from pdeinv.grid import Domain, GridKind
 from pdeinv.symmetry import Symmetry
+from pdeinv.unknown import Guess, Unknown
 
-__all__ = ["FLAT", "GaussianField", "Ratio", "Size", "Smoothness"]
+__all__ = [
+    "FLAT",
+    "Angle",
+    "GaussianField",
+    "Length",
+    "Ratio",
+    "Size",
+    "Smoothness",
+    "settle_shape",
+]
 
-Size = Annotated[float, Bounds(above=0, most=EXTREME)]
-Smoothness = Annotated[float, Bounds(least=0.5, finite=False)]
-Ratio = Annotated[float, Bounds(above=0, most=1)]
+_SIZE = Bounds(above=0, most=EXTREME)
+Size = Annotated[float, _SIZE, Guess(0.01, 100.0, of="readings")]
+Length = Annotated[float, _SIZE, Guess(0.05, 1.5, of="domain")]
+Smoothness = Annotated[float, Bounds(least=0.5, finite=False), Guess(0.5, 5.0, "log-uniform")]
+Ratio = Annotated[float, Bounds(above=0, most=1), Guess(0.1, 1.0, "log-uniform")]
+Angle = Annotated[float, Guess(-90.0, 90.0, "uniform")]
+
+_USUAL = 1.5  # smoothness
 
 FLAT = 100.0
 """Standard deviation of a flat mean, in standard deviations of the field."""
@@ -36,6 +52,11 @@ class GaussianField(CoefficientPrior):
     domain. It is a sum of waves of a torus: of the domain itself where that is periodic, else of a
     torus around it, so wide that the images of the field have almost no correlation with it.
 
+    A number may be unknown: None, or a range (low, high) that likely holds it, see `Unknown`. It is
+    then inferred with the field. None stands for a weakly informative range: lengths of 0.05 to 1.5
+    times the shorter side of the domain, a smoothness of 0.5 to 5, and any mean and standard
+    deviation that the readings imply.
+
     Arguments:
         mean: in the coefficient's units.
         std: standard deviation about the mean, in these units.
@@ -44,7 +65,8 @@ class GaussianField(CoefficientPrior):
             short distances. On a periodic domain no points are farther apart than half a period; a
             length beyond that stands for a field that is close to a constant.
         smoothness: ν of the Matérn covariance, 1/2 or more. 1/2 is the exponential covariance, 50
-            and more, such as inf, the Gaussian one exp(-(r/length)²).
+            and more, such as inf, the Gaussian one exp(-(r/length)²). Where it is not given, it is
+            3/2 for a known length, and unknown for an unknown one.
         anisotropy: the shorter correlation length over the longer one, at most 1.
         angle: of the longer axis, in degrees anticlockwise from x.
         mean_std: standard deviation of the mean where that is not known, in the coefficient's
@@ -67,17 +89,20 @@ class GaussianField(CoefficientPrior):
         torch.Size([4, 1, 16, 16])
     """
 
-    mean: float
-    std: Size
-    length: Size
-    smoothness: Smoothness = 1.5
+    mean: Annotated[float, Guess(-100.0, 100.0, "normal", "readings")] = None  # type: ignore
+    std: Size = None  # type: ignore[assignment]
+    length: Length = None  # type: ignore[assignment]
+    smoothness: Smoothness = None  # type: ignore[assignment]
     anisotropy: Ratio = 1.0
-    angle: float = 0.0
+    angle: Angle = 0.0
     mean_std: Annotated[float, Bounds(least=0, finite=False)] = 0.0
 
     name = "gaussian-field"
+    of_values = ("mean",)
+    never_unknown = ("mean_std",)
 
     def __post_init__(self) -> None:
+        settle_shape(self)
         super().__post_init__()
         if FLAT * self.std < self.mean_std < math.inf:
             raise InputError(
@@ -146,6 +171,13 @@ class GaussianField(CoefficientPrior):
             self.angle,
             periodic=kind == "periodic",
         )
+
+
+def settle_shape(prior: Any) -> None:
+    """State the usual smoothness of a prior that leaves it out, if it states its length."""
+    known = isinstance(prior.length, Real) and not isinstance(prior.length, Unknown)
+    if prior.smoothness is None and known:
+        object.__setattr__(prior, "smoothness", _USUAL)
 
 
 @lru_cache(maxsize=16)  # of up to megabytes each

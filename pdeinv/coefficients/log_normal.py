@@ -9,13 +9,22 @@ from typing import Annotated
 
 import torch
 
-from pdeinv.checks import Bounds
+from pdeinv.checks import EXTREME, Bounds
 from pdeinv.coefficients.base import CoefficientPrior
-from pdeinv.coefficients.gaussian_field import FLAT, GaussianField, Ratio, Size, Smoothness
+from pdeinv.coefficients.gaussian_field import (
+    FLAT,
+    Angle,
+    GaussianField,
+    Length,
+    Ratio,
+    Smoothness,
+    settle_shape,
+)
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
+from pdeinv.unknown import Guess, Unknown
 
 __all__ = ["LogNormal"]
 
@@ -26,6 +35,8 @@ _LARGEST = 20.0  # standard deviation of the logarithm, beyond which the squares
 @dataclass(frozen=True)
 class LogNormal(CoefficientPrior):
     """A positive coefficient: the exponential of a `GaussianField`.
+
+    Numbers may be unknown, as those of a `GaussianField`: None, or a range (low, high).
 
     Arguments:
         median: of the coefficient, in its units.
@@ -44,19 +55,24 @@ class LogNormal(CoefficientPrior):
         torch.Size([4, 1, 16, 16])
     """
 
-    median: Size
-    log_std: Annotated[float, Bounds(above=0, most=_LARGEST)]
-    length: Size
-    smoothness: Smoothness = 1.5
+    median: Annotated[float, Bounds(above=0, most=EXTREME), Guess(0.01, 100.0, of="readings")] = (
+        None  # type: ignore[assignment]
+    )
+    log_std: Annotated[float, Bounds(above=0, most=_LARGEST), Guess(0.1, 4.0)] = None  # type: ignore
+    length: Length = None  # type: ignore[assignment]
+    smoothness: Smoothness = None  # type: ignore[assignment]
     anisotropy: Ratio = 1.0
-    angle: float = 0.0
+    angle: Angle = 0.0
     log_median_std: Annotated[float, Bounds(least=0, most=_LARGEST)] = 0.0
 
     name = "log-normal"
     affine = False
     logarithmic = True
+    of_values = ("median",)
+    never_unknown = ("log_median_std",)
 
     def __post_init__(self) -> None:
+        settle_shape(self)
         super().__post_init__()
         if self.log_median_std > FLAT * self.log_std:
             raise InputError(
@@ -92,6 +108,8 @@ class LogNormal(CoefficientPrior):
 
     @property
     def bounds(self) -> tuple[float, float]:
+        if any(isinstance(number, Unknown) for number in (self.median, self.log_std)):
+            return (1 / EXTREME, EXTREME)
         far = math.exp(_FAR * math.hypot(self.log_std, self.log_median_std))
         return (self.median / far, self.median * far)
 

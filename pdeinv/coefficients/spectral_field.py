@@ -48,6 +48,7 @@ class SpectralField(CoefficientPrior):
     modes: int = 128
 
     name = "spectral-field"
+    never_unknown = ("modes",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

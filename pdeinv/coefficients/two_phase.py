@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -10,10 +10,12 @@ import torch
 
 from pdeinv.checks import Bounds
 from pdeinv.coefficients.base import CoefficientPrior
+from pdeinv.coefficients.gaussian_field import GaussianField
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
+from pdeinv.unknown import Guess, Unknown
 
 __all__ = ["TwoPhase"]
 
@@ -24,6 +26,8 @@ _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed coefficient
 @dataclass(frozen=True)
 class TwoPhase(CoefficientPrior):
     """A medium of two phases: `high` where a Gaussian field exceeds a threshold, `low` elsewhere.
+
+    Numbers may be unknown, as those of a `GaussianField`: None, or a range (low, high).
 
     Arguments:
         field: the Gaussian field, such as a `GaussianField`, with a mean that is not flat. Its mean
@@ -47,15 +51,21 @@ class TwoPhase(CoefficientPrior):
     """
 
     field: CoefficientPrior
-    low: float
-    high: float
-    share: Annotated[float, Bounds(above=0, below=1)] = _EQUAL
+    low: Annotated[float, Guess(0.01, 1.0, of="readings")] = None  # type: ignore[assignment]
+    high: Annotated[float, Guess(1.0, 100.0, of="readings")] = None  # type: ignore[assignment]
+    share: Annotated[float, Bounds(above=0, below=1), Guess(0.05, 0.95, "uniform")] = _EQUAL
 
     name = "two-phase"
     affine = False
+    of_values = ("low", "high")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.field, GaussianField):  # of which only the shape matters
+            free = {"mean": 0.0, "std": 1.0}.items()
+            settled = {k: v for k, v in free if isinstance(getattr(self.field, k), Unknown)}
+            if settled:
+                object.__setattr__(self, "field", replace(self.field, **settled))
         if not self.low < self.high:
             raise InputError(
                 f"low must be below high in a {self.name} prior, got low = {self.low:g} and high = "

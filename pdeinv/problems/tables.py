@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-from pdeinv.checks import described
+from pdeinv.checks import described, number
 from pdeinv.datasets.sides import Flux, NoFlux, Side, Value
 from pdeinv.grid import LARGEST
 from pdeinv.schema import Amount, Name, Number
+from pdeinv.unknown import Unknown
 
 __all__ = [
     "BoundaryTable",
@@ -61,6 +62,11 @@ def _side(given: Any) -> Side:
     check_keys(given, ("value", "flux"), "use value for the solution, flux for what enters")
     ((key, quantity),) = given.items()
     return Value(quantity) if key == "value" else Flux(quantity)
+
+
+def _rate(given: Any) -> float:
+    found = Unknown.of_value("the rate", given)
+    return number("the rate", given) if found is None else found
 
 
 _Side = Annotated[Side, PlainValidator(_side)]
@@ -127,7 +133,7 @@ class WellTable(_Table):
 
     x: Number
     y: Number
-    rate: Number
+    rate: Annotated[float, PlainValidator(_rate)]
 
 
 class PriorTable(_OpenTable):

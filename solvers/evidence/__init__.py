@@ -1,0 +1,1 @@
+"""Numbers that are not known beforehand, inferred by the evidence of the readings."""
