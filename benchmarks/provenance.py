@@ -67,7 +67,7 @@ def _commit() -> str:
 
 
 def _archived_commit() -> str:
-    """Return the commit of a copy that `git archive` made, which fills in the file; "" of others."""
+    """Return the commit of a copy by `git archive`, which fills in the file; "" of others."""
     try:
         text = Path(__file__).with_name("archived_commit.txt").read_text().strip()
     except OSError:

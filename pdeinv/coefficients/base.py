@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -16,7 +15,6 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
-from pdeinv.unknown import Unknown
 
 __all__ = ["CoefficientPrior"]
 
@@ -147,49 +145,3 @@ class CoefficientPrior(StoredPrior):
                 f"mean; give mean_std a finite value"
             )
         return self.coefficient(self.latent(grid.domain, grid.kind).sample(n, grid, generator))
-
-    @property
-    def unknowns(self) -> dict[str, Unknown]:
-        """The numbers that are unknown, by their names."""
-        return {name: value for name, value in self.numbers.items() if isinstance(value, Unknown)}
-
-    def in_units(self, scales: Mapping[str, float]) -> CoefficientPrior:
-        """Return the prior with unknown numbers in their own units; `scales` as of
-        `Unknown.scaled`."""
-        return self.with_numbers(**{k: v.scaled(scales) for k, v in self.unknowns.items()})
-
-    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
-        """Return the prior with draws of its unknown numbers."""
-        white = torch.randn(len(self.unknowns), dtype=torch.float64, generator=generator).tolist()
-        drawn = zip(self.unknowns.items(), white, strict=True)
-        return self.with_numbers(**{name: unknown.at(z) for (name, unknown), z in drawn})
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """The numbers and texts that state the distribution by name, those of a field of it too."""
-        found: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                found |= value.numbers
-            elif not callable(value):
-                found[f.name] = value
-        return found
-
-    def with_numbers(self, **changed: Any) -> CoefficientPrior:
-        """Return the prior with other values of some `numbers`.
-
-        Raises:
-            InputError: there is no such number, or its value is not allowed.
-        """
-        if unknown := changed.keys() - self.numbers.keys():
-            raise InputError(self._unknown(min(unknown), self.numbers))
-        replaced: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                own = {k: v for k, v in changed.items() if k in value.numbers}
-                replaced |= {f.name: value.with_numbers(**own)} if own else {}
-            elif f.name in changed:
-                replaced[f.name] = changed[f.name]
-        return dataclasses.replace(self, **replaced) if replaced else self

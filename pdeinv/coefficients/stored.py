@@ -6,11 +6,11 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from pdeinv.annotations import Convertible, annotations_of
 from pdeinv.checks import described
+from pdeinv.coefficients.prior_numbers import PriorNumbers
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, source_of
 from pdeinv.unknown import Unknown
@@ -24,7 +24,7 @@ _INFINITE = "inf"  # in JSON, which has no such number
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredPrior(Convertible):
+class StoredPrior(PriorNumbers, Convertible):
     """Base of `CoefficientPrior`: the names of its kinds, and how files hold their numbers.
 
     Attributes:
@@ -93,14 +93,6 @@ class StoredPrior(Convertible):
                 name: math.inf if name in numbers and value == _INFINITE else value
                 for name, value in values.items()
             }
-        )
-
-    @classmethod
-    def _unknown(cls, key: str, names: Iterable[str], what: str = "the prior") -> str:
-        near = difflib.get_close_matches(key, names, n=1)
-        return (
-            f"a number of {what} ({cls.name}) must be one of {', '.join(names)}, got {key!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "remove it")
         )
 
     def to_json(self, what: str = "the prior") -> dict[str, Any]:
