@@ -26,7 +26,6 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -94,15 +93,16 @@ class GaussianSolver(Solver):
 
     name: ClassVar[str] = "gaussian"
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
-    needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
+    needs: ClassVar[str] = (
+        "it needs a PDE that is linear in a Gaussian coefficient, without unknown numbers"
+    )
     misfit: ClassVar[MisfitTest] = "two-sided"
 
     def differentiates(self, pde: PDE, prior: Prior) -> bool:
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        linear = isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
-        return linear and not inner_numbers(Problem(pde, prior))
+        return isinstance(prior, CoefficientPrior) and Problem(pde, prior).linear
 
     def linearised(
         self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
