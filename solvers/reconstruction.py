@@ -28,9 +28,9 @@ from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
+from pdeinv.solvers.alarms import judge_misfit, with_predictions
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.selection import solver_for, with_options
 from pdeinv.solvers.site import with_site
@@ -157,7 +157,7 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
-        judge_misfit(self.solver, found, len(sensors), self.pde, self.prior)
+        judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
         return _dataset(
             found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
         )
@@ -282,7 +282,7 @@ def _dataset(
     )
     if "time" in result.coords:
         result["time"].attrs = {"long_name": "time", "units": pde.time_units}
-    return with_site(result, pde)
+    return with_site(with_predictions(result, posterior), pde)
 
 
 def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:
