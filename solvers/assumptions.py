@@ -14,7 +14,7 @@ from pdeinv.priors import OwnDenoiser
 from pdeinv.priors.base import Model, Prior
 from pdeinv.priors.ensemble import Ensemble
 
-__all__ = ["assumptions", "prior_in_words"]
+__all__ = ["assumptions", "physics_in_words", "prior_in_words"]
 
 
 def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) -> str:
@@ -28,16 +28,20 @@ def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) ->
         label: what the solver used instead, such as a shipped prior; may be empty.
         observation: the sensors.
     """
-    physics = "; ".join(
-        f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
-    )
     noise = _noise_in_words(pde, observation) + _biases_in_words(pde, observation)
     given = label or prior_in_words(pde, prior)
     inferred = _laws_in_words(pde, prior, observation)
-    return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}{inferred}"
+    return f"{physics_in_words(pde)}; prior: {given}; noise: {noise}{inferred}"
 
 
-def _physics_in_words(pde: PDE) -> str:
+def physics_in_words(pde: PDE) -> str:
+    """Return the equations with their numbers, of each experiment."""
+    return "; ".join(
+        f"experiment {name}: {_equation_in_words(one)}" for name, one in pde.experiments.items()
+    ) or _equation_in_words(pde)
+
+
+def _equation_in_words(pde: PDE) -> str:
     stated = {
         k: v
         for k, v in pde.parameters.items()
