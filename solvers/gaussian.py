@@ -26,6 +26,7 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -36,7 +37,13 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNKNOWNS,
+    Special,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -86,7 +93,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
@@ -94,7 +101,8 @@ class GaussianSolver(Solver):
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        linear = isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        return linear and not inner_numbers(Problem(pde, prior))
 
     def linearised(
         self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
