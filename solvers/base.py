@@ -30,6 +30,7 @@ from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
 from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.leave_one_out import sampled_leave_one_out
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
 from pdeinv.torch_state import one_thread
 
@@ -149,6 +150,8 @@ class Solver(ABC):
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
         self._check_result(posterior, pde, observation.grid, n_samples)
+        if posterior.leave_one_out is None and self.misfit != "none":
+            posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {
             "solver": self.name,
             "solver_settings": json.dumps(self.settings(), default=_in_words),

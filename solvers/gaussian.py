@@ -28,6 +28,7 @@ from pdeinv.solvers.censored import (
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -134,7 +135,8 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m, observation = observation.grid, len(observation), plain_first(observation)
+        grid, m, given = observation.grid, len(observation), observation
+        observation = plain_first(given)
         assert isinstance(prior, CoefficientPrior)
         problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
         forward = LatentMap(problem, observation)
@@ -184,6 +186,7 @@ class GaussianSolver(Solver):
             parameters=_biases(
                 pde, observation, lower, true, innovation, innovations, numbers[:, m:]
             ),
+            leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
 
 

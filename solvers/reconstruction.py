@@ -25,8 +25,8 @@ from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
+from pdeinv.solvers.alarms import judge_misfit
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.results import result_of
 from pdeinv.solvers.selection import solver_for, with_options
@@ -136,7 +136,7 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
-        judge_misfit(self.solver, found, len(sensors), self.pde, self.prior)
+        judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
         return result_of(
             found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
         )

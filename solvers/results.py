@@ -13,6 +13,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
+from pdeinv.solvers.alarms import with_predictions
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.site import with_site
@@ -91,4 +92,4 @@ def result_of(
     )
     if "time" in result.coords:
         result["time"].attrs = {"long_name": "time", "units": pde.time_units}
-    return with_site(result, pde)
+    return with_site(with_predictions(result, posterior), pde)
