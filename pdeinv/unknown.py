@@ -98,11 +98,12 @@ class Unknown(float):
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, Mapping) and UNKNOWN in value:
+        if isinstance(value, Mapping):
             wrong = [key for key in value if key not in (UNKNOWN, "law", "of")]
-            if wrong or not isinstance(value[UNKNOWN], list | tuple):
+            if wrong or not isinstance(value.get(UNKNOWN), list | tuple):
                 raise InputError(
-                    f"{what} must be {{unknown = [low, high]}}, got {described(value)}; write that"
+                    f"{what} must be a number or {{unknown = [low, high]}}, which may have a law, "
+                    f"got {described(value)}; write one of them"
                 )
             return cls._of_range(what, value[UNKNOWN], value.get("law"), value.get("of", ""))
         if isinstance(value, list | tuple):
