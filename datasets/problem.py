@@ -174,8 +174,10 @@ class Problem:
 
     @property
     def linear(self) -> bool:
-        """Whether all channels of a state are affine in the latent field."""
-        return self.physics.linear and self.affine
+        """Whether all channels of a state are affine in the latent field, and in no unknown number
+        of the physics besides."""
+        known = all(number.role != "physics" for number in self.unknowns)
+        return self.physics.linear and self.affine and known
 
     @cached_property
     def symmetries(self) -> Group:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "joined"]
 
 _LEVEL, _QUANTILE = 95, 1.959963984540054  # of the interval in percent, and of a normal number
 
@@ -53,3 +54,17 @@ class Parameters:
         units = (alone, np.array(self.units, dtype=object), {"long_name": "units"})
         coords = {"parameter": np.array(self.names, dtype=object), "parameter_units": units}
         return xr.Dataset(data, coords)
+
+
+def joined(parts: Iterable[Parameters | None]) -> Parameters | None:
+    """Return the parameters of all parts, which have as many samples; None without any."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    return Parameters(
+        tuple(name for part in found for name in part.names),
+        tuple(unit for part in found for unit in part.units),
+        torch.cat([part.mean for part in found]),
+        torch.cat([part.std for part in found]),
+        torch.cat([part.samples for part in found], dim=1),
+    )

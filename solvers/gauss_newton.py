@@ -19,15 +19,20 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
-from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
-from pdeinv.solvers.whitened_problem import WhitenedProblem
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNKNOWNS,
+    Special,
+)
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
 
 __all__ = ["GaussNewton"]
 
@@ -100,7 +105,7 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -119,7 +124,7 @@ class GaussNewton(Solver):
         return (
             isinstance(prior, CoefficientPrior)
             and prior.phases is None
-            and (prior.proper or (pde.linear and prior.affine))
+            and (prior.proper or Problem(pde, prior).linear)
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
@@ -183,9 +188,7 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=bias_parameters(
-                pde, observation, problem.biases(members), left[problem.size :], n_samples
-            ),
+            parameters=further_parameters(problem, members, left, n_samples),
         )
 
 

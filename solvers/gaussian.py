@@ -87,14 +87,16 @@ class GaussianSolver(Solver):
 
     name: ClassVar[str] = "gaussian"
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
-    needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
+    needs: ClassVar[str] = (
+        "it needs a PDE that is linear in a Gaussian coefficient, without unknown numbers"
+    )
     misfit: ClassVar[MisfitTest] = "two-sided"
 
     def differentiates(self, pde: PDE, prior: Prior) -> bool:
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        return isinstance(prior, CoefficientPrior) and Problem(pde, prior).linear
 
     def linearised(
         self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
