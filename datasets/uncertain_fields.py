@@ -49,18 +49,28 @@ class UncertainField:
         """Number of its standard normal numbers."""
         return self.prior.size(self.domain, *self._axis)
 
+    def deviations(self, white: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Return the deviations from the mean of draws of its numbers, as `values`."""
+        points, shape = self._nodes(grid)
+        functions = torch.from_numpy(self.prior.functions(points, self.domain, *self._axis))
+        return (white @ functions.T).reshape(-1, *shape)
+
     def values(self, white: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the values of draws of its numbers (n, size) at the nodes of a grid: (n, nodes) of
         the side, or (n, ny, nx)."""
         points, shape = self._nodes(grid)
         mean = torch.from_numpy(self.prior.at(points, self.domain, *self._axis))
-        functions = torch.from_numpy(self.prior.functions(points, self.domain, *self._axis))
-        return (mean + white @ functions.T).reshape(-1, *shape)
+        return mean.reshape(shape) + self.deviations(white, grid)
 
     def truth(self, drawn: PDE, grid: Grid) -> torch.Tensor:
         """Return its values in a physics `with_draws` at the nodes of a grid, as `values`."""
         found: Any = _at(drawn, self.paths[0])
         return self.values(found.white.detach()[None], grid)[0]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the dimensions of its values."""
+        return ("xy"[self._axis[0]],) if self.side else ("y", "x")
 
     @property
     def _axis(self) -> tuple[int, ...]:
@@ -98,14 +108,17 @@ def find_uncertain(physics: PDE) -> tuple[UncertainField, ...]:
     return tuple(found)
 
 
-def with_draws(physics: PDE, white: Sequence[torch.Tensor]) -> PDE:
-    """Return a physics with draws in the place of its uncertain quantities.
+def with_draws(
+    physics: PDE, uncertain: Sequence[UncertainField], white: Sequence[torch.Tensor]
+) -> PDE:
+    """Return a physics with draws in the place of uncertain quantities.
 
     Arguments:
         physics: the physics.
+        uncertain: its quantities.
         white: the standard normal numbers of each, (size,).
     """
-    for one, numbers in zip(physics.uncertain, white, strict=True):
+    for one, numbers in zip(uncertain, white, strict=True):
         drawn = Drawn(one.prior, numbers)
         for path in one.paths:
             physics = replaced(physics, path, drawn)
@@ -116,7 +129,7 @@ def draw_uncertain(physics: PDE, generator: torch.Generator | None = None) -> PD
     """Return a physics with random draws in the place of its uncertain quantities."""
     sizes = [one.size for one in physics.uncertain]
     white = torch.randn(sum(sizes), dtype=torch.float64, generator=generator)
-    return with_draws(physics, white.split(sizes))
+    return with_draws(physics, physics.uncertain, white.split(sizes))
 
 
 def check_uncertain(physics: PDE) -> None:

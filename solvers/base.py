@@ -29,7 +29,12 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
+from pdeinv.solvers.supported_readings import (
+    FOOTPRINTS,
+    Special,
+    check_physics,
+    check_supported,
+)
 from pdeinv.torch_state import one_thread
 
 __all__ = [
@@ -239,6 +244,7 @@ class Solver(ABC):
                 f"the {self.name} solver needs derivatives of the solution of {pde.name}, which "
                 f"states none; choose the solver 'auto', or give the PDE its gradient"
             )
+        check_physics(self, pde)
         if not self.accepts(pde, prior):
             kind = prior.name if isinstance(prior, CoefficientPrior) else type(prior).__name__
             raise InputError(

@@ -29,10 +29,11 @@ from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
     FOOTPRINTS,
+    UNCERTAIN,
     UNKNOWNS,
     Special,
 )
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
 
 __all__ = ["GaussNewton"]
 
@@ -105,7 +106,9 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
+    takes: ClassVar[frozenset[Special]] = frozenset(
+        {FOOTPRINTS, BIASES, CENSORED, UNCERTAIN, UNKNOWNS}
+    )
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -189,6 +192,7 @@ class GaussNewton(Solver):
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
             parameters=further_parameters(problem, members, left, n_samples),
+            inferred=further_fields(problem, members, half, n_samples, more),
         )
 
 
