@@ -58,7 +58,7 @@ class Uncertain(Convertible):
     Example:
         >>> from pdeinv.datasets import Uncertain, Value
         >>> Value(Uncertain(52.0, std=2.0, length=500.0)).phrase("h")
-        'h = 52 ± 2'
+        'h = 52 ± 2 (length 500)'
     """
 
     mean: Any
@@ -103,8 +103,8 @@ class Uncertain(Convertible):
 
     @property
     def phrase(self) -> str:
-        """The quantity for people, such as "52 ± 2"."""
-        return f"{self.mean.phrase} ± {self.std:g}"
+        """The quantity for people, such as "52 ± 2 (length 500)"."""
+        return f"{self.mean.phrase} ± {self.std:g} (length {self.length:g})"
 
     def at(self, points: Any, domain: Domain, *axis: int, **options: Any) -> np.ndarray:
         """Return the values of the mean; arguments as of the quantity that it stands for."""

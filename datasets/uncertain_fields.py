@@ -21,7 +21,14 @@ from pdeinv.grid import Domain, Grid
 if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
 
-__all__ = ["UncertainField", "check_uncertain", "draw_uncertain", "find_uncertain", "with_draws"]
+__all__ = [
+    "UncertainField",
+    "at_means",
+    "check_uncertain",
+    "draw_uncertain",
+    "find_uncertain",
+    "with_draws",
+]
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,14 @@ def draw_uncertain(physics: PDE, generator: torch.Generator | None = None) -> PD
     sizes = [one.size for one in physics.uncertain]
     white = torch.randn(sum(sizes), dtype=torch.float64, generator=generator)
     return with_draws(physics, physics.uncertain, white.split(sizes))
+
+
+def at_means(physics: PDE) -> PDE:
+    """Return a physics with the means in the place of its uncertain quantities."""
+    for one in physics.uncertain:
+        for path in one.paths:
+            physics = replaced(physics, path, one.prior.mean.value)
+    return physics
 
 
 def check_uncertain(physics: PDE) -> None:

@@ -220,6 +220,14 @@ EXAMPLES = {
                 Readings("log_hydraulic_conductivity", 5, 0.1),
             ),
         ),
+        Example(
+            "uncertain-aquifer",
+            "hydraulic conductivity, recharge and the head along a side of an aquifer, from heads",
+            (
+                Readings("head", 40, 0.02),
+                Readings("log_hydraulic_conductivity", 10, 0.1),
+            ),
+        ),
     )
 }
 """The examples by name."""
