@@ -24,6 +24,7 @@ __all__ = [
     "STUDY_KINDS",
     "TIMINGS",
     "TWO_PUMPING_TESTS",
+    "UNCERTAIN_SIDES",
 ]
 
 
@@ -128,6 +129,12 @@ class TwoPumpingTests(_FieldScore):
     heads: Count  # readings of the head
 
 
+class UncertainSides(_FieldScore):
+    """One truth of the aquifer with an uncertain side and recharge, in an arm of the study."""
+
+    arm: Name
+
+
 class FlowSensors(_FieldScore):
     """One truth of the benchmark's flow, from readings of velocities or of vorticities."""
 
@@ -226,6 +233,12 @@ TWO_PUMPING_TESTS = Kind(
     ("heads",),
     ("arm", "method", "instance", "field"),
 )
+UNCERTAIN_SIDES = Kind(
+    "a reconstruction with an uncertain side",
+    UncertainSides,
+    ("arm",),
+    ("arm", "method", "instance", "field"),
+)
 FLOW_SENSORS = Kind(
     "a reconstruction of a flow",
     FlowSensors,
@@ -247,6 +260,6 @@ EQUIVARIANCES = Kind(
 )
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
-    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS),
+    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS, UNCERTAIN_SIDES),
 )
 """All kinds of this module."""

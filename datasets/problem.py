@@ -15,6 +15,7 @@ from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.uncertain_fields import draw_uncertain
 from pdeinv.datasets.unknowns import UnknownNumber, find_unknowns, with_values
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import is_reference, load_instance
@@ -238,11 +239,13 @@ class Problem:
         return self.physics.restrict(self.coefficient_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, ny, nx).
+        """Return n states (n, channel, ny, nx), each with its own draw of uncertain quantities.
 
         Raises:
             NumericalError: a state is not finite.
         """
+        if self.physics.uncertain and n:
+            return torch.cat([self.drawn(generator).sample(1, grid, generator) for _ in range(n)])
         a = self.sample_coefficient(n, grid, generator)
         states = torch.cat([a, self.physics.respond(a)], dim=1)
         if not bool(states.isfinite().all()):
@@ -251,6 +254,10 @@ class Problem:
                 f"parameters"
             )
         return states
+
+    def drawn(self, generator: torch.Generator | None = None) -> Problem:
+        """Return the problem with a draw in the place of each uncertain quantity of the physics."""
+        return replace(self, physics=draw_uncertain(self.physics, generator))
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states (batch, channel, ny, nx) of draws xi of the latent field, as

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
     from pdeinv.datasets.problem import Problem
 
-__all__ = ["UnknownNumber", "find_unknowns", "with_values"]
+__all__ = ["Path", "UnknownNumber", "find_unknowns", "replaced", "with_values"]
 
 Path: TypeAlias = "tuple[str | int, ...]"
 
@@ -70,7 +70,7 @@ def with_values(problem: Problem, values: Mapping[str, float]) -> Problem:
     for number in problem.unknowns:
         if number.name in values:
             for path in number.paths:
-                problem = _replaced(problem, path, float(values[number.name]))
+                problem = replaced(problem, path, float(values[number.name]))
     return problem
 
 
@@ -113,15 +113,16 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _replaced(value: Any, path: Path, number: float) -> Any:
-    """Return a nested value with a number in the place of an unknown one."""
+def replaced(value: Any, path: Path, part: Any) -> Any:
+    """Return a nested value with another part at one place, such as a number in that of an unknown
+    one."""
     if not path:
-        return number
+        return part
     key, *further = path
     if isinstance(key, int):
-        changed = _replaced(value[key], tuple(further), number)
+        changed = replaced(value[key], tuple(further), part)
         return (*value[:key], changed, *value[key + 1 :])
-    changed = _replaced(getattr(value, key), tuple(further), number)
+    changed = replaced(getattr(value, key), tuple(further), part)
     return dataclasses.replace(value, **{key: changed})
 
 

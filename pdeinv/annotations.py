@@ -128,6 +128,8 @@ def _refuse_unknown(what: str, value: object) -> None:
 
 
 def _checked(what: str, value: object, hint: Any) -> object:
+    if hint is Any:  # which is a class in some versions of Python
+        return value
     bounds = None
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)

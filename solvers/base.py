@@ -31,7 +31,12 @@ from pdeinv.progress import ProgressBar, progress_bar
 from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.leave_one_out import sampled_leave_one_out
-from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
+from pdeinv.solvers.supported_readings import (
+    FOOTPRINTS,
+    Special,
+    check_physics,
+    check_supported,
+)
 from pdeinv.torch_state import one_thread
 
 __all__ = [
@@ -246,6 +251,7 @@ class Solver(ABC):
                 f"the {self.name} solver needs derivatives of the solution of {pde.name}, which "
                 f"states none; choose the solver 'auto', or give the PDE its gradient"
             )
+        check_physics(self, pde)
         if not self.accepts(pde, prior):
             kind = prior.name if isinstance(prior, CoefficientPrior) else type(prior).__name__
             raise InputError(

@@ -26,9 +26,9 @@ from pdeinv.solvers.sensitivities import (
     nodewise_sensitivities,
     regressed_sensitivities,
 )
-from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNCERTAIN, UNKNOWNS, Special
 from pdeinv.solvers.tempered_members import LatentMembers
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
 
 __all__ = ["EnsembleSmoother"]
 
@@ -92,7 +92,7 @@ class EnsembleSmoother(Solver):
     rounds: Count = 4
 
     name: ClassVar[str] = "ensemble-smoother"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNKNOWNS})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNCERTAIN, UNKNOWNS})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     amplifies_rounding: ClassVar[bool] = True
     memory_remedy: ClassVar[str] = (
@@ -170,6 +170,7 @@ class EnsembleSmoother(Solver):
             parameters=further_parameters(
                 whitened, members.xi, members.number_variance(), n_samples
             ),
+            inferred=further_fields(whitened, members.xi, members.factor, n_samples),
         )
 
     def _assimilate_all(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 
 from pdeinv.datasets.problem import Problem
+from pdeinv.grid import Grid
+from pdeinv.inferred_field import InferredField
 from pdeinv.parameters import Parameters
 from pdeinv.solvers.forward import ForwardMap
 
@@ -24,7 +26,12 @@ class FurtherNumbers(ABC):
     """A block of numbers z, standard normal a priori, that a `WhitenedProblem` has as unknowns.
 
     The readings of ξ and z are those of the coefficient of ξ with the problem `at(problem, z)`.
+
+    Attributes:
+        affine: whether the readings are affine in ξ and z together where they are so in ξ.
     """
+
+    affine: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -71,3 +78,22 @@ class FurtherNumbers(ABC):
             n_samples: of the members, which are repeated as needed.
         """
         return None
+
+    def inferred(
+        self,
+        members: torch.Tensor,
+        less: torch.Tensor,
+        more: torch.Tensor,
+        grid: Grid,
+        n_samples: int,
+    ) -> tuple[InferredField, ...]:
+        """Return the posterior of the fields that the numbers are of, for a result; by default
+        there are none.
+
+        Arguments:
+            members: draws of z, (N, size).
+            less, more: tables (k, size); the covariance of z is 1 - lessᵀ less + moreᵀ more.
+            grid: of the result.
+            n_samples: of the members, which are repeated as needed.
+        """
+        return ()

@@ -30,10 +30,11 @@ from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
     FOOTPRINTS,
+    UNCERTAIN,
     UNKNOWNS,
     Special,
 )
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
 
 __all__ = ["GaussNewton"]
 
@@ -106,7 +107,9 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
+    takes: ClassVar[frozenset[Special]] = frozenset(
+        {FOOTPRINTS, BIASES, CENSORED, UNCERTAIN, UNKNOWNS}
+    )
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -191,6 +194,7 @@ class GaussNewton(Solver):
             pairs=True,
             parameters=further_parameters(problem, members, left, n_samples),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, given),
+            inferred=further_fields(problem, members, half, n_samples, more),
         )
 
 

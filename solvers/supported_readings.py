@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from pdeinv.priors.base import Prior
     from pdeinv.solvers.base import Solver
 
-__all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_supported"]
+__all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_physics", "check_supported"]
 
-Special: TypeAlias = Literal["footprints", "biases", "censored", "unknowns"]
+Special: TypeAlias = Literal["footprints", "biases", "censored", "unknowns", "uncertain"]
 """What a solver may support beyond readings of points with independent noise."""
 FOOTPRINTS: Special = "footprints"
 BIASES: Special = "biases"
 CENSORED: Special = "censored"
 UNKNOWNS: Special = "unknowns"
 """Unknown numbers of the prior, the physics and the noise."""
+UNCERTAIN: Special = "uncertain"
+"""Uncertain sides and sources of the physics."""
 _WORDS: dict[Special, tuple[str, str]] = {
     FOOTPRINTS: ("readings of something else than points", "leave them out"),
     BIASES: ("readings that share a bias", "leave out the bias of their instrument"),
@@ -68,6 +70,21 @@ def _check_known(solver: Solver, pde: PDE, prior: Prior, observation: Observatio
         raise InputError(
             f"numbers of the {solver.name} solver must be known, got unknown "
             f"{', '.join(unknown)}; state them, or choose the solver 'auto'"
+        )
+
+
+def check_physics(solver: Solver, pde: PDE) -> None:
+    """Refuse uncertain sides and sources that a solver does not infer.
+
+    Raises:
+        InputError: there are some.
+    """
+    if pde.uncertain and UNCERTAIN not in solver.takes:
+        names = " and ".join(one.field.name for one in pde.uncertain)
+        able = sorted(name for name, kind in solvers.SOLVERS.items() if UNCERTAIN in kind.takes)
+        raise InputError(
+            f"the sides and the sources of {pde.name} must be known for the {solver.name} solver, "
+            f"got an uncertain {names}; choose one of {', '.join(able)}, or state the mean alone"
         )
 
 

@@ -9,6 +9,7 @@ import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
+from pdeinv.inferred_field import InferredField
 from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.solvers.biases import bias_parameters
@@ -16,11 +17,12 @@ from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.further_numbers import FurtherNumbers
 from pdeinv.solvers.inner_numbers import InnerNumbers
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.uncertain_numbers import UncertainNumbers
 from pdeinv.solvers.unstable import solved_or_infinite
 
-__all__ = ["WhitenedProblem", "further_parameters"]
+__all__ = ["WhitenedProblem", "further_fields", "further_parameters"]
 
-_KINDS = (InnerNumbers,)  # of the numbers on which a problem depends
+_KINDS = (InnerNumbers, UncertainNumbers)  # of the numbers on which a problem depends
 _KEPT = 8  # forward maps of the last inner numbers
 
 _OfMap: TypeAlias = Callable[[ForwardMap, torch.Tensor], torch.Tensor]
@@ -74,7 +76,7 @@ class WhitenedProblem:
         self.inner = sum(block.size for block in blocks)
         width = size + self.inner + self.observation.biases
         self.zero = torch.zeros(1, width, dtype=torch.float64)
-        self.nonlinear = not forward.linear or self.inner > 0
+        self.nonlinear = not (forward.linear and all(block.affine for block in blocks))
         self.curved, self.reason = curved, ""
         self._maps: dict[tuple[float, ...], ForwardMap] = {}
 
@@ -270,3 +272,25 @@ def further_parameters(
     found = [block.parameters(z, var[0], n_samples) for block, z, var in parts]
     o, pde = problem.observation, problem.forward.pde
     return Parameters.joined(*found, bias_parameters(pde, o, draws[1], spread[1][0], n_samples))
+
+
+def further_fields(
+    problem: WhitenedProblem,
+    members: torch.Tensor,
+    less: torch.Tensor,
+    n_samples: int,
+    more: torch.Tensor | None = None,
+) -> tuple[InferredField, ...]:
+    """Return the posterior of the fields that inner numbers are of, such as an uncertain side.
+
+    Arguments:
+        problem, members, n_samples: as of `further_parameters`.
+        less, more: tables of rows ξ; the covariance of ξ is 1 - lessᵀ less + moreᵀ more.
+    """
+    tables = (members, less, members[:0] if more is None else more)
+    parts = zip(
+        problem.blocks, *(problem.by_block(problem.numbers(t)) for t in tables), strict=True
+    )
+    grid = problem.observation.grid
+    found = [block.inferred(*of_block, grid, n_samples) for block, *of_block in parts]
+    return tuple(one for part in found for one in part)

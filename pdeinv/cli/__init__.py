@@ -32,6 +32,7 @@ from pdeinv.cli.study_problems import (
     flow_sensors,
     pumping_test,
     two_pumping_tests,
+    uncertain_sides,
 )
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
@@ -57,6 +58,7 @@ study.command()(aquifer)
 study.command()(black_box)
 study.command()(pumping_test)
 study.command()(two_pumping_tests)
+study.command()(uncertain_sides)
 study.command()(flow_sensors)
 study.command()(any_experiment)
 app.add_typer(study, name="study")
