@@ -14,16 +14,20 @@ from typing import NamedTuple
 import torch
 
 from pdeinv import seeds
+from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
+from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic_normal
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.signs import Signs
+from pdeinv.solvers.phase_readings import linearise_phases
+from pdeinv.solvers.phase_values import PhaseValues
+from pdeinv.solvers.signs import EXACT, Signs, readings_of_phases
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 from pdeinv.solvers.whitening import Whitening
 
-__all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid"]
+__all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid", "values_of"]
 
 
 class Stage(NamedTuple):
@@ -80,6 +84,7 @@ _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of 
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 3.0
+_FREED = 0.4  # width of the jump from which unknown values are moved: a wider one hides a contrast
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Members:
         reading_std: prior standard deviations of these readings, (m,); None without them.
         misfit: mean square misfit of the readings of the coefficient over its variance.
         diagnostics: of the sampler of signs.
+        values: low and high of each member, (k, 2); None where both are known.
     """
 
     xi: torch.Tensor
@@ -104,14 +110,27 @@ class Members:
     reading_std: torch.Tensor | None
     misfit: float
     diagnostics: dict[str, float]
+    values: torch.Tensor | None = None
 
     def joined(self, others: Members) -> Members:
         """Return the members of both, drawn for the same readings."""
-        (pairs, singles), (more_pairs, more_singles) = (
-            (m.xi[: m.paired], m.xi[m.paired :]) for m in (self, others)
-        )
-        xi = torch.cat([pairs, more_pairs, singles, more_singles])
-        return replace(self, xi=xi, paired=self.paired + others.paired)
+
+        def both(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+            pairs, more_pairs = mine[: self.paired], theirs[: others.paired]
+            return torch.cat([pairs, more_pairs, mine[self.paired :], theirs[others.paired :]])
+
+        values = self.values
+        if values is not None and others.values is not None:
+            values = both(values, others.values)
+        paired = self.paired + others.paired
+        return replace(self, xi=both(self.xi, others.xi), paired=paired, values=values)
+
+    def high(self, g: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return where the coefficient of latent fields g is the larger of its values: 1 or 0."""
+        above = g >= threshold
+        if self.values is not None:  # of which the second may be the smaller one
+            above = above ^ (self.values[:, 0] > self.values[:, 1])[:, None, None, None]
+        return above.double()
 
     def field(self, grid: Grid) -> torch.Tensor:
         """Return the values of the latent field, (k, 1, ny, nx)."""
@@ -136,15 +155,24 @@ def anneal(
         stages: of the annealing, such as `SCHEDULES["thorough"]`.
     """
     latent, observation = forward.problem.latent, forward.observation
+    values = values_of(forward.problem, observation)
+    start = torch.zeros(values.size, dtype=torch.float64)
+    if values.size:
+        if forward.sees_solution:
+            start, _ = linearise_phases(forward, values).most_likely(forward.problem)
+        forward = forward.with_problem(forward.problem.at(values.known(start)))
     signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
+    of_values = antithetic_normal(n, values.size, generator)
     if not forward.sees_solution:
-        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
+        phases = values.at(of_values) if values.size else None
+        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, phases)
     seen = forward.observing(observation.subset(observation.channel >= 1))
     m, reading_std = len(seen.observation), _typical_std(seen)
     common = seen.observation.shared
     own, biases = (antithetic_normal(n, size, generator) for size in common.shape)
-    std, xi = latent.std, eta
+    std, xi = latent.std, torch.cat([eta, start.expand(n, -1)], dim=1)
+    eta = torch.cat([eta, of_values], dim=1)
     nodes = min(observation.grid.shape)
     finest = min(derivative_grid(observation.grid, m).shape)
     directions = leading_directions(
@@ -161,15 +189,28 @@ def anneal(
             *(on_grid, linearised, signs, width * std, Whitening(sigma, common), eta),
             sigma * own + biases @ common.T,
             directions,
+            values,
+            free=width <= _FREED,
         )
         xi, value = problem.minimise(xi, iterations, chords)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
     kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * m) ** 0.5
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
+    xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
     return Members(
-        *(ordered, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics)
+        *(xi, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics),
+        values.at(z) if values.size else None,
     )
+
+
+def values_of(problem: Problem, observation: Observation) -> PhaseValues:
+    """Return the values of the phases, given the readings of the coefficient."""
+    values = PhaseValues.of(problem)
+    if not values.size:
+        return values
+    read = readings_of_phases(problem, observation)
+    return values.given(read.values, read.noise_std, EXACT)
 
 
 def derivative_grid(grid: Grid, readings: int) -> Grid:
