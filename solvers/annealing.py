@@ -84,7 +84,9 @@ _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of 
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 3.0
-_FREED = 0.4  # width of the jump from which unknown values are moved: a wider one hides a contrast
+_FREED = 0.12  # width of the jump from which unknown values are moved: a wider one hides a contrast
+_SEARCHES = 12  # values from which the most probable field is searched for
+_WIDENED = 2.0  # their spread, in standard deviations of the stand-in's
 
 
 @dataclass(frozen=True)
@@ -156,52 +158,115 @@ def anneal(
     """
     latent, observation = forward.problem.latent, forward.observation
     values = values_of(forward.problem, observation)
-    start = torch.zeros(values.size, dtype=torch.float64)
+    start = torch.zeros(1, values.size, dtype=torch.float64)
     if values.size:
         if forward.sees_solution:
-            start, _ = linearise_phases(forward, values).most_likely(forward.problem)
-        forward = forward.with_problem(forward.problem.at(values.known(start)))
+            found = linearise_phases(forward, values).most_likely(forward.problem)
+            values = values.narrowed(found.z, _WIDENED * found.root)
+            start = _searched(forward, values, generator, bar, stages)
+        forward = forward.with_problem(forward.problem.at(values.known(start[0])))
     signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
-    of_values = antithetic_normal(n, values.size, generator)
+    numbers = antithetic_normal(n, values.size, generator)
     if not forward.sees_solution:
-        phases = values.at(of_values) if values.size else None
+        phases = values.at(numbers) if values.size else None
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, phases)
-    seen = forward.observing(observation.subset(observation.channel >= 1))
-    m, reading_std = len(seen.observation), _typical_std(seen)
-    common = seen.observation.shared
-    own, biases = (antithetic_normal(n, size, generator) for size in common.shape)
-    std, xi = latent.std, torch.cat([eta, start.expand(n, -1)], dim=1)
-    eta = torch.cat([eta, of_values], dim=1)
-    nodes = min(observation.grid.shape)
-    finest = min(derivative_grid(observation.grid, m).shape)
-    directions = leading_directions(
-        _on_grid_of(seen, finest),
-        Whitening(_allowed(seen, stages[-1].error * reading_std), common),
-        DIRECTIONS,
-    )
-    for stage in bar(stages, description="level set", unit="stage"):
-        width, error, refinement, iterations, chords = stage
-        sigma = _allowed(seen, error * reading_std)
-        shorter = nodes if refinement is None else min(nodes, round(refinement * finest))
-        on_grid, linearised = (_on_grid_of(seen, k) for k in (shorter, min(shorter, finest)))
-        problem = SmoothedProblem(
-            *(on_grid, linearised, signs, width * std, Whitening(sigma, common), eta),
-            sigma * own + biases @ common.T,
-            directions,
-            values,
-            free=width <= _FREED,
-        )
-        xi, value = problem.minimise(xi, iterations, chords)
+    annealing = _Annealing(forward, signs, values, stages)
+    drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
+    xi, value = annealing.minimise(torch.cat([eta, start.expand(n, -1)], dim=1), drawn, bar)
     # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
-    kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * m) ** 0.5
+    kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * annealing.m) ** 0.5
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
     xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
     return Members(
-        *(xi, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics),
-        values.at(z) if values.size else None,
+        *(xi, int(whole.sum()), latent, stages[-1].width * latent.std, annealing.reading_std),
+        *(signs.misfit, diagnostics, values.at(z) if values.size else None),
     )
+
+
+class _Drawn(NamedTuple):
+    """What each member is drawn to: its prior mean (k, size), and standard normal errors of the
+    readings (k, m) and biases (k, b)."""
+
+    centre: torch.Tensor
+    own: torch.Tensor
+    biases: torch.Tensor
+
+
+class _Annealing:
+    """The stages, for readings of the solution.
+
+    Arguments:
+        forward, stages: as of `anneal`, with the values of the phases from which statistics are.
+        signs: the readings of the coefficient.
+        values: of the phases.
+    """
+
+    def __init__(
+        self, forward: LatentMap, signs: Signs, values: PhaseValues, stages: Sequence[Stage]
+    ):
+        observation = forward.observation
+        self.seen = forward.observing(observation.subset(observation.channel >= 1))
+        self.signs, self.values, self.stages = signs, values, stages
+        self.m, self.reading_std = len(self.seen.observation), _typical_std(self.seen)
+        self.common = self.seen.observation.shared
+        self.nodes = min(observation.grid.shape)
+        self.finest = min(derivative_grid(observation.grid, self.m).shape)
+        self.directions = leading_directions(
+            _on_grid_of(self.seen, self.finest),
+            Whitening(_allowed(self.seen, stages[-1].error * self.reading_std), self.common),
+            DIRECTIONS,
+        )
+
+    def errors(
+        self, n: int, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return n draws of the readings' errors and of the biases, standard normal."""
+        own, biases = (antithetic_normal(n, size, generator) for size in self.common.shape)
+        return own, biases
+
+    def minimise(
+        self, xi: torch.Tensor, drawn: _Drawn, bar: ProgressBar
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where the stages lead members from xi (k, size), and their objectives (k,)."""
+        std = self.seen.problem.latent.std
+        for stage in bar(self.stages, description="level set", unit="stage"):
+            width, error, refinement, iterations, chords = stage
+            sigma = _allowed(self.seen, error * self.reading_std)
+            shorter = self.nodes
+            if refinement is not None:
+                shorter = min(shorter, round(refinement * self.finest))
+            grids = (_on_grid_of(self.seen, k) for k in (shorter, min(shorter, self.finest)))
+            problem = SmoothedProblem(
+                *(*grids, self.signs, width * std, Whitening(sigma, self.common), drawn.centre),
+                sigma * drawn.own + drawn.biases @ self.common.T,
+                self.directions,
+                self.values,
+                free=width <= _FREED,
+            )
+            xi, value = problem.minimise(xi, iterations, chords)
+        return xi, value
+
+
+def _searched(
+    forward: LatentMap,
+    values: PhaseValues,
+    generator: torch.Generator | None,
+    bar: ProgressBar,
+    stages: Sequence[Stage],
+) -> torch.Tensor:
+    """Return the numbers of the values, (1, size), at the most probable of several fields: each is
+    found from draws of the values."""
+    starts = antithetic_normal(_SEARCHES, values.size, generator)
+    problem = forward.problem.at(values.known(torch.zeros(values.size, dtype=torch.float64)))
+    forward = forward.with_problem(problem)
+    annealing = _Annealing(forward, Signs(problem, forward.observation), values, stages)
+    xi = torch.cat([starts.new_zeros(len(starts), problem.latent.size), starts], dim=1)
+    errors = (starts.new_zeros(len(starts), size) for size in annealing.common.shape)
+    xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar)
+    best = value.argmin()
+    return xi[best : best + 1, problem.latent.size :]
 
 
 def values_of(problem: Problem, observation: Observation) -> PhaseValues:

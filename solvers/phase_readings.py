@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,21 @@ _SETTLED = 0.05  # change of the field, in jumps
 _GRID, _STARTS = 9, 3  # numbers of each value that are tried, and how many of them are refined
 _FAR = 2.5  # the largest of these, in standard deviations
 _DIFFERENCE = 1e-3  # of a second difference
+
+
+class Peak(NamedTuple):
+    """The maximum of a density of numbers.
+
+    Arguments:
+        z: where it is, (size,).
+        root: of the covariance that the curvature there implies, (size, size).
+        log_integral: logarithm of the integral of a normal density of this maximum and covariance,
+            if the numbers' own is exp(-|z|²/2).
+    """
+
+    z: torch.Tensor
+    root: torch.Tensor
+    log_integral: float
 
 
 @dataclass(frozen=True)
@@ -66,13 +82,10 @@ class PhaseReadings:
             problem: with the numbers of the latent field and the share.
             noise_std: of the readings' own noise, (m,); that of the observation if None.
         """
-        return self.most_likely(problem, noise_std)[1]
+        return self.most_likely(problem, noise_std).log_integral
 
-    def most_likely(
-        self, problem: Problem, noise_std: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, float]:
-        """Return the most probable numbers of the values (size,), and the log evidence; arguments
-        as of `log_evidence`."""
+    def most_likely(self, problem: Problem, noise_std: torch.Tensor | None = None) -> Peak:
+        """Return the most probable numbers of the values; arguments as of `log_evidence`."""
         moments = self._moments(problem, noise_std)
         return _maximum(lambda z: self._log_density(moments, z), self.values.size)
 
@@ -138,8 +151,7 @@ def linearise_phases(forward: LatentMap, values: PhaseValues) -> PhaseReadings:
     mean = float(t.mean())
     for _ in range(_ROUNDS):
         t, readings = stand_in.most_probable(t, covariance, mean, jump)
-        z, _ = readings.most_likely(problem)
-        mean, jump = readings.middle(z, share)
+        mean, jump = readings.middle(readings.most_likely(problem).z, share)
     return readings
 
 
@@ -234,16 +246,13 @@ def _coarse(grid: Grid) -> Grid:
     return grid.at_most(min(shorter, max(8, math.floor((most / ratio) ** 0.5))))
 
 
-def _maximum(
-    log_density: Callable[[torch.Tensor], torch.Tensor], size: int
-) -> tuple[torch.Tensor, float]:
-    """Return where a density of numbers is largest, (size,), and the logarithm of its integral by
-    the curvature there; standard normal numbers have the density exp(-|z|²/2) in it."""
+def _maximum(log_density: Callable[[torch.Tensor], torch.Tensor], size: int) -> Peak:
+    """Return the maximum of the density of so many numbers."""
     from scipy.optimize import minimize  # slow to import
 
     nothing = torch.zeros(1, 0, dtype=torch.float64)
     if not size:
-        return nothing[0], float(log_density(nothing))
+        return Peak(nothing[0], nothing.T @ nothing, float(log_density(nothing)))
     line = torch.linspace(-_FAR, _FAR, _GRID, dtype=torch.float64)
     grid = torch.cartesian_prod(*[line] * size).reshape(-1, size)
     order = log_density(grid).argsort(descending=True)
@@ -260,8 +269,10 @@ def _maximum(
     steps = _DIFFERENCE * torch.eye(size, dtype=torch.float64)
     corners = torch.stack([best + s * a + r * b for a in steps for b in steps for s, r in _SIGNS])
     values = log_density(corners).reshape(size, size, 4) @ torch.tensor(_WEIGHTS).double()
-    curvature = torch.linalg.eigvalsh(-values / (4 * _DIFFERENCE**2)).clamp(min=1.0)
-    return best, float(log_density(best[None])) - float(curvature.log().sum()) / 2
+    curvature, axes = torch.linalg.eigh(-values / (4 * _DIFFERENCE**2))
+    curvature = curvature.clamp(min=1.0)  # that of the numbers' own density
+    integral = float(log_density(best[None])) - float(curvature.log().sum()) / 2
+    return Peak(best, axes * curvature.rsqrt(), integral)
 
 
 _SIGNS, _WEIGHTS = ((1, 1), (1, -1), (-1, 1), (-1, -1)), (1.0, -1.0, -1.0, 1.0)

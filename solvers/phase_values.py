@@ -3,7 +3,7 @@ that is unknown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,24 +23,26 @@ _STEPS, _CONVERGED = 30, 1e-9  # of Gauss-Newton for one number
 class PhaseValues:
     """The values low and high of a medium of two phases.
 
-    A value that is unknown is that of its law at mean + std * z, with z standard normal: a law that
-    readings of the coefficient have narrowed.
+    Values that are unknown are those of their laws at mean + root z, with z standard normal: laws
+    that readings have narrowed.
 
     Arguments:
         stated: low and high, each a number or an `Unknown` in its own unit.
-        mean, std: of the standard normal numbers of both; of no use for values that are known.
+        mean, root: of the numbers of those that are unknown, (size,) and (size, size).
     """
 
     stated: tuple[float, float]
-    mean: tuple[float, float] = (0.0, 0.0)
-    std: tuple[float, float] = (1.0, 1.0)
+    mean: torch.Tensor
+    root: torch.Tensor
 
     @classmethod
     def of(cls, problem: Problem) -> PhaseValues:
         """Return the values of a problem with two phases."""
         phases = problem.coefficient_prior.phases
         assert phases is not None
-        return cls(phases)
+        size = sum(isinstance(value, Unknown) for value in phases)
+        eye = torch.eye(size, dtype=torch.float64)
+        return cls(phases, torch.zeros(size, dtype=torch.float64), eye)
 
     @property
     def unknown(self) -> tuple[int, ...]:
@@ -55,17 +57,21 @@ class PhaseValues:
     def at(self, z: torch.Tensor) -> torch.Tensor:
         """Return low and high (n, 2) of standard normal numbers z, (n, size)."""
         columns = [torch.full((len(z),), float(v), dtype=torch.float64) for v in self.stated]
-        for j, i in enumerate(self.unknown):
-            value, mean, std = self.stated[i], self.mean[i], self.std[i]
+        numbers = self.mean + z @ self.root.T
+        for i, own in zip(self.unknown, numbers.unbind(dim=1), strict=True):
+            value = self.stated[i]
             assert isinstance(value, Unknown)
-            found = [value.at(mean + std * at) for at in z[:, j].tolist()]
-            columns[i] = torch.tensor(found, dtype=torch.float64)
+            columns[i] = torch.tensor([value.at(at) for at in own.tolist()], dtype=torch.float64)
         return torch.stack(columns, dim=1)
 
     def known(self, z: torch.Tensor) -> dict[str, float]:
         """Return the unknown values by their names, for one z (size,)."""
         found = self.at(z[None])[0].tolist()
         return {NAMES[i]: found[i] for i in self.unknown}
+
+    def narrowed(self, mean: torch.Tensor, root: torch.Tensor) -> PhaseValues:
+        """Return the values with z = mean + root z' for standard normal numbers z'."""
+        return replace(self, mean=self.mean + self.root @ mean, root=self.root @ root)
 
     def given(self, readings: torch.Tensor, noise_std: torch.Tensor, least: float) -> PhaseValues:
         """Return the values given readings (m,) of the coefficient.
@@ -88,7 +94,8 @@ class PhaseValues:
             for cut in range(len(y) + 1)
         ]
         low, high = min(found, key=lambda pair: pair[0][2] + pair[1][2])
-        return PhaseValues(self.stated, (low[0], high[0]), (low[1], high[1]))
+        fitted = torch.tensor([(low, high)[i][:2] for i in self.unknown], dtype=torch.float64)
+        return self.narrowed(fitted[:, 0], fitted[:, 1].diag())
 
     def _fitted(self, i: int, y: torch.Tensor, std: torch.Tensor) -> tuple[float, float, float]:
         """Mean and deviation of the number of one value given its readings, and -log of their

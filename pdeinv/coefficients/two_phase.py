@@ -41,7 +41,8 @@ class TwoPhase(CoefficientPrior):
     Values that are unknown differ from one draw to another, and `low` is below `high` in each.
 
     Raises:
-        InputError: `low` is not below `high` (of unknown ones, the middle), or the field is none such.
+        InputError: `low` is not below `high` (the middle of an unknown one), or the field is none
+            such.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*,
