@@ -86,7 +86,8 @@ _CONVERGED = 0.25  # share of the members that converge at least
 _STUCK = 3.0
 _FREED = 0.12  # width of the jump from which unknown values are moved: a wider one hides a contrast
 _SEARCHES = 12  # values from which the most probable field is searched for
-_WIDENED = 2.0  # their spread, in standard deviations of the stand-in's
+_WIDENED = 2.0  # deviation of the values about those of the stand-in, in those of its evidence
+_STARTS = 0.5  # of the values that are tried, relative to that
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ def anneal(
         if forward.sees_solution:
             found = linearise_phases(forward, values).most_likely(forward.problem)
             values = values.narrowed(found.z, _WIDENED * found.root)
-            start = _searched(forward, values, generator, bar, stages)
-        forward = forward.with_problem(forward.problem.at(values.known(start[0])))
+            start = _searched(forward, values, generator, bar)
+        forward = forward.with_problem(forward.problem.at(values.known(start.mean(dim=0))))
     signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     numbers = antithetic_normal(n, values.size, generator)
@@ -173,9 +174,9 @@ def anneal(
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, phases)
     annealing = _Annealing(forward, signs, values, stages)
     drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
-    xi, value = annealing.minimise(torch.cat([eta, start.expand(n, -1)], dim=1), drawn, bar)
-    # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
-    kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * annealing.m) ** 0.5
+    shared = start[(torch.arange(n) // 2) % len(start)]  # by both of a pair
+    xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar)
+    kept = value <= _largest(value.quantile(_CONVERGED), annealing.m)
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
     xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
@@ -254,19 +255,24 @@ def _searched(
     values: PhaseValues,
     generator: torch.Generator | None,
     bar: ProgressBar,
-    stages: Sequence[Stage],
 ) -> torch.Tensor:
-    """Return the numbers of the values, (1, size), at the most probable of several fields: each is
-    found from draws of the values."""
-    starts = antithetic_normal(_SEARCHES, values.size, generator)
+    """Return numbers of the values, (k, size), at the most probable ones of several fields; each is
+    found from other values."""
+    starts = _STARTS * antithetic_normal(_SEARCHES, values.size, generator)
     problem = forward.problem.at(values.known(torch.zeros(values.size, dtype=torch.float64)))
     forward = forward.with_problem(problem)
-    annealing = _Annealing(forward, Signs(problem, forward.observation), values, stages)
+    annealing = _Annealing(forward, Signs(problem, forward.observation), values, SCHEDULES["brief"])
     xi = torch.cat([starts.new_zeros(len(starts), problem.latent.size), starts], dim=1)
     errors = (starts.new_zeros(len(starts), size) for size in annealing.common.shape)
     xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar)
-    best = value.argmin()
-    return xi[best : best + 1, problem.latent.size :]
+    return xi[value <= _largest(value.min(), annealing.m), problem.latent.size :]
+
+
+def _largest(typical: torch.Tensor, m: int) -> torch.Tensor:
+    """Return the objective beyond which a search has not converged, for that of one that has.
+
+    At its minimum it is distributed as half a chi-squared of m degrees of freedom."""
+    return _STUCK * typical + 3 * (2 * m) ** 0.5
 
 
 def values_of(problem: Problem, observation: Observation) -> PhaseValues:
