@@ -75,9 +75,12 @@ class PriorNumbers:
 
     def drawn(self, generator: torch.Generator | None = None) -> Self:
         """Return the prior with draws of its unknown numbers."""
+        return self.with_numbers(**self._drawn_numbers(generator))
+
+    def _drawn_numbers(self, generator: torch.Generator | None) -> dict[str, float]:
         white = torch.randn(len(self.unknowns), dtype=torch.float64, generator=generator).tolist()
         drawn = zip(self.unknowns.items(), white, strict=True)
-        return self.with_numbers(**{name: unknown.at(z) for (name, unknown), z in drawn})
+        return {name: unknown.at(z) for (name, unknown), z in drawn}
 
     @property
     def constant_std(self) -> float:
