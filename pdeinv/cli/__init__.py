@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from pdeinv.cli.benchmark import benchmark
+from pdeinv.cli.calibrate import calibrate
 from pdeinv.cli.check import check
 from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
@@ -50,7 +51,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(check, info),
+    *(calibrate, check, info),
 ):
     app.command()(command)
 study.command()(aquifer)
