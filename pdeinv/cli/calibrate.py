@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,17 +113,11 @@ def calibrate(
     Each draw is a truth, of which readings are simulated and reconstructed. Where the intervals are
     right, the truth is one more posterior sample. The same command resumes an interrupted run.
     """
-    own = locals()
+    if sensors:
+        _refuse_layout({name: value for name, value in locals().items() if name in _OWN})
     given = posed(pde, problem, None)
     _check_outputs(out, plot, [sensors, points, truths, problem])
-    if sensors:
-        for name in _OWN:
-            if own[name] is not None:
-                raise InputError(
-                    f"--{name} must be left out with --sensors, got {own[name]}; drop one of them"
-                )
     from pdeinv.cli.layout import Layout
-    from pdeinv.files import save_figure
     from pdeinv.solvers.calibration import calibrate as run
 
     plan = Layout(layout, n, apart, lines, spacing, points, kind, radius, offset)
@@ -141,9 +136,19 @@ def calibrate(
     )
     if plot:
         from pdeinv.figures.calibration import plot_calibration
+        from pdeinv.files import save_figure
 
         save_figure(plot_calibration(result), plot)
     typer.echo(_summary(result, out))
+
+
+def _refuse_layout(given: Mapping[str, object]) -> None:
+    """Refuse options of a layout."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"--{name} must be left out with --sensors, got {value}; drop one of them"
+            )
 
 
 def _planned(
@@ -170,7 +175,7 @@ def _planned(
     tables = [
         pd.DataFrame({"field": name, **columns, **({} if time is None else {"time": time})})
         for name in fields or [physics.solution_field.name]
-        for time in times or [None]
+        for time in times or (None,)
     ]
     return Sensors(pd.concat(tables, ignore_index=True), origin="the layout")
 

@@ -57,7 +57,7 @@ def _plot_histogram(axis: Axes, mine: xr.Dataset) -> None:
     low, high = _band(counts, n, np.full(bins, 1 / bins))
     edges = np.linspace(0, 1, bins + 1)
     axis.fill_between([0, 1], low[0], high[0], color="0.85", lw=0)
-    axis.hist(uniform, edges, color="C0", alpha=0.8, rwidth=0.9)
+    axis.hist(uniform, edges.tolist(), color="C0", alpha=0.8, rwidth=0.9)
     axis.axhline(n / bins, color="0.4", lw=0.8)
     name = str(mine["functional"].values[worst]).replace("_", " ")
     axis.set_title(f"{name}, p = {float(mine['p_value'][worst]):.2g}", fontsize=9)

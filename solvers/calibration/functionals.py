@@ -77,14 +77,14 @@ def _functionals(
         for n in (ny, nx)
     )
     place = torch.randint((ny - 2) * (nx - 2), (1,), generator=generator)
-    steps = (both.diff(dim=-1), both.diff(dim=-2))
+    steps = torch.stack([both.diff(dim=k).square().mean(dim=(-2, -1)) for k in (-1, -2)])
     values = {
         "mean": both.mean(dim=(-2, -1)),
         "first wave along x": (both * x).mean(dim=(-2, -1)),
         "first wave along y": (both * y[:, None]).mean(dim=(-2, -1)),
         "a random node": both[:, 1:-1, 1:-1].flatten(1)[:, place[0]],
         "spread": both.flatten(1).std(dim=1),
-        "roughness": sum(step.square().mean(dim=(-2, -1)) for step in steps).sqrt(),
+        "roughness": steps.sum(dim=0).sqrt(),
     }
     return {name: (found[:-1], found[-1]) for name, found in values.items()}
 

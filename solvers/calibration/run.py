@@ -1,26 +1,32 @@
-"""`calibrate`: draws of a problem, their reconstructions, and the ranks of the truths."""
+"""`calibrate`: draws of a problem, their reconstructions, and the ranks of the truths.
+
+Each draw is a truth, of which readings are simulated and reconstructed. Where the problem is right,
+the truth is one more posterior sample: the rank of any scalar of it among the samples is uniform.
+The scalars of a field are its mean, two waves, a random node, its spread and its roughness; the
+numbers that were drawn with the field are others. A field in time is judged at its last time.
+Truths are solved on the grid of the result: the error of the grid is no part of the judgement.
+
+Reference:
+    Talts et al., *Validating Bayesian inference algorithms with simulation-based calibration*,
+    arXiv 1804.06788, 2018.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import xarray as xr
 
 from pdeinv.checks import Bounds, described, integer
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.files import check_writable, reading_failure, save_netcdf
+from pdeinv.fields import Field
 from pdeinv.grid import Grid
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
@@ -29,8 +35,8 @@ from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.calibration.functionals import SAMPLES, scores
+from pdeinv.solvers.calibration.store import DrawStore
 from pdeinv.solvers.calibration.truths import Readings, Truths, simulated, truths_of
-from pdeinv.solvers.calibration.verdict import judged
 from pdeinv.solvers.misfit import MisfitWarning
 from pdeinv.solvers.reconstruction import reconstruct
 from pdeinv.solvers.selection import solver_for
@@ -39,7 +45,6 @@ __all__ = ["calibrate"]
 
 _LEAST = 20  # draws; fewer show no fault that is not gross
 _SEEDS = 1000
-_EVERY = 5.0  # seconds between two writes of the file
 
 
 def calibrate(
@@ -58,22 +63,13 @@ def calibrate(
 ) -> xr.Dataset:
     """Judge the intervals of a problem by truths that are known: simulation-based calibration.
 
-    Each draw is a truth, of which readings are simulated and reconstructed. Where the problem is
-    right, the truth is one more posterior sample: the rank of any scalar of it among the samples
-    is uniform. The scalars of each field are its mean, two waves, a random node, its spread and its
-    roughness; the numbers that were drawn with the field are others. A field in time is judged at
-    its last time. Truths are solved on the grid of the result, so that the error of the grid is no
-    part of the judgement.
-
     Arguments:
         problem: whose intervals are judged, or its file.
-        sensors: places and what is read there, as `reconstruct` takes it; the values serve for
-            nothing.
-        truths: what the truths are drawn from: another problem, its TOML file, or a dataset's file
-            with coefficients of one's own; None is the problem itself, with its unknown numbers
-            drawn of their laws.
+        sensors: places and what is read there, as of `reconstruct`; their values are not used.
+        truths: what truths are drawn from: another problem or its TOML file, or the file of a
+            dataset; None is the problem itself, with its unknown numbers drawn of their laws.
         noise: of readings without noise_std, as of `reconstruct`; a percentage is one of the
-            readings' spread without noise.
+            spread of readings without noise.
         draws: number of truths, at least 20.
         solver, grid: as of `reconstruct`.
         seed: of all randomness, from 0 to 999.
@@ -83,17 +79,13 @@ def calibrate(
 
     Returns:
         Dataset with `rank`, `truth_value`, `sample_mean` (draw, functional), `coverage` (draw,
-        quantity, level), `p_value` (functional), `seconds` and `warned` (draw), and the attributes
-        `verdict`, a sentence, and `p_value`, of all functionals together. A draw whose
-        reconstruction failed is left out; the attribute `failed` counts these.
+        quantity, level), `p_value` (functional), `seconds` and `warned` (draw). Its attributes
+        `verdict`, a sentence, and `p_value` are of all functionals together; `failed` counts the
+        draws that could not be reconstructed, which are left out.
 
     Raises:
         InputError: the input cannot be used, or the file is of another calibration.
         NumericalError: the reconstruction of nearly every draw failed.
-
-    References:
-        Talts et al., *Validating Bayesian inference algorithms with simulation-based calibration*,
-        arXiv 1804.06788, 2018.
 
     Example:
         >>> from pdeinv import GaussianField, Problem, calibrate
@@ -105,12 +97,18 @@ def calibrate(
     """
     draws, workers = integer("draws", draws, Bounds(_LEAST, 10**6)), integer("workers", workers)
     posed = _Calibration.of(problem, sensors, truths, noise, solver, grid, seed)
+    store = DrawStore.of(out, posed.identity)
+    failed = _do(posed, store, draws, workers, progress)
+    return store.finish(draws, failed)
+
+
+def _do(posed: _Calibration, store: DrawStore, draws: int, workers: int, progress: bool) -> int:
+    """Reconstruct the draws that are missing, and return how many failed."""
     if draws > posed.truths.most:
         raise InputError(
             f"draws must be at most the {posed.truths.most} truths of the file, got {draws}; use "
             f"fewer"
         )
-    store = _Store.of(out, posed.identity)
     missing = [i for i in range(draws) if i not in store.done]
     failures: list[str] = []
     with Progress(draws, "calibration", progress, unit="draw", initial=len(store.done)) as shown:
@@ -128,7 +126,7 @@ def calibrate(
             store.write()
     if len(store.done) < 2:
         raise NumericalError(failures[-1])
-    return store.finish(draws, len(failures))
+    return len(failures)
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,16 @@ class _Calibration:
     @cached_property
     def fields(self) -> list[str]:
         """Names of the fields that a truth must have channels of."""
-        prior, logarithm = self.problem.prior, self.problem.physics.logarithm
-        further = isinstance(prior, CoefficientPrior) and prior.logarithmic and logarithm
-        return [*self.readings.sensors.table.field.unique(), *([logarithm.name] if further else [])]
+        logarithm = self._logarithm
+        further = [logarithm.name] if logarithm else []
+        return [*self.readings.sensors.table.field.unique(), *further]
+
+    @property
+    def _logarithm(self) -> Field | None:
+        """The logarithm of the coefficient, where that is Gaussian."""
+        prior = self.problem.prior
+        logarithmic = isinstance(prior, CoefficientPrior) and prior.logarithmic
+        return self.problem.physics.logarithm if logarithmic else None
 
     @cached_property
     def times(self) -> list[float]:
@@ -220,73 +225,6 @@ class _Calibration:
         """Return the names of the fields of a result; a coefficient with a logarithm is judged by
         that."""
         found = [str(name).removesuffix("_samples") for name in result if "_samples" in str(name)]
-        physics, prior = self.problem.physics, self.problem.prior
-        if isinstance(prior, CoefficientPrior) and prior.logarithmic and physics.logarithm:
-            found.remove(physics.coefficient_field.name)
+        if self._logarithm:
+            found.remove(self.problem.physics.coefficient_field.name)
         return tuple(name for name in found if name != "parameter")
-
-
-class _Store:
-    """The draws that are done, in memory and in a file."""
-
-    def __init__(self, path: Path | None, identity: str, draws: list[xr.Dataset]) -> None:
-        self.path, self.identity, self.draws = path, identity, draws
-        self._written = time.monotonic()
-
-    @classmethod
-    def of(cls, out: str | os.PathLike | None, identity: str) -> _Store:
-        """Return the draws of a file, if there is one.
-
-        Raises:
-            InputError: it cannot be written, or is of another calibration.
-        """
-        path = None if out is None else check_writable(out)
-        if path is None or not path.exists():
-            return cls(path, identity, [])
-        try:
-            found = xr.load_dataset(path, engine="h5netcdf")
-        except Exception as error:  # whatever the engine raises
-            raise reading_failure(path, error, "is not a file of a calibration") from None
-        if found.attrs.get("calibration") != identity:
-            raise InputError(
-                f"{path} must be of the same problem, sensors, noise, truths, solver and seed, and "
-                f"is of others; choose another name, or move it away"
-            )
-        found = found.drop_vars("p_value")
-        return cls(path, identity, [found.isel(draw=[k]) for k in range(found.sizes["draw"])])
-
-    @property
-    def done(self) -> set[int]:
-        return {int(one.draw[0]) for one in self.draws}
-
-    def add(self, draw: xr.Dataset) -> None:
-        """Keep a draw, and write the file from time to time."""
-        self.draws.append(draw)
-        if time.monotonic() - self._written > _EVERY:
-            self.write()
-
-    def write(self, **attributes: int) -> None:
-        """Write the draws that are done."""
-        if self.path and len(self.draws) > 1:
-            save_netcdf(self._whole(self.draws, attributes), self.path)
-        self._written = time.monotonic()
-
-    def finish(self, count: int, failed: int) -> xr.Dataset:
-        """Return, and write, the first draws."""
-        made = self._whole([one for one in self.draws if int(one.draw[0]) < count], {})
-        made.attrs["failed"] = failed
-        self.write(failed=failed)
-        return made
-
-    def _whole(self, draws: list[xr.Dataset], attributes: Mapping[str, Any]) -> xr.Dataset:
-        ordered = sorted(draws, key=lambda one: int(one.draw[0]))
-        whole = xr.concat(ordered, "draw", coords="minimal", compat="override", join="exact")
-        each, verdict = judged(whole)
-        label = {"long_name": "p-value of uniform ranks, of three tests"}
-        return whole.assign(p_value=("functional", np.asarray(each), label)).assign_attrs(
-            verdict=verdict.sentence,
-            p_value=verdict.p_value,
-            calibration=self.identity,
-            pdeinv_version=version("pdeinv"),
-            **attributes,
-        )

@@ -196,11 +196,12 @@ def simulated(
         InputError: the readings do not fit the truth, or their noise is not stated.
     """
     table = readings.sensors.table.drop(columns=["censored", "replicate"], errors="ignore")
-    given = {"instruments": problem.instruments}
     plain = Sensors(table.assign(value=0.0, noise_std=1.0))
-    exact = plain.observation(truth.physics, truth.grid, **given)(truth.state)[0]
+    instruments = problem.instruments
+    blank = plain.observation(truth.physics, truth.grid, instruments=instruments)
+    exact = blank(truth.state)[0]
     o = Sensors(table.assign(value=exact.numpy())).observation(
-        truth.physics, truth.grid, noise=readings.noise, **given
+        truth.physics, truth.grid, noise=readings.noise, instruments=instruments
     )
     std, numbers = o.noise_std.clone(), {}
     known = torch.full(std.shape, True)
