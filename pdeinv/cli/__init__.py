@@ -26,6 +26,15 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
+from pdeinv.cli.study_assumptions import (
+    alarm_rates,
+    calibrated,
+    model_choice,
+    robust_readings,
+    unknown_numbers,
+    unknown_viscosity,
+    wrong_assumptions,
+)
 from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
@@ -54,12 +63,12 @@ for command in (
     *(calibrate, check, info),
 ):
     app.command()(command)
-study.command()(aquifer)
-study.command()(black_box)
-study.command()(pumping_test)
-study.command()(two_pumping_tests)
-study.command()(flow_sensors)
-study.command()(any_experiment)
+for command in (
+    *(aquifer, black_box, pumping_test, two_pumping_tests, flow_sensors, any_experiment),
+    *(unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
+    *(alarm_rates, model_choice, calibrated),
+):
+    study.command()(command)
 app.add_typer(study, name="study")
 
 
