@@ -38,7 +38,7 @@ def assumed_table(records: list[Record]) -> str:
         alarms = [r for r in mine if r["alarm"]]
         rows.append(
             [
-                *(case, name, setting),
+                *(str(case), str(name), str(setting)),
                 _mean(errors, 100),
                 f"{ratio(errors, others):.3f}" if compared and any(others.values()) else "-",
                 _mean(_values(mine, "coverage90"), 100),

@@ -7,10 +7,11 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
 `experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or left out),
-`numbers` (that were inferred), `alarm-rates`, `model-choice`, `calibrated`, `cost` and `scaling` (of our solver). These compare
-instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our
-solver with the prior of its rivals), `best` (each with its best prior) and `setting` (published
-solvers at their papers' setting). `published` has the single samples of papers and of summaries.
+`numbers` (that were inferred), `alarm-rates`, `model-choice`, `calibrated`, `cost` and `scaling`
+(of our solver). These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on
+each task of one), `joint` (our solver with the prior of its rivals), `best` (each with its best
+prior) and `setting` (published solvers at their papers' setting). `published` has the single samples
+of papers and of summaries.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pdeinv import GaussianField, LogNormal
 from pdeinv.benchmarks.assumption_kinds import ALARM_RATES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
@@ -28,6 +27,7 @@ from pdeinv.benchmarks.studies.assumed import (
     draw_case,
     solve,
 )
+from pdeinv.coefficients import GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.sensors import Sensors
 

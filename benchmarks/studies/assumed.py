@@ -55,10 +55,10 @@ class Size(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """Readings of one field at random nodes; at a time, or at the end."""
+    """So many readings of a field at random nodes, at a time or at the end."""
 
     field: str
-    count: int
+    number: int
     time: float | None = None
 
 
@@ -134,13 +134,13 @@ def draw_case(
     tables = []
     for k, read in enumerate(reads):
         channel = physics.channel(read.field, "", read.time)
-        points = torch.as_tensor(layouts.random_nodes(read.count, grid, seed=1000 * instance + k))
+        points = torch.as_tensor(layouts.random_nodes(read.number, grid, seed=1000 * instance + k))
         std = noise * float(state[0, channel].std())
         order = tuple(f.interpolation_order for f in physics.fields)
-        one = torch.full((read.count,), std, dtype=torch.float64)
-        o = Observation(grid, points, torch.full((read.count,), channel), 0 * one, one, order)
+        one = torch.full((read.number,), std, dtype=torch.float64)
+        o = Observation(grid, points, torch.full((read.number,), channel), 0 * one, one, order)
         values = o(state)[0] + std * torch.randn(
-            read.count, generator=generator, dtype=torch.float64
+            read.number, generator=generator, dtype=torch.float64
         )
         x, y = points.T.numpy()
         table = {"field": read.field, "x": x, "y": y, "value": values.numpy(), "noise_std": std}

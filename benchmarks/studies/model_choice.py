@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pdeinv import GaussianField, LogNormal
 from pdeinv.benchmarks.assumption_kinds import MODEL_CHOICES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case, solve
-from pdeinv.coefficients import CoefficientPrior
+from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 
 __all__ = ["CASES", "LENGTHS", "run"]

@@ -1,4 +1,7 @@
-"""Gross errors in a few readings, with a robust noise and without: `pdeinv study robust-readings`."""
+"""Gross errors in a few readings, with a robust noise and without.
+
+`pdeinv study robust-readings`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from pdeinv import LogNormal
 from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.coefficients import LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.sensors import Sensors
 

@@ -7,14 +7,14 @@ left out, and with the built-in prior of the physics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 
-from pdeinv import GaussianField, LogNormal, TwoPhase, seeds
+from pdeinv import seeds
 from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
-from pdeinv.coefficients import CoefficientPrior
+from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal, TwoPhase
 from pdeinv.datasets import Problem, pde_by_name
 
 __all__ = ["CASES", "LINEAR"]
@@ -92,7 +92,7 @@ def _case(
     return draw_case(Problem(physics, prior), reads, size, instance, settings, numbers)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Size, int], Case]] = {
     "poisson": partial(_case, "poisson", 0.1, _field, GaussianField()),
     "helmholtz": partial(_case, "helmholtz", 0.1, _field, GaussianField()),
     "darcy, log-normal": partial(_case, "darcy", 0.1, _log_normal, LogNormal()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -34,8 +35,9 @@ def _flow(size: Size, instance: int) -> Case:
     share = torch.rand(1, generator=seeds.generator(seeds.TEST, _FIRST + instance)).item()
     low, high = RANGE
     viscosity = float(f"{low * (high / low) ** share:.4g}")
+    physics: Any = given.physics
     known, unknown = (
-        Problem(replace(given.physics, viscosity=value), given.prior)
+        Problem(replace(physics, viscosity=value), given.prior)
         for value in (viscosity, Unknown(low, high, "log-uniform"))
     )
     settings = {"known": Setting(known), "unknown": Setting(unknown)}

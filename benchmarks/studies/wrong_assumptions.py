@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from pdeinv import GaussianField, SpectralField, TwoPhase
 from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
-from pdeinv.coefficients import CoefficientPrior
+from pdeinv.coefficients import CoefficientPrior, GaussianField, SpectralField, TwoPhase
 from pdeinv.datasets import Problem
 from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
@@ -78,12 +77,10 @@ def _contrast(size: Size, instance: int) -> Case:
 def _physics(right: dict[str, float | None], unknown: str, size: Size, instance: int) -> Case:
     """Return a row whose physics is another than the built-in one."""
     usual = Problem.named("navier-stokes")
-    ranges = {
-        "viscosity": Unknown(*_VISCOSITIES),
-        "forcing": Unknown(*_FORCINGS),
-    }
-    world = replace(usual, physics=replace(usual.physics, **right))
-    left_out = replace(usual.physics, **{unknown: ranges[unknown]})
+    physics: Any = usual.physics
+    ranges = {"viscosity": Unknown(*_VISCOSITIES), "forcing": Unknown(*_FORCINGS)}
+    world = replace(usual, physics=replace(physics, **right))
+    left_out = replace(physics, **{unknown: ranges[unknown]})
     settings = {
         "defaults": Setting(usual),
         "right": Setting(world),

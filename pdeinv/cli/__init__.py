@@ -63,12 +63,12 @@ for command in (
     *(calibrate, check, info),
 ):
     app.command()(command)
-for command in (
+for measured in (
     *(aquifer, black_box, pumping_test, two_pumping_tests, flow_sensors, any_experiment),
     *(unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
     *(alarm_rates, model_choice, calibrated),
 ):
-    study.command()(command)
+    study.command()(measured)
 app.add_typer(study, name="study")
 
 
