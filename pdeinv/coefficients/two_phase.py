@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import torch
 
@@ -16,6 +16,9 @@ from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
 from pdeinv.unknown import Guess, Unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["TwoPhase"]
 
@@ -106,7 +109,7 @@ class TwoPhase(CoefficientPrior):
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
         return float(quantile) * self.field.latent_std
 
-    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
+    def drawn(self, generator: torch.Generator | None = None) -> Self:
         while True:  # which ends, since the middle of low is below that of high
             numbers = self._drawn_numbers(generator)
             if numbers.get("low", self.low) < numbers.get("high", self.high):
