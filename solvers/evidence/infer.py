@@ -217,7 +217,7 @@ def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> _Con
         return None
     middle, found = _middle(problem)[0], []
     for one in z:
-        readings, std = density.readings(one), density.constant_std(one)
+        readings, std = density.readings(one), density.constant_std
         assert readings is not None
         mean, left = readings.posterior(std * density.linear.constant)
         found.append((middle + std * mean, std * left))
@@ -253,7 +253,8 @@ def _parameters(
             rows.append([(values | noise)[name] for name in numbers.names])
         table = torch.tensor(rows, dtype=torch.float64)
         units = [number.units for number in numbers.all]
-        parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample]))
+        ends = numbers.ends(points.z, points.weights)
+        parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample], ends))
     if (number := absorbed_number(problem)) is not None and constants is not None:
         white = torch.randn(len(of_sample), dtype=torch.float64, generator=generator)
         samples = constants.mean[of_sample] + constants.std[of_sample] * white

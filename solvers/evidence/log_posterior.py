@@ -39,12 +39,13 @@ class LogPosterior:
 
     Attributes:
         whole: the readings with the censored ones.
+        constant_std: standard deviation of the constant of the latent field.
     """
 
     def __init__(self, problem: Problem, numbers: Numbers, linear: LinearisedReadings):
         self.prior, self.numbers = problem.coefficient_prior, numbers
         self.domain, self.kind = problem.physics.domain, problem.physics.grid_kind
-        self.whole = linear
+        self.whole, self.constant_std = linear, self.prior.constant_std
         plain = ~linear.observation.below_or_above
         self.linear = linear if bool(plain.all()) else linear.subset(plain)
         self._grams: dict[tuple[float, ...], torch.Tensor] = {}
@@ -58,15 +59,11 @@ class LogPosterior:
     def readings(self, z: torch.Tensor) -> GaussianReadings | None:
         """Return the readings at z (k,) as Gaussian numbers; None where there is no such field."""
         try:
-            gram, noise_std, constant = self._parts(z)
-            found = self.linear.gaussian(gram, noise_std, constant)
+            self.prior.with_numbers(**self.numbers.values(z)[0])  # which may refuse the numbers
+            found = self.linear.gaussian(*self._parts(z), self.constant_std)
         except (InputError, NumericalError):
             return None
         return found if bool(found.white.isfinite().all()) else None
-
-    def constant_std(self, z: torch.Tensor) -> float:
-        """Return the standard deviation of the constant of the latent field at z (k,)."""
-        return self.prior.with_numbers(**self.numbers.values(z)[0]).constant_std
 
     @property
     def shape_indices(self) -> list[int]:
@@ -111,25 +108,24 @@ class LogPosterior:
 
     def _covariance(self, z: torch.Tensor) -> torch.Tensor:
         """What changes with z of the covariance of the readings."""
-        gram, noise_std, constant = self._parts(z)
-        column = constant * self.linear.constant[:, None]
-        return gram + column @ column.T + torch.diag(noise_std**2)
+        gram, noise_std = self._parts(z)
+        return gram + torch.diag(noise_std**2)
 
-    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The covariance that the field causes, and the standard deviations of the noise."""
         values, noise = self.numbers.values(z)
-        prior = self.prior.with_numbers(**values)
-        shape, factor = dict(values), 1.0
-        if prior.amplitude:
-            factor = float(prior.numbers[prior.amplitude])
-            shape[prior.amplitude] = 1.0
-        key = tuple(shape.values())
+        factor = 1.0
+        if amplitude := self.prior.amplitude:
+            factor = float(values.get(amplitude, self.prior.numbers[amplitude]))
+            values[amplitude] = 1.0
+        key = tuple(values.values())
         if key not in self._grams:
             if len(self._grams) >= self._most:
                 del self._grams[next(iter(self._grams))]
-            self._grams[key] = self._gram(shape)
+            self._grams[key] = self._gram(values)
         observation = self.linear.observation
         std = observation.with_noise(noise).noise_std if noise else observation.noise_std
-        return factor**2 * self._grams[key], std, prior.constant_std
+        return factor**2 * self._grams[key], std
 
     def _gram(self, shape: dict[str, float]) -> torch.Tensor:
         """The covariance that a field of a shape causes, without its constant."""

@@ -13,7 +13,7 @@ from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
 
 __all__ = ["Mode", "climb", "search_modes"]
 
-_STARTS = 16  # shapes that are tried
+_STARTS, _MORE_STARTS = 4, 5  # shapes that are tried: so many, and more for each of their numbers
 _FOLLOWED = 3  # of the best of them, to a maximum
 _APART = 1.0  # distance between starts, in standard deviations of the prior
 _SAME = 1.0  # distance between maxima, in their own standard deviations
@@ -75,7 +75,7 @@ def _starts(density: LogPosterior) -> list[torch.Tensor]:
     k, shape = len(density.numbers), density.shape_indices
     free = [i for i in range(k) if i not in shape]
     tried, z = [], torch.zeros(k, dtype=torch.float64)
-    for point in lattice(_STARTS if shape else 1, max(1, len(shape))):
+    for point in lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape))):
         z = z.clone()
         z[shape] = torch.special.ndtri(point[: len(shape)])
         found = climb(density, z, free, _FREE_ITERATIONS)
