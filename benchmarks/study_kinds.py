@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired
 
+from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
@@ -261,5 +262,6 @@ EQUIVARIANCES = Kind(
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
     *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS, UNCERTAIN_SIDES),
+    *ASSUMPTION_KINDS,
 )
-"""All kinds of this module."""
+"""All kinds of studies."""

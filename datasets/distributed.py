@@ -54,6 +54,11 @@ class _Positioned(Convertible):
             return value
         if isinstance(value, Mapping) and UNKNOWN in value:
             value = Unknown.of_value(what, value)
+        if isinstance(value, str) and value == UNKNOWN:
+            raise InputError(
+                f"{what} must be a number or a range, got {described(value)}; give the range that "
+                f"likely holds it, as {{unknown = [low, high]}}, or Unknown(low, high) in Python"
+            )
         if isinstance(value, Uncertain | Mapping):
             value = Uncertain.of(value, what)
             return replace(value, mean=cls._mean(f"the mean of {what}", value.mean))
@@ -63,7 +68,8 @@ class _Positioned(Convertible):
         if array.ndim not in (0, cls.dimensions) or not all(2 <= n <= LARGEST for n in array.shape):
             raise InputError(
                 f"{what} must be a number, a function of x and y or {cls.shape_in_words}, got an "
-                f"array of shape {array.shape}; give one of them"
+                f"array of shape {array.shape}; give one of them, or {{unknown = [low, high]}} for "
+                f"a number in a range"
             )
         wrong = array[~(np.abs(array) <= EXTREME)]
         if wrong.size:

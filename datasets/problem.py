@@ -220,13 +220,18 @@ class Problem:
         prior = self.coefficient_prior.in_units({"readings": scale})
         return replace(self, prior=prior)
 
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""
-        return self.physics.restrict(self.coefficient_prior.coefficient(latent))
+    def coefficient(self, latent: torch.Tensor, **values: Any) -> torch.Tensor:
+        """Return the coefficients of latent fields, both (batch, 1, ny, nx).
 
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        Arguments:
+            latent: the fields.
+            values: further arguments of the prior's own `coefficient`.
+        """
+        return self.physics.restrict(self.coefficient_prior.coefficient(latent, **values))
+
+    def smoothed(self, latent: torch.Tensor, width: float, **values: Any) -> torch.Tensor:
         """Return `coefficient` with each jump smoothed over about `width` of the latent field."""
-        return self.physics.restrict(self.coefficient_prior.smoothed(latent, width))
+        return self.physics.restrict(self.coefficient_prior.smoothed(latent, width, **values))
 
     def sample_coefficient(
         self, n: int, grid: Grid, generator: torch.Generator | None = None

@@ -25,8 +25,9 @@ from pdeinv.solvers.censored import (
     plain_first,
     true_values,
 )
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -36,7 +37,13 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNKNOWNS,
+    Special,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -86,7 +93,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
     needs: ClassVar[str] = (
         "it needs a PDE that is linear in a Gaussian coefficient, without unknown numbers"
     )
@@ -128,7 +135,8 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m, observation = observation.grid, len(observation), plain_first(observation)
+        grid, m, given = observation.grid, len(observation), observation
+        observation = plain_first(given)
         assert isinstance(prior, CoefficientPrior)
         problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
         forward = LatentMap(problem, observation)
@@ -173,12 +181,23 @@ class GaussianSolver(Solver):
                 "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
+                **_log_evidence(prior, observation, GaussianReadings(lower, white)),
                 **true.diagnostics,
             },
             parameters=_biases(
                 pde, observation, lower, true, innovation, innovations, numbers[:, m:]
             ),
+            leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
+
+
+def _log_evidence(
+    prior: CoefficientPrior, observation: Observation, readings: GaussianReadings
+) -> dict[str, float]:
+    """The logarithm of the density of the readings: not of censored ones, nor of those of a prior
+    that is no distribution."""
+    stated = prior.proper and not bool(observation.below_or_above.any())
+    return {"log_evidence": readings.log_evidence} if stated else {}
 
 
 def _biases(

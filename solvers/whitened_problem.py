@@ -11,7 +11,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.inferred_field import InferredField
 from pdeinv.observation import Observation
-from pdeinv.parameters import Parameters, joined
+from pdeinv.parameters import Parameters
 from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.further_numbers import FurtherNumbers
@@ -271,7 +271,7 @@ def further_parameters(
     parts = zip(problem.blocks, draws[0], spread[0], strict=True)
     found = [block.parameters(z, var[0], n_samples) for block, z, var in parts]
     o, pde = problem.observation, problem.forward.pde
-    return joined([*found, bias_parameters(pde, o, draws[1], spread[1][0], n_samples)])
+    return Parameters.joined(*found, bias_parameters(pde, o, draws[1], spread[1][0], n_samples))
 
 
 def further_fields(
