@@ -168,7 +168,11 @@ class EnsembleSmoother(Solver):
             probability=probability,
             latent=members.tables.flatten(1)[chosen],
             parameters=further_parameters(
-                whitened, members.xi, members.number_variance(), n_samples
+                whitened,
+                members.xi,
+                members.xi.mean(dim=0),
+                members.number_variance(),
+                n_samples,
             ),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 
@@ -24,7 +24,13 @@ class FurtherNumbers(ABC):
     """A block of numbers z, standard normal a priori, that a `WhitenedProblem` has as unknowns.
 
     The readings of ξ and z are those of the coefficient of ξ with the problem `at(problem, z)`.
+
+    Attributes:
+        few: whether they are few enough for a law of their own (`law_of_numbers`), on which that
+            of the coefficient is conditional.
     """
+
+    few: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -61,13 +67,13 @@ class FurtherNumbers(ABC):
         return ((ahead - behind) / (2 * _STEP)).T
 
     def parameters(
-        self, members: torch.Tensor, variance: torch.Tensor, n_samples: int
+        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
     ) -> Parameters | None:
         """Return the posterior of the numbers for a result; None where it has no use for them.
 
         Arguments:
             members: draws of z, (N, size).
-            variance: of z, (size,).
+            mean, variance: of z, (size,).
             n_samples: of the members, which are repeated as needed.
         """
         return None

@@ -25,6 +25,7 @@ from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
+from pdeinv.solvers.number_law import law_of_numbers
 from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
@@ -151,10 +152,20 @@ class GaussNewton(Solver):
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
         size = max(self.ensemble, n_samples + n_samples % 2)
         mode = mode_with_limits(search, self.nugget, size)
-        members, states, left_out = draw_around_mode(search, mode, size, generator, progress)
-        _check_members(len(members), left_out, n_samples, problem.reason)
-        half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
+        law, given, about = None, mode, search  # the numbers that are few, and what is given them
+        if len(problem.few):
+            law, about = law_of_numbers(search, mode)
+            given = law.mode
+        members, states, left_out = draw_around_mode(about, given, size, generator, progress, law)
+        _check_members(len(members), left_out, n_samples, about.problem.reason)
+        half = torch.linalg.solve_triangular(given.lower, given.jacobian, upper=False)
         more = search.true.added(half)
+        centre = members.mean(dim=0)
+        left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
+        if law is not None:
+            more = torch.cat([more, law.spread])
+            left += law.spread.square().sum(dim=0)
+            centre[problem.few], left[problem.few] = law.mean, law.variance
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -167,7 +178,6 @@ class GaussNewton(Solver):
             ),
         )
         chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
-        left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -188,7 +198,7 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, left, n_samples),
+            parameters=further_parameters(problem, members, centre, left, n_samples),
         )
 
 

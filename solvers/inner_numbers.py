@@ -24,6 +24,8 @@ class InnerNumbers(FurtherNumbers):
         numbers: which, such as the `unknowns` with the role "physics".
     """
 
+    few = True
+
     def __init__(self, numbers: Sequence[UnknownNumber]):
         self.numbers = tuple(numbers)
 
@@ -50,14 +52,13 @@ class InnerNumbers(FurtherNumbers):
         return torch.tensor(columns, dtype=torch.float64).T
 
     def parameters(
-        self, members: torch.Tensor, variance: torch.Tensor, n_samples: int
+        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
     ) -> Parameters:
-        """Return mean and standard deviation of the values, of a z that is normal with the mean of
-        the members and the variance."""
+        """Return mean and standard deviation of the values, of a z that is normal."""
         normal = NormalDist()
         shares = [(i + 0.5) / _POINTS for i in range(_POINTS)]
         quantiles = torch.tensor([normal.inv_cdf(share) for share in shares], dtype=torch.float64)
-        law = members.mean(dim=0) + variance.clamp(min=0).sqrt() * quantiles[:, None]
+        law = mean + variance.clamp(min=0).sqrt() * quantiles[:, None]
         values = self.values(law)
         return Parameters(
             tuple(one.name for one in self.numbers),
