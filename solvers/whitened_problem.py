@@ -11,7 +11,7 @@ import torch
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
-from pdeinv.parameters import Parameters, joined
+from pdeinv.parameters import Parameters
 from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.further_numbers import FurtherNumbers
@@ -296,4 +296,4 @@ def further_parameters(
     found = [block.parameters(z, mu[0], var[0], n_samples) for block, z, mu, var in parts]
     biases, spread = problem.biases(members), problem.biases(variance[None])[0]
     o, pde = problem.observation, problem.forward.pde
-    return joined([*found, bias_parameters(pde, o, biases, spread, n_samples)])
+    return Parameters.joined(*found, bias_parameters(pde, o, biases, spread, n_samples))
