@@ -21,6 +21,7 @@ from pdeinv import (
     Problem,
     Sensors,
     TwoPhase,
+    Unknown,
     layouts,
     plot_reconstruction,
     reconstruct,
@@ -411,9 +412,21 @@ def test_a_draw_with_the_numbers_is_the_physics_at_them():
     assert LatentMap(Problem(still, MEDIUM), sensors_of(FLOW)).pde is still
 
 
+def test_unknown_noise_is_integrated_over_with_them():
+    pde, prior = PHYSICS["poisson"], GaussianField(0.0, 2.0, 1.5, smoothness=3.0)
+    o = sensors_of(pde, 20)
+    groups = torch.zeros(len(o), dtype=torch.long)
+    unknown = replace(o, noise_group=groups, unknown_noise=(("noise", Unknown(0.005, 0.05)),))
+    found = GaussNewton()(pde, prior, unknown, n_samples=4, generator=seeded())
+    known = GaussNewton()(pde, prior, o, n_samples=4, generator=seeded())
+    for one, other in zip(found.inferred, known.inferred, strict=True):
+        assert one.samples.shape == other.samples.shape
+        assert ((one.mean - other.mean).abs() < 2 * other.std + 1e-3).all()
+
+
 def test_observe_reads_draws(pdeinv, folder):
     Problem(FLOW, MEDIUM, grid=9).save("p.toml")
-    command = "observe p.toml --field head --sensors 6 --out s{}.csv --sample {}"
+    command = "observe p.toml --field head --n 6 --noise 0.01 --out s{}.csv --sample {}"
     for i in range(2):
         code, _, err = pdeinv(*command.format(i, i).split())
         assert code == 0, err
