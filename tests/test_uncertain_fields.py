@@ -300,9 +300,9 @@ def small_example():
 
 
 def test_intervals_hold_the_truth_as_often_as_they_should():
-    example, solver = small_example(), GaussNewton(ensemble=8)
+    example, solver = small_example(), GaussNewton(ensemble=4)
     inside = []
-    for i in range(20):
+    for i in range(12):
         truth = example.truth(i)
         result = reconstruct(
             truth.sensors, problem=truth.problem, solver=solver, grid=16, n_samples=1, seed=i
@@ -318,7 +318,7 @@ def test_intervals_hold_the_truth_as_often_as_they_should():
                 ]
             ]
         )
-    assert ((np.mean(inside, axis=0) > 0.75) & (np.mean(inside, axis=0) < 0.99)).all()
+    assert ((np.mean(inside, axis=0) > 0.7) & (np.mean(inside, axis=0) < 0.995)).all()
 
 
 def table_of(problem, rows):
@@ -371,7 +371,7 @@ def test_a_result_has_them_along_their_sides(tmp_path):
 
 def test_an_ensemble_infers_them_too():
     o = sensors_of(FLOW, 20)
-    by_members = SOLVERS["ensemble-smoother"]()(FLOW, MEDIUM, o, generator=seeded())
+    by_members = SOLVERS["ensemble-smoother"](members=80)(FLOW, MEDIUM, o, generator=seeded())
     best = GaussNewton()(FLOW, MEDIUM, o, generator=seeded())
     for one, other in zip(by_members.inferred, best.inferred, strict=True):
         assert one.field == other.field
@@ -415,13 +415,19 @@ def test_a_draw_with_the_numbers_is_the_physics_at_them():
 def test_unknown_noise_is_integrated_over_with_them():
     pde, prior = PHYSICS["poisson"], GaussianField(0.0, 2.0, 1.5, smoothness=3.0)
     o = sensors_of(pde, 20)
-    groups = torch.zeros(len(o), dtype=torch.long)
-    unknown = replace(o, noise_group=groups, unknown_noise=(("noise", Unknown(0.005, 0.05)),))
+    solution = o.channel == 1
+    std = float(o.noise_std[solution][0])
+    unknown = replace(
+        o,
+        noise_group=solution.long() - 1,
+        unknown_noise=(("noise of potential", Unknown(std / 3, 3 * std)),),
+    )
     found = GaussNewton()(pde, prior, unknown, n_samples=4, generator=seeded())
     known = GaussNewton()(pde, prior, o, n_samples=4, generator=seeded())
     for one, other in zip(found.inferred, known.inferred, strict=True):
         assert one.samples.shape == other.samples.shape
-        assert ((one.mean - other.mean).abs() < 2 * other.std + 1e-3).all()
+        assert float((one.mean - other.mean).norm()) < 1.5 * float(one.std.norm()) + 1e-3
+        assert (one.std > 0.5 * other.std).all()
 
 
 def test_observe_reads_draws(pdeinv, folder):
