@@ -29,9 +29,12 @@ class FurtherNumbers(ABC):
 
     Attributes:
         affine: whether the readings are affine in ξ and z together where they are so in ξ.
+        few: whether they are few enough for a law of their own (`law_of_numbers`), on which that
+            of the coefficient is conditional.
     """
 
     affine: ClassVar[bool] = False
+    few: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -68,13 +71,13 @@ class FurtherNumbers(ABC):
         return ((ahead - behind) / (2 * _STEP)).T
 
     def parameters(
-        self, members: torch.Tensor, variance: torch.Tensor, n_samples: int
+        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
     ) -> Parameters | None:
         """Return the posterior of the numbers for a result; None where it has no use for them.
 
         Arguments:
             members: draws of z, (N, size).
-            variance: of z, (size,).
+            mean, variance: of z, (size,).
             n_samples: of the members, which are repeated as needed.
         """
         return None

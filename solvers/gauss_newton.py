@@ -21,11 +21,15 @@ from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.further_results import further_fields, further_parameters
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
-from pdeinv.solvers.mode import ModeSearch
+from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
+from pdeinv.solvers.number_law import law_of_numbers
 from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
@@ -34,7 +38,7 @@ from pdeinv.solvers.supported_readings import (
     UNKNOWNS,
     Special,
 )
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
 
@@ -131,6 +135,15 @@ class GaussNewton(Solver):
             and (prior.proper or Problem(pde, prior).linear)
         )
 
+    def linearised(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> LinearisedReadings:
+        """Return the readings about the mode; censored ones are left out."""
+        assert isinstance(prior, CoefficientPrior)
+        plain = observation.subset(~observation.below_or_above)
+        search = self._search(pde, prior, plain, progress)
+        return linearised_at(search.problem, search(self.nugget))
+
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, problem = len(observation), Problem(pde, prior)
         jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's
@@ -138,6 +151,13 @@ class GaussNewton(Solver):
         states = super().memory(pde, prior, observation, members)
         ours = m * (jacobians * problem.latent.size + 3 * m) + numbers_held(observation, members)
         return states + NUMBER * ours
+
+    def _search(
+        self, pde: PDE, prior: CoefficientPrior, observation: Observation, progress: bool
+    ) -> ModeSearch:
+        centred = prior.centred(levels_of(observation, channel=0))
+        problem = WhitenedProblem(Problem(pde, centred), observation)
+        return ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
 
     def condition(
         self,
@@ -149,16 +169,25 @@ class GaussNewton(Solver):
         progress: bool,
     ) -> Posterior:
         assert isinstance(prior, CoefficientPrior)
-        given, observation = observation, plain_first(observation)
-        centred = prior.centred(levels_of(observation, channel=0))
-        problem = WhitenedProblem(Problem(pde, centred), observation)
-        search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
+        as_given, observation = observation, plain_first(observation)
+        search = self._search(pde, prior, observation, progress)
+        problem = search.problem
         size = max(self.ensemble, n_samples + n_samples % 2)
         mode = mode_with_limits(search, self.nugget, size)
-        members, states, left_out = draw_around_mode(search, mode, size, generator, progress)
-        _check_members(len(members), left_out, n_samples, problem.reason)
-        half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
+        law, given, about = None, mode, search  # the numbers that are few, and what is given them
+        if len(problem.few):
+            law, about = law_of_numbers(search, mode)
+            given = law.mode
+        members, states, left_out = draw_around_mode(about, given, size, generator, progress, law)
+        _check_members(len(members), left_out, n_samples, about.problem.reason)
+        half = torch.linalg.solve_triangular(given.lower, given.jacobian, upper=False)
         more = search.true.added(half)
+        centre = members.mean(dim=0)
+        left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
+        if law is not None:
+            more = torch.cat([more, law.spread])
+            left += law.spread.square().sum(dim=0)
+            centre[problem.few], left[problem.few] = law.mean, law.variance
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -171,7 +200,6 @@ class GaussNewton(Solver):
             ),
         )
         chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
-        left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         return Posterior(
             pde.fields,
             observation.grid,
@@ -188,14 +216,28 @@ class GaussNewton(Solver):
                 "searches": mode.searches,
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
+                **({} if search.true.draws is not None else {"log_evidence": mode.log_evidence}),
                 **search.true.diagnostics,
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, left, n_samples),
-            leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, given),
+            parameters=further_parameters(problem, members, centre, left, n_samples),
+            leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
             inferred=further_fields(problem, members, half, n_samples, more),
         )
+
+
+def linearised_at(problem: WhitenedProblem, mode: Mode) -> LinearisedReadings:
+    """Return the readings as a linear function of the latent field about a mode."""
+    forward = problem.forward_at(problem.numbers(mode.xi)[0])
+    assert isinstance(forward, LatentMap)
+    forward.exact_derivatives = True
+    latent = problem.latent.square_root(problem.tables(mode.xi), forward.grid)
+    rows = forward.latent_jacobian(latent)
+    further = mode.xi[0, problem.size :]
+    columns = mode.jacobian[:, problem.size :]
+    expected = mode.values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
+    return LinearisedReadings(problem.observation, rows, columns, expected, mode.nugget)
 
 
 def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:

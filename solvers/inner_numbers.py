@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.unknowns import UnknownNumber
-from pdeinv.parameters import Parameters
+from pdeinv.parameters import LEVEL, Parameters
 from pdeinv.solvers.further_numbers import FurtherNumbers
 
 __all__ = ["InnerNumbers"]
@@ -23,6 +22,8 @@ class InnerNumbers(FurtherNumbers):
     Arguments:
         numbers: which, such as the `unknowns` with the role "physics".
     """
+
+    few = True
 
     def __init__(self, numbers: Sequence[UnknownNumber]):
         self.numbers = tuple(numbers)
@@ -50,19 +51,20 @@ class InnerNumbers(FurtherNumbers):
         return torch.tensor(columns, dtype=torch.float64).T
 
     def parameters(
-        self, members: torch.Tensor, variance: torch.Tensor, n_samples: int
+        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
     ) -> Parameters:
-        """Return mean and standard deviation of the values, of a z that is normal with the mean of
-        the members and the variance."""
-        normal = NormalDist()
-        shares = [(i + 0.5) / _POINTS for i in range(_POINTS)]
-        quantiles = torch.tensor([normal.inv_cdf(share) for share in shares], dtype=torch.float64)
-        law = members.mean(dim=0) + variance.clamp(min=0).sqrt() * quantiles[:, None]
-        values = self.values(law)
+        """Return the posterior of the values, of a z that is normal."""
+        std = variance.clamp(min=0).sqrt()
+        shares = (torch.arange(_POINTS, dtype=torch.float64) + 0.5) / _POINTS
+        values = self.values(mean + std * torch.special.ndtri(shares)[:, None])
+        end = std * torch.special.ndtri(torch.tensor(0.5 + LEVEL / 200, dtype=torch.float64))
+        low, high = self.values(torch.stack([mean - end, mean + end]))
         return Parameters(
             tuple(one.name for one in self.numbers),
             tuple(one.units for one in self.numbers),
             values.mean(dim=0),
             values.std(dim=0, correction=0),
             self.values(members[torch.arange(n_samples) % len(members)]),
+            low,
+            high,
         )

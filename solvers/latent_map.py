@@ -90,3 +90,11 @@ class LatentMap(ForwardMap):
         """Return the rows (m, size) of the derivative to ξ; arguments as in
         `whitened_adjoint_at`."""
         return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
+
+    def latent_jacobian(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the rows (m, ny, nx) of F's derivative to the latent field at the nodes, at one
+        latent field (1, 1, ny, nx)."""
+        with torch.enable_grad():
+            leaf = latent.detach().requires_grad_()
+            pull_back = self._pull_back(leaf, self.problem.coefficient(leaf))
+        return self._rows(pull_back)[:, 0]

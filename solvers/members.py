@@ -11,6 +11,7 @@ from pdeinv.solvers.continuation import LEVELS, largest_objective
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.linear_algebra import nugget_variance
 from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch
+from pdeinv.solvers.number_law import NumberLaw
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["ModeEnsemble", "draw_around_mode"]
@@ -36,13 +37,20 @@ class ModeEnsemble(NamedTuple):
 
 
 class _Draws(NamedTuple):
-    """What members are made of: draws of the prior, (members, size), and of the noise."""
+    """What members are made of.
+
+    Arguments:
+        eta: draws of the prior, or of the law of numbers that are held, (members, size).
+        noise: of the readings, (members, m).
+        start: the members if the readings were linear, (members, size).
+    """
 
     eta: torch.Tensor
     noise: torch.Tensor
+    start: torch.Tensor
 
     def subset(self, kept: torch.Tensor) -> _Draws:
-        return _Draws(self.eta[kept], self.noise[kept])
+        return _Draws(*(rows[kept] for rows in self))
 
 
 class _Members(NamedTuple):
@@ -58,6 +66,7 @@ def draw_around_mode(
     size: int,
     generator: torch.Generator | None,
     progress: bool,
+    law: NumberLaw | None = None,
 ) -> ModeEnsemble:
     """Return an ensemble; others are drawn in the place of pairs that are left out, but not without
     end: there may be fewer than wanted.
@@ -72,11 +81,12 @@ def draw_around_mode(
     prior.
 
     Arguments:
-        search: that found the mode.
-        mode: the mode.
+        search: that found the mode, or that holds the numbers of the law.
+        mode: the mode, or that of the law.
         size: of the ensemble, even.
         generator: source of all randomness.
         progress: show a bar.
+        law: from which each member has its own numbers; None without any.
 
     Reference:
         Oliver, Reynolds & Liu, *Inverse Theory for Petroleum Reservoir Characterization and History
@@ -90,7 +100,7 @@ def draw_around_mode(
         missing = size - len(xi)
         if not missing:
             break
-        made, reached = make(search, mode, _draws(search, missing, generator), progress)
+        made, reached = make(search, mode, _draws(search, mode, missing, generator, law), progress)
         xi, drawn = torch.cat([xi, made]), drawn + missing
         if not len(made):
             break
@@ -98,40 +108,51 @@ def draw_around_mode(
     return ModeEnsemble(xi, states, drawn - len(xi))
 
 
-def _draws(search: ModeSearch, size: int, generator: torch.Generator | None) -> _Draws:
-    o = search.observation
+def _draws(
+    search: ModeSearch,
+    mode: Mode,
+    size: int,
+    generator: torch.Generator | None,
+    law: NumberLaw | None,
+) -> _Draws:
+    o, slope = search.observation, mode.jacobian
     eta = antithetic(lambda k: search.problem.white(k, generator), size)
     noise = o.noise_std * antithetic_normal(size, len(o), generator)
     if search.true.draws is not None:  # each member has its own values of censored readings
         noise = noise + search.true.sample(size, generator) - search.true.mean
-    return _Draws(eta, noise)
+    if law is not None:
+        few = search.problem.few
+        eta[:, few] = law.mean + eta[:, few] @ law.root.T
+        slope = slope.clone()
+        slope[:, few] = law.slope
+    values = mode.values + (eta - mode.xi) @ slope.T
+    return _Draws(eta, noise, _towards(search, mode, eta, noise, values, eta))
 
 
 def _towards(
-    search: ModeSearch, mode: Mode, draws: _Draws, values: torch.Tensor, xi: torch.Tensor
+    search: ModeSearch,
+    mode: Mode,
+    eta: torch.Tensor,
+    noise: torch.Tensor,
+    values: torch.Tensor,
+    xi: torch.Tensor,
 ) -> torch.Tensor:
     """Where a full step with the mode's Jacobian leads each member.
 
     Arguments:
+        eta, noise: as in `_Draws`.
         values: readings at ξ, (members, m).
         xi: (members, size).
     """
-    (eta, noise), jacobian = draws, mode.jacobian
+    jacobian = mode.jacobian
     data = search.observation.values + noise - values + (xi - eta) @ jacobian.T
     return eta + torch.cholesky_solve(data.T, mode.lower).T @ jacobian
-
-
-def _linearised(search: ModeSearch, mode: Mode, draws: _Draws) -> torch.Tensor:
-    """ξ of members if the readings were linear in ξ."""
-    eta = draws.eta
-    values = mode.values + (eta - mode.xi) @ mode.jacobian.T
-    return _towards(search, mode, draws, values, eta)
 
 
 def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _Members:
     """Members by steps with the mode's Jacobian, or by searches of their own where these lead far
     from the readings or from the prior, or to where the PDE is unstable."""
-    problem, xi = search.problem, _linearised(search, mode, draws)
+    problem, xi = search.problem, draws.start
     if not problem.nonlinear:
         return _stable(problem, xi)[0]
     left, stepped = torch.arange(len(xi)), draws
@@ -139,7 +160,7 @@ def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _M
         values = problem.values(xi)
         kept = _finite_pairs(values)
         xi, values, stepped, left = xi[kept], values[kept], stepped.subset(kept), left[kept]
-        xi = _towards(search, mode, stepped, values, xi)
+        xi = _towards(search, mode, stepped.eta, stepped.noise, values, xi)
     made, kept = _stable(problem, xi)
     stepped, left = stepped.subset(kept), left[kept]
     met = _whole_pairs(_objectives(search, mode, stepped, made) <= _largest(search, mode))
@@ -155,15 +176,15 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
     """Members by searches with their own Jacobians, without pairs of which a member does not meet
     its readings; none where the first pairs do not."""
     problem, search = search.problem, search.of_members()
-    starts, found = _linearised(search, mode, draws), list[torch.Tensor]()
-    pairs = range(0, len(starts), 2)
+    found = list[torch.Tensor]()
+    pairs = range(0, len(draws.eta), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
         if i >= 2 * _HOPELESS and not found:
             break
         pair = []
         for k in (i, i + 1):
             pull = Pull(draws.eta[k : k + 1], search.observation.values + draws.noise[k])
-            xi = _own_mode(search, mode, starts[k : k + 1], pull)
+            xi = _own_mode(search, mode, draws.start[k : k + 1], pull)
             if xi is None:
                 problem.reason = problem.reason or "their readings were not met"
                 break

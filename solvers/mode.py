@@ -68,6 +68,16 @@ class Mode(NamedTuple):
         """The linearised readings at ξ = 0, (m,)."""
         return self.values[0] - self.jacobian @ self.xi[0]
 
+    @property
+    def log_evidence(self) -> float:
+        """The logarithm of the density of the readings, by Laplace's approximation.
+
+        Reference:
+            MacKay, *Information Theory, Inference and Learning Algorithms*, 2003, section 27.1.
+        """
+        logarithm = 2 * float(self.lower.diagonal().log().sum())
+        return -(self.objective + logarithm + len(self.lower) * math.log(2 * math.pi)) / 2
+
     def chi_squared(
         self, observation: Observation, excess: torch.Tensor | None = None
     ) -> tuple[float, float]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.inferred_field import InferredField
 from pdeinv.observation import Observation
-from pdeinv.parameters import Parameters
-from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.further_numbers import FurtherNumbers
 from pdeinv.solvers.inner_numbers import InnerNumbers
@@ -20,7 +18,10 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.uncertain_numbers import UncertainNumbers
 from pdeinv.solvers.unstable import solved_or_infinite
 
-__all__ = ["WhitenedProblem", "further_fields", "further_parameters"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["WhitenedProblem"]
 
 _KINDS = (InnerNumbers, UncertainNumbers)  # of the numbers on which a problem depends
 _KEPT = 8  # forward maps of the last inner numbers
@@ -49,9 +50,12 @@ class WhitenedProblem:
         blocks: of the inner numbers, see `FurtherNumbers`.
         inner: how many these are.
         forward: the map with z = 0; it counts all solves.
+        few: indices in ξ of the inner numbers that have a law of their own, see `FurtherNumbers`.
+        held: whether derivatives to these are 0, so that steps leave them where they are.
         zero: ξ = 0, (1, size + inner + k).
         curved: whether the coefficient is no affine function of ξ. Its derivative then changes from
-            one ξ to another, whatever the PDE: derivatives are those of the solve itself.
+            one ξ to another, whatever the PDE: derivatives are those of the solve itself, as they
+            are where there are inner numbers.
         reason: the message of the last solve that failed.
     """
 
@@ -62,7 +66,7 @@ class WhitenedProblem:
         self.map = LatentMap(problem, observation, counts)
         blocks = [block for kind in _KINDS if (block := kind.of(problem)).size]
         self._begin(self.map, self.latent.size, curved=not problem.affine, blocks=blocks)
-        self.forward.exact_derivatives |= self.curved
+        self.forward.exact_derivatives |= self.curved or self.inner > 0
 
     def _begin(
         self,
@@ -78,6 +82,9 @@ class WhitenedProblem:
         self.zero = torch.zeros(1, width, dtype=torch.float64)
         self.nonlinear = not (forward.linear and all(block.affine for block in blocks))
         self.curved, self.reason = curved, ""
+        self.held = False
+        few = [torch.full((block.size,), block.few) for block in blocks]
+        self.few = size + torch.cat([torch.zeros(0), *few]).nonzero()[:, 0]
         self._maps: dict[tuple[float, ...], ForwardMap] = {}
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -114,6 +121,18 @@ class WhitenedProblem:
     def biases(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the biases b in ξ, (n, k)."""
         return xi[:, self.size + self.inner :]
+
+    def only_few(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return ξ with all numbers 0 but the `few`."""
+        found = torch.zeros_like(xi)
+        found[:, self.few] = xi[:, self.few]
+        return found
+
+    def holding(self) -> Self:
+        """Return the problem with the `few` held; it shares the count."""
+        other = copy.copy(self)
+        other.held = True
+        return other
 
     def by_block(self, numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the inner numbers (..., inner) of each block."""
@@ -215,6 +234,8 @@ class WhitenedProblem:
         rows = self._jacobian(self.own(xi), forward)
         if self.inner:
             rows = torch.cat([rows, self.inner_columns(xi, forward)], dim=1)
+        if self.held:
+            rows[:, self.few] = 0.0
         return self.augmented(rows)
 
     def inner_columns(self, xi: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
@@ -251,46 +272,3 @@ def _equal_rows(z: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     different, which = torch.unique(z, dim=0, return_inverse=True)
     for i, one in enumerate(different):
         yield one, (which == i).nonzero()[:, 0]
-
-
-def further_parameters(
-    problem: WhitenedProblem, members: torch.Tensor, variance: torch.Tensor, n_samples: int
-) -> Parameters | None:
-    """Return the posterior of all numbers behind those of the coefficient; None without any.
-
-    Arguments:
-        problem: whose ξ they are in.
-        members: draws of ξ, (N, size + inner + k).
-        variance: of ξ, of which only the further numbers are used, (size + inner + k,).
-        n_samples: of the members, which are repeated as needed.
-    """
-    draws, spread = (
-        (problem.by_block(problem.numbers(one)), problem.biases(one))
-        for one in (members, variance[None])
-    )
-    parts = zip(problem.blocks, draws[0], spread[0], strict=True)
-    found = [block.parameters(z, var[0], n_samples) for block, z, var in parts]
-    o, pde = problem.observation, problem.forward.pde
-    return Parameters.joined(*found, bias_parameters(pde, o, draws[1], spread[1][0], n_samples))
-
-
-def further_fields(
-    problem: WhitenedProblem,
-    members: torch.Tensor,
-    less: torch.Tensor,
-    n_samples: int,
-    more: torch.Tensor | None = None,
-) -> tuple[InferredField, ...]:
-    """Return the posterior of the fields that inner numbers are of, such as an uncertain side.
-
-    Arguments:
-        problem, members, n_samples: as of `further_parameters`.
-        less, more: tables of rows ξ; the covariance of ξ is 1 - lessᵀ less + moreᵀ more.
-    """
-    tables = (members, less, members[:0] if more is None else more)
-    parts = zip(
-        problem.blocks, *(problem.by_block(problem.numbers(t)) for t in tables), strict=True
-    )
-    grid = problem.observation.grid
-    found = [block.inferred(*of_block, grid, n_samples) for block, *of_block in parts]
-    return tuple(one for part in found for one in part)

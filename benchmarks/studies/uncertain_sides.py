@@ -1,13 +1,13 @@
 """The aquifer of `pdeinv problem uncertain-aquifer`, whose recharge and whose head along a side are
 uncertain: `pdeinv study uncertain-sides`.
 
-Truths draw the recharge, the side and the conductivity, and are solved on a grid twice as fine. One
-arm infers all three; the other one takes the means of recharge and side as known.
+Truths draw the recharge, the side and the conductivity, and are solved on a grid twice as fine. The
+first arm infers all three; the second one takes the means of recharge and side as known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -48,14 +48,16 @@ def run(
     out: Path,
     *,
     instances: int = 32,
+    arms: Sequence[str] = ARMS[:1],
     command: str = "",
     echo: Callable[[str], object] = print,
 ) -> list[Record]:
-    """Measure both arms on truths; a repeated run keeps what the file has and goes on.
+    """Measure arms on truths; a repeated run keeps what the file has and goes on.
 
     Arguments:
         out: JSON-lines file of the records.
         instances: number of truths.
+        arms: of `ARMS`.
         command: command to type for the same records.
         echo: prints one line.
 
@@ -63,7 +65,9 @@ def run(
         All records of the file.
     """
     log, usual = scores_file(out, UNCERTAIN_SIDES), example_by_name("uncertain-aquifer")
-    for arm, known, fields in zip(ARMS, (False, True), (FIELDS, FIELDS[:2]), strict=True):
+    for arm in arms:
+        known = arm != ARMS[0]
+        fields = FIELDS[:2] if known else FIELDS
         example = _Arm(usual.name, usual.summary, usual.readings, known)
         cells = [(METHOD, METHOD, {"arm": arm})]
         measure_missing(log, example, instances, cells, _SHOWN, command, echo, fields)

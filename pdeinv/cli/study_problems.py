@@ -67,11 +67,22 @@ def two_pumping_tests(out: ResumingOut, instances: Truths = 16) -> None:
     _measure(run, two_tests_table, out, instances=instances)
 
 
-def uncertain_sides(out: ResumingOut, instances: Truths = 32) -> None:
+def uncertain_sides(
+    out: ResumingOut,
+    instances: Truths = 32,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Whether recharge and side are 'inferred' or 'taken as known'; may be repeated. "
+            "The first if not given."
+        ),
+    ] = None,
+) -> None:
     """Reconstruct truths of the aquifer whose recharge and left side are uncertain."""
-    from pdeinv.benchmarks.studies.uncertain_sides import run, uncertain_table
+    from pdeinv.benchmarks.studies.uncertain_sides import ARMS, run, uncertain_table
 
-    _measure(run, uncertain_table, out, instances=instances)
+    arms = _checked(arm or ARMS[:1], ARMS, "arm")
+    _measure(run, uncertain_table, out, instances=instances, arms=arms)
 
 
 def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:
@@ -112,10 +123,10 @@ def _measure(
     typer.echo(table(run(out, **options, command=typed_command(), echo=typer.echo)))
 
 
-def _checked(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return the given methods; refuse one that the study does not have."""
+def _checked(given: Iterable[str], known: Iterable[str], what: str = "method") -> list[str]:
+    """Return the given methods, or what else it is; refuse one that the study does not have."""
     given, known = list(given), list(dict.fromkeys(known))
     for name in given:
         if name not in known:
-            raise InputError(f"method must be one of {', '.join(known)}, got {name!r}; choose one")
+            raise InputError(f"{what} must be one of {', '.join(known)}, got {name!r}; choose one")
     return given

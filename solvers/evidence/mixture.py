@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import torch
 
+from pdeinv.inferred_field import InferredField
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.evidence.estimates import mixed_parameters
@@ -54,12 +59,7 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
         shares: of the samples.
     """
     first, table = posteriors[0], weights.tolist()
-    mean = sum(w * p.mean for w, p in zip(table, posteriors, strict=True))
-    variance = sum(
-        w * (p.std.square() + (p.mean - mean).square())
-        for w, p in zip(table, posteriors, strict=True)
-    )
-    assert isinstance(mean, torch.Tensor) and isinstance(variance, torch.Tensor)
+    mean, std = _moments(posteriors, table)
     probability, latent = None, None
     if first.probability is not None:
         parts = [p.probability for p in posteriors]
@@ -72,14 +72,35 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
         first.fields,
         first.grid,
         mean=mean,
-        std=variance.sqrt(),
+        std=std,
         samples=shares.gathered([p.samples for p in posteriors]),
         record=_record([p.record for p in posteriors], table),
         probability=probability,
         latent=latent,
         pairs=all(p.pairs for p in posteriors),
         parameters=_parameters(posteriors, weights, shares),
+        inferred=tuple(
+            _mixed_field(parts, table, shares)
+            for parts in zip(*(p.inferred for p in posteriors), strict=True)
+        ),
     )
+
+
+def _moments(parts: Sequence[Any], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and the standard deviation of a mixture of parts that have such."""
+    pairs = list(zip(weights, parts, strict=True))
+    mean = sum(w * p.mean for w, p in pairs)
+    variance = sum(w * (p.std.square() + (p.mean - mean).square()) for w, p in pairs)
+    assert isinstance(mean, torch.Tensor) and isinstance(variance, torch.Tensor)
+    return mean, variance.sqrt()
+
+
+def _mixed_field(
+    parts: Sequence[InferredField], weights: list[float], shares: Shares
+) -> InferredField:
+    mean, std = _moments(parts, weights)
+    samples = shares.gathered([part.samples for part in parts])
+    return replace(parts[0], mean=mean, std=std, samples=samples)
 
 
 def _parameters(

@@ -1,0 +1,58 @@
+"""What a result has of the numbers behind those of the coefficient."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.inferred_field import InferredField
+from pdeinv.parameters import Parameters
+from pdeinv.solvers.biases import bias_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem
+
+__all__ = ["further_fields", "further_parameters"]
+
+
+def further_parameters(
+    problem: WhitenedProblem,
+    members: torch.Tensor,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    n_samples: int,
+) -> Parameters | None:
+    """Return the posterior of all numbers behind those of the coefficient; None without any.
+
+    Arguments:
+        problem: whose ξ they are in.
+        members: draws of ξ, (N, size + inner + k).
+        mean: of ξ, of which the inner numbers alone are used, (size + inner + k,).
+        variance: of ξ, of which the further numbers are used, (size + inner + k,).
+        n_samples: of the members, which are repeated as needed.
+    """
+    numbers = (problem.numbers(one) for one in (members, mean[None], variance[None]))
+    parts = zip(problem.blocks, *(problem.by_block(one) for one in numbers), strict=True)
+    found = [block.parameters(z, mu[0], var[0], n_samples) for block, z, mu, var in parts]
+    biases, spread = problem.biases(members), problem.biases(variance[None])[0]
+    o, pde = problem.observation, problem.forward.pde
+    return Parameters.joined(*found, bias_parameters(pde, o, biases, spread, n_samples))
+
+
+def further_fields(
+    problem: WhitenedProblem,
+    members: torch.Tensor,
+    less: torch.Tensor,
+    n_samples: int,
+    more: torch.Tensor | None = None,
+) -> tuple[InferredField, ...]:
+    """Return the posterior of the fields that inner numbers are of, such as an uncertain side.
+
+    Arguments:
+        problem, members, n_samples: as of `further_parameters`.
+        less, more: tables of rows ξ; the covariance of ξ is 1 - lessᵀ less + moreᵀ more.
+    """
+    tables = (members, less, members[:0] if more is None else more)
+    parts = zip(
+        problem.blocks, *(problem.by_block(problem.numbers(t)) for t in tables), strict=True
+    )
+    grid = problem.observation.grid
+    found = [block.inferred(*of_block, grid, n_samples) for block, *of_block in parts]
+    return tuple(one for part in found for one in part)
