@@ -86,3 +86,13 @@ class LatentMap(ForwardMap):
         """Return the rows (m, size) of the derivative to ξ; arguments as in
         `whitened_adjoint_at`."""
         return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
+
+    def latent_jacobian(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the derivatives of the readings to the latent field at the nodes, (m, ny, nx).
+
+        Arguments:
+            latent: where to differentiate, (1, 1, ny, nx).
+        """
+        with torch.enable_grad():
+            leaf = latent.detach().requires_grad_()
+            return self._rows(self._pull_back(leaf, self.problem.coefficient(leaf)))[:, 0]

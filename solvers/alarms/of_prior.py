@@ -65,7 +65,7 @@ def _shape(
         latent = _latent(model.problem, prior)
         return replace(model, gram=model.readings.gram(latent.latent)).log_evidence()
 
-    found = best_factor(evidence, 1 / width, width, 11, 5)
+    found = best_factor(evidence, 1 / width, width, 7, 4)
     return _in_place(name, words, old, found.value, of_number(found, base, m, width))
 
 

@@ -70,9 +70,9 @@ def causes_in_units(model: Model, base: float) -> Iterator[Cause]:
 def _times(name: str, factor: float) -> str:
     if factor == -1.0:
         return f"the readings of {name} fit with the other sign"
-    if factor < 1:
-        return f"the readings of {name} fit {1 / factor:.3g} times smaller"
-    return f"the readings of {name} fit {factor:.3g} times larger"
+    change = "smaller" if factor < 1 else "larger"
+    times = float(f"{max(factor, 1 / factor):.3g}")
+    return f"the readings of {name} fit {times:.10g} times {change}"
 
 
 def causes_in_noise(model: Model, base: float) -> Iterator[Cause]:
@@ -150,7 +150,7 @@ def causes_in_readings(model: Model, base: float) -> Iterator[Cause]:
     for j in left_out:
         expected = model.expected[j] + covariance[j, kept] @ predicted
         spread = covariance[j, j] - covariance[j, kept] @ inverse @ covariance[kept, j]
-        predictions[int(model.chosen[j])] = (float(expected), math.sqrt(max(float(spread), 0.0)))
+        predictions[j] = (float(expected), math.sqrt(max(float(spread), 0.0)))
     yield Cause("readings", "", len(left_out), gain - penalty, "", predictions)
 
 
