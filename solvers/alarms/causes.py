@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -25,11 +25,12 @@ from pdeinv.solvers.alarms.of_readings import (
     causes_in_units,
 )
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
 
 __all__ = ["find_causes", "with_found_numbers"]
 
 _LEAST = 3.0  # in logarithms, of a cause that is named
+_BEHIND = 30.0  # in logarithms, of a cause that is not looked at again
+_AGAIN = 4  # causes for which the readings of a nonlinear problem are linearised again
 _MOST = 250  # readings of which the evidence is compared, evenly chosen
 
 
@@ -60,10 +61,13 @@ def find_causes(
         return ()
     model = Model.of(problem, readings)
     base = lasting(model.log_evidence)
-    found = [cause for cause in _candidates(solver, model, base) if cause.gain > _LEAST]
+    found = [*_candidates(solver, model, base)]
+    if not problem.linear:
+        found = _linearised_again(solver, found, base)
     best: dict[tuple[str, str], Cause] = {}
     for cause in sorted(found, key=lambda one: -one.gain):
-        best.setdefault((cause.kind, cause.name), cause)
+        if cause.gain > _LEAST:
+            best.setdefault((cause.kind, cause.name), cause)
     return tuple(_of_table(cause, chosen) for cause in best.values())
 
 
@@ -83,17 +87,44 @@ def _of_table(cause: Cause, chosen: torch.Tensor) -> Cause:
 
 
 def _candidates(solver: Solver, model: Model, base: float) -> Iterator[Cause]:
+    problem, observation = model.problem, model.observation
     yield from causes_in_readings(model, base)
-    yield from causes_in_units(model, base)
     yield from causes_in_noise(model, base)
     yield from causes_in_prior(model, base)
-    yield from causes_in_physics(model, base, partial(_again, solver, model))
-
-
-def _again(solver: Solver, model: Model, problem: Problem) -> LinearisedReadings | None:
-    """The readings, linearised for another problem; a search starts where that of the model is."""
     start = None if problem.linear else model.draw()
-    return linearised(solver, problem, model.observation, start)
+    yield from causes_in_physics(
+        model, base, lambda changed: linearised(solver, changed, observation, start)
+    )
+    if not problem.linear:
+        found = linearised(solver, problem, observation, jacobians=0)
+        model = model if found is None else Model.of(problem, found)
+    here = lasting(model.log_evidence)
+    for cause in causes_in_units(model, here):
+        if cause.gain > 0:
+            yield replace(cause, gain=cause.gain + here - base)
+
+
+def _linearised_again(solver: Solver, causes: Sequence[Cause], base: float) -> list[Cause]:
+    """The causes with the evidence of readings that are linearised with their changes: those in
+    units, and the best others."""
+    ranked = sorted((c for c in causes if c.kind != "units"), key=lambda one: -one.gain)
+    others = [c for c in ranked[:_AGAIN] if c.changed and c.gain > ranked[0].gain - _BEHIND]
+    judged = []
+    for cause in causes:
+        if cause.changed is None or (cause.kind != "units" and cause not in others):
+            judged.append(cause)
+            continue
+        cost = cause.log_evidence - base - cause.gain
+        found = lasting(_changed_evidence, solver, cause)
+        judged.append(replace(cause, gain=found - base - cost))
+    return judged
+
+
+def _changed_evidence(solver: Solver, cause: Cause) -> float:
+    assert cause.changed is not None
+    problem, observation, more = cause.changed()
+    found = linearised(solver, problem, observation)
+    return -math.inf if found is None else Model.of(problem, found).log_evidence() + more
 
 
 def with_found_numbers(

@@ -22,7 +22,11 @@ _JACOBIANS, _CHORDS, _TOLERANCE = 4, 2, 0.1  # of a search that may stop short o
 
 
 def linearised(
-    solver: Solver, problem: Problem, observation: Observation, start: torch.Tensor | None = None
+    solver: Solver,
+    problem: Problem,
+    observation: Observation,
+    start: torch.Tensor | None = None,
+    jacobians: int = _JACOBIANS,
 ) -> LinearisedReadings | None:
     """Return the readings, linearised: exactly where all is linear, else near the mode, or by the
     solver itself where there is no latent Gaussian field to search in; None where none of these is.
@@ -32,11 +36,12 @@ def linearised(
         problem: the physics and the prior.
         observation: plain readings.
         start: of the search, the draw of the latent field (1, *shape); 0 if None.
+        jacobians: of the search; 0 stays at its start.
     """
     pde, prior = problem.physics, problem.prior
     ways: list[tuple[Solver, Callable[[], LinearisedReadings | None]]] = [
         (GaussianSolver(), lambda: GaussianSolver().linearised(pde, prior, observation)),
-        (GaussNewton(), lambda: near_mode(problem, observation, start)),
+        (GaussNewton(), lambda: near_mode(problem, observation, start, jacobians)),
         (solver, lambda: solver.linearised(pde, prior, observation)),
     ]
     for method, way in ways:
@@ -50,23 +55,33 @@ def linearised(
 
 
 def near_mode(
-    problem: Problem, observation: Observation, start: torch.Tensor | None = None
+    problem: Problem,
+    observation: Observation,
+    start: torch.Tensor | None = None,
+    jacobians: int = _JACOBIANS,
 ) -> LinearisedReadings:
     """Return the readings, linearised where a few damped Gauss–Newton steps lead.
 
     No search from afar follows where they do not meet the readings: those of a wrong problem are
     not met.
+
+    Arguments:
+        problem, observation, start: as of `linearised`.
+        jacobians: of the search; 0 stays at its start.
     """
     white = WhitenedProblem(problem, observation)
-    search = ModeSearch(white, _JACOBIANS, _CHORDS, _TOLERANCE, progress=False)
     xi = white.zero.clone()
     if start is not None:
         xi[:, : white.size] = start.flatten(1)
-    jacobian = white.jacobian(xi)
-    search.prior_variances = white.own(jacobian).square().sum(dim=1)
-    mode = search.descend(xi, white.values(xi), jacobian, FIRST_NUGGET, _JACOBIANS)
-    latent = problem.latent.square_root(white.tables(mode.xi), observation.grid)
+    values = white.values(xi)
+    if jacobians:
+        search = ModeSearch(white, jacobians, _CHORDS, _TOLERANCE, progress=False)
+        rows = white.jacobian(xi)
+        search.prior_variances = white.own(rows).square().sum(dim=1)
+        mode = search.descend(xi, values, rows, FIRST_NUGGET, jacobians)
+        xi, values = mode.xi, mode.values
+    latent = problem.latent.square_root(white.tables(xi), observation.grid)
     rows = white.map.latent_jacobian(latent)
-    expected = mode.values[0] - torch.einsum("myx,yx->m", rows, latent[0, 0])
-    expected = expected - observation.shared @ white.biases(mode.xi)[0]
+    expected = values[0] - torch.einsum("myx,yx->m", rows, latent[0, 0])
+    expected = expected - observation.shared @ white.biases(xi)[0]
     return LinearisedReadings(observation, rows, observation.shared, expected, FIRST_NUGGET)

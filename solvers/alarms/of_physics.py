@@ -14,6 +14,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.solvers.alarms.cause import Cause, of_number
 from pdeinv.solvers.alarms.model import Model, Tried, best_factor, lasting
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
@@ -25,6 +26,7 @@ Linearise = Callable[[Problem], LinearisedReadings | None]
 
 _WIDTH = 30.0  # factor either way
 _SCANNED, _REFINED = 15, 6  # factors
+_AROUND = 4.0  # factor either way, where the readings are linearised again
 _WORTH = 2.0  # in logarithms, before the readings are linearised again
 
 
@@ -76,7 +78,7 @@ def causes_in_physics(model: Model, base: float, linearise: Linearise) -> Iterat
             tried = [best_factor(exact, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
             tried += [Tried(f, lasting(exact, f)) for f in factors]
         else:
-            tried = _nonlinear(model, base, number, exact, factors)
+            tried = _nonlinear(model, base, number, factors, linearise)
         for one in tried:
             # Without a source there is no number to fit
             gain = (
@@ -90,33 +92,58 @@ def causes_in_physics(model: Model, base: float, linearise: Linearise) -> Iterat
 
 def _exact(model: Model, number: _Number, linearise: Linearise) -> Callable[[float], float]:
     def evidence(factor: float) -> float:
-        problem = replace(model.problem, physics=number.scaled(factor))
-        found = linearise(problem)
-        return -math.inf if found is None else Model.of(problem, found).log_evidence()
+        found = _moved(model, number, factor, linearise)
+        return -math.inf if found is None else found.log_evidence()
 
     return evidence
 
 
 def _nonlinear(
-    model: Model,
-    base: float,
-    number: _Number,
-    exact: Callable[[float], float],
-    factors: tuple[float, ...],
+    model: Model, base: float, number: _Number, factors: tuple[float, ...], linearise: Linearise
 ) -> list[Tried]:
-    """The best factors, first with the field and the derivatives that are at hand."""
+    """The best factors, first with the field and the derivatives that are at hand, then with those
+    about the best one."""
+    near = _near(model, number)
+    scanned = [best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
+    scanned += [Tried(f, lasting(near, f)) for f in factors]
+    tried = []
+    for one in scanned:
+        if one.log_evidence < base + _WORTH:
+            continue
+        there = _moved(model, number, one.value, linearise)
+        if there is None:
+            continue
+        tried.append(Tried(one.value, lasting(there.log_evidence)))
+        if one.value:
+            ends = one.value / _AROUND, one.value * _AROUND
+            closer = best_factor(_near(there, number), *ends, _SCANNED // 2, _REFINED)
+            found = _moved(model, number, closer.value, linearise)
+            if found is not None:
+                tried.append(Tried(closer.value, lasting(found.log_evidence)))
+    return tried
+
+
+def _moved(model: Model, number: _Number, factor: float, linearise: Linearise) -> Model | None:
+    """The model of the readings with a factor of a number; None where it is not allowed."""
+    try:
+        problem = replace(model.problem, physics=number.scaled(factor))
+        found = linearise(problem)
+    except (InputError, NumericalError):
+        return None
+    return None if found is None else Model.of(problem, found)
+
+
+def _near(model: Model, number: _Number) -> Callable[[float], float]:
+    """The evidence of a factor with the most probable field and the derivatives of a model."""
     latent = model.latent_mean()
     here = _read(model, model.problem, latent)
 
-    def near(factor: float) -> float:
+    def evidence(factor: float) -> float:
         problem = replace(model.problem, physics=number.scaled(factor))
         moved = model.expected + _read(model, problem, latent) - here
         return replace(model, expected=moved).log_evidence()
 
-    scanned = [best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
-    scanned += [Tried(f, lasting(near, f)) for f in factors]
-    worth = [one for one in scanned if one.log_evidence > base + _WORTH]
-    return [Tried(one.value, lasting(exact, one.value)) for one in worth]
+    return evidence
 
 
 def _read(model: Model, problem: Problem, latent: torch.Tensor) -> torch.Tensor:
