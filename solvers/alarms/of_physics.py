@@ -27,6 +27,8 @@ Linearise = Callable[[Problem], LinearisedReadings | None]
 _WIDTH = 30.0  # factor either way
 _SCANNED, _REFINED = 15, 6  # factors
 _AROUND = 4.0  # factor either way, where the readings are linearised again
+_STEPS = (0.1, 1 / 3, 3.0, 10.0)  # factors with which the readings are linearised again
+_UNLIKELY = 12.0  # in logarithms, below the evidence of the stated number
 _WORTH = 2.0  # in logarithms, before the readings are linearised again
 
 
@@ -101,26 +103,30 @@ def _exact(model: Model, number: _Number, linearise: Linearise) -> Callable[[flo
 def _nonlinear(
     model: Model, base: float, number: _Number, factors: tuple[float, ...], linearise: Linearise
 ) -> list[Tried]:
-    """The best factors, first with the field and the derivatives that are at hand, then with those
-    about the best one."""
+    """The best factors: of those that are not unlikely with the field and the derivatives at hand,
+    the best one with its own, and then the best about it."""
     near = _near(model, number)
-    scanned = [best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
-    scanned += [Tried(f, lasting(near, f)) for f in factors]
-    tried = []
-    for one in scanned:
-        if one.log_evidence < base + _WORTH:
-            continue
-        there = _moved(model, number, one.value, linearise)
-        if there is None:
-            continue
-        tried.append(Tried(one.value, lasting(there.log_evidence)))
-        if one.value:
-            ends = one.value / _AROUND, one.value * _AROUND
-            closer = best_factor(_near(there, number), *ends, _SCANNED // 2, _REFINED)
-            found = _moved(model, number, closer.value, linearise)
-            if found is not None:
-                tried.append(Tried(closer.value, lasting(found.log_evidence)))
-    return tried
+    scanned = best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)
+    tried = [Tried(f, lasting(near, f)) for f in (*factors, *_STEPS)]
+    likely = [one for one in (scanned, *tried) if one.log_evidence > base - _UNLIKELY]
+    if max((one.log_evidence for one in likely), default=-math.inf) < base + _WORTH:
+        return []
+    moved = {one.value: _moved(model, number, one.value, linearise) for one in likely}
+    models = {f: found for f, found in moved.items() if found is not None}
+    judged = [Tried(f, lasting(found.log_evidence)) for f, found in models.items()]
+    best = max(judged, key=lambda one: one.log_evidence, default=Tried(0.0, -math.inf))
+    if best.value:
+        closer = best_factor(
+            _near(models[best.value], number),
+            best.value / _AROUND,
+            best.value * _AROUND,
+            _SCANNED // 2,
+            _REFINED,
+        )
+        found = _moved(model, number, closer.value, linearise)
+        if found is not None:
+            judged.append(Tried(closer.value, lasting(found.log_evidence)))
+    return judged
 
 
 def _moved(model: Model, number: _Number, factor: float, linearise: Linearise) -> Model | None:

@@ -37,6 +37,7 @@ _UNITS = {
     -1.0: "",
 }
 """Factors that mend readings in another unit, and which unit that is for which."""
+_BEST = 3  # of these that are compared further
 _ANY_FACTOR = 4.0  # in logarithms: how much less likely a factor is that is none of a unit
 _LARGEST = 0.2  # share of the readings that are a few
 _SIGNIFICANT = 0.01  # p-value, after Bonferroni's correction, of one more wrong reading
@@ -45,8 +46,8 @@ _FREE_NOISE = 2.0  # in logarithms, of a noise of which nothing is stated
 
 
 def causes_in_units(model: Model, base: float) -> Iterator[Cause]:
-    """Yield for each field the factor that mends its readings: the best one of a unit, and the best
-    of all.
+    """Yield for each field the factors that mend its readings: the best ones of a unit, and the
+    best of all.
 
     Their noise is in the unit of the readings, or in the right one: the better counts.
 
@@ -59,18 +60,14 @@ def causes_in_units(model: Model, base: float) -> Iterator[Cause]:
         scaling = _Scaling(model, mine)
         count = int(mine.sum())
         named = {f: scaling.log_evidence(f) for f in _UNITS}
-        best = max(named, key=named.__getitem__)
-        gain = named[best] - base - math.log(len(_UNITS))
-        hint = f" ({_UNITS[best]}?)" if _UNITS[best] else ""
+        best = sorted(named, key=named.__getitem__)[-_BEST:]
+        tried = [(f, named[f], named[f] - base - math.log(len(_UNITS))) for f in best]
         free = best_factor(scaling.log_evidence, 1e-4, 1e4, 33, 12)
         free_gain = of_number(free, base, count, width=math.inf) - _ANY_FACTOR
-        for factor, found, gained, unit in (
-            (best, named[best], gain, hint),
-            (free.value, free.log_evidence, free_gain, ""),
-        ):
-            text = f"{_times(name, factor)}; check their unit{unit}"
-            changed = partial(scaling.changed, factor)
-            yield Cause("units", name, factor, gained, text, found, changed)
+        for factor, found, gain in (*tried, (free.value, free.log_evidence, free_gain)):
+            hint = f" ({_UNITS[factor]}?)" if _UNITS.get(factor) else ""
+            text = f"{_times(name, factor)}; check their unit{hint}"
+            yield Cause("units", name, factor, gain, text, found, partial(scaling.changed, factor))
 
 
 @dataclass(frozen=True)
