@@ -37,7 +37,7 @@ _UNITS = {
     -1.0: "",
 }
 """Factors that mend readings in another unit, and which unit that is for which."""
-_BEST = 3  # of these that are compared further
+_BEST = 6  # of these that are compared further
 _ANY_FACTOR = 4.0  # in logarithms: how much less likely a factor is that is none of a unit
 _LARGEST = 0.2  # share of the readings that are a few
 _SIGNIFICANT = 0.01  # p-value, after Bonferroni's correction, of one more wrong reading
