@@ -63,7 +63,16 @@ def _commit() -> str:
         git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12").strip()
     except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout"
+        return _archived_commit() or "not a git checkout"
+
+
+def _archived_commit() -> str:
+    """Return the commit of a copy by `git archive`, which fills in the file; "" of others."""
+    try:
+        text = Path(__file__).with_name("archived_commit.txt").read_text().strip()
+    except OSError:
+        return ""
+    return "" if "Format" in text else text[:12]
 
 
 def _machine() -> str:

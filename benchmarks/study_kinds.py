@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired
 
+from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
@@ -24,6 +25,7 @@ __all__ = [
     "STUDY_KINDS",
     "TIMINGS",
     "TWO_PUMPING_TESTS",
+    "UNCERTAIN_SIDES",
 ]
 
 
@@ -128,6 +130,12 @@ class TwoPumpingTests(_FieldScore):
     heads: Count  # readings of the head
 
 
+class UncertainSides(_FieldScore):
+    """One truth of the aquifer with an uncertain side and recharge, in an arm of the study."""
+
+    arm: Name
+
+
 class FlowSensors(_FieldScore):
     """One truth of the benchmark's flow, from readings of velocities or of vorticities."""
 
@@ -226,6 +234,12 @@ TWO_PUMPING_TESTS = Kind(
     ("heads",),
     ("arm", "method", "instance", "field"),
 )
+UNCERTAIN_SIDES = Kind(
+    "a reconstruction with an uncertain side",
+    UncertainSides,
+    ("arm",),
+    ("arm", "method", "instance", "field"),
+)
 FLOW_SENSORS = Kind(
     "a reconstruction of a flow",
     FlowSensors,
@@ -247,6 +261,7 @@ EQUIVARIANCES = Kind(
 )
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
-    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS),
+    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS, UNCERTAIN_SIDES),
+    *ASSUMPTION_KINDS,
 )
-"""All kinds of this module."""
+"""All kinds of studies."""

@@ -17,6 +17,7 @@ from pdeinv.datasets.channels import Channels
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.stated import Stated
 from pdeinv.datasets.symmetries import common_symmetries
+from pdeinv.datasets.uncertain_fields import UncertainField, check_uncertain, find_uncertain
 from pdeinv.errors import InputError
 from pdeinv.external import run_named
 from pdeinv.grid import Domain, Grid, GridKind
@@ -60,6 +61,8 @@ class PDE(Stated, Channels):
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
         numerical_parameters: parameters of the scheme, which a learned model need not share.
+        uncertain_parameters: those that may be, or hold, an `Uncertain` quantity: `solve` must then
+            be differentiable to what is drawn in its place.
         never_unknown: parameters of the physics that must be stated, as those of the scheme must.
         benchmark_parameters: parameters that make the PDE of this name the published problem, where
             the defaults do not.
@@ -74,6 +77,7 @@ class PDE(Stated, Channels):
     positive_coefficient: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
+    uncertain_parameters: ClassVar[tuple[str, ...]] = ()
     never_unknown: ClassVar[tuple[str, ...]] = ()
     benchmark_parameters: ClassVar[dict[str, Any]] = {}
 
@@ -102,6 +106,7 @@ class PDE(Stated, Channels):
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
                     f"{described(value)}; use other units"
                 )
+        check_uncertain(self)
         self._settle_channels()
 
     @property
@@ -158,10 +163,10 @@ class PDE(Stated, Channels):
         """
         return tuple(v for v in self.parameters.values() if isinstance(v, Distributed))
 
-    @property
-    def well_units(self) -> str:
-        """Units of the rates of wells; "1" where they are not known."""
-        return "1"
+    @cached_property
+    def uncertain(self) -> tuple[UncertainField, ...]:
+        """The uncertain quantities, in the order in which they are stated."""
+        return find_uncertain(self)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the derived fields of `outputs`, (batch, len(outputs), ny, nx); differentiable.

@@ -59,6 +59,21 @@ class Channels(ABC):
         return "1"
 
     @property
+    def well_units(self) -> str:
+        """Units of the rates of wells; "1" where they are not known."""
+        return "1"
+
+    @property
+    def flux_units(self) -> str:
+        """Units of a flux through a side; "1" where they are not known."""
+        return "1"
+
+    @property
+    def source_units(self) -> str:
+        """Units of a source; "1" where they are not known."""
+        return "1"
+
+    @property
     def derived(self) -> tuple[Field, ...]:
         """All fields that the PDE can derive; the components x and y of a vector are adjacent."""
         return ()

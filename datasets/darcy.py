@@ -21,7 +21,6 @@ from pdeinv.datasets.elliptic.variable_coefficient import (
 from pdeinv.datasets.registry import register
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
-from pdeinv.units import product
 
 __all__ = ["Darcy"]
 
@@ -107,14 +106,8 @@ class Darcy(PorousFlow):
 
     @property
     def derived(self) -> tuple[Field, ...]:
-        a, u, length = self.coefficient_field, self.solution_field, self.domain.unit
-        units = (
-            a.units
-            if u.units == length
-            else product(a.units, u.units, f"({length})-1" if " " in length else f"{length}-1")
-        )
-        flux_x = Field("flux_x", "flux along x", units, 1, "vector-x")
-        flux_y = Field("flux_y", "flux along y", units, 1, "vector-y")
+        flux_x = Field("flux_x", "flux along x", self.flux_units, 1, "vector-x")
+        flux_y = Field("flux_y", "flux along y", self.flux_units, 1, "vector-y")
         return (flux_x, flux_y, self.logarithm)
 
     def derive(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

@@ -72,8 +72,8 @@ class Helmholtz(SourcePDE):
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
         if channel != 0:
             return super().known_values(channel, points)
-        values = super().known_values(1, points)
-        return torch.where(values.isnan(), values, 0.0)
+        fixed = torch.from_numpy(self.boundary.fixes(points.numpy(force=True), self.domain))
+        return torch.where(fixed.to(points.device), 0.0, super().known_values(0, points))
 
     def doubt(self, grid: Grid) -> str:
         """Return a warning where the grid is too coarse for the wavenumber; see `PDE.doubt`."""

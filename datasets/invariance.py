@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from pdeinv.datasets.distributed import Along, Distributed
-from pdeinv.datasets.sides import Sides, axis_of
+from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.sides import Side, Sides, axis_of
 from pdeinv.datasets.wells import Well
 from pdeinv.grid import Domain
 from pdeinv.symmetry import Symmetry
@@ -44,7 +44,7 @@ class InvariantSource:
 
     def __init__(self, source: Distributed, domain: Domain, periodic: bool) -> None:
         self._source, self._domain, self._periodic = source, domain, periodic
-        value = source.value
+        value = source.expected.value
         shape = value.shape if isinstance(value, np.ndarray) else (_LATTICE + (not periodic),) * 2
         y, x = (np.linspace(0, 1, n, endpoint=not periodic) for n in shape)
         if domain.square and len(y) != len(x):  # an image may bend where the quantity is straight
@@ -145,10 +145,9 @@ def _side_at(middle: np.ndarray) -> str:
     return "bottom" if y < 0.5 else "top"
 
 
-def _positions(side: object) -> np.ndarray:
+def _positions(side: Side) -> np.ndarray:
     """Return the shares of a side at which its condition is compared."""
-    along = getattr(side, "value", getattr(side, "flux", None))
-    value = along.value if isinstance(along, Along) else 0.0
+    value = side.quantity.expected.value
     if isinstance(value, np.ndarray):
         return np.linspace(0, 1, len(value))
     return (

@@ -15,6 +15,7 @@ from pdeinv.checks import Bounds, described, integer, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.uncertain_fields import draw_uncertain
 from pdeinv.datasets.unknowns import UnknownNumber, find_unknowns, with_values
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.external import is_reference, load_instance
@@ -173,8 +174,10 @@ class Problem:
 
     @property
     def linear(self) -> bool:
-        """Whether all channels of a state are affine in the latent field."""
-        return self.physics.linear and self.affine
+        """Whether all channels of a state are affine in the latent field, and in no unknown number
+        of the physics besides."""
+        known = all(number.role != "physics" for number in self.unknowns)
+        return self.physics.linear and self.affine and known
 
     @cached_property
     def symmetries(self) -> Group:
@@ -217,13 +220,18 @@ class Problem:
         prior = self.coefficient_prior.in_units({"readings": scale})
         return replace(self, prior=prior)
 
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients of latent fields, both (batch, 1, ny, nx)."""
-        return self.physics.restrict(self.coefficient_prior.coefficient(latent))
+    def coefficient(self, latent: torch.Tensor, **values: Any) -> torch.Tensor:
+        """Return the coefficients of latent fields, both (batch, 1, ny, nx).
 
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+        Arguments:
+            latent: the fields.
+            values: further arguments of the prior's own `coefficient`.
+        """
+        return self.physics.restrict(self.coefficient_prior.coefficient(latent, **values))
+
+    def smoothed(self, latent: torch.Tensor, width: float, **values: Any) -> torch.Tensor:
         """Return `coefficient` with each jump smoothed over about `width` of the latent field."""
-        return self.physics.restrict(self.coefficient_prior.smoothed(latent, width))
+        return self.physics.restrict(self.coefficient_prior.smoothed(latent, width, **values))
 
     def sample_coefficient(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
@@ -236,11 +244,13 @@ class Problem:
         return self.physics.restrict(self.coefficient_prior.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n states (n, channel, ny, nx).
+        """Return n states (n, channel, ny, nx), each with its own draw of uncertain quantities.
 
         Raises:
             NumericalError: a state is not finite.
         """
+        if self.physics.uncertain and n:
+            return torch.cat([self.drawn(generator).sample(1, grid, generator) for _ in range(n)])
         a = self.sample_coefficient(n, grid, generator)
         states = torch.cat([a, self.physics.respond(a)], dim=1)
         if not bool(states.isfinite().all()):
@@ -249,6 +259,10 @@ class Problem:
                 f"parameters"
             )
         return states
+
+    def drawn(self, generator: torch.Generator | None = None) -> Problem:
+        """Return the problem with a draw in the place of each uncertain quantity of the physics."""
+        return replace(self, physics=draw_uncertain(self.physics, generator))
 
     def state(self, xi: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Return the states (batch, channel, ny, nx) of draws xi of the latent field, as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike
 from pdeinv.annotations import Convertible
 from pdeinv.checks import described
 from pdeinv.datasets.distributed import Along, Quantity
+from pdeinv.datasets.uncertain import Drawn
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain
 
 __all__ = ["SIDES", "Flux", "NoFlux", "Side", "Sides", "Value", "axis_of"]
 
 SIDES = ("left", "right", "bottom", "top")
+_NOTHING = Along(0.0)
 _NEAR = 1e-9  # of the domain's size; nearer to a side, a position is on it
 
 
@@ -37,7 +39,11 @@ class Side(Convertible, ABC):
 
     fixes_value: ClassVar[bool]
 
-    @abstractmethod
+    @property
+    def quantity(self) -> Along:
+        """The value, or the flux into the domain, as a quantity along the side."""
+        return _NOTHING
+
     def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
         """Return the value, or the flux into the domain, at positions on a side, (m,), float64.
 
@@ -49,11 +55,16 @@ class Side(Convertible, ABC):
         Raises:
             InputError: a function fails, or does not return m finite numbers.
         """
+        return self.quantity.at(points, domain, axis_of(side))
+
+    def tensor(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> torch.Tensor:
+        """Return `at` as a tensor, which is differentiable where the quantity is a draw."""
+        return self.quantity.tensor(points, domain, axis_of(side))
 
     @property
-    @abstractmethod
     def zero(self) -> bool:
         """Whether the value or the flux is zero along the whole side."""
+        return self.quantity.zero
 
     @abstractmethod
     def phrase(self, symbol: str = "u") -> str:
@@ -80,7 +91,8 @@ class Value(Side):
     """The solution has a given value on the side.
 
     Arguments:
-        value: a number, an array along the side or a function f(x, y), as in `Along`.
+        value: a number, an array along the side, a function f(x, y) or an `Uncertain` quantity, as
+            in `Along`.
     """
 
     value: Along
@@ -89,12 +101,9 @@ class Value(Side):
     def __init__(self, value: Quantity | Along) -> None:
         object.__setattr__(self, "value", Along.of(value, "the value on a side"))
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
-        return self.value.at(points, domain, axis_of(side))
-
     @property
-    def zero(self) -> bool:
-        return self.value.zero
+    def quantity(self) -> Along:
+        return self.value
 
     def phrase(self, symbol: str = "u") -> str:
         return f"{symbol} = {self.value.phrase}"
@@ -110,8 +119,8 @@ class Flux(Side):
     Where the equation has no coefficient in the divergence, it is ∂u/∂n.
 
     Arguments:
-        flux: a number, an array along the side or a function f(x, y), as in `Along`; positive
-            where it enters the domain.
+        flux: a number, an array along the side, a function f(x, y) or an `Uncertain` quantity, as
+            in `Along`; positive where it enters the domain.
     """
 
     flux: Along
@@ -120,12 +129,9 @@ class Flux(Side):
     def __init__(self, flux: Quantity | Along) -> None:
         object.__setattr__(self, "flux", Along.of(flux, "the flux through a side"))
 
-    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
-        return self.flux.at(points, domain, axis_of(side))
-
     @property
-    def zero(self) -> bool:
-        return self.flux.zero
+    def quantity(self) -> Along:
+        return self.flux
 
     def phrase(self, symbol: str = "u") -> str:
         return f"inward flux = {self.flux.phrase}"
@@ -140,13 +146,6 @@ class NoFlux(Side):
 
     fixes_value = False
     STORED: ClassVar[str] = "no flux"
-
-    def at(self, points: ArrayLike | torch.Tensor, domain: Domain, side: str) -> np.ndarray:
-        return np.zeros(len(np.reshape(points, (-1, 2))))
-
-    @property
-    def zero(self) -> bool:
-        return True
 
     def phrase(self, symbol: str = "u") -> str:
         return self.STORED
@@ -204,8 +203,19 @@ class Sides(Convertible):
         """Whether every value and every flux is zero."""
         return all(side.zero for _, side in self.items())
 
+    @property
+    def drawn(self) -> bool:
+        """Whether a quantity is a draw of an uncertain one."""
+        return any(isinstance(side.quantity.value, Drawn) for _, side in self.items())
+
+    def fixes(self, points: ArrayLike | torch.Tensor, domain: Domain) -> np.ndarray:
+        """Return whether a side fixes the solution at each position, (m,); arguments as of
+        `known_values`."""
+        return self._held(points, domain, lambda places, name, side: np.zeros(len(places)))[1] > 0
+
     def known_values(self, points: ArrayLike | torch.Tensor, domain: Domain) -> np.ndarray:
-        """Return the value that the sides fix at each position, (m,), float64; nan where none.
+        """Return the value that the sides fix at each position, (m,), float64; nan where none does,
+        or where it is not known.
 
         Arguments:
             points: (m, 2), each (x, y) in the domain's coordinates.
@@ -214,6 +224,22 @@ class Sides(Convertible):
         Raises:
             InputError: a function fails, or does not return finite numbers.
         """
+
+        def values(places: np.ndarray, name: str, side: Side) -> np.ndarray:
+            known = side.quantity.known
+            return side.at(places, domain, name) if known else np.full(len(places), np.nan)
+
+        total, count = self._held(points, domain, values)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def _held(
+        self,
+        points: ArrayLike | torch.Tensor,
+        domain: Domain,
+        values: Callable[[np.ndarray, str, Side], np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return at each position the sum of the values of the sides that fix the solution there,
+        and their number."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         total, count = np.zeros(len(points)), np.zeros(len(points), dtype=np.int64)
         for (name, side), place in zip(self.items(), domain.extent, strict=True):
@@ -221,9 +247,9 @@ class Sides(Convertible):
             size = abs(domain.extent[2 * across + 1] - domain.extent[2 * across])
             on = np.abs(points[:, across] - place) <= _NEAR * size
             if side.fixes_value and on.any():
-                total[on] += side.at(points[on], domain, name)
+                total[on] += values(points[on], name, side)
                 count[on] += 1
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return total, count
 
     def phrase(self, symbol: str = "u") -> str:
         """Return the conditions for people, in one line; `symbol` stands for the solution."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
     from pdeinv.datasets.problem import Problem
 
-__all__ = ["UnknownNumber", "find_unknowns", "with_values"]
+__all__ = ["Path", "UnknownNumber", "find_unknowns", "replaced", "with_values"]
 
 Path: TypeAlias = "tuple[str | int, ...]"
 
@@ -41,6 +41,14 @@ class UnknownNumber:
     units: str
     paths: tuple[Path, ...]
 
+    @property
+    def in_words(self) -> str:
+        """The range and the law, such as "100 to 1000 m, log-normal"."""
+        unknown = self.unknown
+        scale = {"readings": " times what the readings imply", "domain": " shorter sides", "": ""}
+        units = scale[unknown.of] or ("" if self.units == "1" else f" {self.units}")
+        return f"{unknown.low:g} to {unknown.high:g}{units}, {unknown.law}"
+
 
 def find_unknowns(problem: Problem) -> tuple[UnknownNumber, ...]:
     """Return the unknown numbers of a problem; those of the prior come first."""
@@ -62,7 +70,7 @@ def with_values(problem: Problem, values: Mapping[str, float]) -> Problem:
     for number in problem.unknowns:
         if number.name in values:
             for path in number.paths:
-                problem = _replaced(problem, path, float(values[number.name]))
+                problem = replaced(problem, path, float(values[number.name]))
     return problem
 
 
@@ -105,15 +113,16 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _replaced(value: Any, path: Path, number: float) -> Any:
-    """Return a nested value with a number in the place of an unknown one."""
+def replaced(value: Any, path: Path, part: Any) -> Any:
+    """Return a nested value with another part at one place, such as a number in that of an unknown
+    one."""
     if not path:
-        return number
+        return part
     key, *further = path
     if isinstance(key, int):
-        changed = _replaced(value[key], tuple(further), number)
+        changed = replaced(value[key], tuple(further), part)
         return (*value[:key], changed, *value[key + 1 :])
-    changed = _replaced(getattr(value, key), tuple(further), number)
+    changed = replaced(getattr(value, key), tuple(further), part)
     return dataclasses.replace(value, **{key: changed})
 
 

@@ -90,7 +90,8 @@ def plot_reconstruction(result: xr.Dataset, truth: xr.Dataset | None = None) -> 
     result = with_plain_times(result)
     truth = None if truth is None else with_plain_times(truth)
     grid = grid_from(result, "the result")
-    means = [str(v) for v in result.data_vars if str(v).endswith("_mean") and "y" in result[v].dims]
+    fields = (str(v) for v in result.data_vars if {"y", "x"} <= {*result[v].dims})
+    means = [name for name in fields if name.endswith("_mean")]
     names = [name.removesuffix("_mean") for name in means]
     known = {"truth", "error"} if truth is not None else set()
     if any(f"{name}_probability" in result for name in names):

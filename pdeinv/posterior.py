@@ -12,6 +12,7 @@ import xarray as xr
 from pdeinv.coordinates import coordinates_of
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
+from pdeinv.inferred_field import InferredField
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 
@@ -36,6 +37,7 @@ class Posterior:
         parameters: numbers that were inferred with the fields, None without any.
         leave_one_out: each reading predicted from the others, in the order of the readings; None
             where the method has no such predictions.
+        inferred: further quantities that were, such as the values of an uncertain side.
     """
 
     fields: tuple[Field, ...]
@@ -49,6 +51,7 @@ class Posterior:
     pairs: bool = False
     parameters: Parameters | None = None
     leave_one_out: LeaveOneOut | None = None
+    inferred: tuple[InferredField, ...] = ()
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
@@ -58,7 +61,8 @@ class Posterior:
         in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). The
         same field of a stationary experiment holds at all times. A coefficient of two values has
         `{field}_probability` (y, x) of the high one too. Numbers that were inferred have the
-        dimension `parameter`, see `Parameters.to_xarray`.
+        dimension `parameter`, see `Parameters.to_xarray`. A side that was has `{side}_{field}_mean`
+        (y) or (x).
 
         Arguments:
             attributes: global attributes in addition to the run's record.
@@ -93,6 +97,8 @@ class Posterior:
             )
         coords["sample"] = np.arange(len(self.samples))
         result = xr.Dataset(data, coords, {**self.record, **attributes})
+        for one in self.inferred:
+            result = result.assign(one.to_xarray())
         return result if self.parameters is None else result.assign(self.parameters.to_xarray())
 
     def _experiments(self) -> list[str]:

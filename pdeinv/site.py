@@ -20,10 +20,12 @@ class Surrounding(NamedTuple):
         kind: "value", "flux" or "no flux".
         values: (m,) of the solution or of the flux into the domain, at equally spaced positions
             with both ends; one that is the same everywhere is (1,).
+        std: posterior standard deviations of values that were inferred, (m,); else None.
     """
 
     kind: str
     values: np.ndarray
+    std: np.ndarray | None = None
 
     @classmethod
     def of(cls, stated: Any) -> Surrounding:
@@ -79,18 +81,28 @@ class Site:
         name = str(result["experiment"].item()) if "experiment" in result.coords else ""
         stated: list[dict[str, Any]] = json.loads(result.attrs.get("boundary", "[]"))
         found: dict[str, Any] = next((one for one in stated if one["experiment"] == name), {})
+        field = found.get("field", "")
         sides: dict[str, Surrounding] = {
-            side: Surrounding.of(found[side])
+            side: _inferred(result, side, field, name) or Surrounding.of(found[side])
             for side in ("left", "right", "bottom", "top")
             if side in found
         }
-        return cls(found.get("field", ""), found.get("units", "1"), sides, _wells(result, name))
+        return cls(field, found.get("units", "1"), sides, _wells(result, name))
 
     @property
     def varied(self) -> bool:
         """Whether the four sides are not all alike."""
         first, *others = self.sides.values() or (None,)
         return first is not None and not all(first.same(other) for other in others)
+
+
+def _inferred(result: xr.Dataset, side: str, field: str, experiment: str) -> Surrounding | None:
+    """Return the posterior of a side whose values or flux were inferred; None for another side."""
+    for kind, name in (("value", f"{side}_{field}"), ("flux", f"{side}_flux")):
+        for own in (f"{name}_{experiment}", name):
+            if f"{own}_mean" in result:
+                return Surrounding(kind, *(result[f"{own}_{w}"].values for w in ("mean", "std")))
+    return None
 
 
 def _wells(result: xr.Dataset, experiment: str) -> Wells:

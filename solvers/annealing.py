@@ -14,16 +14,20 @@ from typing import NamedTuple
 import torch
 
 from pdeinv import seeds
+from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
+from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic_normal
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.signs import Signs
+from pdeinv.solvers.phase_readings import linearise_phases
+from pdeinv.solvers.phase_values import PhaseValues
+from pdeinv.solvers.signs import EXACT, Signs, readings_of_phases
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 from pdeinv.solvers.whitening import Whitening
 
-__all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid"]
+__all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid", "values_of"]
 
 
 class Stage(NamedTuple):
@@ -80,6 +84,10 @@ _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of 
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 3.0
+_FREED = 0.12  # width of the jump from which unknown values are moved: a wider one hides a contrast
+_SEARCHES = 12  # values from which the most probable field is searched for
+_WIDENED = 2.0  # deviation of the values about those of the stand-in, in those of its evidence
+_STARTS = 0.5  # of the values that are tried, relative to that
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class Members:
         reading_std: prior standard deviations of these readings, (m,); None without them.
         misfit: mean square misfit of the readings of the coefficient over its variance.
         diagnostics: of the sampler of signs.
+        values: low and high of each member, (k, 2); None where both are known.
     """
 
     xi: torch.Tensor
@@ -104,14 +113,27 @@ class Members:
     reading_std: torch.Tensor | None
     misfit: float
     diagnostics: dict[str, float]
+    values: torch.Tensor | None = None
 
     def joined(self, others: Members) -> Members:
         """Return the members of both, drawn for the same readings."""
-        (pairs, singles), (more_pairs, more_singles) = (
-            (m.xi[: m.paired], m.xi[m.paired :]) for m in (self, others)
-        )
-        xi = torch.cat([pairs, more_pairs, singles, more_singles])
-        return replace(self, xi=xi, paired=self.paired + others.paired)
+
+        def both(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+            pairs, more_pairs = mine[: self.paired], theirs[: others.paired]
+            return torch.cat([pairs, more_pairs, mine[self.paired :], theirs[others.paired :]])
+
+        values = self.values
+        if values is not None and others.values is not None:
+            values = both(values, others.values)
+        paired = self.paired + others.paired
+        return replace(self, xi=both(self.xi, others.xi), paired=paired, values=values)
+
+    def high(self, g: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return where the coefficient of latent fields g is the larger of its values: 1 or 0."""
+        above = g >= threshold
+        if self.values is not None:  # of which the second may be the smaller one
+            above = above ^ (self.values[:, 0] > self.values[:, 1])[:, None, None, None]
+        return above.double()
 
     def field(self, grid: Grid) -> torch.Tensor:
         """Return the values of the latent field, (k, 1, ny, nx)."""
@@ -136,40 +158,130 @@ def anneal(
         stages: of the annealing, such as `SCHEDULES["thorough"]`.
     """
     latent, observation = forward.problem.latent, forward.observation
+    values = values_of(forward.problem, observation)
+    start = torch.zeros(1, values.size, dtype=torch.float64)
+    if values.size:
+        if forward.sees_solution:
+            found = linearise_phases(forward, values).most_likely(forward.problem)
+            values = values.narrowed(found.z, _WIDENED * found.root)
+            start = _searched(forward, values, generator, bar)
+        forward = forward.with_problem(forward.problem.at(values.known(start.mean(dim=0))))
     signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
+    numbers = antithetic_normal(n, values.size, generator)
     if not forward.sees_solution:
-        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics)
-    seen = forward.observing(observation.subset(observation.channel >= 1))
-    m, reading_std = len(seen.observation), _typical_std(seen)
-    common = seen.observation.shared
-    own, biases = (antithetic_normal(n, size, generator) for size in common.shape)
-    std, xi = latent.std, eta
-    nodes = min(observation.grid.shape)
-    finest = min(derivative_grid(observation.grid, m).shape)
-    directions = leading_directions(
-        _on_grid_of(seen, finest),
-        Whitening(_allowed(seen, stages[-1].error * reading_std), common),
-        DIRECTIONS,
-    )
-    for stage in bar(stages, description="level set", unit="stage"):
-        width, error, refinement, iterations, chords = stage
-        sigma = _allowed(seen, error * reading_std)
-        shorter = nodes if refinement is None else min(nodes, round(refinement * finest))
-        on_grid, linearised = (_on_grid_of(seen, k) for k in (shorter, min(shorter, finest)))
-        problem = SmoothedProblem(
-            *(on_grid, linearised, signs, width * std, Whitening(sigma, common), eta),
-            sigma * own + biases @ common.T,
-            directions,
-        )
-        xi, value = problem.minimise(xi, iterations, chords)
-    # At its minimum the objective is distributed as half a chi-squared of m degrees of freedom.
-    kept = value <= _STUCK * value.quantile(_CONVERGED) + 3 * (2 * m) ** 0.5
+        phases = values.at(numbers) if values.size else None
+        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, phases)
+    annealing = _Annealing(forward, signs, values, stages)
+    drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
+    shared = start[(torch.arange(n) // 2) % len(start)]  # by both of a pair
+    xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar)
+    kept = value <= _largest(value.quantile(_CONVERGED), annealing.m)
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
+    xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
     return Members(
-        *(ordered, int(whole.sum()), latent, width * std, reading_std, signs.misfit, diagnostics)
+        *(xi, int(whole.sum()), latent, stages[-1].width * latent.std, annealing.reading_std),
+        *(signs.misfit, diagnostics, values.at(z) if values.size else None),
     )
+
+
+class _Drawn(NamedTuple):
+    """What each member is drawn to: its prior mean (k, size), and standard normal errors of the
+    readings (k, m) and biases (k, b)."""
+
+    centre: torch.Tensor
+    own: torch.Tensor
+    biases: torch.Tensor
+
+
+class _Annealing:
+    """The stages, for readings of the solution.
+
+    Arguments:
+        forward, stages: as of `anneal`, with the values of the phases from which statistics are.
+        signs: the readings of the coefficient.
+        values: of the phases.
+    """
+
+    def __init__(
+        self, forward: LatentMap, signs: Signs, values: PhaseValues, stages: Sequence[Stage]
+    ):
+        observation = forward.observation
+        self.seen = forward.observing(observation.subset(observation.channel >= 1))
+        self.signs, self.values, self.stages = signs, values, stages
+        self.m, self.reading_std = len(self.seen.observation), _typical_std(self.seen)
+        self.common = self.seen.observation.shared
+        self.nodes = min(observation.grid.shape)
+        self.finest = min(derivative_grid(observation.grid, self.m).shape)
+        self.directions = leading_directions(
+            _on_grid_of(self.seen, self.finest),
+            Whitening(_allowed(self.seen, stages[-1].error * self.reading_std), self.common),
+            DIRECTIONS,
+        )
+
+    def errors(
+        self, n: int, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return n draws of the readings' errors and of the biases, standard normal."""
+        own, biases = (antithetic_normal(n, size, generator) for size in self.common.shape)
+        return own, biases
+
+    def minimise(
+        self, xi: torch.Tensor, drawn: _Drawn, bar: ProgressBar
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where the stages lead members from xi (k, size), and their objectives (k,)."""
+        std = self.seen.problem.latent.std
+        for stage in bar(self.stages, description="level set", unit="stage"):
+            width, error, refinement, iterations, chords = stage
+            sigma = _allowed(self.seen, error * self.reading_std)
+            shorter = self.nodes
+            if refinement is not None:
+                shorter = min(shorter, round(refinement * self.finest))
+            grids = (_on_grid_of(self.seen, k) for k in (shorter, min(shorter, self.finest)))
+            problem = SmoothedProblem(
+                *(*grids, self.signs, width * std, Whitening(sigma, self.common), drawn.centre),
+                sigma * drawn.own + drawn.biases @ self.common.T,
+                self.directions,
+                self.values,
+                free=width <= _FREED,
+            )
+            xi, value = problem.minimise(xi, iterations, chords)
+        return xi, value
+
+
+def _searched(
+    forward: LatentMap,
+    values: PhaseValues,
+    generator: torch.Generator | None,
+    bar: ProgressBar,
+) -> torch.Tensor:
+    """Return numbers of the values, (k, size), at the most probable ones of several fields; each is
+    found from other values."""
+    starts = _STARTS * antithetic_normal(_SEARCHES, values.size, generator)
+    problem = forward.problem.at(values.known(torch.zeros(values.size, dtype=torch.float64)))
+    forward = forward.with_problem(problem)
+    annealing = _Annealing(forward, Signs(problem, forward.observation), values, SCHEDULES["brief"])
+    xi = torch.cat([starts.new_zeros(len(starts), problem.latent.size), starts], dim=1)
+    errors = (starts.new_zeros(len(starts), size) for size in annealing.common.shape)
+    xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar)
+    return xi[value <= _largest(value.min(), annealing.m), problem.latent.size :]
+
+
+def _largest(typical: torch.Tensor, m: int) -> torch.Tensor:
+    """Return the objective beyond which a search has not converged, for that of one that has.
+
+    At its minimum it is distributed as half a chi-squared of m degrees of freedom."""
+    return _STUCK * typical + 3 * (2 * m) ** 0.5
+
+
+def values_of(problem: Problem, observation: Observation) -> PhaseValues:
+    """Return the values of the phases, given the readings of the coefficient."""
+    values = PhaseValues.of(problem)
+    if not values.size:
+        return values
+    read = readings_of_phases(problem, observation)
+    return values.given(read.values, read.noise_std, EXACT)
 
 
 def derivative_grid(grid: Grid, readings: int) -> Grid:

@@ -28,9 +28,15 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.leave_one_out import sampled_leave_one_out
-from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
+from pdeinv.solvers.supported_readings import (
+    FOOTPRINTS,
+    Special,
+    check_physics,
+    check_supported,
+)
 from pdeinv.torch_state import one_thread
 
 __all__ = [
@@ -87,6 +93,8 @@ class Solver(ABC):
     """What saves memory, as a phrase."""
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
     """What the method supports beyond readings of points with independent noise."""
+    mixture_points: ClassVar[int] = 12
+    """Points of unknown numbers, at most, at which `condition` is evaluated."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its
@@ -137,7 +145,8 @@ class Solver(ABC):
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+                problem = Problem(pde, prior)
+                posterior = condition(self, problem, observation, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -242,6 +251,7 @@ class Solver(ABC):
                 f"the {self.name} solver needs derivatives of the solution of {pde.name}, which "
                 f"states none; choose the solver 'auto', or give the PDE its gradient"
             )
+        check_physics(self, pde)
         if not self.accepts(pde, prior):
             kind = prior.name if isinstance(prior, CoefficientPrior) else type(prior).__name__
             raise InputError(

@@ -18,7 +18,6 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
-from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
@@ -27,9 +26,9 @@ from pdeinv.solvers.sensitivities import (
     nodewise_sensitivities,
     regressed_sensitivities,
 )
-from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNCERTAIN, UNKNOWNS, Special
 from pdeinv.solvers.tempered_members import LatentMembers
-from pdeinv.solvers.whitened_problem import WhitenedProblem
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
 
 __all__ = ["EnsembleSmoother"]
 
@@ -45,7 +44,8 @@ class EnsembleSmoother(Solver):
     derivatives, and for a simulator of which each solve is dear.
 
     The members are draws ξ of the latent Gaussian field, standard normal a priori. Behind them are
-    the biases that readings share, in which F is linear and J exact. A round solves for their
+    the unknown numbers of the physics, and the biases that readings share, in which F is linear and
+    J exact. A round solves for their
     readings F(ξ), makes a linear model J of F from them, and moves each member by
 
         C Jᵀ (J C Jᵀ + α (R + D))⁻¹ (y + √α ε + √(α - 1) δ - F(ξ)),    C <- C - C Jᵀ (...)⁻¹ J C.
@@ -92,7 +92,7 @@ class EnsembleSmoother(Solver):
     rounds: Count = 4
 
     name: ClassVar[str] = "ensemble-smoother"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNCERTAIN, UNKNOWNS})
     needs: ClassVar[str] = "it draws from the prior, whose mean must not be flat"
     amplifies_rounding: ClassVar[bool] = True
     memory_remedy: ClassVar[str] = (
@@ -167,9 +167,10 @@ class EnsembleSmoother(Solver):
             },
             probability=probability,
             latent=members.tables.flatten(1)[chosen],
-            parameters=bias_parameters(
-                pde, observation, members.biases, members.bias_variance(), n_samples
+            parameters=further_parameters(
+                whitened, members.xi, members.number_variance(), n_samples
             ),
+            inferred=further_fields(whitened, members.xi, members.factor, n_samples),
         )
 
     def _assimilate_all(
@@ -214,9 +215,11 @@ class EnsembleSmoother(Solver):
                 noise = observation.noise_std**2 + nugget_variance(variances, observation, _NUGGET)
             if nodewise:
                 model = nodewise_sensitivities(forward, members.tables, unbiased)
+                unmoved = model.rows.new_zeros(len(observation), part.inner)
+                model = model._replace(rows=torch.cat([model.rows, unmoved], dim=1))
             else:
                 model = regressed_sensitivities(
-                    members.tables, unbiased, forward.problem.latent.eigenvalues
+                    part.causes(members.xi), unbiased, part.cause_variances
                 )
             model = model._replace(rows=part.augmented(model.rows))  # in the biases it is exact
             values, model = values[:, weighty], model.of(weighty)

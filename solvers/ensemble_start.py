@@ -49,7 +49,8 @@ def ensemble_start(
         if len(values) < _FEWEST:
             return None
         unbiased = problem.unbiased(values, members.xi)
-        model = regressed_sensitivities(problem.own(members.xi), unbiased, problem.variances)
+        causes = problem.causes(members.xi)
+        model = regressed_sensitivities(causes, unbiased, problem.cause_variances)
         model = model._replace(rows=problem.augmented(model.rows)).of(weighty)
         members.assimilate(values[:, weighty], model, o.values[weighty], noise, _ROUNDS)
     return members.xi.mean(dim=0, keepdim=True)

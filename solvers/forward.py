@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
+from pdeinv.solvers.batched_gradient import batched_gradient
 from pdeinv.solvers.linear_algebra import unit_vectors
 
 __all__ = ["ForwardMap", "TensorMap", "allowed", "clamped"]
@@ -154,6 +154,19 @@ class ForwardMap:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
         return self._rows(self.adjoint_at(a))
 
+    def jacobian_to(self, leaf: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+        """Return the rows (m, size) of the derivative of the readings of one coefficient to numbers
+        that the physics depends on.
+
+        Arguments:
+            leaf: the numbers, (1, size), which require a gradient.
+            a: the coefficient, (1, 1, ny, nx).
+        """
+        if not self.solves:
+            return leaf.new_zeros(len(self.observation), leaf.shape[1])
+        with torch.enable_grad():
+            return self._rows(self._pull_back(leaf, self.pde.restrict(a)))
+
     def sensitivities(self, a: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return products of vectors of readings with F's derivative at several coefficients.
 
@@ -172,7 +185,7 @@ class ForwardMap:
         solves = len(a) * (1 + len(weights))
         self.counts["solver_calls"] += solves * len(self.pde.solution_channels)
         v = self.observation.adjoint(weights)[:, None].expand(-1, len(a), -1, -1, -1)
-        rows = _batched_gradient([leaf, solved], leaf)([v[:, :, :1], v[:, :, 1:]])
+        rows = batched_gradient([leaf, solved], leaf)([v[:, :, :1], v[:, :, 1:]])
         return rows[:, :, 0].transpose(0, 1)
 
     def propagate(
@@ -196,14 +209,15 @@ class ForwardMap:
             outputs.append(solve(self._bounded(a)))
         elif self.sees_solution:
             outputs.append(self._without_solution(a)[:, 1:])
-        batched_gradient = _batched_gradient(outputs, leaf)
+        moved = [output.requires_grad for output in outputs]
+        gradients = batched_gradient([o for o in outputs if o.requires_grad], leaf)
 
         def pull_back(weights: torch.Tensor) -> torch.Tensor:
             if self.solves:
                 self.counts["solver_calls"] += len(weights) * len(self.pde.solution_channels)
             v = self.observation.adjoint(weights)[:, None]
             parts = [v[:, :, :1], v[:, :, 1:]][: len(outputs)]
-            return batched_gradient(parts)[:, 0]
+            return gradients([part for part, kept in zip(parts, moved, strict=True) if kept])[:, 0]
 
         return pull_back
 
@@ -253,45 +267,3 @@ class _Counted(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return _Counted.apply(gradient, ctx.counts, ctx.solves), None, None
-
-
-def _batched_gradient(
-    outputs: list[torch.Tensor], leaf: torch.Tensor
-) -> Callable[[list[torch.Tensor]], torch.Tensor]:
-    """The gradients of outputs with respect to a leaf, for many cotangents at once.
-
-    torch.vmap batches a PDE's own autograd functions too, and is slow to import; without such
-    functions the batching of torch.autograd does. What a user's PDE computes may have no rule for
-    either; its gradients are computed one by one.
-    """
-
-    def gradient(cotangents: list[torch.Tensor], **options: bool) -> torch.Tensor:
-        return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True, **options)[0]
-
-    own = any(_has_own_function(output) for output in outputs)
-    batched = torch.vmap(gradient) if own else partial(gradient, is_grads_batched=True)
-
-    def gradients(cotangents: list[torch.Tensor]) -> torch.Tensor:
-        try:
-            return batched(cotangents)
-        except NumericalError:
-            raise
-        except RuntimeError:  # of torch, whose words for it differ
-            pass
-        return torch.stack([gradient(list(one)) for one in zip(*cotangents, strict=True)])
-
-    return gradients
-
-
-def _has_own_function(output: torch.Tensor) -> bool:
-    """Whether a `torch.autograd.Function` was applied on the way to a tensor."""
-    seen, waiting = set(), [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
-            return True
-        seen.add(node)
-        waiting.extend(function for function, _ in node.next_functions)
-    return False

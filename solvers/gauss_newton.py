@@ -19,7 +19,6 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import MisfitTest, Solver
-from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
@@ -27,8 +26,15 @@ from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
-from pdeinv.solvers.whitened_problem import WhitenedProblem
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNCERTAIN,
+    UNKNOWNS,
+    Special,
+)
+from pdeinv.solvers.whitened_problem import WhitenedProblem, further_fields, further_parameters
 
 __all__ = ["GaussNewton"]
 
@@ -101,7 +107,9 @@ class GaussNewton(Solver):
     chords: Annotated[int, Bounds(least=0, most=MOST)] = 3
 
     name: ClassVar[str] = "gauss-newton"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset(
+        {FOOTPRINTS, BIASES, CENSORED, UNCERTAIN, UNKNOWNS}
+    )
     needs: ClassVar[str] = (
         "it needs a smooth function of a Gaussian field, whose mean may be flat only where all is "
         "linear"
@@ -120,7 +128,7 @@ class GaussNewton(Solver):
         return (
             isinstance(prior, CoefficientPrior)
             and prior.phases is None
-            and (prior.proper or (pde.linear and prior.affine))
+            and (prior.proper or Problem(pde, prior).linear)
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
@@ -184,10 +192,9 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=bias_parameters(
-                pde, observation, problem.biases(members), left[problem.size :], n_samples
-            ),
+            parameters=further_parameters(problem, members, left, n_samples),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, given),
+            inferred=further_fields(problem, members, half, n_samples, more),
         )
 
 

@@ -36,6 +36,10 @@ class LatentMap(ForwardMap):
         """Return the map to other readings; it shares the count."""
         return LatentMap(self.problem, observation, self.counts)
 
+    def with_problem(self, problem: Problem) -> LatentMap:
+        """Return the map of another problem to the same readings; it shares the count."""
+        return LatentMap(problem, self.observation, self.counts)
+
     def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of tables ξ."""
         return self.problem.coefficient(self.problem.latent.square_root(xi, self.grid))

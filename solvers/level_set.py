@@ -21,9 +21,11 @@ from pdeinv.solvers.annealing import DIRECTIONS, SCHEDULES, Members, anneal, der
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
+from pdeinv.solvers.phase_values import PhaseValues, as_arguments
+from pdeinv.solvers.readings_scale import in_units_of_readings
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
-from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
 
 __all__ = ["LevelSet"]
 
@@ -83,7 +85,7 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNKNOWNS})
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
@@ -144,14 +146,17 @@ class LevelSet(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        problem = Problem(pde, prior)
+        problem = in_units_of_readings(Problem(pde, prior), observation)
         forward = LatentMap(problem, observation)
         wanted = max(self.ensemble if forward.sees_solution else self.draws, n_samples)
         bar = partial(progress_bar, show=progress)
         found = self.draw_latent(forward, wanted + wanted % 2, n_samples, generator, bar)
         g = found.field(observation.grid)
-        a = problem.coefficient(g)
-        batches = (a if found.width is None else problem.smoothed(g, found.width)).split(_BATCH)
+        own = as_arguments(found.values)
+        a = problem.coefficient(g, **own)
+        batches = (a if found.width is None else problem.smoothed(g, found.width, **own)).split(
+            _BATCH
+        )
         u = [forward.solve(part) for part in bar(batches, description="solves", unit="batch")]
         states = _of_sharp_coefficients(pde, a, torch.cat(u))
         mean = states.mean(dim=0)
@@ -169,9 +174,12 @@ class LevelSet(Solver):
                 "members_kept": len(states),
                 **found.diagnostics,
             },
-            probability=(g >= problem.coefficient_prior.threshold).double().mean(dim=0)[0],
+            probability=found.high(g, problem.coefficient_prior.threshold).mean(dim=0)[0],
             latent=found.xi[:n_samples],
             pairs=forward.sees_solution,
+            parameters=PhaseValues.of(problem).parameters(
+                found.values, n_samples, pde.coefficient_field.units
+            ),
         )
 
 

@@ -178,7 +178,7 @@ def _objectives(search: ModeSearch, mode: Mode, draws: _Draws, made: _Members) -
     steps with a Jacobian that is kept can meet."""
     o = search.observation
     problem = search.problem
-    least = nugget_variance(problem.own(mode.jacobian).square().sum(dim=1), o, _MET)
+    least = nugget_variance(problem.causes(mode.jacobian).square().sum(dim=1), o, _MET)
     residual = o.values + draws.noise - problem.biased(o(made.states), made.xi)
     misfit = (residual**2 / (o.noise_std**2 + least)).sum(dim=1)
     return (made.xi - draws.eta).square().sum(dim=1) + misfit

@@ -145,7 +145,7 @@ class ModeSearch:
                 "the derivative of the PDE must be finite at the prior's mean, and is not; change "
                 "the PDE's parameters"
             )
-        self.prior_variances = problem.own(jacobian).square().sum(dim=1)
+        self.prior_variances = problem.causes(jacobian).square().sum(dim=1)
         sensors = count_informative(self.prior_variances, self.observation)
         exact = bool((self.observation.noise_std == 0).any())
         tenfold = math.ceil(math.log10(FIRST_NUGGET / nugget) - 0.5) if exact else 0

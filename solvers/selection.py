@@ -25,6 +25,7 @@ from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver
 from pdeinv.solvers.level_set import LevelSet
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation
+from pdeinv.solvers.supported_readings import UNCERTAIN, check_physics
 from pdeinv.symmetry import Group, Symmetry
 
 __all__ = ["VARIANTS", "solver_for", "with_options"]
@@ -65,8 +66,10 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
             candidates = (*_FOR_COEFFICIENTS, _WITHOUT_DERIVATIVES[problem.linear])
         for candidate in candidates:
             able = pde.differentiable or not candidate.differentiates(pde, prior)
+            able &= not pde.uncertain or UNCERTAIN in candidate.takes
             if able and candidate.suits_prior(prior) and candidate.accepts(pde, prior):
                 return candidate
+        check_physics(candidates[-1], pde)
         if isinstance(prior, CoefficientPrior):
             raise InputError(
                 f"the prior of the {pde.coefficient_field.name} of {pde.name} must not have a flat "

@@ -18,12 +18,12 @@ from pdeinv.solvers.linear_algebra import (
 )
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics, sample_given_signs
 
-__all__ = ["CHAINS", "Signs"]
+__all__ = ["CHAINS", "EXACT", "Signs", "readings_of_phases"]
 
 CHAINS = 16
 _LEAST_DRAWS = 32  # of each chain
 _SURE = 1e-12  # of ρ², below which a sign is certain
-_EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
+EXACT = 0.01  # noise of an exact reading of the coefficient, relative to its jump
 
 
 class Signs:
@@ -43,24 +43,9 @@ class Signs:
         prior, latent = problem.coefficient_prior, problem.latent
         assert prior.phases is not None
         (low, high), self.threshold = prior.phases, prior.threshold
-        # Where the physics fixes the coefficient, a reading of it has no sign
-        fixed = ~problem.physics.known_values(0, observation.points).isnan()
-        free = ~(fixed & observation.at_points)
-        observation = observation.subset((observation.channel == 0) & free)
-        if not observation.pointwise:
-            raise InputError(
-                f"sensors must read points of a coefficient with two values for a level set, got "
-                f"{observation.described}; leave these readings out, or choose "
-                f"optimal-interpolation or ensemble-smoother"
-            )
-        if shared := int(observation.shared.any(dim=1).sum()):
-            raise InputError(
-                f"readings of the {problem.physics.coefficient_field.name} must not share a bias "
-                f"where it has two values, got {shared} of {len(observation)}; leave out the bias "
-                f"of their instrument, or choose optimal-interpolation"
-            )
+        observation = readings_of_phases(problem, observation)
         y, jump = observation.values, torch.full_like(observation.values, (high - low) ** 2)
-        variance = observation.noise_std**2 + _EXACT**2 * jump
+        variance = observation.noise_std**2 + EXACT**2 * jump
         self.latent, self.grid = latent, observation.grid
         # Readings at one node add up.
         node = interpolation_stencil(observation.points, self.grid, 0)[0][:, 0]
@@ -121,3 +106,33 @@ class Signs:
             misfit = (-2 * self.log_likelihood(leaf, width)).clamp(min=_SURE).sqrt()
             (slope,) = torch.autograd.grad(misfit.sum(), leaf)
         return misfit.detach(), slope
+
+
+def readings_of_phases(problem: Problem, observation: Observation) -> Observation:
+    """Return the readings of a coefficient with two values, where the physics does not fix it.
+
+    Arguments:
+        problem: the physics.
+        observation: all sensors.
+
+    Raises:
+        InputError: a sensor reads something else of the coefficient than points, or readings of it
+            share a bias.
+    """
+    # Where the physics fixes the coefficient, a reading of it has no sign
+    fixed = ~problem.physics.known_values(0, observation.points).isnan()
+    free = ~(fixed & observation.at_points)
+    observation = observation.subset((observation.channel == 0) & free)
+    if not observation.pointwise:
+        raise InputError(
+            f"sensors must read points of a coefficient with two values for a level set, got "
+            f"{observation.described}; leave these readings out, or choose "
+            f"optimal-interpolation or ensemble-smoother"
+        )
+    if shared := int(observation.shared.any(dim=1).sum()):
+        raise InputError(
+            f"readings of the {problem.physics.coefficient_field.name} must not share a bias "
+            f"where it has two values, got {shared} of {len(observation)}; leave out the bias "
+            f"of their instrument, or choose optimal-interpolation"
+        )
+    return observation

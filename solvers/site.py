@@ -26,7 +26,8 @@ def with_site(result: xr.Dataset, pde: PDE) -> xr.Dataset:
     The attribute `boundary` is a JSON list with an object for each physics that has conditions on
     sides: its `experiment`, which may be empty; the `field` that they concern and its `units`; and
     the conditions on `left`, `right`, `bottom` and `top`, as `Side.to_json` has them. A function is
-    given by its values at equally spaced positions with both ends. Wells are the variables
+    given by its values at equally spaced positions with both ends, an uncertain quantity by its
+    mean a priori. Wells are the variables
     `well_x`, `well_y` and `well_rate` (well), and `well_experiment` where there are experiments.
 
     Arguments:
@@ -68,15 +69,20 @@ def _stated(sides: Sides, domain: Domain) -> dict[str, Any]:
 
 
 def _with_values(side: Side, domain: Domain, name: str) -> Side:
-    """Return the condition of a side, with the values of a function in its place."""
-    quantity = getattr(side, "value", None) or getattr(side, "flux", None)
-    if quantity is None or not callable(quantity.value):
+    """Return the condition of a side with numbers or values in the place of a function, of an
+    unknown number, and of the mean of an uncertain quantity."""
+    quantity = side.quantity.expected
+    values: Any = quantity.value
+    if callable(values):
+        axis, place = axis_of(name), domain.extent[SIDES.index(name)]
+        points = np.full((_POSITIONS, 2), place)
+        start, end = domain.extent[2 * axis : 2 * axis + 2]
+        points[:, axis] = np.linspace(start, end, _POSITIONS)
+        values = quantity.at(points, domain, axis)
+    elif quantity is side.quantity and quantity.known:
         return side
-    axis, place = axis_of(name), domain.extent[SIDES.index(name)]
-    points = np.full((_POSITIONS, 2), place)
-    start, end = domain.extent[2 * axis : 2 * axis + 2]
-    points[:, axis] = np.linspace(start, end, _POSITIONS)
-    values = side.at(points, domain, name)
+    elif isinstance(values, float):
+        values = float(values)
     return Value(values) if side.fixes_value else Flux(values)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import pad
 
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.whitening import Whitening
 
@@ -20,6 +22,7 @@ TOGETHER = 2**19
 
 _TRIES = 3  # lengths of a step
 _SHORTER = 1 / 3  # of each further try
+_STEP = 1e-4  # of a difference, in standard deviations of a value's number
 _NUGGET = 1e-13  # added to a system, relative to its largest variance
 
 
@@ -83,6 +86,8 @@ class SmoothedProblem:
         centre: prior mean of each member's ξ, (k, size).
         noise: added to each member's readings, (k, m).
         directions: of whitened readings that are linearised, orthonormal rows (r, m).
+        values: of the phases. The numbers of unknown ones are the last of each ξ.
+        free: whether these are moved.
     """
 
     def __init__(
@@ -95,6 +100,8 @@ class SmoothedProblem:
         centre: torch.Tensor,
         noise: torch.Tensor,
         directions: torch.Tensor,
+        values: PhaseValues,
+        free: bool = True,
     ):
         self.forward, self.linearised, self.signs = forward, linearised, signs
         self.width, self.whitening, self.centre = width, whitening, centre
@@ -102,16 +109,21 @@ class SmoothedProblem:
         latent = forward.problem.latent
         self.seen, self.seen_latent = _resolved(latent, forward.grid)
         self.moved, self.moved_latent = _resolved(latent, linearised.grid)
+        self.values, self.free = values, free and values.size > 0
+        self.size = latent.size
         self.sign_rows = signs.rows[:, self.moved]
+        if self.free:
+            self.sign_rows = pad(self.sign_rows, (0, values.size))
+            self.moved = torch.cat([self.moved, self.size + torch.arange(values.size)])
         self.shared: torch.Tensor | None = None
 
     def objective(self, xi: torch.Tensor, members: torch.Tensor) -> Evaluated:
         """Return the objectives at points xi (k, size) of members (k,)."""
-        a = self.forward.problem.smoothed(
-            _field(self.seen_latent, xi[:, self.seen], self.forward.grid), self.width
+        a = self._smoothed(
+            self.forward, _field(self.seen_latent, xi[:, self.seen], self.forward.grid), xi
         )
         residual = self.whitening(self.data[members] - self.forward.approximate(a))
-        latent = xi @ self.signs.rows.T
+        latent = xi[:, : self.size] @ self.signs.rows.T
         departure = (xi - self.centre[members]).square().sum(dim=1)
         value = (departure + residual.square().sum(dim=1)) / 2
         value -= self.signs.log_likelihood(latent, self.width).sum(dim=1)
@@ -168,21 +180,44 @@ class SmoothedProblem:
         together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
         systems = []
         for part in torch.arange(len(xi)).split(together):
-            readings = self._jacobians(xi[part][:, self.moved])
+            readings = self._jacobians(xi[part])
             for rows, of_signs in zip(readings, slope[part], strict=True):
                 systems.append(_System.of(torch.cat([rows, of_signs[:, None] * self.sign_rows])))
         return systems
 
-    def _jacobians(self, at: torch.Tensor) -> torch.Tensor:
+    def _smoothed(self, forward: LatentMap, g: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of latent fields g with the values of ξ."""
+        own = as_arguments(self.values.at(xi[:, self.size :]) if self.values.size else None)
+        return forward.problem.smoothed(g, self.width, **own)
+
+    def _jacobians(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the derivatives (k, r, moved) of `directions` of the whitened readings."""
-        problem, grid = self.linearised.problem, self.linearised.grid
+        grid, resolved = self.linearised.grid, self.moved_latent.size
         with torch.enable_grad():
-            latent = _field(self.moved_latent, at, grid).requires_grad_()
-            a = problem.smoothed(latent, self.width)
+            latent = _field(self.moved_latent, xi[:, self.moved[:resolved]], grid).requires_grad_()
+            a = self._smoothed(self.linearised, latent, xi)
             (slope,) = torch.autograd.grad(a.sum(), latent)
-        rows = self._sensitivities(a.detach()) * slope
+        sensitivities = self._sensitivities(a.detach())
+        rows = sensitivities * slope
         tables = self.moved_latent.square_root_adjoint(rows.flatten(0, 1)[:, None], grid)
-        return tables.flatten(1).unflatten(0, rows.shape[:2])
+        of_field = tables.flatten(1).unflatten(0, rows.shape[:2])
+        if not self.free:
+            return of_field
+        return torch.cat([of_field, self._of_values(sensitivities, latent.detach(), xi)], dim=2)
+
+    def _of_values(
+        self, sensitivities: torch.Tensor, latent: torch.Tensor, xi: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the derivatives (k, r, size) to the numbers of the values: central differences
+        of the coefficient, of no solve."""
+        columns = []
+        for step in _STEP * torch.eye(self.values.size, dtype=torch.float64):
+            beyond = pad(step, (self.size, 0))
+            ahead, behind = (
+                self._smoothed(self.linearised, latent, xi + s * beyond) for s in (1, -1)
+            )
+            columns.append((sensitivities * (ahead - behind) / (2 * _STEP)).sum(dim=(2, 3)))
+        return torch.stack(columns, dim=2)
 
     def _sensitivities(self, a: torch.Tensor) -> torch.Tensor:
         weights = self.whitening.adjoint(self.directions)

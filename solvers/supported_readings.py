@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pdeinv.solvers as solvers
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
     from pdeinv.priors.base import Prior
     from pdeinv.solvers.base import Solver
 
-__all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_supported"]
+__all__ = ["BIASES", "CENSORED", "FOOTPRINTS", "Special", "check_physics", "check_supported"]
 
-Special: TypeAlias = Literal["footprints", "biases", "censored", "unknowns"]
+Special: TypeAlias = Literal["footprints", "biases", "censored", "unknowns", "uncertain"]
 """What a solver may support beyond readings of points with independent noise."""
 FOOTPRINTS: Special = "footprints"
 BIASES: Special = "biases"
 CENSORED: Special = "censored"
 UNKNOWNS: Special = "unknowns"
 """Unknown numbers of the prior, the physics and the noise."""
+UNCERTAIN: Special = "uncertain"
+"""Uncertain sides and sources of the physics."""
 _WORDS: dict[Special, tuple[str, str]] = {
     FOOTPRINTS: ("readings of something else than points", "leave them out"),
     BIASES: ("readings that share a bias", "leave out the bias of their instrument"),
@@ -31,11 +34,12 @@ _WORDS: dict[Special, tuple[str, str]] = {
 
 
 def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
-    """Refuse readings that a solver does not support.
+    """Refuse readings and unknown numbers that a solver does not support.
 
     Raises:
         InputError: there are some.
     """
+    _check_known(solver, pde, prior, observation)
     counts: dict[Special, int] = {
         FOOTPRINTS: int((~observation.at_points).sum()),
         BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
@@ -55,6 +59,32 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         raise InputError(
             f"sensors of the {solver.name} solver must not be {what}, got {count} of "
             f"{len(observation)}; {remedy}"
+        )
+
+
+def _check_known(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
+    """Refuse unknown numbers of a solver that does not infer any."""
+    unknown = [number.name for number in Problem(pde, prior).unknowns]
+    unknown += [name for name, _ in observation.unknown_noise]
+    if unknown and UNKNOWNS not in solver.takes:
+        raise InputError(
+            f"numbers of the {solver.name} solver must be known, got unknown "
+            f"{', '.join(unknown)}; state them, or choose the solver 'auto'"
+        )
+
+
+def check_physics(solver: Solver, pde: PDE) -> None:
+    """Refuse uncertain sides and sources that a solver does not infer.
+
+    Raises:
+        InputError: there are some.
+    """
+    if pde.uncertain and UNCERTAIN not in solver.takes:
+        names = " and ".join(one.field.name for one in pde.uncertain)
+        able = sorted(name for name, kind in solvers.SOLVERS.items() if UNCERTAIN in kind.takes)
+        raise InputError(
+            f"the sides and the sources of {pde.name} must be known for the {solver.name} solver, "
+            f"got an uncertain {names}; choose one of {', '.join(able)}, or state the mean alone"
         )
 
 

@@ -87,8 +87,8 @@ class TemperedMembers:
 
 
 class LatentMembers(TemperedMembers):
-    """Members whose first numbers are the draw of a latent field; behind them are the biases that
-    readings share.
+    """Members whose first numbers are the draw of a latent field; behind them are the further ones
+    of a `WhitenedProblem`.
 
     Arguments:
         xi, generator: as of `TemperedMembers`.
@@ -104,18 +104,13 @@ class LatentMembers(TemperedMembers):
         """The draws of the latent field, (N, *shape)."""
         return self._tables(self.xi)
 
-    @property
-    def biases(self) -> torch.Tensor:
-        """The biases, (N, k)."""
-        return self.xi[:, self.latent.size :]
-
     def variance(self, grid: Grid) -> torch.Tensor:
         """Return the variance (ny, nx) of the latent field that C gives."""
         return self.latent.changed_variance(grid, self._tables(self.factor))
 
-    def bias_variance(self) -> torch.Tensor:
-        """Return the variances (k,) of the biases that C gives."""
-        return 1 - self.factor[:, self.latent.size :].square().sum(dim=0)
+    def number_variance(self) -> torch.Tensor:
+        """Return the variances (size,) of all numbers that C gives."""
+        return 1 - self.factor.square().sum(dim=0)
 
     def inflate(self, grid: Grid) -> float:
         """Multiply the deviations from the mean, so that the latent field has the variance of C on

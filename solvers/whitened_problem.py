@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.inferred_field import InferredField
 from pdeinv.observation import Observation
-from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.parameters import Parameters
+from pdeinv.solvers.biases import bias_parameters
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.further_numbers import FurtherNumbers
+from pdeinv.solvers.inner_numbers import InnerNumbers
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.uncertain_numbers import UncertainNumbers
 from pdeinv.solvers.unstable import solved_or_infinite
 
-__all__ = ["WhitenedProblem"]
+__all__ = ["WhitenedProblem", "further_fields", "further_parameters"]
+
+_KINDS = (InnerNumbers, UncertainNumbers)  # of the numbers on which a problem depends
+_KEPT = 8  # forward maps of the last inner numbers
+
+_OfMap: TypeAlias = Callable[[ForwardMap, torch.Tensor], torch.Tensor]
 
 
 class WhitenedProblem:
     """The forward map of ξ, standard normal a priori, where solves may be unstable.
 
-    The unknowns ξ are rows (n, size + further). The first `size` numbers are those of the
-    coefficient, here the draw of its latent field. The further ones are the biases b that readings
-    share: F(ξ) = F(coefficient) + B b. What is left is independent noise.
+    The unknowns ξ are rows (n, size + inner + k). The first `size` numbers are those of the
+    coefficient, here the draw of its latent field. Behind them are the inner numbers z, on which
+    the problem depends, such as an unknown viscosity; they come in `blocks`. The last ones are the
+    biases b that readings share: F(ξ) = F(coefficient; z) + B b. What is left is independent noise.
 
     A subclass with another coefficient states its `size` by `_begin`, and overrides `variances`,
     `_coefficient`, `_jacobian` and `_representable`.
@@ -31,8 +46,10 @@ class WhitenedProblem:
 
     Attributes:
         size: numbers of the coefficient in ξ.
-        further: other numbers in ξ, behind these.
-        zero: ξ = 0, (1, size + further).
+        blocks: of the inner numbers, see `FurtherNumbers`.
+        inner: how many these are.
+        forward: the map with z = 0; it counts all solves.
+        zero: ξ = 0, (1, size + inner + k).
         curved: whether the coefficient is no affine function of ξ. Its derivative then changes from
             one ξ to another, whatever the PDE: derivatives are those of the solve itself.
         reason: the message of the last solve that failed.
@@ -43,23 +60,40 @@ class WhitenedProblem:
     ):
         self.problem, self.latent = problem, problem.latent
         self.map = LatentMap(problem, observation, counts)
-        self._begin(self.map, self.latent.size, curved=not problem.affine)
+        blocks = [block for kind in _KINDS if (block := kind.of(problem)).size]
+        self._begin(self.map, self.latent.size, curved=not problem.affine, blocks=blocks)
         self.forward.exact_derivatives |= self.curved
 
-    def _begin(self, forward: ForwardMap, size: int, curved: bool) -> None:
+    def _begin(
+        self,
+        forward: ForwardMap,
+        size: int,
+        curved: bool,
+        blocks: Sequence[FurtherNumbers] = (),
+    ) -> None:
         self.forward, self.observation = forward, forward.observation
-        self.size, self.further = size, self.observation.biases
-        self.zero = torch.zeros(1, size + self.further, dtype=torch.float64)
-        self.nonlinear, self.curved, self.reason = not forward.linear, curved, ""
+        self.size, self.blocks = size, tuple(blocks)
+        self.inner = sum(block.size for block in blocks)
+        width = size + self.inner + self.observation.biases
+        self.zero = torch.zeros(1, width, dtype=torch.float64)
+        self.nonlinear = not (forward.linear and all(block.affine for block in blocks))
+        self.curved, self.reason = curved, ""
+        self._maps: dict[tuple[float, ...], ForwardMap] = {}
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return n draws of ξ, (n, size + further), float64."""
+        """Return n draws of ξ, (n, size + inner + k), float64."""
         return torch.randn(n, self.zero.shape[1], dtype=torch.float64, generator=generator)
 
     @property
     def variances(self) -> torch.Tensor:
         """Prior variances of what the coefficient's numbers multiply, (size,)."""
         return self.latent.eigenvalues.flatten()
+
+    @property
+    def cause_variances(self) -> torch.Tensor:
+        """`variances`, and behind them their largest for each inner number, (size + inner,)."""
+        own = self.variances
+        return torch.cat([own, own.max().expand(self.inner)]) if self.inner else own
 
     def own(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficient's numbers in ξ, (n, size)."""
@@ -69,21 +103,57 @@ class WhitenedProblem:
         """Return the draws of the latent field in ξ, (n, *shape)."""
         return self.own(xi).unflatten(1, self.latent.shape)
 
+    def numbers(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return the inner numbers z in ξ, (n, inner)."""
+        return xi[:, self.size : self.size + self.inner]
+
+    def causes(self, xi: torch.Tensor) -> torch.Tensor:
+        """Return all numbers in ξ but the biases, (n, size + inner)."""
+        return xi[:, : self.size + self.inner]
+
     def biases(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the biases b in ξ, (n, k)."""
-        return xi[:, self.size :]
+        return xi[:, self.size + self.inner :]
+
+    def by_block(self, numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the inner numbers (..., inner) of each block."""
+        return numbers.split([block.size for block in self.blocks], dim=-1)
+
+    def forward_at(self, z: torch.Tensor) -> ForwardMap:
+        """Return the forward map with the inner numbers z, (inner,); it shares the count.
+
+        Raises:
+            NumericalError: the problem is not defined there.
+        """
+        if not self.inner:
+            return self.forward
+        key = tuple(z.tolist())
+        if key not in self._maps:
+            problem = self.problem
+            try:
+                for block, of_block in zip(self.blocks, self.by_block(z), strict=True):
+                    problem = block.at(problem, of_block)
+            except InputError as error:
+                raise NumericalError(str(error)) from None
+            if len(self._maps) >= _KEPT:
+                del self._maps[next(iter(self._maps))]
+            self._maps[key] = LatentMap(problem, self.observation, self.forward.counts)
+        found = self._maps[key]
+        found.exact_derivatives = self.forward.exact_derivatives
+        return found
 
     def coefficient(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the coefficients of a batch of ξ, (batch, 1, ny, nx)."""
-        return self._coefficient(self.own(xi))
+        return self._of_rows(xi, (1, *self.observation.grid.shape), lambda forward, a: a)
 
-    def _coefficient(self, own: torch.Tensor) -> torch.Tensor:
-        """The coefficients of their own numbers (batch, size)."""
-        return self.map.coefficient(self.tables(own))
+    def _coefficient(self, own: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
+        """The coefficients of their own numbers (batch, size), of the problem of a map."""
+        assert isinstance(forward, LatentMap)
+        return forward.coefficient(own.unflatten(1, self.latent.shape))
 
     def values(self, xi: torch.Tensor) -> torch.Tensor:
         """Return F for a batch of ξ, (batch, m); infinite where a solve is unstable."""
-        values = self._solved(self.forward, self.coefficient(xi), (len(self.observation),))
+        values = self._solved(xi, (len(self.observation),), lambda forward, a: forward(a))
         return self.biased(values, xi)
 
     def biased(self, values: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
@@ -99,23 +169,37 @@ class WhitenedProblem:
         """Return the states of a batch of ξ, (batch, channel, ny, nx); infinite where a solve is
         unstable."""
         shape = (len(self.forward.pde.fields), *self.observation.grid.shape)
-        return self._solved(
-            lambda a: torch.cat([a, self.forward.solve(a)], dim=1),
-            self.coefficient(xi),
-            shape,
-        )
+        return self._solved(xi, shape, lambda forward, a: torch.cat([a, forward.solve(a)], dim=1))
 
-    def _solved(self, function: TensorMap, a: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        """A function of coefficients (batch, 1, ny, nx)."""
+    def _solved(self, xi: torch.Tensor, shape: tuple[int, ...], function: _OfMap) -> torch.Tensor:
+        """A function of forward maps and coefficients, infinite where it fails."""
 
-        def checked(part: torch.Tensor) -> torch.Tensor:
-            if not self._representable(part):
-                raise NumericalError("the coefficient left the range of the numbers")
-            return function(part)
+        def checked(forward: ForwardMap, a: torch.Tensor) -> torch.Tensor:
+            def of_part(part: torch.Tensor) -> torch.Tensor:
+                if not self._representable(part):
+                    raise NumericalError("the coefficient left the range of the numbers")
+                return function(forward, part)
 
-        values, reason = solved_or_infinite(checked, a, shape)
-        self.reason = reason or self.reason
-        return values
+            values, reason = solved_or_infinite(of_part, a, shape)
+            self.reason = reason or self.reason
+            return values
+
+        return self._of_rows(xi, shape, checked)
+
+    def _of_rows(self, xi: torch.Tensor, shape: tuple[int, ...], function: _OfMap) -> torch.Tensor:
+        """A function of forward maps and coefficients (batch, 1, ny, nx), with rows of equal z at a
+        time; infinite where the problem is not defined at z."""
+        if not self.inner:
+            return function(self.forward, self._coefficient(self.own(xi), self.forward))
+        found = xi.new_full((len(xi), *shape), torch.inf)
+        for z, rows in _equal_rows(self.numbers(xi)):
+            try:
+                forward = self.forward_at(z)
+            except NumericalError as error:
+                self.reason = str(error)
+                continue
+            found[rows] = function(forward, self._coefficient(self.own(xi[rows]), forward))
+        return found
 
     def _representable(self, a: torch.Tensor) -> bool:
         """Whether coefficients are finite, and positive where they must be: a long step may lead a
@@ -126,15 +210,87 @@ class WhitenedProblem:
         return not bool(lost.any())
 
     def jacobian(self, xi: torch.Tensor) -> torch.Tensor:
-        """Return the rows dF_i/dξ at one ξ, (m, size + further)."""
-        return self.augmented(self._jacobian(self.own(xi)))
+        """Return the rows dF_i/dξ at one ξ, (m, size + inner + k)."""
+        forward = self.forward_at(self.numbers(xi)[0])
+        rows = self._jacobian(self.own(xi), forward)
+        if self.inner:
+            rows = torch.cat([rows, self.inner_columns(xi, forward)], dim=1)
+        return self.augmented(rows)
+
+    def inner_columns(self, xi: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
+        """Return the derivatives of F to the inner numbers at one ξ, whose map is given,
+        (m, inner)."""
+        found, first = [], self.size
+        a = self._coefficient(self.own(xi), forward)
+        for block in self.blocks:
+            span = slice(first, first + block.size)
+
+            def readings(z: torch.Tensor, span: slice = span) -> torch.Tensor:
+                at = xi.repeat(len(z), 1)
+                at[:, span] = z
+                return self.values(at)
+
+            found.append(block.columns(readings, xi[0, span], forward, a))
+            first = span.stop
+        return torch.cat(found, dim=1)
 
     def augmented(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return derivatives to the coefficient's numbers (m, size) with those to the further ones,
-        (m, size + further)."""
+        """Return derivatives to all numbers but the biases (m, size + inner) with those to the
+        biases, (m, size + inner + k)."""
         common = self.observation.common
         return rows if common is None else torch.cat([rows, common], dim=1)
 
-    def _jacobian(self, own: torch.Tensor) -> torch.Tensor:
-        """The derivatives to the coefficient's numbers, at (1, size)."""
-        return self.map.whitened_jacobian(self.tables(own))
+    def _jacobian(self, own: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
+        """The derivatives to the coefficient's numbers at (1, size), of the problem of a map."""
+        assert isinstance(forward, LatentMap)
+        return forward.whitened_jacobian(own.unflatten(1, self.latent.shape))
+
+
+def _equal_rows(z: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield each different row of z (n, inner), and the indices of the rows that equal it."""
+    different, which = torch.unique(z, dim=0, return_inverse=True)
+    for i, one in enumerate(different):
+        yield one, (which == i).nonzero()[:, 0]
+
+
+def further_parameters(
+    problem: WhitenedProblem, members: torch.Tensor, variance: torch.Tensor, n_samples: int
+) -> Parameters | None:
+    """Return the posterior of all numbers behind those of the coefficient; None without any.
+
+    Arguments:
+        problem: whose ξ they are in.
+        members: draws of ξ, (N, size + inner + k).
+        variance: of ξ, of which only the further numbers are used, (size + inner + k,).
+        n_samples: of the members, which are repeated as needed.
+    """
+    draws, spread = (
+        (problem.by_block(problem.numbers(one)), problem.biases(one))
+        for one in (members, variance[None])
+    )
+    parts = zip(problem.blocks, draws[0], spread[0], strict=True)
+    found = [block.parameters(z, var[0], n_samples) for block, z, var in parts]
+    o, pde = problem.observation, problem.forward.pde
+    return Parameters.joined(*found, bias_parameters(pde, o, draws[1], spread[1][0], n_samples))
+
+
+def further_fields(
+    problem: WhitenedProblem,
+    members: torch.Tensor,
+    less: torch.Tensor,
+    n_samples: int,
+    more: torch.Tensor | None = None,
+) -> tuple[InferredField, ...]:
+    """Return the posterior of the fields that inner numbers are of, such as an uncertain side.
+
+    Arguments:
+        problem, members, n_samples: as of `further_parameters`.
+        less, more: tables of rows ξ; the covariance of ξ is 1 - lessᵀ less + moreᵀ more.
+    """
+    tables = (members, less, members[:0] if more is None else more)
+    parts = zip(
+        problem.blocks, *(problem.by_block(problem.numbers(t)) for t in tables), strict=True
+    )
+    grid = problem.observation.grid
+    found = [block.inferred(*of_block, grid, n_samples) for block, *of_block in parts]
+    return tuple(one for part in found for one in part)

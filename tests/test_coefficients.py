@@ -413,11 +413,14 @@ REFUSED_VALUES = {
     },
     r"\(gaussian-field\) must be one of .*, got 'angel'; did you mean 'angle'": field(angel=3),
     r"\(gaussian-field\) must be one of .*, got 'q'; remove it": field(q=3),
-    r"length of the prior \(log-normal\) must be given": {
-        "kind": "log-normal",
-        "median": 1.0,
-        "log_std": 1.0,
-    },
+    r"field of the prior \(two-phase\) must be given": {"kind": "two-phase", "low": 1.0},
+    "the range of length of the gaussian-field prior .* above 0, got -1": field(length=(-1, 2)),
+    "length of the gaussian-field prior: the range of an unknown must rise, got 2 to 1": field(
+        length=(2, 1)
+    ),
+    r"length of the gaussian-field prior must be a number or a range \(low, high\)": field(
+        length=(1, 2, 3)
+    ),
     "std of the gaussian-field prior must be a finite number, got 'a'": field(std="a"),
     "std of the gaussian-field prior must be .* above 0, got 0": field(std=0),
     "std of the gaussian-field prior must be .* at most 1e\\+30, got 1e\\+200": field(std=1e200),
@@ -429,7 +432,7 @@ REFUSED_VALUES = {
     "mean_std of the gaussian-field prior must be at most 100 times std, or inf": field(
         mean_std=101.0
     ),
-    "mean of the gaussian-field prior must be a finite number, got None": field(mean=None),
+    "mean_std of the gaussian-field prior must be a number, got None": field(mean_std=None),
     "number of field of the two-phase prior .* got 'lenth'": {
         "kind": "two-phase",
         "field": field(lenth=1.0),

@@ -48,7 +48,7 @@ def test_the_file_is_the_prior_that_it_states(tmp_path):
         (lambda: TwoPhase(SpectralField(), 1.0, 2.0, share=0.3), "whose standard deviation varies"),
         (lambda: Problem(NavierStokes(), SpectralField("neumann")), "must be 'periodic'"),
         (lambda: Problem(Poisson(), GaussianField(0.0, 1.0, 1e-3)), "length .* must be at least"),
-        (lambda: GaussianField(0.0, None, 0.2), "got None"),
+        (lambda: GaussianField(0.0, (2, 1), 0.2), "must rise, got 2 to 1"),
         (lambda: GaussianSolver().check(Poisson(), LOG_NORMAL), "linear in a Gaussian coefficient"),
         (lambda: LevelSet().check(Darcy(), LOG_NORMAL), "a coefficient with two values"),
         (lambda: Moment().check(Darcy(), LOG_NORMAL), "the published one for the shipped"),

@@ -73,8 +73,8 @@ def test_the_numbers_of_all_priors_are_listed():
     known = {name: kind for name, kind in CoefficientPrior.kinds.items() if kind.storable}
     assert listed == {
         name: tuple(
-            {f.name for f in dataclasses.fields(kind) if (f.default is dataclasses.MISSING) == must}
-            for must in (True, False)
+            {f.name for f in dataclasses.fields(kind) if (f.default is None) == inferred}
+            for inferred in (True, False)
         )
         for name, kind in known.items()
     }

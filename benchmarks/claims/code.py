@@ -22,6 +22,8 @@ PDEINV = (
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
     *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean"),
+    *_all(_SETTING, "lengths of 0.05 to 1.5 times the shorter side of the domain"),
+    *_all(_SETTING, "a smoothness of 0.5 to 5", "with a probability of 95 %"),
     *_all(_MATHS, "a covariance falls", "It falls no faster than the spectrum", "falls to zero"),
     *_all(_MATHS, "falls with its noise"),
     *_all(_MATHS, "the larger, the more levels"),

@@ -6,10 +6,12 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
-`experiments` (of a prior of the coefficient), `cost` and `scaling` (of our solver). These compare
-instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our
-solver with the prior of its rivals), `best` (each with its best prior) and `setting` (published
-solvers at their papers' setting). `published` has the single samples of papers and of summaries.
+`experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or left out),
+`numbers` (that were inferred), `alarm-rates`, `model-choice`, `calibrated`, `cost` and `scaling`
+(of our solver). These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on
+each task of one), `joint` (our solver with the prior of its rivals), `best` (each with its best
+prior) and `setting` (published solvers at their papers' setting). `published` has the single
+samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -18,8 +20,21 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pdeinv.benchmarks.assumption_kinds import (
+    ALARM_RATES,
+    ASSUMED,
+    CALIBRATIONS,
+    MODEL_CHOICES,
+)
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.records import Record, read_records
+from pdeinv.benchmarks.reports.assumed_tables import (
+    alarm_rates_table,
+    assumed_table,
+    calibrations_table,
+    model_choice_table,
+    number_table,
+)
 from pdeinv.benchmarks.reports.published_setting import published_setting_table
 from pdeinv.benchmarks.reports.queried_tables import (
     best_prior_table,
@@ -76,6 +91,11 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "pumping-test": (pumping_table, (PUMPING_TESTS,)),
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
+    "assumed": (assumed_table, (ASSUMED,)),
+    "numbers": (number_table, (ASSUMED,)),
+    "alarm-rates": (alarm_rates_table, (ALARM_RATES,)),
+    "model-choice": (model_choice_table, (MODEL_CHOICES,)),
+    "calibrated": (calibrations_table, (CALIBRATIONS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

@@ -15,6 +15,7 @@ from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import coverage_head
 from pdeinv.benchmarks.reports.queries import mean
+from pdeinv.inferred_field import InferredField
 from pdeinv.posterior import Posterior
 from pdeinv.problems.examples import Example, Truth
 from pdeinv.solvers.base import Solver
@@ -34,6 +35,7 @@ SCORES = (
 )
 """Heads of the columns of `score_cells`."""
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
+_SMALL = 1e-3  # in units that make a number small, as of a source per day
 
 
 def scores_file(out: Path, kind: Kind) -> JsonLines:
@@ -91,7 +93,8 @@ def measure(truth: Truth, solver: str | Solver, i: int, fields: Sequence[str] = 
         truth: a truth of the example and its readings.
         solver: its name, or an instance.
         i: number of the truth.
-        fields: names of the fields; those that are read if there is none.
+        fields: names of the fields, which may be uncertain quantities; those that are read if there
+            is none.
     """
     start = time.perf_counter()
     found = reconstruct(truth.sensors, problem=truth.problem, solver=solver, seed=i)
@@ -118,7 +121,13 @@ def measure(truth: Truth, solver: str | Solver, i: int, fields: Sequence[str] = 
 def _exact(truth: Truth) -> xr.Dataset:
     """Return the fields of a truth on the problem's grid, in the form of a result's means."""
     state, fields = truth.state[0], truth.problem.physics.fields
-    exact = Posterior(fields, truth.grid, state, state, state[None]).to_xarray()
+    drawn = []
+    for one in truth.problem.physics.uncertain:
+        values = one.truth(truth.drawn, truth.grid)
+        drawn.append(InferredField(one.field, one.dimensions, values, values, values[None]))
+    exact = Posterior(
+        fields, truth.grid, state, state, state[None], inferred=tuple(drawn)
+    ).to_xarray()
     return exact.isel(x=slice(None, None, 2), y=slice(None, None, 2))
 
 
@@ -129,15 +138,20 @@ def _scores(found: xr.Dataset, name: str, exact: np.ndarray) -> Record:
     free = std > _KNOWN * std.max()
     inside = np.abs(error[free]) <= _INTERVAL * std[free]
     return {
-        "error": round(_root_mean_square(error), 5),
+        "error": _rounded(_root_mean_square(error)),
         "relative_error": round(_root_mean_square(error) / float(exact.std()), 5),
-        "spread": round(_root_mean_square(std), 5),
+        "spread": _rounded(_root_mean_square(std)),
         "coverage90": round(float(inside.mean()), 4),
     }
 
 
 def _root_mean_square(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
+
+
+def _rounded(value: float) -> float:
+    """Return a number with five decimals, or a small one with five digits."""
+    return round(value, 5) if value > _SMALL else float(f"{value:.5g}")
 
 
 def score_cells(records: Iterable[Record]) -> list[str]:

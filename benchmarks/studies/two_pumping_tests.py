@@ -66,11 +66,10 @@ class _Arm(Example):
         channels = [all_tests.channel(*f.place) for f in physics.fields]
         rows = table if self.further else table.iloc[: -self.readings[-1].count]
         rows = rows[rows.experiment.isin(["", *self.tests])]
-        return Truth(
-            Problem(physics, whole.problem.prior, whole.problem.grid),
-            whole.grid,
-            whole.state[:, channels],
-            Sensors(rows.reset_index(drop=True)),
+        return whole._replace(
+            problem=Problem(physics, whole.problem.prior, whole.problem.grid),
+            state=whole.state[:, channels],
+            sensors=Sensors(rows.reset_index(drop=True)),
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 
@@ -38,6 +39,7 @@ class EllipticPDE(PDE):
     boundary: Sides = field(default=Sides(), kw_only=True)
 
     operator_symmetries = square_group()
+    uncertain_parameters: ClassVar[tuple[str, ...]] = ("boundary",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,6 +80,7 @@ class SourcePDE(EllipticPDE):
 
     linear = True
     numerical_parameters = ("discretisation",)
+    uncertain_parameters = ("boundary", "source")
 
     @property
     @abstractmethod
@@ -101,6 +104,10 @@ class SourcePDE(EllipticPDE):
                 f"discretisation of {self.name} must be 'five-point' where a side is not zero, got "
                 f"'spectral' with {self.boundary.phrase()}; use 'five-point'"
             )
+
+    @property
+    def source_units(self) -> str:
+        return self.coefficient_field.units
 
     @property
     def right_hand_side(self) -> str:

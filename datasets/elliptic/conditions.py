@@ -67,7 +67,7 @@ class Conditions:
         """The middle of the values on the sides of values; 0 where there is none."""
         if self.values is None:
             return 0.0
-        held = self.values[self._held]
+        held = self.values[self._held].detach()
         return float(held.min() + held.max()) / 2
 
     @cached_property

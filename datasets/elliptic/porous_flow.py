@@ -48,6 +48,7 @@ class PorousFlow(EllipticPDE):
     solution_field: Field = field(default=Field("pressure", "pressure u"), kw_only=True)
 
     positive_coefficient = True
+    uncertain_parameters = ("boundary", "source")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,8 +64,8 @@ class PorousFlow(EllipticPDE):
         if not self.wells:
             return
         points = [(well.x, well.y) for well in self.wells]
-        for i, value in enumerate(self.boundary.known_values(points, self.domain)):
-            if value == value:
+        for i, fixed in enumerate(self.boundary.fixes(points, self.domain)):
+            if fixed:
                 raise InputError(
                     f"well {i} must not be on a side that fixes the {self.solution_field.name}, "
                     f"got x = {points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
@@ -101,6 +102,17 @@ class PorousFlow(EllipticPDE):
         if "1" in (a, u):
             return "1"
         return product(a, u) if self.thickness == 1 else product(a, u, self.domain.unit)
+
+    @property
+    def flux_units(self) -> str:
+        a, u = self.coefficient_field.units, self.solution_field.units
+        length = self.domain.unit
+        return a if u == length else product(a, u, _inverse(length))
+
+    @property
+    def source_units(self) -> str:
+        known = "1" not in (self.coefficient_field.units, self.domain.unit)
+        return product(self.flux_units, _inverse(self.domain.unit)) if known else "1"
 
     def of_coefficient(self, field: Field) -> bool:
         return field in (self.coefficient_field, self.logarithm)
@@ -143,3 +155,7 @@ class PorousFlow(EllipticPDE):
             # Of deviations from a level, which a relative residual then does not depend on
             f = f - balance(volumes, (across / h2, along / h2), conditions.deviations.to(a))
         return solver(a, f)
+
+
+def _inverse(unit: str) -> str:
+    return f"({unit})-1" if " " in unit else f"{unit}-1"

@@ -11,6 +11,7 @@ from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.conditions import Conditions
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.sides import Sides
+from pdeinv.datasets.uncertain import Drawn
 from pdeinv.datasets.wells import Well
 from pdeinv.grid import Grid
 
@@ -23,10 +24,19 @@ def volumes_on(grid: Grid, boundary: Sides) -> Volumes:
     return Volumes(*grid.shape, *grid.domain.lengths, *held)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def conditions_on(grid: Grid, boundary: Sides) -> Conditions:
-    """Return the values and the fluxes of the sides at a grid's nodes."""
+    """Return the values and the fluxes of the sides at a grid's nodes; differentiable to what is
+    drawn."""
+    return _conditions(grid, boundary) if boundary.drawn else _kept_conditions(grid, boundary)
+
+
+def source_on(grid: Grid, boundary: Sides, source: Distributed) -> torch.Tensor:
+    """Return a source (my, mx) at the free nodes, float64; differentiable if it is drawn."""
+    drawn = isinstance(source.value, Drawn)
+    return (_source if drawn else _kept_source)(volumes_on(grid, boundary), grid, source)
+
+
+def _conditions(grid: Grid, boundary: Sides) -> Conditions:
     points = node_positions(grid).reshape(*grid.shape, 2)
     nodes = {
         "left": points[:, 0],
@@ -35,19 +45,20 @@ def conditions_on(grid: Grid, boundary: Sides) -> Conditions:
         "top": points[-1],
     }
     given = {
-        name: torch.from_numpy(side.at(nodes[name], grid.domain, name))
+        name: side.tensor(nodes[name], grid.domain, name)
         for name, side in boundary.items()
         if not side.zero
     }
     return Conditions.on(volumes_on(grid, boundary), given)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def source_on(grid: Grid, boundary: Sides, source: Distributed) -> torch.Tensor:
-    """Return a source (my, mx) at the free nodes, float64."""
-    values = torch.from_numpy(source.at(node_positions(grid), grid.domain)).reshape(grid.shape)
-    return volumes_on(grid, boundary).inside(values)
+def _source(volumes: Volumes, grid: Grid, source: Distributed) -> torch.Tensor:
+    return volumes.inside(source.tensor(node_positions(grid), grid.domain).reshape(grid.shape))
+
+
+# A cached inference tensor would break every later gradient
+_kept_conditions = lru_cache(maxsize=64)(torch.inference_mode(False)(_conditions))
+_kept_source = lru_cache(maxsize=64)(torch.inference_mode(False)(_source))
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from pdeinv.cli.benchmark import benchmark
+from pdeinv.cli.calibrate import calibrate
 from pdeinv.cli.check import check
 from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
@@ -25,6 +26,15 @@ from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
 from pdeinv.cli.study import study
+from pdeinv.cli.study_assumptions import (
+    alarm_rates,
+    calibrated,
+    model_choice,
+    robust_readings,
+    unknown_numbers,
+    unknown_viscosity,
+    wrong_assumptions,
+)
 from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
@@ -32,6 +42,7 @@ from pdeinv.cli.study_problems import (
     flow_sensors,
     pumping_test,
     two_pumping_tests,
+    uncertain_sides,
 )
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
@@ -50,15 +61,15 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(check, info),
+    *(calibrate, check, info),
 ):
     app.command()(command)
-study.command()(aquifer)
-study.command()(black_box)
-study.command()(pumping_test)
-study.command()(two_pumping_tests)
-study.command()(flow_sensors)
-study.command()(any_experiment)
+for measured in (
+    *(aquifer, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
+    *(any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
+    *(alarm_rates, model_choice, calibrated),
+):
+    study.command()(measured)
 app.add_typer(study, name="study")
 
 

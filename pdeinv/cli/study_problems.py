@@ -1,6 +1,5 @@
-"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `flow-sensors`,
-`any-experiment`:
-problems of one's own."""
+"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `uncertain-sides`,
+`flow-sensors`, `any-experiment`: problems of one's own."""
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ __all__ = [
     "flow_sensors",
     "pumping_test",
     "two_pumping_tests",
+    "uncertain_sides",
 ]
 
 Truths = Annotated[int, typer.Option(callback=checked_instances, help="Number of truths.")]
@@ -65,6 +65,13 @@ def two_pumping_tests(out: ResumingOut, instances: Truths = 16) -> None:
     from pdeinv.benchmarks.studies.two_pumping_tests import run, two_tests_table
 
     _measure(run, two_tests_table, out, instances=instances)
+
+
+def uncertain_sides(out: ResumingOut, instances: Truths = 32) -> None:
+    """Reconstruct truths of the aquifer whose recharge and left side are uncertain."""
+    from pdeinv.benchmarks.studies.uncertain_sides import run, uncertain_table
+
+    _measure(run, uncertain_table, out, instances=instances)
 
 
 def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:

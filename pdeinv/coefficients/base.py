@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import ClassVar
 
 import torch
 
-from pdeinv.annotations import Convertible, annotations_of, check_fields
-from pdeinv.checks import described
+from pdeinv.annotations import check_fields
+from pdeinv.coefficients.stored import StoredPrior
 from pdeinv.errors import InputError
-from pdeinv.external import is_reference, load_class, source_of
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
-from pdeinv.unknown import Unknown
 
 __all__ = ["CoefficientPrior"]
 
-_INFINITE = "inf"  # in JSON, which has no such number
-
 
 @dataclass(frozen=True)
-class CoefficientPrior(Convertible):
+class CoefficientPrior(StoredPrior):
     """A distribution of coefficients: a latent Gaussian field, and a map from it, node by node.
 
     It is stated without a domain, and serves any physics whose coefficient it can be. A subclass is
     a frozen dataclass of numbers; see `pdeinv.annotations` for their checks.
 
     Attributes:
-        name: in files; the name of the class in kebab case if it is not given.
         affine: whether the map is affine, so that the coefficient is Gaussian.
         logarithmic: whether its logarithm is Gaussian, which results then have as a field too.
-        storable: whether files can hold it, which they cannot with a function.
         of_values: numbers that the map from the latent field has, not the field itself.
         never_unknown: numbers that must be stated.
 
@@ -49,27 +39,10 @@ class CoefficientPrior(Convertible):
         torch.Size([4, 1, 16, 16])
     """
 
-    name: ClassVar[str]
     affine: ClassVar[bool] = True
     logarithmic: ClassVar[bool] = False
-    storable: ClassVar[bool] = True
     of_values: ClassVar[tuple[str, ...]] = ()
     never_unknown: ClassVar[tuple[str, ...]] = ()
-    kinds: ClassVar[dict[str, type[CoefficientPrior]]] = {}
-    """The public classes by their names."""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if not hasattr(cls, "name"):
-            cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        if "name" in cls.__dict__ and not cls.__name__.startswith("_"):
-            known = CoefficientPrior.kinds.get(cls.name, cls)
-            if known.__module__.startswith("pdeinv.") and known.__module__ != cls.__module__:
-                raise InputError(
-                    f"the name of a class of priors must not be that of a built-in kind, got "
-                    f"{cls.name!r} of {cls.__qualname__}; rename the class, or state another `name`"
-                )
-            CoefficientPrior.kinds[cls.name] = cls
 
     def __post_init__(self) -> None:
         numbers = [f.name for f in dataclasses.fields(self) if f.name not in self.never_unknown]
@@ -172,152 +145,3 @@ class CoefficientPrior(Convertible):
                 f"mean; give mean_std a finite value"
             )
         return self.coefficient(self.latent(grid.domain, grid.kind).sample(n, grid, generator))
-
-    @property
-    def unknowns(self) -> dict[str, Unknown]:
-        """The numbers that are unknown, by their names."""
-        return {name: value for name, value in self.numbers.items() if isinstance(value, Unknown)}
-
-    def in_units(self, scales: Mapping[str, float]) -> CoefficientPrior:
-        """Return the prior with unknown numbers in their own units; `scales` as of
-        `Unknown.scaled`."""
-        return self.with_numbers(**{k: v.scaled(scales) for k, v in self.unknowns.items()})
-
-    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
-        """Return the prior with draws of its unknown numbers."""
-        white = torch.randn(len(self.unknowns), dtype=torch.float64, generator=generator).tolist()
-        drawn = zip(self.unknowns.items(), white, strict=True)
-        return self.with_numbers(**{name: unknown.at(z) for (name, unknown), z in drawn})
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """The numbers and texts that state the distribution by name, those of a field of it too."""
-        found: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                found |= value.numbers
-            elif not callable(value):
-                found[f.name] = value
-        return found
-
-    def with_numbers(self, **changed: Any) -> CoefficientPrior:
-        """Return the prior with other values of some `numbers`.
-
-        Raises:
-            InputError: there is no such number, or its value is not allowed.
-        """
-        if unknown := changed.keys() - self.numbers.keys():
-            raise InputError(self._unknown(min(unknown), self.numbers))
-        replaced: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                own = {k: v for k, v in changed.items() if k in value.numbers}
-                replaced |= {f.name: value.with_numbers(**own)} if own else {}
-            elif f.name in changed:
-                replaced[f.name] = changed[f.name]
-        return dataclasses.replace(self, **replaced) if replaced else self
-
-    @classmethod
-    def of(cls, value: Any, what: str = "the prior") -> Any:
-        """Return the prior that `to_json` stored; a prior stays as it is.
-
-        Raises:
-            InputError: it is neither, or not of this class.
-        """
-        if isinstance(value, CoefficientPrior):
-            made = value
-        elif isinstance(value, dict) and isinstance(value.get("kind"), str):
-            made = _of_kind(value["kind"], what)._stated(
-                {k: v for k, v in value.items() if k != "kind"}, what
-            )
-        else:
-            raise InputError(
-                f"{what} must be a prior of pdeinv.coefficients or an object with its 'kind', got "
-                f"{described(value)}; give one of {', '.join(_storable())}"
-            )
-        if not isinstance(made, cls):
-            raise InputError(
-                f"{what} must be of the kind {cls.name}, got {made.name}; choose another"
-            )
-        return made
-
-    @classmethod
-    def _stated(cls, values: dict[str, Any], what: str) -> CoefficientPrior:
-        names = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in names:
-                raise InputError(cls._unknown(key, names, what))
-        for f in dataclasses.fields(cls):
-            missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-            if missing and f.name not in values:
-                raise InputError(f"{f.name} of {what} ({cls.name}) must be given, got none; add it")
-        hints = annotations_of(cls)
-        numbers = {name for name in names if _is_float(hints[name])}
-        return cls(
-            **{
-                name: math.inf if name in numbers and value == _INFINITE else value
-                for name, value in values.items()
-            }
-        )
-
-    @classmethod
-    def _unknown(cls, key: str, names: Iterable[str], what: str = "the prior") -> str:
-        near = difflib.get_close_matches(key, names, n=1)
-        return (
-            f"a number of {what} ({cls.name}) must be one of {', '.join(names)}, got {key!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "remove it")
-        )
-
-    def to_json(self, what: str = "the prior") -> dict[str, Any]:
-        """Return the kind and the numbers as JSON values, which `of` takes back.
-
-        Raises:
-            InputError: the prior has no kind, or holds a function.
-        """
-        source = source_of(type(self))
-        if not source and type(self) not in CoefficientPrior.kinds.values():
-            raise InputError(
-                f"{what} must be of a kind that files can hold, got {type(self).__name__}; use one "
-                f"of {', '.join(_storable())}"
-            )
-        stated: dict[str, Any] = {"kind": source or self.name}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Convertible | Unknown):
-                value = value.to_json(what) if isinstance(value, Convertible) else value.to_json()
-            elif not isinstance(value, int | float | str | tuple | None):
-                raise InputError(
-                    f"{what} must be one that files can hold, got {f.name} = {described(value)}; "
-                    f"use numbers and texts"
-                )
-            stated[f.name] = _INFINITE if value == math.inf else value
-        return stated
-
-
-def _is_float(hint: Any) -> bool:
-    return (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is float
-
-
-def _storable() -> list[str]:
-    """Return the names of the kinds that files can hold."""
-    return sorted(name for name, kind in CoefficientPrior.kinds.items() if kind.storable)
-
-
-def _of_kind(name: str, what: str) -> type[CoefficientPrior]:
-    kinds = CoefficientPrior.kinds
-    if is_reference(name):
-        return load_class(name, CoefficientPrior, kinds)  # type: ignore[type-abstract]
-    if name in kinds and not kinds[name].storable:
-        raise InputError(
-            f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}, which has a "
-            f"function that a file cannot hold; state it in Python"
-        )
-    if name not in kinds:
-        near = difflib.get_close_matches(name, _storable(), n=1)
-        raise InputError(
-            f"kind of {what} must be one of {', '.join(_storable())}, got {name!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "use one of them, or file.py:Class")
-        )
-    return kinds[name]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import torch
 
-from pdeinv.checks import Bounds
+from pdeinv.checks import EXTREME, Bounds
 from pdeinv.coefficients.base import CoefficientPrior
 from pdeinv.coefficients.gaussian_field import GaussianField
 from pdeinv.errors import InputError
@@ -17,7 +17,12 @@ from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
 from pdeinv.unknown import Guess, Unknown
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["TwoPhase"]
+
+Values: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 _EQUAL = 0.5  # share of either phase
 _GEOMETRIC = 0.7  # share of the geometric mean in a smoothed coefficient
@@ -36,8 +41,11 @@ class TwoPhase(CoefficientPrior):
         share: of the area that is `high`, on average over fields. Unequal shares need a field whose
             standard deviation is the same everywhere.
 
+    Values that are unknown differ from one draw to another, and `low` is below `high` in each.
+
     Raises:
-        InputError: `low` is not below `high`, or the field is none such.
+        InputError: `low` is not below `high` (the middle of an unknown one), or the field is none
+            such.
 
     Reference:
         Iglesias, Lu & Stuart, *A Bayesian level set method for geometric inverse problems*,
@@ -66,7 +74,9 @@ class TwoPhase(CoefficientPrior):
             settled = {k: v for k, v in free if isinstance(getattr(self.field, k), Unknown)}
             if settled:
                 object.__setattr__(self, "field", replace(self.field, **settled))
-        if not self.low < self.high:
+        scales = {value.of for value in (self.low, self.high) if isinstance(value, Unknown)}
+        comparable = scales <= {""} or len(scales) == 1 == len({*map(type, (self.low, self.high))})
+        if comparable and not float(self.low) < float(self.high):
             raise InputError(
                 f"low must be below high in a {self.name} prior, got low = {self.low:g} and high = "
                 f"{self.high:g}; change one of them"
@@ -99,11 +109,27 @@ class TwoPhase(CoefficientPrior):
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
         return float(quantile) * self.field.latent_std
 
-    def coefficient(self, latent: torch.Tensor) -> torch.Tensor:
+    def drawn(self, generator: torch.Generator | None = None) -> Self:
+        while True:  # which ends, since the middle of low is below that of high
+            numbers = self._drawn_numbers(generator)
+            if numbers.get("low", self.low) < numbers.get("high", self.high):
+                return self.with_numbers(**numbers)
+
+    def coefficient(self, latent: torch.Tensor, values: Values | None = None) -> torch.Tensor:
+        """Return the coefficients of latent fields, both (batch, 1, ny, nx).
+
+        Arguments:
+            latent: the fields.
+            values: low and high of each field, (batch, 1, 1, 1); those of the prior if None.
+        """
         high = latent >= self.threshold
+        if values is not None:
+            return torch.where(high, values[1], values[0])
         return torch.where(high, latent.new_tensor(self.high), latent.new_tensor(self.low))
 
-    def smoothed(self, latent: torch.Tensor, width: float) -> torch.Tensor:
+    def smoothed(
+        self, latent: torch.Tensor, width: float, values: Values | None = None
+    ) -> torch.Tensor:
         """Return a smooth coefficient: 0.7 of the geometric and 0.3 of the arithmetic mean.
 
         The share of the high phase is the logistic function of the distance from the threshold over
@@ -112,15 +138,21 @@ class TwoPhase(CoefficientPrior):
         problem this weighting removes most of the bias of the pressure that the arithmetic mean
         alone has. Where a value is not positive, it is the arithmetic mean.
 
+        Arguments:
+            latent: the fields.
+            width: of the jump, in units of the latent field.
+            values: as of `coefficient`.
+
         Reference:
             Dykhne, *Conductivity of a two-dimensional two-phase system*, JETP 32, 1971.
         """
         distance = latent - self.threshold if self.threshold else latent
         share = torch.sigmoid(distance / width)
-        arithmetic = self.low + (self.high - self.low) * share
+        low, high = (self.low, self.high) if values is None else values
+        arithmetic = low + (high - low) * share
         if not self.positive:
             return arithmetic
-        geometric = self.low * (self.high / self.low) ** share
+        geometric = low * (high / low) ** share
         return _GEOMETRIC * geometric + (1 - _GEOMETRIC) * arithmetic
 
     @property
@@ -129,7 +161,8 @@ class TwoPhase(CoefficientPrior):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        return (self.low, self.high)
+        (least, _), (_, most) = _extremes(self.low), _extremes(self.high)
+        return (least, most)
 
     @property
     def symmetric(self) -> bool:
@@ -137,3 +170,12 @@ class TwoPhase(CoefficientPrior):
 
     def keeps(self, element: Symmetry, domain: Domain) -> bool:
         return self.field.keeps(element, domain)
+
+
+def _extremes(value: float) -> tuple[float, float]:
+    """Return what a value leaves with no probability that counts."""
+    if not isinstance(value, Unknown):
+        return value, value
+    if value.of == "readings":  # whose scale is not known yet
+        return (1 / EXTREME if value.law.startswith("log") else -EXTREME, EXTREME)
+    return value.extremes

@@ -25,7 +25,8 @@ _ARROWS = 22.0  # points from one arrow to the next
 
 def plot_sides(axis: Axes, site: Site, panel: Panel) -> None:
     """Draw the conditions outside of a panel's frame: a thick line and the value that it fixes,
-    arrows of a flux and its value, strokes where nothing flows.
+    arrows of a flux and its value, strokes where nothing flows. A value that was inferred is the
+    posterior mean, with the mean standard deviation.
 
     Nothing is drawn where all four sides are alike.
 
@@ -141,6 +142,8 @@ def _text(site: Site, condition: Surrounding, length: float) -> str:
     if len(ends) > 1:
         ends = [short_number(condition.values.min()), short_number(condition.values.max())]
     values = " to ".join(ends)
+    if condition.std is not None:
+        values += f" ± {short_number(float(condition.std.mean()))}"
     if condition.kind == "flux":
         return f"inflow {values}"
     units = in_figures(site.units)

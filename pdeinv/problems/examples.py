@@ -15,7 +15,7 @@ import torch
 
 from pdeinv import layouts
 from pdeinv.checks import described
-from pdeinv.datasets import Problem
+from pdeinv.datasets import PDE, Problem
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
@@ -63,12 +63,14 @@ class Truth(NamedTuple):
         grid: a grid twice as fine as the problem's.
         state: (1, channel, ny, nx) on that grid.
         sensors: noisy readings of the state.
+        drawn: the physics with the draws of its uncertain quantities.
     """
 
     problem: Problem
     grid: Grid
     state: torch.Tensor
     sensors: Sensors
+    drawn: PDE
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Example:
         drawn = draw_truth(
             self.problem, [read.field for read in self.readings], sorted(times), number
         )
-        problem, coarse, fine, state, generator = drawn
+        problem, coarse, fine, state, truth, generator = drawn
         physics = problem.physics
         points = self._points(problem, coarse, number)
         rows = self._rows()
@@ -131,7 +133,7 @@ class Example:
             table["experiment"] = [name for _, _, name, _ in rows]
         if times:
             table["time"] = [time for _, _, _, time in rows]
-        return Truth(problem, fine, state, Sensors(pd.DataFrame(table)))
+        return Truth(problem, fine, state, Sensors(pd.DataFrame(table)), truth)
 
     def _rows(self) -> list[tuple[int, Readings, str, float | None]]:
         """Return the number of the point, what is read there, in which experiment and when, for
@@ -216,6 +218,14 @@ EXAMPLES = {
             (
                 Readings("head", 12, 0.02, experiments=("west", "east")),
                 Readings("log_hydraulic_conductivity", 5, 0.1),
+            ),
+        ),
+        Example(
+            "uncertain-aquifer",
+            "hydraulic conductivity, recharge and the head along a side of an aquifer, from heads",
+            (
+                Readings("head", 40, 0.02),
+                Readings("log_hydraulic_conductivity", 10, 0.1),
             ),
         ),
     )

@@ -15,7 +15,7 @@ import xarray as xr
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer
 from pdeinv.coordinates import coordinates_of, grid_from
-from pdeinv.datasets import PDES, Problem, open_dataset
+from pdeinv.datasets import PDE, PDES, Problem, open_dataset
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference
 from pdeinv.figures.times import place_of
@@ -37,6 +37,7 @@ class Drawn(NamedTuple):
         coarse: the grid of the problem's results.
         grid: a grid twice as fine.
         state: (1, channel, ny, nx) on that grid.
+        physics: that of the problem, with the draws of its uncertain quantities.
         generator: for more random numbers of the same draw.
     """
 
@@ -44,6 +45,7 @@ class Drawn(NamedTuple):
     coarse: Grid
     grid: Grid
     state: torch.Tensor
+    physics: PDE
     generator: torch.Generator
 
 
@@ -68,7 +70,9 @@ def draw_truth(
     # Every node of the problem's grid is one of the finer grid
     ends = 0 if coarse.periodic else 1
     fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
-    return Drawn(problem, coarse, fine, problem.sample(1, fine, generator), generator)
+    drawn = problem.drawn(generator)
+    state = drawn.sample(1, fine, generator)
+    return Drawn(problem, coarse, fine, state, drawn.physics, generator)
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,11 @@ class GaussianPart(WhitenedProblem):
     def variances(self) -> torch.Tensor:
         return self.std**2
 
-    def _coefficient(self, own: torch.Tensor) -> torch.Tensor:
-        return self.forward.pde.restrict(self.mean + self.root.apply(own * self.std))
+    def _coefficient(self, own: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
+        return forward.pde.restrict(self.mean + self.root.apply(own * self.std))
 
-    def _jacobian(self, own: torch.Tensor) -> torch.Tensor:
-        rows = self.forward.jacobian(self._coefficient(own))
+    def _jacobian(self, own: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
+        rows = forward.jacobian(self._coefficient(own, forward))
         return torch.cat([self.root.adjoint(part) * self.std for part in rows.split(_CHUNK)])
 
     def _representable(self, a: torch.Tensor) -> bool:

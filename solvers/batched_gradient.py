@@ -1,0 +1,54 @@
+"""Gradients of a computation for many cotangents at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from pdeinv.errors import NumericalError
+
+__all__ = ["batched_gradient"]
+
+
+def batched_gradient(
+    outputs: list[torch.Tensor], leaf: torch.Tensor
+) -> Callable[[list[torch.Tensor]], torch.Tensor]:
+    """Return the gradients of outputs with respect to a leaf, for many cotangents at once.
+
+    torch.vmap batches a PDE's own autograd functions too, and is slow to import; without such
+    functions the batching of torch.autograd does. What a user's PDE computes may have no rule for
+    either; its gradients are computed one by one.
+    """
+
+    def gradient(cotangents: list[torch.Tensor], **options: bool) -> torch.Tensor:
+        return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True, **options)[0]
+
+    own = any(_has_own_function(output) for output in outputs)
+    batched = torch.vmap(gradient) if own else partial(gradient, is_grads_batched=True)
+
+    def gradients(cotangents: list[torch.Tensor]) -> torch.Tensor:
+        try:
+            return batched(cotangents)
+        except NumericalError:
+            raise
+        except RuntimeError:  # of torch, whose words for it differ
+            pass
+        return torch.stack([gradient(list(one)) for one in zip(*cotangents, strict=True)])
+
+    return gradients
+
+
+def _has_own_function(output: torch.Tensor) -> bool:
+    """Whether a `torch.autograd.Function` was applied on the way to a tensor."""
+    seen, waiting = set(), [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        seen.add(node)
+        waiting.extend(function for function, _ in node.next_functions)
+    return False
