@@ -92,9 +92,11 @@ class LatentMap(ForwardMap):
         return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
 
     def latent_jacobian(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the rows (m, ny, nx) of F's derivative to the latent field at the nodes, at one
-        latent field (1, 1, ny, nx)."""
+        """Return the derivatives of the readings to the latent field at the nodes, (m, ny, nx).
+
+        Arguments:
+            latent: where to differentiate, (1, 1, ny, nx).
+        """
         with torch.enable_grad():
             leaf = latent.detach().requires_grad_()
-            pull_back = self._pull_back(leaf, self.problem.coefficient(leaf))
-        return self._rows(pull_back)[:, 0]
+            return self._rows(self._pull_back(leaf, self.problem.coefficient(leaf)))[:, 0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pdeinv.datasets.problem import Problem
+from pdeinv.observation import Observation
 from pdeinv.solvers.alarms.model import Tried
 
 __all__ = ["Cause", "of_number"]
@@ -23,6 +25,10 @@ class Cause:
         value: the factor or the number that mends it; of readings, how many are wrong.
         gain: logarithm of the evidence that it gains, less what its freedom costs.
         text: the cause in words, with its remedy.
+        log_evidence: with this change, of readings that are linearised without it.
+        changed: returns the problem and the readings with this change, and what the logarithm of
+            the density of the stated readings has more than that of these; None where they need
+            not be linearised again.
         predictions: of wrong readings by their positions in the table: what the others predict and
             its standard deviation, with the reading's noise.
     """
@@ -32,6 +38,8 @@ class Cause:
     value: float
     gain: float
     text: str
+    log_evidence: float = math.nan
+    changed: Callable[[], tuple[Problem, Observation, float]] | None = None
     predictions: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 

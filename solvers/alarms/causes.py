@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
 
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.alarms.cause import Cause
+from pdeinv.solvers.alarms.linearise import linearised
 from pdeinv.solvers.alarms.model import Model, lasting
 from pdeinv.solvers.alarms.of_physics import causes_in_physics
 from pdeinv.solvers.alarms.of_prior import causes_in_prior
@@ -21,69 +25,106 @@ from pdeinv.solvers.alarms.of_readings import (
     causes_in_units,
 )
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.gauss_newton import GaussNewton
-from pdeinv.solvers.gaussian import GaussianSolver
 
 __all__ = ["find_causes", "with_found_numbers"]
 
 _LEAST = 3.0  # in logarithms, of a cause that is named
+_BEHIND = 30.0  # in logarithms, of a cause that is not looked at again
+_AGAIN = 4  # causes for which the readings of a nonlinear problem are linearised again
+_MOST = 250  # readings of which the evidence is compared, evenly chosen
 
 
 def find_causes(
-    solver: Solver, pde: PDE, prior: Prior, observation: Observation
+    solver: Solver,
+    pde: PDE,
+    prior: Prior,
+    observation: Observation,
+    suspects: Sequence[int] = (),
 ) -> tuple[Cause, ...]:
     """Return what would mend the fit of the readings, the best first; none where nothing does, or
     where the method has no evidence.
 
     Each candidate is one number that is changed, or a few readings that are left out. They are
-    compared by the evidence of the readings, linearised by the solver itself, or by `gaussian` or
-    `gauss-newton` where these accept the problem. Censored readings have no part.
+    compared by the evidence of the linearised readings. Censored readings have no part.
 
     Arguments:
         solver: the solver of the result.
         pde, prior, observation: as of `Solver.__call__`, with the numbers that were inferred.
+        suspects: positions of readings that do not fit the others.
     """
-    if not isinstance(prior, CoefficientPrior):
+    chosen = _chosen(observation, suspects)
+    if not isinstance(prior, CoefficientPrior) or not len(chosen):
         return ()
     problem = Problem(pde, prior)
-    readings = _linearised(solver, problem, observation)
-    if readings is None or bool(readings.observation.below_or_above.all()):
+    readings = linearised(solver, problem, observation.subset(chosen))
+    if readings is None:
         return ()
     model = Model.of(problem, readings)
     base = lasting(model.log_evidence)
-    found = [cause for cause in _candidates(solver, model, base) if cause.gain > _LEAST]
+    found = [*_candidates(solver, model, base)]
+    if not problem.linear:
+        found = _linearised_again(solver, found, base)
     best: dict[tuple[str, str], Cause] = {}
     for cause in sorted(found, key=lambda one: -one.gain):
-        best.setdefault((cause.kind, cause.name), cause)
-    return tuple(best.values())
+        if cause.gain > _LEAST:
+            best.setdefault((cause.kind, cause.name), cause)
+    return tuple(_of_table(cause, chosen) for cause in best.values())
+
+
+def _chosen(observation: Observation, suspects: Sequence[int]) -> torch.Tensor:
+    """Positions of the plain readings; where there are many, of some of them and the suspects."""
+    plain = (~observation.below_or_above).nonzero()[:, 0]
+    if len(plain) <= _MOST:
+        return plain
+    some = plain[torch.linspace(0, len(plain) - 1, _MOST).long()]
+    return torch.cat([some, torch.tensor([*suspects[:_MOST]], dtype=torch.long)]).unique()
+
+
+def _of_table(cause: Cause, chosen: torch.Tensor) -> Cause:
+    """A cause with positions in the table in the place of those among the chosen readings."""
+    predictions = {int(chosen[i]): prediction for i, prediction in cause.predictions.items()}
+    return replace(cause, predictions=predictions)
 
 
 def _candidates(solver: Solver, model: Model, base: float) -> Iterator[Cause]:
+    problem, observation = model.problem, model.observation
     yield from causes_in_readings(model, base)
-    yield from causes_in_units(model, base)
     yield from causes_in_noise(model, base)
     yield from causes_in_prior(model, base)
+    start = None if problem.linear else model.draw()
     yield from causes_in_physics(
-        model, base, lambda problem: _linearised(solver, problem, model.observation)
+        model, base, lambda changed: linearised(solver, changed, observation, start)
     )
+    if not problem.linear:
+        found = linearised(solver, problem, observation, jacobians=0)
+        model = model if found is None else Model.of(problem, found)
+    here = lasting(model.log_evidence)
+    for cause in causes_in_units(model, here):
+        if cause.gain > 0:
+            yield replace(cause, gain=cause.gain + here - base)
 
 
-def _linearised(
-    solver: Solver, problem: Problem, observation: Observation
-) -> LinearisedReadings | None:
-    """The readings, linearised by the first method that can."""
-    pde, prior = problem.physics, problem.prior
-    for method in (solver, GaussianSolver(), GaussNewton()):
-        if not (method.accepts_prior(prior) and method.accepts(pde, prior) and pde.differentiable):
+def _linearised_again(solver: Solver, causes: Sequence[Cause], base: float) -> list[Cause]:
+    """The causes with the evidence of readings that are linearised with their changes: those in
+    units, and the best others."""
+    ranked = sorted((c for c in causes if c.kind != "units"), key=lambda one: -one.gain)
+    others = [c for c in ranked[:_AGAIN] if c.changed and c.gain > ranked[0].gain - _BEHIND]
+    judged = []
+    for cause in causes:
+        if cause.changed is None or (cause.kind != "units" and cause not in others):
+            judged.append(cause)
             continue
-        try:
-            found = method.linearised(pde, prior, observation)
-        except (InputError, NumericalError):
-            continue
-        if found is not None:
-            return found
-    return None
+        cost = cause.log_evidence - base - cause.gain
+        found = lasting(_changed_evidence, solver, cause)
+        judged.append(replace(cause, gain=found - base - cost))
+    return judged
+
+
+def _changed_evidence(solver: Solver, cause: Cause) -> float:
+    assert cause.changed is not None
+    problem, observation, more = cause.changed()
+    found = linearised(solver, problem, observation)
+    return -math.inf if found is None else Model.of(problem, found).log_evidence() + more
 
 
 def with_found_numbers(

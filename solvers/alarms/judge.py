@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pdeinv.datasets.base import PDE
 from pdeinv.errors import warn_caller
@@ -53,7 +53,7 @@ def judge_misfit(
     causes: tuple[Cause, ...] = ()
     if solver.misfit != "none":
         given = with_found_numbers(pde, prior, observation, posterior)
-        causes = find_causes(solver, *given)
+        causes = find_causes(solver, *given, suspects=alarm.outliers)
     message = _message(alarm, causes, solver, posterior, pde, prior, sensors)
     posterior.record["alarm"] = message
     warn_caller(message, MisfitWarning)
@@ -76,8 +76,8 @@ def _message(
             f"to judge the sensors themselves"
         )
     named = [cause for cause in causes[:2] if cause.gain > causes[0].gain - _CLOSE]
-    words = [_cause_in_words(cause, posterior, sensors) for cause in named]
-    if alarm.outliers and not any(cause.kind == "readings" for cause in named):
+    words = [_cause_in_words(cause, sensors) for cause in named]
+    if alarm.outliers and not named:
         words.append(_outliers(alarm, posterior, sensors))
     own = f", or the {solver.name} solver has not met them" if solver.misfit_remedy else ""
     remedy = f"; if these are right, {solver.misfit_remedy}" if own else ""
@@ -105,24 +105,25 @@ _GENERAL = (
 )
 
 
-def _cause_in_words(cause: Cause, posterior: Posterior, sensors: Sensors) -> str:
-    if cause.kind != "readings":
-        return cause.text
-    count, m = len(cause.predictions), len(sensors)
-    rows = [
-        _row(i, sensors, *prediction) for i, prediction in list(cause.predictions.items())[:_SHOWN]
-    ]
-    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
-    verb = "reading of" if count == 1 else "readings of"
-    do = "does" if count == 1 else "do"
-    return f"{count} {verb} {m} {do} not fit the others: {', '.join(rows)}{more}; check them"
+def _cause_in_words(cause: Cause, sensors: Sensors) -> str:
+    return _rows(cause.predictions, sensors) if cause.kind == "readings" else cause.text
 
 
 def _outliers(alarm: Alarm, posterior: Posterior, sensors: Sensors) -> str:
     found = posterior.leave_one_out
     assert found is not None
-    i = alarm.outliers[0]
-    return f"look at {_row(i, sensors, float(found.mean[i]), float(found.std[i]))}"
+    predictions = {i: (float(found.mean[i]), float(found.std[i])) for i in alarm.outliers}
+    return _rows(predictions, sensors)
+
+
+def _rows(predictions: Mapping[int, tuple[float, float]], sensors: Sensors) -> str:
+    """Readings that do not fit the others, which predict other values."""
+    count = len(predictions)
+    rows = [_row(i, sensors, *prediction) for i, prediction in predictions.items()]
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    verb = "reading of {} does" if count == 1 else "readings of {} do"
+    whole = f"{count} {verb.format(len(sensors))} not fit the others"
+    return f"{whole}: {', '.join(rows[:_SHOWN])}{more}; check them, or leave them out"
 
 
 def _row(i: int, sensors: Sensors, predicted: float, std: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget, nugget_variance
 
 __all__ = ["Model", "Tried", "best_factor", "lasting"]
 
-_MOST = 500  # readings of which the evidence is compared
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -31,7 +30,6 @@ class Model:
         gram: of the latent field, (m, m).
         observation: y and R.
         expected: (m,).
-        chosen: positions (m,) of the readings in the table.
     """
 
     problem: Problem
@@ -39,23 +37,12 @@ class Model:
     gram: torch.Tensor
     observation: Observation
     expected: torch.Tensor
-    chosen: torch.Tensor
 
     @classmethod
-    def of(cls, problem: Problem, found: LinearisedReadings, thinned: bool = True) -> Model:
-        """Return the model of the plain readings, of some of them evenly where there are many."""
-        chosen = (~found.observation.below_or_above).nonzero()[:, 0]
-        if thinned and len(chosen) > _MOST:
-            chosen = chosen[torch.linspace(0, len(chosen) - 1, _MOST).long()]
-        readings = replace(
-            found,
-            observation=found.observation.subset(chosen),
-            rows=found.rows[chosen],
-            columns=found.columns[chosen],
-            expected=found.expected[chosen],
-        )
-        gram = readings.gram(problem.latent)
-        return cls(problem, readings, gram, readings.observation, readings.expected, chosen)
+    def of(cls, problem: Problem, found: LinearisedReadings) -> Model:
+        """Return the model of readings that were linearised with a problem."""
+        gram = found.gram(problem.latent)
+        return cls(problem, found, gram, found.observation, found.expected)
 
     def factored(self, noise_std: torch.Tensor | None = None) -> torch.Tensor:
         """Return the Cholesky factor of the covariance of the readings, (m, m).
@@ -86,12 +73,17 @@ class Model:
         """The inverse of the covariance of the readings, (m, m)."""
         return torch.cholesky_inverse(self.factored())
 
-    def latent_mean(self) -> torch.Tensor:
-        """Return the mean of the latent field given the readings, (1, 1, ny, nx)."""
+    def draw(self) -> torch.Tensor:
+        """Return the mean of the draw of the latent field given the readings, (1, *shape)."""
         off = (self.observation.values - self.expected)[:, None]
         weights = torch.cholesky_solve(off, self.factored())[:, 0]
         pulled = torch.einsum("m,myx->yx", weights, self.readings.rows)
-        return self.problem.latent.covariance(pulled[None, None], self.observation.grid)
+        grid = self.observation.grid
+        return self.problem.latent.square_root_adjoint(pulled[None, None], grid)
+
+    def latent_mean(self) -> torch.Tensor:
+        """Return the mean of the latent field given the readings, (1, 1, ny, nx)."""
+        return self.problem.latent.square_root(self.draw(), self.observation.grid)
 
 
 @dataclass(frozen=True)

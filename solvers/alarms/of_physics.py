@@ -14,6 +14,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.solvers.alarms.cause import Cause, of_number
 from pdeinv.solvers.alarms.model import Model, Tried, best_factor, lasting
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
@@ -25,6 +26,9 @@ Linearise = Callable[[Problem], LinearisedReadings | None]
 
 _WIDTH = 30.0  # factor either way
 _SCANNED, _REFINED = 15, 6  # factors
+_AROUND = 4.0  # factor either way, where the readings are linearised again
+_STEPS = (0.1, 1 / 3, 3.0, 10.0)  # factors with which the readings are linearised again
+_UNLIKELY = 12.0  # in logarithms, below the evidence of the stated number
 _WORTH = 2.0  # in logarithms, before the readings are linearised again
 
 
@@ -76,7 +80,7 @@ def causes_in_physics(model: Model, base: float, linearise: Linearise) -> Iterat
             tried = [best_factor(exact, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
             tried += [Tried(f, lasting(exact, f)) for f in factors]
         else:
-            tried = _nonlinear(model, base, number, exact, factors)
+            tried = _nonlinear(model, base, number, factors, linearise)
         for one in tried:
             # Without a source there is no number to fit
             gain = (
@@ -90,33 +94,62 @@ def causes_in_physics(model: Model, base: float, linearise: Linearise) -> Iterat
 
 def _exact(model: Model, number: _Number, linearise: Linearise) -> Callable[[float], float]:
     def evidence(factor: float) -> float:
-        problem = replace(model.problem, physics=number.scaled(factor))
-        found = linearise(problem)
-        return -math.inf if found is None else Model.of(problem, found).log_evidence()
+        found = _moved(model, number, factor, linearise)
+        return -math.inf if found is None else found.log_evidence()
 
     return evidence
 
 
 def _nonlinear(
-    model: Model,
-    base: float,
-    number: _Number,
-    exact: Callable[[float], float],
-    factors: tuple[float, ...],
+    model: Model, base: float, number: _Number, factors: tuple[float, ...], linearise: Linearise
 ) -> list[Tried]:
-    """The best factors, first with the field and the derivatives that are at hand."""
+    """The best factors: of those that are not unlikely with the field and the derivatives at hand,
+    the best one with its own, and then the best about it."""
+    near = _near(model, number)
+    scanned = best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)
+    tried = [Tried(f, lasting(near, f)) for f in (*factors, *_STEPS)]
+    likely = [one for one in (scanned, *tried) if one.log_evidence > base - _UNLIKELY]
+    if max((one.log_evidence for one in likely), default=-math.inf) < base + _WORTH:
+        return []
+    moved = {one.value: _moved(model, number, one.value, linearise) for one in likely}
+    models = {f: found for f, found in moved.items() if found is not None}
+    judged = [Tried(f, lasting(found.log_evidence)) for f, found in models.items()]
+    best = max(judged, key=lambda one: one.log_evidence, default=Tried(0.0, -math.inf))
+    if best.value:
+        closer = best_factor(
+            _near(models[best.value], number),
+            best.value / _AROUND,
+            best.value * _AROUND,
+            _SCANNED // 2,
+            _REFINED,
+        )
+        found = _moved(model, number, closer.value, linearise)
+        if found is not None:
+            judged.append(Tried(closer.value, lasting(found.log_evidence)))
+    return judged
+
+
+def _moved(model: Model, number: _Number, factor: float, linearise: Linearise) -> Model | None:
+    """The model of the readings with a factor of a number; None where it is not allowed."""
+    try:
+        problem = replace(model.problem, physics=number.scaled(factor))
+        found = linearise(problem)
+    except (InputError, NumericalError):
+        return None
+    return None if found is None else Model.of(problem, found)
+
+
+def _near(model: Model, number: _Number) -> Callable[[float], float]:
+    """The evidence of a factor with the most probable field and the derivatives of a model."""
     latent = model.latent_mean()
     here = _read(model, model.problem, latent)
 
-    def near(factor: float) -> float:
+    def evidence(factor: float) -> float:
         problem = replace(model.problem, physics=number.scaled(factor))
         moved = model.expected + _read(model, problem, latent) - here
         return replace(model, expected=moved).log_evidence()
 
-    scanned = [best_factor(near, 1 / _WIDTH, _WIDTH, _SCANNED, _REFINED)]
-    scanned += [Tried(f, lasting(near, f)) for f in factors]
-    worth = [one for one in scanned if one.log_evidence > base + _WORTH]
-    return [Tried(one.value, lasting(exact, one.value)) for one in worth]
+    return evidence
 
 
 def _read(model: Model, problem: Problem, latent: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.problem import Problem
+from pdeinv.observation import Observation
 from pdeinv.solvers.alarms.cause import Cause, of_number
 from pdeinv.solvers.alarms.model import Model, Tried, best_factor, lasting
 from pdeinv.unknown import is_unknown
@@ -15,6 +15,7 @@ from pdeinv.unknown import is_unknown
 __all__ = ["causes_in_prior"]
 
 _AMPLITUDE, _SHAPE, _SMOOTHNESS = 30.0, 10.0, 3.0  # factors either way
+_FAR = 30.0  # logarithm of a factor of the median
 _AMPLITUDES = ("std", "log_std")
 _SHAPES = {
     "length": ("correlation length", _SHAPE),
@@ -47,7 +48,9 @@ def _amplitude(model: Model, base: float, m: int, stated: dict[str, float]) -> C
     gain = of_number(found, base, m, _AMPLITUDE)
     name = next((name for name in _AMPLITUDES if name in stated), "")
     if name:
-        return _in_place(name, "standard deviation", stated[name], found.value, gain)
+        changed = _changed(model, name, stated[name] * found.value)
+        cause = _in_place(name, "standard deviation", stated[name], found.value, gain)
+        return replace(cause, log_evidence=found.log_evidence, changed=changed)
     text = f"they fit with an amplitude of the prior {found.value:.2g} times the stated one"
     return Cause("prior", "amplitude", found.value, gain, text)
 
@@ -61,15 +64,28 @@ def _shape(
     model: Model, base: float, m: int, name: str, words: str, old: float, width: float
 ) -> Cause:
     def evidence(factor: float) -> float:
-        prior = model.problem.coefficient_prior.with_numbers(**{name: old * factor})
-        latent = _latent(model.problem, prior)
-        return replace(model, gram=model.readings.gram(latent.latent)).log_evidence()
+        latent = _with(model.problem, name, old * factor).latent
+        return replace(model, gram=model.readings.gram(latent)).log_evidence()
 
-    found = best_factor(evidence, 1 / width, width, 11, 5)
-    return _in_place(name, words, old, found.value, of_number(found, base, m, width))
+    found = best_factor(evidence, 1 / width, width, 7, 4)
+    cause = _in_place(name, words, old, found.value, of_number(found, base, m, width))
+    changed = _changed(model, name, old * found.value)
+    return replace(cause, log_evidence=found.log_evidence, changed=changed)
 
 
-def _latent(problem: Problem, prior: CoefficientPrior) -> Problem:
+def _changed(
+    model: Model, name: str, value: float
+) -> Callable[[], tuple[Problem, Observation, float]]:
+    """The problem with another number of the prior, for `Cause.changed`."""
+
+    def changed() -> tuple[Problem, Observation, float]:
+        return _with(model.problem, name, value), model.observation, 0.0
+
+    return changed
+
+
+def _with(problem: Problem, name: str, value: float) -> Problem:
+    prior = problem.coefficient_prior.with_numbers(**{name: value})
     return replace(problem, prior=prior)
 
 
@@ -86,7 +102,11 @@ def _level(model: Model, base: float, m: int, stated: dict[str, float]) -> Cause
     spread = model.problem.latent.std
     gain -= math.log1p(abs(shift) / spread) if spread > 0 else 0.0
     if "median" in stated:
-        return _in_place("median", "median", stated["median"], math.exp(min(shift, 500.0)), gain)
-    new = stated["mean"] + shift
-    text = f"they fit with a mean of the prior of {new:.3g} in place of {stated['mean']:g}"
-    return Cause("prior", "mean", new, gain, text)
+        factor = math.exp(max(-_FAR, min(shift, _FAR)))
+        cause = _in_place("median", "median", stated["median"], factor, gain)
+    else:
+        new = stated["mean"] + shift
+        text = f"they fit with a mean of the prior of {new:.3g} in place of {stated['mean']:g}"
+        cause = Cause("prior", "mean", new, gain, text)
+    changed = _changed(model, cause.name, cause.value)
+    return replace(cause, log_evidence=found.log_evidence, changed=changed)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
+from pdeinv.datasets.problem import Problem
+from pdeinv.observation import Observation
 from pdeinv.solvers.alarms.cause import Cause, of_number
 from pdeinv.solvers.alarms.model import Model, best_factor, lasting
 from pdeinv.solvers.leave_one_out import floors
@@ -33,6 +37,7 @@ _UNITS = {
     -1.0: "",
 }
 """Factors that mend readings in another unit, and which unit that is for which."""
+_BEST = 6  # of these that are compared further
 _ANY_FACTOR = 4.0  # in logarithms: how much less likely a factor is that is none of a unit
 _LARGEST = 0.2  # share of the readings that are a few
 _SIGNIFICANT = 0.01  # p-value, after Bonferroni's correction, of one more wrong reading
@@ -41,38 +46,74 @@ _FREE_NOISE = 2.0  # in logarithms, of a noise of which nothing is stated
 
 
 def causes_in_units(model: Model, base: float) -> Iterator[Cause]:
-    """Yield for each field the factor that mends its readings.
+    """Yield for each field the factors that mend its readings: the best ones of a unit, and the
+    best of all.
 
     Their noise is in the unit of the readings, or in the right one: the better counts.
+
+    Arguments:
+        model: of the readings. Where all is not linear, it is linearised at the prior's mean, since
+            the most probable field of readings in another unit has little to do with any truth.
+        base: its evidence.
     """
-    o = model.observation
     for name, mine in _by_field(model):
+        scaling = _Scaling(model, mine)
         count = int(mine.sum())
+        named = {f: scaling.log_evidence(f) for f in _UNITS}
+        best = sorted(named, key=named.__getitem__)[-_BEST:]
+        tried = [(f, named[f], named[f] - base - math.log(len(_UNITS))) for f in best]
+        free = best_factor(scaling.log_evidence, 1e-4, 1e4, 33, 12)
+        free_gain = of_number(free, base, count, width=math.inf) - _ANY_FACTOR
+        for factor, found, gain in (*tried, (free.value, free.log_evidence, free_gain)):
+            hint = f" ({_UNITS[factor]}?)" if _UNITS.get(factor) else ""
+            text = f"{_times(name, factor)}; check their unit{hint}"
+            yield Cause("units", name, factor, gain, text, found, partial(scaling.changed, factor))
 
-        def evidence(factor: float, mine: torch.Tensor = mine, count: int = count) -> float:
-            values = torch.where(mine, factor * o.values, o.values)
-            scaled = torch.where(mine, abs(factor) * o.noise_std, o.noise_std)
-            found = (lasting(model.log_evidence, values, std) for std in (None, scaled))
-            return max(found) + count * math.log(abs(factor))
 
-        named = {f: lasting(evidence, f) for f in _UNITS}
-        best = max(named, key=named.__getitem__)
-        gain = named[best] - base - math.log(len(_UNITS))
-        hint = f" ({_UNITS[best]}?)" if _UNITS[best] else ""
-        yield Cause("units", name, best, gain, f"{_times(name, best)}; check their unit{hint}")
-        free = best_factor(evidence, 1e-4, 1e4, 33, 12)
-        gain = of_number(free, base, count, width=math.inf) - _ANY_FACTOR
-        yield Cause(
-            "units", name, free.value, gain, f"{_times(name, free.value)}; check their unit"
-        )
+@dataclass(frozen=True)
+class _Scaling:
+    """Readings of one field, and factors of them.
+
+    Arguments:
+        model: of all readings.
+        mine: which are of the field, (m,).
+    """
+
+    model: Model
+    mine: torch.Tensor
+
+    def log_evidence(self, factor: float) -> float:
+        return max(self._both(factor)) + self._jacobian(factor)
+
+    def changed(self, factor: float) -> tuple[Problem, Observation, float]:
+        alone, whole = self._both(factor)
+        std = self._noise(factor) if whole > alone else self.model.observation.noise_std
+        readings = replace(self.model.observation, values=self._values(factor), noise_std=std)
+        return self.model.problem, readings, self._jacobian(factor)
+
+    def _both(self, factor: float) -> tuple[float, float]:
+        """The evidence with the noise as it is stated, and with one in the readings' unit."""
+        values, evidence = self._values(factor), self.model.log_evidence
+        return lasting(evidence, values), lasting(evidence, values, self._noise(factor))
+
+    def _values(self, factor: float) -> torch.Tensor:
+        values = self.model.observation.values
+        return torch.where(self.mine, factor * values, values)
+
+    def _noise(self, factor: float) -> torch.Tensor:
+        std = self.model.observation.noise_std
+        return torch.where(self.mine, abs(factor) * std, std)
+
+    def _jacobian(self, factor: float) -> float:
+        return int(self.mine.sum()) * math.log(abs(factor))
 
 
 def _times(name: str, factor: float) -> str:
     if factor == -1.0:
         return f"the readings of {name} fit with the other sign"
-    if factor < 1:
-        return f"the readings of {name} fit {1 / factor:.3g} times smaller"
-    return f"the readings of {name} fit {factor:.3g} times larger"
+    change = "smaller" if factor < 1 else "larger"
+    times = float(f"{max(factor, 1 / factor):.3g}")
+    return f"the readings of {name} fit {times:.10g} times {change}"
 
 
 def causes_in_noise(model: Model, base: float) -> Iterator[Cause]:
@@ -150,8 +191,8 @@ def causes_in_readings(model: Model, base: float) -> Iterator[Cause]:
     for j in left_out:
         expected = model.expected[j] + covariance[j, kept] @ predicted
         spread = covariance[j, j] - covariance[j, kept] @ inverse @ covariance[kept, j]
-        predictions[int(model.chosen[j])] = (float(expected), math.sqrt(max(float(spread), 0.0)))
-    yield Cause("readings", "", len(left_out), gain - penalty, "", predictions)
+        predictions[j] = (float(expected), math.sqrt(max(float(spread), 0.0)))
+    yield Cause("readings", "", len(left_out), gain - penalty, "", predictions=predictions)
 
 
 def _with_floor(model: Model) -> torch.Tensor:
