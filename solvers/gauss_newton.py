@@ -30,6 +30,7 @@ from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.number_law import law_of_numbers
+from pdeinv.solvers.number_starts import from_other_numbers
 from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
@@ -142,7 +143,10 @@ class GaussNewton(Solver):
         assert isinstance(prior, CoefficientPrior)
         plain = observation.subset(~observation.below_or_above)
         search = self._search(pde, prior, plain, progress)
-        return linearised_at(search.problem, search(self.nugget))
+        mode = search(self.nugget)
+        if len(search.problem.few):
+            mode = from_other_numbers(search, mode)
+        return linearised_at(search.problem, mode)
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, problem = len(observation), Problem(pde, prior)
@@ -174,20 +178,21 @@ class GaussNewton(Solver):
         problem = search.problem
         size = max(self.ensemble, n_samples + n_samples % 2)
         mode = mode_with_limits(search, self.nugget, size)
-        law, given, about = None, mode, search  # the numbers that are few, and what is given them
+        law, centre, about = None, mode, search
         if len(problem.few):
+            mode = from_other_numbers(search, mode)
             law, about = law_of_numbers(search, mode)
-            given = law.mode
-        members, states, left_out = draw_around_mode(about, given, size, generator, progress, law)
+            centre = law.mode
+        members, states, left_out = draw_around_mode(about, centre, size, generator, progress, law)
         _check_members(len(members), left_out, n_samples, about.problem.reason)
-        half = torch.linalg.solve_triangular(given.lower, given.jacobian, upper=False)
+        half = torch.linalg.solve_triangular(centre.lower, centre.jacobian, upper=False)
         more = search.true.added(half)
-        centre = members.mean(dim=0)
+        means = members.mean(dim=0)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         if law is not None:
             more = torch.cat([more, law.spread])
             left += law.spread.square().sum(dim=0)
-            centre[problem.few], left[problem.few] = law.mean, law.variance
+            means[problem.few], left[problem.few] = law.mean, law.variance
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -214,6 +219,7 @@ class GaussNewton(Solver):
                 "iterations": mode.iterations,
                 "final_gradient": mode.gradient,
                 "searches": mode.searches,
+                **({} if law is None else {"number_points": law.points}),
                 "solver_calls": problem.forward.solver_calls,
                 "members_left_out": left_out,
                 **({} if search.true.draws is not None else {"log_evidence": mode.log_evidence}),
@@ -221,7 +227,7 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, centre, left, n_samples),
+            parameters=further_parameters(problem, members, means, left, n_samples),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
             inferred=further_fields(problem, members, half, n_samples, more),
         )

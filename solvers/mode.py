@@ -171,13 +171,14 @@ class ModeSearch:
     def settled(self, mode: Mode, largest: float) -> Mode:
         """Return a mode that was found, after a few more steps (`settle`) if it has not converged
         and its objective is at most the largest that meets the readings."""
-        mode = self._judged(mode)
+        mode = self.judged(mode)
         if not mode.converged and mode.objective <= largest:
-            mode = self._judged(settle(self, mode))
+            mode = self.judged(settle(self, mode))
         return mode
 
-    def _judged(self, mode: Mode) -> Mode:
-        """A mode with the number of all steps, and converged also where its gradient is small."""
+    def judged(self, mode: Mode) -> Mode:
+        """Return a mode with the number of all steps, and converged also where its gradient is
+        small."""
         converged = mode.converged or mode.gradient < _CONVERGED
         return mode._replace(iterations=self.steps, converged=converged)
 
@@ -192,6 +193,12 @@ class ModeSearch:
         other = copy.copy(self)
         (other.tolerance, other.least_gain), other.progress = _OF_MEMBERS, False
         other.damped_tolerance = other.tolerance
+        return other
+
+    def holding(self) -> ModeSearch:
+        """Return a search like this one, without a bar, that holds the `few` numbers."""
+        other = copy.copy(self)
+        other.problem, other.progress = self.problem.holding(), False
         return other
 
     def with_less_nugget(self, mode: Mode, nuggets: list[float], sensors: int) -> Mode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, replace
 
@@ -73,9 +72,7 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
         Tierney & Kadane, *Accurate approximations for posterior moments and marginal densities*,
         Journal of the American Statistical Association 81, 1986, section 4.
     """
-    held = copy.copy(search)
-    held.problem, held.progress = search.problem.holding(), False
-    few = search.problem.few
+    held, few = search.holding(), search.problem.few
     half = torch.linalg.solve_triangular(mode.lower, mode.jacobian[:, few], upper=False)
     covariance = torch.eye(len(few), dtype=torch.float64) - half.T @ half
     axes = torch.linalg.cholesky(covariance)

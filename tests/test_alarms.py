@@ -1,4 +1,4 @@
-"""Each reading predicted from the others, alarms at their stated level, and the causes they name."""
+"""Each reading predicted from the others, alarms at their stated level, and their causes."""
 
 import dataclasses
 import math
@@ -120,7 +120,9 @@ def test_a_mixture_weighs_each_model_as_without_the_reading():
     weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
     found = LeaveOneOut.mixture(parts, weights)
     for i in range(2):
-        prior = np.array([w / float(p.log_density[i].exp()) for w, p in zip(weights, parts)])
+        prior = np.array(
+            [w / float(p.log_density[i].exp()) for w, p in zip(weights, parts, strict=True)]
+        )
         prior /= prior.sum()
         density = sum(w * float(p.log_density[i].exp()) for w, p in zip(prior, parts, strict=True))
         assert float(found.log_density[i].exp()) == pytest.approx(density)
