@@ -157,6 +157,12 @@ class Unknown(float):
             return _NORMAL.inv_cdf(min(max(share, _LEAST), 1 - _LEAST))
         return (value - (low + high) / 2) * 2 * _END / (high - low)
 
+    def normal(self, logarithm: bool = False) -> tuple[float, float]:
+        """Return the mean and the standard deviation of the normal law of the number, or of its
+        logarithm, that the range holds with a probability of 95 %."""
+        low, high = (math.log(end) if logarithm else end for end in (self.low, self.high))
+        return (low + high) / 2, (high - low) / (2 * _END)
+
     @property
     def _log(self) -> bool:
         return self.law.startswith("log")

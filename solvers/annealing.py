@@ -238,9 +238,11 @@ class _Annealing:
             shorter = self.nodes
             if refinement is not None:
                 shorter = min(shorter, round(refinement * self.finest))
-            grids = (_on_grid_of(self.seen, k) for k in (shorter, min(shorter, self.finest)))
+            on_grid = _on_grid_of(self.seen, shorter)
+            linearised = _on_grid_of(self.seen, min(shorter, self.finest))
             problem = SmoothedProblem(
-                *(*grids, self.signs, width * std, Whitening(sigma, self.common), drawn.centre),
+                *(on_grid, linearised, self.signs),
+                *(width * std, Whitening(sigma, self.common), drawn.centre),
                 sigma * drawn.own + drawn.biases @ self.common.T,
                 self.directions,
                 self.values,

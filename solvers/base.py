@@ -28,6 +28,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
 from pdeinv.torch_state import one_thread
@@ -86,6 +87,8 @@ class Solver(ABC):
     """What saves memory, as a phrase."""
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
     """What the method supports beyond readings of points with independent noise."""
+    mixture_points: ClassVar[int] = 12
+    """Points of unknown numbers, at most, at which `condition` is evaluated."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its
@@ -136,7 +139,8 @@ class Solver(ABC):
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+                problem = Problem(pde, prior)
+                posterior = condition(self, problem, observation, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -164,6 +168,11 @@ class Solver(ABC):
             pde, prior, observation, progress: as in `__call__`.
         """
         return None
+
+    def one_of(self, points: int) -> Solver:
+        """Return the solver that `condition`s at each of so many points of unknown numbers: one of
+        fewer draws, where they are costly."""
+        return self
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.

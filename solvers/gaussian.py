@@ -25,7 +25,8 @@ from pdeinv.solvers.censored import (
     plain_first,
     true_values,
 )
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
@@ -36,7 +37,13 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNKNOWNS,
+    Special,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -86,7 +93,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
@@ -94,7 +101,8 @@ class GaussianSolver(Solver):
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        linear = isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        return linear and not inner_numbers(Problem(pde, prior))
 
     def linearised(
         self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
@@ -171,12 +179,22 @@ class GaussianSolver(Solver):
                 "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
+                **_log_evidence(prior, observation, GaussianReadings(lower, white)),
                 **true.diagnostics,
             },
             parameters=_biases(
                 pde, observation, lower, true, innovation, innovations, numbers[:, m:]
             ),
         )
+
+
+def _log_evidence(
+    prior: CoefficientPrior, observation: Observation, readings: GaussianReadings
+) -> dict[str, float]:
+    """The logarithm of the density of the readings: not of censored ones, nor of those of a prior
+    that is no distribution."""
+    stated = prior.proper and not bool(observation.below_or_above.any())
+    return {"log_evidence": readings.log_evidence} if stated else {}
 
 
 def _biases(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from pdeinv.datasets.problem import Problem
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.fourier_field import FourierField
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
@@ -18,7 +18,9 @@ _ANGLES = 513  # of the table of an integral
 _TOGETHER = 64  # columns of a covariance that are computed at a time
 
 
-def indicator_covariance(problem: Problem, grid: Grid) -> tuple[torch.Tensor, float]:
+def indicator_covariance(
+    prior: CoefficientPrior, latent: LatentField, grid: Grid
+) -> tuple[torch.Tensor, float]:
     """Return the covariance of the indicator of the high phase at the nodes of a grid,
     (nodes, nodes), and its mean.
 
@@ -29,8 +31,7 @@ def indicator_covariance(problem: Problem, grid: Grid) -> tuple[torch.Tensor, fl
     Reference:
         Plackett, *A reduction formula for normal multivariate integrals*, Biometrika 41, 1954.
     """
-    latent = problem.latent
-    threshold = problem.coefficient_prior.threshold / latent.std
+    threshold = prior.threshold / latent.std
     correlation = _correlation(latent, grid)
     theta = torch.asin(correlation)
     share = float(torch.special.ndtr(torch.tensor(-threshold, dtype=torch.float64)))

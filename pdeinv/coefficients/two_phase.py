@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import torch
 
@@ -16,6 +16,9 @@ from pdeinv.grid import Domain, GridKind
 from pdeinv.latent_field import LatentField
 from pdeinv.symmetry import Symmetry
 from pdeinv.unknown import Guess, Unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["TwoPhase"]
 
@@ -71,9 +74,11 @@ class TwoPhase(CoefficientPrior):
             settled = {k: v for k, v in free if isinstance(getattr(self.field, k), Unknown)}
             if settled:
                 object.__setattr__(self, "field", replace(self.field, **settled))
-        scales = {value.of for value in (self.low, self.high) if isinstance(value, Unknown)}
-        comparable = scales <= {""} or len(scales) == 1 == len({*map(type, (self.low, self.high))})
-        if comparable and not float(self.low) < float(self.high):
+        both = isinstance(self.low, Unknown) == isinstance(self.high, Unknown)
+        low, high = float(self.low), float(self.high)
+        if not both:  # of which one may have any value of its range
+            low, high = _extremes(self.low)[0], _extremes(self.high)[1]
+        if not low < high:
             raise InputError(
                 f"low must be below high in a {self.name} prior, got low = {self.low:g} and high = "
                 f"{self.high:g}; change one of them"
@@ -106,7 +111,7 @@ class TwoPhase(CoefficientPrior):
         quantile = torch.special.ndtri(torch.tensor(1 - self.share, dtype=torch.float64))
         return float(quantile) * self.field.latent_std
 
-    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
+    def drawn(self, generator: torch.Generator | None = None) -> Self:
         while True:  # which ends, since the middle of low is below that of high
             numbers = self._drawn_numbers(generator)
             if numbers.get("low", self.low) < numbers.get("high", self.high):
