@@ -34,7 +34,8 @@ _CONTRAST = 4.0  # of the first stand-in
 _ROUNDS, _STEPS = 3, 5  # of values and field, and of Gauss-Newton in each
 _SHORTEST = 1 / 16  # step
 _SETTLED = 0.05  # change of the field, in jumps
-_GRID, _STARTS = 9, 3  # numbers of each value that are tried, and how many of them are refined
+_GRID, _STARTS = 9, 2  # numbers of each value that are tried, and how many of them are refined
+_EXACT = {"xatol": 1e-4, "fatol": 1e-4}  # to which these are
 _FAR = 2.5  # the largest of these, in standard deviations
 _DIFFERENCE = 1e-3  # of a second difference
 
@@ -270,7 +271,7 @@ def _maximum(log_density: Callable[[torch.Tensor], torch.Tensor], size: int) -> 
         return value if math.isfinite(value) else 1e12
 
     tried = [
-        minimize(objective, grid[i].numpy(), method="Nelder-Mead", options={"xatol": 1e-4})
+        minimize(objective, grid[i].numpy(), method="Nelder-Mead", options=_EXACT)
         for i in order[:_STARTS]
     ]
     best = torch.from_numpy(min(tried, key=lambda found: found.fun).x)
