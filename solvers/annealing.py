@@ -84,7 +84,10 @@ _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of 
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 3.0
-_FREED = 0.12  # width of the jump from which unknown values are moved: a wider one hides a contrast
+# Width of the jump from which unknown values are moved, in a search and of members: a wider one
+# gives way to any contrast
+_SEARCH_FREED, _FREED = 0.12, 0.05
+_ALIKE = 1.5  # objective of a search that is as good as the best one, relative to that
 _SEARCHES = 12  # values from which the most probable field is searched for
 _WIDENED = 2.0  # deviation of the values about those of the stand-in, in those of its evidence
 _STARTS = 0.5  # of the values that are tried, relative to that
@@ -175,7 +178,7 @@ def anneal(
     annealing = _Annealing(forward, signs, values, stages)
     drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
     shared = start[(torch.arange(n) // 2) % len(start)]  # by both of a pair
-    xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar)
+    xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar, _FREED)
     kept = value <= _largest(value.quantile(_CONVERGED), annealing.m)
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
@@ -228,9 +231,13 @@ class _Annealing:
         return own, biases
 
     def minimise(
-        self, xi: torch.Tensor, drawn: _Drawn, bar: ProgressBar
+        self, xi: torch.Tensor, drawn: _Drawn, bar: ProgressBar, freed: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where the stages lead members from xi (k, size), and their objectives (k,)."""
+        """Return where the stages lead members from xi (k, size), and their objectives (k,).
+
+        Arguments:
+            freed: width of the jump from which unknown values are moved.
+        """
         std = self.seen.problem.latent.std
         for stage in bar(self.stages, description="level set", unit="stage"):
             width, error, refinement, iterations, chords = stage
@@ -238,13 +245,15 @@ class _Annealing:
             shorter = self.nodes
             if refinement is not None:
                 shorter = min(shorter, round(refinement * self.finest))
-            grids = (_on_grid_of(self.seen, k) for k in (shorter, min(shorter, self.finest)))
+            on_grid = _on_grid_of(self.seen, shorter)
+            linearised = _on_grid_of(self.seen, min(shorter, self.finest))
             problem = SmoothedProblem(
-                *(*grids, self.signs, width * std, Whitening(sigma, self.common), drawn.centre),
+                *(on_grid, linearised, self.signs),
+                *(width * std, Whitening(sigma, self.common), drawn.centre),
                 sigma * drawn.own + drawn.biases @ self.common.T,
                 self.directions,
                 self.values,
-                free=width <= _FREED,
+                free=width <= freed,
             )
             xi, value = problem.minimise(xi, iterations, chords)
         return xi, value
@@ -264,8 +273,9 @@ def _searched(
     annealing = _Annealing(forward, Signs(problem, forward.observation), values, SCHEDULES["brief"])
     xi = torch.cat([starts.new_zeros(len(starts), problem.latent.size), starts], dim=1)
     errors = (starts.new_zeros(len(starts), size) for size in annealing.common.shape)
-    xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar)
-    return xi[value <= _largest(value.min(), annealing.m), problem.latent.size :]
+    xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar, _SEARCH_FREED)
+    good = value <= _ALIKE * value.min() + (annealing.m / 2) ** 0.5
+    return xi[good, problem.latent.size :]
 
 
 def _largest(typical: torch.Tensor, m: int) -> torch.Tensor:

@@ -177,6 +177,11 @@ class Solver(ABC):
         """
         return None
 
+    def one_of(self, points: int) -> Solver:
+        """Return the solver that `condition`s at each of so many points of unknown numbers: one of
+        fewer draws, where they are costly."""
+        return self
+
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
 

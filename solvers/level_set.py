@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -17,12 +17,20 @@ from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.annealing import DIRECTIONS, SCHEDULES, Members, anneal, derivative_grid
+from pdeinv.solvers.annealing import (
+    DIRECTIONS,
+    SCHEDULES,
+    Members,
+    anneal,
+    derivative_grid,
+    values_of,
+)
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import carries_weight, reduced
+from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
-from pdeinv.solvers.readings_scale import in_units_of_readings
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
@@ -31,6 +39,7 @@ __all__ = ["LevelSet"]
 
 _TOLERATED = 5e-3  # misfit of an exact reading of the solution, relative to the readings' std
 _BATCH = 16  # members that are solved at a time
+_LEAST_SHARED = 6  # members at each of several points of unknown numbers
 _LEAST_BATCH = 4  # members that are drawn at a time
 
 
@@ -86,6 +95,7 @@ class LevelSet(Solver):
     )
 
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNKNOWNS})
+    mixture_points: ClassVar[int] = 6
     amplifies_rounding: ClassVar[bool] = True
     misfit_remedy: ClassVar[str] = (
         "use a larger ensemble, and the thorough stages if not these (in Python, LevelSet(...))"
@@ -107,6 +117,17 @@ class LevelSet(Solver):
             rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * members * size
             rows += 25 * max(TOGETHER, min(on_solution, DIRECTIONS) * coarse)
         return super().memory(pde, prior, observation, members) + NUMBER * rows
+
+    def linearised(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> LinearisedReadings | None:
+        problem = Problem(pde, prior)
+        return linearise_phases(LatentMap(problem, observation), values_of(problem, observation))
+
+    def one_of(self, points: int) -> LevelSet:
+        shared, shared_draws = self.ensemble // points, max(CHAINS, self.draws // points)
+        ensemble = max(_LEAST_SHARED, shared + shared % 2)
+        return replace(self, ensemble=min(self.ensemble, ensemble), draws=shared_draws)
 
     def draw_latent(
         self,
@@ -146,7 +167,7 @@ class LevelSet(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        problem = in_units_of_readings(Problem(pde, prior), observation)
+        problem = Problem(pde, prior)
         forward = LatentMap(problem, observation)
         wanted = max(self.ensemble if forward.sees_solution else self.draws, n_samples)
         bar = partial(progress_bar, show=progress)

@@ -6,15 +6,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
-from pdeinv.observation import Observation
+from pdeinv.latent_field import LatentField
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.indicator import indicator_covariance
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size, unit_vectors
@@ -23,6 +26,7 @@ from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["PhaseReadings", "linearise_phases"]
 
+_EQUAL = 0.5  # share
 _NODES = 32, 1600  # of the stand-in's grid: on the shorter side, and in all
 _ERROR = 1e-2  # of a reading by the stand-in, relative to the readings' spread
 _HOMOGENEOUS = 49  # media of one value that are tried
@@ -30,7 +34,8 @@ _CONTRAST = 4.0  # of the first stand-in
 _ROUNDS, _STEPS = 3, 5  # of values and field, and of Gauss-Newton in each
 _SHORTEST = 1 / 16  # step
 _SETTLED = 0.05  # change of the field, in jumps
-_GRID, _STARTS = 9, 3  # numbers of each value that are tried, and how many of them are refined
+_GRID, _STARTS = 9, 2  # numbers of each value that are tried, and how many of them are refined
+_EXACT = {"xatol": 1e-4, "fatol": 1e-4}  # to which these are
 _FAR = 2.5  # the largest of these, in standard deviations
 _DIFFERENCE = 1e-3  # of a second difference
 
@@ -41,99 +46,98 @@ class Peak(NamedTuple):
     Arguments:
         z: where it is, (size,).
         root: of the covariance that the curvature there implies, (size, size).
-        log_integral: logarithm of the integral of a normal density of this maximum and covariance,
-            if the numbers' own is exp(-|z|²/2).
     """
 
     z: torch.Tensor
     root: torch.Tensor
-    log_integral: float
 
 
 @dataclass(frozen=True)
-class PhaseReadings:
-    """y = F + J (t - t*) + noise, for a field t that stands in for a medium of two phases.
+class PhaseReadings(LinearisedReadings):
+    """The readings of a Gaussian field t that stands in for a medium of two phases, linearised.
 
     t is the coefficient, or its logarithm where that is positive: low + (high - low) s, with s the
     indicator of the high phase. The stand-in is Gaussian, with the mean and the covariance of this
-    field (`indicator_covariance`). The evidence is that of these two moments, integrated over the
-    values low and high.
+    field (`indicator_covariance`). The evidence is that of these two moments, for the most probable
+    jump high - low. The mean of t is among the columns.
 
     Arguments:
-        observation: y and its noise, on the grid of the stand-in.
         error: of the stand-in's readings, (m,).
-        rows: J, (m, nodes).
-        expected: F - J t*, (m,).
         values: of the phases.
         logarithmic: whether t is the logarithm.
+        mean: of t, that is part of what is expected.
     """
 
-    observation: Observation
-    error: torch.Tensor
-    rows: torch.Tensor
-    expected: torch.Tensor
-    values: PhaseValues
-    logarithmic: bool
+    error: torch.Tensor = None  # type: ignore[assignment]
+    values: PhaseValues = None  # type: ignore[assignment]
+    logarithmic: bool = True
+    mean: float = 0.0
 
-    def log_evidence(self, problem: Problem, noise_std: torch.Tensor | None = None) -> float:
-        """Return the logarithm of the density of the readings.
+    def gram_of(self, prior: CoefficientPrior, latent: LatentField) -> torch.Tensor:
+        moments = self._moments(prior, latent)
+        z = self._most_likely(moments).z
+        gram = self.middle(z, moments.share)[1] ** 2 * moments.gram
+        gram.diagonal().add_(self.error**2)
+        return gram
 
-        Arguments:
-            problem: with the numbers of the latent field and the share.
-            noise_std: of the readings' own noise, (m,); that of the observation if None.
-        """
-        return self.most_likely(problem, noise_std).log_integral
-
-    def most_likely(self, problem: Problem, noise_std: torch.Tensor | None = None) -> Peak:
-        """Return the most probable numbers of the values; arguments as of `log_evidence`."""
-        moments = self._moments(problem, noise_std)
-        return _maximum(lambda z: self._log_density(moments, z), self.values.size)
+    def most_likely(self, problem: Problem) -> Peak:
+        """Return the most probable numbers of the values, for the other numbers of a problem."""
+        return self._most_likely(self._moments(problem.coefficient_prior, problem.latent))
 
     def middle(self, z: torch.Tensor, share: float) -> tuple[float, float]:
         """Return the mean of t and its jump for numbers of the values (size,)."""
         mean, jump = self._mean_and_jump(z[None], share)
         return float(mean), float(jump)
 
-    def whitening(self, noise_std: torch.Tensor | None = None) -> Whitening:
-        """Return the whitening of the readings' noise and the stand-in's error."""
+    @cached_property
+    def whitening(self) -> Whitening:
+        """The whitening of the readings' noise and the stand-in's error."""
         o = self.observation
-        std = o.noise_std if noise_std is None else noise_std
-        return Whitening((std**2 + self.error**2).sqrt(), o.shared)
+        return Whitening((o.noise_std**2 + self.error**2).sqrt(), o.shared)
+
+    @cached_property
+    def mean_std(self) -> float:
+        """Standard deviation of the mean of t, with both values of equal weight."""
+        z = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).expand(2, self.values.size)
+        mean, _ = self._mean_and_jump(z, _EQUAL)
+        return float(mean.diff()) / 2
 
     def _mean_and_jump(self, z: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
         values = self.values.at(z)
         low, high = (values.log() if self.logarithmic else values).unbind(dim=1)
         return (1 - share) * low + share * high, high - low
 
-    def _moments(self, problem: Problem, noise_std: torch.Tensor | None) -> _Moments:
-        covariance, share = indicator_covariance(problem, self.observation.grid)
-        whitening = self.whitening(noise_std)
-        gram = whitening(whitening(self.rows @ covariance @ self.rows.T).T)
-        variances, axes = torch.linalg.eigh(gram)
-        right = torch.stack([self.observation.values - self.expected, self.rows.sum(dim=1)])
-        residual, constant = whitening(right) @ axes
-        scale = float(whitening.std.log().sum() - (1 - whitening.lost).log().sum())
-        scale += len(residual) * math.log(2 * math.pi) / 2
-        return _Moments(variances.clamp(min=0), residual, constant, share, scale)
+    def _moments(self, prior: CoefficientPrior, latent: LatentField) -> _Moments:
+        rows = self.rows.flatten(1)
+        covariance, share = indicator_covariance(prior, latent, self.observation.grid)
+        gram = rows @ covariance @ rows.T
+        variances, axes = torch.linalg.eigh(self.whitening(self.whitening(gram).T))
+        right = torch.stack([self.observation.values - self.expected, rows.sum(dim=1)])
+        residual, constant = self.whitening(right) @ axes
+        return _Moments(gram, variances.clamp(min=0), residual, constant, share)
+
+    def _most_likely(self, moments: _Moments) -> Peak:
+        return _maximum(lambda z: self._log_density(moments, z), self.values.size)
 
     def _log_density(self, moments: _Moments, z: torch.Tensor) -> torch.Tensor:
-        """Logarithm of the density of readings and numbers z (n, size), (n,)."""
+        """Logarithm of the density of readings and numbers z (n, size), (n,), up to a constant."""
         mean, jump = self._mean_and_jump(z, moments.share)
         variance = 1 + jump[:, None] ** 2 * moments.variances
-        residual = moments.residual - mean[:, None] * moments.constant
+        residual = moments.residual - (mean - self.mean)[:, None] * moments.constant
         terms = (residual**2 / variance + variance.log()).sum(dim=1) + z.square().sum(dim=1)
-        return torch.where(jump > 0, -terms / 2 - moments.scale, -math.inf)
+        return torch.where(jump > 0, -terms / 2, -math.inf)
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """The readings along axes on which their covariance is diagonal, whitened, (m,) each."""
+    """The covariance (m, m) of readings that the indicator causes, and the readings along axes on
+    which it is diagonal, whitened, (m,) each."""
 
+    gram: torch.Tensor
     variances: torch.Tensor
     residual: torch.Tensor
     constant: torch.Tensor
     share: float
-    scale: float
 
 
 def linearise_phases(forward: LatentMap, values: PhaseValues) -> PhaseReadings:
@@ -145,14 +149,17 @@ def linearise_phases(forward: LatentMap, values: PhaseValues) -> PhaseReadings:
     """
     grid, problem = _coarse(forward.observation.grid), forward.problem
     forward = forward.observing(forward.observation.on_grid(grid))
-    covariance, share = indicator_covariance(problem, grid)
+    covariance, share = indicator_covariance(problem.coefficient_prior, problem.latent, grid)
     stand_in = _StandIn(forward, values, problem.coefficient_prior.positive)
     t, jump = stand_in.homogeneous()
     mean = float(t.mean())
     for _ in range(_ROUNDS):
         t, readings = stand_in.most_probable(t, covariance, mean, jump)
         mean, jump = readings.middle(readings.most_likely(problem).z, share)
-    return readings
+    # The mean is a column, about its most probable value
+    columns = torch.cat([readings.columns, readings.mean_std * readings.constant[:, None]], dim=1)
+    expected = readings.expected + mean * readings.constant
+    return replace(readings, columns=columns, expected=expected, mean=mean)
 
 
 class _StandIn:
@@ -165,9 +172,11 @@ class _StandIn:
         for mine in of_one_size(o):
             spread = o.values[mine].std() if int(mine.sum()) > 1 else o.values[mine].abs().max()
             error[mine] = _ERROR * spread if spread > 0 else _ERROR
-        nothing = torch.zeros(len(o), o.grid.nodes, dtype=torch.float64)
-        self.nothing = PhaseReadings(o, error, nothing, nothing[:, 0], values, logarithmic)
-        self.whitening = self.nothing.whitening()
+        nothing = torch.zeros(len(o), *o.grid.shape, dtype=torch.float64)
+        none = nothing[:, 0, 0]
+        more: dict[str, Any] = {"error": error, "values": values, "logarithmic": logarithmic}
+        self.nothing = PhaseReadings(o, nothing, o.shared, none, **more)
+        self.whitening = self.nothing.whitening
 
     def coefficient(self, t: torch.Tensor) -> torch.Tensor:
         return self.forward.pde.restrict(t.exp() if self.logarithmic else t)
@@ -203,7 +212,7 @@ class _StandIn:
         a, m = a.detach(), len(forward.observation)
         rows = forward.sensitivities(a, unit_vectors(torch.arange(m), m))[0] * slope[0]
         expected = forward.approximate(a)[0] - rows.flatten(1) @ t.flatten()
-        return replace(self.nothing, rows=rows.flatten(1), expected=expected)
+        return replace(self.nothing, rows=rows, expected=expected)
 
     def most_probable(
         self, t: torch.Tensor, covariance: torch.Tensor, mean: float, jump: float
@@ -230,7 +239,7 @@ class _StandIn:
         self, readings: PhaseReadings, covariance: torch.Tensor, mean: float, jump: float
     ) -> torch.Tensor:
         """The most probable t if the readings were linear, (nodes,)."""
-        whitening, rows = self.whitening, readings.rows
+        whitening, rows = self.whitening, readings.rows.flatten(1)
         half = jump**2 * (covariance @ rows.T)
         gram = whitening(whitening(rows @ half).T)
         gram.diagonal().add_(1.0)
@@ -252,7 +261,7 @@ def _maximum(log_density: Callable[[torch.Tensor], torch.Tensor], size: int) -> 
 
     nothing = torch.zeros(1, 0, dtype=torch.float64)
     if not size:
-        return Peak(nothing[0], nothing.T @ nothing, float(log_density(nothing)))
+        return Peak(nothing[0], nothing.T @ nothing)
     line = torch.linspace(-_FAR, _FAR, _GRID, dtype=torch.float64)
     grid = torch.cartesian_prod(*[line] * size).reshape(-1, size)
     order = log_density(grid).argsort(descending=True)
@@ -262,7 +271,7 @@ def _maximum(log_density: Callable[[torch.Tensor], torch.Tensor], size: int) -> 
         return value if math.isfinite(value) else 1e12
 
     tried = [
-        minimize(objective, grid[i].numpy(), method="Nelder-Mead", options={"xatol": 1e-4})
+        minimize(objective, grid[i].numpy(), method="Nelder-Mead", options=_EXACT)
         for i in order[:_STARTS]
     ]
     best = torch.from_numpy(min(tried, key=lambda found: found.fun).x)
@@ -271,8 +280,7 @@ def _maximum(log_density: Callable[[torch.Tensor], torch.Tensor], size: int) -> 
     values = log_density(corners).reshape(size, size, 4) @ torch.tensor(_WEIGHTS).double()
     curvature, axes = torch.linalg.eigh(-values / (4 * _DIFFERENCE**2))
     curvature = curvature.clamp(min=1.0)  # that of the numbers' own density
-    integral = float(log_density(best[None])) - float(curvature.log().sum()) / 2
-    return Peak(best, axes * curvature.rsqrt(), integral)
+    return Peak(best, axes * curvature.rsqrt())
 
 
 _SIGNS, _WEIGHTS = ((1, 1), (1, -1), (-1, 1), (-1, -1)), (1.0, -1.0, -1.0, 1.0)

@@ -74,9 +74,11 @@ class TwoPhase(CoefficientPrior):
             settled = {k: v for k, v in free if isinstance(getattr(self.field, k), Unknown)}
             if settled:
                 object.__setattr__(self, "field", replace(self.field, **settled))
-        scales = {value.of for value in (self.low, self.high) if isinstance(value, Unknown)}
-        comparable = scales <= {""} or len(scales) == 1 == len({*map(type, (self.low, self.high))})
-        if comparable and not float(self.low) < float(self.high):
+        both = isinstance(self.low, Unknown) == isinstance(self.high, Unknown)
+        low, high = float(self.low), float(self.high)
+        if not both:  # of which one may have any value of its range
+            low, high = _extremes(self.low)[0], _extremes(self.high)[1]
+        if not low < high:
             raise InputError(
                 f"low must be below high in a {self.name} prior, got low = {self.low:g} and high = "
                 f"{self.high:g}; change one of them"

@@ -90,14 +90,12 @@ def infer_unknowns(
     constants = _constants(density, problem, points.z)
     chosen, weights = thinned(points, solver.mixture_points, generator)
     shares = Shares(weights, n_samples, generator)
-    posteriors = []
+    posteriors, one = [], solver.one_of(len(chosen))
     for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
         about = _about(problem, constants, i)
         known, readings = _known(problem, observation, numbers, points.z[i], about)
         posteriors.append(
-            solver.condition(
-                known.physics, known.prior, readings, shares.drawn[j], generator, False
-            )
+            one.condition(known.physics, known.prior, readings, shares.drawn[j], generator, False)
         )
     found = mixed(posteriors, weights, shares)
     own = _parameters(problem, numbers, points, constants, chosen[shares.of_sample], generator)

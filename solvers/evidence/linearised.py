@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.latent_field import LatentField
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, nugget_variance
@@ -79,6 +80,13 @@ class LinearisedReadings:
     def constant(self) -> torch.Tensor:
         """Readings that a latent field of 1 everywhere adds, (m,)."""
         return self.rows.sum(dim=(1, 2))
+
+    def gram_of(self, prior: CoefficientPrior, latent: LatentField) -> torch.Tensor:
+        """Return the covariance of the readings that a prior's latent field causes, (m, m).
+
+        Where the map from the field is no affine one, it may depend on other numbers of the prior.
+        """
+        return self.gram(latent)
 
     def gram(self, latent: LatentField) -> torch.Tensor:
         """Return J C Jᵀ, the covariance of the readings that a latent field causes, (m, m)."""

@@ -131,8 +131,8 @@ class LogPosterior:
         """The covariance that a field of a shape causes, without its constant."""
         if self.prior.constant[1]:
             shape = shape | {self.prior.constant[1]: 0.0}
-        field = self.prior.with_numbers(**shape).latent(self.domain, self.kind)
-        return self.linear.gram(field)
+        prior = self.prior.with_numbers(**shape)
+        return self.linear.gram_of(prior, prior.latent(self.domain, self.kind))
 
 
 def _moved(z: torch.Tensor, i: int, step: float) -> torch.Tensor:
