@@ -37,6 +37,7 @@ _EXPORTS = {
     "TwoPhase": "pdeinv.coefficients",
     "Unknown": "pdeinv.unknown",
     "pde_from_function": "pdeinv.datasets",
+    "plot_parameters": "pdeinv.figures.evidence",
     "plot_reconstruction": "pdeinv.plot",
     "plot_sensors": "pdeinv.figures.sensor_layout",
     "reconstruct": "pdeinv.solvers",

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
-from pdeinv.datasets import PDE
+from pdeinv.datasets import PDE, Problem
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -16,6 +16,7 @@ from pdeinv.sensors import Sensors
 from pdeinv.solvers.alarms import with_predictions
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.parameter_columns import with_inferred_noise, with_priors
 from pdeinv.solvers.site import with_site
 
 __all__ = ["result_of"]
@@ -25,7 +26,8 @@ _COLUMNS = {
     "x": "x coordinate of the sensor",
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
-    "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "noise_std": "standard deviation of the reading's noise, in the units of its field; its "
+    "posterior mean where it was inferred",
     "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
@@ -74,6 +76,10 @@ def result_of(
         **sources,
         pdeinv_version=version("pdeinv"),
     )
+    scale = posterior.record.get("readings_scale")
+    problem = Problem.of(pde, prior)
+    result = with_priors(result, problem, observation, None if scale is None else float(scale))
+    observation = with_inferred_noise(observation, posterior)
     read = [pde.fields[channel] for channel in observation.channel.tolist()]
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
     if "instrument" in sensors.table:
