@@ -36,6 +36,7 @@ _EXPORTS = {
     "Transformed": "pdeinv.coefficients",
     "TwoPhase": "pdeinv.coefficients",
     "Unknown": "pdeinv.unknown",
+    "compare": "pdeinv.comparison",
     "pde_from_function": "pdeinv.datasets",
     "plot_parameters": "pdeinv.figures.evidence",
     "plot_reconstruction": "pdeinv.plot",

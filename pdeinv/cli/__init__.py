@@ -16,6 +16,7 @@ import typer
 
 from pdeinv.cli.benchmark import benchmark
 from pdeinv.cli.check import check
+from pdeinv.cli.compare import compare
 from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
@@ -50,7 +51,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(check, info),
+    *(check, compare, info),
 ):
     app.command()(command)
 study.command()(aquifer)

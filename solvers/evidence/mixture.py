@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.evidence.estimates import mixed_parameters
@@ -79,7 +80,14 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
         latent=latent,
         pairs=all(p.pairs for p in posteriors),
         parameters=_parameters(posteriors, weights, shares),
+        leave_one_out=_leave_one_out(posteriors, weights),
     )
+
+
+def _leave_one_out(posteriors: list[Posterior], weights: torch.Tensor) -> LeaveOneOut | None:
+    """The predictions of the mixture; None where one of its parts has none."""
+    parts = [p.leave_one_out for p in posteriors if p.leave_one_out is not None]
+    return LeaveOneOut.mixture(parts, weights) if len(parts) == len(posteriors) else None
 
 
 def _parameters(
