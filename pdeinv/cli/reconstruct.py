@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,14 @@ PriorFile = Annotated[
         "the diffusion solvers, or file.py:name for one of your own; by default that of the PDE."
     ),
 ]
+Holdout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the sensors, such as 20%, that is left out at random and predicted; the "
+        "result is that of the others.",
+    ),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -100,6 +109,7 @@ def reconstruct(
     preset: PresetName = None,
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
+    holdout: Holdout = None,
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
@@ -132,6 +142,7 @@ def reconstruct(
         preset=preset,
         n_samples=samples,
         seed=seed,
+        holdout=holdout,
         progress=True,
     )
     save_netcdf(result, out)
@@ -172,11 +183,22 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
-        + "".join(f"{line}\n" for line in estimates_of(result))
+        + "".join(f"{line}\n" for line in (*estimates_of(result), *_holdout(result)))
         + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
         f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "
         f"s, reduced chi-squared {between} (test: {made['misfit_test']})"
     )
+
+
+def _holdout(result: xr.Dataset) -> Iterator[str]:
+    """Yield the line about the readings that were left out, if there are some."""
+    made = result.attrs
+    if "holdout_count" in made:
+        low, high = (round(100 * made[f"holdout_coverage_{end}"]) for end in ("low", "high"))
+        yield (
+            f"{made['holdout_within']} of {made['holdout_count']} left-out readings within their "
+            f"90 % interval (so {low}–{high} % of such readings)"
+        )
 
 
 def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:
