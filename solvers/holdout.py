@@ -40,12 +40,14 @@ class Split(NamedTuple):
     left: np.ndarray
 
 
-def parse_share(given: object) -> float:
-    """Return a share of sensors, given as 0.2 or "20%".
+def parse_share(given: object) -> float | None:
+    """Return a share of sensors, given as 0.2 or "20%"; None for None.
 
     Raises:
         InputError: it is none between 0 and 1.
     """
+    if given is None:
+        return None
     share = math.nan
     if isinstance(given, str):
         text = given.strip()

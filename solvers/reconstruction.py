@@ -75,14 +75,12 @@ def reconstruct(
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
-        holdout: share of the sensors, such as 0.2 or "20%", that is left out at random and then
-            predicted; the result is that of the others, with what `with_predicted` adds.
+        holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
         progress: show a bar for work of more than two seconds.
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-        what `with_site` adds, and attributes such as `assumed` and `reduced_chi_squared`. A table
-        with replicates gives the dimension `replicate`, as `reconstruct_each` has it.
+        what `with_site` adds, and attributes as `assumed`; of replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -100,10 +98,8 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    table = Sensors.read(sensors)
-    pde, nodes = _physics_read(table, posed, grid, n_samples)
-    share = None if holdout is None else parse_share(holdout)
-    given = (noise, posed.instruments, n_samples, progress, sources, share)
+    pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout))
     return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
