@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from readme_blocks import blocks
 
 from pdeinv import GaussianField, InputError, InputWarning, Problem, compare, reconstruct
 from pdeinv.comparison import in_words
@@ -121,3 +122,9 @@ def test_the_command_prefers_the_right_length(pdeinv, tmp_path, monkeypatch):
     assert code == 2 and "got 144 of them in short.nc and 143 in other.nc" in err
     code, _, err = pdeinv("compare", "short.nc", "s.csv")
     assert code == 2 and "s.csv must be a result" in err and err.count("\n") == 1
+
+
+def test_the_page_runs(capsys):
+    (block,) = blocks("python", "docs/checking-a-result.md")
+    exec(block, {})
+    assert "log_evidence" in capsys.readouterr().out
