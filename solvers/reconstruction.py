@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
+import torch
 import xarray as xr
 
 from pdeinv import seeds
@@ -20,6 +21,7 @@ from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
@@ -27,8 +29,10 @@ from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.alarms import judge_misfit
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.holdout import parse_share, split_readings, with_predicted
+from pdeinv.solvers.parameter_columns import with_inferred_noise
 from pdeinv.solvers.replicates import reconstruct_each
-from pdeinv.solvers.results import result_of
+from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.selection import solver_for, with_options
 
 __all__ = ["reconstruct"]
@@ -52,6 +56,7 @@ def reconstruct(
     preset: str | None = None,
     n_samples: int = 16,
     seed: int = 0,
+    holdout: float | str | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
@@ -70,12 +75,12 @@ def reconstruct(
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
+        holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
         progress: show a bar for work of more than two seconds.
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-        what `with_site` adds, and attributes such as `assumed` and `reduced_chi_squared`. A table
-        with replicates gives the dimension `replicate`, as `reconstruct_each` has it.
+        what `with_site` adds, and attributes as `assumed`; of replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -93,9 +98,8 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    table = Sensors.read(sensors)
-    pde, nodes = _physics_read(table, posed, grid, n_samples)
-    given = (noise, posed.instruments, n_samples, progress, sources)
+    pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout))
     return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
@@ -112,12 +116,22 @@ class _Run:
     n_samples: int
     progress: bool
     sources: dict[str, str]
+    holdout: float | None
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
-        if parts := sensors.by_replicate():
+        parts = sensors.by_replicate()
+        if parts and self.holdout is not None:
+            raise InputError(
+                f"holdout must be left out for a table of {len(parts)} replicates, got "
+                f"{self.holdout:g}; reconstruct each of them by itself"
+            )
+        if parts:
             return reconstruct_each(parts, self.observe, self.solve, seed, self.progress)
-        return self.solve(sensors, self.observe(sensors), seed)
+        observation = self.observe(sensors)
+        if self.holdout is None:
+            return self.solve(sensors, observation, seed)
+        return self.solve_some(sensors, observation, seed, self.holdout)
 
     def observe(self, sensors: Sensors) -> Observation:
         """Return the checked readings of sensors."""
@@ -128,6 +142,27 @@ class _Run:
 
     def solve(self, sensors: Sensors, observation: Observation, seed: int) -> xr.Dataset:
         """Return the result of readings, with a seed."""
+        return self._dataset(
+            self._posterior(sensors, observation, seed), sensors, observation, seed
+        )
+
+    def solve_some(
+        self, sensors: Sensors, observation: Observation, seed: int, share: float
+    ) -> xr.Dataset:
+        """Return the result of most of the readings, with predictions of the others.
+
+        Arguments:
+            share: of the sensors that are left out.
+        """
+        split = split_readings(sensors.table, observation, share, seed)
+        kept, left = (observation.subset(torch.from_numpy(rows)) for rows in split)
+        sensors_kept, sensors_left = (sensors.of_rows(rows) for rows in split)
+        found = self._posterior(sensors_kept, kept, seed)
+        result = self._dataset(found, sensors_kept, kept, seed)
+        table = reading_columns(sensors_left, with_inferred_noise(left, found), self.pde)
+        return with_predicted(result, table, left, found)
+
+    def _posterior(self, sensors: Sensors, observation: Observation, seed: int) -> Posterior:
         found = self.solver(
             self.pde,
             self.prior,
@@ -137,6 +172,11 @@ class _Run:
             progress=self.progress,
         )
         judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
+        return found
+
+    def _dataset(
+        self, found: Posterior, sensors: Sensors, observation: Observation, seed: int
+    ) -> xr.Dataset:
         return result_of(
             found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
         )

@@ -6,9 +6,10 @@ import json
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from pdeinv.datasets import PDE
+from pdeinv.datasets import PDE, Problem
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
@@ -16,16 +17,18 @@ from pdeinv.sensors import Sensors
 from pdeinv.solvers.alarms import with_predictions
 from pdeinv.solvers.assumptions import assumptions, prior_in_words
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.parameter_columns import with_inferred_noise, with_priors
 from pdeinv.solvers.site import with_site
 
-__all__ = ["result_of"]
+__all__ = ["reading_columns", "result_of"]
 
 _COLUMNS = {
     "field": "field that the sensor reads",
     "x": "x coordinate of the sensor",
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
-    "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "noise_std": "standard deviation of the reading's noise, in the units of its field; its "
+    "posterior mean where it was inferred",
     "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
@@ -74,16 +77,10 @@ def result_of(
         **sources,
         pdeinv_version=version("pdeinv"),
     )
-    read = [pde.fields[channel] for channel in observation.channel.tolist()]
-    columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
-    if "instrument" in sensors.table:
-        std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
-        columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))
-    if pde.experiments:
-        columns["experiment"] = [f.experiment for f in read]
-    if any(f.time is not None for f in pde.fields):
-        columns["time"] = np.array([np.nan if f.time is None else f.time for f in read])
-    table = sensors.table.drop(columns=["experiment", "time"], errors="ignore").assign(**columns)
+    scale = posterior.record.get("readings_scale")
+    problem = Problem.of(pde, prior)
+    result = with_priors(result, problem, observation, None if scale is None else float(scale))
+    table = reading_columns(sensors, with_inferred_noise(observation, posterior), pde)
     result = result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
@@ -93,3 +90,18 @@ def result_of(
     if "time" in result.coords:
         result["time"].attrs = {"long_name": "time", "units": pde.time_units}
     return with_site(with_predictions(result, posterior), pde)
+
+
+def reading_columns(sensors: Sensors, observation: Observation, pde: PDE) -> pd.DataFrame:
+    """Return the readings as a result has them: with the physical names of their fields, and their
+    noise as it was used."""
+    read = [pde.fields[channel] for channel in observation.channel.tolist()]
+    columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
+    if "instrument" in sensors.table:
+        std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
+        columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))
+    if pde.experiments:
+        columns["experiment"] = [f.experiment for f in read]
+    if any(f.time is not None for f in pde.fields):
+        columns["time"] = np.array([np.nan if f.time is None else f.time for f in read])
+    return sensors.table.drop(columns=["experiment", "time"], errors="ignore").assign(**columns)

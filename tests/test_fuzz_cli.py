@@ -23,7 +23,7 @@ ODD = [
     *("\udcff\udcfe.nc", "=", "tau", "tau=", "=5", "tau=1e400", "tau=nan", "tau=-0", "tau=five"),
     *("modes=99999999999999999999", "modes=2.5", "-", "--", "/dev/null", "/proc/self/mem", ".."),
     *(".", "s.csv", "folder.nc", "cut.h5", "text.h5", "[[[[", "(" * 300, "None"),
-    *("poison", "kriging"),
+    *("poison", "kriging", "unknown", "1..2", "..", "2..1", "potential=1e-4..1", "20%", "0.5"),
 ]
 """Values, and the files of the fixture `folder`."""
 FEW, TOO_MANY = 12, 10**9
@@ -43,6 +43,7 @@ BASE = {
     "benchmark": f"{_BENCHMARK} --out b.jsonl",
     "report": "b.jsonl --no-pictures",
     "check": "poisson --grid 8",
+    "compare": "a.nc b.nc",
     "equivariance": "--pde poisson --grid 16 --fields 2",
     "info": "",
     "study tables": "b.jsonl",
@@ -153,8 +154,10 @@ def assert_ends_well(outcome):
 
 @pytest.fixture
 def records(folder, pdeinv):
-    """Return the working directory, with the records of a benchmark."""
+    """Return the working directory, with the records of a benchmark and two results."""
     assert pdeinv("benchmark", *BASE["benchmark"].split())[0] == 0
+    for name in ("a.nc", "b.nc"):
+        assert pdeinv("reconstruct", *BASE["reconstruct"].replace("r.nc", name).split())[0] == 0
     (folder / "page.md").write_text("# A page\n")
     return folder
 

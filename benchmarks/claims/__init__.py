@@ -90,11 +90,29 @@ SOURCES: dict[str, Source] = {
     ),
     "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
     "docs/your-own-domain.md": Source(),
+    "docs/checking-a-result.md": Source(
+        (
+            Constant("within their 90 % intervals", "a definition"),
+            Constant("A share far below 90 % says that the intervals are too narrow", "advice"),
+            Constant("says that the range is too narrow", "advice"),
+            Constant("the interval of 95 %", "a definition"),
+            Constant("(90 %: 280–640)", "an example"),
+            Constant("`reconstruct(..., holdout=0.2)`", "an example"),
+        )
+    ),
     "docs/problem-files.md": Source(
         (
             Constant("`{flux = 0.1}`", "an example"),
             Constant("51.5", "an example"),
             Constant("0.5 is rough, 1.5 the default", "settings"),
+            Constant("`source = {unknown = [-1e-3, 1e-3]}`", "an example"),
+            Constant("`--noise head=0.01..0.1`", "an example"),
+            Constant("viscosity=1e-4..1e-2`", "an example"),
+            Constant("with a probability of 95 %", "a definition"),
+            Constant("between 0.05 and 1.5 times the shorter side", "settings"),
+            Constant("a smoothness between 0.5 and 5", "settings"),
+            Constant("between 0.1 % and 100 % of the spread", "settings"),
+            Constant("the central 90 % interval", "a definition"),
         )
     ),
     "docs/priors-of-your-own.md": Source(

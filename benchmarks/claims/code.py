@@ -38,7 +38,13 @@ PDEINV = (
         "=0.02 for one field",
         "=0.02' for one field",
         "pressure=0.02",
+        "=0.02'",
+        "1e-4..1e-2 for one that is not known",
+        "a range such as 0.01..0.1, to infer it",
+        'such as `"0.01..0.1"`, `"1%..20%"` or `(0.01, 0.1)`, or an `Unknown`',
     ),
+    *_all("a definition", "left-out readings within their 90 % interval"),
+    *_all(_SETTING, "from 0.1 % to 100 % of the spread of the field's readings"),
     *_all("a reference", "section 2.1"),
 )
 DATASETS = (
@@ -48,6 +54,9 @@ DATASETS = (
     *_all("a format", "version 7.3", "version-7.3", "MATLAB 7.3"),
 )
 SOLVERS = (
+    *_all("an example", '0.2 or "20%"', "0.2 or '20%'"),
+    *_all("a definition", "within their central 90 % intervals", "the interval of 95 %"),
+    *_all(_ADVICE, "give a larger share, or more sensors"),
     *_all(
         _SETTING, "standard deviation 0.5", "standard deviation is 0.5", "σ = 0.1", "0.1 sqrt(2η)"
     ),

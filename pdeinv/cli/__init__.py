@@ -17,6 +17,7 @@ import typer
 from pdeinv.cli.benchmark import benchmark
 from pdeinv.cli.calibrate import calibrate
 from pdeinv.cli.check import check
+from pdeinv.cli.compare import compare
 from pdeinv.cli.demo import demo
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
@@ -61,7 +62,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, info),
+    *(calibrate, check, compare, info),
 ):
     app.command()(command)
 for measured in (

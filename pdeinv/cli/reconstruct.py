@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pdeinv.cli.options import ANY_PDE_HELP, Dims, Names, Parameters, ProblemFile, Seed, posed
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, warn_input
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,6 +40,13 @@ Out = Annotated[
     Path, typer.Option(help="NetCDF file to write: mean, std and samples of both fields.")
 ]
 Plot = Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")]
+ParameterPlot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Figure to write of the numbers that were inferred, before and after: .png, .pdf or "
+        ".svg."
+    ),
+]
 Nodes = Annotated[
     int | None,
     typer.Option(
@@ -70,6 +78,14 @@ PriorFile = Annotated[
         "the diffusion solvers, or file.py:name for one of your own; by default that of the PDE."
     ),
 ]
+Holdout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the sensors, such as 20%, that is left out at random and predicted; the "
+        "result is that of the others.",
+    ),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -85,6 +101,7 @@ def reconstruct(
     problem: ProblemFile = None,
     noise: Noise = None,
     plot: Plot = None,
+    plot_parameters: ParameterPlot = None,
     grid: Nodes = None,
     solver: SolverName = "auto",
     equireg: Regularised = False,
@@ -92,6 +109,7 @@ def reconstruct(
     preset: PresetName = None,
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
+    holdout: Holdout = None,
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
@@ -106,7 +124,8 @@ def reconstruct(
     if (names or dims) and not ensemble:
         raise InputError("--names and --dims describe a dataset; give it with --ensemble")
     contents = {"names": names, "dims": dims}
-    _check_outputs(out, plot, [Path(path) for path in (sensors, problem, ensemble, prior) if path])
+    inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
+    _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_figure, save_netcdf
     from pdeinv.solvers import reconstruct as run
 
@@ -123,6 +142,7 @@ def reconstruct(
         preset=preset,
         n_samples=samples,
         seed=seed,
+        holdout=holdout,
         progress=True,
     )
     save_netcdf(result, out)
@@ -130,11 +150,28 @@ def reconstruct(
         from pdeinv.plot import plot_reconstruction
 
         save_figure(plot_reconstruction(result), plot)
+    if plot_parameters:
+        _plot_parameters(result, plot_parameters)
     typer.echo(_summary(result, out))
+
+
+def _plot_parameters(result: xr.Dataset, path: Path) -> None:
+    from pdeinv.figures.evidence import plot_parameters
+    from pdeinv.files import save_figure
+
+    if "parameter" in result.dims:
+        save_figure(plot_parameters(result), path)
+        return
+    warn_input(
+        f"{path} is not written, since every number was stated; to infer one, leave it out of the "
+        f"prior or give a range in its place"
+    )
 
 
 def _summary(result: xr.Dataset, out: Path) -> str:
     import numpy as np
+
+    from pdeinv.estimates import estimates_of
 
     made = result.attrs
     # Of a result with replicates these are variables
@@ -146,23 +183,36 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
+        + "".join(f"{line}\n" for line in (*estimates_of(result), *_holdout(result)))
         + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
         f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "
         f"s, reduced chi-squared {between} (test: {made['misfit_test']})"
     )
 
 
-def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
+def _holdout(result: xr.Dataset) -> Iterator[str]:
+    """Yield the line about the readings that were left out, if there are some."""
+    made = result.attrs
+    if "holdout_count" in made:
+        low, high = (round(100 * made[f"holdout_coverage_{end}"]) for end in ("low", "high"))
+        yield (
+            f"{made['holdout_within']} of {made['holdout_count']} left-out readings within their "
+            f"90 % interval (so {low}–{high} % of such readings)"
+        )
+
+
+def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:
     from pdeinv.files import check_figure, check_writable
 
     check_writable(out)
-    if plot:
-        check_figure(plot)
-    taken = [path.resolve() for path in inputs]
-    if out.resolve() in taken or (plot and plot.resolve() in (*taken, out.resolve())):
+    given = {option: path for option, path in figures.items() if path}
+    for path in given.values():
+        check_figure(path)
+    outputs = [path.resolve() for path in (out, *given.values())]
+    if len({*outputs}) < len(outputs) or {*outputs} & {path.resolve() for path in inputs}:
         raise InputError(
-            "an output must not have the name of another file of this command; choose another for "
-            "--out or --plot"
+            f"an output must not have the name of another file of this command; choose another for "
+            f"{' or '.join(['--out', *figures])}"
         )
 
 

@@ -172,14 +172,14 @@ class Sensors:
             InputError: some rows name a replicate, and others do not.
         """
         parts = rows_by_replicate(self.table, self._rows)
-        return {name: self._of_rows(chosen) for name, chosen in parts.items()}
+        return {name: self.of_rows(chosen) for name, chosen in parts.items()}
 
     @property
     def rows(self) -> np.ndarray:
         """Positions (m,) of the rows in the table that these are of."""
         return np.arange(len(self)) if self._positions is None else np.array(self._positions)
 
-    def _of_rows(self, chosen: np.ndarray) -> Sensors:
+    def of_rows(self, chosen: np.ndarray) -> Sensors:
         """Return the sensors of some rows, whose messages name the rows of the whole table."""
         part = copy(self)
         object.__setattr__(part, "table", self.table.iloc[chosen].reset_index(drop=True))

@@ -78,8 +78,10 @@ def infer_unknowns(
         InputError: the solver has no evidence.
         NumericalError: the evidence is finite nowhere, or a solve failed.
     """
+    scaled = dict[str, float]()
     if _of_readings(problem):
-        problem = problem.in_units(implied_scale(problem, observation))
+        scaled["readings_scale"] = implied_scale(problem, observation)
+        problem = problem.in_units(scaled["readings_scale"])
     numbers = Numbers.of(problem, observation)
     if not len(numbers) and absorbed_number(problem) is None:
         return solver.condition(
@@ -105,6 +107,7 @@ def infer_unknowns(
         "evidence_points": len(points.z),
         "evidence_effective": round(points.effective, 1),
         "mixture_points": len(chosen),
+        **scaled,
     }
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pdeinv.inferred_field import InferredField
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.evidence.estimates import mixed_parameters
@@ -83,7 +84,14 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
             _mixed_field(parts, table, shares)
             for parts in zip(*(p.inferred for p in posteriors), strict=True)
         ),
+        leave_one_out=_leave_one_out(posteriors, weights),
     )
+
+
+def _leave_one_out(posteriors: list[Posterior], weights: torch.Tensor) -> LeaveOneOut | None:
+    """The predictions of the mixture; None where one of its parts has none."""
+    parts = [p.leave_one_out for p in posteriors if p.leave_one_out is not None]
+    return LeaveOneOut.mixture(parts, weights) if len(parts) == len(posteriors) else None
 
 
 def _moments(parts: Sequence[Any], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
