@@ -10,8 +10,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `numbers` (that were inferred), `alarm-rates`, `model-choice`, `calibrated`, `cost` and `scaling`
 (of our solver). These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on
 each task of one), `joint` (our solver with the prior of its rivals), `best` (each with its best
-prior) and `setting` (published solvers at their papers' setting). `published` has the single samples
-of papers and of summaries.
+prior) and `setting` (published solvers at their papers' setting). `published` has the single
+samples of papers and of summaries.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -44,7 +45,7 @@ def _case(given: Problem, size: Size, instance: int) -> Case:
     return draw_case(given, reads, size, instance, settings)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Size, int], Case]] = {
     "poisson": partial(_case, Problem.named("poisson")),
     "helmholtz": partial(_case, Problem.named("helmholtz")),
     "darcy, log-normal": partial(_case, Problem(pde_by_name("darcy"), LogNormal(1.0, 1.0, 0.2))),

@@ -6,6 +6,7 @@ those in question left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -94,7 +95,7 @@ def _phases(low: float, high: float) -> CoefficientPrior:
     return usual.with_numbers(low=low, high=high)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Size, int], Case]] = {
     "poisson, amplitude 5 times": partial(
         _prior, _Scaled(SpectralField(), 5.0), GaussianField(), "poisson"
     ),
