@@ -17,7 +17,8 @@ Readings = Annotated[int, Field(ge=1, le=4096**2)]
 
 
 class _Reconstructed(Line, Provenance):
-    """A reconstruction of a truth of a case, with what it takes as known."""
+    """A reconstruction of a truth of a case, with what it takes as known; its seconds are those
+    of one processor."""
 
     case: Name
     setting: Name

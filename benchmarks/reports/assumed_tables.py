@@ -50,7 +50,7 @@ def assumed_table(records: list[Record]) -> str:
         )
     numbers = (
         *("error, %", "over that of the right numbers", coverage_head(90)),
-        *("of ranks", "alarms", "seconds", "truths"),
+        *("of ranks", "alarms", "processor seconds", "truths"),
     )
     return render_table(["case", "field", "setting"], numbers, rows)
 

@@ -23,13 +23,14 @@ from pdeinv.benchmarks.assumption_kinds import ASSUMED
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.datasets import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid
 from pdeinv.metrics import rank_coverage, ranks
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers import MisfitWarning, Solver, reconstruct
+from pdeinv.torch_state import one_thread
 
 __all__ = ["Case", "Reads", "Setting", "Size", "draw_case", "measure_cases", "solve"]
 
@@ -152,7 +153,8 @@ def draw_case(
 
 
 class Solved(NamedTuple):
-    """A result, None where the solver failed, with the text of its alarm and its seconds."""
+    """A result, None where the solver failed, with the text of its alarm and its seconds of one
+    processor."""
 
     result: xr.Dataset | None
     alarm: str
@@ -160,10 +162,10 @@ class Solved(NamedTuple):
 
 
 def solve(case: Case, setting: Setting, instance: int) -> Solved:
-    """Return the reconstruction of a case."""
+    """Return the reconstruction of a case, with one thread."""
     sensors = setting.spoil(case.sensors) if setting.spoil else case.sensors
-    start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
+    start = time.process_time()
+    with one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found = reconstruct(
@@ -182,7 +184,7 @@ def solve(case: Case, setting: Setting, instance: int) -> Solved:
 
 
 def _seconds_since(start: float) -> float:
-    return max(_LEAST_SECONDS, round(time.perf_counter() - start, 3))
+    return max(_LEAST_SECONDS, round(time.process_time() - start, 3))
 
 
 def measure_cases(
@@ -215,6 +217,7 @@ def measure_cases(
     for i in instances:
         for name, make in cases.items():
             case = make(size, i)
+            _check_settings(settings, case.settings)
             for setting, told in case.settings.items():
                 shared = {"case": name, "setting": setting, "instance": i, **size._asdict()}
                 if log.key(shared) in log or (settings and setting not in settings):
@@ -226,6 +229,14 @@ def measure_cases(
                 for record in records:
                     echo(_line(record))
     return log.read()
+
+
+def _check_settings(given: Sequence[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in (names := list(known)):
+            raise InputError(
+                f"the setting must be one of {'; '.join(names)}, got {name!r}; choose one of them"
+            )
 
 
 def _line(record: Record) -> str:

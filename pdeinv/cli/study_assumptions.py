@@ -107,7 +107,7 @@ def robust_readings(
 
 def alarm_rates(
     out: ResumingOut,
-    instances: Annotated[int, typer.Option(callback=checked_instances)] = 400,
+    instances: Truths = 400,
     power: Annotated[
         int, typer.Option(min=0, help="Tables that are judged with a wrong reading too.")
     ] = 100,
