@@ -21,7 +21,9 @@ from pdeinv.benchmarks.studies import (
     unknown_viscosity,
     wrong_assumptions,
 )
-from pdeinv.benchmarks.studies.assumed import Setting, Size, draw_case, measure_cases
+from pdeinv.benchmarks.studies.assumed import measure_cases
+from pdeinv.benchmarks.studies.assumed_cases import Reads, Setting, Size, draw_case
+from pdeinv.datasets import Problem
 from pdeinv.unknown import is_unknown
 
 TINY = Size(grid=16, sensors=12)
@@ -60,9 +62,8 @@ def test_truths_span_the_ranges_of_lengths_and_amplitudes():
             for one in numbers
         ]
         assert max(sizes) / min(sizes) == pytest.approx(30, rel=1e-2)
-        ends = {
-            (round(length, 2), round(size / min(sizes))) for length, size in zip(lengths, sizes)
-        }
+        shares = [round(size / min(sizes)) for size in sizes]
+        ends = set(zip([round(length, 2) for length in lengths], shares, strict=True))
         assert {(0.06, 1), (0.06, 30), (0.48, 1), (0.48, 30)} <= ends
         assert len({one["smoothness"] for one in numbers}) == 12
 
@@ -110,8 +111,6 @@ def test_the_records_have_both_fields_and_the_true_number(viscosities):
 
 def test_errors_are_compared_truth_by_truth(tmp_path):
     """Readings with a noise of a tenth and of a hundredth, of the same truths."""
-    from pdeinv.benchmarks.studies.assumed import Reads
-    from pdeinv.datasets import Problem
 
     usual = Problem.named("poisson")
 
@@ -137,9 +136,6 @@ def test_errors_are_compared_truth_by_truth(tmp_path):
 
 def test_a_solver_that_fails_leaves_a_record_without_scores(tmp_path):
     from test_calibrate import Failing
-
-    from pdeinv.benchmarks.studies.assumed import Reads
-    from pdeinv.datasets import Problem
 
     usual = Problem.named("poisson")
 

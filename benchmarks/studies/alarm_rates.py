@@ -17,7 +17,7 @@ import xarray as xr
 from pdeinv.benchmarks.assumption_kinds import ALARM_RATES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
-from pdeinv.benchmarks.studies.assumed import (
+from pdeinv.benchmarks.studies.assumed_cases import (
     NOISE,
     Case,
     Reads,

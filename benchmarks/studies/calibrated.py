@@ -10,7 +10,7 @@ from pdeinv import layouts
 from pdeinv.benchmarks.assumption_kinds import CALIBRATIONS
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
-from pdeinv.benchmarks.studies.assumed import NOISE, Size
+from pdeinv.benchmarks.studies.assumed_cases import NOISE, Size
 from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.solvers.calibration import calibrate

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.coefficients import LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.sensors import Sensors

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pdeinv import seeds
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.datasets import Problem
 from pdeinv.unknown import Unknown
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.coefficients import CoefficientPrior, GaussianField, SpectralField, TwoPhase
 from pdeinv.datasets import Problem
 from pdeinv.grid import Domain, GridKind

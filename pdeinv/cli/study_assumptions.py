@@ -16,7 +16,7 @@ from pdeinv.cli.study import ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
-    from pdeinv.benchmarks.studies.assumed import Case, Size
+    from pdeinv.benchmarks.studies.assumed_cases import Case, Size
 
 __all__ = [
     "alarm_rates",
@@ -164,7 +164,7 @@ def _range(instances: int, first: int) -> range:
 
 
 def _size(grid: int | None, sensors: int | None, usual: Size | None = None) -> Size:
-    from pdeinv.benchmarks.studies.assumed import Size
+    from pdeinv.benchmarks.studies.assumed_cases import Size
     from pdeinv.checks import Bounds, integer
 
     given = usual or Size()
