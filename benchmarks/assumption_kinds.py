@@ -50,7 +50,7 @@ class Assumed(_Reconstructed):
 
 
 class AlarmRate(_Reconstructed):
-    """Whether a table with one wrong reading, or none, raises an alarm."""
+    """Whether a table with one wrong reading, or none, gives an alarm."""
 
     size: Amount  # of the error of that reading, in predicted standard deviations
     alarm: str

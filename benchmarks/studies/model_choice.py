@@ -1,4 +1,4 @@
-"""Which of two priors has the larger evidence: `pdeinv study model-choice`."""
+"""Which of two priors the evidence is for: `pdeinv study model-choice`."""
 
 from __future__ import annotations
 
