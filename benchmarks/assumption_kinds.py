@@ -17,7 +17,8 @@ Readings = Annotated[int, Field(ge=1, le=4096**2)]
 
 
 class _Reconstructed(Line, Provenance):
-    """A reconstruction of a truth of a case, with what it takes as known."""
+    """A reconstruction of a truth of a case, with what it takes as known; its seconds are those
+    of one processor."""
 
     case: Name
     setting: Name
@@ -49,7 +50,7 @@ class Assumed(_Reconstructed):
 
 
 class AlarmRate(_Reconstructed):
-    """Whether a table with one wrong reading, or none, raises an alarm."""
+    """Whether a table with one wrong reading, or none, gives an alarm."""
 
     size: Amount  # of the error of that reading, in predicted standard deviations
     alarm: str

@@ -12,9 +12,16 @@ from nested import places
 from time_limit import time_limit
 
 from pdeinv import InputError
-from pdeinv.benchmarks import kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks import assumption_kinds, kinds, prior_kinds, study_kinds
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
+from pdeinv.benchmarks.reports.assumed_tables import (
+    alarm_rates_table,
+    assumed_table,
+    calibrations_table,
+    model_choice_table,
+    number_table,
+)
 from pdeinv.benchmarks.reports.figures import FIGURES
 from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.reports.tables import (
@@ -126,7 +133,42 @@ FLOW_SENSORS = [
     for field in ("initial_vorticity", "final_vorticity")
 ]
 
+RECONSTRUCTED = {
+    **{"pde": "poisson", "case": "poisson", "setting": "known", "seed": 0, "method": "gaussian"},
+    **{"grid": 16, "sensors": 9, "seconds": 0.1},
+}
+ASSUMED = [
+    RECONSTRUCTED
+    | {"setting": setting, "instance": i, "field": field, "measure": "relative_l2", "rows": 2}
+    | {"error": error, "coverage90": 0.9, "rank_coverage90": 0.9, "alarm": "", "converged": 1}
+    | {"numbers": {"length": [0.2, 0.3, 0.1, 0.5]}, "true_numbers": {"length": 0.2}}
+    for i, error in ((0, 0.1), (1, 0.2), (2, None))
+    for setting in ("known", "left out")
+    for field in ("source", "potential")
+]
+ALARM_RATES = [
+    RECONSTRUCTED | {"instance": i, "size": size, "alarm": "", "found": 0, "p_value": 0.5}
+    for i in range(2)
+    for size in (0.0, 3.0)
+]
+MODEL_CHOICES = [
+    RECONSTRUCTED | {"setting": setting, "instance": i, "log_evidence": 2.0 * i, "right": right}
+    for i in range(3)
+    for right, setting in enumerate(("length 0.1", "length 0.3"))
+]
+CALIBRATIONS = [
+    RECONSTRUCTED
+    | {"instance": i, "draws": 20, "p_value": 0.1, "coverage50": 0.5, "coverage90": 0.9}
+    | {"verdict": "nothing speaks against the intervals"}
+    for i in range(2)
+]
+
 USES = {
+    "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
+    "inferred numbers": (assumption_kinds.ASSUMED, ASSUMED, number_table),
+    "alarm rates": (assumption_kinds.ALARM_RATES, ALARM_RATES, alarm_rates_table),
+    "model choices": (assumption_kinds.MODEL_CHOICES, MODEL_CHOICES, model_choice_table),
+    "calibrations": (assumption_kinds.CALIBRATIONS, CALIBRATIONS, calibrations_table),
     "pages": (kinds.INSTANCES, INSTANCES, pages),
     "ablation": (kinds.INSTANCES, INSTANCES, ablations),
     "summaries": (kinds.SUMMARIES, SUMMARIES, table),

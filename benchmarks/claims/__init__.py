@@ -69,6 +69,12 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
+    "docs/calibration.md": Source(
+        (
+            Constant("below 0.01", "the rule itself"),
+            Constant("too narrow; with a peak in the middle, too wide", "how to read a figure"),
+        )
+    ),
     "docs/functions-as-physics.md": Source(),
     "docs/flow-sensors.md": Source(
         (

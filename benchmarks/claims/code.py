@@ -18,6 +18,7 @@ def _all(reason: str, *texts: str) -> tuple[Constant, ...]:
 
 
 PDEINV = (
+    *_all("of every interval", "50 % intervals hold", "90 % intervals in", "a probability of 95 %"),
     *_all(_SETTING, "outside lower center"),
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
@@ -78,6 +79,8 @@ SOLVERS = (
     *_all(_ADVICE, "use a larger ensemble", "What lowers the misfit"),
 )
 BENCHMARKS = (
+    *_all("of every interval", "90 % interval of", "90 % interval holds"),
+    *_all(_SETTING, "p below 0.01", "amplitude 5 times", "viscosity 1e-2 for 1e-3"),
     *_all(_SETTING, "The noise is 1 % of each field's", "up or down by 0.5", 'lower `"contrast"`'),
     *_all(_SETTING, "hold 99 % of the variance", "σ = 0.25", "within 15 %", "3 % of the nodes"),
     *_all(_SETTING, "there it rises from 1e-4 to 1, by the same"),

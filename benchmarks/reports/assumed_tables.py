@@ -50,7 +50,7 @@ def assumed_table(records: list[Record]) -> str:
         )
     numbers = (
         *("error, %", "over that of the right numbers", coverage_head(90)),
-        *("of ranks", "alarms", "seconds", "truths"),
+        *("of ranks", "alarms", "processor seconds", "truths"),
     )
     return render_table(["case", "field", "setting"], numbers, rows)
 
@@ -75,7 +75,7 @@ def number_table(records: list[Record]) -> str:
 
 
 def alarm_rates_table(records: list[Record]) -> str:
-    """Return a table of how often tables raise an alarm, and how often the wrong reading is the
+    """Return a table of how often tables give an alarm, and how often the wrong reading is the
     worst, by the size of its error.
 
     Arguments:
@@ -96,7 +96,7 @@ def alarm_rates_table(records: list[Record]) -> str:
 
 
 def model_choice_table(records: list[Record]) -> str:
-    """Return a table of how often the right prior has the larger evidence.
+    """Return a table of how often the evidence is for the right prior.
 
     Arguments:
         records: of `MODEL_CHOICES`.

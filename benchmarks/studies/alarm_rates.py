@@ -1,4 +1,4 @@
-"""How often tables raise an alarm, with one wrong reading and without: `pdeinv study alarm-rates`.
+"""How often tables give an alarm, with one wrong reading and without: `pdeinv study alarm-rates`.
 
 The error of the wrong reading is in standard deviations of its prediction from the others, with its
 own noise; in those of its noise where the result has no such prediction.
@@ -17,7 +17,7 @@ import xarray as xr
 from pdeinv.benchmarks.assumption_kinds import ALARM_RATES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
-from pdeinv.benchmarks.studies.assumed import (
+from pdeinv.benchmarks.studies.assumed_cases import (
     NOISE,
     Case,
     Reads,
@@ -86,7 +86,7 @@ def run(
     Arguments:
         out: JSON-lines file of the records.
         instances: numbers of the tables.
-        power: of the tables with a lower number, each is judged with a wrong reading too.
+        power: each table with a number less than this is judged with a wrong reading too.
         cases: names of `CASES`; all if there is none.
         size: of the problems.
         command: command to type for the same records.

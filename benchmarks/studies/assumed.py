@@ -1,188 +1,31 @@
-"""Truths, and reconstructions of them with numbers that are right, wrong or left out.
+"""Reconstructions with numbers that are right, wrong or left out, and their scores.
 
-What several studies share: how a truth is drawn and read, how its reconstructions are scored, and
-the loop that goes on with a file.
+What several studies share: the loop that goes on with a file, and its records.
 """
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
-from pdeinv import layouts, seeds
+from pdeinv import seeds
 from pdeinv.benchmarks.assumption_kinds import ASSUMED
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.datasets import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.benchmarks.studies.assumed_cases import SAMPLES, Case, Setting, Size, Solved, solve
+from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.metrics import rank_coverage, ranks
-from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.sensors import Sensors
-from pdeinv.solvers import MisfitWarning, Solver, reconstruct
 
-__all__ = ["Case", "Reads", "Setting", "Size", "draw_case", "measure_cases", "solve"]
+__all__ = ["measure_cases"]
 
-NOISE = 0.01
-"""Standard deviation of the noise, relative to that of the field that is read."""
-_FIRST = 2**29  # number of the first truth among the test instances
-_SAMPLES = 19
 _INTERVAL = 1.6449  # standard deviations on each side of 90 per cent of a normal distribution
 _KNOWN = 1e-9  # standard deviation, relative to the largest, of a node whose value is known
-_LEAST_SECONDS = 1e-3
-
-
-class Size(NamedTuple):
-    """The size of a study's problems.
-
-    Arguments:
-        grid: nodes along each side.
-        sensors: number of readings.
-    """
-
-    grid: int = 64
-    sensors: int = 125
-
-
-class Reads(NamedTuple):
-    """So many readings of a field at random nodes, at a time or at the end."""
-
-    field: str
-    number: int
-    time: float | None = None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a reconstruction takes as known.
-
-    Arguments:
-        problem: the physics and the prior.
-        solver: its name, or an instance.
-        options: further ones of `pdeinv.reconstruct`.
-        spoil: returns the sensors with what is wrong with them.
-    """
-
-    problem: Problem
-    solver: str | Solver = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    spoil: Callable[[Sensors], Sensors] | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A truth, its readings, and what its reconstructions take as known.
-
-    Arguments:
-        world: the problem that drew it, whose state has a channel for each field that is read.
-        grid: of the state.
-        state: (1, channel, ny, nx).
-        sensors: noisy readings.
-        settings: by their names.
-        scored: names of the fields that are scored.
-        numbers: the values of its numbers, by the names that a result has for them.
-    """
-
-    world: Problem
-    grid: Grid
-    state: torch.Tensor
-    sensors: Sensors
-    settings: Mapping[str, Setting]
-    scored: tuple[str, ...]
-    numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-def draw_case(
-    world: Problem,
-    reads: Sequence[Reads],
-    size: Size,
-    instance: int,
-    settings: Mapping[str, Setting],
-    numbers: Mapping[str, float] | None = None,
-    noise: float = NOISE,
-) -> Case:
-    """Return a case: a draw of a problem, read at random nodes of its own grid.
-
-    Arguments:
-        world: the problem, of known numbers.
-        reads: what is read; readings of one time share no place.
-        size: of the problem.
-        instance: number of the truth.
-        settings: of its reconstructions.
-        numbers: of the truth.
-        noise: relative to the standard deviation of each field.
-    """
-    times = sorted({read.time for read in reads if read.time is not None})
-    physics = world.physics.reading([read.field for read in reads], times)
-    logarithm = physics.logarithm if world.coefficient_prior.logarithmic else None
-    if logarithm:
-        physics = physics.reading([*(read.field for read in reads), logarithm.name], times)
-    world = replace(world, physics=physics)
-    grid = physics.grid(size.grid)
-    generator = seeds.generator(seeds.TEST, _FIRST + instance)
-    state = world.sample(1, grid, generator)
-    tables = []
-    for k, read in enumerate(reads):
-        channel = physics.channel(read.field, "", read.time)
-        points = torch.as_tensor(layouts.random_nodes(read.number, grid, seed=1000 * instance + k))
-        std = noise * float(state[0, channel].std())
-        order = tuple(f.interpolation_order for f in physics.fields)
-        one = torch.full((read.number,), std, dtype=torch.float64)
-        o = Observation(grid, points, torch.full((read.number,), channel), 0 * one, one, order)
-        values = o(state)[0] + std * torch.randn(
-            read.number, generator=generator, dtype=torch.float64
-        )
-        x, y = points.T.numpy()
-        table = {"field": read.field, "x": x, "y": y, "value": values.numpy(), "noise_std": std}
-        tables.append(pd.DataFrame(table | ({} if read.time is None else {"time": read.time})))
-    sensors = Sensors(pd.concat(tables, ignore_index=True))
-    coefficient = logarithm.name if logarithm else physics.coefficient_field.name
-    scored = (coefficient, physics.solution_field.name)
-    return Case(world, grid, state, sensors, settings, scored, numbers or {})
-
-
-class Solved(NamedTuple):
-    """A result, None where the solver failed, with the text of its alarm and its seconds."""
-
-    result: xr.Dataset | None
-    alarm: str
-    seconds: float
-
-
-def solve(case: Case, setting: Setting, instance: int) -> Solved:
-    """Return the reconstruction of a case."""
-    sensors = setting.spoil(case.sensors) if setting.spoil else case.sensors
-    start = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            found = reconstruct(
-                sensors,
-                problem=setting.problem,
-                grid=case.grid,
-                solver=setting.solver,
-                n_samples=_SAMPLES,
-                seed=instance,
-                **setting.options,
-            )
-        except NumericalError as error:
-            return Solved(None, f"failed: {error}", _seconds_since(start))
-    alarms = [str(one.message) for one in caught if issubclass(one.category, MisfitWarning)]
-    return Solved(found, "; ".join(alarms), _seconds_since(start))
-
-
-def _seconds_since(start: float) -> float:
-    return max(_LEAST_SECONDS, round(time.perf_counter() - start, 3))
 
 
 def measure_cases(
@@ -215,6 +58,7 @@ def measure_cases(
     for i in instances:
         for name, make in cases.items():
             case = make(size, i)
+            _check_settings(settings, case.settings)
             for setting, told in case.settings.items():
                 shared = {"case": name, "setting": setting, "instance": i, **size._asdict()}
                 if log.key(shared) in log or (settings and setting not in settings):
@@ -226,6 +70,14 @@ def measure_cases(
                 for record in records:
                     echo(_line(record))
     return log.read()
+
+
+def _check_settings(given: Sequence[str], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in (names := list(known)):
+            raise InputError(
+                f"the setting must be one of {'; '.join(names)}, got {name!r}; choose one of them"
+            )
 
 
 def _line(record: Record) -> str:
@@ -324,5 +176,5 @@ def _rank_coverage(samples: np.ndarray, true: np.ndarray, grid: Grid) -> float:
     inner = (..., slice(None), slice(None)) if grid.periodic else (..., slice(1, -1), slice(1, -1))
     generator = seeds.generator(seeds.STATISTICS)
     found = ranks(torch.as_tensor(samples)[inner], torch.as_tensor(true)[inner], generator)
-    counts = torch.bincount(found.flatten(), minlength=_SAMPLES + 1).double()
+    counts = torch.bincount(found.flatten(), minlength=SAMPLES + 1).double()
     return round(float(rank_coverage((counts / counts.sum()).tolist(), 0.9) or 0.0), 4)

@@ -1,4 +1,4 @@
-"""Which of two priors has the larger evidence: `pdeinv study model-choice`."""
+"""Which of two priors the evidence is for: `pdeinv study model-choice`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from pdeinv.benchmarks.assumption_kinds import MODEL_CHOICES
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case, solve
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case, solve
 from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.coefficients import LogNormal
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.sensors import Sensors
@@ -44,7 +45,7 @@ def _case(given: Problem, size: Size, instance: int) -> Case:
     return draw_case(given, reads, size, instance, settings)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Size, int], Case]] = {
     "poisson": partial(_case, Problem.named("poisson")),
     "helmholtz": partial(_case, Problem.named("helmholtz")),
     "darcy, log-normal": partial(_case, Problem(pde_by_name("darcy"), LogNormal(1.0, 1.0, 0.2))),

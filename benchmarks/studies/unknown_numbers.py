@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from pdeinv import seeds
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal, TwoPhase
 from pdeinv.datasets import Problem, pde_by_name
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pdeinv import seeds
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.datasets import Problem
 from pdeinv.unknown import Unknown
 
@@ -26,7 +26,7 @@ def _reads(count: int) -> list[Reads]:
     each = count // len(TIMES)
     shares = (len(range(k, each, len(_COMPONENTS))) for k in range(len(_COMPONENTS)))
     pairs = zip(_COMPONENTS, shares, strict=True)
-    return [Reads(name, share, time) for name, share in pairs for time in TIMES]
+    return [Reads(name, share, time) for name, share in pairs for time in TIMES if share]
 
 
 def _flow(size: Size, instance: int) -> Case:

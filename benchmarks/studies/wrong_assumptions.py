@@ -6,13 +6,14 @@ those in question left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from pdeinv.benchmarks.studies.assumed import Case, Reads, Setting, Size, draw_case
+from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case
 from pdeinv.coefficients import CoefficientPrior, GaussianField, SpectralField, TwoPhase
 from pdeinv.datasets import Problem
 from pdeinv.grid import Domain, GridKind
@@ -94,7 +95,7 @@ def _phases(low: float, high: float) -> CoefficientPrior:
     return usual.with_numbers(low=low, high=high)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Size, int], Case]] = {
     "poisson, amplitude 5 times": partial(
         _prior, _Scaled(SpectralField(), 5.0), GaussianField(), "poisson"
     ),

@@ -16,7 +16,7 @@ from pdeinv.cli.study import ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
-    from pdeinv.benchmarks.studies.assumed import Case, Size
+    from pdeinv.benchmarks.studies.assumed_cases import Case, Size
 
 __all__ = [
     "alarm_rates",
@@ -107,7 +107,7 @@ def robust_readings(
 
 def alarm_rates(
     out: ResumingOut,
-    instances: Annotated[int, typer.Option(callback=checked_instances)] = 400,
+    instances: Truths = 400,
     power: Annotated[
         int, typer.Option(min=0, help="Tables that are judged with a wrong reading too.")
     ] = 100,
@@ -164,7 +164,7 @@ def _range(instances: int, first: int) -> range:
 
 
 def _size(grid: int | None, sensors: int | None, usual: Size | None = None) -> Size:
-    from pdeinv.benchmarks.studies.assumed import Size
+    from pdeinv.benchmarks.studies.assumed_cases import Size
     from pdeinv.checks import Bounds, integer
 
     given = usual or Size()
