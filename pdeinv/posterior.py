@@ -33,6 +33,7 @@ class Posterior:
         pairs: whether samples 2i and 2i + 1 are antithetic, or drawn together otherwise; an odd
             last one is single. Samples of different pairs are independent.
         parameters: numbers that were inferred with the fields, None without any.
+        weight: (m,), of each reading, where these were found (see `Robust`); None for equal ones.
     """
 
     fields: tuple[Field, ...]
@@ -45,6 +46,7 @@ class Posterior:
     latent: torch.Tensor | None = None
     pairs: bool = False
     parameters: Parameters | None = None
+    weight: torch.Tensor | None = None
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).

@@ -51,12 +51,17 @@ class LinearisedReadings:
         Reference:
             Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, eq. 2.30.
         """
+        lower = self.factor(gram, noise_std)
+        residual = (self.observation.values - self.expected)[:, None]
+        white = torch.linalg.solve_triangular(lower, residual, upper=False)
+        logarithm = 2 * lower.diagonal().log().sum() + len(residual) * math.log(2 * math.pi)
+        return float(-(white.square().sum() + logarithm) / 2)
+
+    def factor(self, gram: torch.Tensor, noise_std: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the lower Cholesky factor (m, m) of the covariance of the readings; arguments as
+        of `log_evidence`."""
         o = self.observation
         std = o.noise_std if noise_std is None else noise_std
         nugget = nugget_variance(gram.diagonal(), o, self.nugget)
         covariance = gram + self.columns @ self.columns.T + torch.diag(std**2)
-        lower = cholesky_with_nugget(covariance, nugget)
-        residual = (o.values - self.expected)[:, None]
-        white = torch.linalg.solve_triangular(lower, residual, upper=False)
-        logarithm = 2 * lower.diagonal().log().sum() + len(o) * math.log(2 * math.pi)
-        return float(-(white.square().sum() + logarithm) / 2)
+        return cholesky_with_nugget(covariance, nugget)

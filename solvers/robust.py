@@ -1,0 +1,209 @@
+"""Readings with gross errors: Student-t noise by reweighting, around any solver."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from pdeinv import seeds
+from pdeinv.coefficients import CoefficientPrior
+from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError, warn_caller
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import LEAST_SAMPLES, Solver
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.linear_algebra import of_one_size
+from pdeinv.solvers.student_noise import REJECTED, StudentReadings, weights_of
+
+__all__ = ["SUSPECT", "Robust"]
+
+SUSPECT = 0.2
+"""Weight of a reading below which it is a suspect."""
+_FALL = 10.0  # by which the noise falls from one solve to the next
+_ROUNDS, _SETTLED = 12, 0.1  # solves at most, and the change of a weight that ends them
+
+
+@dataclass(frozen=True)
+class Robust:
+    """A solver for readings of which some are grossly wrong.
+
+    The noise of a reading is s t, with s its stated size and t a Student-t number with ν = 4
+    degrees of freedom: a Gaussian number of variance s² / λ, with λ ~ Gamma(ν/2, ν/2). Given the
+    noise's distribution under the posterior, the mean of λ is the reading's weight
+
+        w = (ν + 1) / (ν + E[e²] / s²),    E[e²] = (y - E[H x])² + Var[H x],
+
+    and given the weights, the posterior is that of Gaussian noise of the variances s² / w. The two
+    alternate until the weights settle. Where the solver has the readings linearised
+    (`Solver.linearised`), `StudentReadings` finds the weights without a solve, and they settle once
+    the linearisation does; else E[e²] is that of the solver's mean and samples.
+
+    An outlier can pull the first posterior onto itself, and so keep its weight. Where all is not
+    linear, the noise of the solves therefore starts at the spread of the readings of a field and
+    falls to s tenfold.
+
+    The record has the number of `reweighting_solves`, and the posterior the `weight` of each
+    reading. Censored readings keep the weight 1.
+
+    Arguments:
+        solver: of the readings with Gaussian noise.
+
+    Reference:
+        Lange, Little & Taylor, *Robust statistical modeling using the t distribution*, JASA 84,
+        1989; Tipping & Lawrence, *Variational inference for Student-t models*, Neurocomputing 69,
+        2005; for the noise that falls, Blake & Zisserman, *Visual Reconstruction*, 1987.
+    """
+
+    solver: Solver
+
+    def __call__(
+        self,
+        pde: PDE,
+        prior: Prior | None,
+        observation: Observation,
+        *,
+        n_samples: int = 16,
+        generator: torch.Generator | None = None,
+        progress: bool = False,
+    ) -> Posterior:
+        """Return the posterior; arguments as of `Solver.__call__`.
+
+        Raises:
+            InputError: a reading is exact, or the solver does not use the noise.
+            NumericalError: as of `Solver.__call__`.
+        """
+        self._check(observation)
+        prior = Problem.of(pde, prior).prior
+        generator = generator or seeds.generator(seeds.SOLVER)
+        start = time.perf_counter()
+        weights = _Weights(self.solver, pde, prior, observation)
+        with warnings.catch_warnings():  # those of the last solve remain
+            warnings.simplefilter("ignore")
+            weights.settle(max(n_samples, LEAST_SAMPLES), generator)
+        if not weights.settled:
+            warn_caller(
+                f"the weights of the readings must settle, and still changed by "
+                f"{weights.change:.2g} after {weights.solves} solves; compare sensor_weight with "
+                f"that of another solver or seed",
+                UserWarning,
+            )
+        found = self.solver(
+            pde,
+            prior,
+            weights.observation(),
+            n_samples=n_samples,
+            generator=generator,
+            progress=progress,
+        )
+        found.weight = weights.values
+        found.record["reweighting_solves"] = weights.solves
+        found.record["seconds"] = round(time.perf_counter() - start, 4)
+        return found
+
+    def _check(self, observation: Observation) -> None:
+        if not self.solver.uses_noise:
+            raise InputError(
+                f"the solver must use the noise of each reading for robust, which the "
+                f"{self.solver.name} solver with these settings does not; choose the solver 'auto'"
+            )
+        exact = int((observation.noise_std == 0).sum())
+        if exact:
+            raise InputError(
+                f"noise_std must be positive for robust, got 0 for {exact} of {len(observation)} "
+                f"readings; state the noise of these, or leave out robust"
+            )
+
+
+@dataclass
+class _Weights:
+    """The weights of readings, (m,), and how they were found.
+
+    Arguments:
+        solver, pde, prior, stated: the solver, the problem and the readings as they are stated.
+    """
+
+    solver: Solver
+    pde: PDE
+    prior: Prior
+    stated: Observation
+    solves: int = 0
+    change: float = math.inf
+    values: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = torch.ones_like(self.stated.noise_std)
+        self.rejected = torch.zeros_like(self.values, dtype=torch.bool)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last solve left the weights as they were."""
+        return self.change <= _SETTLED
+
+    def observation(self, level: torch.Tensor | float = 1.0) -> Observation:
+        """Return the readings with a level (m,) times the noise that the weights imply."""
+        std = level * self.stated.noise_std / self.values.sqrt()
+        return replace(self.stated, noise_std=std)
+
+    def settle(self, n_samples: int, generator: torch.Generator) -> None:
+        """Update the weights until they settle, each time with the same random numbers."""
+        limited = self.stated.below_or_above
+        level = torch.ones_like(self.values) if self._linear() else _spreads(self.stated)
+        while self.solves < _ROUNDS and not self.settled:
+            before, readings = self.values, None
+            observation, lower = self.observation(level), (level / _FALL).clamp(min=1)
+            if not bool(limited.any()):
+                readings = self.solver.linearised(self.pde, self.prior, observation)
+            if readings is not None:
+                self.values = self._searched(readings, lower * self.stated.noise_std)
+            else:
+                squares = self._squares(observation, n_samples, generator.clone_state())
+                scaled = squares / (level * self.stated.noise_std).square()
+                self.values = torch.where(limited, 1.0, weights_of(scaled))
+            self.solves += 1
+            if bool((level == 1).all()):
+                exact = self._linear() and readings is not None
+                self.change = 0.0 if exact else float((self.values - before).abs().max())
+            level = lower
+
+    def _linear(self) -> bool:
+        """Whether one linearisation is that of all weights."""
+        return isinstance(self.prior, CoefficientPrior) and Problem(self.pde, self.prior).linear
+
+    def _searched(self, readings: LinearisedReadings, size: torch.Tensor) -> torch.Tensor:
+        """The weights of linearised readings with noise of a size (m,)."""
+        gram = readings.gram(Problem.of(self.pde, self.prior).latent)
+        ones = torch.ones_like(size)
+        starts = [ones, REJECTED * ones, torch.where(self.rejected, REJECTED, ones)]
+        if math.isfinite(self.change):  # another maximum might alternate with the one at hand
+            starts = [self.values]
+        found = StudentReadings(readings, gram, size).search(starts)
+        self.rejected |= found < SUSPECT
+        return found
+
+    def _squares(
+        self, observation: Observation, n_samples: int, generator: torch.Generator
+    ) -> torch.Tensor:
+        """E[e²], (m,), by a posterior's mean and samples."""
+        o = observation
+        found = self.solver(self.pde, self.prior, o, n_samples=n_samples, generator=generator)
+        variance = o(found.samples.double()).var(dim=0)
+        left = o.values - o(found.mean[None].double())
+        return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
+
+
+def _spreads(observation: Observation) -> torch.Tensor:
+    """Return how many times the noise of a reading the readings of its field spread, at least 1;
+    (m,), the same for all of a field."""
+    spread = torch.ones_like(observation.noise_std)
+    for mine in of_one_size(observation):
+        values, std = observation.values[mine], observation.noise_std[mine]
+        times = (values - values.median()) / std
+        spread[mine] = max(1.0, float(times.square().mean().sqrt()))
+    return spread
