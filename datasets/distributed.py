@@ -14,7 +14,7 @@ from pdeinv.annotations import Convertible
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
 from pdeinv.grid import LARGEST, Domain, Grid
-from pdeinv.unknown import Unknown
+from pdeinv.unknown import UNKNOWN, Unknown
 
 __all__ = ["Along", "Distributed", "Quantity", "node_positions"]
 
@@ -53,13 +53,19 @@ class _Positioned(Convertible):
             return value
         if isinstance(value, Mapping):
             value = Unknown.of_value(what, value)
+        if isinstance(value, str) and value == UNKNOWN:
+            raise InputError(
+                f"{what} must be a number or a range, got {described(value)}; give the range that "
+                f"likely holds it, as {{unknown = [low, high]}}, or Unknown(low, high) in Python"
+            )
         if isinstance(value, Unknown):
             return value.checked(what, Bounds(least=-EXTREME, most=EXTREME))
         array = _real_array(what, value)
         if array.ndim not in (0, cls.dimensions) or not all(2 <= n <= LARGEST for n in array.shape):
             raise InputError(
                 f"{what} must be a number, a function of x and y or {cls.shape_in_words}, got an "
-                f"array of shape {array.shape}; give one of them"
+                f"array of shape {array.shape}; give one of them, or {{unknown = [low, high]}} for "
+                f"a number in a range"
             )
         wrong = array[~(np.abs(array) <= EXTREME)]
         if wrong.size:

@@ -41,6 +41,14 @@ class UnknownNumber:
     units: str
     paths: tuple[Path, ...]
 
+    @property
+    def in_words(self) -> str:
+        """The range and the law, such as "100 to 1000 m, log-normal"."""
+        unknown = self.unknown
+        scale = {"readings": " times what the readings imply", "domain": " shorter sides", "": ""}
+        units = scale[unknown.of] or ("" if self.units == "1" else f" {self.units}")
+        return f"{unknown.low:g} to {unknown.high:g}{units}, {unknown.law}"
+
 
 def find_unknowns(problem: Problem) -> tuple[UnknownNumber, ...]:
     """Return the unknown numbers of a problem; those of the prior come first."""

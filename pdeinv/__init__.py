@@ -35,6 +35,7 @@ _EXPORTS = {
     "Symmetry": "pdeinv.symmetry",
     "Transformed": "pdeinv.coefficients",
     "TwoPhase": "pdeinv.coefficients",
+    "Unknown": "pdeinv.unknown",
     "pde_from_function": "pdeinv.datasets",
     "plot_reconstruction": "pdeinv.plot",
     "plot_sensors": "pdeinv.figures.sensor_layout",

@@ -12,9 +12,9 @@ import inspect
 import sys
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Convertible(ABC):
         """
 
 
-def check_fields(instance: object, name: str, unknown: Container[str] = ()) -> None:
+def check_fields(instance: object, name: str, unknown: Collection[str] = ()) -> None:
     """Check the fields of a frozen dataclass by their annotations, and make their types the stated
     ones: a numpy integer becomes an int, a list a tuple, a range of what may be unknown an
     `Unknown`.
@@ -63,7 +63,8 @@ def check_fields(instance: object, name: str, unknown: Container[str] = ()) -> N
     Arguments:
         instance: the dataclass.
         name: how a message names a field, as "{} of moment".
-        unknown: names of the fields with numbers that may be unknown.
+        unknown: names of the fields with numbers that may be unknown; where there are some, the
+            others must be known.
 
     Raises:
         InputError: a field is of another kind, or outside of its range.
@@ -75,6 +76,8 @@ def check_fields(instance: object, name: str, unknown: Container[str] = ()) -> N
             what = name.format(field.name)
             value, hint = getattr(instance, field.name), hints[field.name]
             found = _unknown(what, value, hint) if field.name in unknown else None
+            if unknown and found is None and (field.name not in unknown or _is_row(value)):
+                _refuse_unknown(what, value)
             value = _checked(what, value, hint) if found is None else found
             object.__setattr__(instance, field.name, value)
 
@@ -109,6 +112,19 @@ def _unknown(what: str, value: object, hint: Any) -> Unknown | None:
     found = Unknown.of_value(what, value, next((n for n in notes if isinstance(n, Guess)), None))
     bounds = next((note for note in notes if isinstance(note, Bounds)), None)
     return found if found is None else found.checked(what, bounds)
+
+
+def _is_row(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
+
+
+def _refuse_unknown(what: str, value: object) -> None:
+    """Refuse an unknown number, also one in a tuple, where only a known one can stand."""
+    for one in value if _is_row(value) else [value]:
+        if isinstance(one, Unknown):
+            raise InputError(
+                f"{what} must be known, got {one:g}; state the number, which is not inferred"
+            )
 
 
 def _checked(what: str, value: object, hint: Any) -> object:

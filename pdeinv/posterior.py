@@ -12,6 +12,7 @@ import xarray as xr
 from pdeinv.coordinates import coordinates_of
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 
 __all__ = ["Posterior"]
@@ -33,6 +34,8 @@ class Posterior:
         pairs: whether samples 2i and 2i + 1 are antithetic, or drawn together otherwise; an odd
             last one is single. Samples of different pairs are independent.
         parameters: numbers that were inferred with the fields, None without any.
+        leave_one_out: each reading predicted from the others, in the order of the readings; None
+            where the method has no such predictions.
         weight: (m,), of each reading, where these were found (see `Robust`); None for equal ones.
     """
 
@@ -46,6 +49,7 @@ class Posterior:
     latent: torch.Tensor | None = None
     pairs: bool = False
     parameters: Parameters | None = None
+    leave_one_out: LeaveOneOut | None = None
     weight: torch.Tensor | None = None
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:

@@ -98,11 +98,12 @@ class Unknown(float):
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, Mapping) and UNKNOWN in value:
+        if isinstance(value, Mapping):
             wrong = [key for key in value if key not in (UNKNOWN, "law", "of")]
-            if wrong or not isinstance(value[UNKNOWN], list | tuple):
+            if wrong or not isinstance(value.get(UNKNOWN), list | tuple):
                 raise InputError(
-                    f"{what} must be {{unknown = [low, high]}}, got {described(value)}; write that"
+                    f"{what} must be a number or {{unknown = [low, high]}}, which may have a law, "
+                    f"got {described(value)}; write one of them"
                 )
             return cls._of_range(what, value[UNKNOWN], value.get("law"), value.get("of", ""))
         if isinstance(value, list | tuple):
@@ -156,6 +157,12 @@ class Unknown(float):
             share = (value - low) / (high - low)
             return _NORMAL.inv_cdf(min(max(share, _LEAST), 1 - _LEAST))
         return (value - (low + high) / 2) * 2 * _END / (high - low)
+
+    def normal(self, logarithm: bool = False) -> tuple[float, float]:
+        """Return the mean and the standard deviation of the normal law of the number, or of its
+        logarithm, that the range holds with a probability of 95 %."""
+        low, high = (math.log(end) if logarithm else end for end in (self.low, self.high))
+        return (low + high) / 2, (high - low) / (2 * _END)
 
     @property
     def _log(self) -> bool:

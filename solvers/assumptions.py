@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation
 from pdeinv.priors import OwnDenoiser
 from pdeinv.priors.base import Model, Prior
 from pdeinv.priors.ensemble import Ensemble
 
-__all__ = ["assumptions", "prior_in_words"]
+__all__ = ["assumptions", "physics_in_words", "prior_in_words"]
 
 
 def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) -> str:
-    """Return in one line what a reconstruction takes as known.
+    """Return in one line what a reconstruction takes as known, and what it infers from which range
+    and by which law.
 
     Arguments:
         pde: the physics. Its equation states sides, sources and wells; the domain and the numbers
@@ -24,15 +28,20 @@ def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) ->
         label: what the solver used instead, such as a shipped prior; may be empty.
         observation: the sensors.
     """
-    physics = "; ".join(
-        f"experiment {name}: {_physics_in_words(one)}" for name, one in pde.experiments.items()
-    )
-    noise = _noise_in_words(observation) + _biases_in_words(pde, observation)
+    noise = _noise_in_words(pde, observation) + _biases_in_words(pde, observation)
     given = label or prior_in_words(pde, prior)
-    return f"{physics or _physics_in_words(pde)}; prior: {given}; noise: {noise}"
+    inferred = _laws_in_words(pde, prior, observation)
+    return f"{physics_in_words(pde)}; prior: {given}; noise: {noise}{inferred}"
 
 
-def _physics_in_words(pde: PDE) -> str:
+def physics_in_words(pde: PDE) -> str:
+    """Return the equations with their numbers, of each experiment."""
+    return "; ".join(
+        f"experiment {name}: {_equation_in_words(one)}" for name, one in pde.experiments.items()
+    ) or _equation_in_words(pde)
+
+
+def _equation_in_words(pde: PDE) -> str:
     stated = {
         k: v
         for k, v in pde.parameters.items()
@@ -66,13 +75,50 @@ def _biases_in_words(pde: PDE, observation: Observation) -> str:
     for name, column in zip(names, common.T, strict=True):
         largest = int(column.abs().argmax())
         units = pde.fields[int(observation.channel[largest])].units
-        size = f"{float(column[largest].abs()):g}{'' if units == '1' else f' {units}'}"
+        size = f"{float(column[largest].abs()):g}{_behind(units)}"
         words.append(f"{name.removeprefix('bias of ')} {size}")
     return f", and biases with the standard deviations {', '.join(words)}" if words else ""
 
 
-def _noise_in_words(observation: Observation) -> str:
-    exact, m = int((observation.noise_std == 0).sum()), len(observation)
-    if exact in (0, m):
-        return "none, every reading is exact" if exact else "stated for each reading"
-    return f"stated for {m - exact} of {m} readings, the others exact"
+def _noise_in_words(pde: PDE, observation: Observation) -> str:
+    exact, m = observation.noise_std == 0, len(observation)
+    unknown = torch.zeros(m, dtype=torch.bool)
+    words = []
+    if observation.noise_group is not None:
+        unknown = observation.noise_group >= 0
+        words = [f"unknown for {_count(unknown)} ({_ranges_in_words(pde, observation)})"]
+    if bool((stated := ~exact & ~unknown).any()):
+        words.append(f"stated for {_count(stated)}")
+    if bool(exact.all()):
+        return "none, every reading is exact"
+    return ", ".join([*words, "the others exact"] if bool(exact.any()) else words)
+
+
+def _count(chosen: torch.Tensor) -> str:
+    some, m = int(chosen.sum()), len(chosen)
+    return f"{some} of {m} readings" if some < m else "each reading"
+
+
+def _ranges_in_words(pde: PDE, observation: Observation) -> str:
+    """Return the ranges of the unknown standard deviations."""
+    assert observation.noise_group is not None
+    words = []
+    for j, (name, unknown) in enumerate(observation.unknown_noise):
+        first = int((observation.noise_group == j).nonzero()[0])
+        units = pde.fields[int(observation.channel[first])].units
+        words.append(f"{name} {unknown.low:.3g} to {unknown.high:.3g}{_behind(units)}")
+    return ", ".join(words)
+
+
+def _behind(units: str) -> str:
+    return "" if units == "1" else f" {units}"
+
+
+def _laws_in_words(pde: PDE, prior: Prior, observation: Observation) -> str:
+    """Return which numbers are inferred and what their laws are, "" without any."""
+    laws: dict[str, list[str]] = {}
+    unknowns = [(one.name, one.unknown) for one in Problem.of(pde, prior).unknowns]
+    for name, unknown in (*unknowns, *observation.unknown_noise):
+        laws.setdefault(unknown.law, []).append(name)
+    listed = "; ".join(f"{', '.join(names)} ({law})" for law, names in laws.items())
+    return f"; inferred: {listed}" if laws else ""

@@ -28,7 +28,9 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import ProgressBar, progress_bar
+from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.leave_one_out import sampled_leave_one_out
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special, check_supported
 from pdeinv.torch_state import one_thread
 
@@ -86,6 +88,8 @@ class Solver(ABC):
     """What saves memory, as a phrase."""
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
     """What the method supports beyond readings of points with independent noise."""
+    mixture_points: ClassVar[int] = 12
+    """Points of unknown numbers, at most, at which `condition` is evaluated."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its
@@ -141,7 +145,8 @@ class Solver(ABC):
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                posterior = self.condition(pde, prior, observation, n_samples, generator, progress)
+                problem = Problem(pde, prior)
+                posterior = condition(self, problem, observation, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -150,6 +155,8 @@ class Solver(ABC):
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
         self._check_result(posterior, pde, observation.grid, n_samples)
+        if posterior.leave_one_out is None and self.misfit != "none":
+            posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {
             "solver": self.name,
             "solver_settings": json.dumps(self.settings(), default=_in_words),

@@ -22,6 +22,7 @@ from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
+from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import ModeSearch
@@ -140,7 +141,7 @@ class GaussNewton(Solver):
         progress: bool,
     ) -> Posterior:
         assert isinstance(prior, CoefficientPrior)
-        observation = plain_first(observation)
+        given, observation = observation, plain_first(observation)
         centred = prior.centred(levels_of(observation, channel=0))
         problem = WhitenedProblem(Problem(pde, centred), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
@@ -186,6 +187,7 @@ class GaussNewton(Solver):
             parameters=bias_parameters(
                 pde, observation, problem.biases(members), left[problem.size :], n_samples
             ),
+            leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, given),
         )
 
 

@@ -26,7 +26,9 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -36,7 +38,13 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
-from pdeinv.solvers.supported_readings import BIASES, CENSORED, FOOTPRINTS, Special
+from pdeinv.solvers.supported_readings import (
+    BIASES,
+    CENSORED,
+    FOOTPRINTS,
+    UNKNOWNS,
+    Special,
+)
 
 __all__ = ["GaussianSolver"]
 
@@ -86,7 +94,7 @@ class GaussianSolver(Solver):
     nugget: NotNegative = 1e-12
 
     name: ClassVar[str] = "gaussian"
-    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED})
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, CENSORED, UNKNOWNS})
     needs: ClassVar[str] = "it needs a PDE that is linear in a Gaussian coefficient"
     misfit: ClassVar[MisfitTest] = "two-sided"
 
@@ -94,7 +102,8 @@ class GaussianSolver(Solver):
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        linear = isinstance(prior, CoefficientPrior) and prior.affine and pde.linear
+        return linear and not inner_numbers(Problem(pde, prior))
 
     def linearised(
         self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
@@ -126,7 +135,8 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
-        grid, m, observation = observation.grid, len(observation), plain_first(observation)
+        grid, m, given = observation.grid, len(observation), observation
+        observation = plain_first(given)
         assert isinstance(prior, CoefficientPrior)
         problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
         forward = LatentMap(problem, observation)
@@ -176,6 +186,7 @@ class GaussianSolver(Solver):
             parameters=_biases(
                 pde, observation, lower, true, innovation, innovations, numbers[:, m:]
             ),
+            leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
 
 

@@ -26,6 +26,7 @@ from pdeinv.solvers.ensemble_members import (
 )
 from pdeinv.solvers.forward import ForwardMap, allowed
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
@@ -132,17 +133,20 @@ class OptimalInterpolation(Solver):
         if isinstance(prior, CoefficientPrior):
             forward = ours = LatentMap(Problem(pde, prior), observation)
             states = solved_ensemble(ours, self.members, grid, generator, progress)
-            bounds = prior.bounds and _within(prior.bounds, states)
+            if prior.bounds:  # no wider than the members': a prior without ends has wide ones
+                low, high = float(states[:, 0].min()), float(states[:, 0].max())
+                bounds = max(prior.bounds[0], low), min(prior.bounds[1], high)
         else:
-            if isinstance(prior, Ensemble):
-                given = prior.sample(self.members, grid, generator)
-            else:
-                given = draw_ensemble(prior, self.members, grid, generator, progress)
+            given = (
+                prior.sample(self.members, grid, generator)
+                if isinstance(prior, Ensemble)
+                else draw_ensemble(prior, self.members, grid, generator, progress)
+            )
             states, bounds = completed_members(forward, prior, given.double(), progress)
         elements = copying_elements(pde, prior, grid, self.copies, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 
-        innovation = observation.values - observation(analysis.mean[None])
+        innovation = observation.values - (expected := observation(analysis.mean[None]))
         estimate, std = (analysis.mean + analysis.update(innovation))[0], analysis.std()
         deviations = analysis.deviations(max(n_samples, LEAST_SAMPLES), generator)
         mean = allowed(pde, estimate[None], bounds)[0]
@@ -157,13 +161,11 @@ class OptimalInterpolation(Solver):
             "nugget": analysis.nugget,
             "nodes_clamped": int(((estimate - mean).abs() > std).sum()),
         }
-        return Posterior(pde.fields, grid, mean, std, samples[:n_samples], record)
-
-
-def _within(bounds: tuple[float, float], states: torch.Tensor) -> tuple[float, float]:
-    """The bounds, no wider than the members' coefficients: a prior without ends has wide ones."""
-    a = states[:, 0]
-    return max(bounds[0], float(a.min())), min(bounds[1], float(a.max()))
+        left_out = closed_leave_one_out(
+            analysis.scale[:, None] * analysis.lower, expected[0], observation
+        )
+        samples = samples[:n_samples]
+        return Posterior(pde.fields, grid, mean, std, samples, record, leave_one_out=left_out)
 
 
 class _Analysis:
@@ -236,8 +238,8 @@ class _Analysis:
     def deviations(self, n: int, generator: torch.Generator | None) -> torch.Tensor:
         """Return n updated members less the updated mean, (n, channels, ny, nx)."""
         copies = len(self.elements)
-        order = torch.randperm(len(self.states) * copies, generator=generator)
-        chosen = order.repeat(-(-n // len(order)))[:n].tolist()
+        order = torch.randperm(len(self.states) * copies, generator=generator).tolist()
+        chosen = (order * -(-n // len(order)))[:n]
         members = [self.elements[i % copies](self.states[i // copies], self.grid) for i in chosen]
         anomalies = torch.stack(members) - self.mean
         o = self.observation
@@ -280,11 +282,9 @@ def _cross_validate(
         y, x = readings[:, train].flatten(0, 1), targets[:, train].flatten(0, 1)
         cross = y.T @ x.flatten(1) / len(y)
         gram = y.T @ y / len(y) + torch.diag(noise) + common @ common.T
-        perturbed = readings[0, test] + noise.sqrt() * torch.randn(
-            readings[0, test].shape, dtype=y.dtype, generator=generator
-        )
-        shared = (len(perturbed), common.shape[1])
-        perturbed += torch.randn(shared, dtype=y.dtype, generator=generator) @ common.T
+        own = torch.randn(readings[0, test].shape, dtype=y.dtype, generator=generator)
+        shared = torch.randn(len(own), common.shape[1], dtype=y.dtype, generator=generator)
+        perturbed = readings[0, test] + noise.sqrt() * own + shared @ common.T
         for i, nugget in enumerate(_NUGGETS):
             # Not by eigenvalues: these are lost to rounding next to a reading of very large noise
             lower = cholesky_with_nugget(gram, torch.full_like(noise, nugget))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import IO
 
 import numpy as np
@@ -22,40 +20,21 @@ from pdeinv.external import is_reference, source_of
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.memory import check_states
 from pdeinv.observation import Observation
-from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
-from pdeinv.solvers.assumptions import assumptions, prior_in_words
+from pdeinv.solvers.alarms import judge_misfit
 from pdeinv.solvers.base import Solver
-from pdeinv.solvers.misfit import judge_misfit
 from pdeinv.solvers.replicates import reconstruct_each
+from pdeinv.solvers.results import result_of
 from pdeinv.solvers.selection import solver_for, with_options
-from pdeinv.solvers.site import with_site
 
 __all__ = ["reconstruct"]
 
 _COARSEST = 16
 _SEEDS = 2**32
-_COLUMNS = {
-    "field": "field that the sensor reads",
-    "x": "x coordinate of the sensor",
-    "y": "y coordinate of the sensor",
-    "value": "reading, in the units of its field",
-    "noise_std": "standard deviation of the reading's noise, in the units of its field",
-    "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
-    "experiment": "experiment of the reading; empty for a field that all share",
-    "time": "time of the reading; nan for a field that does not change",
-    "kind": "what is read: a point, a mean over a disc or a line, or a difference",
-    "radius": "radius of the disc over which the reading is the mean; nan for others",
-    "x2": "x coordinate of the other end of a line or a difference; nan for others",
-    "y2": "y coordinate of the other end of a line or a difference; nan for others",
-    "censored": "left where the reading is below the value, right where it is above; else empty",
-    "instrument": "instrument of the reading; empty where it is not stated",
-    "replicate": "replicate of the reading",
-}
 
 
 def reconstruct(
@@ -157,8 +136,8 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
-        judge_misfit(self.solver, found, len(sensors), self.pde, self.prior)
-        return _dataset(
+        judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
+        return result_of(
             found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
         )
 
@@ -237,52 +216,6 @@ def _checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
         integer("n_samples", n_samples, Bounds(1, 10**9)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
-
-
-def _dataset(
-    posterior: Posterior,
-    solver: Solver,
-    pde: PDE,
-    prior: Prior,
-    sensors: Sensors,
-    observation: Observation,
-    seed: int,
-    sources: dict[str, str],
-) -> xr.Dataset:
-    label = str(posterior.record.get("prior", solver.prior_used))
-    result = posterior.to_xarray(
-        pde=pde.name,
-        equation=pde.equation,
-        pde_parameters=json.dumps(pde.json_parameters(describe=True)),
-        grid_kind=pde.grid_kind,
-        extent=json.dumps(pde.domain.extent),
-        unit=pde.domain.unit,
-        prior=label or prior_in_words(pde, prior),
-        assumed=assumptions(pde, prior, label, observation),
-        interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
-        seed=seed,
-        **sources,
-        pdeinv_version=version("pdeinv"),
-    )
-    read = [pde.fields[channel] for channel in observation.channel.tolist()]
-    columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
-    if "instrument" in sensors.table:
-        std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
-        columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))
-    if pde.experiments:
-        columns["experiment"] = [f.experiment for f in read]
-    if any(f.time is not None for f in pde.fields):
-        columns["time"] = np.array([np.nan if f.time is None else f.time for f in read])
-    table = sensors.table.drop(columns=["experiment", "time"], errors="ignore").assign(**columns)
-    result = result.assign(
-        {
-            f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})
-            for c in table.columns
-        }
-    )
-    if "time" in result.coords:
-        result["time"].attrs = {"long_name": "time", "units": pde.time_units}
-    return with_site(result, pde)
 
 
 def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:

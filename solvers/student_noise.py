@@ -28,7 +28,7 @@ def weights_of(squares: torch.Tensor) -> torch.Tensor:
 
 
 class _Factored(NamedTuple):
-    """K = G⁻¹, (m, m); K r, (m,); and log N(r; 0, G) less a constant."""
+    """K = G⁻¹, (m, m); K r, (m,); and log N(r; 0, G)."""
 
     inverse: torch.Tensor
     residual: torch.Tensor
@@ -123,12 +123,10 @@ class StudentReadings:
         return weight, jumps > 0
 
     def _factored(self, weight: torch.Tensor) -> _Factored:
-        lower = self.readings.factor(self.gram, self.size / weight.sqrt())
+        found = self.readings.gaussian(self.gram, self.size / weight.sqrt())
+        inverse = torch.cholesky_inverse(found.lower)
         missed = self.readings.observation.values - self.readings.expected
-        inverse = torch.cholesky_inverse(lower)
-        residual = inverse @ missed
-        density = -float(missed @ residual) / 2 - float(lower.diagonal().log().sum())
-        return _Factored(inverse, residual, density)
+        return _Factored(inverse, inverse @ missed, found.log_evidence)
 
 
 def _of_one(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pdeinv.solvers as solvers
+from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 
@@ -31,11 +32,12 @@ _WORDS: dict[Special, tuple[str, str]] = {
 
 
 def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
-    """Refuse readings that a solver does not support.
+    """Refuse readings and unknown numbers that a solver does not support.
 
     Raises:
         InputError: there are some.
     """
+    _check_known(solver, pde, prior, observation)
     counts: dict[Special, int] = {
         FOOTPRINTS: int((~observation.at_points).sum()),
         BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
@@ -55,6 +57,17 @@ def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observa
         raise InputError(
             f"sensors of the {solver.name} solver must not be {what}, got {count} of "
             f"{len(observation)}; {remedy}"
+        )
+
+
+def _check_known(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
+    """Refuse unknown numbers of a solver that does not infer any."""
+    unknown = [number.name for number in Problem(pde, prior).unknowns]
+    unknown += [name for name, _ in observation.unknown_noise]
+    if unknown and UNKNOWNS not in solver.takes:
+        raise InputError(
+            f"numbers of the {solver.name} solver must be known, got unknown "
+            f"{', '.join(unknown)}; state them, or choose the solver 'auto'"
         )
 
 

@@ -67,7 +67,9 @@ def _filled(text: str, first: str = _IN) -> str:
 def _stated_by(prior: type[CoefficientPrior]) -> str:
     """Return what states a prior: its fields, with their defaults."""
     listed = ", ".join(
-        f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default}"
+        f.name
+        if f.default is dataclasses.MISSING
+        else f"{f.name}={'unknown' if f.default is None else f.default}"
         for f in dataclasses.fields(prior)
     )
     return listed if prior.storable else f"{listed} (Python only)"

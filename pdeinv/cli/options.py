@@ -77,28 +77,35 @@ Parameters = Annotated[
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help="Value of a PDE parameter (see `pdeinv info`); may be repeated.",
+        help="Value of a PDE parameter (see `pdeinv info`), or 1e-4..1e-2 for one that is not "
+        "known and likely lies in that range; may be repeated.",
     ),
 ]
 
 
-def parsed(parameters: list[str] | None) -> dict[str, float | str]:
-    """Return the values of NAME=VALUE pairs by name: numbers where they are, else texts.
+def parsed(parameters: list[str] | None) -> dict[str, float | str | tuple[float, float]]:
+    """Return the values of NAME=VALUE pairs by name: numbers where they are, pairs of them for a
+    range with two dots, else texts.
 
     Raises:
         InputError: an item has another form.
     """
-    values: dict[str, float | str] = {}
+    values: dict[str, float | str | tuple[float, float]] = {}
     for item in parameters or []:
         name, _, text = (part.strip() for part in item.partition("="))
         if not name or not text:
             raise InputError(f"--param must be NAME=VALUE, got {item!r}; write it as tau=5")
+        low, dots, high = text.partition("..")
         try:
-            number = float(text)
-            values[name] = int(number) if number.is_integer() else number
+            values[name] = (float(low), float(high)) if dots else _number(text)
         except ValueError:
             values[name] = text
     return values
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def posed(

@@ -13,11 +13,16 @@ __all__ = ["problem"]
 
 def problem(
     name: Annotated[
-        str | None, typer.Argument(help="Name of an example; without one, all are listed.")
+        str | None,
+        typer.Argument(
+            help="Name of an example, or a problem file, whose content is shown; without one, the "
+            "examples are listed."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path("."),
 ) -> None:
-    """List example problems, or write one: a commented file and a table of sensors."""
+    """List example problems, write one (a commented file and a table of sensors), or show a
+    file."""
     from pdeinv.errors import InputError
     from pdeinv.files import atomic_write, check_writable, ensure_folder
     from pdeinv.problems import EXAMPLES, example_by_name
@@ -27,6 +32,9 @@ def problem(
         for one in EXAMPLES.values():
             typer.echo(f"{one.name:<{width}}  {one.summary}")
         typer.echo("\nwrite one with: pdeinv problem NAME")
+        return
+    if name.endswith(".toml"):
+        typer.echo(_shown(name))
         return
     example = example_by_name(name)
     sensors = example.truth().sensors
@@ -53,3 +61,17 @@ def problem(
         f"reconstruct it with:\n"
         f"pdeinv reconstruct {csv} --problem {file} --out {result} --plot {figure}"
     )
+
+
+def _shown(path: str) -> str:
+    """Return what a problem file states, and its unknown numbers."""
+    from pdeinv.datasets import Problem
+    from pdeinv.solvers.assumptions import physics_in_words, prior_in_words
+
+    problem = Problem.load(path)
+    lines = [physics_in_words(problem.physics), prior_in_words(problem.physics, problem.prior)]
+    if unknowns := problem.unknowns:
+        lines.append("unknown numbers, inferred with the fields:")
+        width = max(len(one.name) for one in unknowns)
+        lines += [f"  {one.name:<{width}}  {one.in_words}" for one in unknowns]
+    return "\n".join(lines)

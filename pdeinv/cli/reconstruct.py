@@ -32,7 +32,7 @@ Noise = Annotated[
         metavar="[FIELD=]LEVEL",
         help="Standard deviation of the noise where noise_std is missing: 0.02 in the field's "
         "units, 5% of the spread of the field's readings, pressure=0.02 for one field; 0 for exact "
-        "readings; may be repeated.",
+        "readings; unknown, or a range such as 0.01..0.1, to infer it; may be repeated.",
     ),
 ]
 Out = Annotated[

@@ -7,7 +7,6 @@ import difflib
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, get_args, get_origin
 
@@ -15,6 +14,7 @@ import torch
 
 from pdeinv.annotations import Convertible, annotations_of, check_fields
 from pdeinv.checks import described
+from pdeinv.coefficients.prior_numbers import PriorNumbers
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference, load_class, source_of
 from pdeinv.grid import Domain, Grid, GridKind
@@ -28,7 +28,7 @@ _INFINITE = "inf"  # in JSON, which has no such number
 
 
 @dataclass(frozen=True)
-class CoefficientPrior(Convertible):
+class CoefficientPrior(PriorNumbers, Convertible):
     """A distribution of coefficients: a latent Gaussian field, and a map from it, node by node.
 
     It is stated without a domain, and serves any physics whose coefficient it can be. A subclass is
@@ -173,52 +173,6 @@ class CoefficientPrior(Convertible):
             )
         return self.coefficient(self.latent(grid.domain, grid.kind).sample(n, grid, generator))
 
-    @property
-    def unknowns(self) -> dict[str, Unknown]:
-        """The numbers that are unknown, by their names."""
-        return {name: value for name, value in self.numbers.items() if isinstance(value, Unknown)}
-
-    def in_units(self, scales: Mapping[str, float]) -> CoefficientPrior:
-        """Return the prior with unknown numbers in their own units; `scales` as of
-        `Unknown.scaled`."""
-        return self.with_numbers(**{k: v.scaled(scales) for k, v in self.unknowns.items()})
-
-    def drawn(self, generator: torch.Generator | None = None) -> CoefficientPrior:
-        """Return the prior with draws of its unknown numbers."""
-        white = torch.randn(len(self.unknowns), dtype=torch.float64, generator=generator).tolist()
-        drawn = zip(self.unknowns.items(), white, strict=True)
-        return self.with_numbers(**{name: unknown.at(z) for (name, unknown), z in drawn})
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """The numbers and texts that state the distribution by name, those of a field of it too."""
-        found: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                found |= value.numbers
-            elif not callable(value):
-                found[f.name] = value
-        return found
-
-    def with_numbers(self, **changed: Any) -> CoefficientPrior:
-        """Return the prior with other values of some `numbers`.
-
-        Raises:
-            InputError: there is no such number, or its value is not allowed.
-        """
-        if unknown := changed.keys() - self.numbers.keys():
-            raise InputError(self._unknown(min(unknown), self.numbers))
-        replaced: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, CoefficientPrior):
-                own = {k: v for k, v in changed.items() if k in value.numbers}
-                replaced |= {f.name: value.with_numbers(**own)} if own else {}
-            elif f.name in changed:
-                replaced[f.name] = changed[f.name]
-        return dataclasses.replace(self, **replaced) if replaced else self
-
     @classmethod
     def of(cls, value: Any, what: str = "the prior") -> Any:
         """Return the prior that `to_json` stored; a prior stays as it is.
@@ -260,14 +214,6 @@ class CoefficientPrior(Convertible):
                 name: math.inf if name in numbers and value == _INFINITE else value
                 for name, value in values.items()
             }
-        )
-
-    @classmethod
-    def _unknown(cls, key: str, names: Iterable[str], what: str = "the prior") -> str:
-        near = difflib.get_close_matches(key, names, n=1)
-        return (
-            f"a number of {what} ({cls.name}) must be one of {', '.join(names)}, got {key!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "remove it")
         )
 
     def to_json(self, what: str = "the prior") -> dict[str, Any]:

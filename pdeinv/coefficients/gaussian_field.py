@@ -100,6 +100,8 @@ class GaussianField(CoefficientPrior):
     name = "gaussian-field"
     of_values = ("mean",)
     never_unknown = ("mean_std",)
+    amplitude = "std"
+    constant = ("mean", "mean_std")
 
     def __post_init__(self) -> None:
         settle_shape(self)
@@ -142,6 +144,20 @@ class GaussianField(CoefficientPrior):
     @property
     def latent_std(self) -> float:
         return math.hypot(self.std, self._constant_std)
+
+    @property
+    def constant_std(self) -> float:
+        own = self.mean_std if self.proper else FLAT * self.std
+        unknown = self.mean.normal()[1] if isinstance(self.mean, Unknown) else 0.0
+        return math.hypot(own, unknown)
+
+    def absorbed(self, about: float | None = None) -> GaussianField:
+        if not isinstance(self.mean, Unknown):
+            return self
+        widest, mean = FLAT * self.std, self.mean.normal()[0]
+        if self.constant_std <= widest:
+            return replace(self, mean=mean, mean_std=self.constant_std)
+        return replace(self, mean=mean if about is None else about, mean_std=widest)
 
     @property
     def _constant_std(self) -> float:

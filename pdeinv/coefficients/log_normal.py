@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -70,6 +70,8 @@ class LogNormal(CoefficientPrior):
     logarithmic = True
     of_values = ("median",)
     never_unknown = ("log_median_std",)
+    amplitude = "log_std"
+    constant = ("median", "log_median_std")
 
     def __post_init__(self) -> None:
         settle_shape(self)
@@ -92,6 +94,19 @@ class LogNormal(CoefficientPrior):
             self.angle,
             mean_std=self.log_median_std,
         )
+
+    @property
+    def constant_std(self) -> float:
+        unknown = self.median.normal(True)[1] if isinstance(self.median, Unknown) else 0.0
+        return math.hypot(self.log_median_std, unknown)
+
+    def absorbed(self, about: float | None = None) -> LogNormal:
+        if not isinstance(self.median, Unknown):
+            return self
+        widest, median = min(FLAT * self.log_std, _LARGEST), math.exp(self.median.normal(True)[0])
+        if self.constant_std <= widest:
+            return replace(self, median=median, log_median_std=self.constant_std)
+        return replace(self, median=median if about is None else about, log_median_std=widest)
 
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
         return self.logarithm.latent_of(self.name, domain, kind)

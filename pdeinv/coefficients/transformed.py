@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,8 @@ class Transformed(CoefficientPrior):
     name = "transformed"
     affine = False
     storable = False
+    amplitude = GaussianField.amplitude
+    constant = GaussianField.constant
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,6 +113,14 @@ class Transformed(CoefficientPrior):
                 f"of its argument, got {described(values)}; give a function of one tensor"
             )
         return values
+
+    @property
+    def constant_std(self) -> float:
+        return self.field.constant_std
+
+    def absorbed(self, about: float | None = None) -> Transformed:
+        field = self.field.absorbed(about)
+        return self if field is self.field else replace(self, field=field)
 
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
         return self.field.latent(domain, kind)

@@ -50,7 +50,7 @@ class Readings:
     """Readings of a PDE's fields.
 
     Arguments:
-        table: the checked readings; `noise_std` is nan where it is not stated.
+        table: the checked readings; a `noise_std` is nan where it is not stated.
         channel: (m,), channels of their fields.
         pde: PDE with these fields.
         rows: names of the rows.

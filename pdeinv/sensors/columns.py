@@ -122,8 +122,9 @@ def refuse_misnamed(names: list[str], columns: tuple[str, ...], origin: str) -> 
 def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     """Return the columns `COLUMNS`: text without blanks around it, and float64.
 
-    An empty cell of `noise_std` is nan: its noise is not stated. There is a column of `OPTIONAL`
-    only where the table has one, but for `kind`, which follows from `radius`, `x2` and `y2` too.
+    An empty cell of `noise_std` is nan: its noise is unknown. There is a `noise_std` or a column of
+    `OPTIONAL` only where the table has one, but for `kind`, which follows from `radius`, `x2` and
+    `y2` too.
     Times stay as they are: see `pdeinv.sensors.times`.
 
     Arguments:
@@ -139,8 +140,6 @@ def checked_values(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     for column in (*REQUIRED[1:], "noise_std"):
         if column in table:
             found[column] = _checked_numbers(column, table[column], rows)
-        else:
-            found[column] = np.nan
     for column in _LABELS:
         if column in table:
             found[column] = _checked_names(column, table[column], experiment_name, rows)

@@ -46,7 +46,7 @@ class Sensors:
     Arguments:
         table: columns `field` (physical name, or `coefficient` or `solution`), `x` and `y` in
             the domain's coordinates, `value`, and optionally `noise_std`, the standard deviation of
-            the reading's noise: 0 for an exact reading, nan where it is not stated; `experiment`,
+            the reading's noise: 0 for an exact reading, nan where it is unknown; `experiment`,
             the name of the reading's experiment, empty for the coefficient; `time`, for a physics
             that evolves, empty for its end; `radius`, of the disc over which the reading is the
             mean; `x2` and `y2`, the end of the line over which it is, or from whose value a
@@ -222,9 +222,9 @@ class Sensors:
         channel, unused = self._channels(pde)
         readings = Readings(table, channel, pde, self._rows, unused)
         readings.check_sizes()
-        noise_std = noise_used(noise, table, channel, pde, self._rows)
+        used = noise_used(noise, table, channel, pde, self._rows)
         biases = biases_of(table, channel, pde, instruments, self._rows)
-        readings.check_agreement(noise_std, grid, bounds, biases.number)
+        readings.check_agreement(used.std, grid, bounds, biases.number)
         make: Callable[..., Observation] = Observation
         if footprints:
             make = partial(FootprintObservation, **footprints._asdict())
@@ -233,11 +233,13 @@ class Sensors:
             points,
             torch.as_tensor(channel.copy()),
             torch.as_tensor(table.value.to_numpy(copy=True)),
-            torch.as_tensor(noise_std),
+            torch.as_tensor(used.std),
             tuple(f.interpolation_order for f in pde.fields),
             censored=_censored(table),
             common=biases.common,
             common_names=biases.names,
+            noise_group=None if used.group is None else torch.as_tensor(used.group),
+            unknown_noise=used.unknown,
         )
 
     def places(self, grid: Grid) -> tuple[torch.Tensor, Footprints | None]:

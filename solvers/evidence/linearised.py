@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -11,7 +13,41 @@ from pdeinv.latent_field import LatentField
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, nugget_variance
 
-__all__ = ["LinearisedReadings"]
+__all__ = ["GaussianReadings", "LinearisedReadings"]
+
+
+class GaussianReadings(NamedTuple):
+    """The readings as Gaussian numbers, of the covariance G.
+
+    Attributes:
+        lower: Cholesky factor of G, (m, m).
+        white: L⁻¹ (y - e), (m, 1).
+    """
+
+    lower: torch.Tensor
+    white: torch.Tensor
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of the density of the readings.
+
+        Reference:
+            Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, eq. 2.30.
+        """
+        m = len(self.lower)
+        logarithm = 2 * self.lower.diagonal().log().sum() + m * math.log(2 * math.pi)
+        return float(-(self.white.square().sum() + logarithm) / 2)
+
+    def posterior(self, column: torch.Tensor) -> tuple[float, float]:
+        """Return the mean and the standard deviation, given the readings, of a number that is
+        standard normal a priori and a part of the covariance.
+
+        Arguments:
+            column: readings that the number 1 adds, (m,).
+        """
+        half = torch.linalg.solve_triangular(self.lower, column[:, None], upper=False)
+        left = 1 - float(half.square().sum())
+        return float((half * self.white).sum()), math.sqrt(max(left, 0.0))
 
 
 @dataclass(frozen=True)
@@ -36,32 +72,47 @@ class LinearisedReadings:
     expected: torch.Tensor
     nugget: float = 1e-12
 
+    @cached_property
+    def constant(self) -> torch.Tensor:
+        """Readings that a latent field of 1 everywhere adds, (m,)."""
+        return self.rows.sum(dim=(1, 2))
+
     def gram(self, latent: LatentField) -> torch.Tensor:
         """Return J C Jᵀ, the covariance of the readings that a latent field causes, (m, m)."""
         half = latent.square_root_adjoint(self.rows[:, None], self.observation.grid).flatten(1)
         return half @ half.T
 
-    def log_evidence(self, gram: torch.Tensor, noise_std: torch.Tensor | None = None) -> float:
-        """Return the logarithm of the density of the readings.
+    def subset(self, chosen: torch.Tensor) -> LinearisedReadings:
+        """Return those of some of the readings; `chosen` as of `Observation.subset`."""
+        observation = self.observation.subset(chosen)
+        rows = {name: getattr(self, name)[chosen] for name in ("rows", "columns", "expected")}
+        return replace(self, observation=observation, **rows)
+
+    def gaussian(
+        self,
+        gram: torch.Tensor,
+        noise_std: torch.Tensor | None = None,
+        constant_std: float = 0.0,
+    ) -> GaussianReadings:
+        """Return the readings as Gaussian numbers.
 
         Arguments:
             gram: J C Jᵀ, (m, m).
             noise_std: of the readings' own noise, (m,); that of the observation if None.
-
-        Reference:
-            Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, eq. 2.30.
+            constant_std: standard deviation of a constant that is added to the latent field.
         """
-        lower = self.factor(gram, noise_std)
-        residual = (self.observation.values - self.expected)[:, None]
-        white = torch.linalg.solve_triangular(lower, residual, upper=False)
-        logarithm = 2 * lower.diagonal().log().sum() + len(residual) * math.log(2 * math.pi)
-        return float(-(white.square().sum() + logarithm) / 2)
-
-    def factor(self, gram: torch.Tensor, noise_std: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the lower Cholesky factor (m, m) of the covariance of the readings; arguments as
-        of `log_evidence`."""
         o = self.observation
         std = o.noise_std if noise_std is None else noise_std
         nugget = nugget_variance(gram.diagonal(), o, self.nugget)
-        covariance = gram + self.columns @ self.columns.T + torch.diag(std**2)
-        return cholesky_with_nugget(covariance, nugget)
+        covariance = gram + self.columns @ self.columns.T
+        if constant_std:
+            column = constant_std * self.constant[:, None]
+            covariance += column @ column.T
+        covariance.diagonal().add_(std**2)
+        lower = cholesky_with_nugget(covariance, nugget)
+        residual = (o.values - self.expected)[:, None]
+        return GaussianReadings(lower, torch.linalg.solve_triangular(lower, residual, upper=False))
+
+    def log_evidence(self, gram: torch.Tensor, noise_std: torch.Tensor | None = None) -> float:
+        """Return the logarithm of the density of the readings; arguments as of `gaussian`."""
+        return self.gaussian(gram, noise_std).log_evidence

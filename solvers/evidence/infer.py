@@ -1,0 +1,266 @@
+"""Posteriors of problems with unknown numbers: integrals over them by their evidence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError
+from pdeinv.observation import Observation
+from pdeinv.parameters import Parameters
+from pdeinv.posterior import Posterior
+from pdeinv.progress import progress_bar
+from pdeinv.solvers.evidence.estimates import normal_mixture, of_points
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.log_posterior import LogPosterior
+from pdeinv.solvers.evidence.mixture import Shares, mixed
+from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
+from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
+from pdeinv.solvers.evidence.scale import implied_scale
+from pdeinv.solvers.evidence.search import Mode, climb, search_modes
+from pdeinv.solvers.evidence.thinned import thinned
+
+if TYPE_CHECKING:
+    from pdeinv.solvers.base import Solver
+
+__all__ = ["condition", "infer_unknowns"]
+
+_ROUNDS = 4  # of readings that are linearised again
+_SETTLED = 0.5  # change of the numbers, in standard deviations, with which they are settled
+
+
+class _Constants(NamedTuple):
+    """Posterior of the constant of the latent field at each point: mean and std, (n,)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+def condition(
+    solver: Solver,
+    problem: Problem,
+    observation: Observation,
+    n_samples: int,
+    generator: torch.Generator | None,
+    progress: bool,
+) -> Posterior:
+    """Return the posterior of `Solver.condition`, over unknown numbers where there are some."""
+    given = (observation, n_samples, generator, progress)
+    if problem.unknowns or observation.unknown_noise:
+        return infer_unknowns(solver, problem, *given)
+    return solver.condition(problem.physics, problem.prior, *given)
+
+
+def infer_unknowns(
+    solver: Solver,
+    problem: Problem,
+    observation: Observation,
+    n_samples: int,
+    generator: torch.Generator | None,
+    progress: bool,
+) -> Posterior:
+    """Return the posterior of a problem with unknown numbers, or of readings with unknown noise.
+
+    Numbers of the latent field and of the noise are integrated over: the posterior is a mixture of
+    those at weighted points. A constant of the latent field is a part of it. Other numbers are left
+    to `Solver.condition`.
+
+    Arguments:
+        solver: which conditions at each point, and linearises the readings.
+        problem: with its unknown numbers.
+        observation, n_samples, generator, progress: as of `Solver.condition`.
+
+    Raises:
+        InputError: the solver has no evidence.
+        NumericalError: the evidence is finite nowhere, or a solve failed.
+    """
+    if _of_readings(problem):
+        problem = problem.in_units(implied_scale(problem, observation))
+    numbers = Numbers.of(problem, observation)
+    if not len(numbers) and absorbed_number(problem) is None:
+        return solver.condition(
+            problem.physics, problem.prior, observation, n_samples, generator, progress
+        )
+    density, modes = _settled(solver, problem, observation, numbers, progress)
+    points = weighted_points(density, modes, generator)
+    constants = _constants(density, problem, points.z)
+    chosen, weights = thinned(points, solver.mixture_points, generator)
+    shares = Shares(weights, n_samples, generator)
+    posteriors = []
+    for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
+        about = _about(problem, constants, i)
+        known, readings = _known(problem, observation, numbers, points.z[i], about)
+        posteriors.append(
+            solver.condition(
+                known.physics, known.prior, readings, shares.drawn[j], generator, False
+            )
+        )
+    found = mixed(posteriors, weights, shares)
+    own = _parameters(problem, numbers, points, constants, chosen[shares.of_sample], generator)
+    found.parameters = Parameters.joined(own, found.parameters)
+    found.record |= {
+        "log_evidence": points.log_evidence,
+        "evidence_points": len(points.z),
+        "evidence_effective": round(points.effective, 1),
+        "mixture_points": len(chosen),
+    }
+    return found
+
+
+def _of_readings(problem: Problem) -> bool:
+    """Whether a range is in units of what the readings imply."""
+    return any(number.unknown.of == "readings" for number in problem.unknowns)
+
+
+def _settled(
+    solver: Solver, problem: Problem, observation: Observation, numbers: Numbers, progress: bool
+) -> tuple[LogPosterior, list[Mode]]:
+    """The density of the numbers by readings that are linear near the most probable ones, and its
+    maxima."""
+    z, about = torch.zeros(len(numbers), dtype=torch.float64), None
+    density, modes = None, list[Mode]()
+    for _ in range(_ROUNDS):
+        linear = _linearised(solver, problem, observation, numbers, z, about, progress)
+        if density is not None and torch.equal(linear.rows, density.whole.rows):
+            break  # exact, wherever it is made
+        density = LogPosterior(problem, numbers, linear)
+        modes = _maxima(density, modes)
+        settled = bool(modes) and modes[0].distance(z) < _SETTLED
+        z = modes[0].z
+        about = _about(problem, _constants(density, problem, z[None]), 0)
+        if settled:
+            break
+    assert density is not None
+    return density, modes
+
+
+def _maxima(density: LogPosterior, modes: list[Mode]) -> list[Mode]:
+    """The maxima of a density, near those of the one before if there are any."""
+    if not modes:
+        return search_modes(density)
+    found = [climb(density, mode.z) for mode in modes[:1]]
+    again = [
+        Mode(z, slope.value, torch.linalg.inv(slope.curvature))
+        for slope, z in (one for one in found if one is not None)
+    ]
+    return again or search_modes(density)
+
+
+def _linearised(
+    solver: Solver,
+    problem: Problem,
+    observation: Observation,
+    numbers: Numbers,
+    z: torch.Tensor,
+    about: float | None,
+    progress: bool,
+) -> LinearisedReadings:
+    """The readings near the posterior of numbers z, with e at the middle of the constant's range.
+
+    Raises:
+        InputError: the solver has no evidence.
+    """
+    known, readings = _known(problem, observation, numbers, z, about)
+    linear = solver.linearised(known.physics, known.prior, readings, progress)
+    if linear is None:
+        raise InputError(
+            f"numbers of the {solver.name} solver must be stated here, got unknown "
+            f"{', '.join(numbers.names) or 'ones'}; state them, or choose the solver 'auto'"
+        )
+    shift = _latent_constant(problem, known) - _middle(problem)[0]
+    return replace(linear, expected=linear.expected - shift * linear.constant)
+
+
+def _known(
+    problem: Problem,
+    observation: Observation,
+    numbers: Numbers,
+    z: torch.Tensor,
+    about: float | None,
+) -> tuple[Problem, Observation]:
+    """The problem and its readings with numbers z, and the constant as a part of the field.
+
+    The groups of readings with unknown noise are kept.
+    """
+    values, noise = numbers.values(z)
+    known = problem.at(values)
+    known = replace(known, prior=known.coefficient_prior.absorbed(about))
+    std = observation.with_noise(noise).noise_std
+    return known, replace(observation, noise_std=std)
+
+
+def _middle(problem: Problem) -> tuple[float, float]:
+    """The mean and the standard deviation of the unknown constant in the latent field; zeros
+    without one."""
+    number = absorbed_number(problem)
+    if number is None:
+        return 0.0, 0.0
+    return number.unknown.normal(problem.coefficient_prior.logarithmic)
+
+
+def _latent_constant(problem: Problem, known: Problem) -> float:
+    """The constant of a known prior in the latent field, where the problem leaves it unknown."""
+    number, prior = absorbed_number(problem), known.coefficient_prior
+    if number is None:
+        return 0.0
+    value = float(prior.numbers[number.name])
+    return math.log(value) if prior.logarithmic else value
+
+
+def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> _Constants | None:
+    """The posterior of the constant at points (n, k); None where it is known."""
+    if absorbed_number(problem) is None:
+        return None
+    middle, found = _middle(problem)[0], []
+    for one in z:
+        readings, std = density.readings(one), density.constant_std(one)
+        assert readings is not None
+        mean, left = readings.posterior(std * density.linear.constant)
+        found.append((middle + std * mean, std * left))
+    return _Constants(*torch.tensor(found, dtype=torch.float64).T)
+
+
+def _about(problem: Problem, constants: _Constants | None, i: int) -> float | None:
+    """The number that is the constant at a point; None where it is known."""
+    if constants is None:
+        return None
+    mean = float(constants.mean[i])
+    return math.exp(mean) if problem.coefficient_prior.logarithmic else mean
+
+
+def _parameters(
+    problem: Problem,
+    numbers: Numbers,
+    points: WeightedPoints,
+    constants: _Constants | None,
+    of_sample: torch.Tensor,
+    generator: torch.Generator | None,
+) -> Parameters | None:
+    """The numbers of the points, and the constant of the latent field.
+
+    Arguments:
+        of_sample: the point of each sample.
+    """
+    parts = []
+    if len(numbers):
+        rows = []
+        for z in points.z:
+            values, noise = numbers.values(z)
+            rows.append([(values | noise)[name] for name in numbers.names])
+        table = torch.tensor(rows, dtype=torch.float64)
+        units = [number.units for number in numbers.all]
+        parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample]))
+    if (number := absorbed_number(problem)) is not None and constants is not None:
+        white = torch.randn(len(of_sample), dtype=torch.float64, generator=generator)
+        samples = constants.mean[of_sample] + constants.std[of_sample] * white
+        logarithmic = problem.coefficient_prior.logarithmic
+        parts.append(
+            normal_mixture(
+                number.name, number.units, *constants, points.weights, samples, logarithmic
+            )
+        )
+    return Parameters.joined(*parts)

@@ -1,0 +1,145 @@
+"""The posterior density of unknown numbers: the evidence of the readings times their prior."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError, NumericalError
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.numbers import Numbers
+
+__all__ = ["LogPosterior", "Slope"]
+
+_KEPT = 2.5e8  # bytes of covariances of shapes
+_STEP = 1e-3  # of differences in z
+
+
+class Slope(NamedTuple):
+    """The logarithm of a density at z, its gradient (k,) and its expected curvature (k, k)."""
+
+    value: float
+    gradient: torch.Tensor
+    curvature: torch.Tensor
+
+
+class LogPosterior:
+    """log p(y | z) + log p(z) of numbers z, for readings that are linear in the latent field.
+
+    The covariance that a field causes is kept for each shape of it. Its amplitude and the noise
+    are then free.
+
+    Arguments:
+        problem: with the unknown numbers.
+        numbers: those.
+        linear: the readings, of which censored ones have no part.
+
+    Attributes:
+        whole: the readings with the censored ones.
+    """
+
+    def __init__(self, problem: Problem, numbers: Numbers, linear: LinearisedReadings):
+        self.prior, self.numbers = problem.coefficient_prior, numbers
+        self.domain, self.kind = problem.physics.domain, problem.physics.grid_kind
+        self.whole = linear
+        plain = ~linear.observation.below_or_above
+        self.linear = linear if bool(plain.all()) else linear.subset(plain)
+        self._grams: dict[tuple[float, ...], torch.Tensor] = {}
+        self._most = max(4, int(_KEPT / (8 * max(1, len(self.linear.observation)) ** 2)))
+
+    def __call__(self, z: torch.Tensor) -> float:
+        """Return the logarithm at z (k,); minus infinity where there is no such field."""
+        found = self.readings(z)
+        return -math.inf if found is None else found.log_evidence + self.numbers.log_prior(z)
+
+    def readings(self, z: torch.Tensor) -> GaussianReadings | None:
+        """Return the readings at z (k,) as Gaussian numbers; None where there is no such field."""
+        try:
+            gram, noise_std, constant = self._parts(z)
+            found = self.linear.gaussian(gram, noise_std, constant)
+        except (InputError, NumericalError):
+            return None
+        return found if bool(found.white.isfinite().all()) else None
+
+    def constant_std(self, z: torch.Tensor) -> float:
+        """Return the standard deviation of the constant of the latent field at z (k,)."""
+        return self.prior.with_numbers(**self.numbers.values(z)[0]).constant_std
+
+    @property
+    def shape_indices(self) -> list[int]:
+        """Indices in z of the numbers of the field but its amplitude."""
+        names = [number.name for number in self.numbers.of_field]
+        return [i for i, name in enumerate(names) if name != self.prior.amplitude]
+
+    def slope(self, z: torch.Tensor, free: list[int] | None = None) -> Slope | None:
+        """Return the logarithm with its derivatives; None where there is no such field.
+
+        The curvature is the expected one, Fisher's information and that of the prior. Derivatives
+        of the covariance are differences.
+
+        Arguments:
+            z: the numbers, (k,).
+            free: indices of those that the derivatives are about; all if None.
+
+        Reference:
+            Mardia & Marshall, *Maximum likelihood estimation of models for residual covariance in
+            spatial regression*, Biometrika 71, 1984.
+        """
+        free = list(range(len(z))) if free is None else free
+        found = self.readings(z)
+        if found is None:
+            return None
+        base, weights, changes = self._covariance(z), found.lower, []
+        whole = torch.linalg.solve_triangular(weights.T, found.white, upper=True)  # G⁻¹ r
+        gradient = -z[free].clone()
+        for place, i in enumerate(free):
+            try:
+                change = (self._covariance(_moved(z, i, _STEP)) - base) / _STEP
+            except (InputError, NumericalError):
+                change = (base - self._covariance(_moved(z, i, -_STEP))) / _STEP
+            half = torch.linalg.solve_triangular(weights, change, upper=False)
+            half = torch.linalg.solve_triangular(weights, half.T, upper=False)
+            gradient[place] += (float(whole.T @ change @ whole) - float(half.trace())) / 2
+            changes.append(half.flatten())
+        parts = torch.stack(changes) if free else base.new_zeros(0, base.numel())
+        curvature = parts @ parts.T / 2 + torch.eye(len(free), dtype=parts.dtype)
+        value = found.log_evidence + self.numbers.log_prior(z)
+        return Slope(value, gradient, curvature)
+
+    def _covariance(self, z: torch.Tensor) -> torch.Tensor:
+        """What changes with z of the covariance of the readings."""
+        gram, noise_std, constant = self._parts(z)
+        column = constant * self.linear.constant[:, None]
+        return gram + column @ column.T + torch.diag(noise_std**2)
+
+    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+        values, noise = self.numbers.values(z)
+        prior = self.prior.with_numbers(**values)
+        shape, factor = dict(values), 1.0
+        if prior.amplitude:
+            factor = float(prior.numbers[prior.amplitude])
+            shape[prior.amplitude] = 1.0
+        key = tuple(shape.values())
+        if key not in self._grams:
+            if len(self._grams) >= self._most:
+                del self._grams[next(iter(self._grams))]
+            self._grams[key] = self._gram(shape)
+        observation = self.linear.observation
+        std = observation.with_noise(noise).noise_std if noise else observation.noise_std
+        return factor**2 * self._grams[key], std, prior.constant_std
+
+    def _gram(self, shape: dict[str, float]) -> torch.Tensor:
+        """The covariance that a field of a shape causes, without its constant."""
+        if self.prior.constant[1]:
+            shape = shape | {self.prior.constant[1]: 0.0}
+        field = self.prior.with_numbers(**shape).latent(self.domain, self.kind)
+        return self.linear.gram(field.truncated(self.linear.observation.grid))
+
+
+def _moved(z: torch.Tensor, i: int, step: float) -> torch.Tensor:
+    moved = z.clone()
+    moved[i] += step
+    return moved

@@ -1,0 +1,109 @@
+"""The mixture of the posteriors at points of unknown numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from pdeinv.parameters import Parameters
+from pdeinv.posterior import Posterior
+from pdeinv.solvers.evidence.estimates import mixed_parameters
+
+__all__ = ["Shares", "mixed"]
+
+_ADDED = ("solver_calls", "network_evaluations", "iterations", "searches", "members_left_out")
+_LEAST = ("converged",)
+
+
+class Shares:
+    """How many of n samples come from each of k posteriors.
+
+    Samples are dealt in pairs, in proportion to the weights, and then put in a random order.
+
+    Arguments:
+        weights: (k,), with the sum 1.
+        n: number of samples.
+        generator: of random numbers.
+    """
+
+    def __init__(self, weights: torch.Tensor, n: int, generator: torch.Generator | None):
+        pairs = (n + 1) // 2
+        first = torch.rand(1, dtype=torch.float64, generator=generator)
+        levels = (first + torch.arange(pairs, dtype=torch.float64)) / pairs
+        of = torch.bucketize(levels, weights.cumsum(0)[:-1].contiguous())
+        self.of_pair = of[torch.randperm(pairs, generator=generator)]
+        self.of_sample = self.of_pair.repeat_interleave(2)[:n]
+        self.drawn = [max(1, 2 * int((self.of_pair == j).sum())) for j in range(len(weights))]
+        """Samples to draw from each; one from a posterior of which none is needed."""
+
+    def gathered(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        """Return the samples of the mixture, of those of each posterior (drawn, ...)."""
+        rows = [0] * len(parts)
+        chosen = []
+        for j in self.of_sample.tolist():
+            chosen.append(parts[j][rows[j]])
+            rows[j] += 1
+        return torch.stack(chosen)
+
+
+def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) -> Posterior:
+    """Return the mixture of posteriors: its mean, standard deviation and samples.
+
+    Arguments:
+        posteriors: with as many samples as the shares have `drawn`.
+        weights: of each, (k,), with the sum 1.
+        shares: of the samples.
+    """
+    first, table = posteriors[0], weights.tolist()
+    mean = sum(w * p.mean for w, p in zip(table, posteriors, strict=True))
+    variance = sum(
+        w * (p.std.square() + (p.mean - mean).square())
+        for w, p in zip(table, posteriors, strict=True)
+    )
+    assert isinstance(mean, torch.Tensor) and isinstance(variance, torch.Tensor)
+    probability, latent = None, None
+    if first.probability is not None:
+        parts = [p.probability for p in posteriors]
+        probability = torch.stack([part for part in parts if part is not None])
+        probability = torch.tensordot(weights.to(probability), probability, dims=1)
+    tables = [p.latent for p in posteriors]
+    if all(t is not None and t.shape[1:] == tables[0].shape[1:] for t in tables):  # type: ignore
+        latent = shares.gathered(tables)  # type: ignore[arg-type]
+    return Posterior(
+        first.fields,
+        first.grid,
+        mean=mean,
+        std=variance.sqrt(),
+        samples=shares.gathered([p.samples for p in posteriors]),
+        record=_record([p.record for p in posteriors], table),
+        probability=probability,
+        latent=latent,
+        pairs=all(p.pairs for p in posteriors),
+        parameters=_parameters(posteriors, weights, shares),
+    )
+
+
+def _parameters(
+    posteriors: list[Posterior], weights: torch.Tensor, shares: Shares
+) -> Parameters | None:
+    parts = [p.parameters for p in posteriors]
+    samples = [part.samples for part in parts if part is not None]
+    return mixed_parameters(parts, weights, shares.gathered(samples) if samples else None)
+
+
+def _record(
+    records: list[dict[str, str | float | int]], weights: list[float]
+) -> dict[str, str | float | int]:
+    """The record of a mixture: counts are sums, other numbers means, and texts those of the
+    first."""
+    mixed: dict[str, str | float | int] = {}
+    for key, value in records[0].items():
+        values = [record.get(key, value) for record in records]
+        if isinstance(value, str):
+            mixed[key] = value
+        elif key in _ADDED:
+            mixed[key] = sum(values)  # type: ignore[arg-type]
+        elif key in _LEAST:
+            mixed[key] = min(values)
+        else:
+            mixed[key] = sum(w * float(v) for w, v in zip(weights, values, strict=True))
+    return mixed

@@ -1,0 +1,132 @@
+"""The most probable numbers: Fisher scoring from several starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from pdeinv.errors import NumericalError
+from pdeinv.solvers.evidence.lattice import lattice
+from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
+
+__all__ = ["Mode", "climb", "search_modes"]
+
+_STARTS = 16  # shapes that are tried
+_FOLLOWED = 3  # of the best of them, to a maximum
+_APART = 1.0  # distance between starts, in standard deviations of the prior
+_SAME = 1.0  # distance between maxima, in their own standard deviations
+_WORTH = 8.0  # a maximum so much below the best, in units of the logarithm, does not count
+_ITERATIONS, _FREE_ITERATIONS = 30, 12
+_SETTLED = 1e-2  # expected gain of the logarithm by a further step
+_SHORTER = 8  # times that a step is shortened fourfold
+_LONGEST = 1.5  # of a step, in standard deviations of the prior
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A maximum of the posterior density of the numbers.
+
+    Arguments:
+        z: where it is, (k,).
+        value: the logarithm of the density.
+        covariance: inverse of the expected curvature, (k, k).
+    """
+
+    z: torch.Tensor
+    value: float
+    covariance: torch.Tensor
+
+    def distance(self, z: torch.Tensor) -> float:
+        """Return how far numbers are, in standard deviations."""
+        off = z - self.z
+        return math.sqrt(float(off @ torch.linalg.solve(self.covariance, off)))
+
+
+def search_modes(density: LogPosterior) -> list[Mode]:
+    """Return the maxima that count, the best first.
+
+    The shapes of a lattice over the prior are tried, each with its best amplitude and noise. The
+    best few, which are apart, are followed to a maximum.
+
+    Raises:
+        NumericalError: there is no field at any of them.
+    """
+    modes: list[Mode] = []
+    for start in _starts(density):
+        found = climb(density, start)
+        if found is None:
+            continue
+        slope, z = found
+        if all(mode.distance(z) >= _SAME for mode in modes):
+            modes.append(Mode(z, slope.value, torch.linalg.inv(slope.curvature)))
+    if not modes:
+        raise NumericalError(
+            "the evidence of the unknown numbers must be finite somewhere within their ranges, "
+            "and is not; check the ranges of the prior's numbers"
+        )
+    modes.sort(key=lambda mode: -mode.value)
+    return [mode for mode in modes if mode.value >= modes[0].value - _WORTH]
+
+
+def _starts(density: LogPosterior) -> list[torch.Tensor]:
+    """The best shapes of a lattice that are apart, with their amplitude and noise."""
+    k, shape = len(density.numbers), density.shape_indices
+    free = [i for i in range(k) if i not in shape]
+    tried, z = [], torch.zeros(k, dtype=torch.float64)
+    for point in lattice(_STARTS if shape else 1, max(1, len(shape))):
+        z = z.clone()
+        z[shape] = torch.special.ndtri(point[: len(shape)])
+        found = climb(density, z, free, _FREE_ITERATIONS)
+        if found is not None:
+            slope, z = found
+            tried.append((slope.value, z))
+    chosen: list[torch.Tensor] = []
+    for _, z in sorted(tried, key=lambda one: -one[0]):
+        near = any(float((z - other)[shape].norm()) < _APART for other in chosen)
+        if len(chosen) < _FOLLOWED and not near:
+            chosen.append(z)
+    return chosen
+
+
+def climb(
+    density: LogPosterior,
+    z: torch.Tensor,
+    free: list[int] | None = None,
+    iterations: int = _ITERATIONS,
+) -> tuple[Slope, torch.Tensor] | None:
+    """Return the slope at a maximum near numbers, and where it is; None where there is no field.
+
+    Arguments:
+        density: of the numbers.
+        z: where to start, (k,).
+        free: indices of the numbers that may change; all if None.
+        iterations: at most.
+    """
+    free = list(range(len(z))) if free is None else free
+    slope = density.slope(z, free)
+    if slope is None or not free:
+        return None if slope is None else (slope, z)
+    damping = 0.0
+    for _ in range(iterations):
+        damped = slope.curvature + damping * torch.diag(slope.curvature.diagonal())
+        step = torch.linalg.solve(damped, slope.gradient)
+        if float(step @ slope.gradient) < _SETTLED:
+            break
+        step *= min(1.0, _LONGEST / float(step.norm()))
+        for _ in range(_SHORTER):
+            moved = z.clone()
+            moved[free] += step
+            if density(moved) > slope.value:
+                break
+            step = step / 4
+            damping = max(1.0, 4 * damping)
+        else:
+            break
+        damping = damping / 8 if damping > 1e-2 else 0.0
+        found = density.slope(moved, free)
+        if found is None:
+            break
+        slope, z = found, moved
+    return slope, z
