@@ -80,6 +80,25 @@ class FourierField(LatentField):
         self._check(grid)
         return torch.full(grid.shape, self.std**2, dtype=torch.float64)
 
+    def circulant(self, grid: Grid) -> torch.Tensor:
+        self._check(grid)
+        (ny, nx), (hy, hx), (px, py) = grid.shape, grid.spacing, self.periods
+        middle, double, device = self.shape[1] // 2, torch.complex128, self.spectrum.device
+        tall = ny // 2 + 1 if grid.periodic else ny + 1
+        wide = nx if grid.periodic else nx + 1
+        e_y = _waves(-middle, middle, tall, hy / py, double, device)
+        e_x = _waves(0, self.shape[2] - 1, wide, hx / px, double, device)
+        table = self._amplitudes[0].square().to(double)
+        along = table @ e_x.T
+        above, below = (e_y @ along).real, (e_y.conj() @ along).real  # at y and -y, for x >= 0
+        if grid.periodic:
+            lags = torch.cat([above, below[1 : ny - tall + 1].flip(0)])
+        else:  # a node of the other side is as far to the left as to the right
+            rows = torch.cat([above, below[1:ny].flip(0)])
+            mirrored = torch.cat([rows[:1], rows[1:].flip(0)])[:, 1:nx].flip(1)
+            lags = torch.cat([rows, mirrored], dim=1)
+        return torch.fft.rfft2(lags).real
+
     def resolved(self, grid: Grid) -> torch.Tensor:
         my, mx = self._kept(grid)
         table = torch.zeros(self.shape, dtype=torch.float64)

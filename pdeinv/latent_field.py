@@ -83,6 +83,15 @@ class LatentField(ABC):
     def truncated(self, grid: Grid) -> LatentField:
         """Return the field of no more functions than the nodes of a grid tell apart."""
 
+    def circulant(self, grid: Grid) -> torch.Tensor | None:
+        """Return the eigenvalues of the covariance of the grid values, if it depends on the
+        distance alone: those of the discrete Fourier transform on a torus of twice as many nodes,
+        (2 ny, nx + 1), or of a periodic grid, (ny, nx // 2 + 1). Else None.
+
+        Values that are zero on the further nodes have this covariance exactly.
+        """
+        return None
+
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n draws (n, *shape), float64: fields without a grid."""
         return torch.randn(n, *self.shape, dtype=torch.float64, generator=generator)

@@ -25,7 +25,7 @@ from pdeinv.solvers.censored import (
     plain_first,
     true_values,
 )
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
 from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
@@ -181,6 +181,7 @@ class GaussianSolver(Solver):
                 "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
+                **_log_evidence(prior, observation, GaussianReadings(lower, white)),
                 **true.diagnostics,
             },
             parameters=_biases(
@@ -188,6 +189,15 @@ class GaussianSolver(Solver):
             ),
             leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
+
+
+def _log_evidence(
+    prior: CoefficientPrior, observation: Observation, readings: GaussianReadings
+) -> dict[str, float]:
+    """The logarithm of the density of the readings: not of censored ones, nor of those of a prior
+    that is no distribution."""
+    stated = prior.proper and not bool(observation.below_or_above.any())
+    return {"log_evidence": readings.log_evidence} if stated else {}
 
 
 def _biases(

@@ -16,6 +16,9 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget, nugget_variance
 __all__ = ["GaussianReadings", "LinearisedReadings"]
 
 
+_MOST_WAVES = 6e7  # numbers in a table of waves
+
+
 class GaussianReadings(NamedTuple):
     """The readings as Gaussian numbers, of the covariance G.
 
@@ -79,8 +82,35 @@ class LinearisedReadings:
 
     def gram(self, latent: LatentField) -> torch.Tensor:
         """Return J C Jᵀ, the covariance of the readings that a latent field causes, (m, m)."""
+        if self._on_torus(latent):
+            eigenvalues = latent.circulant(self.observation.grid)
+            if eigenvalues is not None:
+                weights = eigenvalues.flatten().repeat_interleave(2)
+                gram = (self._waves * weights) @ self._waves.T
+                return (gram + gram.T) / 2
         half = latent.square_root_adjoint(self.rows[:, None], self.observation.grid).flatten(1)
         return half @ half.T
+
+    def _on_torus(self, latent: LatentField) -> bool:
+        """Whether the waves of a torus of nodes cost less than the functions of the field."""
+        m, (ny, nx) = len(self.rows), self.observation.grid.shape
+        tall, size = latent.shape[-2], latent.size
+        functions = 4 * m * (tall * ny * nx + size * nx // 2) + m**2 * size
+        waves = m * 4 * ny * (nx + 1)
+        return m * waves < functions and waves < _MOST_WAVES
+
+    @cached_property
+    def _waves(self) -> torch.Tensor:
+        """Real and imaginary parts of the waves of the rows on a torus, (m, 2 k). Those that stand
+        for their negative too count as two."""
+        grid = self.observation.grid
+        ny, nx = grid.shape if grid.periodic else (2 * n for n in grid.shape)
+        waves = torch.fft.rfft2(self.rows, s=(ny, nx)) / math.sqrt(ny * nx)
+        pairs = torch.full((waves.shape[-1],), math.sqrt(2), dtype=torch.float64)
+        pairs[0] = 1.0
+        if nx % 2 == 0:
+            pairs[-1] = 1.0
+        return torch.view_as_real((waves * pairs).flatten(1)).flatten(1)
 
     def subset(self, chosen: torch.Tensor) -> LinearisedReadings:
         """Return those of some of the readings; `chosen` as of `Observation.subset`."""

@@ -136,7 +136,7 @@ class LogPosterior:
         if self.prior.constant[1]:
             shape = shape | {self.prior.constant[1]: 0.0}
         field = self.prior.with_numbers(**shape).latent(self.domain, self.kind)
-        return self.linear.gram(field.truncated(self.linear.observation.grid))
+        return self.linear.gram(field)
 
 
 def _moved(z: torch.Tensor, i: int, step: float) -> torch.Tensor:
