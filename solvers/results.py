@@ -26,6 +26,7 @@ _COLUMNS = {
     "y": "y coordinate of the sensor",
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field",
+    "weight": "weight of the reading: its noise has the variance noise_std² / weight",
     "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
@@ -60,6 +61,7 @@ def result_of(
         sources: the `file.py:name` of each part that comes from a file.
     """
     label = str(posterior.record.get("prior", solver.prior_used))
+    noise_model = posterior.record.get("noise_model", "")
     result = posterior.to_xarray(
         pde=pde.name,
         equation=pde.equation,
@@ -68,7 +70,7 @@ def result_of(
         extent=json.dumps(pde.domain.extent),
         unit=pde.domain.unit,
         prior=label or prior_in_words(pde, prior),
-        assumed=assumptions(pde, prior, label, observation),
+        assumed=assumptions(pde, prior, label, observation, str(noise_model)),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         **sources,
@@ -76,6 +78,8 @@ def result_of(
     )
     read = [pde.fields[channel] for channel in observation.channel.tolist()]
     columns = {"field": [f.name for f in read], "noise_std": observation.noise_std.numpy()}
+    if posterior.weight is not None:
+        columns["weight"] = posterior.weight.numpy()
     if "instrument" in sensors.table:
         std = 0.0 if observation.common is None else observation.common.norm(dim=1).numpy()
         columns["bias_std"] = np.where(std > 0, std, np.full(len(read), np.nan))

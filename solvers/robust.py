@@ -14,16 +14,19 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, warn_caller
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.student_noise import REJECTED, StudentReadings, weights_of
+from pdeinv.solvers.student_noise import DEGREES, REJECTED, StudentReadings, weights_of
 
-__all__ = ["SUSPECT", "Robust"]
+__all__ = ["NOISE_MODEL", "SUSPECT", "Robust"]
 
+NOISE_MODEL = f"Student-t with {DEGREES:g} degrees of freedom, by reweighting"
+"""What results state of the noise."""
 SUSPECT = 0.2
 """Weight of a reading below which it is a suspect."""
 _FALL = 10.0  # by which the noise falls from one solve to the next
@@ -103,6 +106,8 @@ class Robust:
             progress=progress,
         )
         found.weight = weights.values
+        found.leave_one_out = _with_noise(found.leave_one_out, observation, weights.values)
+        found.record["noise_model"] = NOISE_MODEL
         found.record["reweighting_solves"] = weights.solves
         found.record["seconds"] = round(time.perf_counter() - start, 4)
         return found
@@ -196,6 +201,19 @@ class _Weights:
         variance = o(found.samples.double()).var(dim=0)
         left = o.values - o(found.mean[None].double())
         return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
+
+
+def _with_noise(
+    found: LeaveOneOut | None, stated: Observation, weight: torch.Tensor
+) -> LeaveOneOut | None:
+    """The predictions of readings with the weights (m,), where the reading that is predicted has
+    the stated noise."""
+    if found is None:
+        return None
+    noise = stated.noise_std.square()
+    variance = found.std.square() - noise / weight + noise
+    std = torch.maximum(variance, noise).sqrt()
+    return LeaveOneOut.gaussian(found.values, found.mean, std, found.floor)
 
 
 def _spreads(observation: Observation) -> torch.Tensor:

@@ -53,6 +53,14 @@ SolverName = Annotated[
         "the first that fits the PDE and the prior."
     ),
 ]
+Robust = Annotated[
+    bool,
+    typer.Option(
+        "--robust",
+        help="Allow for gross errors of readings: Student-t noise with the stated size, and a "
+        "weight of each reading in the result.",
+    ),
+]
 Regularised = Annotated[bool, typer.Option("--equireg", help="Add EquiReg to a diffusion solver.")]
 Steps = Annotated[
     int | None, typer.Option(help="Steps of a diffusion solver; by default the published number.")
@@ -87,6 +95,7 @@ def reconstruct(
     plot: Plot = None,
     grid: Nodes = None,
     solver: SolverName = "auto",
+    robust: Robust = False,
     equireg: Regularised = False,
     steps: Steps = None,
     preset: PresetName = None,
@@ -118,6 +127,7 @@ def reconstruct(
         grid=grid,
         solver=solver,
         prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
+        robust=robust,
         equireg=equireg,
         steps=steps,
         preset=preset,
@@ -146,10 +156,21 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
+        + _suspects(result)
         + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
         f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "
         f"s, reduced chi-squared {between} (test: {made['misfit_test']})"
     )
+
+
+def _suspects(result: xr.Dataset) -> str:
+    """Return the line of the readings of little weight, "" where there are no weights."""
+    import numpy as np
+
+    if "sensor_weight" not in result:
+        return ""
+    found = np.atleast_1d(result.attrs.get("suspects", result.get("suspects", "none")))
+    return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
 
 
 def _check_outputs(out: Path, plot: Path | None, inputs: list[Path]) -> None:
