@@ -19,7 +19,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
-from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.student_noise import DEGREES, REJECTED, StudentReadings, weights_of
 
@@ -29,6 +29,9 @@ NOISE_MODEL = f"Student-t with {DEGREES:g} degrees of freedom, by reweighting"
 """What results state of the noise."""
 SUSPECT = 0.2
 """Weight of a reading below which it is a suspect."""
+_FRESH = 3  # solves, at least, of which the weights are searched for from several starts
+_RAISED = 2  # solves of which an unknown noise is raised
+_SIZES, _SAME_SIZE = 30, 0.02  # updates of an unknown size of the noise, and its relative change
 _FALL = 10.0  # by which the noise falls from one solve to the next
 _ROUNDS, _SETTLED = 12, 0.1  # solves at most, and the change of a weight that ends them
 
@@ -118,6 +121,12 @@ class Robust:
                 f"the solver must use the noise of each reading for robust, which the "
                 f"{self.solver.name} solver with these settings does not; choose the solver 'auto'"
             )
+        if observation.unknown_noise and type(self.solver).linearised is Solver.linearised:
+            raise InputError(
+                f"noise_std must be known for robust with the {self.solver.name} solver, got "
+                f"unknown {', '.join(name for name, _ in observation.unknown_noise)}; state it, or "
+                f"choose the solver 'auto'"
+            )
         exact = int((observation.noise_std == 0).sum())
         if exact:
             raise InputError(
@@ -145,6 +154,8 @@ class _Weights:
     def __post_init__(self) -> None:
         self.values = torch.ones_like(self.stated.noise_std)
         self.rejected = torch.zeros_like(self.values, dtype=torch.bool)
+        group = self.stated.noise_group
+        self.unknown = self.rejected if group is None else group >= 0
 
     @property
     def settled(self) -> bool:
@@ -152,45 +163,87 @@ class _Weights:
         return self.change <= _SETTLED
 
     def observation(self, level: torch.Tensor | float = 1.0) -> Observation:
-        """Return the readings with a level (m,) times the noise that the weights imply."""
-        std = level * self.stated.noise_std / self.values.sqrt()
-        return replace(self.stated, noise_std=std)
+        """Return the readings with a level (m,) times the noise that the weights imply.
+
+        An unknown noise is known where it is raised.
+        """
+        factor = self.values.rsqrt()
+        given = replace(
+            self.stated,
+            noise_std=level * self.stated.noise_std * factor,
+            noise_factor=factor,
+        )
+        if bool((level * self.unknown > self.unknown).any()):
+            given = replace(given, noise_group=None, unknown_noise=())
+        return given
 
     def settle(self, n_samples: int, generator: torch.Generator) -> None:
         """Update the weights until they settle, each time with the same random numbers."""
-        limited = self.stated.below_or_above
-        level = torch.ones_like(self.values) if self._linear() else _spreads(self.stated)
+        at_once, level = self._at_once(), _spreads(self.stated)
+        level = torch.ones_like(level) if at_once else level
         while self.solves < _ROUNDS and not self.settled:
-            before, readings = self.values, None
-            observation, lower = self.observation(level), (level / _FALL).clamp(min=1)
-            if not bool(limited.any()):
-                readings = self.solver.linearised(self.pde, self.prior, observation)
-            if readings is not None:
-                self.values = self._searched(readings, lower * self.stated.noise_std)
+            before, last = self.values, bool((level == 1).all())
+            lower = (level / _FALL).clamp(min=1)
+            if self.solves + 1 >= _RAISED:
+                lower = torch.where(self.unknown, 1.0, lower)
+            if self._closed():
+                self.values = self._searched(level, lower, fresh=not last or self.solves < _FRESH)
             else:
-                squares = self._squares(observation, n_samples, generator.clone_state())
+                squares = self._squares(self.observation(level), n_samples, generator.clone_state())
                 scaled = squares / (level * self.stated.noise_std).square()
-                self.values = torch.where(limited, 1.0, weights_of(scaled))
+                self.values = torch.where(self.stated.below_or_above, 1.0, weights_of(scaled))
             self.solves += 1
-            if bool((level == 1).all()):
-                exact = self._linear() and readings is not None
-                self.change = 0.0 if exact else float((self.values - before).abs().max())
+            if last:
+                self.change = 0.0 if at_once else float((self.values - before).abs().max())
             level = lower
 
-    def _linear(self) -> bool:
-        """Whether one linearisation is that of all weights."""
-        return isinstance(self.prior, CoefficientPrior) and Problem(self.pde, self.prior).linear
+    def _closed(self) -> bool:
+        """Whether the solver has the readings linearised, and all have Gaussian laws."""
+        linearised = type(self.solver).linearised is not Solver.linearised
+        return linearised and not bool(self.stated.below_or_above.any())
 
-    def _searched(self, readings: LinearisedReadings, size: torch.Tensor) -> torch.Tensor:
-        """The weights of linearised readings with noise of a size (m,)."""
-        gram = readings.gram(Problem.of(self.pde, self.prior).latent)
-        ones = torch.ones_like(size)
-        starts = [ones, REJECTED * ones, torch.where(self.rejected, REJECTED, ones)]
-        if math.isfinite(self.change):  # another maximum might alternate with the one at hand
-            starts = [self.values]
-        found = StudentReadings(readings, gram, size).search(starts)
+    def _at_once(self) -> bool:
+        """Whether one linearisation is that of all weights."""
+        if not (self._closed() and isinstance(self.prior, CoefficientPrior)):
+            return False
+        problem = Problem(self.pde, self.prior)
+        return problem.linear and not (problem.unknowns or self.stated.unknown_noise)
+
+    def _searched(self, level: torch.Tensor, lower: torch.Tensor, fresh: bool) -> torch.Tensor:
+        """The weights by readings that are linearised with a level of noise (m,), for noise of a
+        lower one; `fresh`: from several starts, which might later lead back and forth."""
+        problem, observation = Problem.of(self.pde, self.prior), self.observation(level)
+        if problem.unknowns or observation.unknown_noise:
+            problem, observation = most_probable(self.solver, problem, observation)
+        size = lower * observation.noise_std * self.values.sqrt() / level
+        readings = self.solver.linearised(problem.physics, problem.prior, observation)
+        assert readings is not None
+        student = StudentReadings(readings, readings.gram(problem.latent), size)
+        found = self._of_size(student, fresh)
+        for _ in range(_SIZES if bool(self.unknown.any()) else 0):
+            smaller = self._fitted_size(student, found)
+            change = float((smaller / student.size).log().abs().max())
+            student = replace(student, size=smaller)
+            found = self._of_size(student, fresh)
+            if change < _SAME_SIZE:
+                break
         self.rejected |= found < SUSPECT
         return found
+
+    def _of_size(self, student: StudentReadings, fresh: bool) -> torch.Tensor:
+        """The weights for noise of a known size."""
+        ones = torch.ones_like(self.values)
+        starts = [ones, REJECTED * ones, torch.where(self.rejected, REJECTED, ones)]
+        return student.search(starts if fresh else [self.values])
+
+    def _fitted_size(self, student: StudentReadings, weight: torch.Tensor) -> torch.Tensor:
+        """The sizes (m,) of the noise with those that are unknown fitted, given weights (m,)."""
+        size, group = student.size.clone(), self.stated.noise_group
+        squares = weight * student.squares(weight)
+        for j in range(len(self.stated.unknown_noise)):
+            assert group is not None
+            size[group == j] = squares[group == j].mean().sqrt()
+        return size
 
     def _squares(
         self, observation: Observation, n_samples: int, generator: torch.Generator
