@@ -56,7 +56,7 @@ class Robust:
     falls to s tenfold.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
-    reading. Censored readings keep the weight 1.
+    reading. Censored readings keep the weight 1, and have no part in a search in closed form.
 
     Arguments:
         solver: of the readings with Gaussian noise.
@@ -154,6 +154,7 @@ class _Weights:
     def __post_init__(self) -> None:
         self.values = torch.ones_like(self.stated.noise_std)
         self.rejected = torch.zeros_like(self.values, dtype=torch.bool)
+        self.plain = ~self.stated.below_or_above
         group = self.stated.noise_group
         self.unknown = self.rejected if group is None else group >= 0
 
@@ -191,16 +192,15 @@ class _Weights:
             else:
                 squares = self._squares(self.observation(level), n_samples, generator.clone_state())
                 scaled = squares / (level * self.stated.noise_std).square()
-                self.values = torch.where(self.stated.below_or_above, 1.0, weights_of(scaled))
+                self.values = torch.where(self.plain, weights_of(scaled), 1.0)
             self.solves += 1
             if last:
                 self.change = 0.0 if at_once else float((self.values - before).abs().max())
             level = lower
 
     def _closed(self) -> bool:
-        """Whether the solver has the readings linearised, and all have Gaussian laws."""
-        linearised = type(self.solver).linearised is not Solver.linearised
-        return linearised and not bool(self.stated.below_or_above.any())
+        """Whether the solver has the readings linearised."""
+        return type(self.solver).linearised is not Solver.linearised
 
     def _at_once(self) -> bool:
         """Whether one linearisation is that of all weights."""
@@ -218,31 +218,37 @@ class _Weights:
         size = lower * observation.noise_std * self.values.sqrt() / level
         readings = self.solver.linearised(problem.physics, problem.prior, observation)
         assert readings is not None
+        readings, size = readings.subset(self.plain), size[self.plain]
         student = StudentReadings(readings, readings.gram(problem.latent), size)
         found = self._of_size(student, fresh)
-        for _ in range(_SIZES if bool(self.unknown.any()) else 0):
+        for _ in range(_SIZES if self.stated.unknown_noise else 0):
             smaller = self._fitted_size(student, found)
             change = float((smaller / student.size).log().abs().max())
             student = replace(student, size=smaller)
             found = self._of_size(student, fresh)
             if change < _SAME_SIZE:
                 break
-        self.rejected |= found < SUSPECT
-        return found
+        whole = torch.ones_like(self.values)
+        whole[self.plain] = found
+        self.rejected |= whole < SUSPECT
+        return whole
 
     def _of_size(self, student: StudentReadings, fresh: bool) -> torch.Tensor:
-        """The weights for noise of a known size."""
-        ones = torch.ones_like(self.values)
-        starts = [ones, REJECTED * ones, torch.where(self.rejected, REJECTED, ones)]
-        return student.search(starts if fresh else [self.values])
+        """The weights of the plain readings for noise of a known size."""
+        values, rejected = self.values[self.plain], self.rejected[self.plain]
+        ones = torch.ones_like(values)
+        starts = [ones, REJECTED * ones, torch.where(rejected, REJECTED, ones)]
+        return student.search(starts if fresh else [values])
 
     def _fitted_size(self, student: StudentReadings, weight: torch.Tensor) -> torch.Tensor:
-        """The sizes (m,) of the noise with those that are unknown fitted, given weights (m,)."""
-        size, group = student.size.clone(), self.stated.noise_group
-        squares = weight * student.squares(weight)
+        """The sizes of the noise with those that are unknown fitted, given the weights of the plain
+        readings."""
+        size, squares = student.size.clone(), weight * student.squares(weight)
         for j in range(len(self.stated.unknown_noise)):
-            assert group is not None
-            size[group == j] = squares[group == j].mean().sqrt()
+            assert self.stated.noise_group is not None
+            mine = self.stated.noise_group[self.plain] == j
+            if bool(mine.any()):
+                size[mine] = squares[mine].mean().sqrt()
         return size
 
     def _squares(
