@@ -18,7 +18,7 @@ REJECTED = 0.002
 """Weight of a reading that is left out at a start of the search: about that at 50 times s."""
 _EQUAL, _ITERATIONS = 1e-3, 200  # change of a weight that ends the updates, and their number
 _GAIN, _JUMPS, _PASSES = 0.1, 4, 10  # least gain of a jump, jumps for each reading, and passes
-_DOUBT = 2.0  # of the bound, by which keeping a reading must be the better
+_DOUBT = 4.0  # of the bound, by which keeping a reading must be the better
 _LOG_LEAST, _LOG_MOST, _TRIED = -6.0, 0.1, 96  # decimal logarithms of the weights that are tried
 
 
