@@ -53,6 +53,7 @@ class Observation(ReadingNoise):
             noise, -1 for others; its `noise_std` is the middle of the range. None is -1 for all.
         unknown_noise: the unknown standard deviations, each a name, such as "noise of head", and an
             `Unknown`.
+        noise_factor: (m,), what multiplies an unknown standard deviation; None is 1 for all.
 
     Raises:
         InputError: a shape, a position, a channel or a stencil is wrong, or a value or a noise is
@@ -77,6 +78,7 @@ class Observation(ReadingNoise):
     common_names: tuple[str, ...] = ()
     noise_group: torch.Tensor | None = None
     unknown_noise: tuple[tuple[str, Unknown], ...] = ()
+    noise_factor: torch.Tensor | None = None
     _operator: WeightedNodes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

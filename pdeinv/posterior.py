@@ -38,6 +38,7 @@ class Posterior:
         leave_one_out: each reading predicted from the others, in the order of the readings; None
             where the method has no such predictions.
         inferred: further quantities that were, such as the values of an uncertain side.
+        weight: (m,), of each reading, where these were found (see `Robust`); None for equal ones.
     """
 
     fields: tuple[Field, ...]
@@ -52,6 +53,7 @@ class Posterior:
     parameters: Parameters | None = None
     leave_one_out: LeaveOneOut | None = None
     inferred: tuple[InferredField, ...] = ()
+    weight: torch.Tensor | None = None
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).

@@ -29,6 +29,7 @@ class ReadingNoise:
     common_names: tuple[str, ...]
     noise_group: torch.Tensor | None
     unknown_noise: tuple[tuple[str, Unknown], ...]
+    noise_factor: torch.Tensor | None
 
     def _check_noise(self) -> None:
         wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
@@ -57,7 +58,8 @@ class ReadingNoise:
         std, group = self.noise_std.clone(), self.noise_group
         for j, (name, _) in enumerate(self.unknown_noise):
             if name in values and group is not None:
-                std[group == j] = values[name]
+                factor = 1.0 if self.noise_factor is None else self.noise_factor[group == j]
+                std[group == j] = values[name] * factor
         left = tuple(one for one in self.unknown_noise if one[0] not in values)
         if group is not None:
             kept = [left.index(one) if one in left else -1 for one in self.unknown_noise]

@@ -17,7 +17,9 @@ from pdeinv.priors.ensemble import Ensemble
 __all__ = ["assumptions", "physics_in_words", "prior_in_words"]
 
 
-def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) -> str:
+def assumptions(
+    pde: PDE, prior: Prior, label: str, observation: Observation, noise_model: str = ""
+) -> str:
     """Return in one line what a reconstruction takes as known, and what it infers from which range
     and by which law.
 
@@ -27,8 +29,10 @@ def assumptions(pde: PDE, prior: Prior, label: str, observation: Observation) ->
         prior: of the coefficient or of the state.
         label: what the solver used instead, such as a shipped prior; may be empty.
         observation: the sensors.
+        noise_model: the law of the noise, where it is not Gaussian.
     """
     noise = _noise_in_words(pde, observation) + _biases_in_words(pde, observation)
+    noise += f", {noise_model}" if noise_model else ""
     given = label or prior_in_words(pde, prior)
     inferred = _laws_in_words(pde, prior, observation)
     return f"{physics_in_words(pde)}; prior: {given}; noise: {noise}{inferred}"

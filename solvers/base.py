@@ -103,6 +103,11 @@ class Solver(ABC):
     def __post_init__(self) -> None:
         check_fields(self, f"{{}} of {self.name}")
 
+    @property
+    def uses_noise(self) -> bool:
+        """Whether a reading counts the less the larger its noise is."""
+        return True
+
     def __call__(
         self,
         pde: PDE,

@@ -51,6 +51,10 @@ class FNO(LearnedSolver[SensorRegressor]):
     role: ClassVar[Role] = "regressor"
     wants_prior: ClassVar[str] = "a regressor from sensors, such as `pdeinv.priors.load` returns"
 
+    @property
+    def uses_noise(self) -> bool:
+        return False
+
     def accepts_prior(self, prior: Prior) -> bool:
         """Return whether the method can use this prior."""
         return isinstance(prior, SensorRegressor | CoefficientPrior)

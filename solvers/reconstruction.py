@@ -27,12 +27,13 @@ from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
-from pdeinv.solvers.alarms import judge_misfit
+from pdeinv.solvers.alarms import judge_misfit, judge_weights
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.holdout import parse_share, split_readings, with_predicted
 from pdeinv.solvers.parameter_columns import with_inferred_noise
 from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.results import reading_columns, result_of
+from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
 
 __all__ = ["reconstruct"]
@@ -51,6 +52,7 @@ def reconstruct(
     grid: int | Grid | None = None,
     solver: str | Solver = "auto",
     prior: Prior | str | os.PathLike | None = None,
+    robust: bool = False,
     equireg: bool = False,
     steps: int | None = None,
     preset: str | None = None,
@@ -72,6 +74,7 @@ def reconstruct(
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
             name, "file.py:name", or None: that of the problem, or the `default_prior` of the PDE.
+        robust: allow for gross errors of readings, as `pdeinv.solvers.robust.Robust`.
         equireg: add the guidance of `EquiReg()` to a solver by diffusion.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
@@ -99,7 +102,8 @@ def reconstruct(
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
     pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
-    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout))
+    share = parse_share(holdout)
+    given = (noise, posed.instruments, n_samples, progress, sources, share, robust)
     return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
@@ -117,6 +121,7 @@ class _Run:
     progress: bool
     sources: dict[str, str]
     holdout: float | None
+    robust: bool
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -163,7 +168,8 @@ class _Run:
         return with_predicted(result, table, left, found)
 
     def _posterior(self, sensors: Sensors, observation: Observation, seed: int) -> Posterior:
-        found = self.solver(
+        solve = Robust(self.solver) if self.robust else self.solver
+        found = solve(
             self.pde,
             self.prior,
             observation,
@@ -171,7 +177,10 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
-        judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
+        if self.robust:
+            judge_weights(found, sensors)
+        else:
+            judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
         return found
 
     def _dataset(

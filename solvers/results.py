@@ -29,6 +29,7 @@ _COLUMNS = {
     "value": "reading, in the units of its field",
     "noise_std": "standard deviation of the reading's noise, in the units of its field; its "
     "posterior mean where it was inferred",
+    "weight": "weight of the reading: its noise has the variance noise_std² / weight",
     "bias_std": "prior standard deviation of the bias of the reading's instrument; nan without",
     "experiment": "experiment of the reading; empty for a field that all share",
     "time": "time of the reading; nan for a field that does not change",
@@ -63,6 +64,7 @@ def result_of(
         sources: the `file.py:name` of each part that comes from a file.
     """
     label = str(posterior.record.get("prior", solver.prior_used))
+    noise_model = posterior.record.get("noise_model", "")
     result = posterior.to_xarray(
         pde=pde.name,
         equation=pde.equation,
@@ -71,7 +73,7 @@ def result_of(
         extent=json.dumps(pde.domain.extent),
         unit=pde.domain.unit,
         prior=label or prior_in_words(pde, prior),
-        assumed=assumptions(pde, prior, label, observation),
+        assumed=assumptions(pde, prior, label, observation, str(noise_model)),
         interpolation_order=json.dumps({f.name: f.interpolation_order for f in pde.fields}),
         seed=seed,
         **sources,
@@ -81,6 +83,8 @@ def result_of(
     problem = Problem.of(pde, prior)
     result = with_priors(result, problem, observation, None if scale is None else float(scale))
     table = reading_columns(sensors, with_inferred_noise(observation, posterior), pde)
+    if posterior.weight is not None:
+        table = table.assign(weight=posterior.weight.numpy())
     result = result.assign(
         {
             f"sensor_{c}": ("sensor", table[c].to_numpy(), {"long_name": _COLUMNS[c]})

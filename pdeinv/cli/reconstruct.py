@@ -61,6 +61,14 @@ SolverName = Annotated[
         "the first that fits the PDE and the prior."
     ),
 ]
+Robust = Annotated[
+    bool,
+    typer.Option(
+        "--robust",
+        help="Allow for gross errors of readings: Student-t noise with the stated size, and a "
+        "weight of each reading in the result.",
+    ),
+]
 Regularised = Annotated[bool, typer.Option("--equireg", help="Add EquiReg to a diffusion solver.")]
 Steps = Annotated[
     int | None, typer.Option(help="Steps of a diffusion solver; by default the published number.")
@@ -104,6 +112,7 @@ def reconstruct(
     plot_parameters: ParameterPlot = None,
     grid: Nodes = None,
     solver: SolverName = "auto",
+    robust: Robust = False,
     equireg: Regularised = False,
     steps: Steps = None,
     preset: PresetName = None,
@@ -137,6 +146,7 @@ def reconstruct(
         grid=grid,
         solver=solver,
         prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
+        robust=robust,
         equireg=equireg,
         steps=steps,
         preset=preset,
@@ -184,6 +194,7 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
         + "".join(f"{line}\n" for line in (*estimates_of(result), *_holdout(result)))
+        + _suspects(result)
         + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
         f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "
         f"s, reduced chi-squared {between} (test: {made['misfit_test']})"
@@ -199,6 +210,16 @@ def _holdout(result: xr.Dataset) -> Iterator[str]:
             f"{made['holdout_within']} of {made['holdout_count']} left-out readings within their "
             f"90 % interval (so {low}–{high} % of such readings)"
         )
+
+
+def _suspects(result: xr.Dataset) -> str:
+    """Return the line of the readings of little weight, "" where there are no weights."""
+    import numpy as np
+
+    if "sensor_weight" not in result:
+        return ""
+    found = np.atleast_1d(result.attrs.get("suspects", result.get("suspects", "none")))
+    return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
 
 
 def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:

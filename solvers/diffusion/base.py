@@ -91,6 +91,10 @@ class DiffusionSolver(LearnedSolver[DenoisingPrior]):
         presets = get_args(Preset) if self.published_role else get_args(Preset)[:1]
         choice(f"preset of {self.name}", self.preset, presets)
 
+    @property
+    def uses_noise(self) -> bool:
+        return self.preset != "published"
+
     def preset_values(self) -> dict[str, Any]:
         """Return the preset's values of settings that are None unless given."""
         return {}

@@ -27,7 +27,7 @@ from pdeinv.solvers.evidence.thinned import thinned
 if TYPE_CHECKING:
     from pdeinv.solvers.base import Solver
 
-__all__ = ["condition", "infer_unknowns"]
+__all__ = ["condition", "infer_unknowns", "most_probable"]
 
 _ROUNDS = 4  # of readings that are linearised again
 _SETTLED = 0.5  # change of the numbers, in standard deviations, with which they are settled
@@ -110,6 +110,21 @@ def infer_unknowns(
         **scaled,
     }
     return found
+
+
+def most_probable(
+    solver: Solver, problem: Problem, observation: Observation, progress: bool = False
+) -> tuple[Problem, Observation]:
+    """Return a problem and its readings with the most probable values of the unknown numbers that
+    `infer_unknowns` integrates over; arguments and errors as there."""
+    if _of_readings(problem):
+        problem = problem.in_units(implied_scale(problem, observation))
+    numbers = Numbers.of(problem, observation)
+    if not len(numbers) and absorbed_number(problem) is None:
+        return problem, observation
+    density, modes = _settled(solver, problem, observation, numbers, progress)
+    about = _about(problem, _constants(density, problem, modes[0].z[None]), 0)
+    return _known(problem, observation, numbers, modes[0].z, about)
 
 
 def _of_readings(problem: Problem) -> bool:
