@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from pdeinv.errors import InputError
 from pdeinv.estimates import estimate_in_words
@@ -27,7 +27,7 @@ _UPPER = 1.6448536269514722  # quantile of a normal number at the upper end of i
 _END = 1.959963984540054  # of the range of a prior, in standard deviations
 _WIDTH = 4.0  # standard deviations of the posterior that a panel shows
 _POINTS = 400
-_DECADE = 15.0  # ratio of the ends of an axis, below which it has no two powers of ten
+_SHORT, _FEW_DECADES = 4.0, 200.0  # ratios of the ends of an axis
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
@@ -134,12 +134,13 @@ def _plot_panel(axis: Axes, name: str, part: xr.Dataset) -> None:
 
 
 def _use_logarithm(axis: Axes, ratio: float) -> None:
-    """Make the axis logarithmic; one between two powers of ten has plain numbers."""
+    """Make the axis logarithmic, with plain numbers where its ends have a small ratio."""
     axis.set_xscale("log")
     axis.xaxis.set_minor_formatter(NullFormatter())
-    if ratio < _DECADE:
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.xaxis.set_major_formatter(ScalarFormatter())
+    if ratio < _FEW_DECADES:
+        locator = MaxNLocator(4) if ratio < _SHORT else LogLocator(subs=(1.0, 2.0, 5.0))
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axis.xaxis.set_minor_locator(NullLocator())
 
 
