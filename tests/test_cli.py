@@ -47,6 +47,7 @@ def test_info_lists_every_pde_and_solver(pdeinv):
         assert name in out
     words = " ".join(out.split())
     assert "Solvers for censored readings: gauss-newton, gaussian" in words
+    assert "Solvers for unknown numbers: " in words
     for name, solver in SOLVERS.items():
         assert f" {name} {' '.join(solver.__doc__.partition(chr(10) * 2)[0].split())}" in words
     for pde in map(pde_by_name, PDES):

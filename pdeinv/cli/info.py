@@ -28,7 +28,7 @@ def info() -> None:
     from pdeinv.datasets import PDES, pde_by_name
     from pdeinv.priors import shipped
     from pdeinv.solvers import SOLVERS
-    from pdeinv.solvers.supported_readings import BIASES, CENSORED
+    from pdeinv.solvers.supported_readings import BIASES, CENSORED, UNKNOWNS
 
     typer.echo(
         f"pdeinv {version('pdeinv')}, torch {torch.__version__}, {torch.get_num_threads()} threads"
@@ -52,7 +52,11 @@ def info() -> None:
     for name, solver in sorted(SOLVERS.items()):
         words = " ".join((solver.__doc__ or "").partition("\n\n")[0].split())
         typer.echo(fill(f"  {name:<22}{words}", 100, subsequent_indent=" " * 24))
-    for special, words in (BIASES, "readings that share a bias"), (CENSORED, "censored readings"):
+    for special, words in (
+        (BIASES, "readings that share a bias"),
+        (CENSORED, "censored readings"),
+        (UNKNOWNS, "unknown numbers"),
+    ):
         able = [name for name, solver in sorted(SOLVERS.items()) if special in solver.takes]
         typer.echo()
         given = f"Solvers for {words}: {', '.join(able)}"

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from pdeinv.errors import InputError
 from pdeinv.estimates import estimate_in_words
@@ -26,6 +27,7 @@ _UPPER = 1.6448536269514722  # quantile of a normal number at the upper end of i
 _END = 1.959963984540054  # of the range of a prior, in standard deviations
 _WIDTH = 4.0  # standard deviations of the posterior that a panel shows
 _POINTS = 400
+_SHORT, _FEW_DECADES = 4.0, 200.0  # ratios of the ends of an axis
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
@@ -106,8 +108,11 @@ def _plot_panel(axis: Axes, name: str, part: xr.Dataset) -> None:
     if prior.known:
         ends = to_axis([prior.low, prior.high])
         margin = 0.1 * (ends[1] - ends[0])
+        if prior.law.endswith("uniform"):
+            low, high = ends
         low, high = min(low, ends[0] - margin), max(high, ends[1] + margin)
-    t = np.linspace(low, high, _POINTS)
+    dense = [np.linspace(*_span(one, to_axis), _POINTS) for one in found]
+    t = np.sort(np.concatenate([np.linspace(low, high, _POINTS), *dense]).clip(low, high))
     x = np.exp(t) if logarithmic else t
     if prior.known:
         axis.fill_between(x, _prior_density(t, ends, prior.law), color="0.8", label="beforehand")
@@ -121,11 +126,22 @@ def _plot_panel(axis: Axes, name: str, part: xr.Dataset) -> None:
         axis.plot([one.low, one.high], [-0.06 * (i + 1)] * 2, color=colour, lw=2)
         axis.plot([one.mean], [-0.06 * (i + 1)], "o", color=colour, ms=4)
     if logarithmic:
-        axis.set_xscale("log")
+        _use_logarithm(axis, x[-1] / x[0])
     axis.set(xlim=(x[0], x[-1]), ylim=(-0.06 * (len(found) + 1), 1.1), yticks=[])
     axis.set_xlabel(in_figures(units) or "", fontsize=8)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(labelsize=8, which="both")
     axis.spines[["top", "left", "right"]].set_visible(False)
+
+
+def _use_logarithm(axis: Axes, ratio: float) -> None:
+    """Make the axis logarithmic, with plain numbers where its ends have a small ratio."""
+    axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    if ratio < _FEW_DECADES:
+        locator = MaxNLocator(4) if ratio < _SHORT else LogLocator(subs=(1.0, 2.0, 5.0))
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _estimates(part: xr.Dataset) -> list[_Estimate]:
