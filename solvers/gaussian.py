@@ -144,9 +144,8 @@ class GaussianSolver(Solver):
         reading_variances = gram.diagonal().clone()
         gram = (gram + gram.T).div_(2)
         gram += observation.noise_covariance()
-        lower = cholesky_with_nugget(
-            gram, nugget_variance(reading_variances, observation, self.nugget)
-        )
+        nugget = nugget_variance(reading_variances, observation, self.nugget)
+        lower = cholesky_with_nugget(gram, nugget)
         del gram
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it

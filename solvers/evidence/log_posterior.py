@@ -12,10 +12,22 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
 from pdeinv.solvers.evidence.numbers import Numbers
 
-__all__ = ["LogPosterior", "Slope"]
+__all__ = ["Evaluated", "LogPosterior", "Slope"]
 
 _KEPT = 2.5e8  # bytes of covariances of shapes
 _STEP = 1e-3  # of differences in z
+
+
+class Evaluated(NamedTuple):
+    """The logarithm of a density at z, and the constant of the latent field there.
+
+    Attributes:
+        value: minus infinity where there is no such field.
+        constant: mean and standard deviation of the constant given the readings, from its middle.
+    """
+
+    value: float
+    constant: tuple[float, float]
 
 
 class Slope(NamedTuple):
@@ -55,6 +67,15 @@ class LogPosterior:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
         found = self.readings(z)
         return -math.inf if found is None else found.log_evidence + self.numbers.log_prior(z)
+
+    def evaluated(self, z: torch.Tensor) -> Evaluated:
+        """Return the logarithm and the constant at z (k,)."""
+        found, std = self.readings(z), self.constant_std
+        if found is None:
+            return Evaluated(-math.inf, (0.0, std))
+        mean, left = found.posterior(std * self.linear.constant)
+        value = found.log_evidence + self.numbers.log_prior(z)
+        return Evaluated(value, (std * mean, std * left))
 
     def readings(self, z: torch.Tensor) -> GaussianReadings | None:
         """Return the readings at z (k,) as Gaussian numbers; None where there is no such field."""
