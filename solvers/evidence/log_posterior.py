@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from pdeinv.solvers.evidence.numbers import Numbers
 __all__ = ["Evaluated", "LogPosterior", "Slope"]
 
 _KEPT = 2.5e8  # bytes of covariances of shapes
-_STEP = 1e-3  # of differences in z
+_STEP, _STEP_OF_SHAPE = 1e-3, 0.05  # of differences in z; tables of waves grow by leaps
 
 
 class Evaluated(NamedTuple):
@@ -114,10 +115,7 @@ class LogPosterior:
         whole = torch.linalg.solve_triangular(weights.T, found.white, upper=True)  # G⁻¹ r
         gradient = -z[free].clone()
         for place, i in enumerate(free):
-            try:
-                change = (self._covariance(_moved(z, i, _STEP)) - base) / _STEP
-            except (InputError, NumericalError):
-                change = (base - self._covariance(_moved(z, i, -_STEP))) / _STEP
+            change = self._change(z, i, base)
             half = torch.linalg.solve_triangular(weights, change, upper=False)
             half = torch.linalg.solve_triangular(weights, half.T, upper=False)
             gradient[place] += (float(whole.T @ change @ whole) - float(half.trace())) / 2
@@ -126,6 +124,20 @@ class LogPosterior:
         curvature = parts @ parts.T / 2 + torch.eye(len(free), dtype=parts.dtype)
         value = found.log_evidence + self.numbers.log_prior(z)
         return Slope(value, gradient, curvature)
+
+    def _change(self, z: torch.Tensor, i: int, base: torch.Tensor) -> torch.Tensor:
+        """The derivative of the covariance, which is the base at z, by differences."""
+        of_shape = i in self.shape_indices
+        step = _STEP_OF_SHAPE if of_shape else _STEP
+        ends = [(0.0, base)]
+        for side in (step, -step):
+            if len(ends) < (3 if of_shape else 2):
+                with suppress(InputError, NumericalError):
+                    ends.append((side, self._covariance(_moved(z, i, side))))
+        if len(ends) == 1:
+            return torch.zeros_like(base)
+        (first, ahead), (second, behind) = ends[1:] if len(ends) == 3 else (ends[1], ends[0])
+        return (ahead - behind) / (first - second)
 
     def _covariance(self, z: torch.Tensor) -> torch.Tensor:
         """What changes with z of the covariance of the readings."""
