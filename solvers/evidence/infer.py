@@ -84,7 +84,7 @@ def infer_unknowns(
     shares = Shares(weights, n_samples, generator)
     posteriors = []
     for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
-        about = _about(problem, float(points.constants[i, 0]))
+        about = _about(problem, points.constants, i)
         known, readings = _known(problem, observation, numbers, points.z[i], about)
         posteriors.append(
             solver.condition(
@@ -123,7 +123,7 @@ def _settled(
         modes = _maxima(density, modes)
         settled = bool(modes) and modes[0].distance(z) < _SETTLED
         z = modes[0].z
-        about = _about(problem, density.evaluated(z).constant[0])
+        about = _about(problem, _constants(density, problem, z[None]), 0)
         if settled:
             break
     assert density is not None
@@ -203,11 +203,18 @@ def _latent_constant(problem: Problem, known: Problem) -> float:
     return math.log(value) if prior.logarithmic else value
 
 
-def _about(problem: Problem, constant: float) -> float | None:
-    """The number of a constant, from its middle, after the readings; None where it is known."""
+def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> torch.Tensor | None:
+    """The constants at points (n, k), as of `WeightedPoints`; None where it is known."""
     if absorbed_number(problem) is None:
         return None
-    mean = _middle(problem)[0] + constant
+    return torch.tensor([density.evaluated(one).constant for one in z], dtype=torch.float64)
+
+
+def _about(problem: Problem, constants: torch.Tensor | None, i: int) -> float | None:
+    """The number that is the constant after the readings at a point; None where it is known."""
+    if constants is None or absorbed_number(problem) is None:
+        return None
+    mean = _middle(problem)[0] + float(constants[i, 0])
     return math.exp(mean) if problem.coefficient_prior.logarithmic else mean
 
 
