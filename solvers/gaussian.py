@@ -26,6 +26,7 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.log_posterior import LogPosterior
 from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
@@ -120,9 +121,12 @@ class GaussianSolver(Solver):
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
-        m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size
-        ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
+        problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
+        size = problem.latent.size
+        ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
         ours += numbers_held(observation, n_samples)
+        if problem.unknowns or observation.unknown_noise:
+            ours += LinearisedReadings.numbers_held(m, nodes) + LogPosterior.numbers_held(m)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(

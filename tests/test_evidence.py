@@ -230,6 +230,14 @@ def test_a_wide_range_of_the_mean_is_a_flat_one():
     assert found.parameters.names == ("mean",)
 
 
+def test_a_flat_mean_leaves_the_deviations_as_a_wide_one_does():
+    o, _ = readings()
+    flat = solve(problem("std", mean=0.0, mean_std=math.inf), o).parameters
+    wide = solve(problem("std", mean=(-60.0, 60.0)), o).parameters
+    assert float(flat.mean[0]) == pytest.approx(float(wide.mean[0]), rel=0.03)
+    assert float(flat.std[0]) == pytest.approx(float(wide.std[0]), rel=0.15)
+
+
 def test_the_mean_is_a_further_number_of_the_dense_posterior():
     o, _ = readings()
     found, (low, high) = solve(problem("mean"), o).parameters, RANGES["mean"]

@@ -75,6 +75,11 @@ class LinearisedReadings:
     expected: torch.Tensor
     nugget: float = 1e-12
 
+    @staticmethod
+    def numbers_held(m: int, nodes: int) -> float:
+        """Return the numbers that the rows of m readings take, with their waves."""
+        return m * nodes + min(_MOST_WAVES, 8 * m * nodes)
+
     @cached_property
     def constant(self) -> torch.Tensor:
         """Readings that a latent field of 1 everywhere adds, (m,)."""

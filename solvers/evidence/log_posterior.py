@@ -15,7 +15,7 @@ from pdeinv.solvers.evidence.numbers import Numbers
 
 __all__ = ["Evaluated", "LogPosterior", "Slope"]
 
-_KEPT = 2.5e8  # bytes of covariances of shapes
+_KEPT = 3e7  # numbers in covariances of shapes
 _STEP, _STEP_OF_SHAPE = 1e-3, 0.05  # of differences in z; tables of waves grow by leaps
 
 
@@ -62,7 +62,12 @@ class LogPosterior:
         plain = ~linear.observation.below_or_above
         self.linear = linear if bool(plain.all()) else linear.subset(plain)
         self._grams: dict[tuple[float, ...], torch.Tensor] = {}
-        self._most = max(4, int(_KEPT / (8 * max(1, len(self.linear.observation)) ** 2)))
+        self._most = _most_grams(len(self.linear.observation))
+
+    @staticmethod
+    def numbers_held(m: int) -> float:
+        """Return the numbers that the covariances of m readings take."""
+        return (_most_grams(m) + 8) * m**2
 
     def __call__(self, z: torch.Tensor) -> float:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
@@ -166,6 +171,11 @@ class LogPosterior:
             shape = shape | {self.prior.constant[1]: 0.0}
         field = self.prior.with_numbers(**shape).latent(self.domain, self.kind)
         return self.linear.gram(field)
+
+
+def _most_grams(m: int) -> int:
+    """How many covariances of m readings are kept."""
+    return min(200, max(4, int(_KEPT / max(1, m) ** 2)))
 
 
 def _moved(z: torch.Tensor, i: int, step: float) -> torch.Tensor:
