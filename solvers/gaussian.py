@@ -122,11 +122,10 @@ class GaussianSolver(Solver):
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
-        size = problem.latent.size
-        ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
+        ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * problem.latent.size
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:
-            ours += LinearisedReadings.numbers_held(m, nodes) + LogPosterior.numbers_held(m)
+            ours += LogPosterior.numbers_held(m, nodes)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
@@ -194,8 +193,7 @@ class GaussianSolver(Solver):
 def _log_evidence(
     prior: CoefficientPrior, observation: Observation, readings: GaussianReadings
 ) -> dict[str, float]:
-    """The logarithm of the density of the readings: not of censored ones, nor of those of a prior
-    that is no distribution."""
+    """The density of the readings, where they have one: not of limits, nor with a flat mean."""
     stated = prior.proper and not bool(observation.below_or_above.any())
     return {"log_evidence": readings.log_evidence} if stated else {}
 

@@ -65,9 +65,9 @@ class LogPosterior:
         self._most = _most_grams(len(self.linear.observation))
 
     @staticmethod
-    def numbers_held(m: int) -> float:
-        """Return the numbers that the covariances of m readings take."""
-        return (_most_grams(m) + 8) * m**2
+    def numbers_held(m: int, nodes: int) -> float:
+        """Return the numbers that m readings of so many nodes take, with their covariances."""
+        return LinearisedReadings.numbers_held(m, nodes) + (_most_grams(m) + 8) * m**2
 
     def __call__(self, z: torch.Tensor) -> float:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
