@@ -139,11 +139,11 @@ def test_the_density_of_numbers_is_that_of_the_readings_and_of_their_laws(z):
     expected = log_density(posed.at(values), o.with_noise(noise), covariance_of)
     expected += float(torch.distributions.Normal(0, 1).log_prob(z).sum())
     assert density(z) == pytest.approx(expected, abs=1e-4)
-    slope, step = density.slope(z), 1e-4
+    slope, step = density.slope(z), 0.02
     for i in range(4):
         ends = [density(z + s * step * torch.eye(4, dtype=torch.float64)[i]) for s in (1, -1)]
         assert float(slope.gradient[i]) == pytest.approx(
-            (ends[0] - ends[1]) / (2 * step), rel=0.08, abs=0.05
+            (ends[0] - ends[1]) / (2 * step), rel=0.1, abs=0.1
         )
 
 
