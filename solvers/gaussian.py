@@ -26,7 +26,6 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
-from pdeinv.solvers.evidence.log_posterior import LogPosterior
 from pdeinv.solvers.evidence.numbers import inner_numbers
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import (
@@ -125,7 +124,7 @@ class GaussianSolver(Solver):
         ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * problem.latent.size
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:
-            ours += LogPosterior.numbers_held(m, nodes)
+            ours += LinearisedReadings.numbers_held(m, nodes)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(

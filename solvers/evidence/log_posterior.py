@@ -10,12 +10,11 @@ import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings, most_grams
 from pdeinv.solvers.evidence.numbers import Numbers
 
 __all__ = ["Evaluated", "LogPosterior", "Slope"]
 
-_KEPT = 3e7  # numbers in covariances of shapes
 _STEP, _STEP_OF_SHAPE = 1e-3, 0.05  # of differences in z; tables of waves grow by leaps
 
 
@@ -62,12 +61,7 @@ class LogPosterior:
         plain = ~linear.observation.below_or_above
         self.linear = linear if bool(plain.all()) else linear.subset(plain)
         self._grams: dict[tuple[float, ...], torch.Tensor] = {}
-        self._most = _most_grams(len(self.linear.observation))
-
-    @staticmethod
-    def numbers_held(m: int, nodes: int) -> float:
-        """Return the numbers that m readings of so many nodes take, with their covariances."""
-        return LinearisedReadings.numbers_held(m, nodes) + (_most_grams(m) + 8) * m**2
+        self._most = most_grams(len(self.linear.observation))
 
     def __call__(self, z: torch.Tensor) -> float:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
@@ -171,11 +165,6 @@ class LogPosterior:
             shape = shape | {self.prior.constant[1]: 0.0}
         field = self.prior.with_numbers(**shape).latent(self.domain, self.kind)
         return self.linear.gram(field)
-
-
-def _most_grams(m: int) -> int:
-    """How many covariances of m readings are kept."""
-    return min(200, max(4, int(_KEPT / max(1, m) ** 2)))
 
 
 def _moved(z: torch.Tensor, i: int, step: float) -> torch.Tensor:
