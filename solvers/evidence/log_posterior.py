@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings, most_grams
 from pdeinv.solvers.evidence.numbers import Numbers
 
-__all__ = ["LogPosterior", "Slope"]
+__all__ = ["Evaluated", "LogPosterior", "Slope"]
 
-_KEPT = 2.5e8  # bytes of covariances of shapes
-_STEP = 1e-3  # of differences in z
+_STEP, _STEP_OF_SHAPE = 1e-3, 0.05  # of differences in z; tables of waves grow by leaps
+
+
+class Evaluated(NamedTuple):
+    """The logarithm of a density at z, and the constant of the latent field there.
+
+    Attributes:
+        value: minus infinity where there is no such field.
+        constant: mean and standard deviation of the constant given the readings, from its middle.
+    """
+
+    value: float
+    constant: tuple[float, float]
 
 
 class Slope(NamedTuple):
@@ -49,12 +61,21 @@ class LogPosterior:
         plain = ~linear.observation.below_or_above
         self.linear = linear if bool(plain.all()) else linear.subset(plain)
         self._grams: dict[tuple[float, ...], torch.Tensor] = {}
-        self._most = max(4, int(_KEPT / (8 * max(1, len(self.linear.observation)) ** 2)))
+        self._most = most_grams(len(self.linear.observation))
 
     def __call__(self, z: torch.Tensor) -> float:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
         found = self.readings(z)
         return -math.inf if found is None else found.log_evidence + self.numbers.log_prior(z)
+
+    def evaluated(self, z: torch.Tensor) -> Evaluated:
+        """Return the logarithm and the constant at z (k,)."""
+        found, std = self.readings(z), self.constant_std
+        if found is None:
+            return Evaluated(-math.inf, (0.0, std))
+        mean, left = found.posterior(std * self.linear.constant)
+        value = found.log_evidence + self.numbers.log_prior(z)
+        return Evaluated(value, (std * mean, std * left))
 
     def readings(self, z: torch.Tensor) -> GaussianReadings | None:
         """Return the readings at z (k,) as Gaussian numbers; None where there is no such field."""
@@ -93,10 +114,7 @@ class LogPosterior:
         whole = torch.linalg.solve_triangular(weights.T, found.white, upper=True)  # G⁻¹ r
         gradient = -z[free].clone()
         for place, i in enumerate(free):
-            try:
-                change = (self._covariance(_moved(z, i, _STEP)) - base) / _STEP
-            except (InputError, NumericalError):
-                change = (base - self._covariance(_moved(z, i, -_STEP))) / _STEP
+            change = self._change(z, i, base)
             half = torch.linalg.solve_triangular(weights, change, upper=False)
             half = torch.linalg.solve_triangular(weights, half.T, upper=False)
             gradient[place] += (float(whole.T @ change @ whole) - float(half.trace())) / 2
@@ -105,6 +123,20 @@ class LogPosterior:
         curvature = parts @ parts.T / 2 + torch.eye(len(free), dtype=parts.dtype)
         value = found.log_evidence + self.numbers.log_prior(z)
         return Slope(value, gradient, curvature)
+
+    def _change(self, z: torch.Tensor, i: int, base: torch.Tensor) -> torch.Tensor:
+        """The derivative of the covariance, which is the base at z, by differences."""
+        of_shape = i in self.shape_indices
+        step = _STEP_OF_SHAPE if of_shape else _STEP
+        ends = [(0.0, base)]
+        for side in (step, -step):
+            if len(ends) < (3 if of_shape else 2):
+                with suppress(InputError, NumericalError):
+                    ends.append((side, self._covariance(_moved(z, i, side))))
+        if len(ends) == 1:
+            return torch.zeros_like(base)
+        (first, ahead), (second, behind) = ends[1:] if len(ends) == 3 else (ends[1], ends[0])
+        return (ahead - behind) / (first - second)
 
     def _covariance(self, z: torch.Tensor) -> torch.Tensor:
         """What changes with z of the covariance of the readings."""

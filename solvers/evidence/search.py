@@ -17,6 +17,7 @@ _STARTS, _MORE_STARTS = 4, 5  # shapes that are tried: so many, and more for eac
 _FOLLOWED = 3  # of the best of them, to a maximum
 _APART = 1.0  # distance between starts, in standard deviations of the prior
 _SAME = 1.0  # distance between maxima, in their own standard deviations
+_REACHED = 3.0  # distance of a start from a maximum, in its standard deviations, to be skipped
 _WORTH = 8.0  # a maximum so much below the best, in units of the logarithm, does not count
 _ITERATIONS, _FREE_ITERATIONS = 30, 12
 _SETTLED = 1e-2  # expected gain of the logarithm by a further step
@@ -55,7 +56,8 @@ def search_modes(density: LogPosterior) -> list[Mode]:
     """
     modes: list[Mode] = []
     for start in _starts(density):
-        found = climb(density, start)
+        reached = any(mode.distance(start) < _REACHED for mode in modes)
+        found = None if reached else climb(density, start)
         if found is None:
             continue
         slope, z = found
