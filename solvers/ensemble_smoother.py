@@ -171,8 +171,8 @@ class EnsembleSmoother(Solver):
             parameters=further_parameters(
                 whitened,
                 members.xi,
-                members.xi.mean(dim=0),
                 members.number_variance(),
+                whitened.numbers(members.xi),
                 n_samples,
             ),
             inferred=further_fields(whitened, members.xi, members.factor, n_samples),

@@ -71,13 +71,13 @@ class FurtherNumbers(ABC):
         return ((ahead - behind) / (2 * _STEP)).T
 
     def parameters(
-        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
+        self, members: torch.Tensor, draws: torch.Tensor, n_samples: int
     ) -> Parameters | None:
         """Return the posterior of the numbers for a result; None where it has no use for them.
 
         Arguments:
             members: draws of z, (N, size).
-            mean, variance: of z, (size,).
+            draws: z of equal weights that stand for its law, (n, size).
             n_samples: of the members, which are repeated as needed.
         """
         return None

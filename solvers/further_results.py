@@ -15,8 +15,8 @@ __all__ = ["further_fields", "further_parameters"]
 def further_parameters(
     problem: WhitenedProblem,
     members: torch.Tensor,
-    mean: torch.Tensor,
     variance: torch.Tensor,
+    draws: torch.Tensor,
     n_samples: int,
 ) -> Parameters | None:
     """Return the posterior of all numbers behind those of the coefficient; None without any.
@@ -24,13 +24,13 @@ def further_parameters(
     Arguments:
         problem: whose ξ they are in.
         members: draws of ξ, (N, size + inner + k).
-        mean: of ξ, of which the inner numbers alone are used, (size + inner + k,).
-        variance: of ξ, of which the further numbers are used, (size + inner + k,).
+        variance: of ξ, of which only the biases are used, (size + inner + k,).
+        draws: rows of inner numbers that stand for their law, (n, inner).
         n_samples: of the members, which are repeated as needed.
     """
-    numbers = (problem.numbers(one) for one in (members, mean[None], variance[None]))
-    parts = zip(problem.blocks, *(problem.by_block(one) for one in numbers), strict=True)
-    found = [block.parameters(z, mu[0], var[0], n_samples) for block, z, mu, var in parts]
+    numbers = (problem.by_block(one) for one in (problem.numbers(members), draws))
+    parts = zip(problem.blocks, *numbers, strict=True)
+    found = [block.parameters(z, law, n_samples) for block, z, law in parts]
     biases, spread = problem.biases(members), problem.biases(variance[None])[0]
     o, pde = problem.observation, problem.forward.pde
     return Parameters.joined(*found, bias_parameters(pde, o, biases, spread, n_samples))

@@ -187,12 +187,13 @@ class GaussNewton(Solver):
         _check_members(len(members), left_out, n_samples, about.problem.reason)
         half = torch.linalg.solve_triangular(centre.lower, centre.jacobian, upper=False)
         more = search.true.added(half)
-        means = members.mean(dim=0)
+        numbers = problem.numbers(members)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         if law is not None:
             more = torch.cat([more, law.spread])
             left += law.spread.square().sum(dim=0)
-            means[problem.few], left[problem.few] = law.mean, law.variance
+            numbers = numbers.mean(dim=0).repeat(len(law.draws), 1)
+            numbers[:, problem.few - problem.size] = law.draws
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -227,7 +228,7 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, means, left, n_samples),
+            parameters=further_parameters(problem, members, left, numbers, n_samples),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
             inferred=further_fields(problem, members, half, n_samples, more),
         )

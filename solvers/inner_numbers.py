@@ -13,8 +13,6 @@ from pdeinv.solvers.further_numbers import FurtherNumbers
 
 __all__ = ["InnerNumbers"]
 
-_POINTS = 200  # of a quadrature over a normal law, of equal weights
-
 
 class InnerNumbers(FurtherNumbers):
     """Unknown numbers of a problem: z is mapped to values by `Unknown.at`.
@@ -50,21 +48,14 @@ class InnerNumbers(FurtherNumbers):
         ]
         return torch.tensor(columns, dtype=torch.float64).T
 
-    def parameters(
-        self, members: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, n_samples: int
-    ) -> Parameters:
-        """Return the posterior of the values, of a z that is normal."""
-        std = variance.clamp(min=0).sqrt()
-        shares = (torch.arange(_POINTS, dtype=torch.float64) + 0.5) / _POINTS
-        values = self.values(mean + std * torch.special.ndtri(shares)[:, None])
-        end = std * torch.special.ndtri(torch.tensor(0.5 + LEVEL / 200, dtype=torch.float64))
-        low, high = self.values(torch.stack([mean - end, mean + end]))
+    def parameters(self, members: torch.Tensor, draws: torch.Tensor, n_samples: int) -> Parameters:
+        values, tail = self.values(draws), (1 - LEVEL / 100) / 2
         return Parameters(
             tuple(one.name for one in self.numbers),
             tuple(one.units for one in self.numbers),
             values.mean(dim=0),
             values.std(dim=0, correction=0),
             self.values(members[torch.arange(n_samples) % len(members)]),
-            low,
-            high,
+            values.quantile(tail, dim=0),
+            values.quantile(1 - tail, dim=0),
         )

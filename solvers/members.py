@@ -122,7 +122,7 @@ def _draws(
         noise = noise + search.true.sample(size, generator) - search.true.mean
     if law is not None:
         few = search.problem.few
-        eta[:, few] = law.mean + eta[:, few] @ law.root.T
+        eta[:, few] = law.at(eta[:, few])
         slope = slope.clone()
         slope[:, few] = law.slope
     values = mode.values + (eta - mode.xi) @ slope.T

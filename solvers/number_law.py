@@ -6,50 +6,93 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.interpolate import CubicSpline
 
+from pdeinv import seeds
 from pdeinv.errors import NumericalError
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.mode import Mode, ModeSearch
 
-__all__ = ["NumberLaw", "law_of_numbers"]
+__all__ = ["NumberLaw", "law_of_numbers", "stratified_normal"]
 
-_APART = 1.2  # of the points from the centre, in standard deviations
-_ROUNDS = 3  # of centring
-_CENTRED = 0.5  # shift, in standard deviations, beyond which there is another round
-_FARTHEST = 2.0  # shift of a round
-_WIDTHS = 0.3, 3.0  # standard deviation, relative to that of the problem linearised at the mode
-_JACOBIANS = 3  # of a search with numbers that are held
+_APART = 1.2  # of the first points, in standard deviations of the linearised problem
+_LONGER = 1.5  # next step, relative to the last, where the density has hardly fallen
+_HARDLY = 1.0  # fall of its logarithm
+_GONE = 3.0  # fall of its logarithm from the highest, where a walk ends
+_FARTHEST = 7  # points of a walk
+_JACOBIANS = 2  # of a search with numbers that are held
+_FINE, _BEYOND = 2001, 4.0  # nodes of a table of the density, and its width past the last points
+_DRAWS = 2000  # that stand for a law
 
 
 @dataclass(frozen=True)
 class NumberLaw:
-    """z is normal, and the coefficient given z is that of a mode that moves with z.
+    """The law of z, and the coefficient given z: that of a mode that moves with z.
+
+    Along each of the axes there is a distance t from the centre, with a law of its own.
 
     Arguments:
-        mean: of z, (k,).
-        root: S = root rootᵀ is the covariance of z, (k, k).
-        mode: given z = mean; derivatives to z are 0.
+        centre: of z, (k,).
+        axes: columns, (k, k).
+        tables: quantiles of the t, one function of standard normal numbers for each axis.
+        mode: given z = centre; derivatives to z are 0.
         ridge: derivatives of the mode's ξ to z, (k, width); those of z itself are 1.
         slope: derivatives of the readings to z, (m, k).
         points: how many z the coefficient was searched for at.
     """
 
-    mean: torch.Tensor
-    root: torch.Tensor
+    centre: torch.Tensor
+    axes: torch.Tensor
+    tables: tuple[Quantiles, ...]
     mode: Mode
     ridge: torch.Tensor
     slope: torch.Tensor
     points: int
 
+    def at(self, normal: torch.Tensor) -> torch.Tensor:
+        """Return the z that correspond to rows of standard normal numbers, both (n, k)."""
+        t = [table(one) for table, one in zip(self.tables, normal.T, strict=True)]
+        return self.centre + torch.stack(t, dim=1) @ self.axes.T
+
+    @property
+    def draws(self) -> torch.Tensor:
+        """z of equal weights that stand for the law, (n, k)."""
+        return self.at(stratified_normal(len(self.centre)))
+
     @property
     def spread(self) -> torch.Tensor:
         """What z adds to the covariance of ξ given z, as rows (k, width)."""
-        return self.root.T @ self.ridge
+        covariance = torch.cov(self.draws.T).reshape(len(self.centre), -1)
+        return torch.linalg.cholesky(covariance).T @ self.ridge
 
-    @property
-    def variance(self) -> torch.Tensor:
-        """Of z, (k,)."""
-        return self.root.square().sum(dim=1)
+
+@dataclass(frozen=True)
+class Quantiles:
+    """A law of one number.
+
+    Arguments:
+        places: rising, (n,).
+        shares: probability of what is below each, (n,).
+    """
+
+    places: torch.Tensor
+    shares: torch.Tensor
+
+    def __call__(self, normal: torch.Tensor) -> torch.Tensor:
+        """Return the numbers that correspond to standard normal ones, both (k,)."""
+        share = torch.special.ndtr(normal)
+        right = torch.searchsorted(self.shares, share).clamp(1, len(self.places) - 1)
+        below, above = self.shares[right - 1], self.shares[right]
+        part = ((share - below) / (above - below).clamp(min=1e-300)).clamp(0, 1)
+        return self.places[right - 1] + part * (self.places[right] - self.places[right - 1])
+
+
+def stratified_normal(k: int) -> torch.Tensor:
+    """Return standard normal numbers (n, k), each column a permutation of their quantiles."""
+    shares = (torch.arange(_DRAWS, dtype=torch.float64) + 0.5) / _DRAWS
+    generator = seeds.generator(seeds.STATISTICS)
+    columns = [torch.randperm(_DRAWS, generator=generator) for _ in range(k)]
+    return torch.special.ndtri(shares[torch.stack(columns, dim=1)])
 
 
 def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearch]:
@@ -61,8 +104,9 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
 
         -2 log p(z | y) = |z|² + |ξ|² + |y - F(ξ, z)|² + log det G + constant.
 
-    The quadratic function through these points along each principal axis is the law's. It is exact
-    where the readings are linear.
+    A walk along each principal axis of the linearised problem ends on both sides where the density
+    has fallen. A spline through its points is the logarithm of the density along the axis. This is
+    exact where the readings are linear.
 
     Arguments:
         search: that found the mode.
@@ -74,28 +118,63 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
     """
     held, few = search.holding(), search.problem.few
     half = torch.linalg.solve_triangular(mode.lower, mode.jacobian[:, few], upper=False)
-    covariance = torch.eye(len(few), dtype=torch.float64) - half.T @ half
-    axes = torch.linalg.cholesky(covariance)
-    scales = torch.ones(len(few), dtype=torch.float64)
+    axes = torch.linalg.cholesky(torch.eye(len(few), dtype=torch.float64) - half.T @ half)
     jacobian = mode.jacobian.clone()
     jacobian[:, few] = 0
     squares = float(mode.xi[:, few].square().sum())
-    joint = mode._replace(jacobian=jacobian, objective=mode.objective - squares)
-    centre, points = _point(held, held.factored(joint, mode.nugget)), 1
-    for _ in range(_ROUNDS):
-        shift = torch.zeros_like(scales)
-        for j, axis in enumerate(axes.T):
-            length = _APART * float(scales[j])
-            sides = [centre.moved(held, s * length * axis) for s in (1.0, -1.0)]
-            shift[j], scales[j] = _parabola(sides, centre, length)
-        moved = centre.moved(held, axes @ shift)
-        points += 1 + 2 * len(few)
-        centre = moved if math.isfinite(moved.value) else centre
-        if bool((shift.abs() <= _CENTRED * scales).all()):
-            break
+    given = mode._replace(jacobian=jacobian, objective=mode.objective - squares)
+    centre, points, tables = _point(held, held.factored(given, mode.nugget)), 1, []
+    for axis in axes.T:
+        places, values = _walk(held, centre, axis)
+        law = _law(places, values)
+        mean = float(law(stratified_normal(1)[:, 0]).mean())
+        moved = centre.moved(held, mean * axis)
+        points += len(places)
+        if math.isfinite(moved.value):
+            centre = moved
+            law = _law([*places, mean], [*values, moved.value])
+            law = Quantiles(law.places - mean, law.shares)
+        tables.append(law)
     z = centre.mode.xi[0, few]
-    law = NumberLaw(z, axes * scales, centre.mode, centre.ridge, centre.slope, points)
-    return law, held
+    found = centre.mode, centre.ridge, centre.slope, points
+    return NumberLaw(z, axes, tuple(tables), *found), held
+
+
+def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Places along an axis, and the logarithms of the density there."""
+    found = {0.0: centre.value}
+    for sign in (1.0, -1.0):
+        point, place, length = centre, 0.0, _APART
+        for _ in range(_FARTHEST):
+            place += sign * length
+            ahead = point.moved(held, sign * length * axis)
+            if not math.isfinite(ahead.value):
+                break
+            found[place] = ahead.value
+            if ahead.value < max(found.values()) - _GONE:
+                break
+            length *= _LONGER if abs(ahead.value - point.value) < _HARDLY else 1.0
+            point = ahead
+    return list(found), list(found.values())
+
+
+def _law(places: list[float], values: list[float]) -> Quantiles:
+    """The law whose logarithm of the density is a spline through points; beyond them it falls like
+    that of a standard normal number."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    x, y = [places[i] for i in order], [values[i] for i in order]
+    fine = torch.linspace(x[0] - _BEYOND, x[-1] + _BEYOND, _FINE, dtype=torch.float64)
+    if len(x) < 3:
+        logarithm = -fine.square() / 2
+    else:
+        spline = CubicSpline(x, y)
+        inside = fine.clamp(x[0], x[-1])
+        beyond, outwards = (fine - inside).abs(), torch.where(fine > x[-1], 1.0, -1.0)
+        slope = (outwards * torch.from_numpy(spline(inside.numpy(), 1))).clamp(max=0)
+        logarithm = torch.from_numpy(spline(inside.numpy())).clamp(max=max(y) + _HARDLY)
+        logarithm = logarithm + slope * beyond - beyond.square() / 2
+    shares = (logarithm - logarithm.max()).exp().cumsum(dim=0)
+    return Quantiles(fine, (shares - shares[0] / 2) / shares[-1])
 
 
 @dataclass(frozen=True)
@@ -133,16 +212,3 @@ def _point(held: ModeSearch, mode: Mode) -> _Point:
     squares = float(mode.xi[:, problem.few].square().sum())
     value = mode.objective + squares + 2 * float(mode.lower.diagonal().log().sum())
     return _Point(mode, ridge, slope, -value / 2)
-
-
-def _parabola(sides: list[_Point], centre: _Point, length: float) -> tuple[float, float]:
-    """Where the parabola through three points is highest, and its standard deviation, both in units
-    of an axis of which the sides are a length from the centre."""
-    ahead, behind = (side.value for side in sides)
-    if not math.isfinite(ahead + behind):
-        return 0.0, 1.0
-    slope = (ahead - behind) / (2 * length)
-    curve = (ahead + behind - 2 * centre.value) / length**2
-    narrow, wide = _WIDTHS
-    width = min(max((-curve) ** -0.5, narrow), wide) if curve < 0 else wide
-    return min(max(slope * width**2, -_FARTHEST), _FARTHEST), width

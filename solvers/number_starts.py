@@ -6,12 +6,14 @@ import torch
 
 from pdeinv.errors import NumericalError
 from pdeinv.solvers.damping import Pull
+from pdeinv.solvers.linear_algebra import count_informative
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["from_other_numbers"]
 
 _STARTS = -1.2, 1.2  # standard normal numbers
+_USUAL = 2.0  # objective of a mode, in standard deviations of a chi-squared above its mean
 _STRAIGHT = 0.1  # curvature of the readings between the starts, relative to their difference
 _JACOBIANS = 2  # of each stage of a short search
 _PROMISING = 2.0  # objective of a short search, relative to the best, with which it goes on
@@ -21,14 +23,18 @@ def from_other_numbers(search: ModeSearch, mode: Mode) -> Mode:
     """Return the best of a mode and those that are found from other values of the numbers that are
     few: a number of a wide range may have several.
 
-    Where the readings are nearly linear in a number, there are no searches for it. Another one
-    starts with the coefficient at the prior's mean and the number held, and then moves both. It
-    ends early where it is not about as good as the best one.
+    There are no further searches where the mode meets the readings as well as the right one would,
+    and none for a number in which they are nearly linear. A search starts with the coefficient at
+    the prior's mean and the number held, and then moves both. It ends early where it is not about
+    as good as the best one.
 
     Arguments:
         search: that found the mode.
         mode: its `searches` are then those of all.
     """
+    sensors = count_informative(search.prior_variances, search.observation)
+    if mode.objective <= sensors + _USUAL * (2 * sensors) ** 0.5:
+        return mode
     best, searches, held = mode, mode.searches, search.holding()
     for j in search.problem.few.tolist():
         if _straight(search.problem, mode.xi, j):
