@@ -89,8 +89,8 @@ _STUCK = 3.0
 _SEARCH_FREED, _FREED = 0.12, 0.05
 _ALIKE = 1.5  # objective of a search that is as good as the best one, relative to that
 _SEARCHES = 12  # values from which the most probable field is searched for
-_WIDENED = 2.0  # deviation of the values about those of the stand-in, in those of its evidence
-_STARTS = 0.5  # of the values that are tried, relative to that
+_WIDENED = 1.0  # deviation of the values about those of the stand-in, in those of its evidence
+_STARTS = 1.0  # of the values that are tried, relative to that
 
 
 @dataclass(frozen=True)

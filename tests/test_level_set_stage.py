@@ -10,6 +10,7 @@ from pdeinv.datasets import Darcy, Poisson
 from pdeinv.solvers import annealing
 from pdeinv.solvers.annealing import Members, derivative_grid
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 from pdeinv.solvers.whitening import Whitening
@@ -51,6 +52,7 @@ def small_stage(problem, channels=(0, 1), members=3, width=0.3):
         centre,
         std * normal(members, m, seed=3),
         torch.eye(m, dtype=torch.float64),
+        PhaseValues.of(problem),
     )
     return stage, observation, xi
 
