@@ -19,7 +19,6 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.annealing import (
     DIRECTIONS,
-    SCHEDULES,
     Members,
     anneal,
     derivative_grid,
@@ -33,6 +32,7 @@ from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
+from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
 
 __all__ = ["LevelSet"]
