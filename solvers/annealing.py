@@ -25,53 +25,11 @@ from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.signs import EXACT, Signs, readings_of_phases
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
+from pdeinv.solvers.stages import SCHEDULES, Stage
 from pdeinv.solvers.whitening import Whitening
 
-__all__ = ["DIRECTIONS", "SCHEDULES", "Members", "Stage", "anneal", "derivative_grid", "values_of"]
+__all__ = ["DIRECTIONS", "Members", "anneal", "derivative_grid", "values_of"]
 
-
-class Stage(NamedTuple):
-    """One stage of the annealing.
-
-    Arguments:
-        width: of the jump, relative to the latent field's standard deviation.
-        error: allowed in the solution's readings, relative to their prior standard deviation.
-        refinement: of the grid, relative to that of the derivatives; None is the grid of the
-            result.
-        iterations: of Gauss–Newton, with new derivatives.
-        chords: steps with each of these.
-    """
-
-    width: float
-    error: float
-    refinement: float | None
-    iterations: int
-    chords: int
-
-
-SCHEDULES: dict[str, tuple[Stage, ...]] = {
-    "thorough": (
-        Stage(1.0, 1e-1, 0.5, 2, 1),
-        Stage(0.6, 4e-2, 0.5, 2, 1),
-        Stage(0.4, 2e-2, 1, 2, 1),
-        Stage(0.25, 1e-2, 1, 2, 1),
-        Stage(0.15, 5e-3, 1, 2, 1),
-        Stage(0.1, 3e-3, 1, 2, 1),
-        Stage(0.07, 1e-3, 1, 2, 1),
-        Stage(0.05, 7e-4, None, 3, 2),
-        Stage(0.03, 1e-3, None, 3, 2),
-    ),
-    "brief": (
-        Stage(1.0, 1e-1, 0.5, 2, 1),
-        Stage(0.4, 2e-2, 1, 2, 1),
-        Stage(0.25, 1e-2, 1, 2, 1),
-        Stage(0.15, 5e-3, 1, 2, 1),
-        Stage(0.1, 3e-3, 1, 2, 1),
-        Stage(0.07, 1e-3, None, 2, 2),
-        Stage(0.05, 7e-4, None, 2, 2),
-    ),
-}
-"""Stages by name. The thorough ones take longer and have a lower error (docs/moment.md)."""
 
 DIRECTIONS = 200
 """Of the readings that are linearised, at most."""
@@ -89,8 +47,8 @@ _STUCK = 3.0
 _SEARCH_FREED, _FREED = 0.12, 0.05
 _ALIKE = 1.5  # objective of a search that is as good as the best one, relative to that
 _SEARCHES = 12  # values from which the most probable field is searched for
-_WIDENED = 2.0  # deviation of the values about those of the stand-in, in those of its evidence
-_STARTS = 0.5  # of the values that are tried, relative to that
+_WIDENED = 1.0  # deviation of the values about those of the stand-in, in those of its evidence
+_STARTS = 1.0  # of the values that are tried, relative to that
 
 
 @dataclass(frozen=True)

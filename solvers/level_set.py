@@ -12,14 +12,13 @@ from pdeinv.checks import MOST, Bounds, EvenCount
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.annealing import (
     DIRECTIONS,
-    SCHEDULES,
     Members,
     anneal,
     derivative_grid,
@@ -33,6 +32,7 @@ from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import CHAINS
 from pdeinv.solvers.smoothed_problem import TOGETHER
+from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
 
 __all__ = ["LevelSet"]
@@ -66,9 +66,21 @@ class LevelSet(Solver):
     directions that vary most are linearised. A step is shortened where the objective would not
     fall. Members whose objective stays far above that of the best quarter are left out.
 
-    The coefficient's mean is low + (high - low) P with P the share of members with g above the
-    threshold, the posterior probability of the high value. The solution's samples belong to the
-    coefficient with the last stage's narrow jump, for which the readings were met.
+    Values low and high that are unknown are two more numbers of each member, of standard normal z.
+    Readings of the coefficient belong to the phase for which they are probable, and narrow the laws
+    of the values. A Gaussian field with the mean and the covariance of the medium stands in for it
+    first, and its evidence narrows them further (`PhaseReadings`). From values about its most
+    probable ones fields are searched for, which move their values once the jump is narrow: a wide
+    one gives way to any contrast. The members start from the values of the best of these fields,
+    and move them in the last stages.
+
+    Unknown numbers of the latent field and the share are integrated over by the evidence of the
+    stand-in. Members are drawn at a few weighted points of them, of which each has a share of the
+    `ensemble`.
+
+    The coefficient's mean is low + (high - low) P where both are known, with P the share of members
+    with g above the threshold, the posterior probability of the high value. The solution's samples
+    belong to the coefficient with the last stage's narrow jump, for which the readings were met.
 
     Arguments:
         ensemble: members where the solution is read, an even number, or as many as there are
@@ -106,6 +118,15 @@ class LevelSet(Solver):
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, CoefficientPrior) and prior.phases is not None
+
+    def check(self, pde: PDE, prior: Prior) -> None:
+        super().check(pde, prior)
+        unknown = [n.name for n in Problem(pde, prior).unknowns if n.role == "physics"]
+        if unknown:
+            raise InputError(
+                f"numbers of {pde.name} must be known for the {self.name} solver, got unknown "
+                f"{', '.join(unknown)}; state them, or choose the solver 'ensemble-smoother'"
+            )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         nodes, size = observation.grid.nodes, Problem(pde, prior).latent.size

@@ -25,8 +25,8 @@ from pdeinv.grid import Domain
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
 from pdeinv.solvers import SOLVERS
-from pdeinv.solvers.annealing import SCHEDULES
 from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.stages import SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = set(examples())

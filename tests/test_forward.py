@@ -20,10 +20,10 @@ from pdeinv.solvers import (
     Moment,
     OptimalInterpolation,
 )
-from pdeinv.solvers.annealing import SCHEDULES
 from pdeinv.solvers.diffusion.problem import SamplingProblem
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.unstable import solved_or_infinite
 
 N = 16

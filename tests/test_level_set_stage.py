@@ -7,11 +7,12 @@ from helpers import normal, seeded, vector
 from pdeinv import Grid, Observation, Problem, TwoPhase
 from pdeinv.coefficients import SpectralField
 from pdeinv.datasets import Darcy, Poisson
-from pdeinv.solvers import annealing
 from pdeinv.solvers.annealing import Members, derivative_grid
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.signs import Signs
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
+from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.whitening import Whitening
 
 FIELD = SpectralField("neumann", 2.0, 3.0, modes=8)
@@ -51,6 +52,7 @@ def small_stage(problem, channels=(0, 1), members=3, width=0.3):
         centre,
         std * normal(members, m, seed=3),
         torch.eye(m, dtype=torch.float64),
+        PhaseValues.of(problem),
     )
     return stage, observation, xi
 
@@ -164,7 +166,7 @@ def test_members_whose_partner_was_left_out_come_last_when_draws_are_joined():
     assert both.paired == 6 and both.xi[:, 0].tolist() == [0, 1, 3, 4, 5, 6, 2, 7]
 
 
-@pytest.mark.parametrize("stages", annealing.SCHEDULES.values(), ids=annealing.SCHEDULES)
+@pytest.mark.parametrize("stages", SCHEDULES.values(), ids=SCHEDULES)
 def test_the_jump_narrows_and_the_grid_is_refined(stages):
     widths = [stage.width for stage in stages]
     grids = [stage.refinement or 99 for stage in stages]
