@@ -23,6 +23,7 @@ class LeaveOneOut:
             whole model.
         floor: the least standard deviation of the noise that is assumed of each reading, (m,): see
             `pdeinv.solvers.leave_one_out`.
+        exact: whether these are the laws of the model, not estimates from a few samples.
 
     Example:
         >>> one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
@@ -36,6 +37,7 @@ class LeaveOneOut:
     p_value: torch.Tensor
     log_density: torch.Tensor
     floor: torch.Tensor | None = None
+    exact: bool = True
 
     @classmethod
     def gaussian(
@@ -44,11 +46,13 @@ class LeaveOneOut:
         mean: torch.Tensor,
         std: torch.Tensor,
         floor: torch.Tensor | None = None,
+        exact: bool = True,
     ) -> LeaveOneOut:
         """Return predictions of Gaussian laws; arguments as of the class."""
         z = (values - mean) / std
         density = -(z.square() + math.log(2 * math.pi)) / 2 - std.log()
-        return cls(values, mean, std, torch.special.erfc(z.abs() / math.sqrt(2)), density, floor)
+        p_value = torch.special.erfc(z.abs() / math.sqrt(2))
+        return cls(values, mean, std, p_value, density, floor, exact)
 
     @classmethod
     def mixture(cls, parts: Sequence[LeaveOneOut], weights: torch.Tensor) -> LeaveOneOut:
@@ -78,7 +82,9 @@ class LeaveOneOut:
         below = (share * torch.special.ndtr((values - mean) / std)).sum(dim=0)
         above = (share * torch.special.ndtr((mean - values) / std)).sum(dim=0)
         p_value = 2 * torch.minimum(below, above)
-        return cls(values, centre, variance.sqrt(), p_value.clamp(max=1), -total, parts[0].floor)
+        exact = all(part.exact for part in parts)
+        floor = parts[0].floor
+        return cls(values, centre, variance.sqrt(), p_value.clamp(max=1), -total, floor, exact)
 
     @property
     def residual(self) -> torch.Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import observe, seeded, with_modes
 
-from pdeinv import GaussianField, LogNormal, MisfitWarning, reconstruct
+from pdeinv import GaussianField, LogNormal, MisfitWarning, SpectralField, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.solvers import GaussianSolver, GaussNewton
@@ -26,7 +26,7 @@ FLOW = Problem(Darcy(), LogNormal(median=1.0, log_std=1.0, length=0.4))
 
 def readings_of(problem, m=20, noise=0.05, seed=0, channels=(0, 1)):
     """Return readings of a draw of a problem, of its channels in turn."""
-    points = torch.rand(m, 2, dtype=torch.float64, generator=seeded(seed))
+    points = torch.rand(m, 2, dtype=torch.float64, generator=seeded(1000 + seed))
     channel = torch.tensor([channels[i % len(channels)] for i in range(m)])
     grid = problem.physics.grid(N)
     _, o = observe(problem, grid, points, channel, noise=noise, seed=seed)
@@ -198,9 +198,10 @@ def scaled(channel, factor):
 
 
 SCREENED = Problem.named("helmholtz", k=6.0)
-STILL = Problem(NavierStokes(viscosity=1e-3), Problem.named("navier-stokes").prior)
-SLOW = Problem(NavierStokes(viscosity=1e-2), STILL.prior)
-DRIVEN = Problem(NavierStokes(forcing=1.0), STILL.prior)
+EDDIES = SpectralField("periodic", alpha=2.5, tau=7.0, modes=12)
+STILL = Problem(NavierStokes(viscosity=1e-3, time=0.5), EDDIES)
+SLOW = Problem(NavierStokes(viscosity=1e-2, time=0.5), EDDIES)
+DRIVEN = Problem(NavierStokes(forcing=1.0, time=0.5), EDDIES)
 RICH = Problem(Darcy(source=3.0), FLOW.prior)
 
 
@@ -228,7 +229,7 @@ def with_prior(problem, **numbers):
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
 def test_the_cause_is_found_by_its_name_and_its_number(truth, told, change, expected, within):
-    m = 60 if told.linear else 40
+    m = 60 if told.linear else 24
     cause = best_cause(truth, told, change, m)
     assert (cause.kind, cause.name) == expected[:2]
     assert abs(cause.value - expected[2]) <= within * abs(expected[2])
@@ -288,7 +289,7 @@ def test_the_message_has_the_row_the_value_and_the_remedy():
     assert "1 reading of 40 does not fit the others" in wrong.alarm
     assert f"row 17 (potential {value:.4g}, the others predict {predicted:.4g} ±" in wrong.alarm
     assert wrong.alarm.endswith("check them, or leave them out")
-    assert int(wrong.sensor_p_value.argmin()) == 17
+    assert int(wrong.sensor_p_value.values.argmin()) == 17
     for name in ("predicted", "predicted_std", "p_value", "log_density"):
         assert wrong[f"sensor_{name}"].dims == ("sensor",)
 

@@ -43,8 +43,8 @@ def find_alarm(solver: Solver, posterior: Posterior, m: int, level: float = LEVE
 
     Half of the level is for the readings one by one, with Bonferroni's correction, and half for
     the chi-squared, half of that on each side. Where a solver's chi-squared is not distributed as
-    stated (`Solver.misfit`), its limits are those of `misfit_limits`, and readings raise an alarm
-    at a level of 1e-4.
+    stated (`Solver.misfit`), its limits are those of `misfit_limits`. Readings raise an alarm at a
+    level of 1e-4 then, and where their predictions are from samples.
 
     Arguments:
         solver: the solver.
@@ -53,7 +53,9 @@ def find_alarm(solver: Solver, posterior: Posterior, m: int, level: float = LEVE
         level: probability of an alarm under the model, where the statistics are as stated.
     """
     stated = solver.misfit == "two-sided"
-    outliers, outlier_p = _outliers(posterior, level / 2 if stated else _WIDE)
+    found = posterior.leave_one_out
+    exact = stated and found is not None and found.exact
+    outliers, outlier_p = _outliers(posterior, level / 2 if exact else _WIDE)
     chi2 = float(posterior.record["reduced_chi_squared"])
     freedom = float(posterior.record.get("degrees_of_freedom", m))
     if not stated:
