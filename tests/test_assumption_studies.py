@@ -193,3 +193,11 @@ def test_half_the_deviation_is_found_and_the_right_one_passes(tmp_path):
     assert half["coverage90"] < 0.8 < right["coverage90"]
     assert "| poisson | half the deviation | 1 of 1 |" in text
     assert list(calibrated.CASES) == ["poisson", "darcy, log-normal"]
+
+
+@pytest.mark.parametrize("name", alarm_rates.CASES)
+def test_the_wrong_reading_is_one_that_the_physics_does_not_state(name):
+    case = alarm_rates.CASES[name].case(Size(16, 60), 0)
+    for i in range(20):
+        row = case.sensors.table.iloc[alarm_rates._wrong(case, i)]
+        assert 0 < row.x < 1 and 0 < row.y < 1
