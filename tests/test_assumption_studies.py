@@ -8,6 +8,7 @@ from helpers import read_lines, run_command
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.assumed_tables import (
     alarm_rates_table,
+    alarms_table,
     assumed_table,
     model_choice_table,
     number_table,
@@ -98,6 +99,7 @@ def viscosities(tmp_path_factory):
     content = out.read_bytes()
     again = run_command(*command, "--instances", 1, "--setting", "known").output
     assert out.read_bytes() == content and first.endswith(again)
+    assert "| viscosity | known | - | 0 of 1 |" in again
     return read_lines(out)
 
 
@@ -148,6 +150,7 @@ def test_a_solver_that_fails_leaves_a_record_without_scores(tmp_path):
     )
     assert {r["error"] for r in records} == {None} and "must end" in records[0]["alarm"]
     assert "| - | - | - | 2 of 2 |" in assumed_table(records)
+    assert "must end, and did not; wait | 2 of 2 |" in alarms_table(records)
 
 
 def test_an_interval_holds_a_number_or_not():

@@ -303,4 +303,4 @@ def test_unknown_numbers_are_drawn_inferred_and_judged():
     assert found.attrs["p_value"] > SIGNIFICANT
     truth = found.truth_value.sel(functional="std")
     assert float(truth.max() / truth.min()) > 3
-    assert np.corrcoef(np.log(truth), np.log(found.sample_mean.sel(functional="std")))[0, 1] > 0.8
+    assert np.corrcoef(np.log(truth), np.log(found.sample_mean.sel(functional="std")))[0, 1] > 0.6
