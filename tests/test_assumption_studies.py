@@ -8,6 +8,7 @@ from helpers import read_lines, run_command
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.assumed_tables import (
     alarm_rates_table,
+    alarms_table,
     assumed_table,
     model_choice_table,
     number_table,
@@ -98,6 +99,7 @@ def viscosities(tmp_path_factory):
     content = out.read_bytes()
     again = run_command(*command, "--instances", 1, "--setting", "known").output
     assert out.read_bytes() == content and first.endswith(again)
+    assert "| viscosity | known | - | 0 of 1 |" in again
     return read_lines(out)
 
 
@@ -148,6 +150,7 @@ def test_a_solver_that_fails_leaves_a_record_without_scores(tmp_path):
     )
     assert {r["error"] for r in records} == {None} and "must end" in records[0]["alarm"]
     assert "| - | - | - | 2 of 2 |" in assumed_table(records)
+    assert "must end, and did not; wait | 2 of 2 |" in alarms_table(records)
 
 
 def test_an_interval_holds_a_number_or_not():
@@ -193,3 +196,11 @@ def test_half_the_deviation_is_found_and_the_right_one_passes(tmp_path):
     assert half["coverage90"] < 0.8 < right["coverage90"]
     assert "| poisson | half the deviation | 1 of 1 |" in text
     assert list(calibrated.CASES) == ["poisson", "darcy, log-normal"]
+
+
+@pytest.mark.parametrize("name", alarm_rates.CASES)
+def test_the_wrong_reading_is_one_that_the_physics_does_not_state(name):
+    case = alarm_rates.CASES[name].case(Size(16, 60), 0)
+    for i in range(20):
+        row = case.sensors.table.iloc[alarm_rates._wrong(case, i)]
+        assert 0 < row.x < 1 and 0 < row.y < 1

@@ -293,3 +293,14 @@ def test_a_medium_of_two_phases_has_ranks():
     table = {"field": "pressure", "x": X[:6], "y": Y[:6], "value": 0.0}
     result = module._Calibration.of(medium, table, None, "1%", "auto", None, 0)(0)
     assert torch.as_tensor(result["uniform"].values).isfinite().all()
+
+
+def test_unknown_numbers_are_drawn_inferred_and_judged():
+    shape = {"length": Unknown(0.1, 0.6), "smoothness": 1.5}
+    problem = Problem(Poisson(), GaussianField(0.0, Unknown(0.3, 3.0), **shape), grid=16)
+    found = pdeinv.calibrate(problem, TABLE, noise="1%", draws=20)
+    assert found.quantity.values.tolist() == ["source", "potential", "std", "length"]
+    assert found.attrs["p_value"] > SIGNIFICANT
+    truth = found.truth_value.sel(functional="std")
+    assert float(truth.max() / truth.min()) > 3
+    assert np.corrcoef(np.log(truth), np.log(found.sample_mean.sel(functional="std")))[0, 1] > 0.6

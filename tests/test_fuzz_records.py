@@ -17,6 +17,7 @@ from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
     alarm_rates_table,
+    alarms_table,
     assumed_table,
     calibrations_table,
     model_choice_table,
@@ -165,6 +166,7 @@ CALIBRATIONS = [
 
 USES = {
     "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
+    "alarms": (assumption_kinds.ASSUMED, ASSUMED, alarms_table),
     "inferred numbers": (assumption_kinds.ASSUMED, ASSUMED, number_table),
     "alarm rates": (assumption_kinds.ALARM_RATES, ALARM_RATES, alarm_rates_table),
     "model choices": (assumption_kinds.MODEL_CHOICES, MODEL_CHOICES, model_choice_table),

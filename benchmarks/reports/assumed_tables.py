@@ -11,6 +11,7 @@ from pdeinv.benchmarks.reports.queries import Values, mean, ratio
 
 __all__ = [
     "alarm_rates_table",
+    "alarms_table",
     "assumed_table",
     "calibrations_table",
     "model_choice_table",
@@ -53,6 +54,22 @@ def assumed_table(records: list[Record]) -> str:
         *("of ranks", "alarms", "processor seconds", "truths"),
     )
     return render_table(["case", "field", "setting"], numbers, rows)
+
+
+def alarms_table(records: list[Record]) -> str:
+    """Return a table of the alarms of each case and setting: how many truths have one, and the text
+    of the first of these.
+
+    Arguments:
+        records: of `ASSUMED`.
+    """
+    rows = []
+    for (case, setting), mine in _groups(records, "case", "setting"):
+        of_truth = {r["instance"]: r["alarm"] for r in mine}
+        texts = [text for text in of_truth.values() if text]
+        first = texts[0].replace("|", "/") if texts else "-"
+        rows.append([str(case), str(setting), first, f"{len(texts)} of {len(of_truth)}"])
+    return render_table(["case", "setting", "first alarm"], ["truths with an alarm"], rows)
 
 
 def number_table(records: list[Record]) -> str:

@@ -7,11 +7,11 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
 `experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or left out),
-`numbers` (that were inferred), `alarm-rates`, `model-choice`, `calibrated`, `cost` and `scaling`
-(of our solver). These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on
-each task of one), `joint` (our solver with the prior of its rivals), `best` (each with its best
-prior) and `setting` (published solvers at their papers' setting). `published` has the single
-samples of papers and of summaries.
+`numbers` (that were inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`,
+`cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in
+suites), `corrected` (on each task of one), `joint` (our solver with the prior of its rivals),
+`best` (each with its best prior) and `setting` (published solvers at their papers' setting).
+`published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
     alarm_rates_table,
+    alarms_table,
     assumed_table,
     calibrations_table,
     model_choice_table,
@@ -92,6 +93,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
     "assumed": (assumed_table, (ASSUMED,)),
+    "alarms": (alarms_table, (ASSUMED,)),
     "numbers": (number_table, (ASSUMED,)),
     "alarm-rates": (alarm_rates_table, (ALARM_RATES,)),
     "model-choice": (model_choice_table, (MODEL_CHOICES,)),

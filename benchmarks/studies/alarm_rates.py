@@ -107,7 +107,7 @@ def run(
             case = table.case(size, i)
             (setting,) = case.settings.values()
             clean = solve(case, setting, i)
-            wrong = int(np.random.default_rng(i).integers(size.sensors))
+            wrong = _wrong(case, i)
             for e in missing:
                 add = partial(_with_error, at=wrong, error=e * _std(clean.result, case, wrong))
                 judged = solve(case, replace(setting, spoil=add), i) if e else clean
@@ -115,6 +115,15 @@ def run(
                 log.append(record)
                 echo(_line(record))
     return log.read()
+
+
+def _wrong(case: Case, i: int) -> int:
+    """Return the position of a reading, not of one on a side, whose value the physics states."""
+    x, y = (case.sensors.table[name].to_numpy() for name in ("x", "y"))
+    x0, x1, y0, y1 = case.grid.extent
+    off = min(case.grid.hx, case.grid.hy) / 2
+    inner = (x > x0 + off) & (x < x1 - off) & (y > y0 + off) & (y < y1 - off)
+    return int(np.random.default_rng(i).choice(np.flatnonzero(inner)))
 
 
 def _std(found: xr.Dataset | None, case: Case, wrong: int) -> float:

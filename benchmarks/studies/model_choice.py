@@ -66,8 +66,8 @@ def run(
                 if log.key(shared) in log:
                     continue
                 solved = solve(case, told, i)
-                if solved.result is None:
-                    echo(f"{name}, {setting}, instance {i}: {solved.alarm}")
+                if solved.result is None or "log_evidence" not in solved.result.attrs:
+                    echo(f"{name}, {setting}, instance {i}: no evidence {solved.alarm}")
                     continue
                 record = shared | {
                     "pde": case.world.physics.name,

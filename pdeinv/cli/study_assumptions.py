@@ -184,7 +184,7 @@ def _measure(
 ) -> None:
     """Run a study of what is assumed, and print each record and then the tables."""
     from pdeinv.benchmarks.provenance import typed_command
-    from pdeinv.benchmarks.reports.assumed_tables import assumed_table, number_table
+    from pdeinv.benchmarks.reports.assumed_tables import alarms_table, assumed_table, number_table
     from pdeinv.benchmarks.studies.assumed import measure_cases
 
     chosen = {name: cases[name] for name in _checked(only, cases)}
@@ -197,7 +197,8 @@ def _measure(
         echo=typer.echo,
         settings=settings or (),
     )
-    typer.echo(f"{assumed_table(records)}\n\n{number_table(records)}")
+    for table in (assumed_table, number_table, alarms_table):
+        typer.echo(f"{table(records)}\n")
 
 
 def _run(
