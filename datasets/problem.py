@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdeinv.checks import Bounds, described, integer, path_of
+from pdeinv.checks import Bounds, described, integer
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.given_prior import check_prior, prior_from_file
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.datasets.uncertain_fields import draw_uncertain
 from pdeinv.datasets.unknowns import UnknownNumber, find_unknowns, with_values
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.external import is_reference, load_instance
 from pdeinv.grid import LARGEST, Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.memory import check_states
@@ -72,8 +72,8 @@ class Problem:
         if self.prior is None:
             object.__setattr__(self, "prior", self.physics.default_prior)
         elif isinstance(self.prior, str | os.PathLike):
-            object.__setattr__(self, "prior", _from_file(self.prior))
-        _check_prior(self.prior)
+            object.__setattr__(self, "prior", prior_from_file(self.prior))
+        check_prior(self.prior)
         object.__setattr__(self, "instruments", instruments_of(self.instruments))
         if isinstance(self.grid, Grid):
             self.physics.check_grid(self.grid)
@@ -274,32 +274,3 @@ class Problem:
         """Return the pointwise prior variance (ny, nx) of an affine coefficient."""
         std = self.latent.variance(grid).sqrt()[None, None]
         return (self.coefficient(std) - self.coefficient(torch.zeros_like(std)))[0, 0].square()
-
-
-def _from_file(name: str | os.PathLike) -> Any:
-    """Return the prior of a `file.py:name`, or the model of a file or of a shipped name."""
-    from pdeinv.priors import Prior, load  # which are above this module
-
-    path_of("prior", name)
-    if is_reference(name):
-        return load_instance(str(name), Prior, CoefficientPrior.kinds)  # type: ignore[type-abstract]
-    return load(name)
-
-
-def _check_prior(prior: object) -> None:
-    """Refuse what is no prior; of the models in files, the solvers judge."""
-    if isinstance(prior, type):
-        raise InputError(
-            f"the prior must be an instance, got the class {prior.__name__}; call it, as in "
-            f"{prior.__name__}(...)"
-        )
-    if callable(getattr(prior, "sample", None)):
-        return
-    from pdeinv.priors.base import Model  # which is above this module
-
-    if not isinstance(prior, Model):
-        raise InputError(
-            f"the prior must be one that can be sampled, got {described(prior)}; give such as a "
-            f"GaussianField, an Ensemble, the file of a learned prior, or for a network "
-            f"pdeinv.priors.prior_from_denoiser"
-        )

@@ -39,14 +39,14 @@ class Uncertain(Convertible):
 
     The deviations from the mean are a stationary Matérn field. It is a sum of few functions times
     standard normal numbers: the Karhunen–Loève functions of the covariance, by Nyström's method.
-    They hold all but 0.1 % of the variance of a side, and all but 1 % of that of a domain; a factor
-    at each position makes up for the rest.
+    They are as many as hold nearly all of the variance; a factor at each position makes up for the
+    rest.
 
     Arguments:
         mean: a number, an array or a function, as in `Along` or in `Distributed`.
         std: standard deviation of the deviations from the mean.
         length: distance at which their correlation is 1/e, in the unit of the domain.
-        smoothness: of the Matérn family: 0.5 is rough, 1.5 usual, inf as smooth as can be.
+        smoothness: of the Matérn family; inf is as smooth as can be.
 
     Raises:
         InputError: a number is not allowed.

@@ -131,12 +131,7 @@ class EnsembleSmoother(Solver):
         parts = progress_bar(members.xi.split(pde.at_once), "ensemble", progress, "batch")
         states = members.keep(torch.cat([whitened.states(part) for part in parts]))
         _check_left(members, whitened.reason)
-        if members.lost:
-            warnings.warn(
-                f"{members.lost} members of the ensemble were left out, since "
-                f"{whitened.reason or _UNSTABLE}",
-                stacklevel=2,
-            )
+        _warn_of_lost(members, whitened.reason)
         mean, std = states.mean(dim=0), states.std(dim=0)
         values = whitened.biased(observation(states), members.xi)
         expected = whitened.biased(observation(mean[None]), members.xi.mean(dim=0, keepdim=True))
@@ -284,4 +279,12 @@ def _check_left(members: LatentMembers, reason: str) -> None:
         raise NumericalError(
             f"{members.lost} of {members.lost + len(members.xi)} members were unstable: "
             f"{reason or _UNSTABLE}, or check the units of the readings"
+        )
+
+
+def _warn_of_lost(members: LatentMembers, reason: str) -> None:
+    if members.lost:
+        warnings.warn(
+            f"{members.lost} members of the ensemble were left out, since {reason or _UNSTABLE}",
+            stacklevel=3,
         )
