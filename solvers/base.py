@@ -105,7 +105,7 @@ class Solver(ABC):
 
     @property
     def uses_noise(self) -> bool:
-        """Whether a reading counts the less the larger its noise is."""
+        """Whether the weight of a reading depends on its noise."""
         return True
 
     def __call__(

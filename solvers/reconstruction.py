@@ -74,8 +74,7 @@ def reconstruct(
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.
         prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
             name, "file.py:name", or None: that of the problem, or the `default_prior` of the PDE.
-        robust: allow for gross errors of readings, as `pdeinv.solvers.robust.Robust`.
-        equireg: add the guidance of `EquiReg()` to a solver by diffusion.
+        robust, equireg: allow for gross errors of readings (`Robust`); add `EquiReg()` to a solver.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
         holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
@@ -83,7 +82,7 @@ def reconstruct(
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-        what `with_site` adds, and attributes as `assumed`; of replicates as in `reconstruct_each`.
+            what `with_site` adds, and attributes as `assumed`; of replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -96,8 +95,7 @@ def reconstruct(
         (16, 16)
     """
     posed = _resolve_problem(pde, problem, prior, instruments)
-    sources = _sources(posed, prior, solver)
-    pde, prior = posed.physics, posed.prior
+    pde, prior, sources = posed.physics, posed.prior, _sources(posed, prior, solver)
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)

@@ -53,7 +53,7 @@ class Robust:
 
     An outlier can pull the first posterior onto itself, and so keep its weight. Where all is not
     linear, the noise of the solves therefore starts at the spread of the readings of a field and
-    falls to s tenfold.
+    falls to s step by step.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
     reading. Censored readings keep the weight 1, and have no part in a search in closed form.
@@ -210,8 +210,8 @@ class _Weights:
         return problem.linear and not (problem.unknowns or self.stated.unknown_noise)
 
     def _searched(self, level: torch.Tensor, lower: torch.Tensor, fresh: bool) -> torch.Tensor:
-        """The weights by readings that are linearised with a level of noise (m,), for noise of a
-        lower one; `fresh`: from several starts, which might later lead back and forth."""
+        """The weights by readings that are linearised with a level of noise (m,), for noise of the
+        next; `fresh`: from several starts, which might later lead back and forth."""
         problem, observation = Problem.of(self.pde, self.prior), self.observation(level)
         if problem.unknowns or observation.unknown_noise:
             problem, observation = most_probable(self.solver, problem, observation)

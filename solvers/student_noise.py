@@ -15,7 +15,7 @@ __all__ = ["DEGREES", "REJECTED", "StudentReadings", "weights_of"]
 DEGREES = 4.0
 """Degrees of freedom ν of the noise."""
 REJECTED = 0.002
-"""Weight of a reading that is left out at a start of the search: about that at 50 times s."""
+"""Weight of a reading that is left out at a start of the search."""
 _EQUAL, _ITERATIONS = 1e-3, 200  # change of a weight that ends the updates, and their number
 _GAIN, _JUMPS, _PASSES = 0.1, 4, 10  # least gain of a jump, jumps for each reading, and passes
 _DOUBT = 4.0  # of the bound, by which keeping a reading must be the better

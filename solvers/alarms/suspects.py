@@ -14,8 +14,8 @@ _MANY = 0.25  # share of the readings beyond which these are not the cause
 
 
 def judge_weights(posterior: Posterior, sensors: Sensors) -> None:
-    """Record the rows of the `suspects`, whose weight is below 0.2, and warn where they are so many
-    that the model rather than the readings is wrong.
+    """Record the rows of the `suspects`, whose weight is below `SUSPECT`, and warn where they are
+    so many that the model rather than the readings is wrong.
 
     The noise of a suspect explains its misfit, so that the tests of other results say nothing here.
 
