@@ -84,7 +84,7 @@ SOURCES: dict[str, Source] = {
         ),
         instruments.flow_claims,
     ),
-    "docs/instruments.md": Source(),
+    "docs/instruments.md": Source((Constant("its 90 % interval", "a definition"),)),
     "docs/pumping-test.md": Source(
         (
             Constant("the head falls", "theory"),

@@ -22,7 +22,11 @@ PDEINV = (
     *_all(_SETTING, "outside lower center"),
     *_all(_SETTING, "standard deviation 0.5", "standard deviation is 0.5", "length of 0.02"),
     *_all(_SETTING, "below 1e-12 of its largest octave"),
-    *_all(_SETTING, "0.7 of the geometric and 0.3 of the arithmetic mean"),
+    *_all(
+        _SETTING,
+        "suspects (sensor_weight below 0.2)",
+        "0.7 of the geometric and 0.3 of the arithmetic mean",
+    ),
     *_all(_SETTING, "lengths of 0.05 to 1.5 times the shorter side of the domain"),
     *_all(_SETTING, "a smoothness of 0.5 to 5", "with a probability of 95 %"),
     *_all(_MATHS, "a covariance falls", "It falls no faster than the spectrum", "falls to zero"),
@@ -44,7 +48,7 @@ PDEINV = (
         "a range such as 0.01..0.1, to infer it",
         'such as `"0.01..0.1"`, `"1%..20%"` or `(0.01, 0.1)`, or an `Unknown`',
     ),
-    *_all("a definition", "left-out readings within their 90 % interval"),
+    *_all("a definition", "left-out readings within their 90 % interval", "central 90 % interval"),
     *_all(_SETTING, "from 0.1 % to 100 % of the spread of the field's readings"),
     *_all("a reference", "section 2.1"),
 )
@@ -57,6 +61,7 @@ DATASETS = (
 SOLVERS = (
     *_all("an example", '0.2 or "20%"', "0.2 or '20%'"),
     *_all("a definition", "within their central 90 % intervals", "the interval of 95 %"),
+    *_all(_SETTING, "at a level of 1e-4 then", "falls to s step by step"),
     *_all(_ADVICE, "give a larger share, or more sensors"),
     *_all(
         _SETTING, "standard deviation 0.5", "standard deviation is 0.5", "σ = 0.1", "0.1 sqrt(2η)"

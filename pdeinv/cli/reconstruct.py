@@ -135,7 +135,7 @@ def reconstruct(
     contents = {"names": names, "dims": dims}
     inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
     _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
-    from pdeinv.files import save_figure, save_netcdf
+    from pdeinv.files import save_netcdf
     from pdeinv.solvers import reconstruct as run
 
     given = posed(pde, problem, param)
@@ -157,12 +157,17 @@ def reconstruct(
     )
     save_netcdf(result, out)
     if plot:
-        from pdeinv.plot import plot_reconstruction
-
-        save_figure(plot_reconstruction(result), plot)
+        _plot(result, plot)
     if plot_parameters:
         _plot_parameters(result, plot_parameters)
     typer.echo(_summary(result, out))
+
+
+def _plot(result: xr.Dataset, path: Path) -> None:
+    from pdeinv.files import save_figure
+    from pdeinv.plot import plot_reconstruction
+
+    save_figure(plot_reconstruction(result), path)
 
 
 def _plot_parameters(result: xr.Dataset, path: Path) -> None:

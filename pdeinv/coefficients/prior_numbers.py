@@ -91,8 +91,8 @@ class PriorNumbers:
     def absorbed(self, about: float | None = None) -> Self:
         """Return the prior with an unknown constant as a part of the latent field.
 
-        The law of the constant is a normal one. One that is too wide for the field is centred on
-        what is known of it after the readings.
+        The law of the constant is normal. Where it is too wide for the field, it is centred on what
+        is known of the constant after the readings.
 
         Arguments:
             about: the constant that is likely after the readings.
