@@ -95,6 +95,8 @@ class Solver(ABC):
     """What the method supports beyond readings of points with independent noise."""
     mixture_points: ClassVar[int] = 12
     """Points of unknown numbers, at most, at which `condition` is evaluated."""
+    infers_numbers: ClassVar[bool] = False
+    """Whether `condition` itself infers unknown numbers."""
     amplifies_rounding: ClassVar[bool] = False
     """Whether a last bit may become another answer. Such a method computes with one thread, since
     the number of threads decides the order of sums; any other uses the caller's threads, and its

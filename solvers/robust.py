@@ -52,8 +52,8 @@ class Robust:
     the linearisation does; else E[e²] is that of the solver's mean and samples.
 
     An outlier can pull the first posterior onto itself, and so keep its weight. Where all is not
-    linear, the noise of the solves therefore starts at the spread of the readings of a field and
-    falls to s step by step.
+    linear, the noise of the first solve is therefore the spread of the readings of a field, that of
+    the next a tenth of it, and so on to s.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
     reading. Censored readings keep the weight 1, and have no part in a search in closed form.

@@ -16,6 +16,7 @@ from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
 from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.latent import threshold_prior
 from pdeinv.priors.schedule import noise_levels
@@ -25,9 +26,12 @@ from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.noise_levels import MANY, PRIOR_LEVEL, LevelConditioning
 from pdeinv.solvers.diffusion.problem import SamplingProblem
+from pdeinv.solvers.diffusion.unknown_noise import over_unknown_noise
+from pdeinv.solvers.joint_readings import joint_readings
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.learned import shipped_model
 from pdeinv.solvers.level_set import LevelSet
+from pdeinv.solvers.supported_readings import UNKNOWNS, Special
 from pdeinv.solvers.trained_problem import (
     fields_of,
     joint_fields,
@@ -96,6 +100,8 @@ class Moment(DiffusionSolver):
     misfit: ClassVar[MisfitTest] = "one-sided"
     amplifies_rounding: ClassVar[bool] = False  # but for `LevelSet`'s part, see below
     pairs: ClassVar[bool] = True
+    takes: ClassVar[frozenset[Special]] = DiffusionSolver.takes | {UNKNOWNS}
+    infers_numbers: ClassVar[bool] = True
     held: ClassVar[tuple[int, float]] = (20, 0.0)
     misfit_remedy: ClassVar[str] = (
         "use more steps; for a coefficient with two values, in Python, Moment(thorough=True); for "
@@ -159,6 +165,34 @@ class Moment(DiffusionSolver):
             and not prior.gaussian.blocks
         )
         return self.accepts_prior(prior) and not uncorrelated
+
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
+        """Return the posterior, over unknown noise where there is some."""
+        if unknown := Problem(pde, prior).unknowns:
+            raise InputError(
+                f"numbers of the moment solver but those of the noise must be known, got unknown "
+                f"{', '.join(number.name for number in unknown)}; state them, or choose the solver "
+                f"'auto' with a prior of pdeinv.coefficients"
+            )
+
+        def known(readings: Observation, n: int) -> Posterior:
+            return super(Moment, self).condition(pde, prior, readings, n, generator, progress)
+
+        if not observation.unknown_noise:
+            return known(observation, n_samples)
+        model = self.resolve_prior(pde, prior)[0]
+        joint = len(model.fields) > 1
+        read = joint_readings(self.name, pde, observation, linear=True) if joint else observation
+        problem = SamplingProblem(pde, model, read, generator=generator)
+        return over_unknown_noise(problem, known, observation, n_samples, generator)
 
     def prior_fields(self, pde: PDE, prior: Prior) -> tuple[Field, ...]:
         """Return the coefficient for a prior of one field, else the fields of a joint prior."""

@@ -43,7 +43,8 @@ def condition(
 ) -> Posterior:
     """Return the posterior of `Solver.condition`, over unknown numbers where there are some."""
     given = (observation, n_samples, generator, progress)
-    if problem.unknowns or observation.unknown_noise:
+    unknown = bool(problem.unknowns or observation.unknown_noise)
+    if unknown and not solver.infers_numbers:
         return infer_unknowns(solver, problem, *given)
     return solver.condition(problem.physics, problem.prior, *given)
 
