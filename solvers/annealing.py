@@ -90,7 +90,8 @@ class Members:
         return replace(self, xi=both(self.xi, others.xi), paired=paired, values=values)
 
     def high(self, g: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Return where the coefficient of latent fields g has the high one of its values: 1 or 0."""
+        """Return 1 where the coefficient of latent fields g has the high one of its values, else
+        0."""
         above = g >= threshold
         if self.values is not None:  # of which the second may be the smaller one
             above = above ^ (self.values[:, 0] > self.values[:, 1])[:, None, None, None]

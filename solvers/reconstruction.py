@@ -82,7 +82,7 @@ def reconstruct(
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-            what `with_site` adds, attributes such as `assumed`; replicates as in `reconstruct_each`.
+            what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
