@@ -61,7 +61,7 @@ DATASETS = (
 SOLVERS = (
     *_all("an example", '0.2 or "20%"', "0.2 or '20%'"),
     *_all("a definition", "within their central 90 % intervals", "the interval of 95 %"),
-    *_all(_SETTING, "at a level of 1e-4 then", "falls to s step by step"),
+    *_all(_SETTING, "at a level of 1e-4 then"),
     *_all(_ADVICE, "give a larger share, or more sensors"),
     *_all(
         _SETTING, "standard deviation 0.5", "standard deviation is 0.5", "σ = 0.1", "0.1 sqrt(2η)"

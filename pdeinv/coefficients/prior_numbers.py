@@ -91,8 +91,8 @@ class PriorNumbers:
     def absorbed(self, about: float | None = None) -> Self:
         """Return the prior with an unknown constant as a part of the latent field.
 
-        The law of the constant is normal. A law too wide for the field has its centre where the
-        readings put the constant.
+        The law of the constant is normal. A flat law has its centre where the readings put the
+        constant.
 
         Arguments:
             about: the constant that is likely after the readings.
