@@ -159,33 +159,30 @@ class GaussianSolver(Solver):
         innovation = true.mean - expected
         explained = explained_variance(lower, covariance.flatten(1))
         explained -= true.added_variance(lower, covariance.flatten(1))
-        variance = prior_variance - explained.reshape(prior_mean.shape)
+        variance = (prior_variance - explained.reshape(prior_mean.shape)).clamp(min=0)
         draws = forward.sample(n_samples, grid, generator)
-        numbers = torch.randn(
-            n_samples, m + observation.biases, dtype=torch.float64, generator=generator
-        )
+        k = m + observation.biases
+        numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator)
         values = true.sample(n_samples, generator)
         innovations = values - observation(draws) - observation.noise(numbers)
         white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
-        weighty = carries_weight(reading_variances, observation)
         squares = white.square()[:, 0] + true.excess
+        squares = squares[carries_weight(reading_variances, observation)]
         freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
             mean=prior_mean + update(innovation)[0],
-            std=variance.clamp(min=0).sqrt(),
+            std=variance.sqrt(),
             samples=draws + update(innovations),
             record={
-                "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
+                "reduced_chi_squared": float(squares.sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
                 **_log_evidence(prior, observation, GaussianReadings(lower, white)),
                 **true.diagnostics,
             },
-            parameters=_biases(
-                pde, observation, lower, true, innovation, innovations, numbers[:, m:]
-            ),
+            parameters=_biases(pde, observation, lower, true, innovation, innovations, numbers),
         )
 
 
@@ -212,14 +209,14 @@ def _biases(
         lower: Cholesky factor of G.
         true: the values of the readings.
         innovation: of the mean, (1, m).
-        innovations: of samples, (n, m), with the biases `drawn`, (n, k).
+        innovations: of samples, (n, m), of the noise `drawn`, (n, m + k).
     """
     if observation.common is None:
         return None
     half = torch.linalg.solve_triangular(lower, observation.common, upper=False)
     gain = torch.cholesky_solve(observation.common, lower)
     variance = 1 - half.square().sum(dim=0) + true.added(half).square().sum(dim=0)
-    draws = drawn + innovations @ gain
+    draws = drawn[:, len(observation) :] + innovations @ gain
     return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
 
 
