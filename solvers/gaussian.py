@@ -144,8 +144,7 @@ class GaussianSolver(Solver):
         covariance = _cross_covariance(forward, prior_mean, progress)
         gram = observation(covariance)
         reading_variances = gram.diagonal().clone()
-        gram = (gram + gram.T).div_(2)
-        gram += observation.noise_covariance()
+        gram = (gram + gram.T).div_(2).add_(observation.noise_covariance())
         nugget = nugget_variance(reading_variances, observation, self.nugget)
         lower = cholesky_with_nugget(gram, nugget)
         del gram
@@ -182,7 +181,9 @@ class GaussianSolver(Solver):
                 **_log_evidence(prior, observation, GaussianReadings(lower, white)),
                 **true.diagnostics,
             },
-            parameters=_biases(pde, observation, lower, true, innovation, innovations, numbers),
+            parameters=_biases(
+                pde, observation, lower, true, innovation, innovations, numbers[:, m:]
+            ),
         )
 
 
@@ -209,14 +210,14 @@ def _biases(
         lower: Cholesky factor of G.
         true: the values of the readings.
         innovation: of the mean, (1, m).
-        innovations: of samples, (n, m), of the noise `drawn`, (n, m + k).
+        innovations: of samples, (n, m), with the biases `drawn`, (n, k).
     """
     if observation.common is None:
         return None
     half = torch.linalg.solve_triangular(lower, observation.common, upper=False)
     gain = torch.cholesky_solve(observation.common, lower)
     variance = 1 - half.square().sum(dim=0) + true.added(half).square().sum(dim=0)
-    draws = drawn[:, len(observation) :] + innovations @ gain
+    draws = drawn + innovations @ gain
     return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
 
 
