@@ -146,8 +146,7 @@ class GaussianSolver(Solver):
         covariance = _cross_covariance(forward, prior_mean, progress)
         gram = observation(covariance)
         reading_variances = gram.diagonal().clone()
-        gram = (gram + gram.T).div_(2)
-        gram += observation.noise_covariance()
+        gram = (gram + gram.T).div_(2).add_(observation.noise_covariance())
         nugget = nugget_variance(reading_variances, observation, self.nugget)
         lower = cholesky_with_nugget(gram, nugget)
         del gram
@@ -161,25 +160,24 @@ class GaussianSolver(Solver):
         innovation = true.mean - expected
         explained = explained_variance(lower, covariance.flatten(1))
         explained -= true.added_variance(lower, covariance.flatten(1))
-        variance = prior_variance - explained.reshape(prior_mean.shape)
+        variance = (prior_variance - explained.reshape(prior_mean.shape)).clamp(min=0)
         draws = forward.sample(n_samples, grid, generator)
-        numbers = torch.randn(
-            n_samples, m + observation.biases, dtype=torch.float64, generator=generator
-        )
+        k = m + observation.biases
+        numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator)
         values = true.sample(n_samples, generator)
         innovations = values - observation(draws) - observation.noise(numbers)
         white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
-        weighty = carries_weight(reading_variances, observation)
         squares = white.square()[:, 0] + true.excess
+        squares = squares[carries_weight(reading_variances, observation)]
         freedom = degrees_of_freedom(lower, reading_variances, observation)
         return Posterior(
             pde.fields,
             grid,
             mean=prior_mean + update(innovation)[0],
-            std=variance.clamp(min=0).sqrt(),
+            std=variance.sqrt(),
             samples=draws + update(innovations),
             record={
-                "reduced_chi_squared": float(squares[weighty].sum()) / max(1.0, freedom),
+                "reduced_chi_squared": float(squares.sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
                 "solver_calls": forward.solver_calls,
                 **_log_evidence(prior, observation, GaussianReadings(lower, white)),
