@@ -77,6 +77,13 @@ class GaussNewton(Solver):
     ±ε), which cancels their sampling error in the mean to first order. A pair is left out, and
     another drawn, if a member's solve is unstable, or its readings are not met.
 
+    Unknown numbers of the physics are further unknowns z, with derivatives by differences of F. The
+    search begins again from other values of a number (`from_other_numbers`), unless the mode meets
+    the readings as well as the right one would. The law of z has ξ integrated out
+    (`law_of_numbers`); each member has its own draw of z, and is searched for given it. The
+    record's `number_points` are the z at which ξ was searched for. `log_evidence` is Laplace's
+    approximation, for readings of which none is censored.
+
     The true values of censored readings have a truncated Gaussian law in the problem linearised at
     the mode. The mode is that given their mean, which the search finds together with it
     (`mode_with_limits`), and each member has its own draw of them. Their spread is part of the
