@@ -18,6 +18,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.further_results import further_parameters
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
@@ -28,7 +29,7 @@ from pdeinv.solvers.sensitivities import (
 )
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
 from pdeinv.solvers.tempered_members import LatentMembers
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["EnsembleSmoother"]
 
@@ -168,11 +169,7 @@ class EnsembleSmoother(Solver):
             probability=probability,
             latent=members.tables.flatten(1)[chosen],
             parameters=further_parameters(
-                whitened,
-                members.xi,
-                members.number_variance(),
-                whitened.numbers(members.xi),
-                n_samples,
+                whitened, members.xi, members.number_variance(), n_samples
             ),
         )
 

@@ -22,12 +22,13 @@ from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.further_results import further_parameters
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.number_law import law_of_numbers
+from pdeinv.solvers.number_law import NumberLaw, law_of_numbers
 from pdeinv.solvers.number_starts import from_other_numbers
 from pdeinv.solvers.supported_readings import (
     BIASES,
@@ -36,7 +37,7 @@ from pdeinv.solvers.supported_readings import (
     UNKNOWNS,
     Special,
 )
-from pdeinv.solvers.whitened_problem import WhitenedProblem, further_parameters
+from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
 
@@ -180,32 +181,25 @@ class GaussNewton(Solver):
         problem = search.problem
         size = max(self.ensemble, n_samples + n_samples % 2)
         mode = mode_with_limits(search, self.nugget, size)
-        law, centre, about = None, mode, search
-        if len(problem.few):
-            mode = from_other_numbers(search, mode)
-            law, about = law_of_numbers(search, mode)
-            centre = law.mode
+        mode, law, about = _with_numbers(search, mode)
+        centre = law.mode if law else mode
         members, states, left_out = draw_around_mode(about, centre, size, generator, progress, law)
         _check_members(len(members), left_out, n_samples, about.problem.reason)
         half = torch.linalg.solve_triangular(centre.lower, centre.jacobian, upper=False)
         more = search.true.added(half)
-        numbers = problem.numbers(members)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         if law is not None:
             more = torch.cat([more, law.spread])
             left += law.spread.square().sum(dim=0)
-            numbers = numbers.mean(dim=0).repeat(len(law.draws), 1)
-            numbers[:, problem.few - problem.size] = law.draws
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
         forward, channels = problem.forward, problem.forward.nodewise_channels
+        changed = observation.grid, problem.tables(half), problem.tables(more)
         mean[channels], std[channels] = moments_through(
             lambda latent: forward.nodewise(problem.problem.coefficient(latent)),
             field,
-            problem.latent.changed_variance(
-                observation.grid, problem.tables(half), problem.tables(more)
-            ),
+            problem.latent.changed_variance(*changed),
         )
         chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
         return Posterior(
@@ -230,7 +224,9 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, left, numbers, n_samples),
+            parameters=further_parameters(
+                problem, members, left, n_samples, law.draws if law else None
+            ),
         )
 
 
@@ -245,6 +241,14 @@ def linearised_at(problem: WhitenedProblem, mode: Mode) -> LinearisedReadings:
     columns = mode.jacobian[:, problem.size :]
     expected = mode.values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
     return LinearisedReadings(problem.observation, rows, columns, expected, mode.nugget)
+
+
+def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | None, ModeSearch]:
+    """The mode from any start, the law of the numbers that are few, and the search given them."""
+    if not len(search.problem.few):
+        return mode, None, search
+    mode = from_other_numbers(search, mode)
+    return (mode, *law_of_numbers(search, mode))
 
 
 def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:

@@ -11,8 +11,6 @@ import torch
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
-from pdeinv.parameters import Parameters
-from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.further_numbers import FurtherNumbers
 from pdeinv.solvers.inner_numbers import InnerNumbers
@@ -22,7 +20,7 @@ from pdeinv.solvers.unstable import solved_or_infinite
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["WhitenedProblem", "further_parameters"]
+__all__ = ["WhitenedProblem"]
 
 _KINDS = (InnerNumbers,)  # of the numbers on which a problem depends
 _KEPT = 8  # forward maps of the last inner numbers
@@ -273,27 +271,3 @@ def _equal_rows(z: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     different, which = torch.unique(z, dim=0, return_inverse=True)
     for i, one in enumerate(different):
         yield one, (which == i).nonzero()[:, 0]
-
-
-def further_parameters(
-    problem: WhitenedProblem,
-    members: torch.Tensor,
-    variance: torch.Tensor,
-    draws: torch.Tensor,
-    n_samples: int,
-) -> Parameters | None:
-    """Return the posterior of all numbers behind those of the coefficient; None without any.
-
-    Arguments:
-        problem: whose ξ they are in.
-        members: draws of ξ, (N, size + inner + k).
-        variance: of ξ, of which only the biases are used, (size + inner + k,).
-        draws: rows of inner numbers that stand for their law, (n, inner).
-        n_samples: of the members, which are repeated as needed.
-    """
-    numbers = (problem.by_block(one) for one in (problem.numbers(members), draws))
-    parts = zip(problem.blocks, *numbers, strict=True)
-    found = [block.parameters(z, law, n_samples) for block, z, law in parts]
-    biases, spread = problem.biases(members), problem.biases(variance[None])[0]
-    o, pde = problem.observation, problem.forward.pde
-    return Parameters.joined(*found, bias_parameters(pde, o, biases, spread, n_samples))

@@ -194,7 +194,7 @@ def test_a_result_has_the_biases_with_interval_and_units():
     fields = LINEAR.physics.fields
     assert list(result["parameter_units"].values) == [fields[1].units, fields[0].units]
     half = (result["parameter_high"] - result["parameter_low"]).values / 2
-    np.testing.assert_allclose(half, 1.95996 * result["parameter_std"].values, rtol=1e-5)
+    np.testing.assert_allclose(half, 1.64485 * result["parameter_std"].values, rtol=1e-5)
     assert result["parameter_samples"].dims == ("sample", "parameter")
     unnamed = dataclasses.replace(o, common_names=())
     found = solve(GaussianSolver(), LINEAR, unnamed).parameters
