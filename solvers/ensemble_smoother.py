@@ -164,11 +164,7 @@ class EnsembleSmoother(Solver):
             probability=probability,
             latent=members.tables.flatten(1)[chosen],
             parameters=further_parameters(
-                whitened,
-                members.xi,
-                members.number_variance(),
-                whitened.numbers(members.xi),
-                n_samples,
+                whitened, members.xi, members.number_variance(), n_samples
             ),
             inferred=further_fields(whitened, members.xi, members.factor, n_samples),
         )

@@ -1,4 +1,4 @@
-"""What a result has of the numbers behind those of the coefficient."""
+"""What a result has of the unknowns behind those of the coefficient."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def further_parameters(
     problem: WhitenedProblem,
     members: torch.Tensor,
     variance: torch.Tensor,
-    draws: torch.Tensor,
     n_samples: int,
+    few: torch.Tensor | None = None,
 ) -> Parameters | None:
     """Return the posterior of all numbers behind those of the coefficient; None without any.
 
@@ -25,10 +25,13 @@ def further_parameters(
         problem: whose ξ they are in.
         members: draws of ξ, (N, size + inner + k).
         variance: of ξ, of which only the biases are used, (size + inner + k,).
-        draws: rows of inner numbers that stand for their law, (n, inner).
         n_samples: of the members, which are repeated as needed.
+        few: draws of the numbers that are few, which stand for their law; the members if None.
     """
-    numbers = (problem.by_block(one) for one in (problem.numbers(members), draws))
+    draws = members if few is None else members[:1].repeat(len(few), 1)
+    if few is not None:
+        draws[:, problem.few] = few
+    numbers = (problem.by_block(problem.numbers(one)) for one in (members, draws))
     parts = zip(problem.blocks, *numbers, strict=True)
     found = [block.parameters(z, law, n_samples) for block, z, law in parts]
     biases, spread = problem.biases(members), problem.biases(variance[None])[0]

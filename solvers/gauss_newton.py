@@ -29,7 +29,7 @@ from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.members import draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
-from pdeinv.solvers.number_law import law_of_numbers
+from pdeinv.solvers.number_law import NumberLaw, law_of_numbers
 from pdeinv.solvers.number_starts import from_other_numbers
 from pdeinv.solvers.supported_readings import (
     BIASES,
@@ -79,6 +79,13 @@ class GaussNewton(Solver):
     else each member is searched for with Jacobians of its own. Draws come in antithetic pairs (±η,
     ±ε), which cancels their sampling error in the mean to first order. A pair is left out, and
     another drawn, if a member's solve is unstable, or its readings are not met.
+
+    Unknown numbers of the physics are further unknowns z, with derivatives by differences of F. The
+    search begins again from other values of a number (`from_other_numbers`), unless the mode meets
+    the readings as well as the right one would. The law of z has ξ integrated out
+    (`law_of_numbers`); each member has its own draw of z, and is searched for given it. The
+    record's `number_points` are the z at which ξ was searched for. `log_evidence` is Laplace's
+    approximation, for readings of which none is censored.
 
     The true values of censored readings have a truncated Gaussian law in the problem linearised at
     the mode. The mode is that given their mean, which the search finds together with it
@@ -178,32 +185,25 @@ class GaussNewton(Solver):
         problem = search.problem
         size = max(self.ensemble, n_samples + n_samples % 2)
         mode = mode_with_limits(search, self.nugget, size)
-        law, centre, about = None, mode, search
-        if len(problem.few):
-            mode = from_other_numbers(search, mode)
-            law, about = law_of_numbers(search, mode)
-            centre = law.mode
+        mode, law, about = _with_numbers(search, mode)
+        centre = law.mode if law else mode
         members, states, left_out = draw_around_mode(about, centre, size, generator, progress, law)
         _check_members(len(members), left_out, n_samples, about.problem.reason)
         half = torch.linalg.solve_triangular(centre.lower, centre.jacobian, upper=False)
         more = search.true.added(half)
-        numbers = problem.numbers(members)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         if law is not None:
             more = torch.cat([more, law.spread])
             left += law.spread.square().sum(dim=0)
-            numbers = numbers.mean(dim=0).repeat(len(law.draws), 1)
-            numbers[:, problem.few - problem.size] = law.draws
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
         forward, channels = problem.forward, problem.forward.nodewise_channels
+        changed = observation.grid, problem.tables(half), problem.tables(more)
         mean[channels], std[channels] = moments_through(
             lambda latent: forward.nodewise(problem.problem.coefficient(latent)),
             field,
-            problem.latent.changed_variance(
-                observation.grid, problem.tables(half), problem.tables(more)
-            ),
+            problem.latent.changed_variance(*changed),
         )
         chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
         return Posterior(
@@ -228,7 +228,9 @@ class GaussNewton(Solver):
             },
             latent=tables.flatten(1)[:n_samples],
             pairs=True,
-            parameters=further_parameters(problem, members, left, numbers, n_samples),
+            parameters=further_parameters(
+                problem, members, left, n_samples, law.draws if law else None
+            ),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
             inferred=further_fields(problem, members, half, n_samples, more),
         )
@@ -245,6 +247,14 @@ def linearised_at(problem: WhitenedProblem, mode: Mode) -> LinearisedReadings:
     columns = mode.jacobian[:, problem.size :]
     expected = mode.values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
     return LinearisedReadings(problem.observation, rows, columns, expected, mode.nugget)
+
+
+def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | None, ModeSearch]:
+    """The mode from any start, the law of the numbers that are few, and the search given them."""
+    if not len(search.problem.few):
+        return mode, None, search
+    mode = from_other_numbers(search, mode)
+    return (mode, *law_of_numbers(search, mode))
 
 
 def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:

@@ -70,11 +70,7 @@ class Mode(NamedTuple):
 
     @property
     def log_evidence(self) -> float:
-        """The logarithm of the density of the readings, by Laplace's approximation.
-
-        Reference:
-            MacKay, *Information Theory, Inference and Learning Algorithms*, 2003, section 27.1.
-        """
+        """The logarithm of the density of the readings, by Laplace's approximation."""
         logarithm = 2 * float(self.lower.diagonal().log().sum())
         return -(self.objective + logarithm + len(self.lower) * math.log(2 * math.pi)) / 2
 
@@ -177,8 +173,7 @@ class ModeSearch:
         return mode
 
     def judged(self, mode: Mode) -> Mode:
-        """Return a mode with the number of all steps, and converged also where its gradient is
-        small."""
+        """Return a mode with the number of all steps, converged also at a small gradient."""
         converged = mode.converged or mode.gradient < _CONVERGED
         return mode._replace(iterations=self.steps, converged=converged)
 

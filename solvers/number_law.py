@@ -159,8 +159,8 @@ def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[fl
 
 
 def _law(places: list[float], values: list[float]) -> Quantiles:
-    """The law whose logarithm of the density is a spline through points, and beyond them that of a
-    standard normal number."""
+    """The law whose logarithm of the density is a spline through points, with tails of a standard
+    normal number."""
     order = sorted(range(len(places)), key=places.__getitem__)
     x, y = [places[i] for i in order], [values[i] for i in order]
     fine = torch.linspace(x[0] - _BEYOND, x[-1] + _BEYOND, _FINE, dtype=torch.float64)
