@@ -120,9 +120,11 @@ class GaussianSolver(Solver):
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
-        m, nodes, size = len(observation), observation.grid.nodes, Problem(pde, prior).latent.size
-        ours = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * size
+        problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
+        ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * problem.latent.size
         ours += numbers_held(observation, n_samples)
+        if problem.unknowns or observation.unknown_noise:
+            ours += LinearisedReadings.numbers_held(m, nodes)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
     def condition(
@@ -144,9 +146,8 @@ class GaussianSolver(Solver):
         reading_variances = gram.diagonal().clone()
         gram = (gram + gram.T).div_(2)
         gram += observation.noise_covariance()
-        lower = cholesky_with_nugget(
-            gram, nugget_variance(reading_variances, observation, self.nugget)
-        )
+        nugget = nugget_variance(reading_variances, observation, self.nugget)
+        lower = cholesky_with_nugget(gram, nugget)
         del gram
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
@@ -191,8 +192,7 @@ class GaussianSolver(Solver):
 def _log_evidence(
     prior: CoefficientPrior, observation: Observation, readings: GaussianReadings
 ) -> dict[str, float]:
-    """The logarithm of the density of the readings: not of censored ones, nor of those of a prior
-    that is no distribution."""
+    """The density of the readings, where they have one: not of limits, nor with a flat mean."""
     stated = prior.proper and not bool(observation.below_or_above.any())
     return {"log_evidence": readings.log_evidence} if stated else {}
 

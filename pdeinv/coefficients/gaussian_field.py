@@ -147,7 +147,8 @@ class GaussianField(CoefficientPrior):
 
     @property
     def constant_std(self) -> float:
-        own = self.mean_std if self.proper else FLAT * self.std
+        widest = self.std.high if isinstance(self.std, Unknown) else self.std
+        own = self.mean_std if self.proper else FLAT * widest
         unknown = self.mean.normal()[1] if isinstance(self.mean, Unknown) else 0.0
         return math.hypot(own, unknown)
 

@@ -85,7 +85,7 @@ class PriorNumbers:
     @property
     def constant_std(self) -> float:
         """Standard deviation of the constant of the latent field, that of an unknown number
-        included."""
+        included; the same for all values of the other numbers."""
         return 0.0
 
     def absorbed(self, about: float | None = None) -> Self:

@@ -9,10 +9,11 @@ import torch
 
 from pdeinv.parameters import LEVEL, Parameters, weighted_quantile
 
-__all__ = ["mixed_parameters", "normal_mixture", "of_points"]
+__all__ = ["mixed_parameters", "normal_mixture", "of_points", "plain_ends", "smooth_ends"]
 
 _ENDS = ((1 - LEVEL / 100) / 2, (1 + LEVEL / 100) / 2)
 _UPPER = 1.6448536269514722  # quantile of a normal number at the upper end
+_WIDTH = 0.5  # of what a point stands for, in standard deviations of effectively one point
 _STEPS = 80  # of a bisection
 
 
@@ -22,6 +23,7 @@ def of_points(
     values: torch.Tensor,
     weights: torch.Tensor,
     samples: torch.Tensor,
+    ends: Sequence[torch.Tensor],
 ) -> Parameters:
     """Return the numbers whose values (n, k) at weighted points (n,) are known.
 
@@ -29,14 +31,36 @@ def of_points(
         names, units: of the k numbers.
         values, weights: at the points.
         samples: (n_samples, k).
+        ends: of the central intervals, (k,) each.
     """
     mean = weights @ values
     std = (weights @ (values - mean).square()).sqrt()
-    low, high = (
-        torch.tensor([weighted_quantile(v, weights, end) for v in values.unbind(1)]).double()
-        for end in _ENDS
-    )
-    return Parameters(tuple(names), tuple(units), mean, std, samples, low, high)
+    return Parameters(tuple(names), tuple(units), mean, std, samples, *ends)
+
+
+def smooth_ends(values: torch.Tensor, weights: torch.Tensor) -> list[float]:
+    """Return the ends of the central interval of weighted values, about normal ones.
+
+    Each stands for a normal number about it. The values are drawn together by as much as this
+    adds to their spread.
+
+    Arguments:
+        values, weights: (n,).
+
+    Reference:
+        West, *Approximating posterior distributions by mixtures*, JRSS B 55, 1993.
+    """
+    mean = weights @ values
+    std = (weights @ (values - mean).square()).sqrt()
+    width = _WIDTH * float(weights.square().sum()) ** 0.2
+    centres = mean + math.sqrt(1 - width**2) * (values - mean)
+    spread = width * std.expand(len(values))
+    return [_quantile(centres, spread, spread, weights, end) for end in _ENDS]
+
+
+def plain_ends(values: torch.Tensor, weights: torch.Tensor) -> list[float]:
+    """Return the ends of the central interval of weighted values (n,)."""
+    return [weighted_quantile(values, weights, end) for end in _ENDS]
 
 
 def normal_mixture(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -31,13 +31,6 @@ __all__ = ["condition", "infer_unknowns"]
 
 _ROUNDS = 4  # of readings that are linearised again
 _SETTLED = 0.5  # change of the numbers, in standard deviations, with which they are settled
-
-
-class _Constants(NamedTuple):
-    """Posterior of the constant of the latent field at each point: mean and std, (n,)."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
 
 
 def condition(
@@ -87,18 +80,17 @@ def infer_unknowns(
         )
     density, modes = _settled(solver, problem, observation, numbers, progress)
     points = weighted_points(density, modes, generator)
-    constants = _constants(density, problem, points.z)
     chosen, weights = thinned(points, solver.mixture_points, generator)
     shares = Shares(weights, n_samples, generator)
     posteriors, one = [], solver.one_of(len(chosen))
     for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
-        about = _about(problem, constants, i)
+        about = _about(problem, points.constants, i)
         known, readings = _known(problem, observation, numbers, points.z[i], about)
         posteriors.append(
             one.condition(known.physics, known.prior, readings, shares.drawn[j], generator, False)
         )
     found = mixed(posteriors, weights, shares)
-    own = _parameters(problem, numbers, points, constants, chosen[shares.of_sample], generator)
+    own = _parameters(problem, numbers, points, chosen[shares.of_sample], generator)
     found.parameters = Parameters.joined(own, found.parameters)
     found.record |= {
         "log_evidence": points.log_evidence,
@@ -209,24 +201,18 @@ def _latent_constant(problem: Problem, known: Problem) -> float:
     return math.log(value) if prior.logarithmic else value
 
 
-def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> _Constants | None:
-    """The posterior of the constant at points (n, k); None where it is known."""
+def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> torch.Tensor | None:
+    """The constants at points (n, k), as of `WeightedPoints`; None where it is known."""
     if absorbed_number(problem) is None:
         return None
-    middle, found = _middle(problem)[0], []
-    for one in z:
-        readings, std = density.readings(one), density.constant_std(one)
-        assert readings is not None
-        mean, left = readings.posterior(std * density.linear.constant)
-        found.append((middle + std * mean, std * left))
-    return _Constants(*torch.tensor(found, dtype=torch.float64).T)
+    return torch.tensor([density.evaluated(one).constant for one in z], dtype=torch.float64)
 
 
-def _about(problem: Problem, constants: _Constants | None, i: int) -> float | None:
-    """The number that is the constant at a point; None where it is known."""
-    if constants is None:
+def _about(problem: Problem, constants: torch.Tensor | None, i: int) -> float | None:
+    """The number that is the constant after the readings at a point; None where it is known."""
+    if constants is None or absorbed_number(problem) is None:
         return None
-    mean = float(constants.mean[i])
+    mean = _middle(problem)[0] + float(constants[i, 0])
     return math.exp(mean) if problem.coefficient_prior.logarithmic else mean
 
 
@@ -234,7 +220,6 @@ def _parameters(
     problem: Problem,
     numbers: Numbers,
     points: WeightedPoints,
-    constants: _Constants | None,
     of_sample: torch.Tensor,
     generator: torch.Generator | None,
 ) -> Parameters | None:
@@ -251,14 +236,17 @@ def _parameters(
             rows.append([(values | noise)[name] for name in numbers.names])
         table = torch.tensor(rows, dtype=torch.float64)
         units = [number.units for number in numbers.all]
-        parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample]))
-    if (number := absorbed_number(problem)) is not None and constants is not None:
+        ends = numbers.ends(points.z, points.weights)
+        parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample], ends))
+    if (number := absorbed_number(problem)) is not None:
+        mean, std = points.constants.T
+        mean = _middle(problem)[0] + mean
         white = torch.randn(len(of_sample), dtype=torch.float64, generator=generator)
-        samples = constants.mean[of_sample] + constants.std[of_sample] * white
+        samples = mean[of_sample] + std[of_sample] * white
         logarithmic = problem.coefficient_prior.logarithmic
         parts.append(
             normal_mixture(
-                number.name, number.units, *constants, points.weights, samples, logarithmic
+                number.name, number.units, mean, std, points.weights, samples, logarithmic
             )
         )
     return Parameters.joined(*parts)

@@ -14,10 +14,11 @@ from pdeinv.latent_field import LatentField
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, nugget_variance
 
-__all__ = ["GaussianReadings", "LinearisedReadings"]
+__all__ = ["GaussianReadings", "LinearisedReadings", "most_grams"]
 
 
 _MOST_WAVES = 6e7  # numbers in a table of waves
+_KEPT = 3e7  # numbers in covariances that are kept
 
 
 class GaussianReadings(NamedTuple):
@@ -75,6 +76,12 @@ class LinearisedReadings:
     columns: torch.Tensor
     expected: torch.Tensor
     nugget: float = 1e-12
+
+    @staticmethod
+    def numbers_held(m: int, nodes: int) -> float:
+        """Return the numbers that m readings of so many nodes take, with their waves, and with
+        the covariances of several fields."""
+        return m * nodes + min(_MOST_WAVES, 8 * m * nodes) + (most_grams(m) + 8) * m**2
 
     @cached_property
     def constant(self) -> torch.Tensor:
@@ -154,3 +161,8 @@ class LinearisedReadings:
     def log_evidence(self, gram: torch.Tensor, noise_std: torch.Tensor | None = None) -> float:
         """Return the logarithm of the density of the readings; arguments as of `gaussian`."""
         return self.gaussian(gram, noise_std).log_evidence
+
+
+def most_grams(m: int) -> int:
+    """Return how many covariances of m readings are kept."""
+    return min(200, max(4, int(_KEPT / max(1, m) ** 2)))

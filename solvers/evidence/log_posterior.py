@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
 
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings, most_grams
 from pdeinv.solvers.evidence.numbers import Numbers
 
-__all__ = ["LogPosterior", "Slope"]
+__all__ = ["Evaluated", "LogPosterior", "Slope"]
 
-_KEPT = 2.5e8  # bytes of covariances of shapes
-_STEP = 1e-3  # of differences in z
+_STEP, _STEP_OF_SHAPE = 1e-3, 0.05  # of differences in z; tables of waves grow by leaps
+
+
+class Evaluated(NamedTuple):
+    """The logarithm of a density at z, and the constant of the latent field there.
+
+    Attributes:
+        value: minus infinity where there is no such field.
+        constant: mean and standard deviation of the constant given the readings, from its middle.
+    """
+
+    value: float
+    constant: tuple[float, float]
 
 
 class Slope(NamedTuple):
@@ -39,34 +51,40 @@ class LogPosterior:
 
     Attributes:
         whole: the readings with the censored ones.
+        constant_std: standard deviation of the constant of the latent field.
     """
 
     def __init__(self, problem: Problem, numbers: Numbers, linear: LinearisedReadings):
         self.prior, self.numbers = problem.coefficient_prior, numbers
         self.domain, self.kind = problem.physics.domain, problem.physics.grid_kind
-        self.whole = linear
+        self.whole, self.constant_std = linear, self.prior.constant_std
         plain = ~linear.observation.below_or_above
         self.linear = linear if bool(plain.all()) else linear.subset(plain)
         self._grams: dict[tuple[float, ...], torch.Tensor] = {}
-        self._most = max(4, int(_KEPT / (8 * max(1, len(self.linear.observation)) ** 2)))
+        self._most = most_grams(len(self.linear.observation))
 
     def __call__(self, z: torch.Tensor) -> float:
         """Return the logarithm at z (k,); minus infinity where there is no such field."""
         found = self.readings(z)
         return -math.inf if found is None else found.log_evidence + self.numbers.log_prior(z)
 
+    def evaluated(self, z: torch.Tensor) -> Evaluated:
+        """Return the logarithm and the constant at z (k,)."""
+        found, std = self.readings(z), self.constant_std
+        if found is None:
+            return Evaluated(-math.inf, (0.0, std))
+        mean, left = found.posterior(std * self.linear.constant)
+        value = found.log_evidence + self.numbers.log_prior(z)
+        return Evaluated(value, (std * mean, std * left))
+
     def readings(self, z: torch.Tensor) -> GaussianReadings | None:
         """Return the readings at z (k,) as Gaussian numbers; None where there is no such field."""
         try:
-            gram, noise_std, constant = self._parts(z)
-            found = self.linear.gaussian(gram, noise_std, constant)
+            self.prior.with_numbers(**self.numbers.values(z)[0])  # which may refuse the numbers
+            found = self.linear.gaussian(*self._parts(z), self.constant_std)
         except (InputError, NumericalError):
             return None
         return found if bool(found.white.isfinite().all()) else None
-
-    def constant_std(self, z: torch.Tensor) -> float:
-        """Return the standard deviation of the constant of the latent field at z (k,)."""
-        return self.prior.with_numbers(**self.numbers.values(z)[0]).constant_std
 
     @property
     def shape_indices(self) -> list[int]:
@@ -96,10 +114,7 @@ class LogPosterior:
         whole = torch.linalg.solve_triangular(weights.T, found.white, upper=True)  # G⁻¹ r
         gradient = -z[free].clone()
         for place, i in enumerate(free):
-            try:
-                change = (self._covariance(_moved(z, i, _STEP)) - base) / _STEP
-            except (InputError, NumericalError):
-                change = (base - self._covariance(_moved(z, i, -_STEP))) / _STEP
+            change = self._change(z, i, base)
             half = torch.linalg.solve_triangular(weights, change, upper=False)
             half = torch.linalg.solve_triangular(weights, half.T, upper=False)
             gradient[place] += (float(whole.T @ change @ whole) - float(half.trace())) / 2
@@ -109,27 +124,40 @@ class LogPosterior:
         value = found.log_evidence + self.numbers.log_prior(z)
         return Slope(value, gradient, curvature)
 
+    def _change(self, z: torch.Tensor, i: int, base: torch.Tensor) -> torch.Tensor:
+        """The derivative of the covariance, which is the base at z, by differences."""
+        of_shape = i in self.shape_indices
+        step = _STEP_OF_SHAPE if of_shape else _STEP
+        ends = [(0.0, base)]
+        for side in (step, -step):
+            if len(ends) < (3 if of_shape else 2):
+                with suppress(InputError, NumericalError):
+                    ends.append((side, self._covariance(_moved(z, i, side))))
+        if len(ends) == 1:
+            return torch.zeros_like(base)
+        (first, ahead), (second, behind) = ends[1:] if len(ends) == 3 else (ends[1], ends[0])
+        return (ahead - behind) / (first - second)
+
     def _covariance(self, z: torch.Tensor) -> torch.Tensor:
         """What changes with z of the covariance of the readings."""
-        gram, noise_std, constant = self._parts(z)
-        column = constant * self.linear.constant[:, None]
-        return gram + column @ column.T + torch.diag(noise_std**2)
+        gram, noise_std = self._parts(z)
+        return gram + torch.diag(noise_std**2)
 
-    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The covariance that the field causes, and the standard deviations of the noise."""
         values, noise = self.numbers.values(z)
-        prior = self.prior.with_numbers(**values)
-        shape, factor = dict(values), 1.0
-        if prior.amplitude:
-            factor = float(prior.numbers[prior.amplitude])
-            shape[prior.amplitude] = 1.0
-        key = tuple(shape.values())
+        factor = 1.0
+        if amplitude := self.prior.amplitude:
+            factor = float(values.get(amplitude, self.prior.numbers[amplitude]))
+            values[amplitude] = 1.0
+        key = tuple(values.values())
         if key not in self._grams:
             if len(self._grams) >= self._most:
                 del self._grams[next(iter(self._grams))]
-            self._grams[key] = self._gram(shape)
+            self._grams[key] = self._gram(values)
         observation = self.linear.observation
         std = observation.with_noise(noise).noise_std if noise else observation.noise_std
-        return factor**2 * self._grams[key], std, prior.constant_std
+        return factor**2 * self._grams[key], std
 
     def _gram(self, shape: dict[str, float]) -> torch.Tensor:
         """The covariance that a field of a shape causes, without its constant."""

@@ -12,11 +12,13 @@ import torch
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.unknowns import UnknownNumber
 from pdeinv.observation import Observation
+from pdeinv.solvers.evidence.estimates import plain_ends, smooth_ends
 from pdeinv.unknown import Unknown
 
 __all__ = ["Numbers", "absorbed_number", "inner_numbers"]
 
 _HALF_TURN = 180.0  # degrees, after which an axis is the same
+_TURNING = ("anisotropy", "angle")
 _LEAST = 1e-12  # share of the law of a ratio, whose quantile is finite
 _NORMAL = NormalDist()
 
@@ -79,6 +81,19 @@ class Numbers:
         noise = {number.name: values.pop(number.name) for number in self.of_noise}
         return values, noise
 
+    def ends(self, z: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the ends of the central intervals of the numbers, (k,) each, of weighted points z
+        (n, k)."""
+        found = []
+        for i, number in enumerate(self.all):
+            if self._turning and number.name in _TURNING:
+                values = [self.values(one)[0][number.name] for one in z]
+                found.append(plain_ends(torch.tensor(values, dtype=torch.float64), weights))
+            else:
+                found.append([number.unknown.at(end) for end in smooth_ends(z[:, i], weights)])
+        low, high = torch.tensor(found, dtype=torch.float64).reshape(-1, 2).T
+        return low, high
+
     def log_prior(self, z: torch.Tensor) -> float:
         """Return the logarithm of the density of z (k,)."""
         return -float(z.square().sum()) / 2 - len(z) * math.log(2 * math.pi) / 2
@@ -90,7 +105,7 @@ class Numbers:
     @property
     def _turning(self) -> bool:
         """Whether the axis may be any, and the ratio any up to 1."""
-        ratio, angle = (self._unknowns.get(name) for name in ("anisotropy", "angle"))
+        ratio, angle = (self._unknowns.get(name) for name in _TURNING)
         if ratio is None or angle is None:
             return False
         laws = ratio.law.endswith("uniform") and angle.law == "uniform"

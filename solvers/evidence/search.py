@@ -13,10 +13,11 @@ from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
 
 __all__ = ["Mode", "climb", "search_modes"]
 
-_STARTS = 16  # shapes that are tried
+_STARTS, _MORE_STARTS = 4, 5  # shapes that are tried: so many, and more for each of their numbers
 _FOLLOWED = 3  # of the best of them, to a maximum
 _APART = 1.0  # distance between starts, in standard deviations of the prior
 _SAME = 1.0  # distance between maxima, in their own standard deviations
+_REACHED = 3.0  # distance of a start from a maximum, in its standard deviations, to be skipped
 _WORTH = 8.0  # a maximum so much below the best, in units of the logarithm, does not count
 _ITERATIONS, _FREE_ITERATIONS = 30, 12
 _SETTLED = 1e-2  # expected gain of the logarithm by a further step
@@ -55,7 +56,8 @@ def search_modes(density: LogPosterior) -> list[Mode]:
     """
     modes: list[Mode] = []
     for start in _starts(density):
-        found = climb(density, start)
+        reached = any(mode.distance(start) < _REACHED for mode in modes)
+        found = None if reached else climb(density, start)
         if found is None:
             continue
         slope, z = found
@@ -75,7 +77,7 @@ def _starts(density: LogPosterior) -> list[torch.Tensor]:
     k, shape = len(density.numbers), density.shape_indices
     free = [i for i in range(k) if i not in shape]
     tried, z = [], torch.zeros(k, dtype=torch.float64)
-    for point in lattice(_STARTS if shape else 1, max(1, len(shape))):
+    for point in lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape))):
         z = z.clone()
         z[shape] = torch.special.ndtri(point[: len(shape)])
         found = climb(density, z, free, _FREE_ITERATIONS)
