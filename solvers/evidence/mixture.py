@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.evidence.estimates import mixed_parameters
@@ -79,7 +80,13 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
         latent=latent,
         pairs=all(p.pairs for p in posteriors),
         parameters=_parameters(posteriors, weights, shares),
+        leave_one_out=_left_out([p.leave_one_out for p in posteriors], weights),
     )
+
+
+def _left_out(parts: list[LeaveOneOut | None], weights: torch.Tensor) -> LeaveOneOut | None:
+    found = [part for part in parts if part is not None]
+    return LeaveOneOut.mixture(found, weights) if len(found) == len(parts) else None
 
 
 def _parameters(
