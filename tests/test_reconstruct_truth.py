@@ -66,9 +66,7 @@ def test_readings_in_another_unit_raise_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", MisfitWarning)
         reconstruct(table, "poisson", grid=N)
-    with pytest.warns(
-        MisfitWarning, match="do not fit poisson: reduced chi-squared is .* check units"
-    ):
+    with pytest.warns(MisfitWarning, match="do not fit poisson: reduced .*(fit|check units)"):
         reconstruct(table.assign(value=10 * table.value), "poisson", grid=N)
 
 
@@ -89,9 +87,7 @@ def test_solvers_that_know_the_prior_see_a_unit_three_times_too_large(solver, na
     with warnings.catch_warnings():
         warnings.simplefilter("error", MisfitWarning)
         reconstruct(table, name, **settings)
-    with pytest.warns(
-        MisfitWarning, match=f"do not fit {name}.*: reduced chi-squared is .* check units"
-    ):
+    with pytest.warns(MisfitWarning, match=f"do not fit {name}.*: reduced .*(fit|check units)"):
         reconstruct(table.assign(value=3 * table.value), name, **settings)
 
 
