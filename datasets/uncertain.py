@@ -103,7 +103,7 @@ class Uncertain(Convertible):
 
     @property
     def phrase(self) -> str:
-        """The quantity for people: its mean, its deviation and its length."""
+        """The mean, the standard deviation and the length for people."""
         return f"{self.mean.phrase} ± {self.std:g} (length {self.length:g})"
 
     def at(self, points: Any, domain: Domain, *axis: int, **options: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.solvers.diffusion.conditioning import Dense, StateReadings
 from pdeinv.solvers.diffusion.noise_levels import PRIOR_LEVEL
 from pdeinv.solvers.diffusion.problem import SamplingProblem
-from pdeinv.solvers.evidence.estimates import of_points
+from pdeinv.solvers.evidence.estimates import of_points, plain_ends
 from pdeinv.solvers.evidence.lattice import lattice
 from pdeinv.solvers.evidence.linearised import GaussianReadings
 from pdeinv.solvers.evidence.mixture import Shares, mixed
@@ -193,7 +193,9 @@ def over_unknown_noise(
     )
     equal = torch.full((_POINTS,), 1 / _POINTS, dtype=torch.float64)
     units = [number.units for number in numbers.all]
-    found.parameters = of_points(numbers.names, units, values, equal, at_points[shares.of_sample])
+    ends = torch.tensor([plain_ends(column, equal) for column in values.T]).double().T
+    drawn_at = at_points[shares.of_sample]
+    found.parameters = of_points(numbers.names, units, values, equal, drawn_at, [*ends])
     means = dict(zip(numbers.names, found.parameters.mean.tolist(), strict=True))
     found.leave_one_out = sampled_leave_one_out(found, observation.with_noise(means))
     found.record["noise_correction"] = math.exp(float(change.abs().max()))
