@@ -189,12 +189,8 @@ class GaussNewton(Solver):
         centre = law.mode if law else mode
         members, states, left_out = draw_around_mode(about, centre, size, generator, progress, law)
         _check_members(len(members), left_out, n_samples, about.problem.reason)
-        half = torch.linalg.solve_triangular(centre.lower, centre.jacobian, upper=False)
-        more = search.true.added(half)
+        half, more = _deviations(search, centre, law)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
-        if law is not None:
-            more = torch.cat([more, law.spread])
-            left += law.spread.square().sum(dim=0)
         mean, std = states.mean(dim=0), states.std(dim=0)
         tables = problem.tables(members)
         field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
@@ -255,6 +251,15 @@ def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | Non
         return mode, None, search
     mode = from_other_numbers(search, mode)
     return (mode, *law_of_numbers(search, mode))
+
+
+def _deviations(
+    search: ModeSearch, mode: Mode, law: NumberLaw | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of ξ with the covariance 1 - lessᵀ less + moreᵀ more: less, and more."""
+    half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
+    more = search.true.added(half)
+    return half, more if law is None else torch.cat([more, law.spread])
 
 
 def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:
