@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import time
 from abc import ABC, abstractmethod
@@ -22,7 +21,6 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.claims import check_claims
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.grid import Grid
 from pdeinv.memory import check_memory, result_memory
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -31,6 +29,7 @@ from pdeinv.progress import ProgressBar, progress_bar
 from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.leave_one_out import sampled_leave_one_out
+from pdeinv.solvers.posterior_checks import check_posterior
 from pdeinv.solvers.supported_readings import (
     FOOTPRINTS,
     Special,
@@ -161,7 +160,7 @@ class Solver(ABC):
             ) from error
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
-        self._check_result(posterior, pde, observation.grid, n_samples)
+        check_posterior(posterior, self, pde, observation.grid, n_samples)
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {
@@ -196,35 +195,6 @@ class Solver(ABC):
         one of a row for each sensor.
         """
         return result_memory(pde, observation.grid, n_samples)
-
-    def _check_result(self, posterior: Posterior, pde: PDE, grid: Grid, n_samples: int) -> None:
-        """Refuse a posterior that is not finite, or of another shape than was asked for.
-
-        Raises:
-            NumericalError: so it is.
-        """
-        state = (len(pde.fields), *grid.shape)
-        shapes = {"mean": state, "std": state, "samples": (n_samples, *state)}
-        for name, shape in shapes.items():
-            values = getattr(posterior, name)
-            if tuple(values.shape) != shape:
-                raise NumericalError(
-                    f"the {name} of the {self.name} solver must have the shape {shape}, got "
-                    f"{tuple(values.shape)}; mend its `condition`"
-                )
-            channels = zip(pde.fields, values.unbind(dim=-3), strict=True)
-            broken = [f.label for f, v in channels if not bool(v.isfinite().all())]
-            if broken:
-                raise NumericalError(
-                    f"the {name} of {' and '.join(broken)} of the {self.name} solver must be "
-                    f"finite, got nan or inf; {self.failure_remedy}"
-                )
-        chi2 = posterior.record.get("reduced_chi_squared", math.nan)
-        if not math.isfinite(float(chi2)):
-            raise NumericalError(
-                f"the reduced chi-squared of the {self.name} solver must be finite, got {chi2}; "
-                f"{self.failure_remedy}"
-            )
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by name."""

@@ -82,7 +82,7 @@ def reconstruct(
 
     Returns:
         Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-            what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
+        what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -100,8 +100,7 @@ def reconstruct(
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
     pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
-    share = parse_share(holdout)
-    given = (noise, posed.instruments, n_samples, progress, sources, share, robust)
+    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
     return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 

@@ -50,6 +50,7 @@ __all__ = ["CONSTANTS", "claims"]
 CONSTANTS = (
     Constant("torch==2.13.0", "a version"),
     Constant("0.5 is rough, 1.5 the default", "settings"),
+    Constant("at a level of 5 %", "a setting"),
     Constant("random nodes (3 % of them)", "a setting"),
     Constant("Helmholtz(k=2.0)", "an example"),
     Constant("`--noise 0.02`", "an example"),
