@@ -126,8 +126,7 @@ class Solver(ABC):
             prior: of the state or of the coefficient; None for the `default_prior` of the PDE.
             observation: operator, readings and noise, on the grid of the result.
             n_samples: posterior samples to draw.
-            generator: source of all randomness; the same seed gives the same answer. If None, the
-                first seed of `seeds.SOLVER`.
+            generator: source of all randomness; the first seed of `seeds.SOLVER` if None.
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
@@ -151,8 +150,8 @@ class Solver(ABC):
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                problem = Problem(pde, prior)
-                posterior = condition(self, problem, observation, n_samples, generator, progress)
+                given = self, Problem(pde, prior), observation
+                posterior = condition(*given, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
