@@ -130,9 +130,8 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE or this prior, a claim of a user's PDE
-                does not hold (see `pdeinv.datasets.claims`), the observation is on another domain
-                than the PDE, or the work would take more memory than is available.
+            InputError: the solver does not accept this PDE, prior or domain, a claim of a user's PDE
+                does not hold (see `pdeinv.datasets.claims`), or memory would not do.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         prior = Problem.of(pde, prior).prior
