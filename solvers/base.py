@@ -130,7 +130,7 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept this PDE, prior or domain, a claim of a user's PDE
+            InputError: the solver does not accept the PDE, the prior or the domain, a claim of the PDE
                 does not hold (see `pdeinv.datasets.claims`), or memory would not do.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
