@@ -130,8 +130,8 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept the PDE, the prior or the domain, a claim of the PDE
-                does not hold (see `pdeinv.datasets.claims`), or memory would not do.
+            InputError: the solver does not accept the PDE, the prior or the domain, a claim of a
+                user's PDE does not hold (see `pdeinv.datasets.claims`), or memory would not do.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         prior = Problem.of(pde, prior).prior
