@@ -249,7 +249,7 @@ FLOW_SENSORS = Kind(
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
-    ("measure",),
+    ("measure", "value"),
     ("measure", "pde", "grid", "instances", "seed", "reference"),
 )
 EQUIVARIANCES = Kind(

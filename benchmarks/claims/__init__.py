@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pdeinv.benchmarks.claims import (
+    assumed,
     benchmark,
     code,
     equireg,
@@ -95,6 +96,19 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
+    "docs/unknown-numbers.md": Source(
+        (
+            Constant("`length 0.21 (90 %: 0.17–0.26)`", "an example"),
+            Constant("`--param viscosity=1e-3..3e-2`", "an example"),
+            Constant("`NavierStokes(viscosity=(1e-3, 3e-2))`", "an example"),
+            Constant("60 velocities at 4 times", "a setting"),
+            Constant("between 2e-4 and 6e-3", "a setting"),
+            Constant("with a noise of 2 %", "a setting"),
+            Constant("The 90 % interval", "a definition"),
+            Constant("95 % of the law", "a definition"),
+        ),
+        assumed.unknown_claims,
+    ),
     "docs/your-own-domain.md": Source(),
     "docs/checking-a-result.md": Source(
         (

@@ -1,0 +1,24 @@
+"""The claims of docs/unknown-numbers.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdeinv.benchmarks.claims.claim import Claim
+from pdeinv.benchmarks.reports.queries import Results
+
+__all__ = ["unknown_claims"]
+
+
+def unknown_claims(results: Results) -> Iterator[Claim]:
+    """Yield the claims about numbers that are inferred."""
+    rows = [
+        r
+        for r in results.rows("unknown-viscosity")
+        if (r["setting"], r["field"]) == ("unknown", "initial_vorticity")
+    ]
+    intervals = [r["numbers"]["viscosity"] for r in rows]
+    held = sum(low <= truth <= high for truth, _, low, high in intervals)
+    yield Claim(
+        "The 90 % interval of the viscosity holds the truth in {} of {} flows.", held, len(rows)
+    )
