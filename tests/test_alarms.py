@@ -14,9 +14,11 @@ from helpers import observe, seeded, with_modes
 from pdeinv import GaussianField, LogNormal, MisfitWarning, SpectralField, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
 from pdeinv.leave_one_out import LeaveOneOut
+from pdeinv.parameters import Parameters
 from pdeinv.solvers import GaussianSolver, GaussNewton
 from pdeinv.solvers.alarms import find_alarm, find_causes
 from pdeinv.solvers.leave_one_out import floors, sampled_leave_one_out
+from pdeinv.unknown import Unknown
 
 N = 16
 LINEAR = Problem(with_modes(Poisson(), 16))
@@ -101,6 +103,23 @@ def test_samples_give_the_same_predictions_where_the_others_state_a_reading():
         .mean[0]
         .isnan()
     )
+
+
+def test_predictions_from_samples_have_the_noise_that_was_inferred():
+    o = readings_of(LINEAR, m=40, noise=0.5, seed=3)
+    posterior = GaussianSolver()(LINEAR.physics, LINEAR.prior, o, n_samples=64)
+    expected = sampled_leave_one_out(posterior, o)
+    one = torch.ones(1, dtype=torch.float64)
+    posterior.parameters = Parameters(("noise",), ("1",), one, one, one.expand(64, 1))
+    unknown = dataclasses.replace(
+        o,
+        noise_std=100 * o.noise_std,
+        noise_factor=o.noise_std,
+        noise_group=torch.zeros(len(o), dtype=torch.long),
+        unknown_noise=(("noise", Unknown(1.0, 1e4)),),
+    )
+    found = sampled_leave_one_out(posterior, unknown)
+    torch.testing.assert_close(found.std, expected.std, equal_nan=True)
 
 
 def test_exact_readings_have_the_floor_of_their_last_digit():
