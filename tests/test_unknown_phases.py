@@ -167,6 +167,15 @@ def test_values_are_found_and_readings_met():
     assert bool(((found.probability >= 0) & (found.probability <= 1)).all())
 
 
+def test_intervals_of_values_are_within_their_laws():
+    values = PhaseValues.of(Problem(Darcy(), UNKNOWN))
+    members = values.at(normal(4000, 2, seed=2))
+    low, high = values.parameters(members, 4, "1").interval
+    for end, quantile in ((low, 0.05), (high, 0.95)):
+        torch.testing.assert_close(end, members.quantile(quantile, dim=0), rtol=0.2, atol=0)
+    assert float((members.mean(dim=0) - 1.645 * members.std(dim=0)).min()) < 0 < float(low.min())
+
+
 def test_values_of_which_nothing_is_stated_cost_little():
     found, right = solved(TwoPhase(FIELD)), solved(RIGHT)
     mistaken = solved(TwoPhase(FIELD, low=3.0, high=12.0))
