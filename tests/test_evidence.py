@@ -395,6 +395,23 @@ def test_readings_are_linearised_again_until_the_numbers_settle():
     torch.testing.assert_close(found.parameters.mean, exact.parameters.mean, rtol=0.05, atol=0.02)
 
 
+def test_a_linearisation_that_fails_leaves_the_one_before(monkeypatch):
+    o, _ = readings()
+    posed, linearised, calls = problem("length"), Bent.linearised, []
+
+    def once(self, *given):
+        calls.append(given)
+        if len(calls) > 1:
+            raise NumericalError("unstable")
+        return linearised(self, *given)
+
+    monkeypatch.setattr(Bent, "linearised", once)
+    with pytest.warns(UserWarning, match="were not linearised again .* unstable"):
+        found = Bent()(posed.physics, posed.prior, o, generator=seeded(0))
+    expected = solve(posed, o).parameters
+    torch.testing.assert_close(found.parameters.mean, expected.mean, rtol=0.05, atol=0.02)
+
+
 @dataclasses.dataclass(frozen=True)
 class Failing(GaussianSolver):
     """Fails where the length of the prior is beyond a limit."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError, warn_caller
 from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
@@ -146,7 +146,17 @@ def _settled(
     z, about = torch.zeros(len(numbers), dtype=torch.float64), None
     density, modes = None, list[Mode]()
     for _ in range(_ROUNDS):
-        linear = _linearised(solver, problem, observation, numbers, z, about, progress)
+        try:
+            linear = _linearised(solver, problem, observation, numbers, z, about, progress)
+        except NumericalError as error:
+            if density is None:
+                raise
+            warn_caller(
+                f"the readings were not linearised again at the most probable numbers, since a "
+                f"solve failed: {error}",
+                UserWarning,
+            )
+            break
         if density is not None and torch.equal(linear.rows, density.whole.rows):
             break  # exact, wherever it is made
         density = LogPosterior(problem, numbers, linear)
