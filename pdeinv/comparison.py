@@ -42,8 +42,9 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
             - `log_evidence`, and `bayes_factor`, by which the readings are more probable under the
               first model;
             - `against`: what that is evidence of, in words, by the scale of Kass & Raftery;
-            - `score`, the leave-one-out log predictive density, with `score_difference`, that less
-              the score of the first model, and `score_error`, its standard error.
+            - `score`, the leave-one-out log predictive density of the readings that all results
+              predict, with `score_difference`, that less the score of the first model, and
+              `score_error`, its standard error.
 
     Raises:
         InputError: there are fewer than two, one cannot be read, or they are of different readings.
@@ -71,7 +72,8 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
         )
     opened = _named(results)
     _check_readings(opened)
-    rows = {name: _row(result) for name, result in opened.items()}
+    densities = _densities(opened)
+    rows = {name: _row(opened[name], each) for name, each in densities.items()}
     _warn_missing(rows, opened)
     table = pd.DataFrame(rows).T.rename_axis("result")
     measure = "log_evidence" if table["log_evidence"].notna().any() else "score"
@@ -80,7 +82,7 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
     factors = np.exp(np.minimum(table["log_evidence"].max() - table["log_evidence"], 700.0))
     table.insert(2, "bayes_factor", factors)
     table.insert(3, "against", [in_words(factor) for factor in factors])
-    return table.join(_differences(opened, table.index))
+    return table.join(_differences(densities, table.index))
 
 
 def in_words(factor: float) -> str:
@@ -156,21 +158,32 @@ def _readings_of(result: xr.Dataset) -> set[str]:
     return found - {f"sensor_{name}" for name in _OF_THE_MODEL}
 
 
-def _row(result: xr.Dataset) -> dict[str, object]:
+def _row(result: xr.Dataset, densities: np.ndarray) -> dict[str, object]:
     # Of a result with replicates the evidence is a variable
     given = result.attrs.get("log_evidence", result.get("log_evidence"))
     return {
         "solver": str(result.attrs.get("solver", "")),
         "log_evidence": np.nan if given is None else float(np.sum(given)),
-        "score": float(_densities(result).sum()),
+        "score": float(densities.sum()) if densities.size else np.nan,
     }
 
 
-def _densities(result: xr.Dataset) -> np.ndarray:
-    """Return the logarithms of the leave-one-out densities (m,); nan where there is none."""
-    if "sensor_log_density" not in result:
-        return np.full(result.sizes["sensor"], np.nan)
-    return np.asarray(result["sensor_log_density"].values, dtype=float)
+def _densities(results: Mapping[str, xr.Dataset]) -> dict[str, np.ndarray]:
+    """Return the logarithms of the leave-one-out densities of each result, of the readings that
+    have one in all results that have any, such as all but censored ones; nan without any."""
+    found = {}
+    for name, result in results.items():
+        nothing = np.full(result.sizes["sensor"], np.nan)
+        given = result["sensor_log_density"].values if "sensor_log_density" in result else nothing
+        found[name] = np.asarray(given, dtype=float)
+    able = [each for each in found.values() if np.isfinite(each).any()]
+    shared = np.all([np.isfinite(each) for each in able], axis=0)
+    if 0 < np.sum(shared) < np.size(shared):
+        warn_input(
+            f"the scores are of {np.sum(shared)} of {np.size(shared)} readings: the others, such "
+            f"as censored ones, are not predicted in all results"
+        )
+    return {name: each[..., shared] for name, each in found.items()} if np.any(shared) else found
 
 
 def _warn_missing(
@@ -191,12 +204,12 @@ def _warn_missing(
         )
 
 
-def _differences(results: Mapping[str, xr.Dataset], order: pd.Index) -> pd.DataFrame:
+def _differences(densities: Mapping[str, np.ndarray], order: pd.Index) -> pd.DataFrame:
     """Return the scores less that of the first row, and their standard errors."""
-    best = _densities(results[order[0]])
+    best = densities[order[0]]
     rows = []
     for name in order:
-        each = _densities(results[name]) - best
+        each = densities[name] - best
         error = math.sqrt(len(each)) * each.std(ddof=1) if len(each) > 1 else np.nan
         rows.append((each.sum(), error))
     return pd.DataFrame(rows, order, ["score_difference", "score_error"])

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-__all__ = ["LEVEL", "Parameters", "weighted_quantile"]
+__all__ = ["LEVEL", "QUANTILE", "Parameters", "weighted_quantile"]
 
 LEVEL = 90
 """Of the central interval of a parameter, in percent."""
-_QUANTILE = 1.6448536269514722  # of a normal number, at its upper end
+QUANTILE = 1.6448536269514722
+"""Of a normal number, at the upper end of that interval."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Parameters:
     @property
     def interval(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The ends of the central interval, (k,) each."""
-        end = _QUANTILE * self.std
+        end = QUANTILE * self.std
         low = self.mean - end if self.low is None else self.low
         return low, self.mean + end if self.high is None else self.high
 

@@ -20,6 +20,7 @@ UNKNOWN = "unknown"
 """The word for a number of which nothing is stated, and the key of a range in files."""
 _NORMAL = NormalDist()
 _LEAST = 1e-15  # probability of what lies beyond a number, so that its quantile is finite
+_MOST = 700.0  # logarithm of a number, whose exponential is finite
 _END = _NORMAL.inv_cdf(0.975)  # standard deviations from the middle to an end of the range
 
 
@@ -147,7 +148,7 @@ class Unknown(float):
             value = low + (high - low) * _NORMAL.cdf(z)
         else:
             value = (low + high) / 2 + (high - low) / (2 * _END) * z
-        return math.exp(value) if self._log else value
+        return math.exp(min(value, _MOST)) if self._log else value
 
     def white(self, value: float) -> float:
         """Return the standard normal number of a value, the inverse of `at`."""

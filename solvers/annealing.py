@@ -138,7 +138,9 @@ def anneal(
     drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
     shared = start[(torch.arange(n) // 2) % len(start)]  # by both of a pair
     xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar, _FREED)
-    kept = value <= _largest(value.quantile(_CONVERGED), annealing.m)
+    stable = value.isfinite()
+    typical = value[stable].quantile(_CONVERGED) if bool(stable.any()) else value.new_zeros(())
+    kept = stable & (value <= _largest(typical, annealing.m))
     whole = kept.unflatten(0, (-1, 2)).all(dim=1).repeat_interleave(2)
     ordered = torch.cat([xi[whole], xi[kept & ~whole]])
     xi, z = ordered[:, : latent.size], ordered[:, latent.size :]

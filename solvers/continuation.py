@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from pdeinv import seeds
-from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.ensemble_start import ensemble_start
 from pdeinv.solvers.linear_algebra import nugget_variance
@@ -134,7 +133,7 @@ def settle(search: ModeSearch, mode: Mode) -> Mode:
     """Return a mode that meets the readings after a few more steps with the derivative of the
     solve: that of the surrogate need not lead to where the objective is least."""
     with _exact_derivatives(search):
-        jacobian = _finite_jacobian(search, mode.xi)
+        jacobian = search.problem.finite_jacobian(mode.xi)
         if jacobian is None:
             return mode
         found = search.descend(mode.xi, mode.values, jacobian, mode.nugget, search.iterations)
@@ -168,7 +167,7 @@ def _from_afar(search: ModeSearch, xi: torch.Tensor, levels: AddedVariance) -> M
         if last:
             level, exact = levels.least, True
         with _exact_derivatives(search, exact):
-            jacobian = _finite_jacobian(search, xi)
+            jacobian = search.problem.finite_jacobian(xi)
             if jacobian is None:
                 return None
             most = search.iterations if last else _JACOBIANS
@@ -196,12 +195,3 @@ def _exact_derivatives(search: ModeSearch, exact: bool = True) -> Iterator[None]
         yield
     finally:
         forward.exact_derivatives = usual
-
-
-def _finite_jacobian(search: ModeSearch, xi: torch.Tensor) -> torch.Tensor | None:
-    """The Jacobian at ξ; None where the PDE is unstable."""
-    try:
-        jacobian = search.problem.jacobian(xi)
-    except NumericalError:
-        return None
-    return jacobian if bool(jacobian.sum(dim=1).isfinite().all()) else None

@@ -16,6 +16,7 @@ from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.parameter_columns import with_inferred_noise
 
 __all__ = ["closed_leave_one_out", "floors", "sampled_leave_one_out"]
 
@@ -107,10 +108,11 @@ def sampled_leave_one_out(posterior: Posterior, observation: Observation) -> Lea
 
     Arguments:
         posterior: with its mean and samples.
-        observation: the readings.
+        observation: the readings; a noise that is unknown is the inferred one.
     """
     if len(posterior.samples) < _LEAST_DRAWS:
         return None
+    observation = with_inferred_noise(observation, posterior)
     y, noise = observation.values, observation.noise_std.square()
     mean = observation(posterior.mean[None].double())[0]
     variance = observation(posterior.samples.double()).var(dim=0)

@@ -263,15 +263,15 @@ class ModeSearch:
             tolerance = tolerance if full else self.damped_tolerance
             count += full
             if change > tolerance or step is None or not full:
-                rows = problem.jacobian(at.xi) if count < jacobians and fresh else None
-                if rows is not None and bool(rows.sum(dim=1).isfinite().all()):
+                renewed = count < jacobians and fresh
+                rows = problem.finite_jacobian(at.xi) if renewed else None
+                if rows is not None:
                     jacobian, lower, kept = rows, _factor(rows, variance), False
-                elif rows is not None or step is None:  # where the PDE is unstable, or stuck
+                elif renewed or step is None:  # where the PDE is unstable, or stuck
                     break
         ahead = _target(pull, at.xi, at.values, jacobian, lower)[0] - at.xi
         gradient = _relative(ahead, at.xi - pull.centre)
-        found = at.xi, at.values, jacobian, lower, at.objective
-        return Mode(*found, nugget, converged, self.steps, gradient)
+        return Mode(*at[:2], jacobian, lower, at.objective, nugget, converged, self.steps, gradient)
 
 
 def _relative(change: torch.Tensor, to: torch.Tensor) -> float:

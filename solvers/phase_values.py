@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.parameters import Parameters
+from pdeinv.parameters import QUANTILE, Parameters
 from pdeinv.unknown import Unknown
 
 __all__ = ["NAMES", "PhaseValues", "as_arguments"]
@@ -138,7 +138,18 @@ class PhaseValues:
         names = tuple(NAMES[i] for i in self.unknown)
         samples = chosen[torch.arange(n_samples) % len(chosen)]
         mean, std = chosen.mean(dim=0), chosen.std(dim=0)
-        return Parameters(names, (units,) * len(names), mean, std, samples)
+        ends = [self._ends(i, chosen[:, j]) for j, i in enumerate(self.unknown)]
+        low, high = torch.tensor(ends, dtype=torch.float64).T
+        return Parameters(names, (units,) * len(names), mean, std, samples, low, high)
+
+    def _ends(self, i: int, values: torch.Tensor) -> tuple[float, float]:
+        """Ends of the central interval of a value of members (k,), whose numbers are taken as
+        normal: so it is within the law of the value."""
+        law = self.stated[i]
+        assert isinstance(law, Unknown)
+        z = torch.tensor([law.white(value) for value in values.tolist()], dtype=torch.float64)
+        mean, half = float(z.mean()), QUANTILE * float(z.std())
+        return law.at(mean - half), law.at(mean + half)
 
 
 def as_arguments(values: torch.Tensor | None) -> dict[str, Any]:

@@ -177,7 +177,8 @@ class _Run:
         if self.robust:
             judge_weights(found, sensors)
         else:
-            judge_misfit(self.solver, found, self.pde, self.prior, sensors, observation)
+            given = self.pde, self.prior, sensors, observation
+            judge_misfit(self.solver, found, *given, progress=self.progress)
         return found
 
     def _dataset(

@@ -21,7 +21,14 @@ from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.student_noise import DEGREES, REJECTED, StudentReadings, weights_of
+from pdeinv.solvers.parameter_columns import with_inferred_noise
+from pdeinv.solvers.student_noise import (
+    DEGREES,
+    REJECTED,
+    StudentReadings,
+    bound_of_weights,
+    weights_of,
+)
 
 __all__ = ["NOISE_MODEL", "SUSPECT", "Robust"]
 
@@ -56,7 +63,9 @@ class Robust:
     the next a tenth of it, and so on to s.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
-    reading. Censored readings keep the weight 1, and have no part in a search in closed form.
+    reading. Censored readings keep the weight 1, and have no part in a search in closed form. A
+    `log_evidence` is the variational bound of the density of the readings: the density of Gaussian
+    noise of the variances s² / w would count what the readings have chosen.
 
     Arguments:
         solver: of the readings with Gaussian noise.
@@ -109,7 +118,11 @@ class Robust:
             progress=progress,
         )
         found.weight = weights.values
-        found.leave_one_out = _with_noise(found.leave_one_out, observation, weights.values)
+        stated = with_inferred_noise(observation, found)
+        found.leave_one_out = _with_noise(found.leave_one_out, stated, weights.values)
+        if "log_evidence" in found.record:
+            bound = float(found.record["log_evidence"]) + bound_of_weights(weights.values)
+            found.record["log_evidence"] = bound
         found.record["noise_model"] = NOISE_MODEL
         found.record["reweighting_solves"] = weights.solves
         found.record["seconds"] = round(time.perf_counter() - start, 4)
@@ -272,7 +285,7 @@ def _with_noise(
     noise = stated.noise_std.square()
     variance = found.std.square() - noise / weight + noise
     std = torch.maximum(variance, noise).sqrt()
-    return LeaveOneOut.gaussian(found.values, found.mean, std, found.floor)
+    return LeaveOneOut.gaussian(found.values, found.mean, std, found.floor, found.exact)
 
 
 def _spreads(observation: Observation) -> torch.Tensor:

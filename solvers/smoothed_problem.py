@@ -7,12 +7,15 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
+from pdeinv.checks import EXTREME
+from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import Signs
+from pdeinv.solvers.unstable import solved_or_infinite
 from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["TOGETHER", "Evaluated", "SmoothedProblem", "leading_directions"]
@@ -30,7 +33,7 @@ class Evaluated(NamedTuple):
     """Objectives of members and what they are made of.
 
     Arguments:
-        value: -log posterior up to a constant, (k,).
+        value: -log posterior up to a constant, (k,); infinite where the solve is unstable.
         residual: of the readings of the solution, whitened, (k, m).
         latent: the latent field at the nodes with signs, (k, s).
     """
@@ -88,6 +91,9 @@ class SmoothedProblem:
         directions: of whitened readings that are linearised, orthonormal rows (r, m).
         values: of the phases. The numbers of unknown ones are the last of each ξ.
         free: whether these are moved.
+
+    Attributes:
+        reason: the message of the last solve that failed.
     """
 
     def __init__(
@@ -116,18 +122,31 @@ class SmoothedProblem:
             self.sign_rows = pad(self.sign_rows, (0, values.size))
             self.moved = torch.cat([self.moved, self.size + torch.arange(values.size)])
         self.shared: torch.Tensor | None = None
+        self.reason = ""
 
     def objective(self, xi: torch.Tensor, members: torch.Tensor) -> Evaluated:
         """Return the objectives at points xi (k, size) of members (k,)."""
         a = self._smoothed(
             self.forward, _field(self.seen_latent, xi[:, self.seen], self.forward.grid), xi
         )
-        residual = self.whitening(self.data[members] - self.forward.approximate(a))
+        readings, reason = solved_or_infinite(self._readings, a, self.data.shape[1:])
+        self.reason = reason or self.reason
+        stable = readings.isfinite().all(dim=1)
+        residual = self.whitening(self.data[members] - readings.nan_to_num(0.0, 0.0, 0.0))
         latent = xi[:, : self.size] @ self.signs.rows.T
         departure = (xi - self.centre[members]).square().sum(dim=1)
         value = (departure + residual.square().sum(dim=1)) / 2
         value -= self.signs.log_likelihood(latent, self.width).sum(dim=1)
-        return Evaluated(value, residual, latent)
+        return Evaluated(torch.where(stable, value, torch.inf), residual, latent)
+
+    def _readings(self, a: torch.Tensor) -> torch.Tensor:
+        """The readings of coefficients, which must be within the range of the numbers."""
+        within = a.isfinite() & (a.abs() < EXTREME)
+        if self.forward.pde.positive_coefficient:
+            within &= a > 1 / EXTREME
+        if not bool(within.all()):
+            raise NumericalError("the values of the phases left the range of the numbers")
+        return self.forward.approximate(a)
 
     def minimise(
         self, xi: torch.Tensor, iterations: int, chords: int
@@ -135,8 +154,8 @@ class SmoothedProblem:
         """Return points (k, size) of all members after Gauss–Newton steps, and their objectives
         (k,).
 
-        A step is shortened where the objective would not fall, and left out where it still would
-        not.
+        A step is shortened where the objective would not fall or the solve is unstable, and left
+        out where this remains.
 
         Arguments:
             xi: where to start, (k, size).
@@ -180,7 +199,7 @@ class SmoothedProblem:
         together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
         systems = []
         for part in torch.arange(len(xi)).split(together):
-            readings = self._jacobians(xi[part])
+            readings = self._stable_jacobians(xi[part])
             for rows, of_signs in zip(readings, slope[part], strict=True):
                 systems.append(_System.of(torch.cat([rows, of_signs[:, None] * self.sign_rows])))
         return systems
@@ -189,6 +208,16 @@ class SmoothedProblem:
         """Return the coefficients of latent fields g with the values of ξ."""
         own = as_arguments(self.values.at(xi[:, self.size :]) if self.values.size else None)
         return forward.problem.smoothed(g, self.width, **own)
+
+    def _stable_jacobians(self, xi: torch.Tensor) -> torch.Tensor:
+        """`_jacobians`, 0 where the solve is unstable: such a member steps to its prior mean."""
+        try:
+            return self._jacobians(xi)
+        except NumericalError as error:
+            self.reason = str(error)
+        if len(xi) == 1:
+            return xi.new_zeros(1, len(self.directions), len(self.moved))
+        return torch.cat([self._stable_jacobians(half) for half in xi.chunk(2)])
 
     def _jacobians(self, xi: torch.Tensor) -> torch.Tensor:
         """Return the derivatives (k, r, moved) of `directions` of the whitened readings."""

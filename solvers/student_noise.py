@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import torch
 
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 
-__all__ = ["DEGREES", "REJECTED", "StudentReadings", "weights_of"]
+__all__ = ["DEGREES", "REJECTED", "StudentReadings", "bound_of_weights", "weights_of"]
 
 DEGREES = 4.0
 """Degrees of freedom ν of the noise."""
@@ -25,6 +26,19 @@ _LOG_LEAST, _LOG_MOST, _TRIED = -6.0, 0.1, 96  # decimal logarithms of the weigh
 def weights_of(squares: torch.Tensor) -> torch.Tensor:
     """Return the weights (m,) for E[e²] / s² (m,)."""
     return (DEGREES + 1) / (DEGREES + squares)
+
+
+def bound_of_weights(weights: torch.Tensor) -> float:
+    """Return what the variational bound of log p(y) has more than the logarithm of the Gaussian
+    density of readings with the weights (m,).
+
+    Reference:
+        Tipping & Lawrence, *Variational inference for Student-t models*, Neurocomputing 69, 2005.
+    """
+    half, shape = DEGREES / 2, (DEGREES + 1) / 2
+    constant = half * math.log(half) - math.lgamma(half)
+    constant += shape * (1 - math.log(shape)) + math.lgamma(shape)
+    return float((half * (weights.log() - weights) + constant).sum())
 
 
 class _Factored(NamedTuple):

@@ -238,6 +238,15 @@ class WhitenedProblem:
             rows[:, self.few] = 0.0
         return self.augmented(rows)
 
+    def finite_jacobian(self, xi: torch.Tensor) -> torch.Tensor | None:
+        """Return `jacobian`; None where a solve is unstable, or the rows are not finite."""
+        try:
+            rows = self.jacobian(xi)
+        except NumericalError as error:
+            self.reason = str(error)
+            return None
+        return rows if bool(rows.sum(dim=1).isfinite().all()) else None  # without a copy
+
     def inner_columns(self, xi: torch.Tensor, forward: ForwardMap) -> torch.Tensor:
         """Return the derivatives of F to the inner numbers at one ξ, whose map is given,
         (m, inner)."""

@@ -14,9 +14,11 @@ from helpers import observe, seeded, with_modes
 from pdeinv import GaussianField, LogNormal, MisfitWarning, SpectralField, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
 from pdeinv.leave_one_out import LeaveOneOut
-from pdeinv.solvers import GaussianSolver, GaussNewton
+from pdeinv.parameters import Parameters
+from pdeinv.solvers import GaussianSolver, GaussNewton, alarms
 from pdeinv.solvers.alarms import find_alarm, find_causes
 from pdeinv.solvers.leave_one_out import floors, sampled_leave_one_out
+from pdeinv.unknown import Unknown
 
 N = 16
 LINEAR = Problem(with_modes(Poisson(), 16))
@@ -101,6 +103,23 @@ def test_samples_give_the_same_predictions_where_the_others_state_a_reading():
         .mean[0]
         .isnan()
     )
+
+
+def test_predictions_from_samples_have_the_noise_that_was_inferred():
+    o = readings_of(LINEAR, m=40, noise=0.5, seed=3)
+    posterior = GaussianSolver()(LINEAR.physics, LINEAR.prior, o, n_samples=64)
+    expected = sampled_leave_one_out(posterior, o)
+    one = torch.ones(1, dtype=torch.float64)
+    posterior.parameters = Parameters(("noise",), ("1",), one, one, one.expand(64, 1))
+    unknown = dataclasses.replace(
+        o,
+        noise_std=100 * o.noise_std,
+        noise_factor=o.noise_std,
+        noise_group=torch.zeros(len(o), dtype=torch.long),
+        unknown_noise=(("noise", Unknown(1.0, 1e4)),),
+    )
+    found = sampled_leave_one_out(posterior, unknown)
+    torch.testing.assert_close(found.std, expected.std, equal_nan=True)
 
 
 def test_exact_readings_have_the_floor_of_their_last_digit():
@@ -258,6 +277,24 @@ def test_readings_that_are_rounded_have_a_noise():
     cause = find_causes(GaussianSolver(), SMOOTH.physics, SMOOTH.prior, rounded)[0]
     assert (cause.kind, cause.name) == ("noise", "potential")
     assert cause.value == pytest.approx(digit / math.sqrt(12), rel=0.4)
+
+
+def test_the_search_for_a_cause_has_a_bound_and_shows_its_progress(monkeypatch):
+    counts, near = [], alarms.linearise.near_mode
+
+    def counted(problem, observation, *given):
+        counts.append(len(observation))
+        return near(problem, observation, *given)
+
+    monkeypatch.setattr(alarms.linearise, "near_mode", counted)
+    monkeypatch.setattr(alarms.causes, "_NUMBERS", 0)
+    shown = []
+    monkeypatch.setattr(alarms.causes.Progress, "update", lambda self: shown.append(self.done))
+    o = readings_of(FLOW, m=60, noise=0.01)
+    o = dataclasses.replace(o, values=torch.where(o.channel == 1, 10 * o.values, o.values))
+    suspects = (1, 3)
+    assert find_causes(GaussNewton(), FLOW.physics, FLOW.prior, o, suspects, progress=True)
+    assert 40 <= max(counts) <= 42 and len(counts) == len(shown) < 40
 
 
 def test_nothing_is_named_where_all_is_right():

@@ -67,6 +67,12 @@ def test_without_an_evidence_the_scores_decide():
     assert table.against.tolist() == ["", ""]
 
 
+def test_the_score_is_of_the_readings_that_all_results_predict():
+    with pytest.warns(InputWarning, match="the scores are of 2 of 3 readings"):
+        table = compare(result(-1.0, [0, np.nan, -4]), result(-2.0, [-1, -1, -1]))
+    assert table.score.tolist() == [-4, -2] and table.score_difference.tolist() == [0, 2]
+
+
 def test_what_is_missing_is_named():
     with pytest.warns(InputWarning, match=r"^2 \(kriging\) has no log evidence, so the table") as w:
         table = compare(result(-1.0, [0, 0, 0]), result(None, [0, 0, 0], solver="kriging"))

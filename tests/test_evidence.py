@@ -18,7 +18,7 @@ from known_posteriors import (
     rows_of,
 )
 
-from pdeinv import GaussianField, InputError, LogNormal, Observation, Problem
+from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
 from pdeinv.datasets import Poisson
 from pdeinv.parameters import Parameters, weighted_quantile
 from pdeinv.solvers import GaussianSolver, OptimalInterpolation
@@ -393,6 +393,62 @@ def test_readings_are_linearised_again_until_the_numbers_settle():
     assert CALLS[0].length != CALLS[1].length and CALLS[0].mean == CALLS[1].mean
     exact = solve(posed, o)
     torch.testing.assert_close(found.parameters.mean, exact.parameters.mean, rtol=0.05, atol=0.02)
+
+
+def test_a_linearisation_that_fails_leaves_the_one_before(monkeypatch):
+    o, _ = readings()
+    posed, linearised, calls = problem("length"), Bent.linearised, []
+
+    def once(self, *given):
+        calls.append(given)
+        if len(calls) > 1:
+            raise NumericalError("unstable")
+        return linearised(self, *given)
+
+    monkeypatch.setattr(Bent, "linearised", once)
+    with pytest.warns(UserWarning, match="were not linearised again .* unstable"):
+        found = Bent()(posed.physics, posed.prior, o, generator=seeded(0))
+    expected = solve(posed, o).parameters
+    torch.testing.assert_close(found.parameters.mean, expected.mean, rtol=0.05, atol=0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failing(GaussianSolver):
+    """Fails where the length of the prior is beyond a limit."""
+
+    limit: float = 1e9
+
+    def condition(self, pde, prior, *given):
+        if prior.length > self.limit:
+            raise NumericalError("too long")
+        return super().condition(pde, prior, *given)
+
+
+def test_points_at_which_a_solver_fails_are_left_out():
+    o, _ = readings()
+    posed = problem("length")
+
+    def found(limit):
+        return Failing(limit=limit)(posed.physics, posed.prior, o, generator=seeded(0))
+
+    whole = found(1e9)
+    with pytest.warns(UserWarning, match=r"points of the unknown numbers were left out.*too long"):
+        part = found(float(whole.parameters.mean[0]))
+    left_out = part.record["mixture_points_left_out"]
+    assert whole.record["mixture_points_left_out"] == 0 < left_out
+    assert part.record["mixture_points"] + left_out == whole.record["mixture_points"]
+    assert len(part.samples) == 16 and float(part.parameters.samples.max()) <= whole.parameters.mean
+    assert part.record["log_evidence"] == whole.record["log_evidence"]
+    with pytest.raises(NumericalError, match="too long"):
+        found(0.0)
+
+
+def test_there_is_no_evidence_of_censored_readings_over_numbers():
+    o, _ = readings()
+    censored = torch.where(torch.arange(len(o)) == 3, -1, 0)
+    posed = problem("length")
+    record = solve(posed, dataclasses.replace(o, censored=censored)).record
+    assert "log_evidence" not in record and record["evidence_points"] > 1
 
 
 def test_the_scale_is_what_the_readings_imply():

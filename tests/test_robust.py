@@ -15,7 +15,13 @@ from pdeinv import GaussianField, InputError, MisfitWarning, Problem, Unknown, r
 from pdeinv.datasets import Poisson
 from pdeinv.solvers import FNO, DiffusionPDE, GaussianSolver, OptimalInterpolation
 from pdeinv.solvers.robust import SUSPECT, Robust
-from pdeinv.solvers.student_noise import DEGREES, REJECTED, StudentReadings
+from pdeinv.solvers.student_noise import (
+    DEGREES,
+    REJECTED,
+    StudentReadings,
+    bound_of_weights,
+    weights_of,
+)
 
 N, M = 12, 40
 LINEAR = Problem(Poisson(), GaussianField(mean=1.0, std=0.5, length=0.4))
@@ -145,6 +151,22 @@ def test_the_bound_rises_by_an_update():
         after = student.bound(weight)
         assert after > before
         before = after
+
+
+def test_the_bound_of_one_reading_of_a_known_field_is_its_density():
+    missed = torch.linspace(-6, 6, 7, dtype=torch.float64)
+    weight = weights_of(missed.square())
+    gaussian = torch.distributions.Normal(0.0, weight.rsqrt()).log_prob(missed).sum()
+    exact = torch.distributions.StudentT(DEGREES).log_prob(missed).sum()
+    assert float(gaussian) + bound_of_weights(weight) == pytest.approx(float(exact), rel=1e-6)
+
+
+def test_the_evidence_is_that_of_student_t_noise():
+    _, o = readings()
+    found, plain = solve(Robust(GaussianSolver()), o), solve(GaussianSolver(), o)
+    weighed = dataclasses.replace(o, noise_std=o.noise_std * found.weight.rsqrt())
+    of_weights = solve(GaussianSolver(), weighed).record["log_evidence"]
+    assert plain.record["log_evidence"] < found.record["log_evidence"] < of_weights
 
 
 def test_readings_that_share_a_bias_are_weighed_without_it():

@@ -52,6 +52,7 @@ from pdeinv.problems.examples import Example, Readings
 from pdeinv.problems.truths import draw_truth
 from pdeinv.site import Site
 from pdeinv.solvers import SOLVERS, GaussNewton
+from pdeinv.solvers.alarms.linearise import linearised
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.selection import solver_for
 from pdeinv.solvers.supported_readings import UNCERTAIN
@@ -262,6 +263,20 @@ def test_a_linear_problem_has_the_posterior_of_dense_algebra(name):
     # The reading on the left side says what its value is there
     left = next(one for one in found.inferred if one.field.name.startswith("left"))
     assert left.std.min() < 0.1 < left.std.max()
+
+
+@pytest.mark.parametrize("name", ["poisson", "helmholtz"])
+def test_the_evidence_behind_an_alarm_includes_them(name):
+    problem = Problem(PHYSICS[name], GaussianField(0.0, 2.0, 1.5, smoothness=3.0))
+    o = sensors_of(problem.physics)
+    whitened = WhitenedProblem(problem, o)
+    rows = whitened.jacobian(whitened.zero)
+    expected = rows @ rows.T + torch.diag(o.noise_std**2)
+    found = linearised(GaussNewton(), problem, o)
+    assert found.columns.shape == (len(o), whitened.inner)
+    lower = found.gaussian(found.gram(problem.latent)).lower
+    torch.testing.assert_close(lower @ lower.T, expected, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(found.expected, whitened.values(whitened.zero)[0], rtol=0, atol=1e-6)
 
 
 def test_a_small_deviation_gives_the_result_of_a_known_side():

@@ -118,6 +118,43 @@ def test_a_step_of_a_member_solves_the_problem_linearised_by_differences():
     assert len(found) == len(moved) and bool(found.isfinite().all())
 
 
+def stage_of():
+    """Return a stage of three members, and their start."""
+    observation = instance(12, 10)[1]
+    problem = Problem(Darcy(method="direct"), UNKNOWN)
+    values, size = PhaseValues.of(problem), problem.latent.size
+    known = LatentMap(problem.at(values.known(vector(0.0, 0.0))), observation)
+    noise = 100.0 * observation.values.std() * torch.ones(10, dtype=torch.float64)
+    xi = torch.zeros(3, size + 2, dtype=torch.float64)
+    stage = SmoothedProblem(
+        *(known, known, Signs(known.problem, observation), 0.5),
+        *(Whitening(noise, observation.shared), torch.zeros_like(xi), normal(3, 10, seed=3)),
+        *(torch.eye(10, dtype=torch.float64), values),
+    )
+    return stage, xi
+
+
+def test_an_unstable_member_does_not_end_the_others():
+    stage, xi = stage_of()
+    xi[1, -2:] = vector(-200.0, 200.0)
+    value = stage.objective(xi, torch.arange(3)).value
+    assert value.isfinite().tolist() == [True, False, True]
+    found, reached = stage.minimise(xi, 2, 1)
+    assert bool(found.isfinite().all()) and bool((reached[[0, 2]] < value[[0, 2]]).all())
+    assert float(reached[1]) < float("inf")  # by steps to its prior mean
+    assert "range" in stage.reason or "residual" in stage.reason
+
+
+def test_steps_to_where_a_solve_fails_are_not_taken():
+    stage, xi = stage_of()
+    start = stage.objective(xi, torch.arange(3)).value
+    steps = torch.zeros(3, len(stage.moved), dtype=torch.float64)
+    steps[:, -2:] = vector(-1e6, 1e6)
+    reached = stage.objective(xi, torch.arange(3))
+    stage._move(xi, reached, steps)
+    assert float(xi.abs().max()) == 0 and torch.equal(reached.value, start)
+
+
 def test_values_are_found_and_readings_met():
     found = solved(UNKNOWN)
     names = found.parameters.names
@@ -128,6 +165,15 @@ def test_values_are_found_and_readings_met():
     for sample, values in zip(found.samples, found.parameters.samples, strict=True):
         assert set(sample[0].unique().tolist()) <= set(values.tolist())
     assert bool(((found.probability >= 0) & (found.probability <= 1)).all())
+
+
+def test_intervals_of_values_are_within_their_laws():
+    values = PhaseValues.of(Problem(Darcy(), UNKNOWN))
+    members = values.at(normal(4000, 2, seed=2))
+    low, high = values.parameters(members, 4, "1").interval
+    for end, quantile in ((low, 0.05), (high, 0.95)):
+        torch.testing.assert_close(end, members.quantile(quantile, dim=0), rtol=0.2, atol=0)
+    assert float((members.mean(dim=0) - 1.645 * members.std(dim=0)).min()) < 0 < float(low.min())
 
 
 def test_values_of_which_nothing_is_stated_cost_little():

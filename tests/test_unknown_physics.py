@@ -1,13 +1,14 @@
 """Unknown numbers of the physics, as unknowns of a search."""
 
 import dataclasses
+import math
 from functools import cache
 
 import pytest
 import torch
 from helpers import accepts, observe, seeded
 
-from pdeinv import GaussianField, InputError, LogNormal, Problem
+from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Problem
 from pdeinv.datasets import (
     Darcy,
     Experiments,
@@ -184,6 +185,29 @@ def test_a_number_that_the_physics_does_not_allow_is_an_unstable_solve():
     values = white.values(xi)
     assert bool(values[0].isfinite().all()) and bool(values[1].isinf().all())
     assert "viscosity" in white.reason
+
+
+def test_a_number_may_be_as_large_as_a_step_makes_it():
+    white = WhitenedProblem(PROBLEMS["viscosity"], known("viscosity")[3])
+    xi = white.zero.repeat(3, 1)
+    xi[1:, white.few] = torch.tensor([[-1e6], [1e6]], dtype=torch.float64)
+    assert white.values(xi).isfinite().all(dim=1).tolist() == [True, False, False]
+
+
+def test_derivatives_that_fail_end_a_search_not_the_run(monkeypatch):
+    problem, _, _, o = known("viscosity")
+    jacobian, calls = WhitenedProblem.jacobian, []
+
+    def failing(self, xi):
+        calls.append(xi)
+        if len(calls) > 1:
+            raise NumericalError("no derivative")
+        return jacobian(self, xi)
+
+    monkeypatch.setattr(WhitenedProblem, "jacobian", failing)
+    search = GaussNewton()._search(problem.physics, problem.prior, o, progress=False)
+    mode = search(1e-13)
+    assert len(calls) > 1 and math.isfinite(mode.objective)
 
 
 def test_experiments_share_a_number_of_one_range():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import torch
 
@@ -14,6 +15,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.progress import Progress
 from pdeinv.solvers.alarms.cause import Cause
 from pdeinv.solvers.alarms.linearise import linearised
 from pdeinv.solvers.alarms.model import Model, lasting
@@ -25,6 +27,7 @@ from pdeinv.solvers.alarms.of_readings import (
     causes_in_units,
 )
 from pdeinv.solvers.base import Solver
+from pdeinv.solvers.evidence.linearised import LinearisedReadings
 
 __all__ = ["find_causes", "with_found_numbers"]
 
@@ -32,6 +35,11 @@ _LEAST = 3.0  # in logarithms, of a cause that is named
 _BEHIND = 30.0  # in logarithms, of a cause that is not looked at again
 _AGAIN = 4  # causes for which the readings of a nonlinear problem are linearised again
 _MOST = 250  # readings of which the evidence is compared, evenly chosen
+# Of a nonlinear problem fewer on a fine grid: so many times the nodes, but no less than these
+_NUMBERS, _LEAST_READINGS = 125 * 64**2, 40
+
+_Trial: TypeAlias = Callable[..., LinearisedReadings | None]
+"""`linearised` by the solver of the result."""
 
 
 def find_causes(
@@ -40,6 +48,7 @@ def find_causes(
     prior: Prior,
     observation: Observation,
     suspects: Sequence[int] = (),
+    progress: bool = False,
 ) -> tuple[Cause, ...]:
     """Return what would mend the fit of the readings, the best first; none where nothing does, or
     where the method has no evidence.
@@ -51,19 +60,27 @@ def find_causes(
         solver: the solver of the result.
         pde, prior, observation: as of `Solver.__call__`, with the numbers that were inferred.
         suspects: positions of readings that do not fit the others.
+        progress: count the trials, each a linearisation of the readings.
     """
-    chosen = _chosen(observation, suspects)
-    if not isinstance(prior, CoefficientPrior) or not len(chosen):
+    if not isinstance(prior, CoefficientPrior):
         return ()
     problem = Problem(pde, prior)
-    readings = linearised(solver, problem, observation.subset(chosen))
-    if readings is None:
+    chosen = _chosen(observation, suspects, _most(problem, observation))
+    if not len(chosen):
         return ()
-    model = Model.of(problem, readings)
-    base = lasting(model.log_evidence)
-    found = [*_candidates(solver, model, base)]
-    if not problem.linear:
-        found = _linearised_again(solver, found, base)
+    with Progress(None, "cause of the misfit", progress, unit="trial", keep=False) as shown:
+
+        def trial(*given: Any, **options: Any) -> LinearisedReadings | None:
+            shown.update()
+            return linearised(solver, *given, **options)
+
+        found, base = list[Cause](), -math.inf
+        if (readings := trial(problem, observation.subset(chosen))) is not None:
+            model = Model.of(problem, readings)
+            base = lasting(model.log_evidence)
+            found = [*_candidates(trial, model, base)]
+        if not problem.linear:
+            found = _linearised_again(trial, found, base)
     best: dict[tuple[str, str], Cause] = {}
     for cause in sorted(found, key=lambda one: -one.gain):
         if cause.gain > _LEAST:
@@ -71,13 +88,21 @@ def find_causes(
     return tuple(_of_table(cause, chosen) for cause in best.values())
 
 
-def _chosen(observation: Observation, suspects: Sequence[int]) -> torch.Tensor:
+def _most(problem: Problem, observation: Observation) -> int:
+    """How many readings are compared, at most: those of a nonlinear problem are linearised often,
+    each time at the cost of a solve for each."""
+    if problem.linear:
+        return _MOST
+    return max(_LEAST_READINGS, min(_MOST, _NUMBERS // observation.grid.nodes))
+
+
+def _chosen(observation: Observation, suspects: Sequence[int], most: int) -> torch.Tensor:
     """Positions of the plain readings; where there are many, of some of them and the suspects."""
     plain = (~observation.below_or_above).nonzero()[:, 0]
-    if len(plain) <= _MOST:
+    if len(plain) <= most:
         return plain
-    some = plain[torch.linspace(0, len(plain) - 1, _MOST).long()]
-    return torch.cat([some, torch.tensor([*suspects[:_MOST]], dtype=torch.long)]).unique()
+    some = plain[torch.linspace(0, len(plain) - 1, most).long()]
+    return torch.cat([some, torch.tensor([*suspects[:most]], dtype=torch.long)]).unique()
 
 
 def _of_table(cause: Cause, chosen: torch.Tensor) -> Cause:
@@ -86,17 +111,15 @@ def _of_table(cause: Cause, chosen: torch.Tensor) -> Cause:
     return replace(cause, predictions=predictions)
 
 
-def _candidates(solver: Solver, model: Model, base: float) -> Iterator[Cause]:
+def _candidates(trial: _Trial, model: Model, base: float) -> Iterator[Cause]:
     problem, observation = model.problem, model.observation
     yield from causes_in_readings(model, base)
     yield from causes_in_noise(model, base)
     yield from causes_in_prior(model, base)
     start = None if problem.linear else model.draw()
-    yield from causes_in_physics(
-        model, base, lambda changed: linearised(solver, changed, observation, start)
-    )
+    yield from causes_in_physics(model, base, lambda changed: trial(changed, observation, start))
     if not problem.linear:
-        found = linearised(solver, problem, observation, jacobians=0)
+        found = trial(problem, observation, jacobians=0)
         model = model if found is None else Model.of(problem, found)
     here = lasting(model.log_evidence)
     for cause in causes_in_units(model, here):
@@ -104,7 +127,7 @@ def _candidates(solver: Solver, model: Model, base: float) -> Iterator[Cause]:
             yield replace(cause, gain=cause.gain + here - base)
 
 
-def _linearised_again(solver: Solver, causes: Sequence[Cause], base: float) -> list[Cause]:
+def _linearised_again(trial: _Trial, causes: Sequence[Cause], base: float) -> list[Cause]:
     """The causes with the evidence of readings that are linearised with their changes: those in
     units, and the best others."""
     ranked = sorted((c for c in causes if c.kind != "units"), key=lambda one: -one.gain)
@@ -115,15 +138,15 @@ def _linearised_again(solver: Solver, causes: Sequence[Cause], base: float) -> l
             judged.append(cause)
             continue
         cost = cause.log_evidence - base - cause.gain
-        found = lasting(_changed_evidence, solver, cause)
+        found = lasting(_changed_evidence, trial, cause)
         judged.append(replace(cause, gain=found - base - cost))
     return judged
 
 
-def _changed_evidence(solver: Solver, cause: Cause) -> float:
+def _changed_evidence(trial: _Trial, cause: Cause) -> float:
     assert cause.changed is not None
     problem, observation, more = cause.changed()
-    found = linearised(solver, problem, observation)
+    found = trial(problem, observation)
     return -math.inf if found is None else Model.of(problem, found).log_evidence() + more
 
 

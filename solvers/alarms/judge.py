@@ -30,6 +30,7 @@ def judge_misfit(
     prior: Prior,
     sensors: Sensors,
     observation: Observation,
+    progress: bool = False,
 ) -> None:
     """Record as `misfit_test` what the reduced chi-squared is evidence of, and as `alarm` whether
     the readings fit; warn where they do not, with the cause, and where a search has not
@@ -42,6 +43,7 @@ def judge_misfit(
         prior: of the coefficient or of the state.
         sensors: the table, whose rows the message names.
         observation: its readings.
+        progress: show that of the search for the cause.
     """
     posterior.record["misfit_test"] = MISFIT_TESTS[solver.misfit]
     posterior.record["alarm"] = "none"
@@ -53,7 +55,7 @@ def judge_misfit(
     causes: tuple[Cause, ...] = ()
     if solver.misfit != "none":
         given = with_found_numbers(pde, prior, observation, posterior)
-        causes = find_causes(solver, *given, suspects=alarm.outliers)
+        causes = find_causes(solver, *given, suspects=alarm.outliers, progress=progress)
     message = _message(alarm, causes, solver, posterior, pde, prior, sensors)
     posterior.record["alarm"] = message
     warn_caller(message, MisfitWarning)

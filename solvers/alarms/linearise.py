@@ -13,7 +13,9 @@ from pdeinv.solvers.base import Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver
+from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
+from pdeinv.solvers.supported_readings import UNCERTAIN
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["linearised", "near_mode"]
@@ -46,6 +48,8 @@ def linearised(
     ]
     for method, way in ways:
         if not (method.accepts_prior(prior) and method.accepts(pde, prior) and pde.differentiable):
+            continue
+        if pde.uncertain and UNCERTAIN not in method.takes:
             continue
         try:
             return way()
@@ -81,7 +85,12 @@ def near_mode(
         mode = search.descend(xi, values, rows, FIRST_NUGGET, jacobians)
         xi, values = mode.xi, mode.values
     latent = problem.latent.square_root(white.tables(xi), observation.grid)
-    rows = white.map.latent_jacobian(latent)
+    forward = white.forward_at(white.numbers(xi)[0])
+    assert isinstance(forward, LatentMap)
+    rows = forward.latent_jacobian(latent)
+    columns = observation.shared
+    if white.inner:
+        columns = torch.cat([white.inner_columns(xi, forward), columns], dim=1)
     expected = values[0] - torch.einsum("myx,yx->m", rows, latent[0, 0])
-    expected = expected - observation.shared @ white.biases(xi)[0]
-    return LinearisedReadings(observation, rows, observation.shared, expected, FIRST_NUGGET)
+    expected = expected - columns @ xi[0, white.size :]
+    return LinearisedReadings(observation, rows, columns, expected, FIRST_NUGGET)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import InputError
+from pdeinv.errors import InputError, NumericalError, warn_caller
 from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
-from pdeinv.progress import progress_bar
+from pdeinv.solvers.evidence.at_points import at_points
 from pdeinv.solvers.evidence.estimates import normal_mixture, of_points
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.evidence.log_posterior import LogPosterior
-from pdeinv.solvers.evidence.mixture import Shares, mixed
+from pdeinv.solvers.evidence.mixture import mixed
 from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
 from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
 from pdeinv.solvers.evidence.scale import implied_scale
@@ -61,7 +61,7 @@ def infer_unknowns(
 
     Numbers of the latent field and of the noise are integrated over: the posterior is a mixture of
     those at weighted points. A constant of the latent field is a part of it. Other numbers are left
-    to `Solver.condition`.
+    to `Solver.condition`. A point at which that fails is left out, with a warning.
 
     Arguments:
         solver: which conditions at each point, and linearises the readings.
@@ -70,7 +70,7 @@ def infer_unknowns(
 
     Raises:
         InputError: the solver has no evidence.
-        NumericalError: the evidence is finite nowhere, or a solve failed.
+        NumericalError: the evidence is finite nowhere, or the solver failed at all points.
     """
     scaled = dict[str, float]()
     if _of_readings(problem):
@@ -84,25 +84,38 @@ def infer_unknowns(
     density, modes = _settled(solver, problem, observation, numbers, progress)
     points = weighted_points(density, modes, generator)
     chosen, weights = thinned(points, solver.mixture_points, generator)
-    shares = Shares(weights, n_samples, generator)
-    posteriors, one = [], solver.one_of(len(chosen))
-    for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
+    one = solver.one_of(len(chosen))
+
+    def of_point(i: int, n: int) -> Posterior:
         about = _about(problem, points.constants, i)
         known, readings = _known(problem, observation, numbers, points.z[i], about)
-        posteriors.append(
-            one.condition(known.physics, known.prior, readings, shares.drawn[j], generator, False)
-        )
+        return one.condition(known.physics, known.prior, readings, n, generator, False)
+
+    kept, posteriors, shares = at_points(
+        of_point, chosen.tolist(), weights, n_samples, generator, progress
+    )
+    left_out = len(chosen) - len(kept)
+    chosen, weights = chosen[kept], shares.weights
     found = mixed(posteriors, weights, shares)
     own = _parameters(problem, numbers, points, chosen[shares.of_sample], generator)
     found.parameters = Parameters.joined(own, found.parameters)
     found.record |= {
-        "log_evidence": points.log_evidence,
+        **_log_evidence(problem, observation, points),
         "evidence_points": len(points.z),
         "evidence_effective": round(points.effective, 1),
         "mixture_points": len(chosen),
+        "mixture_points_left_out": left_out,
         **scaled,
     }
     return found
+
+
+def _log_evidence(
+    problem: Problem, observation: Observation, points: WeightedPoints
+) -> dict[str, float]:
+    """The density of the readings, where they have one: not of limits, nor with a flat mean."""
+    stated = problem.coefficient_prior.proper and not bool(observation.below_or_above.any())
+    return {"log_evidence": points.log_evidence} if stated else {}
 
 
 def most_probable(
@@ -133,7 +146,17 @@ def _settled(
     z, about = torch.zeros(len(numbers), dtype=torch.float64), None
     density, modes = None, list[Mode]()
     for _ in range(_ROUNDS):
-        linear = _linearised(solver, problem, observation, numbers, z, about, progress)
+        try:
+            linear = _linearised(solver, problem, observation, numbers, z, about, progress)
+        except NumericalError as error:
+            if density is None:
+                raise
+            warn_caller(
+                f"the readings were not linearised again at the most probable numbers, since a "
+                f"solve failed: {error}",
+                UserWarning,
+            )
+            break
         if density is not None and torch.equal(linear.rows, density.whole.rows):
             break  # exact, wherever it is made
         density = LogPosterior(problem, numbers, linear)

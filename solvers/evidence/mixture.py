@@ -32,7 +32,7 @@ class Shares:
     """
 
     def __init__(self, weights: torch.Tensor, n: int, generator: torch.Generator | None):
-        pairs = (n + 1) // 2
+        self.weights, pairs = weights, (n + 1) // 2
         first = torch.rand(1, dtype=torch.float64, generator=generator)
         levels = (first + torch.arange(pairs, dtype=torch.float64)) / pairs
         of = torch.bucketize(levels, weights.cumsum(0)[:-1].contiguous())
