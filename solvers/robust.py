@@ -14,14 +14,20 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, warn_caller
-from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.student_noise import DEGREES, REJECTED, StudentReadings, weights_of
+from pdeinv.solvers.student_noise import (
+    DEGREES,
+    REJECTED,
+    StudentReadings,
+    evidence_of,
+    student_predictions,
+    weights_of,
+)
 
 __all__ = ["NOISE_MODEL", "SUSPECT", "Robust"]
 
@@ -56,7 +62,8 @@ class Robust:
     the next a tenth of it, and so on to s.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
-    reading. Censored readings keep the weight 1, and have no part in a search in closed form.
+    reading. `log_evidence` is the variational bound. Censored readings keep the weight 1, and have
+    no part in a search in closed form.
 
     Arguments:
         solver: of the readings with Gaussian noise.
@@ -109,7 +116,12 @@ class Robust:
             progress=progress,
         )
         found.weight = weights.values
-        found.leave_one_out = _with_noise(found.leave_one_out, observation, weights.values)
+        if found.leave_one_out is not None:
+            size = _size(found, observation)
+            found.leave_one_out = student_predictions(found.leave_one_out, size, weights.values)
+        if "log_evidence" in found.record:
+            more = evidence_of(weights.values[weights.plain])
+            found.record["log_evidence"] = float(found.record["log_evidence"]) + more
         found.record["noise_model"] = NOISE_MODEL
         found.record["reweighting_solves"] = weights.solves
         found.record["seconds"] = round(time.perf_counter() - start, 4)
@@ -262,17 +274,14 @@ class _Weights:
         return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
 
 
-def _with_noise(
-    found: LeaveOneOut | None, stated: Observation, weight: torch.Tensor
-) -> LeaveOneOut | None:
-    """The predictions of readings with the weights (m,), where the reading that is predicted has
-    the stated noise."""
-    if found is None:
-        return None
-    noise = stated.noise_std.square()
-    variance = found.std.square() - noise / weight + noise
-    std = torch.maximum(variance, noise).sqrt()
-    return LeaveOneOut.gaussian(found.values, found.mean, std, found.floor)
+def _size(found: Posterior, stated: Observation) -> torch.Tensor:
+    """The sizes s (m,) of the noise, with the means of unknown ones."""
+    if found.parameters is None:
+        return stated.noise_std
+    means = dict(zip(found.parameters.names, found.parameters.mean.tolist(), strict=True))
+    return stated.with_noise(
+        {name: means[name] for name, _ in stated.unknown_noise if name in means}
+    ).noise_std
 
 
 def _spreads(observation: Observation) -> torch.Tensor:

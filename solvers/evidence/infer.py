@@ -20,6 +20,7 @@ from pdeinv.solvers.evidence.log_posterior import LogPosterior
 from pdeinv.solvers.evidence.mixture import Shares, mixed
 from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
 from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
+from pdeinv.solvers.evidence.repeated_warnings import each_kind_once
 from pdeinv.solvers.evidence.scale import implied_scale
 from pdeinv.solvers.evidence.search import Mode, climb, search_modes
 from pdeinv.solvers.evidence.thinned import thinned
@@ -86,12 +87,14 @@ def infer_unknowns(
     chosen, weights = thinned(points, solver.mixture_points, generator)
     shares = Shares(weights, n_samples, generator)
     posteriors, one = [], solver.one_of(len(chosen))
-    for j, i in enumerate(progress_bar(chosen.tolist(), "unknown numbers", progress, "point")):
-        about = _about(problem, points.constants, i)
-        known, readings = _known(problem, observation, numbers, points.z[i], about)
-        posteriors.append(
-            one.condition(known.physics, known.prior, readings, shares.drawn[j], generator, False)
-        )
+    bar = progress_bar(chosen.tolist(), "unknown numbers", progress, "point")
+    with each_kind_once(f"of {len(chosen)} points of the unknown numbers"):
+        for j, i in enumerate(bar):
+            about = _about(problem, points.constants, i)
+            known, o = _known(problem, observation, numbers, points.z[i], about)
+            posteriors.append(
+                one.condition(known.physics, known.prior, o, shares.drawn[j], generator, False)
+            )
     found = mixed(posteriors, weights, shares)
     own = _parameters(problem, numbers, points, chosen[shares.of_sample], generator)
     found.parameters = Parameters.joined(own, found.parameters)
