@@ -17,6 +17,7 @@ from pdeinv.errors import InputError, warn_caller
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.progress import Progress
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
@@ -99,7 +100,10 @@ class Robust:
         weights = _Weights(self.solver, pde, prior, observation)
         with warnings.catch_warnings():  # those of the last solve remain
             warnings.simplefilter("ignore")
-            weights.settle(max(n_samples, LEAST_SAMPLES), generator)
+            with Progress(
+                None, "weights of the readings", progress, unit="solve", keep=False
+            ) as bar:
+                weights.settle(max(n_samples, LEAST_SAMPLES), generator, bar)
         if not weights.settled:
             warn_caller(
                 f"the weights of the readings must settle, and still changed by "
@@ -190,7 +194,7 @@ class _Weights:
             given = replace(given, noise_group=None, unknown_noise=())
         return given
 
-    def settle(self, n_samples: int, generator: torch.Generator) -> None:
+    def settle(self, n_samples: int, generator: torch.Generator, bar: Progress) -> None:
         """Update the weights until they settle, each time with the same random numbers."""
         at_once, level = self._at_once(), _spreads(self.stated)
         level = torch.ones_like(level) if at_once else level
@@ -206,6 +210,7 @@ class _Weights:
                 scaled = squares / (level * self.stated.noise_std).square()
                 self.values = torch.where(self.plain, weights_of(scaled), 1.0)
             self.solves += 1
+            bar.update()
             if last:
                 self.change = 0.0 if at_once else float((self.values - before).abs().max())
             level = lower
