@@ -11,7 +11,7 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.gauss_newton import GaussNewton
+from pdeinv.solvers.gauss_newton import GaussNewton, linearised_about
 from pdeinv.solvers.gaussian import GaussianSolver
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.whitened_problem import WhitenedProblem
@@ -80,8 +80,5 @@ def near_mode(
         search.prior_variances = white.own(rows).square().sum(dim=1)
         mode = search.descend(xi, values, rows, FIRST_NUGGET, jacobians)
         xi, values = mode.xi, mode.values
-    latent = problem.latent.square_root(white.tables(xi), observation.grid)
-    rows = white.map.latent_jacobian(latent)
-    expected = values[0] - torch.einsum("myx,yx->m", rows, latent[0, 0])
-    expected = expected - observation.shared @ white.biases(xi)[0]
-    return LinearisedReadings(observation, rows, observation.shared, expected, FIRST_NUGGET)
+    columns = white.jacobian(xi)[:, white.size :] if white.inner else observation.shared
+    return linearised_about(white, xi, values, columns, FIRST_NUGGET)
