@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.coefficients.correlation import correlation
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain
+from pdeinv.unknown import UNKNOWN
 
 __all__ = ["Drawn", "Uncertain"]
 
@@ -81,8 +83,10 @@ class Uncertain(Convertible):
         names = [f.name for f in fields(cls)]
         for name in value:
             if name not in names:
+                near = get_close_matches(str(name), [*names, UNKNOWN], 1)
                 raise InputError(
-                    f"{what} must have keys of {', '.join(names)}, got {described(name)}; remove it"
+                    f"{what} must have keys of {', '.join(names)}, or {UNKNOWN} alone, got "
+                    f"{described(name)}; {f'did you mean {near[0]!r}?' if near else 'remove it'}"
                 )
         for name in names[:3]:
             if name not in value:

@@ -149,7 +149,7 @@ def _check_readings(results: Mapping[str, xr.Dataset]) -> None:
                 raise InputError(
                     f"results must be of the same readings to be compared, got the "
                     f"{column.removeprefix('sensor_')} {a[i]} in {first} and {b[i]} in {name} for "
-                    f"reading {i}; {remedy}"
+                    f"sensor={i}; {remedy}"
                 )
 
 

@@ -41,7 +41,7 @@ from pdeinv.solvers.supported_readings import (
 )
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["GaussNewton"]
+__all__ = ["GaussNewton", "linearised_about", "linearised_at"]
 
 _FEWEST = 4  # members that an ensemble must have
 
@@ -234,15 +234,34 @@ class GaussNewton(Solver):
 
 def linearised_at(problem: WhitenedProblem, mode: Mode) -> LinearisedReadings:
     """Return the readings as a linear function of the latent field about a mode."""
-    forward = problem.forward_at(problem.numbers(mode.xi)[0])
-    assert isinstance(forward, LatentMap)
-    forward.exact_derivatives = True
-    latent = problem.latent.square_root(problem.tables(mode.xi), forward.grid)
-    rows = forward.latent_jacobian(latent)
-    further = mode.xi[0, problem.size :]
+    problem.forward_at(problem.numbers(mode.xi)[0]).exact_derivatives = True
     columns = mode.jacobian[:, problem.size :]
-    expected = mode.values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
-    return LinearisedReadings(problem.observation, rows, columns, expected, mode.nugget)
+    return linearised_about(problem, mode.xi, mode.values, columns, mode.nugget)
+
+
+def linearised_about(
+    problem: WhitenedProblem,
+    xi: torch.Tensor,
+    values: torch.Tensor,
+    columns: torch.Tensor,
+    nugget: float,
+) -> LinearisedReadings:
+    """Return the readings as a linear function of the latent field.
+
+    Arguments:
+        problem: the problem.
+        xi: where, (1, size + inner + k).
+        values: the readings there, (1, m).
+        columns: their derivatives to the numbers behind those of the coefficient, (m, inner + k).
+        nugget: as of `LinearisedReadings`.
+    """
+    forward = problem.forward_at(problem.numbers(xi)[0])
+    assert isinstance(forward, LatentMap)
+    latent = problem.latent.square_root(problem.tables(xi), forward.grid)
+    rows = forward.latent_jacobian(latent)
+    further = xi[0, problem.size :]
+    expected = values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
+    return LinearisedReadings(problem.observation, rows, columns, expected, nugget)
 
 
 def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | None, ModeSearch]:

@@ -14,19 +14,19 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, warn_caller
-from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.progress import Progress
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.parameter_columns import with_inferred_noise
 from pdeinv.solvers.student_noise import (
     DEGREES,
     REJECTED,
     StudentReadings,
-    bound_of_weights,
+    evidence_of,
+    student_predictions,
     weights_of,
 )
 
@@ -63,9 +63,8 @@ class Robust:
     the next a tenth of it, and so on to s.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
-    reading. Censored readings keep the weight 1, and have no part in a search in closed form. A
-    `log_evidence` is the variational bound of the density of the readings: the density of Gaussian
-    noise of the variances s² / w would count what the readings have chosen.
+    reading. `log_evidence` is the variational bound. Censored readings keep the weight 1, and have
+    no part in a search in closed form.
 
     Arguments:
         solver: of the readings with Gaussian noise.
@@ -101,7 +100,10 @@ class Robust:
         weights = _Weights(self.solver, pde, prior, observation)
         with warnings.catch_warnings():  # those of the last solve remain
             warnings.simplefilter("ignore")
-            weights.settle(max(n_samples, LEAST_SAMPLES), generator)
+            with Progress(
+                None, "weights of the readings", progress, unit="solve", keep=False
+            ) as bar:
+                weights.settle(max(n_samples, LEAST_SAMPLES), generator, bar)
         if not weights.settled:
             warn_caller(
                 f"the weights of the readings must settle, and still changed by "
@@ -118,11 +120,12 @@ class Robust:
             progress=progress,
         )
         found.weight = weights.values
-        stated = with_inferred_noise(observation, found)
-        found.leave_one_out = _with_noise(found.leave_one_out, stated, weights.values)
+        if found.leave_one_out is not None:
+            size = _size(found, observation)
+            found.leave_one_out = student_predictions(found.leave_one_out, size, weights.values)
         if "log_evidence" in found.record:
-            bound = float(found.record["log_evidence"]) + bound_of_weights(weights.values)
-            found.record["log_evidence"] = bound
+            more = evidence_of(weights.values[weights.plain])
+            found.record["log_evidence"] = float(found.record["log_evidence"]) + more
         found.record["noise_model"] = NOISE_MODEL
         found.record["reweighting_solves"] = weights.solves
         found.record["seconds"] = round(time.perf_counter() - start, 4)
@@ -191,7 +194,7 @@ class _Weights:
             given = replace(given, noise_group=None, unknown_noise=())
         return given
 
-    def settle(self, n_samples: int, generator: torch.Generator) -> None:
+    def settle(self, n_samples: int, generator: torch.Generator, bar: Progress) -> None:
         """Update the weights until they settle, each time with the same random numbers."""
         at_once, level = self._at_once(), _spreads(self.stated)
         level = torch.ones_like(level) if at_once else level
@@ -207,6 +210,7 @@ class _Weights:
                 scaled = squares / (level * self.stated.noise_std).square()
                 self.values = torch.where(self.plain, weights_of(scaled), 1.0)
             self.solves += 1
+            bar.update()
             if last:
                 self.change = 0.0 if at_once else float((self.values - before).abs().max())
             level = lower
@@ -275,17 +279,14 @@ class _Weights:
         return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
 
 
-def _with_noise(
-    found: LeaveOneOut | None, stated: Observation, weight: torch.Tensor
-) -> LeaveOneOut | None:
-    """The predictions of readings with the weights (m,), where the reading that is predicted has
-    the stated noise."""
-    if found is None:
-        return None
-    noise = stated.noise_std.square()
-    variance = found.std.square() - noise / weight + noise
-    std = torch.maximum(variance, noise).sqrt()
-    return LeaveOneOut.gaussian(found.values, found.mean, std, found.floor, found.exact)
+def _size(found: Posterior, stated: Observation) -> torch.Tensor:
+    """The sizes s (m,) of the noise, with the means of unknown ones."""
+    if found.parameters is None:
+        return stated.noise_std
+    means = dict(zip(found.parameters.names, found.parameters.mean.tolist(), strict=True))
+    return stated.with_noise(
+        {name: means[name] for name, _ in stated.unknown_noise if name in means}
+    ).noise_std
 
 
 def _spreads(observation: Observation) -> torch.Tensor:

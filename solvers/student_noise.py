@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
+from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 
-__all__ = ["DEGREES", "REJECTED", "StudentReadings", "bound_of_weights", "weights_of"]
+__all__ = [
+    "DEGREES",
+    "REJECTED",
+    "StudentReadings",
+    "evidence_of",
+    "student_density",
+    "student_predictions",
+    "weights_of",
+]
 
 DEGREES = 4.0
 """Degrees of freedom ν of the noise."""
 REJECTED = 0.002
 """Weight of a reading that is left out at a start of the search."""
+_LOG_PRECISIONS, _PRECISIONS = (-30.0, 4.0), 400  # of the noise, over which a density is summed
 _EQUAL, _ITERATIONS = 1e-3, 200  # change of a weight that ends the updates, and their number
 _GAIN, _JUMPS, _PASSES = 0.1, 4, 10  # least gain of a jump, jumps for each reading, and passes
 _DOUBT = 4.0  # of the bound, by which keeping a reading must be the better
@@ -28,17 +38,54 @@ def weights_of(squares: torch.Tensor) -> torch.Tensor:
     return (DEGREES + 1) / (DEGREES + squares)
 
 
-def bound_of_weights(weights: torch.Tensor) -> float:
-    """Return what the variational bound of log p(y) has more than the logarithm of the Gaussian
-    density of readings with the weights (m,).
+def evidence_of(weight: torch.Tensor) -> float:
+    """Return what weights (m,) add to the log evidence of Gaussian noise of the variances s² / w:
+    the sum is the variational bound of that of Student-t noise, which is exact without a field."""
+    half = DEGREES / 2
+    constant = (
+        math.lgamma(half + 0.5)
+        - math.lgamma(half)
+        + (1 - math.log(half)) / 2
+        + half
+        - (half + 0.5) * math.log1p(1 / DEGREES)
+    )
+    return float((half * (weight.log() - weight) + constant).sum())
 
-    Reference:
-        Tipping & Lawrence, *Variational inference for Student-t models*, Neurocomputing 69, 2005.
+
+def student_density(
+    missed: torch.Tensor, variance: torch.Tensor, size: torch.Tensor
+) -> torch.Tensor:
+    """Return the logarithms of the densities (m,) of the sums of a Gaussian and s t.
+
+    Arguments:
+        missed: where: the reading less its mean, (m,).
+        variance: of the Gaussian number, (m,).
+        size: s, (m,).
     """
-    half, shape = DEGREES / 2, (DEGREES + 1) / 2
-    constant = half * math.log(half) - math.lgamma(half)
-    constant += shape * (1 - math.log(shape)) + math.lgamma(shape)
-    return float((half * (weights.log() - weights) + constant).sum())
+    logarithm = torch.linspace(*_LOG_PRECISIONS, _PRECISIONS, dtype=torch.float64)[:, None]
+    half, precision = DEGREES / 2, logarithm.exp()
+    law = half * (math.log(half) + logarithm - precision) - math.lgamma(half)
+    total = variance + size.square() / precision
+    gaussian = -(missed.square() / total + total.log() + math.log(2 * math.pi)) / 2
+    return (law + gaussian).logsumexp(dim=0) + math.log(float(logarithm[1] - logarithm[0]))
+
+
+def student_predictions(
+    found: LeaveOneOut, size: torch.Tensor, weight: torch.Tensor
+) -> LeaveOneOut:
+    """Return predictions of readings with the noise of the reading that is predicted as it is
+    stated: Gaussian for the p-values, as without weights, and Student-t for the densities.
+
+    Arguments:
+        found: with Gaussian noise of the variances s² / w.
+        size: s, (m,).
+        weight: w, (m,).
+    """
+    noise = size.square()
+    variance = (found.std.square() - noise / weight).clamp(min=0)
+    std = (variance + noise).sqrt()
+    given = LeaveOneOut.gaussian(found.values, found.mean, std, found.floor, found.exact)
+    return replace(given, log_density=student_density(found.values - found.mean, variance, size))
 
 
 class _Factored(NamedTuple):

@@ -12,11 +12,12 @@ import torch
 from helpers import observe, seeded, with_modes
 
 from pdeinv import GaussianField, LogNormal, MisfitWarning, SpectralField, reconstruct
-from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem
+from pdeinv.datasets import Darcy, NavierStokes, Poisson, Problem, Sides, Uncertain, Value
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
 from pdeinv.solvers import GaussianSolver, GaussNewton, alarms
 from pdeinv.solvers.alarms import find_alarm, find_causes
+from pdeinv.solvers.alarms.linearise import near_mode
 from pdeinv.solvers.leave_one_out import floors, sampled_leave_one_out
 from pdeinv.unknown import Unknown
 
@@ -252,6 +253,18 @@ def test_the_cause_is_found_by_its_name_and_its_number(truth, told, change, expe
     cause = best_cause(truth, told, change, m)
     assert (cause.kind, cause.name) == expected[:2]
     assert abs(cause.value - expected[2]) <= within * abs(expected[2])
+
+
+def test_an_uncertain_side_is_as_uncertain_in_the_search_for_a_cause():
+    held = Value(Uncertain(1.0, std=0.5, length=0.6))
+    physics = Darcy(boundary=Sides(held, Value(0.0), Value(0.0), Value(0.0)))
+    problem = Problem(physics, LogNormal(median=1.0, log_std=0.5, length=0.4))
+    o = readings_of(problem, m=12)
+    exact = GaussNewton(iterations=20, tolerance=1e-3).linearised(physics, problem.prior, o)
+    found = near_mode(problem, o, jacobians=12)
+    scale = exact.expected.std()
+    torch.testing.assert_close(found.columns, exact.columns, rtol=0.05, atol=0.02)
+    assert float((found.expected - exact.expected).abs().max()) < 0.1 * float(scale)
 
 
 def test_wrong_readings_are_found_with_what_the_others_predict():

@@ -91,7 +91,7 @@ def test_the_evidence_of_replicates_is_that_of_all():
         ([result(values=VALUES[:2])], "same readings .* got 3 of them in 1 and 2 in 2; recon"),
         (
             [result(values=VALUES + [0, 0, 1e-3])],
-            r"same readings .* got the (x|value) .* reading 2",
+            r"same readings .* got the (x|value) .* sensor=2",
         ),
         ([result(field=["potential", "source", "potential"])], "got the field potential in 1 and "),
         ([3], "a result must be a Dataset or its file, got 3; give"),

@@ -85,6 +85,18 @@ def test_the_figure_shows_each_number_on_the_axis_of_its_law(result, tmp_path):
         part = result.sel(parameter=name)
         assert [*bar] == [float(part.parameter_low), float(part.parameter_high)]
     figure.savefig(tmp_path / "f.png")
+    assert (
+        len(
+            plot_parameters(
+                xr.concat(
+                    [result, result[{"parameter": [0, 1]}].assign_coords(parameter=["a", "b"])],
+                    "parameter",
+                    data_vars="minimal",
+                )
+            ).axes
+        )
+        == 5
+    )
     without = result.drop_vars(["parameter_prior_low", "parameter_prior_high"])
     without.attrs.pop("parameter_laws")
     plot_parameters(without).savefig(tmp_path / "g.png")

@@ -18,7 +18,7 @@ from known_posteriors import (
     rows_of,
 )
 
-from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
+from pdeinv import GaussianField, InputError, NumericalError, Observation, Problem
 from pdeinv.datasets import Poisson
 from pdeinv.parameters import Parameters, weighted_quantile
 from pdeinv.solvers import GaussianSolver, OptimalInterpolation
@@ -458,17 +458,6 @@ def test_the_scale_is_what_the_readings_imply():
     assert size / 4 < implied_scale(posed, o) < 4 * size
     nothing = dataclasses.replace(o, values=torch.zeros_like(o.values))
     assert implied_scale(posed, nothing) == 1.0
-
-
-def test_the_scale_of_a_positive_coefficient_is_the_homogeneous_one_that_fits():
-    from pdeinv.datasets import Darcy
-
-    pde = Darcy()
-    grid = pde.grid(N)
-    a = torch.full((1, 1, *grid.shape), 3e-3, dtype=torch.float64)
-    state = torch.cat([a, pde.respond(a)], dim=1)[0]
-    o = at_nodes(pde, grid, [1] * 12, state, 0.05)
-    assert implied_scale(Problem(pde, LogNormal()), o) == pytest.approx(3e-3, rel=0.1)
 
 
 def test_shares_are_in_proportion_to_the_weights():

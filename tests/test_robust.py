@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import distance, normal, run_command, seeded
 from known_posteriors import Gaussian, at_nodes, latent, prior_mean, response, rows_of
+from scipy import stats
 
 from pdeinv import GaussianField, InputError, MisfitWarning, Problem, Unknown, reconstruct
 from pdeinv.datasets import Poisson
@@ -19,7 +20,8 @@ from pdeinv.solvers.student_noise import (
     DEGREES,
     REJECTED,
     StudentReadings,
-    bound_of_weights,
+    evidence_of,
+    student_density,
     weights_of,
 )
 
@@ -158,7 +160,7 @@ def test_the_bound_of_one_reading_of_a_known_field_is_its_density():
     weight = weights_of(missed.square())
     gaussian = torch.distributions.Normal(0.0, weight.rsqrt()).log_prob(missed).sum()
     exact = torch.distributions.StudentT(DEGREES).log_prob(missed).sum()
-    assert float(gaussian) + bound_of_weights(weight) == pytest.approx(float(exact), rel=1e-6)
+    assert float(gaussian) + evidence_of(weight) == pytest.approx(float(exact), rel=1e-6)
 
 
 def test_the_evidence_is_that_of_student_t_noise():
@@ -233,6 +235,43 @@ def test_what_cannot_be_weighed_is_refused():
             solve(Robust(solver), o)
     with pytest.raises(InputError, match="must be known for robust with the optimal-interp"):
         solve(Robust(OptimalInterpolation()), unknown(o))
+
+
+def test_densities_and_the_evidence_are_those_of_student_t_noise():
+    size = torch.tensor(0.5, dtype=torch.float64)
+    missed = torch.tensor([0.0, 1.0, 5.0, 100.0, 1e4], dtype=torch.float64)
+    expected = torch.from_numpy(stats.t.logpdf(missed / size, DEGREES)) - size.log()
+    found = student_density(missed, torch.zeros_like(missed), size)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    weight = weights_of((missed / size).square())
+    gaussian = torch.from_numpy(stats.norm.logpdf(missed, scale=size / weight.sqrt()))
+    assert float(gaussian.sum()) + evidence_of(weight) == pytest.approx(float(expected.sum()))
+    wide = student_density(missed[:3], torch.full((3,), 1e4, dtype=torch.float64), size)
+    normal = torch.from_numpy(stats.norm.logpdf(missed[:3], scale=100))
+    torch.testing.assert_close(wide, normal, rtol=1e-3, atol=1e-3)
+
+
+def test_gross_errors_speak_for_student_t_noise():
+    for gross in (True, False):
+        o = readings(gross)[1]
+        robust, plain = solve(Robust(GaussianSolver()), o), solve(GaussianSolver(), o)
+        gain = robust.record["log_evidence"] - plain.record["log_evidence"]
+        score = robust.leave_one_out.log_density.sum() - plain.leave_one_out.log_density.sum()
+        assert (gain > 100 and score > 100) if gross else (-20 < gain < 3 and abs(score) < 10)
+
+
+def test_predictions_with_an_unknown_noise_have_the_noise_that_was_found():
+    _, o = readings()
+    once = solve(Robust(GaussianSolver()), unknown(o))
+    (name, number), *_ = unknown(o).unknown_noise
+    lower = Unknown(number.low / 30, number.high)
+    middle = torch.full_like(o.noise_std, float(lower))
+    again = dataclasses.replace(unknown(o), noise_std=middle, unknown_noise=((name, lower),))
+    again = solve(Robust(GaussianSolver()), again)
+    std = again.leave_one_out.std
+    assert 0.9 * float(again.parameters.mean[0]) < float(std.min())
+    assert float(std.max()) < 3 * float(std.median())
+    torch.testing.assert_close(again.leave_one_out.std, once.leave_one_out.std, rtol=0.25, atol=0.0)
 
 
 @cache

@@ -113,7 +113,11 @@ MISTAKES = [
     ("value = 52", "value = 'unknown'", f"{SIDE} .* got 'unknown'; give the range that likely"),
     ("value = 52", "value = {unknown = [54, 50]}", f"{SIDE}: .* rise, got 54 to 50; swap"),
     ("value = 52", "value = {unknown = [50]}", f"{SIDE} .* got [50]; give two ends"),
-    ("value = 52", "value = {unknow = [50, 54]}", f"{SIDE} .* got {{'unknow': [50, 54]}}; write"),
+    (
+        "value = 52",
+        "value = {unknow = [50, 54]}",
+        f"{SIDE} .* got 'unknow'; did you mean 'unknown'?",
+    ),
     ("value = 52", "unknown = [50, 54]", "[boundary] left must have keys of value, flux, got"),
     ("rate = -60", "rate = 'unknown'", "in [[well]] 2 rate, .* give the range that likely holds"),
     ("rate = -60", "rate = [-40, -80]", "in [[well]] 2 rate, .* rise, got -40 to -80; swap"),

@@ -32,7 +32,7 @@ def _shown(table: pd.DataFrame) -> str:
     columns = {
         "solver": table["solver"],
         "log evidence": table["log_evidence"].map(_number),
-        "Bayes factor": table["bayes_factor"].map(lambda x: _number(x, ".3g")),
+        "Bayes factor": table["bayes_factor"].map(_factor),
         "evidence against": table["against"],
         "score": table["score"].map(_number),
         "difference": [
@@ -54,6 +54,10 @@ def _shown(table: pd.DataFrame) -> str:
         "  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _factor(value: float) -> str:
+    return ">1e300" if value > 1e300 else _number(value, ".3g")
 
 
 def _number(value: float, form: str = ".2f") -> str:

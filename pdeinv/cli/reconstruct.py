@@ -213,7 +213,7 @@ def _holdout(result: xr.Dataset) -> Iterator[str]:
         low, high = (round(100 * made[f"holdout_coverage_{end}"]) for end in ("low", "high"))
         yield (
             f"{made['holdout_within']} of {made['holdout_count']} left-out readings within their "
-            f"90 % interval (so {low}–{high} % of such readings)"
+            f"90 % interval (expected of all such readings: {low}–{high} %)"
         )
 
 

@@ -80,11 +80,11 @@ def plot_parameters(result: xr.Dataset) -> Figure:
     rows = math.ceil(len(names) / columns)
     size = (max(columns, 2) * _PANEL[0], rows * _PANEL[1] + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for name, axis in zip(names, axes, strict=False):
         _plot_panel(axis, name, result.sel(parameter=name))
-    for axis in list(axes)[len(names) :]:
-        axis.set_axis_off()
+    for axis in axes[len(names) :]:
+        axis.remove()
     figure.suptitle(
         f"{result.attrs.get('pde', '')} · {result.attrs.get('solver', '')} · "
         f"{result.sizes.get('sensor', 0)} sensors",

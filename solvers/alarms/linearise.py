@@ -11,9 +11,8 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.gauss_newton import GaussNewton
+from pdeinv.solvers.gauss_newton import GaussNewton, linearised_about
 from pdeinv.solvers.gaussian import GaussianSolver
-from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.supported_readings import UNCERTAIN
 from pdeinv.solvers.whitened_problem import WhitenedProblem
@@ -84,13 +83,5 @@ def near_mode(
         search.prior_variances = white.own(rows).square().sum(dim=1)
         mode = search.descend(xi, values, rows, FIRST_NUGGET, jacobians)
         xi, values = mode.xi, mode.values
-    latent = problem.latent.square_root(white.tables(xi), observation.grid)
-    forward = white.forward_at(white.numbers(xi)[0])
-    assert isinstance(forward, LatentMap)
-    rows = forward.latent_jacobian(latent)
-    columns = observation.shared
-    if white.inner:
-        columns = torch.cat([white.inner_columns(xi, forward), columns], dim=1)
-    expected = values[0] - torch.einsum("myx,yx->m", rows, latent[0, 0])
-    expected = expected - columns @ xi[0, white.size :]
-    return LinearisedReadings(observation, rows, columns, expected, FIRST_NUGGET)
+    columns = white.jacobian(xi)[:, white.size :] if white.inner else observation.shared
+    return linearised_about(white, xi, values, columns, FIRST_NUGGET)

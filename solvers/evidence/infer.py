@@ -20,6 +20,7 @@ from pdeinv.solvers.evidence.log_posterior import LogPosterior
 from pdeinv.solvers.evidence.mixture import mixed
 from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
 from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
+from pdeinv.solvers.evidence.repeated_warnings import each_kind_once
 from pdeinv.solvers.evidence.scale import implied_scale
 from pdeinv.solvers.evidence.search import Mode, climb, search_modes
 from pdeinv.solvers.evidence.thinned import thinned
@@ -91,9 +92,10 @@ def infer_unknowns(
         known, readings = _known(problem, observation, numbers, points.z[i], about)
         return one.condition(known.physics, known.prior, readings, n, generator, False)
 
-    kept, posteriors, shares = at_points(
-        of_point, chosen.tolist(), weights, n_samples, generator, progress
-    )
+    with each_kind_once(f"of {len(chosen)} points of the unknown numbers"):
+        kept, posteriors, shares = at_points(
+            of_point, chosen.tolist(), weights, n_samples, generator, progress
+        )
     left_out = len(chosen) - len(kept)
     chosen, weights = chosen[kept], shares.weights
     found = mixed(posteriors, weights, shares)

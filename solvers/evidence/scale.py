@@ -8,16 +8,22 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.linear_algebra import of_one_size
 
 __all__ = ["implied_scale"]
 
 _DRAWS = 16  # behind the size of the readings of a field of size 1
-_DECADES, _EACH = 8, 2  # of homogeneous coefficients on either side of 1, and trials in each
+_DECADES, _EACH = 16, 2  # of homogeneous coefficients on either side of 1, and trials in each
 _ROUNDS = 2  # of finer trials
+_FLAT = 1e-9  # change of the mean square over all trials, below which readings imply none
 _LEAST = 1e-3  # share of the readings that is left at least where the noise is taken off
+
+_UNSIZED = (
+    "readings must depend on the size of a homogeneous {0} where its size is not stated, and these "
+    "do not; state the median of the {0}, or a range of it"
+)
 
 
 def implied_scale(problem: Problem, observation: Observation) -> float:
@@ -25,11 +31,14 @@ def implied_scale(problem: Problem, observation: Observation) -> float:
 
     Of a coefficient that is affine in its latent field it is the root mean square that makes the
     readings as large as they are. Of others, which are positive, it is the homogeneous one
-    that fits best. 1 where the readings imply none.
+    that fits best. 1 where there are no readings, or where all are zero.
 
     Arguments:
         problem: with unknown numbers.
         observation: the readings.
+
+    Raises:
+        InputError: the readings do not depend on the value of a homogeneous coefficient.
     """
     plain = ~observation.below_or_above
     readings = observation if bool(plain.all()) else observation.subset(plain)
@@ -84,7 +93,12 @@ def _of_homogeneous(problem: Problem, readings: Observation) -> float:
         return value if math.isfinite(value) else math.inf
 
     step = 1 / _EACH
-    best = min((i * step for i in range(-_DECADES * _EACH, _DECADES * _EACH + 1)), key=misfit)
+    tried = [i * step for i in range(-_DECADES * _EACH, _DECADES * _EACH + 1)]
+    misfits = [misfit(logarithm) for logarithm in tried]
+    finite = [value for value in misfits if value < math.inf]
+    if not finite or max(finite) - min(finite) < _FLAT * len(readings):
+        raise InputError(_UNSIZED.format(problem.physics.coefficient_field.name))
+    best = tried[misfits.index(min(misfits))]
     for _ in range(_ROUNDS):
         step /= 4
         best = min((best + i * step for i in range(-3, 4)), key=misfit)
