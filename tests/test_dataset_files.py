@@ -230,7 +230,7 @@ def test_a_dataset_of_somebody_else_states_no_prior(tmp_path):
     [
         ("[1", "the attribute 'prior' of the dataset must be a JSON object"),
         ('{"kind": "log-norml"}', "kind of the prior of the dataset .*; did you mean 'log-normal'"),
-        ('{"kind": "log-normal"}', "median of the prior of the dataset .* must be given, got none"),
+        ('{"kind": "two-phase"}', "field of the prior of the dataset .* must be given, got none"),
         (
             '{"kind": "gaussian-field", "mean": 0, "std": 1, "length": 1}',
             "prior of the permeability of darcy must be positive everywhere, got the gaussian-",

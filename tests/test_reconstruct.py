@@ -68,6 +68,9 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     if two_valued and (sampled or solver in ("level-set", "ensemble-smoother")):
         expected.add(f"{pde.coefficient_field.name}_probability")
     columns = ("field", "x", "y", "value", "noise_std")
+    if SOLVERS[solver].misfit != "none" or "sensor_predicted" in result:
+        predictions = ("predicted", "predicted_std", "p_value", "log_density")
+        expected |= {f"sensor_{name}" for name in predictions}
     evolves = {"time"} if any(f.time is not None for f in pde.fields) else set()
     assert set(result.data_vars) == expected | {f"sensor_{c}" for c in {*columns, *evolves}}
     assert set(result.coords) == {"x", "y", "sample"} | evolves

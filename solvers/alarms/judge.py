@@ -101,6 +101,7 @@ def _message(
     return f"{head}; {', or '.join(words)}{remedy}"
 
 
+_FEW = 0.2  # share of the readings up to which these may be wrong alone
 _GENERAL = (
     "check units, the PDE's parameters and noise_std (readings rounded to a few digits are not "
     "exact)"
@@ -125,7 +126,9 @@ def _rows(predictions: Mapping[int, tuple[float, float]], sensors: Sensors) -> s
     more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     verb = "reading of {} does" if count == 1 else "readings of {} do"
     whole = f"{count} {verb.format(len(sensors))} not fit the others"
-    return f"{whole}: {', '.join(rows[:_SHOWN])}{more}; check them, or leave them out"
+    alone = count <= _FEW * len(sensors)
+    remedy = "check them, or leave them out" if alone else "check units and the PDE's parameters"
+    return f"{whole}: {', '.join(rows[:_SHOWN])}{more}; {remedy}"
 
 
 def _row(i: int, sensors: Sensors, predicted: float, std: float) -> str:
