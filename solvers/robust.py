@@ -21,6 +21,7 @@ from pdeinv.progress import Progress
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.linear_algebra import of_one_size
+from pdeinv.solvers.parameter_columns import with_inferred_noise
 from pdeinv.solvers.student_noise import (
     DEGREES,
     REJECTED,
@@ -121,7 +122,7 @@ class Robust:
         )
         found.weight = weights.values
         if found.leave_one_out is not None:
-            size = _size(found, observation)
+            size = with_inferred_noise(observation, found).noise_std
             found.leave_one_out = student_predictions(found.leave_one_out, size, weights.values)
         if "log_evidence" in found.record:
             more = evidence_of(weights.values[weights.plain])
@@ -277,16 +278,6 @@ class _Weights:
         variance = o(found.samples.double()).var(dim=0)
         left = o.values - o(found.mean[None].double())
         return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
-
-
-def _size(found: Posterior, stated: Observation) -> torch.Tensor:
-    """The sizes s (m,) of the noise, with the means of unknown ones."""
-    if found.parameters is None:
-        return stated.noise_std
-    means = dict(zip(found.parameters.names, found.parameters.mean.tolist(), strict=True))
-    return stated.with_noise(
-        {name: means[name] for name, _ in stated.unknown_noise if name in means}
-    ).noise_std
 
 
 def _spreads(observation: Observation) -> torch.Tensor:

@@ -316,8 +316,8 @@ def test_an_axis_turns_without_a_jump_and_has_its_law():
         assert float(uniform.mean()) == pytest.approx(0.5, abs=0.02)
         assert float(uniform.std()) == pytest.approx(math.sqrt(1 / 12), abs=0.01)
     density = density_of(Problem(Poisson(), turning), readings()[0])
-    beside = [density(torch.tensor([-1.0, s * 1e-6], dtype=torch.float64)) for s in (1, -1)]
-    assert beside[0] == pytest.approx(beside[1], abs=1e-3)
+    nearby = [density(torch.tensor([-1.0, s * 1e-6], dtype=torch.float64)) for s in (1, -1)]
+    assert nearby[0] == pytest.approx(nearby[1], abs=1e-3)
     across = numbers.values(torch.tensor([-0.8, 0.3]))[0]["angle"]
     along = numbers.values(torch.tensor([0.8, -0.3]))[0]["angle"]
     assert abs(across - along) == pytest.approx(90.0, abs=1e-6)

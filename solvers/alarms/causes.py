@@ -28,6 +28,7 @@ from pdeinv.solvers.alarms.of_readings import (
 )
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.parameter_columns import with_inferred_noise
 
 __all__ = ["find_causes", "with_found_numbers"]
 
@@ -159,11 +160,5 @@ def with_found_numbers(
     if found is None or not isinstance(prior, CoefficientPrior):
         return pde, prior, observation
     means = dict(zip(found.names, found.mean.tolist(), strict=True))
-    problem = Problem(pde, prior)
-    problem = problem.at(
-        {k: v for k, v in means.items() if k in {u.name for u in problem.unknowns}}
-    )
-    noise = {name: means[name] for name, _ in observation.unknown_noise if name in means}
-    if noise:
-        observation = observation.with_noise(noise)
-    return problem.physics, problem.prior, observation
+    problem = Problem(pde, prior).at(means)
+    return problem.physics, problem.prior, with_inferred_noise(observation, posterior)

@@ -22,7 +22,7 @@ from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
 from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
 from pdeinv.solvers.evidence.repeated_warnings import each_kind_once
 from pdeinv.solvers.evidence.scale import implied_scale
-from pdeinv.solvers.evidence.search import Mode, climb, search_modes
+from pdeinv.solvers.evidence.search import Mode, maximum_near, search_modes
 from pdeinv.solvers.evidence.thinned import thinned
 
 if TYPE_CHECKING:
@@ -174,14 +174,8 @@ def _settled(
 
 def _maxima(density: LogPosterior, modes: list[Mode]) -> list[Mode]:
     """The maxima of a density, near those of the one before if there are any."""
-    if not modes:
-        return search_modes(density)
-    found = [climb(density, mode.z) for mode in modes[:1]]
-    again = [
-        Mode(z, slope.value, torch.linalg.inv(slope.curvature))
-        for slope, z in (one for one in found if one is not None)
-    ]
-    return again or search_modes(density)
+    found = maximum_near(density, modes[0].z) if modes else None
+    return search_modes(density) if found is None else [found]
 
 
 def _linearised(

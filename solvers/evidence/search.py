@@ -11,7 +11,7 @@ from pdeinv.errors import NumericalError
 from pdeinv.solvers.evidence.lattice import lattice
 from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
 
-__all__ = ["Mode", "climb", "search_modes"]
+__all__ = ["Mode", "climb", "maximum_near", "search_modes"]
 
 _STARTS, _MORE_STARTS = 4, 5  # shapes that are tried: so many, and more for each of their numbers
 _FOLLOWED = 3  # of the best of them, to a maximum
@@ -57,12 +57,9 @@ def search_modes(density: LogPosterior) -> list[Mode]:
     modes: list[Mode] = []
     for start in _starts(density):
         reached = any(mode.distance(start) < _REACHED for mode in modes)
-        found = None if reached else climb(density, start)
-        if found is None:
-            continue
-        slope, z = found
-        if all(mode.distance(z) >= _SAME for mode in modes):
-            modes.append(Mode(z, slope.value, torch.linalg.inv(slope.curvature)))
+        found = None if reached else maximum_near(density, start)
+        if found is not None and all(mode.distance(found.z) >= _SAME for mode in modes):
+            modes.append(found)
     if not modes:
         raise NumericalError(
             "the evidence of the unknown numbers must be finite somewhere within their ranges, "
@@ -70,6 +67,15 @@ def search_modes(density: LogPosterior) -> list[Mode]:
         )
     modes.sort(key=lambda mode: -mode.value)
     return [mode for mode in modes if mode.value >= modes[0].value - _WORTH]
+
+
+def maximum_near(density: LogPosterior, z: torch.Tensor) -> Mode | None:
+    """Return the maximum to which `climb` leads from numbers (k,); None where there is no field."""
+    found = climb(density, z)
+    if found is None:
+        return None
+    slope, at = found
+    return Mode(at, slope.value, torch.linalg.inv(slope.curvature))
 
 
 def _starts(density: LogPosterior) -> list[torch.Tensor]:
