@@ -165,15 +165,15 @@ def test_an_interval_holds_a_number_or_not():
 
 
 def test_the_wrong_reading_has_the_stated_error(tmp_path):
-    made = alarm_rates.run(
-        tmp_path / "a.jsonl",
-        instances=range(2),
-        power=1,
-        cases=["poisson, gaussian"],
-        size=TINY,
-        echo=lambda line: None,
-    )
+    def judge(power):
+        quiet = {"cases": ["poisson, gaussian"], "size": TINY, "echo": lambda line: None}
+        return alarm_rates.run(tmp_path / "a.jsonl", instances=range(2), power=power, **quiet)
+
+    made = judge(1)
     assert [(r["instance"], r["size"]) for r in made] == [(0, 0), (0, 3), (0, 5), (0, 10), (1, 0)]
+    again = judge(2)  # adds the wrong readings of the other table alone
+    assert again[:5] == made
+    assert [(r["instance"], r["size"]) for r in again[5:]] == [(1, 3), (1, 5), (1, 10)]
     assert re.search(r"\| none \| [\d.]+ ± [\d.]+ \| - \| 2 \|", alarm_rates_table(made))
     case = alarm_rates.CASES["poisson, gaussian"].case(TINY, 0)
     moved = alarm_rates._with_error(case.sensors, 4, 0.5).table.value - case.sensors.table.value

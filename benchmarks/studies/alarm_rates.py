@@ -6,17 +6,17 @@ own noise; in those of its noise where the result has no such prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from pdeinv.benchmarks.assumption_kinds import ALARM_RATES
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.studies.assumed_cases import (
     NOISE,
     Case,
@@ -95,26 +95,43 @@ def run(
     Returns:
         All records of the file.
     """
-    log = JsonLines(out, ALARM_RATES)
-    for i in instances:
-        for name in cases or CASES:
-            table = CASES[name]
-            shared = {"case": name, "setting": table.solver, "instance": i, **size._asdict()}
-            errors = (0.0, *(SIZES if i < power else ()))
-            missing = [e for e in errors if log.key({**shared, "size": e}) not in log]
-            if not missing:
-                continue
-            case = table.case(size, i)
+    units = (
+        unit for i in instances for name in cases or CASES for unit in _units(name, i, size, power)
+    )
+    return append_missing(JsonLines(out, ALARM_RATES), units, _line, command=command, echo=echo)
+
+
+def _units(name: str, i: int, size: Size, power: int) -> Iterator[Unit]:
+    """Yield the judgements of a table without a wrong reading and with one, as units of work."""
+    judged = _Judged(CASES[name], size, i)
+    shared = {"case": name, "setting": CASES[name].solver, "instance": i, **size._asdict()}
+    for error in (0.0, *(SIZES if i < power else ())):
+        yield Unit(shared | {"size": error}, partial(judged.records, shared, error))
+
+
+class _Judged:
+    """A table that is drawn and judged where a record of it is missing."""
+
+    def __init__(self, table: _Table, size: Size, instance: int) -> None:
+        self.table, self.size, self.instance = table, size, instance
+
+    @cached_property
+    def case(self) -> Case:
+        return self.table.case(self.size, self.instance)
+
+    @cached_property
+    def clean(self) -> Solved:
+        (setting,) = self.case.settings.values()
+        return solve(self.case, setting, self.instance)
+
+    def records(self, shared: Record, error: float) -> list[Record]:
+        """Return the record of an error, in predicted standard deviations."""
+        case, wrong, judged = self.case, _wrong(self.case, self.instance), self.clean
+        if error:
+            add = partial(_with_error, at=wrong, error=error * _std(judged.result, case, wrong))
             (setting,) = case.settings.values()
-            clean = solve(case, setting, i)
-            wrong = _wrong(case, i)
-            for e in missing:
-                add = partial(_with_error, at=wrong, error=e * _std(clean.result, case, wrong))
-                judged = solve(case, replace(setting, spoil=add), i) if e else clean
-                record = shared | _record(case, judged, i, e, wrong) | provenance(command)
-                log.append(record)
-                echo(_line(record))
-    return log.read()
+            judged = solve(case, replace(setting, spoil=add), self.instance)
+        return [shared | _record(case, judged, self.instance, error, wrong)]
 
 
 def _wrong(case: Case, i: int) -> int:

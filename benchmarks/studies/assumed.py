@@ -5,7 +5,8 @@ What several studies share: the loop that goes on with a file, and its records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.benchmarks.assumption_kinds import ASSUMED
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.studies.assumed_cases import SAMPLES, Case, Setting, Size, Solved, solve
+from pdeinv.benchmarks.resuming import Unit, append_missing
+from pdeinv.benchmarks.studies.assumed_cases import SAMPLES, Case, Setting, Size, solve
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.metrics import rank_coverage, ranks
@@ -55,21 +56,23 @@ def measure_cases(
     """
     unit = [name for name in ASSUMED.identity if name != "field"]
     log = JsonLines(out, ASSUMED, lambda record: values_of(record, unit))
-    for i in instances:
-        for name, make in cases.items():
-            case = make(size, i)
-            _check_settings(settings, case.settings)
-            for setting, told in case.settings.items():
-                shared = {"case": name, "setting": setting, "instance": i, **size._asdict()}
-                if log.key(shared) in log or (settings and setting not in settings):
-                    continue
-                made = provenance(command)
-                solved = solve(case, told, i)
-                records = [shared | one | made for one in _records(case, told, solved, i)]
-                log.append(*records)
-                for record in records:
-                    echo(_line(record))
-    return log.read()
+    units = (
+        unit
+        for i in instances
+        for name, make in cases.items()
+        for unit in _units(name, make(size, i), size, i, settings)
+    )
+    return append_missing(log, units, _line, command=command, echo=echo)
+
+
+def _units(
+    name: str, case: Case, size: Size, instance: int, settings: Sequence[str]
+) -> Iterator[Unit]:
+    """Yield the reconstructions of a case as units of work."""
+    _check_settings(settings, case.settings)
+    for setting in settings or case.settings:
+        shared = {"case": name, "setting": setting, "instance": instance, **size._asdict()}
+        yield Unit(shared, partial(_records, shared, case, case.settings[setting]))
 
 
 def _check_settings(given: Sequence[str], known: Iterable[str]) -> None:
@@ -86,12 +89,13 @@ def _line(record: Record) -> str:
     return ", ".join(f"{name} {record[name]}" for name in shown) + alarm
 
 
-def _records(case: Case, told: Setting, solved: Solved, i: int) -> list[Record]:
+def _records(unit: Record, case: Case, setting: Setting) -> list[Record]:
+    solved = solve(case, setting, unit["instance"])
     found = solved.result
-    shared = {
+    shared = unit | {
         "pde": case.world.physics.name,
-        "seed": i,
-        "method": found.attrs["solver"] if found is not None else str(told.solver),
+        "seed": unit["instance"],
+        "method": found.attrs["solver"] if found is not None else str(setting.solver),
         "alarm": solved.alarm,
         "numbers": {} if found is None else _numbers(case, found),
         "true_numbers": {name: float(value) for name, value in case.numbers.items()},

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pdeinv import layouts
 from pdeinv.benchmarks.assumption_kinds import CALIBRATIONS
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.studies.assumed_cases import NOISE, Size
 from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
@@ -62,25 +63,25 @@ def run(
     Returns:
         All records of the file.
     """
-    log = JsonLines(out, CALIBRATIONS)
+    units = []
     for i in instances:
         for name in cases or CASES:
-            for setting, factor in _STATED.items():
+            for setting in _STATED:
                 shared = {"case": name, "setting": setting, "instance": i, "draws": draws}
                 shared |= size._asdict()
-                if log.key(shared) in log:
-                    continue
-                record = shared | _record(CASES[name], factor, size, i, draws)
-                log.append(record | provenance(command))
-                echo(f"{name}, {setting}, seed {i}: {record['verdict']}")
-    return log.read()
+                units.append(Unit(shared, partial(_records, shared)))
+    return append_missing(JsonLines(out, CALIBRATIONS), units, _line, command=command, echo=echo)
 
 
-def _record(
-    problem: Callable[[float], Problem], factor: float, size: Size, i: int, draws: int
-) -> Record:
-    world, stated = problem(1.0), problem(factor)
-    x, y = layouts.random(size.sensors, i, world.physics.domain).T
+def _records(shared: Record) -> list[Record]:
+    """Return the record of one calibration.
+
+    Arguments:
+        shared: what identifies it.
+    """
+    problem, seed = CASES[shared["case"]], shared["instance"]
+    world, stated = problem(1.0), problem(_STATED[shared["setting"]])
+    x, y = layouts.random(shared["sensors"], seed, world.physics.domain).T
     table = {"field": world.physics.solution_field.name, "x": x, "y": y, "value": 0.0}
     start = time.process_time()
     found = calibrate(
@@ -88,20 +89,25 @@ def _record(
         table,
         truths=world,
         noise=f"{100 * NOISE:g}%",
-        draws=draws,
-        grid=size.grid,
-        seed=i,
+        draws=shared["draws"],
+        grid=shared["grid"],
+        seed=seed,
     )
     held = {
         f"coverage{100 * level:.0f}": round(float(found["coverage"].sel(level=level).mean()), 4)
         for level in (0.5, 0.9)
     }
-    return {
+    record = shared | {
         "pde": world.physics.name,
-        "seed": i,
+        "seed": seed,
         "method": "calibrate",
         "p_value": float(f"{found.attrs['p_value']:.4g}"),
         "verdict": str(found.attrs["verdict"]),
         "seconds": round(time.process_time() - start, 3),
         **held,
     }
+    return [record]
+
+
+def _line(record: Record) -> str:
+    return "{case}, {setting}, seed {seed}: {verdict}".format_map(record)

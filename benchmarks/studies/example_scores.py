@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 
@@ -11,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from pdeinv.benchmarks.kinds import Kind
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import coverage_head
 from pdeinv.benchmarks.reports.queries import mean
+from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.inferred_field import InferredField
 from pdeinv.posterior import Posterior
 from pdeinv.problems.examples import Example, Truth
@@ -72,18 +73,23 @@ def measure_missing(
         echo: prints one line for each record.
         fields: as of `measure`.
     """
-    for i in range(instances):
-        units = [log.key({**further, "method": name, "instance": i}) for name, _, further in cells]
-        missing = [cell for cell, unit in zip(cells, units, strict=True) if unit not in log]
-        truth = example.truth(i) if missing else None
-        for _, solver, further in missing:
-            assert truth is not None
-            made = provenance(command)
-            scores = measure(truth, solver, i, fields)
-            records = [{**further, **scored, **made} for scored in scores]
-            log.append(*records)
-            for record in records:
-                echo(", ".join(f"{name} {record[name]}" for name in shown))
+
+    def units() -> Iterator[Unit]:
+        for i in range(instances):
+            truth = cache(partial(example.truth, i))
+            for name, solver, further in cells:
+                identity = {**further, "method": name, "instance": i}
+                yield Unit(identity, partial(scores, truth, solver, i, further))
+
+    def scores(
+        truth: Callable[[], Truth], solver: str | Solver, i: int, further: Record
+    ) -> list[Record]:
+        return [{**further, **scored} for scored in measure(truth(), solver, i, fields)]
+
+    def line(record: Record) -> str:
+        return ", ".join(f"{name} {record[name]}" for name in shown)
+
+    append_missing(log, units(), line, command=command, echo=echo)
 
 
 def measure(truth: Truth, solver: str | Solver, i: int, fields: Sequence[str] = ()) -> list[Record]:

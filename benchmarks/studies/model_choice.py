@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from pdeinv.benchmarks.assumption_kinds import MODEL_CHOICES
-from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import JsonLines, Record
+from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.studies.assumed_cases import Case, Reads, Setting, Size, draw_case, solve
 from pdeinv.coefficients import CoefficientPrior, GaussianField, LogNormal
 from pdeinv.datasets import Problem, pde_by_name
@@ -57,27 +57,37 @@ def run(
     Returns:
         All records of the file.
     """
-    log = JsonLines(out, MODEL_CHOICES)
-    for i in instances:
-        for name in cases or CASES:
-            case = CASES[name](size, i)
-            for setting, told in case.settings.items():
-                shared = {"case": name, "setting": setting, "instance": i, **size._asdict()}
-                if log.key(shared) in log:
-                    continue
-                solved = solve(case, told, i)
-                if solved.result is None or "log_evidence" not in solved.result.attrs:
-                    echo(f"{name}, {setting}, instance {i}: no evidence {solved.alarm}")
-                    continue
-                record = shared | {
-                    "pde": case.world.physics.name,
-                    "seed": i,
-                    "method": solved.result.attrs["solver"],
-                    "log_evidence": round(float(solved.result.attrs["log_evidence"]), 4),
-                    "right": int(told.problem.prior == case.world.prior),
-                    "seconds": solved.seconds,
-                    **provenance(command),
-                }
-                log.append(record)
-                echo(", ".join(f"{n} {record[n]}" for n in (*shared, "log_evidence", "right")))
-    return log.read()
+    units = (
+        unit for i in instances for name in cases or CASES for unit in _units(name, i, size, echo)
+    )
+    return append_missing(JsonLines(out, MODEL_CHOICES), units, _line, command=command, echo=echo)
+
+
+def _units(name: str, i: int, size: Size, echo: Callable[[str], object]) -> Iterator[Unit]:
+    """Yield the evidence of a truth under each prior, as units of work."""
+    case = CASES[name](size, i)
+    for setting, told in case.settings.items():
+        shared = {"case": name, "setting": setting, "instance": i, **size._asdict()}
+        yield Unit(shared, partial(_records, shared, case, told, echo))
+
+
+def _records(
+    shared: Record, case: Case, told: Setting, echo: Callable[[str], object]
+) -> list[Record]:
+    solved = solve(case, told, shared["instance"])
+    if solved.result is None or "log_evidence" not in solved.result.attrs:
+        echo(f"{', '.join(map(str, shared.values()))}: no evidence {solved.alarm}")
+        return []
+    record = shared | {
+        "pde": case.world.physics.name,
+        "seed": shared["instance"],
+        "method": solved.result.attrs["solver"],
+        "log_evidence": round(float(solved.result.attrs["log_evidence"]), 4),
+        "right": int(told.problem.prior == case.world.prior),
+        "seconds": solved.seconds,
+    }
+    return [record]
+
+
+def _line(record: Record) -> str:
+    return ", ".join(f"{n} {record[n]}" for n in (*MODEL_CHOICES.identity, "log_evidence", "right"))

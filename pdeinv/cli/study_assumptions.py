@@ -7,8 +7,9 @@ Parts of a study may run at the same time: each with its own --only or --first, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -28,6 +29,7 @@ __all__ = [
     "wrong_assumptions",
 ]
 
+Command: TypeAlias = Callable[..., None]
 Truths = Annotated[
     int, typer.Option(callback=checked_instances, help="Number of truths of each case.")
 ]
@@ -45,64 +47,57 @@ Sensors = Annotated[
 ]
 
 
-def unknown_numbers(
-    out: ResumingOut,
-    instances: Truths = 32,
-    first: First = 0,
-    only: Only = None,
-    setting: Settings = None,
-    grid: Nodes = None,
-    sensors: Sensors = None,
-) -> None:
-    """Reconstruct truths of any length and amplitude, with their numbers known and left out."""
-    from pdeinv.benchmarks.studies.unknown_numbers import CASES
+def _reconstructing(name: str, instances: int, sensors: int | None, summary: str) -> Command:
+    """Return the command of a study that reconstructs the truths of its cases.
 
-    _measure(out, CASES, _range(instances, first), only, setting, _size(grid, sensors))
+    Arguments:
+        name: of its module.
+        instances: number of truths, by default.
+        sensors: readings of each truth by default, None for those of all studies.
+        summary: of the command's help.
+    """
 
+    def command(
+        out: ResumingOut,
+        instances: Truths = instances,
+        first: First = 0,
+        only: Only = None,
+        setting: Settings = None,
+        grid: Nodes = None,
+        sensors: Sensors = sensors,
+    ) -> None:
+        cases = import_module(f"pdeinv.benchmarks.studies.{name}").CASES
+        _measure(out, cases, _range(instances, first), only, setting, _size(grid, sensors))
 
-def unknown_viscosity(
-    out: ResumingOut,
-    instances: Truths = 32,
-    first: First = 0,
-    setting: Settings = None,
-    grid: Nodes = None,
-    sensors: Sensors = 60,
-) -> None:
-    """Reconstruct flows of known and of unknown viscosity, from velocities in time."""
-    from pdeinv.benchmarks.studies.unknown_viscosity import CASES
-
-    _measure(out, CASES, _range(instances, first), None, setting, _size(grid, sensors))
+    command.__name__, command.__doc__ = name, summary
+    return command
 
 
-def wrong_assumptions(
-    out: ResumingOut,
-    instances: Truths = 8,
-    first: First = 0,
-    only: Only = None,
-    setting: Settings = None,
-    grid: Nodes = None,
-    sensors: Sensors = None,
-) -> None:
-    """Reconstruct truths of other numbers than the built-in ones: with those, the right ones, and
-    with the numbers left out."""
-    from pdeinv.benchmarks.studies.wrong_assumptions import CASES
-
-    _measure(out, CASES, _range(instances, first), only, setting, _size(grid, sensors))
-
-
-def robust_readings(
-    out: ResumingOut,
-    instances: Truths = 16,
-    first: First = 0,
-    only: Only = None,
-    setting: Settings = None,
-    grid: Nodes = None,
-    sensors: Sensors = None,
-) -> None:
-    """Reconstruct truths from readings with gross errors, with a robust noise and without."""
-    from pdeinv.benchmarks.studies.robust_readings import CASES
-
-    _measure(out, CASES, _range(instances, first), only, setting, _size(grid, sensors))
+unknown_numbers = _reconstructing(
+    "unknown_numbers",
+    32,
+    None,
+    "Reconstruct truths of any length and amplitude, with their numbers known and left out.",
+)
+unknown_viscosity = _reconstructing(
+    "unknown_viscosity",
+    32,
+    60,
+    "Reconstruct flows of known and of unknown viscosity, from velocities in time.",
+)
+wrong_assumptions = _reconstructing(
+    "wrong_assumptions",
+    8,
+    None,
+    "Reconstruct truths of other numbers than the built-in ones: with those, the right ones, and "
+    "with the numbers left out.",
+)
+robust_readings = _reconstructing(
+    "robust_readings",
+    16,
+    None,
+    "Reconstruct truths from readings with gross errors, with a robust noise and without.",
+)
 
 
 def alarm_rates(
