@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from helpers import read_lines, run_command
+from scipy.stats import beta
 
 from pdeinv import InputError
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -128,12 +129,21 @@ def test_errors_are_compared_truth_by_truth(tmp_path):
     quiet = {"echo": lambda line: None}
     records = measure_cases(tmp_path / "r.jsonl", {"poisson": make}, range(3), TINY, **quiet)
     assert len(records) == 3 * 2 * 2
-    row = next(line for line in assumed_table(records).splitlines() if "source | worse" in line)
-    errors = [
-        np.mean([r["error"] for r in records if (r["setting"], r["field"]) == (name, "source")])
+    head, _, *rows = assumed_table(records).splitlines()
+    assert "| over that of *known* | mean of the ratios |" in head
+    places = [tuple(row.split(" | ")[1:3]) for row in rows]
+    fields, settings = ("source", "potential"), ("known", "worse")
+    assert places == [(field, setting) for field in fields for setting in settings]
+    worse, known = (
+        np.array(
+            [r["error"] for r in records if (r["setting"], r["field"]) == (name, "source")],
+        )
         for name in ("worse", "known")
-    ]
-    assert f"| {errors[0] / errors[1]:.3f} ± " in row
+    )
+    ratios = worse / known
+    compared = rf"\| {worse.mean() / known.mean():.3f} ± [\d.]+ \| {ratios.mean():.3f} ± "
+    assert re.search(compared + f"{ratios.std(ddof=1) / 3**0.5:.3f} ", rows[1])
+    assert " ± " in rows[0] and " | - | - | " in rows[0]
     with pytest.raises(InputError, match=r"setting must be one of known; worse, got 'best'; "):
         measure_cases(tmp_path / "s.jsonl", {"p": make}, range(1), TINY, settings=["best"], **quiet)
 
@@ -161,7 +171,7 @@ def test_an_interval_holds_a_number_or_not():
         shared | {"instance": i, "numbers": {"length": [0.2, 0.3, low, 0.5], "std": [None] * 4}}
         for i, low in enumerate((0.1, 0.15, 0.25))
     ]
-    assert "| c | left out | length | 2 of 3 |" in number_table(records)
+    assert "| c | left out | length | 2 of 3 | 1 | 0 |" in number_table(records)
 
 
 def test_the_wrong_reading_has_the_stated_error(tmp_path):
@@ -174,7 +184,6 @@ def test_the_wrong_reading_has_the_stated_error(tmp_path):
     again = judge(2)  # adds the wrong readings of the other table alone
     assert again[:5] == made
     assert [(r["instance"], r["size"]) for r in again[5:]] == [(1, 3), (1, 5), (1, 10)]
-    assert re.search(r"\| none \| [\d.]+ ± [\d.]+ \| - \| 2 \|", alarm_rates_table(made))
     case = alarm_rates.CASES["poisson, gaussian"].case(TINY, 0)
     moved = alarm_rates._with_error(case.sensors, 4, 0.5).table.value - case.sensors.table.value
     assert moved.tolist() == pytest.approx([0.5 if k == 4 else 0.0 for k in range(12)])
@@ -198,6 +207,22 @@ def test_half_the_deviation_is_found_and_the_right_one_passes(tmp_path):
     assert half["coverage90"] < 0.8 < right["coverage90"]
     assert "| poisson | half the deviation | 1 of 1 |" in text
     assert list(calibrated.CASES) == ["poisson", "darcy, log-normal"]
+
+
+def test_rates_of_alarms_have_an_interval_and_a_power():
+    shared = {"case": "c", "setting": "gaussian"}
+    clean = [shared | {"size": 0.0, "alarm": "a" if i < 20 else "", "found": 0} for i in range(400)]
+    wrong = [
+        shared | {"size": size, "alarm": "a" if i < alarms else "", "found": int(i >= 10)}
+        for size, alarms in ((3.0, 15), (10.0, 100))
+        for i in range(100)
+    ]
+    head, _, row = alarm_rates_table([*clean, *wrong]).splitlines()
+    assert "| alarms at 3 | alarms at 10 | named at 3 | named at 10 |" in head
+    # The exact interval of 20 of 400, by the quantiles of beta distributions
+    low, high = (beta.ppf(0.025, 20, 381), beta.ppf(0.975, 21, 380))
+    rate = f"20 of 400 | 5.0 ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"| {rate} | 15 of 100 | 100 of 100 | 5 of 100 | 90 of 100 |" in row
 
 
 @pytest.mark.parametrize("name", alarm_rates.CASES)

@@ -6,12 +6,12 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
-`experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or left out),
-`numbers` (that were inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`,
-`cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in
-suites), `corrected` (on each task of one), `joint` (our solver with the prior of its rivals),
-`best` (each with its best prior) and `setting` (published solvers at their papers' setting).
-`published` has the single samples of papers and of summaries.
+`uncertain-sides`, `experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or
+left out), `numbers` (that were inferred), `alarms` (their texts), `alarm-rates`, `model-choice`,
+`calibrated`, `cost` and `scaling` (of our solver). These compare instances of files: `verdict`
+(EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior of its
+rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
+setting). `published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
+from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     AQUIFERS,
@@ -72,6 +73,7 @@ from pdeinv.benchmarks.study_kinds import (
     PUMPING_TESTS,
     TIMINGS,
     TWO_PUMPING_TESTS,
+    UNCERTAIN_SIDES,
 )
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text
@@ -92,6 +94,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "pumping-test": (pumping_table, (PUMPING_TESTS,)),
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
+    "uncertain-sides": (uncertain_table, (UNCERTAIN_SIDES,)),
     "assumed": (assumed_table, (ASSUMED,)),
     "alarms": (alarms_table, (ASSUMED,)),
     "numbers": (number_table, (ASSUMED,)),
