@@ -85,6 +85,16 @@ def test_what_is_left_out_is_unknown():
     assert flow.sensors.table.time.nunique() == 4 and len(flow.sensors) == 12
 
 
+def test_each_number_of_the_physics_that_is_left_out_has_a_true_value():
+    """A flow without forcing has the amplitude 0."""
+    found = {}
+    for name in ("navier-stokes, without its forcing", "navier-stokes, viscosity 1e-2 for 1e-3"):
+        case = wrong_assumptions.CASES[name](TINY, 0)
+        (number,) = case.settings["left out"].problem.unknowns
+        found[number.name] = case.numbers[number.name]
+    assert found == {"forcing": 0.0, "viscosity": 1e-2}
+
+
 def test_a_share_of_readings_has_gross_errors():
     case = robust_readings.CASES["poisson"](Size(16, 40), 0)
     wrong = case.settings["outliers"].spoil(case.sensors).table

@@ -66,6 +66,7 @@ def _prior(
 def _case(world: Problem, settings: dict[str, Setting], size: Size, instance: int) -> Case:
     reads = [Reads(world.physics.solution_field.name, size.sensors)]
     numbers: dict[str, Any] = {**world.coefficient_prior.numbers, **world.physics.parameters}
+    numbers = {k: 0.0 if v is None else v for k, v in numbers.items()}  # such as no forcing
     known = {k: v for k, v in numbers.items() if isinstance(v, float)}
     return draw_case(world, reads, size, instance, settings, known)
 
