@@ -96,7 +96,8 @@ class Unknown(float):
         the key "unknown", or None or "unknown" where there is a guess; None if it is none of these.
 
         Raises:
-            InputError: the range is not allowed, or there is no guess to take its place.
+            InputError: the range is not allowed, there is no guess to take its place, or the value
+                is another text.
         """
         if isinstance(value, cls):
             return value
@@ -117,6 +118,11 @@ class Unknown(float):
                     f"that likely holds it, as (low, high)"
                 )
             return cls(guess.low, guess.high, guess.law, guess.of)
+        if isinstance(value, str):
+            raise InputError(
+                f"{what} must be a number{', ' if guess else ' or '}a range (low, high)"
+                f"{f' or {UNKNOWN!r}' if guess else ''}, got {described(value)}; give one of these"
+            )
         return None
 
     @classmethod

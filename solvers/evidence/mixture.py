@@ -123,8 +123,10 @@ def _parameters(
 def mixed_record(
     records: list[dict[str, str | float | int]], weights: list[float]
 ) -> dict[str, str | float | int]:
-    """Return the record of a mixture, of those parts that have a key: counts, which are integers, are
-    sums; texts are all that differ; other numbers are means, or those of the worst part.
+    """Return the record of a mixture, of those parts that have a key.
+
+    Counts, which are integers, are sums. Texts are all that differ. Other numbers are means, or
+    those of the worst part.
 
     Arguments:
         records: of the parts.
