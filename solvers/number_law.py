@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from pdeinv import seeds
 from pdeinv.errors import NumericalError
+from pdeinv.progress import Progress
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.mode import Mode, ModeSearch
 
@@ -126,7 +127,8 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
     axes = _principal_axes(given.lower, mode.jacobian[:, few])
     centre, points, tables = _point(held, given), 1, []
     for axis in axes.T:
-        places, values = _walk(held, centre, axis)
+        with Progress(None, "law of a number", search.progress, unit="point", keep=False) as shown:
+            places, values = _walk(held, centre, axis, shown)
         law = _law(places, values)
         mean = float(law(stratified_normal(1)[:, 0]).mean())
         moved = centre.moved(held, mean * axis)
@@ -157,7 +159,9 @@ def _principal_axes(lower: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     return vectors.T / precisions.sqrt()
 
 
-def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[float], list[float]]:
+def _walk(
+    held: ModeSearch, centre: _Point, axis: torch.Tensor, shown: Progress
+) -> tuple[list[float], list[float]]:
     """Places along an axis, and the logarithms of the density there."""
     found = {0.0: centre.value}
     for sign in (1.0, -1.0):
@@ -165,6 +169,7 @@ def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[fl
         for _ in range(_FARTHEST):
             place += sign * length
             ahead = point.moved(held, sign * length * axis)
+            shown.update()
             if not math.isfinite(ahead.value):
                 break
             found[place] = ahead.value

@@ -20,6 +20,7 @@ from known_posteriors import (
 
 from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
 from pdeinv.datasets import Darcy, Poisson
+from pdeinv.errors import run_cli
 from pdeinv.parameters import Parameters, weighted_quantile
 from pdeinv.solvers import GaussianSolver, GaussNewton, OptimalInterpolation
 from pdeinv.solvers.evidence.infer import most_probable
@@ -577,3 +578,35 @@ def test_numbers_are_joined_with_their_intervals():
     result = both.to_xarray()
     assert result["parameter_low"].values == pytest.approx([1 - 1.644854, 0.0])
     assert result["parameter_high"].values == pytest.approx([1 + 1.644854, 9.0])
+
+
+def test_each_stage_of_the_inference_shows_its_progress_and_can_be_interrupted(monkeypatch, capsys):
+    times = iter(range(0, 10**9, 11))  # each look at the clock is 11 s after the last
+    monkeypatch.setattr("pdeinv.progress._clock", lambda: next(times))
+    monkeypatch.setattr("pdeinv.progress.Progress._last", -math.inf)
+    o, _ = readings()
+    posed = problem("std", "length")
+
+    def solved(progress):
+        solver, given = GaussianSolver(), (posed.physics, posed.prior, o)
+        return solver(*given, generator=seeded(0), progress=progress)
+
+    solved(True)
+    shown = capsys.readouterr().err
+    stages = (
+        "search for the",
+        "maxima of the evidence",
+        "evidence of the",
+        "\nunknown numbers: 1 of",
+    )
+    assert all(stage in shown for stage in stages)
+    solved(False)
+    assert not capsys.readouterr().err
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LogPosterior, "evaluated", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run_cli(lambda: solved(True))
+    assert ended.value.code == 130 and capsys.readouterr().err.endswith("interrupted\n")

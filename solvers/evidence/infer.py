@@ -83,7 +83,7 @@ def infer_unknowns(
             problem.physics, problem.prior, observation, n_samples, generator, progress
         )
     density, modes = _settled(solver, problem, observation, numbers, progress)
-    points = weighted_points(density, modes, generator)
+    points = weighted_points(density, modes, generator, progress)
     chosen, weights = thinned(points, solver.mixture_points, generator)
     one = solver.one_of(len(chosen))
 
@@ -160,7 +160,7 @@ def _settled(
             )
             break
         density = LogPosterior(problem, numbers, linear)
-        modes = search_modes(density, [mode.z for mode in modes])
+        modes = search_modes(density, [mode.z for mode in modes], progress)
         if linear.exact or modes[0].distance(z) < _SETTLED:
             break
         z = modes[0].z

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from pdeinv.errors import NumericalError
+from pdeinv.progress import progress_bar
 from pdeinv.solvers.evidence.lattice import lattice
 from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
 
@@ -46,7 +47,9 @@ class Mode:
         return math.sqrt(float(off @ torch.linalg.solve(self.covariance, off)))
 
 
-def search_modes(density: LogPosterior, earlier: Sequence[torch.Tensor] = ()) -> list[Mode]:
+def search_modes(
+    density: LogPosterior, earlier: Sequence[torch.Tensor] = (), progress: bool = False
+) -> list[Mode]:
     """Return the maxima that count, the best first: those whose logarithm is at most 8 below.
 
     The shapes of a lattice over the prior are tried, each with its best amplitude and noise. The
@@ -56,11 +59,14 @@ def search_modes(density: LogPosterior, earlier: Sequence[torch.Tensor] = ()) ->
         density: of the numbers.
         earlier: maxima of a density that is nearly the same, (k,) each. These are followed instead,
             unless none of them leads to a maximum.
+        progress: show bars.
 
     Raises:
         NumericalError: there is no field at any of them.
     """
-    modes = _followed(density, earlier, _SAME) or _followed(density, _starts(density), _REACHED)
+    modes = _followed(density, earlier, _SAME, progress)
+    if not modes:
+        modes = _followed(density, _starts(density, progress), _REACHED, progress)
     if not modes:
         raise NumericalError(
             "the evidence of the unknown numbers must be finite somewhere within their ranges, "
@@ -70,10 +76,12 @@ def search_modes(density: LogPosterior, earlier: Sequence[torch.Tensor] = ()) ->
     return [mode for mode in modes if mode.value >= modes[0].value - _WORTH]
 
 
-def _followed(density: LogPosterior, starts: Sequence[torch.Tensor], reached: float) -> list[Mode]:
+def _followed(
+    density: LogPosterior, starts: Sequence[torch.Tensor], reached: float, progress: bool
+) -> list[Mode]:
     """The maxima that starts lead to; one within `reached` of a maximum is skipped."""
     modes: list[Mode] = []
-    for start in starts:
+    for start in progress_bar(starts, "maxima of the evidence", progress, "start"):
         if any(mode.distance(start) < reached for mode in modes):
             continue
         found = _maximum_near(density, start)
@@ -91,12 +99,13 @@ def _maximum_near(density: LogPosterior, z: torch.Tensor) -> Mode | None:
     return Mode(at, slope.value, torch.linalg.inv(slope.curvature))
 
 
-def _starts(density: LogPosterior) -> list[torch.Tensor]:
+def _starts(density: LogPosterior, progress: bool) -> list[torch.Tensor]:
     """The best shapes of a lattice that are apart, with their amplitude and noise."""
     k, shape = len(density.numbers), density.shape_indices
     free = [i for i in range(k) if i not in shape]
     tried, z = [], torch.zeros(k, dtype=torch.float64)
-    for point in lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape))):
+    points = lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape)))
+    for point in progress_bar(points, "search for the unknown numbers", progress, "start"):
         z = z.clone()
         z[shape] = torch.special.ndtri(point[: len(shape)])
         found = climb(density, z, free, _FREE_ITERATIONS)
