@@ -54,7 +54,7 @@ class _Positioned(Convertible):
             return value
         if isinstance(value, Mapping) and UNKNOWN in value:
             value = Unknown.of_value(what, value)
-        if isinstance(value, str) and value == UNKNOWN:
+        if isinstance(value, str):
             raise InputError(
                 f"{what} must be a number or a range, got {described(value)}; give the range that "
                 f"likely holds it, as {{unknown = [low, high]}}, or Unknown(low, high) in Python"

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from pdeinv.checks import Bounds, choice, described, number
 from pdeinv.errors import InputError
 
-__all__ = ["UNKNOWN", "Guess", "Law", "Scale", "Unknown", "is_unknown"]
+__all__ = ["END", "UNKNOWN", "Guess", "Law", "Scale", "Unknown", "is_unknown"]
 
 Law: TypeAlias = Literal["log-normal", "normal", "log-uniform", "uniform"]
 Scale: TypeAlias = Literal["", "domain", "readings"]
@@ -21,7 +21,8 @@ UNKNOWN = "unknown"
 _NORMAL = NormalDist()
 _LEAST = 1e-15  # probability of what lies beyond a number, so that its quantile is finite
 _MOST = 700.0  # logarithm of a number, whose exponential is finite
-_END = _NORMAL.inv_cdf(0.975)  # standard deviations from the middle to an end of the range
+END = _NORMAL.inv_cdf(0.975)
+"""Standard deviations of a normal law from the middle of its range to an end."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class Unknown(float):
         the key "unknown", or None or "unknown" where there is a guess; None if it is none of these.
 
         Raises:
-            InputError: the range is not allowed, or there is no guess to take its place.
+            InputError: the range is not allowed, there is no guess to take its place, or the value
+                is another text.
         """
         if isinstance(value, cls):
             return value
@@ -116,6 +118,11 @@ class Unknown(float):
                     f"that likely holds it, as (low, high)"
                 )
             return cls(guess.low, guess.high, guess.law, guess.of)
+        if isinstance(value, str):
+            raise InputError(
+                f"{what} must be a number{', ' if guess else ' or '}a range (low, high)"
+                f"{f' or {UNKNOWN!r}' if guess else ''}, got {described(value)}; give one of these"
+            )
         return None
 
     @classmethod
@@ -147,7 +154,7 @@ class Unknown(float):
         if self.law.endswith("uniform"):
             value = low + (high - low) * _NORMAL.cdf(z)
         else:
-            value = (low + high) / 2 + (high - low) / (2 * _END) * z
+            value = (low + high) / 2 + (high - low) / (2 * END) * z
         return math.exp(min(value, _MOST)) if self._log else value
 
     def white(self, value: float) -> float:
@@ -157,13 +164,13 @@ class Unknown(float):
         if self.law.endswith("uniform"):
             share = (value - low) / (high - low)
             return _NORMAL.inv_cdf(min(max(share, _LEAST), 1 - _LEAST))
-        return (value - (low + high) / 2) * 2 * _END / (high - low)
+        return (value - (low + high) / 2) * 2 * END / (high - low)
 
     def normal(self, logarithm: bool = False) -> tuple[float, float]:
         """Return the mean and the standard deviation of the normal law of the number, or of its
         logarithm, that the range holds with a probability of 95 %."""
         low, high = (math.log(end) if logarithm else end for end in (self.low, self.high))
-        return (low + high) / 2, (high - low) / (2 * _END)
+        return (low + high) / 2, (high - low) / (2 * END)
 
     @property
     def _log(self) -> bool:

@@ -261,7 +261,8 @@ def linearised_about(
     rows = forward.latent_jacobian(latent)
     further = xi[0, problem.size :]
     expected = values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
-    return LinearisedReadings(problem.observation, rows, columns, expected, nugget)
+    exact = not problem.nonlinear
+    return LinearisedReadings(problem.observation, rows, columns, expected, nugget, exact)
 
 
 def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | None, ModeSearch]:

@@ -118,6 +118,7 @@ class GaussianSolver(Solver):
             columns=observation.shared,
             expected=observation(forward.state(forward.problem.latent.origin()))[0],
             nugget=self.nugget,
+            exact=True,
         )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:

@@ -16,6 +16,7 @@ from pdeinv import seeds
 from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
+from pdeinv.parameters import QUANTILE
 from pdeinv.posterior import Posterior
 from pdeinv.sensors.columns import is_number
 from pdeinv.solvers.leave_one_out import floors
@@ -24,7 +25,6 @@ from pdeinv.solvers.replicates import seed_of
 
 __all__ = ["Split", "parse_share", "split_readings", "with_predicted"]
 
-_UPPER = 1.6448536269514722  # quantile of a normal number at the upper end of its interval
 _PLACE = ("x", "y", "x2", "y2", "radius")
 _COLUMNS = {
     "predicted": "left-out reading predicted from those that were kept",
@@ -151,7 +151,7 @@ def with_predicted(
         "predicted_std": std,
         "p_value": torch.special.erfc(z / math.sqrt(2)),
     }
-    within = int((z <= _UPPER).sum())
+    within = int((z <= QUANTILE).sum())
     ends = binomtest(within, len(left)).proportion_ci(0.95, "exact")
     sensors = {str(name): v.attrs for name, v in result.data_vars.items()}
     readings = {

@@ -75,6 +75,15 @@ def draw_around_mode(
     ε, |ξ - η|² and the misfit to y + ε. Draws come in antithetic pairs (±η, ±ε), which cancels
     their sampling error in the mean to first order.
 
+    The law of the members is the posterior where the readings are linear. Elsewhere it is that over
+    the evidence of the readings linearised at ξ, with G = J Jᵀ + R and r = y - F(ξ) + J ξ, up to
+    the curvature of F:
+
+        |G|^(-1/2) exp(-rᵀ G⁻¹ r / 2).
+
+    So where this varies, as with a mean of a log-normal coefficient that scales all readings,
+    members lie off: there towards large sensitivities, which are low coefficients.
+
     Where the coefficient is affine in ξ, the steps use the Jacobian of the mode. Where it is not,
     this Jacobian may lead far from the readings: each member is searched for like the mode, with
     Jacobians of its own. So is one that such steps lead far from its readings or its draw of the
@@ -90,7 +99,8 @@ def draw_around_mode(
 
     Reference:
         Oliver, Reynolds & Liu, *Inverse Theory for Petroleum Reservoir Characterization and History
-        Matching*, 2008, section 10.8.
+        Matching*, 2008, section 10.8; Ba, de Wiljes, Oliver & Reich, *Randomized maximum likelihood
+        based posterior sampling*, arXiv 2101.03612 (the law of the members).
     """
     problem = search.problem
     xi, drawn = problem.zero[:0], 0

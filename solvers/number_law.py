@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from pdeinv import seeds
 from pdeinv.errors import NumericalError
+from pdeinv.progress import Progress
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.mode import Mode, ModeSearch
 
@@ -63,7 +64,8 @@ class NumberLaw:
     def spread(self) -> torch.Tensor:
         """What z adds to the covariance of ξ given z, as rows (k, width)."""
         covariance = torch.cov(self.draws.T).reshape(len(self.centre), -1)
-        return torch.linalg.cholesky(covariance).T @ self.ridge
+        variances, vectors = torch.linalg.eigh(covariance)
+        return (vectors * variances.clamp(min=0).sqrt()).T @ self.ridge
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,16 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
         Journal of the American Statistical Association 81, 1986, section 4.
     """
     held, few = search.holding(), search.problem.few
-    half = torch.linalg.solve_triangular(mode.lower, mode.jacobian[:, few], upper=False)
-    axes = torch.linalg.cholesky(torch.eye(len(few), dtype=torch.float64) - half.T @ half)
     jacobian = mode.jacobian.clone()
     jacobian[:, few] = 0
     squares = float(mode.xi[:, few].square().sum())
     given = mode._replace(jacobian=jacobian, objective=mode.objective - squares)
-    centre, points, tables = _point(held, held.factored(given, mode.nugget)), 1, []
+    given = held.factored(given, mode.nugget)
+    axes = _principal_axes(given.lower, mode.jacobian[:, few])
+    centre, points, tables = _point(held, given), 1, []
     for axis in axes.T:
-        places, values = _walk(held, centre, axis)
+        with Progress(None, "law of a number", search.progress, unit="point", keep=False) as shown:
+            places, values = _walk(held, centre, axis, shown)
         law = _law(places, values)
         mean = float(law(stratified_normal(1)[:, 0]).mean())
         moved = centre.moved(held, mean * axis)
@@ -140,7 +143,25 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
     return NumberLaw(z, axes, tuple(tables), *found), held
 
 
-def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[float], list[float]]:
+def _principal_axes(lower: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """Columns (k, k) of the covariance of z in the linearised problem, (1 + Jᵀ G⁻¹ J)⁻¹.
+
+    Its equal 1 - Jᵀ (G + J Jᵀ)⁻¹ J has no correct digits where readings determine z well.
+
+    Arguments:
+        lower: Cholesky factor of the covariance G of the readings given z, (m, m).
+        slope: J, derivatives of the readings to z, (m, k).
+    """
+    half = torch.linalg.solve_triangular(lower, slope, upper=False)
+    _, sizes, vectors = torch.linalg.svd(torch.linalg.qr(half, mode="r").R)
+    precisions = torch.ones(len(vectors), dtype=half.dtype)
+    precisions[: len(sizes)] += sizes.square()
+    return vectors.T / precisions.sqrt()
+
+
+def _walk(
+    held: ModeSearch, centre: _Point, axis: torch.Tensor, shown: Progress
+) -> tuple[list[float], list[float]]:
     """Places along an axis, and the logarithms of the density there."""
     found = {0.0: centre.value}
     for sign in (1.0, -1.0):
@@ -148,6 +169,7 @@ def _walk(held: ModeSearch, centre: _Point, axis: torch.Tensor) -> tuple[list[fl
         for _ in range(_FARTHEST):
             place += sign * length
             ahead = point.moved(held, sign * length * axis)
+            shown.update()
             if not math.isfinite(ahead.value):
                 break
             found[place] = ahead.value

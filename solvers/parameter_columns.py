@@ -11,11 +11,9 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
-from pdeinv.unknown import Unknown
+from pdeinv.unknown import END, Unknown
 
 __all__ = ["with_inferred_noise", "with_priors"]
-
-_END = 1.959963984540054  # of the range of a normal number, in standard deviations
 
 
 def with_inferred_noise(observation: Observation, posterior: Posterior) -> Observation:
@@ -45,7 +43,7 @@ def with_priors(
         problem = problem.in_units(scale)
     ranges = {one.name: one.unknown for one in problem.unknowns} | dict(observation.unknown_noise)
     for name, column in zip(observation.common_names, observation.shared.T, strict=False):
-        end = _END * float(column.abs().max())
+        end = END * float(column.abs().max())
         if end > 0:
             ranges[name] = Unknown(-end, end)
     known = [ranges.get(str(name)) for name in result["parameter"].values]

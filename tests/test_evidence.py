@@ -18,17 +18,19 @@ from known_posteriors import (
     rows_of,
 )
 
-from pdeinv import GaussianField, InputError, NumericalError, Observation, Problem
-from pdeinv.datasets import Poisson
+from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
+from pdeinv.datasets import Darcy, Poisson
+from pdeinv.errors import run_cli
 from pdeinv.parameters import Parameters, weighted_quantile
-from pdeinv.solvers import GaussianSolver, OptimalInterpolation
+from pdeinv.solvers import GaussianSolver, GaussNewton, OptimalInterpolation
+from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.evidence.log_posterior import LogPosterior
-from pdeinv.solvers.evidence.mixture import Shares
+from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
+from pdeinv.solvers.evidence.mixture import Shares, mixed_record
 from pdeinv.solvers.evidence.numbers import Numbers
 from pdeinv.solvers.evidence.points import WeightedPoints
 from pdeinv.solvers.evidence.scale import implied_scale
-from pdeinv.solvers.evidence.search import climb
+from pdeinv.solvers.evidence.search import climb, search_modes
 from pdeinv.solvers.evidence.thinned import thinned
 from pdeinv.unknown import Unknown
 
@@ -378,7 +380,8 @@ class Bent(GaussianSolver):
     def linearised(self, pde, prior, observation, progress=False):
         linear = super().linearised(pde, prior, observation, progress)
         CALLS.append(prior)
-        return dataclasses.replace(linear, rows=linear.rows * (1 + 1e-3 * prior.length))
+        bent = linear.rows * (1 + 1e-3 * prior.length)
+        return dataclasses.replace(linear, rows=bent, exact=False)
 
 
 CALLS = []
@@ -393,6 +396,88 @@ def test_readings_are_linearised_again_until_the_numbers_settle():
     assert CALLS[0].length != CALLS[1].length and CALLS[0].mean == CALLS[1].mean
     exact = solve(posed, o)
     torch.testing.assert_close(found.parameters.mean, exact.parameters.mean, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("solver", [GaussianSolver(), GaussNewton()], ids=lambda one: one.name)
+def test_readings_of_a_linear_problem_are_linearised_once(solver, monkeypatch):
+    o, _ = readings()
+    posed, linearised, made = problem("mean", "length"), type(solver).linearised, []
+
+    def counted(self, *given):
+        made.append(linearised(self, *given))
+        return made[-1]
+
+    monkeypatch.setattr(type(solver), "linearised", counted)
+    most_probable(solver, posed, o)
+    assert [one.exact for one in made] == [True]
+    elsewhere = posed.at({"mean": 3.0, "length": 1.2})
+    again = linearised(solver, elsewhere.physics, elsewhere.prior, o)
+    torch.testing.assert_close(again.rows, made[0].rows, rtol=1e-12, atol=1e-14)
+
+
+def test_readings_of_a_nonlinear_problem_are_not_exactly_linear():
+    world = Problem(Darcy(), LogNormal(1.0, 0.5, 0.4))
+    grid = world.physics.grid(N)
+    o = at_nodes(world.physics, grid, [1] * 6, world.sample(1, grid, seeded(0))[0], 0.01)
+    assert not GaussNewton().linearised(world.physics, world.prior, o).exact
+
+
+def test_maxima_of_an_earlier_density_are_all_followed():
+    o, _ = readings()
+    posed = problem("std", "length")
+    whole = density_of(posed, o)
+
+    class TwoHills:
+        """Two maxima of nearly equal height, in the place of one."""
+
+        numbers, shape_indices = whole.numbers, whole.shape_indices
+
+        def __init__(self, higher):
+            self.centres = torch.tensor([[-2.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+            self.heights = torch.tensor([0.0, higher], dtype=torch.float64)
+
+        def __call__(self, z):
+            return self.slope(z).value
+
+        def slope(self, z, free=None):
+            off = self.centres - z
+            logarithms = self.heights - 20 * off.square().sum(dim=1)
+            shares = torch.softmax(logarithms, dim=0)
+            gradient, curvature = 40 * shares @ off, 40 * torch.eye(2, dtype=torch.float64)
+            free = [0, 1] if free is None else free
+            value = float(logarithms.logsumexp(dim=0))
+            return Slope(value, gradient[free], curvature[free][:, free])
+
+    earlier = [torch.tensor(z, dtype=torch.float64) for z in ([1.8, 0.1], [-1.8, 0.1])]
+    found = search_modes(TwoHills(1.0), earlier)
+    assert [mode.z[0].item() for mode in found] == pytest.approx([2.0, -2.0], abs=0.05)
+    assert found[0].value - found[1].value == pytest.approx(1.0, abs=0.02)
+    assert len(search_modes(TwoHills(9.0), earlier)) == 1  # the other does not count
+
+
+def test_the_record_of_a_mixture_has_counts_of_all_parts_and_means_of_measures():
+    parts = [
+        {"solver_calls": 3, "members_kept": 10, "number_points": 4, "converged": 1, "r_hat": 1.0},
+        {"solver_calls": 5, "members_kept": 6, "number_points": 7, "converged": 0, "r_hat": 1.4},
+        {"solver_calls": 1, "members_kept": 2, "converged": 1, "r_hat": 1.1, "late": 2},
+    ]
+    more = [
+        {"reduced_chi_squared": 1.0, "log_evidence": -9.0, "reason": "a"},
+        {"reduced_chi_squared": 2.0, "log_evidence": -1.0, "reason": "b", "inflation": 1.5},
+        {"reduced_chi_squared": 4.0, "log_evidence": -2.0, "reason": "a", "inflation": 3.5},
+    ]
+    found = mixed_record([a | b for a, b in zip(parts, more, strict=True)], [0.5, 0.25, 0.25])
+    assert found == {
+        "solver_calls": 9,
+        "members_kept": 18,
+        "number_points": 11,
+        "converged": 0,
+        "r_hat": 1.4,
+        "late": 2,
+        "reduced_chi_squared": 2.0,
+        "reason": "a; b",
+        "inflation": 2.5,
+    }
 
 
 def test_a_linearisation_that_fails_leaves_the_one_before(monkeypatch):
@@ -493,3 +578,35 @@ def test_numbers_are_joined_with_their_intervals():
     result = both.to_xarray()
     assert result["parameter_low"].values == pytest.approx([1 - 1.644854, 0.0])
     assert result["parameter_high"].values == pytest.approx([1 + 1.644854, 9.0])
+
+
+def test_each_stage_of_the_inference_shows_its_progress_and_can_be_interrupted(monkeypatch, capsys):
+    times = iter(range(0, 10**9, 11))  # each look at the clock is 11 s after the last
+    monkeypatch.setattr("pdeinv.progress._clock", lambda: next(times))
+    monkeypatch.setattr("pdeinv.progress.Progress._last", -math.inf)
+    o, _ = readings()
+    posed = problem("std", "length")
+
+    def solved(progress):
+        solver, given = GaussianSolver(), (posed.physics, posed.prior, o)
+        return solver(*given, generator=seeded(0), progress=progress)
+
+    solved(True)
+    shown = capsys.readouterr().err
+    stages = (
+        "search for the",
+        "maxima of the evidence",
+        "evidence of the",
+        "\nunknown numbers: 1 of",
+    )
+    assert all(stage in shown for stage in stages)
+    solved(False)
+    assert not capsys.readouterr().err
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LogPosterior, "evaluated", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run_cli(lambda: solved(True))
+    assert ended.value.code == 130 and capsys.readouterr().err.endswith("interrupted\n")

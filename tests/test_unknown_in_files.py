@@ -93,7 +93,11 @@ MISTAKES = [
     ("length = 400", "length = []", f"{LENGTH} .* got []; give two ends"),
     ("length = 400", "length = [1, 2, 3]", f"{LENGTH} .* got [1, 2, 3]; give two ends"),
     ("length = 400", "length = ['a', 2]", f"{LENGTH} must be a finite number, got 'a'"),
-    ("length = 400", "length = 'unknowm'", f"{LENGTH} must be a finite number, got 'unknowm'"),
+    (
+        "length = 400",
+        "length = 'unknowm'",
+        f"{LENGTH} must be .* or 'unknown', got 'unknowm'; give one",
+    ),
     ("length = 400", "length = [-1, 5]", f"{LENGTH} .* above 0, got -1.0; use a larger"),
     ("length = 400", "length = [1, inf]", f"{LENGTH} must be a finite number, got inf"),
     ("length = 400", "length = {unknow = [1, 2]}", f"{LENGTH} .* got {{'unknow': .*; write one"),
@@ -146,6 +150,49 @@ def test_what_must_be_stated_cannot_be_a_range(tmp_path, name):
         Problem.load(path)
 
 
+FIELD = "a number, a range (low, high) or 'unknown', got 'dunno'; give one of these"
+NUMBERS = {
+    "gaussian-field": ("mean", "std", "length", "smoothness", "anisotropy", "angle"),
+    "log-normal": ("median", "log_std", "length", "smoothness", "anisotropy", "angle"),
+    "two-phase": ("low", "high", "share"),
+}
+KINDS = {"gaussian-field": GaussianField, "log-normal": LogNormal, "two-phase": TwoPhase}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_another_text_in_the_place_of_a_number_is_refused_alike_everywhere(kind, tmp_path):
+    path = tmp_path / "p.toml"
+    for name in NUMBERS[kind]:
+        stated = {name: "dunno"}
+        inner = "" if kind != "two-phase" else 'field = {kind = "gaussian-field"}\n'
+        given = stated if kind != "two-phase" else {"field": GaussianField(), **stated}
+        message = f"{name} of the {kind} prior must be {FIELD}"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            KINDS[kind](**given)
+        path.write_text(
+            f'format = 1\n[physics]\npde = "darcy"\n[prior]\nkind = "{kind}"\n{inner}'
+            f'{name} = "dunno"\n'
+        )
+        with pytest.raises(InputError, match=f"^p.toml: in .prior., {re.escape(message)}$"):
+            Problem.load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        ("thickness = 20", "in [physics], .*thickness .*"),
+        ("source = 0", "in [physics], .*source .*"),
+        ("value = 52", f"{SIDE} .*"),
+        ("rate = -60", "in [[well]] 2 rate, the rate "),
+    ],
+)
+def test_another_text_in_the_place_of_a_number_of_the_physics(loaded, old, message):
+    new = f"{old.partition('=')[0]}= 'dunno'"
+    wanted = f"p.toml: {message}must be a number .*a range.*, got 'dunno'; give .*"
+    with pytest.raises(InputError, match=f"^{pattern(wanted)}$"):
+        loaded(old, new)
+
+
 # The command line
 
 
@@ -153,7 +200,9 @@ def test_a_parameter_may_be_a_range_on_the_command_line(pdeinv, folder):
     base = ["reconstruct", "s.csv", "--grid", "16", "--out", "r.nc", "--pde", "navier-stokes"]
     for given, message in [
         ("viscosity=1e-2..1e-4", "range of an unknown must rise, got 0.01 to 0.0001; swap"),
-        ("viscosity=1e-4..", "viscosity .* must be a finite number, got '1e-4..'"),
+        ("viscosity=1e-4..", "range of --param viscosity must be LOW..HIGH, got '1e-4..'; write"),
+        ("viscosity=dunno", "viscosity .* must be a number or a range .*, got 'dunno'; give one"),
+        ("dt=dunno", "dt .* must be a finite number, got 'dunno'; give a number"),
         ("viscosity=-1..1", "the range of parameter viscosity .* above 0, got -1"),
         ("dt=0.1..0.2", "dt of navier-stokes must be a finite number, got"),
         ("viscosity=unknown", "viscosity .* must be a number or a range, got 'unknown'; give"),

@@ -99,6 +99,10 @@ def parsed(parameters: list[str] | None) -> dict[str, float | str | tuple[float,
         try:
             values[name] = (float(low), float(high)) if dots else _number(text)
         except ValueError:
+            if dots and "/" not in text:
+                raise InputError(
+                    f"the range of --param {name} must be LOW..HIGH, got {text!r}; write it as 1..3"
+                ) from None
             values[name] = text
     return values
 

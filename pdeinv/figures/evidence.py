@@ -16,15 +16,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from pdeinv.errors import InputError
 from pdeinv.estimates import estimate_in_words
-from pdeinv.parameters import LEVEL
+from pdeinv.parameters import LEVEL, QUANTILE
 from pdeinv.units import in_figures
+from pdeinv.unknown import END
 
 __all__ = ["plot_parameters"]
 
 _PANEL = (2.9, 2.2)  # inches
 _COLUMNS = 4  # panels of a row, at most
-_UPPER = 1.6448536269514722  # quantile of a normal number at the upper end of its interval
-_END = 1.959963984540054  # of the range of a prior, in standard deviations
 _WIDTH = 4.0  # standard deviations of the posterior that a panel shows
 _POINTS = 400
 _SHORT, _FEW_DECADES = 4.0, 200.0  # ratios of the ends of an axis
@@ -170,7 +169,7 @@ def _halves(one: _Estimate, to_axis: Scale) -> tuple[float, float, float]:
     """Return the centre of a posterior on the axis, and the deviations below and above."""
     low, centre, high = to_axis([one.low, min(max(one.mean, one.low), one.high), one.high])
     least = 1e-12 * max(abs(low), abs(high), 1e-300)
-    return centre, max((centre - low) / _UPPER, least), max((high - centre) / _UPPER, least)
+    return centre, max((centre - low) / QUANTILE, least), max((high - centre) / QUANTILE, least)
 
 
 def _span(one: _Estimate, to_axis: Scale) -> tuple[float, float]:
@@ -186,7 +185,7 @@ def _density(t: np.ndarray, one: _Estimate, to_axis: Scale) -> np.ndarray:
 def _prior_density(t: np.ndarray, ends: np.ndarray, law: str) -> np.ndarray:
     if law.endswith("uniform"):
         return ((t >= ends[0]) & (t <= ends[1])).astype(float)
-    return np.exp(-(((t - ends.mean()) / ((ends[1] - ends[0]) / (2 * _END))) ** 2) / 2)
+    return np.exp(-(((t - ends.mean()) / ((ends[1] - ends[0]) / (2 * END))) ** 2) / 2)
 
 
 def _add_legend(figure: Figure, axes: list[Axes]) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
-from pdeinv.parameters import LEVEL, Parameters, weighted_quantile
+from pdeinv.parameters import LEVEL, QUANTILE, Parameters, weighted_quantile
 
 __all__ = ["mixed_parameters", "normal_mixture", "of_points", "plain_ends", "smooth_ends"]
 
 _ENDS = ((1 - LEVEL / 100) / 2, (1 + LEVEL / 100) / 2)
-_UPPER = 1.6448536269514722  # quantile of a normal number at the upper end
 _WIDTH = 0.5  # of what a point stands for, in standard deviations of effectively one point
 _STEPS = 80  # of a bisection
 
@@ -106,7 +105,7 @@ def mixed_parameters(
     mean = torch.stack([part.mean for part in given])
     std = torch.stack([part.std for part in given])
     left, right = (
-        (torch.stack([part.interval[i] for part in given]) - mean).abs() / _UPPER for i in (0, 1)
+        (torch.stack([part.interval[i] for part in given]) - mean).abs() / QUANTILE for i in (0, 1)
     )
     whole = weights @ mean
     spread = (weights @ (std**2 + (mean - whole) ** 2)).sqrt()

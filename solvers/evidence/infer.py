@@ -22,7 +22,7 @@ from pdeinv.solvers.evidence.numbers import Numbers, absorbed_number
 from pdeinv.solvers.evidence.points import WeightedPoints, weighted_points
 from pdeinv.solvers.evidence.repeated_warnings import each_kind_once
 from pdeinv.solvers.evidence.scale import implied_scale
-from pdeinv.solvers.evidence.search import Mode, maximum_near, search_modes
+from pdeinv.solvers.evidence.search import Mode, search_modes
 from pdeinv.solvers.evidence.thinned import thinned
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def infer_unknowns(
             problem.physics, problem.prior, observation, n_samples, generator, progress
         )
     density, modes = _settled(solver, problem, observation, numbers, progress)
-    points = weighted_points(density, modes, generator)
+    points = weighted_points(density, modes, generator, progress)
     chosen, weights = thinned(points, solver.mixture_points, generator)
     one = solver.one_of(len(chosen))
 
@@ -144,7 +144,7 @@ def _settled(
     solver: Solver, problem: Problem, observation: Observation, numbers: Numbers, progress: bool
 ) -> tuple[LogPosterior, list[Mode]]:
     """The density of the numbers by readings that are linear near the most probable ones, and its
-    maxima."""
+    maxima. There is one linearisation, about the best of them, for all maxima."""
     z, about = torch.zeros(len(numbers), dtype=torch.float64), None
     density, modes = None, list[Mode]()
     for _ in range(_ROUNDS):
@@ -159,23 +159,14 @@ def _settled(
                 UserWarning,
             )
             break
-        if density is not None and torch.equal(linear.rows, density.whole.rows):
-            break  # exact, wherever it is made
         density = LogPosterior(problem, numbers, linear)
-        modes = _maxima(density, modes)
-        settled = bool(modes) and modes[0].distance(z) < _SETTLED
+        modes = search_modes(density, [mode.z for mode in modes], progress)
+        if linear.exact or modes[0].distance(z) < _SETTLED:
+            break
         z = modes[0].z
         about = _about(problem, _constants(density, problem, z[None]), 0)
-        if settled:
-            break
     assert density is not None
     return density, modes
-
-
-def _maxima(density: LogPosterior, modes: list[Mode]) -> list[Mode]:
-    """The maxima of a density, near those of the one before if there are any."""
-    found = maximum_near(density, modes[0].z) if modes else None
-    return search_modes(density) if found is None else [found]
 
 
 def _linearised(

@@ -60,8 +60,8 @@ class LinearisedReadings:
     """y = e + J f + B b + noise, near a field: f is the latent field on the grid, b are further
     standard normal numbers, such as biases.
 
-    It is exact where all is linear. The latent field's distribution is no part of it, so that
-    one linearisation serves priors of any length and deviation.
+    The latent field's distribution is no part of it, so that one linearisation serves priors of any
+    length and deviation.
 
     Arguments:
         observation: y and its noise; the biases are among the columns, not in the noise.
@@ -69,6 +69,7 @@ class LinearisedReadings:
         columns: B, (m, k).
         expected: e, (m,).
         nugget: variance added to each reading, as of `nugget_variance`.
+        exact: whether the readings are linear in f and b, so that any other field has the same.
     """
 
     observation: Observation
@@ -76,6 +77,7 @@ class LinearisedReadings:
     columns: torch.Tensor
     expected: torch.Tensor
     nugget: float = 1e-12
+    exact: bool = False
 
     @staticmethod
     def numbers_held(m: int, nodes: int) -> float:

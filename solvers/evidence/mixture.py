@@ -14,10 +14,11 @@ from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.solvers.evidence.estimates import mixed_parameters
 
-__all__ = ["Shares", "mixed"]
+__all__ = ["Shares", "mixed", "mixed_record"]
 
-_ADDED = ("solver_calls", "network_evaluations", "iterations", "searches", "members_left_out")
-_LEAST = ("converged",)
+_LEAST = ("converged", "effective_sample_size")  # the worst of all parts
+_MOST = ("final_gradient", "network_evaluations", "nugget", "r_hat")  # the worst, or of each sample
+_OF_PARTS = ("log_evidence",)  # which the mixture has of its own
 
 
 class Shares:
@@ -75,7 +76,7 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
         mean=mean,
         std=std,
         samples=shares.gathered([p.samples for p in posteriors]),
-        record=_record([p.record for p in posteriors], table),
+        record=mixed_record([p.record for p in posteriors], table),
         probability=probability,
         latent=latent,
         pairs=all(p.pairs for p in posteriors),
@@ -119,20 +120,32 @@ def _parameters(
     return mixed_parameters(parts, weights, shares.gathered(samples) if samples else None)
 
 
-def _record(
+def mixed_record(
     records: list[dict[str, str | float | int]], weights: list[float]
 ) -> dict[str, str | float | int]:
-    """The record of a mixture: counts are sums, other numbers means, and texts those of the
-    first."""
+    """Return the record of a mixture, of those parts that have a key.
+
+    Counts, which are integers, are sums. Texts are all that differ. Other numbers are means, or
+    those of the worst part.
+
+    Arguments:
+        records: of the parts.
+        weights: of each, with the sum 1.
+    """
     mixed: dict[str, str | float | int] = {}
-    for key, value in records[0].items():
-        values = [record.get(key, value) for record in records]
-        if isinstance(value, str):
-            mixed[key] = value
-        elif key in _ADDED:
-            mixed[key] = sum(values)  # type: ignore[arg-type]
-        elif key in _LEAST:
-            mixed[key] = min(values)
+    for key in dict.fromkeys(key for record in records for key in record):
+        if key in _OF_PARTS:
+            continue
+        pairs = [(w, r[key]) for w, r in zip(weights, records, strict=True) if key in r]
+        numbers = [(w, value) for w, value in pairs if not isinstance(value, str)]
+        values = [value for _, value in numbers]
+        if len(numbers) < len(pairs):
+            mixed[key] = "; ".join(dict.fromkeys(str(value) for _, value in pairs))
+        elif key in _LEAST or key in _MOST:
+            mixed[key] = min(values) if key in _LEAST else max(values)
+        elif all(isinstance(value, int) for value in values):
+            mixed[key] = sum(values)
         else:
-            mixed[key] = sum(w * float(v) for w, v in zip(weights, values, strict=True))
+            total = sum(w for w, _ in numbers)
+            mixed[key] = sum(w * value for w, value in numbers) / total
     return mixed

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pdeinv.progress import progress_bar
 from pdeinv.solvers.evidence.lattice import lattice
 from pdeinv.solvers.evidence.log_posterior import Evaluated, LogPosterior
 from pdeinv.solvers.evidence.search import Mode
@@ -114,7 +115,10 @@ class _Proposal:
 
 
 def weighted_points(
-    density: LogPosterior, modes: list[Mode], generator: torch.Generator | None
+    density: LogPosterior,
+    modes: list[Mode],
+    generator: torch.Generator | None,
+    progress: bool = False,
 ) -> WeightedPoints:
     """Return weighted points of a posterior density.
 
@@ -126,6 +130,7 @@ def weighted_points(
         density: of the numbers.
         modes: its maxima.
         generator: of random numbers.
+        progress: show a bar.
 
     Reference:
         Owen & Zhou, *Safe and effective importance sampling*, JASA 95, 2000.
@@ -139,7 +144,8 @@ def weighted_points(
     for round_ in range(_ROUNDS):
         drawn = proposals[-1].draw(_SHAPES, each, generator)
         z = torch.cat([z, drawn])
-        found += [density.evaluated(one) for one in drawn]
+        shown = progress_bar(drawn, "evidence of the unknown numbers", progress, "point")
+        found += [density.evaluated(one) for one in shown]
         values = torch.tensor([one.value for one in found], dtype=torch.float64)
         together = torch.stack([p.log_density(z) for p in proposals]).logsumexp(dim=0)
         logarithms = values - together + math.log(len(proposals))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from pdeinv.errors import NumericalError
+from pdeinv.progress import progress_bar
 from pdeinv.solvers.evidence.lattice import lattice
 from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
 
-__all__ = ["Mode", "climb", "maximum_near", "search_modes"]
+__all__ = ["Mode", "climb", "search_modes"]
 
 _STARTS, _MORE_STARTS = 4, 5  # shapes that are tried: so many, and more for each of their numbers
 _FOLLOWED = 3  # of the best of them, to a maximum
@@ -45,21 +47,26 @@ class Mode:
         return math.sqrt(float(off @ torch.linalg.solve(self.covariance, off)))
 
 
-def search_modes(density: LogPosterior) -> list[Mode]:
-    """Return the maxima that count, the best first.
+def search_modes(
+    density: LogPosterior, earlier: Sequence[torch.Tensor] = (), progress: bool = False
+) -> list[Mode]:
+    """Return the maxima that count, the best first: those whose logarithm is at most 8 below.
 
     The shapes of a lattice over the prior are tried, each with its best amplitude and noise. The
     best few, which are apart, are followed to a maximum.
 
+    Arguments:
+        density: of the numbers.
+        earlier: maxima of a density that is nearly the same, (k,) each. These are followed instead,
+            unless none of them leads to a maximum.
+        progress: show bars.
+
     Raises:
         NumericalError: there is no field at any of them.
     """
-    modes: list[Mode] = []
-    for start in _starts(density):
-        reached = any(mode.distance(start) < _REACHED for mode in modes)
-        found = None if reached else maximum_near(density, start)
-        if found is not None and all(mode.distance(found.z) >= _SAME for mode in modes):
-            modes.append(found)
+    modes = _followed(density, earlier, _SAME, progress)
+    if not modes:
+        modes = _followed(density, _starts(density, progress), _REACHED, progress)
     if not modes:
         raise NumericalError(
             "the evidence of the unknown numbers must be finite somewhere within their ranges, "
@@ -69,7 +76,21 @@ def search_modes(density: LogPosterior) -> list[Mode]:
     return [mode for mode in modes if mode.value >= modes[0].value - _WORTH]
 
 
-def maximum_near(density: LogPosterior, z: torch.Tensor) -> Mode | None:
+def _followed(
+    density: LogPosterior, starts: Sequence[torch.Tensor], reached: float, progress: bool
+) -> list[Mode]:
+    """The maxima that starts lead to; one within `reached` of a maximum is skipped."""
+    modes: list[Mode] = []
+    for start in progress_bar(starts, "maxima of the evidence", progress, "start"):
+        if any(mode.distance(start) < reached for mode in modes):
+            continue
+        found = _maximum_near(density, start)
+        if found is not None and all(mode.distance(found.z) >= _SAME for mode in modes):
+            modes.append(found)
+    return modes
+
+
+def _maximum_near(density: LogPosterior, z: torch.Tensor) -> Mode | None:
     """Return the maximum to which `climb` leads from numbers (k,); None where there is no field."""
     found = climb(density, z)
     if found is None:
@@ -78,12 +99,13 @@ def maximum_near(density: LogPosterior, z: torch.Tensor) -> Mode | None:
     return Mode(at, slope.value, torch.linalg.inv(slope.curvature))
 
 
-def _starts(density: LogPosterior) -> list[torch.Tensor]:
+def _starts(density: LogPosterior, progress: bool) -> list[torch.Tensor]:
     """The best shapes of a lattice that are apart, with their amplitude and noise."""
     k, shape = len(density.numbers), density.shape_indices
     free = [i for i in range(k) if i not in shape]
     tried, z = [], torch.zeros(k, dtype=torch.float64)
-    for point in lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape))):
+    points = lattice(_STARTS + _MORE_STARTS * len(shape) if shape else 1, max(1, len(shape)))
+    for point in progress_bar(points, "search for the unknown numbers", progress, "start"):
         z = z.clone()
         z[shape] = torch.special.ndtri(point[: len(shape)])
         found = climb(density, z, free, _FREE_ITERATIONS)
