@@ -81,24 +81,27 @@ def _message(
     words = [_cause_in_words(cause, sensors) for cause in named]
     if alarm.outliers and not named:
         words.append(_outliers(alarm, posterior, sensors))
+    if alarm.misfit == "small":
+        return (
+            f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}, where "
+            f"about 1 is expected; the reported spread likely overstates the error, since "
+            f"{', or '.join(words) or _too_closely(pde, prior)}"
+        )
     own = f", or the {solver.name} solver has not met them" if solver.misfit_remedy else ""
     remedy = f"; if these are right, {solver.misfit_remedy}" if own else ""
-    if alarm.misfit == "small":
-        head = f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}"
-        own = ""
-        remedy = (
-            f"; noise_std is overstated, or the prior is too rough or too variable "
-            f"({prior_in_words(pde, prior)}), so that the reported spread likely overstates the "
-            f"error"
-        )
-    elif alarm.misfit:
+    if alarm.misfit:
         head = f"the sensors do not fit {pde.name}{own}: reduced chi-squared is {chi2:.3g}"
+        head += ", where about 1 is expected"
     else:
         head, remedy = f"some sensors do not fit {pde.name}", ""
-    head += ", where about 1 is expected" if alarm.misfit else ""
-    if not words:
-        words = ["reduce noise_std or change the prior"] if alarm.misfit == "small" else [_GENERAL]
-    return f"{head}; {', or '.join(words)}{remedy}"
+    return f"{head}; {', or '.join(words or [_GENERAL])}{remedy}"
+
+
+def _too_closely(pde: PDE, prior: Prior) -> str:
+    return (
+        f"noise_std is overstated, or the prior is too rough or too variable "
+        f"({prior_in_words(pde, prior)})"
+    )
 
 
 _FEW = 0.2  # share of the readings up to which these may be wrong alone
