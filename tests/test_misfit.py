@@ -134,8 +134,11 @@ def test_a_prior_that_is_too_rough_is_told_by_a_small_chi_squared(truth, told):
 @pytest.mark.parametrize("name", ["poisson", "navier-stokes"])
 def test_both_an_overstated_and_an_understated_noise_are_told(name):
     problem = Problem.named(name)
-    with pytest.warns(MisfitWarning, match="too closely: .* noise_std is overstated"):
+    with pytest.warns(
+        MisfitWarning, match="too closely: .*, since the .* times their noise_std"
+    ) as w:
         fit(problem, problem, noise=0.2, understated=0.1)
+    assert str(w[0].message).count("noise_std") == 1
     with pytest.warns(MisfitWarning, match="do not fit"):
         fit(problem, problem, noise=0.2, understated=10.0)
     with warnings.catch_warnings():

@@ -12,6 +12,7 @@ from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.alarms.cause import Cause
 from pdeinv.solvers.alarms.causes import find_causes, with_found_numbers
+from pdeinv.solvers.alarms.of_numbers import outside_their_ranges
 from pdeinv.solvers.alarms.tests_of_fit import Alarm, find_alarm
 from pdeinv.solvers.assumptions import prior_in_words
 from pdeinv.solvers.base import Solver
@@ -33,8 +34,8 @@ def judge_misfit(
     progress: bool = False,
 ) -> None:
     """Record as `misfit_test` what the reduced chi-squared is evidence of, and as `alarm` whether
-    the readings fit; warn where they do not, with the cause, and where a search has not
-    `converged`.
+    the readings fit; warn where they do not, with the cause, where an inferred number is far
+    outside its range, and where a search has not `converged`.
 
     Arguments:
         solver: the solver.
@@ -49,16 +50,34 @@ def judge_misfit(
     posterior.record["alarm"] = "none"
     if posterior.record.get("converged") == 0:
         warn_caller(_stopped(solver, posterior, pde), UserWarning)
+    given = pde, prior, sensors, observation
+    found = (
+        _misfit(solver, posterior, *given, progress),
+        outside_their_ranges(posterior, pde, prior, observation),
+    )
+    if message := "; ".join(filter(None, found)):
+        posterior.record["alarm"] = message
+        warn_caller(message, MisfitWarning)
+
+
+def _misfit(
+    solver: Solver,
+    posterior: Posterior,
+    pde: PDE,
+    prior: Prior,
+    sensors: Sensors,
+    observation: Observation,
+    progress: bool,
+) -> str:
+    """What the readings do not fit, and the cause; "" where they fit."""
     alarm = find_alarm(solver, posterior, len(observation))
     if not alarm:
-        return
+        return ""
     causes: tuple[Cause, ...] = ()
     if solver.misfit != "none":
         given = with_found_numbers(pde, prior, observation, posterior)
         causes = find_causes(solver, *given, suspects=alarm.outliers, progress=progress)
-    message = _message(alarm, causes, solver, posterior, pde, prior, sensors)
-    posterior.record["alarm"] = message
-    warn_caller(message, MisfitWarning)
+    return _message(alarm, causes, solver, posterior, pde, prior, sensors)
 
 
 def _message(
