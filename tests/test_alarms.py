@@ -310,6 +310,18 @@ def test_the_search_for_a_cause_has_a_bound_and_shows_its_progress(monkeypatch):
     assert 40 <= max(counts) <= 42 and len(counts) == len(shown) < 40
 
 
+@pytest.mark.parametrize(("factor", "channel"), [(10.0, 1), (1e3, 1), (100.0, 0)])
+def test_the_unit_of_a_nonlinear_problem_is_found_in_a_few_trials(factor, channel, monkeypatch):
+    trials, near = [], alarms.linearise.near_mode
+    monkeypatch.setattr(
+        alarms.linearise, "near_mode", lambda *given: trials.append(1) or near(*given)
+    )
+    best = best_cause(FLOW, FLOW, scaled(channel, factor), 24, 0.02, seed=3)
+    assert (best.kind, best.name) == ("units", FLOW.physics.fields[channel].name)
+    assert best.value == pytest.approx(1 / factor)
+    assert len(trials) <= 12
+
+
 def test_nothing_is_named_where_all_is_right():
     for seed in range(3):
         o = readings_of(SMOOTH, 40, 0.05, seed)

@@ -80,7 +80,7 @@ def test_each_number_is_a_line(result):
 def test_each_inferred_side_and_source_is_a_line():
     along = torch.linspace(49.812, 52.301, 5, dtype=torch.float64)
     side = InferredField(Field("left_head", "head", "m"), ("y",), along, along / 80, along[None])
-    over = torch.full((4, 5), -0.25, dtype=torch.float64)
+    over = torch.full((5, 4), -0.25, dtype=torch.float64)
     source = InferredField(Field("source", "source"), ("y", "x"), over, -over / 10, over[None])
     both = side.to_xarray().merge(source.to_xarray())
     lines = ["left_head 49.81–52.30 m along y (± 0.64 on average)"]
