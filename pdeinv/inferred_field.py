@@ -30,7 +30,8 @@ class InferredField:
     samples: torch.Tensor
 
     def to_xarray(self) -> xr.Dataset:
-        """Return the variables `{name}_mean`, `{name}_std` and `{name}_samples`."""
+        """Return the variables `{name}_mean`, `{name}_std` and `{name}_samples`. The attribute
+        `inferred` tells them from the fields of the physics."""
         parts = (
             ("mean", "posterior mean", (), self.mean),
             ("std", "posterior standard deviation", (), self.std),
@@ -44,6 +45,7 @@ class InferredField:
                     {
                         "long_name": f"{label} of the {self.field.long_name}",
                         "units": self.field.units,
+                        "inferred": 1,
                     },
                 )
                 for what, label, leading, values in parts

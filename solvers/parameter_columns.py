@@ -13,7 +13,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.unknown import END, Unknown
 
-__all__ = ["with_inferred_noise", "with_priors"]
+__all__ = ["ranges_of", "with_inferred_noise", "with_priors"]
 
 
 def with_inferred_noise(observation: Observation, posterior: Posterior) -> Observation:
@@ -22,6 +22,26 @@ def with_inferred_noise(observation: Observation, posterior: Posterior) -> Obser
     if found is None or not observation.unknown_noise:
         return observation
     return observation.with_noise(dict(zip(found.names, found.mean.tolist(), strict=True)))
+
+
+def ranges_of(
+    problem: Problem, observation: Observation, scale: float | None
+) -> dict[str, Unknown]:
+    """Return the ranges of all numbers that are inferred with the fields, by their names: those of
+    the problem, of the noise and of biases.
+
+    Arguments:
+        problem, observation: with the unknown numbers.
+        scale: the size of the coefficient that the readings imply, where it was used.
+    """
+    if scale is not None and isinstance(problem.prior, CoefficientPrior):
+        problem = problem.in_units(scale)
+    ranges = {one.name: one.unknown for one in problem.unknowns} | dict(observation.unknown_noise)
+    for name, column in zip(observation.common_names, observation.shared.T, strict=False):
+        end = END * float(column.abs().max())
+        if end > 0:
+            ranges[name] = Unknown(-end, end)
+    return ranges
 
 
 def with_priors(
@@ -35,17 +55,11 @@ def with_priors(
     Arguments:
         result: with the dimension `parameter`, or without.
         problem, observation: with the unknown numbers.
-        scale: the size of the coefficient that the readings imply, where it was used.
+        scale: as of `ranges_of`.
     """
     if "parameter" not in result.dims:
         return result
-    if scale is not None and isinstance(problem.prior, CoefficientPrior):
-        problem = problem.in_units(scale)
-    ranges = {one.name: one.unknown for one in problem.unknowns} | dict(observation.unknown_noise)
-    for name, column in zip(observation.common_names, observation.shared.T, strict=False):
-        end = END * float(column.abs().max())
-        if end > 0:
-            ranges[name] = Unknown(-end, end)
+    ranges = ranges_of(problem, observation, scale)
     known = [ranges.get(str(name)) for name in result["parameter"].values]
     ends = [(np.nan, np.nan) if u is None or u.of else (u.low, u.high) for u in known]
     columns = dict(zip(("low", "high"), np.transpose(ends), strict=True))

@@ -174,10 +174,10 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
+        given = self.pde, self.prior, sensors, observation
         if self.robust:
-            judge_weights(found, sensors)
+            judge_weights(found, *given)
         else:
-            given = self.pde, self.prior, sensors, observation
             judge_misfit(self.solver, found, *given, progress=self.progress)
         return found
 

@@ -20,13 +20,13 @@ from pdeinv.priors.base import Prior
 from pdeinv.progress import Progress
 from pdeinv.solvers.base import LEAST_SAMPLES, Solver
 from pdeinv.solvers.evidence.infer import most_probable
-from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.parameter_columns import with_inferred_noise
 from pdeinv.solvers.student_noise import (
     DEGREES,
     REJECTED,
     StudentReadings,
     evidence_of,
+    spreads,
     student_predictions,
     weights_of,
 )
@@ -62,6 +62,10 @@ class Robust:
     An outlier can pull the first posterior onto itself, and so keep its weight. Where all is not
     linear, the noise of the first solve is therefore the spread of the readings of a field, that of
     the next a tenth of it, and so on to s.
+
+    An unknown size of the noise is that of the readings that are no suspects. In the likelihood of
+    Student-t noise each gross error would count as ν readings that say that the size is larger. The
+    noise of a suspect is therefore held at the size that gave it its weight.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
     reading. `log_evidence` is the variational bound. Censored readings keep the weight 1, and have
@@ -123,7 +127,8 @@ class Robust:
         found.weight = weights.values
         if found.leave_one_out is not None:
             size = with_inferred_noise(observation, found).noise_std
-            found.leave_one_out = student_predictions(found.leave_one_out, size, weights.values)
+            used = with_inferred_noise(weights.observation(), found).noise_std
+            found.leave_one_out = student_predictions(found.leave_one_out, size, used)
         if "log_evidence" in found.record:
             more = evidence_of(weights.values[weights.plain])
             found.record["log_evidence"] = float(found.record["log_evidence"]) + more
@@ -174,6 +179,7 @@ class _Weights:
         self.plain = ~self.stated.below_or_above
         group = self.stated.noise_group
         self.unknown = self.rejected if group is None else group >= 0
+        self.size = self.stated.noise_std
 
     @property
     def settled(self) -> bool:
@@ -185,19 +191,24 @@ class _Weights:
 
         An unknown noise is known where it is raised.
         """
-        factor = self.values.rsqrt()
+        factor, group = self.values.rsqrt(), self.stated.noise_group
         given = replace(
             self.stated,
-            noise_std=level * self.stated.noise_std * factor,
+            noise_std=level * self.size * factor,
             noise_factor=factor,
+            noise_group=None if group is None else torch.where(self._suspect, -1, group),
         )
         if bool((level * self.unknown > self.unknown).any()):
             given = replace(given, noise_group=None, unknown_noise=())
         return given
 
+    @property
+    def _suspect(self) -> torch.Tensor:
+        return self.values < SUSPECT
+
     def settle(self, n_samples: int, generator: torch.Generator, bar: Progress) -> None:
         """Update the weights until they settle, each time with the same random numbers."""
-        at_once, level = self._at_once(), _spreads(self.stated)
+        at_once, level = self._at_once(), spreads(self.stated)
         level = torch.ones_like(level) if at_once else level
         while self.solves < _ROUNDS and not self.settled:
             before, last = self.values, bool((level == 1).all())
@@ -233,23 +244,33 @@ class _Weights:
         problem, observation = Problem.of(self.pde, self.prior), self.observation(level)
         if problem.unknowns or observation.unknown_noise:
             problem, observation = most_probable(self.solver, problem, observation)
-        size = lower * observation.noise_std * self.values.sqrt() / level
+        size = self._shared(lower * observation.noise_std * self.values.sqrt() / level)
         readings = self.solver.linearised(problem.physics, problem.prior, observation)
         assert readings is not None
         readings, size = readings.subset(self.plain), size[self.plain]
         student = StudentReadings(readings, readings.gram(problem.latent), size)
         found = self._of_size(student, fresh)
         for _ in range(_SIZES if self.stated.unknown_noise else 0):
-            smaller = self._fitted_size(student, found)
-            change = float((smaller / student.size).log().abs().max())
-            student = replace(student, size=smaller)
+            fitted = self._fitted_size(student, found)
+            change = float((fitted / student.size).log().abs().max())
+            student = replace(student, size=fitted)
             found = self._of_size(student, fresh)
             if change < _SAME_SIZE:
                 break
+        if bool((lower == 1).all()):
+            self.size = self.size.masked_scatter(self.plain, student.size)
         whole = torch.ones_like(self.values)
         whole[self.plain] = found
         self.rejected |= whole < SUSPECT
         return whole
+
+    def _shared(self, size: torch.Tensor) -> torch.Tensor:
+        """The sizes of the noise (m,), with those of suspects as of the others of their group."""
+        for j in range(len(self.stated.unknown_noise)):
+            mine = self.stated.noise_group == j
+            others = mine & ~self._suspect
+            size[mine] = size[others if bool(others.any()) else mine].mean()
+        return size
 
     def _of_size(self, student: StudentReadings, fresh: bool) -> torch.Tensor:
         """The weights of the plain readings for noise of a known size."""
@@ -259,14 +280,13 @@ class _Weights:
         return student.search(starts if fresh else [values])
 
     def _fitted_size(self, student: StudentReadings, weight: torch.Tensor) -> torch.Tensor:
-        """The sizes of the noise with those that are unknown fitted, given the weights of the plain
-        readings."""
-        size, squares = student.size.clone(), weight * student.squares(weight)
+        """The sizes of the noise with those that are unknown closer to the most probable ones,
+        given the weights of the plain readings."""
+        size = student.size.clone()
         for j in range(len(self.stated.unknown_noise)):
             assert self.stated.noise_group is not None
             mine = self.stated.noise_group[self.plain] == j
-            if bool(mine.any()):
-                size[mine] = squares[mine].mean().sqrt()
+            size[mine] *= student.fitted(weight, mine & (weight >= SUSPECT))
         return size
 
     def _squares(
@@ -278,14 +298,3 @@ class _Weights:
         variance = o(found.samples.double()).var(dim=0)
         left = o.values - o(found.mean[None].double())
         return o.without_bias(left, variance + o.noise_std.square())[0].square() + variance
-
-
-def _spreads(observation: Observation) -> torch.Tensor:
-    """Return how many times the noise of a reading the readings of its field spread, at least 1;
-    (m,), the same for all of a field."""
-    spread = torch.ones_like(observation.noise_std)
-    for mine in of_one_size(observation):
-        values, std = observation.values[mine], observation.noise_std[mine]
-        times = (values - values.median()) / std
-        spread[mine] = max(1.0, float(times.square().mean().sqrt()))
-    return spread

@@ -10,13 +10,16 @@ from typing import NamedTuple
 import torch
 
 from pdeinv.leave_one_out import LeaveOneOut
+from pdeinv.observation import Observation
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
+from pdeinv.solvers.linear_algebra import of_one_size
 
 __all__ = [
     "DEGREES",
     "REJECTED",
     "StudentReadings",
     "evidence_of",
+    "spreads",
     "student_density",
     "student_predictions",
     "weights_of",
@@ -52,6 +55,17 @@ def evidence_of(weight: torch.Tensor) -> float:
     return float((half * (weight.log() - weight) + constant).sum())
 
 
+def spreads(observation: Observation) -> torch.Tensor:
+    """Return how many times the noise of a reading the readings of its field spread, at least 1;
+    (m,), the same for all of a field."""
+    spread = torch.ones_like(observation.noise_std)
+    for mine in of_one_size(observation):
+        values, std = observation.values[mine], observation.noise_std[mine]
+        times = (values - values.median()) / std
+        spread[mine] = max(1.0, float(times.square().mean().sqrt()))
+    return spread
+
+
 def student_density(
     missed: torch.Tensor, variance: torch.Tensor, size: torch.Tensor
 ) -> torch.Tensor:
@@ -70,20 +84,17 @@ def student_density(
     return (law + gaussian).logsumexp(dim=0) + math.log(float(logarithm[1] - logarithm[0]))
 
 
-def student_predictions(
-    found: LeaveOneOut, size: torch.Tensor, weight: torch.Tensor
-) -> LeaveOneOut:
+def student_predictions(found: LeaveOneOut, size: torch.Tensor, used: torch.Tensor) -> LeaveOneOut:
     """Return predictions of readings with the noise of the reading that is predicted as it is
     stated: Gaussian for the p-values, as without weights, and Student-t for the densities.
 
     Arguments:
-        found: with Gaussian noise of the variances s² / w.
+        found: with Gaussian noise.
         size: s, (m,).
-        weight: w, (m,).
+        used: standard deviations of that Gaussian noise, (m,).
     """
-    noise = size.square()
-    variance = (found.std.square() - noise / weight).clamp(min=0)
-    std = (variance + noise).sqrt()
+    variance = (found.std.square() - used.square()).clamp(min=0)
+    std = (variance + size.square()).sqrt()
     given = LeaveOneOut.gaussian(found.values, found.mean, std, found.floor, found.exact)
     return replace(given, log_density=student_density(found.values - found.mean, variance, size))
 
@@ -139,6 +150,21 @@ class StudentReadings:
         variance, (inverse, residual, _) = self.size.square() / weight, self._factored(weight)
         left = variance * (1 - variance * inverse.diagonal()).clamp(min=0)
         return (variance * residual).square() + left
+
+    def fitted(self, weight: torch.Tensor, mine: torch.Tensor) -> float:
+        """Return the factor of the size of some readings (m,) towards the one of the largest
+        evidence, given the weights (m,).
+
+        With V = diag(s² / w), the derivative of the evidence to log s is Σ V (K r)² - Σ V K, of
+        which the first sum grows with s².
+
+        Reference:
+            MacKay, *Bayesian interpolation*, Neural Computation 4, 1992.
+        """
+        variance, (inverse, residual, _) = self.size.square() / weight, self._factored(weight)
+        missed = float((variance * residual.square())[mine].sum())
+        freedom = float((variance * inverse.diagonal())[mine].sum())
+        return math.sqrt(missed / freedom) if missed > 0 and freedom > 0 else 1.0
 
     def _climbed(self, weight: torch.Tensor) -> torch.Tensor:
         for _ in range(_PASSES):

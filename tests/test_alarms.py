@@ -310,6 +310,18 @@ def test_the_search_for_a_cause_has_a_bound_and_shows_its_progress(monkeypatch):
     assert 40 <= max(counts) <= 42 and len(counts) == len(shown) < 40
 
 
+@pytest.mark.parametrize(("factor", "channel"), [(10.0, 1), (1e3, 1), (100.0, 0)])
+def test_the_unit_of_a_nonlinear_problem_is_found_in_a_few_trials(factor, channel, monkeypatch):
+    trials, near = [], alarms.linearise.near_mode
+    monkeypatch.setattr(
+        alarms.linearise, "near_mode", lambda *given: trials.append(1) or near(*given)
+    )
+    best = best_cause(FLOW, FLOW, scaled(channel, factor), 24, 0.02, seed=3)
+    assert (best.kind, best.name) == ("units", FLOW.physics.fields[channel].name)
+    assert best.value == pytest.approx(1 / factor)
+    assert len(trials) <= 12
+
+
 def test_nothing_is_named_where_all_is_right():
     for seed in range(3):
         o = readings_of(SMOOTH, 40, 0.05, seed)
@@ -350,6 +362,28 @@ def test_the_message_names_the_unit():
     told = alarm_of(table, SMOOTH).alarm
     assert told.startswith("the sensors do not fit poisson: reduced chi-squared is ")
     assert "the readings of potential fit 1000 times smaller; check their unit (mm for m?)" in told
+
+
+@pytest.mark.parametrize(
+    ("factor", "side", "robust"),
+    [(1e3, "above", False), (1e-3, "below", False), (1e-3, "below", True)],
+)
+def test_a_unit_that_free_numbers_absorb_is_named(factor, side, robust):
+    free = with_prior(SMOOTH, mean=Unknown(-2.0, 2.0), std=Unknown(0.3, 3.0))
+    table = table_of(SMOOTH, readings_of(SMOOTH, 40, 0.05))
+    assert alarm_of(table, free, robust=robust).alarm == "none"
+    table[["value", "noise_std"]] *= factor
+    found = alarm_of(table, free, robust=robust)
+    assert f"the inferred std of {float(found.parameter_mean[0]):.3g} is far {side} " in found.alarm
+    assert "its usual range of 0.3 to 3" in found.alarm and "check units" in found.alarm
+
+
+def test_numbers_at_the_ends_of_their_ranges_raise_no_alarm():
+    free = with_prior(SMOOTH, std=Unknown(0.3, 3.0), length=Unknown(0.1, 0.9))
+    for std, length in ((0.3, 0.1), (3.0, 0.9)):
+        truth = with_prior(SMOOTH, std=std, length=length)
+        table = table_of(SMOOTH, readings_of(truth, 40, 0.05, seed=4))
+        assert alarm_of(table, free).alarm == "none"
 
 
 def test_the_message_names_the_number_of_the_prior():

@@ -11,7 +11,9 @@ import xarray as xr
 
 from pdeinv import GaussianField, Grid, InputError, Problem, plot_parameters, reconstruct
 from pdeinv.datasets import Poisson
-from pdeinv.estimates import estimate_in_words, estimates_of
+from pdeinv.estimates import estimate_in_words, estimates_of, inferred_fields_of
+from pdeinv.fields import Field
+from pdeinv.inferred_field import InferredField
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,23 @@ def test_each_number_is_a_line(result):
         "replicate b"
     ] * 2
     assert not [*estimates_of(result.drop_dims("parameter"))]
+
+
+def test_each_inferred_side_and_source_is_a_line():
+    along = torch.linspace(49.812, 52.301, 5, dtype=torch.float64)
+    side = InferredField(Field("left_head", "head", "m"), ("y",), along, along / 80, along[None])
+    over = torch.full((5, 4), -0.25, dtype=torch.float64)
+    source = InferredField(Field("source", "source"), ("y", "x"), over, -over / 10, over[None])
+    both = side.to_xarray().merge(source.to_xarray())
+    lines = ["left_head 49.81–52.30 m along y (± 0.64 on average)"]
+    lines += ["source -0.250 (± 0.025 on average)"]
+    assert [*inferred_fields_of(both)] == lines
+    replicates = xr.concat([both.assign_coords(replicate=name) for name in "ab"], "replicate")
+    replicates["source_std"][1] = np.nan
+    assert [*inferred_fields_of(replicates)] == [
+        *(f"replicate {name}: {lines[0]}" for name in "ab"),
+        f"replicate a: {lines[1]}",
+    ]
 
 
 def test_the_figure_shows_each_number_on_the_axis_of_its_law(result, tmp_path):

@@ -218,6 +218,17 @@ def test_an_unknown_noise_is_that_of_the_readings_that_are_right():
     assert 0.5 < float(found.parameters.mean[0] / o.noise_std[0]) < 2
 
 
+@pytest.mark.parametrize("m", [40, 80])
+def test_gross_errors_add_nothing_to_an_unknown_noise(m):
+    ratios = []
+    for seed in range(4):
+        _, o = readings(False, m, seed)
+        found = solve(Robust(GaussianSolver()), unknown(with_errors(o)))
+        ratios.append(float(found.parameters.mean[0] / o.noise_std[0]))
+        assert found.leave_one_out.std.isfinite().all() and set(WRONG) <= suspects(found)
+    assert 0.7 < np.mean(ratios) < 1.4
+
+
 def test_an_unknown_noise_has_the_factors_of_its_readings():
     _, o = readings()
     factor = torch.linspace(1, 2, M, dtype=torch.float64)

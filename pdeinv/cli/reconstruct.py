@@ -186,7 +186,7 @@ def _plot_parameters(result: xr.Dataset, path: Path) -> None:
 def _summary(result: xr.Dataset, out: Path) -> str:
     import numpy as np
 
-    from pdeinv.estimates import estimates_of
+    from pdeinv.estimates import estimates_of, inferred_fields_of
 
     made = result.attrs
     # Of a result with replicates these are variables
@@ -196,9 +196,10 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     )
     several = f" of {result.sizes['replicate']} replicates" if "replicate" in result.dims else ""
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
+    inferred = *estimates_of(result), *inferred_fields_of(result)
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
-        + "".join(f"{line}\n" for line in (*estimates_of(result), *_holdout(result)))
+        + "".join(f"{line}\n" for line in (*inferred, *_holdout(result)))
         + _suspects(result)
         + f"{out}: {made['pde']} on {result.sizes['y']} x {result.sizes['x']} nodes by "
         f"{made['solver']} from {result.sizes['sensor']} sensors{several} in {seconds.sum():.1f} "

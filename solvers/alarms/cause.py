@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation
 from pdeinv.solvers.alarms.model import Tried
+from pdeinv.unknown import END
 
 __all__ = ["Cause", "of_number"]
-
-_END = 1.96  # standard deviations from the middle of a range to its end
 
 
 @dataclass(frozen=True)
@@ -56,5 +55,5 @@ def of_number(found: Tried, base: float, m: int, width: float) -> float:
     Reference:
         Schwarz, *Estimating the dimension of a model*, Annals of Statistics 6, 1978.
     """
-    far = 0.0 if math.isinf(width) else _END * math.log(max(found.value, 1e-300)) / math.log(width)
+    far = 0.0 if math.isinf(width) else END * math.log(max(found.value, 1e-300)) / math.log(width)
     return found.log_evidence - base - math.log(max(m, 1)) / 2 - far**2 / 2

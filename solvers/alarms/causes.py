@@ -34,7 +34,9 @@ __all__ = ["find_causes", "with_found_numbers"]
 
 _LEAST = 3.0  # in logarithms, of a cause that is named
 _BEHIND = 30.0  # in logarithms, of a cause that is not looked at again
-_AGAIN = 4  # causes for which the readings of a nonlinear problem are linearised again
+# Causes in units, and others, for which the readings of a nonlinear problem are linearised again
+_UNITS_AGAIN, _AGAIN = 3, 4
+_NEAR = 0.1  # difference of the logarithms of factors that are one
 _MOST = 250  # readings of which the evidence is compared, evenly chosen
 # Of a nonlinear problem fewer on a fine grid: so many times the nodes, but no less than these
 _NUMBERS, _LEAST_READINGS = 125 * 64**2, 40
@@ -129,19 +131,32 @@ def _candidates(trial: _Trial, model: Model, base: float) -> Iterator[Cause]:
 
 
 def _linearised_again(trial: _Trial, causes: Sequence[Cause], base: float) -> list[Cause]:
-    """The causes with the evidence of readings that are linearised with their changes: those in
-    units, and the best others."""
-    ranked = sorted((c for c in causes if c.kind != "units"), key=lambda one: -one.gain)
-    others = [c for c in ranked[:_AGAIN] if c.changed and c.gain > ranked[0].gain - _BEHIND]
-    judged = []
-    for cause in causes:
-        if cause.changed is None or (cause.kind != "units" and cause not in others):
-            judged.append(cause)
-            continue
+    """The causes with the evidence of readings that are linearised with their changes.
+
+    These are the best in units and the best others. The rest of those in units is left out, since
+    their evidence is that of the readings linearised elsewhere.
+    """
+    ranked = sorted(causes, key=lambda one: -one.gain)
+    others = [c for c in ranked if c.kind != "units"][:_AGAIN]
+    again = [c for c in others if c.changed and c.gain > others[0].gain - _BEHIND]
+    # Linearised at the prior's mean, these are ranked too roughly to leave out one that is behind
+    again += _apart([c for c in ranked if c.kind == "units"])[:_UNITS_AGAIN]
+    judged = [c for c in causes if c not in again and c.kind != "units"]
+    for cause in again:
         cost = cause.log_evidence - base - cause.gain
         found = lasting(_changed_evidence, trial, cause)
         judged.append(replace(cause, gain=found - base - cost))
     return judged
+
+
+def _apart(ranked: Sequence[Cause]) -> list[Cause]:
+    """The factors of a field that are not nearly one of a better cause."""
+    apart: list[Cause] = []
+    for one in ranked:
+        same = (c for c in apart if c.name == one.name and c.value * one.value > 0)
+        if all(abs(math.log(c.value / one.value)) > _NEAR for c in same):
+            apart.append(one)
+    return apart
 
 
 def _changed_evidence(trial: _Trial, cause: Cause) -> float:

@@ -12,6 +12,7 @@ from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
 from pdeinv.solvers.alarms.cause import Cause
 from pdeinv.solvers.alarms.causes import find_causes, with_found_numbers
+from pdeinv.solvers.alarms.of_numbers import outside_their_ranges
 from pdeinv.solvers.alarms.tests_of_fit import Alarm, find_alarm
 from pdeinv.solvers.assumptions import prior_in_words
 from pdeinv.solvers.base import Solver
@@ -33,8 +34,8 @@ def judge_misfit(
     progress: bool = False,
 ) -> None:
     """Record as `misfit_test` what the reduced chi-squared is evidence of, and as `alarm` whether
-    the readings fit; warn where they do not, with the cause, and where a search has not
-    `converged`.
+    the readings fit; warn where they do not, with the cause, where an inferred number is far
+    outside its range, and where a search has not `converged`.
 
     Arguments:
         solver: the solver.
@@ -49,16 +50,34 @@ def judge_misfit(
     posterior.record["alarm"] = "none"
     if posterior.record.get("converged") == 0:
         warn_caller(_stopped(solver, posterior, pde), UserWarning)
+    given = pde, prior, sensors, observation
+    found = (
+        _misfit(solver, posterior, *given, progress),
+        outside_their_ranges(posterior, pde, prior, observation),
+    )
+    if message := "; ".join(filter(None, found)):
+        posterior.record["alarm"] = message
+        warn_caller(message, MisfitWarning)
+
+
+def _misfit(
+    solver: Solver,
+    posterior: Posterior,
+    pde: PDE,
+    prior: Prior,
+    sensors: Sensors,
+    observation: Observation,
+    progress: bool,
+) -> str:
+    """What the readings do not fit, and the cause; "" where they fit."""
     alarm = find_alarm(solver, posterior, len(observation))
     if not alarm:
-        return
+        return ""
     causes: tuple[Cause, ...] = ()
     if solver.misfit != "none":
         given = with_found_numbers(pde, prior, observation, posterior)
         causes = find_causes(solver, *given, suspects=alarm.outliers, progress=progress)
-    message = _message(alarm, causes, solver, posterior, pde, prior, sensors)
-    posterior.record["alarm"] = message
-    warn_caller(message, MisfitWarning)
+    return _message(alarm, causes, solver, posterior, pde, prior, sensors)
 
 
 def _message(
@@ -81,24 +100,27 @@ def _message(
     words = [_cause_in_words(cause, sensors) for cause in named]
     if alarm.outliers and not named:
         words.append(_outliers(alarm, posterior, sensors))
+    if alarm.misfit == "small":
+        return (
+            f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}, where "
+            f"about 1 is expected; the reported spread likely overstates the error, since "
+            f"{', or '.join(words) or _too_closely(pde, prior)}"
+        )
     own = f", or the {solver.name} solver has not met them" if solver.misfit_remedy else ""
     remedy = f"; if these are right, {solver.misfit_remedy}" if own else ""
-    if alarm.misfit == "small":
-        head = f"the sensors fit {pde.name} too closely: reduced chi-squared is {chi2:.3g}"
-        own = ""
-        remedy = (
-            f"; noise_std is overstated, or the prior is too rough or too variable "
-            f"({prior_in_words(pde, prior)}), so that the reported spread likely overstates the "
-            f"error"
-        )
-    elif alarm.misfit:
+    if alarm.misfit:
         head = f"the sensors do not fit {pde.name}{own}: reduced chi-squared is {chi2:.3g}"
+        head += ", where about 1 is expected"
     else:
         head, remedy = f"some sensors do not fit {pde.name}", ""
-    head += ", where about 1 is expected" if alarm.misfit else ""
-    if not words:
-        words = ["reduce noise_std or change the prior"] if alarm.misfit == "small" else [_GENERAL]
-    return f"{head}; {', or '.join(words)}{remedy}"
+    return f"{head}; {', or '.join(words or [_GENERAL])}{remedy}"
+
+
+def _too_closely(pde: PDE, prior: Prior) -> str:
+    return (
+        f"noise_std is overstated, or the prior is too rough or too variable "
+        f"({prior_in_words(pde, prior)})"
+    )
 
 
 _FEW = 0.2  # share of the readings up to which these may be wrong alone

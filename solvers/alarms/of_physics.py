@@ -140,9 +140,13 @@ def _moved(model: Model, number: _Number, factor: float, linearise: Linearise) -
 
 
 def _near(model: Model, number: _Number) -> Callable[[float], float]:
-    """The evidence of a factor with the most probable field and the derivatives of a model."""
+    """The evidence of a factor with the most probable field and the derivatives of a model; -inf
+    where that field is none of the physics."""
     latent = model.latent_mean()
-    here = _read(model, model.problem, latent)
+    try:
+        here = _read(model, model.problem, latent)
+    except (InputError, NumericalError):
+        return lambda factor: -math.inf
 
     def evidence(factor: float) -> float:
         problem = replace(model.problem, physics=number.scaled(factor))
