@@ -21,14 +21,14 @@ from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar, antithetic_normal
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
-from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.signs import EXACT, Signs, readings_of_phases
+from pdeinv.solvers.simulated_values import World, infer_values
 from pdeinv.solvers.smoothed_problem import SmoothedProblem, leading_directions
 from pdeinv.solvers.stages import SCHEDULES, Stage
 from pdeinv.solvers.whitening import Whitening
 
-__all__ = ["DIRECTIONS", "Members", "anneal", "derivative_grid", "values_of"]
+__all__ = ["DIRECTIONS", "Members", "anneal", "derivative_grid", "values_given", "values_of"]
 
 
 DIRECTIONS = 200
@@ -42,13 +42,9 @@ _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of 
 _CONVERGED = 0.25  # share of the members that converge at least
 # A member whose objective is beyond this many times theirs, and chance, has not converged
 _STUCK = 3.0
-# Width of the jump from which unknown values are moved, in a search and of members: a wider one
-# gives way to any contrast
-_SEARCH_FREED, _FREED = 0.12, 0.05
-_ALIKE = 1.5  # objective of a search that is as good as the best one, relative to that
-_SEARCHES = 12  # values from which the most probable field is searched for
-_WIDENED = 1.0  # deviation of the values about those of the stand-in, in those of its evidence
-_STARTS = 1.0  # of the values that are tried, relative to that
+_FREED = 0.3  # width of the jump from which unknown values are moved: not with the widest
+_HELD = 3.0  # weight of their law, which has the readings already: those that outweigh it move them
+_FITTED = tuple(stage for stage in SCHEDULES["brief"] if stage.refinement is not None)
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,7 @@ class Members:
         reading_std: prior standard deviations of these readings, (m,); None without them.
         misfit: mean square misfit of the readings of the coefficient over its variance.
         diagnostics: of the sampler of signs.
+        law: of the values of the phases, which all readings leave.
         values: low and high of each member, (k, 2); None where both are known.
     """
 
@@ -74,6 +71,7 @@ class Members:
     reading_std: torch.Tensor | None
     misfit: float
     diagnostics: dict[str, float]
+    law: PhaseValues
     values: torch.Tensor | None = None
 
     def joined(self, others: Members) -> Members:
@@ -108,6 +106,7 @@ def anneal(
     generator: torch.Generator | None,
     bar: ProgressBar,
     stages: Sequence[Stage],
+    values: PhaseValues,
 ) -> Members:
     """Draw the latent field given the readings.
 
@@ -118,26 +117,21 @@ def anneal(
         generator: source of all randomness.
         bar: shows progress.
         stages: of the annealing, such as `SCHEDULES["thorough"]`.
+        values: of the phases, with the law that all readings leave (`values_given`).
     """
     latent, observation = forward.problem.latent, forward.observation
-    values = values_of(forward.problem, observation)
-    start = torch.zeros(1, values.size, dtype=torch.float64)
-    if values.size:
-        if forward.sees_solution:
-            found = linearise_phases(forward, values).most_likely(forward.problem)
-            values = values.narrowed(found.z, _WIDENED * found.root)
-            start = _searched(forward, values, generator, bar)
-        forward = forward.with_problem(forward.problem.at(values.known(start.mean(dim=0))))
+    forward = _with_middle(forward, values)
     signs = Signs(forward.problem, observation)
     eta, diagnostics = signs.sample(n, generator, bar)
     numbers = antithetic_normal(n, values.size, generator)
     if not forward.sees_solution:
         phases = values.at(numbers) if values.size else None
-        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, phases)
-    annealing = _Annealing(forward, signs, values, stages)
-    drawn = _Drawn(torch.cat([eta, numbers], dim=1), *annealing.errors(n, generator))
-    shared = start[(torch.arange(n) // 2) % len(start)]  # by both of a pair
-    xi, value = annealing.minimise(torch.cat([eta, shared], dim=1), drawn, bar, _FREED)
+        return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, values, phases)
+    eye = torch.eye(values.size, dtype=torch.float64)
+    held = values.narrowed(0 * eye.diagonal(), eye / _HELD)
+    annealing = _Annealing(forward, signs, held, stages)
+    centre = torch.cat([eta, _HELD * numbers], dim=1)
+    xi, value = annealing.minimise(_Drawn(centre, *annealing.errors(n, generator)), bar, _FREED)
     stable = value.isfinite()
     typical = value[stable].quantile(_CONVERGED) if bool(stable.any()) else value.new_zeros(())
     kept = stable & (value <= _largest(typical, annealing.m))
@@ -146,17 +140,18 @@ def anneal(
     xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
     return Members(
         *(xi, int(whole.sum()), latent, stages[-1].width * latent.std, annealing.reading_std),
-        *(signs.misfit, diagnostics, values.at(z) if values.size else None),
+        *(signs.misfit, diagnostics, values, held.at(z) if values.size else None),
     )
 
 
 class _Drawn(NamedTuple):
-    """What each member is drawn to: its prior mean (k, size), and standard normal errors of the
-    readings (k, m) and biases (k, b)."""
+    """What each member is drawn to: its prior mean (k, size), standard normal errors of the
+    readings (k, m) and biases (k, b), and what is added to the readings, (k, m)."""
 
     centre: torch.Tensor
     own: torch.Tensor
     biases: torch.Tensor
+    added: torch.Tensor | float = 0.0
 
 
 class _Annealing:
@@ -192,14 +187,15 @@ class _Annealing:
         return own, biases
 
     def minimise(
-        self, xi: torch.Tensor, drawn: _Drawn, bar: ProgressBar, freed: float
+        self, drawn: _Drawn, bar: ProgressBar, freed: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where the stages lead members from xi (k, size), and their objectives (k,).
+        """Return where the stages lead members from their prior means, (k, size), and their
+        objectives (k,).
 
         Arguments:
             freed: width of the jump from which unknown values are moved.
         """
-        std = self.seen.problem.latent.std
+        xi, std = drawn.centre, self.seen.problem.latent.std
         for stage in bar(self.stages, description="level set", unit="stage"):
             width, error, refinement, iterations, chords = stage
             sigma = _allowed(self.seen, error * self.reading_std)
@@ -211,7 +207,7 @@ class _Annealing:
             problem = SmoothedProblem(
                 *(on_grid, linearised, self.signs),
                 *(width * std, Whitening(sigma, self.common), drawn.centre),
-                sigma * drawn.own + drawn.biases @ self.common.T,
+                sigma * drawn.own + drawn.biases @ self.common.T + drawn.added,
                 self.directions,
                 self.values,
                 free=width <= freed,
@@ -220,23 +216,34 @@ class _Annealing:
         return xi, value
 
 
-def _searched(
+def values_given(
     forward: LatentMap,
-    values: PhaseValues,
+    worlds: Sequence[World],
     generator: torch.Generator | None,
     bar: ProgressBar,
-) -> torch.Tensor:
-    """Return numbers of the values, (k, size), at the most probable ones of several fields; each is
-    found from other values."""
-    starts = _STARTS * antithetic_normal(_SEARCHES, values.size, generator)
-    problem = forward.problem.at(values.known(torch.zeros(values.size, dtype=torch.float64)))
-    forward = forward.with_problem(problem)
-    annealing = _Annealing(forward, Signs(problem, forward.observation), values, SCHEDULES["brief"])
-    xi = torch.cat([starts.new_zeros(len(starts), problem.latent.size), starts], dim=1)
-    errors = (starts.new_zeros(len(starts), size) for size in annealing.common.shape)
-    xi, value = annealing.minimise(xi, _Drawn(torch.zeros_like(xi), *errors), bar, _SEARCH_FREED)
-    good = value <= _ALIKE * value.min() + (annealing.m / 2) ** 0.5
-    return xi[good, problem.latent.size :]
+) -> PhaseValues:
+    """Return the values of the phases given all readings; arguments as of `infer_values`."""
+    values = values_of(forward.problem, forward.observation)
+    if not values.size or not forward.sees_solution:
+        return values
+
+    def fit(values: PhaseValues, added: torch.Tensor) -> torch.Tensor:
+        known, n = _with_middle(forward, values), len(added)
+        signs = Signs(known.problem, forward.observation)
+        annealing = _Annealing(known, signs, values, _FITTED)
+        eta, _ = signs.sample(n, generator, bar)
+        numbers = antithetic_normal(n, values.size, generator)
+        centre = torch.cat([eta, numbers], dim=1)
+        drawn = _Drawn(centre, *annealing.errors(n, generator), added)
+        xi, _ = annealing.minimise(drawn, bar, _FITTED[0].width)
+        return xi[:, known.problem.latent.size :]
+
+    return infer_values(forward, values, worlds, fit, generator, bar)
+
+
+def _with_middle(forward: LatentMap, values: PhaseValues) -> LatentMap:
+    """The map with the values in the middle of their law."""
+    return forward.with_problem(forward.problem.at(values.middle))
 
 
 def _largest(typical: torch.Tensor, m: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -181,9 +181,19 @@ class Solver(ABC):
         """
         return None
 
-    def one_of(self, points: int) -> Solver:
-        """Return the solver that `condition`s at each of so many points of unknown numbers: one of
-        fewer draws, where they are costly."""
+    def for_points(
+        self,
+        points: Sequence[tuple[Problem, Observation]],
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Solver:
+        """Return the solver that `condition`s at each of several points of unknown numbers: one of
+        fewer draws, where they are costly, and with what is found once for all points.
+
+        Arguments:
+            points: the problem and the readings of each, with its numbers.
+            generator, progress: as of `__call__`.
+        """
         return self
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from pdeinv.solvers.annealing import (
     Members,
     anneal,
     derivative_grid,
+    values_given,
     values_of,
 )
 from pdeinv.solvers.base import ProgressBar, Solver, progress_bar
@@ -69,14 +71,14 @@ class LevelSet(Solver):
     Values low and high that are unknown are two more numbers of each member, of standard normal z.
     Readings of the coefficient belong to the phase for which they are probable, and narrow the laws
     of the values. A Gaussian field with the mean and the covariance of the medium stands in for it
-    first, and its evidence narrows them further (`PhaseReadings`). From values about its most
-    probable ones fields are searched for, which move their values once the jump is narrow: a wide
-    one gives way to any contrast. The members start from the values of the best of these fields,
-    and move them in the last stages.
+    first (`PhaseReadings`). Simulations about its most probable values show how far these, and
+    values that are fitted with a field, are from those of a medium (`infer_values`), and narrow the
+    laws further. The reported mean and interval are those of these laws. The members start from
+    values of them, and in the later stages move these where the readings outweigh the law by far.
 
     Unknown numbers of the latent field and the share are integrated over by the evidence of the
     stand-in. Members are drawn at a few weighted points of them, of which each has a share of the
-    `ensemble`.
+    `ensemble`; the values have one law for all points.
 
     The coefficient's mean is low + (high - low) P where both are known, with P the share of members
     with g above the threshold, the posterior probability of the high value. The solution's samples
@@ -145,10 +147,18 @@ class LevelSet(Solver):
         problem = Problem(pde, prior)
         return linearise_phases(LatentMap(problem, observation), values_of(problem, observation))
 
-    def one_of(self, points: int) -> LevelSet:
-        shared, shared_draws = self.ensemble // points, max(CHAINS, self.draws // points)
-        ensemble = max(_LEAST_SHARED, shared + shared % 2)
-        return replace(self, ensemble=min(self.ensemble, ensemble), draws=shared_draws)
+    def for_points(
+        self,
+        points: Sequence[tuple[Problem, Observation]],
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> LevelSet:
+        shared, shared_draws = self.ensemble // len(points), max(CHAINS, self.draws // len(points))
+        ensemble = min(self.ensemble, max(_LEAST_SHARED, shared + shared % 2))
+        values = values_given(
+            LatentMap(*points[0]), points, generator, partial(progress_bar, show=progress)
+        )
+        return _WithValues(ensemble, shared_draws, self.stages, values)
 
     def draw_latent(
         self,
@@ -166,11 +176,11 @@ class LevelSet(Solver):
         Raises:
             NumericalError: no draw of a batch converged.
         """
-        stages = SCHEDULES[self.stages]
-        found = anneal(forward, n, generator, bar, stages)
+        stages, values = SCHEDULES[self.stages], self.values_given(forward, generator, bar)
+        found = anneal(forward, n, generator, bar, stages, values)
         while (missing := least - len(found.xi)) > 0:
             batch = max(_LEAST_BATCH, missing + missing % 2)
-            more = anneal(forward, batch, generator, bar, stages)
+            more = anneal(forward, batch, generator, bar, stages, values)
             if not len(more.xi):
                 raise NumericalError(
                     "members must come near the readings, and none of a batch did; check the "
@@ -178,6 +188,13 @@ class LevelSet(Solver):
                 )
             found = found.joined(more)
         return found
+
+    def values_given(
+        self, forward: LatentMap, generator: torch.Generator | None, bar: ProgressBar
+    ) -> PhaseValues:
+        """Return the values of the phases, with the law that the readings leave."""
+        world = (forward.problem, forward.observation)
+        return values_given(forward, [world], generator, bar)
 
     def condition(
         self,
@@ -219,10 +236,22 @@ class LevelSet(Solver):
             probability=found.high(g, problem.coefficient_prior.threshold).mean(dim=0)[0],
             latent=found.xi[:n_samples],
             pairs=forward.sees_solution,
-            parameters=PhaseValues.of(problem).parameters(
-                found.values, n_samples, pde.coefficient_field.units
-            ),
+            parameters=found.law.parameters(found.values, n_samples, pde.coefficient_field.units),
         )
+
+
+@dataclass(frozen=True)
+class _WithValues(LevelSet):
+    """The solver of one of several points, with the law that the values of the phases have for all
+    of them."""
+
+    values: PhaseValues | None = None
+
+    def values_given(
+        self, forward: LatentMap, generator: torch.Generator | None, bar: ProgressBar
+    ) -> PhaseValues:
+        assert self.values is not None
+        return self.values
 
 
 def _of_sharp_coefficients(pde: PDE, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

@@ -24,12 +24,12 @@ from pdeinv.solvers.linear_algebra import of_one_size, unit_vectors
 from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.whitening import Whitening
 
-__all__ = ["PhaseReadings", "linearise_phases"]
+__all__ = ["Peak", "PhaseReadings", "linearise_phases"]
 
 _EQUAL = 0.5  # share
 _NODES = 32, 1600  # of the stand-in's grid: on the shorter side, and in all
 _ERROR = 1e-2  # of a reading by the stand-in, relative to the readings' spread
-_HOMOGENEOUS = 49  # media of one value that are tried
+_HOMOGENEOUS = 17  # media of one value that are tried
 _CONTRAST = 4.0  # of the first stand-in
 _ROUNDS, _STEPS = 3, 5  # of values and field, and of Gauss-Newton in each
 _SHORTEST = 1 / 16  # step

@@ -16,6 +16,7 @@ __all__ = ["NAMES", "PhaseValues", "as_arguments"]
 
 NAMES = ("low", "high")
 _STEP = 1e-4  # of a difference, in standard deviations
+_LEVELS = 400  # of a law, at which its moments are evaluated
 _STEPS, _CONVERGED = 30, 1e-9  # of Gauss-Newton for one number
 
 
@@ -64,9 +65,10 @@ class PhaseValues:
             columns[i] = torch.tensor([value.at(at) for at in own.tolist()], dtype=torch.float64)
         return torch.stack(columns, dim=1)
 
-    def known(self, z: torch.Tensor) -> dict[str, float]:
-        """Return the unknown values by their names, for one z (size,)."""
-        found = self.at(z[None])[0].tolist()
+    @property
+    def middle(self) -> dict[str, float]:
+        """The unknown values of z = 0 by their names."""
+        found = self.at(torch.zeros(1, self.size, dtype=torch.float64))[0].tolist()
         return {NAMES[i]: found[i] for i in self.unknown}
 
     def narrowed(self, mean: torch.Tensor, root: torch.Tensor) -> PhaseValues:
@@ -125,7 +127,8 @@ class PhaseValues:
     def parameters(
         self, values: torch.Tensor | None, n_samples: int, units: str
     ) -> Parameters | None:
-        """Return the posterior of the unknown values; None without any.
+        """Return the posterior of the unknown values, with the moments and ends of this law; None
+        without any.
 
         Arguments:
             values: low and high of the members, (k, 2).
@@ -134,22 +137,22 @@ class PhaseValues:
         """
         if values is None:
             return None
-        chosen = values[:, list(self.unknown)]
         names = tuple(NAMES[i] for i in self.unknown)
-        samples = chosen[torch.arange(n_samples) % len(chosen)]
-        mean, std = chosen.mean(dim=0), chosen.std(dim=0)
-        ends = [self._ends(i, chosen[:, j]) for j, i in enumerate(self.unknown)]
-        low, high = torch.tensor(ends, dtype=torch.float64).T
+        samples = values[torch.arange(n_samples) % len(values)][:, list(self.unknown)]
+        levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+        at = [self._one(j, torch.special.ndtri(levels)) for j in range(len(names))]
+        drawn = torch.stack(at, dim=1)
+        ends = torch.tensor([-QUANTILE, QUANTILE], dtype=torch.float64)
+        low, high = torch.stack([self._one(j, ends) for j in range(len(names))], dim=1)
+        mean, std = drawn.mean(dim=0), drawn.std(dim=0)
         return Parameters(names, (units,) * len(names), mean, std, samples, low, high)
 
-    def _ends(self, i: int, values: torch.Tensor) -> tuple[float, float]:
-        """Ends of the central interval of a value of members (k,), whose numbers are taken as
-        normal: so it is within the law of the value."""
-        law = self.stated[i]
-        assert isinstance(law, Unknown)
-        z = torch.tensor([law.white(value) for value in values.tolist()], dtype=torch.float64)
-        mean, half = float(z.mean()), QUANTILE * float(z.std())
-        return law.at(mean - half), law.at(mean + half)
+    def _one(self, j: int, z: torch.Tensor) -> torch.Tensor:
+        """Return one of the unknown values at standard normal numbers (k,) of its own, (k,)."""
+        value, std = self.stated[self.unknown[j]], self.root[j].norm()
+        assert isinstance(value, Unknown)
+        numbers = (self.mean[j] + std * z).tolist()
+        return torch.tensor([value.at(at) for at in numbers], dtype=torch.float64)
 
 
 def as_arguments(values: torch.Tensor | None) -> dict[str, Any]:

@@ -158,8 +158,10 @@ def test_the_grid_of_derivatives_suits_the_readings():
 
 
 def test_members_whose_partner_was_left_out_come_last_when_draws_are_joined():
+    problem = PROBLEMS["darcy"]
+    law = PhaseValues.of(problem)
     first, more = (
-        Members(vector(*rows)[:, None], paired, PROBLEMS["darcy"].latent, 0.1, vector(1.0), 1.0, {})
+        Members(vector(*rows)[:, None], paired, problem.latent, 0.1, vector(1.0), 1.0, {}, law)
         for rows, paired in (([0.0, 1.0, 2.0], 2), ([3.0, 4.0, 5.0, 6.0, 7.0], 4))
     )
     both = first.joined(more)

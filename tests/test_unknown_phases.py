@@ -93,7 +93,7 @@ def test_a_step_of_a_member_solves_the_problem_linearised_by_differences():
     observation, std = instance(12, 10)[1], 0.3
     problem = Problem(Darcy(method="direct"), UNKNOWN)
     values, size = PhaseValues.of(problem), problem.latent.size
-    known = LatentMap(problem.at(values.known(vector(0.0, 0.0))), observation)
+    known = LatentMap(problem.at(values.middle), observation)
     moved = known.problem.latent.resolved(observation.grid).flatten().nonzero()[:, 0]
     moved = torch.cat([moved, size + torch.arange(2)])
     noise = std * torch.ones(10, dtype=torch.float64) * observation.values.std()
@@ -123,7 +123,7 @@ def stage_of():
     observation = instance(12, 10)[1]
     problem = Problem(Darcy(method="direct"), UNKNOWN)
     values, size = PhaseValues.of(problem), problem.latent.size
-    known = LatentMap(problem.at(values.known(vector(0.0, 0.0))), observation)
+    known = LatentMap(problem.at(values.middle), observation)
     noise = 100.0 * observation.values.std() * torch.ones(10, dtype=torch.float64)
     xi = torch.zeros(3, size + 2, dtype=torch.float64)
     stage = SmoothedProblem(

@@ -85,11 +85,15 @@ def infer_unknowns(
     density, modes = _settled(solver, problem, observation, numbers, progress)
     points = weighted_points(density, modes, generator, progress)
     chosen, weights = thinned(points, solver.mixture_points, generator)
-    one = solver.one_of(len(chosen))
+
+    def at(i: int) -> tuple[Problem, Observation]:
+        about = _about(problem, points.constants, i)
+        return _known(problem, observation, numbers, points.z[i], about)
+
+    one = solver.for_points([at(i) for i in chosen.tolist()], generator, progress)
 
     def of_point(i: int, n: int) -> Posterior:
-        about = _about(problem, points.constants, i)
-        known, readings = _known(problem, observation, numbers, points.z[i], about)
+        known, readings = at(i)
         return one.condition(known.physics, known.prior, readings, n, generator, False)
 
     with each_kind_once(f"of {len(chosen)} points of the unknown numbers"):

@@ -1,0 +1,172 @@
+"""The values of the phases of a medium, from simulated readings of media whose values are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import NumericalError
+from pdeinv.observation import Observation
+from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
+from pdeinv.solvers.phase_readings import Peak, linearise_phases
+from pdeinv.solvers.phase_values import PhaseValues, as_arguments
+from pdeinv.solvers.signs import Signs
+from pdeinv.solvers.unstable import solved_or_infinite
+
+__all__ = ["Fit", "World", "infer_values", "normal_given"]
+
+_SIMULATIONS = 40
+_FITS, _FITS_OF_READINGS = 2, 8  # of each simulation, and of the readings
+_WIDENED = 2.0  # deviation of the simulated values, in those of the stand-in's evidence
+_FAR = 2.0  # of these deviations, from the middle of the simulations to the values found
+_ROUNDS = 2
+_NUGGET = 1e-9  # of a covariance, relative to its largest variance
+
+World = tuple[Problem, Observation]
+"""A problem of which only values of phases are unknown, and readings with its noise."""
+Fit = Callable[[PhaseValues, torch.Tensor], torch.Tensor]
+"""Returns the numbers (k, size) of values of fields that are fitted to readings, of which (k, m)
+are added to those of the solution."""
+
+
+def infer_values(
+    forward: LatentMap,
+    values: PhaseValues,
+    worlds: Sequence[World],
+    fit: Fit,
+    generator: torch.Generator | None,
+    bar: ProgressBar,
+) -> PhaseValues:
+    """Return the values given the readings of the solution.
+
+    Two estimates are made of the readings: the most probable values of the stand-in
+    (`PhaseReadings`), and those of fields that are fitted with their values. Both err: the stand-in
+    is Gaussian, and fitted values have too much contrast, since that lets a field meet the readings
+    with a smaller change. So the same estimates are made of simulated readings, of media of known
+    values. They are taken as normal about a linear function of the numbers of the values. Its
+    coefficients and the covariance are those of the simulations, with an allowance for their
+    number.
+
+    Arguments:
+        forward: the map to the readings, with the prior of the fits.
+        values: with the law that the readings of the coefficient leave.
+        worlds: of which each simulation is one, in turn: they state what the other unknown numbers
+            may be.
+        fit: makes the second estimate.
+        generator: of random numbers.
+        bar: shows progress.
+
+    Raises:
+        NumericalError: too few of the simulated media can be solved.
+
+    Reference:
+        Wood, *Statistical inference for noisy nonlinear ecological dynamic systems*, Nature 466,
+        2010 (synthetic likelihood); Price, Drovandi, Lee & Nott, *Bayesian synthetic likelihood*,
+        J. Comput. Graph. Stat. 27, 2018.
+    """
+    observation = forward.observation
+    seen = forward.observing(observation.subset(observation.channel >= 1))
+    most_probable = partial(_most_probable, seen, values)
+    stand_in = most_probable(torch.zeros_like(seen.observation.values))
+    centre, root = stand_in.z, _WIDENED * stand_in.root
+    for _ in range(_ROUNDS):
+        tried = values.narrowed(centre, root)
+        z, added = _simulated(tried, worlds, generator)
+        nothing = added.new_zeros(_FITS_OF_READINGS, added.shape[1])
+        fits = fit(tried, torch.cat([nothing, added.repeat_interleave(_FITS, dim=0)]))
+        fitted = centre + fits @ root.T
+        own = torch.cat([stand_in.z, fitted[:_FITS_OF_READINGS].mean(dim=0)])
+        means = fitted[_FITS_OF_READINGS:].unflatten(0, (-1, _FITS)).mean(dim=1)
+        shown = bar(added, description="values of the phases", unit="simulation")
+        stand_ins = torch.stack([most_probable(one).z for one in shown])
+        found = normal_given(centre + z @ root.T, torch.cat([stand_ins, means], dim=1), own)
+        if float(torch.linalg.solve(root, found.z - centre).norm()) <= _FAR:
+            break
+        centre, root = found.z, _WIDENED * found.root
+    return values.narrowed(found.z, found.root)
+
+
+def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) -> Peak:
+    """Return the posterior of standard normal numbers given estimates of them, that are normal
+    about a linear function of the numbers, as in simulations.
+
+    Arguments:
+        z: the numbers of the simulations, (k, size).
+        estimates: those of the simulations, (k, q).
+        own: those of the readings, (q,).
+    """
+    k, q = estimates.shape
+    terms = torch.cat([torch.ones(k, 1, dtype=torch.float64), z], dim=1)
+    coefficients = torch.linalg.lstsq(terms, estimates).solution
+    residual = estimates - terms @ coefficients
+    freedom = k - terms.shape[1]
+    covariance = residual.T @ residual / freedom
+    # The inverse of a covariance of few draws is too large, and the coefficients are uncertain
+    covariance = covariance * freedom / (freedom - q - 1) * (1 + terms.shape[1] / k)
+    nugget = _NUGGET * covariance.diagonal().max().expand(q)
+    slope = torch.cholesky_solve(coefficients[1:].T, cholesky_with_nugget(covariance, nugget))
+    precision = coefficients[1:] @ slope + torch.eye(z.shape[1], dtype=torch.float64)
+    mean = torch.linalg.solve(precision, slope.T @ (own - coefficients[0]))
+    variances, axes = torch.linalg.eigh(precision)
+    return Peak(mean, axes * variances.rsqrt())
+
+
+def _most_probable(seen: LatentMap, values: PhaseValues, added: torch.Tensor) -> Peak:
+    """The most probable values of the stand-in for readings to which something is added, (m,)."""
+    o = seen.observation
+    changed = seen.observing(replace(o, values=o.values + added))
+    return linearise_phases(changed, values).most_likely(seen.problem)
+
+
+def _simulated(
+    values: PhaseValues, worlds: Sequence[World], generator: torch.Generator | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the numbers of values of simulated media, (k, size), and what their readings add to
+    those of the solution, (k, m)."""
+    z = torch.randn(_SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
+    parts = z.tensor_split(len(worlds))
+    added = [
+        _added(values, part, *world, generator) for part, world in zip(parts, worlds, strict=True)
+    ]
+    together = torch.cat(added)
+    solved = together.isfinite().all(dim=1)
+    if int(solved.sum()) < _SIMULATIONS / 2:
+        raise NumericalError(
+            f"simulated media must have solutions to infer the values of their phases, and "
+            f"{int((~solved).sum())} of {_SIMULATIONS} have none; give ranges for low and high"
+        )
+    return z[solved], together[solved]
+
+
+def _added(
+    values: PhaseValues,
+    z: torch.Tensor,
+    problem: Problem,
+    observation: Observation,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
+    """Return what media of one world add to the readings of the solution, (k, m); infinite where
+    they have no solution. The media agree with the readings of the coefficient."""
+    known = problem.at(values.middle)
+    xi, _ = Signs(known, observation).sample(len(z) + len(z) % 2, generator, _unseen)
+    latent, seen = known.latent, observation.subset(observation.channel >= 1)
+    g = latent.square_root(xi[: len(z)].unflatten(1, latent.shape), observation.grid)
+    a = problem.coefficient(g, **as_arguments(values.at(z)))
+    readings, _ = solved_or_infinite(LatentMap(known, seen), a, seen.values.shape)
+    own, biases = (
+        torch.randn(len(z), size, dtype=torch.float64, generator=generator)
+        for size in seen.shared.shape
+    )
+    return readings + seen.noise_std * own + biases @ seen.shared.T - seen.values
+
+
+def _unseen(items: Iterable[Any], **_: Any) -> Iterable[Any]:
+    """A bar of work that shows none."""
+    return items

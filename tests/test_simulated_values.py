@@ -1,0 +1,99 @@
+"""Values of phases from simulations."""
+
+import dataclasses
+
+import pytest
+import torch
+from helpers import normal, seeded, vector
+from test_unknown_phases import FIELD, HIGH, LOW, UNKNOWN, instance
+
+from pdeinv import Problem, TwoPhase
+from pdeinv.datasets import Darcy
+from pdeinv.errors import NumericalError
+from pdeinv.solvers import LevelSet, annealing, simulated_values
+from pdeinv.solvers.annealing import values_given, values_of
+from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.simulated_values import normal_given
+from pdeinv.unknown import Unknown
+
+
+def linear(k):
+    """Numbers, estimates that are linear in them with correlated errors, and the exact posterior
+    of the numbers given the estimates of 0."""
+    slope, errors = normal(3, 2, seed=1), normal(3, 3, seed=2)
+    z = normal(k, 2, seed=3)
+    estimates = 0.7 + z @ slope.T + normal(k, 3, seed=4) @ errors.T
+    weighted = slope.T @ torch.linalg.inv(errors @ errors.T)
+    covariance = torch.linalg.inv(weighted @ slope + torch.eye(2, dtype=torch.float64))
+    own = torch.zeros(3, dtype=torch.float64)
+    return z, estimates, own, covariance @ weighted @ (own - 0.7), covariance
+
+
+def test_the_posterior_of_linear_estimates_is_the_exact_one():
+    *given, mean, covariance = linear(20_000)
+    found = normal_given(*given)
+    assert float((found.z - mean).abs().max()) < 0.03
+    assert torch.allclose(found.root @ found.root.T, covariance, rtol=0.05, atol=0.01)
+
+
+def test_few_simulations_widen_the_posterior():
+    *given, _, covariance = linear(12)
+    few = normal_given(*given)
+    assert float(torch.linalg.det(few.root)) ** 2 > float(torch.linalg.det(covariance))
+
+
+def without_bar(items, **_):
+    return items
+
+
+def test_what_the_estimates_are_off_by_does_not_matter():
+    z, estimates, own, _, _ = linear(200)
+    mixing = torch.eye(3, dtype=torch.float64) + 0.2 * normal(3, 3, seed=5)
+    bias = torch.tensor([5.0, -2.0, 0.3], dtype=torch.float64)
+    plain = normal_given(z, estimates, own)
+    biased = normal_given(z, estimates @ mixing.T + bias, mixing @ own + bias)
+    assert torch.allclose(plain.z, biased.z, atol=1e-6) and float(plain.z.norm()) > 0.1
+    assert torch.allclose(plain.root @ plain.root.T, biased.root @ biased.root.T, atol=1e-6)
+
+
+def test_the_law_holds_the_truth_and_narrows_what_is_stated():
+    observation, problem = instance()[1], Problem(Darcy(), TwoPhase(FIELD))
+    forward = LatentMap(problem, observation)
+    law = values_given(forward, [(problem, observation)], seeded(3), without_bar)
+    (low, high), before = problem.coefficient_prior.phases, values_of(problem, observation)
+    truth = torch.tensor([low.white(LOW), high.white(HIGH)], dtype=torch.float64)
+    away = torch.linalg.solve(law.root, truth - law.mean)
+    assert float(away.square().sum()) < 9.2  # 99 per cent
+    assert float(torch.linalg.det(law.root).abs()) < 0.5 * float(torch.linalg.det(before.root))
+
+
+def test_media_without_solutions_are_an_error(monkeypatch):
+    def none(function, a, shape):
+        return torch.full((len(a), *shape), torch.inf, dtype=torch.float64), "none"
+
+    monkeypatch.setattr(simulated_values, "solved_or_infinite", none)
+    observation, problem = instance()[1], Problem(Darcy(), UNKNOWN)
+    world = (problem, observation)
+    with pytest.raises(NumericalError, match="simulated media must have solutions"):
+        values_given(LatentMap(*world), [world], seeded(4), without_bar)
+
+
+def test_the_law_is_found_once_for_all_points_of_other_numbers(monkeypatch):
+    seen = []
+
+    def found(forward, values, worlds, *_):
+        seen.append([problem.coefficient_prior.numbers["length"] for problem, _ in worlds])
+        return values.narrowed(vector(0.1, 0.2), 0.1 * torch.eye(2, dtype=torch.float64))
+
+    monkeypatch.setattr(annealing, "infer_values", found)
+    prior = TwoPhase(
+        dataclasses.replace(FIELD, length=Unknown(0.05, 1.5)), UNKNOWN.low, UNKNOWN.high
+    )
+    result = LevelSet(ensemble=4, stages="brief")(
+        Darcy(), prior, instance()[1], n_samples=4, generator=seeded(5)
+    )
+    assert len(seen) == 1 and len(set(seen[0])) == len(seen[0]) > 1
+    assert set(result.parameters.names) == {"length", "low", "high"}
+    where = [result.parameters.names.index(name) for name in ("low", "high")]
+    expected = [UNKNOWN.low.at(0.1), UNKNOWN.high.at(0.2)]
+    assert result.parameters.mean[where].tolist() == pytest.approx(expected, rel=0.05)
