@@ -41,7 +41,7 @@ def inferred_fields_of(result: xr.Dataset) -> Iterator[str]:
         result: of `pdeinv.reconstruct`.
 
     Example:
-        A line is `left_head 49.8–52.3 m along y (± 0.61 on average)`.
+        A line is `left_head LOW–HIGH m along y (± STD on average)`.
     """
     for mean in [str(name) for name in result.data_vars if str(name).endswith("_mean")]:
         if "inferred" not in result[mean].attrs:

@@ -64,7 +64,7 @@ class Robust:
     the next a tenth of it, and so on to s.
 
     An unknown size of the noise is that of the readings that are no suspects. In the likelihood of
-    Student-t noise each gross error would count as ν readings that say that the size is larger. The
+    Student-t noise each gross error would count as much as ν readings, and raise the size. The
     noise of a suspect is therefore held at the size that gave it its weight.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each

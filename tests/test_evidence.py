@@ -23,6 +23,7 @@ from pdeinv.datasets import Darcy, Poisson
 from pdeinv.errors import run_cli
 from pdeinv.parameters import Parameters, weighted_quantile
 from pdeinv.solvers import GaussianSolver, GaussNewton, OptimalInterpolation
+from pdeinv.solvers.evidence import infer
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
@@ -392,10 +393,19 @@ def test_readings_are_linearised_again_until_the_numbers_settle():
     o, _ = readings()
     posed = problem("mean", "length")
     found = Bent()(posed.physics, posed.prior, o, generator=seeded(0))
-    assert 2 <= len(CALLS) <= 4
+    assert 2 <= len(CALLS) <= 4 and found.record["numbers_settled"] == 1
     assert CALLS[0].length != CALLS[1].length and CALLS[0].mean == CALLS[1].mean
     exact = solve(posed, o)
     torch.testing.assert_close(found.parameters.mean, exact.parameters.mean, rtol=0.05, atol=0.02)
+
+
+def test_a_record_states_that_the_numbers_did_not_settle(monkeypatch):
+    monkeypatch.setattr(infer, "_ROUNDS", 1)
+    o, _ = readings()
+    posed = problem("mean", "length")
+    found = Bent()(posed.physics, posed.prior, o, generator=seeded(0))
+    assert found.record["numbers_settled"] == 0
+    assert solve(posed, o).record["numbers_settled"] == 1  # exact
 
 
 @pytest.mark.parametrize("solver", [GaussianSolver(), GaussNewton()], ids=lambda one: one.name)

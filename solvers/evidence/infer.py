@@ -82,23 +82,22 @@ def infer_unknowns(
         return solver.condition(
             problem.physics, problem.prior, observation, n_samples, generator, progress
         )
-    density, modes = _settled(solver, problem, observation, numbers, progress)
+    density, modes, settled = _settled(solver, problem, observation, numbers, progress)
     points = weighted_points(density, modes, generator, progress)
     chosen, weights = thinned(points, solver.mixture_points, generator)
+    known_at = [
+        _known(problem, observation, numbers, points.z[i], _about(problem, points.constants, i))
+        for i in chosen.tolist()
+    ]
+    one = solver.for_points(known_at, generator, progress)
 
-    def at(i: int) -> tuple[Problem, Observation]:
-        about = _about(problem, points.constants, i)
-        return _known(problem, observation, numbers, points.z[i], about)
-
-    one = solver.for_points([at(i) for i in chosen.tolist()], generator, progress)
-
-    def of_point(i: int, n: int) -> Posterior:
-        known, readings = at(i)
+    def of_point(j: int, n: int) -> Posterior:
+        known, readings = known_at[j]
         return one.condition(known.physics, known.prior, readings, n, generator, False)
 
     with each_kind_once(f"of {len(chosen)} points of the unknown numbers"):
         kept, posteriors, shares = at_points(
-            of_point, chosen.tolist(), weights, n_samples, generator, progress
+            of_point, range(len(chosen)), weights, n_samples, generator, progress
         )
     left_out = len(chosen) - len(kept)
     chosen, weights = chosen[kept], shares.weights
@@ -106,9 +105,8 @@ def infer_unknowns(
     own = _parameters(problem, numbers, points, chosen[shares.of_sample], generator)
     found.parameters = Parameters.joined(own, found.parameters)
     found.record |= {
-        **_log_evidence(problem, observation, points),
-        "evidence_points": len(points.z),
-        "evidence_effective": round(points.effective, 1),
+        **_evidence_record(problem, observation, points),
+        "numbers_settled": int(settled),
         "mixture_points": len(chosen),
         "mixture_points_left_out": left_out,
         **scaled,
@@ -116,12 +114,17 @@ def infer_unknowns(
     return found
 
 
-def _log_evidence(
+def _evidence_record(
     problem: Problem, observation: Observation, points: WeightedPoints
 ) -> dict[str, float]:
-    """The density of the readings, where they have one: not of limits, nor with a flat mean."""
+    """What is recorded of the points, with the density of the readings where they have one: not of
+    limits, nor with a flat mean."""
     stated = problem.coefficient_prior.proper and not bool(observation.below_or_above.any())
-    return {"log_evidence": points.log_evidence} if stated else {}
+    return {
+        **({"log_evidence": points.log_evidence} if stated else {}),
+        "evidence_points": len(points.z),
+        "evidence_effective": round(points.effective, 1),
+    }
 
 
 def most_probable(
@@ -134,7 +137,7 @@ def most_probable(
     numbers = Numbers.of(problem, observation)
     if not len(numbers) and absorbed_number(problem) is None:
         return problem, observation
-    density, modes = _settled(solver, problem, observation, numbers, progress)
+    density, modes, _ = _settled(solver, problem, observation, numbers, progress)
     about = _about(problem, _constants(density, problem, modes[0].z[None]), 0)
     return _known(problem, observation, numbers, modes[0].z, about)
 
@@ -146,11 +149,13 @@ def _of_readings(problem: Problem) -> bool:
 
 def _settled(
     solver: Solver, problem: Problem, observation: Observation, numbers: Numbers, progress: bool
-) -> tuple[LogPosterior, list[Mode]]:
-    """The density of the numbers by readings that are linear near the most probable ones, and its
-    maxima. There is one linearisation, about the best of them, for all maxima."""
+) -> tuple[LogPosterior, list[Mode], bool]:
+    """The density of the numbers by readings that are linear near the most probable ones, its
+    maxima, and whether the best of them is where the readings were linearised.
+
+    There is one linearisation, about the best of them, for all maxima."""
     z, about = torch.zeros(len(numbers), dtype=torch.float64), None
-    density, modes = None, list[Mode]()
+    density, modes, settled = None, list[Mode](), False
     for _ in range(_ROUNDS):
         try:
             linear = _linearised(solver, problem, observation, numbers, z, about, progress)
@@ -165,12 +170,13 @@ def _settled(
             break
         density = LogPosterior(problem, numbers, linear)
         modes = search_modes(density, [mode.z for mode in modes], progress)
-        if linear.exact or modes[0].distance(z) < _SETTLED:
+        settled = linear.exact or modes[0].distance(z) < _SETTLED
+        if settled:
             break
         z = modes[0].z
         about = _about(problem, _constants(density, problem, z[None]), 0)
     assert density is not None
-    return density, modes
+    return density, modes, settled
 
 
 def _linearised(
