@@ -99,16 +99,14 @@ def infer_unknowns(
         kept, posteriors, shares = at_points(
             of_point, range(len(chosen)), weights, n_samples, generator, progress
         )
-    left_out = len(chosen) - len(kept)
-    chosen, weights = chosen[kept], shares.weights
-    found = mixed(posteriors, weights, shares)
-    own = _parameters(problem, numbers, points, chosen[shares.of_sample], generator)
+    found = mixed(posteriors, shares.weights, shares)
+    own = _parameters(problem, numbers, points, chosen[kept][shares.of_sample], generator)
     found.parameters = Parameters.joined(own, found.parameters)
     found.record |= {
         **_evidence_record(problem, observation, points),
         "numbers_settled": int(settled),
-        "mixture_points": len(chosen),
-        "mixture_points_left_out": left_out,
+        "mixture_points": len(kept),
+        "mixture_points_left_out": len(chosen) - len(kept),
         **scaled,
     }
     return found
