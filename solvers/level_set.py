@@ -33,6 +33,7 @@ from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import CHAINS
+from pdeinv.solvers.simulated_values import FITTED, SIMULATIONS
 from pdeinv.solvers.smoothed_problem import TOGETHER
 from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
@@ -131,14 +132,20 @@ class LevelSet(Solver):
             )
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
-        nodes, size = observation.grid.nodes, Problem(pde, prior).latent.size
+        problem = Problem(pde, prior)
+        nodes, size = observation.grid.nodes, problem.latent.size
         on_solution = int((observation.channel >= 1).sum())
         members = max(self.ensemble if on_solution else self.draws, n_samples)
         rows = (len(observation) - on_solution) * (size + nodes) + on_solution * nodes
         if on_solution:
+            inferred = PhaseValues.of(problem).size > 0
             coarse = derivative_grid(observation.grid, on_solution).nodes
-            rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * members * size
-            rows += 25 * max(TOGETHER, min(on_solution, DIRECTIONS) * coarse)
+            directions = min(on_solution, DIRECTIONS)
+            fitted = max(members, FITTED) if inferred else members
+            rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * fitted * size
+            rows += fitted * directions * (coarse + directions)  # their systems
+            rows += 25 * max(TOGETHER, directions * coarse)
+            members = max(members, SIMULATIONS) if inferred else members
         return super().memory(pde, prior, observation, members) + NUMBER * rows
 
     def linearised(

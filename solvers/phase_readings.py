@@ -22,6 +22,7 @@ from pdeinv.solvers.indicator import indicator_covariance
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size, unit_vectors
 from pdeinv.solvers.phase_values import PhaseValues
+from pdeinv.solvers.unstable import check_range
 from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["Peak", "PhaseReadings", "linearise_phases"]
@@ -184,7 +185,8 @@ class _StandIn:
     def misfit(self, t: torch.Tensor) -> float:
         """Sum of squares of the whitened residuals; infinite where there is no solution."""
         try:
-            readings = self.forward.approximate(self.coefficient(t))
+            a = check_range(self.forward.pde, self.coefficient(t))
+            readings = self.forward.approximate(a)
         except NumericalError:
             return math.inf
         left = self.whitening(self.forward.observation.values - readings).square().sum()

@@ -18,16 +18,20 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.phase_readings import Peak, linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import Signs
-from pdeinv.solvers.unstable import solved_or_infinite
+from pdeinv.solvers.unstable import check_range, solved_or_infinite
 
-__all__ = ["Fit", "World", "infer_values", "normal_given"]
+__all__ = ["FITTED", "SIMULATIONS", "Fit", "World", "infer_values", "normal_given"]
 
-_SIMULATIONS = 40
+SIMULATIONS = 40
+"""Media of known values, solved together."""
 _FITS, _FITS_OF_READINGS = 2, 8  # of each simulation, and of the readings
+FITTED = _FITS * SIMULATIONS + _FITS_OF_READINGS
+"""Fields that are fitted together, at most."""
 _WIDENED = 2.0  # deviation of the simulated values, in those of the stand-in's evidence
 _FAR = 2.0  # of these deviations, from the middle of the simulations to the values found
 _ROUNDS = 2
 _NUGGET = 1e-9  # of a covariance, relative to its largest variance
+_LEAST = 1e-6  # such a variance: estimates by readings without information are all the same
 
 World = tuple[Problem, Observation]
 """A problem of which only values of phases are unknown, and readings with its noise."""
@@ -110,7 +114,7 @@ def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) ->
     covariance = residual.T @ residual / freedom
     # The inverse of a covariance of few draws is too large, and the coefficients are uncertain
     covariance = covariance * freedom / (freedom - q - 1) * (1 + terms.shape[1] / k)
-    nugget = _NUGGET * covariance.diagonal().max().expand(q)
+    nugget = _NUGGET * covariance.diagonal().max().clamp(min=_LEAST).expand(q)
     slope = torch.cholesky_solve(coefficients[1:].T, cholesky_with_nugget(covariance, nugget))
     precision = coefficients[1:] @ slope + torch.eye(z.shape[1], dtype=torch.float64)
     mean = torch.linalg.solve(precision, slope.T @ (own - coefficients[0]))
@@ -130,17 +134,18 @@ def _simulated(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the numbers of values of simulated media, (k, size), and what their readings add to
     those of the solution, (k, m)."""
-    z = torch.randn(_SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
+    z = torch.randn(SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
     parts = z.tensor_split(len(worlds))
     added = [
         _added(values, part, *world, generator) for part, world in zip(parts, worlds, strict=True)
     ]
     together = torch.cat(added)
     solved = together.isfinite().all(dim=1)
-    if int(solved.sum()) < _SIMULATIONS / 2:
+    if int(solved.sum()) < SIMULATIONS / 2:
         raise NumericalError(
             f"simulated media must have solutions to infer the values of their phases, and "
-            f"{int((~solved).sum())} of {_SIMULATIONS} have none; give ranges for low and high"
+            f"{int((~solved).sum())} of {SIMULATIONS} have none; give narrower ranges for low and "
+            f"high"
         )
     return z[solved], together[solved]
 
@@ -159,7 +164,10 @@ def _added(
     latent, seen = known.latent, observation.subset(observation.channel >= 1)
     g = latent.square_root(xi[: len(z)].unflatten(1, latent.shape), observation.grid)
     a = problem.coefficient(g, **as_arguments(values.at(z)))
-    readings, _ = solved_or_infinite(LatentMap(known, seen), a, seen.values.shape)
+    forward = LatentMap(known, seen)
+    readings, _ = solved_or_infinite(
+        lambda part: forward(check_range(known.physics, part)), a, seen.values.shape
+    )
     own, biases = (
         torch.randn(len(z), size, dtype=torch.float64, generator=generator)
         for size in seen.shared.shape

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from pdeinv.checks import EXTREME
 from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
@@ -15,7 +14,7 @@ from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import Signs
-from pdeinv.solvers.unstable import solved_or_infinite
+from pdeinv.solvers.unstable import check_range, solved_or_infinite
 from pdeinv.solvers.whitening import Whitening
 
 __all__ = ["TOGETHER", "Evaluated", "SmoothedProblem", "leading_directions"]
@@ -141,12 +140,7 @@ class SmoothedProblem:
 
     def _readings(self, a: torch.Tensor) -> torch.Tensor:
         """The readings of coefficients, which must be within the range of the numbers."""
-        within = a.isfinite() & (a.abs() < EXTREME)
-        if self.forward.pde.positive_coefficient:
-            within &= a > 1 / EXTREME
-        if not bool(within.all()):
-            raise NumericalError("the values of the phases left the range of the numbers")
-        return self.forward.approximate(a)
+        return self.forward.approximate(check_range(self.forward.pde, a))
 
     def minimise(
         self, xi: torch.Tensor, iterations: int, chords: int

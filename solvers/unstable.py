@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import torch
 
+from pdeinv.checks import EXTREME
+from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.solvers.forward import TensorMap
 
-__all__ = ["finite_or_infinite", "solved_or_infinite"]
+__all__ = ["check_range", "finite_or_infinite", "solved_or_infinite"]
+
+
+def check_range(pde: PDE, a: torch.Tensor) -> torch.Tensor:
+    """Return coefficients (batch, 1, ny, nx) of numbers that were inferred.
+
+    Raises:
+        NumericalError: they are beyond the range of the numbers.
+    """
+    within = a.isfinite() & (a.abs() < EXTREME)
+    if pde.positive_coefficient:
+        within &= a > 1 / EXTREME
+    if not bool(within.all()):
+        raise NumericalError("the values of the coefficient left the range of the numbers")
+    return a
 
 
 def solved_or_infinite(

@@ -13,10 +13,19 @@ import torch
 from helpers import accepts, quick_solver
 
 import pdeinv.memory as memory
-from pdeinv import Grid, InputError, Observation, layouts, reconstruct
-from pdeinv.datasets import pde_by_name
-from pdeinv.solvers import SOLVERS
+from pdeinv import (
+    GaussianField,
+    Grid,
+    InputError,
+    Observation,
+    TwoPhase,
+    layouts,
+    reconstruct,
+)
+from pdeinv.datasets import Darcy, pde_by_name
+from pdeinv.solvers import SOLVERS, LevelSet
 from pdeinv.solvers.linear_algebra import explained_variance
+from pdeinv.solvers.simulated_values import FITTED
 
 PROBE = Path(__file__).parent / "peak_memory.py"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -130,3 +139,17 @@ def test_the_explained_variance_is_that_of_the_dense_formula():
     expected = (cross * torch.linalg.solve(gram, cross)).sum(dim=0)
     found = explained_variance(torch.linalg.cholesky(gram), cross)
     assert torch.allclose(found, expected)
+
+
+def test_the_estimate_counts_the_fields_that_are_fitted_to_find_unknown_values():
+    grid, m = Grid(64), 125
+    zeros = torch.zeros(m, dtype=torch.float64)
+    points = torch.as_tensor(layouts.random(m, 0))
+    sensors = Observation(grid, points, torch.ones(m, dtype=torch.long), zeros, zeros, (3, 3))
+    field = GaussianField(0.0, 1.0, length=0.3)
+    known, unknown = (
+        LevelSet().memory(Darcy(), prior, sensors, 16)
+        for prior in (TwoPhase(field, 2.0, 20.0), TwoPhase(field, (0.5, 8.0), (5.0, 80.0)))
+    )
+    more = FITTED - LevelSet().ensemble
+    assert unknown - known > 8 * more * m * 32**2  # derivatives of readings on the coarse grid

@@ -7,7 +7,7 @@ import torch
 from helpers import normal, seeded, vector
 from test_unknown_phases import FIELD, HIGH, LOW, UNKNOWN, instance
 
-from pdeinv import Problem, TwoPhase
+from pdeinv import Grid, Observation, Problem, TwoPhase
 from pdeinv.datasets import Darcy
 from pdeinv.errors import NumericalError
 from pdeinv.solvers import LevelSet, annealing, simulated_values
@@ -40,6 +40,35 @@ def test_few_simulations_widen_the_posterior():
     *given, _, covariance = linear(12)
     few = normal_given(*given)
     assert float(torch.linalg.det(few.root)) ** 2 > float(torch.linalg.det(covariance))
+
+
+def test_estimates_without_information_leave_what_was_stated():
+    nothing = torch.zeros(40, 4, dtype=torch.float64)
+    found = normal_given(normal(40, 2, seed=6), nothing, nothing[0])
+    assert torch.equal(found.z, torch.zeros(2, dtype=torch.float64))
+    assert torch.allclose(found.root @ found.root.T, torch.eye(2, dtype=torch.float64))
+
+
+def test_readings_without_information_leave_the_law_of_the_values():
+    grid, points = Grid(16), torch.rand(3, 2, dtype=torch.float64, generator=seeded(6))
+    points[:, 0] = 0.0  # a side of which the pressure is stated
+    values, channel = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.long)
+    observation = Observation(grid, points, channel, values, values + 0.01, (0, 1))
+    problem = Problem(Darcy(), UNKNOWN)
+    world = (problem, observation)
+    law = values_given(LatentMap(*world), [world], seeded(7), without_bar)
+    assert float(law.mean.abs().max()) < 0.01
+    assert torch.allclose(law.root @ law.root.T, torch.eye(2, dtype=torch.float64), atol=0.01)
+
+
+def test_media_beyond_the_range_of_the_numbers_have_no_solution():
+    observation = instance()[1]
+    problem = Problem(Darcy(), TwoPhase(FIELD, low=(1e-29, 1.0), high=(1.0, 1e29)))
+    values = values_of(problem, observation)
+    z = torch.tensor([[1.9, -1.9], [-6.0, -1.9], [1.9, 6.0]], dtype=torch.float64)
+    centred = values.narrowed(z[0], torch.eye(2, dtype=torch.float64))
+    added = simulated_values._added(centred, z - z[0], problem, observation, seeded(8))
+    assert added.isfinite().all(dim=1).tolist() == [True, False, False]
 
 
 def without_bar(items, **_):
