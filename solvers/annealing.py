@@ -140,7 +140,8 @@ def anneal(
     xi, z = ordered[:, : latent.size], ordered[:, latent.size :]
     return Members(
         *(xi, int(whole.sum()), latent, stages[-1].width * latent.std, annealing.reading_std),
-        *(signs.misfit, diagnostics, values, held.at(z) if values.size else None),
+        *(signs.misfit, diagnostics, values.moved(z / _HELD)),
+        held.at(z) if values.size else None,
     )
 
 
@@ -247,9 +248,8 @@ def _with_middle(forward: LatentMap, values: PhaseValues) -> LatentMap:
 
 
 def _largest(typical: torch.Tensor, m: int) -> torch.Tensor:
-    """Return the objective beyond which a search has not converged, for that of one that has.
-
-    At its minimum it is distributed as half a chi-squared of m degrees of freedom."""
+    """Return the objective beyond which a search has not converged, for that of one that has: half
+    a chi-squared of m degrees of freedom."""
     return _STUCK * typical + 3 * (2 * m) ** 0.5
 
 

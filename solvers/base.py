@@ -183,7 +183,7 @@ class Solver(ABC):
 
     def for_points(
         self,
-        points: Sequence[tuple[Problem, Observation]],
+        points: Sequence[tuple[Problem, Observation, float]],
         generator: torch.Generator | None,
         progress: bool,
     ) -> Solver:
@@ -191,7 +191,7 @@ class Solver(ABC):
         fewer draws, where they are costly, and with what is found once for all points.
 
         Arguments:
-            points: the problem and the readings of each, with its numbers.
+            points: the problem and the readings of each, with its numbers and its weight.
             generator, progress: as of `__call__`.
         """
         return self

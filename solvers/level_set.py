@@ -33,7 +33,7 @@ from pdeinv.solvers.linear_algebra import carries_weight, reduced
 from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues, as_arguments
 from pdeinv.solvers.signs import CHAINS
-from pdeinv.solvers.simulated_values import FITTED, SIMULATIONS
+from pdeinv.solvers.simulated_values import FITTED, SIMULATIONS, World
 from pdeinv.solvers.smoothed_problem import TOGETHER
 from pdeinv.solvers.stages import SCHEDULES
 from pdeinv.solvers.supported_readings import BIASES, FOOTPRINTS, UNKNOWNS, Special
@@ -156,15 +156,16 @@ class LevelSet(Solver):
 
     def for_points(
         self,
-        points: Sequence[tuple[Problem, Observation]],
+        points: Sequence[tuple[Problem, Observation, float]],
         generator: torch.Generator | None,
         progress: bool,
     ) -> LevelSet:
         shared, shared_draws = self.ensemble // len(points), max(CHAINS, self.draws // len(points))
         ensemble = min(self.ensemble, max(_LEAST_SHARED, shared + shared % 2))
-        values = values_given(
-            LatentMap(*points[0]), points, generator, partial(progress_bar, show=progress)
-        )
+        worlds = [World(*point) for point in points]
+        most = max(worlds, key=lambda world: world.weight)
+        bar = partial(progress_bar, show=progress)
+        values = values_given(LatentMap(most.problem, most.observation), worlds, generator, bar)
         return _WithValues(ensemble, shared_draws, self.stages, values)
 
     def draw_latent(
@@ -200,7 +201,7 @@ class LevelSet(Solver):
         self, forward: LatentMap, generator: torch.Generator | None, bar: ProgressBar
     ) -> PhaseValues:
         """Return the values of the phases, with the law that the readings leave."""
-        world = (forward.problem, forward.observation)
+        world = World(forward.problem, forward.observation)
         return values_given(forward, [world], generator, bar)
 
     def condition(

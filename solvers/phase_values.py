@@ -16,6 +16,7 @@ __all__ = ["NAMES", "PhaseValues", "as_arguments"]
 
 NAMES = ("low", "high")
 _STEP = 1e-4  # of a difference, in standard deviations
+_LEFT = 3.0  # of the mean of members from that of a law, in its standard deviations
 _LEVELS = 400  # of a law, at which its moments are evaluated
 _STEPS, _CONVERGED = 30, 1e-9  # of Gauss-Newton for one number
 
@@ -74,6 +75,14 @@ class PhaseValues:
     def narrowed(self, mean: torch.Tensor, root: torch.Tensor) -> PhaseValues:
         """Return the values with z = mean + root z' for standard normal numbers z'."""
         return replace(self, mean=self.mean + self.root @ mean, root=self.root @ root)
+
+    def moved(self, z: torch.Tensor) -> PhaseValues:
+        """Return the law of members with numbers z (k, size) where they have left this one for
+        good, as they do where readings contradict a range; else this one."""
+        if not self.size or len(z) < 2 or float(z.mean(dim=0).norm()) <= _LEFT:
+            return self
+        variances, axes = torch.linalg.eigh(torch.atleast_2d(torch.cov(z.T)))
+        return self.narrowed(z.mean(dim=0), axes * variances.clamp(min=0).sqrt())
 
     def given(self, readings: torch.Tensor, noise_std: torch.Tensor, least: float) -> PhaseValues:
         """Return the values given readings (m,) of the coefficient.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,11 +30,27 @@ FITTED = _FITS * SIMULATIONS + _FITS_OF_READINGS
 _WIDENED = 2.0  # deviation of the simulated values, in those of the stand-in's evidence
 _FAR = 2.0  # of these deviations, from the middle of the simulations to the values found
 _ROUNDS = 2
+_LEVERAGES = 4  # of the mean, each found with the one before
+_TOGETHER = 16  # media that are solved at a time
 _NUGGET = 1e-9  # of a covariance, relative to its largest variance
 _LEAST = 1e-6  # such a variance: estimates by readings without information are all the same
 
-World = tuple[Problem, Observation]
-"""A problem of which only values of phases are unknown, and readings with its noise."""
+
+class World(NamedTuple):
+    """A problem of which only values of phases are unknown, with its share of the probability of
+    all.
+
+    Arguments:
+        problem: the problem.
+        observation: the readings with its noise.
+        weight: the share.
+    """
+
+    problem: Problem
+    observation: Observation
+    weight: float = 1.0
+
+
 Fit = Callable[[PhaseValues, torch.Tensor], torch.Tensor]
 """Returns the numbers (k, size) of values of fields that are fitted to readings, of which (k, m)
 are added to those of the solution."""
@@ -61,8 +77,7 @@ def infer_values(
     Arguments:
         forward: the map to the readings, with the prior of the fits.
         values: with the law that the readings of the coefficient leave.
-        worlds: of which each simulation is one, in turn: they state what the other unknown numbers
-            may be.
+        worlds: of which each simulation is one: they state what the other unknown numbers may be.
         fit: makes the second estimate.
         generator: of random numbers.
         bar: shows progress.
@@ -113,11 +128,16 @@ def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) ->
     freedom = k - terms.shape[1]
     covariance = residual.T @ residual / freedom
     # The inverse of a covariance of few draws is too large, and the coefficients are uncertain
-    covariance = covariance * freedom / (freedom - q - 1) * (1 + terms.shape[1] / k)
+    covariance = covariance * freedom / (freedom - q - 1)
     nugget = _NUGGET * covariance.diagonal().max().clamp(min=_LEAST).expand(q)
     slope = torch.cholesky_solve(coefficients[1:].T, cholesky_with_nugget(covariance, nugget))
-    precision = coefficients[1:] @ slope + torch.eye(z.shape[1], dtype=torch.float64)
-    mean = torch.linalg.solve(precision, slope.T @ (own - coefficients[0]))
+    eye = torch.eye(z.shape[1], dtype=torch.float64)
+    leverage = terms.shape[1] / k  # on average
+    for _ in range(_LEVERAGES):
+        precision = coefficients[1:] @ slope / (1 + leverage) + eye
+        mean = torch.linalg.solve(precision, slope.T @ (own - coefficients[0]) / (1 + leverage))
+        at = torch.cat([torch.ones(1, dtype=torch.float64), mean])
+        leverage = float(at @ torch.linalg.pinv(terms.T @ terms) @ at)
     variances, axes = torch.linalg.eigh(precision)
     return Peak(mean, axes * variances.rsqrt())
 
@@ -135,11 +155,15 @@ def _simulated(
     """Return the numbers of values of simulated media, (k, size), and what their readings add to
     those of the solution, (k, m)."""
     z = torch.randn(SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
-    parts = z.tensor_split(len(worlds))
-    added = [
-        _added(values, part, *world, generator) for part, world in zip(parts, worlds, strict=True)
-    ]
-    together = torch.cat(added)
+    ends = torch.tensor([world.weight for world in worlds], dtype=torch.float64).cumsum(0)
+    parts = z.tensor_split((SIMULATIONS * ends / ends[-1]).round().long()[:-1])
+    together = torch.cat(
+        [
+            _added(values, part, world, generator)
+            for whole, world in zip(parts, worlds, strict=True)
+            for part in whole.split(_TOGETHER)
+        ]
+    )
     solved = together.isfinite().all(dim=1)
     if int(solved.sum()) < SIMULATIONS / 2:
         raise NumericalError(
@@ -153,12 +177,12 @@ def _simulated(
 def _added(
     values: PhaseValues,
     z: torch.Tensor,
-    problem: Problem,
-    observation: Observation,
+    world: World,
     generator: torch.Generator | None,
 ) -> torch.Tensor:
     """Return what media of one world add to the readings of the solution, (k, m); infinite where
     they have no solution. The media agree with the readings of the coefficient."""
+    problem, observation, _ = world
     known = problem.at(values.middle)
     xi, _ = Signs(known, observation).sample(len(z) + len(z) % 2, generator, _unseen)
     latent, seen = known.latent, observation.subset(observation.channel >= 1)

@@ -13,7 +13,8 @@ from pdeinv.errors import NumericalError
 from pdeinv.solvers import LevelSet, annealing, simulated_values
 from pdeinv.solvers.annealing import values_given, values_of
 from pdeinv.solvers.latent_map import LatentMap
-from pdeinv.solvers.simulated_values import normal_given
+from pdeinv.solvers.phase_values import PhaseValues
+from pdeinv.solvers.simulated_values import World, normal_given
 from pdeinv.unknown import Unknown
 
 
@@ -55,8 +56,8 @@ def test_readings_without_information_leave_the_law_of_the_values():
     values, channel = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.long)
     observation = Observation(grid, points, channel, values, values + 0.01, (0, 1))
     problem = Problem(Darcy(), UNKNOWN)
-    world = (problem, observation)
-    law = values_given(LatentMap(*world), [world], seeded(7), without_bar)
+    world = World(problem, observation)
+    law = values_given(LatentMap(problem, observation), [world], seeded(7), without_bar)
     assert float(law.mean.abs().max()) < 0.01
     assert torch.allclose(law.root @ law.root.T, torch.eye(2, dtype=torch.float64), atol=0.01)
 
@@ -67,7 +68,7 @@ def test_media_beyond_the_range_of_the_numbers_have_no_solution():
     values = values_of(problem, observation)
     z = torch.tensor([[1.9, -1.9], [-6.0, -1.9], [1.9, 6.0]], dtype=torch.float64)
     centred = values.narrowed(z[0], torch.eye(2, dtype=torch.float64))
-    added = simulated_values._added(centred, z - z[0], problem, observation, seeded(8))
+    added = simulated_values._added(centred, z - z[0], World(problem, observation), seeded(8))
     assert added.isfinite().all(dim=1).tolist() == [True, False, False]
 
 
@@ -88,7 +89,7 @@ def test_what_the_estimates_are_off_by_does_not_matter():
 def test_the_law_holds_the_truth_and_narrows_what_is_stated():
     observation, problem = instance()[1], Problem(Darcy(), TwoPhase(FIELD))
     forward = LatentMap(problem, observation)
-    law = values_given(forward, [(problem, observation)], seeded(3), without_bar)
+    law = values_given(forward, [World(problem, observation)], seeded(3), without_bar)
     (low, high), before = problem.coefficient_prior.phases, values_of(problem, observation)
     truth = torch.tensor([low.white(LOW), high.white(HIGH)], dtype=torch.float64)
     away = torch.linalg.solve(law.root, truth - law.mean)
@@ -102,16 +103,16 @@ def test_media_without_solutions_are_an_error(monkeypatch):
 
     monkeypatch.setattr(simulated_values, "solved_or_infinite", none)
     observation, problem = instance()[1], Problem(Darcy(), UNKNOWN)
-    world = (problem, observation)
+    world = World(problem, observation)
     with pytest.raises(NumericalError, match="simulated media must have solutions"):
-        values_given(LatentMap(*world), [world], seeded(4), without_bar)
+        values_given(LatentMap(problem, observation), [world], seeded(4), without_bar)
 
 
 def test_the_law_is_found_once_for_all_points_of_other_numbers(monkeypatch):
     seen = []
 
     def found(forward, values, worlds, *_):
-        seen.append([problem.coefficient_prior.numbers["length"] for problem, _ in worlds])
+        seen.append([problem.coefficient_prior.numbers["length"] for problem, *_ in worlds])
         return values.narrowed(vector(0.1, 0.2), 0.1 * torch.eye(2, dtype=torch.float64))
 
     monkeypatch.setattr(annealing, "infer_values", found)
@@ -126,3 +127,30 @@ def test_the_law_is_found_once_for_all_points_of_other_numbers(monkeypatch):
     where = [result.parameters.names.index(name) for name in ("low", "high")]
     expected = [UNKNOWN.low.at(0.1), UNKNOWN.high.at(0.2)]
     assert result.parameters.mean[where].tolist() == pytest.approx(expected, rel=0.05)
+
+
+def test_worlds_have_simulations_by_their_weight(monkeypatch):
+    drawn = []
+
+    def added(values, z, world, generator):
+        drawn.extend([world.problem.coefficient_prior.numbers["length"]] * len(z))
+        return torch.zeros(len(z), 3, dtype=torch.float64)
+
+    monkeypatch.setattr(simulated_values, "_added", added)
+    worlds = [
+        World(Problem(Darcy(), dataclasses.replace(UNKNOWN, field=field)), instance()[1], weight)
+        for length, weight in ((0.1, 0.1), (0.2, 0.7), (0.3, 0.2))
+        for field in [dataclasses.replace(FIELD, length=length)]
+    ]
+    simulated_values._simulated(PhaseValues.of(worlds[0].problem), worlds, seeded(1))
+    assert [drawn.count(length) for length in (0.1, 0.2, 0.3)] == [4, 28, 8]
+
+
+def test_members_that_leave_a_law_have_one_of_their_own():
+    values = PhaseValues.of(Problem(Darcy(), UNKNOWN))
+    near, far = 0.3 * normal(50, 2, seed=1), 0.3 * normal(50, 2, seed=1) + vector(4.0, -1.0)
+    assert values.moved(near) is values
+    own = values.moved(far)
+    assert torch.allclose(own.mean, far.mean(dim=0)) and torch.allclose(
+        own.root @ own.root.T, torch.cov(far.T)
+    )

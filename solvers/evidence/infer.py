@@ -85,14 +85,14 @@ def infer_unknowns(
     density, modes, settled = _settled(solver, problem, observation, numbers, progress)
     points = weighted_points(density, modes, generator, progress)
     chosen, weights = thinned(points, solver.mixture_points, generator)
-    known_at = [
-        _known(problem, observation, numbers, points.z[i], _about(problem, points.constants, i))
-        for i in chosen.tolist()
+    weighted = [
+        (*_known_at(points, i, problem, observation, numbers), float(weight))
+        for i, weight in zip(chosen.tolist(), weights, strict=True)
     ]
-    one = solver.for_points(known_at, generator, progress)
+    one = solver.for_points(weighted, generator, progress)
 
     def of_point(j: int, n: int) -> Posterior:
-        known, readings = known_at[j]
+        known, readings, _ = weighted[j]
         return one.condition(known.physics, known.prior, readings, n, generator, False)
 
     with each_kind_once(f"of {len(chosen)} points of the unknown numbers"):
@@ -110,6 +110,13 @@ def infer_unknowns(
         **scaled,
     }
     return found
+
+
+def _known_at(
+    points: WeightedPoints, i: int, problem: Problem, observation: Observation, numbers: Numbers
+) -> tuple[Problem, Observation]:
+    about = _about(problem, points.constants, i)
+    return _known(problem, observation, numbers, points.z[i], about)
 
 
 def _evidence_record(
