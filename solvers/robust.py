@@ -63,9 +63,9 @@ class Robust:
     linear, the noise of the first solve is therefore the spread of the readings of a field, that of
     the next a tenth of it, and so on to s.
 
-    An unknown size of the noise is that of the readings that are no suspects. In the likelihood of
-    Student-t noise each gross error would count as much as ν readings, and raise the size. The
-    noise of a suspect is therefore held at the size that gave it its weight.
+    An unknown size of the noise, within its range, is that of the readings that are no suspects. A
+    gross error would count as much as ν readings in the likelihood of Student-t noise. The noise of
+    a suspect is therefore held at the size that gave it its weight.
 
     The record has the number of `reweighting_solves`, and the posterior the `weight` of each
     reading. `log_evidence` is the variational bound. Censored readings keep the weight 1, and have
@@ -280,13 +280,13 @@ class _Weights:
         return student.search(starts if fresh else [values])
 
     def _fitted_size(self, student: StudentReadings, weight: torch.Tensor) -> torch.Tensor:
-        """The sizes of the noise with those that are unknown closer to the most probable ones,
-        given the weights of the plain readings."""
+        """The sizes of the noise, of which unknown ones are nearer to the most probable ones."""
         size = student.size.clone()
-        for j in range(len(self.stated.unknown_noise)):
+        for j, (_, number) in enumerate(self.stated.unknown_noise):
             assert self.stated.noise_group is not None
             mine = self.stated.noise_group[self.plain] == j
-            size[mine] *= student.fitted(weight, mine & (weight >= SUSPECT))
+            fitted = size[mine] * student.fitted(weight, mine & (weight >= SUSPECT))
+            size[mine] = fitted.clamp(number.low, number.high)
         return size
 
     def _squares(

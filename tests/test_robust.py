@@ -14,8 +14,9 @@ from scipy import stats
 
 from pdeinv import GaussianField, InputError, MisfitWarning, Problem, Unknown, reconstruct
 from pdeinv.datasets import Poisson
+from pdeinv.progress import Progress
 from pdeinv.solvers import FNO, DiffusionPDE, GaussianSolver, OptimalInterpolation
-from pdeinv.solvers.robust import SUSPECT, Robust
+from pdeinv.solvers.robust import SUSPECT, Robust, _Weights
 from pdeinv.solvers.student_noise import (
     DEGREES,
     REJECTED,
@@ -227,6 +228,16 @@ def test_gross_errors_add_nothing_to_an_unknown_noise(m):
         ratios.append(float(found.parameters.mean[0] / o.noise_std[0]))
         assert found.leave_one_out.std.isfinite().all() and set(WRONG) <= suspects(found)
     assert 0.7 < np.mean(ratios) < 1.4
+
+
+def test_the_size_by_which_readings_are_suspects_is_within_its_range():
+    _, o = readings()
+    low = 10 * float(o.noise_std[0])
+    given = dataclasses.replace(unknown(o), unknown_noise=(("noise", Unknown(low, 100 * low)),))
+    weights = _Weights(GaussianSolver(), LINEAR.physics, LINEAR.prior, given)
+    with Progress(None, "weights", False) as bar:
+        weights.settle(8, seeded(), bar)
+    assert torch.allclose(weights.size, torch.full_like(weights.size, low))
 
 
 def test_an_unknown_noise_has_the_factors_of_its_readings():
