@@ -31,7 +31,7 @@ class InferredField:
 
     def to_xarray(self) -> xr.Dataset:
         """Return the variables `{name}_mean`, `{name}_std` and `{name}_samples`. The attribute
-        `inferred` tells them from the fields of the physics."""
+        `inferred` distinguishes them from the fields of the physics."""
         parts = (
             ("mean", "posterior mean", (), self.mean),
             ("std", "posterior standard deviation", (), self.std),

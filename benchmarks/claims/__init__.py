@@ -98,7 +98,7 @@ SOURCES: dict[str, Source] = {
     "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
     "docs/unknown-numbers.md": Source(
         (
-            Constant("`length 0.21 (90 %: 0.17–0.26)`", "an example"),
+            Constant("`length 0.057 (90 %: 0.042–0.076)`", "an example"),
             Constant("`--param viscosity=1e-3..3e-2`", "an example"),
             Constant("`NavierStokes(viscosity=(1e-3, 3e-2))`", "an example"),
             Constant("60 velocities at 4 times", "a setting"),
@@ -121,7 +121,8 @@ SOURCES: dict[str, Source] = {
     "docs/checking-a-result.md": Source(
         (
             Constant("within their 90 % intervals", "a definition"),
-            Constant("A share far below 90 % says that the intervals are too narrow", "advice"),
+            Constant("the 95 % interval of the share", "a definition"),
+            Constant("Where that lies below 90 %, the intervals are too narrow", "advice"),
             Constant("says that the range is too narrow", "advice"),
             Constant("the interval of 95 %", "a definition"),
             Constant("(90 %: 280–640)", "an example"),

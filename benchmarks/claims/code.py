@@ -46,9 +46,14 @@ PDEINV = (
         "=0.02'",
         "1e-4..1e-2 for one that is not known",
         "a range such as 0.01..0.1, to infer it",
+        "'5%', '0.01..0.1' for a range",
         'such as `"0.01..0.1"`, `"1%..20%"` or `(0.01, 0.1)`, or an `Unknown`',
     ),
-    *_all("a definition", "left-out readings within their 90 % interval", "central 90 % interval"),
+    *_all(
+        "a definition",
+        "left-out readings within their 90 % interval (95 % interval of the share",
+        "central 90 % interval",
+    ),
     *_all(_SETTING, "from 0.1 % to 100 % of the spread of the field's readings"),
     *_all("a reference", "section 2.1"),
 )

@@ -214,7 +214,7 @@ def _holdout(result: xr.Dataset) -> Iterator[str]:
         low, high = (round(100 * made[f"holdout_coverage_{end}"]) for end in ("low", "high"))
         yield (
             f"{made['holdout_within']} of {made['holdout_count']} left-out readings within their "
-            f"90 % interval (expected of all such readings: {low}–{high} %)"
+            f"90 % interval (95 % interval of the share of all such readings: {low}–{high} %)"
         )
 
 

@@ -178,7 +178,7 @@ def _parsed(levels: NoiseLevels | None, pde: PDE) -> dict[tuple[int, ...], Level
         stated[channels] = _parse(
             given,
             f"give 0.02 in the field's units, '{pde.solution_field.name}=0.02' for one field, "
-            f"'5%', or 'unknown'",
+            f"'5%', '0.01..0.1' for a range, or 'unknown'",
         )
     return stated
 
