@@ -79,7 +79,7 @@ RECONSTRUCT = {
         ({"--param": "tau"}, "--param must be NAME=VALUE, got 'tau'"),
         (
             {"--param": "tau=three"},
-            "tau of the spectral-field prior must be a finite number, got 'three'",
+            "tau of the spectral-field prior must be a number or a range (low, high), got 'three'",
         ),
         (
             {"--param": "tau=inf"},

@@ -421,7 +421,9 @@ REFUSED_VALUES = {
     r"length of the gaussian-field prior must be a number or a range \(low, high\)": field(
         length=(1, 2, 3)
     ),
-    "std of the gaussian-field prior must be a finite number, got 'a'": field(std="a"),
+    r"std of the gaussian-field prior must be a number, a range \(low, high\) or .* got 'a'": field(
+        std="a"
+    ),
     "std of the gaussian-field prior must be .* above 0, got 0": field(std=0),
     "std of the gaussian-field prior must be .* at most 1e\\+30, got 1e\\+200": field(std=1e200),
     "length of the gaussian-field prior must be .* above 0, got -1": field(length=-1),

@@ -143,7 +143,7 @@ def test_a_pde_is_no_solver(own):
     ):
         pde_by_name(PDE_NAME, width=3)
     with pytest.raises(
-        InputError, match="parameter screening of screened-poisson must be a finite"
+        InputError, match="parameter screening of screened-poisson must be a number or a range"
     ):
         pde_by_name(PDE_NAME, screening="x")
 

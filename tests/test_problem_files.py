@@ -361,7 +361,11 @@ MISTAKES = [
     ("{value = 52}", "52", '[boundary] left must be "no flux", {value = ...} or {flux = ...}, got'),
     ("{value = 52}", "{vale = 52}", "[boundary] left must have keys of .* did you mean 'value'?"),
     ("{value = 52}", "{head = 52}", "[boundary] left .* got 'head'; use value for the solution"),
-    ("{value = 52}", "{value = 'x'}", "in [boundary] left, the value on a side must be a real"),
+    (
+        "{value = 52}",
+        "{value = 'x'}",
+        "in [boundary] left, the value on a side must be .* or a range, got 'x'",
+    ),
     ("{value = 52}", "{value = 52, flux = 0}", '[boundary] left must be "no flux"'),
     ('bottom = "no flux"', 'bottom = "noflux"', "[boundary] bottom .* did you mean 'no flux'?"),
     # [[well]]
@@ -383,7 +387,7 @@ MISTAKES = [
         "length = 0.01",
         "in [prior], length of the log-normal prior .* for the domain .* got 0.01; use a longer",
     ),
-    ("length = 400", "length = 'None'", "in [prior], length .* got 'None'; give a number"),
+    ("length = 400", "length = 'None'", "in [prior], length .* got 'None'; give one of these"),
     # [grid]
     ("nx = 120", "", "[grid] must have either n .* or nx and ny, got ny"),
     ("nx = 120", "nx = 120\nn = 48", "[grid] must have either n .* got n and nx and ny"),

@@ -14,6 +14,7 @@ import torch
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.problem import Problem
+from pdeinv.datasets.uncertain import Uncertain
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.solvers.alarms.cause import Cause, of_number
 from pdeinv.solvers.alarms.model import Model, Tried, best_factor, lasting
@@ -190,11 +191,11 @@ def _numbers_of_one(physics: PDE) -> Iterator[_Number]:
     kept = {*physics.numerical_parameters, *physics.never_unknown}
     for name, value in physics.parameters.items():
         usual = physics.benchmark_parameters.get(name)
-        if name in kept or is_unknown(value):
+        if name in kept or is_unknown(value) or _inferred(value):
             continue
         if isinstance(value, float) and value > 0:
             yield _Number(name, value, _scaling(physics, name, partial(mul, value)))
-        elif isinstance(value, Distributed) and not value.zero and not is_unknown(value.value):
+        elif isinstance(value, Distributed) and not value.zero:
             number = value.value if isinstance(value.value, float) else math.nan
             scale = _scaling(physics, name, partial(_times, value))
             yield _Number(name, number, scale, source=True)
@@ -203,6 +204,12 @@ def _numbers_of_one(physics: PDE) -> Iterator[_Number]:
             yield _Number(name, usual, scale, source=True, absent=True)
         elif name == "wells" and any(well.rate for well in value):
             yield _Number("rate of the wells", math.nan, _scaling(physics, name, _rates(value)))
+
+
+def _inferred(value: object) -> bool:
+    """Whether a side or a source is inferred with the fields, as a number or as a function."""
+    inner = value.value if isinstance(value, Distributed) else None
+    return is_unknown(inner) or isinstance(inner, Uncertain)
 
 
 def _scaling(physics: PDE, name: str, made: Callable[[float], object]) -> Callable[[float], PDE]:
