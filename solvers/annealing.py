@@ -128,7 +128,7 @@ def anneal(
         phases = values.at(numbers) if values.size else None
         return Members(eta, 0, latent, None, None, signs.misfit, diagnostics, values, phases)
     eye = torch.eye(values.size, dtype=torch.float64)
-    held = values.narrowed(0 * eye.diagonal(), eye / _HELD)
+    held = values.narrowed(torch.zeros(values.size, dtype=torch.float64), eye / _HELD)
     annealing = _Annealing(forward, signs, held, stages)
     centre = torch.cat([eta, _HELD * numbers], dim=1)
     xi, value = annealing.minimise(_Drawn(centre, *annealing.errors(n, generator)), bar, _FREED)

@@ -166,7 +166,7 @@ class LevelSet(Solver):
         most = max(worlds, key=lambda world: world.weight)
         bar = partial(progress_bar, show=progress)
         values = values_given(LatentMap(most.problem, most.observation), worlds, generator, bar)
-        return _WithValues(ensemble, shared_draws, self.stages, values)
+        return _WithValues(ensemble=ensemble, draws=shared_draws, stages=self.stages, values=values)
 
     def draw_latent(
         self,

@@ -160,8 +160,8 @@ def _simulated(
     together = torch.cat(
         [
             _added(values, part, world, generator)
-            for whole, world in zip(parts, worlds, strict=True)
-            for part in whole.split(_TOGETHER)
+            for part, world in zip(parts, worlds, strict=True)
+            if len(part)
         ]
     )
     solved = together.isfinite().all(dim=1)
@@ -189,8 +189,12 @@ def _added(
     g = latent.square_root(xi[: len(z)].unflatten(1, latent.shape), observation.grid)
     a = problem.coefficient(g, **as_arguments(values.at(z)))
     forward = LatentMap(known, seen)
-    readings, _ = solved_or_infinite(
-        lambda part: forward(check_range(known.physics, part)), a, seen.values.shape
+
+    def solved(part: torch.Tensor) -> torch.Tensor:
+        return forward(check_range(known.physics, part))
+
+    readings = torch.cat(
+        [solved_or_infinite(solved, part, seen.values.shape)[0] for part in a.split(_TOGETHER)]
     )
     own, biases = (
         torch.randn(len(z), size, dtype=torch.float64, generator=generator)
