@@ -70,17 +70,18 @@ class LeaveOneOut:
             Statistics 4, 1992.
         """
         values = parts[0].values
-        mean, std, density = (
+        mean, std, density, outside = (
             torch.stack([getattr(part, name) for part in parts])
-            for name in ("mean", "std", "log_density")
+            for name in ("mean", "std", "log_density", "p_value")
         )
         logarithm = weights.double().log()[:, None] - density
         total = logarithm.logsumexp(dim=0)
         share = (logarithm - total).exp()
         centre = (share * mean).sum(dim=0)
         variance = (share * (std.square() + (mean - centre).square())).sum(dim=0)
-        below = (share * torch.special.ndtr((values - mean) / std)).sum(dim=0)
-        above = (share * torch.special.ndtr((mean - values) / std)).sum(dim=0)
+        tail, low = outside / 2, values < mean
+        below = (share * torch.where(low, tail, 1 - tail)).sum(dim=0)
+        above = (share * torch.where(low, 1 - tail, tail)).sum(dim=0)
         p_value = 2 * torch.minimum(below, above)
         exact = all(part.exact for part in parts)
         floor = parts[0].floor

@@ -9,8 +9,10 @@ as they are stated.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
+from scipy.stats import chi2 as chi_squared
 
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
@@ -23,6 +25,7 @@ __all__ = ["closed_leave_one_out", "floors", "sampled_leave_one_out"]
 _DIGITS = 15  # significant ones that a float64 holds for certain
 _LEAST_DRAWS = 8
 _MOST_SHARE = 0.9  # of a posterior variance in that of the noise, whose difference is known
+_POSSIBLE = 64  # posterior variances behind a p-value
 
 
 def _rounding(observation: Observation) -> torch.Tensor:
@@ -106,6 +109,9 @@ def sampled_leave_one_out(posterior: Posterior, observation: Observation) -> Lea
     defined for an exact reading, for a censored one, and for one that shares a bias. Nor is it
     where v is almost s²: the others then state almost nothing of the reading.
 
+    The v of n samples errs as (n - 1) v / χ² does, with χ² of n - 1 degrees of freedom, and near s²
+    a little of it moves the prediction far. The p-values are means over this law.
+
     Arguments:
         posterior: with its mean and samples.
         observation: the readings; a noise that is unknown is the inferred one.
@@ -122,4 +128,18 @@ def sampled_leave_one_out(posterior: Posterior, observation: Observation) -> Lea
     nothing = torch.full_like(y, math.nan)
     predicted = torch.where(usable, (mean - variance / noise * y) / left, nothing)
     std = torch.where(usable, (variance / left + noise).sqrt(), nothing)
-    return LeaveOneOut.gaussian(y, predicted, std, torch.zeros_like(y), exact=False)
+    found = LeaveOneOut.gaussian(y, predicted, std, torch.zeros_like(y), exact=False)
+    possible = len(posterior.samples) - 1, (y - mean).square(), variance, noise
+    return replace(found, p_value=torch.where(usable, _p_value(*possible), nothing))
+
+
+def _p_value(
+    freedom: int, squared: torch.Tensor, variance: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """The probability of a reading as far from the posterior mean, (m,), over the possible
+    posterior variances below that of the noise."""
+    shares = (torch.arange(_POSSIBLE, dtype=torch.float64) + 0.5) / _POSSIBLE
+    factors = freedom / torch.as_tensor(chi_squared.ppf(shares, freedom))
+    left = noise - factors[:, None] * variance
+    outside = torch.special.erfc((squared / (2 * left.clamp(min=0))).sqrt())
+    return torch.where(left > 0, outside, torch.nan).nanmean(dim=0)

@@ -106,6 +106,23 @@ def test_samples_give_the_same_predictions_where_the_others_state_a_reading():
     )
 
 
+def test_p_values_from_a_few_samples_are_as_frequent_as_they_state():
+    found = []
+    for seed in range(100):
+        o = readings_of(LINEAR, m=40, noise=0.5, seed=seed)
+        posterior = GaussianSolver()(
+            LINEAR.physics, LINEAR.prior, o, n_samples=19, generator=seeded(seed)
+        )
+        found.append(sampled_leave_one_out(posterior, o).p_value)
+    p = torch.cat(found)
+    p = p[p.isfinite()]
+    assert len(p) > 3500
+    # a posterior variance that is taken as known has 2.8e-3 below 1e-3, and 2.5e-4 below 1e-5
+    assert float((p < 1e-3).double().mean()) < 2e-3
+    assert not (p < 1e-5).any()
+    assert float((p < 0.05).double().mean()) == pytest.approx(0.05, abs=0.015)
+
+
 def test_predictions_from_samples_have_the_noise_that_was_inferred():
     o = readings_of(LINEAR, m=40, noise=0.5, seed=3)
     posterior = GaussianSolver()(LINEAR.physics, LINEAR.prior, o, n_samples=64)
