@@ -149,6 +149,7 @@ class EnsembleSmoother(Solver):
             probability = high.double().mean(dim=0)
         chosen = torch.arange(n_samples) % len(states)
         before = met.distance / max(1, int(met.weighty.sum()))
+        middle = members.xi.mean(dim=0)
         return Posterior(
             pde.fields,
             grid,
@@ -164,9 +165,9 @@ class EnsembleSmoother(Solver):
             probability=probability,
             latent=members.tables.flatten(1)[chosen],
             parameters=further_parameters(
-                whitened, members.xi, members.number_variance(), n_samples
+                whitened, members.xi, middle, members.number_variance(), n_samples
             ),
-            inferred=further_fields(whitened, members.xi, members.factor, n_samples),
+            inferred=further_fields(whitened, members.xi, middle, members.factor, n_samples),
         )
 
     def _assimilate_all(

@@ -85,6 +85,7 @@ class FurtherNumbers(ABC):
     def inferred(
         self,
         members: torch.Tensor,
+        mean: torch.Tensor,
         less: torch.Tensor,
         more: torch.Tensor,
         grid: Grid,
@@ -95,6 +96,7 @@ class FurtherNumbers(ABC):
 
         Arguments:
             members: draws of z, (N, size).
+            mean: of z, (1, size).
             less, more: tables (k, size); the covariance of z is 1 - lessᵀ less + moreᵀ more.
             grid: of the result.
             n_samples: of the members, which are repeated as needed.

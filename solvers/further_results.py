@@ -15,6 +15,7 @@ __all__ = ["further_fields", "further_parameters"]
 def further_parameters(
     problem: WhitenedProblem,
     members: torch.Tensor,
+    mean: torch.Tensor,
     variance: torch.Tensor,
     n_samples: int,
     few: torch.Tensor | None = None,
@@ -24,7 +25,7 @@ def further_parameters(
     Arguments:
         problem: whose ξ they are in.
         members: draws of ξ, (N, size + inner + k).
-        variance: of ξ, of which only the biases are used, (size + inner + k,).
+        mean, variance: of ξ, of which only the biases are used, (size + inner + k,).
         n_samples: of the members, which are repeated as needed.
         few: draws of the numbers that are few, which stand for their law; the members if None.
     """
@@ -34,14 +35,15 @@ def further_parameters(
     numbers = (problem.by_block(problem.numbers(one)) for one in (members, draws))
     parts = zip(problem.blocks, *numbers, strict=True)
     found = [block.parameters(z, law, n_samples) for block, z, law in parts]
-    biases, spread = problem.biases(members), problem.biases(variance[None])[0]
+    biases, middle, spread = map(problem.biases, (members, mean[None], variance[None]))
     o, pde = problem.observation, problem.forward.pde
-    return Parameters.joined(*found, bias_parameters(pde, o, biases, spread, n_samples))
+    return Parameters.joined(*found, bias_parameters(pde, o, biases, spread[0], n_samples, middle))
 
 
 def further_fields(
     problem: WhitenedProblem,
     members: torch.Tensor,
+    mean: torch.Tensor,
     less: torch.Tensor,
     n_samples: int,
     more: torch.Tensor | None = None,
@@ -49,10 +51,11 @@ def further_fields(
     """Return the posterior of the fields that inner numbers are of, such as an uncertain side.
 
     Arguments:
-        problem, members, n_samples: as of `further_parameters`.
+        problem, members, mean, n_samples: as of `further_parameters`; of the mean, only the inner
+            numbers are used.
         less, more: tables of rows ξ; the covariance of ξ is 1 - lessᵀ less + moreᵀ more.
     """
-    tables = (members, less, members[:0] if more is None else more)
+    tables = (members, mean[None], less, members[:0] if more is None else more)
     parts = zip(
         problem.blocks, *(problem.by_block(problem.numbers(t)) for t in tables), strict=True
     )

@@ -23,10 +23,11 @@ from pdeinv.solvers.censored import numbers_held, plain_first
 from pdeinv.solvers.censored_mode import mode_with_limits
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.further_results import further_fields, further_parameters
-from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import levels_of
-from pdeinv.solvers.members import draw_around_mode
+from pdeinv.solvers.linearised_mode import linearised_at
+from pdeinv.solvers.member_weights import effective
+from pdeinv.solvers.members import ModeEnsemble, draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.number_law import NumberLaw, law_of_numbers
@@ -41,7 +42,7 @@ from pdeinv.solvers.supported_readings import (
 )
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["GaussNewton", "linearised_about", "linearised_at"]
+__all__ = ["GaussNewton"]
 
 _FEWEST = 4  # members that an ensemble must have
 
@@ -63,7 +64,7 @@ class GaussNewton(Solver):
 
     Exact readings tell what the least noise would hide, so that the variance R that stands in for
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
-    but only as long as the iteration converges with the last Jacobian, as the members' must.
+    as long as the iteration converges with the last Jacobian, as the members' must.
 
     Where the mode does not meet the readings, the search begins again (`search_again`). A variance
     is added to the readings and removed as fast as the objective allows. The search then uses the
@@ -76,16 +77,15 @@ class GaussNewton(Solver):
     The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
     noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine
     in ξ, J is frozen at the mode, unless that leads a member far from its readings or the prior;
-    else each member is searched for with Jacobians of its own. Draws come in antithetic pairs (±η,
-    ±ε), which cancels their sampling error in the mean to first order. A pair is left out, and
-    another drawn, if a member's solve is unstable, or its readings are not met.
+    else each member is searched for with Jacobians of its own, and has a weight that makes up for
+    the law of such members. A pair (±η, ±ε) is left out, and another drawn, if a member's solve is
+    unstable, or its readings are not met.
 
     Unknown numbers of the physics are further unknowns z, with derivatives by differences of F. The
     search begins again from other values of a number (`from_other_numbers`), unless the mode meets
     the readings as well as the right one would. The law of z has ξ integrated out
-    (`law_of_numbers`); each member has its own draw of z, and is searched for given it. The
-    record's `number_points` are the z at which ξ was searched for. `log_evidence` is Laplace's
-    approximation, for readings of which none is censored.
+    (`law_of_numbers`), at `number_points` of the record; each member is searched for given its own
+    draw. `log_evidence` is Laplace's approximation, where no reading is censored.
 
     The true values of censored readings have a truncated Gaussian law in the problem linearised at
     the mode. The mode is that given their mean, which the search finds together with it
@@ -93,17 +93,17 @@ class GaussNewton(Solver):
     linearised variance, and the reduced chi-squared is its expectation over them.
 
     The mean and the standard deviation of the solution and of what derives from it are the
-    ensemble's. Those of the coefficient, and of channels that are functions of it node by node, are
-    of a Gaussian latent field: its mean is the ensemble's, its variance the linearised
-    one, diag(C - C Jᵀ G⁻¹ J C).
+    ensemble's. Those of the coefficient, and of its functions node by node, are of a Gaussian
+    latent field, with the ensemble's mean and the linearised variance diag(C - C Jᵀ G⁻¹ J C).
 
     Arguments:
         iterations: Jacobians at most.
-        tolerance: relative change of ξ below which the next step keeps the Jacobian. The search for
-            the mode uses a tighter one where the coefficient is not affine in ξ.
+        tolerance: relative change of ξ below which the next step keeps the Jacobian; a tighter one
+            for the mode where the coefficient is not affine in ξ.
         nugget: least variance added to each reading, relative to the mean prior variance of the
             readings of its field.
-        ensemble: members behind the mean and the standard deviation, an even number.
+        ensemble: members behind the mean and the standard deviation, an even number; with weights
+            at least two for each sample.
         chords: iterations with a frozen Jacobian, for the mode and for each member.
 
     Reference:
@@ -158,7 +158,7 @@ class GaussNewton(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, problem = len(observation), Problem(pde, prior)
         jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's
-        members = max(self.ensemble, n_samples)
+        members = max(self.ensemble, n_samples if problem.affine else 2 * n_samples)
         states = super().memory(pde, prior, observation, members)
         ours = m * (jacobians * problem.latent.size + 3 * m) + numbers_held(observation, members)
         return states + NUMBER * ours
@@ -187,13 +187,14 @@ class GaussNewton(Solver):
         mode = mode_with_limits(search, self.nugget, size)
         mode, law, about = _with_numbers(search, mode)
         centre = law.mode if law else mode
-        members, states, left_out = draw_around_mode(about, centre, size, generator, progress, law)
-        _check_members(len(members), left_out, n_samples, about.problem.reason)
+        drawn = draw_around_mode(about, centre, size, generator, progress, law, n_samples)
+        members, states = drawn.xi, drawn.states
+        _check_members(drawn, n_samples, about.problem.reason)
         half, more = _deviations(search, centre, law)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
-        mean, std = states.mean(dim=0), states.std(dim=0)
+        mean, std, middle = drawn.mean(states), drawn.std(states), drawn.mean(members)
         tables = problem.tables(members)
-        field = problem.latent.square_root(tables, observation.grid).mean(dim=(0, 1))
+        field = drawn.mean(problem.latent.square_root(tables, observation.grid))[0]
         forward, channels = problem.forward, problem.forward.nodewise_channels
         changed = observation.grid, problem.tables(half), problem.tables(more)
         mean[channels], std[channels] = moments_through(
@@ -201,68 +202,21 @@ class GaussNewton(Solver):
             field,
             problem.latent.changed_variance(*changed),
         )
-        chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
         return Posterior(
             pde.fields,
             observation.grid,
             mean=mean,
             std=std,
             samples=states[:n_samples],
-            record={
-                "reduced_chi_squared": chi2,
-                "degrees_of_freedom": freedom,
-                "nugget": mode.nugget,
-                "converged": int(mode.converged),
-                "iterations": mode.iterations,
-                "final_gradient": mode.gradient,
-                "searches": mode.searches,
-                **({} if law is None else {"number_points": law.points}),
-                "solver_calls": problem.forward.solver_calls,
-                "members_left_out": left_out,
-                **({} if search.true.draws is not None else {"log_evidence": mode.log_evidence}),
-                **search.true.diagnostics,
-            },
+            record=_record(search, mode, law, drawn),
             latent=tables.flatten(1)[:n_samples],
-            pairs=True,
+            pairs=drawn.weights is None,
             parameters=further_parameters(
-                problem, members, left, n_samples, law.draws if law else None
+                problem, members, middle, left, n_samples, law.draws if law else None
             ),
             leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
-            inferred=further_fields(problem, members, half, n_samples, more),
+            inferred=further_fields(problem, members, middle, half, n_samples, more),
         )
-
-
-def linearised_at(problem: WhitenedProblem, mode: Mode) -> LinearisedReadings:
-    """Return the readings as a linear function of the latent field about a mode."""
-    problem.forward_at(problem.numbers(mode.xi)[0]).exact_derivatives = True
-    columns = mode.jacobian[:, problem.size :]
-    return linearised_about(problem, mode.xi, mode.values, columns, mode.nugget)
-
-
-def linearised_about(
-    problem: WhitenedProblem,
-    xi: torch.Tensor,
-    values: torch.Tensor,
-    columns: torch.Tensor,
-    nugget: float,
-) -> LinearisedReadings:
-    """Return the readings as a linear function of the latent field.
-
-    Arguments:
-        problem: the problem.
-        xi: where, (1, size + inner + k).
-        values: the readings there, (1, m).
-        columns: their derivatives to the numbers behind those of the coefficient, (m, inner + k).
-        nugget: as of `LinearisedReadings`.
-    """
-    forward = problem.forward_at(problem.numbers(xi)[0])
-    assert isinstance(forward, LatentMap)
-    latent = problem.latent.square_root(problem.tables(xi), forward.grid)
-    rows = forward.latent_jacobian(latent)
-    further = xi[0, problem.size :]
-    expected = values[0] - rows.flatten(1) @ latent.flatten() - columns @ further
-    exact = not problem.nonlinear
-    return LinearisedReadings(problem.observation, rows, columns, expected, nugget, exact)
 
 
 def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | None, ModeSearch]:
@@ -271,6 +225,31 @@ def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | Non
         return mode, None, search
     mode = from_other_numbers(search, mode)
     return (mode, *law_of_numbers(search, mode))
+
+
+def _record(
+    search: ModeSearch, mode: Mode, law: NumberLaw | None, drawn: ModeEnsemble
+) -> dict[str, str | float | int]:
+    """What a result states of the search and of the ensemble."""
+    chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
+    found: dict[str, str | float | int] = {
+        "reduced_chi_squared": chi2,
+        "degrees_of_freedom": freedom,
+        "nugget": mode.nugget,
+        "converged": int(mode.converged),
+        "iterations": mode.iterations,
+        "final_gradient": mode.gradient,
+        "searches": mode.searches,
+        "solver_calls": search.problem.forward.solver_calls,
+        "members_left_out": drawn.left_out,
+    }
+    if law is not None:
+        found["number_points"] = law.points
+    if drawn.weights is not None:
+        found["effective_members"] = effective(drawn.weights)
+    if search.true.draws is None:
+        found["log_evidence"] = mode.log_evidence
+    return found | search.true.diagnostics
 
 
 def _deviations(
@@ -282,12 +261,13 @@ def _deviations(
     return half, more if law is None else torch.cat([more, law.spread])
 
 
-def _check_members(members: int, left_out: int, n_samples: int, reason: str) -> None:
+def _check_members(drawn: ModeEnsemble, n_samples: int, reason: str) -> None:
     """Refuse an ensemble of too few members, and warn of members that were left out.
 
     Raises:
         NumericalError: there are too few.
     """
+    left_out, members = drawn.left_out, len(drawn.xi)
     if members < max(_FEWEST, n_samples):
         raise NumericalError(
             f"{left_out} of {left_out + members} members were unstable: {reason}, or check the "

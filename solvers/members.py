@@ -10,6 +10,7 @@ from pdeinv.solvers.base import antithetic, antithetic_normal, progress_bar
 from pdeinv.solvers.continuation import LEVELS, largest_objective
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.member_weights import choose, member_weights
 from pdeinv.solvers.mode import FIRST_NUGGET, Mode, ModeSearch
 from pdeinv.solvers.number_law import NumberLaw
 from pdeinv.solvers.whitened_problem import WhitenedProblem
@@ -23,17 +24,33 @@ _ROUNDS = 8  # of drawing others in the place of members that were left out
 
 
 class ModeEnsemble(NamedTuple):
-    """Members in antithetic pairs.
+    """Members.
 
     Arguments:
-        xi: (members, size).
+        xi: (members, size). In antithetic pairs where all have the same weight; else the first ones
+            are a sample of equal weights.
         states: (members, channel, ny, nx).
         left_out: how many others were unstable, or did not meet their readings.
+        weights: of the members, of sum 1, (members,); None where all have the same.
     """
 
     xi: torch.Tensor
     states: torch.Tensor
     left_out: int
+    weights: torch.Tensor | None = None
+
+    def mean(self, of_members: torch.Tensor) -> torch.Tensor:
+        """Return the mean of values (members, ...) of the members."""
+        if self.weights is None:
+            return of_members.mean(dim=0)
+        return torch.tensordot(self.weights, of_members, dims=1)
+
+    def std(self, of_members: torch.Tensor) -> torch.Tensor:
+        """Return the standard deviation of values (members, ...) of the members."""
+        if self.weights is None:
+            return of_members.std(dim=0)
+        squared = self.mean((of_members - self.mean(of_members)).square())
+        return (squared / (1 - self.weights.square().sum())).sqrt()
 
 
 class _Draws(NamedTuple):
@@ -67,6 +84,7 @@ def draw_around_mode(
     generator: torch.Generator | None,
     progress: bool,
     law: NumberLaw | None = None,
+    samples: int = 0,
 ) -> ModeEnsemble:
     """Return an ensemble; others are drawn in the place of pairs that are left out, but not without
     end: there may be fewer than wanted.
@@ -75,14 +93,11 @@ def draw_around_mode(
     ε, |ξ - η|² and the misfit to y + ε. Draws come in antithetic pairs (±η, ±ε), which cancels
     their sampling error in the mean to first order.
 
-    The law of the members is the posterior where the readings are linear. Elsewhere it is that over
-    the evidence of the readings linearised at ξ, with G = J Jᵀ + R and r = y - F(ξ) + J ξ, up to
-    the curvature of F:
-
-        |G|^(-1/2) exp(-rᵀ G⁻¹ r / 2).
-
-    So where this varies, as with a mean of a log-normal coefficient that scales all readings,
-    members lie off: there towards large sensitivities, which are low coefficients.
+    The law of the members is the posterior where the readings are linear. Elsewhere members lie
+    off, as with a mean of a log-normal coefficient that scales all readings: there towards large
+    sensitivities, which are low coefficients. Where the coefficient is not affine in ξ, they have
+    `member_weights` that make up for it, and there are at least two for each sample; but not where
+    readings are censored or numbers have a law of their own.
 
     Where the coefficient is affine in ξ, the steps use the Jacobian of the mode. Where it is not,
     this Jacobian may lead far from the readings: each member is searched for like the mode, with
@@ -92,20 +107,23 @@ def draw_around_mode(
     Arguments:
         search: that found the mode, or that holds the numbers of the law.
         mode: the mode, or that of the law.
-        size: of the ensemble, even.
+        size: of the ensemble, even, at least.
         generator: source of all randomness.
         progress: show a bar.
         law: from which each member has its own numbers; None without any.
+        samples: members of equal weights that are needed, at most `size`.
 
     Reference:
         Oliver, Reynolds & Liu, *Inverse Theory for Petroleum Reservoir Characterization and History
-        Matching*, 2008, section 10.8; Ba, de Wiljes, Oliver & Reich, *Randomized maximum likelihood
-        based posterior sampling*, arXiv 2101.03612 (the law of the members).
+        Matching*, 2008, section 10.8.
     """
     problem = search.problem
     xi, drawn = problem.zero[:0], 0
     states = problem.states(xi)
-    make = _own_modes if problem.curved and problem.nonlinear else _chords
+    searched = problem.curved and problem.nonlinear
+    weighted = searched and law is None and search.true.draws is None
+    size = max(size, 2 * samples) if weighted else size
+    make = _own_modes if searched else _chords
     for _ in range(_ROUNDS):
         missing = size - len(xi)
         if not missing:
@@ -115,7 +133,25 @@ def draw_around_mode(
         if not len(made):
             break
         states = torch.cat([states, reached])
-    return ModeEnsemble(xi, states, drawn - len(xi))
+    found = ModeEnsemble(xi, states, drawn - len(xi))
+    return _weighed(search, mode, found, samples, generator) if weighted and len(xi) else found
+
+
+def _weighed(
+    search: ModeSearch,
+    mode: Mode,
+    found: ModeEnsemble,
+    samples: int,
+    generator: torch.Generator | None,
+) -> ModeEnsemble:
+    """Members with their weights, those that are chosen as samples before the others."""
+    readings = search.problem.biased(search.observation(found.states), found.xi)
+    weights = member_weights(search, mode, found.xi, readings)
+    chosen = choose(weights, min(samples, int((weights > 0).sum())), generator)
+    others = torch.ones(len(weights), dtype=torch.bool)
+    others[chosen] = False
+    order = torch.cat([chosen, others.nonzero()[:, 0]])
+    return ModeEnsemble(found.xi[order], found.states[order], found.left_out, weights[order])
 
 
 def _draws(

@@ -56,6 +56,7 @@ class UncertainNumbers(FurtherNumbers):
     def inferred(
         self,
         members: torch.Tensor,
+        mean: torch.Tensor,
         less: torch.Tensor,
         more: torch.Tensor,
         grid: Grid,
@@ -63,8 +64,8 @@ class UncertainNumbers(FurtherNumbers):
     ) -> tuple[InferredField, ...]:
         chosen = torch.arange(n_samples) % len(members)
         found = []
-        parts = map(self._split, (members, less, more))
-        for one, z, taken, added in zip(self.fields, *parts, strict=True):
+        parts = map(self._split, (members, mean, less, more))
+        for one, z, middle, taken, added in zip(self.fields, *parts, strict=True):
             unit = torch.eye(one.size, dtype=z.dtype)
             variance = one.deviations(unit, grid).square().sum(dim=0)
             variance -= one.deviations(taken, grid).square().sum(dim=0)
@@ -73,7 +74,7 @@ class UncertainNumbers(FurtherNumbers):
                 InferredField(
                     one.field,
                     one.dimensions,
-                    mean=one.values(z.mean(dim=0, keepdim=True), grid)[0],
+                    mean=one.values(middle, grid)[0],
                     std=variance.clamp(min=0).sqrt(),
                     samples=one.values(z[chosen], grid),
                 )

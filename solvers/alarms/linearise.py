@@ -11,8 +11,9 @@ from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
-from pdeinv.solvers.gauss_newton import GaussNewton, linearised_about
+from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver
+from pdeinv.solvers.linearised_mode import linearised_about
 from pdeinv.solvers.mode import FIRST_NUGGET, ModeSearch
 from pdeinv.solvers.supported_readings import UNCERTAIN
 from pdeinv.solvers.whitened_problem import WhitenedProblem
