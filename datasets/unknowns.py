@@ -7,17 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import torch
+
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.sides import SIDES
+from pdeinv.errors import InputError
 from pdeinv.unknown import Unknown
 
 if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
     from pdeinv.datasets.problem import Problem
 
-__all__ = ["Path", "UnknownNumber", "find_unknowns", "replaced", "with_values"]
+__all__ = ["Path", "UnknownNumber", "draw_numbers", "find_unknowns", "replaced", "with_values"]
 
 Path: TypeAlias = "tuple[str | int, ...]"
+_TRIES = 100  # draws of unknown numbers, of which a prior may refuse some
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,35 @@ def with_values(problem: Problem, values: Mapping[str, float]) -> Problem:
             for path in number.paths:
                 problem = replaced(problem, path, float(values[number.name]))
     return problem
+
+
+def draw_numbers(
+    problem: Problem, generator: torch.Generator | None = None
+) -> tuple[Problem, dict[str, float]]:
+    """Return a problem with draws of its unknown numbers, and these by their names.
+
+    Numbers of which the prior refuses a field, such as a length far below the nodes, are drawn
+    again. A range in units of what readings imply is taken in the coefficient's units, since
+    nothing was read yet.
+
+    Raises:
+        InputError: every draw is refused.
+    """
+    if not problem.unknowns:
+        return problem, {}
+    if isinstance(problem.prior, CoefficientPrior):
+        problem = problem.in_units(1.0)
+    refusal: InputError | None = None
+    for _ in range(_TRIES):
+        white = torch.randn(len(problem.unknowns), dtype=torch.float64, generator=generator)
+        drawn = zip(problem.unknowns, white.tolist(), strict=True)
+        numbers = {number.name: number.unknown.at(z) for number, z in drawn}
+        try:
+            return problem.at(numbers), numbers
+        except InputError as error:
+            refusal = error
+    assert refusal is not None
+    raise refusal
 
 
 def _of_physics(physics: PDE) -> Iterator[UnknownNumber]:

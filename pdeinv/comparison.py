@@ -15,13 +15,17 @@ from pdeinv.checks import described
 from pdeinv.errors import InputError, warn_input
 from pdeinv.files import check_path, reading_failure
 
-__all__ = ["compare", "in_words"]
+__all__ = ["compare", "in_words", "of_bounds"]
 
-_OF_THE_MODEL = ("noise_std", "bias_std", "predicted", "predicted_std", "p_value", "log_density")
+_OF_THE_MODEL = (
+    *("noise_std", "bias_std", "weight"),
+    *("predicted", "predicted_std", "p_value", "log_density"),
+)
 """Columns of the sensors that a model states or infers; the others are the readings."""
 _GRADES = ((3.0, "hardly worth a mention"), (20.0, "positive"), (150.0, "strong"))
 """Bayes factors below which the evidence against a model has a grade."""
 _STRONGEST = "very strong"
+_CLEAR, _ERRORS = 20.0, 2.0  # Bayes factor and standard errors of a score that prefer one clearly
 
 
 def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
@@ -30,7 +34,8 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
     Two independent measures are given, where the solvers have them. The *evidence* is the
     density of all readings under the model, over its unknown numbers. The *score* is the sum of
     the logarithms of the densities of the readings, each predicted from the others. It depends
-    less on the ranges of unknown numbers.
+    less on the ranges of unknown numbers. A warning names two results of which the evidence prefers
+    one by a factor of 20, and the score the other by two standard errors.
 
     Arguments:
         results: two or more of `pdeinv.reconstruct`, or their files.
@@ -42,6 +47,7 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
             - `log_evidence`, and `bayes_factor`, by which the readings are more probable under the
               first model;
             - `against`: what that is evidence of, in words, by the scale of Kass & Raftery;
+            - `bound`: whether the evidence is a bound from below, as with `robust`;
             - `score`, the leave-one-out log predictive density of the readings that all results
               predict, with `score_difference`, that less the score of the first model, and
               `score_error`, its standard error.
@@ -67,11 +73,9 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
     """
     if len(results) < 2:
         raise InputError(
-            f"results to compare must be two or more, got {len(results)}; give those of other "
-            f"priors or physics"
+            f"results to compare must be two or more, got {len(results)}; give more of them"
         )
-    opened = _named(results)
-    _check_readings(opened)
+    _check_readings(opened := _named(results))
     densities = _densities(opened)
     rows = {name: _row(opened[name], each) for name, each in densities.items()}
     _warn_missing(rows, opened)
@@ -82,7 +86,29 @@ def compare(*results: xr.Dataset | str | os.PathLike) -> pd.DataFrame:
     factors = np.exp(np.minimum(table["log_evidence"].max() - table["log_evidence"], 700.0))
     table.insert(2, "bayes_factor", factors)
     table.insert(3, "against", [in_words(factor) for factor in factors])
-    return table.join(_differences(densities, table.index))
+    table.insert(4, "bound", [_is_bound(opened[name]) for name in table.index])
+    return _checked(table.join(_differences(densities, table.index)))
+
+
+def of_bounds(table: pd.DataFrame) -> str:
+    """Return what the bounds from below among the evidences of a table of `compare` mean for it, in
+    sentences; "" without any."""
+    given = table["log_evidence"].notna()
+    bounds = table.index[table["bound"] & given]
+    if not len(bounds):
+        return ""
+    first, several = bounds[0] == table.index[0], len(bounds) > 1
+    if len(bounds) == given.sum():
+        meaning = "the Bayes factor of two of them may be too large or too small"
+    elif first and not several:
+        meaning = "the evidence against the others is at least as strong as stated"
+    else:
+        against = f" against {', '.join(bounds[int(first) :])}"
+        meaning = f"the evidence{against} may be weaker than stated, or be evidence for it"
+    return (
+        f"The log evidence of {', '.join(bounds)} bounds that with Student-t noise from below, by "
+        f"a variational method. The evidence itself may exceed it: {meaning}."
+    )
 
 
 def in_words(factor: float) -> str:
@@ -158,6 +184,11 @@ def _readings_of(result: xr.Dataset) -> set[str]:
     return found - {f"sensor_{name}" for name in _OF_THE_MODEL}
 
 
+def _is_bound(result: xr.Dataset) -> bool:
+    """Whether the evidence of a result is a variational bound: that of weighted readings."""
+    return "sensor_weight" in result
+
+
 def _row(result: xr.Dataset, densities: np.ndarray) -> dict[str, object]:
     # Of a result with replicates the evidence is a variable
     given = result.attrs.get("log_evidence", result.get("log_evidence"))
@@ -213,3 +244,20 @@ def _differences(densities: Mapping[str, np.ndarray], order: pd.Index) -> pd.Dat
         error = math.sqrt(len(each)) * each.std(ddof=1) if len(each) > 1 else np.nan
         rows.append((each.sum(), error))
     return pd.DataFrame(rows, order, ["score_difference", "score_error"])
+
+
+def _checked(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table, and warn where evidence and score clearly prefer different results."""
+    clear = (table["bayes_factor"] >= _CLEAR) & (
+        table["score_difference"] > _ERRORS * table["score_error"]
+    )
+    if clear.any():
+        name = table["score"][clear].idxmax()
+        other = table.loc[name]
+        warn_input(
+            f"the evidence and the score must prefer the same result, got {table.index[0]} by a "
+            f"Bayes factor of {other.bayes_factor:.3g} and {name} by a score that is "
+            f"{other.score_difference:.3g} ± {other.score_error:.2g} above; check the ranges of "
+            f"unknown numbers, on which the evidence depends, and the sensors that fit badly"
+        )
+    return table

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import NumericalError
+from pdeinv.errors import NumericalError, warn_caller
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.latent_map import LatentMap
@@ -30,6 +30,7 @@ FITTED = _FITS * SIMULATIONS + _FITS_OF_READINGS
 _WIDENED = 2.0  # deviation of the simulated values, in those of the stand-in's evidence
 _FAR = 2.0  # of these deviations, from the middle of the simulations to the values found
 _ROUNDS = 2
+_TRIES = 20  # draws of values, of which some have low above high
 _LEVERAGES = 4  # of the mean, each found with the one before
 _TOGETHER = 16  # media that are solved at a time
 _NUGGET = 1e-9  # of a covariance, relative to its largest variance
@@ -72,7 +73,8 @@ def infer_values(
     with a smaller change. So the same estimates are made of simulated readings, of media of known
     values. They are taken as normal about a linear function of the numbers of the values. Its
     coefficients and the covariance are those of the simulations, with an allowance for their
-    number.
+    number. Where a solve of the simulations fails, a warning is given, and the law is the one from
+    which the media were drawn: that of the stand-in in the first round.
 
     Arguments:
         forward: the map to the readings, with the prior of the fits.
@@ -83,7 +85,7 @@ def infer_values(
         bar: shows progress.
 
     Raises:
-        NumericalError: too few of the simulated media can be solved.
+        NumericalError: the stand-in cannot be solved.
 
     Reference:
         Wood, *Statistical inference for noisy nonlinear ecological dynamic systems*, Nature 466,
@@ -93,23 +95,34 @@ def infer_values(
     observation = forward.observation
     seen = forward.observing(observation.subset(observation.channel >= 1))
     most_probable = partial(_most_probable, seen, values)
-    stand_in = most_probable(torch.zeros_like(seen.observation.values))
-    centre, root = stand_in.z, _WIDENED * stand_in.root
+    law = stand_in = most_probable(torch.zeros_like(seen.observation.values))
     for _ in range(_ROUNDS):
+        centre, root = law.z, _WIDENED * law.root
         tried = values.narrowed(centre, root)
-        z, added = _simulated(tried, worlds, generator)
-        nothing = added.new_zeros(_FITS_OF_READINGS, added.shape[1])
-        fits = fit(tried, torch.cat([nothing, added.repeat_interleave(_FITS, dim=0)]))
+        try:
+            z, added = _simulated(tried, worlds, generator)
+            nothing = added.new_zeros(_FITS_OF_READINGS, added.shape[1])
+            fits = fit(tried, torch.cat([nothing, added.repeat_interleave(_FITS, dim=0)]))
+            shown = bar(added, description="values of the phases", unit="simulation")
+            stand_ins = torch.stack([most_probable(one).z for one in shown])
+        except NumericalError as error:
+            _warn_failed(error)
+            break
         fitted = centre + fits @ root.T
         own = torch.cat([stand_in.z, fitted[:_FITS_OF_READINGS].mean(dim=0)])
         means = fitted[_FITS_OF_READINGS:].unflatten(0, (-1, _FITS)).mean(dim=1)
-        shown = bar(added, description="values of the phases", unit="simulation")
-        stand_ins = torch.stack([most_probable(one).z for one in shown])
-        found = normal_given(centre + z @ root.T, torch.cat([stand_ins, means], dim=1), own)
-        if float(torch.linalg.solve(root, found.z - centre).norm()) <= _FAR:
+        law = normal_given(centre + z @ root.T, torch.cat([stand_ins, means], dim=1), own)
+        if float(torch.linalg.solve(root, law.z - centre).norm()) <= _FAR:
             break
-        centre, root = found.z, _WIDENED * found.root
-    return values.narrowed(found.z, found.root)
+    return values.narrowed(law.z, law.root)
+
+
+def _warn_failed(error: NumericalError) -> None:
+    warn_caller(
+        f"the law of the values of the phases must be found by simulations, and is a rougher one "
+        f"without them, since {error}",
+        UserWarning,
+    )
 
 
 def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) -> Peak:
@@ -154,7 +167,7 @@ def _simulated(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the numbers of values of simulated media, (k, size), and what their readings add to
     those of the solution, (k, m)."""
-    z = torch.randn(SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
+    z, rising = _rising(values, generator)
     ends = torch.tensor([world.weight for world in worlds], dtype=torch.float64).cumsum(0)
     parts = z.tensor_split((SIMULATIONS * ends / ends[-1]).round().long()[:-1])
     together = torch.cat(
@@ -164,14 +177,31 @@ def _simulated(
             if len(part)
         ]
     )
-    solved = together.isfinite().all(dim=1)
+    solved = together.isfinite().all(dim=1) & rising
     if int(solved.sum()) < SIMULATIONS / 2:
         raise NumericalError(
-            f"simulated media must have solutions to infer the values of their phases, and "
-            f"{int((~solved).sum())} of {SIMULATIONS} have none; give narrower ranges for low and "
+            f"simulated media must have solutions and a low below their high, and "
+            f"{int((~solved).sum())} of {SIMULATIONS} have not; give narrower ranges for low and "
             f"high"
         )
     return z[solved], together[solved]
+
+
+def _rising(
+    values: PhaseValues, generator: torch.Generator | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the numbers of values of media, (k, size), and whether low is below high in each;
+    values that are not are drawn again, a few times."""
+    z = torch.randn(SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
+    for _ in range(_TRIES):
+        low, high = values.at(z).unbind(dim=1)
+        falling = low >= high
+        if not bool(falling.any()):
+            break
+        again = int(falling.sum()), values.size
+        z[falling] = torch.randn(*again, dtype=torch.float64, generator=generator)
+    low, high = values.at(z).unbind(dim=1)
+    return z, low < high
 
 
 def _added(

@@ -284,6 +284,29 @@ def test_an_uncertain_side_is_as_uncertain_in_the_search_for_a_cause():
     assert float((found.expected - exact.expected).abs().max()) < 0.1 * float(scale)
 
 
+def test_a_search_of_too_few_steps_has_not_settled():
+    o = readings_of(FLOW, m=24, noise=0.02, seed=3)
+    far = dataclasses.replace(o, values=torch.where(o.channel == 1, 1000 * o.values, o.values))
+    assert near_mode(FLOW, o, jacobians=12).settled
+    assert not near_mode(FLOW, far).settled
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_cause_from_a_search_that_has_not_settled_is_stated_as_such(settled, monkeypatch):
+    near = alarms.linearise.near_mode
+    monkeypatch.setattr(
+        alarms.linearise,
+        "near_mode",
+        lambda *given: dataclasses.replace(near(*given), settled=settled),
+    )
+    o = readings_of(FLOW, m=24, noise=0.02, seed=3)
+    wrong = dataclasses.replace(o, values=torch.where(o.channel == 0, 100 * o.values, o.values))
+    with pytest.warns(MisfitWarning, match="permeability") as caught:
+        result = reconstruct(table_of(FLOW, wrong), problem=FLOW, grid=N, n_samples=2)
+    stated = "by a search that has not settled" in str(caught[0].message)
+    assert stated is not settled and result.attrs["cause_settled"] == settled
+
+
 def test_wrong_readings_are_found_with_what_the_others_predict():
     wrong = (7, 21, 41)
 

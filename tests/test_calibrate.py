@@ -17,6 +17,7 @@ from pdeinv.sensors.instruments import Instrument
 from pdeinv.solvers import GaussianSolver
 from pdeinv.solvers.calibration import run as module
 from pdeinv.solvers.calibration.functionals import LEVELS, SAMPLES
+from pdeinv.solvers.calibration.identity import differences, in_words
 from pdeinv.solvers.calibration.truths import PriorTruths, Readings, simulated
 from pdeinv.solvers.calibration.verdict import SIGNIFICANT, p_values
 from pdeinv.unknown import Unknown
@@ -197,8 +198,39 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, right):
     made.clear()
     pdeinv.calibrate(posed(), TABLE, **given)
     assert not made
-    with pytest.raises(InputError, match=r"c.nc must be of the same problem, sensors, noise"):
-        pdeinv.calibrate(posed(0.5), TABLE, **given)
+    for problem, table, changed, words in (
+        (posed(0.5), TABLE, {}, "got problem.prior.std 1.0 there and 0.5 here; choose"),
+        (posed(), TABLE, {"seed": 3}, "got seed 0 there and 3 here; choose"),
+        (posed(), TABLE, {"noise": 0.1, "grid": 12}, "got problem.grid 16 there and 12 here, "),
+        (posed(), TABLE | {"x": [0.5, *X[1:]]}, {}, "got sensors in row 1 potential,"),
+        (posed(), TABLE, {"truths": posed(2.0)}, "got truths.problem.prior.std 1.0 there and 2.0"),
+    ):
+        with pytest.raises(InputError, match=f"c.nc must be of the same problem, .* {words}"):
+            pdeinv.calibrate(problem, table, **given | changed)
+    with xr.open_dataset(out, engine="h5netcdf") as part:
+        other = part.load().drop_attrs()
+    other.to_netcdf(out, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"c.nc must state what it is a calibration of, got none"):
+        pdeinv.calibrate(posed(), TABLE, **given)
+
+
+def test_what_differs_between_two_calibrations_is_named_with_both_values():
+    a = {"problem": "P(a=F(b=1, c=(2, 3)), d='x')", "sensors": "x,y\n1,2\n3,4\n", "seed": "0"}
+    b = {"problem": "P(a=F(b=2, c=(2, 4)), d='x')", "sensors": "x,y\n1,2\n", "truths": "None"}
+    assert differences(a, a) == []
+    assert differences(a, b) == [
+        ("problem.a.b", "1", "2"),
+        ("problem.a.c", "(2, 3)", "(2, 4)"),
+        ("sensors in row 2", "3,4", ""),
+        ("truths", "", "None"),
+        ("seed", "0", ""),
+    ]
+    assert in_words(differences(a, b)) == (
+        "problem.a.b 1 there and 2 here, problem.a.c (2, 3) there and (2, 4) here, "
+        "sensors in row 2 3,4 there and none here, and 2 more"
+    )
+    assert differences({"p": "<f at 1>"}, {"p": "F(a=1)"}) == [("p", "<f at 1>", "F(a=1)")]
+    assert differences({"p": "G(a=1)"}, {"p": "F(a=1)"}) == [("p", "G(a=1)", "F(a=1)")]
 
 
 class Fickle(GaussianSolver):

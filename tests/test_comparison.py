@@ -1,6 +1,7 @@
 """Models compared by results of the same readings: evidence, Bayes factors and scores."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import xarray as xr
 from readme_blocks import blocks
 
 from pdeinv import GaussianField, InputError, InputWarning, Problem, compare, reconstruct
-from pdeinv.comparison import in_words
+from pdeinv.comparison import in_words, of_bounds
 from pdeinv.datasets import Poisson
 
 VALUES = np.array([0.1, -0.4, 0.7])
@@ -36,6 +37,59 @@ def test_the_most_probable_model_is_first_and_the_others_are_graded_against_it()
     assert table.score_difference.tolist() == [0, -1, -3]
     spread = [0.0, np.std([1, 1, -3], ddof=1), np.std([0, -1, -2], ddof=1)]
     assert table.score_error.tolist() == pytest.approx(math.sqrt(3) * np.array(spread))
+
+
+def test_measures_that_clearly_prefer_different_results_warn_in_one_sentence():
+    first, other = result(-4.0, [-2, -2.1, -2.2]), result(-8.0, [-1, -1.3, -1.1])
+    error = math.sqrt(3) * np.std([1, 0.8, 1.1], ddof=1)
+    expected = (
+        rf"must prefer the same result, got 1 by a Bayes factor of {math.exp(4):.3g} and 2 by a "
+        rf"score that is 2.9 ± {error:.2g} above; check"
+    )
+    with pytest.warns(InputWarning, match=expected) as caught:
+        compare(first, other)
+    assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("evidence", "densities"),
+    [
+        (-6.9, [-1, -1.3, -1.1]),  # a Bayes factor of 18
+        (-8.0, [-1.9, -1.0, -2.4]),  # a difference of 1 ± 1.13
+        (-8.0, [-3, -3, -3]),
+        (-4.0, [-1, -1.3, -1.1]),
+    ],
+)
+def test_measures_that_agree_or_have_no_clear_margin_are_silent(evidence, densities):
+    compare(result(-4.0, [-2, -2.1, -2.2]), result(evidence, densities))
+
+
+@pytest.mark.parametrize(
+    ("evidences", "robust", "meaning"),
+    [
+        ((-4.0, -9.0), (True, False), "of 1 bounds .* the others is at least as strong as stated"),
+        ((-4.0, -9.0), (False, True), "of 2 bounds .* against 2 may be weaker than stated, or be"),
+        ((-4.0, -9.0), (True, True), "of 1, 2 bounds .* two of them may be too large or too small"),
+        ((-4.0, -9.0, -8.0), (True, True, False), "of 1, 2 bounds .* against 2 may be weaker"),
+    ],
+)
+def test_the_evidence_of_robust_results_is_stated_as_a_bound(evidences, robust, meaning):
+    given = [
+        result(evidence, **({"weight": [1.0, 0.9, 0.1 * i]} if of else {}))
+        for i, (evidence, of) in enumerate(zip(evidences, robust, strict=True))
+    ]
+    with pytest.warns(InputWarning, match="has no leave-one-out score"):
+        table = compare(*given)
+    assert table.bound.to_dict() == {str(i): of for i, of in enumerate(robust, 1)}
+    assert re.search(meaning, of_bounds(table))
+
+
+@pytest.mark.filterwarnings("ignore::pdeinv.InputWarning")
+def test_no_bound_is_stated_of_gaussian_noise_or_without_an_evidence():
+    assert not of_bounds(compare(result(-4.0), result(-9.0)))
+    robust = result(None, [0, 0, 0], weight=np.ones(3))
+    assert not of_bounds(compare(result(-4.0, [0, 0, 0]), robust))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +182,25 @@ def test_the_command_prefers_the_right_length(pdeinv, tmp_path, monkeypatch):
     assert code == 2 and "got 144 of them in short.nc and 143 in other.nc" in err
     code, _, err = pdeinv("compare", "short.nc", "s.csv")
     assert code == 2 and "s.csv must be a result" in err and err.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("ignore::pdeinv.MisfitWarning")
+def test_the_command_compares_robust_results_of_one_table(pdeinv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng, x = np.random.default_rng(5), np.linspace(0.1, 0.9, 12)
+    value = np.sin(2 * np.pi * x) + 0.1 * rng.standard_normal(12) + 4.0 * (np.arange(12) == 5)
+    table = {"field": "source", "x": x, "y": 0.5, "noise_std": 0.1, "value": value}
+    for name, length, robust in (("a", 0.4, True), ("b", 0.2, True), ("c", 0.4, False)):
+        problem = Problem(Poisson(), GaussianField(0.0, 1.0, length), 16)
+        made = reconstruct(pd.DataFrame(table), problem=problem, robust=robust, n_samples=2)
+        made.to_netcdf(f"{name}.nc", engine="h5netcdf")
+    code, out, err = pdeinv("compare", "a.nc", "b.nc")
+    assert code == 0 and not err, err
+    assert out.count("≥ ") == 2 and "noise from below" in out.splitlines()[-1]
+    code, out, err = pdeinv("compare", "a.nc", "c.nc")
+    assert code == 0 and not err, err
+    assert out.splitlines()[1].startswith("a.nc") and out.count("≥ ") == 1
+    assert "of a.nc bounds that" in out and "at least as strong as stated" in out
 
 
 def test_the_page_runs(capsys):

@@ -18,12 +18,20 @@ from known_posteriors import (
     rows_of,
 )
 
-from pdeinv import GaussianField, InputError, LogNormal, NumericalError, Observation, Problem
+from pdeinv import (
+    GaussianField,
+    InputError,
+    LogNormal,
+    NumericalError,
+    Observation,
+    Problem,
+    TwoPhase,
+)
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.errors import run_cli
 from pdeinv.parameters import Parameters, weighted_quantile
-from pdeinv.solvers import GaussianSolver, GaussNewton, OptimalInterpolation
-from pdeinv.solvers.evidence import infer
+from pdeinv.solvers import GaussianSolver, GaussNewton, LevelSet, OptimalInterpolation
+from pdeinv.solvers.evidence import infer, mixture
 from pdeinv.solvers.evidence.infer import most_probable
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.evidence.log_posterior import LogPosterior, Slope
@@ -469,12 +477,18 @@ def test_the_record_of_a_mixture_has_counts_of_all_parts_and_means_of_measures()
     parts = [
         {"solver_calls": 3, "members_kept": 10, "number_points": 4, "converged": 1, "r_hat": 1.0},
         {"solver_calls": 5, "members_kept": 6, "number_points": 7, "converged": 0, "r_hat": 1.4},
-        {"solver_calls": 1, "members_kept": 2, "converged": 1, "r_hat": 1.1, "late": 2},
+        {"solver_calls": 1, "members_kept": 2, "converged": 1, "r_hat": 1.1, "searches": 2},
     ]
     more = [
-        {"reduced_chi_squared": 1.0, "log_evidence": -9.0, "reason": "a"},
+        {"reduced_chi_squared": 1.0, "log_evidence": -9.0, "reason": "a", "rank": 3},
         {"reduced_chi_squared": 2.0, "log_evidence": -1.0, "reason": "b", "inflation": 1.5},
-        {"reduced_chi_squared": 4.0, "log_evidence": -2.0, "reason": "a", "inflation": 3.5},
+        {
+            "reduced_chi_squared": 4.0,
+            "log_evidence": -2.0,
+            "reason": "a",
+            "inflation": 3.5,
+            "rank": 9,
+        },
     ]
     found = mixed_record([a | b for a, b in zip(parts, more, strict=True)], [0.5, 0.25, 0.25])
     assert found == {
@@ -483,11 +497,25 @@ def test_the_record_of_a_mixture_has_counts_of_all_parts_and_means_of_measures()
         "number_points": 11,
         "converged": 0,
         "r_hat": 1.4,
-        "late": 2,
+        "searches": 2,
         "reduced_chi_squared": 2.0,
         "reason": "a; b",
         "inflation": 2.5,
+        "rank": 5.0,
     }
+
+
+@pytest.mark.parametrize("solver", [GaussianSolver(), GaussNewton(), LevelSet(stages="brief")])
+def test_each_integer_of_a_record_is_declared_as_a_count_or_as_the_worst(solver):
+    two_phase = isinstance(solver, LevelSet)
+    prior = TwoPhase(GaussianField(0.0, 1.0, 0.4, 1.5), low=1.0, high=2.0)
+    posed = Problem(Darcy(), prior) if two_phase else problem()
+    o, _ = readings(6, truth=posed)
+    o = o.subset(o.channel == 0)
+    record = solver.condition(posed.physics, posed.prior, o, 4, seeded(), False).record
+    known = {*mixture._SUMS, *mixture._LEAST, *mixture._MOST}
+    assert {key for key, value in record.items() if type(value) is int} <= known
+    assert "solver_calls" in record
 
 
 def test_a_linearisation_that_fails_leaves_the_one_before(monkeypatch):

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from helpers import contents
 
-from pdeinv import Problem, Sensors, layouts
+from pdeinv import GaussianField, Problem, Sensors, Unknown, layouts
 from pdeinv.coordinates import coordinates_of
-from pdeinv.datasets import Darcy, example
+from pdeinv.datasets import Darcy, Helmholtz, Poisson, example
 from pdeinv.files import save_netcdf
 from pdeinv.grid import Grid
 from pdeinv.problems import EXAMPLES
@@ -68,6 +69,45 @@ def test_a_physics_is_drawn_from_its_prior(run):
         field = xr.DataArray(drawn.state[0, channel].numpy(), axes, ("y", "x"), name)
         expected = Sensors.observe(field, layouts.random(9), order=order).table.value
         np.testing.assert_allclose(found[found.field == name].value, expected, rtol=1e-11)
+
+
+UNKNOWN = Problem(
+    Helmholtz(k=Unknown(1.0, 3.0)), GaussianField(0.0, (0.1, 10.0), (0.2, 0.8), 1.5), grid=16
+)
+
+
+def test_the_numbers_that_were_drawn_are_those_of_the_truth_and_are_printed(pdeinv, folder):
+    UNKNOWN.save("unknown.toml")
+    given = "observe unknown.toml --field source --field wavefield --n 9 --sample 2 --out o.csv"
+    code, out, err = pdeinv(*given.split())
+    assert (code, err) == (0, "")
+    drawn = draw_truth(UNKNOWN, ["source", "wavefield"], (), 2)
+    stated = [f"{name} {value:.3g}" for name, value in drawn.numbers.items()]
+    assert list(drawn.numbers) == ["std", "length", "k"]
+    assert out.splitlines()[1:] == [f"drawn for the truth: {', '.join(stated)}"]
+    assert drawn.known.prior.std == drawn.numbers["std"]
+    assert drawn.physics.k == drawn.numbers["k"] != float(UNKNOWN.physics.k)
+    known = Helmholtz(k=drawn.numbers["k"])
+    torch.testing.assert_close(known.solve(drawn.state[:, :1]), drawn.state[:, 1:2])
+    others = draw_truth(UNKNOWN, ["source"], (), 3).numbers
+    assert all(others[name] != value for name, value in drawn.numbers.items())
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (0.06, "the correlation length of the truth must be at least a cell of the problem's grid"),
+        ((0.01, 0.06), "the drawn correlation length of the truth must be at least a cell of"),
+        (0.07, ""),
+        ((0.2, 0.8), ""),
+    ],
+)
+def test_a_length_below_a_cell_of_the_grid_is_one_warning(pdeinv, folder, length, words):
+    Problem(Poisson(), GaussianField(0.0, 1.0, length, 1.5), grid=16).save("short.toml")
+    code, out, err = pdeinv("observe", "short.toml", "--field", "source", "--out", "o.csv")
+    assert code == 0 and out.startswith("o.csv: 40 readings")
+    assert err.count("\n") == bool(words) and words in err
+    assert not words or "0.0667, got" in err
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from pdeinv.figures.symbols import SENSOR, WELL, legend_of
 from pdeinv.figures.wells import plot_wells
 from pdeinv.files import save_netcdf
 from pdeinv.grid import Domain
-from pdeinv.site import Site
+from pdeinv.site import Site, Surrounding
 from pdeinv.solvers.site import with_site
 from pdeinv.units import in_figures, product
 
@@ -267,6 +267,39 @@ def test_arrows_point_the_way_of_the_flux():
     out, into = ((line.get_xdata(), line.get_marker().vertices[1, 1]) for line in arrows)
     assert max(out[0]) < 0.5 < min(into[0])
     assert out[1] == -1.0 and into[1] > -0.5  # the tip: out of the domain, at the frame
+
+
+@pytest.mark.parametrize(
+    ("values", "std", "text"),
+    [
+        ([50.4718, 51.0, 52.0312], 0.1235, "50.47 to 52.03 ± 0.12"),
+        ([1234.56, 1234.91], 0.0123, "1234.56 to 1234.91 ± 0.012"),
+        ([1234.5612], 0.0312, "1234.56 ± 0.031"),
+        ([-0.0035, 0.9996], 0.1177, "0.00 to 1.00 ± 0.12"),
+        ([0.0, 0.0], 0.3, "0.00 ± 0.30"),
+        ([-12345.6, 98765.4], 432.1, "−12350 to 98770 ± 430"),
+        ([1e-7, 3e-7], 2e-8, "1e−07 to 3e−07 ± 2e−08"),
+        ([5.0], 1e-9, "5 ± 1e−09"),
+        ([5.0], 0.0, "5 ± 0"),
+        ([-0.0035, 49.9871], None, "0 to 49.99"),
+        ([100.012, 100.038], None, "100.012 to 100.038"),
+        ([50.0, 50.0 + 1e-9], None, "50"),
+        ([50.0, 1050.0], None, "50 to 1050"),
+        ([50.125], None, "50.125"),
+        ([-1234.5], None, "−1234.5"),
+        ([1 / 3], None, "0.3333"),
+        ([3e-7], None, "3e−07"),
+        ([0.0], None, "0"),
+    ],
+)
+def test_values_of_a_side_end_at_the_digits_that_they_state(values, std, text):
+    deviations = None if std is None else np.full(len(values), std)
+    closed = Surrounding("no flux", np.zeros(1))
+    sides = {"left": Surrounding("value", np.array(values), deviations)}
+    site = Site("head", "m", sides | dict.fromkeys(("right", "bottom", "top"), closed))
+    axis = Figure().add_subplot()
+    plot_sides(axis, site, Panel(9.0, 9.0, True))
+    assert texts_of(axis) == [f"head = {text} m"]
 
 
 SIDES = Sides(Value(-1234.5), Value(lambda x, y: 50 + y), Flux(0.25), Value(3e-7))

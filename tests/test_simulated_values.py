@@ -13,6 +13,7 @@ from pdeinv.errors import NumericalError
 from pdeinv.solvers import LevelSet, annealing, simulated_values
 from pdeinv.solvers.annealing import values_given, values_of
 from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.phase_readings import linearise_phases
 from pdeinv.solvers.phase_values import PhaseValues
 from pdeinv.solvers.simulated_values import World, normal_given
 from pdeinv.unknown import Unknown
@@ -97,15 +98,67 @@ def test_the_law_holds_the_truth_and_narrows_what_is_stated():
     assert float(torch.linalg.det(law.root).abs()) < 0.5 * float(torch.linalg.det(before.root))
 
 
-def test_media_without_solutions_are_an_error(monkeypatch):
+def stand_in_of(values, forward):
+    seen = forward.observing(forward.observation.subset(forward.observation.channel >= 1))
+    return values.narrowed(*linearise_phases(seen, values).most_likely(seen.problem))
+
+
+def test_media_without_solutions_leave_the_law_of_the_stand_in_with_a_warning(monkeypatch):
     def none(function, a, shape):
         return torch.full((len(a), *shape), torch.inf, dtype=torch.float64), "none"
 
     monkeypatch.setattr(simulated_values, "solved_or_infinite", none)
     observation, problem = instance()[1], Problem(Darcy(), UNKNOWN)
-    world = World(problem, observation)
-    with pytest.raises(NumericalError, match="simulated media must have solutions"):
-        values_given(LatentMap(problem, observation), [world], seeded(4), without_bar)
+    forward, world = LatentMap(problem, observation), World(problem, observation)
+    with pytest.warns(UserWarning, match="must be found by simulations, .* 40 of 40 have") as given:
+        law = values_given(forward, [world], seeded(4), without_bar)
+    expected = stand_in_of(values_of(problem, observation), forward)
+    assert len(given) == 1
+    assert torch.equal(law.mean, expected.mean) and torch.equal(law.root, expected.root)
+
+
+def test_a_solve_that_fails_in_a_later_round_leaves_the_law_of_the_one_before(monkeypatch):
+    observation, problem = instance()[1], Problem(Darcy(), UNKNOWN)
+    forward, world = LatentMap(problem, observation), World(problem, observation)
+    values, rounds, simulated = values_of(problem, observation), [], simulated_values._simulated
+
+    def once(tried, *given):
+        rounds.append(tried)
+        if len(rounds) == 2:
+            raise NumericalError("the solve must end, and did not; wait")
+        return simulated(tried, *given)
+
+    monkeypatch.setattr(simulated_values, "_simulated", once)
+    monkeypatch.setattr(simulated_values, "_FAR", 0.0)  # so that there is another round
+    with pytest.warns(UserWarning, match="since the solve must end"):
+        law = values_given(forward, [world], seeded(4), without_bar)
+    stand_in = stand_in_of(values, forward)
+    assert len(rounds) == 2 and not torch.equal(law.mean, stand_in.mean)
+    assert torch.allclose(rounds[1].mean, law.mean)
+    assert torch.allclose(rounds[1].root, simulated_values._WIDENED * law.root)
+
+
+def test_no_medium_is_simulated_with_low_above_high(monkeypatch):
+    prior = TwoPhase(FIELD, low=(1.0, 9.0), high=(3.0, 12.0))
+    values, drawn = PhaseValues.of(Problem(Darcy(), prior)), []
+
+    def added(values, z, world, generator):
+        return torch.zeros(len(z), 3, dtype=torch.float64)
+
+    monkeypatch.setattr(simulated_values, "_added", added)
+    world = World(Problem(Darcy(), prior), instance()[1])
+    for seed in range(5):
+        z, _ = simulated_values._simulated(values, [world], seeded(seed))
+        low, high = values.at(z).T
+        assert len(z) == simulated_values.SIMULATIONS and bool((low < high).all())
+        drawn.append(z)
+    first = normal(simulated_values.SIMULATIONS, 2, seed=0)
+    low, high = values.at(first).T
+    assert bool((low >= high).any())
+    assert torch.equal(drawn[0][low < high], first[low < high])
+    crossed = values.narrowed(vector(8.0, -8.0), 0.1 * torch.eye(2, dtype=torch.float64))
+    with pytest.raises(NumericalError, match="a low below their high, and 40 of 40 have not"):
+        simulated_values._simulated(crossed, [world], seeded(1))
 
 
 def test_the_law_is_found_once_for_all_points_of_other_numbers(monkeypatch):

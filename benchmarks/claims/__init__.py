@@ -115,6 +115,7 @@ SOURCES: dict[str, Source] = {
             Constant("smoothness from 0.5 to 3", "a setting"),
             Constant("a noise of 1 %", "a setting"),
             Constant("the 90 % interval", "a definition"),
+            Constant("hold 0.9 n ± 0.3 √n truths of n", "arithmetic"),
         )
     ),
     "docs/your-own-domain.md": Source(),

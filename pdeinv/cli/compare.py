@@ -23,15 +23,21 @@ def compare(
 ) -> None:
     """Compare results of the same readings: evidence, Bayes factors and predictive scores."""
     from pdeinv.comparison import compare as table_of
+    from pdeinv.comparison import of_bounds
 
-    typer.echo(_shown(table_of(*results)))
+    table = table_of(*results)
+    typer.echo("\n".join(filter(None, (_shown(table), of_bounds(table)))))
 
 
 def _shown(table: pd.DataFrame) -> str:
     """Return a table for people, and its most probable model."""
     columns = {
         "solver": table["solver"],
-        "log evidence": table["log_evidence"].map(_number),
+        "log evidence": [
+            ("≥ " if row.bound and row.log_evidence == row.log_evidence else "")
+            + _number(row.log_evidence)
+            for row in table.itertuples()
+        ],
         "Bayes factor": table["bayes_factor"].map(_factor),
         "evidence against": table["against"],
         "score": table["score"].map(_number),

@@ -199,7 +199,7 @@ def observe(
         from pdeinv.files import save_figure
 
         save_figure(plot_sensors(sensors, _shown(observed.fields)), plot)
-    typer.echo(_summary(made, sensors, out))
+    typer.echo(_summary(made, sensors, out, observed.drawn))
 
 
 def _check_outputs(out: Path, append: bool, plot: Path | None, inputs: list[Path]) -> None:
@@ -290,10 +290,11 @@ def _shown(fields: list[xr.DataArray]) -> xr.Dataset:
     return xr.Dataset(dict(reversed(first.items())))
 
 
-def _summary(made: Sensors, table: Sensors, out: Path) -> str:
+def _summary(made: Sensors, table: Sensors, out: Path, drawn: str) -> str:
     counts = made.table.field.value_counts(sort=False)
     read = " and ".join(f"{count} of {name}" for name, count in counts.items())
     beyond = int((made.table.get("censored", "") != "").sum()) if "censored" in made.table else 0
     limits = f", {beyond} beyond a limit of detection" if beyond else ""
+    numbers = f"\ndrawn for the truth: {drawn}" if drawn else ""
     total = f"; {len(table)} in all" if len(table) > len(made) else ""
-    return f"{out}: {len(made)} readings, {read}{limits}{total}"
+    return f"{out}: {len(made)} readings, {read}{limits}{total}{numbers}"

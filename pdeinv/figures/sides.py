@@ -10,7 +10,7 @@ from matplotlib.path import Path
 from matplotlib.transforms import ScaledTranslation
 
 from pdeinv.figures.layout import Panel
-from pdeinv.figures.symbols import FONT, GREY, LETTER, STROKE, short_number
+from pdeinv.figures.symbols import FONT, GREY, LETTER, STROKE, short_range
 from pdeinv.site import Site, Surrounding
 from pdeinv.units import in_figures
 
@@ -138,12 +138,8 @@ _DRAW: dict[str, Callable[[Axes, str, Surrounding, float], None]] = {
 
 def _text(site: Site, condition: Surrounding, length: float) -> str:
     """Return the condition in words that fit into a length, inches."""
-    ends = sorted({short_number(condition.values.min()), short_number(condition.values.max())})
-    if len(ends) > 1:
-        ends = [short_number(condition.values.min()), short_number(condition.values.max())]
-    values = " to ".join(ends)
-    if condition.std is not None:
-        values += f" ± {short_number(float(condition.std.mean()))}"
+    std = None if condition.std is None else float(condition.std.mean())
+    values = short_range(condition.values, std)
     if condition.kind == "flux":
         return f"inflow {values}"
     units = in_figures(site.units)

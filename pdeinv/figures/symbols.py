@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "add_legend",
     "legend_of",
     "short_number",
+    "short_range",
     "symbol",
 ]
 
@@ -49,6 +51,8 @@ FONT = 7.0
 """Points of small texts."""
 LETTER = 0.58 * FONT / 72
 """Width of a letter of these, on average, inches."""
+_LEAST, _MOST = 1e-4, 1e6
+"""Sizes beyond which a number has a power of ten."""
 _ENTRY = 1.5
 """Width of an entry of the legend, inches."""
 LINE = 1.3 * FONT / 72
@@ -58,6 +62,57 @@ LINE = 1.3 * FONT / 72
 def short_number(value: float) -> str:
     """Return a number for a figure, with four digits."""
     return f"{value:.4g}".replace("-", "−")
+
+
+def short_range(values: np.ndarray, std: float | None = None) -> str:
+    """Return the range of values for a figure, or the one value, to the same decimal place.
+
+    That is where two digits of the standard deviation end, or of the range, and else four digits of
+    the largest value; no number has more than six digits. One value of at most six digits is
+    written with all of them.
+
+    Arguments:
+        values: (m,).
+        std: standard deviation of each; None for values that are stated.
+
+    Example:
+        >>> short_range(np.array([50.4718, 52.0312]), 0.1235)
+        '50.47 to 52.03 ± 0.12'
+        >>> short_range(np.array([-0.0035, 49.9871]))
+        '0 to 49.99'
+    """
+    ends = [float(values.min()), float(values.max())]
+    largest = max(map(abs, ends))
+    if not std and ends[0] == ends[1]:
+        whole = float(f"{largest:.6g}") == largest
+        text = _plain(ends[0], _place(largest, 6), True) if whole else short_number(ends[0])
+    else:
+        finest = _place(max(largest, std or 0.0), 6)
+        place = _place(std, 2) if std else max(_place(largest, 4), _place(ends[1] - ends[0], 2))
+        stripped = not std or place > finest
+        texts = [_plain(end, min(place, finest), stripped) for end in ends]
+        text = " to ".join(dict.fromkeys(texts))
+    if std is None:
+        return text
+    return f"{text} ± {_plain(std, _place(std, 2), False)}"
+
+
+def _place(value: float, digits: int) -> int:
+    """Return the decimal place at which so many digits of a value end."""
+    return digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+
+
+def _plain(value: float, place: int, stripped: bool) -> str:
+    """Return a number that is rounded to a decimal place."""
+    rounded = round(value, place) + 0.0
+    if rounded and not _LEAST <= abs(rounded) < _MOST:
+        digits = place + 1 + math.floor(math.log10(abs(rounded)))
+        text = f"{rounded:.{max(digits, 1)}g}"
+    else:
+        text = f"{rounded:.{max(place, 0)}f}"
+        if stripped and "." in text:
+            text = text.rstrip("0").rstrip(".")
+    return text.replace("-", "−")
 
 
 def legend_of(sites: Sequence[Site], sensors: Sequence[Artist] = ()) -> list[Artist]:

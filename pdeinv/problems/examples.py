@@ -109,7 +109,7 @@ class Example:
         drawn = draw_truth(
             self.problem, [read.field for read in self.readings], sorted(times), number
         )
-        problem, coarse, fine, state, truth, generator = drawn
+        problem, coarse, fine, state, truth, generator, *_ = drawn
         physics = problem.physics
         points = self._points(problem, coarse, number)
         rows = self._rows()

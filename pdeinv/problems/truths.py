@@ -14,9 +14,11 @@ import xarray as xr
 
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer
+from pdeinv.coefficients import CoefficientPrior
 from pdeinv.coordinates import coordinates_of, grid_from
 from pdeinv.datasets import PDE, PDES, Problem, open_dataset
-from pdeinv.errors import InputError
+from pdeinv.datasets.unknowns import draw_numbers
+from pdeinv.errors import InputError, warn_input
 from pdeinv.external import is_reference
 from pdeinv.figures.times import place_of
 from pdeinv.grid import Grid
@@ -37,8 +39,11 @@ class Drawn(NamedTuple):
         coarse: the grid of the problem's results.
         grid: a grid twice as fine.
         state: (1, channel, ny, nx) on that grid.
-        physics: that of the problem, with the draws of its uncertain quantities.
+        physics: that of the problem, with the draws of its uncertain quantities and of its unknown
+            numbers.
         generator: for more random numbers of the same draw.
+        known: the problem with these draws, of the prior too.
+        numbers: the draws of the unknown numbers, by their names.
     """
 
     problem: Problem
@@ -47,6 +52,8 @@ class Drawn(NamedTuple):
     state: torch.Tensor
     physics: PDE
     generator: torch.Generator
+    known: Problem
+    numbers: dict[str, float]
 
 
 def draw_truth(
@@ -70,9 +77,9 @@ def draw_truth(
     # Every node of the problem's grid is one of the finer grid
     ends = 0 if coarse.periodic else 1
     fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
-    drawn = problem.drawn(generator)
-    state = drawn.sample(1, fine, generator)
-    return Drawn(problem, coarse, fine, state, drawn.physics, generator)
+    known, numbers = draw_numbers(problem.drawn(generator), generator)
+    state = known.sample(1, fine, generator)
+    return Drawn(problem, coarse, fine, state, known.physics, generator, known, numbers)
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,12 @@ class Choice:
 
 
 class Observed(NamedTuple):
-    """The fields of a truth, each (y, x), and the grid on whose nodes sensors may stand."""
+    """The fields of a truth, each (y, x), and the grid on whose nodes sensors may stand; the
+    values of unknown numbers that were drawn with the fields, in words."""
 
     fields: list[xr.DataArray]
     nodes: Grid
+    drawn: str
 
 
 def observed_fields(source: str, choice: Choice) -> Observed:
@@ -153,7 +162,23 @@ def _drawn(problem: Problem, choice: Choice) -> Observed:
         )
         place = {"time": field.time, "experiment": field.experiment or None}
         found.append(array.assign_coords({k: v for k, v in place.items() if v is not None}))
-    return Observed(found, drawn.coarse)
+    _check_length(drawn)
+    units = {one.name: "" if one.units == "1" else f" {one.units}" for one in problem.unknowns}
+    numbers = [f"{name} {value:.3g}{units[name]}" for name, value in drawn.numbers.items()]
+    return Observed(found, drawn.coarse, ", ".join(numbers))
+
+
+def _check_length(drawn: Drawn) -> None:
+    """Warn of a correlation length that the grid of the problem's results does not resolve."""
+    prior = drawn.known.prior
+    length = prior.numbers.get("length") if isinstance(prior, CoefficientPrior) else None
+    cell = max(drawn.coarse.hx, drawn.coarse.hy)
+    if isinstance(length, float) and length < cell:
+        warn_input(
+            f"the {'drawn ' if 'length' in drawn.numbers else ''}correlation length of the truth "
+            f"must be at least a cell of the problem's grid, {cell:.3g}, got {length:.3g}; state "
+            f"a longer one or a finer grid, or draw another by --sample"
+        )
 
 
 def _check_choice(choice: Choice, evolves: bool, several: bool, what: str) -> None:
@@ -178,7 +203,7 @@ def _read(path: Path, choice: Choice) -> Observed:
         several = "experiment" in (*dataset.dims, *dataset.coords)
         _check_choice(choice, evolves, several, f"{arrays[0].name} in {path}")
         found = [part for array in arrays for part in _at_times(array, choice, path)]
-    return Observed(found, grid_from(found[0], f"{found[0].name} in {path}"))
+    return Observed(found, grid_from(found[0], f"{found[0].name} in {path}"), "")
 
 
 def _opened(path: Path, choice: Choice) -> xr.Dataset:

@@ -30,6 +30,7 @@ class Cause:
             not be linearised again.
         predictions: of wrong readings by their positions in the table: what the others predict and
             its standard deviation, with the reading's noise.
+        settled: whether the readings with this change are, as of `LinearisedReadings`.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Cause:
     log_evidence: float = math.nan
     changed: Callable[[], tuple[Problem, Observation, float]] | None = None
     predictions: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    settled: bool = True
 
 
 def of_number(found: Tried, base: float, m: int, width: float) -> float:

@@ -12,13 +12,14 @@ import torch
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.progress import Progress
 from pdeinv.solvers.alarms.cause import Cause
 from pdeinv.solvers.alarms.linearise import linearised
-from pdeinv.solvers.alarms.model import Model, lasting
+from pdeinv.solvers.alarms.model import Model, Tried, lasting
 from pdeinv.solvers.alarms.of_physics import causes_in_physics
 from pdeinv.solvers.alarms.of_prior import causes_in_prior
 from pdeinv.solvers.alarms.of_readings import (
@@ -81,7 +82,10 @@ def find_causes(
         if (readings := trial(problem, observation.subset(chosen))) is not None:
             model = Model.of(problem, readings)
             base = lasting(model.log_evidence)
-            found = [*_candidates(trial, model, base)]
+            found = [
+                cause if cause.kind == "physics" else replace(cause, settled=readings.settled)
+                for cause in _candidates(trial, model, base)
+            ]
         if not problem.linear:
             found = _linearised_again(trial, found, base)
     best: dict[tuple[str, str], Cause] = {}
@@ -144,8 +148,8 @@ def _linearised_again(trial: _Trial, causes: Sequence[Cause], base: float) -> li
     judged = [c for c in causes if c not in again and c.kind != "units"]
     for cause in again:
         cost = cause.log_evidence - base - cause.gain
-        found = lasting(_changed_evidence, trial, cause)
-        judged.append(replace(cause, gain=found - base - cost))
+        found = _changed(trial, cause)
+        judged.append(replace(cause, gain=found.log_evidence - base - cost, settled=found.settled))
     return judged
 
 
@@ -159,11 +163,18 @@ def _apart(ranked: Sequence[Cause]) -> list[Cause]:
     return apart
 
 
-def _changed_evidence(trial: _Trial, cause: Cause) -> float:
+def _changed(trial: _Trial, cause: Cause) -> Tried:
+    """The evidence with a change, -inf where it is not allowed."""
     assert cause.changed is not None
-    problem, observation, more = cause.changed()
+    try:
+        problem, observation, more = cause.changed()
+    except (InputError, NumericalError):
+        return Tried(cause.value, -math.inf)
     found = trial(problem, observation)
-    return -math.inf if found is None else Model.of(problem, found).log_evidence() + more
+    if found is None:
+        return Tried(cause.value, -math.inf)
+    evidence = lasting(lambda: Model.of(problem, found).log_evidence() + more)
+    return Tried(cause.value, evidence, found.settled)
 
 
 def with_found_numbers(

@@ -33,9 +33,10 @@ def judge_misfit(
     observation: Observation,
     progress: bool = False,
 ) -> None:
-    """Record as `misfit_test` what the reduced chi-squared is evidence of, and as `alarm` whether
-    the readings fit; warn where they do not, with the cause, where an inferred number is far
-    outside its range, and where a search has not `converged`.
+    """Record as `misfit_test` what the reduced chi-squared is evidence of, as `alarm` whether the
+    readings fit, and as `cause_settled` whether the search for the cause has come to its end. Warn
+    where the readings do not fit, with the cause, where an inferred number is far outside its
+    range, and where a search has not `converged`.
 
     Arguments:
         solver: the solver.
@@ -77,6 +78,8 @@ def _misfit(
     if solver.misfit != "none":
         given = with_found_numbers(pde, prior, observation, posterior)
         causes = find_causes(solver, *given, suspects=alarm.outliers, progress=progress)
+    if causes:
+        posterior.record["cause_settled"] = int(causes[0].settled)
     return _message(alarm, causes, solver, posterior, pde, prior, sensors)
 
 
@@ -131,7 +134,8 @@ _GENERAL = (
 
 
 def _cause_in_words(cause: Cause, sensors: Sensors) -> str:
-    return _rows(cause.predictions, sensors) if cause.kind == "readings" else cause.text
+    words = _rows(cause.predictions, sensors) if cause.kind == "readings" else cause.text
+    return words if cause.settled else f"{words} (by a search that has not settled)"
 
 
 def _outliers(alarm: Alarm, posterior: Posterior, sensors: Sensors) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -67,7 +68,8 @@ def near_mode(
     """Return the readings, linearised where a few damped Gauss–Newton steps lead.
 
     No search from afar follows where they do not meet the readings: those of a wrong problem are
-    not met.
+    not met. The readings are `settled` where the search has converged, or the next step is a tenth
+    of the field at most.
 
     Arguments:
         problem, observation, start: as of `linearised`.
@@ -77,12 +79,13 @@ def near_mode(
     xi = white.zero.clone()
     if start is not None:
         xi[:, : white.size] = start.flatten(1)
-    values = white.values(xi)
+    values, settled = white.values(xi), True
     if jacobians:
         search = ModeSearch(white, jacobians, _CHORDS, _TOLERANCE, progress=False)
         rows = white.jacobian(xi)
         search.prior_variances = white.own(rows).square().sum(dim=1)
         mode = search.descend(xi, values, rows, FIRST_NUGGET, jacobians)
-        xi, values = mode.xi, mode.values
+        xi, values, settled = mode.xi, mode.values, mode.converged or mode.gradient <= _TOLERANCE
     columns = white.jacobian(xi)[:, white.size :] if white.inner else observation.shared
-    return linearised_about(white, xi, values, columns, FIRST_NUGGET)
+    found = linearised_about(white, xi, values, columns, FIRST_NUGGET)
+    return replace(found, settled=settled)

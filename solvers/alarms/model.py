@@ -88,10 +88,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Tried:
-    """A number and the logarithm of the evidence with it."""
+    """A number and the logarithm of the evidence with it, and whether the readings are settled."""
 
     value: float
     log_evidence: float
+    settled: bool = True
 
 
 def lasting(function: Callable[..., float], *arguments: Any) -> float:

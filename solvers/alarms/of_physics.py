@@ -90,7 +90,8 @@ def causes_in_physics(model: Model, base: float, linearise: Linearise) -> Iterat
                 else one.log_evidence - base - 1.0
             )
             value = one.value if math.isnan(number.value) else one.value * number.value
-            yield Cause("physics", number.name, value, gain, number.in_words(one.value))
+            words = number.in_words(one.value)
+            yield Cause("physics", number.name, value, gain, words, settled=one.settled)
 
 
 def _exact(model: Model, number: _Number, linearise: Linearise) -> Callable[[float], float]:
@@ -114,7 +115,7 @@ def _nonlinear(
         return []
     moved = {one.value: _moved(model, number, one.value, linearise) for one in likely}
     models = {f: found for f, found in moved.items() if found is not None}
-    judged = [Tried(f, lasting(found.log_evidence)) for f, found in models.items()]
+    judged = [_tried(f, found) for f, found in models.items()]
     best = max(judged, key=lambda one: one.log_evidence, default=Tried(0.0, -math.inf))
     if best.value:
         closer = best_factor(
@@ -126,8 +127,12 @@ def _nonlinear(
         )
         found = _moved(model, number, closer.value, linearise)
         if found is not None:
-            judged.append(Tried(closer.value, lasting(found.log_evidence)))
+            judged.append(_tried(closer.value, found))
     return judged
+
+
+def _tried(factor: float, model: Model) -> Tried:
+    return Tried(factor, lasting(model.log_evidence), model.readings.settled)
 
 
 def _moved(model: Model, number: _Number, factor: float, linearise: Linearise) -> Model | None:

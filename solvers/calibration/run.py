@@ -13,7 +13,6 @@ Reference:
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -190,11 +189,18 @@ class _Calibration:
         return self.readings.times(self.problem.physics)
 
     @property
-    def identity(self) -> str:
-        """Text that differs for another calibration."""
+    def identity(self) -> dict[str, str]:
+        """Texts by name, of which one differs for another calibration."""
         table = self.readings.sensors.table.drop(columns="value")
-        stated = [self.problem, self.truths, self.readings.noise, self.solver, self.seed]
-        return json.dumps([table.to_csv(index=False, float_format="%.12g"), *map(repr, stated)])
+        stated = {
+            "problem": self.problem,
+            "truths": self.truths,
+            "noise": self.readings.noise,
+            "solver": self.solver,
+            "seed": self.seed,
+        }
+        texts = {name: repr(value) for name, value in stated.items()}
+        return {"sensors": table.to_csv(index=False, float_format="%.12g"), **texts}
 
     def __call__(self, i: int) -> xr.Dataset | str:
         """Return the ranks of draw i, with the dimension draw, or why its reconstruction failed."""

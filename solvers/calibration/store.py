@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import xarray as xr
 
 from pdeinv.errors import InputError
 from pdeinv.files import check_writable, reading_failure, save_netcdf
+from pdeinv.solvers.calibration.identity import differences, in_words
 from pdeinv.solvers.calibration.verdict import judged
 
 __all__ = ["DrawStore"]
@@ -24,13 +26,19 @@ _EVERY = 5.0  # seconds between two writes of the file
 class DrawStore:
     """The draws that are done, in memory and in a file."""
 
-    def __init__(self, path: Path | None, identity: str, draws: list[xr.Dataset]) -> None:
+    def __init__(
+        self, path: Path | None, identity: Mapping[str, str], draws: list[xr.Dataset]
+    ) -> None:
         self.path, self.identity, self.draws = path, identity, draws
         self._written = time.monotonic()
 
     @classmethod
-    def of(cls, out: str | os.PathLike | None, identity: str) -> DrawStore:
+    def of(cls, out: str | os.PathLike | None, identity: Mapping[str, str]) -> DrawStore:
         """Return the draws of a file, if there is one.
+
+        Arguments:
+            out: the file.
+            identity: texts by name that state the calibration.
 
         Raises:
             InputError: it cannot be written, or is of another calibration.
@@ -42,11 +50,7 @@ class DrawStore:
             found = xr.load_dataset(path, engine="h5netcdf")
         except Exception as error:  # whatever the engine raises
             raise reading_failure(path, error, "is not a file of a calibration") from None
-        if found.attrs.get("calibration") != identity:
-            raise InputError(
-                f"{path} must be of the same problem, sensors, noise, truths, solver and seed, and "
-                f"is of others; choose another name, or move it away"
-            )
+        _check_same(path, found.attrs.get("calibration"), identity)
         found = found.drop_vars("p_value")
         return cls(path, identity, [found.isel(draw=[k]) for k in range(found.sizes["draw"])])
 
@@ -81,7 +85,25 @@ class DrawStore:
         return whole.assign(p_value=("functional", np.asarray(each), label)).assign_attrs(
             verdict=verdict.sentence,
             p_value=verdict.p_value,
-            calibration=self.identity,
+            calibration=json.dumps(dict(self.identity)),
             pdeinv_version=version("pdeinv"),
             **attributes,
+        )
+
+
+def _check_same(path: Path, stated: Any, identity: Mapping[str, str]) -> None:
+    """Refuse a file of another calibration."""
+    try:
+        theirs = json.loads(stated)
+    except (TypeError, ValueError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise InputError(
+            f"{path} must state what it is a calibration of, got none; choose another name, or "
+            f"move it away"
+        )
+    if found := differences(theirs, identity):
+        raise InputError(
+            f"{path} must be of the same problem, sensors, noise, truths, solver and seed, got "
+            f"{in_words(found)}; choose another name, or move it away"
         )

@@ -15,6 +15,7 @@ import xarray as xr
 from pdeinv import seeds
 from pdeinv.checks import described
 from pdeinv.datasets import PDE, Problem, open_dataset, states
+from pdeinv.datasets.unknowns import draw_numbers
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.posterior import Posterior
@@ -25,7 +26,6 @@ __all__ = ["FileTruths", "PriorTruths", "Readings", "Truth", "Truths", "simulate
 
 _EACH = 10**6  # draws of a seed
 _STREAMS = 2  # of random numbers in a draw: those of the fields, and all others
-_TRIES = 100  # draws of unknown numbers, of which a prior may refuse some
 
 
 class Truth(NamedTuple):
@@ -78,7 +78,7 @@ class PriorTruths:
             InputError: the prior cannot be drawn from.
         """
         of_fields, further = _generators(seed, i)
-        problem, numbers = _with_numbers(self.problem, further)
+        problem, numbers = draw_numbers(self.problem, further)
         physics = problem.physics.reading(fields, times)
         state = replace(problem, physics=physics).sample(1, self.grid, of_fields)
         return Truth(physics, self.grid, state, numbers, further)
@@ -128,28 +128,6 @@ Truths = PriorTruths | FileTruths
 def _generators(seed: int, i: int) -> list[torch.Generator]:
     first = _STREAMS * (_EACH * seed + i)
     return [seeds.generator(seeds.TEST, first + k) for k in range(_STREAMS)]
-
-
-def _with_numbers(problem: Problem, generator: torch.Generator) -> tuple[Problem, dict[str, float]]:
-    """Return a problem with draws of its unknown numbers, and these.
-
-    Numbers of which the prior refuses a field, such as a length far below the nodes, are drawn
-    again.
-    """
-    if not problem.unknowns:
-        return problem, {}
-    problem = problem.in_units(1.0)
-    refusal: InputError | None = None
-    for _ in range(_TRIES):
-        white = torch.randn(len(problem.unknowns), dtype=torch.float64, generator=generator)
-        drawn = zip(problem.unknowns, white.tolist(), strict=True)
-        numbers = {number.name: number.unknown.at(z) for number, z in drawn}
-        try:
-            return problem.at(numbers), numbers
-        except InputError as error:
-            refusal = error
-    assert refusal is not None
-    raise refusal
 
 
 @dataclass(frozen=True)

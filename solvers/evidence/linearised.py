@@ -70,6 +70,7 @@ class LinearisedReadings:
         expected: e, (m,).
         nugget: variance added to each reading, as of `nugget_variance`.
         exact: whether the readings are linear in f and b, so that any other field has the same.
+        settled: whether the search for that field has come to its end.
     """
 
     observation: Observation
@@ -78,6 +79,7 @@ class LinearisedReadings:
     expected: torch.Tensor
     nugget: float = 1e-12
     exact: bool = False
+    settled: bool = True
 
     @staticmethod
     def numbers_held(m: int, nodes: int) -> float:

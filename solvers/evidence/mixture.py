@@ -16,6 +16,10 @@ from pdeinv.solvers.evidence.estimates import mixed_parameters
 
 __all__ = ["Shares", "mixed", "mixed_record"]
 
+_SUMS = (
+    *("iterations", "searches", "number_points", "solver_calls"),
+    *("members_kept", "members_left_out"),
+)  # counts of all parts
 _LEAST = ("converged", "effective_sample_size")  # the worst of all parts
 _MOST = ("final_gradient", "network_evaluations", "nugget", "r_hat")  # the worst, or of each sample
 _OF_PARTS = ("log_evidence",)  # which the mixture has of its own
@@ -125,7 +129,7 @@ def mixed_record(
 ) -> dict[str, str | float | int]:
     """Return the record of a mixture, of those parts that have a key.
 
-    Counts, which are integers, are sums. Texts are all that differ. Other numbers are means, or
+    Counts of work and of members are sums. Texts are all that differ. Other numbers are means, or
     those of the worst part.
 
     Arguments:
@@ -143,7 +147,7 @@ def mixed_record(
             mixed[key] = "; ".join(dict.fromkeys(str(value) for _, value in pairs))
         elif key in _LEAST or key in _MOST:
             mixed[key] = min(values) if key in _LEAST else max(values)
-        elif all(isinstance(value, int) for value in values):
+        elif key in _SUMS:
             mixed[key] = sum(values)
         else:
             total = sum(w for w, _ in numbers)
