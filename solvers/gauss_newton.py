@@ -208,13 +208,15 @@ class GaussNewton(Solver):
             mean=mean,
             std=std,
             samples=states[:n_samples],
-            record=_record(search, mode, law, drawn),
+            record=_record(search, mode, centre, law, drawn),
             latent=tables.flatten(1)[:n_samples],
             pairs=drawn.weights is None,
             parameters=further_parameters(
                 problem, members, middle, left, n_samples, law.draws if law else None
             ),
-            leave_one_out=closed_leave_one_out(mode.lower, mode.expected, observation, as_given),
+            leave_one_out=closed_leave_one_out(
+                law.lower if law else mode.lower, centre.expected, observation, as_given
+            ),
             inferred=further_fields(problem, members, middle, half, n_samples, more),
         )
 
@@ -228,10 +230,10 @@ def _with_numbers(search: ModeSearch, mode: Mode) -> tuple[Mode, NumberLaw | Non
 
 
 def _record(
-    search: ModeSearch, mode: Mode, law: NumberLaw | None, drawn: ModeEnsemble
+    search: ModeSearch, mode: Mode, centre: Mode, law: NumberLaw | None, drawn: ModeEnsemble
 ) -> dict[str, str | float | int]:
     """What a result states of the search and of the ensemble."""
-    chi2, freedom = mode.chi_squared(search.observation, search.true.excess)
+    chi2, freedom = centre.chi_squared(search.observation, search.true.excess)
     found: dict[str, str | float | int] = {
         "reduced_chi_squared": chi2,
         "degrees_of_freedom": freedom,
@@ -248,7 +250,7 @@ def _record(
     if drawn.weights is not None:
         found["effective_members"] = effective(drawn.weights)
     if search.true.draws is None:
-        found["log_evidence"] = mode.log_evidence
+        found["log_evidence"] = law.log_evidence if law else mode.log_evidence
     return found | search.true.diagnostics
 
 

@@ -20,7 +20,11 @@ _APART = 1.2  # of the first points, in standard deviations of the linearised pr
 _LONGER = 1.5  # next step, relative to the last, where the density has hardly fallen
 _HARDLY = 1.0  # fall of its logarithm
 _GONE = 3.0  # fall of its logarithm from the highest, where a walk ends
-_FARTHEST = 7  # points of a walk
+_FARTHEST = 7  # points of a walk on each side
+_WIDE = 1.5  # fall of its logarithm from the highest point to the next ones at most
+_CLOSER = 9  # rounds of points between those of a walk, at most
+_FAR = 20.0  # fall of the logarithm, beyond which points have no part in a law
+_NOTHING = 30.0  # fall of the logarithm, beyond which there is no probability
 _JACOBIANS = 2  # of a search with numbers that are held
 _FINE, _BEYOND = 2001, 4.0  # nodes of a table of the density, and its width past the last points
 _DRAWS = 2000  # that stand for a law
@@ -40,6 +44,7 @@ class NumberLaw:
         ridge: derivatives of the mode's ξ to z, (k, width); those of z itself are 1.
         slope: derivatives of the readings to z, (m, k).
         points: how many z the coefficient was searched for at.
+        log_evidence: logarithm of the density of the readings, z and ξ integrated out.
     """
 
     centre: torch.Tensor
@@ -49,6 +54,7 @@ class NumberLaw:
     ridge: torch.Tensor
     slope: torch.Tensor
     points: int
+    log_evidence: float
 
     def at(self, normal: torch.Tensor) -> torch.Tensor:
         """Return the z that correspond to rows of standard normal numbers, both (n, k)."""
@@ -63,9 +69,20 @@ class NumberLaw:
     @property
     def spread(self) -> torch.Tensor:
         """What z adds to the covariance of ξ given z, as rows (k, width)."""
+        return self._root.T @ self.ridge
+
+    @property
+    def lower(self) -> torch.Tensor:
+        """Cholesky factor of the covariance of the readings given the law of z, (m, m)."""
+        lower, added = self.mode.lower, self.slope @ self._root
+        return torch.linalg.cholesky(lower @ lower.T + added @ added.T)
+
+    @property
+    def _root(self) -> torch.Tensor:
+        """A square root of the covariance of z, (k, k)."""
         covariance = torch.cov(self.draws.T).reshape(len(self.centre), -1)
         variances, vectors = torch.linalg.eigh(covariance)
-        return (vectors * variances.clamp(min=0).sqrt()).T @ self.ridge
+        return vectors * variances.clamp(min=0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -107,8 +124,9 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
         -2 log p(z | y) = |z|² + |ξ|² + |y - F(ξ, z)|² + log det G + constant.
 
     A walk along each principal axis of the linearised problem ends on both sides where the density
-    has fallen. A spline through its points is the logarithm of the density along the axis. This is
-    exact where the readings are linear.
+    has fallen, and more points follow where it has fallen far from one to the next. A spline
+    through the points is the logarithm of the density along the axis. This is exact where the
+    readings are linear.
 
     Arguments:
         search: that found the mode.
@@ -125,21 +143,25 @@ def law_of_numbers(search: ModeSearch, mode: Mode) -> tuple[NumberLaw, ModeSearc
     given = mode._replace(jacobian=jacobian, objective=mode.objective - squares)
     given = held.factored(given, mode.nugget)
     axes = _principal_axes(given.lower, mode.jacobian[:, few])
-    centre, points, tables = _point(held, given), 1, []
+    centre, points, tables = _point(held, given), 1, list[Quantiles]()
+    evidence = 0.0
     for axis in axes.T:
         with Progress(None, "law of a number", search.progress, unit="point", keep=False) as shown:
             places, values = _walk(held, centre, axis, shown)
-        law = _law(places, values)
+        law, total = _law(places, values)
         mean = float(law(stratified_normal(1)[:, 0]).mean())
         moved = centre.moved(held, mean * axis)
         points += len(places)
         if math.isfinite(moved.value):
             centre = moved
-            law = _law([*places, mean], [*values, moved.value])
+            law, total = _law([*places, mean], [*values, moved.value])
             law = Quantiles(law.places - mean, law.shares)
+        evidence += total - centre.value
         tables.append(law)
     z = centre.mode.xi[0, few]
-    found = centre.mode, centre.ridge, centre.slope, points
+    evidence += centre.value + float(torch.linalg.slogdet(axes).logabsdet)
+    evidence -= (len(given.lower) + len(few)) * math.log(2 * math.pi) / 2
+    found = centre.mode, centre.ridge, centre.slope, points, evidence
     return NumberLaw(z, axes, tuple(tables), *found), held
 
 
@@ -163,7 +185,7 @@ def _walk(
     held: ModeSearch, centre: _Point, axis: torch.Tensor, shown: Progress
 ) -> tuple[list[float], list[float]]:
     """Places along an axis, and the logarithms of the density there."""
-    found = {0.0: centre.value}
+    found = {0.0: centre}
     for sign in (1.0, -1.0):
         point, place, length = centre, 0.0, _APART
         for _ in range(_FARTHEST):
@@ -172,31 +194,67 @@ def _walk(
             shown.update()
             if not math.isfinite(ahead.value):
                 break
-            found[place] = ahead.value
-            if ahead.value < max(found.values()) - _GONE:
+            found[place] = ahead
+            if ahead.value < max(at.value for at in found.values()) - _GONE:
                 break
             length *= _LONGER if abs(ahead.value - point.value) < _HARDLY else 1.0
             point = ahead
-    return list(found), list(found.values())
+    for _ in range(_CLOSER):
+        closer = [
+            (found[near].moved(held, (place - near) * axis), place)
+            for near, place in _places_between({at: point.value for at, point in found.items()})
+        ]
+        found |= {place: point for point, place in closer if math.isfinite(point.value)}
+        shown.update(len(closer))
+        if not closer:
+            break
+    return list(found), [point.value for point in found.values()]
 
 
-def _law(places: list[float], values: list[float]) -> Quantiles:
+def _places_between(values: dict[float, float]) -> list[tuple[float, float]]:
+    """Return places half way to the neighbours of the highest one, each behind the highest one,
+    where the fall to a neighbour is too large to state how wide the law is.
+
+    The density may be much narrower than that of the linearised problem, as it is where another
+    number would need a much larger ξ.
+    """
+    known = sorted(values)
+    best = max(range(len(known)), key=lambda i: values[known[i]])
+    beside = known[max(0, best - 1) : best] + known[best + 1 : best + 2]
+    at = known[best]
+    return [(at, (at + x) / 2) for x in beside if values[at] - values[x] > _WIDE]
+
+
+def _law(places: list[float], values: list[float]) -> tuple[Quantiles, float]:
     """The law whose logarithm of the density is a spline through points, with tails of a standard
-    normal number."""
+    normal number, and the logarithm of the density's integral."""
     order = sorted(range(len(places)), key=places.__getitem__)
     x, y = [places[i] for i in order], [values[i] for i in order]
-    fine = torch.linspace(x[0] - _BEYOND, x[-1] + _BEYOND, _FINE, dtype=torch.float64)
-    if len(x) < 3:
-        logarithm = -fine.square() / 2
-    else:
-        spline = CubicSpline(x, y)
+    near = [i for i, value in enumerate(y) if value > max(y) - _FAR]
+    if len(near) >= 3:  # of neighbours beyond these, a spline would follow the fall
+        x, y = [x[i] for i in near], [y[i] for i in near]
+    spline = CubicSpline(x, y) if len(x) >= 3 else None
+
+    def logarithm(fine: torch.Tensor) -> torch.Tensor:
+        if spline is None:
+            return values[0] - fine.square() / 2
         inside = fine.clamp(x[0], x[-1])
         beyond, outwards = (fine - inside).abs(), torch.where(fine > x[-1], 1.0, -1.0)
         slope = (outwards * torch.from_numpy(spline(inside.numpy(), 1))).clamp(max=0)
-        logarithm = torch.from_numpy(spline(inside.numpy())).clamp(max=max(y) + _HARDLY)
-        logarithm = logarithm + slope * beyond - beyond.square() / 2
-    shares = (logarithm - logarithm.max()).exp().cumsum(dim=0)
-    return Quantiles(fine, (shares - shares[0] / 2) / shares[-1])
+        found = torch.from_numpy(spline(inside.numpy())).clamp(max=max(y) + _HARDLY)
+        return found + slope * beyond - beyond.square() / 2
+
+    low, high = x[0] - _BEYOND, x[-1] + _BEYOND
+    for _ in range(2):  # the second time where the density is more than nothing
+        fine = torch.linspace(low, high, _FINE, dtype=torch.float64)
+        found = logarithm(fine)
+        some = (found > found.max() - _NOTHING).nonzero()[:, 0]
+        low, high = (
+            float(fine[max(0, min(_FINE - 1, int(i)))]) for i in (some[0] - 1, some[-1] + 1)
+        )
+    shares = (found - found.max()).exp().cumsum(dim=0)
+    total = float(found.max() + shares[-1].log()) + math.log(float(fine[1] - fine[0]))
+    return Quantiles(fine, (shares - shares[0] / 2) / shares[-1]), total
 
 
 @dataclass(frozen=True)
