@@ -215,8 +215,8 @@ def _places_between(values: dict[float, float]) -> list[tuple[float, float]]:
     """Return places half way to the neighbours of the highest one, each behind the highest one,
     where the fall to a neighbour is too large to state how wide the law is.
 
-    The density may be much narrower than that of the linearised problem, as it is where another
-    number would need a much larger ξ.
+    The density may fall within a fraction of the standard deviation of the linearised problem, as
+    it does where another number would need a ξ that is far from 0.
     """
     known = sorted(values)
     best = max(range(len(known)), key=lambda i: values[known[i]])

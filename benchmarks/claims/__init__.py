@@ -114,6 +114,7 @@ SOURCES: dict[str, Source] = {
             Constant("from 0.06 to 0.48 sides", "a setting"),
             Constant("smoothness from 0.5 to 3", "a setting"),
             Constant("a noise of 1 %", "a setting"),
+            Constant("a nominal level of 5 %", "the rule itself"),
             Constant("the 90 % interval", "a definition"),
             Constant("hold 0.9 n ± 0.3 √n truths of n", "arithmetic"),
         )
