@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from scipy.interpolate import CubicSpline
@@ -12,6 +13,7 @@ from pdeinv import seeds
 from pdeinv.errors import NumericalError
 from pdeinv.progress import Progress
 from pdeinv.solvers.damping import Pull
+from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.mode import Mode, ModeSearch
 
 __all__ = ["NumberLaw", "law_of_numbers", "stratified_normal"]
@@ -75,9 +77,10 @@ class NumberLaw:
     def lower(self) -> torch.Tensor:
         """Cholesky factor of the covariance of the readings given the law of z, (m, m)."""
         lower, added = self.mode.lower, self.slope @ self._root
-        return torch.linalg.cholesky(lower @ lower.T + added @ added.T)
+        gram = lower @ lower.T + added @ added.T
+        return cholesky_with_nugget(gram, torch.finfo(gram.dtype).eps * gram.diagonal())
 
-    @property
+    @cached_property
     def _root(self) -> torch.Tensor:
         """A square root of the covariance of z, (k, k)."""
         covariance = torch.cov(self.draws.T).reshape(len(self.centre), -1)
@@ -212,17 +215,16 @@ def _walk(
 
 
 def _places_between(values: dict[float, float]) -> list[tuple[float, float]]:
-    """Return places half way to the neighbours of the highest one, each behind the highest one,
-    where the fall to a neighbour is too large to state how wide the law is.
+    """Return the highest place and one half way to a neighbour of it, as pairs, where the fall to
+    that neighbour is too large to state how wide the law is.
 
     The density may fall within a fraction of the standard deviation of the linearised problem, as
     it does where another number would need a ξ that is far from 0.
     """
-    known = sorted(values)
-    best = max(range(len(known)), key=lambda i: values[known[i]])
-    beside = known[max(0, best - 1) : best] + known[best + 1 : best + 2]
-    at = known[best]
-    return [(at, (at + x) / 2) for x in beside if values[at] - values[x] > _WIDE]
+    known, best = sorted(values), max(values, key=values.__getitem__)
+    i = known.index(best)
+    neighbours = known[max(0, i - 1) : i] + known[i + 1 : i + 2]
+    return [(best, (best + x) / 2) for x in neighbours if values[best] - values[x] > _WIDE]
 
 
 def _law(places: list[float], values: list[float]) -> tuple[Quantiles, float]:

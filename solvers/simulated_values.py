@@ -193,15 +193,14 @@ def _rising(
     """Return the numbers of values of media, (k, size), and whether low is below high in each;
     values that are not are drawn again, a few times."""
     z = torch.randn(SIMULATIONS, values.size, dtype=torch.float64, generator=generator)
-    for _ in range(_TRIES):
+    for tries in range(_TRIES + 1):
         low, high = values.at(z).unbind(dim=1)
-        falling = low >= high
-        if not bool(falling.any()):
+        rising = low < high
+        if bool(rising.all()) or tries == _TRIES:
             break
-        again = int(falling.sum()), values.size
-        z[falling] = torch.randn(*again, dtype=torch.float64, generator=generator)
-    low, high = values.at(z).unbind(dim=1)
-    return z, low < high
+        again = int((~rising).sum()), values.size
+        z[~rising] = torch.randn(*again, dtype=torch.float64, generator=generator)
+    return z, rising
 
 
 def _added(
