@@ -31,6 +31,7 @@ from pdeinv.datasets.sides import Sides as Sides
 from pdeinv.datasets.sides import Value as Value
 from pdeinv.datasets.transient_darcy import TransientDarcy as TransientDarcy
 from pdeinv.datasets.uncertain import Uncertain as Uncertain
+from pdeinv.datasets.vortices import Vortices as Vortices
 from pdeinv.datasets.wells import Well as Well
 
 open = open_dataset

@@ -91,7 +91,7 @@ class Problem:
         if prior.unknowns:
             prior = prior.in_units({"domain": self.physics.domain.shorter})
             object.__setattr__(self, "prior", prior)
-        prior.latent(self.physics.domain, self.physics.grid_kind)  # which may refuse the domain
+        prior.check_domain(self.physics.domain, self.physics.grid_kind)
 
     @classmethod
     def of(cls, given: Problem | PDE, prior: Prior | str | os.PathLike | None = None) -> Problem:
@@ -164,13 +164,17 @@ class Problem:
 
     @cached_property
     def latent(self) -> LatentField:
-        """The latent Gaussian field of the coefficient."""
+        """The latent Gaussian field of the coefficient.
+
+        Raises:
+            InputError: its prior has none.
+        """
         return self.coefficient_prior.latent(self.physics.domain, self.physics.grid_kind)
 
     @property
     def affine(self) -> bool:
         """Whether the coefficient is affine in the latent field."""
-        return self.coefficient_prior.affine
+        return self.coefficient_prior.has_latent and self.coefficient_prior.affine
 
     @property
     def linear(self) -> bool:
@@ -186,15 +190,8 @@ class Problem:
         if not isinstance(prior, CoefficientPrior):
             return group
         pseudo = self.physics.coefficient_field.kind == "pseudo-scalar"
-        kept = tuple(
-            g
-            for g in group
-            if g == group.elements[0]
-            or (
-                prior.keeps(g, self.physics.domain)
-                and (prior.symmetric or not (pseudo and g.determinant < 0))
-            )
-        )
+        keeps = prior.keeps_as_pseudo_scalar if pseudo else prior.keeps
+        kept = tuple(g for g in group if g == group.elements[0] or keeps(g, self.physics.domain))
         return Group(kept, group.translations)
 
     @cached_property

@@ -14,6 +14,7 @@ if not Path(__file__).with_name("datasets").is_dir():  # a checkout
 # Each name is imported on its first use, so that `pdeinv --help` does not wait for torch
 _EXPORTS = {
     "Ensemble": "pdeinv.priors.ensemble",
+    "Channels": "pdeinv.coefficients",
     "CoefficientPrior": "pdeinv.coefficients",
     "EquiReg": "pdeinv.solvers.diffusion.equireg",
     "Field": "pdeinv.fields",
@@ -21,6 +22,7 @@ _EXPORTS = {
     "GaussianRandomField": "pdeinv.random_field",
     "Grid": "pdeinv.grid",
     "Group": "pdeinv.symmetry",
+    "Inclusions": "pdeinv.coefficients",
     "InputError": "pdeinv.errors",
     "InputWarning": "pdeinv.errors",
     "Instrument": "pdeinv.sensors.instruments",
@@ -31,7 +33,9 @@ _EXPORTS = {
     "Posterior": "pdeinv.posterior",
     "Problem": "pdeinv.datasets",
     "Sensors": "pdeinv.sensors",
+    "Scenarios": "pdeinv.coefficients",
     "SpectralField": "pdeinv.coefficients",
+    "Spikes": "pdeinv.coefficients",
     "Symmetry": "pdeinv.symmetry",
     "Transformed": "pdeinv.coefficients",
     "TwoPhase": "pdeinv.coefficients",

@@ -14,6 +14,8 @@ from pdeinv.solvers.gaussian import GaussianSolver as GaussianSolver
 from pdeinv.solvers.kriging import Kriging as Kriging
 from pdeinv.solvers.level_set import LevelSet as LevelSet
 from pdeinv.solvers.misfit import MisfitWarning as MisfitWarning
+from pdeinv.solvers.mixture import Mixture as Mixture
+from pdeinv.solvers.object_chains import ObjectChains as ObjectChains
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation
 from pdeinv.solvers.reconstruction import reconstruct as reconstruct
 

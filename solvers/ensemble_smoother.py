@@ -105,7 +105,7 @@ class EnsembleSmoother(Solver):
     )
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.proper
+        return isinstance(prior, CoefficientPrior) and prior.has_latent and prior.proper
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, size = len(observation), Problem(pde, prior).latent.size

@@ -139,6 +139,7 @@ class GaussNewton(Solver):
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return (
             isinstance(prior, CoefficientPrior)
+            and prior.has_latent
             and prior.phases is None
             and (prior.proper or Problem(pde, prior).linear)
         )

@@ -120,7 +120,7 @@ class LevelSet(Solver):
         return True
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
-        return isinstance(prior, CoefficientPrior) and prior.phases is not None
+        return isinstance(prior, CoefficientPrior) and prior.has_latent and prior.phases is not None
 
     def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)

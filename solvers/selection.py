@@ -24,6 +24,8 @@ from pdeinv.solvers.fno import FNO
 from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.gaussian import GaussianSolver
 from pdeinv.solvers.level_set import LevelSet
+from pdeinv.solvers.mixture import Mixture
+from pdeinv.solvers.object_chains import ObjectChains
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation
 from pdeinv.solvers.supported_readings import UNCERTAIN, check_physics
 from pdeinv.symmetry import Group, Symmetry
@@ -31,6 +33,8 @@ from pdeinv.symmetry import Group, Symmetry
 __all__ = ["VARIANTS", "solver_for", "with_options"]
 
 _FOR_COEFFICIENTS = (GaussianSolver(), GaussNewton(), LevelSet())
+_FOR_OTHER_COEFFICIENTS = (Mixture(), ObjectChains(), OptimalInterpolation())
+"""For coefficients without a latent Gaussian field."""
 _WITHOUT_DERIVATIVES = {True: OptimalInterpolation(), False: EnsembleSmoother()}
 """For coefficients that none of these takes, by whether all is linear."""
 _FOR_OTHERS: tuple[Solver, ...] = (FNO(), Moment(), FunDPS(), OptimalInterpolation())
@@ -63,7 +67,9 @@ def solver_for(solver: str | Solver, pde: PDE, prior: Prior | None = None) -> So
         problem = Problem.of(pde, prior)
         prior, candidates = problem.prior, _FOR_OTHERS
         if isinstance(prior, CoefficientPrior):
-            candidates = (*_FOR_COEFFICIENTS, _WITHOUT_DERIVATIVES[problem.linear])
+            candidates = _FOR_OTHER_COEFFICIENTS
+            if prior.has_latent:
+                candidates = (*_FOR_COEFFICIENTS, _WITHOUT_DERIVATIVES[problem.linear])
         for candidate in candidates:
             able = pde.differentiable or not candidate.differentiates(pde, prior)
             able &= not pde.uncertain or UNCERTAIN in candidate.takes

@@ -115,9 +115,9 @@ def _same_scale(coefficients: CoefficientPrior, trained: PDE, pde: PDE) -> bool:
     if trained.domain.lengths == pde.domain.lengths:
         return True
     one, other = (
-        coefficients.latent(p.domain, p.grid_kind).sample(
-            1, p.grid(_NODES), seeds.generator(seeds.STATISTICS)
-        )
+        (
+            coefficients.latent(p.domain, p.grid_kind) if coefficients.has_latent else coefficients
+        ).sample(1, p.grid(_NODES), seeds.generator(seeds.STATISTICS))
         for p in (trained, pde)
     )
     return float((one - other).norm()) < _SAME * float(one.norm())

@@ -13,27 +13,41 @@ from scipy.optimize import brentq
 from sklearn.gaussian_process.kernels import Matern
 
 from pdeinv import (
+    Channels,
     CoefficientPrior,
     GaussianField,
     Grid,
+    Inclusions,
     InputError,
     LogNormal,
+    Scenarios,
     SpectralField,
+    Spikes,
     Transformed,
     TwoPhase,
 )
+from pdeinv.datasets import Vortices
 from pdeinv.symmetry import Symmetry, rectangle_group, square_group
 from pdeinv.symmetry_element import POINT_GROUP
 
 EXAMPLES = {
+    "channels": Channels(low=2.0, high=9.0, width=(0.05, 0.2)),
     "gaussian-field": GaussianField(2.0, 0.5, 0.3, anisotropy=0.5, angle=30, mean_std=0.2),
+    "inclusions": Inclusions(centre=(0.1, 0.8)),
     "log-normal": LogNormal(3.0, 0.8, 0.3, 0.5, 0.6, angle=100, log_median_std=0.1),
+    "scenarios": Scenarios((0.3, 0.5), (0, 60), std=0.7, mean=1.5),
     "spectral-field": SpectralField("neumann", 2.0, 3.0, modes=16),
+    "spikes": Spikes(height=(0.7, 3.0)),
     "transformed": Transformed(GaussianField(0.4, 0.9, 0.2), torch.sigmoid),
     "two-phase": TwoPhase(GaussianField(0.0, 2.0, 0.3, math.inf), 1.0, 5.0, share=0.2),
+    "vortices": Vortices(time=0.5, nodes=16),
 }
 KINDS = {k: c for k, c in CoefficientPrior.kinds.items() if c.__module__.startswith("pdeinv.")}
 each_kind = pytest.mark.parametrize("kind", KINDS)
+each_map = pytest.mark.parametrize("kind", [k for k, prior in EXAMPLES.items() if prior.has_latent])
+
+SHARES = ("channels", "inclusions", "spikes", "spectral-field", "vortices")
+"""Kinds whose lengths are shares of the domain's sides."""
 
 SQUARE = Grid(13)
 AQUIFER = Grid(13, 31, extent=(0.0, 3000.0, 0.0, 1200.0), unit="m")
@@ -49,6 +63,11 @@ def on(prior, grid):
     return prior.latent(grid.domain, grid.kind)
 
 
+def place(prior, n):
+    """A grid of n cells along each side, of the kind that the prior is for."""
+    return Grid(n, kind="periodic") if isinstance(prior, Vortices) else Grid(n + 1)
+
+
 def covariance_matrix(latent, grid):
     unit = torch.eye(grid.nodes, dtype=torch.float64).reshape(-1, 1, *grid.shape)
     return latent.covariance(unit, grid).reshape(grid.nodes, grid.nodes)
@@ -62,14 +81,23 @@ def test_every_kind_has_an_example():
 # What holds for every kind
 
 
-@each_kind
-def test_a_sample_is_the_map_of_the_latent_field_and_within_the_bounds(kind):
+@each_map
+def test_a_sample_is_the_map_of_the_latent_field(kind):
     prior = EXAMPLES[kind]
-    a = prior.sample(6, SQUARE, seeded())
     latent = on(prior, SQUARE).sample(6, SQUARE, seeded())
-    assert a.shape == (6, 1, 13, 13) and a.dtype == torch.float64
-    torch.testing.assert_close(a, prior.coefficient(latent), rtol=0, atol=0)
+    expected = prior.coefficient(latent)
+    torch.testing.assert_close(prior.sample(6, SQUARE, seeded()), expected, rtol=0, atol=0)
     assert prior.coefficient(latent.float()).dtype == torch.float32
+
+
+@each_kind
+def test_a_sample_is_within_the_bounds(kind):
+    prior = EXAMPLES[kind]
+    grid = place(prior, 12)
+    a = prior.sample(6, grid, seeded())
+    assert a.shape == (6, 1, *grid.shape) and a.dtype == torch.float64
+    assert prior.sample(0, grid, seeded()).shape == (0, 1, *grid.shape)
+    assert len(a.flatten(1).unique(dim=0)) == 6
     if prior.bounds is not None:
         assert prior.bounds[0] <= float(a.min()) and float(a.max()) <= prior.bounds[1]
     assert prior.positive == (prior.bounds is not None and prior.bounds[0] > 0)
@@ -78,11 +106,12 @@ def test_a_sample_is_the_map_of_the_latent_field_and_within_the_bounds(kind):
 
 @each_kind
 def test_one_seed_gives_the_same_coefficient_on_a_grid_twice_as_fine(kind):
-    coarse, fine = (EXAMPLES[kind].sample(3, Grid(n), seeded()) for n in (9, 17))
+    prior = EXAMPLES[kind]
+    coarse, fine = (prior.sample(3, place(prior, n), seeded()) for n in (8, 16))
     torch.testing.assert_close(fine[..., ::2, ::2], coarse, rtol=1e-12, atol=1e-12)
 
 
-@each_kind
+@each_map
 def test_an_affine_map_is_one(kind):
     prior = EXAMPLES[kind]
     one, two = normal(1, 1, 4, 4, seed=1), normal(1, 1, 4, 4, seed=2)
@@ -91,7 +120,7 @@ def test_an_affine_map_is_one(kind):
     assert exact == prior.affine
 
 
-@each_kind
+@each_map
 def test_the_smoothed_map_is_differentiable_and_tends_to_the_map(kind):
     prior, latent = EXAMPLES[kind], normal(1, 1, 6, 6).requires_grad_()
     (slope,) = torch.autograd.grad(prior.smoothed(latent, 0.1).sum(), latent)
@@ -99,7 +128,7 @@ def test_the_smoothed_map_is_differentiable_and_tends_to_the_map(kind):
     torch.testing.assert_close(prior.smoothed(latent, 1e-6), prior.coefficient(latent))
 
 
-@each_kind
+@each_map
 def test_a_symmetric_prior_has_the_distribution_of_its_negative(kind):
     prior, latent = EXAMPLES[kind], normal(1, 1, 6, 6)
     assert prior.symmetric == torch.allclose(prior.coefficient(-latent), -prior.coefficient(latent))
@@ -115,8 +144,10 @@ def test_the_words_name_every_number_and_the_unit(kind):
         numbers = [2.0, 0.5, 0.3, 0.5 * 0.3, 1.5, 30, 0.2]
     if kind == "transformed" or kind == "two-phase":
         numbers.remove(1.0)  # the anisotropy
+    for value in EXAMPLES[kind].numbers.values():
+        numbers += value if isinstance(value, tuple) else []
     assert all(f"{number:g}" in words for number in numbers), words
-    assert " m" in words or kind == "spectral-field"
+    assert " m" in words or kind in SHARES
     assert "<" not in words and not words.endswith(".")
 
 
@@ -445,7 +476,7 @@ REFUSED_VALUES = {
         "kind": "spectral-field",
         "boundary": "dirichlet",
     },
-    "one of gaussian-field, .*, got 'transformed', which has a function that a file cannot": {
+    "one of channels, .*, got 'transformed', which has a function that a file cannot": {
         "kind": "transformed",
         "field": field(),
     },

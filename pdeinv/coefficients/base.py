@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,11 +19,12 @@ __all__ = ["CoefficientPrior"]
 
 
 @dataclass(frozen=True)
-class CoefficientPrior(StoredPrior):
-    """A distribution of coefficients: a latent Gaussian field, and a map from it, node by node.
+class CoefficientPrior(StoredPrior, contract=True):
+    """A distribution of coefficients.
 
     It is stated without a domain, and serves any physics whose coefficient it can be. A subclass is
-    a frozen dataclass of numbers; see `pdeinv.annotations` for their checks.
+    a frozen dataclass of numbers; see `pdeinv.annotations` for their checks. It states `latent` and
+    `coefficient`, a latent Gaussian field and a map from it, node by node; or `sample` alone.
 
     Attributes:
         affine: whether the map is affine, so that the coefficient is Gaussian.
@@ -48,13 +48,30 @@ class CoefficientPrior(StoredPrior):
         numbers = [f.name for f in dataclasses.fields(self) if f.name not in self.never_unknown]
         check_fields(self, f"{{}} of the {self.name} prior", unknown=numbers)
 
-    @abstractmethod
     def latent(self, domain: Domain, kind: GridKind) -> LatentField:
         """Return the latent field on a domain; the same one for the same arguments.
 
         Raises:
-            InputError: there is none on such a domain.
+            InputError: there is none, or none on such a domain.
         """
+        raise InputError(
+            f"the prior must have a latent Gaussian field here, got the {self.name} prior, which "
+            f"has none; use one such as a gaussian-field"
+        )
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether the coefficient is a map of a latent Gaussian field, node by node."""
+        return type(self).latent is not CoefficientPrior.latent
+
+    def check_domain(self, domain: Domain, kind: GridKind) -> None:
+        """Refuse a domain on which there are no such coefficients.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.has_latent:
+            self.latent(domain, kind)
 
     def phrase(self, domain: Domain) -> str:
         """Return the distribution in words, behind "the coefficient is"."""
@@ -126,6 +143,10 @@ class CoefficientPrior(StoredPrior):
         The element acts on scalars and maps the domain onto itself.
         """
         return False
+
+    def keeps_as_pseudo_scalar(self, element: Symmetry, domain: Domain) -> bool:
+        """Return `keeps` of an element under whose reflections the coefficient changes its sign."""
+        return self.keeps(element, domain) and (self.symmetric or element.determinant > 0)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n coefficients (n, 1, ny, nx), float64.

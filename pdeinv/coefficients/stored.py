@@ -37,9 +37,9 @@ class StoredPrior(PriorNumbers, Convertible):
     kinds: ClassVar[dict[str, type[Any]]] = {}
     """The public classes by their names."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, contract: bool = False) -> None:
         super().__init_subclass__()
-        if StoredPrior in cls.__bases__:  # the contract, no kind
+        if contract:  # of several kinds, and none itself
             return
         if not hasattr(cls, "name"):
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()

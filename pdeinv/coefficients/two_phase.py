@@ -83,7 +83,7 @@ class TwoPhase(CoefficientPrior):
                 f"low must be below high in a {self.name} prior, got low = {self.low:g} and high = "
                 f"{self.high:g}; change one of them"
             )
-        if not self.field.affine or not self.field.proper:
+        if not (self.field.has_latent and self.field.affine and self.field.proper):
             raise InputError(
                 f"field of a {self.name} prior must be a Gaussian field with a mean that is not "
                 f"flat, got {self.field.name}; use a gaussian-field"

@@ -66,7 +66,7 @@ def find_causes(
         suspects: positions of readings that do not fit the others.
         progress: count the trials, each a linearisation of the readings.
     """
-    if not isinstance(prior, CoefficientPrior):
+    if not (isinstance(prior, CoefficientPrior) and prior.has_latent):
         return ()
     problem = Problem(pde, prior)
     chosen = _chosen(observation, suspects, _most(problem, observation))

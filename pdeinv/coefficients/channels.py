@@ -1,0 +1,97 @@
+"""Media of two values with a few winding bands: channels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from pdeinv.coefficients.objects import Scenes, Span, centred, in_words, scaled
+from pdeinv.coefficients.two_valued import TwoValuedObjects
+from pdeinv.grid import Domain, Grid
+
+__all__ = ["Channels"]
+
+
+@dataclass(frozen=True)
+class Channels(TwoValuedObjects):
+    """A medium of two values: winding channels of `high` in one random direction, `low` elsewhere.
+
+    With a along the direction and b across it, from the domain's centre, a channel is
+
+        |b - offset - A sin(2π a / L + phase)| < (w / 2) sqrt(1 + slope²),
+
+    where slope is the derivative of the sine: its width is about w everywhere. All numbers are
+    uniform. Lengths are shares of the domain's shorter side.
+
+    Arguments:
+        fewest, most: number of channels.
+        low, high: the two values, in the coefficient's units.
+        width: spans of w; also of `amplitude` A and of `wavelength` L.
+        reach: largest offset, in halves of the domain's diagonal.
+
+    Example:
+        >>> from pdeinv import Channels, Grid
+        >>> Channels().sample(2, Grid(16)).unique().tolist()
+        [3.0, 12.0]
+    """
+
+    fewest: int = 2
+    most: int = 4
+    low: float = 3.0
+    high: float = 12.0
+    width: Span = (0.05, 0.10)
+    amplitude: Span = (0.03, 0.12)
+    wavelength: Span = (0.35, 0.8)
+    reach: float = 0.99
+
+    name = "channels"
+    common: ClassVar[int] = 1  # the direction
+    each: ClassVar[int] = 5  # offset, amplitude, wavelength, width, phase
+    cyclic_common: ClassVar[tuple[int, ...]] = (0,)
+    cyclic: ClassVar[tuple[int, ...]] = (4,)
+
+    def phrase(self, domain: Domain) -> str:
+        return (
+            f"{self.low:g} with {self.number_in_words} parallel channels of {self.high:g}, of "
+            f"widths {in_words(self.width)}, amplitudes {in_words(self.amplitude)} and wavelengths "
+            f"{in_words(self.wavelength)} shorter sides, offset by up to {self.reach:g} half "
+            f"diagonals"
+        )
+
+    def wrapped(self, scenes: Scenes) -> Scenes:
+        # Half a turn of the direction changes the signs of a and b
+        turned = (scenes.common[:, 0].floor().remainder(2) == 1)[:, None]
+        objects = scenes.objects.clone()
+        objects[..., 0] = torch.where(turned, 1 - objects[..., 0], objects[..., 0])
+        objects[..., 4] = torch.where(turned, -objects[..., 4], objects[..., 4])
+        return super().wrapped(Scenes(scenes.common, objects, scenes.count))
+
+    def inside(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+        x, y = centred(grid)
+        theta = (math.pi * scenes.common)[:, :, None, None]
+        offset, amplitude, wavelength, width, phase = (
+            number[:, :, None, None] for number in self._numbers(scenes, grid.domain)
+        )
+        turns = 2 * math.pi / wavelength
+        # The wave at all nodes is a product of one along x and one along y
+        wave = torch.polar(amplitude, turns * x * theta.cos() + phase)
+        wave = wave * torch.polar(torch.ones_like(turns), turns * y[:, None] * theta.sin())
+        across = y[:, None] * theta.cos() - x * theta.sin()
+        half = (width / 2).square()
+        steepest = half * turns.square()
+        return (across - offset - wave.imag).square() < half + steepest * wave.real.square()
+
+    def _numbers(self, scenes: Scenes, domain: Domain) -> tuple[torch.Tensor, ...]:
+        """The numbers of the channels, each (batch, most)."""
+        offset, amplitude, wavelength, width, phase = scenes.objects.unbind(-1)
+        farthest = self.reach * math.hypot(*domain.aspect) / 2
+        return (
+            scaled(offset, (-farthest, farthest)),
+            scaled(amplitude, self.amplitude),
+            scaled(wavelength, self.wavelength),
+            scaled(width, self.width),
+            2 * math.pi * phase,
+        )

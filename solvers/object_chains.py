@@ -1,0 +1,200 @@
+"""Markov chains over the objects of a scene: the posterior of channels, inclusions or spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+
+from pdeinv.checks import MOST, Bounds, Count, Positive
+from pdeinv.coefficients.objects import ObjectPrior, Scenes
+from pdeinv.datasets.base import PDE
+from pdeinv.memory import NUMBER
+from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
+from pdeinv.priors.base import Prior
+from pdeinv.solvers.base import Solver, progress_bar
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.parallel_tempering import ParallelTempering
+from pdeinv.solvers.supported_readings import FOOTPRINTS, Special
+from pdeinv.solvers.truncated_gaussian import chain_diagnostics
+
+__all__ = ["ObjectChains"]
+
+_DRAWS = 400  # states behind the mean and the standard deviation, about
+_VARIANCES = 64  # draws of the prior that give the readings' variances
+_ROUNDS = (1 / 32, 1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the steps, after which the ladder is spaced
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class ObjectChains(Solver):
+    """Markov chains over the number of objects and the numbers of each, for a prior such as
+    `Channels`, `Inclusions` or `Spikes`: the posterior itself, without derivatives.
+
+    A state of a chain is a scene: how many objects there are, and the numbers of each. Its
+    neighbours differ in an object, in what all objects share, or in the number of objects
+    (`SceneMoves`). Chains from the prior end in modes that fit a part of the readings. Chains at
+    lower powers of the likelihood leave these, and exchange their states with those at higher ones
+    (`ParallelTempering`). The first half of the steps spaces the powers, and is left out.
+
+    The runs are independent. The record has `r_hat`, by which runs differ from one another (1 where
+    they do not), and `effective_sample_size`: the worst of the log-likelihood, the mean of the
+    coefficient and its first moments. It has `log_evidence` too, unless there is one level.
+
+    Likelihoods are those of the PDE's `surrogate`; the states of the result are those of `solve`.
+
+    Arguments:
+        steps: of each chain. A step takes a solve for each level of each run.
+        levels: powers of the likelihood, of which the first is 0 and the last 1; 1 for plain
+            Metropolis–Hastings.
+        runs: independent runs.
+        nugget: variance added to readings, relative to that of their field's.
+        start: scene at which all chains start, such as the truth in a study; draws of the prior if
+            None.
+
+    Reference:
+        Green, *Reversible jump Markov chain Monte Carlo computation and Bayesian model
+        determination*, Biometrika 82, 1995; Vehtari et al., *Rank-normalization, folding, and
+        localization: an improved R̂*, Bayesian Analysis 16, 2021.
+    """
+
+    steps: Annotated[int, Bounds(least=2, most=MOST)] = 2000
+    levels: Count = 12
+    runs: Count = 4
+    nugget: Positive = 1e-6
+    start: Scenes | None = None
+
+    name: ClassVar[str] = "object-chains"
+    takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
+    wants_prior: ClassVar[str] = "a prior of objects, such as Channels"
+    misfit_remedy: ClassVar[str] = "use more steps"
+
+    def accepts(self, pde: PDE, prior: Prior) -> bool:
+        return isinstance(prior, ObjectPrior)
+
+    def accepts_prior(self, prior: Prior) -> bool:
+        return isinstance(prior, ObjectPrior)
+
+    def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
+        assert isinstance(prior, ObjectPrior)
+        nodes, chains = observation.grid.nodes, max(self.levels * self.runs, _VARIANCES)
+        moved = chains * nodes * (4 * prior.most + 10 * len(pde.fields))
+        drawn = 2 * max(_DRAWS, n_samples) * nodes * len(pde.fields)
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * (moved + drawn)
+
+    def condition(
+        self,
+        pde: PDE,
+        prior: Prior,
+        observation: Observation,
+        n_samples: int,
+        generator: torch.Generator | None,
+        progress: bool,
+    ) -> Posterior:
+        assert isinstance(prior, ObjectPrior)
+        target = _Target(pde, prior, observation, self.nugget, generator)
+        chains = self.levels * self.runs
+        start = None if self.start is None else self.start.repeated(chains)
+        sampler = ParallelTempering(
+            prior, target.log_likelihood, self.levels, self.runs, start, generator
+        )
+        bar = iter(progress_bar(range(self.steps), "chains", progress, "step"))
+        for share in _ROUNDS:
+            for _ in range(int(share * self.steps)):
+                next(bar)
+                sampler.step()
+            sampler.respace()
+        left = self.steps - sampler.taken
+        every = max(1, left * self.runs // max(_DRAWS, n_samples))
+        scenes, values = list[Scenes](), list[torch.Tensor]()
+        for k, _ in enumerate(bar):
+            sampler.step()
+            if (left - 1 - k) % every == 0:
+                scenes.append(sampler.coldest)
+                values.append(sampler.coldest_values)
+        states = target.states(scenes)
+        flat = states.flatten(0, 1)
+        draws = flat[torch.linspace(0, len(flat) - 1, n_samples, dtype=torch.float64).long()]
+        record: dict[str, str | float | int] = {
+            "reduced_chi_squared": target.reduced_chi_squared(flat),
+            "solver_calls": target.forward.solver_calls,
+            "acceptance_rate": round(float(sampler.accepted[-1] / sampler.steps), 4),
+            **_convergence(states, torch.stack(values)),
+        }
+        if self.levels > 1:
+            exchanged = 1 - float(sampler.rejected.mean() / sampler.steps)
+            record["exchange_rate"] = round(exchanged, 4)
+            record["log_evidence"] = sampler.log_evidence + target.log_constant
+        probability = None
+        if prior.phases is not None:
+            probability = (states[:, :, 0] > sum(prior.phases) / 2).double().mean(dim=(0, 1))
+        return Posterior(
+            pde.fields,
+            observation.grid,
+            mean=flat.mean(dim=0),
+            std=flat.std(dim=0),
+            samples=draws,
+            record=record,
+            probability=probability,
+        )
+
+
+class _Target:
+    """The likelihood of scenes, and their states."""
+
+    def __init__(
+        self,
+        pde: PDE,
+        prior: ObjectPrior,
+        observation: Observation,
+        nugget: float,
+        generator: torch.Generator | None,
+    ):
+        self.prior, self.observation = prior, observation
+        self.forward = ForwardMap(pde, observation)
+        readings = self._readings(prior.draw_scenes(_VARIANCES, generator))
+        extra = nugget_variance(readings.var(dim=0), observation, nugget)
+        self.variance = observation.noise_std**2 + extra
+        self.log_constant = -0.5 * float((2 * np.pi * self.variance).log().sum())
+
+    def _readings(self, scenes: Scenes) -> torch.Tensor:
+        grid = self.observation.grid
+        return self.forward.approximate(self.prior.render(scenes, grid)).double()
+
+    def log_likelihood(self, scenes: Scenes) -> torch.Tensor:
+        """Return the log-likelihoods (batch,) of scenes, without `log_constant`."""
+        off = self._readings(scenes) - self.observation.values
+        return -0.5 * (off.square() / self.variance).sum(dim=1)
+
+    def states(self, scenes: list[Scenes]) -> torch.Tensor:
+        """Return the states (draws, runs, channel, ny, nx) of scenes, one batch for each draw."""
+        grid, pde = self.observation.grid, self.forward.pde
+        a = torch.cat([pde.restrict(self.prior.render(one, grid)) for one in scenes])
+        parts = a.split(min(pde.at_once, _AT_ONCE))
+        found = torch.cat([torch.cat([p, self.forward.solve(p)], dim=1) for p in parts])
+        return found.unflatten(0, (len(scenes), -1))
+
+    def reduced_chi_squared(self, states: torch.Tensor) -> float:
+        """Return the mean misfit of states (batch, channel, ny, nx) to a reading."""
+        off = self.observation(states) - self.observation.values
+        return float((off.square() / self.variance).mean())
+
+
+def _convergence(states: torch.Tensor, values: torch.Tensor) -> dict[str, float]:
+    """Return R̂ and the effective sample size, the worst of a few numbers of the states.
+
+    Arguments:
+        states: (draws, runs, channel, ny, nx).
+        values: log-likelihoods (draws, runs).
+    """
+    a = states[:, :, 0]
+    y, x = (torch.linspace(-1, 1, n, dtype=a.dtype) for n in a.shape[-2:])
+    watched = [values, *((a * w).mean(dim=(-2, -1)) for w in (torch.ones_like(x), x, y[:, None]))]
+    table = torch.stack(watched, dim=-1).transpose(0, 1)
+    if min(table.shape[:2]) < 2 or table.shape[1] < 4:
+        return {}
+    return chain_diagnostics(table)
