@@ -41,6 +41,7 @@ _OWN = {
     "daps": {"steps": 25, "weights": (1000.0, 1000.0)},
     "ddis": {"steps": 10, "langevin": 10},
     "level-set": {"ensemble": 4},
+    "gauss-newton": {"ensemble": 8},
 }
 
 
