@@ -143,8 +143,7 @@ def biases_of(
         ),
     )
     biased = [stds.get(name, 0.0) > 0 for name in named]
-    every = pde.fields  # made at each access, of which there would be one for each reading
-    fields = [every[c] for c in channel]
+    fields = [pde.fields[c] for c in channel]
     first: dict[str, int] = {}
     for i, name in enumerate(named):
         if biased[i]:
