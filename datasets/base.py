@@ -106,8 +106,8 @@ class PDE(Stated, Channels):
                     f"parameter {name} of {self.name} must be at most {_LARGEST:g} in size, got "
                     f"{described(value)}; use other units"
                 )
-        check_uncertain(self)
         self._settle_channels()
+        check_uncertain(self)
 
     @property
     def equation(self) -> str:

@@ -6,6 +6,7 @@ import math
 from abc import ABC
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from pdeinv.checks import described
@@ -104,7 +105,7 @@ class Channels(ABC):
         chosen = enumerate(self.fields[first:], first)
         return tuple(c for c, f in chosen if self.linear_in_channels(f))
 
-    @property
+    @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields of the state's channels."""
         chosen = (f for f in self.derived if f.name in self.outputs)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import xarray as xr
-from helpers import PAIRS, brief_annealing, quick_prior, quick_solver, seeded
+from helpers import PAIRS, brief_searches, quick_prior, quick_solver, seeded
 
 from pdeinv import Grid, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import Problem, pde_by_name
@@ -67,7 +67,7 @@ def run(solver, name, layout="both, noisy"):
 
 @cache
 def _run(solver, name, layout):
-    with warnings.catch_warnings(), brief_annealing():
+    with warnings.catch_warnings(), brief_searches():
         # 32 members, or no physics at all, fit no exact readings
         warnings.simplefilter("ignore", MisfitWarning)
         return reconstruct(

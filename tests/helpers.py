@@ -24,7 +24,7 @@ from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
 from pdeinv.grid import Domain
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Noise, TrainingData
-from pdeinv.solvers import SOLVERS
+from pdeinv.solvers import SOLVERS, continuation, ensemble_start
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.stages import SCHEDULES
 
@@ -41,6 +41,7 @@ _OWN = {
     "daps": {"steps": 25, "weights": (1000.0, 1000.0)},
     "ddis": {"steps": 10, "langevin": 10},
     "level-set": {"ensemble": 4},
+    "gauss-newton": {"ensemble": 8},
 }
 
 
@@ -256,12 +257,17 @@ def quick_prior(solver, pde, n=16):
 
 
 @contextmanager
-def brief_annealing():
-    """Take two stages of the level set's annealing: a result of the same kind in a third of the
+def brief_searches():
+    """Take two stages of the level set's annealing, and two of Gauss–Newton's way back to readings
+    that it has not met, from one small ensemble: a result of the same kind in a third of the
     time."""
     with pytest.MonkeyPatch.context() as patch:
         for name, stages in SCHEDULES.items():
             patch.setitem(SCHEDULES, name, stages[:2])
+        patch.setattr(continuation, "_STAGES", 2)
+        patch.setattr(continuation, "_ENSEMBLES", 1)
+        patch.setattr(ensemble_start, "_MEMBERS", 20)  # 16 must be stable
+        patch.setattr(ensemble_start, "_ROUNDS", 2)
         yield
 
 

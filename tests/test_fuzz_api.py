@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import accepts, brief_annealing, normal, quick_prior, quick_solver, seeded
+from helpers import accepts, brief_searches, normal, quick_prior, quick_solver, seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from time_limit import time_limit
@@ -253,7 +253,7 @@ def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
     usual = _valid_call(pde, solver)
     sensors = {"sensors": usual.pop("sensors")}  # test_fuzz_sensors.py has odd ones
     arguments = data.draw(mutated(usual)) | sensors
-    with brief_annealing():
+    with brief_searches():
         result = attempt(lambda: reconstruct(**arguments))
     if result is not None:
         for name in result.data_vars:
@@ -275,7 +275,7 @@ def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver
         given = {"pde": None, "problem": problem, "solver": chosen}
         return reconstruct(**_valid_call(name, "auto") | given)
 
-    with brief_annealing():
+    with brief_searches():
         result = attempt(call)
     if result is not None:
         for field in pde_by_name(name).fields:

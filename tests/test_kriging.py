@@ -9,7 +9,7 @@ import torch
 from cases import N, truth
 from helpers import (
     PAIRS,
-    brief_annealing,
+    brief_searches,
     distance,
     observe,
     quick_prior,
@@ -128,7 +128,7 @@ def test_a_value_with_huge_noise_has_no_part_in_centre_and_scale(good, least, hu
 def test_no_solver_brings_a_coefficient_in_other_units_to_a_bound_in_silence(solver):
     settings = {"solver": quick_solver(solver), "prior": quick_prior(solver, "darcy")}
     told = pytest.warns((InputWarning, MisfitWarning), match="check (the )?units|has not met")
-    with brief_annealing(), told:
+    with brief_searches(), told:
         reconstruct(table(LOGARITHM), "darcy", grid=N, **settings)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import accepts, brief_annealing, normal, seeded, tuning_task, vector, with_modes
+from helpers import accepts, brief_searches, normal, seeded, tuning_task, vector, with_modes
 
 from pdeinv import InputError, LogNormal, MisfitWarning, SpectralField, reconstruct
 from pdeinv.datasets import Darcy, Poisson, Problem
@@ -172,7 +172,7 @@ def test_no_sample_is_repeated_even_where_members_are_left_out(ensemble, n_sampl
 
     monkeypatch.setattr(annealing, "SmoothedProblem", Stuck)
     _, observation = instance("inverse", 2)
-    with brief_annealing():
+    with brief_searches():
         found = LevelSet(ensemble=ensemble)(
             SMALL, None, observation, n_samples=n_samples, generator=seeded()
         )
@@ -222,7 +222,7 @@ def test_honest_readings_raise_no_warning_and_give_a_probability(recwarn):
 def test_readings_that_no_such_medium_can_have_raise_a_warning(kind, spoil):
     table = table_of(instance(kind, 2, noise=0.01)[1])
     # Two stages are enough to see it
-    with brief_annealing(), pytest.warns(MisfitWarning, match="do not fit darcy"):
+    with brief_searches(), pytest.warns(MisfitWarning, match="do not fit darcy"):
         reconstructed(table.assign(value=spoil(table.value.to_numpy())))
 
 

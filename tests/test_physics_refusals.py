@@ -4,7 +4,7 @@ refused or mended."""
 import numpy as np
 import pytest
 import torch
-from helpers import brief_annealing, distance, quick_solver, seeded
+from helpers import brief_searches, distance, quick_solver, seeded
 
 from pdeinv import Field, Grid, InputError, reconstruct
 from pdeinv.datasets import Darcy, NavierStokes, NoFlux, Poisson, Problem, Sides, Value, Well
@@ -116,7 +116,7 @@ def test_the_logarithm_of_a_level_set_is_that_of_its_coefficient():
         "value": [0.01, 0.015, 0.012, np.log(12.0)],
         "noise_std": [0.001, 0.001, 0.001, 0.05],
     }
-    with brief_annealing():
+    with brief_searches():
         solver = quick_solver("level-set")
         result = reconstruct(table, "darcy", grid=16, solver=solver, n_samples=3)
     log = result["log_permeability_samples"]

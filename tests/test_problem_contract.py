@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import (
     RECTANGLE,
-    brief_annealing,
+    brief_searches,
     gaussian_prior,
     quick_solver,
     refused,
@@ -256,7 +256,7 @@ def readings(prior, physics, every_channel, noise):
 
 
 def solve(solver, found, observation, n_samples=16, seed=1):
-    with warnings.catch_warnings(), brief_annealing():
+    with warnings.catch_warnings(), brief_searches():
         warnings.simplefilter("ignore")
         return solver(
             found.physics, found.prior, observation, n_samples=n_samples, generator=seeded(seed)

@@ -1,5 +1,7 @@
 """The page on the pumping test is true: its commands and its program run."""
 
+from pathlib import Path
+
 import pytest
 import xarray as xr
 from helpers import ROOT, run_command
@@ -11,15 +13,24 @@ from pdeinv.problems import EXAMPLES
 PAGE = "docs/pumping-test.md"
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Return the folder in which the page's first command and its program ran, and their names."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        first, second = blocks("sh", PAGE)[0].splitlines()
+        run_command(*first.split()[1:])
+        found = {"__name__": "page", "second": second.split()[1:]}
+        (code,) = blocks("python", PAGE)
+        exec(code, found)
+    return folder, found
+
+
 @pytest.fixture
-def scope(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first, second = blocks("sh", PAGE)[0].splitlines()
-    run_command(*first.split()[1:])
-    found = {"__name__": "page", "second": second.split()[1:]}
-    (code,) = blocks("python", PAGE)
-    exec(code, found)
-    return found
+def scope(ran, monkeypatch):
+    monkeypatch.chdir(ran[0])
+    return ran[1]
 
 
 def test_the_program_poses_the_problem_of_the_file(scope):
@@ -42,7 +53,8 @@ def test_the_heads_have_times_and_fall(scope):
 
 def test_the_command_has_the_options_of_the_page(scope):
     options = ["--grid", "16", "--samples", "1", "--solver", "kriging"]
-    run_command(*scope["second"], *options)
+    Path("pumping-test.nc").unlink(missing_ok=True)  # of the program
+    assert run_command(*scope["second"], *options).exit_code == 0
     with xr.open_dataset("pumping-test.nc") as result:
         assert result.sizes["time"] == 8
 

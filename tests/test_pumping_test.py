@@ -6,8 +6,20 @@ from helpers import read_lines, run_command
 
 from pdeinv.benchmarks.studies.example_scores import measure
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
+from pdeinv.datasets import Problem
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers import Kriging
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse():
+    """Let the example have a small grid."""
+    example = example_by_name("pumping-test")
+    given = example.problem
+    small = Problem(given.physics, given.prior, given.physics.grid(16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(example), "problem", small)  # where it is cached
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +47,7 @@ def test_the_head_is_scored_at_all_times_together():
         truth.problem.prior,
         truth.sensors.observation(truth.problem.physics, truth.problem.grid),
     )
+    assert min(truth.problem.grid.shape) == 16
     exact = truth.state[0, :, ::2, ::2]
     mine = [c for c, f in enumerate(truth.problem.physics.fields) if f.name == "head"]
     assert len(mine) == 8

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import torch
 from cases import PAIRS, N, every_pair, readings, truth
-from helpers import brief_annealing, quick_prior, quick_solver, seeded
+from helpers import brief_searches, quick_prior, quick_solver, seeded
 
 import pdeinv.datasets as datasets
 from pdeinv import MisfitWarning, Sensors, layouts, reconstruct
@@ -53,7 +53,7 @@ def test_many_sensors_lead_to_the_truth(solver, name):
             result = reconstruct(Sensors.observe(u, points), pde, grid=N, **settings)
         return float(np.linalg.norm(result[f"{u.name}_mean"] - u) / np.linalg.norm(u))
 
-    with brief_annealing():
+    with brief_searches():
         few = error(layouts.random(3, 1))
     many = error(layouts.random(80, 1))
     # The least exact solvers have at most 0.28, and 0.62 of the error of few sensors; swapped axes

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 import torch
 from helpers import (
-    brief_annealing,
+    brief_searches,
     gaussian_prior,
     normal,
     observe,
@@ -153,7 +153,7 @@ def errors(name, observations):
 @pytest.mark.parametrize("name", SUPPORTING)
 def test_a_bias_is_not_taken_into_the_fields(name):
     instances = 1 if name == "daps" else 2  # it takes longest
-    with brief_annealing():
+    with brief_searches():
         (clean, ignored, modelled), (usual, large, fitted) = errors(name, instances)
     assert modelled < 0.85 * ignored and modelled < 1.5 * clean
     assert fitted < 0.4 * large and fitted < 2 * usual + 1
@@ -167,7 +167,7 @@ def test_a_bias_without_a_spread_is_none(name):
     solver, pde = quick_solver(name), Darcy() if name == "level-set" else Poisson()
     _, o, _ = instance(pde, 0)
     tiny = 1e-9 * o.noise_std[:, None] * torch.eye(2, dtype=torch.float64)[torch.arange(M) % 2]
-    with brief_annealing():
+    with brief_searches():
         plain, found = (
             solver(pde, quick_prior(name, pde, N), x, n_samples=4, generator=seeded()).mean
             for x in (o, dataclasses.replace(o, common=tiny))

@@ -51,7 +51,8 @@ def test_estimates_without_information_leave_what_was_stated():
     assert torch.allclose(found.root @ found.root.T, torch.eye(2, dtype=torch.float64))
 
 
-def test_readings_without_information_leave_the_law_of_the_values():
+def test_readings_without_information_leave_the_law_of_the_values(monkeypatch):
+    monkeypatch.setattr(simulated_values, "SIMULATIONS", 16)
     grid, points = Grid(16), torch.rand(3, 2, dtype=torch.float64, generator=seeded(6))
     points[:, 0] = 0.0  # a side of which the pressure is stated
     values, channel = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.long)
@@ -129,6 +130,7 @@ def test_a_solve_that_fails_in_a_later_round_leaves_the_law_of_the_one_before(mo
         return simulated(tried, *given)
 
     monkeypatch.setattr(simulated_values, "_simulated", once)
+    monkeypatch.setattr(simulated_values, "SIMULATIONS", 16)
     monkeypatch.setattr(simulated_values, "_FAR", 0.0)  # so that there is another round
     with pytest.warns(UserWarning, match="since the solve must end"):
         law = values_given(forward, [world], seeded(4), without_bar)

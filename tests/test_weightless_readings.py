@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import N, truth
-from helpers import PAIRS, brief_annealing, quick_prior, quick_solver
+from helpers import PAIRS, brief_searches, quick_prior, quick_solver
 
 from pdeinv import InputError, InputWarning, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import PDES, pde_by_name
@@ -41,7 +41,7 @@ def weightless(name, noise, value, count=1):
 
 
 def answer(solver, pde, table):
-    with warnings.catch_warnings(), brief_annealing():
+    with warnings.catch_warnings(), brief_searches():
         warnings.simplefilter("ignore", MisfitWarning)  # two stages meet nothing
         warnings.simplefilter("ignore", InputWarning)
         return reconstruct(

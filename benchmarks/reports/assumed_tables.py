@@ -181,7 +181,7 @@ def calibrations_table(records: list[Record]) -> str:
         rows.append(
             [
                 *(str(case), str(setting), f"{failed} of {len(mine)}"),
-                *(f"{end(r['p_value'] for r in mine):.1e}" for end in (min, max)),
+                *(f"{end(r['p_value'] for r in mine):.2g}" for end in (min, max)),
                 _mean(_values(mine, "coverage50"), 100),
                 _mean(_values(mine, "coverage90"), 100),
                 str(mine[0]["draws"]),
