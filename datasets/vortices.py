@@ -18,19 +18,18 @@ from pdeinv.transforms import fourier_resample
 
 __all__ = ["Vortices"]
 
-_STEP = 0.1  # of the scheme, over the amplitude
+_STEP = 0.1  # of the scheme, over the strength
 
 
 @dataclass(frozen=True)
 class Vortices(CoefficientPrior):
     """The vorticity of an unforced flow on a torus, some time after a Gaussian start.
 
-    The start is the published field, `SpectralField("periodic", 2.5, 7)`, times an amplitude. In
-    time like vortices merge, and what is between them is drawn out to filaments, so that the field
-    is far from Gaussian. Lengths are shares of the domain's shorter side.
+    The start is the published initial vorticity times a factor. In time like vortices merge, and
+    what is between them is drawn out to filaments. Lengths are shares of the domain's shorter side.
 
     Arguments:
-        amplitude: factor of the start, whose standard deviation is about 0.26 without it.
+        strength: factor of the start.
         viscosity: of the flow, in squared shorter sides over units of time.
         time: for which it evolves.
         nodes: on the shorter side of the simulation; the field is that of its Fourier series on
@@ -46,7 +45,7 @@ class Vortices(CoefficientPrior):
         torch.Size([2, 1, 16, 16])
     """
 
-    amplitude: Positive = 4.0
+    strength: Positive = 4.0
     viscosity: Positive = 1e-4
     time: Positive = 5.0
     nodes: Annotated[int, Bounds(least=16, most=512)] = 64
@@ -60,7 +59,7 @@ class Vortices(CoefficientPrior):
     def phrase(self, domain: Domain) -> str:
         return (
             f"the vorticity of a flow of viscosity {self.viscosity:g} at the time {self.time:g}, "
-            f"from {self.amplitude:g} times the published field, on {self.nodes} nodes"
+            f"from {self.strength:g} times the published field, on {self.nodes} nodes"
         )
 
     def check_domain(self, domain: Domain, kind: GridKind) -> None:
@@ -81,7 +80,7 @@ class Vortices(CoefficientPrior):
         width, height = grid.domain.aspect
         unit = Domain((0.0, width, 0.0, height))
         flow = NavierStokes(
-            viscosity=self.viscosity, time=self.time, dt=_STEP / self.amplitude, domain=unit
+            viscosity=self.viscosity, time=self.time, dt=_STEP / self.strength, domain=unit
         )
         start = SpectralField("periodic", alpha=2.5, tau=7.0)
         nodes = flow.grid(self.nodes)
@@ -89,7 +88,7 @@ class Vortices(CoefficientPrior):
             return torch.zeros(0, 1, *grid.shape, dtype=torch.float64)
         sizes = (min(flow.at_once, n - i) for i in range(0, n, flow.at_once))
         found = torch.cat(
-            [flow.solve(self.amplitude * start.sample(k, nodes, generator)) for k in sizes]
+            [flow.solve(self.strength * start.sample(k, nodes, generator)) for k in sizes]
         )
         finer = -(-self.nodes // min(grid.shape))  # than the grid, so that no wave is cut off
         ny, nx = grid.shape

@@ -40,6 +40,7 @@ _EXPORTS = {
     "Transformed": "pdeinv.coefficients",
     "TwoPhase": "pdeinv.coefficients",
     "Unknown": "pdeinv.unknown",
+    "Vortices": "pdeinv.datasets",
     "calibrate": "pdeinv.solvers.calibration",
     "compare": "pdeinv.comparison",
     "pde_from_function": "pdeinv.datasets",

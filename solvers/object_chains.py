@@ -37,9 +37,10 @@ class ObjectChains(Solver):
 
     A state of a chain is a scene: how many objects there are, and the numbers of each. Its
     neighbours differ in an object, in what all objects share, or in the number of objects
-    (`SceneMoves`). Chains from the prior end in modes that fit a part of the readings. Chains at
-    lower powers of the likelihood leave these, and exchange their states with those at higher ones
-    (`ParallelTempering`). The first half of the steps spaces the powers, and is left out.
+    (`SceneMoves`). Chains from the prior end in modes that fit a part of the readings. Chains of
+    the likelihood to a power between 0 and 1 leave these, and exchange their states with their
+    neighbours (`ParallelTempering`). The first half of the steps spaces the powers, and is left
+    out.
 
     The runs are independent. The record has `r_hat`, by which runs differ from one another (1 where
     they do not), and `effective_sample_size`: the worst of the log-likelihood, the mean of the

@@ -41,7 +41,7 @@ def test_the_result_has_what_the_page_names(folder):
     assert result.attrs["solver"] == "object-chains"
     for name in ("r_hat", "effective_sample_size", "log_evidence"):
         assert name in result.attrs and f"`{name}`" in TEXT
-    assert 0 <= float(result.permeability_probability.min())
+    assert float(result.permeability_probability.min()) >= 0
     truth = xr.load_dataset(folder / "truth.h5", engine="h5netcdf").permeability.values[0]
     wrong = ((result.permeability_probability.values > 0.5) != (truth > 15)).mean()
     assert wrong < min((truth > 15).mean(), (truth < 15).mean())

@@ -86,7 +86,7 @@ def test_vortices_keep_the_symmetries_of_the_torus_and_mirrored_ones_change_thei
 
 
 def test_vortices_are_those_of_the_flow_and_the_same_on_every_grid():
-    prior, grid = Vortices(time=0.4, nodes=16, amplitude=2.0), Grid(16, kind="periodic")
+    prior, grid = Vortices(time=0.4, nodes=16, strength=2.0), Grid(16, kind="periodic")
     start = Problem(NavierStokes()).prior.sample(2, grid, seeded())
     flow = NavierStokes(viscosity=1e-4, time=0.4, dt=0.05)
     torch.testing.assert_close(prior.sample(2, grid, seeded()), flow.solve(2 * start))

@@ -70,6 +70,14 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
+    "docs/beyond.md": Source(
+        (
+            Constant("2 to 4 winding bands", "a definition"),
+            Constant("of the value 12 in 3", "a definition"),
+            Constant("above 1.05 use more steps", "advice"),
+            Constant("one for each of 48 chains at each step", "arithmetic"),
+        )
+    ),
     "docs/calibration.md": Source(
         (
             Constant("below 0.01", "the rule itself"),

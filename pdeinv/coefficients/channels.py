@@ -29,7 +29,7 @@ class Channels(TwoValuedObjects):
     Arguments:
         fewest, most: number of channels.
         low, high: the two values, in the coefficient's units.
-        width: spans of w; also of `amplitude` A and of `wavelength` L.
+        width, meander, wavelength: spans of w, A and L.
         reach: largest offset, in halves of the domain's diagonal.
 
     Example:
@@ -43,20 +43,20 @@ class Channels(TwoValuedObjects):
     low: float = 3.0
     high: float = 12.0
     width: Span = (0.05, 0.10)
-    amplitude: Span = (0.03, 0.12)
+    meander: Span = (0.03, 0.12)
     wavelength: Span = (0.35, 0.8)
     reach: float = 0.99
 
     name = "channels"
     common: ClassVar[int] = 1  # the direction
-    each: ClassVar[int] = 5  # offset, amplitude, wavelength, width, phase
+    each: ClassVar[int] = 5  # offset, meander, wavelength, width, phase
     cyclic_common: ClassVar[tuple[int, ...]] = (0,)
     cyclic: ClassVar[tuple[int, ...]] = (4,)
 
     def phrase(self, domain: Domain) -> str:
         return (
             f"{self.low:g} with {self.number_in_words} parallel channels of {self.high:g}, of "
-            f"widths {in_words(self.width)}, amplitudes {in_words(self.amplitude)} and wavelengths "
+            f"widths {in_words(self.width)}, meanders {in_words(self.meander)} and wavelengths "
             f"{in_words(self.wavelength)} shorter sides, offset by up to {self.reach:g} half "
             f"diagonals"
         )
@@ -90,7 +90,7 @@ class Channels(TwoValuedObjects):
         farthest = self.reach * math.hypot(*domain.aspect) / 2
         return (
             scaled(offset, (-farthest, farthest)),
-            scaled(amplitude, self.amplitude),
+            scaled(amplitude, self.meander),
             scaled(wavelength, self.wavelength),
             scaled(width, self.width),
             2 * math.pi * phase,

@@ -24,8 +24,8 @@ class Inclusions(TwoValuedObjects):
     Arguments:
         fewest, most: number of ellipses.
         low, high: the two values, in the coefficient's units.
-        centre: span of both coordinates of a centre, in shares of the domain's sides; a
-            symmetric one such as 0.05 to 0.95 keeps the domain's symmetries.
+        centre: span of both coordinates of a centre, in shares of the domain's sides. Where it
+            is the same from either side, the law has the symmetries of the domain.
         half_axis: span of both half axes, in shorter sides.
 
     Example:

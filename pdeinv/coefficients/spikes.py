@@ -29,8 +29,8 @@ class Spikes(ObjectPrior):
 
     Arguments:
         fewest, most: number of bumps.
-        centre: span of both coordinates of a centre, in shares of the domain's sides; a
-            symmetric one such as 0.15 to 0.85 keeps the domain's symmetries.
+        centre: span of both coordinates of a centre, in shares of the domain's sides. Where it
+            is the same from either side, the law has the symmetries of the domain.
         radius: span of R, in shorter sides.
         height: span of |h|, in the coefficient's units.
 
