@@ -63,7 +63,7 @@ class Mixture(Solver):
         assert isinstance(prior, MixturePrior)
         part, held = prior.parts[0], super().memory(pde, prior, observation, n_samples)
         one = _solver(pde, part).memory(pde, part, observation, n_samples)
-        return one + len(prior.parts) * held
+        return one + (len(prior.parts) - 1) * held
 
     def condition(
         self,

@@ -83,8 +83,8 @@ class ObjectChains(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         assert isinstance(prior, ObjectPrior)
         nodes, chains = observation.grid.nodes, max(self.levels * self.runs, _VARIANCES)
-        moved = chains * nodes * (4 * prior.most + 10 * len(pde.fields))
-        drawn = 2 * max(_DRAWS, n_samples) * nodes * len(pde.fields)
+        moved = chains * nodes * (2 * prior.most + 5 * len(pde.fields))
+        drawn = max(_DRAWS, n_samples) * nodes * len(pde.fields)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * (moved + drawn)
 
     def condition(
@@ -111,20 +111,22 @@ class ObjectChains(Solver):
             sampler.respace()
         left = self.steps - sampler.taken
         every = max(1, left * self.runs // max(_DRAWS, n_samples))
-        scenes, values = list[Scenes](), list[torch.Tensor]()
+        # Whole from the start: small arrays between the large ones of the steps would keep these
+        scenes = sampler.coldest.repeated(-(-left // every) * self.runs)
+        values = torch.zeros(len(scenes) // self.runs, self.runs, dtype=torch.float64)
         for k, _ in enumerate(bar):
             sampler.step()
             if (left - 1 - k) % every == 0:
-                scenes.append(sampler.coldest)
-                values.append(sampler.coldest_values)
-        states = target.states(scenes)
+                scenes.put(k // every * self.runs, sampler.coldest)
+                values[k // every] = sampler.coldest_values
+        states = target.states(scenes).unflatten(0, values.shape)
         flat = states.flatten(0, 1)
         draws = flat[torch.linspace(0, len(flat) - 1, n_samples, dtype=torch.float64).long()]
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": target.reduced_chi_squared(flat),
             "solver_calls": target.forward.solver_calls,
             "acceptance_rate": round(float(sampler.accepted[-1] / sampler.steps), 4),
-            **_convergence(states, torch.stack(values)),
+            **_convergence(states, values),
         }
         if self.levels > 1:
             exchanged = 1 - float(sampler.rejected.mean() / sampler.steps)
@@ -171,13 +173,14 @@ class _Target:
         off = self._readings(scenes) - self.observation.values
         return -0.5 * (off.square() / self.variance).sum(dim=1)
 
-    def states(self, scenes: list[Scenes]) -> torch.Tensor:
-        """Return the states (draws, runs, channel, ny, nx) of scenes, one batch for each draw."""
+    def states(self, scenes: Scenes) -> torch.Tensor:
+        """Return the states (batch, channel, ny, nx) of scenes."""
         grid, pde = self.observation.grid, self.forward.pde
-        a = torch.cat([pde.restrict(self.prior.render(one, grid)) for one in scenes])
-        parts = a.split(min(pde.at_once, _AT_ONCE))
-        found = torch.cat([torch.cat([p, self.forward.solve(p)], dim=1) for p in parts])
-        return found.unflatten(0, (len(scenes), -1))
+        found = []
+        for rows in torch.arange(len(scenes)).split(min(pde.at_once, _AT_ONCE)):
+            a = pde.restrict(self.prior.render(scenes.chosen(rows), grid))
+            found.append(torch.cat([a, self.forward.solve(a)], dim=1))
+        return torch.cat(found)
 
     def reduced_chi_squared(self, states: torch.Tensor) -> float:
         """Return the mean misfit of states (batch, channel, ny, nx) to a reading."""

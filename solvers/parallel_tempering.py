@@ -75,7 +75,9 @@ class ParallelTempering:
         """Forget the rates of acceptance and of exchange, and the evidence, so far."""
         self.accepted = torch.zeros(self.levels, dtype=torch.float64)
         self.rejected = torch.zeros(self.levels - 1, dtype=torch.float64)
-        self.steps, self.raised = 0, list[torch.Tensor]()
+        shape = (self.levels - 1, self.runs)
+        self.raised = torch.full(shape, -math.inf, dtype=torch.float64)
+        self.steps = 0
 
     @property
     def coldest(self) -> Scenes:
@@ -110,7 +112,7 @@ class ParallelTempering:
     def _exchange(self) -> None:
         values = self.values.reshape(self.levels, self.runs)
         rise = self.powers.diff()[:, None]
-        self.raised.append(rise * values[:-1])
+        self.raised = torch.logaddexp(self.raised, rise * values[:-1])
         gain = rise * (values[:-1] - values[1:])  # of the exchange, as a logarithm
         self.rejected += 1 - gain.clamp(max=0).exp().mean(dim=1)
         swapped = self._uniform(*gain.shape).log() < gain
@@ -139,9 +141,7 @@ class ParallelTempering:
     def log_evidence(self) -> float:
         """The logarithm of the mean likelihood of the prior, by the steps since the last `clear`:
         a product of the ratios between neighbouring powers."""
-        raised = torch.stack(self.raised)
-        count = math.log(raised.shape[0] * raised.shape[2])
-        return float((raised.logsumexp(dim=(0, 2)) - count).sum())
+        return float((self.raised.logsumexp(dim=1) - math.log(self.steps * self.runs)).sum())
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, dtype=torch.float64, generator=self.generator)

@@ -17,7 +17,7 @@ import xarray as xr
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
-from pdeinv import Grid, InputError, Observation, Problem, seeds
+from pdeinv import Grid, InputError, Observation, Problem, Scenarios, Spikes, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
@@ -226,6 +226,15 @@ def accepts(solver, pde, prior=None):
     """Return whether a solver accepts a PDE with a prior of its coefficient."""
     problem = Problem.of(pde, prior)
     return solver.accepts(problem.physics, problem.prior)
+
+
+def suited(solver):
+    """Return a PDE that a solver accepts, and a prior: None where it accepts the default one."""
+    for prior in (None, Scenarios((0.3,), (0, 90)), Spikes()):
+        for pde in map(pde_by_name, ("poisson", "darcy", "navier-stokes")):
+            if (prior is None or pde.name == "poisson") and accepts(solver, pde, prior):
+                return pde, prior
+    raise AssertionError(f"{solver.name} accepts no problem of the tests")
 
 
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if accepts(SOLVERS[s](), pde_by_name(p))]

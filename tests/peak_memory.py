@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from pdeinv import layouts
+from pdeinv import Scenarios, Spikes, layouts
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.observation import Observation
 from pdeinv.solvers import SOLVERS
@@ -26,6 +26,7 @@ class Case:
     sensors: int = 100
     samples: int = 16
     settings: dict = field(default_factory=dict)
+    prior: object = None
 
 
 _FEW = {"steps": 2}
@@ -35,6 +36,8 @@ CASES = {
     "gauss-newton": Case("navier-stokes", 32, 600, settings={"iterations": 4, "chords": 1}),
     "ensemble-smoother": Case(grid=64, sensors=800),
     "kriging": Case(grid=64),
+    "mixture": Case(grid=64, sensors=1200, prior=Scenarios((0.3,), (0, 60))),
+    "object-chains": Case(grid=64, sensors=100, settings={"steps": 250}, prior=Spikes()),
     "optimal-interpolation": Case(grid=32, sensors=1000),
     "level-set": Case("darcy", 32, 100, 40, {"stages": "brief"}),
     "moment": Case(grid=32, sensors=1500, settings=_FEW),
@@ -50,28 +53,29 @@ def measure(name: str) -> tuple[float, float]:
     estimate."""
     case = CASES.get(name, Case())
     pde, solver = pde_by_name(case.pde), SOLVERS[name](**case.settings)
-    _run(solver, pde, _observe(pde, 16, 20), 2)  # loads libraries
-    observation = _observe(pde, case.grid, case.sensors)
+    prior = case.prior
+    _run(solver, pde, prior, _observe(pde, prior, 16, 20), 2)  # loads libraries
+    observation = _observe(pde, prior, case.grid, case.sensors)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what the first run has left would hide a part of the second
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     idle = _status("VmRSS")
-    _run(solver, pde, observation, case.samples)
+    _run(solver, pde, prior, observation, case.samples)
     peak = _status("VmHWM")
-    return peak - idle, solver.memory(pde, None, observation, case.samples)
+    return peak - idle, solver.memory(pde, Problem.of(pde, prior).prior, observation, case.samples)
 
 
-def _run(solver, pde, observation, samples):
-    solver(pde, None, observation, n_samples=samples, generator=torch.Generator().manual_seed(0))
+def _run(solver, pde, prior, observation, samples):
+    solver(pde, prior, observation, n_samples=samples, generator=torch.Generator().manual_seed(0))
 
 
-def _observe(pde, n, m):
+def _observe(pde, prior, n, m):
     grid, generator = pde.grid(n), torch.Generator().manual_seed(1)
     points = torch.as_tensor(layouts.random(m, 0))
     channel, zeros = torch.arange(m) % 2, torch.zeros(m, dtype=torch.float64)
     order = tuple(f.interpolation_order for f in pde.fields)
     blank = Observation(grid, points, channel, zeros, zeros, order)
-    values = blank(Problem(pde).sample(1, grid, generator))[0]
+    values = blank(Problem.of(pde, prior).sample(1, grid, generator))[0]
     return Observation(grid, points, channel, values, zeros + 0.01 * values.std(), order)
 
 

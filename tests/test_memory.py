@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from helpers import accepts, quick_solver
+from helpers import quick_solver, suited
 
 import pdeinv.memory as memory
 from pdeinv import (
@@ -60,13 +60,12 @@ def test_every_solver_refuses_what_does_not_fit_before_it_starts(name, monkeypat
 
     monkeypatch.setattr(SOLVERS[name], "condition", fail)
     solver = quick_solver(name)
-    candidates = map(pde_by_name, ("poisson", "darcy", "navier-stokes"))
-    pde = next(pde for pde in candidates if accepts(solver, pde))
+    pde, prior = suited(solver)
     zeros = torch.zeros(3, dtype=torch.float64)
     points = torch.as_tensor(layouts.random(3, 0))
     sensors = Observation(pde.grid(16), points, torch.tensor([0, 1, 1]), zeros, zeros, (3, 3))
     with pytest.raises(InputError, match=r"memory .* must be at most 0.0008 GB.* got .* GB; "):
-        solver(pde, None, sensors)
+        solver(pde, prior, sensors)
 
 
 @pytest.mark.parametrize(

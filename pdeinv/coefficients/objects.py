@@ -50,6 +50,12 @@ class Scenes:
         """Return some of the scenes, by their rows or by a mask (batch,)."""
         return Scenes(self.common[rows], self.objects[rows], self.count[rows])
 
+    def put(self, first: int, others: Scenes) -> None:
+        """Write others in the place of those from a row on."""
+        rows = slice(first, first + len(others))
+        self.common[rows], self.objects[rows] = others.common, others.objects
+        self.count[rows] = others.count
+
     def repeated(self, n: int) -> Scenes:
         """Return n scenes, these by turns."""
         return self.chosen(torch.arange(n) % len(self))

@@ -81,7 +81,7 @@ class DAPS(DiffusionSolver):
     every: Count = 50
 
     name: ClassVar[str] = "daps"
-    held: ClassVar[tuple[int, float]] = (20, 0.0)
+    held: ClassVar[tuple[int, float]] = (24, 0.0)
     constants: ClassVar[dict[Preset, DAPSConstants]] = DAPS_CONSTANTS
 
     def preset_values(self) -> dict[str, Any]:
