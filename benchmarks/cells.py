@@ -105,7 +105,7 @@ class Cell:
                 f"prior must be None for method {self.method!r}, which uses no prior from a file, "
                 f"got {self.prior}; leave out the prior or the method"
             )
-        if not solver.accepts(self.task.physics, self._prior()):
+        if not solver.accepts(self.task.physics, self._prior_for(solver)):
             raise InputError(
                 f"method {self.method!r} is not made for {self.task.pde}: {solver.needs}; leave "
                 f"one of them out"
@@ -114,7 +114,8 @@ class Cell:
 
     def prepare(self) -> tuple[Solver, Prior]:
         """Return the solver and its prior, with what many instances share already made."""
-        solver, prior = self.solver(), self._prior()
+        solver = self.solver()
+        prior = self._prior_for(solver)
         if isinstance(solver, OptimalInterpolation) and not self.prior:
             return solver, _ensemble(self.task.problem, self.task.grid, solver.members)
         solver.check(self.task.physics, prior)  # which loads the shipped prior
@@ -122,7 +123,8 @@ class Cell:
 
     def check(self) -> None:
         """Refuse what would otherwise fail after hours of other cells."""
-        self.solver().check(self.task.physics, self._prior())
+        solver = self.solver()
+        solver.check(self.task.physics, self._prior_for(solver))
         self.task.instance(0)
 
     def key(self) -> Record:
@@ -138,8 +140,15 @@ class Cell:
             **task,
         }
 
-    def _prior(self) -> Prior:
-        return _loaded(self.prior) if self.prior else self.task.problem.prior
+    def _prior_for(self, solver: Solver) -> Prior:
+        """The prior that a solver is given: that of the task, or of a file. Where the task is of a
+        family that the solver does not accept, it has the PDE's default prior instead."""
+        if self.prior:
+            return _loaded(self.prior)
+        physics, prior = self.task.physics, self.task.problem.prior
+        if self.task.family and not solver.accepts(physics, prior):
+            return physics.default_prior
+        return prior
 
     def _checked_settings(self) -> dict[str, Any]:
         """Return the settings, refused unless they are of the names and kinds of the defaults."""

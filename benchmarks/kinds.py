@@ -31,7 +31,7 @@ __all__ = [
     "TaskLine",
 ]
 
-TASK = ("pde", "task", "grid", "sensors", "noise", "seed", "variant")
+TASK = ("pde", "task", "grid", "sensors", "noise", "seed", "variant", "family")
 """The names in a record that identify a task."""
 CELL = (*TASK, "method", "equireg", "steps", "settings", "given_prior", "samples")
 """The names that identify a cell: a method with its options, on a task."""
@@ -93,6 +93,7 @@ class TaskLine(Line):
 class _CellLine(TaskLine):
     noise: Amount
     variant: NotRequired[Name]
+    family: NotRequired[str]
     equireg: NotRequired[Equireg]
     steps: NotRequired[Count]
     settings: NotRequired[Settings | None]
@@ -118,6 +119,8 @@ class _Scored(_CellLine, Provenance):
     error_spectrum: NotRequired[list[Amount | None]]
     seconds_per_instance: NotRequired[Amount]
     peak_megabytes: NotRequired[Amount]
+    brier: NotRequired[Share | None]
+    reliability: NotRequired[list[Annotated[list[Amount], Field(min_length=3, max_length=3)]]]
 
 
 class Instance(_Scored):

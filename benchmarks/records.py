@@ -40,7 +40,7 @@ Places: TypeAlias = dict[tuple[Any, ...], tuple[Path, int]]
 
 _KINDS = (INSTANCES, SUMMARIES, BASELINES, *STUDY_KINDS, PRIORS, PRIOR_ABLATIONS)
 # Older records lack these names
-_DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard"}
+_DEFAULTS = {"equireg": False, "steps": 0, "samples": 19, "variant": "standard", "family": ""}
 _REMEDY = "correct it, or copy the file again from where it was made"
 
 

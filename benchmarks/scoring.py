@@ -28,6 +28,7 @@ from pdeinv.solvers import Solver
 
 __all__ = ["mean_errors", "score"]
 
+_TENTHS = 10
 # The prior of solvers that have another than the PDE's distribution and do not record it
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 
@@ -56,7 +57,7 @@ def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> lis
     seconds = time.perf_counter() - start
     shared = {
         "instance": i,
-        "prior": posterior.record.get("prior") or _PRIORS.get(solver.name, "exact"),
+        "prior": posterior.record.get("prior") or _PRIORS.get(solver.name) or _kind(task, prior),
         "instance_hash": fingerprint(truth, observation),
         "seconds_per_instance": rounded(seconds),
         "peak_megabytes": peak_megabytes(),
@@ -67,6 +68,11 @@ def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> lis
         for channel in task.scored
         for row in _scores(task, posterior, truth, channel, i)
     ]
+
+
+def _kind(task: Task, prior: Prior) -> str:
+    """Return what a prior that a solver is given is: that of the truth, or not."""
+    return "exact" if not task.family or prior == task.problem.prior else "default"
 
 
 def mean_errors(
@@ -111,8 +117,11 @@ def _scores(
     problem, every = task.problem, true.expand_as(samples)
     predicted = _predicted_errors(problem, mean, std, true, channel)
     single = mean_errors(problem, samples.flatten(0, 1), every.flatten(0, 1), channel)
+    high = _probability(problem, posterior) if known and channel == 0 else None
+    forecast = {} if high is None else _forecast(high, true[0, 0] > _middle(problem))
     return [
         shared
+        | (forecast if metric == "error_rate" else {})
         | {"metric": metric}
         | {
             name: rounded(value if known else float("nan"))
@@ -124,6 +133,43 @@ def _scores(
         }
         for metric, error in mean_errors(problem, mean, true, channel).items()
     ]
+
+
+def _middle(problem: Problem) -> float:
+    """Return the value between the phases of a coefficient of two values."""
+    phases = problem.coefficient_prior.phases
+    assert phases is not None
+    return sum(phases) / 2
+
+
+def _probability(problem: Problem, posterior: Posterior) -> torch.Tensor | None:
+    """Return the probability (ny, nx) of the high value of the coefficient, that of the mean where
+    the method states none; None for a coefficient of other values."""
+    phases = problem.coefficient_prior.phases
+    if phases is None or posterior.probability is not None:
+        return None if phases is None else posterior.probability
+    return ((posterior.mean[0] - phases[0]) / (phases[1] - phases[0])).clamp(0, 1)
+
+
+def _forecast(high: torch.Tensor, truth: torch.Tensor) -> Record:
+    """Return the Brier score of probabilities, and for each tenth of them the share of nodes, the
+    mean probability and the share of nodes where the truth is high, both times that share.
+
+    Arguments:
+        high: probabilities (ny, nx).
+        truth: where the truth is high, (ny, nx).
+
+    Reference:
+        Brier, *Verification of forecasts expressed in terms of probability*, Monthly Weather Review
+        78, 1950.
+    """
+    p, hit = high.flatten().double(), truth.flatten().double()
+    tenth = (p * _TENTHS).long().clamp(max=_TENTHS - 1)
+    sums = torch.zeros(3, _TENTHS, dtype=torch.float64)
+    for row, values in zip(sums, (torch.ones_like(p), p, hit), strict=True):
+        row.index_add_(0, tenth, values)
+    curve = [[rounded(v) for v in row] for row in (sums / len(p)).T.tolist()]
+    return {"brier": rounded(float((p - hit).square().mean())), "reliability": curve}
 
 
 def _predicted_errors(

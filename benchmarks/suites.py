@@ -9,9 +9,9 @@ from typing import Any
 
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.cells import INSTANCES, SAMPLES, Cell, accepted_options
-from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.benchmarks.summary import FAMILY_LIMITS, LIMITS
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.datasets import PDES, Problem
+from pdeinv.datasets import PDES
 from pdeinv.errors import InputError
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.selection import VARIANTS
@@ -50,6 +50,7 @@ class Suite:
         samples: number of posterior samples of the methods.
         guided_samples: the same of the guided ones, which cost more.
         settings: further arguments of a method's class, by the method's name.
+        tasks: those of the suite; forward and inverse ones of each PDE if there are none.
     """
 
     grid: int
@@ -62,7 +63,31 @@ class Suite:
     samples: int = SAMPLES
     guided_samples: int = 4
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
 
+    def tasks_of(self, pde: str) -> list[Task]:
+        """Return the tasks of a PDE."""
+        if self.tasks:
+            return [task for task in self.tasks if task.pde == pde]
+        return [Task(pde, kind, self.grid, self.sensors) for kind in ("forward", "inverse")]
+
+
+def _beyond(family: str, pde: str, *conditions: tuple[int, float]) -> tuple[Task, ...]:
+    """Return inverse tasks of a family, each with a number of sensors and a noise."""
+    return tuple(Task(pde, "inverse", 64, m, noise, family=family) for m, noise in conditions)
+
+
+_MEDIA = ((125, 0.01), (125, 0.05), (40, 0.02), (40, 0.05), (20, 0.05))
+_FIELDS = ((125, 0.01), (40, 0.05))
+_BEYOND = (
+    *_beyond("channels", "darcy", *_MEDIA),
+    *_beyond("inclusions", "darcy", *_MEDIA),
+    *_beyond("scenarios", "poisson", *_FIELDS),
+    *_beyond("scenarios", "helmholtz", *_FIELDS),
+    *_beyond("spikes", "poisson", *_FIELDS),
+    *_beyond("spikes", "helmholtz", *_FIELDS),
+    *_beyond("vortices", "navier-stokes", *_FIELDS),
+)
 
 SUITES = {
     "quick": Suite(
@@ -77,6 +102,17 @@ SUITES = {
     ),
     "standard": Suite(64, 125, 32, (*LIMITS, *_CLASSICAL, "moment"), _GUIDED, settings=_SETTINGS),
     "paper": Suite(128, 500, 32, (*LIMITS, *_CLASSICAL, "moment"), ("diffusionpde", "fundps")),
+    "beyond": Suite(
+        64,
+        125,
+        16,
+        (*FAMILY_LIMITS, "level-set", "gaussian", "gauss-newton", "optimal-interpolation"),
+        settings={
+            "optimal-interpolation": {"members": 5000},
+            "object-chains": {"runs": 2},
+        },
+        tasks=_BEYOND,
+    ),
 }
 
 
@@ -113,30 +149,26 @@ def suite_cells(
     cells = []
     for method in methods or (*suite.methods, *suite.guided):
         suits = _accepts if methods else _belongs
-        on = [pde for pde in pdes if suits(method, pde)]
+        on = [task for pde in pdes for task in suite.tasks_of(pde) if suits(method, task)]
         if methods and not on:
             raise InputError(
                 f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; "
                 f"leave it out"
             )
         for equireg in (False, True) if method in suite.guided and suite.equireg else (False,):
-            cells += [
-                _suite_cell(suite, method, pde, kind, equireg, instances)
-                for pde in on
-                for kind in ("forward", "inverse")
-            ]
+            cells += [_suite_cell(suite, method, task, equireg, instances) for task in on]
     return cells
 
 
 def _suite_cell(
-    suite: Suite, method: str, pde: str, kind: str, equireg: bool, instances: int | None
+    suite: Suite, method: str, task: Task, equireg: bool, instances: int | None
 ) -> Cell:
     guided = method in suite.guided
     settings = dict(suite.settings.get(method, {}))
     if settings:
-        settings |= published.SETTINGS.get((method, pde), {})
+        settings |= published.SETTINGS.get((method, task.pde), {})
     return Cell(
-        Task(pde, kind, suite.grid, suite.sensors),
+        task,
         method,
         suite.instances if instances is None else instances,
         steps=suite.steps if guided else None,
@@ -146,15 +178,19 @@ def _suite_cell(
     )
 
 
-def _accepts(method: str, pde: str) -> bool:
-    problem = Problem.named(pde)
-    return SOLVERS[method]().accepts(problem.physics, problem.prior)
+def _accepts(method: str, task: Task) -> bool:
+    """Return whether a method accepts a task; where a family is none for it, with the default prior
+    of the PDE."""
+    physics, solver = task.physics, SOLVERS[method]()
+    priors = [task.problem.prior, *([physics.default_prior] if task.family else [])]
+    return any(solver.accepts(physics, prior) for prior in priors)
 
 
-def _belongs(method: str, pde: str) -> bool:
-    """Return whether a suite has the method for the PDE; of the limits only the first one."""
-    rivals = LIMITS if method in LIMITS else (method,)
-    return next((m for m in rivals if _accepts(m, pde)), None) == method
+def _belongs(method: str, task: Task) -> bool:
+    """Return whether a suite has the method for the task; of the limits only the first one."""
+    kinds = (LIMITS, FAMILY_LIMITS)
+    rivals = next((kind for kind in kinds if method in kind), (method,))
+    return next((m for m in rivals if _accepts(m, task)), None) == method
 
 
 def product_cells(
@@ -166,6 +202,7 @@ def product_cells(
     sensors: Iterable[int] = (125,),
     noise: Iterable[float] = (0.0,),
     variant: str = "standard",
+    family: str = "",
     seed: int = 0,
     steps: Iterable[int] = (),
     equireg: Iterable[bool | str] = (False,),
@@ -179,7 +216,7 @@ def product_cells(
     A method that does not accept an option runs once, without it.
 
     Arguments:
-        pdes, tasks, grid, sensors, noise, variant, seed: values of the tasks, as in `Task`.
+        pdes, tasks, grid, sensors, noise, variant, family, seed: values of the tasks, as in `Task`.
         methods, steps, equireg, prior, settings, samples, instances: values of the cells, as in
             `Cell`; no steps for the published ones.
 
@@ -206,7 +243,7 @@ def product_cells(
             )
     return [
         Cell(
-            Task(pde, kind, grid, m, level, seed, variant),
+            Task(pde, kind, grid, m, level, seed, variant, family),
             method,
             instances,
             settings=settings,

@@ -13,10 +13,12 @@ from pdeinv.metrics import rank_coverage
 
 __all__ = [
     "COUNTED",
+    "FAMILY_LIMITS",
     "LEVELS",
     "LIMITS",
     "coverage_of",
     "crps_of",
+    "is_limit",
     "paired_ratio",
     "rounded",
     "summarise",
@@ -26,6 +28,8 @@ LIMITS = ("gaussian", "gauss-newton", "level-set")
 """The solvers that use the distribution of the coefficient itself, of which the solver "auto" takes
 the first that accepts the PDE: the limit of the others. Where records have two, the first counts.
 """
+FAMILY_LIMITS = ("mixture", "object-chains")
+"""Those of families that are not Gaussian; the former have another prior there than the truth."""
 COUNTED = ("reduced_chi_squared", "network_evaluations", "solver_calls")
 """What a posterior's record counts."""
 LEVELS = (60, 90)
@@ -34,9 +38,14 @@ _PAIRED = ("moment", "gauss-newton", "level-set")  # these draw antithetic pairs
 _PROVENANCE = ("commit", "machine", "versions", "command")
 _AVERAGED = (
     *("error", "predicted_error", "sample_error", "crps"),
-    *(*COUNTED, "seconds_per_instance", "peak_megabytes"),
+    *(*COUNTED, "seconds_per_instance", "peak_megabytes", "brier"),
 )
-_CURVES = ("ranks", "error_spectrum")
+_CURVES = ("ranks", "error_spectrum", "reliability")
+
+
+def is_limit(record: Record) -> bool:
+    """Return whether a record's method is one that uses the distribution of the coefficient."""
+    return record["method"] in (FAMILY_LIMITS if record.get("family") else LIMITS)
 
 
 def coverage_of(record: Record, level: int) -> float | None:
@@ -65,9 +74,9 @@ def crps_of(record: Record) -> float | None:
 def summarise(rows: Iterable[Record]) -> list[Record]:
     """Return a record for each cell, field and metric: means over instances, and standard errors.
 
-    `over_limit` is the error over that of the first of `LIMITS` in the rows: a ratio of means over
-    the instances that both have solved, with the standard error of these pairs. The mean of what
-    some rows lack, such as seconds, is over the others; `timed_on` has the processors of the
+    `over_limit` is the error over that of the limit in the rows (see `is_limit`): a ratio of means
+    over the instances that both have solved, with the standard error of these pairs. The mean of
+    what some rows lack, such as seconds, is over the others; `timed_on` has the processors of the
     seconds. An instance on which the method diverged makes the error None.
 
     Arguments:
@@ -78,8 +87,9 @@ def summarise(rows: Iterable[Record]) -> list[Record]:
     for row in rows:
         groups.setdefault((*cell_key(row), row["field"], row["metric"]), []).append(row)
     limits: dict[tuple[Any, ...], dict[int, float]] = {}
-    known = [row for row in rows if row["method"] in LIMITS and row["error"] is not None]
-    known.sort(key=lambda row: -LIMITS.index(row["method"]))  # the first overwrites the others
+    known = [row for row in rows if is_limit(row) and row["error"] is not None]
+    order = (*LIMITS, *FAMILY_LIMITS)
+    known.sort(key=lambda row: -order.index(row["method"]))  # the first overwrites the others
     for row in known:
         limits.setdefault(_scored(row), {})[row["instance"]] = row["error"]
     return [_summary(group, limits.get(_scored(group[0]), {})) for group in groups.values()]
@@ -107,6 +117,11 @@ def rounded(value: float) -> float | None:
     return None if np.isnan(value) else float(f"{value:.6g}")
 
 
+def _rounded(values: list[Any]) -> list[Any]:
+    """Return a curve of numbers, or of rows of numbers, to six digits."""
+    return [_rounded(v) if isinstance(v, list) else rounded(v) for v in values]
+
+
 def _summary(group: list[Record], limit: dict[int, float]) -> Record:
     first, errors = group[0], _numbers(group, "error")
     known = {name: found for name in (*_AVERAGED, *_CURVES) if len(found := _numbers(group, name))}
@@ -118,7 +133,7 @@ def _summary(group: list[Record], limit: dict[int, float]) -> Record:
             summary[name] = rounded(values.mean())
     for name, values in known.items():
         if name in _CURVES:
-            summary[name] = [rounded(v) for v in values.mean(axis=0)]
+            summary[name] = _rounded(values.mean(axis=0).tolist())
     summary |= {f"coverage{level}": coverage_of(summary, level) for level in LEVELS}
     if all("crps_pairs" in r for r in group):
         summary["crps_pairs"] = any(r["crps_pairs"] for r in group)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from pdeinv import layouts, seeds
+from pdeinv.benchmarks.families import FAMILIES
 from pdeinv.datasets import PDE, Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -63,9 +64,11 @@ class Task:
             `"smoother"` or `"rougher"` coefficient (alpha up or down by 0.5), a lower `"contrast"`
             (low raised by a third), a `"viscosity"` of twice the default. The solvers keep the
             standard PDE.
+        family: name in `FAMILIES` of a distribution of the coefficient, which the solvers are given
+            too; "" for the published one.
 
     Raises:
-        InputError: the kind, the noise, the seed or the variant cannot be used.
+        InputError: the kind, the noise, the seed, the variant or the family cannot be used.
     """
 
     pde: str
@@ -75,6 +78,7 @@ class Task:
     noise: float = 0.0
     seed: int = 0
     variant: str = "standard"
+    family: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -97,11 +101,31 @@ class Task:
                 f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}; choose one "
                 f"of them"
             )
+        if self.family:
+            self._check_family()
+
+    def _check_family(self) -> None:
+        """Refuse a family that is unknown, or not of this PDE or this variant."""
+        if self.family not in FAMILIES:
+            raise InputError(
+                f"family must be one of {', '.join(FAMILIES)}, got {self.family!r}; choose one of "
+                f"them, or leave it out"
+            )
+        if self.pde not in FAMILIES[self.family]:
+            raise InputError(
+                f"pde must be one of {', '.join(FAMILIES[self.family])} for the family "
+                f"{self.family!r}, got {self.pde!r}; choose one of them"
+            )
+        if self.variant != "standard":
+            raise InputError(
+                f"variant must be 'standard' for a family, got {self.variant!r} for "
+                f"{self.family!r}; leave one of them out"
+            )
 
     @property
     def problem(self) -> Problem:
         """The problem that the solvers are given."""
-        return Problem.named(self.pde)
+        return FAMILIES[self.family][self.pde] if self.family else Problem.named(self.pde)
 
     @property
     def physics(self) -> PDE:
@@ -110,11 +134,13 @@ class Task:
 
     @property
     def world(self) -> Problem:
-        """The problem that draws the instances.
+        """The problem that draws the instances: that of the solvers, or a variant of it.
 
         Raises:
             InputError: the problem lacks a number that the variant changes.
         """
+        if self.family:
+            return self.problem
         usual, changed = self.problem.coefficient_prior.numbers | self.physics.parameters, {}
         for name, change in VARIANTS[self.variant].items():
             if name not in usual:

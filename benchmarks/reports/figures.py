@@ -20,7 +20,7 @@ from pdeinv.benchmarks.records import TASK, Record, values_of
 from pdeinv.benchmarks.reports.columns import coverage_level, shown_coverage
 from pdeinv.benchmarks.reports.labels import labelled
 from pdeinv.benchmarks.reports.standings import over_limit, standings
-from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.benchmarks.summary import is_limit
 from pdeinv.errors import InputError
 from pdeinv.field_style import Style, field_style
 
@@ -31,6 +31,7 @@ __all__ = [
     "plot_instances",
     "plot_over_limit",
     "plot_ranks",
+    "plot_reliability",
     "plot_spectra",
 ]
 
@@ -73,8 +74,8 @@ def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
     The limits of all PDEs share one style.
     """
     methods: dict[str, dict[str, None]] = {}
-    for r in sorted(records, key=lambda r: (r["method"] not in LIMITS, r["label"])):
-        method = "the limit" if r["method"] in LIMITS else r["method"]
+    for r in sorted(records, key=lambda r: (not is_limit(r), r["label"])):
+        method = "the limit" if is_limit(r) else r["method"]
         methods.setdefault(method, {})[r["label"]] = None
     return {
         label: {
@@ -147,7 +148,7 @@ def plot_over_limit(records: list[Record]) -> Figure:
     found: dict[str, list[tuple[int, float, float]]] = {}
     for place, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
-            if ratio and ratio < math.inf and r["method"] not in LIMITS:
+            if ratio and ratio < math.inf and not is_limit(r):
                 found.setdefault(r["label"], []).append((place, ratio, r["over_limit_se"] or 0.0))
     figure = Figure(
         figsize=(9, max(0.45, 0.05 * len(found)) * len(tasks) + 2.2), layout="constrained"
@@ -204,6 +205,29 @@ def plot_spectra(records: list[Record]) -> Figure:
         axis.axhline(1, color="black", linewidth=0.8)
     figure.supxlabel("wavenumber", fontsize=9)
     figure.supylabel("error over truth", fontsize=9)
+    _legend(figure, axes)
+    return figure
+
+
+def plot_reliability(records: list[Record]) -> Figure:
+    """Draw how often the truth is high where a method gives the high value some probability, a
+    panel for each task; the size of a mark grows with the share of nodes."""
+    records = labelled([r for r in records if r.get("reliability")])
+    tasks, styles = standings(records), _styles(records)
+    figure, axes = _task_axes(tasks, sharex=True, sharey=True)
+    for axis, group in zip(axes, tasks.values(), strict=True):
+        axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+        for r in group:
+            share, stated, found = np.array(r["reliability"], dtype=float).T
+            some = share > 0
+            stated, found = (v[some] / share[some] for v in (stated, found))
+            style = styles[r["label"]]
+            axis.plot(stated, found, label=r["label"], **{**style, "markersize": 0, "linewidth": 1})
+            sizes = 4 + 60 * np.sqrt(share[some])
+            axis.scatter(stated, found, s=sizes, color=style["color"], alpha=0.7, linewidths=0)
+        axis.set_aspect("equal")
+    figure.supxlabel("stated probability of the high value", fontsize=9)
+    figure.supylabel("share of nodes where the truth is high", fontsize=9)
     _legend(figure, axes)
     return figure
 

@@ -22,6 +22,7 @@ from pdeinv.benchmarks.reports.figures import (
     plot_instances,
     plot_over_limit,
     plot_ranks,
+    plot_reliability,
     plot_spectra,
 )
 from pdeinv.benchmarks.reports.labels import method_line
@@ -29,7 +30,7 @@ from pdeinv.benchmarks.reports.standings import standings
 from pdeinv.benchmarks.reports.tables import overall_table, published_table, tasks_table
 from pdeinv.benchmarks.runner import instances_file
 from pdeinv.benchmarks.suites import RECORDS
-from pdeinv.benchmarks.summary import LIMITS, summarise
+from pdeinv.benchmarks.summary import FAMILY_LIMITS, LIMITS, is_limit, summarise
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, ensure_folder, save_figure
 from pdeinv.progress import progress_bar
@@ -43,6 +44,7 @@ _STYLE = (
     "td.n,th.n{text-align:right}img{max-width:100%}h2{margin-top:2em}"
 )
 _SETTINGS = ("grid", "sensors", "noise", "seed", "variant")  # which all tasks of a page share
+_OF_FAMILIES = ("grid", "seed")  # which those of families do
 _PUBLISHED_SETTING = (128, 500, 0.0)  # grid, sensors and noise
 
 
@@ -109,10 +111,11 @@ def write_page(place: str | Path, *, pictures: bool = True, progress: bool = Fal
 
 
 def _check_same_task(records: list[Record]) -> None:
-    kinds = sorted({values_of(r, _SETTINGS) for r in records})
+    shared = _OF_FAMILIES if all(r.get("family") for r in records) else _SETTINGS
+    kinds = sorted({values_of(r, shared) for r in records})
     if len(kinds) > 1:
         first, second = (
-            ", ".join(f"{name} {value}" for name, value in zip(_SETTINGS, kind, strict=True))
+            ", ".join(f"{name} {value}" for name, value in zip(shared, kind, strict=True))
             for kind in kinds[:2]
         )
         raise InputError(
@@ -158,6 +161,15 @@ def _blocks(
             figure=plot_ranks(two),
             name="ranks",
         )
+    if any(r.get("reliability") for r in records):
+        yield Block(
+            "Reliability",
+            "Where a method gives the high value of a coefficient some probability, how often the "
+            "truth has it: on the line for probabilities that are right. Marks grow with the share "
+            "of nodes.",
+            figure=plot_reliability(records),
+            name="reliability",
+        )
     yield Block(
         "Scales of the error",
         "Root of the error's power over the truth's in each octave of wavenumbers; it is 1 for the "
@@ -184,18 +196,27 @@ def _introduction(records: list[Record]) -> str:
         return "; ".join(dict.fromkeys(parts))
 
     first, words = records[0], []
+    limits = FAMILY_LIMITS if first.get("family") else LIMITS
+    readings = f"{first['sensors']} sensors, noise {first['noise']:g}"
+    if first.get("family"):
+        readings = "sensors and noise as each task states"
     words.append(
-        f"{first['grid']} x {first['grid']} nodes, {first['sensors']} sensors, noise "
-        f"{first['noise']:g}, seed {first['seed']}. Errors are those of the posterior mean of as "
-        "many samples as the tables state, with the standard error over instances: relative L2, or "
+        f"{first['grid']} x {first['grid']} nodes, {readings}, seed {first['seed']}. Errors are "
+        "those of the posterior mean of as many samples as the tables state, with the standard "
+        "error over instances: relative L2, or "
         "the error rate of a coefficient with two values. Coverage is by the truth's rank among "
         "the samples. *The limit* is the solver that uses the "
-        f"distribution of the coefficients itself: {', '.join(LIMITS)}."
+        f"distribution of the coefficients itself: {', '.join(limits)}."
     )
     if first["variant"] != "standard":
         words.append(
             f"The fields are out of distribution, *{first['variant']}*; the methods keep the "
             "standard prior."
+        )
+    if first.get("family"):
+        words.append(
+            "Methods for which a family is no prior have the default one of the PDE, such as "
+            "*level-set* and *gaussian*."
         )
     settings = sorted({(r["method"], r["settings"]) for r in records if r["settings"]})
     if settings:
@@ -211,8 +232,8 @@ def _introduction(records: list[Record]) -> str:
 def _limit_and_best(group: list[Record]) -> list[Record]:
     """Return the limit of a task and the best other method, if they have not diverged."""
     found = [r for r in group if r["error"] is not None]
-    limits = [r for r in found if r["method"] in LIMITS]
-    others = [r for r in found if r["method"] not in LIMITS]
+    limits = [r for r in found if is_limit(r)]
+    others = [r for r in found if not is_limit(r)]
     return limits[:1] + others[:1]
 
 
@@ -224,7 +245,7 @@ def _pictures(records: list[Record], rows: list[Record], progress: bool) -> Iter
     best = {
         key: others[0]
         for key, group in standings(records).items()
-        if (others := [r for r in group if r["method"] not in LIMITS])
+        if (others := [r for r in group if not is_limit(r)])
     }
     bar = progress_bar(best.items(), "pictures", progress, unit="task")
     for (pde, task, field), r in bar:
@@ -243,7 +264,7 @@ def _pictures(records: list[Record], rows: list[Record], progress: bool) -> Iter
         yield Block(
             f"{pde} {task}: {field.replace('_', ' ')} by {method_line(r)}",
             figure=plot_instances(shown | {"worst": own[-1]}),
-            name=f"instances-{pde}-{task}-{field.replace('_', '-')}",
+            name=re.sub(r"[^a-z0-9.]+", "-", f"instances-{pde}-{task}-{field}"),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pdeinv.benchmarks import published
 from pdeinv.benchmarks.records import TASK, Record, values_of
-from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.benchmarks.summary import is_limit
 from pdeinv.datasets import PDES
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "method_line",
     "method_name",
     "pde_order",
+    "place_of",
 ]
 
 METRICS = {"relative_l2": "relative L2", "error_rate": "error rate"}
@@ -45,9 +46,18 @@ def pde_order(pde: str) -> tuple[int, str]:
     return (known.index(pde) if pde in known else len(known)), pde
 
 
+def place_of(record: Record) -> str:
+    """Return the name of a record's PDE; of a family also its name, the sensors and the noise, in
+    which the tasks of one page may differ."""
+    if not record.get("family"):
+        return str(record["pde"])
+    readings = f"{record['sensors']} sensors, noise {100 * record['noise']:g} %"
+    return f"{record['pde']} {record['family']}, {readings}"
+
+
 def method_name(record: Record) -> str:
     """Return a method's name with its EquiReg, and one name for the limits of all PDEs."""
-    return "the limit" if record["method"] in LIMITS else record["method"] + _equireg(record)
+    return "the limit" if is_limit(record) else record["method"] + _equireg(record)
 
 
 def method_line(record: Record) -> str:

@@ -6,8 +6,8 @@ import math
 from typing import Any, NamedTuple
 
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.labels import labelled, pde_order
-from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.benchmarks.reports.labels import labelled, pde_order, place_of
+from pdeinv.benchmarks.summary import is_limit
 
 __all__ = ["Standing", "over_limit", "paired_with_limit", "ranked", "reported", "standings"]
 
@@ -43,7 +43,7 @@ def standings(records: list[Record]) -> dict[tuple[str, str, str], list[Record]]
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for r in records:
-        groups.setdefault((r["pde"], r["task"], r["field"]), []).append(r)
+        groups.setdefault((place_of(r), r["task"], r["field"]), []).append(r)
     result = {}
     for key in sorted(groups, key=lambda key: (pde_order(key[0]), *key[1:])):
         scored = reported(groups[key])
@@ -56,7 +56,7 @@ def standings(records: list[Record]) -> dict[tuple[str, str, str], list[Record]]
 
 def over_limit(records: list[Record]) -> list[float | None]:
     """Return the error of each of one task's records over the limit's, None if it is missing."""
-    known = any(r["method"] in LIMITS for r in records)
+    known = any(is_limit(r) for r in records)
     return [
         (math.inf if r["error"] is None else r.get("over_limit")) if known else None
         for r in records
@@ -87,8 +87,8 @@ def paired_with_limit(
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for r in rows:
-        if r["method"] in (method, *LIMITS) and r["error"] is not None:
-            groups.setdefault((r["pde"], r["task"], r["field"]), []).append(r)
+        if (r["method"] == method or is_limit(r)) and r["error"] is not None:
+            groups.setdefault((place_of(r), r["task"], r["field"]), []).append(r)
     found = {}
     for key in sorted(groups, key=lambda key: (pde_order(key[0]), *key[1:])):
         ours: dict[tuple[Any, ...], Record] = {}

@@ -19,10 +19,10 @@ from pdeinv.benchmarks.reports.columns import (
     seconds_of,
     shown_coverage,
 )
-from pdeinv.benchmarks.reports.labels import METRICS, field_label, labelled, pde_order
+from pdeinv.benchmarks.reports.labels import METRICS, field_label, labelled, pde_order, place_of
 from pdeinv.benchmarks.reports.standings import Standing, paired_with_limit, ranked
 from pdeinv.benchmarks.study_kinds import NUMERICS, REFERENCES
-from pdeinv.benchmarks.summary import LIMITS, crps_of, paired_ratio
+from pdeinv.benchmarks.summary import crps_of, is_limit, paired_ratio
 
 __all__ = [
     "TABULATED",
@@ -51,7 +51,8 @@ def table(records: list[Record]) -> str:
         return numerics_table(records)
     if "distance" in records[0]:
         return reference_table(records)
-    several = len({(r["sensors"], r["noise"]) for r in records}) > 1
+    plain = [r for r in records if not r.get("family")]
+    several = len({(r["sensors"], r["noise"]) for r in plain}) > 1
     return sensors_table(records) if several else markdown_table(records)
 
 
@@ -62,7 +63,7 @@ def markdown_table(records: list[Record]) -> str:
     numbers = ["error, %", "predicted, %", coverage_head(level), "seconds", "instances"]
     rows = [
         [
-            *(r["pde"], r["task"], r["field"], METRICS[r["metric"]], r["line"], _error(r)),
+            *(place_of(r), r["task"], r["field"], METRICS[r["metric"]], r["line"], _error(r)),
             format_number(r.get("predicted_error"), 100, ".2f"),
             shown_coverage([r], level, ".1f"),
             seconds_of([r]),
@@ -85,13 +86,17 @@ def tasks_table(records: list[Record]) -> str:
         f"rank; error of the mean, %; over the limit; single sample, %; {coverage_head(level)}; "
         "CRPS; evaluations; seconds; samples; instances"
     )
+    brier = any("brier" in r for r in records)
+    if brier:
+        numbers = numbers.replace("CRPS", "CRPS; Brier score")
     rows = [
         [
-            *(f"{r['pde']} {r['task']}", field_label(r), r["line"], str(rank), _error(r)),
+            *(f"{place_of(r)} {r['task']}", field_label(r), r["line"], str(rank), _error(r)),
             _ratio(ratio, r),
             format_number(r.get("sample_error"), 100, ".2f"),
             shown_coverage([r], level),
             format_number(crps_of(r), 1, ".3g"),
+            *([format_number(r.get("brier"), 1, ".3f")] if brier else []),
             format_number(r["network_evaluations"], 1, ".0f"),
             seconds_of([r]),
             *(str(r["samples"]), str(r["instances"])),
@@ -105,7 +110,7 @@ def overall_table(records: list[Record]) -> str:
     """Return how the methods stand over all tasks, by their mean rank."""
     places: dict[str, list[Standing]] = {}
     found = ranked(records)
-    runs = Counter((r["pde"], r["task"], r["field"], r["label"]) for _, r, _ in found)
+    runs = Counter((place_of(r), r["task"], r["field"], r["label"]) for _, r, _ in found)
     # Methods that ran with several numbers of steps
     several = {name for (*_, name), count in runs.items() if count > 1}
     for place in found:
@@ -250,12 +255,12 @@ def published_table(records: list[Record]) -> str:
         rows.append([name, source, *(found.get(task, "") for task in tasks)])
     names: dict[str, str] = {}
     lines: dict[str, dict[tuple[str, str], str]] = {}
-    for _, r, _ in sorted(ranked(records), key=lambda place: place.record["method"] not in LIMITS):
+    for _, r, _ in sorted(ranked(records), key=lambda place: not is_limit(place.record)):
         factor, error = 1.0, r.get("sample_error")
-        if r["method"] in LIMITS:
+        if is_limit(r):
             factor, error = 2**0.5, None if r["metric"] == "error_rate" else r["error"]
         if error is not None:
-            name = "√2 times the limit" if r["method"] in LIMITS else r["line"]
+            name = "√2 times the limit" if is_limit(r) else r["line"]
             names[r["label"]] = max(name, names.get(r["label"], ""), key=len)
             lines.setdefault(r["label"], {})[r["pde"], r["task"]] = f"{100 * factor * error:.2f}"
     for label, line in lines.items():
@@ -271,9 +276,7 @@ def _with_error(values: list[float]) -> str:
 
 
 def _ratio(ratio: float | None, record: Record) -> str:
-    alone = (
-        ratio in (None, math.inf) or record["method"] in LIMITS or record["over_limit_se"] is None
-    )
+    alone = ratio in (None, math.inf) or is_limit(record) or record["over_limit_se"] is None
     return format_number(ratio, 1, ".2f") + ("" if alone else f" ± {record['over_limit_se']:.2f}")
 
 

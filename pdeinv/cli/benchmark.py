@@ -51,6 +51,13 @@ NoiseLevels = Annotated[
         "not given."
     ),
 ]
+Family = Annotated[
+    str,
+    typer.Option(
+        help="channels, inclusions, scenarios, spikes or vortices: a coefficient that is not "
+        "Gaussian, of which the solvers have the distribution."
+    ),
+]
 Variant = Annotated[
     str,
     typer.Option(
@@ -135,6 +142,7 @@ def benchmark(
     sensors: SensorCounts = None,
     noise: NoiseLevels = None,
     variant: Variant = "standard",
+    family: Family = "",
     steps: StepCounts = None,
     equireg: EquiRegUse = "off",
     prior: PriorFile = None,
@@ -200,6 +208,7 @@ def _product(given: dict[str, Any]) -> list[Cell]:
         given["method"],
         grid=given["grid"],
         variant=given["variant"],
+        family=given["family"],
         seed=given["seed"],
         equireg=EQUIREG_CHOICES[given["equireg"]],
         prior=given["prior"],
