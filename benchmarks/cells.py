@@ -105,7 +105,7 @@ class Cell:
                 f"prior must be None for method {self.method!r}, which uses no prior from a file, "
                 f"got {self.prior}; leave out the prior or the method"
             )
-        if not solver.accepts(self.task.physics, self._prior_for(solver)):
+        if not solver.accepts(self.task.physics, self.prior_for(solver)):
             raise InputError(
                 f"method {self.method!r} is not made for {self.task.pde}: {solver.needs}; leave "
                 f"one of them out"
@@ -115,7 +115,7 @@ class Cell:
     def prepare(self) -> tuple[Solver, Prior]:
         """Return the solver and its prior, with what many instances share already made."""
         solver = self.solver()
-        prior = self._prior_for(solver)
+        prior = self.prior_for(solver)
         if isinstance(solver, OptimalInterpolation) and not self.prior:
             return solver, _ensemble(self.task.problem, self.task.grid, solver.members)
         solver.check(self.task.physics, prior)  # which loads the shipped prior
@@ -124,7 +124,7 @@ class Cell:
     def check(self) -> None:
         """Refuse what would otherwise fail after hours of other cells."""
         solver = self.solver()
-        solver.check(self.task.physics, self._prior_for(solver))
+        solver.check(self.task.physics, self.prior_for(solver))
         self.task.instance(0)
 
     def key(self) -> Record:
@@ -140,9 +140,12 @@ class Cell:
             **task,
         }
 
-    def _prior_for(self, solver: Solver) -> Prior:
-        """The prior that a solver is given: that of the task, or of a file. Where the task is of a
-        family that the solver does not accept, it has the PDE's default prior instead."""
+    def prior_for(self, solver: Solver) -> Prior:
+        """Return the prior that a solver is given: that of the task, or of a file.
+
+        Where the task is of a family that the solver does not accept, it has the PDE's default
+        prior instead.
+        """
         if self.prior:
             return _loaded(self.prior)
         physics, prior = self.task.physics, self.task.problem.prior

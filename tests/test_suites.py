@@ -9,9 +9,14 @@ from helpers import accepts, run_command
 
 from pdeinv import InputError
 from pdeinv.benchmarks import provenance
+from pdeinv.benchmarks.cells import Cell
+from pdeinv.benchmarks.families import FAMILIES
 from pdeinv.benchmarks.published import PUBLISHED, best_published
+from pdeinv.benchmarks.records import read_records
+from pdeinv.benchmarks.reports.html_report import write_page
+from pdeinv.benchmarks.runner import run_cells
 from pdeinv.benchmarks.suites import SUITES, suite_cells
-from pdeinv.benchmarks.summary import LIMITS
+from pdeinv.benchmarks.summary import FAMILY_LIMITS, LIMITS
 from pdeinv.benchmarks.tasks import VARIANTS, Task, fingerprint
 from pdeinv.datasets import PDES, Problem, pde_by_name
 from pdeinv.solvers import SOLVERS
@@ -19,7 +24,7 @@ from pdeinv.solvers import SOLVERS
 BENCHMARK = {pde for _, errors in PUBLISHED.values() for pde, _ in errors}
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", [name for name in SUITES if name != "beyond"])
 def test_a_suite_has_one_limit_for_every_task_and_can_be_run(name):
     cells = suite_cells(name, instances=1)
     assert {c.task.pde for c in cells} == BENCHMARK
@@ -30,6 +35,73 @@ def test_a_suite_has_one_limit_for_every_task_and_can_be_run(name):
     for cell in cells:
         assert accepts(cell.solver(), cell.task.physics)
         cell.solver().check(cell.task.physics, cell.task.problem.prior)
+
+
+def test_the_suite_of_families_has_a_limit_for_each_but_vortices_and_can_be_run():
+    cells = suite_cells("beyond", instances=1)
+    assert {c.task.family for c in cells} == FAMILIES.keys()
+    for task in {c.task for c in cells}:
+        methods = [c.method for c in cells if c.task == task]
+        vortices = task.family == "vortices"
+        assert len([m for m in methods if m in FAMILY_LIMITS]) == (not vortices)
+        assert len([m for m in methods if m in LIMITS]) == 1 and "optimal-interpolation" in methods
+    for cell in cells:
+        solver = cell.solver()
+        given = cell.prior_for(solver)
+        assert solver.accepts(cell.task.physics, given)
+        own = solver.accepts(cell.task.physics, cell.task.problem.prior)
+        assert given == (cell.task.problem.prior if own else cell.task.physics.default_prior)
+
+
+def test_a_family_is_scored_by_wrong_nodes_and_by_its_probabilities(tmp_path):
+    task = Task("darcy", "inverse", 16, 20, noise=0.05, family="channels")
+    cells = [
+        Cell(
+            task,
+            "object-chains",
+            2,
+            settings={k: settings[k] for k in ("levels", "runs")},
+            steps=40,
+        ),
+        Cell(task, "optimal-interpolation", 2, settings={"members": 32, "copies": 2}),
+        Cell(task, "level-set", 2, settings={"ensemble": 4, "stages": "brief"}),
+    ]
+    records = run_cells(cells, tmp_path / "records.jsonl")
+    rows = read_records(tmp_path / "records.instances.jsonl")
+    for row in (r for r in rows if r["metric"] == "error_rate"):
+        share, stated, found = (sum(column) for column in zip(*row["reliability"], strict=True))
+        truth = Cell.of_record(row).task.instance(row["instance"])[0][0]
+        assert share == pytest.approx(1, abs=1e-4)
+        assert found == pytest.approx(float((truth > 7.5).double().mean()), abs=1e-4)
+        assert 0 <= stated <= 1 and 0 <= row["brier"] <= 1
+        # The score is at least that of the tenths, for a forecast's error is that of its means
+        least = sum((p - y) ** 2 / s for s, p, y in row["reliability"] if s)
+        assert row["brier"] >= least - 1e-3
+    assert {r["method"]: r["prior"] for r in rows} == {
+        "object-chains": "exact",
+        "optimal-interpolation": "ensemble",
+        "level-set": "default",
+    }
+    rated = {r["method"]: r for r in records if r["metric"] == "error_rate"}
+    assert rated["object-chains"]["over_limit"] == pytest.approx(1)
+    assert "over_limit" in rated["level-set"] and len(rated["level-set"]["reliability"]) == 10
+    pages = write_page(tmp_path, pictures=False)
+    text = pages[0].read_text()
+    assert "| darcy channels, 20 sensors, noise 5 % inverse |" in text and "| Brier score |" in text
+    assert "## Reliability" in text and (tmp_path / "figures/reliability.png").stat().st_size > 9000
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "rivers"}, "family must be one of channels, .* got 'rivers'"),
+        ({"family": "vortices"}, "pde must be one of navier-stokes for the family 'vortices', got"),
+        ({"family": "channels", "variant": "contrast"}, "variant must be 'standard' for a family"),
+    ],
+)
+def test_a_family_that_a_task_cannot_have_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Task("darcy", "inverse", **settings)
 
 
 def test_a_suite_can_be_narrowed_and_widened():
@@ -46,7 +118,7 @@ def test_a_suite_can_be_narrowed_and_widened():
         ("gauss-newton", "inverse"),
     ]
     for arguments, message in (
-        (("huge",), "suite must be one of quick, standard, paper, got 'huge'"),
+        (("huge",), "suite must be one of quick, standard, paper, beyond, got 'huge'"),
         (("quick", ["stokes"]), "pde must be one of darcy, .*, got 'stokes'"),
         (("quick", [], ["magic"]), "method must be one of daps, .*, got 'magic'"),
         (

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -19,6 +17,7 @@ from pdeinv.benchmarks.cells import posterior_of
 from pdeinv.benchmarks.records import TASK, Record, values_of
 from pdeinv.benchmarks.reports.columns import coverage_level, shown_coverage
 from pdeinv.benchmarks.reports.labels import labelled
+from pdeinv.benchmarks.reports.panels import grid_of_axes, method_styles, shared_legend, task_axes
 from pdeinv.benchmarks.reports.standings import over_limit, standings
 from pdeinv.benchmarks.summary import is_limit
 from pdeinv.errors import InputError
@@ -40,67 +39,6 @@ COSTS = {
     "evaluations": ("network_evaluations", "network evaluations", 1.0),
 }
 """What a method costs: its name in a record, its label, and the least value on the axis."""
-_MARKERS = "osD^v<>Phd*X"
-_FILLS = ("full", "none", "left", "bottom", "right", "top")
-
-
-def _grid_of_axes(
-    count: int, width: float, height: float, margin: float = 0.0, **options: Any
-) -> tuple[Figure, Any]:
-    """Return a figure with axes in rows of up to four, those beyond the count hidden."""
-    columns = min(4, count)
-    rows = -(-count // columns)
-    size = (width * columns, height * rows + margin)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for axis in axes.flat[count:]:
-        axis.set_visible(False)
-    return figure, axes.flat[:count]
-
-
-def _task_axes(tasks: Iterable[tuple[str, str, str]], **options: Any) -> tuple[Figure, list[Axes]]:
-    titles = [f"{pde} {task}: {field.replace('_', ' ')}" for pde, task, field in tasks]
-    figure, axes = _grid_of_axes(len(titles), 3.1, 2.6, 0.6, **options)
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_title(title, fontsize=9)
-        axis.tick_params(labelsize=7)
-        axis.grid(alpha=0.3)
-    return figure, list(axes)
-
-
-def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
-    """Return a colour and a marker for each method; its EquiReg variants fill the marker otherwise.
-
-    The limits of all PDEs share one style.
-    """
-    methods: dict[str, dict[str, None]] = {}
-    for r in sorted(records, key=lambda r: (not is_limit(r), r["label"])):
-        method = "the limit" if is_limit(r) else r["method"]
-        methods.setdefault(method, {})[r["label"]] = None
-    return {
-        label: {
-            "color": f"C{i % 10}",
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "fillstyle": _FILLS[j % len(_FILLS)],
-        }
-        for i, variants in enumerate(methods.values())
-        for j, label in enumerate(variants)
-    }
-
-
-def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    handles = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside upper center",
-        ncols=min(4, len(handles)),
-        fontsize=8,
-    )
 
 
 def plot_cost(records: list[Record], cost: str) -> Figure:
@@ -110,8 +48,8 @@ def plot_cost(records: list[Record], cost: str) -> Figure:
     """
     what, label, least = COSTS[cost]
     records = labelled(records)
-    tasks, styles = standings(records), _styles(records)
-    figure, axes = _task_axes(tasks)
+    tasks, styles = standings(records), method_styles(records)
+    figure, axes = task_axes(tasks)
     for axis, group in zip(axes, tasks.values(), strict=True):
         # Without what diverged, or was not timed alone
         known = [r for r in group if r["error"] is not None and what in r]
@@ -134,7 +72,7 @@ def plot_cost(records: list[Record], cost: str) -> Figure:
         axis.yaxis.set_minor_formatter(NullFormatter())
     figure.supxlabel(label, fontsize=9)
     figure.supylabel("error, %", fontsize=9)
-    _legend(figure, axes)
+    shared_legend(figure, axes)
     return figure
 
 
@@ -144,7 +82,7 @@ def plot_over_limit(records: list[Record]) -> Figure:
     There is a band for each task, with the method of the lowest mean ratio at its top.
     """
     records = labelled(records)
-    tasks, styles = standings(records), _styles(records)
+    tasks, styles = standings(records), method_styles(records)
     found: dict[str, list[tuple[int, float, float]]] = {}
     for place, group in enumerate(tasks.values()):
         for r, ratio in zip(group, over_limit(group), strict=True):
@@ -182,15 +120,15 @@ def plot_over_limit(records: list[Record]) -> Figure:
     axis.grid(alpha=0.3, axis="x")
     for edge in range(1, len(tasks)):
         axis.axhline(edge - 0.5, color="black", linewidth=0.4, alpha=0.4)
-    _legend(figure, [axis])
+    shared_legend(figure, [axis])
     return figure
 
 
 def plot_spectra(records: list[Record]) -> Figure:
     """Draw the relative error of each octave of wavenumbers, a panel for each task."""
     records = labelled(records)
-    tasks, styles = standings(records), _styles(records)
-    figure, axes = _task_axes(tasks, sharex=True, sharey=True)
+    tasks, styles = standings(records), method_styles(records)
+    figure, axes = task_axes(tasks, sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
         octaves = 0
         for r in (r for r in group if "error_spectrum" in r):  # older records lack it
@@ -205,7 +143,7 @@ def plot_spectra(records: list[Record]) -> Figure:
         axis.axhline(1, color="black", linewidth=0.8)
     figure.supxlabel("wavenumber", fontsize=9)
     figure.supylabel("error over truth", fontsize=9)
-    _legend(figure, axes)
+    shared_legend(figure, axes)
     return figure
 
 
@@ -213,8 +151,8 @@ def plot_reliability(records: list[Record]) -> Figure:
     """Draw how often the truth is high where a method gives the high value some probability, a
     panel for each task; the size of a mark grows with the share of nodes."""
     records = labelled([r for r in records if r.get("reliability")])
-    tasks, styles = standings(records), _styles(records)
-    figure, axes = _task_axes(tasks, sharex=True, sharey=True)
+    tasks, styles = standings(records), method_styles(records)
+    figure, axes = task_axes(tasks, sharex=True, sharey=True)
     for axis, group in zip(axes, tasks.values(), strict=True):
         axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
         for r in group:
@@ -228,7 +166,7 @@ def plot_reliability(records: list[Record]) -> Figure:
         axis.set_aspect("equal")
     figure.supxlabel("stated probability of the high value", fontsize=9)
     figure.supylabel("share of nodes where the truth is high", fontsize=9)
-    _legend(figure, axes)
+    shared_legend(figure, axes)
     return figure
 
 
@@ -284,7 +222,7 @@ def plot_ranks(records: list[Record]) -> Figure:
         )
     # The metrics of one field share its histogram
     cells = list({(r["line"], *values_of(r, (*TASK, "field"))): r for r in known}.values())
-    figure, axes = _grid_of_axes(len(cells), 2.9, 2.3, sharey=True)
+    figure, axes = grid_of_axes(len(cells), 2.9, 2.3, sharey=True)
     highest = max(max(cell["ranks"]) * len(cell["ranks"]) for cell in cells)
     for axis, r in zip(axes, cells, strict=True):
         ranks, size = r["ranks"], len(r["ranks"])

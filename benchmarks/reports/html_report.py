@@ -25,12 +25,13 @@ from pdeinv.benchmarks.reports.figures import (
     plot_reliability,
     plot_spectra,
 )
+from pdeinv.benchmarks.reports.introduction import introduction
 from pdeinv.benchmarks.reports.labels import method_line
 from pdeinv.benchmarks.reports.standings import standings
 from pdeinv.benchmarks.reports.tables import overall_table, published_table, tasks_table
 from pdeinv.benchmarks.runner import instances_file
 from pdeinv.benchmarks.suites import RECORDS
-from pdeinv.benchmarks.summary import FAMILY_LIMITS, LIMITS, is_limit, summarise
+from pdeinv.benchmarks.summary import is_limit, summarise
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, ensure_folder, save_figure
 from pdeinv.progress import progress_bar
@@ -141,7 +142,7 @@ def _check_same_instances(rows: list[Record]) -> None:
 def _blocks(
     records: list[Record], rows: list[Record], pictures: bool, progress: bool
 ) -> Iterator[Block]:
-    yield Block("Benchmark", _introduction(records))
+    yield Block("Benchmark", introduction(records))
     yield Block("Standings", "Over all tasks; ranks count within each.", overall_table(records))
     yield Block("Task by task", "", tasks_table(records))
     yield Block("Error over the limit", "", figure=plot_over_limit(records), name="over-limit")
@@ -186,47 +187,6 @@ def _blocks(
             "priors and other instances of the same tasks.",
             published_table(records),
         )
-
-
-def _introduction(records: list[Record]) -> str:
-    """Return the tasks, the measures and the provenance in words."""
-
-    def all_of(name: str) -> str:
-        parts = (part for r in records if name in r for part in r[name].split("; "))
-        return "; ".join(dict.fromkeys(parts))
-
-    first, words = records[0], []
-    limits = FAMILY_LIMITS if first.get("family") else LIMITS
-    readings = f"{first['sensors']} sensors, noise {first['noise']:g}"
-    if first.get("family"):
-        readings = "sensors and noise as each task states"
-    words.append(
-        f"{first['grid']} x {first['grid']} nodes, {readings}, seed {first['seed']}. Errors are "
-        "those of the posterior mean of as many samples as the tables state, with the standard "
-        "error over instances: relative L2, or "
-        "the error rate of a coefficient with two values. Coverage is by the truth's rank among "
-        "the samples. *The limit* is the solver that uses the "
-        f"distribution of the coefficients itself: {', '.join(limits)}."
-    )
-    if first["variant"] != "standard":
-        words.append(
-            f"The fields are out of distribution, *{first['variant']}*; the methods keep the "
-            "standard prior."
-        )
-    if first.get("family"):
-        words.append(
-            "Methods for which a family is no prior have the default one of the PDE, such as "
-            "*level-set* and *gaussian*."
-        )
-    settings = sorted({(r["method"], r["settings"]) for r in records if r["settings"]})
-    if settings:
-        unusual = "; ".join(method + " " + re.sub(r'[{}"]', "", text) for method, text in settings)
-        words.append(f"Settings other than the defaults: {unusual}.")
-    words.append(
-        f"Made by `{all_of('command')}` at commit {all_of('commit')} with {all_of('versions')} on "
-        f"{all_of('machine')}."
-    )
-    return " ".join(words)
 
 
 def _limit_and_best(group: list[Record]) -> list[Record]:
