@@ -56,13 +56,7 @@ def test_the_suite_of_families_has_a_limit_for_each_but_vortices_and_can_be_run(
 def test_a_family_is_scored_by_wrong_nodes_and_by_its_probabilities(tmp_path):
     task = Task("darcy", "inverse", 16, 20, noise=0.05, family="channels")
     cells = [
-        Cell(
-            task,
-            "object-chains",
-            2,
-            settings={k: settings[k] for k in ("levels", "runs")},
-            steps=40,
-        ),
+        Cell(task, "object-chains", 2, steps=40, settings={"levels": 3, "runs": 2}),
         Cell(task, "optimal-interpolation", 2, settings={"members": 32, "copies": 2}),
         Cell(task, "level-set", 2, settings={"ensemble": 4, "stages": "brief"}),
     ]
