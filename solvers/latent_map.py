@@ -60,7 +60,10 @@ class LatentMap(ForwardMap):
 
     def draw(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n coefficients (n, 1, ny, nx) of the prior, on any grid."""
-        return self.problem.sample_coefficient(n, grid, generator)
+        prior = self.problem.coefficient_prior
+        if not prior.has_latent:
+            return self.problem.sample_coefficient(n, grid, generator)
+        return self.problem.coefficient(self.problem.latent.sample(n, grid, generator))
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n states (n, channel, ny, nx) of the prior, on any grid."""

@@ -17,7 +17,7 @@ from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
 from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.linear_algebra import nugget_variance
+from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 from pdeinv.solvers.parallel_tempering import ParallelTempering
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics
@@ -72,7 +72,7 @@ class ObjectChains(Solver):
     name: ClassVar[str] = "object-chains"
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
     wants_prior: ClassVar[str] = "a prior of objects, such as Channels"
-    misfit_remedy: ClassVar[str] = "use more steps"
+    misfit_remedy: ClassVar[str] = "use more steps (in Python, ObjectChains(steps=...))"
 
     def accepts(self, pde: PDE, prior: Prior) -> bool:
         return isinstance(prior, ObjectPrior)
@@ -160,7 +160,9 @@ class _Target:
         self.prior, self.observation = prior, observation
         self.forward = ForwardMap(pde, observation)
         readings = self._readings(prior.draw_scenes(_VARIANCES, generator))
-        extra = nugget_variance(readings.var(dim=0), observation, nugget)
+        variances = readings.var(dim=0)
+        self.weighty = carries_weight(variances, observation)
+        extra = nugget_variance(variances, observation, nugget)
         self.variance = observation.noise_std**2 + extra
         self.log_constant = -0.5 * float((2 * np.pi * self.variance).log().sum())
 
@@ -183,9 +185,10 @@ class _Target:
         return torch.cat(found)
 
     def reduced_chi_squared(self, states: torch.Tensor) -> float:
-        """Return the mean misfit of states (batch, channel, ny, nx) to a reading."""
+        """Return the mean misfit of states (batch, channel, ny, nx) to a reading that carries
+        weight."""
         off = self.observation(states) - self.observation.values
-        return float((off.square() / self.variance).mean())
+        return reduced((off.square() / self.variance).mean(dim=0), self.weighty)
 
 
 def _convergence(states: torch.Tensor, values: torch.Tensor) -> dict[str, float]:

@@ -14,6 +14,7 @@ from helpers import (
     quick_solver,
     rms,
     seeded,
+    suited_prior,
     with_modes,
 )
 from test_affine_solvers import dense_posterior
@@ -28,7 +29,7 @@ from pdeinv.solvers.linear_algebra import levels_of
 DISC, DIFFERENCE = 1, 3
 POINTS_ALONE = {"kriging", "fno"}
 # Standard deviations of the noise that quick runs leave
-LOOSE = {"dps": 2.2, "diffusionpde": 2.2, "daps": 2.5, "ddis": 3.0}
+LOOSE = {"dps": 2.2, "diffusionpde": 2.2, "daps": 2.5, "ddis": 3.0, "object-chains": 2.5}
 
 
 def read(problem, grid, kind, channel, noise=0.05, seed=0):
@@ -120,7 +121,7 @@ def case(name):
     kind, channel = turns(32, 0, 1, 2, 3), turns(32, 0, 0, 0, 0, 1, 1, 1, 1)
     if pde.default_prior.phases:
         kind[channel == 0] = 0
-    given = Problem(pde, pde.default_prior), pde.grid(16), kind, channel
+    given = Problem(pde, suited_prior(name, pde)), pde.grid(16), kind, channel
     return pde, quick_prior(name, pde), read(*given, noise=0.1)[1]
 
 
@@ -132,6 +133,8 @@ def test_a_solver_meets_readings_of_all_kinds_or_refuses_them_in_a_sentence(name
         with pytest.raises(InputError, match=r"must not be readings of something else .*; choose"):
             solver(pde, prior, observation, n_samples=3, generator=seeded())
         return
+    if name == "object-chains":  # few steps end in a mode that meets a part of the readings
+        solver = dataclasses.replace(solver, steps=1500)
     found = solver(pde, prior, observation, n_samples=3, generator=seeded())
     assert bool(found.samples.isfinite().all())
     left = (observation.values - observation(found.mean[None])[0]) / observation.noise_std

@@ -29,6 +29,7 @@ from pdeinv import (
     InputError,
     LogNormal,
     NumericalError,
+    Scenarios,
     SpectralField,
     Symmetry,
     Transformed,
@@ -154,6 +155,7 @@ VALID = {
     LogNormal: {"median": 1.0, "log_std": 1.0, "length": 0.3},
     TwoPhase: {"field": SpectralField(), "low": 1.0, "high": 2.0},
     Transformed: {"field": SpectralField(), "function": torch.exp},
+    Scenarios: {"lengths": (0.2, 0.4)},
 }
 
 

@@ -71,7 +71,7 @@ def test_each_solver_states_on_which_side_its_misfit_is_evidence():
     assert {n for n, kind in kinds.items() if kind == "none"} == own
     assert set(kinds.values()) == set(MISFIT_TESTS)
     either = {n for n, s in SOLVERS.items() if s.misfit_remedy}
-    assert either == {"ensemble-smoother", "gauss-newton", "level-set", "moment"}
+    assert either == {"ensemble-smoother", "gauss-newton", "level-set", "moment", "object-chains"}
     assert all("in Python" in SOLVERS[n].misfit_remedy for n in either)
     with pytest.warns(MisfitWarning, match="the diffusionpde solver has not met the readings"):
         prior = gaussian_prior("poisson", N, 40)

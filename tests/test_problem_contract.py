@@ -17,6 +17,7 @@ from helpers import (
     refused,
     rms,
     seeded,
+    suited_prior,
     tiny_diffusion,
     training_data,
 )
@@ -159,9 +160,16 @@ REFUSED = [(s, *pair) for s in SOLVERS for pair in PAIRS if why_not(s, *pair)]
 
 
 def test_the_examples_are_of_every_kind():
-    assert {p.name for p in PRIORS.values()} == CoefficientPrior.kinds.keys()
+    """Of those with a latent field; `test_object_chains.py` has the solvers of the others."""
+    latent = {name for name, kind in CoefficientPrior.kinds.items() if has_latent(kind)}
+    assert {p.name for p in PRIORS.values()} == latent
     assert {physics.name for physics in PHYSICS.values()} >= PDES.keys()
-    assert {s for s, *_ in ACCEPTED} | {s for s in SOLVERS if is_learned(s)} == SOLVERS.keys()
+    without = {s for s in SOLVERS if is_learned(s) or suited_prior(s, PHYSICS["poisson"])}
+    assert {s for s, *_ in ACCEPTED} | without == SOLVERS.keys()
+
+
+def has_latent(kind):
+    return kind.latent is not CoefficientPrior.latent
 
 
 def is_learned(name):
@@ -209,6 +217,8 @@ def test_a_solver_refuses_a_problem_with_the_reason(solver):
             named = (pde.name, pde.coefficient_field.name, str(pde.domain))
             assert any(name in message for name in named)
             assert "train" in message
+        elif SOLVERS[solver].wants_prior and not hasattr(SOLVERS[solver], "members"):
+            assert f"the {solver} solver needs {SOLVERS[solver].wants_prior}, got" in message
         else:
             assert f"the {solver} solver is not made for {pde.name}" in message
             assert f"the {given.name} prior: {SOLVERS[solver].needs};" in message

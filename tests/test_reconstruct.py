@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 from cases import LAYOUTS, PAIRS, N, every_pair, quick_solver, readings, run
-from helpers import quick_prior, seeded
+from helpers import quick_prior, seeded, suited_prior
 
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.datasets import PDES, Poisson, Problem, pde_by_name
@@ -63,9 +63,9 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     if pde.default_prior.logarithmic and quick_prior(solver, name, N) is None:
         pde = pde.reading([pde.logarithm.name])
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
-    two_valued = pde.default_prior.phases
+    two_valued = (suited_prior(solver, pde) or pde.default_prior).phases
     sampled = issubclass(SOLVERS[solver], DiffusionSolver)
-    if two_valued and (sampled or solver in ("level-set", "ensemble-smoother")):
+    if two_valued and (sampled or solver in ("level-set", "ensemble-smoother", "object-chains")):
         expected.add(f"{pde.coefficient_field.name}_probability")
     columns = ("field", "x", "y", "value", "noise_std")
     if SOLVERS[solver].misfit != "none" or "sensor_predicted" in result:

@@ -18,6 +18,7 @@ from helpers import (
     quick_solver,
     rms,
     seeded,
+    suited_prior,
     surroundings,
     vector,
 )
@@ -58,10 +59,12 @@ def shape_of(pde):
 
 
 @cache
-def problem(pde):
-    """Return a truth and noisy readings of both fields, off the nodes."""
+def problem(pde, name=""):
+    """Return a truth, of the prior that suits a solver, and noisy readings of both fields, off the
+    nodes."""
     points = torch.as_tensor(layouts.random(24, 1, pde.domain))
-    return observe(pde, pde.grid(*shape_of(pde)), points, [0, 1] * 12, noise=NOISE, seed=3)
+    world = Problem.of(pde, suited_prior(name, pde))
+    return observe(world, pde.grid(*shape_of(pde)), points, [0, 1] * 12, noise=NOISE, seed=3)
 
 
 def prior_of(name, pde):
@@ -72,7 +75,7 @@ def run(name, place="square", seed=5, n_samples=3, pde=None):
     pde = pde or cheapest(name, place)
     generator = None if seed is None else seeded(seed)
     return quick_solver(name)(
-        pde, prior_of(name, pde), problem(pde)[1], n_samples=n_samples, generator=generator
+        pde, prior_of(name, pde), problem(pde, name)[1], n_samples=n_samples, generator=generator
     )
 
 
@@ -124,7 +127,7 @@ def test_the_seed_alone_decides_the_answer(name, place):
 @each_solver
 def test_it_reads_by_the_operator_alone_or_refuses(name, place):
     first, pde = posterior(name, place), cheapest(name, place)
-    plain = problem(pde)[1]
+    plain = problem(pde, name)[1]
     given = Shifted.of(plain, 0.2 * (plain.points - pde.domain.absolute(vector(0.5, 0.5))))
     solver, prior = quick_solver(name), prior_of(name, pde)
     try:
@@ -302,7 +305,7 @@ def test_there_are_as_many_samples_as_asked(name, place):
 
 @each_solver
 def test_the_readings_are_met_to_their_noise(name, place):
-    truth, observation = problem(cheapest(name, place))
+    truth, observation = problem(cheapest(name, place), name)
     found = posterior(name, place)
     constant = truth.mean(dim=(2, 3), keepdim=True).expand_as(truth)
     blind, ours = (
@@ -328,8 +331,11 @@ def test_it_refuses_what_it_is_not_made_for_with_the_reason(name):
     solver, pde = quick_solver(name), cheapest(name)
     for other in (kind() for kind in PDES.values()):
         if not accepts(solver, other):
-            assert solver.needs
-            with pytest.raises(InputError, match=rf"{name} .*{other.name}.*{solver.needs}"):
+            assert solver.needs or solver.wants_prior
+            reason = rf"{other.name}.*{solver.needs}"
+            if suited_prior(name, pde) is not None:  # to which no PDE's default prior is one
+                reason = rf"solver needs {solver.wants_prior}, got "
+            with pytest.raises(InputError, match=rf"{name} .*{reason}"):
                 solver(other, None, problem(other)[1])
     foreign = next(
         kind()

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import torch
 
-from pdeinv.coefficients.objects import Scenes, Span, centred, in_words, scaled
+from pdeinv.checks import NotNegative
+from pdeinv.coefficients.objects import Scenes, Sizes, Span, centred, in_words, scaled
 from pdeinv.coefficients.two_valued import TwoValuedObjects
 from pdeinv.grid import Domain, Grid
 
@@ -42,10 +43,10 @@ class Channels(TwoValuedObjects):
     most: int = 4
     low: float = 3.0
     high: float = 12.0
-    width: Span = (0.05, 0.10)
+    width: Sizes = (0.05, 0.10)
     meander: Span = (0.03, 0.12)
-    wavelength: Span = (0.35, 0.8)
-    reach: float = 0.99
+    wavelength: Sizes = (0.35, 0.8)
+    reach: NotNegative = 0.99
 
     name = "channels"
     common: ClassVar[int] = 1  # the direction

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from pdeinv.coefficients.objects import Scenes, Span, balanced, in_words, offsets, scaled
+from pdeinv.coefficients.objects import Scenes, Sizes, Span, balanced, in_words, offsets, scaled
 from pdeinv.coefficients.two_valued import TwoValuedObjects
 from pdeinv.grid import Domain, Grid
 
@@ -39,7 +39,7 @@ class Inclusions(TwoValuedObjects):
     low: float = 3.0
     high: float = 12.0
     centre: Span = (0.05, 0.95)
-    half_axis: Span = (0.06, 0.18)
+    half_axis: Sizes = (0.06, 0.18)
 
     name = "inclusions"
     each: ClassVar[int] = 5  # x, y, both half axes, angle

@@ -10,16 +10,28 @@ from typing import ClassVar
 import torch
 
 from pdeinv.annotations import check_fields
-from pdeinv.checks import Bounds, integer
+from pdeinv.checks import Bounds, Positive, integer
 from pdeinv.coefficients.base import CoefficientPrior
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid, GridKind
 from pdeinv.symmetry import Symmetry
 
-__all__ = ["ObjectPrior", "Scenes", "Span", "balanced", "centred", "in_words", "offsets", "scaled"]
+__all__ = [
+    "ObjectPrior",
+    "Scenes",
+    "Sizes",
+    "Span",
+    "balanced",
+    "centred",
+    "in_words",
+    "offsets",
+    "scaled",
+]
 
 Span = tuple[float, float]
 """Least and largest value of a number that is uniform between them."""
+Sizes = tuple[Positive, Positive]
+"""Those of a length, or of another number that is positive."""
 _MOST = 32  # objects, of which each takes an array of the nodes
 
 

@@ -10,6 +10,7 @@ import torch
 from pdeinv.coefficients.objects import (
     ObjectPrior,
     Scenes,
+    Sizes,
     Span,
     balanced,
     in_words,
@@ -43,8 +44,8 @@ class Spikes(ObjectPrior):
     fewest: int = 1
     most: int = 5
     centre: Span = (0.15, 0.85)
-    radius: Span = (0.05, 0.15)
-    height: Span = (0.5, 2.0)
+    radius: Sizes = (0.05, 0.15)
+    height: Sizes = (0.5, 2.0)
 
     name = "spikes"
     each: ClassVar[int] = 4  # x, y, radius, height with its sign
