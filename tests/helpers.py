@@ -18,7 +18,7 @@ import xarray as xr
 from threadpoolctl import threadpool_info
 from typer.testing import CliRunner
 
-from pdeinv import Grid, Inclusions, InputError, Observation, Problem, Scenarios, Spikes, seeds
+from pdeinv import Grid, InputError, Observation, Problem, Scenarios, Spikes, seeds
 from pdeinv.benchmarks.tasks import TUNING_SEEDS, Task
 from pdeinv.cli import app
 from pdeinv.datasets import PDE, PDES, Darcy, examples, pde_by_name
@@ -233,11 +233,15 @@ def accepts(solver, pde, prior=None):
 
 @cache
 def suited_prior(name, pde):
-    """Return a prior of a PDE for a solver that no default prior suits; None for all others."""
-    if name not in SOLVERS or any(_accepts(name, pde_by_name(p), None) for p in PDES):
+    """Return a prior of a linear PDE for a solver that no default prior suits; None for all others.
+
+    Such a solver takes many solves, or several reconstructions, which are quick there.
+    """
+    usual = name not in SOLVERS or any(_accepts(name, pde_by_name(p), None) for p in PDES)
+    if usual or not pde.linear:
         return None
     shorter = pde.domain.shorter
-    for prior in (Scenarios((0.4 * shorter,), (0, 90), std=0.5), Spikes(), Inclusions()):
+    for prior in (Scenarios((0.4 * shorter,), (0, 90), std=0.5), Spikes()):
         with contextlib.suppress(InputError):
             if _accepts(name, pde, prior):
                 return prior
