@@ -36,7 +36,7 @@ RECORD = {"solver", "solver_settings", "seconds", "reduced_chi_squared"}
 COUNTS = {"network_evaluations", "solver_calls"}
 # Standard deviations of the noise that these leave: a regression minimises no misfit, and few steps
 # do not end that of the samplers, the less on a finer grid
-LOOSE = {"fno": 4.0, "daps": 2.5, "ddis": 2.5, "object-chains": 2.0, ("daps", "rectangle"): 4.5}
+LOOSE = {"fno": 4.0, "daps": 2.5, "ddis": 2.5, "object-chains": 2.2, ("daps", "rectangle"): 4.5}
 
 # The models of the fno solver are shipped, and of the unit square
 each_solver = pytest.mark.parametrize(
