@@ -93,12 +93,8 @@ class ParallelTempering:
         """Move each chain once, then exchange states between neighbours."""
         proposed, allowed = self.moves(self.scenes)
         if self.levels > 1:
-            fresh = self.prior.draw_scenes(self.runs, self.generator)
-            proposed.common[: self.runs], proposed.objects[: self.runs] = (
-                fresh.common,
-                fresh.objects,
-            )
-            proposed.count[: self.runs], allowed[: self.runs] = fresh.count, True
+            proposed.put(0, self.prior.draw_scenes(self.runs, self.generator))
+            allowed[: self.runs] = True
         values = self.log_likelihood(proposed)
         powers = self.powers.repeat_interleave(self.runs)
         taken = allowed & (self._uniform(len(values)).log() < powers * (values - self.values))

@@ -18,7 +18,7 @@ class SceneMoves:
     """Proposals that leave the prior of scenes as it is.
 
     Each chain takes one of these moves at random: an object takes a step in all its numbers or in
-    one; the common numbers take a step; an object is drawn anew from the prior; or one is added or
+    one; the common numbers take a step; another object is drawn in its place; or one is added or
     removed. The size of a step is random, over several orders of magnitude. Every move is
     reversible with respect to the prior, so that the likelihoods alone decide.
 

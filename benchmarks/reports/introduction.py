@@ -25,10 +25,9 @@ def introduction(records: list[Record]) -> str:
     words.append(
         f"{first['grid']} x {first['grid']} nodes, {readings}, seed {first['seed']}. Errors are "
         "those of the posterior mean of as many samples as the tables state, with the standard "
-        "error over instances: relative L2, or "
-        "the error rate of a coefficient with two values. Coverage is by the truth's rank among "
-        "the samples. *The limit* is the solver that uses the "
-        f"distribution of the coefficients itself: {', '.join(limits)}."
+        "error over instances: relative L2, or the error rate of a coefficient with two values. "
+        "Coverage is by the truth's rank among the samples. *The limit* is the solver that uses "
+        f"the distribution of the coefficients itself: {', '.join(limits)}."
     )
     if first["variant"] != "standard":
         words.append(
