@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated
 
 import torch
@@ -127,12 +128,15 @@ class Darcy(PorousFlow):
         """
         if self.method == "direct":
             return self.solve(a)
-        rough = replace(self, tolerance=max(self.tolerance, _ROUGH), method="iterative")
 
         def roughly(a: torch.Tensor) -> torch.Tensor:
-            return rough._solved(a.float(), a)
+            return self._rough._solved(a.float(), a)
 
         return piecewise(iterates(a, torch.float32), roughly, self.solve, a)
+
+    @cached_property
+    def _rough(self) -> Darcy:
+        return replace(self, tolerance=max(self.tolerance, _ROUGH), method="iterative")
 
     @property
     def for_many_adjoints(self) -> Darcy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import numpy as np
 import torch
 
 from pdeinv.checks import MOST, Bounds, Count, Positive
@@ -16,18 +15,15 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
-from pdeinv.solvers.forward import ForwardMap
-from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
-from pdeinv.solvers.parallel_tempering import ParallelTempering
+from pdeinv.solvers.parallel_tempering import AT_ONCE, ParallelTempering
+from pdeinv.solvers.scene_likelihood import SceneLikelihood
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics
 
 __all__ = ["ObjectChains"]
 
 _DRAWS = 400  # states behind the mean and the standard deviation, about
-_VARIANCES = 64  # draws of the prior that give the readings' variances
 _ROUNDS = (1 / 32, 1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the steps, after which the ladder is spaced
-_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -47,12 +43,17 @@ class ObjectChains(Solver):
     coefficient and its first moments. It has `log_evidence` too, unless there is one level.
 
     Likelihoods are those of the PDE's `surrogate`; the states of the result are those of `solve`.
+    For a nonlinear PDE a likelihood on a coarse grid comes before that on the grid of the result:
+    levels near the prior use the coarse one alone, and those near the posterior both
+    (`SceneLikelihood`).
 
     Arguments:
-        steps: of each chain. A step takes a solve for each level of each run.
+        steps: of each chain. In a step each of its proposals takes a solve on one of the grids or
+            on both, and the levels of the coarse grid alone have several proposals.
         levels: powers of the likelihood, of which the first is 0 and the last 1; 1 for plain
             Metropolis–Hastings.
         runs: independent runs.
+        coarse: nodes of the shorter side of the coarse grid.
         nugget: variance added to readings, relative to that of their field's.
         start: scene at which all chains start, such as the truth in a study; draws of the prior if
             None.
@@ -66,6 +67,7 @@ class ObjectChains(Solver):
     steps: Annotated[int, Bounds(least=2, most=MOST)] = 2000
     levels: Count = 12
     runs: Count = 4
+    coarse: Annotated[int, Bounds(least=4, most=MOST)] = 16
     nugget: Positive = 1e-6
     start: Scenes | None = None
 
@@ -82,7 +84,7 @@ class ObjectChains(Solver):
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         assert isinstance(prior, ObjectPrior)
-        nodes, chains = observation.grid.nodes, max(self.levels * self.runs, _VARIANCES)
+        nodes, chains = observation.grid.nodes, max(self.levels * self.runs, AT_ONCE)
         moved = chains * nodes * (2 * prior.most + 5 * len(pde.fields))
         drawn = max(_DRAWS, n_samples) * nodes * len(pde.fields)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * (moved + drawn)
@@ -97,19 +99,20 @@ class ObjectChains(Solver):
         progress: bool,
     ) -> Posterior:
         assert isinstance(prior, ObjectPrior)
-        target = _Target(pde, prior, observation, self.nugget, generator)
+        target = SceneLikelihood(pde, prior, observation, self.nugget, self.coarse, generator)
         chains = self.levels * self.runs
         start = None if self.start is None else self.start.repeated(chains)
         sampler = ParallelTempering(
-            prior, target.log_likelihood, self.levels, self.runs, start, generator
+            prior, target.log_likelihoods, self.levels, self.runs, start, generator
         )
         bar = iter(progress_bar(range(self.steps), "chains", progress, "step"))
+        left = self.steps
         for share in _ROUNDS:
             for _ in range(int(share * self.steps)):
                 next(bar)
                 sampler.step()
+                left -= 1
             sampler.respace()
-        left = self.steps - sampler.taken
         every = max(1, left * self.runs // max(_DRAWS, n_samples))
         # Whole from the start: small arrays between the large ones of the steps would keep these
         scenes = sampler.coldest.repeated(-(-left // every) * self.runs)
@@ -125,12 +128,11 @@ class ObjectChains(Solver):
         record: dict[str, str | float | int] = {
             "reduced_chi_squared": target.reduced_chi_squared(flat),
             "solver_calls": target.forward.solver_calls,
-            "acceptance_rate": round(float(sampler.accepted[-1] / sampler.steps), 4),
+            "acceptance_rate": round(sampler.acceptance_rate, 4),
             **_convergence(states, values),
         }
         if self.levels > 1:
-            exchanged = 1 - float(sampler.rejected.mean() / sampler.steps)
-            record["exchange_rate"] = round(exchanged, 4)
+            record["exchange_rate"] = round(sampler.exchange_rate, 4)
             record["log_evidence"] = sampler.log_evidence + target.log_constant
         probability = None
         if prior.phases is not None:
@@ -144,51 +146,6 @@ class ObjectChains(Solver):
             record=record,
             probability=probability,
         )
-
-
-class _Target:
-    """The likelihood of scenes, and their states."""
-
-    def __init__(
-        self,
-        pde: PDE,
-        prior: ObjectPrior,
-        observation: Observation,
-        nugget: float,
-        generator: torch.Generator | None,
-    ):
-        self.prior, self.observation = prior, observation
-        self.forward = ForwardMap(pde, observation)
-        readings = self._readings(prior.draw_scenes(_VARIANCES, generator))
-        variances = readings.var(dim=0)
-        self.weighty = carries_weight(variances, observation)
-        extra = nugget_variance(variances, observation, nugget)
-        self.variance = observation.noise_std**2 + extra
-        self.log_constant = -0.5 * float((2 * np.pi * self.variance).log().sum())
-
-    def _readings(self, scenes: Scenes) -> torch.Tensor:
-        grid = self.observation.grid
-        return self.forward.approximate(self.prior.render(scenes, grid)).double()
-
-    def log_likelihood(self, scenes: Scenes) -> torch.Tensor:
-        """Return the log-likelihoods (batch,) of scenes, without `log_constant`."""
-        off = self._readings(scenes) - self.observation.values
-        return -0.5 * (off.square() / self.variance).sum(dim=1)
-
-    def states(self, scenes: Scenes) -> torch.Tensor:
-        """Return the states (batch, channel, ny, nx) of scenes."""
-        grid, pde = self.observation.grid, self.forward.pde
-        found = []
-        for rows in torch.arange(len(scenes)).split(min(pde.at_once, _AT_ONCE)):
-            a = pde.restrict(self.prior.render(scenes.chosen(rows), grid))
-            found.append(torch.cat([a, self.forward.solve(a)], dim=1))
-        return torch.cat(found)
-
-    def reduced_chi_squared(self, states: torch.Tensor) -> float:
-        """Return the mean misfit of states (batch, channel, ny, nx) to a reading that carries
-        weight."""
-        off = self.observation(states) - self.observation.values
-        return reduced((off.square() / self.variance).mean(dim=0), self.weighty)
 
 
 def _convergence(states: torch.Tensor, values: torch.Tensor) -> dict[str, float]:

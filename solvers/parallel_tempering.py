@@ -1,9 +1,9 @@
-"""Markov chains over scenes at several powers of the likelihood, which exchange their states."""
+"""Markov chains over scenes on a ladder of likelihoods, which exchange their states."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,131 +13,243 @@ from scipy.interpolate import PchipInterpolator
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
 from pdeinv.solvers.scene_moves import SceneMoves
 
-__all__ = ["LogLikelihood", "ParallelTempering"]
+__all__ = ["AT_ONCE", "LogLikelihood", "ParallelTempering"]
 
 LogLikelihood: TypeAlias = Callable[[Scenes], torch.Tensor]
 
-_PROBES = 64  # draws of the prior that set the lowest power
-_ROOT = 0.2  # power of the powers that is interpolated
+AT_ONCE = 50
+"""Scenes of which a likelihood is evaluated at a time."""
+
+_FIRST = 1000  # draws of the prior, of which the chains' first scenes are taken
+_ROOT = 0.2  # power of the heights that is interpolated
 _LEAST_STEP = 0.02  # of the rejection that separates two levels, at least
+_EXTRA = 2  # moves by the first likelihood alone in a step
+_REFINED = 0.3  # share of the first ladder's levels that lie between two likelihoods
 
 
 class ParallelTempering:
-    """Independent runs, each of one chain at every level of a ladder of powers from 0 to 1.
+    """Independent runs, each of one chain at every level of a ladder from the prior to the
+    posterior.
 
-    The chain at the power β samples the prior times the likelihood to the power β. Those at 0 draw
-    from the prior at each step. After each step, pairs of neighbouring levels may exchange their
-    states, even and odd pairs by turns, so that scenes found at low powers reach the posterior. A
-    single level is the power 1.
+    The likelihoods begin with the cheapest and end with the exact one. At the height h ≤ 1 of the
+    ladder a chain samples the prior times the first likelihood to the power h; from there to the
+    height 2 it exchanges the first likelihood for the second, as L₁^(2 - h) L₂^(h - 1), and so on.
+    Those at 0 draw from the prior at each step. A proposal is first accepted by the cheaper
+    likelihoods, and only then are the others evaluated (delayed acceptance), which leaves the
+    distribution as it is. After each step neighbouring levels may exchange their states, even and
+    odd pairs by turns, so that scenes found at low heights reach the posterior. A single level
+    samples the posterior.
 
     Arguments:
         prior: of the scenes.
-        log_likelihood: of scenes, (batch,), without its constant.
-        levels, runs: number of powers, and of independent runs.
-        start: the first scene of each chain, level by level; draws of the prior if None.
+        log_likelihoods: of scenes, (batch,), without their constants.
+        levels, runs: number of heights, and of independent runs.
+        start: the first scene of each chain, level by level; draws of the prior if None, weighted
+            by the first likelihood.
         generator: of random numbers.
 
     Reference:
         Syed, Bouchard-Côté, Deligiannidis & Doucet, *Non-reversible parallel tempering: a scalable
         highly parallel MCMC scheme*, J. R. Stat. Soc. B 84, 2022: the exchange, and the ladder that
-        `respace` makes.
+        `respace` makes. Christen & Fox, *Markov chain Monte Carlo using an approximation*, J.
+        Comput. Graph. Stat. 14, 2005: delayed acceptance.
     """
 
     def __init__(
         self,
         prior: ObjectPrior,
-        log_likelihood: LogLikelihood,
+        log_likelihoods: Sequence[LogLikelihood],
         levels: int,
         runs: int,
         start: Scenes | None,
         generator: torch.Generator | None,
     ):
-        self.prior, self.log_likelihood, self.generator = prior, log_likelihood, generator
+        self.prior, self.log_likelihoods, self.generator = prior, log_likelihoods, generator
         self.moves, self.runs, self.levels = SceneMoves(prior, generator), runs, levels
-        self.powers = torch.ones(levels, dtype=torch.float64)
-        if levels > 1:
-            self.powers = self._first_powers(levels)
-        chains = levels * runs
-        self.scenes = prior.draw_scenes(chains, generator) if start is None else start
-        self.values = log_likelihood(self.scenes)
-        self.taken = 0
+        drawn = prior.draw_scenes(_FIRST, generator)
+        by_first = self._batched(0, drawn)
+        self.heights = self._first_heights(by_first)
+        if start is None:
+            power = self._weights()[:, :1].clamp(max=1)
+            chosen = torch.multinomial(
+                (power * by_first).softmax(dim=1), runs, replacement=True, generator=generator
+            )
+            start = drawn.chosen(chosen.flatten())
+        self.scenes = start
+        self.values = torch.full((len(start), len(log_likelihoods)), math.nan, dtype=torch.float64)
+        self._evaluate_own()
+        self.turn = 0  # even and odd pairs by turns
         self.clear()
 
-    def _first_powers(self, levels: int) -> torch.Tensor:
-        """A geometric ladder, from the power at which the likelihood begins to matter."""
-        drawn = self.log_likelihood(self.prior.draw_scenes(_PROBES, self.generator))
-        spread = float(drawn.quantile(0.75) - drawn.quantile(0.25))
+    def _first_heights(self, by_first: torch.Tensor) -> torch.Tensor:
+        """A geometric ladder, from the power at which the first likelihood begins to matter, and
+        an even one from there."""
+        top = float(len(self.log_likelihoods))
+        if self.levels == 1:
+            return torch.full((1,), top, dtype=torch.float64)
+        even = min(self.levels - 2, round(_REFINED * self.levels)) if top > 1 else 0
+        spread = float(by_first.quantile(0.75) - by_first.quantile(0.25))
         lowest = min(0.5, 1 / max(spread, 1e-300))
-        rising = torch.logspace(math.log10(lowest), 0, levels - 1, dtype=torch.float64)
-        return torch.cat([rising.new_zeros(1), rising])
+        end = 0.0 if self.levels - even > 1 else math.log10(lowest)
+        rising = torch.logspace(
+            math.log10(lowest), end, self.levels - even - 1, dtype=torch.float64
+        )
+        heights = torch.cat(
+            [rising.new_zeros(1), rising, torch.linspace(1, top, even + 1, dtype=torch.float64)[1:]]
+        )
+        heights[-1] = top
+        return heights
+
+    def _weights(self) -> torch.Tensor:
+        """The power of each likelihood at each level, (levels, likelihoods)."""
+        ranks = torch.arange(1, 1 + len(self.log_likelihoods), dtype=torch.float64)
+        return (1 - (self.heights[:, None] - ranks).abs()).clamp(min=0)
+
+    def _batched(self, rank: int, scenes: Scenes) -> torch.Tensor:
+        rows = torch.arange(len(scenes)).split(AT_ONCE)
+        return torch.cat([self.log_likelihoods[rank](scenes.chosen(part)) for part in rows])
 
     def clear(self) -> None:
         """Forget the rates of acceptance and of exchange, and the evidence, so far."""
-        self.accepted = torch.zeros(self.levels, dtype=torch.float64)
-        self.rejected = torch.zeros(self.levels - 1, dtype=torch.float64)
+        self.moved, self.accepted = torch.zeros(2, self.levels, dtype=torch.float64)
+        self.compared, self.rejected = torch.zeros(2, self.levels - 1, dtype=torch.float64)
         shape = (self.levels - 1, self.runs)
         self.raised = torch.full(shape, -math.inf, dtype=torch.float64)
-        self.steps = 0
 
     @property
     def coldest(self) -> Scenes:
-        """The scenes of the power 1, one of each run."""
+        """The scenes of the posterior, one of each run."""
         return self.scenes.chosen(torch.arange(len(self.scenes) - self.runs, len(self.scenes)))
 
     @property
     def coldest_values(self) -> torch.Tensor:
         """Their log-likelihoods, (runs,)."""
-        return self.values[-self.runs :]
+        return self.values[-self.runs :, -1]
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of the proposals at the posterior that were accepted."""
+        return float(self.accepted[-1] / self.moved[-1])
+
+    @property
+    def exchange_rate(self) -> float:
+        """Share of the proposed exchanges between neighbours that took place."""
+        return 1 - float(self.rejected.sum() / self.compared.sum())
 
     def step(self) -> None:
-        """Move each chain once, then exchange states between neighbours."""
-        proposed, allowed = self.moves(self.scenes)
+        """Move the chains, those of the first likelihood alone several times."""
+        first = int((self.heights <= 1).sum())
+        if first < self.levels:
+            for _ in range(_EXTRA):
+                self._advance(first)
+        self._advance(self.levels)
+
+    def _advance(self, levels: int) -> None:
+        """Move each chain of the first so many levels once, then exchange states between
+        neighbours."""
+        rows = torch.arange(levels * self.runs)
+        scenes, values = self.scenes.chosen(rows), self.values[rows]
+        proposed, allowed = self.moves(scenes)
         if self.levels > 1:
             proposed.put(0, self.prior.draw_scenes(self.runs, self.generator))
             allowed[: self.runs] = True
-        values = self.log_likelihood(proposed)
-        powers = self.powers.repeat_interleave(self.runs)
-        taken = allowed & (self._uniform(len(values)).log() < powers * (values - self.values))
-        self.scenes = proposed.where(taken, self.scenes)
-        self.values = torch.where(taken, values, self.values)
-        self.accepted += taken.double().reshape(self.levels, self.runs).mean(dim=1)
-        if self.levels > 1:
-            self._exchange()
-        self.steps, self.taken = self.steps + 1, self.taken + 1
+        taken, found = self._accepted(proposed, allowed, values)
+        self.scenes.put(0, proposed.where(taken, scenes))
+        self.values[rows] = torch.where(taken[:, None], found, values)
+        self.moved[:levels] += 1
+        self.accepted[:levels] += taken.double().reshape(levels, self.runs).mean(dim=1)
+        lower = range(self.turn, levels - 1, 2)
+        if lower:
+            self._exchange(torch.tensor(lower))
+        self.turn = 1 - self.turn
 
-    def _exchange(self) -> None:
-        values = self.values.reshape(self.levels, self.runs)
-        rise = self.powers.diff()[:, None]
-        self.raised = torch.logaddexp(self.raised, rise * values[:-1])
-        gain = rise * (values[:-1] - values[1:])  # of the exchange, as a logarithm
-        self.rejected += 1 - gain.clamp(max=0).exp().mean(dim=1)
+    def _accepted(
+        self, proposed: Scenes, allowed: torch.Tensor, before: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return which proposals are accepted in the place of the first scenes, and their
+        log-likelihoods, by one likelihood after the other.
+
+        Arguments:
+            proposed: scenes.
+            allowed: by the prior, (batch,).
+            before: log-likelihoods of the scenes in their place, (batch, likelihoods).
+        """
+        weights = self._weights().repeat_interleave(self.runs, dim=0)[: len(proposed)]
+        values = torch.full_like(before, math.nan)
+        passed = torch.zeros(len(values), dtype=torch.float64)  # gain by which it came so far
+        taken = allowed.clone()
+        for rank in range(weights.shape[1]):
+            more = weights[:, rank + 1 :].any(dim=1)  # later likelihoods decide
+            here = (more | (weights[:, rank] > 0) | (rank == 0)) & taken
+            rows = here.nonzero()[:, 0]
+            if not len(rows):
+                break
+            values[rows, rank] = self.log_likelihoods[rank](proposed.chosen(rows))
+            rise = values - before
+            whole = (weights * rise).where(weights > 0, 0.0).sum(dim=1)
+            gain = torch.where(more, rise[:, rank], whole)
+            decided = self._uniform(len(values)).log() < gain - passed
+            taken = torch.where(here, decided, taken)
+            passed = torch.where(here, gain, passed)
+        return taken, values
+
+    def _evaluate_own(self) -> None:
+        """Evaluate the likelihoods that a move at the level of each chain compares."""
+        used = self._weights() > 0
+        needed = used.flip(1).cumsum(dim=1).flip(1) > 0  # those before the last one too
+        needed[:, 0] = True
+        self._evaluate(
+            torch.arange(len(self.scenes)).reshape(1, self.levels, self.runs),
+            needed[:, None].expand(-1, self.runs, -1),
+        )
+
+    def _exchange(self, lower: torch.Tensor) -> None:
+        """Exchange states between levels and those above them."""
+        rise = self._weights().diff(dim=0)[lower, None]
+        chains = torch.arange(len(self.scenes)).reshape(self.levels, self.runs)
+        pair = torch.stack([chains[lower], chains[lower + 1]])
+        self._evaluate(pair, (rise != 0).expand(-1, self.runs, -1))
+        lift, fall = (rise * self.values[pair]).where(rise != 0, 0.0).sum(dim=-1)
+        self.raised[lower] = torch.logaddexp(self.raised[lower], lift)
+        gain = lift - fall  # of the exchange, as a logarithm
+        self.compared[lower] += 1
+        self.rejected[lower] += 1 - gain.clamp(max=0).exp().mean(dim=1)
         swapped = self._uniform(*gain.shape).log() < gain
-        swapped[1 - self.taken % 2 :: 2] = False
-        rows = torch.arange(len(self.scenes)).reshape(self.levels, self.runs)
-        lower, upper = rows[:-1].clone(), rows[1:].clone()
-        order = rows.clone()
-        order[:-1] = torch.where(swapped, upper, order[:-1])
-        order[1:] = torch.where(swapped, lower, order[1:])
-        self.scenes = self.scenes.chosen(order.flatten())
-        self.values = self.values[order.flatten()]
+        order = chains.flatten()
+        order[pair[:, swapped]] = pair[:, swapped].flip(0)
+        self.scenes, self.values = self.scenes.chosen(order), self.values[order]
+
+    def _evaluate(self, pair: torch.Tensor, compared: torch.Tensor) -> None:
+        """Evaluate the likelihoods that an exchange compares, where they are missing."""
+        missing = torch.zeros_like(self.values, dtype=torch.bool)
+        for chains in pair:
+            missing[chains] |= compared
+        for rank, column in enumerate((missing & self.values.isnan()).unbind(dim=1)):
+            rows = column.nonzero()[:, 0]
+            if len(rows):
+                self.values[rows, rank] = self._batched(rank, self.scenes.chosen(rows))
 
     def respace(self) -> None:
-        """Set the powers so that all pairs of neighbours reject equally many exchanges, by the
+        """Set the heights so that all pairs of neighbours reject equally many exchanges, by the
         rates since the last `clear`, and clear them."""
-        if self.levels > 2 and self.steps:
-            rates = (self.rejected / self.steps).clamp(min=_LEAST_STEP)
+        if self.levels > 2 and bool(self.compared.all()):
+            rates = (self.rejected / self.compared).clamp(min=_LEAST_STEP)
             barrier = np.concatenate([[0.0], rates.cumsum(0).numpy()])
             wanted = np.linspace(0.0, barrier[-1], self.levels)
-            # Monotone, so that the powers stay in order; of the roots, since they span decades
-            roots = PchipInterpolator(barrier, self.powers.numpy() ** _ROOT)(wanted)
-            self.powers = torch.from_numpy(roots.clip(0, 1) ** (1 / _ROOT))
+            # Monotone, so that the heights stay in order; of the roots, since they span decades
+            top = len(self.log_likelihoods)
+            roots = PchipInterpolator(barrier, self.heights.numpy() ** _ROOT)(wanted)
+            self.heights = torch.from_numpy(roots.clip(0, top**_ROOT) ** (1 / _ROOT))
+            self.heights[-1] = top
+            self._evaluate_own()
         self.clear()
 
     @property
     def log_evidence(self) -> float:
         """The logarithm of the mean likelihood of the prior, by the steps since the last `clear`:
-        a product of the ratios between neighbouring powers."""
-        return float((self.raised.logsumexp(dim=1) - math.log(self.steps * self.runs)).sum())
+        a product of the ratios between neighbouring levels."""
+        counts = (self.compared * self.runs).log()
+        return float((self.raised.logsumexp(dim=1) - counts).sum())
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, dtype=torch.float64, generator=self.generator)

@@ -127,6 +127,11 @@ class ObjectPrior(CoefficientPrior, contract=True):
     def render(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         """Return the coefficients (batch, 1, ny, nx) of scenes, float64."""
 
+    def render_coarsely(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+        """Return coefficients as of `render` on a grid that need not resolve the objects, such that
+        solutions are about those on a fine grid."""
+        return self.render(scenes, grid)
+
     @property
     def number_in_words(self) -> str:
         """How many objects there are."""

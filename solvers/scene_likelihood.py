@@ -1,0 +1,112 @@
+"""The likelihood of scenes of objects, on the grid of the result and on a coarser one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from pdeinv.coefficients.objects import ObjectPrior, Scenes
+from pdeinv.datasets.base import PDE
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+from pdeinv.solvers.forward import ForwardMap
+from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
+from pdeinv.solvers.parallel_tempering import AT_ONCE, LogLikelihood
+
+__all__ = ["SceneLikelihood"]
+
+_DRAWS = 64  # of the prior, for variances
+
+
+class SceneLikelihood:
+    """The likelihoods of scenes, from the cheapest to the exact one, and their states.
+
+    On a coarse grid the readings are those of averaged coefficients. Their errors have the mean and
+    the variance that draws of the prior show; these are added to the noise.
+
+    Arguments:
+        pde: the physics.
+        prior: of the scenes.
+        observation: the readings, on the grid of the result.
+        nugget: variance added to readings, relative to that of their field's.
+        coarse: nodes of the coarse grid on its shorter side; it is not used for a linear PDE, whose
+            solves are cheap, nor where the grid of the result is about as coarse.
+        generator: of random numbers.
+
+    Reference:
+        Kaipio & Somersalo, *Statistical inverse problems: discretization, model reduction and
+        inverse crimes*, J. Comput. Appl. Math. 198, 2007: the errors of the coarse grid as noise.
+    """
+
+    def __init__(
+        self,
+        pde: PDE,
+        prior: ObjectPrior,
+        observation: Observation,
+        nugget: float,
+        coarse: int,
+        generator: torch.Generator | None,
+    ):
+        self.prior, self.observation = prior, observation
+        self.forward = ForwardMap(pde, observation)
+        scenes = prior.draw_scenes(_DRAWS, generator)
+        readings = self._readings(scenes)
+        variances = readings.var(dim=0)
+        self.weighty = carries_weight(variances, observation)
+        extra = nugget_variance(variances, observation, nugget)
+        self.variance = observation.noise_std**2 + extra
+        self.log_constant = -0.5 * float((2 * math.pi * self.variance).log().sum())
+        self.log_likelihoods: list[LogLikelihood] = [self.log_likelihood]
+        if self.forward.solves and not pde.linear and min(observation.grid.shape) > 1.5 * coarse:
+            self.log_likelihoods.insert(
+                0, self._coarse(observation.grid.at_most(coarse), scenes, readings)
+            )
+
+    def _coarse(self, grid: Grid, scenes: Scenes, exact: torch.Tensor) -> LogLikelihood:
+        forward = self.forward.observing(self.observation.on_grid(grid))
+
+        def read(scenes: Scenes) -> torch.Tensor:
+            return forward.approximate(self.prior.render_coarsely(scenes, grid)).double()
+
+        errors = exact - torch.cat(
+            [read(scenes.chosen(rows)) for rows in torch.arange(len(scenes)).split(AT_ONCE)]
+        )
+        values, variance = (
+            self.observation.values - errors.mean(dim=0),
+            self.variance + errors.var(dim=0),
+        )
+
+        def log_likelihood(scenes: Scenes) -> torch.Tensor:
+            return -0.5 * ((read(scenes) - values).square() / variance).sum(dim=1)
+
+        return log_likelihood
+
+    def _readings(self, scenes: Scenes) -> torch.Tensor:
+        grid = self.observation.grid
+        return torch.cat(
+            [
+                self.forward.approximate(self.prior.render(scenes.chosen(rows), grid)).double()
+                for rows in torch.arange(len(scenes)).split(AT_ONCE)
+            ]
+        )
+
+    def log_likelihood(self, scenes: Scenes) -> torch.Tensor:
+        """Return the log-likelihoods (batch,) of scenes, without `log_constant`."""
+        off = self._readings(scenes) - self.observation.values
+        return -0.5 * (off.square() / self.variance).sum(dim=1)
+
+    def states(self, scenes: Scenes) -> torch.Tensor:
+        """Return the states (batch, channel, ny, nx) of scenes."""
+        grid, pde = self.observation.grid, self.forward.pde
+        found = []
+        for rows in torch.arange(len(scenes)).split(min(pde.at_once, AT_ONCE)):
+            a = pde.restrict(self.prior.render(scenes.chosen(rows), grid))
+            found.append(torch.cat([a, self.forward.solve(a)], dim=1))
+        return torch.cat(found)
+
+    def reduced_chi_squared(self, states: torch.Tensor) -> float:
+        """Return the mean misfit of states (batch, channel, ny, nx) to a reading that carries
+        weight."""
+        off = self.observation(states) - self.observation.values
+        return reduced((off.square() / self.variance).mean(dim=0), self.weighty)
