@@ -75,7 +75,7 @@ class LearnedSolver(Solver, Generic[PriorT]):
 
     def _check_shipped(self, pde: PDE, prior: CoefficientPrior) -> None:
         role = self.shipped_role()
-        name, command = _shipped_for(pde, role), _TRAINING[role]
+        name, command = _shipped_for(pde, prior, role), _TRAINING[role]
         if name not in shipped():
             raise InputError(
                 f"the {self.name} solver needs a prior for {pde.name}, and no {name!r} is shipped; "
@@ -88,19 +88,21 @@ class LearnedSolver(Solver, Generic[PriorT]):
         and its entry in the record of the run."""
         if not isinstance(prior, CoefficientPrior):
             return self.prepare_prior(pde, prior), {}
-        name = _shipped_for(pde, self.shipped_role())
+        name = _shipped_for(pde, prior, self.shipped_role())
         return self.prepare_prior(pde, _shipped(name)), {"prior": f"the shipped {name}"}
 
 
-def shipped_model(pde: PDE, role: Role) -> object:
+def shipped_model(pde: PDE, prior: CoefficientPrior, role: Role) -> object:
     """Return the shipped model of a role for a PDE of this name, or for that of the first of
-    several experiments."""
-    return _shipped(_shipped_for(pde, role))
+    several experiments, and for a prior of this kind."""
+    return _shipped(_shipped_for(pde, prior, role))
 
 
-def _shipped_for(pde: PDE, role: Role) -> str:
+def _shipped_for(pde: PDE, prior: CoefficientPrior, role: Role) -> str:
     first = next(iter(pde.experiments.values()), pde)
-    return shipped_name(first.name if role == "coefficient" else pde.name, role)
+    name = first.name if role == "coefficient" else pde.name
+    own = shipped_name(name, role, prior.name)
+    return own if own in shipped() else shipped_name(name, role)
 
 
 @lru_cache(maxsize=8)

@@ -149,7 +149,7 @@ def check_default_problem(
     trained = trained_coefficients(model)
     if trained is not None and trained != prior:
         raise InputError(
-            f"the prior of the {pde.coefficient_field.name} must be the published one for the "
+            f"the prior of the {pde.coefficient_field.name} must be that of the training of the "
             f"shipped {name!r}, got one that is {prior.phrase(pde.domain)}; train a prior with "
             f"`{command}` and give it as prior"
         )

@@ -8,6 +8,7 @@ from helpers import gaussian_prior, normal, observe, seeded, training_data
 
 import pdeinv
 from pdeinv import Ensemble, Field, GaussianField, InputError, LogNormal, Problem
+from pdeinv.benchmarks.families import FAMILIES
 from pdeinv.benchmarks.studies import any_experiment
 from pdeinv.datasets import (
     Darcy,
@@ -139,7 +140,9 @@ def test_a_model_of_an_unknown_distribution_states_none(tmp_path):
         assert problem.phases == ((3.0, 12.0) if known is data else None)
     for name in shipped():
         model = load(name)
-        assert trained_coefficients(model) == trained_physics(model).default_prior
+        physics, family = trained_physics(model), FAMILIES.get(name.split("-")[0])
+        problem = family[physics.name] if family else Problem(physics)
+        assert trained_coefficients(model) == problem.coefficient_prior
 
 
 def test_an_anisotropic_prior_is_not_turned():

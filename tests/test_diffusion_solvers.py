@@ -301,7 +301,8 @@ def test_the_shipped_prior_is_taken_and_knows_one_problem_alone():
     assert float((found.mean[1] - truth[1]).norm() / truth[1].norm()) < 0.2
     for solver in (FunDPS(), DDIS()):
         with pytest.raises(
-            InputError, match="prior of the permeability must be the published one for the shipped"
+            InputError,
+            match="prior of the permeability must be that of the training of the shipped",
         ):
             solver.check(Darcy(), Darcy().default_prior.with_numbers(low=4.0))
     FunDPS().check(Darcy(), load("darcy"))  # given, its coefficient is what the user wants
@@ -319,7 +320,7 @@ def test_a_prior_of_other_physics_is_refused_unless_it_is_of_the_coefficient_alo
     Moment().check(Helmholtz(k=2.0), default)
     with pytest.raises(InputError, match="parameters of helmholtz must be the defaults"):
         FunDPS().check(Helmholtz(k=2.0), default)
-    with pytest.raises(InputError, match="the published one for the shipped 'helmholtz-coeff"):
+    with pytest.raises(InputError, match="that of the training of the shipped 'helmholtz-coeff"):
         Moment().check(Helmholtz(), SpectralField(alpha=2.5))
 
 

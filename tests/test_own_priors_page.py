@@ -51,7 +51,7 @@ def test_the_file_is_the_prior_that_it_states(tmp_path):
         (lambda: GaussianField(0.0, (2, 1), 0.2), "must rise, got 2 to 1"),
         (lambda: GaussianSolver().check(Poisson(), LOG_NORMAL), "linear in a Gaussian coefficient"),
         (lambda: LevelSet().check(Darcy(), LOG_NORMAL), "a coefficient with two values"),
-        (lambda: Moment().check(Darcy(), LOG_NORMAL), "the published one for the shipped"),
+        (lambda: Moment().check(Darcy(), LOG_NORMAL), "that of the training of the shipped"),
     ],
     ids=range(10),
 )

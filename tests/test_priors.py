@@ -19,6 +19,7 @@ from pdeinv.priors import (
     shipped,
 )
 from pdeinv.priors.schedule import heun, noise_levels
+from pdeinv.solvers.trained_problem import trained_coefficients
 
 DATA = {
     "vertex": (Darcy(), 16),
@@ -154,7 +155,7 @@ def test_a_shipped_model_works_on_the_fields_of_its_pde(model):
     # On a coarser grid than that of its training a network misses the finest modes of white noise
     white = hasattr(model, "gaussian") and model.gaussian.noise.kind == "white"
     grid = model.grid if white else pde.grid(20)
-    states = Problem.of(pde).sample(4, grid, seeded(1))
+    states = Problem(pde, trained_coefficients(model)).sample(4, grid, seeded(1))
     if hasattr(model, "denoise"):
         x = states[:, : len(model.fields)]
         noise = model.sample_noise(4, grid, seeded(2))

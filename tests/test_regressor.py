@@ -186,7 +186,7 @@ def test_what_cannot_be_used_is_refused(trained):
                 SpectralField(alpha=3.0),
                 observe(Poisson(), layouts.random(5, 1), 1),
             ),
-            "prior of the source must be the published one for the shipped 'poisson-regressor'",
+            "prior of the source must be that of the training of the shipped 'poisson-regressor'",
         ),
     ):
         with pytest.raises(InputError, match=message):

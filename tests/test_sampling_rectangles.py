@@ -341,7 +341,7 @@ def test_a_shipped_model_is_for_the_default_problem_or_for_any_physics_of_its_co
     with pytest.raises(InputError, match=r"must have the aspect 1 to 1 of its training data"):
         Moment().check(Darcy(domain=DOMAIN), default)
     for solver, name in ((Moment(), "darcy-coefficient"), (FunDPS(), "darcy")):
-        with pytest.raises(InputError, match=f"the published one for the shipped '{name}', got"):
+        with pytest.raises(InputError, match=f"that of the training of the shipped '{name}', got"):
             solver.check(Darcy(), default.with_numbers(low=4.0))
 
 

@@ -183,9 +183,16 @@ def shipped() -> list[str]:
     )
 
 
-def shipped_name(pde_name: str, role: Role) -> str:
-    """Return the name that a shipped model for a PDE has."""
-    return pde_name if role == "joint" else f"{pde_name}-{role}"
+def shipped_name(pde_name: str, role: Role, kind: str = "") -> str:
+    """Return the name that a shipped model for a PDE has.
+
+    Arguments:
+        pde_name: of the PDE.
+        role: what the model is.
+        kind: name of the coefficient's distribution, such as `channels`; that of the published
+            problem if empty.
+    """
+    return "-".join(filter(None, (kind, pde_name, "" if role == "joint" else role)))
 
 
 def _folder() -> Traversable:

@@ -109,7 +109,9 @@ class DDIS(DAPS):
                 f"train one for them, or use physics='solver'"
             )
         known = trained_coefficients(operator)
-        model = shipped_model(pde, self.role) if isinstance(prior, CoefficientPrior) else prior
+        model: object = prior
+        if isinstance(prior, CoefficientPrior):
+            model = shipped_model(pde, prior, self.role)
         other_prior = trained_coefficients(model)
         if known is not None and other_prior is not None and known != other_prior:
             raise InputError(

@@ -201,7 +201,7 @@ class Moment(DiffusionSolver):
     def _model(self, pde: PDE, prior: Prior) -> object:
         """The learned prior, which is the shipped one for one of the coefficient."""
         if isinstance(prior, CoefficientPrior):
-            return shipped_model(pde, self.shipped_role())
+            return shipped_model(pde, prior, self.shipped_role())
         return prior
 
     @torch.no_grad()
