@@ -14,6 +14,7 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.datasets import PDES
 from pdeinv.errors import InputError
 from pdeinv.solvers import SOLVERS
+from pdeinv.solvers.learned import LearnedSolver
 from pdeinv.solvers.selection import VARIANTS
 
 __all__ = ["EQUIREG_CHOICES", "RECORDS", "SUITES", "Suite", "product_cells", "suite_cells"]
@@ -29,6 +30,7 @@ EQUIREG_CHOICES: dict[str, tuple[bool | str, ...]] = {
 """The uses of EquiReg that a run compares, by the name on the command line."""
 _CLASSICAL = ("kriging", "optimal-interpolation", "fno")
 _GUIDED = ("dps", "diffusionpde", "fundps", "daps", "ddis")
+_PAPER = ("diffusionpde", "fundps")
 # Of each noise level, at 50 levels instead of the published number
 _FEW_LEVELS = {"ode_steps": 3, "langevin": 20}
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -46,9 +48,10 @@ class Suite:
         methods: names of solvers; each runs on the PDEs that it accepts.
         guided: names of published diffusion solvers.
         steps: number of steps of the guided ones.
-        equireg: whether the guided ones run with EquiReg, too.
+        regularised: names of the methods that run with EquiReg, too.
         samples: number of posterior samples of the methods.
         guided_samples: the same of the guided ones, which cost more.
+        guided_instances: number of instances of theirs; `instances` if None.
         settings: further arguments of a method's class, by the method's name.
         tasks: those of the suite; forward and inverse ones of each PDE if there are none.
     """
@@ -59,9 +62,10 @@ class Suite:
     methods: tuple[str, ...]
     guided: tuple[str, ...] = ()
     steps: int = 50
-    equireg: bool = True
+    regularised: tuple[str, ...] = ()
     samples: int = SAMPLES
     guided_samples: int = 4
+    guided_instances: int | None = None
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: tuple[Task, ...] = ()
 
@@ -97,17 +101,35 @@ SUITES = {
         (*LIMITS, *_CLASSICAL, "moment"),
         ("diffusionpde", "fundps"),
         steps=10,
-        equireg=False,
         settings={"optimal-interpolation": {"members": 200}},
     ),
-    "standard": Suite(64, 125, 32, (*LIMITS, *_CLASSICAL, "moment"), _GUIDED, settings=_SETTINGS),
-    "paper": Suite(128, 500, 32, (*LIMITS, *_CLASSICAL, "moment"), ("diffusionpde", "fundps")),
+    "standard": Suite(
+        64,
+        125,
+        32,
+        (*LIMITS, *_CLASSICAL, "moment"),
+        _GUIDED,
+        regularised=_GUIDED,
+        settings=_SETTINGS,
+    ),
+    "paper": Suite(128, 500, 32, (*LIMITS, *_CLASSICAL, "moment"), _PAPER, regularised=_PAPER),
     "beyond": Suite(
         64,
         125,
         16,
-        (*FAMILY_LIMITS, "level-set", "gaussian", "gauss-newton", "optimal-interpolation"),
-        settings={
+        (
+            *FAMILY_LIMITS,
+            "level-set",
+            "gaussian",
+            "gauss-newton",
+            "optimal-interpolation",
+            "moment",
+        ),
+        _GUIDED[1:],
+        regularised=("moment", *_GUIDED[1:]),
+        guided_instances=8,
+        settings=_SETTINGS
+        | {
             "optimal-interpolation": {"members": 5000},
             "object-chains": {"runs": 2},
         },
@@ -155,7 +177,7 @@ def suite_cells(
                 f"method {method!r} is not made for {' or '.join(pdes)}: {SOLVERS[method].needs}; "
                 f"leave it out"
             )
-        for equireg in (False, True) if method in suite.guided and suite.equireg else (False,):
+        for equireg in (False, True) if method in suite.regularised else (False,):
             cells += [_suite_cell(suite, method, task, equireg, instances) for task in on]
     return cells
 
@@ -164,13 +186,14 @@ def _suite_cell(
     suite: Suite, method: str, task: Task, equireg: bool, instances: int | None
 ) -> Cell:
     guided = method in suite.guided
+    usual = (guided and suite.guided_instances) or suite.instances
     settings = dict(suite.settings.get(method, {}))
     if settings:
         settings |= published.SETTINGS.get((method, task.pde), {})
     return Cell(
         task,
         method,
-        suite.instances if instances is None else instances,
+        usual if instances is None else instances,
         steps=suite.steps if guided else None,
         equireg=equireg,
         settings=settings or None,
@@ -187,7 +210,10 @@ def _accepts(method: str, task: Task) -> bool:
 
 
 def _belongs(method: str, task: Task) -> bool:
-    """Return whether a suite has the method for the task; of the limits only the first one."""
+    """Return whether a suite has the method for the task: of the limits only the first one, and a
+    learned method where a model of the family is shipped."""
+    if task.family and isinstance(solver := SOLVERS[method](), LearnedSolver):
+        return solver.is_shipped(task.physics, task.problem.prior)
     kinds = (LIMITS, FAMILY_LIMITS)
     rivals = next((kind for kind in kinds if method in kind), (method,))
     return next((m for m in rivals if _accepts(m, task)), None) == method

@@ -83,6 +83,14 @@ class LearnedSolver(Solver, Generic[PriorT]):
             )
         check_default_problem(pde, prior, name, _shipped(name), command)
 
+    def is_shipped(self, pde: PDE, prior: Prior) -> bool:
+        """Return whether there is a shipped model of the PDE and the coefficient's prior."""
+        try:
+            self.check(pde, prior)
+        except InputError:
+            return False
+        return isinstance(prior, CoefficientPrior)
+
     def resolve_prior(self, pde: PDE, prior: Prior) -> tuple[PriorT, dict[str, str]]:
         """Return the prior, or the shipped one for a prior of `pdeinv.coefficients`, ready for use;
         and its entry in the record of the run."""

@@ -118,7 +118,7 @@ class Moment(DiffusionSolver):
     def check(self, pde: PDE, prior: Prior) -> None:
         super().check(pde, prior)
         self._check_phases(pde, prior)
-        if (self.guidance or self.group_average) and _two_valued(self._model(pde, prior)):
+        if (self.guidance or self.group_average) and _is_threshold(self._model(pde, prior)):
             raise InputError(
                 f"the moment solver does not evaluate the denoiser for a two-valued "
                 f"{pde.fields[0].name}, and supports neither guidance nor group_average there; "
@@ -129,7 +129,7 @@ class Moment(DiffusionSolver):
         """Refuse a learned medium of two phases of which `threshold_prior` is none."""
         model = self._model(pde, prior)
         known = trained_coefficients(model)
-        if not _two_valued(model) or known is None:
+        if not _is_threshold(model) or known is None:
             return
         mirrored = Symmetry(((-1, 0), (0, 1)), (1.0, 0.0))
         if known.threshold or not known.keeps(mirrored, pde.domain):
@@ -142,7 +142,7 @@ class Moment(DiffusionSolver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         model = self._model(pde, prior)
         fields = fields_of(model) or pde.fields[:1]
-        if _two_valued(model):
+        if _is_threshold(model):
             drawn = min(self.batch, n_samples)
             states = super().memory(pde, prior, observation, n_samples)
             coefficients = trained_coefficients(model)
@@ -207,7 +207,8 @@ class Moment(DiffusionSolver):
     @torch.no_grad()
     def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Return n samples (n, channel, ny, nx) of the fields of the prior."""
-        if problem.phases and len(problem.gaussian.fields) == 1:
+        known = problem.coefficients
+        if known and known.phases and known.has_latent and len(problem.gaussian.fields) == 1:
             return self._draw_thresholds(problem, n, bar)
         mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
         condition = LevelConditioning(problem, mean, self.sigma_min)
@@ -241,7 +242,7 @@ def _pushed(problem, x_t, sigma, mean, moved):
     return combine_steps(moved, steps, unit) - moved
 
 
-def _two_valued(model: object) -> bool:
-    """Whether a learned prior is of a coefficient with two values alone."""
-    coefficients = trained_coefficients(model)
-    return of_coefficient(model) and bool(coefficients and coefficients.phases)
+def _is_threshold(model: object) -> bool:
+    """Whether a learned prior is of the threshold of a latent Gaussian field alone."""
+    known = trained_coefficients(model)
+    return of_coefficient(model) and bool(known and known.phases and known.has_latent)
