@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import NotRequired
 
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
+from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
@@ -263,5 +264,6 @@ STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
     *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
+    *FAMILY_KINDS,
 )
 """All kinds of studies."""

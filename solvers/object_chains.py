@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 
@@ -20,10 +20,39 @@ from pdeinv.solvers.scene_likelihood import SceneLikelihood
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics
 
-__all__ = ["ObjectChains"]
+__all__ = ["ObjectChains", "SceneDraws"]
 
 _DRAWS = 400  # states behind the mean and the standard deviation, about
 _ROUNDS = (1 / 32, 1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the steps, after which the ladder is spaced
+
+
+class SceneDraws(NamedTuple):
+    """Scenes of the posterior of several runs.
+
+    Arguments:
+        scenes: draws of the first step for each run, then those of the next.
+        values: their log-likelihoods, (draws, runs), without a constant.
+        record: rates of acceptance and of exchange, and the evidence.
+    """
+
+    scenes: Scenes
+    values: torch.Tensor
+    record: dict[str, float]
+
+    def convergence(self, coefficients: torch.Tensor) -> dict[str, float]:
+        """Return R̂ and the effective sample size, the worst of a few numbers of the scenes; nothing
+        of one run, or of few draws.
+
+        Arguments:
+            coefficients: of the scenes, (batch, ny, nx).
+        """
+        y, x = (torch.linspace(-1, 1, n, dtype=torch.float64) for n in coefficients.shape[-2:])
+        means = [(coefficients * w).mean(dim=(-2, -1)) for w in (torch.ones_like(x), x, y[:, None])]
+        table = torch.stack([self.values, *(m.reshape(self.values.shape) for m in means)], dim=-1)
+        table = table.transpose(0, 1)
+        if min(table.shape[:2]) < 2 or table.shape[1] < 4:
+            return {}
+        return chain_diagnostics(table)
 
 
 @dataclass(frozen=True)
@@ -100,10 +129,47 @@ class ObjectChains(Solver):
     ) -> Posterior:
         assert isinstance(prior, ObjectPrior)
         target = SceneLikelihood(pde, prior, observation, self.nugget, self.coarse, generator)
+        found = self.draw_scenes(target, max(_DRAWS, n_samples), generator, progress)
+        states = target.states(found.scenes)
+        draws = states[torch.linspace(0, len(states) - 1, n_samples, dtype=torch.float64).long()]
+        record: dict[str, str | float | int] = {
+            "reduced_chi_squared": target.reduced_chi_squared(states),
+            "solver_calls": target.forward.solver_calls,
+            **found.convergence(states[:, 0]),
+            **found.record,
+        }
+        probability = None
+        if prior.phases is not None:
+            probability = (states[:, 0] > sum(prior.phases) / 2).double().mean(dim=0)
+        return Posterior(
+            pde.fields,
+            observation.grid,
+            mean=states.mean(dim=0),
+            std=states.std(dim=0),
+            samples=draws,
+            record=record,
+            probability=probability,
+        )
+
+    def draw_scenes(
+        self,
+        target: SceneLikelihood,
+        n: int,
+        generator: torch.Generator | None,
+        progress: bool = False,
+    ) -> SceneDraws:
+        """Return about n scenes of the posterior, those of the runs by turns.
+
+        Arguments:
+            target: the likelihoods, which hold the prior.
+            n: number of scenes, at least where there are enough steps.
+            generator: of random numbers.
+            progress: show a progress bar.
+        """
         chains = self.levels * self.runs
         start = None if self.start is None else self.start.repeated(chains)
         sampler = ParallelTempering(
-            prior, target.log_likelihoods, self.levels, self.runs, start, generator
+            target.prior, target.log_likelihoods, self.levels, self.runs, start, generator
         )
         bar = iter(progress_bar(range(self.steps), "chains", progress, "step"))
         left = self.steps
@@ -113,7 +179,7 @@ class ObjectChains(Solver):
                 sampler.step()
                 left -= 1
             sampler.respace()
-        every = max(1, left * self.runs // max(_DRAWS, n_samples))
+        every = max(1, left * self.runs // n)
         # Whole from the start: small arrays between the large ones of the steps would keep these
         scenes = sampler.coldest.repeated(-(-left // every) * self.runs)
         values = torch.zeros(len(scenes) // self.runs, self.runs, dtype=torch.float64)
@@ -122,43 +188,8 @@ class ObjectChains(Solver):
             if (left - 1 - k) % every == 0:
                 scenes.put(k // every * self.runs, sampler.coldest)
                 values[k // every] = sampler.coldest_values
-        states = target.states(scenes).unflatten(0, values.shape)
-        flat = states.flatten(0, 1)
-        draws = flat[torch.linspace(0, len(flat) - 1, n_samples, dtype=torch.float64).long()]
-        record: dict[str, str | float | int] = {
-            "reduced_chi_squared": target.reduced_chi_squared(flat),
-            "solver_calls": target.forward.solver_calls,
-            "acceptance_rate": round(sampler.acceptance_rate, 4),
-            **_convergence(states, values),
-        }
+        record = {"acceptance_rate": round(sampler.acceptance_rate, 4)}
         if self.levels > 1:
             record["exchange_rate"] = round(sampler.exchange_rate, 4)
             record["log_evidence"] = sampler.log_evidence + target.log_constant
-        probability = None
-        if prior.phases is not None:
-            probability = (states[:, :, 0] > sum(prior.phases) / 2).double().mean(dim=(0, 1))
-        return Posterior(
-            pde.fields,
-            observation.grid,
-            mean=flat.mean(dim=0),
-            std=flat.std(dim=0),
-            samples=draws,
-            record=record,
-            probability=probability,
-        )
-
-
-def _convergence(states: torch.Tensor, values: torch.Tensor) -> dict[str, float]:
-    """Return R̂ and the effective sample size, the worst of a few numbers of the states.
-
-    Arguments:
-        states: (draws, runs, channel, ny, nx).
-        values: log-likelihoods (draws, runs).
-    """
-    a = states[:, :, 0]
-    y, x = (torch.linspace(-1, 1, n, dtype=a.dtype) for n in a.shape[-2:])
-    watched = [values, *((a * w).mean(dim=(-2, -1)) for w in (torch.ones_like(x), x, y[:, None]))]
-    table = torch.stack(watched, dim=-1).transpose(0, 1)
-    if min(table.shape[:2]) < 2 or table.shape[1] < 4:
-        return {}
-    return chain_diagnostics(table)
+        return SceneDraws(scenes, values, record)

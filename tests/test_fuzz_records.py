@@ -12,7 +12,7 @@ from nested import places
 from time_limit import time_limit
 
 from pdeinv import InputError
-from pdeinv.benchmarks import assumption_kinds, kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks import assumption_kinds, family_kinds, kinds, prior_kinds, study_kinds
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -42,6 +42,7 @@ from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
+from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.summary import summarise
@@ -163,8 +164,18 @@ CALIBRATIONS = [
     | {"verdict": "nothing speaks against the intervals"}
     for i in range(2)
 ]
+SCENE_LIMITS = [
+    {"family": "channels", "pde": "darcy", "task": "inverse", "method": "object-chains"}
+    | {"grid": 16, "sensors": 20, "noise": 0.05, "seed": 0, "instance": i, "start": start}
+    | {"steps": 100, "levels": 12, "measure": "error_rate", "draw_errors": [0.1, 0.2 + i, 0.1]}
+    | {"error": 0.1, "expected_error": 0.1, "log_evidence": -3.0, "reduced_chi_squared": 1.0}
+    | {"r_hat": 1.1, "effective_sample_size": 9.0, "solver_calls": 10, "seconds": 1.0}
+    for i in range(2)
+    for start in ("prior", "truth")
+]
 
 USES = {
+    "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),
     "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
     "alarms": (assumption_kinds.ASSUMED, ASSUMED, alarms_table),
     "inferred numbers": (assumption_kinds.ASSUMED, ASSUMED, number_table),

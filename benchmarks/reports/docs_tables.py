@@ -8,10 +8,11 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
 `uncertain-sides`, `experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or
 left out), `numbers` (that were inferred), `alarms` (their texts), `alarm-rates`, `model-choice`,
-`calibrated`, `cost` and `scaling` (of our solver). These compare instances of files: `verdict`
-(EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior of its
-rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
-setting). `published` has the single samples of papers and of summaries.
+`calibrated`, `scene-limits` (of chains over objects), `cost` and `scaling` (of our solver). These
+compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
+`joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
+(published solvers at their papers' setting). `published` has the single samples of papers and of
+summaries.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pdeinv.benchmarks.assumption_kinds import (
     CALIBRATIONS,
     MODEL_CHOICES,
 )
+from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -60,6 +62,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
+from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
@@ -101,6 +104,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "alarm-rates": (alarm_rates_table, (ALARM_RATES,)),
     "model-choice": (model_choice_table, (MODEL_CHOICES,)),
     "calibrated": (calibrations_table, (CALIBRATIONS,)),
+    "scene-limits": (scene_limits_table, (SCENE_LIMITS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

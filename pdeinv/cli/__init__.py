@@ -36,6 +36,7 @@ from pdeinv.cli.study_assumptions import (
     unknown_viscosity,
     wrong_assumptions,
 )
+from pdeinv.cli.study_families import scene_limits
 from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
@@ -68,7 +69,7 @@ for command in (
 for measured in (
     *(aquifer, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
-    *(alarm_rates, model_choice, calibrated),
+    *(alarm_rates, model_choice, calibrated, scene_limits),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")
