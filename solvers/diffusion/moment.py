@@ -66,9 +66,10 @@ class Moment(DiffusionSolver):
     as a flux, too. Such a prior goes with any sides, sources, wells and experiments on its domain.
     With a joint prior of coefficient and solution the PDE is not needed.
 
-    A coefficient alone that has two values is far from Gaussian. `LevelSet` draws it, as the
-    threshold of the latent field that the prior's covariance implies (`threshold_prior`); this path
-    does not evaluate the denoiser.
+    A coefficient alone that is the threshold of a Gaussian field is far from Gaussian. `LevelSet`
+    draws it, with the latent field that the prior's covariance implies (`threshold_prior`); this
+    path does not evaluate the denoiser. Other coefficients of two values, such as `Channels`, are
+    denoised.
 
     Guidance terms, such as `EquiReg()`, move the denoised state before it is conditioned, so that
     the readings are met. Draws come in antithetic pairs, which cancels the sampling error of a
@@ -77,7 +78,7 @@ class Moment(DiffusionSolver):
     Arguments:
         steps: noise levels, one denoising each.
         sigma_max, sigma_min: the first level and the last.
-        thorough: for a coefficient with two values that is seen through the PDE, anneal in the
+        thorough: for such a threshold that is seen through the PDE, anneal in the
             "thorough" stages of `LevelSet`, which take longer and have a lower error, not in the
             "brief" ones.
 
