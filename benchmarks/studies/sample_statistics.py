@@ -5,7 +5,7 @@ independent. The means over samples and over data are compared in standard error
 difference. Statistics of one table depend on each other, and one in twenty exceeds two standard
 errors by chance.
 
-A field of two values enters as the indicator of the larger one, any other in deviations from the
+A field of two values enters as the indicator of the high one, any other in deviations from the
 data's mean, in standard deviations of the data. Products of two and of three nodes are taken at a
 few distances along the axes, and averaged over the directions.
 """
