@@ -7,7 +7,8 @@ import torch
 from helpers import ROOT, TINY, gaussian_prior, seeded, tiny_diffusion, training_data
 
 from pdeinv import Problem, layouts
-from pdeinv.benchmarks.records import read_records
+from pdeinv.benchmarks.families import FAMILIES
+from pdeinv.benchmarks.records import read_records, write_records
 from pdeinv.benchmarks.studies import prior_reports
 from pdeinv.benchmarks.studies.nearest_training import (
     memorised,
@@ -19,6 +20,7 @@ from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.prior_measures import draw_states, exact_errors, power, trained_on
 from pdeinv.benchmarks.studies.sample_statistics import compare, flagged, statistics
+from pdeinv.datasets.generation import generate
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -27,6 +29,7 @@ from pdeinv.priors import (
     NeuralOperator,
     SensorRegressor,
     Settings,
+    TrainingData,
     load,
     shipped,
     train,
@@ -98,6 +101,22 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
     for field, rows in record["statistics"]["fields"].items():
         for name in rows:
             assert (f"{field}: {name} (" in line) == (name in flagged(rows))
+
+
+def test_a_prior_of_a_family_is_measured_on_its_own_distribution(tmp_path, monkeypatch):
+    for name, value in {"_HELD_OUT": 16, "_SAMPLES": 6, "_STEPS": 2, "_NEAREST": 3}.items():
+        monkeypatch.setattr(prior_reports, name, value)
+    problem = FAMILIES["spikes"]["poisson"]  # linear, but its fields have no known covariance
+    file = generate(problem, 40, 16, 3, tmp_path / "data.h5", workers=1)
+    data, path = TrainingData.read(file, "coefficient"), tmp_path / "spikes.safetensors"
+    prior = train(tiny_diffusion, data, path, Settings(steps=2, batch=4))
+    assert torch.equal(training_coefficients(prior, problem)(range(35)), data.states[:35])
+    record, _ = prior_reports.report("spikes", prior, "a command")
+    assert "exact_errors" not in record
+    assert record["nearest"]["training_fields"] == 35
+    assert memorised(record["nearest"]) == 0
+    write_records(tmp_path / "records.jsonl", [record])  # refuses what is not of its kind
+    assert "; none of the samples memorised." in cards([record])
 
 
 def _nodes(n, share, seed):

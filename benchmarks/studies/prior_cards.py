@@ -126,8 +126,8 @@ def _against_data(r: Record) -> list[str]:
         number, count = len(names) or "none", sum(len(rows) for rows in compared.values())
         lines.append(
             f"- **Samples against data**: {s['samples']:,} samples of {s['steps']} steps differ "
-            f"from fresh fields by more than {DISTINCT:g} standard errors in {number} of {count} "
-            f"statistics{': ' if names else ''}{'; '.join(names)}."
+            f"from as many fresh fields by more than {DISTINCT:g} standard errors in {number} of "
+            f"{count} statistics{': ' if names else ''}{'; '.join(names)}."
         )
     if "nearest" in r:
         n = r["nearest"]
@@ -139,8 +139,8 @@ def _against_data(r: Record) -> list[str]:
         moved = " and all translations by whole cells" if n["translations"] else ""
         lines.append(
             f"- **Nearest training field** of {n['training_fields']:,}, under {n['symmetries']} "
-            f"symmetries{moved}: at {', '.join(shown)}; {memorised(n) or 'no'} samples are "
-            f"memorised."
+            f"symmetries{moved}: at {', '.join(shown)}; {memorised(n) or 'none'} of the "
+            f"samples memorised."
         )
     return lines
 
