@@ -61,6 +61,26 @@ class _Spectrum(TypedDict):
     within_15_percent: Amount
 
 
+class _Compared(TypedDict):
+    data: Number
+    samples: Number
+    standard_errors: Number
+
+
+class _Statistics(TypedDict):
+    samples: Annotated[int, Field(ge=2, le=10**9)]
+    steps: Annotated[int, Field(ge=1, le=10**9)]
+    fields: dict[str, dict[str, _Compared]]
+
+
+class _Nearest(TypedDict):
+    training_fields: Annotated[int, Field(ge=1, le=10**9)]
+    symmetries: Annotated[int, Field(ge=1, le=1000)]
+    translations: bool
+    to_samples: Annotated[list[Amount], Field(min_length=2)]
+    to_fresh: Annotated[list[Amount], Field(min_length=2)]
+
+
 class Diffusion(_Trained):
     """A diffusion prior; `spectrum_N` and `residual_N` have the nodes of a grid in their names."""
 
@@ -71,6 +91,8 @@ class Diffusion(_Trained):
     gaussian_errors: NotRequired[ErrorsByField]
     exact_errors: NotRequired[ErrorsByField]
     consistency: _Consistency
+    statistics: NotRequired[_Statistics]
+    nearest: NotRequired[_Nearest]
 
 
 class Operator(_Trained):

@@ -60,7 +60,7 @@ from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 from pdeinv.sensors.column_names import listed
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "generate", "sample_generator"]
 
 # Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
 _BLOCK = 16
@@ -117,6 +117,19 @@ def generate(
     )
     _run(job, settings, out, workers, progress)
     return out
+
+
+def sample_generator(seed: int, sample: int) -> torch.Generator:
+    """Return the generator of a sample of the dataset with a seed, which draws its coefficient.
+
+    Arguments:
+        seed: of the dataset, non-negative.
+        sample: index of the sample.
+    """
+    # The range has 2**29 seeds. An odd factor keeps all samples of a file distinct; seeds drawn
+    # independently would repeat once in about 23,000.
+    factor, offset = np.random.SeedSequence(seed).generate_state(2, np.uint32).tolist()
+    return seeds.generator(seeds.TRAINING, (factor | 1) * sample + offset)
 
 
 def _grid(pde: PDE, given: int | Grid) -> Grid:
@@ -197,7 +210,7 @@ class _Job:
         with torch.no_grad():
             a = torch.cat(
                 [
-                    self.problem.sample_coefficient(1, self.grid, self._generator(i))
+                    self.problem.sample_coefficient(1, self.grid, sample_generator(self.seed, i))
                     for i in self.samples(start)
                 ]
             )
@@ -221,12 +234,6 @@ class _Job:
             and states.dtype == np.float32
         )
         return states if fits else None
-
-    def _generator(self, sample: int) -> torch.Generator:
-        # The range has 2**29 seeds. An odd factor keeps all samples of a file distinct; seeds drawn
-        # independently would repeat once in about 23,000.
-        factor, offset = np.random.SeedSequence(self.seed).generate_state(2, np.uint32).tolist()
-        return seeds.generator(seeds.TRAINING, (factor | 1) * sample + offset)
 
 
 def _run(

@@ -7,11 +7,20 @@ import torch
 from helpers import ROOT, TINY, gaussian_prior, seeded, tiny_diffusion, training_data
 
 from pdeinv import Problem, layouts
-from pdeinv.benchmarks.records import read_records
+from pdeinv.benchmarks.families import FAMILIES
+from pdeinv.benchmarks.records import read_records, write_records
 from pdeinv.benchmarks.studies import prior_reports
+from pdeinv.benchmarks.studies.nearest_training import (
+    memorised,
+    nearest_distances,
+    nearest_training,
+    training_coefficients,
+)
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
-from pdeinv.benchmarks.studies.prior_measures import exact_errors, power
+from pdeinv.benchmarks.studies.prior_measures import draw_states, exact_errors, power, trained_on
+from pdeinv.benchmarks.studies.sample_statistics import compare, flagged, statistics
+from pdeinv.datasets.generation import generate
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
 from pdeinv.priors import (
@@ -20,6 +29,7 @@ from pdeinv.priors import (
     NeuralOperator,
     SensorRegressor,
     Settings,
+    TrainingData,
     load,
     shipped,
     train,
@@ -75,6 +85,8 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
     assert record["residual_32"] > 0
     assert max(record["consistency"]["denoised"]) < 1e-5 < min(record["consistency"]["sampled"])
     assert len(figure.axes) == 20
+    assert set(record["statistics"]["fields"]) == {"source", "potential"}
+    assert "nearest" not in record  # the data are of no file with a seed
     card = cards([record]).split("## Priors of the published presets")[0]
     for part in (
         "## small",
@@ -82,7 +94,122 @@ def test_a_report_has_all_that_its_card_tells(trained, monkeypatch):
         "excess, %",
     ):
         assert part in card
-    assert card.count("\n| ") == 2 + len(record["levels"])
+    named = record["statistics"]["fields"].values()
+    tables = len(record["levels"]), sum(len(rows) for rows in named)
+    assert card.count("\n| ") == 4 + sum(tables)
+    line = next(line for line in card.splitlines() if line.startswith("- **Samples against data"))
+    for field, rows in record["statistics"]["fields"].items():
+        for name in rows:
+            assert (f"{field}: {name} (" in line) == (name in flagged(rows))
+
+
+def test_a_prior_of_a_family_is_measured_on_its_own_distribution(tmp_path, monkeypatch):
+    for name, value in {"_HELD_OUT": 16, "_SAMPLES": 6, "_STEPS": 2, "_NEAREST": 3}.items():
+        monkeypatch.setattr(prior_reports, name, value)
+    problem = FAMILIES["spikes"]["poisson"]  # linear, but its fields have no known covariance
+    file = generate(problem, 40, 16, 3, tmp_path / "data.h5", workers=1)
+    data, path = TrainingData.read(file, "coefficient"), tmp_path / "spikes.safetensors"
+    prior = train(tiny_diffusion, data, path, Settings(steps=2, batch=4))
+    assert torch.equal(training_coefficients(prior, problem)(range(35)), data.states[:35])
+    record, _ = prior_reports.report("spikes", prior, "a command")
+    assert "exact_errors" not in record
+    assert record["nearest"]["training_fields"] == 35
+    assert memorised(record["nearest"]) == 0
+    write_records(tmp_path / "records.jsonl", [record])  # refuses what is not of its kind
+    assert "; none of the samples memorised." in cards([record])
+
+
+def _nodes(n, share, seed):
+    """Return n fields of independent nodes, high with the probability `share`."""
+    return (torch.rand(n, 32, 32, generator=seeded(seed)) < share).double()
+
+
+def test_statistics_of_independent_nodes_are_powers_of_their_share():
+    found = {name: v.mean() for name, v in statistics(_nodes(400, 0.3, 1), (0.0, 1.0)).items()}
+    for name, value in found.items():
+        nodes = {"sha": 1, "two": 2, "thr": 3}.get(name[:3])
+        if nodes and "off" not in name:
+            assert float(value) == pytest.approx(0.3**nodes, abs=0.002), name
+    # A node far from both values, of values that are neither 0 nor 1
+    one = torch.full((1, 16, 16), 3.0)
+    one[0, 0, 0] = 5.0
+    found = statistics(one, (3.0, 12.0))
+    assert float(found["share of nodes off both values"]) == pytest.approx(1 / 256)
+    assert float(found["share of high nodes"]) == 0
+
+
+def test_statistics_of_normal_nodes_are_the_moments_of_their_law():
+    z = 2 + 3 * torch.randn(400, 32, 32, generator=seeded(1), dtype=torch.float64)
+    found = {name: float(v.mean()) for name, v in statistics(z, None, 2.0, 3.0).items()}
+    for name, value in found.items():
+        if name.startswith("cube of absolute increments"):
+            # E|N(0, 2)|³
+            assert value == pytest.approx(2**1.5 * 2 * (2 / torch.pi) ** 0.5, rel=0.01), name
+        elif "pieces" not in name:
+            assert value == pytest.approx(float(name == "mean square"), abs=0.02), name
+
+
+def test_statistics_of_one_disc_and_of_stripes():
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    disc = ((x - 12).square() + (y - 20).square() < 36).double()[None]
+    found = statistics(disc, (0.0, 1.0))
+    assert float(found["pieces of high nodes"]) == float(found["pieces of low nodes"]) == 1
+    stripes = (x % 8 < 4).double()[None]  # along y, 4 nodes wide
+    found = statistics(stripes, (0.0, 1.0))
+    assert float(found["pieces of high nodes"]) == float(found["pieces of low nodes"]) == 4
+    assert float(found["two nodes high, 4 apart"]) == pytest.approx(0.25, abs=0.02)  # of y alone
+    assert float(found["three at a right angle high, 4 apart"]) == 0
+    assert float(found["three at a right angle high, 8 apart"]) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("phases", [(0.0, 1.0), None], ids=["two values", "any values"])
+def test_another_distribution_is_flagged_and_more_data_is_not(phases):
+    data, more = _nodes(128, 0.3, 1), _nodes(128, 0.3, 2)
+    assert len(flagged(compare(data, more, phases))) <= 2
+    other = compare(data, _nodes(128, 0.32, 3), phases)
+    share = "share of high nodes" if phases else "mean"
+    assert share in flagged(other) and other[share]["standard_errors"] > 5
+    blurred = (more + more.roll(1, 1) + more.roll(1, 2)) / 3  # of the same mean
+    found = flagged(compare(data, blurred, phases))
+    name = "share of nodes off both values" if phases else "mean square"
+    assert name in found and ("mean" not in found)
+    alike = compare(torch.ones(4, 16, 16), torch.ones(4, 16, 16), (0.0, 1.0))
+    assert not flagged(alike)
+
+
+def test_the_nearest_training_field_is_the_field_itself_and_its_images():
+    prior = load("channels-darcy-coefficient")
+    problem, grid = trained_on("channels", prior), prior.gaussian.grid
+    draw = training_coefficients(prior, problem)  # the draws have the digest that the file states
+    fields = draw(range(5))
+    images = torch.cat([fields[:1], fields[1:2].flip(-1), fields[2:3].transpose(-1, -2)]).double()
+    fresh = draw_states(problem, prior.gaussian, 4, grid, seeded(1))
+    group = problem.symmetries
+    found = nearest_distances(torch.cat([images, fresh]), [fields[:2], fields[2:]], group, grid)
+    assert float(found[:3].max()) == 0 and float(found[3:].min()) > 0.2
+    turned = [((element(fresh, grid)[:, None] - fields).flatten(2)) for element in group]
+    apart = torch.stack(turned).norm(dim=3).amin(dim=(0, 2)) / fresh.flatten(1).norm(dim=1)
+    assert torch.allclose(found[3:], apart)
+    prior.record = {**prior.record, "samples": 5, "digest": None}
+    assert training_coefficients(prior, problem) is None
+    del prior.record["digest"]
+    nearest = nearest_training(prior, problem, images + 0.1, fresh)  # rounded to the two values
+    assert max(nearest["to_samples"]) == 0 and memorised(nearest) == 3
+    del prior.record["data_seed_range"]
+    assert nearest_training(prior, problem, images, fresh) is None
+
+
+def test_the_nearest_field_on_a_torus_may_be_a_translated_one():
+    problem = Problem.named("navier-stokes", modes=8)
+    grid = problem.physics.grid(16)
+    fields = problem.sample_coefficient(6, grid, seeded(1))
+    group = problem.symmetries.acting_on(problem.physics.fields[:1])
+    for shift, zero in {(3, -3): True, (3, 3): False}.items():  # along (1, -1) alone
+        moved = fields.roll(shift, (2, 3))
+        found = nearest_distances(moved, [fields], group, grid)
+        assert (float(found.max()) < 1e-6) == zero
+    element = group.element(3, seeded(2), grid)
+    assert float(nearest_distances(element(fields, grid), [fields], group, grid).max()) < 1e-6
 
 
 def test_an_operators_report_is_its_error_on_fresh_coefficients(tmp_path, monkeypatch):

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.studies.nearest_training import memorised
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
+from pdeinv.benchmarks.studies.sample_statistics import DISTINCT, flagged
 from pdeinv.priors import load, shipped
 
 __all__ = ["cards"]
@@ -24,6 +26,13 @@ distance between a sampled solution and the solve of its sampled coefficient. *C
 relative L2 distance between one function under one noise draw at σ = 0.25 denoised on the grid of
 the training and on twice as many nodes. In brackets is the same where each grid samples the state
 for itself, and how far these states are apart before noising.
+
+Some cards compare samples with as many fresh fields by *statistics*, each a mean over the nodes of
+one field. *Standard errors* are those of the difference of the means, by the spread over fields.
+Statistics of one card depend on each other, and by chance one in twenty differs by more than two.
+The *nearest training field* is found under the symmetries of the data, after samples of two values
+are rounded; distances are relative L2. A sample counts as *memorised* at less than half of the
+smallest distance of a fresh field.
 """
 
 _WITHOUT_CARD = """## Priors of the published presets
@@ -99,7 +108,59 @@ def _prior_card(r: Record) -> str:
         f"before noising)"
         for name, one, own, before in zip(names, *r["consistency"].values(), strict=True)
     )
-    return _section(r, [*lines, f"- **Consistency** {consistency}.", "", _errors(r)])
+    lines = [*lines, f"- **Consistency** {consistency}.", *_against_data(r), "", _errors(r)]
+    return _section(r, lines + (["", _statistics(r)] if "statistics" in r else []))
+
+
+def _against_data(r: Record) -> list[str]:
+    """Return what distinguishes samples from data, and whether they repeat the training."""
+    lines = []
+    if "statistics" in r:
+        s = r["statistics"]
+        compared = s["fields"]
+        names = [
+            f"{_of_field(r, field)}{name} ({rows[name]['standard_errors']:+.1f})"
+            for field, rows in compared.items()
+            for name in flagged(rows)
+        ]
+        number, count = len(names) or "none", sum(len(rows) for rows in compared.values())
+        lines.append(
+            f"- **Samples against data**: {s['samples']:,} samples of {s['steps']} steps differ "
+            f"from as many fresh fields by more than {DISTINCT:g} standard errors in {number} of "
+            f"{count} statistics{': ' if names else ''}{'; '.join(names)}."
+        )
+    if "nearest" in r:
+        n = r["nearest"]
+        shown = (
+            f"{sum(found) / len(found):.2f} on average and at least {min(found):.2f} for "
+            f"{len(found)} {what}"
+            for what, found in (("samples", n["to_samples"]), ("fresh fields", n["to_fresh"]))
+        )
+        moved = " and all translations by whole cells" if n["translations"] else ""
+        lines.append(
+            f"- **Nearest training field** of {n['training_fields']:,}, under {n['symmetries']} "
+            f"symmetries{moved}: at {', '.join(shown)}; {memorised(n) or 'none'} of the "
+            f"samples memorised."
+        )
+    return lines
+
+
+def _statistics(r: Record) -> str:
+    """Return the table of statistics, with those in bold that distinguish samples from data."""
+    rows = []
+    for field, compared in r["statistics"]["fields"].items():
+        distinct = flagged(compared)
+        for name, row in compared.items():
+            bold = "**" if name in distinct else ""
+            means = (f"{row[what]:.4g}" for what in ("data", "samples"))
+            difference = f"{bold}{row['standard_errors']:+.1f}{bold}"
+            rows.append([f"{_of_field(r, field)}{name}", *means, difference])
+    return render_table(["statistic"], ["data", "samples", "standard errors"], rows)
+
+
+def _of_field(r: Record, field: str) -> str:
+    """Return the beginning of a statistic's name, empty where there is one field."""
+    return f"{_words(field)}: " if len(r["fields"]) > 1 else ""
 
 
 def _grids(r: Record) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,9 @@ from pdeinv.solvers.trained_problem import trained_coefficients, trained_physics
 __all__ = [
     "SEED",
     "consistency",
+    "draw_states",
     "exact_errors",
+    "milliseconds",
     "power",
     "spectrum_ratios",
     "trained_on",
@@ -52,6 +55,18 @@ def trained_on(name: str, model: object) -> Problem:
             f"{'prior' if pde else 'PDE'}; choose another"
         )
     return Problem(pde, coefficients)
+
+
+def draw_states(
+    problem: Problem, prior: GaussianPrior, n: int, grid: Grid, generator: torch.Generator
+) -> torch.Tensor:
+    """Return n states (n, channel, ny, nx) of the prior's fields, the coefficient first.
+
+    A prior of the coefficient alone requires no solves.
+    """
+    if [f.name for f in prior.fields] == [problem.physics.coefficient_field.name]:
+        return problem.sample_coefficient(n, grid, generator)
+    return problem.sample(n, grid, generator)[:, : len(prior.fields)]
 
 
 def training_of(name: str, model: Model, *scores: str) -> Record:
@@ -197,9 +212,11 @@ def consistency(
         n: number of functions.
     """
     g, coarse = prior.gaussian, prior.gaussian.grid
-    white = problem.latent.white(n, seeds.generator(seeds.TUNING, SEED))
     xi = g.white(n, fine, seeds.generator(seeds.TUNING, SEED + 1))
-    states = {grid: problem.state(white, grid)[:, : len(g.fields)] for grid in (coarse, fine)}
+    states = {
+        grid: draw_states(problem, g, n, grid, seeds.generator(seeds.TUNING, SEED))
+        for grid in (coarse, fine)
+    }
     resolved = g.coefficients(g.normalise(states[coarse]), coarse)
     seen: dict[str, list[torch.Tensor]] = {"denoised": [], "sampled": [], "states": []}
     for grid, state in states.items():
@@ -215,3 +232,13 @@ def consistency(
         ]
         for what, pair in seen.items()
     }
+
+
+def milliseconds(prior: DiffusionPrior, x: torch.Tensor, repeats: int = 5) -> float:
+    """Return the time that denoising takes for each of the states x."""
+    with torch.no_grad():
+        prior.denoise(x, 0.1)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            prior.denoise(x, 0.1)
+    return round((time.perf_counter() - start) / (repeats * len(x)) * 1e3, 2)

@@ -1,11 +1,11 @@
 """What trained priors and neural operators are measured by: `pdeinv study priors`.
 
 A prior is measured on the grid of the training and on one with twice as many nodes: by its
-denoising error by noise level, next to that of its Gaussian part and, for a linear PDE, of the
+denoising error by noise level, next to that of its Gaussian part and, for a Gaussian state, of the
 exact Wiener denoiser; by the power spectra, histograms and residual of samples against fresh data;
-and by how far one noise draw denoised on both grids differs. A figure has samples and data. A
-neural operator is measured by its error on fresh coefficients, a regressor by its errors on fresh
-states given sensors.
+by statistics of two and three nodes and the distance to the training; and by how far one noise draw
+denoised on both grids differs. A figure has samples and data. A neural operator is measured by its
+error on fresh coefficients, a regressor by its errors on fresh states given sensors.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from pdeinv import layouts, seeds
 from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
 from pdeinv.benchmarks.provenance import provenance
 from pdeinv.benchmarks.records import Record, read_records, write_records
+from pdeinv.benchmarks.studies.nearest_training import nearest_training
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.prior_figure import plot_samples
 from pdeinv.benchmarks.studies.prior_measures import (
     SEED,
     consistency,
+    draw_states,
     exact_errors,
+    milliseconds,
     power,
     spectrum_ratios,
     trained_on,
     training_of,
 )
-from pdeinv.datasets import PDE
+from pdeinv.benchmarks.studies.sample_statistics import compare_fields
+from pdeinv.datasets import PDE, Problem
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, check_writable, save_figure
 from pdeinv.metrics import relative_l2
@@ -51,7 +55,7 @@ from pdeinv.solvers.forward import clamped
 
 __all__ = ["operator_report", "regressor_report", "report", "run", "write_cards"]
 
-_HELD_OUT, _SAMPLES, _STEPS = 256, 256, 40
+_HELD_OUT, _SAMPLES, _STEPS, _NEAREST = 256, 256, 40, 48
 
 
 def run(names: Iterable[str], out: Path, figures: Path, *, command: str = "") -> list[Record]:
@@ -155,7 +159,7 @@ def report(
     pde = problem.physics
     channels, grid = len(g.fields), g.grid
     generator = seeds.generator(seeds.TUNING, SEED)
-    states = problem.sample(_HELD_OUT, grid, generator)[:, :channels]
+    states = draw_states(problem, g, _HELD_OUT, grid, generator)
     data = TrainingData(states.float(), g.fields, grid, pde, "fresh")
     record = {
         **_head(name, pde, prior, "loss"),
@@ -165,17 +169,19 @@ def report(
     }
     if prior.preconditioning == "gaussian":
         record["gaussian_errors"] = denoising_errors(g, data)
-    if pde.linear:
+    if problem.linear:
         record["exact_errors"] = exact_errors(problem, g, data)
     one = states[:16] + 0.1 * g.sample_noise(16, grid, generator)
-    record["milliseconds_per_field"] = _milliseconds(prior, one)
+    record["milliseconds_per_field"] = milliseconds(prior, one)
     fine = grid.resized(2 * grid.ny, 2 * grid.nx)
     record["consistency"] = consistency(problem, prior, fine)
     drawn = {}
     for size in (grid, fine):
         samples = prior.sample(_SAMPLES, size, generator, steps=_STEPS, progress=progress)
-        fresh = problem.sample(_SAMPLES, size, generator)[:, :channels]
+        fresh = draw_states(problem, g, _SAMPLES, size, generator)
         drawn[size.ny] = (fresh, samples)
+        if size == grid:
+            record |= _against_data(prior, problem, fresh, samples)
         spectra = power(g, fresh), power(g, samples)
         record[f"spectrum_{size.ny}"] = spectrum_ratios(*spectra, g.fields)
         if channels == 2:
@@ -184,6 +190,18 @@ def report(
             record[f"residual_{size.ny}"] = round(float(off.mean()), 5)
     title = f"{record['prior']}: {grid} nodes, {_STEPS} steps"
     return record | provenance(command), plot_samples(title, g, drawn)
+
+
+def _against_data(
+    prior: DiffusionPrior, problem: Problem, fresh: torch.Tensor, samples: torch.Tensor
+) -> Record:
+    """Return by which statistics samples differ from fresh data, and how far both are from the
+    training, where its coefficients can be drawn again."""
+    phases = problem.coefficient_prior.phases
+    compared = compare_fields(prior.gaussian.fields, fresh, samples, phases)
+    record: Record = {"statistics": {"samples": len(samples), "steps": _STEPS, "fields": compared}}
+    nearest = nearest_training(prior, problem, samples[:_NEAREST], fresh[:_NEAREST])
+    return record | ({"nearest": nearest} if nearest else {})
 
 
 def operator_report(name: str, operator: NeuralOperator, command: str = "") -> Record:
@@ -275,13 +293,3 @@ def _head(name: str, pde: PDE, model: Model, *curve: str) -> Record:
         "training": _training(model),
         "curve": [tuple(row[k] for k in ("seconds", *curve)) for row in history],
     }
-
-
-def _milliseconds(prior: DiffusionPrior, x: torch.Tensor, repeats: int = 5) -> float:
-    """Return the time that denoising takes for each of the states x."""
-    with torch.no_grad():
-        prior.denoise(x, 0.1)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            prior.denoise(x, 0.1)
-    return round((time.perf_counter() - start) / (repeats * len(x)) * 1e3, 2)

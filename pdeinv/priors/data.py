@@ -24,7 +24,7 @@ from pdeinv.symmetry import Group, trivial_group
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ROLES", "STD", "Normalisation", "TrainingData"]
+__all__ = ["ROLES", "STD", "Normalisation", "TrainingData", "digest_indices", "digest_of"]
 
 ROLES = {
     "both": ("coefficient", "solution"),
@@ -167,9 +167,7 @@ class TrainingData:
 
     def digest(self) -> str:
         """Return a hash of the samples, which distinguishes datasets of the same name."""
-        return hashlib.sha256(
-            self.states[:: max(1, len(self) // _DIGEST_SAMPLES)].numpy().tobytes()
-        ).hexdigest()[:12]
+        return digest_of(self.states[:: digest_indices(len(self)).step])
 
     def normalisation(self) -> Normalisation:
         """Return the basis of each channel, and the shift and scale to the standard deviation
@@ -202,6 +200,16 @@ class TrainingData:
             replace(self, states=self.states[:-held_out]),
             replace(self, states=self.states[-held_out:]),
         )
+
+
+def digest_indices(samples: int) -> range:
+    """Return the indices of the samples that the digest of so many covers."""
+    return range(0, samples, max(1, samples // _DIGEST_SAMPLES))
+
+
+def digest_of(covered: torch.Tensor) -> str:
+    """Return the digest of data, of the states (samples, channel, ny, nx), float32, it covers."""
+    return hashlib.sha256(covered.numpy().tobytes()).hexdigest()[:12]
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
 from pdeinv.progress import Progress
 
-__all__ = ["Settings", "train"]
+__all__ = ["Settings", "held_out", "train"]
 
 _HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _WARM_UP = 200, 0.05  # steps, or share of the budget, until the rate is full
@@ -121,6 +121,11 @@ def train(
     return model
 
 
+def held_out(samples: int) -> int:
+    """Return how many of so many samples are left out of the training, the last ones."""
+    return max(1, min(_HELD_OUT, samples // 8))
+
+
 class _Run:
     """The state of a training run, all of which a checkpoint holds."""
 
@@ -132,7 +137,7 @@ class _Run:
         settings: Settings,
     ):
         self.settings, self.checkpoint = settings, checkpoint
-        self.data, self.validation = data.split(max(1, min(_HELD_OUT, len(data) // 8)))
+        self.data, self.validation = data.split(held_out(len(data)))
         self.plan = asdict(settings) | data.provenance() | {"samples": len(self.data)}
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
