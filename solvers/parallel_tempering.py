@@ -20,7 +20,7 @@ LogLikelihood: TypeAlias = Callable[[Scenes], torch.Tensor]
 AT_ONCE = 50
 """Scenes of which a likelihood is evaluated at a time."""
 
-_FIRST = 1000  # draws of the prior, of which the chains' first scenes are taken
+_FIRST = 1000  # draws of the prior, at least, of which the chains' first scenes are taken
 _ROOT = 0.2  # power of the heights that is interpolated
 _LEAST_STEP = 0.02  # of the rejection that separates two levels, at least
 _EXTRA = 2  # moves by the first likelihood alone in a step
@@ -66,17 +66,11 @@ class ParallelTempering:
     ):
         self.prior, self.log_likelihoods, self.generator = prior, log_likelihoods, generator
         self.moves, self.runs, self.levels = SceneMoves(prior, generator), runs, levels
-        drawn = prior.draw_scenes(_FIRST, generator)
+        drawn = prior.draw_scenes(runs * -(-_FIRST // runs), generator)
         by_first = self._batched(0, drawn)
         self.heights = self._first_heights(by_first)
-        if start is None:
-            power = self._weights()[:, :1].clamp(max=1)
-            chosen = torch.multinomial(
-                (power * by_first).softmax(dim=1), runs, replacement=True, generator=generator
-            )
-            start = drawn.chosen(chosen.flatten())
-        self.scenes = start
-        self.values = torch.full((len(start), len(log_likelihoods)), math.nan, dtype=torch.float64)
+        self.scenes = self._first_scenes(drawn, by_first) if start is None else start
+        self.values = by_first.new_full((levels * runs, len(log_likelihoods)), math.nan)
         self._evaluate_own()
         self.turn = 0  # even and odd pairs by turns
         self.clear()
@@ -99,6 +93,17 @@ class ParallelTempering:
         )
         heights[-1] = top
         return heights
+
+    def _first_scenes(self, drawn: Scenes, by_first: torch.Tensor) -> Scenes:
+        """Return draws of the prior for each chain, weighted as its level; those of different runs
+        are of different draws."""
+        power = self._weights()[:, 0].where(self.heights <= 1, 1.0)
+        scores = power[:, None, None] * by_first.reshape(self.runs, -1)
+        chosen = torch.multinomial(
+            scores.flatten(0, 1).softmax(dim=1), 1, generator=self.generator
+        ).reshape(self.levels, self.runs)
+        pools = torch.arange(len(drawn)).reshape(self.runs, -1)
+        return drawn.chosen(pools[torch.arange(self.runs), chosen].flatten())
 
     def _weights(self) -> torch.Tensor:
         """The power of each likelihood at each level, (levels, likelihoods)."""

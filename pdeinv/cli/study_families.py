@@ -36,9 +36,10 @@ def scene_limits(
     from pdeinv.benchmarks.studies.scene_limits import SENSORS, run, scene_limits_table
     from pdeinv.benchmarks.tasks import Task
 
+    names = pde or [*FAMILIES.get(family, ())] or [""]  # `Task` refuses an unknown family
     tasks = [
         Task(name, "inverse", grid, m, noise, family=family)
-        for name in pde or FAMILIES.get(family, [""])
+        for name in names
         for m in sensors or SENSORS
     ]
     records = run(
