@@ -16,7 +16,9 @@ from pdeinv.benchmarks.reports.tables import overall_table, ranked_table
 from pdeinv.benchmarks.suites import RECORDS, Suite
 from pdeinv.metrics import relative_l2
 
-TINY = Suite(16, 20, 2, ("gaussian", "kriging"), ("fundps",), steps=4, samples=4)
+TINY = Suite(
+    *(16, 20, 2, ("gaussian", "kriging"), ("fundps",)), regularised=("fundps",), steps=4, samples=4
+)
 
 
 @pytest.fixture(scope="module")
