@@ -156,6 +156,15 @@ class Task:
         """The channels whose reconstruction is scored."""
         return {"forward": (1,), "inverse": (0,), "both": (0, 1)}[self.kind]
 
+    def _number(self, i: int) -> int:
+        return MOST_INSTANCES * self.seed + i
+
+    def generator(self, i: int) -> torch.Generator:
+        """Return the generator of instance i, which draws the true coefficient first."""
+        number = self._number(i)
+        purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
+        return seeds.generator(purpose, number - purpose.start)
+
     def instance(self, i: int) -> tuple[torch.Tensor, Observation]:
         """Return the true state (2, n, n) of instance i and its observation.
 
@@ -167,11 +176,10 @@ class Task:
                 f"an instance must be from 0 to {MOST_INSTANCES - 1}, got {i}; use another seed "
                 f"for more"
             )
-        world, number = self.world, MOST_INSTANCES * self.seed + i
+        world, number = self.world, self._number(i)
         pde = world.physics
         grid = pde.grid(self.grid)
-        purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
-        generator = seeds.generator(purpose, number - purpose.start)
+        generator = self.generator(i)
         truth = world.sample(1, grid, generator)
         observed = KINDS[self.kind]
         points = [

@@ -15,8 +15,8 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.solvers.base import Solver, progress_bar
-from pdeinv.solvers.parallel_tempering import AT_ONCE, ParallelTempering
-from pdeinv.solvers.scene_likelihood import SceneLikelihood
+from pdeinv.solvers.parallel_tempering import ParallelTempering
+from pdeinv.solvers.scene_likelihood import AT_ONCE, SceneLikelihood
 from pdeinv.solvers.supported_readings import FOOTPRINTS, Special
 from pdeinv.solvers.truncated_gaussian import chain_diagnostics
 

@@ -13,12 +13,9 @@ from scipy.interpolate import PchipInterpolator
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
 from pdeinv.solvers.scene_moves import SceneMoves
 
-__all__ = ["AT_ONCE", "LogLikelihood", "ParallelTempering"]
+__all__ = ["LogLikelihood", "ParallelTempering"]
 
 LogLikelihood: TypeAlias = Callable[[Scenes], torch.Tensor]
-
-AT_ONCE = 50
-"""Scenes of which a likelihood is evaluated at a time."""
 
 _FIRST = 1000  # draws of the prior, at least, of which the chains' first scenes are taken
 _ROOT = 0.2  # power of the heights that is interpolated
@@ -67,7 +64,7 @@ class ParallelTempering:
         self.prior, self.log_likelihoods, self.generator = prior, log_likelihoods, generator
         self.moves, self.runs, self.levels = SceneMoves(prior, generator), runs, levels
         drawn = prior.draw_scenes(runs * -(-_FIRST // runs), generator)
-        by_first = self._batched(0, drawn)
+        by_first = self.log_likelihoods[0](drawn)
         self.heights = self._first_heights(by_first)
         self.scenes = self._first_scenes(drawn, by_first) if start is None else start
         self.values = by_first.new_full((levels * runs, len(log_likelihoods)), math.nan)
@@ -109,10 +106,6 @@ class ParallelTempering:
         """The power of each likelihood at each level, (levels, likelihoods)."""
         ranks = torch.arange(1, 1 + len(self.log_likelihoods), dtype=torch.float64)
         return (1 - (self.heights[:, None] - ranks).abs()).clamp(min=0)
-
-    def _batched(self, rank: int, scenes: Scenes) -> torch.Tensor:
-        rows = torch.arange(len(scenes)).split(AT_ONCE)
-        return torch.cat([self.log_likelihoods[rank](scenes.chosen(part)) for part in rows])
 
     def clear(self) -> None:
         """Forget the rates of acceptance and of exchange, and the evidence, so far."""
@@ -232,7 +225,7 @@ class ParallelTempering:
         for rank, column in enumerate((missing & self.values.isnan()).unbind(dim=1)):
             rows = column.nonzero()[:, 0]
             if len(rows):
-                self.values[rows, rank] = self._batched(rank, self.scenes.chosen(rows))
+                self.values[rows, rank] = self.log_likelihoods[rank](self.scenes.chosen(rows))
 
     def respace(self) -> None:
         """Set the heights so that all pairs of neighbours reject equally many exchanges, by the

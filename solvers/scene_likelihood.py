@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 
@@ -12,10 +14,14 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
-from pdeinv.solvers.parallel_tempering import AT_ONCE, LogLikelihood
+from pdeinv.solvers.parallel_tempering import LogLikelihood
 
-__all__ = ["SceneLikelihood"]
+__all__ = ["AT_ONCE", "SceneLikelihood"]
 
+AT_ONCE = 50
+"""Scenes that are read at a time."""
+
+_Reader: TypeAlias = Callable[[Scenes], torch.Tensor]
 _DRAWS = 64  # of the prior, for variances
 
 
@@ -51,50 +57,34 @@ class SceneLikelihood:
         self.prior, self.observation = prior, observation
         self.forward = ForwardMap(pde, observation)
         scenes = prior.draw_scenes(_DRAWS, generator)
-        readings = self._readings(scenes)
+        read = self._reader(observation.grid, prior.render)
+        readings = read(scenes)
         variances = readings.var(dim=0)
         self.weighty = carries_weight(variances, observation)
         extra = nugget_variance(variances, observation, nugget)
         self.variance = observation.noise_std**2 + extra
         self.log_constant = -0.5 * float((2 * math.pi * self.variance).log().sum())
-        self.log_likelihoods: list[LogLikelihood] = [self.log_likelihood]
+        self.log_likelihoods = [_normal(read, observation.values, self.variance)]
         if self.forward.solves and not pde.linear and min(observation.grid.shape) > 1.5 * coarse:
-            self.log_likelihoods.insert(
-                0, self._coarse(observation.grid.at_most(coarse), scenes, readings)
-            )
+            roughly = self._reader(observation.grid.at_most(coarse), prior.render_coarsely)
+            errors = readings - roughly(scenes)
+            values = observation.values - errors.mean(dim=0)
+            first = _normal(roughly, values, self.variance + errors.var(dim=0))
+            self.log_likelihoods.insert(0, first)
 
-    def _coarse(self, grid: Grid, scenes: Scenes, exact: torch.Tensor) -> LogLikelihood:
+    def _reader(self, grid: Grid, render: Callable[[Scenes, Grid], torch.Tensor]) -> _Reader:
+        """Return the map from scenes to readings (batch, m) on a grid."""
         forward = self.forward.observing(self.observation.on_grid(grid))
 
         def read(scenes: Scenes) -> torch.Tensor:
-            return forward.approximate(self.prior.render_coarsely(scenes, grid)).double()
+            return torch.cat(
+                [
+                    forward.approximate(render(scenes.chosen(rows), grid)).double()
+                    for rows in torch.arange(len(scenes)).split(AT_ONCE)
+                ]
+            )
 
-        errors = exact - torch.cat(
-            [read(scenes.chosen(rows)) for rows in torch.arange(len(scenes)).split(AT_ONCE)]
-        )
-        values, variance = (
-            self.observation.values - errors.mean(dim=0),
-            self.variance + errors.var(dim=0),
-        )
-
-        def log_likelihood(scenes: Scenes) -> torch.Tensor:
-            return -0.5 * ((read(scenes) - values).square() / variance).sum(dim=1)
-
-        return log_likelihood
-
-    def _readings(self, scenes: Scenes) -> torch.Tensor:
-        grid = self.observation.grid
-        return torch.cat(
-            [
-                self.forward.approximate(self.prior.render(scenes.chosen(rows), grid)).double()
-                for rows in torch.arange(len(scenes)).split(AT_ONCE)
-            ]
-        )
-
-    def log_likelihood(self, scenes: Scenes) -> torch.Tensor:
-        """Return the log-likelihoods (batch,) of scenes, without `log_constant`."""
-        off = self._readings(scenes) - self.observation.values
-        return -0.5 * (off.square() / self.variance).sum(dim=1)
+        return read
 
     def states(self, scenes: Scenes) -> torch.Tensor:
         """Return the states (batch, channel, ny, nx) of scenes."""
@@ -110,3 +100,12 @@ class SceneLikelihood:
         weight."""
         off = self.observation(states) - self.observation.values
         return reduced((off.square() / self.variance).mean(dim=0), self.weighty)
+
+
+def _normal(read: _Reader, values: torch.Tensor, variance: torch.Tensor) -> LogLikelihood:
+    """Return the log-likelihoods (batch,) of scenes with normal noise, without their constant."""
+
+    def log_likelihood(scenes: Scenes) -> torch.Tensor:
+        return -0.5 * ((read(scenes) - values).square() / variance).sum(dim=1)
+
+    return log_likelihood

@@ -15,13 +15,12 @@ from statistics import fmean, stdev, variance
 
 import torch
 
-from pdeinv import seeds
 from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.resuming import Unit, append_missing
-from pdeinv.benchmarks.tasks import MOST_INSTANCES, Task
+from pdeinv.benchmarks.tasks import Task
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
 from pdeinv.errors import InputError
 from pdeinv.metrics import error_rate, relative_l2
@@ -147,9 +146,7 @@ def _records(shared: Record, task: Task, solver: ObjectChains) -> list[Record]:
 
 def _true_scene(task: Task, i: int) -> Scenes:
     """Return the scene of an instance, which its seed draws first."""
-    number = MOST_INSTANCES * task.seed + i
-    purpose = seeds.TEST if number in seeds.TEST else seeds.TUNING
-    return _prior_of(task).draw_scenes(1, seeds.generator(purpose, number - purpose.start))
+    return _prior_of(task).draw_scenes(1, task.generator(i))
 
 
 def _errors(

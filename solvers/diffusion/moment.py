@@ -208,8 +208,7 @@ class Moment(DiffusionSolver):
     @torch.no_grad()
     def draw(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:
         """Return n samples (n, channel, ny, nx) of the fields of the prior."""
-        known = problem.coefficients
-        if known and known.phases and known.has_latent and len(problem.gaussian.fields) == 1:
+        if _is_threshold(problem.prior):
             return self._draw_thresholds(problem, n, bar)
         mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
         condition = LevelConditioning(problem, mean, self.sigma_min)
