@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 
 import torch
 
@@ -19,6 +19,7 @@ from pdeinv.benchmarks.cells import solver_generator
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.records import JsonLines, Record
 from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
@@ -157,13 +158,13 @@ def _errors(
     it."""
     every, true = draws[:, None], truth[None, None]
     if prior.phases is None:
-        mean = draws.mean(dim=0)[None, None]
-        spread = float((every - mean).square().sum(dim=(-2, -1)).mean().sqrt())
-        expected = spread / float(torch.linalg.vector_norm(mean))
+        centre = draws.mean(dim=0)[None, None]
+        spread = float((every - centre).square().sum(dim=(-2, -1)).mean().sqrt())
+        expected = spread / float(torch.linalg.vector_norm(centre))
         return (
             "relative_l2",
             relative_l2(every, true.expand_as(every))[:, 0],
-            float(relative_l2(mean, true)),
+            float(relative_l2(centre, true)),
             expected,
         )
     middle = sum(prior.phases) / 2
@@ -236,4 +237,4 @@ def _mean(values: Sequence[float]) -> str:
         return ""
     if len(values) < 2:
         return f"{values[0]:.2f}"
-    return f"{fmean(values):.2f} ± {stdev(values) / math.sqrt(len(values)):.2f}"
+    return f"{mean(dict(enumerate(values))):.2f}"
