@@ -139,12 +139,11 @@ class Basis:
         (_, inverse_y), (_, inverse_x) = self._both(grid, self.capacity(grid), field)
         return inverse_y @ field @ inverse_x.T
 
-    def mean_squares(self, grid: Grid) -> torch.Tensor:
-        """Return the mean over the nodes of each squared eigenfunction, (my, mx), float32.
+    def mean_squares(self, grid: Grid, like: torch.Tensor) -> torch.Tensor:
+        """Return the mean over the nodes of each squared eigenfunction, (my, mx).
 
-        The eigenfunctions are those that the grid resolves.
+        The eigenfunctions are those that the grid resolves; type and device are those of `like`.
         """
-        like = torch.empty(0, dtype=torch.float32)
         (phi_y, _), (phi_x, _) = self._both(grid, self.capacity(grid), like)
         return phi_y.square().mean(dim=0)[:, None] * phi_x.square().mean(dim=0)
 

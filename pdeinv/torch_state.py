@@ -1,4 +1,4 @@
-"""Global settings of torch and of linear algebra within a block; the caller's return after it."""
+"""Devices of torch, and its global settings within a block; the caller's return after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["default_dtype", "one_thread"]
+from pdeinv.errors import InputError
+
+__all__ = ["checked_device", "default_dtype", "one_thread"]
 
 
 @contextmanager
@@ -40,3 +42,25 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def checked_device(name: str) -> torch.device:
+    """Return a device of this machine on which tensors have memory.
+
+    Arguments:
+        name: as torch has it, such as `cpu` or `cuda:1`.
+
+    Raises:
+        InputError: torch or the machine has no such device.
+    """
+    try:
+        device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it has no memory")
+        torch.zeros(1, device=device).add_(1)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"device must be one of this machine, got {name!r} ({reason}); use cpu"
+        ) from None
+    return device

@@ -173,7 +173,7 @@ def test_a_medium_of_two_values_that_is_no_threshold_is_denoised():
     solver = Moment(steps=6)
     found = solver(problem.physics, problem.prior, observation, n_samples=2, generator=seeded())
     assert found.record["network_evaluations"] == 6
-    assert found.record["prior"] == "the shipped channels-darcy-coefficient"
+    assert found.record["prior"] == "the shipped channels-coefficient"
     assert found.samples.shape == (2, 2, 16, 16) and found.probability.shape == (16, 16)
     # Its threshold would be another medium
     grouped = Moment(group_average=True)

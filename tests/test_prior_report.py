@@ -178,7 +178,7 @@ def test_another_distribution_is_flagged_and_more_data_is_not(phases):
 
 
 def test_the_nearest_training_field_is_the_field_itself_and_its_images():
-    prior = load("channels-darcy-coefficient")
+    prior = load("channels-coefficient")
     problem, grid = trained_on("channels", prior), prior.gaussian.grid
     draw = training_coefficients(prior, problem)  # the draws have the digest that the file states
     fields = draw(range(5))

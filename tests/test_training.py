@@ -1,5 +1,6 @@
 """Training: it learns, resumes as if it had never stopped, and works on a user's own file."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import h5py
@@ -236,3 +237,34 @@ def test_bad_settings_are_refused():
         Settings(minutes=1, steps=1)
     with pytest.raises(InputError, match="rate must be positive and finite, got 0"):
         Settings(steps=1, rate=0)
+
+
+@pytest.mark.parametrize("make", [tiny_diffusion, small_regressor, small_operator])
+def test_the_loss_is_computed_where_the_states_are(make, data, monkeypatch):
+    # Tensors of the device "meta" have no values, and combine with none of the CPU
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    model = make(data)
+    model.network.to("meta").requires_grad_(True)
+    loss = model.loss(data.states[:4].to("meta"), seeded(0))
+    loss.backward()
+    assert loss.device.type == "meta"
+    assert all(p.grad is not None for p in model.network.parameters())
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
+def test_a_device_that_the_machine_lacks_is_refused(device, data, tmp_path):
+    with pytest.raises(
+        InputError, match=rf"device must be one of this machine, got '{device}'.*use cpu"
+    ):
+        train(tiny_diffusion, data, tmp_path / "x.safetensors", Settings(steps=2), device=device)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rank_bounds_the_eigenvectors_of_the_gaussian_part(data):
+    whole, few = (GaussianPrior.fit(data, rank=rank) for rank in (None, 12))
+    kept = torch.cat([block.values for block in few.blocks]).sort(descending=True).values
+    largest = torch.cat([block.values for block in whole.blocks]).sort(descending=True).values
+    assert torch.equal(kept, largest[:12])
+    # The variances that the others explain are in the diagonal
+    for one, other in zip(whole.diagonal_variances, few.diagonal_variances, strict=True):
+        assert bool((other >= one - 1e-6).all()) and float(other.sum()) > float(one.sum())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
+from pdeinv.checks import Bounds, integer
 from pdeinv.cli.options import PDE_HELP, Dims, Names, ProblemFile, Seed
 from pdeinv.errors import InputError
 
@@ -69,6 +70,16 @@ Precondition = Annotated[
         "input)."
     ),
 ]
+Rank = Annotated[
+    int | None,
+    typer.Option(
+        help="Most eigenvectors of the Gaussian part that the file keeps. The default is as many "
+        "as fit into 2.5 MB."
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Device of torch on which to train, such as cuda, or cuda:1.")
+]
 Symmetry = Annotated[
     bool,
     typer.Option(
@@ -92,10 +103,12 @@ def train(
     noise_length: NoiseLength = _NOISE_LENGTH,
     precondition: Precondition = "gaussian",
     symmetry: Symmetry = True,
+    rank: Rank = None,
     pde: DataPde = None,
     problem: ProblemFile = None,
     names: Names = None,
     dims: Dims = None,
+    device: Device = "cpu",
     seed: Seed = 0,
 ) -> None:
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
@@ -108,13 +121,14 @@ def train(
         raise InputError(
             f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
         )
-    options = _Options.parse(widths, noise, noise_length, precondition, symmetry, seed)
+    options = _Options.parse(widths, noise, noise_length, precondition, symmetry, rank, seed)
     check_new(out)
     if minutes is None and steps is None:
         minutes = _MINUTES
     own_length = noise != "white" and noise_length != _NOISE_LENGTH
     kind = f"{noise} {noise_length:g}" if own_length else noise
     what = f"diffusion, {widths}, {precondition}, {kind}" if model == "diffusion" else model
+    what += f", rank {rank}" if rank is not None else ""
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
@@ -129,6 +143,7 @@ def train(
             fields,
             out,
             settings,
+            device=device,
             progress=True,
             echo=print_above,
         )
@@ -164,11 +179,19 @@ class _Options:
     noise: Noise
     preconditioning: Preconditioning
     symmetry: bool
+    rank: int | None
     seed: int
 
     @classmethod
     def parse(
-        cls, widths: str, noise: str, length: float, precondition: str, symmetry: bool, seed: int
+        cls,
+        widths: str,
+        noise: str,
+        length: float,
+        precondition: str,
+        symmetry: bool,
+        rank: int | None,
+        seed: int,
     ) -> _Options:
         from pdeinv.priors import Noise
 
@@ -177,6 +200,7 @@ class _Options:
             Noise(_choice("--noise", noise, ("exponential", "white")), length),
             _choice("--precondition", precondition, ("gaussian", "edm")),
             symmetry,
+            None if rank is None else integer("--rank", rank, Bounds(1, 10**6)),
             seed,
         )
 
@@ -184,7 +208,13 @@ class _Options:
 def _gaussian(data: TrainingData, options: _Options) -> GaussianPrior:
     from pdeinv.priors import GaussianPrior
 
-    return GaussianPrior.fit(data, noise=options.noise, symmetry=options.symmetry, progress=True)
+    return GaussianPrior.fit(
+        data,
+        noise=options.noise,
+        symmetry=options.symmetry,
+        rank=options.rank,
+        progress=True,
+    )
 
 
 def _diffusion(data: TrainingData, options: _Options) -> Trainable:

@@ -230,14 +230,14 @@ class DiffusionPrior(Trainable):
         """
         g, own = self.gaussian, self.grid
         grid = g.grid_of(states)
-        sigma = _random_levels(len(states), generator)
+        sigma = _random_levels(len(states), generator).to(states.device)
         clean = g.coefficients(g.normalise(states), grid)
-        noise = g.coefficients(
-            g.noise.sample(g.bases, grid, g.white(len(states), grid, generator)), grid
-        )
+        xi = g.white(len(states), grid, generator).to(states.device)
+        noise = g.coefficients(g.noise.sample(g.bases, grid, xi), grid)
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
         base = self._base(tables, sigma, sigma, grid)
-        with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays()):
+        cpu = states.device.type == "cpu"
+        with torch.autocast("cpu", torch.bfloat16, enabled=cpu and _bfloat16_pays()):
             correction = self._correction(tables, base.tables, sigma)
         relative = base.scale / base.error
         left = [

@@ -267,9 +267,8 @@ class NeuralOperator(FourierOperator):
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return the mean relative L2 error of the normalised output."""
-        x, y = (
-            ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float().unbind(dim=1)
-        )
+        shift, scale = (v.to(states.device)[:, None, None] for v in (self.shift, self.scale))
+        x, y = ((states - shift) / scale).float().unbind(dim=1)
         return ((self._normalised(x) - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).mean()
 
     @torch.no_grad()

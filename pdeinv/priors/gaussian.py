@@ -38,11 +38,13 @@ class Tables(NamedTuple):
         means: of the coefficients.
         diagonal_variances: the variances d.
         noise_variances: of noise of level 1, as on the grid of the fit.
+        blocks: the correlated parts of the band, which are those of every grid.
     """
 
     means: list[torch.Tensor]
     diagonal_variances: list[torch.Tensor]
     noise_variances: list[torch.Tensor]
+    blocks: list[Block]
 
 
 @dataclass(eq=False, repr=False)
@@ -94,8 +96,8 @@ class GaussianPrior(NormalisedFields, Model):
     pde: tuple[str, dict] | None = None
     coefficient_prior: dict | None = None
     record: dict = field(default_factory=dict)
-    _tables: dict[tuple[Grid, torch.device], Tables] = field(default_factory=dict)
-    _roots: dict[Grid, CovarianceRoot] = field(default_factory=dict)
+    _tables: dict[tuple[Grid, torch.device], Tables] = field(init=False, default_factory=dict)
+    _roots: dict[Grid, CovarianceRoot] = field(init=False, default_factory=dict)
 
     @classmethod
     def fit(
@@ -105,6 +107,7 @@ class GaussianPrior(NormalisedFields, Model):
         channels: str = "both",
         noise: Noise | None = None,
         symmetry: bool = True,
+        rank: int | None = None,
         progress: bool = False,
     ) -> GaussianPrior:
         """Fit the mean and the covariance of a dataset.
@@ -115,12 +118,14 @@ class GaussianPrior(NormalisedFields, Model):
             noise: the noise of the diffusion; determines which directions are the leading ones.
             symmetry: average over the symmetries of the PDE; set it to False for samples that lack
                 them.
+            rank: eigenvectors of correlated coefficients to keep at most; as many as fit into
+                2.5 MB if None.
             progress: show a progress bar.
         """
         from pdeinv.priors.gaussian_fit import fit_gaussian
 
         data = data if isinstance(data, TrainingData) else TrainingData.read(data, channels)
-        return fit_gaussian(data, noise or Noise(), symmetry=symmetry, progress=progress)
+        return fit_gaussian(data, noise or Noise(), symmetry=symmetry, rank=rank, progress=progress)
 
     @property
     def gaussian(self) -> GaussianPrior:
@@ -147,12 +152,12 @@ class GaussianPrior(NormalisedFields, Model):
         self, tables: list[torch.Tensor], sigma: torch.Tensor, grid: Grid
     ) -> list[torch.Tensor]:
         """Return the denoised tables of normalised coefficients; sigma is (batch,)."""
-        means, diagonal_variances, noises = self.tables_for(grid, tables[0])
+        means, diagonal_variances, noises, blocks = self.tables_for(grid, tables[0])
         departures = [t - m for t, m in zip(tables, means, strict=True)]
         variance = self.relative_noise_variance(grid) * sigma[:, None].square()
         rows = self.to_band([d / n.sqrt() for d, n in zip(departures, noises, strict=True)])
         projected_rows, shrunk_rows = torch.zeros_like(rows), torch.zeros_like(rows)
-        for places, values, vectors in self.blocks:
+        for places, values, vectors in blocks:
             along = rows[:, places] @ vectors
             both = torch.stack([along, along * (values / (values + variance))]) @ vectors.T
             projected_rows[:, places], shrunk_rows[:, places] = both
@@ -169,10 +174,10 @@ class GaussianPrior(NormalisedFields, Model):
     def error(self, sigma: torch.Tensor) -> torch.Tensor:
         """Return the root mean square of x0 - denoise(x, σ) over the nodes that the Gaussian
         predicts, (batch, channel); sigma is (batch,)."""
-        _, diagonal_variances, noises = self.tables_for(self.grid, sigma)
+        _, diagonal_variances, noises, blocks = self.tables_for(self.grid, sigma)
         variance = sigma.float()[:, None].square()
-        rows = torch.zeros(len(sigma), self.band_size, dtype=torch.float32)
-        for places, values, vectors in self.blocks:
+        rows = variance.new_zeros(len(sigma), self.band_size)
+        for places, values, vectors in blocks:
             rows[:, places] = (variance * values / (values + variance)) @ vectors.square().T
         left = self.from_band(rows)
         errors = []
@@ -180,7 +185,7 @@ class GaussianPrior(NormalisedFields, Model):
             noise = (variance * noises[c].flatten()).unflatten(1, noises[c].shape)
             rest = noise * diagonal_variances[c] / (noise + diagonal_variances[c])
             total = rest + basis.resize(left[:, c], basis.capacity(self.grid)) * noises[c]
-            errors.append((total * basis.mean_squares(self.grid)).sum(dim=(1, 2)).sqrt())
+            errors.append((total * basis.mean_squares(self.grid, total)).sum(dim=(1, 2)).sqrt())
         return torch.stack(errors, dim=1)
 
     def mean(self, grid: Grid) -> torch.Tensor:
@@ -192,9 +197,9 @@ class GaussianPrior(NormalisedFields, Model):
         """Return n states (n, channel, ny, nx) in physical units."""
         self.check_grid(grid)
         xi = self.white(n, grid, generator)
-        means, diagonal_variances, noises = self.tables_for(grid, xi)
+        means, diagonal_variances, noises, blocks = self.tables_for(grid, xi)
         rows = torch.zeros(n, self.band_size, dtype=torch.float32)
-        for places, values, vectors in self.blocks:
+        for places, values, vectors in blocks:
             xi_block = torch.randn(n, len(values), dtype=torch.float32, generator=generator)
             rows[:, places] = (xi_block * values.sqrt()) @ vectors.T
         leading = self.from_band(rows)
@@ -228,16 +233,18 @@ class GaussianPrior(NormalisedFields, Model):
         """Return the tables for the modes of a grid, on the device of `like`."""
         key = (grid, like.device)
         if key not in self._tables:
-            ratio, tables = self.relative_noise_variance(grid), Tables([], [], [])
+            device, ratio = like.device, self.relative_noise_variance(grid)
+            blocks = [Block(*(part.to(device) for part in block)) for block in self.blocks]
+            tables = Tables([], [], [], blocks)
             for basis, mean, rest in zip(
                 self.bases, self.means, self.diagonal_variances, strict=True
             ):
                 modes = basis.capacity(grid)
                 variances = extrapolate_power_law(basis, rest, modes, self.grid.domain)
                 noises = self.noise.variance(basis, grid).float() / ratio
-                tables.means.append(basis.resize(mean, modes).to(like.device))
-                tables.diagonal_variances.append(variances.to(like.device))
-                tables.noise_variances.append(noises.to(like.device))
+                tables.means.append(basis.resize(mean, modes).to(device))
+                tables.diagonal_variances.append(variances.to(device))
+                tables.noise_variances.append(noises.to(device))
             self._tables[key] = tables
         return self._tables[key]
 

@@ -51,6 +51,7 @@ def fit_gaussian(
     noise: Noise,
     *,
     symmetry: bool = True,
+    rank: int | None = None,
     scale: torch.Tensor | None = None,
     progress: bool = False,
 ) -> GaussianPrior:
@@ -60,6 +61,8 @@ def fit_gaussian(
         data: the samples.
         noise: the noise of the diffusion.
         symmetry: average over the symmetries.
+        rank: eigenvectors of correlated coefficients to keep at most, which keeps the prior's file
+            small; as many as fit into 2.5 MB if None.
         scale: (channel,), float64, of the normalised fields; to the standard deviation 0.5 if
             None.
         progress: show a progress bar.
@@ -72,7 +75,7 @@ def fit_gaussian(
     moments = _moments(space, _symmetrised(data, group, progress))
     error = len(data) ** -0.5
     blocks = _blocks(
-        moments.covariance, max(_CHANCE * error, min(_MIN_CORRELATION, _CERTAIN * error))
+        moments.covariance, max(_CHANCE * error, min(_MIN_CORRELATION, _CERTAIN * error)), rank
     )
     return GaussianPrior(
         space.fields,
@@ -129,7 +132,9 @@ def _diagonal_rest(
     return tuple(rests)
 
 
-def _blocks(covariance: torch.Tensor, min_correlation: float) -> tuple[Block, ...]:
+def _blocks(
+    covariance: torch.Tensor, min_correlation: float, rank: int | None
+) -> tuple[Block, ...]:
     """Return the blocks into which a covariance falls, with the leading eigenvectors if all are too
     many to keep."""
     # Slow to import, and not needed to load a prior
@@ -148,7 +153,8 @@ def _blocks(covariance: torch.Tensor, min_correlation: float) -> tuple[Block, ..
         return ()
     sizes = torch.cat([torch.full_like(b.values, len(b.places)) for b in blocks])
     values, order = torch.cat([b.values for b in blocks]).sort(descending=True)
-    least = values[(sizes[order].cumsum(0) <= _MAX_ENTRIES).sum() - 1].clamp(min=_MIN_EIGENVALUE)
+    kept = int((sizes[order].cumsum(0) <= _MAX_ENTRIES).sum())
+    least = values[min(kept, rank or kept) - 1].clamp(min=_MIN_EIGENVALUE)
     return tuple(
         Block(p, v[v >= least].float(), e[:, v >= least].float())
         for p, v, e in blocks

@@ -104,7 +104,7 @@ def _correlation(gaussian: GaussianPrior, y: torch.Tensor, x: torch.Tensor) -> t
     points of a lattice with the coordinates y (q,) and x (p,), in shares of the sides."""
     basis, q, p = gaussian.bases[0], len(y), len(x)
     fine = gaussian.grid.resized(2 * gaussian.grid.ny, 2 * gaussian.grid.nx)
-    _, diagonal_variances, noises = gaussian.tables_for(fine, gaussian.shift)
+    _, diagonal_variances, noises, _ = gaussian.tables_for(fine, gaussian.shift)
     variances = diagonal_variances[0].double()
     pairs_y, pairs_x = (
         (phi[:, None] * phi).flatten(0, 1) for phi in _lines(basis.boundary, variances.shape, y, x)

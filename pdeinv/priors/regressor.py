@@ -145,7 +145,8 @@ class SensorRegressor(FourierOperator):
     def _on_network(self, states: torch.Tensor) -> torch.Tensor:
         """Return states (batch, channel, ny, nx) normalised, on the nodes of the network."""
         grid = trained_grid_of(self.grid, states)
-        x = ((states - self.shift[:, None, None]) / self.scale[:, None, None]).float()
+        shift, scale = (v.to(states.device)[:, None, None] for v in (self.shift, self.scale))
+        x = ((states - shift) / scale).float()
         return torch.stack([self._on_grid(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
 
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -169,7 +170,7 @@ class SensorRegressor(FourierOperator):
                 x.shape[0], x[0, 0].numel(), dtype=torch.float32, generator=generator
             ).argsort(dim=1)
             mask = torch.zeros_like(x)
-            mask[:, given] = (order < _VALIDATION_SENSORS).reshape(mask[:, given].shape)
+            mask[:, given] = (order < _VALIDATION_SENSORS).reshape(mask[:, given].shape).to(mask)
             y = torch.cat(
                 [
                     self._normalised_states(*part)
@@ -213,15 +214,15 @@ def _random_readings(
     size, nodes = len(x), x[0, 0].numel()
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, dtype=torch.float32, generator=generator)
+        return torch.rand(shape, dtype=torch.float32, generator=generator).to(x.device)
 
     few = _MIN_SENSORS / nodes
     share = few * (0.25 / few) ** uniform(size, 1, 1, 1)
-    turn = torch.randint(3, (size,), generator=generator)
+    turn = torch.randint(3, (size,), generator=generator).to(x.device)
     observed = torch.stack([turn != 1, turn != 0], dim=1)[:, :, None, None]
     scattered = (uniform(*x.shape) < share) & observed
     low, high = (math.log(v) for v in _NOISE_RANGE)
     noisy = uniform(size, 1, 1, 1) < _NOISY_SHARE
     noise = torch.where(noisy, (low + (high - low) * uniform(size, 1, 1, 1)).exp(), _EXACT)
-    error = torch.randn(x.shape, dtype=torch.float32, generator=generator)
+    error = torch.randn(x.shape, dtype=torch.float32, generator=generator).to(x.device)
     return x + STD * noise * error, _trust(noise) * scattered

@@ -184,14 +184,15 @@ def shipped() -> list[str]:
 
 
 def shipped_name(pde_name: str, role: Role, kind: str = "") -> str:
-    """Return the name that a shipped model for a PDE has.
+    """Return the name that a shipped model has.
 
     Arguments:
-        pde_name: of the PDE.
+        pde_name: of the PDE; ignored for a coefficient of a kind, which any PDE may have.
         role: what the model is.
         kind: name of the coefficient's distribution, such as `channels`; that of the published
             problem if empty.
     """
+    pde_name = "" if kind and role == "coefficient" else pde_name
     return "-".join(filter(None, (kind, pde_name, "" if role == "joint" else role)))
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +30,7 @@ from pdeinv.priors.data import TrainingData
 from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
 from pdeinv.progress import Progress
+from pdeinv.torch_state import checked_device
 
 __all__ = ["Settings", "held_out", "train"]
 
@@ -82,6 +83,7 @@ def train(
     out: str | os.PathLike,
     settings: Settings,
     *,
+    device: str = "cpu",
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
 ) -> Trainable:
@@ -97,19 +99,21 @@ def train(
         data: samples to train on and to validate with.
         out: the file to write.
         settings: budget and hyperparameters.
+        device: of torch, on which to train, such as `cuda`. Random numbers are those of the CPU on
+            every device, and a checkpoint may be resumed on another one.
         progress: show a progress bar.
         echo: prints the line of each validation.
 
     Returns:
-        The model with the moving average of the weights.
+        The model with the moving average of the weights, on the CPU.
 
     Raises:
-        InputError: `out` exists or cannot be written, or there is a checkpoint of other settings or
-            data.
+        InputError: `out` exists or cannot be written, there is a checkpoint of other settings or
+            data, or this machine lacks the device.
         NumericalError: the loss is no longer finite.
     """
-    out = check_new(out)
-    run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings)
+    out, place = check_new(out), checked_device(device)
+    run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings, place)
     try:
         run.advance_to_end(progress, echo or (lambda line: None))
     finally:
@@ -135,8 +139,9 @@ class _Run:
         data: TrainingData,
         checkpoint: Path,
         settings: Settings,
+        device: torch.device,
     ):
-        self.settings, self.checkpoint = settings, checkpoint
+        self.settings, self.checkpoint, self.device = settings, checkpoint, device
         self.data, self.validation = data.split(held_out(len(data)))
         self.plan = asdict(settings) | data.provenance() | {"samples": len(self.data)}
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
@@ -150,6 +155,8 @@ class _Run:
         else:
             self._begin(self._new(make))
             described(self.model, half=False)  # what could not be read is refused before the work
+        self.states = self.data.states.to(device)
+        self.validation = replace(self.validation, states=self.validation.states.to(device))
 
     def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
         with seeds.global_state(seeds.TRAINING, self.settings.seed):
@@ -157,7 +164,7 @@ class _Run:
 
     def _begin(self, model: Trainable) -> None:
         self.model = model
-        self.network = model.network.requires_grad_(True).train()
+        self.network = model.network.to(self.device).requires_grad_(True).train()
         self.average = [p.detach().clone() for p in self.network.parameters()]
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99)
@@ -232,7 +239,8 @@ class _Run:
     def _batch(self) -> torch.Tensor:
         """Return random samples, under symmetries of the PDE if wanted."""
         size = (self.settings.batch,)
-        states = self.data.states[torch.randint(len(self.data), size, generator=self.generator)]
+        chosen = torch.randint(len(self.data), size, generator=self.generator)
+        states = self.states[chosen.to(self.device)]
         if not self.settings.symmetry:
             return states
         group, grid = self.data.symmetries, self.data.grid
@@ -259,14 +267,20 @@ class _Run:
         return model
 
     def _validate(self, echo: Callable[[str], None]) -> None:
-        scores, line = self.averaged().validate(self.validation)
+        model = self.averaged()
+        model.network.to(self.device)
+        scores, line = model.validate(self.validation)
         spent = {"step": self.step, "seconds": round(self.seconds, 1), "loss": round(self.loss, 5)}
         self.history.append(spent | scores)
         echo(f"step {self.step}, {self.seconds:.0f} s, loss {self.loss:.4f}, {line}")
 
     def record(self) -> dict:
         """Return what the file states about the training."""
-        spent = {"fields_seen": self.step * self.settings.batch, "seconds": round(self.seconds, 1)}
+        spent = {
+            "fields_seen": self.step * self.settings.batch,
+            "seconds": round(self.seconds, 1),
+            "device": self.device.type,
+        }
         return self.plan | spent | {"loss": round(self.loss, 5), "history": self.history}
 
     def save_checkpoint(self) -> None:

@@ -33,7 +33,8 @@ def denoising_errors(
         For each field one error for each level.
     """
     noise = prior.sample_noise(len(data), data.grid, seeds.generator(seeds.TUNING, seed))
-    std = STD * prior.gaussian.scale[:, None, None]
+    noise = noise.to(data.states.device)
+    std = STD * prior.gaussian.scale[:, None, None].to(noise)
     rows = []
     for sigma in sigmas:
         squares = []
