@@ -64,8 +64,8 @@ class ObjectChains(Solver):
     neighbours differ in an object, in what all objects share, or in the number of objects
     (`SceneMoves`). Chains from the prior end in modes that fit a part of the readings. Chains of
     the likelihood to a power between 0 and 1 leave these, and exchange their states with their
-    neighbours (`ParallelTempering`). The first half of the steps spaces the powers, and is left
-    out.
+    neighbours (`ParallelTempering`). The first half of the steps spaces the powers, adapts the
+    moves, and is left out.
 
     The runs are independent. The record has `r_hat`, by which runs differ from one another (1 where
     they do not), and `effective_sample_size`: the worst of the log-likelihood, the mean of the
@@ -79,8 +79,7 @@ class ObjectChains(Solver):
     Arguments:
         steps: of each chain. In a step each of its proposals takes a solve on one of the grids or
             on both, and the levels of the coarse grid alone have several proposals.
-        levels: powers of the likelihood, of which the first is 0 and the last 1; 1 for plain
-            Metropolis–Hastings.
+        levels: powers of the likelihood, of which the last is 1; 1 for plain Metropolis–Hastings.
         runs: independent runs.
         coarse: nodes of the shorter side of the coarse grid.
         nugget: variance added to readings, relative to that of their field's.
@@ -96,7 +95,7 @@ class ObjectChains(Solver):
     steps: Annotated[int, Bounds(least=2, most=MOST)] = 2000
     levels: Count = 12
     runs: Count = 4
-    coarse: Annotated[int, Bounds(least=4, most=MOST)] = 16
+    coarse: Annotated[int, Bounds(least=4, most=MOST)] = 22
     nugget: Positive = 1e-6
     start: Scenes | None = None
 
@@ -178,7 +177,8 @@ class ObjectChains(Solver):
                 next(bar)
                 sampler.step()
                 left -= 1
-            sampler.respace()
+            sampler.respace(changed=target.learn_errors(sampler.refined))
+        sampler.moves.settle()
         every = max(1, left * self.runs // n)
         # Whole from the start: small arrays between the large ones of the steps would keep these
         scenes = sampler.coldest.repeated(-(-left // every) * self.runs)

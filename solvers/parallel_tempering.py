@@ -17,7 +17,8 @@ __all__ = ["LogLikelihood", "ParallelTempering"]
 
 LogLikelihood: TypeAlias = Callable[[Scenes], torch.Tensor]
 
-_FIRST = 1000  # draws of the prior, at least, of which the chains' first scenes are taken
+_POOL = 1000  # draws of the prior in each run,
+_EFFECTIVE = 0.05  # and the share of them that still counts at the lowest height
 _ROOT = 0.2  # power of the heights that is interpolated
 _LEAST_STEP = 0.02  # of the rejection that separates two levels, at least
 _EXTRA = 2  # moves by the first likelihood alone in a step
@@ -25,13 +26,14 @@ _REFINED = 0.3  # share of the first ladder's levels that lie between two likeli
 
 
 class ParallelTempering:
-    """Independent runs, each of one chain at every level of a ladder from the prior to the
+    """Independent runs, each of one chain at every level of a ladder from near the prior to the
     posterior.
 
     The likelihoods begin with the cheapest and end with the exact one. At the height h ≤ 1 of the
     ladder a chain samples the prior times the first likelihood to the power h; from there to the
     height 2 it exchanges the first likelihood for the second, as L₁^(2 - h) L₂^(h - 1), and so on.
-    Those at 0 draw from the prior at each step. A proposal is first accepted by the cheaper
+    The lowest height is so small that a run's pool of the prior's draws, weighted, stands for the
+    distribution there; its chain takes another of them at each step. A proposal is first accepted by the cheaper
     likelihoods, and only then are the others evaluated (delayed acceptance), which leaves the
     distribution as it is. After each step neighbouring levels may exchange their states, even and
     odd pairs by turns, so that scenes found at low heights reach the posterior. A single level
@@ -41,8 +43,7 @@ class ParallelTempering:
         prior: of the scenes.
         log_likelihoods: of scenes, (batch,), without their constants.
         levels, runs: number of heights, and of independent runs.
-        start: the first scene of each chain, level by level; draws of the prior if None, weighted
-            by the first likelihood.
+        start: the first scene of each chain, level by level; those of the pools if None.
         generator: of random numbers.
 
     Reference:
@@ -62,45 +63,54 @@ class ParallelTempering:
         generator: torch.Generator | None,
     ):
         self.prior, self.log_likelihoods, self.generator = prior, log_likelihoods, generator
-        self.moves, self.runs, self.levels = SceneMoves(prior, generator), runs, levels
-        drawn = prior.draw_scenes(runs * -(-_FIRST // runs), generator)
-        by_first = self.log_likelihoods[0](drawn)
-        self.heights = self._first_heights(by_first)
-        self.scenes = self._first_scenes(drawn, by_first) if start is None else start
-        self.values = by_first.new_full((levels * runs, len(log_likelihoods)), math.nan)
+        self.moves, self.runs, self.levels = SceneMoves(prior, levels, runs, generator), runs, levels
+        self.pool = prior.draw_scenes(runs * _POOL, generator)
+        self.pool_values = self._of_pool()
+        self.heights = self._first_heights()
+        self.scenes = self._first_scenes() if start is None else start
+        self.values = torch.full((levels * runs, len(log_likelihoods)), math.nan).double()
         self._evaluate_own()
         self.turn = 0  # even and odd pairs by turns
         self.clear()
 
-    def _first_heights(self, by_first: torch.Tensor) -> torch.Tensor:
+    def _of_pool(self) -> torch.Tensor:
+        """The first log-likelihoods of the pools, (runs, pool)."""
+        return self.log_likelihoods[0](self.pool).reshape(self.runs, -1)
+
+    def _lowest(self) -> float:
+        """The height up to which a share of each pool counts, at most a half."""
+        low, high = -30.0, math.log(0.5)
+        for _ in range(40):
+            middle = (low + high) / 2
+            weights = (math.exp(middle) * self.pool_values).softmax(dim=1)
+            enough = bool((1 / weights.square().sum(dim=1) >= _EFFECTIVE * _POOL).all())
+            low, high = (middle, high) if enough else (low, middle)
+        return math.exp(low)
+
+    def _first_heights(self) -> torch.Tensor:
         """A geometric ladder, from the power at which the first likelihood begins to matter, and
         an even one from there."""
         top = float(len(self.log_likelihoods))
         if self.levels == 1:
             return torch.full((1,), top, dtype=torch.float64)
         even = min(self.levels - 2, round(_REFINED * self.levels)) if top > 1 else 0
-        spread = float(by_first.quantile(0.75) - by_first.quantile(0.25))
-        lowest = min(0.5, 1 / max(spread, 1e-300))
-        end = 0.0 if self.levels - even > 1 else math.log10(lowest)
         rising = torch.logspace(
-            math.log10(lowest), end, self.levels - even - 1, dtype=torch.float64
+            math.log10(self._lowest()), 0.0, self.levels - even, dtype=torch.float64
         )
-        heights = torch.cat(
-            [rising.new_zeros(1), rising, torch.linspace(1, top, even + 1, dtype=torch.float64)[1:]]
-        )
+        heights = torch.cat([rising, torch.linspace(1, top, even + 1, dtype=torch.float64)[1:]])
         heights[-1] = top
         return heights
 
-    def _first_scenes(self, drawn: Scenes, by_first: torch.Tensor) -> Scenes:
-        """Return draws of the prior for each chain, weighted as its level; those of different runs
-        are of different draws."""
-        power = self._weights()[:, 0].where(self.heights <= 1, 1.0)
-        scores = power[:, None, None] * by_first.reshape(self.runs, -1)
-        chosen = torch.multinomial(
-            scores.flatten(0, 1).softmax(dim=1), 1, generator=self.generator
-        ).reshape(self.levels, self.runs)
-        pools = torch.arange(len(drawn)).reshape(self.runs, -1)
-        return drawn.chosen(pools[torch.arange(self.runs), chosen].flatten())
+    def _first_scenes(self) -> Scenes:
+        """Return scenes of the pools for each chain, weighted as its level."""
+        chosen = [self._from_pool(min(float(height), 1.0)) for height in self.heights]
+        return self.pool.chosen(torch.cat(chosen))
+
+    def _from_pool(self, power: float) -> torch.Tensor:
+        """Return the row of a scene of each run's pool, weighted by a power of the likelihood."""
+        weights = (power * self.pool_values).softmax(dim=1)
+        chosen = torch.multinomial(weights, 1, generator=self.generator)[:, 0]
+        return chosen + self.pool_values.shape[1] * torch.arange(self.runs)
 
     def _weights(self) -> torch.Tensor:
         """The power of each likelihood at each level, (levels, likelihoods)."""
@@ -118,6 +128,11 @@ class ParallelTempering:
     def coldest(self) -> Scenes:
         """The scenes of the posterior, one of each run."""
         return self.scenes.chosen(torch.arange(len(self.scenes) - self.runs, len(self.scenes)))
+
+    @property
+    def refined(self) -> Scenes:
+        """The scenes of the levels that are beyond the first likelihood."""
+        return self.scenes.chosen((self.heights > 1).repeat_interleave(self.runs))
 
     @property
     def coldest_values(self) -> torch.Tensor:
@@ -141,28 +156,37 @@ class ParallelTempering:
             for _ in range(_EXTRA):
                 self._advance(first)
         self._advance(self.levels)
+        self.moves.keep(self.scenes)
 
     def _advance(self, levels: int) -> None:
         """Move each chain of the first so many levels once, then exchange states between
         neighbours."""
-        rows = torch.arange(levels * self.runs)
+        lowest = int(self.levels > 1)
+        if lowest:
+            drawn = self._from_pool(float(self.heights[0]))
+            self.scenes.put(0, self.pool.chosen(drawn))
+            self.values[: self.runs] = math.nan
+            self.values[: self.runs, 0] = self.pool_values.flatten()[drawn]
+        rows = torch.arange(lowest * self.runs, levels * self.runs)
         scenes, values = self.scenes.chosen(rows), self.values[rows]
-        proposed, allowed = self.moves(scenes)
-        if self.levels > 1:
-            proposed.put(0, self.prior.draw_scenes(self.runs, self.generator))
-            allowed[: self.runs] = True
-        taken, found = self._accepted(proposed, allowed, values)
-        self.scenes.put(0, proposed.where(taken, scenes))
+        proposed, allowed = self.moves(scenes, rows)
+        taken, found = self._accepted(proposed, allowed, values, rows // self.runs)
+        self.moves.learn(taken)
+        self.scenes.put(lowest * self.runs, proposed.where(taken, scenes))
         self.values[rows] = torch.where(taken[:, None], found, values)
-        self.moved[:levels] += 1
-        self.accepted[:levels] += taken.double().reshape(levels, self.runs).mean(dim=1)
+        self.moved[lowest:levels] += 1
+        self.accepted[lowest:levels] += taken.double().reshape(-1, self.runs).mean(dim=1)
         lower = range(self.turn, levels - 1, 2)
         if lower:
             self._exchange(torch.tensor(lower))
         self.turn = 1 - self.turn
 
     def _accepted(
-        self, proposed: Scenes, allowed: torch.Tensor, before: torch.Tensor
+        self,
+        proposed: Scenes,
+        allowed: torch.Tensor,
+        before: torch.Tensor,
+        level: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return which proposals are accepted in the place of the first scenes, and their
         log-likelihoods, by one likelihood after the other.
@@ -171,8 +195,9 @@ class ParallelTempering:
             proposed: scenes.
             allowed: by the prior, (batch,).
             before: log-likelihoods of the scenes in their place, (batch, likelihoods).
+            level: of each, (batch,).
         """
-        weights = self._weights().repeat_interleave(self.runs, dim=0)[: len(proposed)]
+        weights = self._weights()[level]
         values = torch.full_like(before, math.nan)
         passed = torch.zeros(len(values), dtype=torch.float64)  # gain by which it came so far
         taken = allowed.clone()
@@ -227,9 +252,13 @@ class ParallelTempering:
             if len(rows):
                 self.values[rows, rank] = self.log_likelihoods[rank](self.scenes.chosen(rows))
 
-    def respace(self) -> None:
+    def respace(self, changed: bool = False) -> None:
         """Set the heights so that all pairs of neighbours reject equally many exchanges, by the
-        rates since the last `clear`, and clear them."""
+        rates since the last `clear`, and clear them.
+
+        Arguments:
+            changed: whether the likelihoods are other ones than before.
+        """
         if self.levels > 2 and bool(self.compared.all()):
             rates = (self.rejected / self.compared).clamp(min=_LEAST_STEP)
             barrier = np.concatenate([[0.0], rates.cumsum(0).numpy()])
@@ -238,8 +267,14 @@ class ParallelTempering:
             top = len(self.log_likelihoods)
             roots = PchipInterpolator(barrier, self.heights.numpy() ** _ROOT)(wanted)
             self.heights = torch.from_numpy(roots.clip(0, top**_ROOT) ** (1 / _ROOT))
-            self.heights[-1] = top
-            self._evaluate_own()
+        if changed:
+            self.pool_values = self._of_pool()
+            self.values.fill_(math.nan)
+        if self.levels > 1:
+            lowest = self._lowest()
+            self.heights.clamp_(min=lowest)
+            self.heights[0], self.heights[-1] = lowest, len(self.log_likelihoods)
+        self._evaluate_own()
         self.clear()
 
     @property
@@ -247,7 +282,9 @@ class ParallelTempering:
         """The logarithm of the mean likelihood of the prior, by the steps since the last `clear`:
         a product of the ratios between neighbouring levels."""
         counts = (self.compared * self.runs).log()
-        return float((self.raised.logsumexp(dim=1) - counts).sum())
+        rises = (self.raised.logsumexp(dim=1) - counts).sum()
+        first = float(self.heights[0]) * self.pool_values.flatten()
+        return float(rises + first.logsumexp(dim=0)) - math.log(len(first))
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, dtype=torch.float64, generator=self.generator)

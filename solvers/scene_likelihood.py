@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -14,7 +15,6 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
-from pdeinv.solvers.parallel_tempering import LogLikelihood
 
 __all__ = ["AT_ONCE", "SceneLikelihood"]
 
@@ -23,13 +23,15 @@ AT_ONCE = 50
 
 _Reader: TypeAlias = Callable[[Scenes], torch.Tensor]
 _DRAWS = 64  # of the prior, for variances
+_PRIOR_WEIGHT = 5.0  # of the errors of the prior's draws, in scenes, where others are known
 
 
 class SceneLikelihood:
     """The likelihoods of scenes, from the cheapest to the exact one, and their states.
 
     On a coarse grid the readings are those of averaged coefficients. Their errors have the mean and
-    the variance that draws of the prior show; these are added to the noise.
+    the variance that draws of the prior show, and later those of scenes near the posterior
+    (`learn_errors`); these are added to the noise.
 
     Arguments:
         pde: the physics.
@@ -43,6 +45,9 @@ class SceneLikelihood:
     Reference:
         Kaipio & Somersalo, *Statistical inverse problems: discretization, model reduction and
         inverse crimes*, J. Comput. Appl. Math. 198, 2007: the errors of the coarse grid as noise.
+        Cui, Fox & O'Sullivan, *Bayesian calibration of a large-scale geothermal reservoir model by
+        a new adaptive delayed acceptance Metropolis Hastings algorithm*, Water Resour. Res. 47,
+        2011: those of the posterior.
     """
 
     def __init__(
@@ -64,13 +69,35 @@ class SceneLikelihood:
         extra = nugget_variance(variances, observation, nugget)
         self.variance = observation.noise_std**2 + extra
         self.log_constant = -0.5 * float((2 * math.pi * self.variance).log().sum())
-        self.log_likelihoods = [_normal(read, observation.values, self.variance)]
+        self.log_likelihoods = [_Normal(read, observation.values, self.variance)]
         if self.forward.solves and not pde.linear and min(observation.grid.shape) > 1.5 * coarse:
             roughly = self._reader(observation.grid.at_most(coarse), prior.render_coarsely)
             errors = readings - roughly(scenes)
-            values = observation.values - errors.mean(dim=0)
-            first = _normal(roughly, values, self.variance + errors.var(dim=0))
-            self.log_likelihoods.insert(0, first)
+            self._errors = errors.mean(dim=0), errors.square().mean(dim=0)
+            self.log_likelihoods.insert(0, _Normal(roughly, *self._with_errors(*self._errors)))
+
+    def learn_errors(self, scenes: Scenes) -> bool:
+        """Take the errors of the coarse grid from scenes near the posterior; return whether there
+        are any.
+
+        Arguments:
+            scenes: a few, such as those of the last levels of a ladder.
+        """
+        if len(self.log_likelihoods) == 1 or not len(scenes):
+            return False
+        coarse, exact = self.log_likelihoods
+        errors = exact.read(scenes) - coarse.read(scenes)
+        share = len(scenes) / (len(scenes) + _PRIOR_WEIGHT)
+        new = errors.mean(dim=0), errors.square().mean(dim=0)
+        mixed = [a + share * (b - a) for a, b in zip(self._errors, new, strict=True)]
+        coarse.values, coarse.variance = self._with_errors(*mixed)
+        return True
+
+    def _with_errors(
+        self, mean: torch.Tensor, square: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values and variances (m,) of readings with errors of a mean and a mean square."""
+        return self.observation.values - mean, self.variance + square - mean.square()
 
     def _reader(self, grid: Grid, render: Callable[[Scenes, Grid], torch.Tensor]) -> _Reader:
         """Return the map from scenes to readings (batch, m) on a grid."""
@@ -102,10 +129,18 @@ class SceneLikelihood:
         return reduced((off.square() / self.variance).mean(dim=0), self.weighty)
 
 
-def _normal(read: _Reader, values: torch.Tensor, variance: torch.Tensor) -> LogLikelihood:
-    """Return the log-likelihoods (batch,) of scenes with normal noise, without their constant."""
+@dataclass
+class _Normal:
+    """Log-likelihoods (batch,) of scenes with normal noise, without their constant.
 
-    def log_likelihood(scenes: Scenes) -> torch.Tensor:
-        return -0.5 * ((read(scenes) - values).square() / variance).sum(dim=1)
+    Arguments:
+        read: returns the readings (batch, m) of scenes.
+        values, variance: of the readings, (m,).
+    """
 
-    return log_likelihood
+    read: _Reader
+    values: torch.Tensor
+    variance: torch.Tensor
+
+    def __call__(self, scenes: Scenes) -> torch.Tensor:
+        return -0.5 * ((self.read(scenes) - self.values).square() / self.variance).sum(dim=1)

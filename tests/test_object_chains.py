@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from helpers import accepts, observe, rms, seeded
+from helpers import accepts, observe, quick_solver, rms, seeded
 
 from pdeinv import (
     Channels,
@@ -125,12 +125,13 @@ def test_the_ladder_rejects_alike_between_all_levels_once_it_is_spaced():
         return -0.5 * (off / observation.noise_std).square().sum(dim=1)
 
     sampler = ParallelTempering(prior, [log_likelihood], 8, 8, None, seeded())
-    assert sampler.heights[0] == 0 and sampler.heights[-1] == 1
+    lowest = float(sampler.heights[0])
+    assert 0 < lowest < 0.5 and sampler.heights[-1] == 1
     for _ in range(5):
         for _ in range(100):
             sampler.step()
         sampler.respace()
-    assert sampler.heights[0] == 0 and sampler.heights[-1] == pytest.approx(1)
+    assert sampler.heights[0] == pytest.approx(lowest) and sampler.heights[-1] == 1
     assert bool((sampler.heights.diff() > 0).all())
     for _ in range(300):
         sampler.step()
@@ -185,7 +186,7 @@ def test_auto_takes_the_solver_that_reaches_the_posterior():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_each_solver_accepts_a_prior_of_objects_or_refuses_it_in_a_sentence(name):
     problem, _, observation = readings_of(Spikes(), 6, 0.1)
-    solver = SOLVERS[name](**({"steps": 20} if name == "object-chains" else {}))
+    solver = quick_solver(name)
     if solver.accepts_prior(problem.prior) and solver.accepts(problem.physics, problem.prior):
         try:
             found = solver(problem.physics, problem.prior, observation, n_samples=3)

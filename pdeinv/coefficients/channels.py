@@ -72,18 +72,22 @@ class Channels(TwoValuedObjects):
 
     def inside(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         x, y = centred(grid)
-        theta = (math.pi * scenes.common)[:, :, None, None]
+        theta = (math.pi * scenes.common)[:, :, None]
         offset, amplitude, wavelength, width, phase = (
-            number[:, :, None, None] for number in self._numbers(scenes, grid.domain)
+            number[:, :, None] for number in self._numbers(scenes, grid.domain)
         )
-        turns = 2 * math.pi / wavelength
-        # The wave at all nodes is a product of one along x and one along y
-        wave = torch.polar(amplitude, turns * x * theta.cos() + phase)
-        wave = wave * torch.polar(torch.ones_like(turns), turns * y[:, None] * theta.sin())
-        across = y[:, None] * theta.cos() - x * theta.sin()
-        half = (width / 2).square()
-        steepest = half * turns.square()
-        return (across - offset - wave.imag).square() < half + steepest * wave.real.square()
+        turns, half = 2 * math.pi / wavelength, width / 2
+        # Both sides of the inequality are sums of functions of y times functions of x
+        along_x, along_y = turns * x * theta.cos() + phase, turns * y * theta.sin()
+        sine, cosine = amplitude * along_x.sin(), amplitude * along_x.cos()
+        one, across = torch.ones_like(along_y), (x * theta.sin()).expand_as(sine)
+        of_y = [y * theta.cos() - offset, -one, -along_y.cos(), -along_y.sin()]
+        of_x = [torch.ones_like(sine), across, sine, cosine]
+        distance = torch.stack(of_y, dim=-1) @ torch.stack(of_x, dim=-2)
+        of_y = [along_y.cos(), -along_y.sin()]
+        slope = torch.stack(of_y, dim=-1) @ torch.stack([cosine, sine], dim=-2)
+        half = half[..., None]
+        return distance.square() < half.square() + (half * turns[..., None] * slope).square()
 
     def _numbers(self, scenes: Scenes, domain: Domain) -> tuple[torch.Tensor, ...]:
         """The numbers of the channels, each (batch, most)."""
