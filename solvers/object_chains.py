@@ -22,6 +22,7 @@ from pdeinv.solvers.truncated_gaussian import chain_diagnostics
 
 __all__ = ["ObjectChains", "SceneDraws"]
 
+_POOL = 2  # draws of the prior in a run, in steps
 _DRAWS = 400  # states behind the mean and the standard deviation, about
 _ROUNDS = (1 / 32, 1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the steps, after which the ladder is spaced
 
@@ -168,7 +169,13 @@ class ObjectChains(Solver):
         chains = self.levels * self.runs
         start = None if self.start is None else self.start.repeated(chains)
         sampler = ParallelTempering(
-            target.prior, target.log_likelihoods, self.levels, self.runs, start, generator
+            target.prior,
+            target.log_likelihoods,
+            self.levels,
+            self.runs,
+            _POOL * self.steps,
+            start,
+            generator,
         )
         bar = iter(progress_bar(range(self.steps), "chains", progress, "step"))
         left = self.steps
@@ -186,7 +193,8 @@ class ObjectChains(Solver):
         for k, _ in enumerate(bar):
             sampler.step()
             if (left - 1 - k) % every == 0:
-                scenes.put(k // every * self.runs, sampler.coldest)
+                first = k // every * self.runs
+                scenes.put(slice(first, first + self.runs), sampler.coldest)
                 values[k // every] = sampler.coldest_values
         record = {"acceptance_rate": round(sampler.acceptance_rate, 4)}
         if self.levels > 1:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from scipy.interpolate import PchipInterpolator
 
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
+from pdeinv.solvers.scene_likelihood import NormalReadings
 from pdeinv.solvers.scene_moves import SceneMoves
+from pdeinv.solvers.scene_pool import ScenePool
+from pdeinv.solvers.scene_search import FittedScenes, fit_scenes
 
-__all__ = ["LogLikelihood", "ParallelTempering"]
+__all__ = ["ParallelTempering"]
 
-LogLikelihood: TypeAlias = Callable[[Scenes], torch.Tensor]
-
-_POOL = 1000  # draws of the prior in each run,
-_EFFECTIVE = 0.05  # and the share of them that still counts at the lowest height
+_FITTED, _PAST = 12, 20  # half the scenes of a pool that are fitted; first past scenes of a chain
 _ROOT = 0.2  # power of the heights that is interpolated
 _LEAST_STEP = 0.02  # of the rejection that separates two levels, at least
 _EXTRA = 2  # moves by the first likelihood alone in a step
@@ -33,17 +32,19 @@ class ParallelTempering:
     ladder a chain samples the prior times the first likelihood to the power h; from there to the
     height 2 it exchanges the first likelihood for the second, as L₁^(2 - h) L₂^(h - 1), and so on.
     The lowest height is so small that a run's pool of the prior's draws, weighted, stands for the
-    distribution there; its chain takes another of them at each step. A proposal is first accepted by the cheaper
-    likelihoods, and only then are the others evaluated (delayed acceptance), which leaves the
-    distribution as it is. After each step neighbouring levels may exchange their states, even and
-    odd pairs by turns, so that scenes found at low heights reach the posterior. A single level
-    samples the posterior.
+    distribution there; its chain takes another of them at each step. A proposal is first accepted
+    by the cheaper likelihoods, and only then are the others evaluated (delayed acceptance), which
+    leaves the distribution as it is. After each step neighbouring levels may exchange their states,
+    even and odd pairs by turns, so that scenes found at low heights reach the posterior. A single
+    level samples the posterior.
 
     Arguments:
         prior: of the scenes.
-        log_likelihoods: of scenes, (batch,), without their constants.
+        log_likelihoods: of scenes.
         levels, runs: number of heights, and of independent runs.
-        start: the first scene of each chain, level by level; those of the pools if None.
+        pool: draws of the prior in each run's pool.
+        start: the first scene of each chain, level by level; scenes of the pools, fitted to the
+            readings, if None.
         generator: of random numbers.
 
     Reference:
@@ -56,36 +57,28 @@ class ParallelTempering:
     def __init__(
         self,
         prior: ObjectPrior,
-        log_likelihoods: Sequence[LogLikelihood],
+        log_likelihoods: Sequence[NormalReadings],
         levels: int,
         runs: int,
+        pool: int,
         start: Scenes | None,
         generator: torch.Generator | None,
     ):
         self.prior, self.log_likelihoods, self.generator = prior, log_likelihoods, generator
-        self.moves, self.runs, self.levels = SceneMoves(prior, levels, runs, generator), runs, levels
-        self.pool = prior.draw_scenes(runs * _POOL, generator)
-        self.pool_values = self._of_pool()
+        self.runs, self.levels = runs, levels
+        self.moves = SceneMoves(prior, levels, runs, generator)
+        self.pool = ScenePool(prior, log_likelihoods[0], runs, pool, generator)
         self.heights = self._first_heights()
-        self.scenes = self._first_scenes() if start is None else start
+        if start is None:
+            fitted = fit_scenes(prior, log_likelihoods, self.pool.promising(_FITTED))
+            for _ in range(_PAST):
+                self.moves.keep(self._drawn_or_fitted(fitted))
+            start = self._drawn_or_fitted(fitted)
+        self.scenes = start
         self.values = torch.full((levels * runs, len(log_likelihoods)), math.nan).double()
         self._evaluate_own()
         self.turn = 0  # even and odd pairs by turns
         self.clear()
-
-    def _of_pool(self) -> torch.Tensor:
-        """The first log-likelihoods of the pools, (runs, pool)."""
-        return self.log_likelihoods[0](self.pool).reshape(self.runs, -1)
-
-    def _lowest(self) -> float:
-        """The height up to which a share of each pool counts, at most a half."""
-        low, high = -30.0, math.log(0.5)
-        for _ in range(40):
-            middle = (low + high) / 2
-            weights = (math.exp(middle) * self.pool_values).softmax(dim=1)
-            enough = bool((1 / weights.square().sum(dim=1) >= _EFFECTIVE * _POOL).all())
-            low, high = (middle, high) if enough else (low, middle)
-        return math.exp(low)
 
     def _first_heights(self) -> torch.Tensor:
         """A geometric ladder, from the power at which the first likelihood begins to matter, and
@@ -95,22 +88,26 @@ class ParallelTempering:
             return torch.full((1,), top, dtype=torch.float64)
         even = min(self.levels - 2, round(_REFINED * self.levels)) if top > 1 else 0
         rising = torch.logspace(
-            math.log10(self._lowest()), 0.0, self.levels - even, dtype=torch.float64
+            math.log10(self.pool.lowest_power()), 0.0, self.levels - even, dtype=torch.float64
         )
         heights = torch.cat([rising, torch.linspace(1, top, even + 1, dtype=torch.float64)[1:]])
         heights[-1] = top
         return heights
 
-    def _first_scenes(self) -> Scenes:
-        """Return scenes of the pools for each chain, weighted as its level."""
-        chosen = [self._from_pool(min(float(height), 1.0)) for height in self.heights]
-        return self.pool.chosen(torch.cat(chosen))
-
-    def _from_pool(self, power: float) -> torch.Tensor:
-        """Return the row of a scene of each run's pool, weighted by a power of the likelihood."""
-        weights = (power * self.pool_values).softmax(dim=1)
-        chosen = torch.multinomial(weights, 1, generator=self.generator)[:, 0]
-        return chosen + self.pool_values.shape[1] * torch.arange(self.runs)
+    def _drawn_or_fitted(self, fitted: FittedScenes) -> Scenes:
+        """Return scenes of the pools, or fitted ones, for each chain by their weights at its
+        level."""
+        drawn = [self.pool.draw(min(float(height), 1.0))[0] for height in self.heights]
+        n = len(fitted.scenes) // self.runs
+        for scenes, powers in zip(drawn, self._weights(), strict=True):
+            weights = fitted.log_weights(powers).reshape(self.runs, n)
+            unfitted = self.pool.log_means(min(float(powers.sum()), 1.0))[:, None]
+            shares = torch.cat([weights, unfitted], dim=1).softmax(dim=1)
+            chosen = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
+            rows = (chosen < n).nonzero()[:, 0]
+            scenes.put(rows, fitted.scenes.chosen(chosen[rows] + n * rows))
+        parts = zip(*((s.common, s.objects, s.count) for s in drawn), strict=True)
+        return Scenes(*(torch.cat(part) for part in parts))
 
     def _weights(self) -> torch.Tensor:
         """The power of each likelihood at each level, (levels, likelihoods)."""
@@ -163,16 +160,16 @@ class ParallelTempering:
         neighbours."""
         lowest = int(self.levels > 1)
         if lowest:
-            drawn = self._from_pool(float(self.heights[0]))
-            self.scenes.put(0, self.pool.chosen(drawn))
+            drawn, values = self.pool.draw(float(self.heights[0]))
+            self.scenes.put(slice(self.runs), drawn)
             self.values[: self.runs] = math.nan
-            self.values[: self.runs, 0] = self.pool_values.flatten()[drawn]
+            self.values[: self.runs, 0] = values
         rows = torch.arange(lowest * self.runs, levels * self.runs)
         scenes, values = self.scenes.chosen(rows), self.values[rows]
         proposed, allowed = self.moves(scenes, rows)
         taken, found = self._accepted(proposed, allowed, values, rows // self.runs)
         self.moves.learn(taken)
-        self.scenes.put(lowest * self.runs, proposed.where(taken, scenes))
+        self.scenes.put(rows, proposed.where(taken, scenes))
         self.values[rows] = torch.where(taken[:, None], found, values)
         self.moved[lowest:levels] += 1
         self.accepted[lowest:levels] += taken.double().reshape(-1, self.runs).mean(dim=1)
@@ -268,10 +265,10 @@ class ParallelTempering:
             roots = PchipInterpolator(barrier, self.heights.numpy() ** _ROOT)(wanted)
             self.heights = torch.from_numpy(roots.clip(0, top**_ROOT) ** (1 / _ROOT))
         if changed:
-            self.pool_values = self._of_pool()
+            self.pool.weigh()
             self.values.fill_(math.nan)
         if self.levels > 1:
-            lowest = self._lowest()
+            lowest = self.pool.lowest_power()
             self.heights.clamp_(min=lowest)
             self.heights[0], self.heights[-1] = lowest, len(self.log_likelihoods)
         self._evaluate_own()
@@ -283,7 +280,7 @@ class ParallelTempering:
         a product of the ratios between neighbouring levels."""
         counts = (self.compared * self.runs).log()
         rises = (self.raised.logsumexp(dim=1) - counts).sum()
-        first = float(self.heights[0]) * self.pool_values.flatten()
+        first = self.pool.log_means(float(self.heights[0]))
         return float(rises + first.logsumexp(dim=0)) - math.log(len(first))
 
     def _uniform(self, *shape: int) -> torch.Tensor:

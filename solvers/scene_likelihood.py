@@ -16,7 +16,7 @@ from pdeinv.observation import Observation
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.linear_algebra import carries_weight, nugget_variance, reduced
 
-__all__ = ["AT_ONCE", "SceneLikelihood"]
+__all__ = ["AT_ONCE", "NormalReadings", "SceneLikelihood"]
 
 AT_ONCE = 50
 """Scenes that are read at a time."""
@@ -69,12 +69,14 @@ class SceneLikelihood:
         extra = nugget_variance(variances, observation, nugget)
         self.variance = observation.noise_std**2 + extra
         self.log_constant = -0.5 * float((2 * math.pi * self.variance).log().sum())
-        self.log_likelihoods = [_Normal(read, observation.values, self.variance)]
+        self.log_likelihoods = [NormalReadings(read, observation.values, self.variance)]
         if self.forward.solves and not pde.linear and min(observation.grid.shape) > 1.5 * coarse:
             roughly = self._reader(observation.grid.at_most(coarse), prior.render_coarsely)
             errors = readings - roughly(scenes)
             self._errors = errors.mean(dim=0), errors.square().mean(dim=0)
-            self.log_likelihoods.insert(0, _Normal(roughly, *self._with_errors(*self._errors)))
+            self.log_likelihoods.insert(
+                0, NormalReadings(roughly, *self._with_errors(*self._errors))
+            )
 
     def learn_errors(self, scenes: Scenes) -> bool:
         """Take the errors of the coarse grid from scenes near the posterior; return whether there
@@ -130,7 +132,7 @@ class SceneLikelihood:
 
 
 @dataclass
-class _Normal:
+class NormalReadings:
     """Log-likelihoods (batch,) of scenes with normal noise, without their constant.
 
     Arguments:
@@ -143,4 +145,8 @@ class _Normal:
     variance: torch.Tensor
 
     def __call__(self, scenes: Scenes) -> torch.Tensor:
-        return -0.5 * ((self.read(scenes) - self.values).square() / self.variance).sum(dim=1)
+        return self.of(self.read(scenes))
+
+    def of(self, readings: torch.Tensor) -> torch.Tensor:
+        """Return those of readings (batch, m)."""
+        return -0.5 * ((readings - self.values).square() / self.variance).sum(dim=1)

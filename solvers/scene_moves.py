@@ -15,6 +15,7 @@ __all__ = ["SceneMoves"]
 _REDRAWN, _BORN, _COMMON, _ALONG = 0.1, 0.2, 0.15, 0.25
 _FIRST, _LARGEST = 0.1, 0.5  # standard deviation of a step in widths of the prior, and the largest
 _TOGETHER = 0.5  # first size of a step in all numbers, in sizes of those in one
+_FREE, _ANY_SIZE = 0.2, (1e-3, 0.5)  # share of the steps of any size, and their sizes
 _WHOLE = 0.15  # of the steps along a difference that take the whole of it, from mode to mode
 _ACCEPTED = 0.3  # share of the steps to which their sizes are adapted,
 _SLOWING = 0.6  # ever more slowly, with this power of the number of steps
@@ -65,7 +66,7 @@ class SceneMoves:
         n, level, scenes = len(scenes), chain // self.runs, ordered(scenes)
         shares = [_COMMON if self.prior.common else 0.0, _REDRAWN, _BORN, _ALONG]
         bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0)
-        kind = torch.bucketize(self._uniform(n), bounds)
+        kind = torch.bucketize(self._uniform(n), bounds, right=True)
         common, redrawn, born, along, stepped = (kind == k for k in range(5))
 
         objects, numbers, count = (
@@ -144,8 +145,11 @@ class SceneMoves:
         sizes[:, :-2] *= torch.where(one == each + shared, sizes[:, -2], 1.0)[:, None]
         alone = torch.arange(each + shared) == one[:, None]
         alone |= (one == each + shared)[:, None]
-        size = self._normal(n, 1).exp() * torch.where(alone, sizes[:, :-2], 0.0)
-        steps = size * self._normal(n, each + shared)
+        size = self._normal(n, 1).exp() * sizes[:, :-2]
+        low, high = (math.log(size) for size in _ANY_SIZE)
+        free = (low + (high - low) * self._uniform(n, 1)).exp()
+        size = torch.where(self._uniform(n, 1) < _FREE, free, size)
+        steps = torch.where(alone, size, 0.0) * self._normal(n, each + shared)
         return steps[:, :each], steps[:, each:]
 
     def _normal(self, *shape: int) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,9 @@ from pdeinv.coefficients.objects import Scenes
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.solvers import SOLVERS, Mixture, ObjectChains
 from pdeinv.solvers.parallel_tempering import ParallelTempering
+from pdeinv.solvers.scene_archive import SceneArchive
+from pdeinv.solvers.scene_likelihood import NormalReadings, SceneLikelihood
+from pdeinv.solvers.scene_search import fit_scenes
 from pdeinv.solvers.selection import solver_for
 
 GRID = Grid(13)
@@ -105,9 +109,11 @@ def test_levels_reach_scenes_that_chains_of_one_level_do_not():
     _, observation = observe(
         Problem(Poisson(), prior), GRID, GRID.points(), 0, noise=0.02, state=torch.cat([a, a], 1)
     )
-    found = ObjectChains(**FEW).condition(Poisson(), prior, observation, 4, seeded(), False)
+    many = ObjectChains(steps=2000, levels=12, runs=2)
+    found = many.condition(Poisson(), prior, observation, 4, seeded(), False)
     assert found.record["reduced_chi_squared"] < 1.2
-    stuck = ObjectChains(steps=300, levels=1, runs=4)
+    both = replace(truth, objects=truth.objects[:, :1].repeat(1, 2, 1))
+    stuck = ObjectChains(steps=300, levels=1, runs=4, start=both)
     away = stuck.condition(Poisson(), prior, observation, 4, seeded(), False)
     assert away.record["reduced_chi_squared"] > 3
     near = ObjectChains(steps=300, levels=1, runs=4, start=truth)
@@ -119,12 +125,12 @@ def test_the_ladder_rejects_alike_between_all_levels_once_it_is_spaced():
     prior = Spikes()
     observation = readings_of(prior, 30, 0.1)[2]
 
-    def log_likelihood(scenes):
+    def read(scenes):
         a = prior.render(scenes, GRID)
-        off = observation(torch.cat([a, a], dim=1)) - observation.values
-        return -0.5 * (off / observation.noise_std).square().sum(dim=1)
+        return observation(torch.cat([a, a], dim=1))
 
-    sampler = ParallelTempering(prior, [log_likelihood], 8, 8, None, seeded())
+    likelihood = NormalReadings(read, observation.values, observation.noise_std**2)
+    sampler = ParallelTempering(prior, [likelihood], 8, 8, 200, None, seeded())
     lowest = float(sampler.heights[0])
     assert 0 < lowest < 0.5 and sampler.heights[-1] == 1
     for _ in range(5):
@@ -220,3 +226,67 @@ def test_a_prior_that_is_no_mixture_is_refused():
     observation = readings_of(Spikes(), 3, 0.1)[2]
     with pytest.raises(InputError, match="mixture solver needs a prior that is one of several"):
         Mixture()(Poisson(), GaussianField(0.0, 1.0, 0.3), observation)
+
+
+def spikes_read(prior, noise):
+    """Likelihood of readings of a coefficient of the prior at all nodes, and its scene."""
+    scene = prior.draw_scenes(1, seeded(2))
+    points, flat = GRID.points(), lambda scenes: prior.render(scenes, GRID).flatten(1)
+    variance = torch.full((len(points),), noise**2, dtype=torch.float64)
+    return NormalReadings(flat, flat(scene)[0], variance), scene
+
+
+def test_fitted_scenes_are_modes_of_the_posterior_with_laplaces_weights():
+    prior = Spikes(fewest=1, most=1, radius=(0.15, 0.4))  # as wide as several cells
+    likelihood, truth = spikes_read(prior, 0.1)
+    drawn = prior.draw_scenes(400, seeded(3))
+    fitted = fit_scenes(prior, [likelihood], drawn)
+    best = int(fitted.values[:, 0].argmax())
+    assert float(fitted.values[best]) > -1e-3  # the truth has 0, the draws are far from it
+    assert float(likelihood(drawn).max()) < -1
+    torch.testing.assert_close(fitted.scenes.objects[best], truth.objects[0], rtol=0, atol=2e-2)
+    assert bool((fitted.values[:, 0] >= likelihood(drawn)).all())
+    # The integral of the likelihood over the prior, by draws from a normal about the mode
+    powers = torch.tensor([1.0], dtype=torch.float64)
+    precision = fitted.curvature[best] + 12 * torch.eye(4, dtype=torch.float64)
+    normal = torch.distributions.MultivariateNormal(
+        fitted.scenes.objects[best].flatten(), precision_matrix=precision / 2
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        numbers = normal.sample((20_000,))
+    inside = ((numbers >= 0) & (numbers <= 1)).all(dim=1)
+    objects = numbers[inside][:, None]
+    scenes = Scenes(torch.zeros(len(objects), 0).double(), objects, torch.ones(len(objects)).long())
+    weights = likelihood(scenes) - normal.log_prob(numbers[inside])
+    integral = float(weights.logsumexp(dim=0)) - math.log(len(numbers))
+    assert float(fitted.log_weights(powers)[best]) == pytest.approx(integral, abs=0.5)
+
+
+def test_past_scenes_give_differences_of_as_many_objects_in_one_order():
+    prior = Channels()
+    archive, generator = SceneArchive(prior, 3, seeded()), seeded(1)
+    chain = torch.arange(3)
+    assert not bool(archive.differences(torch.full((3,), 2), chain)[2].any())
+    for _ in range(12):
+        archive.keep(prior.draw_scenes(3, generator))
+    for count in range(2, 5):
+        number = torch.full((3,), count)
+        common, objects, found = archive.differences(number, chain)
+        known = (archive.count[:, :12] == count).sum(dim=1) > 1
+        assert torch.equal(found, known)
+        assert float(common.abs().max()) <= 0.5 and float(objects[..., 4].abs().max()) <= 0.5
+    first = archive.objects[:, :12, :2, 0]  # every channel scene has two at least
+    assert bool((first.diff(dim=-1) >= 0).all())
+
+
+def test_errors_of_the_coarse_grid_are_those_of_the_scenes_it_is_given():
+    prior = Inclusions(fewest=1, most=3)
+    problem, _, observation = readings_of(prior, 8, 0.05, physics=Darcy(), channel=1)
+    target = SceneLikelihood(problem.physics, prior, observation, 1e-6, 5, seeded())
+    coarse, exact = target.log_likelihoods
+    scenes = prior.draw_scenes(1, seeded(5)).repeated(2000)  # one scene: errors without variance
+    assert target.learn_errors(scenes)
+    torch.testing.assert_close(coarse.of(coarse.read(scenes)), exact(scenes), rtol=0.1, atol=0.05)
+    alone = SceneLikelihood(Poisson(), Spikes(), observation, 1e-6, 5, seeded())
+    assert not alone.learn_errors(Spikes().draw_scenes(2, seeded()))

@@ -70,14 +70,14 @@ class Channels(TwoValuedObjects):
         objects[..., 4] = torch.where(turned, -objects[..., 4], objects[..., 4])
         return super().wrapped(Scenes(scenes.common, objects, scenes.count))
 
-    def inside(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+    def depth(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         x, y = centred(grid)
         theta = (math.pi * scenes.common)[:, :, None]
         offset, amplitude, wavelength, width, phase = (
             number[:, :, None] for number in self._numbers(scenes, grid.domain)
         )
         turns, half = 2 * math.pi / wavelength, width / 2
-        # Both sides of the inequality are sums of functions of y times functions of x
+        # The distance along b and the slope are sums of functions of y times functions of x
         along_x, along_y = turns * x * theta.cos() + phase, turns * y * theta.sin()
         sine, cosine = amplitude * along_x.sin(), amplitude * along_x.cos()
         one, across = torch.ones_like(along_y), (x * theta.sin()).expand_as(sine)
@@ -85,9 +85,8 @@ class Channels(TwoValuedObjects):
         of_x = [torch.ones_like(sine), across, sine, cosine]
         distance = torch.stack(of_y, dim=-1) @ torch.stack(of_x, dim=-2)
         of_y = [along_y.cos(), -along_y.sin()]
-        slope = torch.stack(of_y, dim=-1) @ torch.stack([cosine, sine], dim=-2)
-        half = half[..., None]
-        return distance.square() < half.square() + (half * turns[..., None] * slope).square()
+        slope = turns[..., None] * (torch.stack(of_y, -1) @ torch.stack([cosine, sine], -2))
+        return half[..., None] - distance.abs() / (1 + slope.square()).sqrt()
 
     def _numbers(self, scenes: Scenes, domain: Domain) -> tuple[torch.Tensor, ...]:
         """The numbers of the channels, each (batch, most)."""

@@ -56,10 +56,10 @@ class Inclusions(TwoValuedObjects):
             f"shorter sides"
         )
 
-    def inside(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+    def depth(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         x, y = offsets(scenes.objects[..., :2], self.centre, grid)
         one, other, angle = (n[:, :, None, None] for n in scenes.objects[..., 2:].unbind(-1))
         cos, sin = (math.pi * angle).cos(), (math.pi * angle).sin()
-        along = (x * cos + y * sin) / scaled(one, self.half_axis)
-        across = (y * cos - x * sin) / scaled(other, self.half_axis)
-        return along.square() + across.square() < 1
+        one, other = scaled(one, self.half_axis), scaled(other, self.half_axis)
+        distance = ((x * cos + y * sin) / one).square() + ((y * cos - x * sin) / other).square()
+        return (1 - distance.sqrt()) * torch.minimum(one, other)

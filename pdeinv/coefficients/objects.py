@@ -62,9 +62,8 @@ class Scenes:
         """Return some of the scenes, by their rows or by a mask (batch,)."""
         return Scenes(self.common[rows], self.objects[rows], self.count[rows])
 
-    def put(self, first: int, others: Scenes) -> None:
-        """Write others in the place of those from a row on."""
-        rows = slice(first, first + len(others))
+    def put(self, rows: slice | torch.Tensor, others: Scenes) -> None:
+        """Write others in the place of those of some rows."""
         self.common[rows], self.objects[rows] = others.common, others.objects
         self.count[rows] = others.count
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch.nn import functional
@@ -41,24 +43,35 @@ class TwoValuedObjects(ObjectPrior, contract=True):
             )
 
     @abstractmethod
-    def inside(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
-        """Return which nodes are in which object, (batch, most, ny, nx), bool."""
+    def depth(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+        """Return how deep each node lies in each object, (batch, most, ny, nx), in shorter sides.
+
+        It is positive inside and negative outside, and about the distance to the object's edge near
+        that.
+        """
 
     def render(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
-        inside = self.inside(scenes, grid) & scenes.present[:, :, None, None]
         low, high = (torch.tensor(v, dtype=torch.float64) for v in self.phases)
-        return torch.where(inside.any(dim=1, keepdim=True), high, low)
+        return torch.where(self._depth(scenes, grid) > 0, high, low)
+
+    def _depth(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
+        """Return how deep each node lies in the objects, (batch, 1, ny, nx)."""
+        missing = torch.where(scenes.present, 0.0, torch.inf)[:, :, None, None]
+        return reduce(torch.maximum, (self.depth(scenes, grid) - missing).split(1, dim=1))
 
     def render_coarsely(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         """Geometric means over the cells of the nodes, about which media of two values are in two
-        dimensions."""
+        dimensions; a continuous function of all numbers of the objects."""
         ny, nx = ((n - 1) * _PARTS + 1 for n in grid.shape)
-        fine = self.render(scenes, grid.resized(ny, nx)).log()
-        tent = 1 - torch.arange(1 - _PARTS, _PARTS).abs().to(fine) / _PARTS
+        fine = grid.resized(ny, nx)
+        width = grid.domain.aspect[0] / (nx - 1)
+        covered = (self._depth(scenes, fine) / width + 0.5).clamp(0, 1)
+        tent = 1 - torch.arange(1 - _PARTS, _PARTS).abs().to(covered) / _PARTS
         side = _PARTS - 1
-        padded = functional.pad(fine, (side,) * 4, mode="replicate")
+        padded = functional.pad(covered, (side,) * 4, mode="replicate")
         kernel = (tent[:, None] * tent)[None, None] / _PARTS**2
-        return functional.conv2d(padded, kernel, stride=_PARTS).exp()
+        share = functional.conv2d(padded, kernel, stride=_PARTS)
+        return self.low * (share * math.log(self.high / self.low)).exp()
 
     @property
     def phases(self) -> tuple[float, float]:
