@@ -115,12 +115,14 @@ def train(
     from pdeinv import priors
     from pdeinv.files import check_new
     from pdeinv.progress import print_above
+    from pdeinv.torch_state import checked_device
 
     models = ("gaussian", *_TRAINED)
     if model not in models:
         raise InputError(
             f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
         )
+    checked_device(device)
     options = _Options.parse(widths, noise, noise_length, precondition, symmetry, rank, seed)
     check_new(out)
     if minutes is None and steps is None:
