@@ -73,8 +73,8 @@ Precondition = Annotated[
 Rank = Annotated[
     int | None,
     typer.Option(
-        help="Most eigenvectors of the Gaussian part that the file keeps. The default is as many "
-        "as fit into 2.5 MB."
+        help="Most eigenvectors of the Gaussian part that the file keeps. The default is all of "
+        "them where these are not too many."
     ),
 ]
 Device = Annotated[
@@ -127,10 +127,7 @@ def train(
     check_new(out)
     if minutes is None and steps is None:
         minutes = _MINUTES
-    own_length = noise != "white" and noise_length != _NOISE_LENGTH
-    kind = f"{noise} {noise_length:g}" if own_length else noise
-    what = f"diffusion, {widths}, {precondition}, {kind}" if model == "diffusion" else model
-    what += f", rank {rank}" if rank is not None else ""
+    what = f"diffusion, {widths}, {options.stated()}" if model == "diffusion" else model
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
     )
@@ -205,6 +202,14 @@ class _Options:
             None if rank is None else integer("--rank", rank, Bounds(1, 10**6)),
             seed,
         )
+
+    def stated(self) -> str:
+        """Return the options of a diffusion model but its widths, as its file states them."""
+        kind, length = self.noise.kind, self.noise.length
+        own_length = kind != "white" and length != _NOISE_LENGTH
+        noise = f"{kind} {length:g}" if own_length else kind
+        few = [] if self.rank is None else [f"rank {self.rank}"]
+        return ", ".join([self.preconditioning, noise, *few])
 
 
 def _gaussian(data: TrainingData, options: _Options) -> GaussianPrior:

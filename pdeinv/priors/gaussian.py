@@ -118,8 +118,8 @@ class GaussianPrior(NormalisedFields, Model):
             noise: the noise of the diffusion; determines which directions are the leading ones.
             symmetry: average over the symmetries of the PDE; set it to False for samples that lack
                 them.
-            rank: eigenvectors of correlated coefficients to keep at most; as many as fit into
-                2.5 MB if None.
+            rank: eigenvectors of correlated coefficients to keep at most; all that are not too
+                many if None.
             progress: show a progress bar.
         """
         from pdeinv.priors.gaussian_fit import fit_gaussian

@@ -62,7 +62,7 @@ def fit_gaussian(
         noise: the noise of the diffusion.
         symmetry: average over the symmetries.
         rank: eigenvectors of correlated coefficients to keep at most, which keeps the prior's file
-            small; as many as fit into 2.5 MB if None.
+            small; all that are not too many if None.
         scale: (channel,), float64, of the normalised fields; to the standard deviation 0.5 if
             None.
         progress: show a progress bar.
