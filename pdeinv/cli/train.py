@@ -125,8 +125,7 @@ def train(
     checked_device(device)
     options = _Options.parse(widths, noise, noise_length, precondition, symmetry, rank, seed)
     check_new(out)
-    if minutes is None and steps is None:
-        minutes = _MINUTES
+    minutes = _MINUTES if minutes is None and steps is None else minutes
     what = f"diffusion, {widths}, {options.stated()}" if model == "diffusion" else model
     settings = priors.Settings(
         what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
