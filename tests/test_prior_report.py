@@ -1,12 +1,13 @@
 """What the cards of the shipped priors say is measured, and measured rightly."""
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers import ROOT, TINY, gaussian_prior, seeded, tiny_diffusion, training_data
 
-from pdeinv import Problem, layouts
+from pdeinv import Grid, NumericalError, Problem, layouts
 from pdeinv.benchmarks.families import FAMILIES
 from pdeinv.benchmarks.records import read_records, write_records
 from pdeinv.benchmarks.studies import prior_reports
@@ -18,8 +19,15 @@ from pdeinv.benchmarks.studies.nearest_training import (
 )
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section, compared
 from pdeinv.benchmarks.studies.prior_cards import cards
-from pdeinv.benchmarks.studies.prior_measures import draw_states, exact_errors, power, trained_on
+from pdeinv.benchmarks.studies.prior_measures import (
+    draw_states,
+    exact_errors,
+    power,
+    stable_solution,
+    trained_on,
+)
 from pdeinv.benchmarks.studies.sample_statistics import compare, flagged, statistics
+from pdeinv.datasets import NavierStokes
 from pdeinv.datasets.generation import generate
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -282,3 +290,15 @@ def test_the_ablation_compares_denoising_errors_on_the_same_fields(trained, tmp_
             settings,
         )
         compared([str(trained), str(foreign)], held_out=4)
+
+
+def test_a_flow_that_is_too_fast_for_the_time_step_is_solved_with_smaller_ones():
+    flow, grid = NavierStokes(viscosity=1e-4, dt=0.25, time=0.5), Grid(32, kind="periodic")
+    a = 12 * Problem(flow).sample_coefficient(1, grid, seeded())
+    with pytest.raises(NumericalError, match="unstable"):
+        flow.solve(a)
+    finest = replace(flow, dt=0.25 / 8).solve(a)
+    found = stable_solution(flow, a)
+    assert float((found - finest).norm() / finest.norm()) < 0.1
+    with pytest.raises(NumericalError, match="unstable"):
+        stable_solution(flow, 40 * a)

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from pdeinv import seeds
 from pdeinv.benchmarks.prior_kinds import Stated
 from pdeinv.benchmarks.records import Record
-from pdeinv.datasets import Problem
-from pdeinv.errors import InputError
+from pdeinv.datasets import PDE, Problem
+from pdeinv.errors import InputError, NumericalError
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior, GaussianPrior, Model, TrainingData
@@ -28,12 +28,14 @@ __all__ = [
     "milliseconds",
     "power",
     "spectrum_ratios",
+    "stable_solution",
     "trained_on",
     "training_of",
 ]
 
 SEED = 77_000
 _STATED = TypeAdapter(Stated)
+_HALVINGS = 3  # of a time step
 _SHARE = 0.99  # of the variance, whose wavenumbers are compared
 
 
@@ -55,6 +57,27 @@ def trained_on(name: str, model: object) -> Problem:
             f"{'prior' if pde else 'PDE'}; choose another"
         )
     return Problem(pde, coefficients)
+
+
+def stable_solution(pde: PDE, a: torch.Tensor) -> torch.Tensor:
+    """Return the solution of coefficients, with a smaller time step where that of the PDE is
+    unstable: samples of a prior may be rougher than its data.
+
+    Arguments:
+        pde: the PDE.
+        a: (batch, 1, ny, nx).
+
+    Raises:
+        NumericalError: there is none.
+    """
+    for _ in range(_HALVINGS):
+        try:
+            return pde.solve(a)
+        except NumericalError:
+            if "dt" not in pde.numerical_parameters:
+                raise
+            pde = type(pde)(**pde.parameters | {"dt": pde.parameters["dt"] / 2})
+    return pde.solve(a)
 
 
 def draw_states(
