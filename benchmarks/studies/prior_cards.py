@@ -230,15 +230,18 @@ def _regressor_card(r: Record) -> str:
 def _data(r: Record) -> str:
     t = r["training"]
     symmetries = "under random symmetries " if t["symmetry"] else ""
+    device = t.get("device", "cpu")
+    place = f"; {r['machine']}" if device == "cpu" else f" on `{device}`"
     return (
         f"- **Data**: {t['samples']:,} samples of `{t['data']}`, {t['fields_seen']:,} fields seen "
-        f"in batches of {t['batch']} {symmetries}in {t['seconds'] / 60:.0f} minutes; "
-        f"{r['machine']}."
+        f"in batches of {t['batch']} {symmetries}in {t['seconds'] / 60:.0f} minutes"
+        f"{place}."
     )
 
 
 def _cost(r: Record) -> str:
-    return f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16."
+    machine = f", {r['machine']}" if r["training"].get("device", "cpu") != "cpu" else ""
+    return f"- **Cost**: {r['milliseconds_per_field']:.1f} ms a field in a batch of 16{machine}."
 
 
 def _section(r: Record, lines: list[str]) -> str:

@@ -61,7 +61,7 @@ def trained_on(name: str, model: object) -> Problem:
 
 def stable_solution(pde: PDE, a: torch.Tensor) -> torch.Tensor:
     """Return the solution of coefficients, with a smaller time step where that of the PDE is
-    unstable: samples of a prior may be rougher than its data.
+    unstable, as on a grid that is finer than that of the training.
 
     Arguments:
         pde: the PDE.
@@ -87,9 +87,10 @@ def draw_states(
 
     A prior of the coefficient alone requires no solves.
     """
+    a = problem.sample_coefficient(n, grid, generator)
     if [f.name for f in prior.fields] == [problem.physics.coefficient_field.name]:
-        return problem.sample_coefficient(n, grid, generator)
-    return problem.sample(n, grid, generator)[:, : len(prior.fields)]
+        return a
+    return torch.cat([a, stable_solution(problem.physics, a)], dim=1)
 
 
 def training_of(name: str, model: Model, *scores: str) -> Record:
