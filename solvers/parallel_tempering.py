@@ -69,7 +69,10 @@ class ParallelTempering:
         self.moves = SceneMoves(prior, levels, runs, generator)
         self.pool = ScenePool(prior, log_likelihoods[0], runs, pool, generator)
         self.heights = self._first_heights()
-        if start is None:
+        if start is None and self.pool.suffices(1.0):
+            drawn = [self.pool.draw(min(float(height), 1.0))[0] for height in self.heights]
+            start = _joined(drawn)
+        elif start is None:
             fitted = fit_scenes(prior, log_likelihoods, self.pool.promising(_FITTED))
             for _ in range(_PAST):
                 self.moves.keep(self._drawn_or_fitted(fitted))
@@ -106,8 +109,7 @@ class ParallelTempering:
             chosen = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
             rows = (chosen < n).nonzero()[:, 0]
             scenes.put(rows, fitted.scenes.chosen(chosen[rows] + n * rows))
-        parts = zip(*((s.common, s.objects, s.count) for s in drawn), strict=True)
-        return Scenes(*(torch.cat(part) for part in parts))
+        return _joined(drawn)
 
     def _weights(self) -> torch.Tensor:
         """The power of each likelihood at each level, (levels, likelihoods)."""
@@ -285,3 +287,12 @@ class ParallelTempering:
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, dtype=torch.float64, generator=self.generator)
+
+
+def _joined(parts: Sequence[Scenes]) -> Scenes:
+    """Return the scenes of all parts."""
+    return Scenes(
+        torch.cat([s.common for s in parts]),
+        torch.cat([s.objects for s in parts]),
+        torch.cat([s.count for s in parts]),
+    )

@@ -43,14 +43,18 @@ class ScenePool:
         """Evaluate the likelihood, which may have other values or another noise than before."""
         self.values = self.likelihood.of(self._readings).reshape(len(self._first), -1)
 
+    def suffices(self, power: float) -> bool:
+        """Return whether enough of each run's scenes count at a power."""
+        weights = (power * self.values).softmax(dim=1)
+        least = min(_EFFECTIVE, self.values.shape[1] / 4)
+        return bool((1 / weights.square().sum(dim=1) >= least).all())
+
     def lowest_power(self) -> float:
         """Return the largest power up to a half at which enough of each run's scenes count."""
-        low, high, least = -30.0, math.log(_LARGEST), min(_EFFECTIVE, self.values.shape[1] / 4)
+        low, high = -30.0, math.log(_LARGEST)
         for _ in range(40):
             middle = (low + high) / 2
-            weights = (math.exp(middle) * self.values).softmax(dim=1)
-            enough = bool((1 / weights.square().sum(dim=1) >= least).all())
-            low, high = (middle, high) if enough else (low, middle)
+            low, high = (middle, high) if self.suffices(math.exp(middle)) else (low, middle)
         return math.exp(low)
 
     def draw(self, power: float) -> tuple[Scenes, torch.Tensor]:
