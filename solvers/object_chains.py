@@ -63,10 +63,11 @@ class ObjectChains(Solver):
 
     A state of a chain is a scene: how many objects there are, and the numbers of each. Its
     neighbours differ in an object, in what all objects share, or in the number of objects
-    (`SceneMoves`). Chains from the prior end in modes that fit a part of the readings. Chains of
-    the likelihood to a power between 0 and 1 leave these, and exchange their states with their
-    neighbours (`ParallelTempering`). The first half of the steps spaces the powers, adapts the
-    moves, and is left out.
+    (`SceneMoves`). Each run draws a pool of the prior's scenes, and fits promising ones of them to
+    the readings (`fit_scenes`): chains start there. They end in modes that fit a part of the
+    readings. Chains of the likelihood to a power between 0 and 1 leave these, and exchange their
+    states with their neighbours (`ParallelTempering`). The first half of the steps spaces the
+    powers, adapts the moves, and is left out.
 
     The runs are independent. The record has `r_hat`, by which runs differ from one another (1 where
     they do not), and `effective_sample_size`: the worst of the log-likelihood, the mean of the
@@ -116,7 +117,8 @@ class ObjectChains(Solver):
         nodes, chains = observation.grid.nodes, max(self.levels * self.runs, AT_ONCE)
         moved = chains * nodes * (2 * prior.most + 5 * len(pde.fields))
         drawn = max(_DRAWS, n_samples) * nodes * len(pde.fields)
-        return super().memory(pde, prior, observation, n_samples) + NUMBER * (moved + drawn)
+        pool = _POOL * self.steps * self.runs * (len(observation) + prior.most * prior.each)
+        return super().memory(pde, prior, observation, n_samples) + NUMBER * (moved + drawn + pool)
 
     def condition(
         self,
