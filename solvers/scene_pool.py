@@ -69,13 +69,10 @@ class ScenePool:
         may meet a few readings alone, and others by weights of the lowest power."""
         n = min(n, self.values.shape[1] // 2)
         best = self.values.topk(n, dim=1).indices
-        # The largest of such numbers are draws by these weights, without replacement
-        waits = (
-            -torch.rand(self.values.shape, dtype=torch.float64, generator=self.generator)
-            .log()
-            .log()
-        )
-        by_weight = self.lowest_power() * self.values - waits
+        # Those of the largest sums with Gumbel's numbers are draws by these weights
+        shape = self.values.shape
+        uniform = torch.rand(shape, dtype=torch.float64, generator=self.generator)
+        by_weight = self.lowest_power() * self.values - (-uniform.log()).log()
         others = by_weight.scatter(1, best, -torch.inf).topk(n, dim=1).indices
         return self.scenes.chosen((torch.cat([best, others], 1) + self._first[:, None]).flatten())
 

@@ -27,6 +27,7 @@ from pdeinv.solvers import SOLVERS, Mixture, ObjectChains
 from pdeinv.solvers.parallel_tempering import ParallelTempering
 from pdeinv.solvers.scene_archive import SceneArchive
 from pdeinv.solvers.scene_likelihood import NormalReadings, SceneLikelihood
+from pdeinv.solvers.scene_pool import ScenePool
 from pdeinv.solvers.scene_search import fit_scenes
 from pdeinv.solvers.selection import solver_for
 
@@ -290,3 +291,19 @@ def test_errors_of_the_coarse_grid_are_those_of_the_scenes_it_is_given():
     torch.testing.assert_close(coarse.of(coarse.read(scenes)), exact(scenes), rtol=0.1, atol=0.05)
     alone = SceneLikelihood(Poisson(), Spikes(), observation, 1e-6, 5, seeded())
     assert not alone.learn_errors(Spikes().draw_scenes(2, seeded()))
+
+
+def test_promising_scenes_of_a_pool_are_the_best_and_others_by_their_weights():
+    prior = Spikes(fewest=1, most=1, radius=(0.15, 0.4))
+    likelihood, _ = spikes_read(prior, 0.1)
+    pool = ScenePool(prior, likelihood, 2, 1000, seeded())
+    assert pool.suffices(0.0) and not pool.suffices(1.0)
+    weights = (pool.lowest_power() * pool.values).softmax(dim=1)
+    assert 45 < float((1 / weights.square().sum(dim=1)).min()) < 55
+    values = likelihood(pool.promising(20)).reshape(2, 40)
+    torch.testing.assert_close(values[:, :20], pool.values.topk(20, dim=1).values)
+    assert values.unique().numel() == 80
+    # The others are far above the prior's draws, as those by weight are
+    usual = (weights * pool.values).sum(dim=1)
+    assert bool((values[:, 20:].mean(dim=1) > 3 * usual).all())
+    assert bool((values[:, 20:].mean(dim=1) > 0.5 * pool.values.mean(dim=1)).all())
