@@ -70,8 +70,7 @@ class ParallelTempering:
         self.pool = ScenePool(prior, log_likelihoods[0], runs, pool, generator)
         self.heights = self._first_heights()
         if start is None and self.pool.suffices(1.0):
-            drawn = [self.pool.draw(min(float(height), 1.0))[0] for height in self.heights]
-            start = _joined(drawn)
+            start = _joined(self._drawn())
         elif start is None:
             fitted = fit_scenes(prior, log_likelihoods, self.pool.promising(_FITTED))
             for _ in range(_PAST):
@@ -97,10 +96,14 @@ class ParallelTempering:
         heights[-1] = top
         return heights
 
+    def _drawn(self) -> list[Scenes]:
+        """Return scenes of the pools by their weights at each level."""
+        return [self.pool.draw(min(float(height), 1.0))[0] for height in self.heights]
+
     def _drawn_or_fitted(self, fitted: FittedScenes) -> Scenes:
         """Return scenes of the pools, or fitted ones, for each chain by their weights at its
         level."""
-        drawn = [self.pool.draw(min(float(height), 1.0))[0] for height in self.heights]
+        drawn = self._drawn()
         n = len(fitted.scenes) // self.runs
         for scenes, powers in zip(drawn, self._weights(), strict=True):
             weights = fitted.log_weights(powers).reshape(self.runs, n)
@@ -151,9 +154,8 @@ class ParallelTempering:
     def step(self) -> None:
         """Move the chains, those of the first likelihood alone several times."""
         first = int((self.heights <= 1).sum())
-        if first < self.levels:
-            for _ in range(_EXTRA):
-                self._advance(first)
+        for _ in range(_EXTRA if first < self.levels else 0):
+            self._advance(first)
         self._advance(self.levels)
         self.moves.keep(self.scenes)
 

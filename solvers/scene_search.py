@@ -73,7 +73,8 @@ def fit_scenes(
         damping = torch.ones(len(scenes), dtype=torch.float64)
         readings = judge.read(scenes)
         for _ in range(_ITERATIONS[min(rank, 1)]):
-            slopes = _slopes(prior, first, scenes)
+            here = first.read(scenes) if rank else readings
+            slopes = _slopes(prior, first, scenes, here)
             curvature, pull = _normal_equations(slopes, judge, readings)
             unit = torch.eye(curvature.shape[-1], dtype=torch.float64)
             damped = curvature + (_PRECISION * damping)[:, None, None] * unit
@@ -84,7 +85,8 @@ def fit_scenes(
             scenes = moved.where(better, scenes)
             readings = torch.where(better[:, None], found, readings)
             damping = torch.where(better, _BETTER * damping, _WORSE * damping).clamp(*_DAMPING)
-    curvature, _ = _normal_equations(_slopes(prior, first, scenes), first, first.read(scenes))
+    here = first.read(scenes)
+    curvature, _ = _normal_equations(_slopes(prior, first, scenes, here), first, here)
     values = torch.stack([one(scenes) for one in log_likelihoods], dim=1)
     return FittedScenes(scenes, values, curvature, _used(scenes).sum(dim=1))
 
@@ -98,14 +100,16 @@ def _normal_equations(
     return weighted @ slopes.transpose(1, 2), (weighted @ off[..., None])[..., 0]
 
 
-def _slopes(prior: ObjectPrior, likelihood: NormalReadings, scenes: Scenes) -> torch.Tensor:
-    """Return the derivatives of readings with respect to numbers, (batch, numbers, m)."""
+def _slopes(
+    prior: ObjectPrior, likelihood: NormalReadings, scenes: Scenes, here: torch.Tensor
+) -> torch.Tensor:
+    """Return the derivatives of the scenes' readings `here` (batch, m) with respect to their
+    numbers, (batch, numbers, m)."""
     numbers = _packed(scenes)
     rows, columns = _used(scenes).nonzero().T
     shifted = numbers[rows]
     shifted[torch.arange(len(rows)), columns] += _DIFFERENCE
     there = likelihood.read(_unpacked(prior, shifted, scenes.chosen(rows)))
-    here = likelihood.read(scenes)
     slopes = numbers.new_zeros(*numbers.shape, here.shape[1])
     slopes[rows, columns] = (there - here[rows]) / _DIFFERENCE
     return slopes
