@@ -85,8 +85,8 @@ class ObjectChains(Solver):
         runs: independent runs.
         coarse: nodes of the shorter side of the coarse grid.
         nugget: variance added to readings, relative to that of their field's.
-        start: scene at which all chains start, such as the truth in a study; draws of the prior if
-            None.
+        start: scene at which the chains of the coldest third of the levels start, such as the truth
+            in a study; scenes that are found from draws of the prior if None.
 
     Reference:
         Green, *Reversible jump Markov chain Monte Carlo computation and Bayesian model
@@ -168,15 +168,13 @@ class ObjectChains(Solver):
             generator: of random numbers.
             progress: show a progress bar.
         """
-        chains = self.levels * self.runs
-        start = None if self.start is None else self.start.repeated(chains)
         sampler = ParallelTempering(
             target.prior,
             target.log_likelihoods,
             self.levels,
             self.runs,
             _POOL * self.steps,
-            start,
+            self.start,
             generator,
         )
         bar = iter(progress_bar(range(self.steps), "chains", progress, "step"))

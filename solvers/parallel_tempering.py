@@ -21,7 +21,7 @@ _FITTED, _PAST = 12, 20  # half the scenes of a pool that are fitted; first past
 _ROOT = 0.2  # power of the heights that is interpolated
 _LEAST_STEP = 0.02  # of the rejection that separates two levels, at least
 _EXTRA = 2  # moves by the first likelihood alone in a step
-_REFINED = 0.3  # share of the first ladder's levels that lie between two likelihoods
+_REFINED = 0.3  # share of the first ladder's levels that are cold: between two likelihoods
 
 
 class ParallelTempering:
@@ -43,8 +43,8 @@ class ParallelTempering:
         log_likelihoods: of scenes.
         levels, runs: number of heights, and of independent runs.
         pool: draws of the prior in each run's pool.
-        start: the first scene of each chain, level by level; scenes of the pools, fitted to the
-            readings, if None.
+        start: the scene at which the chains of the coldest third of the levels start; the others
+            start at scenes of the pools, fitted to the readings.
         generator: of random numbers.
 
     Reference:
@@ -69,14 +69,16 @@ class ParallelTempering:
         self.moves = SceneMoves(prior, levels, runs, generator)
         self.pool = ScenePool(prior, log_likelihoods[0], runs, pool, generator)
         self.heights = self._first_heights()
-        if start is None and self.pool.suffices(1.0):
-            start = _joined(self._drawn())
-        elif start is None:
+        if self.pool.suffices(1.0):
+            self.scenes = _joined(self._drawn())
+        else:
             fitted = fit_scenes(prior, log_likelihoods, self.pool.promising(_FITTED))
             for _ in range(_PAST):
                 self.moves.keep(self._drawn_or_fitted(fitted))
-            start = self._drawn_or_fitted(fitted)
-        self.scenes = start
+            self.scenes = self._drawn_or_fitted(fitted)
+        if start is not None:
+            cold = runs * max(1, round(_REFINED * levels))
+            self.scenes.put(slice(-cold, None), start.repeated(cold))
         self.values = torch.full((levels * runs, len(log_likelihoods)), math.nan).double()
         self._evaluate_own()
         self.turn = 0  # even and odd pairs by turns

@@ -1,7 +1,8 @@
 """Whether chains over the objects of scenes forget where they start: `pdeinv study scene-limits`.
 
-Runs that start at draws of the prior, and runs that start at the truth, sample the posterior of the
-same readings. Where their draws have the same error, that is the limit of the task.
+Runs that start at scenes found from draws of the prior, and runs whose cold levels start at the
+truth, sample the posterior of the same readings. Where their draws have the same error, that is the
+limit of the task.
 """
 
 from __future__ import annotations
