@@ -259,7 +259,7 @@ class PDE(Stated, Channels):
                 as square as whole numbers allow.
         """
         if nx is None:
-            ends = 0 if self.grid_kind == "periodic" else 1
+            ends = 1 if self.grid_kind == "vertex" else 0
             nx, ny = (round((ny - ends) * length) + ends for length in self.domain.aspect)
         domain = self.domain
         return Grid(ny, nx, domain.extent, domain.unit, self.grid_kind, domain.active)

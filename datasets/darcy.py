@@ -50,6 +50,8 @@ class Darcy(PorousFlow):
         thickness: of the medium; the rates of wells are volumes per time.
         face_mean: mean of a on the faces between nodes: "arithmetic", or "harmonic", which suits
             media that jump.
+        grid_kind: "vertex" where nodes include the sides, or "cell" where they are the centres of
+            cells, as in MODFLOW.
         method: "direct", "iterative", or "auto", which takes the one that suits the contrast.
         coefficient_field, solution_field: names and units of a and u.
 
@@ -117,7 +119,9 @@ class Darcy(PorousFlow):
             if wanted.kind == "scalar":
                 made[wanted.kind] = a.log()
             elif wanted.kind not in made:
-                pair = nodal_fluxes(self.conditions(self.grid_of(a)), a, u, self.face_mean)
+                conditions = self.conditions(self.grid_of(a))
+                wide = conditions.volumes.with_sides(a), conditions.at_nodes(u)
+                pair = nodal_fluxes(conditions, *wide, self.face_mean)
                 made["vector-x"], made["vector-y"] = pair
         return torch.cat([made[wanted.kind] for wanted in self.fields[2:]], dim=1)
 
@@ -153,14 +157,16 @@ class Darcy(PorousFlow):
         conditions = self.conditions(grid)
         solver = BalanceSolver(conditions.volumes, self.face_mean, self.method, self.tolerance)
         u = self._balanced(a, self._inflow(grid, a), solver).to(like)
-        return conditions.completed(u + conditions.level if conditions.level else u)
+        u = conditions.completed(u + conditions.level if conditions.level else u)
+        return conditions.volumes.on_grid(u)
 
     def residual(self, a: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         grid = self.grid_of(a)
         conditions = self.conditions(grid)
-        volumes = conditions.volumes
-        outflow = divergence_form(volumes, a, u, self.face_mean)
+        volumes, u = conditions.volumes, conditions.at_nodes(u)
+        outflow = divergence_form(volumes, volumes.with_sides(a), u, self.face_mean)
         inflow = self._inflow(grid, a)
         if (leaking := self._leaking(grid)) is not None:
             inflow = inflow - leaking * (volumes.inside(u) - conditions.level)
-        return conditions.residual(volumes.at_free(outflow - volumes.per_volume(inflow)), u)
+        equation = volumes.at_free(outflow - volumes.per_volume(inflow))
+        return volumes.on_grid(conditions.residual(equation, u))

@@ -253,7 +253,7 @@ def node_positions(grid: Grid) -> np.ndarray:
     """Return `grid.points()`, (ny * nx, 2), without tensors: `torch.func` may be at work."""
     (x0, _, y0, _), (width, height) = grid.extent, grid.domain.lengths
     y, x = (
-        start + length * (np.arange(n, dtype=np.float64) / cells)
+        start + length * ((np.arange(n, dtype=np.float64) + grid.first) / cells)
         for start, length, n, cells in zip(
             (y0, x0), (height, width), grid.shape, grid.cells, strict=True
         )

@@ -53,7 +53,7 @@ class TransientDarcy(PorousFlow, Evolving):
         time_unit: unit of all times.
         accuracy: largest error of a step, as a share of the change of each mode since the start, or
             since the end of pumping after it.
-        source, wells, thickness, face_mean: as of `Darcy`.
+        source, wells, thickness, face_mean, grid_kind: as of `Darcy`.
         domain: the rectangle.
         boundary: the conditions on the sides; a `Flux` is a ∂u/∂n. They need not fix a value.
         coefficient_field, solution_field: names and units of a and u.
@@ -182,16 +182,16 @@ class TransientDarcy(PorousFlow, Evolving):
         evolution = Evolution(conditions.volumes, storage, self.face_mean, self.accuracy, leaking)
         stop = self.pumping or math.inf
         early = sorted({min(t, stop) for t in times})
-        flowing = self._inflow(grid, double)
-        parts = evolution.after(double, self._start(double), flowing, early).split(1, dim=1)
+        flowing, wide = self._inflow(grid, double), conditions.volumes.with_sides(double)
+        parts = evolution.after(wide, self._start(double), flowing, early).split(1, dim=1)
         found = dict(zip(early, parts, strict=True))
         late = sorted({t for t in times if t > stop})
         if late:
             rest = self._inflow(grid, double, wells=False)
-            parts = evolution.after(double, found[stop], rest, [t - stop for t in late]).split(1, 1)
+            parts = evolution.after(wide, found[stop], rest, [t - stop for t in late]).split(1, 1)
             found |= zip(late, parts, strict=True)
         u = torch.cat([found[t] for t in times], dim=1) + conditions.level
-        return conditions.volumes.at_active(u).to(a)
+        return conditions.volumes.on_grid(conditions.volumes.at_active(u)).to(a)
 
     def _start(self, a: torch.Tensor) -> torch.Tensor:
         """Return u at the start, less the level of the sides, (batch, 1, ny, nx)."""

@@ -180,6 +180,11 @@ class Basis:
                 f"the grid of a periodic field must be periodic, got a {grid.kind} grid; use "
                 f"Grid(n, kind='periodic')"
             )
+        if grid.kind == "cell":
+            raise InputError(
+                f"the grid of {self.boundary} waves must have nodes on its sides, got a cell grid; "
+                f"use a vertex grid"
+            )
         return [
             _matrices(self, n, cells, m, length, like.dtype, like.device)
             for n, cells, m, length in zip(

@@ -9,11 +9,12 @@ import numpy as np
 import xarray as xr
 
 from pdeinv.errors import InputError
-from pdeinv.grid import Grid
+from pdeinv.grid import Grid, GridKind
 
 __all__ = ["Axis", "axes_of", "coordinates_of", "grid_from"]
 
 _ROUNDING = 1e-6  # of coordinates, relative to the length of the side
+_CENTRES = "centres of cells"  # what the nodes of a cell grid are
 
 
 class Axis(NamedTuple):
@@ -24,7 +25,8 @@ class Axis(NamedTuple):
 
 
 def axes_of(grid: Grid) -> dict[str, Axis]:
-    """Return the axes `y` and `x` of a grid; those of a periodic one state their `period`."""
+    """Return the axes `y` and `x` of a grid; those of a periodic one state their `period`,
+    those of a cell grid that their `nodes` are centres."""
     width, height = grid.domain.lengths
     lengths = {"y": height, "x": width}
     axes = {}
@@ -35,6 +37,8 @@ def axes_of(grid: Grid) -> dict[str, Axis]:
         }
         if grid.periodic:
             attributes["period"] = lengths[name]
+        if grid.kind == "cell":
+            attributes["nodes"] = _CENTRES
         axes[name] = Axis(values.numpy(), attributes)
     return axes
 
@@ -48,7 +52,7 @@ def grid_from(field: xr.DataArray | xr.Dataset, what: str = "the field") -> Grid
     """Return the grid whose nodes the coordinates `y` and `x` are.
 
     It is periodic where they state a `period`, or, without a unit and of no stated kind, go from 0
-    to one spacing short of 1.
+    to one spacing short of 1. It is a cell grid where they state that their `nodes` are centres.
 
     Arguments:
         field: with the coordinates.
@@ -58,22 +62,21 @@ def grid_from(field: xr.DataArray | xr.Dataset, what: str = "the field") -> Grid
         InputError: the coordinates are not those of a whole uniform grid.
     """
     y, x = (_axis(field, name, what) for name in ("y", "x"))
-    periodic = {axis.periodic for axis in (y, x)}
-    if len(periodic) > 1:
+    if x.kind != y.kind:
         raise InputError(
-            f"the coordinates of {what} must be periodic both or neither, got one of each; mend "
-            f"the attribute 'period'"
+            f"the coordinates of {what} must be of one kind of grid, got a {x.kind} one along x "
+            f"and a {y.kind} one along y; mend the attributes 'period' and 'nodes'"
         )
     unit = str(field["x"].attrs.get("units", "1"))
     extent = (x.first, x.last, y.first, y.last)
-    return Grid(y.nodes, x.nodes, extent, unit, "periodic" if periodic == {True} else "vertex")
+    return Grid(y.nodes, x.nodes, extent, unit, x.kind)
 
 
 class _Line(NamedTuple):
     nodes: int
     first: float
     last: float
-    periodic: bool
+    kind: GridKind
 
 
 def _axis(field: xr.DataArray | xr.Dataset, name: str, what: str) -> _Line:
@@ -90,14 +93,18 @@ def _axis(field: xr.DataArray | xr.Dataset, name: str, what: str) -> _Line:
             f"was made on, with its x and y"
         )
     length = float(values[-1] - values[0])
+    if field[name].attrs.get("nodes") == _CENTRES:
+        half = length / (n - 1) / 2
+        sides = (_snapped(float(value), length) for value in (values[0] - half, values[-1] + half))
+        return _Line(n, *sides, "cell")
     first, last = (_snapped(float(value), length) for value in values[[0, -1]])
     period, unit = field[name].attrs.get("period"), field[name].attrs.get("units", "1")
     guessed = unit == "1" and field.attrs.get("grid_kind", "periodic") == "periodic"
     if period is None and guessed and first == 0 and abs(last - (1 - 1 / n)) < _ROUNDING:
         period = 1.0
     if period is None:
-        return _Line(n, first, last, False)
-    return _Line(n, first, first + float(period), True)
+        return _Line(n, first, last, "vertex")
+    return _Line(n, first, first + float(period), "periodic")
 
 
 def _snapped(value: float, length: float) -> float:

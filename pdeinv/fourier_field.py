@@ -142,18 +142,25 @@ class FourierField(LatentField):
         (ny, nx), (hy, hx), (px, py) = grid.shape, grid.spacing, self.periods
         middle = self.shape[1] // 2
         return (
-            _waves(-middle, middle, ny, hy / py, kind, device),
-            _waves(0, self.shape[2] - 1, nx, hx / px, kind, device),
+            _waves(-middle, middle, ny, hy / py, kind, device, grid.first),
+            _waves(0, self.shape[2] - 1, nx, hx / px, kind, device, grid.first),
         )
 
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
 def _waves(
-    first: int, last: int, n: int, step: float, kind: torch.dtype, device: torch.device
+    first: int,
+    last: int,
+    n: int,
+    step: float,
+    kind: torch.dtype,
+    device: torch.device,
+    start: float = 0.0,
 ) -> torch.Tensor:
-    """Return exp(2πi k x) for wavenumbers first ... last at n nodes, (n, m); x in periods."""
-    x = step * torch.arange(n, dtype=torch.float64, device=device)
+    """Return exp(2πi k x) for wavenumbers first ... last at n nodes, (n, m): x in periods, of which
+    the first node is `start` steps from the corner."""
+    x = step * (torch.arange(n, dtype=torch.float64, device=device) + start)
     k = torch.arange(first, last + 1, dtype=torch.float64, device=device)
     angle = 2 * torch.pi * x[:, None] * k
     return torch.polar(torch.ones_like(angle), angle).to(kind)

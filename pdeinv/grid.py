@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Literal
@@ -21,7 +22,7 @@ __all__ = [
     "GridKind",
 ]
 
-GridKind = Literal["vertex", "periodic"]
+GridKind = Literal["vertex", "periodic", "cell"]
 Extent = tuple[float, float, float, float]
 LARGEST = 4096
 """Nodes per side, at most."""
@@ -133,8 +134,9 @@ class Grid:
             y if nx is not given.
         extent: (x0, x1, y0, y1) of the domain.
         unit: unit of the extent; `"1"` for a dimensionless one.
-        kind: `"vertex"` (nodes include the sides, hx = width / (nx-1)) or `"periodic"` (x1 is x0
-            and y1 is y0, hx = width / nx).
+        kind: `"vertex"` (nodes include the sides, hx = width / (nx-1)), `"periodic"` (x1 is x0 and
+            y1 is y0, hx = width / nx) or `"cell"` (nodes are the centres of ny x nx cells, hx =
+            width / nx: the sides are half a cell from the nearest nodes).
         active: the part of the domain in which the equation holds; the whole if None.
     """
 
@@ -162,26 +164,30 @@ class Grid:
 
     @cached_property
     def active_cells(self) -> torch.Tensor | None:
-        """Which cells between four nodes are active, (ny-1, nx-1): those whose corners are; None
-        where all are."""
+        """Which cells are active; None where all are.
+
+        Those between four nodes whose corners are, (ny-1, nx-1); of a cell grid those whose centres
+        are, (ny, nx).
+        """
         if self.active is None:
             return None
         inside = torch.from_numpy(self.active.contains(self.points().numpy())).reshape(self.shape)
-        cells = inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]
+        cells = inside if self.kind == "cell" else _between(inside, torch.logical_and)
         if not bool(cells.any()):
+            part = "a node" if self.kind == "cell" else "a cell between four nodes"
             raise InputError(
-                f"active of a grid must hold a cell between four nodes, got {self.active!r} on "
-                f"{self} nodes; use a finer grid"
+                f"active of a grid must hold {part}, got {self.active!r} on {self} nodes; use a "
+                f"finer grid"
             )
         return cells
 
     @cached_property
     def active_nodes(self) -> torch.Tensor | None:
-        """Which nodes are active, (ny, nx): the corners of active cells; None where all are."""
-        if self.active_cells is None:
-            return None
-        cells = torch.nn.functional.pad(self.active_cells, (1, 1, 1, 1))
-        return cells[1:, 1:] | cells[1:, :-1] | cells[:-1, 1:] | cells[:-1, :-1]
+        """Which nodes are active, (ny, nx): the corners of active cells, or their centres; None
+        where all are."""
+        if self.active_cells is None or self.kind == "cell":
+            return self.active_cells
+        return _between(torch.nn.functional.pad(self.active_cells, (1, 1, 1, 1)), torch.logical_or)
 
     @property
     def periodic(self) -> bool:
@@ -201,7 +207,12 @@ class Grid:
     @property
     def cells(self) -> tuple[int, int]:
         """Number of cells along y and along x."""
-        return self.shape if self.periodic else (self.ny - 1, self.nx - 1)
+        return (self.ny - 1, self.nx - 1) if self.kind == "vertex" else self.shape
+
+    @property
+    def first(self) -> float:
+        """Distance of the first node from its side, in cells: 0, or 1/2 in a cell grid."""
+        return 0.5 if self.kind == "cell" else 0.0
 
     @cached_property
     def spacing(self) -> tuple[float, float]:
@@ -212,8 +223,7 @@ class Grid:
     @property
     def relative_area(self) -> float:
         """Area of a cell, in units of the square of the shorter side."""
-        hy, hx = self.spacing
-        return (hy / self.domain.shorter) * (hx / self.domain.shorter)
+        return (self.hy / self.domain.shorter) * (self.hx / self.domain.shorter)
 
     @property
     def hx(self) -> float:
@@ -269,9 +279,9 @@ class Grid:
     def shares(
         self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `coordinates` in shares of the sides, from 0."""
+        """Return `coordinates` in shares of the sides, from 0 to 1."""
         y, x = (
-            torch.arange(n, dtype=dtype, device=device) / cells
+            (torch.arange(n, dtype=dtype, device=device) + self.first) / cells
             for n, cells in zip(self.shape, self.cells, strict=True)
         )
         return (y, x)
@@ -282,3 +292,9 @@ class Grid:
         """Return all nodes as (x, y), (ny * nx, 2), in the order of a flattened [y, x] array."""
         y, x = torch.meshgrid(*self.coordinates(dtype=dtype, device=device), indexing="ij")
         return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
+def _between(marks: torch.Tensor, both: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """Return what holds of the four marks around each place between rows and columns."""
+    rows = both(marks[1:], marks[:-1])
+    return both(rows[:, 1:], rows[:, :-1])

@@ -18,7 +18,8 @@ def interpolation_stencil(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
 
-    The stencil wraps around on a periodic grid. It moves inwards at the boundary of a vertex grid.
+    The stencil wraps around on a periodic grid, and moves inwards at the boundary of another. On the
+    half cell from the nodes of a cell grid to its sides, the field is continued linearly.
     Only active nodes are read: where one of the stencil is not, the field is linear between those
     of the point's cell that are, or has the value of the nearest active node.
 
@@ -68,7 +69,7 @@ def _stencil(points: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor
     """Return the nodes and the weights of points, whichever nodes are active."""
     shares = grid.domain.relative(points.double())
     (iy, wy), (ix, wx) = (
-        _stencil_1d(shares[:, d] * cells, n, grid.periodic, order)
+        _stencil_1d(shares[:, d] * cells - grid.first, n, grid.periodic, order)
         for d, n, cells in zip((1, 0), grid.shape, grid.cells, strict=True)
     )
     index = iy[:, :, None] * grid.nx + ix[:, None, :]
@@ -79,18 +80,26 @@ def _stencil_1d(
     s: torch.Tensor, n: int, periodic: bool, order: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return node indices and weights along one direction, both (m, order+1), of positions s in
-    cells."""
+    cells from the first node."""
     nearest = s.round()
     # A sensor on a node reads that node exactly, whatever 0.3 * 10 rounds to
     s = torch.where((s - nearest).abs() < 1e-9, nearest, s)
     first = (nearest if order == 0 else s.floor() - (order - 1) // 2).long()
+    beyond = torch.zeros_like(s)
     if not periodic:
         first = first.clamp(0, n - 1 - order)
+        beyond = s - s.clamp(0, n - 1)
     offsets = torch.arange(order + 1)
-    t = s - first
+    t = s - beyond - first
     weight = torch.ones(len(s), order + 1, dtype=torch.float64)
     for j in range(order + 1):
         for i in range(order + 1):
             if i != j:
                 weight[:, j] *= (t - i) / (j - i)
+    if order:
+        low, high = beyond.clamp(max=0), beyond.clamp(min=0)
+        weight[:, 0] -= low
+        weight[:, 1] += low
+        weight[:, -1] += high
+        weight[:, -2] -= high
     return (first[:, None] + offsets) % n, weight

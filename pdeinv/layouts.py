@@ -83,7 +83,8 @@ def random_nodes(n: int, grid: Grid, seed: int = 0) -> np.ndarray:
         )
     flat = _stream(seed).choice(grid.nodes if active is None else active, size=n, replace=False)
     cells_y, cells_x = grid.cells
-    shares = np.stack([flat % grid.nx / cells_x, flat // grid.nx / cells_y], axis=1)
+    columns, rows = flat % grid.nx + grid.first, flat // grid.nx + grid.first
+    shares = np.stack([columns / cells_x, rows / cells_y], axis=1)
     return _absolute(shares, grid.domain)
 
 

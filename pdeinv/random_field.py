@@ -112,6 +112,11 @@ class RandomField(LatentField):
                 f"the domain of this random field must have the aspect {width:g} to {height:g}, "
                 f"got a grid on {grid.domain}; use the field of its own domain"
             )
+        if grid.kind == "cell":
+            raise InputError(
+                f"the grid of this random field must have nodes on its sides, got a cell grid; use "
+                f"a gaussian-field prior, or a vertex grid"
+            )
         y, x = (
             _eigenfunctions(self.boundary, self.modes, n, cells, length, dtype, device)
             for n, cells, length in zip(grid.shape, grid.cells, self.aspect[::-1], strict=True)

@@ -43,8 +43,8 @@ class Conditions:
         Arguments:
             volumes: the rectangle.
             given: for sides "left", "right" (ny,) and "bottom", "top" (nx,), the values or the
-                fluxes at their nodes; 0 along the others. The mean holds in a corner of two sides
-                of values.
+                fluxes at their nodes, those of the grid's rows and columns where these are centres
+                of cells; 0 along the others. The mean holds in a corner of two sides of values.
             within: (ny, nx), the values at the nodes that the pattern holds, nan at the others.
         """
         values = torch.zeros(volumes.ny, volumes.nx, dtype=torch.float64)
@@ -52,13 +52,16 @@ class Conditions:
         inflow = torch.zeros_like(values)
         for side in SIDES:
             along = given.get(side, torch.zeros((), dtype=torch.float64))
-            nodes = _nodes(side)
+            nodes = _nodes(side, volumes)
             if getattr(volumes, side):
                 values[nodes] += along
                 owners[nodes] += 1
             else:
                 h = volumes.hy if axis_of(side) == 0 else volumes.hx
-                inflow[nodes] += volumes.side_over_volume(side) * along / h
+                over = volumes.side_over_volume(side)
+                if isinstance(over, torch.Tensor):
+                    over = over[nodes[1 - axis_of(side)]]
+                inflow[nodes] += over * along / h
         values /= owners.clamp_min(1)
         if volumes.pattern is not None:
             values = values * volumes.held
@@ -99,6 +102,15 @@ class Conditions:
         u = self.volumes.extended(u)
         return u if self.values is None else u + self.values.to(u)
 
+    def at_nodes(self, u: torch.Tensor) -> torch.Tensor:
+        """Return a solution at all nodes (..., ny, nx) of one at the nodes of the grid, with the
+        values that nodes of sides of their own hold."""
+        if not self.volumes.centred:
+            return u
+        sides = self.volumes.pattern.on_sides.tensor  # type: ignore[union-attr]
+        given = torch.zeros_like(sides).to(u) if self.values is None else self.values.to(u)
+        return torch.where(sides.to(u.device), given, self.volumes.with_sides(u))
+
     def residual(self, equation: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return one field of both residuals, (..., ny, nx).
 
@@ -113,7 +125,8 @@ class Conditions:
         return self.volumes.extended(equation) + known
 
 
-def _nodes(side: str) -> tuple[int | slice, int | slice]:
+def _nodes(side: str, volumes: Volumes) -> tuple[int | slice, int | slice]:
     """Return the index [y, x] of a side's nodes."""
     position = 0 if side in ("left", "bottom") else -1
-    return (position, slice(None)) if axis_of(side) == 0 else (slice(None), position)
+    rows, columns = (volumes.rows, volumes.columns) if volumes.centred else (slice(None),) * 2
+    return (position, columns) if axis_of(side) == 0 else (rows, position)

@@ -76,7 +76,7 @@ def divergence_form(
 ) -> torch.Tensor:
     """Return -∇·(a ∇u) (..., my, mx) at the free nodes; no flux enters through the sides."""
     outflow = balance(volumes, relative_conductances(volumes, a, mean), u)
-    return volumes.per_volume(outflow * ((volumes.ny - 1) / volumes.height) ** 2)
+    return volumes.per_volume(outflow * (volumes.cells[0] / volumes.height) ** 2)
 
 
 def pull_back_jumps(
@@ -99,8 +99,8 @@ def pull_back_jumps(
 def jump_products(volumes: Volumes, u: torch.Tensor, v: torch.Tensor) -> Faces:
     """Return half the negative product of the slopes of u and v (..., my, mx) on the faces."""
     (ux, uy), (vx, vy) = (jumps(volumes, volumes.extended(x)) for x in (u, v))
-    scale_x = 0.5 * ((volumes.nx - 1) / volumes.width) ** 2
-    scale_y = 0.5 * ((volumes.ny - 1) / volumes.height) ** 2
+    scale_x = 0.5 * (volumes.cells[1] / volumes.width) ** 2
+    scale_y = 0.5 * (volumes.cells[0] / volumes.height) ** 2
     return -scale_x * ux * vx, -scale_y * uy * vy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.datasets.elliptic.conditions import Conditions
-from pdeinv.datasets.elliptic.faces import FaceMean, mean_of
+from pdeinv.datasets.elliptic.faces import FaceMean, jumps, mean_of, relative_conductances
 
 __all__ = ["nodal_fluxes"]
 
@@ -20,12 +20,40 @@ def nodal_fluxes(
 
     Arguments:
         conditions: of the sides.
-        a, u: (..., ny, nx), the coefficient and the solution.
+        a, u: (..., ny, nx), the coefficient and the solution at all nodes of the volumes.
         mean: mean of a on the faces.
     """
+    if conditions.volumes.centred:
+        return _of_cells(conditions, a, u, mean)
     hx, hy = conditions.volumes.hx, conditions.volumes.hy
     x = _along_rows(conditions, a, u, hx, ("left", "right"), mean)
     y = _along_rows(conditions, a.mT, u.mT, hy, ("bottom", "top"), mean).mT
+    return x, y
+
+
+def _of_cells(
+    conditions: Conditions, a: torch.Tensor, u: torch.Tensor, mean: FaceMean
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `nodal_fluxes` at the centres of cells: the means of those through opposite faces."""
+    volumes = conditions.volumes
+    across, along = relative_conductances(volumes, a, mean)
+    rise_x, rise_y = jumps(volumes, u)
+    found = []
+    for faces, sides, dim in (
+        (-across / volumes.ratio * rise_x / volumes.hx, ("left", "right"), -1),
+        (-along * rise_y / volumes.hy, ("bottom", "top"), -2),
+    ):
+        parts = [faces]
+        for side, sign in zip(sides, (1, -1), strict=True):
+            if not getattr(volumes, side):
+                shape = faces.narrow(dim, 0, 1).shape
+                given = conditions.fluxes.get(side, faces.new_zeros(()))
+                end = (sign * given.to(faces)).unsqueeze(dim) if given.ndim else given.to(faces)
+                parts.insert(len(parts) * (sign < 0), end.expand(shape))
+        whole = torch.cat(parts, dim=dim)
+        n = whole.shape[dim]
+        found.append((whole.narrow(dim, 0, n - 1) + whole.narrow(dim, 1, n - 1)) / 2)
+    x, y = (one * volumes.inside(volumes.pattern.active).to(one) for one in found)  # type: ignore
     return x, y
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch.nn.functional import pad
 
-__all__ = ["Marks", "Pattern"]
+__all__ = ["CentredPattern", "Marks", "Pattern", "along_side"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,59 @@ class Pattern:
         the volumes, (ny, nx): 1 where all cells around are active; float64."""
         return _shares(self)
 
+    def owned(self, side: str) -> torch.Tensor:
+        """Return how much of a side each of its nodes owns, in cells, float64."""
+        # Of the cells along the side, half belongs to each of their two nodes
+        cells = along_side(self.cells.tensor.double(), side)
+        return (pad(cells, (1, 0)) + pad(cells, (0, 1))) / 2
+
     @property
     def active(self) -> torch.Tensor:
         """The nodes that take part, (ny, nx)."""
         return self.shares()[2] > 0
+
+
+@dataclass(frozen=True)
+class CentredPattern(Pattern):
+    """Nodes at the centres of cells, each of which owns a whole cell.
+
+    Nodes on the sides of values, half a cell from the others, hold the values there. Distances
+    across their faces are half as long, and count as a share of 2.
+
+    Arguments:
+        cells: (ny, nx), the active ones, those on the sides included.
+        on_sides: (ny, nx), nodes on the sides.
+        held, closed_x, closed_y: as of `Pattern`.
+    """
+
+    on_sides: Marks
+
+    def shares(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return _centred_shares(self)
+
+    def owned(self, side: str) -> torch.Tensor:
+        return along_side(self.cells.tensor.double(), side)
+
+
+def along_side(values: torch.Tensor, side: str) -> torch.Tensor:
+    """Return the values along a side of an array [y, x]."""
+    end = 0 if side in ("left", "bottom") else -1
+    return values[:, end] if side in ("left", "right") else values[end]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _centred_shares(pattern: CentredPattern) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    active, sides = pattern.cells.tensor.double(), pattern.on_sides.tensor.double()
+    faces = []
+    for closed, first, second in (
+        (pattern.closed_x, (slice(None), slice(1, None)), (slice(None), slice(-1))),
+        (pattern.closed_y, (slice(1, None),), (slice(-1),)),
+    ):
+        nodes_of_sides = sides[first] + sides[second]
+        share = active[first] * active[second] * ~closed.tensor
+        faces.append(share * (1 + nodes_of_sides) * (nodes_of_sides < 2))
+    return faces[0], faces[1], active
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 
@@ -35,6 +36,9 @@ class PorousFlow(EllipticPDE):
         thickness: of the medium; the rates of wells are volumes per time.
         face_mean: mean of a on the faces between nodes: "arithmetic", or "harmonic", which suits
             media that jump.
+        grid_kind: "vertex" where nodes include the sides, or "cell" where they are the centres of
+            cells, as in MODFLOW. On a cell grid the direct method solves, a side is half a cell
+            from the nearest nodes, and the active part is the cells whose centres are in it.
         coefficient_field, solution_field: names and units of a and u.
     """
 
@@ -42,6 +46,7 @@ class PorousFlow(EllipticPDE):
     wells: tuple[Well, ...] = field(default=(), kw_only=True)
     thickness: Positive = field(default=1.0, kw_only=True)
     face_mean: FaceMean = field(default="arithmetic", kw_only=True)
+    grid_kind: Literal["vertex", "cell"] = field(default="vertex", kw_only=True)  # type: ignore
     coefficient_field: Field = field(
         default=Field("permeability", "permeability a", interpolation_order=0), kw_only=True
     )
@@ -57,8 +62,19 @@ class PorousFlow(EllipticPDE):
                 f"the field {self.coefficient_field.name!r} of {self.name} must be a scalar, got "
                 f"{self.coefficient_field.kind}; change its kind"
             )
+        if self.grid_kind == "cell" and self.edge.fixes_value:
+            raise InputError(
+                f"edge of {self.name} must be NoFlux() on a cell grid, got {self.edge.phrase()}; "
+                f"hold the value in a FixedValue among the features"
+            )
         check_wells(self.wells, self.domain)
         self._check_wells_on_sides()
+
+    def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
+        stated = super().json_parameters(describe=describe)
+        if self.grid_kind == "vertex":
+            del stated["grid_kind"]
+        return stated
 
     def _check_wells_on_sides(self) -> None:
         if not self.wells:
@@ -159,6 +175,7 @@ class PorousFlow(EllipticPDE):
         grid = self.grid_of(a)
         conditions, leaking = self.conditions(grid), self._leaking(grid)
         self.check_anchored(grid)
+        a = conditions.volumes.with_sides(a)
         if leaking is not None:
             solver = replace(solver, method="direct")
         if conditions.values is not None:

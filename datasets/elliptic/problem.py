@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.conditions import Conditions
-from pdeinv.datasets.elliptic.pattern import Marks, Pattern
+from pdeinv.datasets.elliptic.pattern import CentredPattern, Marks, Pattern
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.datasets.features import (
     Barrier,
@@ -23,7 +23,7 @@ from pdeinv.datasets.features import (
     closed_faces,
     nodes_of,
 )
-from pdeinv.datasets.sides import NoFlux, Side, Sides
+from pdeinv.datasets.sides import SIDES, NoFlux, Side, Sides, axis_of
 from pdeinv.datasets.uncertain import Drawn
 from pdeinv.datasets.wells import Well
 from pdeinv.errors import InputError
@@ -58,6 +58,11 @@ class Enclosure:
     features: tuple[Feature, ...] = ()
 
     @property
+    def within(self) -> tuple[tuple[bool, ...], Side, tuple[Feature, ...]]:
+        """Which of `SIDES` hold values, the edge and the features."""
+        return tuple(side.fixes_value for _, side in self.sides.items()), self.edge, self.features
+
+    @property
     def anchored(self) -> bool:
         """Whether something fixes the level of a solution: a side, an edge, a lake or a leak."""
         held = any(side.fixes_value for _, side in self.sides.items()) or self.edge.fixes_value
@@ -75,11 +80,14 @@ def volumes_on(grid: Grid, enclosure: Enclosure) -> Volumes:
     """Return the volumes of a grid's nodes."""
     held = {name: side.fixes_value for name, side in enclosure.sides.items()}
     pattern = None
-    if grid.active is not None or any(
-        isinstance(one, FixedValue | Barrier) for one in enclosure.features
+    if (
+        grid.kind == "cell"
+        or grid.active is not None
+        or any(isinstance(one, FixedValue | Barrier) for one in enclosure.features)
     ):
-        pattern = _pattern_and_values(grid, enclosure.edge, enclosure.features)[0]
-    return Volumes(*grid.shape, *grid.domain.lengths, **held, pattern=pattern)
+        pattern = _pattern_and_values(grid, *enclosure.within)[0]
+    shape = grid.shape if pattern is None else pattern.held.shape
+    return Volumes(*shape, *grid.domain.lengths, **held, pattern=pattern)
 
 
 def conditions_on(grid: Grid, enclosure: Enclosure) -> Conditions:
@@ -96,13 +104,7 @@ def source_on(grid: Grid, enclosure: Enclosure, source: Distributed) -> torch.Te
 
 
 def _conditions(grid: Grid, enclosure: Enclosure) -> Conditions:
-    points = node_positions(grid).reshape(*grid.shape, 2)
-    nodes = {
-        "left": points[:, 0],
-        "right": points[:, -1],
-        "bottom": points[0],
-        "top": points[-1],
-    }
+    nodes = _side_nodes(grid)
     given = {
         name: side.tensor(nodes[name], grid.domain, name)
         for name, side in enclosure.sides.items()
@@ -111,12 +113,28 @@ def _conditions(grid: Grid, enclosure: Enclosure) -> Conditions:
     volumes = volumes_on(grid, enclosure)
     if volumes.pattern is None:
         return Conditions.on(volumes, given)
-    within = _pattern_and_values(grid, enclosure.edge, enclosure.features)[1]
-    return Conditions.on(volumes, given, within)
+    return Conditions.on(volumes, given, _pattern_and_values(grid, *enclosure.within)[1])
+
+
+def _side_nodes(grid: Grid) -> dict[str, np.ndarray]:
+    """Return the positions (n, 2) along each side, across from the nodes that are nearest to it."""
+    points = node_positions(grid).reshape(*grid.shape, 2)
+    nodes = {
+        "left": points[:, 0],
+        "right": points[:, -1],
+        "bottom": points[0],
+        "top": points[-1],
+    }
+    if grid.kind == "cell":
+        for side, place in zip(SIDES, grid.extent, strict=True):
+            nodes[side] = nodes[side].copy()
+            nodes[side][:, 1 - axis_of(side)] = place
+    return nodes
 
 
 def _source(volumes: Volumes, grid: Grid, source: Distributed) -> torch.Tensor:
-    return volumes.inside(source.tensor(node_positions(grid), grid.domain).reshape(grid.shape))
+    values = source.tensor(node_positions(grid), grid.domain).reshape(grid.shape)
+    return volumes.inside(volumes.with_sides(values))
 
 
 # A cached inference tensor would break every later gradient
@@ -127,14 +145,14 @@ _kept_source = lru_cache(maxsize=64)(torch.inference_mode(False)(_source))
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _pattern_and_values(
-    grid: Grid, edge: Side, features: tuple[Feature, ...]
+    grid: Grid, held: tuple[bool, ...], edge: Side, features: tuple[Feature, ...]
 ) -> tuple[Pattern, torch.Tensor]:
     """Return the pattern of a grid, and the values (ny, nx) at the nodes that it holds, nan at
-    others."""
+    others; arguments as of `Enclosure.within`."""
     ny, nx = grid.shape
     cells, nodes = grid.active_cells, grid.active_nodes
     if cells is None or nodes is None:
-        cells, nodes = torch.ones(ny - 1, nx - 1).bool(), torch.ones(ny, nx).bool()
+        cells, nodes = torch.ones(grid.cells).bool(), torch.ones(ny, nx).bool()
     values = torch.full(grid.shape, torch.nan, dtype=torch.float64)
     points = node_positions(grid)
     if edge.fixes_value:
@@ -152,7 +170,37 @@ def _pattern_and_values(
         if walls
         else (torch.zeros(ny, nx - 1).bool(), torch.zeros(ny - 1, nx).bool())
     )
+    if grid.kind == "cell":
+        return _centred([int(one) for one in held], cells, values, closed)
     return Pattern(Marks.of(cells), Marks.of(~values.isnan()), *map(Marks.of, closed)), values
+
+
+def _centred(
+    around: list[int], cells: torch.Tensor, values: torch.Tensor, closed: tuple[torch.Tensor, ...]
+) -> tuple[CentredPattern, torch.Tensor]:
+    """Return the pattern of the centres of cells and of the nodes on sides of values, and the
+    values within at all these nodes, nan at others.
+
+    Arguments:
+        around: 1 for each of `SIDES` that holds values, else 0.
+        cells: (ny, nx), the active ones.
+        values: (ny, nx), of the nodes within that hold some, nan at others.
+        closed: faces across x (ny, nx-1) and across y (ny-1, nx).
+    """
+    left, right, bottom, top = around
+    inside = pad(torch.ones_like(cells), around)
+    # A node on a side is active where its neighbour is
+    active = pad(cells, around)
+    for end, beside, given in ((0, 1, left), (-1, -2, right)):
+        if given:
+            active[:, end] = active[:, beside]
+    for end, beside, given in ((0, 1, bottom), (-1, -2, top)):
+        if given:
+            active[end] = active[beside] & inside[beside]
+    values = pad(values, around, value=torch.nan)
+    faces = (Marks.of(pad(one, around)) for one in closed)
+    held = Marks.of(~values.isnan())
+    return CentredPattern(Marks.of(active), held, *faces, Marks.of(~inside)), values
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +229,8 @@ def leaks_on(grid: Grid, enclosure: Enclosure) -> Leaks | None:
         owned = one.conductance * torch.from_numpy(nodes_of(one.place, grid))
         total += owned
         inflow += owned * one.level.tensor(points, grid.domain).reshape(grid.shape)
-    return Leaks(*(volumes.at_free(volumes.inside(part)) for part in (total, inflow)))
+    free = (volumes.inside(volumes.with_sides(part)) for part in (total, inflow))
+    return Leaks(*(volumes.at_free(part) for part in free))
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +243,8 @@ def adrift(grid: Grid, enclosure: Enclosure) -> tuple[float, float] | None:
     volumes, leaks = volumes_on(grid, enclosure), leaks_on(grid, enclosure)
     if volumes.pattern is None:
         return None
-    number = np.arange(grid.nodes).reshape(grid.shape)
+    count = volumes.ny * volumes.nx
+    number = np.arange(count).reshape(volumes.ny, volumes.nx)
     across, along, _ = (share.numpy() > 0 for share in volumes.pattern.shares())
     pairs = np.concatenate(
         [
@@ -202,7 +252,7 @@ def adrift(grid: Grid, enclosure: Enclosure) -> tuple[float, float] | None:
             np.stack([number[:-1][along], number[1:][along]], axis=1),
         ]
     )
-    joined = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(grid.nodes, grid.nodes))
+    joined = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
     part = connected_components(joined, directed=False)[1]
     anchors = volumes.held.numpy()
     if leaks is not None:
@@ -210,7 +260,8 @@ def adrift(grid: Grid, enclosure: Enclosure) -> tuple[float, float] | None:
     loose = volumes.pattern.active.numpy().ravel() & ~np.isin(part, part[anchors.ravel()])
     if not loose.any():
         return None
-    x, y = node_positions(grid)[np.flatnonzero(loose)[0]]
+    of_grid = volumes.on_grid(torch.from_numpy(loose.reshape(number.shape)))
+    x, y = node_positions(grid)[np.flatnonzero(of_grid.numpy())[0]]
     return float(x), float(y)
 
 
@@ -223,19 +274,19 @@ def wells_on(grid: Grid, enclosure: Enclosure, wells: tuple[Well, ...]) -> torch
     free. Their sum is the rate exactly.
     """
     volumes, (x0, _, y0, _) = volumes_on(grid, enclosure), grid.extent
-    total = torch.zeros(grid.shape, dtype=torch.float64)
+    total = torch.zeros(volumes.shape, dtype=torch.float64)
     for well in wells:
-        shares = _hat((well.y - y0) / volumes.hy, volumes.ny)[:, None] * _hat(
-            (well.x - x0) / volumes.hx, volumes.nx
+        shares = _hat((well.y - y0) / volumes.hy - grid.first, grid.ny)[:, None] * _hat(
+            (well.x - x0) / volumes.hx - grid.first, grid.nx
         )
-        free = volumes.extended(volumes.inside(torch.from_numpy(shares)))
+        free = volumes.at_free(volumes.inside(volumes.with_sides(torch.from_numpy(shares))))
         if not free.any():
             raise InputError(
                 f"a well must have a free node next to it, got x = {well.x:g}, y = {well.y:g} on "
                 f"{grid} nodes; move it off what holds a value, or use a finer grid"
             )
         total += well.rate * free / free.sum()
-    return volumes.inside(total)
+    return total
 
 
 def _hat(position: float, n: int) -> np.ndarray:

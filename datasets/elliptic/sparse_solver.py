@@ -190,7 +190,7 @@ def assembled(
         volumes, a, mean: as of `sparse_solve`.
         further: (my, mx), what is added to the diagonal.
     """
-    h2 = volumes.height**2 / (volumes.ny - 1) ** 2
+    h2 = volumes.height**2 / volumes.cells[0] ** 2
     x, y = (faces.numpy() / h2 for faces in relative_conductances(volumes, a, mean))
     (my, mx), indices, pointers, order = volumes.shape, *_pattern(volumes)
     left, right = int(not volumes.left), int(not volumes.right)

@@ -8,6 +8,9 @@ the volume: the divergence form.
 
 A `Pattern` leaves nodes of that rectangle out: those that are inactive, and those that hold values.
 Arrays keep their shape and are 0 there.
+
+Where the nodes are the centres of cells, the nodes of the grid are free, and each side of values has
+a row of nodes of its own, half a cell from them (`CentredPattern`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from functools import lru_cache
 import torch
 from torch.nn.functional import pad
 
-from pdeinv.datasets.elliptic.pattern import Pattern
+from pdeinv.datasets.elliptic.pattern import CentredPattern, Pattern, along_side
 
 __all__ = ["Volumes"]
 
@@ -28,7 +31,7 @@ class Volumes:
     """Nodes of a rectangle with their volumes; which sides hold values.
 
     Arguments:
-        ny, nx: nodes per direction, sides included.
+        ny, nx: nodes per direction, those on the sides included.
         width, height: lengths of the rectangle.
         left, right, bottom, top: whether the side holds values; else a flux is given there.
         pattern: what differs from a whole rectangle; None where nothing does.
@@ -47,12 +50,22 @@ class Volumes:
     @property
     def hx(self) -> float:
         """Distance of neighbouring nodes along x."""
-        return self.width / (self.nx - 1)
+        return self.width / self.cells[1]
 
     @property
     def hy(self) -> float:
         """Distance of neighbouring nodes along y."""
-        return self.height / (self.ny - 1)
+        return self.height / self.cells[0]
+
+    @property
+    def centred(self) -> bool:
+        """Whether the nodes of the grid are the centres of cells."""
+        return isinstance(self.pattern, CentredPattern)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Number of cells along y and along x."""
+        return self.shape if self.centred else (self.ny - 1, self.nx - 1)
 
     @property
     def rows(self) -> slice:
@@ -82,6 +95,20 @@ class Volumes:
     def floating(self) -> bool:
         """Whether no side holds a value, so that fluxes alone leave a constant of u open."""
         return not (self.left or self.right or self.bottom or self.top)
+
+    def with_sides(self, x: torch.Tensor) -> torch.Tensor:
+        """Return a field at all nodes (..., ny, nx) of one at the nodes of the grid.
+
+        A node of a side of its own has the value of the nearest node.
+        """
+        if not self.centred:
+            return x
+        x = torch.cat([x[..., :1]] * self.left + [x] + [x[..., -1:]] * self.right, dim=-1)
+        return torch.cat([x[..., :1, :]] * self.bottom + [x] + [x[..., -1:, :]] * self.top, dim=-2)
+
+    def on_grid(self, u: torch.Tensor) -> torch.Tensor:
+        """Return the values at the nodes of the grid of a field (..., ny, nx)."""
+        return self.inside(u) if self.centred else u
 
     def inside(self, x: torch.Tensor) -> torch.Tensor:
         """Return the values (..., my, mx) of a field (..., ny, nx) at the free nodes."""
@@ -135,14 +162,8 @@ class Volumes:
         in cells: 2 along a whole side."""
         if self.pattern is None:
             return 2.0
-        whole = self.pattern.shares()[2]
-        end = 0 if side in ("left", "bottom") else -1
-        # Of the cells along the side, half belongs to each of their two nodes
-        cells = self.pattern.cells.tensor.double()
-        owned = cells[:, end] if side in ("left", "right") else cells[end]
-        owned = (pad(owned, (1, 0)) + pad(owned, (0, 1))) / 2
-        volume = whole[:, end] if side in ("left", "right") else whole[end]
-        return torch.where(volume > 0, owned / volume.clamp_min(0.25), 0.0)
+        volume = along_side(self.pattern.shares()[2], side)
+        return torch.where(volume > 0, self.pattern.owned(side) / volume.clamp_min(0.25), 0.0)
 
     def mirrored(self, u: torch.Tensor) -> torch.Tensor:
         """Return u (..., ny, nx) at the free nodes and one more on every side, (my+2, mx+2).
@@ -175,7 +196,7 @@ class Volumes:
     @property
     def ratio(self) -> float:
         """(hy / hx)², exactly 1 for square cells."""
-        return (self.height * (self.nx - 1) / (self.width * (self.ny - 1))) ** 2
+        return (self.height * self.cells[1] / (self.width * self.cells[0])) ** 2
 
 
 @lru_cache(maxsize=64)

@@ -61,6 +61,11 @@ class SpectralField(CoefficientPrior):
                 f"boundary of the {self.name} prior must be {wanted!r} on this domain, got "
                 f"{self.boundary!r}; use a prior with boundary {wanted!r}"
             )
+        if kind == "cell":
+            raise InputError(
+                f"the grid of the {self.name} prior must have nodes on its sides, got a cell grid; "
+                f"use a gaussian-field, or a vertex grid"
+            )
         return _field(self, domain.aspect)
 
     def phrase(self, domain: Domain) -> str:

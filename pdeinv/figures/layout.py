@@ -34,7 +34,8 @@ def extent_of(grid: Grid) -> tuple[float, float, float, float]:
     """Return the edges of the pixels, which are centred on the nodes."""
     x0, _, y0, _ = grid.extent
     hx, hy = grid.hx, grid.hy
-    return (x0 - hx / 2, x0 + (grid.nx - 0.5) * hx, y0 - hy / 2, y0 + (grid.ny - 0.5) * hy)
+    left, bottom = x0 + (grid.first - 0.5) * hx, y0 + (grid.first - 0.5) * hy
+    return (left, left + grid.nx * hx, bottom, bottom + grid.ny * hy)
 
 
 def shown_at(points: np.ndarray, grid: Grid) -> np.ndarray:

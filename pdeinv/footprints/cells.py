@@ -29,7 +29,7 @@ def disc_cells(
     sides, places = [], []
     centre = grid.domain.relative(points)
     for d, n, cells, h in zip((1, 0), grid.shape, grid.cells, grid.spacing, strict=True):
-        middle, reach = centre[:, d] * cells, radius / h
+        middle, reach = centre[:, d] * cells - grid.first, radius / h
         first = (middle - reach).round()
         count = int((middle + reach - first).ceil().max()) + 1 if len(points) else 1
         node = first[:, None] + torch.arange(count)
@@ -55,7 +55,7 @@ def line_cells(
         Flat indices and shares, both (k, w); a node may repeat.
     """
     cells = torch.tensor(grid.cells[::-1])
-    start, end = (grid.domain.relative(p) * cells for p in (points, ends))
+    start, end = (grid.domain.relative(p) * cells - grid.first for p in (points, ends))
     cuts = [torch.zeros(len(points), 1, dtype=points.dtype)]
     for s, e in zip(start.T, end.T, strict=True):
         count = int((e - s).abs().ceil().max()) + 1 if len(points) else 0

@@ -187,7 +187,7 @@ class SensorRegressor(FourierOperator):
 
 def _nearest(shares: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Return the flat indices (m,) of the nodes nearest to points (m, 2) in shares of the sides."""
-    x, y = (shares * shares.new_tensor(grid.cells[::-1])).unbind(dim=1)
+    x, y = (shares * shares.new_tensor(grid.cells[::-1]) - grid.first).unbind(dim=1)
     # Half-way points, every other node of a periodic grid twice as fine, go up and down in turn, so
     # that they neither shift the field nor crowd at a node
     half = 0.5 + 1e-9  # whatever the rounding of the domain's coordinates

@@ -75,8 +75,9 @@ def draw_truth(
     problem = replace(given, physics=physics)
     coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
     # Every node of the problem's grid is one of the finer grid
-    ends = 0 if coarse.periodic else 1
-    fine = coarse.resized(*(2 * cells + ends for cells in coarse.cells))
+    ends = 1 if coarse.kind == "vertex" else 0
+    times = 3 if coarse.kind == "cell" else 2
+    fine = coarse.resized(*(times * cells + ends for cells in coarse.cells))
     known, numbers = draw_numbers(problem.drawn(generator), generator)
     state = known.sample(1, fine, generator)
     return Drawn(problem, coarse, fine, state, known.physics, generator, known, numbers)
