@@ -14,7 +14,7 @@ def along_x(grid):
     return xr.DataArray(field, coords=coordinates_of(grid), dims=("y", "x"), name="source")
 
 
-@pytest.mark.parametrize("kind", ["vertex", "periodic"])
+@pytest.mark.parametrize("kind", ["vertex", "periodic", "cell"])
 @pytest.mark.parametrize(
     ("extent", "unit"),
     [

@@ -56,6 +56,7 @@ OWN_TABLES = {
     "edge": "[boundary] edge",
     "wells": "[[well]]",
     "features": "[[fixed]], [[leakage]] and [[barrier]]",
+    "grid_kind": "[grid] kind",
 }
 """Parameters of physics that have a table of their own."""
 
@@ -127,7 +128,7 @@ class _Reader:
             common["edge"] = tables.boundary.edge
         if tables.well:
             common |= self._wells(named, tables.well, "[[well]]")
-        common |= self._features(named)
+        common |= self._features(named) | self._kind(named)
         if not tables.experiment:
             return self._made(name, common, "")
         made = [self._experiment(i, named, common) for i in range(len(tables.experiment))]
@@ -139,7 +140,8 @@ class _Reader:
         place = f"[[experiment]] {index + 1}"
         name = own.pde or self.tables.physics.pde
         if own.pde:
-            named, common = self._named(own.pde, place), {}
+            named = self._named(own.pde, place)
+            common = self._kind(named)
         parameters = common | self._parameters(named, own.further, place, ("name", "boundary"))
         parameters |= self._sides(named, own.boundary, f"{place} boundary", common)
         if own.well is not None:
@@ -226,6 +228,17 @@ class _Reader:
                 found.append(Feature.of({name: given}, place))
         return {"features": tuple(found)} if found else {}
 
+    def _kind(self, named: PDE) -> dict[str, Any]:
+        kind = self.tables.grid.kind if self.tables.grid else None
+        if kind is None or "grid_kind" in named.parameter_names():
+            return {} if kind is None else {"grid_kind": kind}
+        if kind != named.grid_kind:
+            raise InputError(
+                f"[grid] kind must be {named.grid_kind!r} for {named.name}, got {kind!r}; leave it "
+                f"out"
+            )
+        return {}
+
     def _beside(self, given: Any) -> Any:
         """Return a path relative to the file's folder; anything else as it is."""
         return self.folder / given if isinstance(given, str) else given
@@ -238,7 +251,8 @@ class _Reader:
         except InputError as error:
             # Files count wells from 1, as people do
             text = re.sub(r"^well (\d+)", lambda found: f"well {int(found[1]) + 1}", str(error))
-            table = {"boundary": "[boundary]", "well": "[[well]]"}.get(text.partition(" ")[0])
+            tables = {"boundary": "[boundary]", "well": "[[well]]", "grid_kind": "[grid]"}
+            table = tables.get(text.removeprefix("parameter ").partition(" ")[0])
             raise InputError(f"in {experiment or table or '[physics]'}, {text}") from None
 
     def _prior(self, table: PriorTable | None) -> Prior | None:

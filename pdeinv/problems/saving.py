@@ -72,7 +72,7 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
         "well": common.get("wells"),
         **_features(first, experiments.values()),
         "prior": _prior(problem, folder),
-        "grid": {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid},
+        "grid": _grid(grid, common),
         "instrument": [asdict(one) for one in problem.instruments],
     }
     if physics.experiments:
@@ -90,6 +90,11 @@ def _domain(domain: Domain) -> dict[str, Any]:
     if domain.active is not None:
         stated["active"] = domain.active.to_json()
     return stated
+
+
+def _grid(grid: int | Grid, stated: Mapping[str, Any]) -> dict[str, Any]:
+    nodes = {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid}
+    return nodes | ({"kind": stated["grid_kind"]} if "grid_kind" in stated else {})
 
 
 def _edge(first: PDE, experiments: Iterable[PDE]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 
 from pdeinv.checks import described, number
 from pdeinv.datasets.sides import Flux, NoFlux, Side, Value
-from pdeinv.grid import LARGEST
+from pdeinv.grid import LARGEST, GridKind
 from pdeinv.schema import Amount, Name, Number
 from pdeinv.unknown import Unknown
 
@@ -166,11 +166,12 @@ class PriorTable(_OpenTable):
 
 
 class GridTable(_Table):
-    """`[grid]`: nodes of the result, on the shorter side (n) or along x and y."""
+    """`[grid]`: nodes of the result, on the shorter side (n) or along x and y, and where they are."""
 
     n: _Nodes | None = None
     nx: _Nodes | None = None
     ny: _Nodes | None = None
+    kind: GridKind | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> GridTable:
