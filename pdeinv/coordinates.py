@@ -95,8 +95,8 @@ def _axis(field: xr.DataArray | xr.Dataset, name: str, what: str) -> _Line:
     length = float(values[-1] - values[0])
     if field[name].attrs.get("nodes") == _CENTRES:
         half = length / (n - 1) / 2
-        sides = (_snapped(float(value), length) for value in (values[0] - half, values[-1] + half))
-        return _Line(n, *sides, "cell")
+        low, high = (_snapped(float(v), length) for v in (values[0] - half, values[-1] + half))
+        return _Line(n, low, high, "cell")
     first, last = (_snapped(float(value), length) for value in values[[0, -1]])
     period, unit = field[name].attrs.get("period"), field[name].attrs.get("units", "1")
     guessed = unit == "1" and field.attrs.get("grid_kind", "periodic") == "periodic"

@@ -18,8 +18,8 @@ def interpolation_stencil(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
 
-    The stencil wraps around on a periodic grid, and moves inwards at the boundary of another. On the
-    half cell from the nodes of a cell grid to its sides, the field is continued linearly.
+    The stencil wraps around on a periodic grid, and moves inwards at the boundary of another. On
+    the half cell from the nodes of a cell grid to its sides, the field is continued linearly.
     Only active nodes are read: where one of the stencil is not, the field is linear between those
     of the point's cell that are, or has the value of the nearest active node.
 

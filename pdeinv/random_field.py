@@ -114,8 +114,8 @@ class RandomField(LatentField):
             )
         if grid.kind == "cell":
             raise InputError(
-                f"the grid of this random field must have nodes on its sides, got a cell grid; use "
-                f"a gaussian-field prior, or a vertex grid"
+                "the grid of this random field must have nodes on its sides, got a cell grid; use "
+                "a gaussian-field prior, or a vertex grid"
             )
         y, x = (
             _eigenfunctions(self.boundary, self.modes, n, cells, length, dtype, device)

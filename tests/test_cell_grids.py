@@ -1,4 +1,4 @@
-"""Grids whose nodes are the centres of cells: their sides, their features, and all that reads them."""
+"""Grids whose nodes are the centres of cells: their sides, features, files and results."""
 
 import itertools
 import math
@@ -144,10 +144,11 @@ def test_all_features_are_those_of_an_independent_discretisation():
     general += [((i, i), 2.0, 0.4) for i in range(6)]
     recharge = 2.0 * (0.1 + 0.02 * x)[None] + np.zeros((6, 9))
     recharge[0] += 2.0 * 0.3
+    walls = {((i, 3), (i, 4)) for i in range(2, 6)}
     constant = {(1, j): 0.5 for j in (6, 7)}
     found = heads(
         k, np.full((6, 9), 2.0), 1.0, 1.0, constant=constant, wells={(3, 2): -1.0},
-        recharge=recharge, general=general, active=active, walls={((i, 3), (i, 4)) for i in (2, 3, 4, 5)},
+        recharge=recharge, general=general, active=active, walls=walls,
     )  # fmt: skip
     assert np.isnan(found).sum() == int((~grid.active_nodes).sum()) > 0
     np.testing.assert_allclose(u.numpy(), found, rtol=1e-11)
@@ -218,7 +219,7 @@ def test_a_problem_file_and_a_dataset_keep_the_kind(tmp_path):
     assert 'kind = "cell"' in path.read_text()
     assert Problem.load(path) == problem
     path.write_text(path.read_text().replace('kind = "cell"\n', ""))
-    with pytest.raises(InputError, match="must be of kind|cell"):
+    with pytest.raises(InputError, match="must be of kind 'cell'"):
         problem.physics.check_grid(Problem.load(path).grid)
     path.write_text(path.read_text().replace("[grid]", '[grid]\nkind = "periodic"'))
     with pytest.raises(InputError, match=r"in \[grid\], parameter grid_kind of darcy must be 'v"):

@@ -86,8 +86,8 @@ def volumes_on(grid: Grid, enclosure: Enclosure) -> Volumes:
         or any(isinstance(one, FixedValue | Barrier) for one in enclosure.features)
     ):
         pattern = _pattern_and_values(grid, *enclosure.within)[0]
-    shape = grid.shape if pattern is None else pattern.held.shape
-    return Volumes(*shape, *grid.domain.lengths, **held, pattern=pattern)
+    ny, nx = grid.shape if pattern is None else pattern.held.shape
+    return Volumes(ny, nx, *grid.domain.lengths, **held, pattern=pattern)
 
 
 def conditions_on(grid: Grid, enclosure: Enclosure) -> Conditions:
@@ -165,11 +165,10 @@ def _pattern_and_values(
             at = nodes & torch.from_numpy(nodes_of(one.place, grid) > 0)
             values[at] = one.value.tensor(points[at.flatten().numpy()], grid.domain)
     walls = [one for one in features if isinstance(one, Barrier)]
-    closed = (
-        (torch.from_numpy(faces) for faces in closed_faces(walls, grid))
-        if walls
-        else (torch.zeros(ny, nx - 1).bool(), torch.zeros(ny - 1, nx).bool())
-    )
+    closed = torch.zeros(ny, nx - 1).bool(), torch.zeros(ny - 1, nx).bool()
+    if walls:
+        across, along = closed_faces(walls, grid)
+        closed = torch.from_numpy(across), torch.from_numpy(along)
     if grid.kind == "cell":
         return _centred([int(one) for one in held], cells, values, closed)
     return Pattern(Marks.of(cells), Marks.of(~values.isnan()), *map(Marks.of, closed)), values
@@ -198,9 +197,9 @@ def _centred(
         if given:
             active[end] = active[beside] & inside[beside]
     values = pad(values, around, value=torch.nan)
-    faces = (Marks.of(pad(one, around)) for one in closed)
+    across, along = (Marks.of(pad(one, around)) for one in closed)
     held = Marks.of(~values.isnan())
-    return CentredPattern(Marks.of(active), held, *faces, Marks.of(~inside)), values
+    return CentredPattern(Marks.of(active), held, across, along, Marks.of(~inside)), values
 
 
 @dataclass(frozen=True, eq=False)

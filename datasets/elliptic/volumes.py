@@ -9,8 +9,8 @@ the volume: the divergence form.
 A `Pattern` leaves nodes of that rectangle out: those that are inactive, and those that hold values.
 Arrays keep their shape and are 0 there.
 
-Where the nodes are the centres of cells, the nodes of the grid are free, and each side of values has
-a row of nodes of its own, half a cell from them (`CentredPattern`).
+Where the nodes are the centres of cells, the nodes of the grid are free, and each side of values
+has a row of nodes of its own, half a cell from them (`CentredPattern`).
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class PriorTable(_OpenTable):
 
 
 class GridTable(_Table):
-    """`[grid]`: nodes of the result, on the shorter side (n) or along x and y, and where they are."""
+    """`[grid]`: nodes of the result, on the shorter side (n) or along x and y, and their kind."""
 
     n: _Nodes | None = None
     nx: _Nodes | None = None

@@ -76,8 +76,8 @@ def draw_truth(
     coarse = given.grid if isinstance(given.grid, Grid) else physics.grid(given.grid)
     # Every node of the problem's grid is one of the finer grid
     ends = 1 if coarse.kind == "vertex" else 0
-    times = 3 if coarse.kind == "cell" else 2
-    fine = coarse.resized(*(times * cells + ends for cells in coarse.cells))
+    finer = 3 if coarse.kind == "cell" else 2
+    fine = coarse.resized(*(finer * cells + ends for cells in coarse.cells))
     known, numbers = draw_numbers(problem.drawn(generator), generator)
     state = known.sample(1, fine, generator)
     return Drawn(problem, coarse, fine, state, known.physics, generator, known, numbers)

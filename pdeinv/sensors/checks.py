@@ -143,7 +143,9 @@ class Readings:
             )
         # A field without interpolation has one value around each node
         stepwise = np.array([f.interpolation_order == 0 for f in self.pde.fields])
-        nodes = np.column_stack([self.channel, bias, np.round(points * grid.cells[::-1] - grid.first)])
+        nodes = np.column_stack(
+            [self.channel, bias, np.round(points * grid.cells[::-1] - grid.first)]
+        )
         there = stepwise[self.channel] & (self._kinds() == KINDS[0])
         for i, j in self._conflicts(exact[there[exact]], nodes):
             raise InputError(
