@@ -67,8 +67,8 @@ class Pattern:
 class CentredPattern(Pattern):
     """Nodes at the centres of cells, each of which owns a whole cell.
 
-    Nodes on the sides of values, half a cell from the others, hold the values there. Distances
-    across their faces are half as long, and count as a share of 2.
+    Nodes on the sides of values hold the values there. They are half a cell from their neighbours,
+    so that the faces between them have a share of 2.
 
     Arguments:
         cells: (ny, nx), the active ones, those on the sides included.

@@ -15,14 +15,14 @@ def problem(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Name of an example, or a problem file, whose content is shown; without one, the "
-            "examples are listed."
+            help="Name of an example, a problem file, whose content is shown, or the folder of a "
+            "MODFLOW model, of which a problem file is made; without one, the examples are listed."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path("."),
 ) -> None:
-    """List example problems, write one (a commented file and a table of sensors), or show a
-    file."""
+    """List example problems, write one (a commented file and a table of sensors), show a file, or
+    make one of a MODFLOW model."""
     from pdeinv.errors import InputError
     from pdeinv.files import atomic_write, check_writable, ensure_folder
     from pdeinv.problems import EXAMPLES, example_by_name
@@ -35,6 +35,9 @@ def problem(
         return
     if name.endswith(".toml"):
         typer.echo(_shown(name))
+        return
+    if Path(name).is_dir():
+        typer.echo(_of_model(Path(name), out))
         return
     example = example_by_name(name)
     sensors = example.truth().sensors
@@ -61,6 +64,23 @@ def problem(
         f"reconstruct it with:\n"
         f"pdeinv reconstruct {csv} --problem {file} --out {result} --plot {figure}"
     )
+
+
+def _of_model(folder: Path, out: Path) -> str:
+    """Write the problem of a MODFLOW model, and return what was written."""
+    from pdeinv.errors import InputError
+    from pdeinv.files import ensure_folder
+    from pdeinv.problems import read_modflow
+
+    path = out / f"{folder.resolve().name}.toml"
+    if path.exists():
+        raise InputError(
+            f"{path} exists already; move it away, or choose another folder with --out"
+        )
+    made = read_modflow(folder)
+    ensure_folder(out)
+    made.save(path)
+    return f"{path}: {made.physics.equation}, on {made.grid} cells"
 
 
 def _shown(path: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pdeinv.datasets.modflow.layer import Layer, Leak, check_packages, filled, grid_of
 from pdeinv.errors import InputError
-from pdeinv.problems.modflow_layer import Layer, Leak, check_packages, filled, grid_of
 
 __all__ = ["layer_of", "write"]
 

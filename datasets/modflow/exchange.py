@@ -17,13 +17,9 @@ import xarray as xr
 from pdeinv.checks import described, path_of
 from pdeinv.coefficients import CoefficientPrior, LogNormal
 from pdeinv.coordinates import coordinates_of, grid_from
-from pdeinv.datasets import Problem
-from pdeinv.errors import InputError
-from pdeinv.fields import Field
-from pdeinv.files import ensure_folder
-from pdeinv.problems import modflow6, modflow2005
-from pdeinv.problems.modflow_layer import Layer
-from pdeinv.problems.modflow_physics import (
+from pdeinv.datasets.modflow import version_6, version_2005
+from pdeinv.datasets.modflow.layer import Layer
+from pdeinv.datasets.modflow.physics import (
     CONDUCTIVITY,
     TRANSMISSIVITY,
     check_rivers,
@@ -32,6 +28,10 @@ from pdeinv.problems.modflow_physics import (
     fields_of,
     physics_of,
 )
+from pdeinv.datasets.problem import Problem
+from pdeinv.errors import InputError
+from pdeinv.fields import Field
+from pdeinv.files import ensure_folder
 
 __all__ = ["read_conductivity", "read_modflow", "write_conductivity"]
 
@@ -113,7 +113,7 @@ def write_conductivity(
         coefficients = coefficients / layer.thickness
     conductivity = np.where(layer.active, coefficients, layer.conductivity)
     folder, version = path_of("out", out), _version(found)
-    own = found.simulation.sim_path if version is modflow6 else found.model_ws
+    own = found.simulation.sim_path if version is version_6 else found.model_ws
     if folder.resolve() == Path(own).resolve():
         raise InputError(f"out must be another folder than the model's own, got {folder}; name one")
     ensure_folder(folder)
@@ -140,7 +140,7 @@ def _of_result(result: xr.Dataset, name: str, sample: int | None) -> xr.DataArra
 
 
 def _version(model: Any) -> Any:
-    return modflow6 if hasattr(model, "simulation") else modflow2005
+    return version_6 if hasattr(model, "simulation") else version_2005
 
 
 def _opened(given: Any, period: int) -> tuple[Layer, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pdeinv.datasets import Darcy
+from pdeinv.datasets.darcy import Darcy
 from pdeinv.datasets.features import Feature, FixedValue, Leakage
+from pdeinv.datasets.modflow.layer import Layer
 from pdeinv.datasets.sides import NoFlux, Sides
 from pdeinv.datasets.wells import Well
 from pdeinv.errors import warn_input
 from pdeinv.fields import Field
 from pdeinv.grid import Domain, Grid
-from pdeinv.problems.modflow_layer import Layer
 from pdeinv.region import Region
 from pdeinv.units import product
 
