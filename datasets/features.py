@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Barrier", "Feature", "FixedValue", "Leakage", "Path"]
 
+_SAME = 1e-6  # relative difference of distances that are equal
 _ASIDE = (1e-6, np.sqrt(2) * 1e-6)  # of a cell, by which a wall is moved off the nodes
 
 
@@ -180,7 +181,7 @@ def nodes_of(place: Region | Path, grid: Grid) -> np.ndarray:
     """Return how much of a place each node owns, (ny, nx): an area, or a length of a line.
 
     A region within a cell counts at the nearest node. A line counts at the nodes nearest to its
-    points.
+    points, and so does an array whose positions are closer to one another than the nodes.
     """
     points = grid.points().numpy()
     if isinstance(place, Path):
@@ -193,7 +194,13 @@ def nodes_of(place: Region | Path, grid: Grid) -> np.ndarray:
         return np.bincount(
             nearest, np.full(pieces, line.length / pieces), minlength=grid.nodes
         ).reshape(grid.shape)
-    inside = place.within(grid.extent).contains(points)
+    place = place.within(grid.extent)
+    if isinstance(place.shape, np.ndarray):
+        at, (dx, dy) = place.marked
+        if dx < (1 - _SAME) * grid.hx or dy < (1 - _SAME) * grid.hy:
+            counts = np.bincount(_nearest(points, at), minlength=grid.nodes)
+            return (counts * (dx * dy)).reshape(grid.shape)
+    inside = place.contains(points)
     if not inside.any():
         inside[_nearest(points, np.array(place.centre)[None])] = True
         area = place.area / inside.sum()

@@ -103,6 +103,15 @@ class Region(Convertible):
         return tuple(self.shape.bounds)
 
     @property
+    def marked(self) -> tuple[np.ndarray, tuple[float, float]]:
+        """The positions (k, 2) that an array marks, and the distances (dx, dy) of its positions."""
+        assert isinstance(self.shape, np.ndarray)
+        (x0, y0, x1, y1), (rows, columns) = self.bounds, self.shape.shape
+        j, i = np.nonzero(self.shape)
+        dx, dy = (x1 - x0) / (columns - 1), (y1 - y0) / (rows - 1)
+        return np.stack([x0 + dx * i, y0 + dy * j], axis=1), (dx, dy)
+
+    @property
     def centre(self) -> tuple[float, float]:
         """A point in its middle."""
         if isinstance(self.shape, np.ndarray):

@@ -28,6 +28,7 @@ from pdeinv.datasets import (
     open_dataset,
     states,
 )
+from pdeinv.datasets.features import nodes_of
 from pdeinv.figures.layout import extent_of
 from pdeinv.grid import Domain
 from pdeinv.interpolation import interpolation_stencil
@@ -203,6 +204,28 @@ def test_a_random_field_is_sampled_at_the_centres():
     assert torch.equal(
         centres, objects.sample(3, Grid(17, 33, *domain), seeded(1))[..., 1::2, 1::2]
     )
+
+
+def test_thin_features_keep_their_size_on_coarser_and_finer_grids():
+    marks = np.zeros((12, 18), bool)
+    marks[:, 17], marks[5, 3:11] = True, True
+    centres = (0.25, 8.75, 0.25, 5.75)
+    river = Region.of(marks)
+    river = Region(river.shape, centres)
+    for ny, nx in ((12, 18), (6, 9), (4, 5), (5, 7), (36, 54)):
+        owned = nodes_of(river, Grid(ny, nx, (0.0, 9.0, 0.0, 6.0), "m", "cell"))
+        assert owned.sum() == pytest.approx(marks.sum() * 0.25)
+        assert (owned[:, -1] > 0).all()
+
+
+def test_the_symmetries_of_a_square_are_those_of_its_cells():
+    physics = Darcy(grid_kind="cell", wells=(Well(0.5, 0.5, 2.0),))
+    assert len(physics.symmetries) == 8
+    a = normal(1, 1, 6, 6, seed=7).exp()
+    state = torch.cat([a, physics.solve(a)], dim=1)
+    for element in physics.symmetries:
+        moved = element(state, physics.grid(6))
+        torch.testing.assert_close(physics.solve(moved[:, :1]), moved[:, 1:])
 
 
 def test_waves_of_sides_are_refused():
