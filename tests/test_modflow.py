@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from block_centred import heads
 
 import pdeinv
@@ -118,6 +119,15 @@ UNEVEN = {
     "uniform": Case(),
     "varying recharge": Case(recharge=1e-3 * random_conductivity(5)),
     "whole": Case(active=np.ones((ROWS, COLUMNS), bool)),
+    "entries of cells without an equation": Case(
+        wells={(0, 0): -5.0, (3, 19): -7.0, (8, 8): -30.0},
+        general=[
+            ((0, 1), 9.0, 4.0),
+            ((10, 6), 8.0, 20.0),
+            ((10, 6), 9.0, 5.0),
+            ((2, 19), 0.0, 3.0),
+        ],
+    ),
 }
 
 
@@ -140,6 +150,23 @@ def test_heads_are_those_of_the_block_centred_equations(case, make, rounding, tm
     own = read_conductivity(model)
     np.testing.assert_allclose(own.values[::-1][case.active], case.k[case.active], rtol=1e-6)
     assert np.isnan(own.values).sum() == (~case.active).sum()
+
+
+def test_recharge_by_a_list_holds_until_it_is_stated_again(tmp_path):
+    case = Case(recharge=0.0)
+
+    def listed(model):
+        entries = [[(0, i, j), 2e-3] for i in range(6, ROWS) for j in range(COLUMNS)]
+        flopy.mf6.ModflowGwfrch(model, stress_period_data={0: entries, 1: entries[:60]})
+
+    sim = simulation(tmp_path, case, more=(listed,))
+    for period, rows in ((0, slice(6, None)), (1, slice(6, 9))):
+        case.recharge = np.zeros((ROWS, COLUMNS))
+        case.recharge[rows] = 2e-3
+        physics = read_modflow(sim, period=period).physics
+        k = np.where(case.active, case.k, 1.0)[::-1].copy()
+        u = physics.solve(torch.from_numpy(k)[None, None])[0, 0].numpy()[::-1]
+        assert distance(np.where(case.active, u, np.nan), case.heads()) < 1e-10
 
 
 def test_a_varying_thickness_makes_the_coefficient_a_transmissivity(tmp_path):
@@ -205,6 +232,20 @@ def test_from_a_model_to_a_result_and_back(make, tmp_path):
     if MF6 and make is simulation:
         loaded = flopy.mf6.MFSimulation.load(sim_ws=str(folder), exe_name=MF6, verbosity_level=0)
         assert distance(own, run(loaded)) < 1e-5
+
+
+def test_lengths_that_no_decimals_hold_come_back(tmp_path):
+    dis = {"delr": 100 / 3, "delc": 100 / 7, "xorigin": 1e5 / 9, "yorigin": -1e6 / 7}
+    sim = simulation(tmp_path / "site", dis=dis)
+    one = read_conductivity(sim)
+    result = one.to_dataset(name="hydraulic_conductivity_mean").fillna(1.0)
+    result["hydraulic_conductivity_samples"] = one.expand_dims("sample")
+    path = tmp_path / "result.nc"
+    result.to_netcdf(path, engine="h5netcdf")
+    folder = write_conductivity(xr.load_dataset(path), sim, tmp_path / "new")
+    np.testing.assert_allclose(read_conductivity(folder), one, rtol=1e-6)
+    extents = [read_modflow(one).grid.extent for one in (folder, sim)]
+    np.testing.assert_allclose(*extents, rtol=1e-7)
 
 
 def test_a_file_of_numbers_of_its_own_stays_as_it_is(tmp_path):

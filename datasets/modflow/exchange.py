@@ -32,6 +32,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.files import ensure_folder
+from pdeinv.grid import Grid
 
 __all__ = ["read_conductivity", "read_modflow", "write_conductivity"]
 
@@ -103,11 +104,7 @@ def write_conductivity(
     layer, found = _opened(model, 0)
     name = fields_of(layer)[0].name
     values = _of_result(result, name, sample)
-    if grid_from(values, "the result") != layer.grid:
-        raise InputError(
-            f"the grid of the result must be that of the model, {layer.grid} cells, got "
-            f"{values.shape[0]} x {values.shape[1]} nodes; reconstruct with the model's problem"
-        )
+    _check_grid(grid_from(values, "the result"), layer.grid)
     coefficients = values.values[::-1].astype(float)
     if name == TRANSMISSIVITY:
         coefficients = coefficients / layer.thickness
@@ -119,6 +116,15 @@ def write_conductivity(
     ensure_folder(folder)
     version.write(found, conductivity, folder)
     return folder
+
+
+def _check_grid(found: Grid, wanted: Grid) -> None:
+    near = np.allclose(found.extent, wanted.extent, rtol=0, atol=1e-3 * min(wanted.spacing))
+    if (found.shape, found.kind) != (wanted.shape, wanted.kind) or not near:
+        raise InputError(
+            f"the grid of the result must be that of the model, {wanted} cells on {wanted.domain}, "
+            f"got {found} nodes on {found.domain}; reconstruct with the model's problem"
+        )
 
 
 def _of_result(result: xr.Dataset, name: str, sample: int | None) -> xr.DataArray:
