@@ -124,6 +124,12 @@ class PumpingTest(_FieldScore):
     times: Count
 
 
+class Basin(_FieldScore):
+    """A method on one truth of the basin."""
+
+    active: Count  # nodes
+
+
 class TwoPumpingTests(_FieldScore):
     """A method on one truth of two pumping tests, with the readings of an arm of the study."""
 
@@ -227,6 +233,12 @@ PUMPING_TESTS = Kind(
     "a reconstruction of a pumping test",
     PumpingTest,
     ("times",),
+    ("method", "instance", "field"),
+)
+BASINS = Kind(
+    "a reconstruction of the basin",
+    Basin,
+    ("active",),
     ("method", "instance", "field"),
 )
 TWO_PUMPING_TESTS = Kind(

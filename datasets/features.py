@@ -122,11 +122,24 @@ class Feature(Convertible):
         place = self.place  # type: ignore[attr-defined]
         key = "line" if isinstance(place, Path) else "polygon"
         stated = {key: place.to_json(what)}
-        for name in (f.name for f in fields(self)):
-            if name != "place":
-                value = getattr(self, name)
-                stated[name] = value.to_json(what) if isinstance(value, Convertible) else value
+        for name, value in self._numbers():
+            stated[name] = value.to_json(what) if isinstance(value, Convertible) else value
         return {self.stored: stated}
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values for figures: the `kind`, the `rings` or `lines` of its place, each a
+        list of points, and the `numbers` as texts."""
+        place = self.place  # type: ignore[attr-defined]
+        lines = [list(place.corners)] if isinstance(place, Path) else place.rings
+        numbers = {
+            name: value.phrase if isinstance(value, Distributed) else f"{value:g}"
+            for name, value in self._numbers()
+        }
+        key = "lines" if isinstance(place, Path) else "rings"
+        return {"kind": self.stored, key: lines, "numbers": numbers}
+
+    def _numbers(self) -> list[tuple[str, Any]]:
+        return [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "place"]
 
 
 @dataclass(frozen=True)

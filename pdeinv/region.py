@@ -103,6 +103,16 @@ class Region(Convertible):
         return tuple(self.shape.bounds)
 
     @property
+    def rings(self) -> list[list[tuple[float, float]]]:
+        """The corners of its outlines and of its holes; of an array those of its rectangle."""
+        if isinstance(self.shape, np.ndarray):
+            ax, ay, bx, by = self.bounds
+            return [[(ax, ay), (bx, ay), (bx, by), (ax, by), (ax, ay)]]
+        parts = getattr(self.shape, "geoms", [self.shape])
+        lines = [line for part in parts for line in (part.exterior, *part.interiors)]
+        return [[(float(x), float(y)) for x, y in line.coords] for line in lines]
+
+    @property
     def centre(self) -> tuple[float, float]:
         """A point in its middle."""
         if isinstance(self.shape, np.ndarray):

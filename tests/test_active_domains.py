@@ -227,6 +227,23 @@ def test_a_linear_physics_with_features_has_its_adjoint():
     assert math.isclose(forward, float((grad * b).sum()), rel_tol=1e-9)
 
 
+def test_fluxes_next_to_an_edge_run_along_it():
+    pde = Darcy(
+        0.0, domain=L_SHAPE, boundary=Sides(Value(1), Value(0), NoFlux(), NoFlux())
+    ).reading(["flux_x"])
+    grid = pde.grid(33)
+    state = pde.respond(torch.ones(1, 1, 33, 33, dtype=torch.float64))[0]
+    flux_x, flux_y = state[1], state[2]
+    active = grid.active_nodes
+    assert float(flux_x[~active].abs().max()) == float(flux_y[~active].abs().max()) == 0
+    # On the edges y = 1/2, x > 1/2, and x = 1/2, y > 1/2
+    assert float(flux_y[16, 17:-1].abs().max()) == 0 and float(flux_x[17:, 16].abs().max()) == 0
+    assert float(flux_x[16, 17:].min()) > 0.1
+    # All that enters on the left leaves on the right
+    through = [float(torch.trapezoid(flux_x[:n, i], dx=grid.hy)) for n, i in ((33, 0), (17, -1))]
+    assert math.isclose(*through, rel_tol=0.02)
+
+
 def test_in_time_it_tends_to_the_steady_state():
     steady = site(source=0.7)
     late = site(TransientDarcy, source=0.7, initial=1.0, duration=1e4)

@@ -40,6 +40,7 @@ from pdeinv.cli.study_families import scene_limits
 from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
+    basin,
     black_box,
     flow_sensors,
     pumping_test,
@@ -67,7 +68,7 @@ for command in (
 ):
     app.command()(command)
 for measured in (
-    *(aquifer, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
+    *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
     *(alarm_rates, model_choice, calibrated, scene_limits),
 ):
