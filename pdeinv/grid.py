@@ -105,15 +105,19 @@ class Domain:
         return shares.new_tensor([x0, y0]) + shares * lengths
 
     def contains(self, points: torch.Tensor) -> torch.Tensor:
-        """Return which points (..., 2) are in the domain and active, its sides included; nan is
-        not."""
-        (x0, x1, y0, y1), (x, y) = self.extent, points.unbind(dim=-1)
-        sx, sy = (_SAME * length for length in self.lengths) if self != Domain() else (0.0, 0.0)
-        inside = (x >= x0 - sx) & (x <= x1 + sx) & (y >= y0 - sy) & (y <= y1 + sy)
+        """Return which points (..., 2) are in the active part of the domain, its sides included;
+        nan is not."""
+        inside = self.covers(points)
         if self.active is None:
             return inside
         active = self.active.contains(points.reshape(-1, 2).double().numpy(force=True))
         return inside & torch.from_numpy(active).reshape(inside.shape).to(inside.device)
+
+    def covers(self, points: torch.Tensor) -> torch.Tensor:
+        """Return which points (..., 2) are in the rectangle, its sides included; nan is not."""
+        (x0, x1, y0, y1), (x, y) = self.extent, points.unbind(dim=-1)
+        sx, sy = (_SAME * length for length in self.lengths) if self != Domain() else (0.0, 0.0)
+        return (x >= x0 - sx) & (x <= x1 + sx) & (y >= y0 - sy) & (y <= y1 + sy)
 
     def __str__(self) -> str:
         x0, x1, y0, y1 = self.extent

@@ -442,3 +442,18 @@ def test_arrays_are_regions_too():
     assert Region.of(stored.to_json()) == stored and hash(stored) == hash(
         Domain(active=mask).active
     )
+
+
+def test_calibration_counts_active_nodes():
+    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5), grid=10)
+    sensors = {"field": "pressure", "x": [0.3, 0.7], "y": [0.4, 0.2], "noise_std": 0.01}
+    found = pdeinv.calibrate(problem, sensors, draws=20, seed=1)
+    assert np.isfinite(found["truth_value"].values).all()
+    assert np.isfinite(found["coverage"].values).all()
+
+
+def test_a_well_outside_the_shape_is_refused():
+    from pdeinv.datasets import Well
+
+    with pytest.raises(InputError, match=r"well 0 must be within the domain .* x = 0\.8"):
+        Darcy(domain=L_SHAPE, wells=(Well(0.8, 0.8, 1.0),))
