@@ -445,8 +445,9 @@ def test_arrays_are_regions_too():
 
 
 def test_calibration_counts_active_nodes():
-    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5), grid=10)
-    sensors = {"field": "pressure", "x": [0.3, 0.7], "y": [0.4, 0.2], "noise_std": 0.01}
+    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5), grid=16)
+    place = {"x": [0.3, 0.7], "y": [0.4, 0.2]}
+    sensors = {"field": "pressure", **place, "value": 0.0, "noise_std": 0.01}
     found = pdeinv.calibrate(problem, sensors, draws=20, seed=1)
     assert np.isfinite(found["truth_value"].values).all()
     assert np.isfinite(found["coverage"].values).all()
