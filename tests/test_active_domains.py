@@ -29,7 +29,10 @@ from pdeinv.datasets import (
 )
 from pdeinv.grid import Domain
 from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
 from pdeinv.region import Region
+from pdeinv.solvers.calibration.functionals import SAMPLES, scores
+from pdeinv.solvers.calibration.truths import Truth
 
 CORNER = [[0, 0], [1, 0], [1, 0.5], [0.5, 0.5], [0.5, 1], [0, 1]]
 L_SHAPE = Domain(active=Region.of(CORNER))
@@ -445,12 +448,17 @@ def test_arrays_are_regions_too():
 
 
 def test_calibration_counts_active_nodes():
-    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5), grid=16)
-    place = {"x": [0.3, 0.7], "y": [0.4, 0.2]}
-    sensors = {"field": "pressure", **place, "value": 0.0, "noise_std": 0.01}
-    found = pdeinv.calibrate(problem, sensors, draws=20, seed=1)
+    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5))
+    grid = problem.physics.grid(12)
+    states = problem.sample(2 * SAMPLES + 1, grid, seeded())
+    draws = Posterior(problem.physics.fields, grid, states[0], states[0], states[1:])
+    truth = Truth(problem.physics, grid, states[:1], {}, seeded())
+    found = scores(draws.to_xarray(), truth, ("pressure", "permeability"), False)
     assert np.isfinite(found["truth_value"].values).all()
     assert np.isfinite(found["coverage"].values).all()
+    mean = float(found["truth_value"].sel(functional="mean of permeability"))
+    nodes = states[0, 0][grid.active_nodes]
+    assert math.isclose(mean, float(nodes.sum()) / grid.nodes)
 
 
 def test_a_well_outside_the_shape_is_refused():
