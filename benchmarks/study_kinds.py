@@ -16,6 +16,7 @@ from pdeinv.schema import Amount, Count, Name, Number, Positive
 __all__ = [
     "ANY_EXPERIMENTS",
     "AQUIFERS",
+    "BASINS",
     "BLACK_BOXES",
     "EQUIVARIANCES",
     "FLOW_SENSORS",
