@@ -70,6 +70,7 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
+    "docs/any-shape.md": Source(),
     "docs/beyond.md": Source(
         (
             Constant("2 to 4 winding bands", "a definition"),
