@@ -45,6 +45,7 @@ BASE = {
     "calibrate": "--pde poisson --draws 20 --grid 16 --n 4 --out c.nc",
     "check": "poisson --grid 8",
     "compare": "a.nc b.nc",
+    "design": "s.csv --pde poisson --grid 16 --add 1 --out d.csv",
     "equivariance": "--pde poisson --grid 16 --fields 2",
     "info": "",
     "study tables": "b.jsonl",
@@ -79,6 +80,7 @@ _NOWHERE = ("--out", "nowhere/new.jsonl")
 FAULTS = {
     "calibrate": [("--out", "nowhere/c.nc"), ("--draws", "3")],
     "demo": [("--pde", "poison"), ("--out", "s.csv")],
+    "design": [("--out", "nowhere/d.csv"), ("--of", "wind"), ("--add", "0")],
     "equivariance": [_NOWHERE, ("--pde", "poison")],
     "study gaussian-limit": [_NOWHERE, ("--pde", "poison")],
     "study aquifer": [_NOWHERE, ("--instances", "0")],

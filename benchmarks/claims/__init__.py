@@ -85,6 +85,7 @@ SOURCES: dict[str, Source] = {
             Constant("too narrow; with a peak in the middle, too wide", "how to read a figure"),
         )
     ),
+    "docs/design.md": Source(),
     "docs/functions-as-physics.md": Source(),
     "docs/flow-sensors.md": Source(
         (

@@ -19,6 +19,7 @@ from pdeinv.cli.calibrate import calibrate
 from pdeinv.cli.check import check
 from pdeinv.cli.compare import compare
 from pdeinv.cli.demo import demo
+from pdeinv.cli.design import design
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
@@ -64,7 +65,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, compare, info),
+    *(calibrate, check, compare, design, info),
 ):
     app.command()(command)
 for measured in (
