@@ -24,7 +24,7 @@ _SAME = 1e-6  # relative difference of distances that are equal
 _ASIDE = (1e-6, np.sqrt(2) * 1e-6)  # of a cell, by which a wall is moved off the nodes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Path(Convertible):
     """A broken line.
 
@@ -61,16 +61,16 @@ class Path(Convertible):
 
         return LineString(self.corners)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Path) and self.corners == other.corners
-
-    def __hash__(self) -> int:
-        return hash(self.corners)
-
 
 @dataclass(frozen=True)
 class Feature(Convertible):
-    """A part of a domain in which something else holds than the equation alone."""
+    """A part of a domain in which something else holds than the equation alone.
+
+    Arguments:
+        place: a region or a line; values that `Region.of` or `Path.of` takes stand for them.
+    """
+
+    place: Region | Path
 
     stored: ClassVar[str]
     """Its key in files."""
@@ -110,24 +110,35 @@ class Feature(Convertible):
             place = Region.of(shape if isinstance(given["polygon"], list) else given["polygon"])
         else:
             place = Region.of(given["file"], f"file of {what}")
-        return cls(place=place, **numbers)  # type: ignore[call-arg]
+        return cls(place=place, **numbers)
 
     def __post_init__(self) -> None:
-        place = getattr(self, "place", None)
-        if not isinstance(place, Region | Path):
-            of = Path.of if isinstance(self, Barrier) else _region_or_path
-            object.__setattr__(self, "place", of(place, f"the place of a {type(self).__name__}"))
+        of = Path.of if isinstance(self, Barrier) else _region_or_path
+        place = of(self.place, f"the place of a {type(self).__name__}")
+        object.__setattr__(self, "place", place)
         check_fields(self, f"{{}} of a {type(self).__name__}")
 
     def to_json(self, what: str = "a feature") -> Any:
-        place = self.place  # type: ignore[attr-defined]
-        key = "line" if isinstance(place, Path) else "polygon"
-        stated = {key: place.to_json(what)}
-        for name in (f.name for f in fields(self)):
-            if name != "place":
-                value = getattr(self, name)
-                stated[name] = value.to_json(what) if isinstance(value, Convertible) else value
+        key = "line" if isinstance(self.place, Path) else "polygon"
+        stated = {key: self.place.to_json(what)}
+        for name, value in self._numbers():
+            stated[name] = value.to_json(what) if isinstance(value, Convertible) else value
         return {self.stored: stated}
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values for figures: the `kind`, the `rings` or `lines` of its place, each a
+        list of points, and the `numbers` as texts."""
+        place = self.place
+        lines = [list(place.corners)] if isinstance(place, Path) else place.rings
+        numbers = {
+            name: value.phrase if isinstance(value, Distributed) else f"{value:g}"
+            for name, value in self._numbers()
+        }
+        key = "lines" if isinstance(place, Path) else "rings"
+        return {"kind": self.stored, key: lines, "numbers": numbers}
+
+    def _numbers(self) -> list[tuple[str, Any]]:
+        return [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "place"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,6 @@ class FixedValue(Feature):
         value: a number, or a function f(x, y).
     """
 
-    place: Region | Path
     value: Distributed
 
     stored = "fixed"
@@ -156,7 +166,6 @@ class Leakage(Feature):
         conductance: per area of a region, or per length of a line, positive.
     """
 
-    place: Region | Path
     level: Distributed
     conductance: Positive
 
@@ -171,8 +180,6 @@ class Barrier(Feature):
     Arguments:
         place: the line.
     """
-
-    place: Path
 
     stored = "barrier"
 
@@ -220,6 +227,7 @@ def closed_faces(barriers: Sequence[Barrier], grid: Grid) -> tuple[np.ndarray, n
         cut = np.zeros(len(faces), dtype=bool)
         for barrier in barriers:
             aside = np.array(_ASIDE) * np.array(grid.spacing[::-1])
+            assert isinstance(barrier.place, Path)  # as `Path.of` made it
             line = shapely.linestrings(np.asarray(barrier.place.corners) + aside)
             cut |= shapely.intersects(faces, line)
         found.append(cut.reshape(first.shape[:2]))
@@ -234,7 +242,7 @@ def check_features(features: Sequence[Feature], domain: Domain) -> None:
     """
     x0, x1, y0, y1 = domain.extent
     for i, feature in enumerate(features):
-        place = feature.place  # type: ignore[attr-defined]
+        place = feature.place
         if isinstance(place, Path):
             ax, ay, bx, by = place.geometry().bounds
         else:
@@ -254,6 +262,8 @@ def _nearest(points: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def _region_or_path(value: Any, what: str) -> Region | Path:
     """A line if it is given as such, or as two points; else a region."""
+    if isinstance(value, Region | Path):
+        return value
     if isinstance(value, list | tuple | np.ndarray) and len(value) == 2:
         return Path.of(value, what)
     return Region.of(value, what)

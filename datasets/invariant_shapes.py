@@ -55,12 +55,12 @@ def _is_image(one: Feature, other: Feature, domain: Domain, element: Symmetry, s
         alike = alike and _same_number(one.level, other.level, sign)
     else:
         alike = True
-    places = one.place, other.place  # type: ignore[attr-defined]
-    if not alike or type(places[0]) is not type(places[1]):
-        return False
-    if isinstance(places[0], Path):
-        return _same_line(*places, domain, element)
-    return _same_region(*places, domain, element)
+    here, there = one.place, other.place
+    if isinstance(here, Path) and isinstance(there, Path):
+        return alike and _same_line(here, there, domain, element)
+    if isinstance(here, Region) and isinstance(there, Region):
+        return alike and _same_region(here, there, domain, element)
+    return False
 
 
 def _same_number(one: Distributed, other: Distributed, sign: int) -> bool:

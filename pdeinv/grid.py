@@ -106,15 +106,19 @@ class Domain:
         return shares.new_tensor([x0, y0]) + shares * lengths
 
     def contains(self, points: torch.Tensor) -> torch.Tensor:
-        """Return which points (..., 2) are in the domain and active, its sides included; nan is
-        not."""
-        (x0, x1, y0, y1), (x, y) = self.extent, points.unbind(dim=-1)
-        sx, sy = (_SAME * length for length in self.lengths) if self != Domain() else (0.0, 0.0)
-        inside = (x >= x0 - sx) & (x <= x1 + sx) & (y >= y0 - sy) & (y <= y1 + sy)
+        """Return which points (..., 2) are in the active part of the domain, its sides included;
+        nan is not."""
+        inside = self.covers(points)
         if self.active is None:
             return inside
         active = self.active.contains(points.reshape(-1, 2).double().numpy(force=True))
         return inside & torch.from_numpy(active).reshape(inside.shape).to(inside.device)
+
+    def covers(self, points: torch.Tensor) -> torch.Tensor:
+        """Return which points (..., 2) are in the rectangle, its sides included; nan is not."""
+        (x0, x1, y0, y1), (x, y) = self.extent, points.unbind(dim=-1)
+        sx, sy = (_SAME * length for length in self.lengths) if self != Domain() else (0.0, 0.0)
+        return (x >= x0 - sx) & (x <= x1 + sx) & (y >= y0 - sy) & (y <= y1 + sy)
 
     def __str__(self) -> str:
         x0, x1, y0, y1 = self.extent
@@ -164,20 +168,16 @@ class Grid:
 
     @cached_property
     def active_cells(self) -> torch.Tensor | None:
-        """Which cells are active; None where all are.
-
-        Those between four nodes whose corners are, (ny-1, nx-1); of a cell grid those whose centres
-        are, (ny, nx).
-        """
+        """Which cells are active: those whose corners are, (ny-1, nx-1), in a cell grid those whose
+        centres are, (ny, nx); None where all are."""
         if self.active is None:
             return None
         inside = torch.from_numpy(self.active.contains(self.points().numpy())).reshape(self.shape)
         cells = inside if self.kind == "cell" else _between(inside, torch.logical_and)
         if not bool(cells.any()):
-            part = "a node" if self.kind == "cell" else "a cell between four nodes"
             raise InputError(
-                f"active of a grid must hold {part}, got {self.active!r} on {self} nodes; use a "
-                f"finer grid"
+                f"active of a grid must hold a cell between four nodes, or the centre of a cell, "
+                f"got {self.active!r} on {self} nodes; use a finer grid"
             )
         return cells
 
@@ -280,11 +280,8 @@ class Grid:
         self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `coordinates` in shares of the sides, from 0 to 1."""
-        y, x = (
-            (torch.arange(n, dtype=dtype, device=device) + self.first) / cells
-            for n, cells in zip(self.shape, self.cells, strict=True)
-        )
-        return (y, x)
+        rows, columns = (torch.arange(n, dtype=dtype, device=device) for n in self.shape)
+        return ((rows + self.first) / self.cells[0], (columns + self.first) / self.cells[1])
 
     def points(
         self, *, dtype: torch.dtype = torch.float64, device: torch.device | None = None

@@ -88,7 +88,7 @@ class Observation(ReadingNoise):
                 f"points must be (x, y) pairs, (m, 2), got shape {tuple(self.points.shape)}; give "
                 f"one row for each sensor"
             )
-        outside = ~self.grid.domain.contains(self.points)
+        outside = ~self.grid.domain.covers(self.points)  # inactive nodes may be read as well
         if bool(outside.any()):
             i = int(outside.nonzero()[0])
             raise InputError(

@@ -29,7 +29,10 @@ from pdeinv.datasets import (
 )
 from pdeinv.grid import Domain
 from pdeinv.observation import Observation
+from pdeinv.posterior import Posterior
 from pdeinv.region import Region
+from pdeinv.solvers.calibration.functionals import SAMPLES, scores
+from pdeinv.solvers.calibration.truths import Truth
 
 CORNER = [[0, 0], [1, 0], [1, 0.5], [0.5, 0.5], [0.5, 1], [0, 1]]
 L_SHAPE = Domain(active=Region.of(CORNER))
@@ -225,6 +228,23 @@ def test_a_linear_physics_with_features_has_its_adjoint():
     (grad,) = torch.autograd.grad((pde.solve(a.requires_grad_()) * v).sum(), a)
     forward = float(((pde.solve(a + b) - pde.solve(a)) * v).sum())
     assert math.isclose(forward, float((grad * b).sum()), rel_tol=1e-9)
+
+
+def test_fluxes_next_to_an_edge_run_along_it():
+    pde = Darcy(
+        0.0, domain=L_SHAPE, boundary=Sides(Value(1), Value(0), NoFlux(), NoFlux())
+    ).reading(["flux_x"])
+    grid = pde.grid(33)
+    state = pde.respond(torch.ones(1, 1, 33, 33, dtype=torch.float64))[0]
+    flux_x, flux_y = state[1], state[2]
+    active = grid.active_nodes
+    assert float(flux_x[~active].abs().max()) == float(flux_y[~active].abs().max()) == 0
+    # On the edges y = 1/2, x > 1/2, and x = 1/2, y > 1/2
+    assert float(flux_y[16, 17:-1].abs().max()) == 0 and float(flux_x[17:, 16].abs().max()) == 0
+    assert float(flux_x[16, 17:].min()) > 0.1
+    # All that enters on the left leaves on the right
+    through = [float(torch.trapezoid(flux_x[:n, i], dx=grid.hy)) for n, i in ((33, 0), (17, -1))]
+    assert math.isclose(*through, rel_tol=0.02)
 
 
 def test_in_time_it_tends_to_the_steady_state():
@@ -425,3 +445,24 @@ def test_arrays_are_regions_too():
     assert Region.of(stored.to_json()) == stored and hash(stored) == hash(
         Domain(active=mask).active
     )
+
+
+def test_calibration_counts_active_nodes():
+    problem = Problem(site(source=0.5), LogNormal(1.0, 0.3, 0.5))
+    grid = problem.physics.grid(12)
+    states = problem.sample(2 * SAMPLES + 1, grid, seeded())
+    draws = Posterior(problem.physics.fields, grid, states[0], states[0], states[1:])
+    truth = Truth(problem.physics, grid, states[:1], {}, seeded())
+    found = scores(draws.to_xarray(), truth, ("pressure", "permeability"), False)
+    assert np.isfinite(found["truth_value"].values).all()
+    assert np.isfinite(found["coverage"].values).all()
+    mean = float(found["truth_value"].sel(functional="mean of permeability"))
+    nodes = states[0, 0][grid.active_nodes]
+    assert math.isclose(mean, float(nodes.sum()) / grid.nodes)
+
+
+def test_a_well_outside_the_shape_is_refused():
+    from pdeinv.datasets import Well
+
+    with pytest.raises(InputError, match=r"well 0 must be within the domain .* x = 0\.8"):
+        Darcy(domain=L_SHAPE, wells=(Well(0.8, 0.8, 1.0),))
