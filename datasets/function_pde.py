@@ -55,7 +55,7 @@ class FunctionPDE(Evolving):
             each time in turn; the last is that of the solution. `times` of the physics are those of
             them that its state has.
         time_units: of the times.
-        grid_kind: "vertex" or "periodic".
+        grid_kind: "vertex", "periodic" or "cell", as of `Grid`.
         positive_coefficient: stated by `positive`: whether it must be positive everywhere.
         linear: whether the outputs are affine in the coefficient, which is tested.
         operator_symmetries: stated by `symmetries`: elements g with function(g a) = g function(a),

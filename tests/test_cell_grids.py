@@ -228,6 +228,30 @@ def test_the_symmetries_of_a_square_are_those_of_its_cells():
         torch.testing.assert_close(physics.solve(moved[:, :1]), moved[:, 1:])
 
 
+def test_objects_on_coarse_cells_are_the_geometric_means_of_fine_ones():
+    objects = Channels(1, 2, low=1.0, high=5.0)
+    scenes = objects.draw_scenes(4, seeded(2))
+    grid = Grid(8, 16, (0.0, 2.0, 0.0, 1.0), "m", "cell")
+    fine = objects.render(scenes, grid.resized(128, 256)).log()
+    means = torch.nn.functional.avg_pool2d(fine, 16)
+    coarse = objects.render_coarsely(scenes, grid).log()
+    assert float(means.std()) > 0.2
+    assert float((coarse - means).abs().max()) < 0.3 and float((coarse - means).std()) < 0.05
+
+
+def test_a_function_takes_a_grid_of_cells():
+    def heights(a):
+        return a.cumsum(-1)
+
+    physics = pdeinv.pde_from_function(
+        heights, ["slope", "height"], domain=BOX, grid_kind="cell", gradient="autograd"
+    )
+    grid = physics.grid(8)
+    assert (grid.kind, grid.shape) == ("cell", (8, 16))
+    a = Problem(physics).sample_coefficient(1, grid, seeded(0))
+    torch.testing.assert_close(physics.solve(a), a.cumsum(-1))
+
+
 def test_waves_of_sides_are_refused():
     with pytest.raises(InputError, match="must have nodes on its sides, got a cell grid"):
         Problem(Darcy(grid_kind="cell"))

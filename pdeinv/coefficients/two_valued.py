@@ -62,15 +62,11 @@ class TwoValuedObjects(ObjectPrior, contract=True):
     def render_coarsely(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         """Geometric means over the cells of the nodes, about which media of two values are in two
         dimensions; a continuous function of all numbers of the objects."""
-        ny, nx = ((n - 1) * _PARTS + 1 for n in grid.shape)
-        fine = grid.resized(ny, nx)
-        width = grid.domain.aspect[0] / (nx - 1)
+        ends = 1 if grid.kind == "vertex" else 0
+        fine = grid.resized(*(cells * _PARTS + ends for cells in grid.cells))
+        width = grid.domain.aspect[0] / fine.cells[1]
         covered = (self._depth(scenes, fine) / width + 0.5).clamp(0, 1)
-        tent = 1 - torch.arange(1 - _PARTS, _PARTS).abs().to(covered) / _PARTS
-        side = _PARTS - 1
-        padded = functional.pad(covered, (side,) * 4, mode="replicate")
-        kernel = (tent[:, None] * tent)[None, None] / _PARTS**2
-        share = functional.conv2d(padded, kernel, stride=_PARTS)
+        share = _means(covered) if ends else functional.avg_pool2d(covered, _PARTS)
         return self.low * (share * math.log(self.high / self.low)).exp()
 
     @property
@@ -80,3 +76,12 @@ class TwoValuedObjects(ObjectPrior, contract=True):
     @property
     def bounds(self) -> tuple[float, float]:
         return (self.low, self.high)
+
+
+def _means(covered: torch.Tensor) -> torch.Tensor:
+    """Return means about the nodes (..., ny, nx), with weights that fall linearly to 0 at the next
+    nodes, of values on a vertex grid with `_PARTS` times as many cells."""
+    tent = 1 - torch.arange(1 - _PARTS, _PARTS).abs().to(covered) / _PARTS
+    padded = functional.pad(covered, (_PARTS - 1,) * 4, mode="replicate")
+    kernel = (tent[:, None] * tent)[None, None] / _PARTS**2
+    return functional.conv2d(padded, kernel, stride=_PARTS)
