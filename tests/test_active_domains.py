@@ -374,7 +374,10 @@ line = [[0.0, 0.5], [0.35, 0.52]]
     [
         ("[[fixed]]\nvalue = 1", r"\[\[fixed\]\] 1 must have the keys one of polygon, line and"),
         ("[[barrier]]\nline = [[0, 0]]", "must be two or more points"),
-        ("[[leakage]]\nline = [[0, 0], [1, 1]]\nlevel = 1", "must have the keys"),
+        (
+            "[[leakage]]\nline = [[0, 0], [1, 1]]\nlevel = 1",
+            r"\[\[leakage\]\] 1 conductance must be",
+        ),
         ('[[fixed]]\nfile = "none.geojson"\nvalue = 1', "none.geojson"),
         ("[[fixed]]\npolygon = [[5, 5], [6, 5], [6, 6]]\nvalue = 1", "must have a part in"),
     ],

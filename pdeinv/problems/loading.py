@@ -222,7 +222,7 @@ class _Reader:
                         f"{place} must be left out for {named.name}, which has no such features; "
                         f"remove it"
                     )
-                given = table.further
+                given = table.given
                 if "file" in given:
                     given = given | {"file": self._beside(given["file"])}
                 found.append(Feature.of({name: given}, place))

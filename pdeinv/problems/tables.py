@@ -16,11 +16,14 @@ from pdeinv.unknown import Unknown
 
 __all__ = [
     "FEATURES",
+    "BarrierTable",
     "BoundaryTable",
     "DomainTable",
     "ExperimentTable",
+    "FixedTable",
     "GridTable",
     "InstrumentTable",
+    "LeakageTable",
     "PhysicsTable",
     "PriorTable",
     "ProblemTables",
@@ -141,8 +144,41 @@ class WellTable(_Table):
     rate: Annotated[float, PlainValidator(_rate)]
 
 
-class FeatureTable(_OpenTable):
-    """`[[fixed]]`, `[[leakage]]` or `[[barrier]]`: the keys of a feature, which it checks."""
+class FeatureTable(_Table):
+    """What lies within the domain; the feature itself checks the values."""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The keys that are stated."""
+        return self.model_dump(exclude_unset=True)
+
+
+class _PlaceTable(FeatureTable):
+    """A feature whose place has one of several forms."""
+
+    polygon: Any = None
+    holes: Any = None
+    line: Any = None
+    file: Any = None
+
+
+class FixedTable(_PlaceTable):
+    """`[[fixed]]`: a place in which the solution has a value."""
+
+    value: Any
+
+
+class LeakageTable(_PlaceTable):
+    """`[[leakage]]`: a place into which flows what is in proportion to a difference."""
+
+    level: Any
+    conductance: Any
+
+
+class BarrierTable(FeatureTable):
+    """`[[barrier]]`: a line that nothing crosses."""
+
+    line: Any
 
 
 class PriorTable(_OpenTable):
@@ -208,9 +244,9 @@ class ProblemTables(_Table):
     physics: PhysicsTable
     boundary: BoundaryTable | None = None
     well: list[WellTable] = []
-    fixed: list[FeatureTable] = []
-    leakage: list[FeatureTable] = []
-    barrier: list[FeatureTable] = []
+    fixed: list[FixedTable] = []
+    leakage: list[LeakageTable] = []
+    barrier: list[BarrierTable] = []
     prior: PriorTable | None = None
     grid: GridTable | None = None
     experiment: list[ExperimentTable] = []
