@@ -1,5 +1,8 @@
 """The PDEs, their datasets, and readers of other people's files."""
 
+from pdeinv.datasets.absorbing import Impedance as Impedance
+from pdeinv.datasets.absorbing import Open as Open
+from pdeinv.datasets.acoustics import Acoustics as Acoustics
 from pdeinv.datasets.base import PDE as PDE
 from pdeinv.datasets.contents import field_values as field_values
 from pdeinv.datasets.contents import find_pde as find_pde
