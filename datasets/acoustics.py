@@ -45,7 +45,8 @@ class Acoustics(WavePhysics):
 
     Example:
         >>> from pdeinv.datasets import Acoustics, Impedance, NoFlux, Sides, Well
-        >>> room = Acoustics(30.0, boundary=Sides(*4 * [Impedance(0.8)]), wells=(Well(0.2, 0.3, 1.0),))
+        >>> walls = Sides(*4 * [Impedance(0.8)])
+        >>> room = Acoustics(30.0, boundary=walls, wells=(Well(0.2, 0.3, rate=1.0),))
         >>> room.equation
         'Δu + k²u = -(a + 1 well), ∂u/∂n = 0.8 iku on the boundary'
         >>> [f.name for f in room.reading(["wavefield_imag"]).fields]

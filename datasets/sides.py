@@ -36,8 +36,8 @@ class Side(Convertible, ABC):
 
     Attributes:
         fixes_value: whether it fixes the solution; otherwise it fixes the flux into the domain.
-        absorbs: whether it takes up waves, as only the physics of waves can have it.
-        stated: how files and JSON state it: the key of a table of one number, or a text.
+        absorbs: whether it takes up waves, which only physics of waves can have.
+        stated: how files and JSON state it: the key of a number, or a text.
         kinds: every kind of condition by `stated`.
     """
 
@@ -84,7 +84,7 @@ class Side(Convertible, ABC):
 
     @property
     def takes_up(self) -> float | str | None:
-        """What tells how the side takes up waves from another that does; None if it does not."""
+        """How the side takes up waves; None if it does not."""
         return None
 
     @classmethod
@@ -98,8 +98,8 @@ class Side(Convertible, ABC):
         return tuple(k for k, kind in Side.kinds.items() if not get_annotations(kind))
 
     @staticmethod
-    def keys() -> tuple[str, ...]:
-        """Return the keys of those that are stated by a number."""
+    def tables() -> tuple[str, ...]:
+        """Return the keys of those that state a number."""
         return tuple(name for name in Side.kinds if name not in Side.words())
 
     @classmethod
@@ -110,7 +110,7 @@ class Side(Convertible, ABC):
             return Side.kinds[value]()
         if isinstance(value, dict) and len(value) == 1:
             ((name, given),) = value.items()
-            if name in Side.keys():
+            if name in Side.tables():
                 return Side.kinds[name].of_number(given, f"the {name} of {what}")
         raise InputError(
             f"{what} must be a Value, a Flux or NoFlux(), got {described(value)}; write Value(0) "

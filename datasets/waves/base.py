@@ -42,7 +42,7 @@ class WavePhysics(EllipticPDE):
         solution_field: name and units of the real part of u.
     """
 
-    k: Positive = 10.0
+    k: Positive = 5.0
     damping: NotNegative = field(default=0.0, kw_only=True)
     boundary: Sides = field(default=Sides(Open(), Open(), Open(), Open()), kw_only=True)
     wells: tuple[Well, ...] = field(default=(), kw_only=True)

@@ -34,7 +34,7 @@ def wave_solve(operator: WaveOperator, m: torch.Tensor, loads: torch.Tensor) -> 
     Arguments:
         operator: of the grid and its sides.
         m: (batch, free) or (1, free), the medium, float64.
-        loads: (..., batch, 2, free), the real and the imaginary part of what sources bring, float64.
+        loads: (..., batch, 2, free), real and imaginary part of what sources bring, float64.
 
     Raises:
         NumericalError: the system cannot be solved: the wavenumber is a resonance of a room whose

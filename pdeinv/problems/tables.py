@@ -49,7 +49,7 @@ def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "rem
 
 
 def _side(given: Any) -> Side:
-    words, keys = Side.words(), Side.keys()
+    words, keys = Side.words(), Side.tables()
     forms = [*(f'"{word}"' for word in words), *(f"{{{key} = ...}}" for key in keys)]
     must = f"must be {', '.join(forms[:-1])} or {forms[-1]}"
     if isinstance(given, str):
