@@ -33,7 +33,6 @@ class Impedance(Side):
     beta: float = 1.0
 
     fixes_value = False
-    absorbs = True
     stated = "impedance"
 
     def __post_init__(self) -> None:
@@ -65,7 +64,6 @@ class Open(Side):
     """
 
     fixes_value = False
-    absorbs = True
     stated = "open"
 
     @property
@@ -89,7 +87,7 @@ def check_sides(pde: PDE) -> None:
         if pde.waves or not isinstance(sides, Sides):
             continue
         for side, condition in sides.items():
-            if condition.absorbs:
+            if condition.takes_up is not None:
                 raise InputError(
                     f"{name} of {pde.name} must be without sides that take up waves, got "
                     f"{condition.phrase()!r} on the {side}; use such as NoFlux()"

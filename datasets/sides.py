@@ -36,13 +36,11 @@ class Side(Convertible, ABC):
 
     Attributes:
         fixes_value: whether it fixes the solution; otherwise it fixes the flux into the domain.
-        absorbs: whether it takes up waves, which only physics of waves can have.
         stated: how files and JSON state it: the key of a number, or a text.
         kinds: every kind of condition by `stated`.
     """
 
     fixes_value: ClassVar[bool]
-    absorbs: ClassVar[bool] = False
     stated: ClassVar[str] = ""
     kinds: ClassVar[dict[str, type[Side]]] = {}
 
