@@ -28,6 +28,7 @@ from pdeinv.datasets.reading import open_dataset as open_dataset
 from pdeinv.datasets.registry import PDES as PDES
 from pdeinv.datasets.registry import pde_by_name as pde_by_name
 from pdeinv.datasets.registry import register as register
+from pdeinv.datasets.scattering import Scattering as Scattering
 from pdeinv.datasets.sides import Flux as Flux
 from pdeinv.datasets.sides import NoFlux as NoFlux
 from pdeinv.datasets.sides import Sides as Sides

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.registry import register
 from pdeinv.datasets.waves.base import WavePhysics
-from pdeinv.datasets.waves.solver import wave_solve
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 
@@ -53,12 +51,10 @@ class Acoustics(WavePhysics):
         ['source', 'wavefield_real', 'wavefield_imag']
     """
 
-    source: Distributed = field(default=Distributed(0.0), kw_only=True)
     coefficient_field: Field = field(default=Field("source", "source term a"), kw_only=True)
 
     name = "acoustics"
     linear = True
-    uncertain_parameters = ("source",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,11 +67,8 @@ class Acoustics(WavePhysics):
     @property
     def equation(self) -> str:
         square = "k²u" if self.damping == 0 else f"k²(1 + {self.damping:g}i)u"
-        count = len(self.wells)
-        terms = ["a", "" if self.source.zero else self.source.phrase]
-        terms += [f"{count} well{'s' if count > 1 else ''}" if count else ""]
-        right = " + ".join(term for term in terms if term)
-        right = f"({right})" if " " in right else right
+        known = self.sources_phrase
+        right = f"(a + {known})" if known else "a"
         return f"Δu + {square} = -{right}, {self.boundary.phrase()}"
 
     @property
@@ -83,19 +76,4 @@ class Acoustics(WavePhysics):
         return self.coefficient_field.units
 
     def parts(self, a: torch.Tensor) -> torch.Tensor:
-        grid = self.grid_of(a)
-        operator = self.operator(grid)
-        sources = a.double()
-        if not self.source.zero:
-            known = self.source.tensor(node_positions(grid), self.domain).reshape(grid.shape)
-            sources = sources + known.to(sources)
-        along_y, along_x = (torch.from_numpy(matrix).to(sources) for matrix in operator.loads)
-        loads = operator.embedded(along_y @ sources @ along_x.T)
-        given = torch.from_numpy(self.given_loads(grid)).to(loads)
-        right = torch.nn.functional.pad(loads, (0, 0, 0, 1)) + given
-        medium = loads.new_ones(1, len(operator.free))
-        u = operator.on_grid(wave_solve(operator, medium, right))
-        values = self.conditions(grid).values
-        if values is not None:
-            u = u + torch.nn.functional.pad(values.to(u)[None], (0, 0, 0, 0, 0, 1))
-        return u.to(a)
+        return self.excited(a.double(), a.new_ones(1, 1, *a.shape[-2:]).double()).to(a)

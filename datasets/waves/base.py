@@ -11,11 +11,13 @@ import torch
 
 from pdeinv.checks import NotNegative, Positive
 from pdeinv.datasets.absorbing import Open
+from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.base import EllipticPDE
 from pdeinv.datasets.elliptic.problem import conditions_on
 from pdeinv.datasets.sides import Sides
 from pdeinv.datasets.waves.operator import WaveOperator
 from pdeinv.datasets.waves.points import point_density
+from pdeinv.datasets.waves.solver import wave_solve
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
 from pdeinv.fields import REAL, Field, imaginary_of
@@ -38,6 +40,7 @@ class WavePhysics(EllipticPDE):
         k: wavenumber ω / c, in units of 1 / unit of length; positive.
         damping: share by which the medium damps: k² is k² (1 + i damping).
         boundary: the conditions on the sides; each is `Open` by default.
+        source: the known part of the source: a number, an array or a function.
         wells: point sources; one of rate q adds q δ to the sources.
         solution_field: name and units of the real part of u.
     """
@@ -45,13 +48,14 @@ class WavePhysics(EllipticPDE):
     k: Positive = 5.0
     damping: NotNegative = field(default=0.0, kw_only=True)
     boundary: Sides = field(default=Sides(Open(), Open(), Open(), Open()), kw_only=True)
+    source: Distributed = field(default=Distributed(0.0), kw_only=True)
     wells: tuple[Well, ...] = field(default=(), kw_only=True)
     solution_field: Field = field(
         default=Field("wavefield_real", "real part of the wave field"), kw_only=True
     )
 
     waves = True
-    uncertain_parameters = ()
+    uncertain_parameters = ("source",)
 
     def __post_init__(self) -> None:
         if isinstance(self.solution_field, Field) and not self.solution_field.name.endswith(REAL):
@@ -68,6 +72,15 @@ class WavePhysics(EllipticPDE):
                     f"well {i} must not be on a side that fixes the wave field, got x = "
                     f"{points[i][0]:g}, y = {points[i][1]:g}; move it into the domain"
                 )
+
+    @property
+    def sources_phrase(self) -> str:
+        """The known sources for people; "" if there are none."""
+        count = len(self.wells)
+        wells = f"{count} well{'s' if count > 1 else ''}" if count else ""
+        return " + ".join(
+            term for term in ("" if self.source.zero else self.source.phrase, wells) if term
+        )
 
     @property
     def imaginary(self) -> Field:
@@ -108,9 +121,28 @@ class WavePhysics(EllipticPDE):
         """Return the operator of a grid."""
         return _operator(self.check_grid(grid), self.boundary, self.k, self.damping)
 
-    def given_loads(self, grid: Grid) -> np.ndarray:
-        """Return what wells and sides bring to the free nodes, (2, free)."""
-        return _given_loads(self.operator(grid), grid, self.boundary, self.wells)
+    def excited(self, sources: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        """Return both parts of u, (batch, 2, ny, nx), float64, that sources make with those known.
+
+        Arguments:
+            sources: (batch, 1, ny, nx), float64.
+            m: (batch, 1, ny, nx) or (1, 1, ny, nx), the medium, float64.
+        """
+        grid = self.grid_of(sources)
+        operator = self.operator(grid)
+        if not self.source.zero:
+            known = self.source.tensor(node_positions(grid), self.domain).reshape(grid.shape)
+            sources = sources + known.to(sources)
+        along_y, along_x = (torch.from_numpy(matrix).to(sources) for matrix in operator.loads)
+        loads = operator.embedded(along_y @ sources @ along_x.T)
+        given = _given_loads(operator, grid, self.boundary, self.wells)
+        right = torch.nn.functional.pad(loads, (0, 0, 0, 1)) + torch.from_numpy(given).to(loads)
+        medium = m.flatten(1)[:, torch.from_numpy(operator.places).to(m.device)]
+        u = operator.on_grid(wave_solve(operator, medium, right))
+        values = self.conditions(grid).values
+        if values is not None:
+            u = u + torch.nn.functional.pad(values.to(u)[None], (0, 0, 0, 0, 0, 1))
+        return u
 
     def doubt(self, grid: Grid) -> str:
         """Return a warning where the grid is too coarse for the wavenumber; see `PDE.doubt`."""
