@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from pdeinv.checks import Positive
 from pdeinv.coefficients import LogNormal
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.registry import register
@@ -45,6 +46,7 @@ class Scattering(WavePhysics):
         'Δu + k²mu = -1 well, open on the boundary'
     """
 
+    k: Positive = 4.0
     source: Distributed = field(default=Distributed(1.0), kw_only=True)
     coefficient_field: Field = field(
         default=Field("squared_slowness", "relative squared slowness m"), kw_only=True

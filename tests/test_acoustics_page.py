@@ -18,9 +18,9 @@ def scope(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("page")
         patch.chdir(folder)
-        (code,) = blocks("python", PAGE)
         found = {"__name__": "page", "folder": folder}
-        exec(code, found)
+        for code in blocks("python", PAGE):
+            exec(code, found)
         yield found
 
 
@@ -28,6 +28,11 @@ def test_the_source_is_found(scope):
     assert abs(scope["place"]["x"] - 0.6) < 0.03 and abs(scope["place"]["y"] - 0.45) < 0.03
     assert (scope["folder"] / "acoustics.png").stat().st_size > 10_000
     assert 0.5 < scope["result"].attrs["reduced_chi_squared"] < 1.6
+
+
+def test_the_scan_is_a_problem(scope):
+    scan = scope["problem"].physics
+    assert len(scan.experiments) == 6 and scope["problem"].grid == 32
 
 
 def test_the_rows_of_the_page_are_complex_readings(tmp_path):
