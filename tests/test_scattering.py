@@ -23,6 +23,7 @@ from pdeinv.datasets import (
 )
 from pdeinv.datasets.waves import solver
 from pdeinv.observation import Observation
+from pdeinv.solvers.low_wavenumbers import start_at_low_wavenumbers
 from pdeinv.solvers.mode import ModeSearch
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
@@ -79,34 +80,69 @@ def test_sources_of_one_frequency_share_a_factorisation(monkeypatch):
     assert rows.shape == (4, *a.shape) and len(made) == 2
 
 
-def test_a_strong_inclusion_is_found_where_the_linear_result_fails():
-    """Six sources and twelve receivers around it, at one frequency."""
-    angles = 2 * np.pi * np.arange(6) / 6
-    sources = [Well(0.5 + 0.42 * np.cos(t), 0.5 + 0.42 * np.sin(t), 1.0) for t in angles]
+def scanned(wavenumbers, contrast, nodes, sources, receivers):
+    """Return a scan of an inclusion, the problem with its readings, and the true m - 1.
+
+    Sources and receivers stand around it.
+    """
+    angles = 2 * np.pi * np.arange(sources) / sources
+    wells = [Well(0.5 + 0.42 * np.cos(t), 0.5 + 0.42 * np.sin(t), 1.0) for t in angles]
     pde = Experiments(
-        tuple(Scattering(7.0, source=0.0, wells=(w,)).reading(["wavefield_imag"]) for w in sources)
+        tuple(
+            Scattering(k, source=0.0, wells=(well,)).reading(["wavefield_imag"])
+            for k in wavenumbers
+            for well in wells
+        )
     )
-    fine, grid = pde.grid(47), pde.grid(24)
-    angles = 2 * np.pi * (np.arange(12) + 0.5) / 12
-    receivers = torch.from_numpy(0.5 + 0.46 * np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    channel = torch.arange(1, 13).repeat_interleave(12)
+    fine, grid = pde.grid(2 * nodes - 1), pde.grid(nodes)
+    angles = 2 * np.pi * (np.arange(receivers) + 0.5) / receivers
+    places = torch.from_numpy(0.5 + 0.46 * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    channels = len(pde.fields) - 1
+    channel = torch.arange(1, channels + 1).repeat_interleave(receivers)
     zero = torch.zeros(len(channel), dtype=torch.float64)
-    order = (3,) * 13
-    exact = medium(fine, 0.8, 0.2)
-    blank = Observation(fine, receivers.repeat(12, 1), channel, zero, zero, order)
+    order = (3,) * (channels + 1)
+    exact = medium(fine, contrast, 0.2)
+    blank = Observation(fine, places.repeat(channels, 1), channel, zero, zero, order)
     values = blank(torch.cat([exact, pde.respond(exact)], dim=1))[0]
     std = torch.full_like(zero, 0.01 * float(values.std()))
     values = values + std * normal(len(values))
     observation = Observation(grid, blank.points, channel, values, std, order)
     problem = WhitenedProblem(Problem(pde, LogNormal(1.0, 0.3, 0.2)), observation)
+    return problem, medium(grid, contrast, 0.2) - 1
+
+
+def error_at(problem, xi, truth):
+    return distance(problem.coefficient(xi) - 1, truth)
+
+
+def test_a_strong_inclusion_is_found_where_the_linear_result_fails():
+    """Six sources and twelve receivers around it, at one frequency."""
+    problem, truth = scanned((7.0,), 0.8, 24, 6, 12)
     mode = ModeSearch(problem, 10, 3, 0.1, False)(1e-13)
-    zero, truth = problem.zero, medium(grid, 0.8, 0.2) - 1
-    rows = problem.jacobian(zero)
-    residual = values - problem.forward(problem.coefficient(zero))[0]
-    weights = torch.linalg.solve(rows @ rows.T + torch.diag(std**2), residual)
-    linear = distance(problem.coefficient((weights @ rows)[None]) - 1, truth)
-    found = distance(problem.coefficient(mode.xi) - 1, truth)
+    o, rows = problem.observation, problem.jacobian(problem.zero)
+    residual = o.values - problem.forward(problem.coefficient(problem.zero))[0]
+    weights = torch.linalg.solve(rows @ rows.T + torch.diag(o.noise_std**2), residual)
+    linear = error_at(problem, (weights @ rows)[None], truth)
+    found = error_at(problem, mode.xi, truth)
     assert mode.converged and found < 0.25 and found < 0.5 * linear
+
+
+def test_low_frequencies_lead_the_search_to_the_same_mode_in_fewer_steps():
+    problem, truth = scanned((4.0, 16.0), 1.5, 20, 4, 8)
+    alone, led = (ModeSearch(problem, 10, 3, 0.1, False) for _ in range(2))
+    start_at_low_wavenumbers(led, 1e-13)
+    assert 0.05 < error_at(problem, led.start, truth) < 0.5
+    modes = [search(1e-13) for search in (alone, led)]
+    assert modes[1].converged and modes[1].iterations == led.steps < alone.steps
+    assert modes[1].objective <= modes[0].objective * (1 + 1e-6)
+    assert error_at(problem, modes[1].xi, truth) < 0.2
+
+
+def test_one_frequency_starts_at_the_mean():
+    problem, _ = scanned((5.0,), 0.5, 16, 2, 3)
+    search = ModeSearch(problem, 10, 3, 0.1, False)
+    start_at_low_wavenumbers(search, 1e-13)
+    assert search.start is problem.zero and search.steps == 0
 
 
 FILE = """

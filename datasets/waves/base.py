@@ -74,6 +74,10 @@ class WavePhysics(EllipticPDE):
                 )
 
     @property
+    def wavenumber(self) -> float:
+        return self.k
+
+    @property
     def sources_phrase(self) -> str:
         """The known sources for people; "" if there are none."""
         count = len(self.wells)
