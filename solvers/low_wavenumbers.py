@@ -1,4 +1,4 @@
-"""A search for the mode of waves of several wavenumbers: it starts where the lower ones lead.
+"""A search for the mode of waves of several wavenumbers: it starts at the mode of the low ones.
 
 A wave of a high wavenumber tells a medium only up to whole wavelengths of its path, and the
 objective then has many minima. Waves of low wavenumbers have few.
