@@ -16,6 +16,7 @@ from pdeinv.schema import Amount, Count, Name, Number, Positive
 __all__ = [
     "ANY_EXPERIMENTS",
     "AQUIFERS",
+    "BASINS",
     "BLACK_BOXES",
     "EQUIVARIANCES",
     "FLOW_SENSORS",
@@ -124,6 +125,12 @@ class PumpingTest(_FieldScore):
     times: Count
 
 
+class Basin(_FieldScore):
+    """A method on one truth of the basin."""
+
+    active: Count  # nodes
+
+
 class TwoPumpingTests(_FieldScore):
     """A method on one truth of two pumping tests, with the readings of an arm of the study."""
 
@@ -229,6 +236,12 @@ PUMPING_TESTS = Kind(
     ("times",),
     ("method", "instance", "field"),
 )
+BASINS = Kind(
+    "a reconstruction of the basin",
+    Basin,
+    ("active",),
+    ("method", "instance", "field"),
+)
 TWO_PUMPING_TESTS = Kind(
     "a reconstruction of two pumping tests",
     TwoPumpingTests,
@@ -262,7 +275,8 @@ EQUIVARIANCES = Kind(
 )
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
-    *(AQUIFERS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS, FLOW_SENSORS, UNCERTAIN_SIDES),
+    *(AQUIFERS, BASINS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
+    *(FLOW_SENSORS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
 )

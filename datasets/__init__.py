@@ -15,6 +15,9 @@ from pdeinv.datasets.darcy import Darcy as Darcy
 from pdeinv.datasets.distributed import Distributed as Distributed
 from pdeinv.datasets.evolving import Evolving as Evolving
 from pdeinv.datasets.experiments import Experiments as Experiments
+from pdeinv.datasets.features import Barrier as Barrier
+from pdeinv.datasets.features import FixedValue as FixedValue
+from pdeinv.datasets.features import Leakage as Leakage
 from pdeinv.datasets.function import pde_from_function as pde_from_function
 from pdeinv.datasets.function_pde import FunctionPDE as FunctionPDE
 from pdeinv.datasets.generation import generate as generate

@@ -265,7 +265,8 @@ class PDE(Stated, Channels):
         if nx is None:
             ends = 0 if self.grid_kind == "periodic" else 1
             nx, ny = (round((ny - ends) * length) + ends for length in self.domain.aspect)
-        return Grid(ny, nx, self.domain.extent, self.domain.unit, self.grid_kind)
+        domain = self.domain
+        return Grid(ny, nx, domain.extent, domain.unit, self.grid_kind, domain.active)
 
     def check_grid(self, grid: Grid) -> Grid:
         """Return the grid.

@@ -152,12 +152,22 @@ def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
         ) from None
     with np.errstate(over="ignore"):
         values = values.astype(dtype, copy=False)
+    if pde is not None and pde.domain.active is not None:
+        values = _filled(values, pde)
     _refuse(~np.isfinite(values), values, variable, "finite", "drop or mend the sample")
     if pde and pde.positive_coefficient and variable.name == pde.coefficient_field.name:
         wrong = ~(values > 0)
         _refuse(wrong, values, variable, f"positive for {pde.name}", "drop or mend the sample")
     _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
     return values
+
+
+def _filled(values: np.ndarray, pde: PDE) -> np.ndarray:
+    """Return values with their mean at inactive nodes, where nothing depends on them."""
+    active = pde.grid(*values.shape[-2:]).active_nodes
+    assert active is not None
+    mean = values[:, active.numpy()].mean()
+    return np.where(active.numpy(), values, mean)
 
 
 def _outliers(values: np.ndarray) -> np.ndarray:

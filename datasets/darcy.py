@@ -103,7 +103,7 @@ class Darcy(PorousFlow):
 
     @property
     def equation(self) -> str:
-        return f"-∇·(a ∇u) = {self.inflow_phrase}, {self.boundary.phrase()}"
+        return f"-∇·(a ∇u) = {self.inflow_phrase}, {self.conditions_phrase}"
 
     @property
     def derived(self) -> tuple[Field, ...]:
@@ -126,7 +126,7 @@ class Darcy(PorousFlow):
 
         Where the contrast of a is too high for them, it is `solve` itself.
         """
-        if self.method == "direct":
+        if self.method == "direct" or self.conditions(self.grid_of(a)).volumes.pattern is not None:
             return self.solve(a)
 
         def roughly(a: torch.Tensor) -> torch.Tensor:
@@ -160,4 +160,7 @@ class Darcy(PorousFlow):
         conditions = self.conditions(grid)
         volumes = conditions.volumes
         outflow = divergence_form(volumes, a, u, self.face_mean)
-        return conditions.residual(outflow - volumes.per_volume(self._inflow(grid, a)), u)
+        inflow = self._inflow(grid, a)
+        if (leaking := self._leaking(grid)) is not None:
+            inflow = inflow - leaking * (volumes.inside(u) - conditions.level)
+        return conditions.residual(volumes.at_free(outflow - volumes.per_volume(inflow)), u)

@@ -214,12 +214,12 @@ class _Job:
                     for i in self.samples(start)
                 ]
             )
-            states = (
-                torch.cat([a, self.problem.physics.respond(a)], dim=1).to(torch.float32).numpy()
-            )
+            states = torch.cat([a, self.problem.physics.respond(a)], dim=1).to(torch.float32)
+            if (active := self.grid.active_nodes) is not None:
+                states = states.where(active, torch.nan)
         with atomic_write(self.file(start)) as temporary, temporary.open("wb") as stream:
             # A zip archive carries a checksum, a bare array does not
-            np.savez(stream, states=states)
+            np.savez(stream, states=states.numpy())
 
     def read(self, start: int) -> np.ndarray | None:
         """Return a stored block, or None where it is missing or damaged."""

@@ -10,7 +10,7 @@ import torch
 from pdeinv.coefficients import SpectralField
 from pdeinv.datasets.elliptic.base import SourcePDE
 from pdeinv.datasets.elliptic.dispersion import dispersion_error
-from pdeinv.datasets.elliptic.problem import volumes_on
+from pdeinv.datasets.elliptic.problem import Enclosure, volumes_on
 from pdeinv.datasets.registry import register
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
@@ -66,7 +66,7 @@ class Helmholtz(SourcePDE):
         return _PUBLISHED
 
     def restrict(self, a: torch.Tensor) -> torch.Tensor:
-        volumes = volumes_on(self.grid_of(a), self.boundary)
+        volumes = volumes_on(self.grid_of(a), self.enclosure)
         return volumes.extended(volumes.inside(a))
 
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Helmholtz(SourcePDE):
             )
         relative = Grid(*grid.shape, (0.0, grid.domain.aspect[0], 0.0, grid.domain.aspect[1]))
         error = dispersion_error(
-            volumes_on(relative, self.boundary),
+            volumes_on(relative, Enclosure(self.boundary)),
             abs(self.k) * grid.domain.shorter,
             _PUBLISHED.alpha,
             _PUBLISHED.tau,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pdeinv.datasets.distributed import Distributed
+from pdeinv.datasets.features import Feature
 from pdeinv.datasets.invariance import InvariantSource, keeps_sides, keeps_wells
+from pdeinv.datasets.invariant_shapes import keeps_features, keeps_region
 from pdeinv.datasets.sides import Sides
 from pdeinv.datasets.wells import Well
 from pdeinv.symmetry import Group, Matrix, Symmetry
@@ -68,11 +70,14 @@ def _check(pde: PDE) -> Check:
     conditions = [value for value in values if isinstance(value, Sides)]
     groups = [value for value in values if isinstance(value, tuple)]
     wells = [well for group in groups for well in group if isinstance(well, Well)]
+    features = [one for group in groups for one in group if isinstance(one, Feature)]
 
     def check(element: Symmetry) -> bool:
         sign = element.determinant if pseudo else 1
         return (
-            keeps_wells(wells, domain, periodic, element, sign)
+            keeps_region(domain, element)
+            and keeps_features(features, domain, element, sign)
+            and keeps_wells(wells, domain, periodic, element, sign)
             and all(keeps_sides(sides, domain, element, sign) for sides in conditions)
             and all(source.keeps(element, sign) for source in sources)
         )

@@ -130,7 +130,7 @@ class TransientDarcy(PorousFlow, Evolving):
     def equation(self) -> str:
         start = "a steady state" if self.initial is None else f"u = {self.initial.phrase}"
         stop = "" if self.pumping is None else f", wells until t = {self.pumping:g}"
-        sides = self.boundary.phrase()
+        sides = self.conditions_phrase
         return f"storage ∂u/∂t - ∇·(a ∇u) = {self.inflow_phrase}, {sides}, {start} at t = 0{stop}"
 
     @property
@@ -177,8 +177,9 @@ class TransientDarcy(PorousFlow, Evolving):
         conditions = self.conditions(grid)
         if callable(self.storage.value):
             self._check_storage(self.storage.at(node_positions(grid), self.domain))
-        storage = source_on(grid, self.boundary, self.storage)
-        evolution = Evolution(conditions.volumes, storage, self.face_mean, self.accuracy)
+        storage = source_on(grid, self.enclosure, self.storage)
+        leaking = self._leaking(grid)
+        evolution = Evolution(conditions.volumes, storage, self.face_mean, self.accuracy, leaking)
         stop = self.pumping or math.inf
         early = sorted({min(t, stop) for t in times})
         flowing = self._inflow(grid, double)
@@ -189,7 +190,8 @@ class TransientDarcy(PorousFlow, Evolving):
             rest = self._inflow(grid, double, wells=False)
             parts = evolution.after(double, found[stop], rest, [t - stop for t in late]).split(1, 1)
             found |= zip(late, parts, strict=True)
-        return (torch.cat([found[t] for t in times], dim=1) + conditions.level).to(a)
+        u = torch.cat([found[t] for t in times], dim=1) + conditions.level
+        return conditions.volumes.at_active(u).to(a)
 
     def _start(self, a: torch.Tensor) -> torch.Tensor:
         """Return u at the start, less the level of the sides, (batch, 1, ny, nx)."""
@@ -200,7 +202,7 @@ class TransientDarcy(PorousFlow, Evolving):
             solver = BalanceSolver(volumes, self.face_mean, "direct")
             free = self._balanced(a, self._inflow(grid, a, wells=False), solver)
         else:
-            free = source_on(grid, self.boundary, self.initial).to(a) - conditions.level
+            free = source_on(grid, self.enclosure, self.initial).to(a) - conditions.level
             free = free.expand(*a.shape[:-2], *volumes.shape)
         return volumes.extended(free) + conditions.deviations.to(a)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
+
 from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
@@ -63,10 +65,9 @@ def check_wells(wells: Sequence[Well], domain: Domain) -> None:
         raise InputError(
             f"wells must be at most {MOST_WELLS}, got {len(wells)}; spread their rates as a source"
         )
-    x0, x1, y0, y1 = domain.extent
     for i, well in enumerate(wells):
-        if not (x0 <= well.x <= x1 and y0 <= well.y <= y1):
+        if not domain.contains(torch.tensor([well.x, well.y], dtype=torch.float64)):
             raise InputError(
-                f"well {i} must be within the domain [{x0:g}, {x1:g}] x [{y0:g}, {y1:g}], got "
-                f"x = {well.x:g}, y = {well.y:g}; correct it"
+                f"well {i} must be within the domain {domain}, got x = {well.x:g}, y = {well.y:g}; "
+                f"correct it"
             )

@@ -11,6 +11,7 @@ import torch
 from pdeinv.annotations import check_fields
 from pdeinv.checks import EXTREME, Bounds, described
 from pdeinv.errors import InputError
+from pdeinv.region import Region
 
 __all__ = [
     "LARGEST",
@@ -37,10 +38,12 @@ class Domain:
     Arguments:
         extent: (x0, x1, y0, y1), with x0 < x1 and y0 < y1.
         unit: unit of the lengths in the CF convention; `"1"` for dimensionless ones.
+        active: the part in which the equation holds, as `Region` has it; the whole if None.
     """
 
     extent: Extent = (0.0, 1.0, 0.0, 1.0)
     unit: str = "1"
+    active: Region | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "{} of a domain")
@@ -57,6 +60,8 @@ class Domain:
                 f"extent of a domain must not be tiny compared with its coordinates, got "
                 f"{described(self.extent)}; subtract an origin"
             )
+        if self.active is not None:
+            object.__setattr__(self, "active", self.active.within(self.extent))
 
     @property
     def lengths(self) -> tuple[float, float]:
@@ -100,7 +105,16 @@ class Domain:
         return shares.new_tensor([x0, y0]) + shares * lengths
 
     def contains(self, points: torch.Tensor) -> torch.Tensor:
-        """Return which points (..., 2) are in the domain, its sides included; nan is not."""
+        """Return which points (..., 2) are in the active part of the domain, its sides included;
+        nan is not."""
+        inside = self.covers(points)
+        if self.active is None:
+            return inside
+        active = self.active.contains(points.reshape(-1, 2).double().numpy(force=True))
+        return inside & torch.from_numpy(active).reshape(inside.shape).to(inside.device)
+
+    def covers(self, points: torch.Tensor) -> torch.Tensor:
+        """Return which points (..., 2) are in the rectangle, its sides included; nan is not."""
         (x0, x1, y0, y1), (x, y) = self.extent, points.unbind(dim=-1)
         sx, sy = (_SAME * length for length in self.lengths) if self != Domain() else (0.0, 0.0)
         return (x >= x0 - sx) & (x <= x1 + sx) & (y >= y0 - sy) & (y <= y1 + sy)
@@ -108,7 +122,8 @@ class Domain:
     def __str__(self) -> str:
         x0, x1, y0, y1 = self.extent
         unit = "" if self.unit == "1" else f" {self.unit}"
-        return f"[{x0:.10g}, {x1:.10g}] x [{y0:.10g}, {y1:.10g}]{unit}"
+        part = "" if self.active is None else f", of which {self.active!r} is active"
+        return f"[{x0:.10g}, {x1:.10g}] x [{y0:.10g}, {y1:.10g}]{unit}{part}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,7 @@ class Grid:
         unit: unit of the extent; `"1"` for a dimensionless one.
         kind: `"vertex"` (nodes include the sides, hx = width / (nx-1)) or `"periodic"` (x1 is x0
             and y1 is y0, hx = width / nx).
+        active: the part of the domain in which the equation holds; the whole if None.
     """
 
     ny: _Nodes
@@ -131,17 +147,45 @@ class Grid:
     extent: Extent = (0.0, 1.0, 0.0, 1.0)
     unit: str = "1"
     kind: GridKind = "vertex"
+    active: Region | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.nx, int) and self.nx == 0:
             object.__setattr__(self, "nx", self.ny)
         check_fields(self, "{} of a grid")
-        _ = self.domain  # validates the extent
+        object.__setattr__(self, "active", self.domain.active)  # validates the extent too
+        if self.active is not None and self.periodic:
+            raise InputError(
+                "active of a grid must be None where it is periodic, got a region; use sides"
+            )
 
     @cached_property
     def domain(self) -> Domain:
-        """The rectangle."""
-        return Domain(self.extent, self.unit)
+        """The rectangle and its active part."""
+        return Domain(self.extent, self.unit, self.active)
+
+    @cached_property
+    def active_cells(self) -> torch.Tensor | None:
+        """Which cells between four nodes are active, (ny-1, nx-1): those whose corners are; None
+        where all are."""
+        if self.active is None:
+            return None
+        inside = torch.from_numpy(self.active.contains(self.points().numpy())).reshape(self.shape)
+        cells = inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]
+        if not bool(cells.any()):
+            raise InputError(
+                f"active of a grid must hold a cell between four nodes, got {self.active!r} on "
+                f"{self} nodes; use a finer grid"
+            )
+        return cells
+
+    @cached_property
+    def active_nodes(self) -> torch.Tensor | None:
+        """Which nodes are active, (ny, nx): the corners of active cells; None where all are."""
+        if self.active_cells is None:
+            return None
+        cells = torch.nn.functional.pad(self.active_cells, (1, 1, 1, 1))
+        return cells[1:, 1:] | cells[1:, :-1] | cells[:-1, 1:] | cells[:-1, :-1]
 
     @property
     def periodic(self) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+from scipy.spatial import cKDTree
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
 __all__ = ["interpolation_stencil"]
+
+_LITTLE = 1e-6  # weight of active nodes below which the nearest one counts
 
 
 def interpolation_stencil(
@@ -16,6 +19,8 @@ def interpolation_stencil(
     """Return flat node indices and weights that interpolate a field, both (m, (order+1)²).
 
     The stencil wraps around on a periodic grid. It moves inwards at the boundary of a vertex grid.
+    Only active nodes are read: where one of the stencil is not, the field is linear between those
+    of the point's cell that are, or has the value of the nearest active node.
 
     Arguments:
         points: (m, 2), positions (x, y).
@@ -31,6 +36,36 @@ def interpolation_stencil(
             f"the interpolation order must be from 0 to {most} on {grid} nodes, got {order}; use "
             f"0, 1 or 3"
         )
+    nodes, weights = _stencil(points, grid, order)
+    if grid.active_nodes is not None:
+        cut = ~grid.active_nodes.flatten()[nodes].all(dim=1)
+        nodes[cut], weights[cut] = 0, 0.0
+        few, its = _between_active(points[cut], grid, min(order, 1))
+        nodes[cut, : few.shape[1]], weights[cut, : few.shape[1]] = few, its
+    return nodes, weights
+
+
+def _between_active(
+    points: torch.Tensor, grid: Grid, order: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the nodes and the weights of points with inactive nodes near them."""
+    assert grid.active_nodes is not None
+    active = grid.active_nodes.flatten()
+    nodes, weights = _stencil(points, grid, order)
+    weights = weights * active[nodes]
+    total = weights.sum(dim=1)
+    alone = total < _LITTLE
+    weights = torch.where(alone[:, None], 0.0, weights / total[:, None])
+    if bool(alone.any()):
+        places = active.nonzero()[:, 0]
+        tree = cKDTree(grid.points()[places].numpy())
+        nearest = torch.from_numpy(tree.query(points[alone].double().numpy())[1])
+        nodes[alone, 0], weights[alone, 0] = places[nearest], 1.0
+    return nodes, weights
+
+
+def _stencil(points: torch.Tensor, grid: Grid, order: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the nodes and the weights of points, whichever nodes are active."""
     shares = grid.domain.relative(points.double())
     (iy, wy), (ix, wx) = (
         _stencil_1d(shares[:, d] * cells, n, grid.periodic, order)

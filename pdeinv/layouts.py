@@ -47,12 +47,12 @@ def random(
     """
     n, stream = _count(n), _stream(seed)
     if not number("apart", apart, Bounds(least=0)):
-        return _absolute(stream.random((n, 2)), domain)
+        return _scattered(stream, n, domain)
     integer("the number of sensors apart", n, Bounds(most=_MOST_APART))
     found, count = np.empty((n, 2)), 0
     while count < n:
         for _ in range(_TRIES):
-            candidate = _absolute(stream.random((1, 2)), domain)
+            candidate = _scattered(stream, 1, domain)
             if count == 0 or np.hypot(*(found[:count] - candidate).T).min() >= apart:
                 found[count], count = candidate, count + 1
                 break
@@ -67,27 +67,29 @@ def random(
 
 
 def random_nodes(n: int, grid: Grid, seed: int = 0) -> np.ndarray:
-    """Return n different random nodes of the grid: the benchmark's layout.
+    """Return n different random active nodes of the grid: the benchmark's layout.
 
     Raises:
-        InputError: the grid has fewer nodes.
+        InputError: the grid has fewer of them.
     """
     if not isinstance(grid, Grid):
         raise InputError(f"grid must be a Grid, got {described(grid)}; give such as Grid(64)")
     n = _count(n)
-    if n > grid.nodes:
+    active = None if grid.active_nodes is None else np.flatnonzero(grid.active_nodes.numpy())
+    most = grid.nodes if active is None else len(active)
+    if n > most:
         raise InputError(
-            f"the number of nodes must be at most {grid.nodes} on a grid of {grid}, got {n}; use "
-            f"fewer"
+            f"the number of nodes must be at most {most} on a grid of {grid}, got {n}; use fewer"
         )
-    flat = _stream(seed).choice(grid.nodes, size=n, replace=False)
+    flat = _stream(seed).choice(grid.nodes if active is None else active, size=n, replace=False)
     cells_y, cells_x = grid.cells
     shares = np.stack([flat % grid.nx / cells_x, flat // grid.nx / cells_y], axis=1)
     return _absolute(shares, grid.domain)
 
 
 def regular(per_side: int, domain: Domain = _UNIT_SQUARE) -> np.ndarray:
-    """Return the centres of a tiling by squares, as nearly as whole numbers allow.
+    """Return the centres of a tiling by squares, as nearly as whole numbers allow; those that are
+    active.
 
     Arguments:
         per_side: tiles along the shorter side of the domain.
@@ -99,7 +101,8 @@ def regular(per_side: int, domain: Domain = _UNIT_SQUARE) -> np.ndarray:
         for tiles in (round(per_side * length) for length in domain.aspect)
     )
     y, x = np.meshgrid(sy, sx, indexing="ij")
-    return _absolute(np.stack([x.ravel(), y.ravel()], axis=1), domain)
+    points = _absolute(np.stack([x.ravel(), y.ravel()], axis=1), domain)
+    return points[_active(points, domain)]
 
 
 def track(
@@ -235,6 +238,27 @@ def _pairs(what: str, given: ArrayLike) -> np.ndarray:
             f"give an array (k, 2)"
         )
     return pairs
+
+
+def _active(points: np.ndarray, domain: Domain) -> np.ndarray:
+    return domain.contains(torch.from_numpy(points)).numpy()
+
+
+def _scattered(stream: np.random.Generator, n: int, domain: Domain) -> np.ndarray:
+    """Return n independent points that are uniform on the active part of a domain."""
+    found = _absolute(stream.random((n, 2)), domain)
+    if domain.active is None:
+        return found
+    found = found[_active(found, domain)]
+    for _ in range(_TRIES):
+        if len(found) >= n:
+            return found[:n]
+        more = _absolute(stream.random((max(n, 100), 2)), domain)
+        found = np.concatenate([found, more[_active(more, domain)]])
+    raise InputError(
+        f"the active part of {domain} must be large enough to place {n} points in it, got "
+        f"{len(found)} of them; give their positions"
+    )
 
 
 def _absolute(shares: np.ndarray, domain: Domain) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 Fields have the shape (batch, channel, ny, nx). A score of a whole field has the shape (batch,
 channel). A pointwise score keeps the field's shape; its mean over the nodes is the field's score.
+Nodes where the truth is nan, such as inactive ones, do not count: pointwise scores are nan there.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         InputError: the channels or the nodes differ.
     """
     _check_shapes(estimate, truth)
-    return torch.linalg.vector_norm(estimate - truth, dim=_NODES) / torch.linalg.vector_norm(
-        truth, dim=_NODES
-    )
+    known = ~truth.isnan()
+    error, truth = (estimate - truth).where(known, 0.0), truth.where(known, 0.0)
+    return torch.linalg.vector_norm(error, dim=_NODES) / torch.linalg.vector_norm(truth, dim=_NODES)
 
 
 def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -48,8 +49,9 @@ def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) ->
         InputError: the channels or the nodes differ.
     """
     _check_shapes(estimate, truth)
-    wrong = (estimate >= threshold) != (truth >= threshold)
-    return wrong.to(estimate.dtype).mean(dim=_NODES)
+    known = ~truth.isnan()
+    wrong = ((estimate >= threshold) != (truth >= threshold)) & known
+    return wrong.sum(dim=_NODES) / known.sum(dim=_NODES).to(estimate.dtype)
 
 
 def error_spectrum(

@@ -88,7 +88,7 @@ class Observation(ReadingNoise):
                 f"points must be (x, y) pairs, (m, 2), got shape {tuple(self.points.shape)}; give "
                 f"one row for each sensor"
             )
-        outside = ~self.grid.domain.contains(self.points)
+        outside = ~self.grid.domain.covers(self.points)  # inactive nodes may be read as well
         if bool(outside.any()):
             i = int(outside.nonzero()[0])
             raise InputError(
@@ -246,7 +246,15 @@ class Observation(ReadingNoise):
                 f"{type(self).__name__}.stencil must return nodes from 0 to {self.grid.nodes - 1} "
                 f"and finite weights, got others; correct it"
             )
-        return nodes, weights
+        return nodes, self._of_active(nodes, weights)
+
+    def _of_active(self, nodes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Return weights (k, w) without those of inactive nodes, each row with the sum it had."""
+        if self.grid.active_nodes is None:
+            return weights
+        kept = weights * self.grid.active_nodes.flatten()[nodes]
+        before, after = (w.sum(dim=1, keepdim=True) for w in (weights, kept))
+        return torch.where(after.abs() > _UNIT, kept * before / after, kept)
 
     def _check(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
         # A state on another grid would be read at the wrong nodes in silence

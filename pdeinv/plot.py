@@ -23,6 +23,7 @@ from pdeinv.field_style import (
     spans_decades,
     spread_style,
 )
+from pdeinv.figures.features import plot_features
 from pdeinv.figures.layout import Panel, extent_of, shown_at
 from pdeinv.figures.residuals import plot_residuals
 from pdeinv.figures.sensors import Shapes, draw_sensors, sensor_handles
@@ -229,6 +230,7 @@ def _plot_row(axes: Mapping[str, Axes], row: _Row, grid: Grid, panel: Panel) -> 
             **styles[column],
         )
         if column == "mean":
+            plot_features(axis, site.features)
             draw_sensors(axis, row.sensors, grid)
             places = shown_at(row.sensors.points, grid)
             plot_wells(axis, site.wells, places, grid, panel, row.name == site.solution)

@@ -58,13 +58,13 @@ class Posterior:
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).
 
-        The fields are float64. A field of several experiments has one dimension more,
-        `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment, y, x), with nan
-        in an experiment that lacks it; so has one at output times, `{field}_mean` (time, y, x). The
-        same field of a stationary experiment holds at all times. A coefficient of two values has
-        `{field}_probability` (y, x) of the high one too. Numbers that were inferred have the
-        dimension `parameter`, see `Parameters.to_xarray`. A side that was has `{side}_{field}_mean`
-        (y) or (x).
+        The fields are float64, and nan at inactive nodes. A field of several experiments has one
+        dimension more, `{field}_mean` (experiment, y, x) and `{field}_samples` (sample, experiment,
+        y, x), with nan in an experiment that lacks it; so has one at output times, `{field}_mean`
+        (time, y, x). The same field of a stationary experiment holds at all times. A coefficient of
+        two values has `{field}_probability` (y, x) of the high one too. Numbers that were inferred
+        have the dimension `parameter`, see `Parameters.to_xarray`. A side that was has
+        `{side}_{field}_mean` (y) or (x).
 
         Arguments:
             attributes: global attributes in addition to the run's record.
@@ -94,7 +94,7 @@ class Posterior:
             }
             data[f"{f.name}_probability"] = (
                 ("y", "x"),
-                self.probability.detach().cpu().double().numpy(),
+                self._active(self.probability.detach().cpu().double()).numpy(),
                 attrs,
             )
         coords["sample"] = np.arange(len(self.samples))
@@ -102,6 +102,11 @@ class Posterior:
         for one in self.inferred:
             result = result.assign(one.to_xarray())
         return result if self.parameters is None else result.assign(self.parameters.to_xarray())
+
+    def _active(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (..., ny, nx), nan at inactive nodes."""
+        active = self.grid.active_nodes
+        return values if active is None else values.where(active, torch.nan)
 
     def _experiments(self) -> list[str]:
         """Return the names of the experiments, in the order of their channels."""
@@ -118,7 +123,7 @@ class Posterior:
     def _of_field(self, f: Field, values: torch.Tensor) -> np.ndarray:
         """Return the channels of a field's name, with dimensions of experiments and times where it
         has them."""
-        values = values.detach().cpu().double()
+        values = self._active(values.detach().cpu().double())
         channels = {
             (g.experiment, g.time): i for i, g in enumerate(self.fields) if g.name == f.name
         }

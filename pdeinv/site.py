@@ -1,4 +1,4 @@
-"""The sides and the wells of a result."""
+"""The sides, the features and the wells of a result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-__all__ = ["Site", "Surrounding", "Wells"]
+__all__ = ["Outline", "Site", "Surrounding", "Wells"]
 
 
 _FLUXES = {"flux", "no flux"}
@@ -59,6 +59,20 @@ class Wells(NamedTuple):
     units: str
 
 
+class Outline(NamedTuple):
+    """A feature within the domain.
+
+    Attributes:
+        kind: "fixed", "leakage" or "barrier".
+        lines: each (k, 2), the corners of its outlines or of its line.
+        numbers: its numbers in words, by their names.
+    """
+
+    kind: str
+    lines: list[np.ndarray]
+    numbers: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Site:
     """What surrounds the fields of one experiment, or of a result without experiments.
@@ -67,12 +81,14 @@ class Site:
         solution, units: name and units of the field that the sides concern.
         sides: the conditions by the names of the sides; empty where they are not known.
         wells: there may be none.
+        features: what lies within the domain.
     """
 
     solution: str = ""
     units: str = "1"
     sides: Mapping[str, Surrounding] = field(default_factory=dict)
     wells: Wells = field(default_factory=lambda: Wells(np.zeros((0, 2)), np.zeros(0), "1"))
+    features: tuple[Outline, ...] = ()
 
     @classmethod
     def of(cls, result: xr.Dataset) -> Site:
@@ -91,7 +107,9 @@ class Site:
             for side in ("left", "right", "bottom", "top")
             if side in found
         }
-        return cls(field, found.get("units", "1"), sides, _wells(result, name))
+        return cls(
+            field, found.get("units", "1"), sides, _wells(result, name), _features(result, name)
+        )
 
     @property
     def varied(self) -> bool:
@@ -107,6 +125,16 @@ def _inferred(result: xr.Dataset, side: str, field: str, experiment: str) -> Sur
             if f"{own}_mean" in result:
                 return Surrounding(kind, *(result[f"{own}_{w}"].values for w in ("mean", "std")))
     return None
+
+
+def _features(result: xr.Dataset, experiment: str) -> tuple[Outline, ...]:
+    stated: list[dict[str, Any]] = json.loads(result.attrs.get("features", "[]"))
+    return tuple(
+        Outline(one["kind"], [np.array(line) for line in lines], one["numbers"])
+        for one in stated
+        if one["experiment"] == experiment
+        for lines in [one.get("rings") or one["lines"]]
+    )
 
 
 def _wells(result: xr.Dataset, experiment: str) -> Wells:

@@ -159,6 +159,13 @@ class GaussNewton(Solver):
             mode = from_other_numbers(search, mode)
         return linearised_at(search.problem, mode)
 
+    def most_probable(
+        self, pde: PDE, prior: CoefficientPrior, observation: Observation, progress: bool = False
+    ) -> torch.Tensor:
+        """Return the most probable draw of the latent field, (1, *shape)."""
+        search = self._search(pde, prior, observation, progress)
+        return search.problem.tables(search(self.nugget).xi)
+
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         m, problem = len(observation), Problem(pde, prior)
         jacobians = 2.8 if problem.affine else 3.8  # in copies, that of the mode besides a member's

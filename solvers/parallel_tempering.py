@@ -43,8 +43,8 @@ class ParallelTempering:
         log_likelihoods: of scenes.
         levels, runs: number of heights, and of independent runs.
         pool: draws of the prior in each run's pool.
-        start: the scene at which the chains of the coldest third of the levels start; the others
-            start at scenes of the pools, fitted to the readings.
+        start: the scene at which the coldest third of the levels starts; the others start at scenes
+            of the pools, fitted to the readings.
         generator: of random numbers.
 
     Reference:
@@ -70,7 +70,7 @@ class ParallelTempering:
         self.pool = ScenePool(prior, log_likelihoods[0], runs, pool, generator)
         self.heights = self._first_heights()
         if self.pool.suffices(1.0):
-            self.scenes = _joined(self._drawn())
+            self.scenes = Scenes.joined(self._drawn())
         else:
             fitted = fit_scenes(prior, log_likelihoods, self.pool.promising(_FITTED))
             for _ in range(_PAST):
@@ -114,7 +114,7 @@ class ParallelTempering:
             chosen = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
             rows = (chosen < n).nonzero()[:, 0]
             scenes.put(rows, fitted.scenes.chosen(chosen[rows] + n * rows))
-        return _joined(drawn)
+        return Scenes.joined(drawn)
 
     def _weights(self) -> torch.Tensor:
         """The power of each likelihood at each level, (levels, likelihoods)."""
@@ -291,12 +291,3 @@ class ParallelTempering:
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, dtype=torch.float64, generator=self.generator)
-
-
-def _joined(parts: Sequence[Scenes]) -> Scenes:
-    """Return the scenes of all parts."""
-    return Scenes(
-        torch.cat([s.common for s in parts]),
-        torch.cat([s.objects for s in parts]),
-        torch.cat([s.count for s in parts]),
-    )

@@ -1,4 +1,4 @@
-"""What surrounds the fields of a result: the conditions on the sides and the wells."""
+"""What surrounds the fields of a result, and what lies within: sides, features and wells."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.features import Feature
 from pdeinv.datasets.sides import SIDES, Flux, Side, Sides, Value, axis_of
 from pdeinv.datasets.wells import Well
 from pdeinv.grid import Domain
@@ -27,8 +28,9 @@ def with_site(result: xr.Dataset, pde: PDE) -> xr.Dataset:
     sides: its `experiment`, which may be empty; the `field` that they concern and its `units`; and
     the conditions on `left`, `right`, `bottom` and `top`, as `Side.to_json` has them. A function is
     given by its values at equally spaced positions with both ends, an uncertain quantity by its
-    mean a priori. Wells are the variables
-    `well_x`, `well_y` and `well_rate` (well), and `well_experiment` where there are experiments.
+    mean a priori. The attribute `features` is a list with an object for each feature: its
+    `experiment`, and what `Feature.describe` returns. Wells are the variables `well_x`, `well_y`
+    and `well_rate` (well), and `well_experiment` where there are experiments.
 
     Arguments:
         result: the fields.
@@ -50,8 +52,15 @@ def with_site(result: xr.Dataset, pde: PDE) -> xr.Dataset:
         for name, one in physics.items()
         for well in _parameters(one, Well)
     ]
+    features = [
+        {"experiment": name, **feature.describe()}
+        for name, one in physics.items()
+        for feature in _parameters(one, Feature)
+    ]
     if boundary:
         result = result.assign_attrs(boundary=json.dumps(boundary))
+    if features:
+        result = result.assign_attrs(features=json.dumps(features))
     return result.assign(_columns(wells, pde)) if wells else result
 
 

@@ -396,6 +396,12 @@ def test_physics_without_waves_refuses_sides_that_take_them_up(kind, side):
         kind(boundary=Sides(top=side))
 
 
+def test_a_part_of_a_rectangle_is_refused():
+    triangle = Domain((0.0, 1.0, 0.0, 1.0), active=[(0, 0), (1, 0), (0, 1)])
+    with pytest.raises(InputError, match="domain of acoustics must be a whole rectangle"):
+        Acoustics(domain=triangle)
+
+
 def test_a_coarse_grid_is_doubtful():
     assert not Acoustics(30.0).doubt(Acoustics().grid(48))
     assert "6.5 nodes per wavelength" in Acoustics(30.0).doubt(Acoustics().grid(32))

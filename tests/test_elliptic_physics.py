@@ -22,7 +22,7 @@ from pdeinv.datasets import (
     Well,
     pde_by_name,
 )
-from pdeinv.datasets.elliptic.problem import wells_on
+from pdeinv.datasets.elliptic.problem import Enclosure, wells_on
 from pdeinv.grid import Domain
 
 BOX = Domain((-2.0, 3.0, 1.0, 3.0), "m")
@@ -227,11 +227,11 @@ def test_a_well_brings_its_rate_exactly_to_free_nodes(place, held):
         with pytest.raises(InputError, match="well 0 must not be on a side"):
             Darcy(domain=BOX, boundary=boundary, wells=wells)
         return
-    inflow = wells_on(grid, boundary, wells)
+    inflow = wells_on(grid, Enclosure(boundary), wells)
     assert float(inflow.sum()) == pytest.approx(1.5, rel=1e-15)
     assert 2 <= int((inflow != 0).sum()) <= 8
     y, x = grid.coordinates()
-    inner = wells_on(grid, boundary, wells[1:])
+    inner = wells_on(grid, Enclosure(boundary), wells[1:])
     volumes = Darcy(domain=BOX, boundary=boundary).conditions(grid).volumes
     spread = volumes.extended(inner)
     # Away from the sides the weights keep the position of the well too

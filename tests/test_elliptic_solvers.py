@@ -38,7 +38,7 @@ def factorisations(monkeypatch):
     """The list of all factorisations from now on; none is kept from before."""
     made, make = [], sparse_solver._Factorisation
     monkeypatch.setattr(
-        sparse_solver, "_Factorisation", lambda matrix: made.append(1) or make(matrix)
+        sparse_solver, "_Factorisation", lambda *given: made.append(1) or make(*given)
     )
     sparse_solver._kept.clear()
     return made

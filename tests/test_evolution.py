@@ -141,7 +141,7 @@ def test_derivatives(mix):
 def test_many_adjoints_are_one_by_one_and_share_the_factorisations_of_the_state(monkeypatch):
     made, make = [], sparse_solver._Factorisation
     monkeypatch.setattr(
-        sparse_solver, "_Factorisation", lambda matrix: made.append(1) or make(matrix)
+        sparse_solver, "_Factorisation", lambda *given: made.append(1) or make(*given)
     )
     sparse_solver._kept.clear()
     volumes = Volumes(9, 12, 2.0, 1.0, True, True, False, False)

@@ -35,6 +35,7 @@ from pdeinv.benchmarks.reports.tables import (
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
+from pdeinv.benchmarks.studies.basin import basin_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
@@ -119,6 +120,9 @@ BLACK_BOXES = [
     {k: v for k, v in record.items() if k != "log_std"} | {"budget": 200} for record in AQUIFERS
 ]
 
+BASINS = [
+    {k: v for k, v in record.items() if k != "log_std"} | {"active": 99} for record in AQUIFERS
+]
 PUMPING_TESTS = [
     {k: v for k, v in record.items() if k != "log_std"} | {"times": 8} for record in AQUIFERS
 ]
@@ -193,6 +197,7 @@ USES = {
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
     "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
     "black box": (study_kinds.BLACK_BOXES, BLACK_BOXES, black_box_table),
+    "basin": (study_kinds.BASINS, BASINS, basin_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),
     "two pumping tests": (
         *(study_kinds.TWO_PUMPING_TESTS, TWO_PUMPING_TESTS),

@@ -73,7 +73,7 @@ def test_the_noise_of_simulated_readings():
         (
             lambda t: t.where(t.x < 0.5),
             [[0.1, 0.1], [0.9, 0.1]],
-            "row 1: value must be a finite number",
+            "row 1: x and y must be in the domain",
         ),
     ],
 )

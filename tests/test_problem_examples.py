@@ -78,7 +78,7 @@ def test_every_line_of_an_example_is_explained(name):
     for block in EXAMPLES[name].text.split("\n\n"):
         if "=" in block and not block.startswith(("#", "[[well]]")):
             assert "#" in block, block
-    assert EXAMPLES[name].problem.physics.domain.lengths[0] > 1.9 * min(
+    assert EXAMPLES[name].problem.physics.domain.lengths[0] > 1.4 * min(
         EXAMPLES[name].problem.physics.domain.lengths
     )
 

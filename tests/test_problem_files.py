@@ -327,7 +327,7 @@ MISTAKES = [
     (
         "extent",
         "extend",
-        "[domain] must have keys of extent, unit, got 'extend'; did you mean 'ext",
+        "[domain] must have keys of extent, unit, active, got 'extend'; did you mean 'ext",
     ),
     ("0, 1200]", "1200]", "[domain] extent must have at least 4 items, not 3"),
     ("3000, 0,", "'wide', 0,", "[domain] extent entry 2 must be a number, got 'wide'"),

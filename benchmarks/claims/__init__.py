@@ -72,6 +72,7 @@ SOURCES: dict[str, Source] = {
     "docs/add-your-observation.md": Source(),
     "docs/add-your-pde.md": Source(),
     "docs/add-your-prior.md": Source(),
+    "docs/any-shape.md": Source(),
     "docs/beyond.md": Source(
         (
             Constant("2 to 4 winding bands", "a definition"),
@@ -86,6 +87,7 @@ SOURCES: dict[str, Source] = {
             Constant("too narrow; with a peak in the middle, too wide", "how to read a figure"),
         )
     ),
+    "docs/design.md": Source(),
     "docs/functions-as-physics.md": Source(),
     "docs/flow-sensors.md": Source(
         (

@@ -5,14 +5,14 @@ benchmarks/results/NAME.jsonl, of one or more names. Kinds of summaries are `tab
 tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Kinds of instances are
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
-`black-box` (the aquifer by solves alone), `pumping-test`, `two-pumping-tests`, `flow-sensors`,
-`uncertain-sides`, `experiments` (of a prior of the coefficient), `assumed` (numbers right, wrong or
-left out), `numbers` (that were inferred), `alarms` (their texts), `alarm-rates`, `model-choice`,
-`calibrated`, `scene-limits` (of chains over objects), `cost` and `scaling` (of our solver). These
-compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
-`joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
-(published solvers at their papers' setting). `published` has the single samples of papers and of
-summaries.
+`black-box` (the aquifer by solves alone), `basin`, `pumping-test`, `two-pumping-tests`,
+`flow-sensors`, `uncertain-sides`, `experiments` (of a prior of the coefficient), `assumed` (numbers
+right, wrong or left out), `numbers` (that were inferred), `alarms` (their texts), `alarm-rates`,
+`model-choice`, `calibrated`, `scene-limits` (of chains over objects), `cost` and `scaling` (of our
+solver). These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task
+of one), `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and
+`setting` (published solvers at their papers' setting). `published` has the single samples of papers
+and of summaries.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ from pdeinv.benchmarks.reports.tables import (
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
+from pdeinv.benchmarks.studies.basin import basin_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
@@ -69,6 +70,7 @@ from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     AQUIFERS,
+    BASINS,
     BLACK_BOXES,
     EQUIVARIANCES,
     FLOW_SENSORS,
@@ -94,6 +96,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "equivariance": (equivariance_page, (EQUIVARIANCES,)),
     "aquifer": (aquifer_table, (AQUIFERS,)),
     "black-box": (black_box_table, (BLACK_BOXES,)),
+    "basin": (basin_table, (BASINS,)),
     "pumping-test": (pumping_table, (PUMPING_TESTS,)),
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),

@@ -13,7 +13,7 @@ import xarray as xr
 
 from pdeinv.benchmarks.kinds import Kind
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
-from pdeinv.benchmarks.reports.columns import coverage_head
+from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.inferred_field import InferredField
@@ -22,7 +22,14 @@ from pdeinv.problems.examples import Example, Truth
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.reconstruction import reconstruct
 
-__all__ = ["SCORES", "measure", "measure_missing", "score_cells", "scores_file"]
+__all__ = [
+    "SCORES",
+    "measure",
+    "measure_missing",
+    "methods_table",
+    "score_cells",
+    "scores_file",
+]
 
 _LEVEL = 90  # per cent of a normal distribution within the interval, in standard deviations:
 _INTERVAL = 1.6449
@@ -138,9 +145,11 @@ def _exact(truth: Truth) -> xr.Dataset:
 
 
 def _scores(found: xr.Dataset, name: str, exact: np.ndarray) -> Record:
-    """Return the scores of one field; nodes whose value is known have no part in the coverage."""
+    """Return the scores of one field at active nodes; nodes whose value is known have no part in
+    the coverage."""
     error = found[f"{name}_mean"].values - exact
-    std = found[f"{name}_std"].values
+    std, known = found[f"{name}_std"].values, np.isfinite(error)
+    error, std, exact = error[known], std[known], exact[known]
     free = std > _KNOWN * std.max()
     inside = np.abs(error[free]) <= _INTERVAL * std[free]
     return {
@@ -181,3 +190,20 @@ def score_cells(records: Iterable[Record]) -> list[str]:
         f"{fmean(r['seconds'] for r in by_instance.values()):.1f}",
         str(len(by_instance)),
     ]
+
+
+def methods_table(records: Sequence[Record], methods: Sequence[str]) -> str:
+    """Return errors, coverage and seconds of each method and field, with standard errors over the
+    truths.
+
+    Arguments:
+        records: as `measure` returns them.
+        methods: names, in the order of the rows; others come after them.
+    """
+    cells = dict.fromkeys((r["method"], r["field"]) for r in records)
+    order = {method: place for place, method in enumerate(methods)}
+    rows = [
+        [*cell, *score_cells([r for r in records if (r["method"], r["field"]) == cell])]
+        for cell in sorted(cells, key=lambda cell: (order.get(cell[0], len(order)), cell[0]))
+    ]
+    return render_table(["method", "field"], list(SCORES), rows)

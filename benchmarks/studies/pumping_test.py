@@ -11,13 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.columns import render_table
-from pdeinv.benchmarks.studies.example_scores import (
-    SCORES,
-    measure_missing,
-    score_cells,
-    scores_file,
-)
+from pdeinv.benchmarks.studies.example_scores import measure_missing, methods_table, scores_file
 from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
 from pdeinv.problems.examples import example_by_name
 
@@ -61,10 +55,4 @@ def pumping_table(records: list[Record]) -> str:
     Arguments:
         records: as `pdeinv study pumping-test` writes them.
     """
-    cells = dict.fromkeys((r["method"], r["field"]) for r in records)
-    order = {method: place for place, method in enumerate(METHODS)}
-    rows = [
-        [*cell, *score_cells([r for r in records if (r["method"], r["field"]) == cell])]
-        for cell in sorted(cells, key=lambda cell: (order.get(cell[0], len(order)), cell[0]))
-    ]
-    return render_table(["method", "field"], list(SCORES), rows)
+    return methods_table(records, METHODS)

@@ -20,7 +20,7 @@ class Conditions:
 
     Attributes:
         volumes: the rectangle, which states what each side holds.
-        values: (ny, nx), u on the sides of values, 0 at the free nodes; None if all are 0.
+        values: (ny, nx), u where it is held, 0 at the other nodes; None if all are 0.
         inflow: (my, mx), a du/dn of the sides of fluxes, times the length of the side that a node
             owns, over its volume; None if no flux is given.
         fluxes: a du/dn at the nodes of each side where it is given and not 0.
@@ -32,7 +32,12 @@ class Conditions:
     fluxes: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @classmethod
-    def on(cls, volumes: Volumes, given: Mapping[str, torch.Tensor]) -> Conditions:
+    def on(
+        cls,
+        volumes: Volumes,
+        given: Mapping[str, torch.Tensor],
+        within: torch.Tensor | None = None,
+    ) -> Conditions:
         """Return the conditions of what is given along the sides.
 
         Arguments:
@@ -40,6 +45,7 @@ class Conditions:
             given: for sides "left", "right" (ny,) and "bottom", "top" (nx,), the values or the
                 fluxes at their nodes; 0 along the others. The mean holds in a corner of two sides
                 of values.
+            within: (ny, nx), the values at the nodes that the pattern holds, nan at the others.
         """
         values = torch.zeros(volumes.ny, volumes.nx, dtype=torch.float64)
         owners = torch.zeros_like(values)
@@ -52,8 +58,12 @@ class Conditions:
                 owners[nodes] += 1
             else:
                 h = volumes.hy if axis_of(side) == 0 else volumes.hx
-                inflow[nodes] += 2 * along / h
+                inflow[nodes] += volumes.side_over_volume(side) * along / h
         values /= owners.clamp_min(1)
+        if volumes.pattern is not None:
+            values = values * volumes.held
+            if within is not None:
+                values = torch.where(within.isnan(), values, within)
         free = volumes.inside(inflow)
         return cls(
             volumes,
@@ -64,24 +74,20 @@ class Conditions:
 
     @cached_property
     def level(self) -> float:
-        """The middle of the values on the sides of values; 0 where there is none."""
+        """The middle of the values that are held; 0 where there is none."""
         if self.values is None:
             return 0.0
-        held = self.values[self._held].detach()
+        held = self.values[self.volumes.held].detach()
         return float(held.min() + held.max()) / 2
 
     @cached_property
     def deviations(self) -> torch.Tensor:
-        """Values less the level on the sides of values, (ny, nx), and 0 at the free nodes."""
+        """Values less the level where they are held, (ny, nx), and 0 at the other nodes."""
         values = torch.zeros(self.volumes.ny, self.volumes.nx, dtype=torch.float64)
         if self.values is not None:
-            values[self._held] = self.values[self._held] - self.level
+            held = self.volumes.held
+            values[held] = self.values[held] - self.level
         return values
-
-    @property
-    def _held(self) -> torch.Tensor:
-        free = torch.ones(self.volumes.shape, dtype=torch.float64)
-        return self.volumes.extended(free) == 0
 
     def with_inflow(self, f: torch.Tensor, sign: int = 1) -> torch.Tensor:
         """Return f (..., my, mx) and, times a sign, what enters through the sides of fluxes, in

@@ -29,12 +29,14 @@ class Evolution:
         storage: (my, mx), at the free nodes, positive, float64.
         mean: mean of the coefficient on the faces.
         accuracy: of the time steps.
+        leaking: (my, mx), what leaves a volume per unit of u, over hx hy; 0 if None.
     """
 
     volumes: Volumes
     storage: torch.Tensor
     mean: FaceMean = "arithmetic"
     accuracy: float = 1e-4
+    leaking: torch.Tensor | None = None
 
     def after(
         self, a: torch.Tensor, u: torch.Tensor, inflow: torch.Tensor, times: Sequence[float]
@@ -53,6 +55,8 @@ class Evolution:
         h2 = self.volumes.hy**2
         across, along = relative_conductances(self.volumes, a, self.mean)
         net = inflow - balance(self.volumes, (across / h2, along / h2), u)
+        if self.leaking is not None:
+            net = net - self.leaking.to(u) * self.volumes.inside(u)
         changes = [self.volumes.extended(self._change(a, net, time)) for time in times]
         return u + torch.cat(changes, dim=1)
 
@@ -60,4 +64,4 @@ class Evolution:
         """Return the change (batch, 1, my, mx) in a time, of the net inflow at its start."""
         rule = step_rule(self.accuracy)
         kept = self.volumes.times_volume(self.storage) / (rule.pole * time)
-        return LongStep(self.volumes, self.mean, rule)(a, net, kept)
+        return LongStep(self.volumes, self.mean, rule, self.leaking)(a, net, kept)

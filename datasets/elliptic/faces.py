@@ -53,8 +53,8 @@ def relative_conductances(volumes: Volumes, a: torch.Tensor, mean: FaceMean) -> 
     rows, columns = volumes.rows, volumes.columns
     across = mean_of(a[..., rows, 1:], a[..., rows, :-1], mean)
     along = mean_of(a[..., 1:, columns], a[..., :-1, columns], mean)
-    share_y, share_x = volumes.weights(a)
-    return across * share_y * volumes.ratio, along * share_x
+    share_across, share_along = volumes.face_shares(a)
+    return across * share_across * volumes.ratio, along * share_along
 
 
 def balance(volumes: Volumes, conductances: Faces, u: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,8 @@ def balance(volumes: Volumes, conductances: Faces, u: torch.Tensor) -> torch.Ten
     if not volumes.whole:
         flux_x = pad(flux_x, (int(not volumes.left), int(not volumes.right)))
         flux_y = pad(flux_y, (0, 0, int(not volumes.bottom), int(not volumes.top)))
-    return flux_x[..., :-1] - flux_x[..., 1:] + flux_y[..., :-1, :] - flux_y[..., 1:, :]
+    outflow = flux_x[..., :-1] - flux_x[..., 1:] + flux_y[..., :-1, :] - flux_y[..., 1:, :]
+    return volumes.at_free(outflow)
 
 
 def divergence_form(
@@ -109,8 +110,8 @@ def pull_back_products(
     """Return `pull_back_jumps` of `jump_products`, or of a sum of such."""
     px, py = products
     if not volumes.whole:
-        share_y, share_x = volumes.weights(px)
-        px, py = px * share_y, py * share_x
+        across, along = volumes.face_shares(px)
+        px, py = px * across, py * along
     lower, upper = (px, py), (px, py)  # of the face's first and second node
     if mean == "harmonic":
         rows, columns = volumes.rows, volumes.columns

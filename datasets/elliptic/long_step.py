@@ -30,11 +30,13 @@ class LongStep:
         volumes: the rectangle; its sides need not hold values.
         mean: mean of the coefficient on the faces.
         rule: the polynomial.
+        leaking: (my, mx), what leaves a volume per unit of u, over hx hy; 0 if None.
     """
 
     volumes: Volumes
     mean: FaceMean
     rule: StepRule
+    leaking: torch.Tensor | None = None
 
     def __call__(self, a: torch.Tensor, net: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return the change (batch, 1, my, mx).
@@ -54,6 +56,14 @@ class LongStep:
     def solver(self) -> BalanceSolver:
         """The solver of the implicit steps."""
         return BalanceSolver(self.volumes, self.mean, "direct")
+
+    def solved(self, a: torch.Tensor, f: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """Return u of an implicit step from 0 with an inflow f, without a graph."""
+        return self.solver.values(a, f, self.diagonal(kept))
+
+    def diagonal(self, kept: torch.Tensor) -> torch.Tensor:
+        """Return what the systems have on their diagonals."""
+        return kept if self.leaking is None else kept + self.leaking
 
     def by_solves(self, solve: TensorMap, net: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return the change; `solve` maps an inflow to u of an implicit step from 0."""
@@ -77,18 +87,18 @@ class LongStep:
         Returns:
             (k, batch, 1, ny, nx) and (k, batch, 1, my, mx).
         """
-        solver, weights = self.solver, self.rule.weights
+        weights = self.rule.weights
         factors = [1.0, 1.0] + [2.0] * len(weights)
-        polynomials = [solver.values(a, net, kept)]
+        polynomials = [self.solved(a, net, kept)]
         solved = polynomials[:]  # of each system in turn
         for i in range(1, len(weights)):
-            solved.append(solver.values(a, kept * polynomials[-1], kept))
+            solved.append(self.solved(a, kept * polynomials[-1], kept))
             moved = factors[i] * (2 * solved[-1] - polynomials[-1])
             polynomials.append(moved - polynomials[-2] if i > 1 else moved)
         nearer, farther = weights[-1] * v, weights[-2] * v  # cotangents of the last polynomials
         across = along = v.new_zeros(())
         for i in range(len(weights) - 1, -1, -1):
-            adjoint = solver.values(a, 2 * factors[i] * nearer if i else nearer, kept)
+            adjoint = self.solved(a, 2 * factors[i] * nearer if i else nearer, kept)
             found = jump_products(self.volumes, solved[i], adjoint)
             across, along = across + found[0], along + found[1]
             if i:
@@ -104,7 +114,7 @@ class _Step(torch.autograd.Function):
     def forward(
         a: torch.Tensor, net: torch.Tensor, kept: torch.Tensor, step: LongStep
     ) -> torch.Tensor:
-        return step.by_solves(lambda f: step.solver.values(a, f, kept), net, kept)
+        return step.by_solves(lambda f: step.solved(a, f, kept), net, kept)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, change: torch.Tensor) -> None:
@@ -161,7 +171,8 @@ class _PullBack(torch.autograd.Function):
                 x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
                 for x in (a, net, v)
             )
-            change = ctx.step.by_solves(lambda f: ctx.step.solver(a, f, kept), net, kept)
+            diagonal = ctx.step.diagonal(kept)
+            change = ctx.step.by_solves(lambda f: ctx.step.solver(a, f, diagonal), net, kept)
             pulled = torch.autograd.grad(change, (a, net), v, create_graph=True)
             grads = torch.autograd.grad(pulled, (a, net, v), (of_a, of_net), create_graph=again)
         return grads[0], grads[1], None, grads[2], None

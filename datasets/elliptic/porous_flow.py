@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -10,7 +10,7 @@ from pdeinv.checks import Positive
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.elliptic.base import EllipticPDE
 from pdeinv.datasets.elliptic.faces import FaceMean, balance, relative_conductances
-from pdeinv.datasets.elliptic.problem import source_on, wells_on
+from pdeinv.datasets.elliptic.problem import leaks_on, source_on, wells_on
 from pdeinv.datasets.elliptic.variable_coefficient import BalanceSolver
 from pdeinv.datasets.wells import Well, check_wells
 from pdeinv.errors import InputError
@@ -75,7 +75,7 @@ class PorousFlow(EllipticPDE):
     def fed(self) -> bool:
         """Whether a source, a well or a side makes u differ from 0."""
         return not (
-            self.source.zero and self.boundary.homogeneous and not any(w.rate for w in self.wells)
+            self.source.zero and self.enclosure.homogeneous and not any(w.rate for w in self.wells)
         )
 
     @property
@@ -134,27 +134,40 @@ class PorousFlow(EllipticPDE):
             )
 
     def _inflow(self, grid: Grid, a: torch.Tensor, *, wells: bool = True) -> torch.Tensor:
-        """Return what source, wells and sides of fluxes bring to each volume, over hx hy, for each
-        coefficient: (batch, 1, my, mx)."""
+        """Return what source, wells, leaks and sides of fluxes bring to each volume where u is at
+        the level of what is held, over hx hy, for each coefficient: (batch, 1, my, mx)."""
         conditions = self.conditions(grid)
         volumes = conditions.volumes
-        source = conditions.with_inflow(source_on(grid, self.boundary, self.source))
+        source = conditions.with_inflow(source_on(grid, self.enclosure, self.source))
         total = volumes.times_volume(source)
+        cell = self.thickness * volumes.hx * volumes.hy
         if self.wells and wells:
-            rates = wells_on(grid, self.boundary, self.wells)
-            total = total + rates / (self.thickness * volumes.hx * volumes.hy)
+            total = total + wells_on(grid, self.enclosure, self.wells) / cell
+        if (leaks := leaks_on(grid, self.enclosure)) is not None:
+            total = total + (leaks.inflow - conditions.level * leaks.conductance) / cell
         return total.to(a).expand(*a.shape[:-2], *volumes.shape)
+
+    def _leaking(self, grid: Grid) -> torch.Tensor | None:
+        """Return what leaks per unit of u from each volume, over hx hy, (my, mx)."""
+        leaks, volumes = leaks_on(grid, self.enclosure), self.conditions(grid).volumes
+        if leaks is None:
+            return None
+        return leaks.conductance / (self.thickness * volumes.hx * volumes.hy)
 
     def _balanced(self, a: torch.Tensor, f: torch.Tensor, solver: BalanceSolver) -> torch.Tensor:
         """Return u at the free nodes, less the level of the sides, in balance with an inflow f."""
-        conditions = self.conditions(self.grid_of(a))
+        grid = self.grid_of(a)
+        conditions, leaking = self.conditions(grid), self._leaking(grid)
+        self.check_anchored(grid)
+        if leaking is not None:
+            solver = replace(solver, method="direct")
         if conditions.values is not None:
             volumes = conditions.volumes
             across, along = relative_conductances(volumes, a, self.face_mean)
             h2 = volumes.hy**2
             # Of deviations from a level, which a relative residual then does not depend on
             f = f - balance(volumes, (across / h2, along / h2), conditions.deviations.to(a))
-        return solver(a, f)
+        return solver(a, f, leaking)
 
 
 def _inverse(unit: str) -> str:

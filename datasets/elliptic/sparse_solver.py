@@ -53,11 +53,12 @@ def sparse_solve(
         f: (..., my, mx), sources of the volumes over hx hy. Its batch is that of a, broadcast: many
             right-hand sides of one coefficient use one factorisation.
         mean: mean of a on the faces.
-        diagonal: (my, mx), positive; 0 if None.
+        diagonal: (my, mx); 0 if None.
 
     Raises:
         NumericalError: a coefficient's system cannot be solved to the residual `RESIDUAL`.
     """
+    f = volumes.at_free(f)
     extra = f.ndim - a.ndim
     batch = (1,) * extra + tuple(a.shape[:-2])
     states = [i for i, size in enumerate(batch) if size > 1]
@@ -88,14 +89,19 @@ def _thread_pools() -> ThreadpoolController:
 
 
 class _Factorisation:
-    """A sparse LU factorisation of the matrix of one coefficient."""
+    """A sparse LU factorisation of the matrix of one coefficient.
 
-    def __init__(self, matrix: csc_matrix):
+    Arguments:
+        matrix: symmetric.
+        definite: whether it is positive definite, so that no pivoting is needed.
+    """
+
+    def __init__(self, matrix: csc_matrix, definite: bool):
         self.lu = splu(
             matrix,
             permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
+            diag_pivot_thresh=0.0 if definite else 1.0,
+            options={"SymmetricMode": definite},
         )
         self.bytes = _BYTES * self.lu.nnz
 
@@ -156,10 +162,12 @@ def _checked(
 ) -> _Factorisation:
     """Return a new factorisation, whose solution for the unit source has a small residual."""
     matrix = assembled(volumes, a, mean, diagonal)
-    right = volumes.times_volume(torch.ones(volumes.shape, dtype=torch.float64)).numpy().ravel()
+    unit = volumes.at_free(torch.ones(volumes.shape, dtype=torch.float64))
+    right = volumes.times_volume(unit).numpy().ravel()
+    definite = diagonal is None or bool((diagonal >= 0).all())
     residual = math.inf
     try:
-        made = _Factorisation(matrix)
+        made = _Factorisation(matrix, definite)
         u = made.solve(right)
         residual = float(np.linalg.norm(matrix @ u - right) / np.linalg.norm(right))
     except RuntimeError:  # an exactly singular factor
@@ -168,7 +176,7 @@ def _checked(
         raise NumericalError(
             f"the relative residual of the balance must be at most {RESIDUAL:g}, got "
             f"{residual:.3g} for a coefficient from {float(a.min()):.4g} to {float(a.max()):.4g}; "
-            f"lower the contrast"
+            f"{'lower the contrast' if definite else 'change the wavenumber slightly'}"
         )
     return made
 
@@ -192,7 +200,12 @@ def assembled(
     if further is not None:
         diagonal += further.numpy()
     # faces between two free nodes
-    x, y = -wide[:, 1:-1].ravel(), -tall[1:-1].ravel()
+    x, y = -wide[:, 1:-1], -tall[1:-1]
+    if volumes.pattern is not None:  # u is 0 at the others
+        free = volumes.free.numpy()
+        diagonal = np.where(free, diagonal, 1.0)
+        x, y = x * (free[:, 1:] & free[:, :-1]), y * (free[1:] & free[:-1])
+    x, y = x.ravel(), y.ravel()
     values = np.concatenate([diagonal.ravel(), x, x, y, y])[order]
     return csc_matrix((values, indices, pointers), shape=(my * mx, my * mx))
 

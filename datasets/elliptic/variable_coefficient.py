@@ -37,7 +37,7 @@ class BalanceSolver:
         volumes: the rectangle, with a value on one side at least or a diagonal.
         mean: mean of the coefficient on the faces.
         method: how the systems are solved. "auto" is "iterative" for each coefficient of a low
-            contrast, else "direct".
+            contrast, else "direct". A pattern takes "direct".
         tolerance: relative residual at which the iterative method stops.
     """
 
@@ -53,12 +53,13 @@ class BalanceSolver:
 
         Arguments:
             a, f: the coefficient and the inflow.
-            diagonal: (my, mx), positive, not differentiated; of the direct method alone. It is 0 if
-                None.
+            diagonal: (my, mx), not differentiated; of the direct method alone. It is 0 if None.
 
         Raises:
             NumericalError: a system is not solved to the residual that its method promises.
         """
+        if self.volumes.pattern is not None and self.method != "direct":
+            return replace(self, method="direct")(a, f, diagonal)
         if self.method != "auto":
             return _Solve.apply(a, f, diagonal, self)
         iterative, direct = (replace(self, method=way) for way in ("iterative", "direct"))

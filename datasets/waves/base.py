@@ -13,7 +13,7 @@ from pdeinv.checks import NotNegative, Positive
 from pdeinv.datasets.absorbing import Open
 from pdeinv.datasets.distributed import Distributed, node_positions
 from pdeinv.datasets.elliptic.base import EllipticPDE
-from pdeinv.datasets.elliptic.problem import conditions_on
+from pdeinv.datasets.elliptic.problem import Enclosure, conditions_on
 from pdeinv.datasets.sides import Sides
 from pdeinv.datasets.waves.operator import WaveOperator
 from pdeinv.datasets.waves.points import point_density
@@ -64,6 +64,12 @@ class WavePhysics(EllipticPDE):
                 f"{self.solution_field.name!r}; name it such as pressure{REAL}"
             )
         super().__post_init__()
+        if self.domain.active is not None or self.features:
+            raise InputError(
+                f"the domain of {self.name} must be a whole rectangle without features, got "
+                f"{self.domain} with {len(self.features)} features; leave out its active part and "
+                f"what lies within"
+            )
         check_wells(self.wells, self.domain)
         points = [(well.x, well.y) for well in self.wells]
         for i, fixed in enumerate(self.boundary.fixes(points, self.domain)):
@@ -171,7 +177,7 @@ def _operator(grid: Grid, boundary: Sides, k: float, damping: float) -> WaveOper
 def _given_loads(
     operator: WaveOperator, grid: Grid, boundary: Sides, wells: tuple[Well, ...]
 ) -> np.ndarray:
-    conditions = conditions_on(grid, boundary)
+    conditions = conditions_on(grid, Enclosure(boundary))
     values = np.zeros(grid.shape) if conditions.values is None else conditions.values.numpy()
     fluxes = {side: along.numpy() for side, along in conditions.fluxes.items()}
     total = operator.loads_of_sides(values, fluxes) + operator.loads_at(point_density(grid, wells))

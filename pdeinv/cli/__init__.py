@@ -19,6 +19,7 @@ from pdeinv.cli.calibrate import calibrate
 from pdeinv.cli.check import check
 from pdeinv.cli.compare import compare
 from pdeinv.cli.demo import demo
+from pdeinv.cli.design import design
 from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
@@ -40,6 +41,7 @@ from pdeinv.cli.study_families import scene_limits
 from pdeinv.cli.study_problems import (
     any_experiment,
     aquifer,
+    basin,
     black_box,
     flow_sensors,
     pumping_test,
@@ -63,11 +65,11 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, compare, info),
+    *(calibrate, check, compare, design, info),
 ):
     app.command()(command)
 for measured in (
-    *(aquifer, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
+    *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
     *(alarm_rates, model_choice, calibrated, scene_limits),
 ):

@@ -1,5 +1,5 @@
-"""`pdeinv study aquifer`, `black-box`, `pumping-test`, `two-pumping-tests`, `uncertain-sides`,
-`flow-sensors`, `any-experiment`: problems of one's own."""
+"""`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
+`uncertain-sides`, `flow-sensors`, `any-experiment`: problems of one's own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pdeinv.errors import InputError
 __all__ = [
     "any_experiment",
     "aquifer",
+    "basin",
     "black_box",
     "flow_sensors",
     "pumping_test",
@@ -42,6 +43,13 @@ def aquifer(
 
     methods, log_stds = method or METHODS, log_std or (LOG_STD,)
     _measure(run, aquifer_table, out, instances=instances, log_stds=log_stds, methods=methods)
+
+
+def basin(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
+    """Reconstruct truths of the example basin, of any shape, and compare with kriging."""
+    from pdeinv.benchmarks.studies.basin import METHODS, basin_table, run
+
+    _measure(run, basin_table, out, instances=instances, methods=method or METHODS)
 
 
 def black_box(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -66,6 +67,15 @@ class Scenes:
         """Write others in the place of those of some rows."""
         self.common[rows], self.objects[rows] = others.common, others.objects
         self.count[rows] = others.count
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scenes]) -> Scenes:
+        """Return the scenes of all parts."""
+        return cls(
+            torch.cat([scenes.common for scenes in parts]),
+            torch.cat([scenes.objects for scenes in parts]),
+            torch.cat([scenes.count for scenes in parts]),
+        )
 
     def repeated(self, n: int) -> Scenes:
         """Return n scenes, these by turns."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
+from pdeinv.figures.features import FEATURES
 from pdeinv.site import Site
 from pdeinv.units import in_figures
 
@@ -135,6 +136,10 @@ def legend_of(sites: Sequence[Site], sensors: Sequence[Artist] = ()) -> list[Art
         handles.append(symbol("no flux", marker=STROKE, ms=8, mfc="none", mec=GREY))
     if any(side.kind == "open" for side in sides):
         handles.append(symbol("open side", marker=OPENING, ms=8, mfc="none", mec=GREY))
+    kinds = dict.fromkeys(one.kind for site in sites for one in site.features)
+    handles += [
+        Line2D([], [], **look, label=label) for look, label in (FEATURES[kind] for kind in kinds)
+    ]
     if not sensors and handles:
         sensors = [symbol("sensor", **SENSOR)]
     return [*sensors, *handles]

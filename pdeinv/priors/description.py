@@ -198,7 +198,8 @@ def describe_channels(model: _HasChannels) -> tuple[dict[str, torch.Tensor], dic
         "coefficient_prior": model.coefficient_prior,
         "fields": [{"name": f.name, **f.attributes} for f in model.fields],
         "bases": [asdict(b) for b in model.bases],
-        "grid": asdict(model.grid) | {"extent": list(model.grid.extent)},
+        "grid": {name: getattr(model.grid, name) for name in _GridDescription.model_fields}
+        | {"extent": list(model.grid.extent)},
         "kind": model.kind,
     }
     return {"shift": model.shift, "scale": model.scale}, header

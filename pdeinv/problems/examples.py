@@ -191,6 +191,11 @@ EXAMPLES = {
             ),
         ),
         Example(
+            "basin",
+            "hydraulic conductivity of a basin of any shape with a lake and a river, from heads",
+            (Readings("head", 45, 0.05),),
+        ),
+        Example(
             "heat-sources",
             "hidden heat sources in a plate, from temperatures",
             (Readings("temperature", 30, 0.1),),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -19,14 +17,18 @@ from pdeinv.annotations import Convertible, annotations_of
 from pdeinv.checks import described, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDE, Experiments, Problem, Sides, Well, pde_by_name
+from pdeinv.datasets.features import Feature
 from pdeinv.datasets.registry import COMPOSED
+from pdeinv.datasets.sides import SIDES
 from pdeinv.errors import InputError
 from pdeinv.external import is_reference
 from pdeinv.files import read_text
 from pdeinv.grid import Domain, Grid
 from pdeinv.priors.base import Prior
 from pdeinv.problems.learned import load_learned
+from pdeinv.problems.messages import sentence_of, within
 from pdeinv.problems.tables import (
+    FEATURES,
     BoundaryTable,
     ExperimentTable,
     GridTable,
@@ -36,7 +38,6 @@ from pdeinv.problems.tables import (
     WellTable,
     check_keys,
 )
-from pdeinv.schema import must_be
 from pdeinv.sensors.instruments import Instrument, instruments_of
 
 if sys.version_info >= (3, 11):
@@ -49,9 +50,14 @@ __all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem"]
 FORMAT = 1
 NONE = "none"
 """What stands for None, which TOML does not have."""
-OWN_TABLES = {"domain": "[domain]", "boundary": "[boundary]", "wells": "[[well]]"}
+OWN_TABLES = {
+    "domain": "[domain]",
+    "boundary": "[boundary]",
+    "edge": "[boundary] edge",
+    "wells": "[[well]]",
+    "features": "[[fixed]], [[leakage]] and [[barrier]]",
+}
 """Parameters of physics that have a table of their own."""
-_REPEATED = {"well", "experiment", "instrument"}
 
 
 def load_problem(path: str | os.PathLike) -> Problem:
@@ -86,53 +92,7 @@ def _tables(text: str) -> ProblemTables:
         return ProblemTables.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InputError(_joined(_place(first["loc"]), _requirement(first))) from None
-
-
-def _joined(place: str, requirement: str) -> str:
-    """Return one sentence of a place and what must be there; a class's own has its subject."""
-    whole = requirement.startswith("must ")
-    return f"{place} {requirement}" if whole else f"in {place}, {requirement}"
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """Return where a value stands, such as `[boundary] left` or `[[well]] 2 x`."""
-    tables: list[str] = []
-    keys: list[str] = []
-    for part in location:
-        if isinstance(part, int):
-            tables.append(str(part + 1)) if not keys else keys.append(f"entry {part + 1}")
-        elif not keys and part in _REPEATED:
-            tables.append(f"[[{part}]]")
-        elif not keys and part in ProblemTables.model_fields and part != "format":
-            tables.append(f"[{part}]")
-        else:
-            keys.append(part)
-    return " ".join([*tables, *keys]) or "the file"
-
-
-def _requirement(first: Any) -> str:
-    if first["type"] == "missing":
-        return "must be given, got none; add it"
-    if first["type"] in ("value_error", "assertion_error"):
-        return str(first["ctx"]["error"])
-    names = [part for part in first["loc"] if isinstance(part, str)]
-    header, got = ".".join(names), described(first["input"])
-    if first["type"] == "list_type" and names[-1] in _REPEATED:
-        return f"must be tables in two brackets, got {got}; write [[{header}]] above each"
-    if first["type"] == "model_type":
-        header = f"[[{header}]]" if names[-1] in _REPEATED else f"[{header}]"
-        return f"must be a table, got {got}; write {header} and below it its keys"
-    return f"{must_be(first)}; correct it"
-
-
-@contextmanager
-def _within(place: str) -> Iterator[None]:
-    """Put the place in the file in front of the messages of the block."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"in {place}, {error}") from None
+        raise InputError(sentence_of(first)) from None
 
 
 class _Reader:
@@ -140,20 +100,21 @@ class _Reader:
 
     def __init__(self, tables: ProblemTables, folder: Path) -> None:
         self.tables, self.folder = tables, folder
-        with _within("[domain]"):
+        with within("[domain]"):
             self.domain: Domain | None = None  # that of the physics
             if tables.domain:
                 x0, x1, y0, y1 = tables.domain.extent
-                self.domain = Domain((x0, x1, y0, y1), tables.domain.unit)
+                active = self._beside(tables.domain.active)
+                self.domain = Domain((x0, x1, y0, y1), tables.domain.unit, active)
 
     def problem(self) -> Problem:
         physics = self._physics()
-        with _within("[grid]"):
+        with within("[grid]"):
             grid = _grid(self.tables.grid, physics)
-        with _within("[[instrument]]"):
+        with within("[[instrument]]"):
             stated = [Instrument(one.name, one.bias_std) for one in self.tables.instrument]
             instruments = instruments_of(stated)
-        with _within("[prior]"):
+        with within("[prior]"):
             prior = self._prior(self.tables.prior)
             return Problem(physics, prior, grid, instruments)  # type: ignore[arg-type]
 
@@ -162,12 +123,15 @@ class _Reader:
         named = self._named(name, "[physics]")
         common = self._parameters(named, tables.physics.further, "[physics]")
         common |= self._sides(named, tables.boundary, "[boundary]", common)
+        if tables.boundary and tables.boundary.edge is not None:
+            common["edge"] = tables.boundary.edge
         if tables.well:
             common |= self._wells(named, tables.well, "[[well]]")
+        common |= self._features(named)
         if not tables.experiment:
             return self._made(name, common, "")
         made = [self._experiment(i, named, common) for i in range(len(tables.experiment))]
-        with _within("[[experiment]]"):
+        with within("[[experiment]]"):
             return Experiments(tuple(made), tuple(one.name for one in tables.experiment))
 
     def _experiment(self, index: int, named: PDE, common: dict[str, Any]) -> PDE:
@@ -187,7 +151,7 @@ class _Reader:
 
     def _named(self, name: str, place: str) -> PDE:
         """Return the PDE of a name, as it is without the file's parameters."""
-        with _within(place):
+        with within(place):
             if name in COMPOSED:
                 raise InputError(
                     f"pde must be the name of one physics, got {name!r}; state its experiments in "
@@ -225,7 +189,7 @@ class _Reader:
             raise InputError(
                 f"{place} must be left out for {named.name}, which has none; remove it"
             )
-        stated = {side: getattr(table, side) for side in type(table).model_fields}
+        stated = {side: getattr(table, side) for side in SIDES}
         stated = {side: value for side, value in stated.items() if value is not None}
         return {"boundary": replace(usual, **stated)}
 
@@ -243,8 +207,28 @@ class _Reader:
                     f"{place} {i + 1} must be within the domain {domain}, got x = "
                     f"{well.x:g}, y = {well.y:g}; correct it"
                 )
-        with _within(place):
+        with within(place):
             return {"wells": tuple(Well(well.x, well.y, well.rate) for well in given)}
+
+    def _features(self, named: PDE) -> dict[str, Any]:
+        found: list[Feature] = []
+        for name in FEATURES:
+            for i, table in enumerate(getattr(self.tables, name)):
+                place = f"[[{name}]] {i + 1}"
+                if "features" not in named.parameter_names():
+                    raise InputError(
+                        f"{place} must be left out for {named.name}, which has no such features; "
+                        f"remove it"
+                    )
+                given = table.further
+                if "file" in given:
+                    given = given | {"file": self._beside(given["file"])}
+                found.append(Feature.of({name: given}, place))
+        return {"features": tuple(found)} if found else {}
+
+    def _beside(self, given: Any) -> Any:
+        """Return a path relative to the file's folder; anything else as it is."""
+        return self.folder / given if isinstance(given, str) else given
 
     def _made(self, name: str, parameters: dict[str, Any], experiment: str) -> PDE:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from pdeinv.checks import described, path_of
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDE, PDES, Problem
 from pdeinv.datasets.parameters import to_json
+from pdeinv.datasets.sides import NoFlux
 from pdeinv.errors import InputError
 from pdeinv.external import source_of
 from pdeinv.files import atomic_write, check_writable
-from pdeinv.grid import Grid
+from pdeinv.grid import Domain, Grid
 from pdeinv.problems.learned import origin_of
 from pdeinv.problems.loading import FORMAT, NONE, OWN_TABLES
 from pdeinv.problems.toml_text import toml_text
@@ -65,10 +66,11 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
     boundary = to_json(first, names=("boundary",)).get("boundary")
     tables: dict[str, Any] = {
         "format": FORMAT,
-        "domain": {"extent": list(physics.domain.extent), "unit": physics.domain.unit},
+        "domain": _domain(physics.domain),
         "physics": {"pde": _reference(first, folder), **_plain(common)},
-        "boundary": boundary,
+        "boundary": boundary and boundary | _edge(first, experiments.values()),
         "well": common.get("wells"),
+        **_features(first, experiments.values()),
         "prior": _prior(problem, folder),
         "grid": {"nx": grid.nx, "ny": grid.ny} if isinstance(grid, Grid) else {"n": grid},
         "instrument": [asdict(one) for one in problem.instruments],
@@ -81,6 +83,38 @@ def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
             for name, pde in experiments.items()
         ]
     return {name: table for name, table in tables.items() if table not in (None, [])}
+
+
+def _domain(domain: Domain) -> dict[str, Any]:
+    stated: dict[str, Any] = {"extent": list(domain.extent), "unit": domain.unit}
+    if domain.active is not None:
+        stated["active"] = domain.active.to_json()
+    return stated
+
+
+def _edge(first: PDE, experiments: Iterable[PDE]) -> dict[str, Any]:
+    """Return the key `edge` of the boundary, where it is not the default."""
+    edge = first.parameters.get("edge", NoFlux())
+    _check_alike("edge", experiments)
+    return {} if edge == NoFlux() else {"edge": edge.to_json("the edge")}
+
+
+def _features(first: PDE, experiments: Iterable[PDE]) -> dict[str, Any]:
+    """Return the tables of what lies within the domain."""
+    _check_alike("features", experiments)
+    tables: dict[str, Any] = {}
+    for one in first.parameters.get("features", ()):
+        ((name, keys),) = one.to_json().items()
+        tables.setdefault(name, []).append(keys)
+    return tables
+
+
+def _check_alike(name: str, experiments: Iterable[PDE]) -> None:
+    if len({pde.parameters.get(name) for pde in experiments}) > 1:
+        raise InputError(
+            f"{name} of a problem file must be the same in all experiments, got different ones; "
+            f"write a file for each"
+        )
 
 
 def _stated(pde: PDE, alike: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pdeinv.schema import Amount, Name, Number
 from pdeinv.unknown import Unknown
 
 __all__ = [
+    "FEATURES",
     "BoundaryTable",
     "DomainTable",
     "ExperimentTable",
@@ -27,6 +28,9 @@ __all__ = [
     "WellTable",
     "check_keys",
 ]
+
+FEATURES = ("fixed", "leakage", "barrier")
+"""Names of the tables of what lies within a domain."""
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "remove it") -> None:
@@ -99,10 +103,11 @@ class _OpenTable(_Table):
 
 
 class DomainTable(_Table):
-    """`[domain]`: the rectangle and its unit."""
+    """`[domain]`: the rectangle, its unit and its active part."""
 
     extent: Annotated[list[Number], Field(min_length=4, max_length=4)]
     unit: Name = "1"
+    active: Any = None
 
 
 class PhysicsTable(_OpenTable):
@@ -112,12 +117,13 @@ class PhysicsTable(_OpenTable):
 
 
 class BoundaryTable(_Table):
-    """`[boundary]`: the conditions on the four sides."""
+    """`[boundary]`: the conditions on the four sides, and on the edge of an active part."""
 
     left: _Side
     right: _Side
     bottom: _Side
     top: _Side
+    edge: _Side | None = None
 
 
 class SidesTable(_Table):
@@ -135,6 +141,10 @@ class WellTable(_Table):
     x: Number
     y: Number
     rate: Annotated[float, PlainValidator(_rate)]
+
+
+class FeatureTable(_OpenTable):
+    """`[[fixed]]`, `[[leakage]]` or `[[barrier]]`: the keys of a feature, which it checks."""
 
 
 class PriorTable(_OpenTable):
@@ -199,6 +209,9 @@ class ProblemTables(_Table):
     physics: PhysicsTable
     boundary: BoundaryTable | None = None
     well: list[WellTable] = []
+    fixed: list[FeatureTable] = []
+    leakage: list[FeatureTable] = []
+    barrier: list[FeatureTable] = []
     prior: PriorTable | None = None
     grid: GridTable | None = None
     experiment: list[ExperimentTable] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from pdeinv.errors import InputError
 from pdeinv.footprints import operator_of
 from pdeinv.footprints.places import Footprints
 from pdeinv.grid import Grid
+from pdeinv.region import Region
 from pdeinv.sensors.checks import refuse_outside
 from pdeinv.sensors.columns import checked_values
 from pdeinv.sensors.noise_levels import parse_level
@@ -65,7 +67,7 @@ def simulate(
         "kind": kind,
         "instrument": instrument,
     }
-    grid, rows = grid_from(truth, "the truth"), Rows("the layout", 0)
+    grid, rows = _grid(truth, field), Rows("the layout", 0)
     x, y = points.T
     table = pd.DataFrame({"x": x, "y": y, "value": 0.0})
     for column, one in {**names, **given}.items():
@@ -74,7 +76,7 @@ def simulate(
             # Objects, since pandas refuses some text without a row
             table[column] = pd.Series(cells, dtype=object if cells.dtype.kind == "U" else None)
     table = checked_values(table, rows)
-    exact = _exact(table, grid, field, _order(truth, order), rows)
+    exact = _exact(table, grid, np.nan_to_num(field), _order(truth, order), rows)
     std = _std(noise_std, field, exact)
     # The names are part of the seed, so that two fields do not share their noise
     kinds = sorted(set(table.get("kind", [])) - {"point"})
@@ -111,6 +113,12 @@ def _field(truth: xr.DataArray) -> np.ndarray:
     if truth.name is None:
         raise InputError("the truth has no name; use truth.rename('pressure') or the like")
     return real("truth", truth)
+
+
+def _grid(truth: xr.DataArray, field: np.ndarray) -> Grid:
+    """Return the grid of the truth, whose nodes without a value (nan) are inactive."""
+    grid, known = grid_from(truth, "the truth"), ~np.isnan(field)
+    return grid if known.all() else replace(grid, active=Region.of(known))
 
 
 def _order(truth: xr.DataArray, order: int | None) -> int:
