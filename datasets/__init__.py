@@ -1,5 +1,8 @@
 """The PDEs, their datasets, and readers of other people's files."""
 
+from pdeinv.datasets.absorbing import Impedance as Impedance
+from pdeinv.datasets.absorbing import Open as Open
+from pdeinv.datasets.acoustics import Acoustics as Acoustics
 from pdeinv.datasets.base import PDE as PDE
 from pdeinv.datasets.contents import field_values as field_values
 from pdeinv.datasets.contents import find_pde as find_pde
@@ -28,6 +31,7 @@ from pdeinv.datasets.reading import open_dataset as open_dataset
 from pdeinv.datasets.registry import PDES as PDES
 from pdeinv.datasets.registry import pde_by_name as pde_by_name
 from pdeinv.datasets.registry import register as register
+from pdeinv.datasets.scattering import Scattering as Scattering
 from pdeinv.datasets.sides import Flux as Flux
 from pdeinv.datasets.sides import NoFlux as NoFlux
 from pdeinv.datasets.sides import Sides as Sides

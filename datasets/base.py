@@ -13,6 +13,7 @@ import torch
 from pdeinv.annotations import check_fields
 from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior, GaussianField
+from pdeinv.datasets.absorbing import check_sides
 from pdeinv.datasets.channels import Channels
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.stated import Stated
@@ -58,6 +59,7 @@ class PDE(Stated, Channels):
             derivatives refuse a PDE for which it is False.
         at_once: how many coefficients a solver with many solves passes to `respond` at a time.
         positive_coefficient: whether the coefficient must be positive everywhere.
+        waves: whether its sides may take up waves, as `Impedance` and `Open` do.
         matlab_names: names of the coefficient and the solution in DiffusionPDE's MATLAB files; None
             where there is no such file.
         numerical_parameters: parameters of the scheme, which a learned model need not share.
@@ -75,6 +77,7 @@ class PDE(Stated, Channels):
     differentiable: ClassVar[bool] = True
     at_once: ClassVar[int] = 50
     positive_coefficient: ClassVar[bool] = False
+    waves: ClassVar[bool] = False
     matlab_names: ClassVar[tuple[str, str] | None] = None
     numerical_parameters: ClassVar[tuple[str, ...]] = ()
     uncertain_parameters: ClassVar[tuple[str, ...]] = ()
@@ -108,6 +111,7 @@ class PDE(Stated, Channels):
                 )
         self._settle_channels()
         check_uncertain(self)
+        check_sides(self)
 
     @property
     def equation(self) -> str:

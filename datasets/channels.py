@@ -55,6 +55,11 @@ class Channels(ABC):
         return None
 
     @property
+    def wavenumber(self) -> float | None:
+        """The wavenumber of a physics of waves of one frequency; None for any other."""
+        return None
+
+    @property
     def time_units(self) -> str:
         """Units of the times; "1" where they are not known."""
         return "1"

@@ -84,7 +84,7 @@ def keeps_sides(sides: Sides, domain: Domain, element: Symmetry, sign: int) -> b
         ends = _side_shares(name, _ENDS)
         image = _side_at(_image(element, ends).mean(axis=0))
         other = getattr(sides, image)
-        if side.fixes_value != other.fixes_value:
+        if side.fixes_value != other.fixes_value or side.takes_up != other.takes_up:
             return False
         shares = _side_shares(name, np.union1d(_positions(side), _positions(other)))
         before = side.at(_absolute(domain, shares), domain, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import get_annotations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,13 +32,22 @@ def axis_of(side: str) -> int:
 
 
 class Side(Convertible, ABC):
-    """The condition on one side: `Value`, `Flux` or `NoFlux`.
+    """The condition on one side: `Value`, `Flux`, `NoFlux`, `Impedance` or `Open`.
 
     Attributes:
         fixes_value: whether it fixes the solution; otherwise it fixes the flux into the domain.
+        stated: how files and JSON state it: the key of a number, or a text.
+        kinds: every kind of condition by `stated`.
     """
 
     fixes_value: ClassVar[bool]
+    stated: ClassVar[str] = ""
+    kinds: ClassVar[dict[str, type[Side]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.stated:
+            Side.kinds[cls.stated] = cls
 
     @property
     def quantity(self) -> Along:
@@ -70,16 +80,36 @@ class Side(Convertible, ABC):
     def phrase(self, symbol: str = "u") -> str:
         """Return the condition for people; `symbol` stands for the solution."""
 
+    @property
+    def takes_up(self) -> float | str | None:
+        """How the side takes up waves; None if it does not."""
+        return None
+
+    @classmethod
+    def of_number(cls, given: Any, what: str) -> Side:
+        """Return the condition with a number, or a quantity along the side; `what` names it."""
+        return cls(Along.of(given, what))  # type: ignore[call-arg]
+
+    @staticmethod
+    def words() -> tuple[str, ...]:
+        """Return the texts that state a condition."""
+        return tuple(k for k, kind in Side.kinds.items() if not get_annotations(kind))
+
+    @staticmethod
+    def tables() -> tuple[str, ...]:
+        """Return the keys of those that state a number."""
+        return tuple(name for name in Side.kinds if name not in Side.words())
+
     @classmethod
     def of(cls, value: Any, what: str = "the condition of a side") -> Side:
         if isinstance(value, Side):
             return value
-        if isinstance(value, str) and value == NoFlux.STORED:
-            return NoFlux()
+        if isinstance(value, str) and value in Side.words():
+            return Side.kinds[value]()
         if isinstance(value, dict) and len(value) == 1:
-            for name, kind in (("value", Value), ("flux", Flux)):
-                if name in value:
-                    return kind(Along.of(value[name], f"the {name} of {what}"))
+            ((name, given),) = value.items()
+            if name in Side.tables():
+                return Side.kinds[name].of_number(given, f"the {name} of {what}")
         raise InputError(
             f"{what} must be a Value, a Flux or NoFlux(), got {described(value)}; write Value(0) "
             f"for a solution of 0"
@@ -97,6 +127,7 @@ class Value(Side):
 
     value: Along
     fixes_value = True
+    stated = "value"
 
     def __init__(self, value: Quantity | Along) -> None:
         object.__setattr__(self, "value", Along.of(value, "the value on a side"))
@@ -125,6 +156,7 @@ class Flux(Side):
 
     flux: Along
     fixes_value = False
+    stated = "flux"
 
     def __init__(self, flux: Quantity | Along) -> None:
         object.__setattr__(self, "flux", Along.of(flux, "the flux through a side"))
@@ -145,13 +177,13 @@ class NoFlux(Side):
     """Nothing flows through the side: ∂u/∂n = 0."""
 
     fixes_value = False
-    STORED: ClassVar[str] = "no flux"
+    stated = "no flux"
 
     def phrase(self, symbol: str = "u") -> str:
-        return self.STORED
+        return self.stated
 
     def to_json(self, what: str = "the condition of a side") -> Any:
-        return self.STORED
+        return self.stated
 
 
 @dataclass(frozen=True)

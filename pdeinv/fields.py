@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, ClassVar, Literal
 
 from pdeinv.annotations import check_fields
 from pdeinv.checks import Bounds
 from pdeinv.errors import InputError
 
-__all__ = ["SAME_TIME", "ChannelField", "Field", "FieldKind", "remedy_for"]
+__all__ = [
+    "IMAGINARY",
+    "REAL",
+    "SAME_TIME",
+    "ChannelField",
+    "Field",
+    "FieldKind",
+    "imaginary_of",
+    "remedy_for",
+]
 
 FieldKind = Literal["scalar", "pseudo-scalar", "vector-x", "vector-y"]
 SAME_TIME = 1e-9
 """Relative difference of times that are one."""
+REAL, IMAGINARY = "_real", "_imag"
+"""Ends of the names of the two parts of a complex field."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,14 @@ class ChannelField(Field):
             experiment=experiment or field.experiment,
             time=field.time if time is None else time,
         )
+
+
+def imaginary_of(field: Field) -> Field:
+    """Return the field of the imaginary part of a complex field, given that of its real part."""
+    long_name = field.long_name.replace("real part", "imaginary part")
+    if long_name == field.long_name:
+        long_name = f"{long_name}, imaginary part"
+    return replace(field, name=field.name.removesuffix(REAL) + IMAGINARY, long_name=long_name)
 
 
 def remedy_for(time: float) -> str:

@@ -13,13 +13,17 @@ import xarray as xr
 __all__ = ["Outline", "Site", "Surrounding", "Wells"]
 
 
+_FLUXES = {"flux", "no flux"}
+
+
 class Surrounding(NamedTuple):
     """The condition on a side.
 
     Attributes:
-        kind: "value", "flux" or "no flux".
+        kind: "value", "flux", "no flux", "impedance" or "open".
         values: (m,) of the solution or of the flux into the domain, at equally spaced positions
-            with both ends; one that is the same everywhere is (1,).
+            with both ends; one that is the same everywhere is (1,), as the admittance of an
+            impedance is.
         std: posterior standard deviations of values that were inferred, (m,); else None.
     """
 
@@ -38,13 +42,13 @@ class Surrounding(NamedTuple):
 
     def same(self, other: Surrounding) -> bool:
         """Return whether two conditions are alike; none and a flux of 0 are."""
-        idle = self.kind != "value" and other.kind != "value"
+        idle = {self.kind, other.kind} <= _FLUXES
         return (idle or self.kind == other.kind) and np.array_equal(self.values, other.values)
 
     @property
     def closed(self) -> bool:
         """Whether nothing flows through the side."""
-        return self.kind != "value" and not self.values.any()
+        return self.kind in _FLUXES and not self.values.any()
 
 
 class Wells(NamedTuple):

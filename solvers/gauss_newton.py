@@ -26,6 +26,7 @@ from pdeinv.solvers.further_results import further_fields, further_parameters
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import levels_of
 from pdeinv.solvers.linearised_mode import linearised_at
+from pdeinv.solvers.low_wavenumbers import start_at_low_wavenumbers
 from pdeinv.solvers.member_weights import effective
 from pdeinv.solvers.members import ModeEnsemble, draw_around_mode
 from pdeinv.solvers.mode import Mode, ModeSearch
@@ -66,13 +67,15 @@ class GaussNewton(Solver):
     their noise must be tiny. It starts at 1e-10 of their own and falls tenfold down to `nugget`,
     as long as the iteration converges with the last Jacobian, as the members' must.
 
-    Where the mode does not meet the readings, the search begins again (`search_again`). A variance
-    is added to the readings and removed as fast as the objective allows. The search then uses the
-    derivative of the solve itself, and starts from the means of ensembles. One that meets them but
-    stops short takes a few more steps with that derivative (`settle`). The record states the number
-    of `searches`, whether the last one `converged` (1 or 0) and the `iterations` of all. Its
-    `final_gradient` is preconditioned to the next step and relative to ξ. Both are with the
-    Jacobian at hand, which is kept after a step below the tolerance.
+    Experiments with waves of several wavenumbers are searched from low to high ones
+    (`start_at_low_wavenumbers`). Where the mode does not meet the readings, the search begins again
+    (`search_again`). A variance is added to the readings and removed as fast as the objective
+    allows. The search then uses the derivative of the solve itself, and starts from the means of
+    ensembles. One that meets them but stops short takes a few more steps with that derivative
+    (`settle`). The record states the number of `searches`, whether the last one `converged` (1 or
+    0) and the `iterations` of all. Its `final_gradient` is preconditioned to the next step and
+    relative to ξ. Both are with the Jacobian at hand, which is kept after a step below the
+    tolerance.
 
     The ensemble is randomised maximum likelihood (`draw_around_mode`): for a prior draw η and a
     noise draw ε the same problem with prior mean η and data y + ε. Where the coefficient is affine
@@ -176,7 +179,9 @@ class GaussNewton(Solver):
     ) -> ModeSearch:
         centred = prior.centred(levels_of(observation, channel=0))
         problem = WhitenedProblem(Problem(pde, centred), observation)
-        return ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
+        search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
+        start_at_low_wavenumbers(search, self.nugget)
+        return search
 
     def condition(
         self,

@@ -119,6 +119,7 @@ class ModeSearch:
         self.tolerance = min(tolerance, _CURVED) if problem.curved else tolerance
         self.damped_tolerance = min(tolerance, _CURVED)
         self.progress, self.steps, self.least_gain = progress, 0, -math.inf
+        self.start = problem.zero
         self.assume(TrueValues(self.observation.values[None]))
 
     def assume(self, true: TrueValues) -> None:
@@ -142,7 +143,7 @@ class ModeSearch:
         Raises:
             NumericalError: the PDE or its derivative is not finite at the prior's mean.
         """
-        problem, xi = self.problem, self.problem.zero
+        problem, xi = self.problem, self.start
         # Where even the prior's mean is unstable, nothing can be done: this raises
         values = problem.biased(problem.forward(problem.coefficient(xi)), xi)
         jacobian = problem.jacobian(xi)

@@ -91,13 +91,15 @@ def test_the_linearisation_and_its_adjoint(pde, n):
 
 @pytest.mark.parametrize("pde", LINEAR.values(), ids=LINEAR)
 def test_linear_solves_are_linear_and_their_own_adjoints(pde):
+    """The latter where sides fix all values: at others the nodes own parts of a cell."""
     a, b, v = (normal(2, 1, 13, 13, seed=seed) for seed in range(3))
     combined = 2 * pde.solve(a) - 3 * pde.solve(b)
     torch.testing.assert_close(
         pde.solve(2 * a - 3 * b), combined, atol=1e-12 * combined.abs().max(), rtol=0
     )
     adjoint = pull_back(pde, b, v)
-    torch.testing.assert_close(adjoint, pde.solve(v), atol=1e-12 * adjoint.abs().max(), rtol=0)
+    if all(side.fixes_value for _, side in pde.boundary.items()):
+        torch.testing.assert_close(adjoint, pde.solve(v), atol=1e-12 * adjoint.abs().max(), rtol=0)
     assert (
         abs((pde.solve(a) * v).sum() - (a * adjoint).sum()) < 1e-10 * pde.solve(a).norm() * v.norm()
     )

@@ -358,7 +358,12 @@ MISTAKES = [
     # [boundary]
     ("left = {value = 52}", "", "[boundary] left must be given, got none"),
     ("left =", "lefft =", "[boundary] must have keys of .* 'lefft'; did you mean 'left'?"),
-    ("{value = 52}", "52", '[boundary] left must be "no flux", {value = ...} or {flux = ...}, got'),
+    (
+        "{value = 52}",
+        "52",
+        '[boundary] left must be "no flux", "open", {value = ...}, {flux = ...} or '
+        "{impedance = ...}, got",
+    ),
     ("{value = 52}", "{vale = 52}", "[boundary] left must have keys of .* did you mean 'value'?"),
     ("{value = 52}", "{head = 52}", "[boundary] left .* got 'head'; use value for the solution"),
     (

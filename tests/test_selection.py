@@ -47,6 +47,7 @@ FLAT = GaussianField(0.0, 1.0, 0.3, mean_std=math.inf)
 AUTO = {
     "darcy": "level-set",
     "navier-stokes": "gauss-newton",
+    "scattering": "gauss-newton",
     "transient-darcy": "gauss-newton",
 }
 

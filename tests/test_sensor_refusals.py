@@ -271,12 +271,16 @@ NO_NUMBERS = {
     "signalling nan": [Decimal("sNaN"), Decimal(1)],
     "categories": pd.Categorical(["low", "high"]),
 }
+COMPLEX = ("complex", "complex array", "1+2j")
+"""Those that a reading's value may be."""
 WORDS = ["TRUE", "False", "yes", "1+2j", "2026-01-01", "00:00:01", "1 days", "1_000", "0x10", "5%"]
 
 
 @pytest.mark.parametrize("column", ["x", "y", "value", "noise_std"])
 @pytest.mark.parametrize("kind", [*NO_NUMBERS, *WORDS])
 def test_complex_numbers_truth_values_and_times_are_no_numbers(kind, column):
+    if column == "value" and kind in COMPLEX:
+        return  # two readings, see tests/test_acoustics.py
     table = TABLE[:2].assign(**{column: NO_NUMBERS.get(kind, [1.0, kind])})
     with pytest.raises(InputError, match=rf"row [01]: {column} must be a finite number, got [^n]"):
         Sensors(table)
@@ -285,6 +289,8 @@ def test_complex_numbers_truth_values_and_times_are_no_numbers(kind, column):
 @pytest.mark.parametrize("column", ["x", "y", "value", "noise_std"])
 @pytest.mark.parametrize("word", WORDS)
 def test_the_same_words_in_a_file_are_refused(word, column, tmp_path):
+    if column == "value" and word in COMPLEX:
+        return
     good = {"field": "source", "x": "0.5", "y": "0.5", "value": "1", "noise_std": "0"}
     lines = (",".join(good), ",".join(good.values()), ",".join((good | {column: word}).values()))
     (tmp_path / "s.csv").write_text("\n".join(lines))

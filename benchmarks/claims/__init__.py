@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pdeinv.benchmarks.claims import (
+    acoustics,
     assumed,
     benchmark,
     code,
@@ -58,6 +59,7 @@ SOURCES: dict[str, Source] = {
             Constant("two standard errors of the paired instances", "a rule"),
         )
     ),
+    "docs/acoustics.md": Source(acoustics.CONSTANTS),
     "docs/add-your-denoiser.md": Source(
         (Constant("0.5 in EDM, often 1 elsewhere | 0.5", "settings"),)
     ),
@@ -154,6 +156,7 @@ SOURCES: dict[str, Source] = {
             Constant("0.5 is rough, 1.5 the default", "settings"),
             Constant("`source = {unknown = [-1e-3, 1e-3]}`", "an example"),
             Constant("`--noise head=0.01..0.1`", "an example"),
+            Constant("`{impedance = 0.5}`", "an example"),
             Constant("viscosity=1e-4..1e-2`", "an example"),
             Constant("with a probability of 95 %", "a definition"),
             Constant("between 0.05 and 1.5 times the shorter side", "settings"),

@@ -10,13 +10,13 @@ from matplotlib.path import Path
 from matplotlib.transforms import ScaledTranslation
 
 from pdeinv.figures.layout import Panel
-from pdeinv.figures.symbols import FONT, GREY, LETTER, STROKE, short_range
+from pdeinv.figures.symbols import FONT, GREY, LETTER, OPENING, STROKE, short_range
 from pdeinv.site import Site, Surrounding
 from pdeinv.units import in_figures
 
 __all__ = ["join_sides", "plot_sides", "title_pad"]
 
-_DEPTHS = {"value": 4.0, "no flux": 4.0, "flux": 8.0}
+_DEPTHS = {"value": 4.0, "no flux": 4.0, "flux": 8.0, "impedance": 4.0, "open": 6.0}
 """Points from the frame to the outer end of what a side has."""
 _TICK = 3.0  # points of a tick beyond it
 _HATCHES = 5.0  # points from one stroke of a side without flux to the next
@@ -25,8 +25,9 @@ _ARROWS = 22.0  # points from one arrow to the next
 
 def plot_sides(axis: Axes, site: Site, panel: Panel) -> None:
     """Draw the conditions outside of a panel's frame: a thick line and the value that it fixes,
-    arrows of a flux and its value, strokes where nothing flows. A value that was inferred is the
-    posterior mean, with the mean standard deviation.
+    arrows of a flux and its value, strokes where nothing flows; a thick grey line and the
+    admittance of a wall that takes up waves, arcs where the medium goes on. A value that was
+    inferred is the posterior mean, with the mean standard deviation.
 
     Nothing is drawn where all four sides are alike.
 
@@ -42,7 +43,7 @@ def plot_sides(axis: Axes, site: Site, panel: Panel) -> None:
         out, room = _DEPTHS[look], 0.0
         if side in ("left", "bottom"):
             out += _TICK
-        if not condition.closed:
+        if _written(condition):
             _write(axis, side, _text(site, condition, length), out + 2)
             room = FONT + 3
         if side in ("left", "bottom"):
@@ -54,11 +55,15 @@ def title_pad(site: Site) -> float:
     if not site.varied:
         return 6.0
     top = site.sides["top"]
-    return _DEPTHS[_look(top)] + 5.0 + (0.0 if top.closed else FONT + 2.0)
+    return _DEPTHS[_look(top)] + 5.0 + (FONT + 2.0 if _written(top) else 0.0)
 
 
 def _look(condition: Surrounding) -> str:
     return "no flux" if condition.closed else condition.kind
+
+
+def _written(condition: Surrounding) -> bool:
+    return not condition.closed and condition.kind != "open"
 
 
 def _outwards(side: str, along: float, out: float) -> tuple[float, float]:
@@ -95,13 +100,13 @@ def _marks(axis: Axes, side: str, shares: np.ndarray, path: Path, size: float) -
     )
 
 
-def _draw_value(axis: Axes, side: str, condition: Surrounding, length: float) -> None:
+def _draw_line(axis: Axes, side: str, condition: Surrounding, length: float) -> None:
     width = _DEPTHS["value"] - 1
     dx, dy = _outwards(side, 0.0, (width / 2 + 0.4) / 72)
     axis.plot(
         *_at(side, np.array([0.0, 1.0])),
         transform=axis.transAxes + ScaledTranslation(dx, dy, axis.figure.dpi_scale_trans),
-        color="black",
+        color="black" if condition.kind == "value" else GREY,
         linewidth=width,
         solid_capstyle="butt",
         clip_on=False,
@@ -113,6 +118,11 @@ def _draw_value(axis: Axes, side: str, condition: Surrounding, length: float) ->
 def _draw_closed(axis: Axes, side: str, condition: Surrounding, length: float) -> None:
     count = max(3, round(72 * length / _HATCHES))
     _marks(axis, side, (np.arange(count) + 0.75) / count, STROKE, _DEPTHS["no flux"])
+
+
+def _draw_open(axis: Axes, side: str, condition: Surrounding, length: float) -> None:
+    count = max(2, round(72 * length / _ARROWS))
+    _marks(axis, side, (np.arange(count) + 0.5) / count, OPENING, _DEPTHS["open"])
 
 
 def _draw_flux(axis: Axes, side: str, condition: Surrounding, length: float) -> None:
@@ -130,7 +140,9 @@ def _draw_flux(axis: Axes, side: str, condition: Surrounding, length: float) -> 
 
 
 _DRAW: dict[str, Callable[[Axes, str, Surrounding, float], None]] = {
-    "value": _draw_value,
+    "value": _draw_line,
+    "impedance": _draw_line,
+    "open": _draw_open,
     "flux": _draw_flux,
     "no flux": _draw_closed,
 }
@@ -142,6 +154,8 @@ def _text(site: Site, condition: Surrounding, length: float) -> str:
     values = short_range(condition.values, std)
     if condition.kind == "flux":
         return f"inflow {values}"
+    if condition.kind == "impedance":
+        return f"β = {values}"
     units = in_figures(site.units)
     short = f"{values} {units}".strip()
     full = f"{site.solution.replace('_', ' ')} = {short}"

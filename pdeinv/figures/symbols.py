@@ -23,6 +23,7 @@ __all__ = [
     "LETTER",
     "LIMITS",
     "LINE",
+    "OPENING",
     "SENSOR",
     "STROKE",
     "WELL",
@@ -46,6 +47,8 @@ FEW = 4
 """Wells in a panel, at most, that have their rates written."""
 STROKE = Path([(0.0, 0.0), (-1.0, 1.0)])
 """Marker of a side through which nothing flows: along it, and out of the domain."""
+OPENING = Path([(-0.7, 0.3), (0.0, 1.0), (0.7, 0.3)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+"""Marker of a side beyond which the medium goes on: a wave that leaves."""
 GREY = "0.35"
 """Colour of what is drawn on sides without a value."""
 FONT = 7.0
@@ -128,8 +131,11 @@ def legend_of(sites: Sequence[Site], sensors: Sequence[Artist] = ()) -> list[Art
         for sign, (marker, label) in WELLS.items()
         if any((np.sign(site.wells.rates) == sign).any() for site in sites)
     ]
-    if any(side.closed for site in sites if site.varied for side in site.sides.values()):
+    sides = [side for site in sites if site.varied for side in site.sides.values()]
+    if any(side.closed for side in sides):
         handles.append(symbol("no flux", marker=STROKE, ms=8, mfc="none", mec=GREY))
+    if any(side.kind == "open" for side in sides):
+        handles.append(symbol("open side", marker=OPENING, ms=8, mfc="none", mec=GREY))
     kinds = dict.fromkeys(one.kind for site in sites for one in site.features)
     handles += [
         Line2D([], [], **look, label=label) for look, label in (FEATURES[kind] for kind in kinds)

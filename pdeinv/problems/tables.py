@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from pdeinv.checks import described, number
-from pdeinv.datasets.sides import Flux, NoFlux, Side, Value
+from pdeinv.datasets.sides import Side
 from pdeinv.grid import LARGEST, GridKind
 from pdeinv.schema import Amount, Name, Number
 from pdeinv.unknown import Unknown
@@ -34,7 +34,6 @@ __all__ = [
 
 FEATURES = ("fixed", "leakage", "barrier")
 """Names of the tables of what lies within a domain."""
-_FORMS = '"no flux", {value = ...} or {flux = ...}'
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "remove it") -> None:
@@ -57,17 +56,20 @@ def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "rem
 
 
 def _side(given: Any) -> Side:
+    words, keys = Side.words(), Side.tables()
+    forms = [*(f'"{word}"' for word in words), *(f"{{{key} = ...}}" for key in keys)]
+    must = f"must be {', '.join(forms[:-1])} or {forms[-1]}"
     if isinstance(given, str):
-        if given == NoFlux.STORED:
-            return NoFlux()
-        near = difflib.get_close_matches(given.lower(), [NoFlux.STORED], n=1)
-        remedy = f"did you mean {NoFlux.STORED!r}?" if near else "write one of them"
-        raise ValueError(f"must be {_FORMS}, got {described(given)}; {remedy}")
+        if given in words:
+            return Side.of(given)
+        near = difflib.get_close_matches(given.lower(), words, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "write one of them"
+        raise ValueError(f"{must}, got {described(given)}; {remedy}")
     if not isinstance(given, dict) or len(given) != 1:
-        raise ValueError(f"must be {_FORMS}, got {described(given)}; write one of them")
-    check_keys(given, ("value", "flux"), "use value for the solution, flux for what enters")
+        raise ValueError(f"{must}, got {described(given)}; write one of them")
+    check_keys(given, keys, "use value for the solution, flux for what enters")
     ((key, quantity),) = given.items()
-    return Value(quantity) if key == "value" else Flux(quantity)
+    return Side.kinds[key](quantity)  # type: ignore[call-arg]
 
 
 def _rate(given: Any) -> float:

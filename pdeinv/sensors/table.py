@@ -24,6 +24,7 @@ from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.sensors.checks import Readings, refuse_outside
 from pdeinv.sensors.columns import check_columns, checked_values
+from pdeinv.sensors.complex_values import split_complex
 from pdeinv.sensors.csv_files import read_csv, read_open_file
 from pdeinv.sensors.instruments import Instrument, biases_of
 from pdeinv.sensors.noise_levels import NoiseLevels, noise_used
@@ -53,7 +54,7 @@ class Sensors:
             difference is taken; `kind`, one of `pdeinv.sensors.KINDS`; `censored`, "left"
             where the reading is below the value, a limit of detection, or "right" where it is
             above; `instrument`, the name of what reads; and `replicate`, a date or a run. Other
-            columns are not used, with an InputWarning.
+            columns are not used, with an InputWarning. A complex `value` becomes two rows.
         origin: origin of the table, for error messages.
         first_row: number of the first row, for error messages.
 
@@ -69,7 +70,8 @@ class Sensors:
     _positions: tuple[int, ...] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        table = as_table(self.table)
+        table, positions = split_complex(as_table(self.table))
+        object.__setattr__(self, "_positions", positions)
         unused = check_columns(table, self.origin)
         object.__setattr__(self, "table", checked_values(table, self._rows))
         object.__setattr__(self, "_unused", unused)
@@ -183,7 +185,7 @@ class Sensors:
         """Return the sensors of some rows, whose messages name the rows of the whole table."""
         part = copy(self)
         object.__setattr__(part, "table", self.table.iloc[chosen].reset_index(drop=True))
-        object.__setattr__(part, "_positions", tuple(chosen.tolist()))
+        object.__setattr__(part, "_positions", tuple(self.rows[chosen].tolist()))
         return part
 
     def to_csv(self, path: str | os.PathLike) -> None:
