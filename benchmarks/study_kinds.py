@@ -20,6 +20,7 @@ __all__ = [
     "BLACK_BOXES",
     "EQUIVARIANCES",
     "FLOW_SENSORS",
+    "FURTHER_READINGS",
     "GAUSSIAN_LIMITS",
     "NUMERICS",
     "PUMPING_TESTS",
@@ -138,6 +139,13 @@ class TwoPumpingTests(_FieldScore):
     heads: Count  # readings of the head
 
 
+class FurtherReadings(_FieldScore):
+    """One truth of a case, with the further readings of an arm."""
+
+    case: Name
+    arm: Name
+
+
 class UncertainSides(_FieldScore):
     """One truth of the aquifer with an uncertain side and recharge, in an arm of the study."""
 
@@ -248,6 +256,12 @@ TWO_PUMPING_TESTS = Kind(
     ("heads",),
     ("arm", "method", "instance", "field"),
 )
+FURTHER_READINGS = Kind(
+    "a reconstruction with further readings",
+    FurtherReadings,
+    ("case", "arm"),
+    ("case", "arm", "method", "instance", "field"),
+)
 UNCERTAIN_SIDES = Kind(
     "a reconstruction with an uncertain side",
     UncertainSides,
@@ -276,7 +290,7 @@ EQUIVARIANCES = Kind(
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
     *(AQUIFERS, BASINS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
-    *(FLOW_SENSORS, UNCERTAIN_SIDES),
+    *(FLOW_SENSORS, FURTHER_READINGS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
 )

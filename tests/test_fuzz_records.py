@@ -39,6 +39,7 @@ from pdeinv.benchmarks.studies.basin import basin_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
+from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
@@ -131,6 +132,11 @@ TWO_PUMPING_TESTS = [
     for arm in ("both tests", "west alone")
     for record in AQUIFERS
 ]
+FURTHER_READINGS = [
+    {k: v for k, v in record.items() if k != "log_std"} | {"case": "poisson", "arm": arm}
+    for arm in ("design", "random")
+    for record in AQUIFERS
+]
 FLOW_SENSORS = [
     {k: v for k, v in record.items() if k != "log_std"}
     | {"reads": what, "readings": 60, "grid": 64, "field": field}
@@ -197,6 +203,11 @@ USES = {
     "reference": (study_kinds.REFERENCES, lines("reference-64"), table),
     "aquifer": (study_kinds.AQUIFERS, AQUIFERS, aquifer_table),
     "black box": (study_kinds.BLACK_BOXES, BLACK_BOXES, black_box_table),
+    "further readings": (
+        study_kinds.FURTHER_READINGS,
+        FURTHER_READINGS,
+        further_readings_table,
+    ),
     "basin": (study_kinds.BASINS, BASINS, basin_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),
     "two pumping tests": (

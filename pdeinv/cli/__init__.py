@@ -44,6 +44,7 @@ from pdeinv.cli.study_problems import (
     basin,
     black_box,
     flow_sensors,
+    further_readings,
     pumping_test,
     two_pumping_tests,
     uncertain_sides,
@@ -70,7 +71,14 @@ for command in (
     app.command()(command)
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
-    *(any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions, robust_readings),
+    *(
+        further_readings,
+        any_experiment,
+        unknown_numbers,
+        unknown_viscosity,
+        wrong_assumptions,
+        robust_readings,
+    ),
     *(alarm_rates, model_choice, calibrated, scene_limits),
 ):
     study.command()(measured)

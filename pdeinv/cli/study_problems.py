@@ -1,5 +1,5 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `flow-sensors`, `any-experiment`: problems of one's own."""
+`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`: problems of one's own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "basin",
     "black_box",
     "flow_sensors",
+    "further_readings",
     "pumping_test",
     "two_pumping_tests",
     "uncertain_sides",
@@ -91,6 +92,21 @@ def uncertain_sides(
 
     arms = _checked(arm or ARMS[:1], ARMS, "arm")
     _measure(run, uncertain_table, out, instances=instances, arms=arms)
+
+
+def further_readings(
+    out: ResumingOut,
+    instances: Truths = 32,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Case, poisson or aquifer; may be repeated. All if not given."),
+    ] = None,
+) -> None:
+    """Add five readings by design, at random and far from all others, and compare the errors."""
+    from pdeinv.benchmarks.studies.further_readings import CASES, further_readings_table, run
+
+    cases = _checked(case or (), CASES, "case")
+    _measure(run, further_readings_table, out, instances=instances, cases=cases)
 
 
 def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:
