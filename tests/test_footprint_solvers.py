@@ -117,7 +117,7 @@ def case(name):
     """Return the physics, the prior and readings of all kinds for a quick run; of points alone of a
     coefficient with two values."""
     accepted = [pde_by_name(p) for s, p in PAIRS if s == name]
-    pde = min(accepted, key=lambda pde: (not pde.linear, pde.grid(16).periodic))
+    pde = min(accepted, key=lambda pde: (pde.waves, not pde.linear, pde.grid(16).periodic))
     kind, channel = turns(32, 0, 1, 2, 3), turns(32, 0, 0, 0, 0, 1, 1, 1, 1)
     if pde.default_prior.phases:
         kind[channel == 0] = 0

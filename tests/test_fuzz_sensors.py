@@ -252,6 +252,16 @@ OBJECTS = [
     *(np.array([0.5]), np.ma.masked, range(2), "coefficient", "é", "\0", "\udcff"),
     *(float("nan"), 1e-320),
 ]
+
+
+def _plain(columns):
+    """Columns without numpy's numbers: polars takes the type of a whole column from its first."""
+    return {
+        name: [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
+        for name, cells in columns.items()
+    }
+
+
 FORMS = {
     "dict": dict,
     "dict of arrays": lambda c: {name: np.array(cells) for name, cells in c.items()},
@@ -262,8 +272,8 @@ FORMS = {
     "pandas of categories": lambda c: pd.DataFrame(c).astype("category"),
     "pandas with an index": lambda c: pd.DataFrame(c).set_index(next(iter(c))),
     "structured array": lambda c: pd.DataFrame(c).to_records(index=False),
-    "polars": lambda c: pl.DataFrame(c, strict=False),
-    "polars, lazy": lambda c: pl.DataFrame(c, strict=False).lazy(),
+    "polars": lambda c: pl.DataFrame(_plain(c), strict=False),
+    "polars, lazy": lambda c: pl.DataFrame(_plain(c), strict=False).lazy(),
     "pyarrow": pa.table,
     "xarray": lambda c: xr.Dataset({name: ("sensor", cells) for name, cells in c.items()}),
     "matrix of xarray": lambda c: xr.DataArray(

@@ -60,7 +60,8 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 @every_pair
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     pde, result = pde_by_name(name), run(solver, name)
-    if pde.default_prior.logarithmic and quick_prior(solver, name, N) is None:
+    logarithmic = pde.logarithm and pde.default_prior.logarithmic
+    if logarithmic and quick_prior(solver, name, N) is None:
         pde = pde.reading([pde.logarithm.name])
     expected = {f"{f.name}_{what}" for f in pde.fields for what in ("mean", "std", "samples")}
     two_valued = (suited_prior(solver, pde) or pde.default_prior).phases

@@ -113,7 +113,7 @@ def test_a_suite_can_be_narrowed_and_widened():
     ]
     for arguments, message in (
         (("huge",), "suite must be one of quick, standard, paper, beyond, got 'huge'"),
-        (("quick", ["stokes"]), "pde must be one of darcy, .*, got 'stokes'"),
+        (("quick", ["stokes"]), "pde must be one of acoustics, darcy, .*, got 'stokes'"),
         (("quick", [], ["magic"]), "method must be one of daps, .*, got 'magic'"),
         (
             ("quick", ["poisson"], ["level-set"]),

@@ -122,7 +122,11 @@ MISTAKES = [
         "value = {unknow = [50, 54]}",
         f"{SIDE} .* got 'unknow'; did you mean 'unknown'?",
     ),
-    ("value = 52", "unknown = [50, 54]", "[boundary] left must have keys of value, flux, got"),
+    (
+        "value = 52",
+        "unknown = [50, 54]",
+        "[boundary] left must have keys of value, flux, impedance, got",
+    ),
     ("rate = -60", "rate = 'unknown'", "in [[well]] 2 rate, .* give the range that likely holds"),
     ("rate = -60", "rate = [-40, -80]", "in [[well]] 2 rate, .* rise, got -40 to -80; swap"),
     ("x = 1000", "x = [1, 2]", "[[well]] 1 x must be a number, got [1, 2]"),

@@ -70,7 +70,7 @@ def _of_model(folder: Path, out: Path) -> str:
     """Write the problem of a MODFLOW model, and return what was written."""
     from pdeinv.errors import InputError
     from pdeinv.files import ensure_folder
-    from pdeinv.problems import read_modflow
+    from pdeinv.problems import read_modflow, save_problem
 
     path = out / f"{folder.resolve().name}.toml"
     if path.exists():
@@ -79,7 +79,7 @@ def _of_model(folder: Path, out: Path) -> str:
         )
     made = read_modflow(folder)
     ensure_folder(out)
-    made.save(path)
+    save_problem(made, path)
     return f"{path}: {made.physics.equation}, on {made.grid} cells"
 
 
