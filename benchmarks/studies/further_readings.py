@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 
 from pdeinv import layouts
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.reports.columns import render_table
+from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, ratio
 from pdeinv.benchmarks.studies.example_scores import measure_missing, score_cells, scores_file
 from pdeinv.benchmarks.study_kinds import FURTHER_READINGS
@@ -186,7 +186,7 @@ def further_readings_table(records: list[Record]) -> str:
             relative = "" if over is None or arm == ARMS[0] else f"{over:.3f}"
             rows.append([case, arm, error, predicted, coverage, relative, seconds, count])
     numbers = [
-        *("RMS error", "predicted RMS error", "coverage of 90 %, %"),
+        *("RMS error", "predicted RMS error", coverage_head(90)),
         *("error over that of the design", "seconds", "truths"),
     ]
     return render_table(["case", "further places"], numbers, rows)
