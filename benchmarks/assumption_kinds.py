@@ -90,7 +90,7 @@ ALARM_RATES = Kind(
 MODEL_CHOICES = Kind(
     "the evidence of a prior",
     ModelChoice,
-    ("log_evidence",),
+    ("log_evidence", "right"),
     ("case", "setting", "grid", "sensors", "instance"),
 )
 CALIBRATIONS = Kind(
