@@ -142,11 +142,11 @@ def test_the_memory_of_kept_factorisations_is_bounded(factorisations, monkeypatc
     solver = BalanceSolver(volumes, method="direct")
     solver(a[:1], f[:1])
     (kept,) = sparse_solver._kept.found.values()
-    monkeypatch.setattr(sparse_solver, "_KEPT_BYTES", 3.5 * kept.bytes)
+    monkeypatch.setattr(sparse_solver._kept, "limit", 3.5 * kept.bytes)
     u = solver(a, f)
     assert len(sparse_solver._kept.found) == 3
     assert sparse_solver._kept.bytes == sum(x.bytes for x in sparse_solver._kept.found.values())
-    monkeypatch.setattr(sparse_solver, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(sparse_solver._kept, "limit", 0)
     again = torch.cat([solver(x, y) for x, y in zip(a.split(1), f.split(1), strict=True)])
     assert torch.equal(again, u) and len(sparse_solver._kept.found) == 1
 

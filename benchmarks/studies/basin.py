@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.studies.example_scores import measure_missing, methods_table, scores_file
+from pdeinv.benchmarks.studies.example_scores import measure_methods, methods_table
 from pdeinv.benchmarks.study_kinds import BASINS
 from pdeinv.grid import Grid
 from pdeinv.problems.examples import example_by_name
@@ -20,7 +20,6 @@ __all__ = ["METHODS", "basin_table", "run"]
 METHODS = ("gauss-newton", "optimal-interpolation", "kriging")
 """Our solver; the best linear estimate, of a sample covariance; and each field by itself."""
 FIELDS = ("head", "log_hydraulic_conductivity")
-_SHOWN = (*BASINS.identity, "error", "spread", "coverage90", "converged", "seconds")
 
 
 def run(
@@ -43,13 +42,11 @@ def run(
     Returns:
         All records of the file.
     """
-    log, example = scores_file(out, BASINS), example_by_name("basin")
+    example = example_by_name("basin")
     grid = example.problem.grid
     assert isinstance(grid, Grid) and grid.active_nodes is not None
-    active = int(grid.active_nodes.sum())
-    cells = [(method, method, {"active": active}) for method in methods]
-    measure_missing(log, example, instances, cells, _SHOWN, command, echo, FIELDS)
-    return log.read()
+    further = {"active": int(grid.active_nodes.sum())}
+    return measure_methods(out, BASINS, example, methods, further, instances, command, echo, FIELDS)
 
 
 def basin_table(records: list[Record]) -> str:

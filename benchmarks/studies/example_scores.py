@@ -25,6 +25,7 @@ from pdeinv.solvers.reconstruction import reconstruct
 __all__ = [
     "SCORES",
     "measure",
+    "measure_methods",
     "measure_missing",
     "methods_table",
     "score_cells",
@@ -97,6 +98,35 @@ def measure_missing(
         return ", ".join(f"{name} {record[name]}" for name in shown)
 
     append_missing(log, units(), line, command=command, echo=echo)
+
+
+def measure_methods(
+    out: Path,
+    kind: Kind,
+    example: Example,
+    methods: Sequence[str],
+    further: Record,
+    instances: int,
+    command: str,
+    echo: Callable[[str], object],
+    fields: Sequence[str] = (),
+) -> list[Record]:
+    """Measure solvers on truths of an example, and return all records of a file; a repeated run
+    keeps what the file has and goes on.
+
+    Arguments:
+        out: JSON-lines file of the records.
+        kind: of them.
+        example: draws the truths.
+        methods: names of the solvers.
+        further: entries of each record.
+        instances, command, echo, fields: as of `measure_missing`.
+    """
+    log = scores_file(out, kind)
+    shown = (*kind.identity, "error", "spread", "coverage90", "converged", "seconds")
+    cells = [(method, method, further) for method in methods]
+    measure_missing(log, example, instances, cells, shown, command, echo, fields)
+    return log.read()
 
 
 def measure(truth: Truth, solver: str | Solver, i: int, fields: Sequence[str] = ()) -> list[Record]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdeinv.benchmarks.records import Record
-from pdeinv.benchmarks.studies.example_scores import measure_missing, methods_table, scores_file
+from pdeinv.benchmarks.studies.example_scores import measure_methods, methods_table
 from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
 from pdeinv.problems.examples import example_by_name
 
@@ -19,7 +19,6 @@ __all__ = ["METHODS", "pumping_table", "run"]
 
 METHODS = ("gauss-newton", "kriging")
 """Our solver, and each field at each time by itself."""
-_SHOWN = (*PUMPING_TESTS.identity, "error", "spread", "coverage90", "converged", "seconds")
 
 
 def run(
@@ -42,11 +41,9 @@ def run(
     Returns:
         All records of the file.
     """
-    log, example = scores_file(out, PUMPING_TESTS), example_by_name("pumping-test")
-    times = len({time for read in example.readings for time in read.times})
-    cells = [(method, method, {"times": times}) for method in methods]
-    measure_missing(log, example, instances, cells, _SHOWN, command, echo)
-    return log.read()
+    example = example_by_name("pumping-test")
+    further = {"times": len({time for read in example.readings for time in read.times})}
+    return measure_methods(out, PUMPING_TESTS, example, methods, further, instances, command, echo)
 
 
 def pumping_table(records: list[Record]) -> str:

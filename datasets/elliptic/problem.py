@@ -190,12 +190,12 @@ def _centred(
     inside = pad(torch.ones_like(cells), around)
     # A node on a side is active where its neighbour is
     active = pad(cells, around)
-    for end, beside, given in ((0, 1, left), (-1, -2, right)):
+    for end, inner, given in ((0, 1, left), (-1, -2, right)):
         if given:
-            active[:, end] = active[:, beside]
-    for end, beside, given in ((0, 1, bottom), (-1, -2, top)):
+            active[:, end] = active[:, inner]
+    for end, inner, given in ((0, 1, bottom), (-1, -2, top)):
         if given:
-            active[end] = active[beside] & inside[beside]
+            active[end] = active[inner] & inside[inner]
     values = pad(values, around, value=torch.nan)
     across, along = (Marks.of(pad(one, around)) for one in closed)
     held = Marks.of(~values.isnan())

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
 from pdeinv.datasets.elliptic.volumes import Volumes
+from pdeinv.datasets.kept import Kept
 from pdeinv.errors import NumericalError
 
 __all__ = ["RESIDUAL", "sparse_solve"]
@@ -109,37 +107,7 @@ class _Factorisation:
         return self.lu.solve(right)
 
 
-class _Kept:
-    """The factorisations that were used last, as many as fit into the memory for them."""
-
-    def __init__(self) -> None:
-        self.found: OrderedDict[Hashable, _Factorisation] = OrderedDict()
-        self.bytes = 0
-        self.lock = threading.Lock()
-
-    def get(self, key: Hashable) -> _Factorisation | None:
-        with self.lock:
-            if key in self.found:
-                self.found.move_to_end(key)
-            return self.found.get(key)
-
-    def add(self, key: Hashable, made: _Factorisation) -> None:
-        with self.lock:
-            if key not in self.found:
-                self.bytes += made.bytes
-            self.found[key] = made
-            while len(self.found) > 1 and (
-                self.bytes > _KEPT_BYTES or len(self.found) > _MOST_KEPT
-            ):
-                self.bytes -= self.found.popitem(last=False)[1].bytes
-
-    def clear(self) -> None:
-        with self.lock:
-            self.found.clear()
-            self.bytes = 0
-
-
-_kept = _Kept()
+_kept: Kept[_Factorisation] = Kept(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(
@@ -153,7 +121,7 @@ def _factorised(
     made = _kept.get(key)
     if made is None:
         made = _checked(volumes, a, mean, diagonal)
-        _kept.add(key, made)
+        _kept.add(key, made, made.bytes)
     return made
 
 

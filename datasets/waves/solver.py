@@ -7,8 +7,6 @@ frequency share one, and so do their adjoints and tangents.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import SuperLU, splu
 
+from pdeinv.datasets.kept import Kept
 from pdeinv.datasets.waves.operator import WaveOperator
 from pdeinv.errors import NumericalError
 
@@ -145,30 +144,7 @@ def _solved(operator: WaveOperator, m: np.ndarray, right: np.ndarray, adjoint: b
     return u.T.reshape(right.shape)
 
 
-class _Kept:
-    """The factorisations that were used last, as many as fit into the memory for them."""
-
-    def __init__(self) -> None:
-        self.found: OrderedDict[tuple[WaveOperator, bytes], SuperLU] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def get(self, key: tuple[WaveOperator, bytes]) -> SuperLU | None:
-        with self.lock:
-            if key in self.found:
-                self.found.move_to_end(key)
-            return self.found.get(key)
-
-    def add(self, key: tuple[WaveOperator, bytes], made: SuperLU) -> None:
-        with self.lock:
-            self.found[key] = made
-            while len(self.found) > 1 and (
-                len(self.found) > _MOST_KEPT
-                or sum(one.nnz for one in self.found.values()) * _BYTES > _KEPT_BYTES
-            ):
-                self.found.popitem(last=False)
-
-
-_kept = _Kept()
+_kept: Kept[SuperLU] = Kept(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
@@ -177,7 +153,7 @@ def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
     made = _kept.get(key)
     if made is None:
         made = _checked(operator, m)
-        _kept.add(key, made)
+        _kept.add(key, made, _BYTES * made.nnz)
     return made
 
 

@@ -99,7 +99,7 @@ def further_readings(
     instances: Truths = 32,
     case: Annotated[
         list[str] | None,
-        typer.Option(help="Case, poisson or aquifer; may be repeated. All if not given."),
+        typer.Option(help="Name of a case; may be repeated. All if not given."),
     ] = None,
 ) -> None:
     """Add five readings by design, at random and far from all others, and compare the errors."""

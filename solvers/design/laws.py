@@ -127,9 +127,6 @@ class Functionals(Observation):
         weights = self.weights[chosen].flatten(1)
         return torch.arange(weights.shape[1]).expand(weights.shape), weights
 
-    def on_grid(self, grid: Grid) -> Functionals:
-        raise NotImplementedError("functionals are those of one grid")
-
 
 def node_readings(like: Observation, channel: int, nodes: torch.Tensor) -> Observation:
     """Return readings of a channel at nodes, flat indices (m,), on the grid of other readings."""
