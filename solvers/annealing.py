@@ -18,7 +18,8 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.observation import Observation
-from pdeinv.solvers.base import ProgressBar, antithetic_normal
+from pdeinv.solvers.antithetic import antithetic_normal
+from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.phase_values import PhaseValues
