@@ -11,7 +11,7 @@ from pdeinv.checks import NotNegative
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.memory import NUMBER
+from pdeinv.memory import NUMBER, check_memory
 from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
@@ -129,6 +129,11 @@ class GaussianSolver(Solver):
         centred = not prior.proper and len(levels_of(observation, channel=0))
         if unknown or centred or bool(observation.below_or_above.any()):
             return None
+        check_memory(
+            2 * self.memory(pde, prior, observation, 1),
+            f"the gain of {len(observation)} sensors on {observation.grid} nodes",
+            self.memory_remedy,
+        )
         factored = _factored(pde, prior, observation, self.nugget, progress)
         mean, covariance = factored.moments.mean.flatten(), factored.covariance.flatten(1)
         if (common := observation.common) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
 
@@ -62,6 +62,10 @@ class StoredGain:
     nugget: torch.Tensor
     weighty: torch.Tensor
     exact: torch.Tensor
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # as a file has them, so that its product has the same last bits
+            object.__setattr__(self, f.name, getattr(self, f.name).contiguous())
 
     @classmethod
     def of(

@@ -24,6 +24,7 @@ from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
 from pdeinv.cli.observe import observe
+from pdeinv.cli.plan import plan
 from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
@@ -66,7 +67,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, compare, design, info),
+    *(calibrate, check, compare, design, info, plan),
 ):
     app.command()(command)
 for measured in (

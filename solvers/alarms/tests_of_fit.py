@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtr, chdtrc
 
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.posterior import Posterior
@@ -80,8 +80,8 @@ def alarm_of(
         large = chi2 > misfit_limits(freedom)[1]
         return Alarm(outliers, "large" if large else "", outlier_p, float("nan"))
     k = max(freedom, 1.0)
-    above = float(chi_squared.sf(chi2 * k, k))
-    below = float(chi_squared.cdf(chi2 * k, k)) if freedom >= 0.5 else 1.0
+    above = float(chdtrc(k, chi2 * k))
+    below = float(chdtr(k, chi2 * k)) if freedom >= 0.5 else 1.0
     misfit = "large" if above < level / 4 else "small" if below < level / 4 else ""
     return Alarm(outliers, misfit, outlier_p, min(1.0, 2 * min(above, below)))
 
@@ -93,5 +93,4 @@ def _outliers(found: LeaveOneOut | None, level: float) -> tuple[tuple[int, ...],
     count = int(found.p_value.isfinite().sum())
     corrected = (count * torch.nan_to_num(found.p_value, nan=1.0)).clamp(max=1)
     order = torch.nan_to_num(found.residual.abs(), nan=0.0).argsort(descending=True)
-    worst = [int(i) for i in order if float(corrected[i]) < level]
-    return tuple(worst), float(corrected.min())
+    return tuple(order[corrected[order] < level].tolist()), float(corrected.min())

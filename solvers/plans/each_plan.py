@@ -31,8 +31,8 @@ class EachPlan(Plan):
     Arguments:
         sensors, problem: as of `Plan`.
         run: the solver with the problem.
-        seed: of each table.
-        settings: the arguments of `prepare` that a file holds; None where it cannot hold them.
+        observation: the sensors.
+        settings: further arguments of `prepare`, by name, with the seed of each table.
         mode: where the first search starts, (1, size); None for the solver's own start.
     """
 
@@ -41,13 +41,13 @@ class EachPlan(Plan):
         sensors: Sensors,
         problem: Problem,
         run: Run,
-        seed: int,
-        settings: dict[str, Any] | None,
+        observation: Observation,
+        settings: dict[str, Any],
         mode: torch.Tensor | None = None,
     ):
         super().__init__(sensors, problem)
-        self.run, self.seed, self.settings, self.mode = run, seed, settings, mode
-        observation = run.observe(sensors)  # refuses what is wrong of the layout
+        self.run, self.settings, self.mode = run, settings, mode
+        self.seed = int(settings["seed"])
         self._columns = reading_columns(sensors, observation, run.pde)
 
     @property

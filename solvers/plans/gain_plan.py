@@ -12,6 +12,7 @@ import xarray as xr
 from pdeinv.datasets import Problem
 from pdeinv.errors import warn_caller
 from pdeinv.leave_one_out import LeaveOneOut
+from pdeinv.observation import Observation
 from pdeinv.parameters import QUANTILE
 from pdeinv.posterior import Posterior
 from pdeinv.sensors import Sensors
@@ -61,10 +62,17 @@ class GainPlan(Plan):
         super().__init__(sensors, problem)
         self.gain, self.template, self.places = gain, template, places
         self.deviations = deviations
+        self._arrays = {str(name): variable.values for name, variable in template.items()}
 
     @classmethod
     def of(
-        cls, sensors: Sensors, problem: Problem | str, gain: StoredGain, run: Run, seed: int
+        cls,
+        sensors: Sensors,
+        problem: Problem,
+        gain: StoredGain,
+        run: Run,
+        observation: Observation,
+        seed: int,
     ) -> GainPlan:
         """Return the plan of a run whose solver has a gain.
 
@@ -74,9 +82,9 @@ class GainPlan(Plan):
         Arguments:
             sensors, problem, gain: as of the class.
             run: the solver with the problem.
+            observation: the sensors.
             seed: of the samples.
         """
-        observation = run.observe(sensors)
         found = run.solved(observation, seed)
         found.leave_one_out = None
         template = run.dataset(found, sensors, observation, seed)
@@ -86,7 +94,7 @@ class GainPlan(Plan):
         template.attrs["misfit_test"] = MISFIT_TESTS[run.solver.misfit]
         for name in _OF_ONE_TABLE:
             template.attrs.pop(name, None)
-        template = template.drop_vars([name for name in template if _is_sampled(template[name])])
+        template = template.drop_dims("sample")
         return cls(sensors, problem, gain, template, _places(found), torch.cat(flat, dim=1))
 
     def stored(self) -> xr.Dataset:
@@ -134,25 +142,30 @@ class GainPlan(Plan):
         means = self.gain.means(torch.stack([table.innovation for table in tables]))
         seconds = round((time.perf_counter() - start) / len(rows), 6)
         return [
-            self._result(values, table, mean, samples).assign_attrs(seconds=seconds)
+            self._result(values, table, mean, samples, seconds)
             for values, table, mean in zip(rows, tables, means, strict=True)
         ]
 
     def _result(
-        self, values: np.ndarray, table: GivenReadings, mean: torch.Tensor, samples: bool
+        self,
+        values: np.ndarray,
+        table: GivenReadings,
+        mean: torch.Tensor,
+        samples: bool,
+        seconds: float,
     ) -> xr.Dataset:
-        changed = {"sensor_value": values}
+        changed: dict[str, np.ndarray] = {"sensor_value": values}
         for name, index in self.places.items():
             changed[f"{name}_mean"] = _placed(mean.numpy(), index)
         missing = np.isnan(values)
         if missing.any():
             more = self.gain.added_variance(torch.from_numpy(missing)).numpy()
             for name, index in self.places.items():
-                std = self.template[f"{name}_std"].values
+                std = self._arrays[f"{name}_std"]
                 changed[f"{name}_std"] = np.sqrt(std**2 + _placed(more, index))
         if "parameter" in self.places:
             middle = changed["parameter_mean"]
-            std = changed.get("parameter_std", self.template["parameter_std"].values)
+            std = changed.get("parameter_std", self._arrays["parameter_std"])
             changed["parameter_low"] = middle - QUANTILE * std
             changed["parameter_high"] = middle + QUANTILE * std
         if (found := table.predictions) is not None:
@@ -160,15 +173,13 @@ class GainPlan(Plan):
             names = "predicted", "predicted_std", "p_value", "log_density"
             for name, column in zip(names, columns, strict=True):
                 changed[f"sensor_{name}"] = column.numpy()
-        result = self.template.assign(
-            {
-                name: (self.template[name].dims, column, self.template[name].attrs)
-                for name, column in changed.items()
-            }
-        )
+        # All variables at once, without an alignment of coordinates
+        result = self.template.copy(data=self._arrays | changed)
         if samples:
             result = result.assign(self._samples(mean))
-        return result.assign_attrs(self._judged(values, table))
+            result = result.assign_coords(sample=np.arange(len(self.deviations)))
+        result.attrs |= self._judged(table) | {"seconds": seconds}
+        return result
 
     def _samples(self, mean: torch.Tensor) -> dict[str, tuple]:
         """The samples as variables."""
@@ -180,7 +191,7 @@ class GainPlan(Plan):
             found[f"{name}_samples"] = ("sample", *given.dims), values, attrs
         return found
 
-    def _judged(self, values: np.ndarray, table: GivenReadings) -> dict[str, str | float]:
+    def _judged(self, table: GivenReadings) -> dict[str, str | float]:
         """The attributes of the fit of a table, of which a misfit is a warning too."""
         freedom, found = table.degrees_of_freedom, table.predictions
         chi2 = table.chi_squared / max(1.0, freedom)
@@ -207,10 +218,6 @@ class GainPlan(Plan):
             words += f"; readings that do not fit the others: {', '.join(rows)}"
             words += f" and {more} more" if more else ""
         return f"{words}; reconstruct this table by itself for the likely cause"
-
-
-def _is_sampled(variable: xr.DataArray) -> bool:
-    return "sample" in variable.dims
 
 
 def _places(found: Posterior) -> dict[str, np.ndarray]:

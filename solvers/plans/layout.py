@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from pdeinv.errors import InputError
 from pdeinv.sensors import Sensors
 from pdeinv.sensors.columns import LARGEST, numbers
-from pdeinv.sensors.csv_files import read_csv
+from pdeinv.sensors.csv_files import read_csv, read_open_file
 from pdeinv.sensors.sources import SensorTable, as_table
 
 __all__ = ["Layout", "Source", "read_layout", "rows_of", "with_readings"]
@@ -53,7 +53,7 @@ def read_layout(source: Source) -> Layout:
         path = Path(os.fsdecode(source))
         table, origin, first = read_csv(path), path.name, 1
     elif callable(getattr(source, "read", None)):
-        raise InputError("the layout must be a table or the name of a file, got an open file")
+        (table, origin), first = read_open_file(source), 1
     else:
         table = as_table(source)
     missing = np.ones(len(table), dtype=bool)

@@ -64,6 +64,6 @@ def prepare(
     posed = replace(posed, grid=run.grid)
     gain = chosen.stored_gain(run.pde, run.prior, observation, progress)
     if gain is not None:
-        return GainPlan.of(sensors, posed, gain, run, seed)
+        return GainPlan.of(sensors, posed, gain, run, observation, seed)
     settings = {"noise": noise, "n_samples": n_samples, "seed": seed}
-    return EachPlan(sensors, posed, run, settings)
+    return EachPlan(sensors, posed, run, observation, settings)
