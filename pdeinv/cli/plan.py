@@ -140,7 +140,7 @@ def _follow(
                 try:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", MisfitWarning)  # the line has it
-                        result = prepared(row.values)
+                        result = prepared(row.values, samples=bool(plot or latest))
                 except (InputError, NumericalError) as error:
                     typer.echo(f"warning: {row.label} is left out: {error}", err=True)
                     continue

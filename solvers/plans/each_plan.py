@@ -95,7 +95,7 @@ class EachPlan(Plan):
         there is no other, or where the search from there fails."""
         if self.mode is not None:
             warm = replace(self.run, solver=self.run.solver.starting_at(self.mode))
-            with suppress(NumericalError):
+            with suppress(InputError, NumericalError):  # of a state far from any medium
                 found = warm.solved(observation, self.seed)
                 if found.record.get("converged", 1):
                     return found

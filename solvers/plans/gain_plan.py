@@ -134,6 +134,9 @@ class GainPlan(Plan):
             for name, index in parts.items()
             if name.startswith("place_")
         }
+        for name, index in places.items():
+            if template[f"{name}_mean"].shape != index.shape or f"{name}_std" not in template:
+                raise ValueError(f"{name}_mean must have the shape of its places, {index.shape}")
         return cls(sensors, problem, gain, template, places, deviations)
 
     def _results(self, rows: np.ndarray, samples: bool) -> list[xr.Dataset]:
