@@ -154,6 +154,7 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
+        assert isinstance(prior, CoefficientPrior)
         grid, m, given = observation.grid, len(observation), observation
         observation = plain_first(given)
         factored = _factored(pde, prior, observation, self.nugget, progress)

@@ -46,6 +46,7 @@ from pdeinv.cli.study_problems import (
     black_box,
     flow_sensors,
     further_readings,
+    plans,
     pumping_test,
     two_pumping_tests,
     uncertain_sides,
@@ -73,7 +74,7 @@ for command in (
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(further_readings, any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions),
-    *(robust_readings, alarm_rates, model_choice, calibrated, scene_limits),
+    *(robust_readings, alarm_rates, model_choice, calibrated, scene_limits, plans),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

@@ -31,17 +31,19 @@ def along_tables(results: Sequence[xr.Dataset]) -> xr.Dataset:
             data[name] = variable.variable
             continue
         parts = [one[name].values for one in results]
-        same = all(part is parts[0] for part in parts)  # kept once
-        whole = np.broadcast_to(parts[0], (len(parts), *parts[0].shape)) if same else parts
-        data[name] = xr.Variable(("table", *variable.dims), np.asarray(whole), variable.attrs)
+        if all(part is parts[0] for part in parts):  # kept once
+            values = np.broadcast_to(parts[0], (len(parts), *parts[0].shape))
+        else:
+            values = np.stack(parts)
+        data[name] = xr.Variable(("table", *variable.dims), values, variable.attrs)
     whole = xr.Dataset(data, first.coords)
     for name in dict.fromkeys(name for one in results for name in one.attrs):
-        values = [one.attrs.get(name) for one in results]
-        if name not in _ALWAYS and all(value == values[0] for value in values):
-            whole.attrs[name] = values[0]
+        given = [one.attrs.get(name) for one in results]
+        if name not in _ALWAYS and all(value == given[0] for value in given):
+            whole.attrs[name] = given[0]
             continue
-        numeric = all(isinstance(value, int | float) for value in values)
-        column = values if numeric else np.array([str(value) for value in values], dtype=object)
+        numeric = all(isinstance(value, int | float) for value in given)
+        column = np.array(given if numeric else list(map(str, given)), None if numeric else object)
         label = {"long_name": f"{name.replace('_', ' ')} of the table"}
         whole[name] = ("table", column, label)
     return whole

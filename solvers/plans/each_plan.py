@@ -71,10 +71,10 @@ class EachPlan(Plan):
             )
         settings = json.loads(given)
         settings |= {"solver": solver.name, "solver_settings": json.loads(text)}
-        parts = {"plan_settings": ((), json.dumps(settings))}
-        if self.mode is not None:
-            parts["plan_mode"] = (("plan_table", "plan_unknown"), self.mode.numpy())
-        return xr.Dataset(parts)
+        stored = xr.Dataset({"plan_settings": ((), json.dumps(settings))})
+        if self.mode is None:
+            return stored
+        return stored.assign(plan_mode=(("plan_table", "plan_unknown"), self.mode.numpy()))
 
     def _results(self, rows: np.ndarray, samples: bool) -> list[xr.Dataset]:
         results = [self._of_table(values) for values in rows]

@@ -97,7 +97,7 @@ def rows_of(sensors: Sensors, values: ArrayLike | Source) -> tuple[np.ndarray, b
         InputError: the readings are of other sensors, or one is infinite or too large.
     """
     if isinstance(values, Sensors | str | os.PathLike) or _has_columns(values):
-        return _of_same(sensors, read_layout(values))[None], True  # type: ignore[arg-type]
+        return _of_same(sensors, read_layout(values))[None], True
     try:
         given = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
