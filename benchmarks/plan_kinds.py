@@ -16,8 +16,8 @@ __all__ = ["PLANS"]
 class PlanCall(Line, Provenance):
     """A table of readings by a plan, and the same by a reconstruction of its own.
 
-    Seconds are medians over repeated calls. The `distance` is that of both means of the
-    coefficient, root mean square, relative to their standard deviation.
+    Seconds are processor time, the least of repeated calls. The `distance` is that of both means of
+    the coefficient, root mean square, relative to their standard deviation.
     """
 
     case: Name

@@ -142,7 +142,7 @@ class GaussianSolver(Solver):
             covariance = torch.cat([covariance, scale * common], dim=1)
         expected = observation(factored.moments.mean[None])[0]
         return StoredGain.of(
-            mean, covariance, expected, factored.lower, factored.variances, observation
+            mean, covariance, expected, factored.factor, factored.variances, observation
         )
 
     def condition(
@@ -207,14 +207,14 @@ class _Factored(NamedTuple):
         moments: of the states a priori.
         covariance: C Hᵀ, (m, channels, ny, nx).
         variances: the diagonal of H C Hᵀ, (m,).
-        lower: the factor, (m, m).
+        factor: the factor, (m, m).
     """
 
     forward: LatentMap
     moments: Moments
     covariance: torch.Tensor
     variances: torch.Tensor
-    lower: torch.Tensor
+    factor: torch.Tensor
 
 
 def _factored(

@@ -36,7 +36,7 @@ from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
 
-__all__ = ["Run", "checked_numbers", "reconstruct", "resolve_problem", "sources_of"]
+__all__ = ["Run", "checked_numbers", "physics_read", "reconstruct", "resolve_problem", "sources_of"]
 
 _COARSEST = 16
 _SEEDS = 2**32
@@ -95,12 +95,13 @@ def reconstruct(
         (16, 16)
     """
     posed = resolve_problem(pde, problem, prior, instruments)
-    chosen = with_options(solver_for(solver, posed.physics, posed.prior), equireg, steps, preset)
-    sources = sources_of(posed, prior, solver)
+    pde, prior, sources = posed.physics, posed.prior, sources_of(posed, prior, solver)
+    chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
+    chosen.check(pde, prior)
     n_samples, seed = checked_numbers(n_samples, seed)
-    table = Sensors.read(sensors)
-    run = Run.of(chosen, posed, table, noise, grid, n_samples, progress, sources)
-    return replace(run, holdout=parse_share(holdout), robust=robust).of_table(table, seed)
+    pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
+    return Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
 @dataclass(frozen=True)
@@ -118,25 +119,6 @@ class Run:
     sources: dict[str, str]
     holdout: float | None = None
     robust: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        solver: Solver,
-        problem: Problem,
-        table: Sensors,
-        noise: NoiseLevels | None,
-        grid: int | Grid | None,
-        n_samples: int,
-        progress: bool,
-        sources: dict[str, str],
-    ) -> Run:
-        """Return the run of a solver on a problem, for tables of these sensors; arguments and
-        errors as of `reconstruct`."""
-        solver.check(problem.physics, problem.prior)
-        pde, nodes = _physics_read(table, problem, grid, n_samples)
-        given = noise, problem.instruments, n_samples, progress, sources
-        return cls(solver, pde, problem.prior, nodes, *given)
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -162,7 +144,7 @@ class Run:
 
     def solve(self, sensors: Sensors, observation: Observation, seed: int) -> xr.Dataset:
         """Return the result of readings, with a seed."""
-        return self.dataset(self.posterior(sensors, observation, seed), sensors, observation, seed)
+        return self.dataset(self._posterior(sensors, observation, seed), sensors, observation, seed)
 
     def solve_some(
         self, sensors: Sensors, observation: Observation, seed: int, share: float
@@ -175,12 +157,12 @@ class Run:
         split = split_readings(sensors.table, observation, share, seed)
         kept, left = (observation.subset(torch.from_numpy(rows)) for rows in split)
         sensors_kept, sensors_left = (sensors.of_rows(rows) for rows in split)
-        found = self.posterior(sensors_kept, kept, seed)
+        found = self._posterior(sensors_kept, kept, seed)
         result = self.dataset(found, sensors_kept, kept, seed)
         table = reading_columns(sensors_left, with_inferred_noise(left, found), self.pde)
         return with_predicted(result, table, left, found)
 
-    def posterior(self, sensors: Sensors, observation: Observation, seed: int) -> Posterior:
+    def _posterior(self, sensors: Sensors, observation: Observation, seed: int) -> Posterior:
         found = self.solved(observation, seed)
         self.judge(found, sensors, observation)
         return found
@@ -254,7 +236,7 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
     return pde
 
 
-def _physics_read(
+def physics_read(
     table: Sensors, problem: Problem, grid: int | Grid | None, n_samples: int
 ) -> tuple[PDE, Grid]:
     """Return the physics with the derived fields of the result, and the grid of the result."""

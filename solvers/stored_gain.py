@@ -46,7 +46,7 @@ class StoredGain:
         prior: μ, (size,).
         gain: K, (m, size).
         expected: H μ, (m,).
-        lower: Cholesky factor of G with its nugget, (m, m).
+        factor: Cholesky factor of G with its nugget, (m, m).
         nugget: part of the diagonal of G that is no part of the model, (m,).
         weighty: which readings carry weight, (m,).
         exact: which readings are without noise, (m,).
@@ -58,7 +58,7 @@ class StoredGain:
     prior: torch.Tensor
     gain: torch.Tensor
     expected: torch.Tensor
-    lower: torch.Tensor
+    factor: torch.Tensor
     nugget: torch.Tensor
     weighty: torch.Tensor
     exact: torch.Tensor
@@ -73,24 +73,24 @@ class StoredGain:
         prior: torch.Tensor,
         covariance: torch.Tensor,
         expected: torch.Tensor,
-        lower: torch.Tensor,
+        factor: torch.Tensor,
         reading_variances: torch.Tensor,
         observation: Observation,
     ) -> StoredGain:
         """Return the gain of factorised readings.
 
         Arguments:
-            prior, expected, lower: as of the class.
+            prior, expected, factor: as of the class.
             covariance: of the readings with the unknowns, H C, (m, size).
             reading_variances: the diagonal of H C Hᵀ, (m,).
             observation: the sensors.
         """
-        total = lower.square().sum(dim=1)
+        total = factor.square().sum(dim=1)
         return cls(
             prior,
-            torch.cholesky_solve(covariance, lower),
+            torch.cholesky_solve(covariance, factor),
             expected,
-            lower,
+            factor,
             total - reading_variances - observation.noise_variances(),
             carries_weight(reading_variances, observation),
             observation.noise_std == 0,
@@ -99,7 +99,7 @@ class StoredGain:
     @cached_property
     def precision(self) -> torch.Tensor:
         """P = G⁻¹, (m, m)."""
-        return torch.cholesky_inverse(self.lower)
+        return torch.cholesky_inverse(self.factor)
 
     def means(self, innovations: torch.Tensor) -> torch.Tensor:
         """Return the means (b, size) of tables of innovations (b, m)."""
@@ -118,7 +118,7 @@ class StoredGain:
             innovation[missing] = -torch.cholesky_solve(known, block)[:, 0]
             half = torch.linalg.solve_triangular(block, left, upper=False)
             diagonal = diagonal - half.square().sum(dim=0)
-        white = torch.linalg.solve_triangular(self.lower, innovation[:, None], upper=False)
+        white = torch.linalg.solve_triangular(self.factor, innovation[:, None], upper=False)
         counted = (self.weighty | missing).double()
         freedom = (1 - (self.nugget * diagonal).clamp(0, 1))[self.weighty & ~missing].sum()
         return GivenReadings(
@@ -138,7 +138,7 @@ class StoredGain:
         self, values: torch.Tensor, white: torch.Tensor, diagonal: torch.Tensor
     ) -> LeaveOneOut:
         """Each reading predicted from the others, nan for a missing one."""
-        pulls = torch.linalg.solve_triangular(self.lower.T, white, upper=True)[:, 0]
+        pulls = torch.linalg.solve_triangular(self.factor.T, white, upper=True)[:, 0]
         variance = 1 / torch.where(values.isnan(), torch.nan, diagonal)
         return LeaveOneOut.gaussian(
             values, values - pulls * variance, variance.sqrt(), torch.zeros_like(values)

@@ -395,7 +395,7 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path):
     path.write_bytes(content)
     with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as stored:
         whole = stored.load()
-    for part in ("plan_gain", "plan_layout", "plan_lower", "source_mean"):
+    for part in ("plan_gain", "plan_layout", "plan_factor", "source_mean"):
         whole.drop_vars(part).to_netcdf(path, engine="h5netcdf")
         with pytest.raises(InputError, match=r"plan\.nc must be a whole plan"):
             pdeinv.load_plan(path)

@@ -94,6 +94,7 @@ SOURCES: dict[str, Source] = {
             Constant("with a noise of 2 %", "a setting"),
             Constant('`noise="5%"`', "an example"),
             Constant("A file that becomes shorter", "a rule"),
+            Constant("--noise 0.001", "a setting"),
         )
     ),
     "docs/functions-as-physics.md": Source(),

@@ -1,8 +1,8 @@
 """What a plan saves over a reconstruction of each table: `pdeinv study plans`.
 
 Readings change from one table to the next as a truth turns into another one. All seconds that are
-compared are of one process, call by call in turn. Ratios of them are fair beside other work, the
-seconds themselves are not.
+compared are processor time of one process, call by call in turn, and the least of several calls:
+other work can only add to them. Their ratios are fair on a busy machine.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def _measured(case: Case, count: int) -> Iterator[Record]:
     """Yield the records of successive tables."""
     problem, (layout, tables, noise) = case.problem, _tables(case, count)
     given: dict[str, Any] = {"problem": problem, "noise": noise, "grid": case.grid, "n_samples": 4}
-    start = time.perf_counter()
+    start = time.process_time()
     plan = prepare(layout, **given)
-    prepared = time.perf_counter() - start
+    prepared = time.process_time() - start
     stored = plan.gain.gain if isinstance(plan, GainPlan) else None
     name = problem.physics.coefficient_field.name
     for i, values in enumerate(tables):
@@ -133,9 +133,9 @@ def _measured(case: Case, count: int) -> Iterator[Record]:
             "instance": i,
             "method": method,
             "prepare_seconds": prepared,
-            "seconds": median(seconds),
+            "seconds": min(seconds),
             "fresh_seconds": fresh_seconds,
-            **({"product_seconds": median(product)} if product else {}),
+            **({"product_seconds": min(product)} if product else {}),
             **_iterations(found, fresh),
             "distance": _distance(found, fresh, name),
         }
@@ -161,9 +161,9 @@ def _tables(case: Case, count: int) -> tuple[pd.DataFrame, np.ndarray, float]:
 
 
 def _timed(call: Callable[[], _Found]) -> tuple[float, _Found]:
-    start = time.perf_counter()
+    start = time.process_time()
     found = call()
-    return time.perf_counter() - start, found
+    return time.process_time() - start, found
 
 
 def _iterations(found: xr.Dataset, fresh: xr.Dataset) -> Record:

@@ -30,7 +30,7 @@ _DIMS = {
     **dict.fromkeys(("expected", "nugget", "weighty", "exact"), ("plan_reading",)),
     "prior": ("plan_unknown",),
     "gain": ("plan_reading", "plan_unknown"),
-    "lower": ("plan_reading", "plan_other"),
+    "factor": ("plan_reading", "plan_other"),
     "deviations": ("plan_sample", "plan_unknown"),
 }
 """Dimensions of the parts of a plan in a file."""

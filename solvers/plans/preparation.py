@@ -16,7 +16,13 @@ from pdeinv.solvers.plans.each_plan import EachPlan
 from pdeinv.solvers.plans.gain_plan import GainPlan
 from pdeinv.solvers.plans.layout import Source, read_layout
 from pdeinv.solvers.plans.plan import Plan
-from pdeinv.solvers.reconstruction import Run, checked_numbers, resolve_problem, sources_of
+from pdeinv.solvers.reconstruction import (
+    Run,
+    checked_numbers,
+    physics_read,
+    resolve_problem,
+    sources_of,
+)
 from pdeinv.solvers.selection import solver_for
 
 __all__ = ["prepare"]
@@ -59,7 +65,10 @@ def prepare(
     n_samples, seed = checked_numbers(n_samples, seed)
     sensors = read_layout(layout).sensors
     sources = sources_of(posed, prior, solver)
-    run = Run.of(chosen, posed, sensors, noise, grid, n_samples, progress, sources)
+    chosen.check(posed.physics, posed.prior)
+    physics, nodes = physics_read(sensors, posed, grid, n_samples)
+    options = noise, posed.instruments, n_samples, progress, sources
+    run = Run(chosen, physics, posed.prior, nodes, *options)
     observation = run.observe(sensors)
     posed = replace(posed, grid=run.grid)
     gain = chosen.stored_gain(run.pde, run.prior, observation, progress)
