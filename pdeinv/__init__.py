@@ -45,11 +45,14 @@ _EXPORTS = {
     "compare": "pdeinv.comparison",
     "design": "pdeinv.solvers.design",
     "pde_from_function": "pdeinv.datasets",
+    "Plan": "pdeinv.solvers.plans",
+    "load_plan": "pdeinv.solvers.plans",
     "plot_calibration": "pdeinv.figures.calibration",
     "plot_design": "pdeinv.figures.design",
     "plot_parameters": "pdeinv.figures.evidence",
     "plot_reconstruction": "pdeinv.plot",
     "plot_sensors": "pdeinv.figures.sensor_layout",
+    "prepare": "pdeinv.solvers.plans",
     "reconstruct": "pdeinv.solvers",
 }
 

@@ -88,6 +88,15 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/design.md": Source(),
+    "docs/plans.md": Source(
+        (
+            Constant("by 0.05 radians a table", "a setting"),
+            Constant("with a noise of 2 %", "a setting"),
+            Constant('`noise="5%"`', "an example"),
+            Constant("A file that becomes shorter", "a rule"),
+            Constant("--noise 0.001", "a setting"),
+        )
+    ),
     "docs/functions-as-physics.md": Source(),
     "docs/modflow.md": Source(),
     "docs/flow-sensors.md": Source(

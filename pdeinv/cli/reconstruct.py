@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pdeinv.datasets import PDE
     from pdeinv.priors import Ensemble
 
-__all__ = ["reconstruct"]
+__all__ = ["check_outputs", "reconstruct"]
 
 SensorFile = Annotated[
     Path,
@@ -134,7 +134,7 @@ def reconstruct(
         raise InputError("--names and --dims describe a dataset; give it with --ensemble")
     contents = {"names": names, "dims": dims}
     inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
-    _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
+    check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
     from pdeinv.solvers import reconstruct as run
 
@@ -228,18 +228,30 @@ def _suspects(result: xr.Dataset) -> str:
     return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
 
 
-def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:
+def check_outputs(
+    results: dict[str, Path | None], figures: dict[str, Path | None], inputs: list[Path]
+) -> None:
+    """Refuse outputs that cannot be written, and those with the name of another file.
+
+    Arguments:
+        results, figures: files to write by their options.
+        inputs: files that are read.
+
+    Raises:
+        InputError: there is one.
+    """
     from pdeinv.files import check_figure, check_writable
 
-    check_writable(out)
-    given = {option: path for option, path in figures.items() if path}
-    for path in given.values():
+    for path in filter(None, results.values()):
+        check_writable(path)
+    for path in filter(None, figures.values()):
         check_figure(path)
-    outputs = [path.resolve() for path in (out, *given.values())]
+    given = results | figures
+    outputs = [path.resolve() for path in given.values() if path]
     if len({*outputs}) < len(outputs) or {*outputs} & {path.resolve() for path in inputs}:
         raise InputError(
             f"an output must not have the name of another file of this command; choose another for "
-            f"{' or '.join(['--out', *figures])}"
+            f"{' or '.join(given)}"
         )
 
 

@@ -29,6 +29,7 @@ from pdeinv.problems.learned import load_learned
 from pdeinv.problems.messages import sentence_of, within
 from pdeinv.problems.tables import (
     FEATURES,
+    OWN_TABLES,
     BoundaryTable,
     ExperimentTable,
     GridTable,
@@ -45,20 +46,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem"]
+__all__ = ["FORMAT", "NONE", "load_problem", "parse_problem"]
 
 FORMAT = 1
 NONE = "none"
 """What stands for None, which TOML does not have."""
-OWN_TABLES = {
-    "domain": "[domain]",
-    "boundary": "[boundary]",
-    "edge": "[boundary] edge",
-    "wells": "[[well]]",
-    "features": "[[fixed]], [[leakage]] and [[barrier]]",
-    "grid_kind": "[grid] kind",
-}
-"""Parameters of physics that have a table of their own."""
 
 
 def load_problem(path: str | os.PathLike) -> Problem:
@@ -72,11 +64,21 @@ def load_problem(path: str | os.PathLike) -> Problem:
         InputError: the file cannot be read, or a table, a key or a value is not allowed.
     """
     path = path_of("the problem file", path)
-    text = read_text(path).removeprefix("\ufeff")
+    return parse_problem(read_text(path), path.parent, path.name)
+
+
+def parse_problem(text: str, folder: Path, origin: str) -> Problem:
+    """Return the problem of the text of a file; errors as of `load_problem`.
+
+    Arguments:
+        text: of the file.
+        folder: to which names of files are relative.
+        origin: name of the file, for messages.
+    """
     try:
-        return _Reader(_tables(text), path.parent).problem()
+        return _Reader(_tables(text.removeprefix("\ufeff")), folder).problem()
     except InputError as error:
-        raise InputError(f"{path.name}: {error}") from None
+        raise InputError(f"{origin}: {error}") from None
 
 
 def _tables(text: str) -> ProblemTables:

@@ -16,6 +16,7 @@ from pdeinv.unknown import Unknown
 
 __all__ = [
     "FEATURES",
+    "OWN_TABLES",
     "BarrierTable",
     "BoundaryTable",
     "DomainTable",
@@ -34,6 +35,15 @@ __all__ = [
 
 FEATURES = ("fixed", "leakage", "barrier")
 """Names of the tables of what lies within a domain."""
+OWN_TABLES = {
+    "domain": "[domain]",
+    "boundary": "[boundary]",
+    "edge": "[boundary] edge",
+    "wells": "[[well]]",
+    "features": "[[fixed]], [[leakage]] and [[barrier]]",
+    "grid_kind": "[grid] kind",
+}
+"""Parameters of physics that have a table of their own."""
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "remove it") -> None:
