@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
 
 from pdeinv.checks import NotNegative
-from pdeinv.coefficients import CoefficientPrior
+from pdeinv.coefficients import CoefficientPrior, Conditioned
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
@@ -244,11 +244,28 @@ def _prior_moments(problem: Problem, grid: Grid, progress: bool) -> _Moments:
     key = (problem, grid)
     if key not in _moments:
         mean = problem.state(problem.latent.origin(), grid)[0]
-        found = _Moments(mean, _prior_variance(problem, grid, progress))
+        of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
+        found = _Moments(mean, of(problem, grid, progress))
         if len(_moments) >= _KEPT:
             del _moments[next(iter(_moments))]
         _moments[key] = found
     return _moments[key]
+
+
+def _conditioned_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+    """`_prior_variance` after earlier readings: that before them, less what they explain."""
+    prior = problem.prior
+    assert isinstance(prior, Conditioned)
+    before = replace(problem, prior=prior.base)
+    none = torch.zeros(0, dtype=torch.float64)
+    order = (0,) * len(problem.physics.fields)
+    sensors = Observation(grid, grid.points()[:0], none.long(), none, none, order)
+    variance = _prior_moments(before, grid, progress).variance.clone()
+    forward, origin = LatentMap(before, sensors), before.state(before.latent.origin(), grid)
+    parts = prior.field.less.split(_CHUNK)
+    for less in progress_bar(parts, "earlier readings", progress, "batch"):
+        variance -= forward.linear_part(less, origin).square().sum(dim=0)
+    return variance.clamp(min=0)
 
 
 def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:

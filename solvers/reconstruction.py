@@ -35,6 +35,7 @@ from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
+from pdeinv.solvers.turns.recorded import problem_attributes
 
 __all__ = ["reconstruct"]
 
@@ -100,6 +101,7 @@ def reconstruct(
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
     pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    sources |= problem_attributes(posed, nodes)
     given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
     return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 

@@ -45,7 +45,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem"]
+__all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem", "problem_from_text"]
 
 FORMAT = 1
 NONE = "none"
@@ -74,9 +74,14 @@ def load_problem(path: str | os.PathLike) -> Problem:
     path = path_of("the problem file", path)
     text = read_text(path).removeprefix("\ufeff")
     try:
-        return _Reader(_tables(text), path.parent).problem()
+        return problem_from_text(text, path.parent)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from None
+
+
+def problem_from_text(text: str, folder: Path) -> Problem:
+    """Return the problem of the text of a file in a folder; errors as of `load_problem`."""
+    return _Reader(_tables(text), folder).problem()
 
 
 def _tables(text: str) -> ProblemTables:

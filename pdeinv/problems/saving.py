@@ -22,7 +22,7 @@ from pdeinv.problems.learned import origin_of
 from pdeinv.problems.loading import FORMAT, NONE, OWN_TABLES
 from pdeinv.problems.toml_text import toml_text
 
-__all__ = ["save_problem"]
+__all__ = ["problem_text", "save_problem"]
 
 
 def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
@@ -38,7 +38,7 @@ def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
             function.
     """
     path = check_writable(path_of("the problem file", path))
-    text = toml_text(_tables(problem, path.parent))
+    text = problem_text(problem, path.parent)
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
@@ -49,6 +49,11 @@ def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path
+
+
+def problem_text(problem: Problem, folder: Path) -> str:
+    """Return what `save_problem` writes to a file in a folder; errors as there."""
+    return toml_text(_tables(problem, folder))
 
 
 def _tables(problem: Problem, folder: Path) -> dict[str, Any]:
