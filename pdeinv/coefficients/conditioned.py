@@ -47,7 +47,7 @@ class ConditionedField(LatentField):
         """Those of the base, whose functions are the same."""
         return self.base.eigenvalues
 
-    @cached_property
+    @property
     def less(self) -> torch.Tensor:
         """Tables (k, *shape): the base's draws have the covariance 1 - lessᵀ less."""
         rows = (1 - self.left.square()).sqrt()[:, None] * self.directions
@@ -79,7 +79,7 @@ class ConditionedField(LatentField):
         posterior covariance; its draws are others."""
         kept = self.base.resolved(grid).flatten() > 0
         # C = 1 - lessᵀ less stays of that form where functions are left out
-        _, size, directions = torch.linalg.svd(self.less.flatten(1)[:, kept], full_matrices=False)
+        _, size, directions = _svd(self.less.flatten(1)[:, kept])
         left = (1 - size.square()).clamp(min=0).sqrt()
         return ConditionedField(self.base.truncated(grid), self.place, directions, left)
 
@@ -148,7 +148,7 @@ class Conditioned(CoefficientPrior, contract=True):
     def _posterior(self) -> tuple[torch.Tensor, ConditionedField]:
         """The posterior mean of a draw of the base, (1, *shape), and the field about it."""
         base, place = self.base.latent(self.domain, self.kind), self._grid(_PROBED)
-        u, size, q = torch.linalg.svd(self.rows, full_matrices=False)
+        u, size, q = _svd(self.rows)
         left = (1 + size.square()).rsqrt()
         mean = (size * left.square() * (u.T @ self.values)) @ q
         return mean.reshape(1, *base.shape), ConditionedField(base, place, q, left)
@@ -220,3 +220,10 @@ class Conditioned(CoefficientPrior, contract=True):
             f"{what} must be one that files can hold, got one after earlier readings; save the "
             f"result of these, and use pdeinv.as_prior"
         )
+
+
+def _svd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the singular value decomposition of rows (m, size), few and long."""
+    q, triangle = torch.linalg.qr(rows.T)
+    u, size, directions = torch.linalg.svd(triangle.T, full_matrices=False)
+    return u, size, directions @ q.T

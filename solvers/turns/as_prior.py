@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -75,22 +74,14 @@ def as_prior(
     if kind == "ensemble" or (kind == "auto" and solver is None):
         return _ensemble(result)
     posed = _posed(result, turn, problem)
+    _check_certain(posed)
     reason = _not_gaussian(result, solver, posed)
     if reason and kind == "auto":
         return _ensemble(result)
     if reason:
         raise InputError(f"kind must be 'ensemble' for {reason}, got 'gaussian'; change it")
-    if "sensor_censored" in result and (result["sensor_censored"] != "").any():
-        raise InputError(
-            f"readings of a prior by linearised readings must not be censored, got "
-            f"{int((result['sensor_censored'] != '').sum())} limits of detection; reconstruct "
-            f"without them, or use kind='ensemble'"
-        )
     assert solver is not None
-    earlier = posed.prior.turns if isinstance(posed.prior, Conditioned) else ()
-    first = isinstance(posed.prior, Conditioned) and not earlier
-    turns = (*earlier, turn.to_text()) if turn.problem and not first else ()
-    return after_readings(solver, *turn.observed(posed), turns)
+    return _gaussian(result, turn, solver, posed)
 
 
 def problem_after(result: xr.Dataset | str | os.PathLike, kind: Kind = "auto") -> Problem:
@@ -104,6 +95,7 @@ def problem_after(result: xr.Dataset | str | os.PathLike, kind: Kind = "auto") -
     """
     result = _checked(result)
     stated = _stated(Turn.of(result))
+    _check_certain(stated)
     return replace(stated, prior=as_prior(result, kind=kind))
 
 
@@ -111,7 +103,8 @@ def _checked(result: xr.Dataset | str | os.PathLike) -> xr.Dataset:
     """Return an opened result of one set of readings."""
     if isinstance(result, str | os.PathLike):
         result = open_result(Path(result))
-    if not isinstance(result, xr.Dataset) or "solver" not in result.attrs:
+    made = isinstance(result, xr.Dataset) and {"solver", "solver_settings"} <= {*result.attrs}
+    if not made or "sensor_value" not in result:
         raise InputError(
             f"a result must be one of pdeinv.reconstruct or its file, got {described(result)}; "
             f"give another"
@@ -124,12 +117,21 @@ def _checked(result: xr.Dataset | str | os.PathLike) -> xr.Dataset:
     return result
 
 
+def _check_certain(problem: Problem) -> None:
+    """Refuse uncertain sides and sources, whose posterior no prior of the coefficient holds."""
+    if names := [one.field.name for one in problem.physics.uncertain]:
+        raise InputError(
+            f"the sides and the sources of a result that becomes a prior must be known, got an "
+            f"uncertain {' and '.join(names)}; reconstruct all readings at once"
+        )
+
+
 def _solver(turn: Turn) -> Solver | None:
     """The solver of a turn, if it has the readings linearised."""
     known = solvers.SOLVERS.get(turn.solver)
     if known is None or known.linearised is Solver.linearised:
         return None
-    return known(**json.loads(turn.settings))
+    return known(**turn.settings)
 
 
 def _stated(turn: Turn) -> Problem:
@@ -146,8 +148,8 @@ def _posed(result: xr.Dataset, turn: Turn, given: Problem | None) -> Problem:
     some."""
     if given is None:
         problem = _stated(turn)
-        for text in json.loads(result.attrs.get("earlier_readings", "[]")):
-            problem = replace(problem, prior=_replayed(Turn.from_text(text), problem, text))
+        for earlier in Turn.earlier(result):
+            problem = replace(problem, prior=_replayed(earlier, problem))
         return problem
     if not isinstance(given, Problem):
         raise InputError(f"problem must be a Problem, got {described(given)}; give the result's")
@@ -162,7 +164,7 @@ def _posed(result: xr.Dataset, turn: Turn, given: Problem | None) -> Problem:
     return replace(given, grid=given.physics.grid(ny, nx))
 
 
-def _replayed(turn: Turn, so_far: Problem, text: str) -> Conditioned:
+def _replayed(turn: Turn, so_far: Problem) -> Conditioned:
     """The prior after a turn, of which the prior so far is that of a problem."""
     prior = so_far.coefficient_prior
     turns = prior.turns if isinstance(prior, Conditioned) else ()
@@ -171,7 +173,21 @@ def _replayed(turn: Turn, so_far: Problem, text: str) -> Conditioned:
         posed = replace(posed, prior=prior)
     solver = _solver(turn)
     assert solver is not None
-    return after_readings(solver, *turn.observed(posed), (*turns, text))
+    return after_readings(solver, *turn.observed(posed), (*turns, turn.to_text()))
+
+
+def _gaussian(result: xr.Dataset, turn: Turn, solver: Solver, posed: Problem) -> Conditioned:
+    """The prior of a problem after the readings of a turn."""
+    if "sensor_censored" in result and (result["sensor_censored"] != "").any():
+        raise InputError(
+            f"readings of a prior by linearised readings must not be censored, got "
+            f"{int((result['sensor_censored'] != '').sum())} limits of detection; reconstruct "
+            f"without them, or use kind='ensemble'"
+        )
+    earlier = posed.prior.turns if isinstance(posed.prior, Conditioned) else ()
+    unstated = isinstance(posed.prior, Conditioned) and not earlier
+    turns = (*earlier, turn.to_text()) if turn.problem and not unstated else ()
+    return after_readings(solver, *turn.observed(posed), turns)
 
 
 def _not_gaussian(result: xr.Dataset, solver: Solver | None, problem: Problem) -> str:
@@ -185,7 +201,6 @@ def _not_gaussian(result: xr.Dataset, solver: Solver | None, problem: Problem) -
         return f"the {prior.name} prior, whose coefficients jump"
     names = result["parameter"].values.tolist() if "parameter" in result else []
     inferred = [name for name in names if not str(name).startswith("bias of ")]
-    inferred += [one.field.name for one in problem.physics.uncertain]
     if inferred or problem.unknowns:
         return f"a result with inferred {', '.join(map(str, inferred))}"
     return ""
@@ -199,7 +214,7 @@ def _ensemble(result: xr.Dataset) -> Ensemble:
         warn_caller(
             f"samples of a prior by an ensemble should be {_FEW} or more, got {len(values)}: "
             f"further readings change the field in {len(values) - 1} directions alone; "
-            f"reconstruct with a larger n_samples",
+            f"reconstruct with n_samples={_FEW}",
             UserWarning,
         )
     return Ensemble(values.nan_to_num()[:, None])

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def problem_attributes(problem: Problem, grid: Grid) -> dict[str, str]:
     if isinstance(prior, Conditioned):
         if not prior.turns:
             return {}
-        attributes["earlier_readings"] = json.dumps(prior.turns)
+        attributes["earlier_readings"] = f"[{', '.join(prior.turns)}]"
         problem = replace(problem, prior=prior.base)
     try:
         attributes["problem"] = problem_text(replace(problem, grid=grid), _ROOT)
@@ -62,14 +63,14 @@ class Turn:
     Arguments:
         problem: the text of its file.
         solver: its name.
-        settings: of the solver, as JSON.
-        readings: the table, as JSON: a list for each column.
+        settings: of the solver, by name.
+        readings: the table, a list for each column, with None for a missing number.
     """
 
     problem: str
     solver: str
-    settings: str
-    readings: str
+    settings: dict[str, Any]
+    readings: dict[str, list[Any]]
 
     @classmethod
     def of(cls, result: xr.Dataset) -> Turn:
@@ -88,14 +89,14 @@ class Turn:
         return cls(
             str(made.get("problem", "")),
             str(made["solver"]),
-            str(made["solver_settings"]),
-            json.dumps({name: values.tolist() for name, values in columns.items()}),
+            json.loads(made["solver_settings"]),
+            {name: _plain(values) for name, values in columns.items() if not _missing(values)},
         )
 
     @classmethod
-    def from_text(cls, text: str) -> Turn:
-        """Return the turn that `to_text` made a text of."""
-        return cls(**json.loads(text))
+    def earlier(cls, result: xr.Dataset) -> list[Turn]:
+        """Return the turns before a result."""
+        return [cls(**stated) for stated in json.loads(result.attrs.get("earlier_readings", "[]"))]
 
     def to_text(self) -> str:
         """Return the turn as JSON."""
@@ -111,7 +112,7 @@ class Turn:
         Arguments:
             problem: with the grid of the result.
         """
-        table = pd.DataFrame(json.loads(self.readings))
+        table = pd.DataFrame(self.readings)
         biases = table.pop("bias_std") if "bias_std" in table else None
         instruments = {}
         if biases is not None:
@@ -126,3 +127,13 @@ class Turn:
             read, read.check_grid(grid), instruments=instruments_of(instruments)
         )
         return replace(problem, physics=read), observation
+
+
+def _missing(values: np.ndarray) -> bool:
+    """Whether all numbers of a column are missing."""
+    return values.dtype.kind == "f" and bool(np.isnan(values).all())
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    """Return the values of a column as JSON has them."""
+    return [None if value != value else value for value in values.tolist()]
