@@ -41,6 +41,7 @@ _EXPORTS = {
     "TwoPhase": "pdeinv.coefficients",
     "Unknown": "pdeinv.unknown",
     "Vortices": "pdeinv.datasets",
+    "as_prior": "pdeinv.solvers.turns",
     "calibrate": "pdeinv.solvers.calibration",
     "compare": "pdeinv.comparison",
     "design": "pdeinv.solvers.design",
@@ -53,6 +54,7 @@ _EXPORTS = {
     "plot_reconstruction": "pdeinv.plot",
     "plot_sensors": "pdeinv.figures.sensor_layout",
     "prepare": "pdeinv.solvers.plans",
+    "problem_after": "pdeinv.solvers.turns",
     "reconstruct": "pdeinv.solvers",
 }
 

@@ -1,11 +1,13 @@
-"""The mean and the variance a priori of the states of a linear problem, node by node."""
+"""Pointwise mean and variance of the states of a linear problem's prior."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
+from pdeinv.coefficients import Conditioned
 from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
@@ -30,15 +32,38 @@ _moments: dict[tuple[Problem, Grid], Moments] = {}
 
 
 def prior_moments(problem: Problem, grid: Grid, progress: bool) -> Moments:
-    """The moments of the states, kept for the last few pairs of a problem and a grid."""
+    """Return the moments of the states, kept for the last few pairs of a problem and a grid.
+
+    Arguments:
+        problem: all of whose channels are affine in the latent field.
+        grid: of the states.
+        progress: show a bar.
+    """
     key = (problem, grid)
     if key not in _moments:
         mean = problem.state(problem.latent.origin(), grid)[0]
-        found = Moments(mean, _prior_variance(problem, grid, progress))
+        of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
+        found = Moments(mean, of(problem, grid, progress))
         if len(_moments) >= _KEPT:
             del _moments[next(iter(_moments))]
         _moments[key] = found
     return _moments[key]
+
+
+def _conditioned_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+    """`_prior_variance` after earlier readings: that before them, less what they explain."""
+    prior = problem.prior
+    assert isinstance(prior, Conditioned)
+    before = replace(problem, prior=prior.base)
+    none = torch.zeros(0, dtype=torch.float64)
+    order = (0,) * len(problem.physics.fields)
+    sensors = Observation(grid, grid.points()[:0], none.long(), none, none, order)
+    variance = prior_moments(before, grid, progress).variance.clone()
+    forward, origin = LatentMap(before, sensors), before.state(before.latent.origin(), grid)
+    parts = prior.field.less.split(_CHUNK)
+    for less in progress_bar(parts, "earlier readings", progress, "batch"):
+        variance -= forward.linear_part(less, origin).square().sum(dim=0)
+    return variance.clamp(min=0)
 
 
 def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:

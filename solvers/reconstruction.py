@@ -24,7 +24,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
-from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
+from pdeinv.sensors.instruments import Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.alarms import judge_misfit, judge_weights
@@ -35,6 +35,7 @@ from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
+from pdeinv.solvers.turns.recorded import problem_attributes
 
 __all__ = ["Run", "checked_numbers", "physics_read", "reconstruct", "resolve_problem", "sources_of"]
 
@@ -100,7 +101,7 @@ def reconstruct(
     chosen.check(pde, prior)
     n_samples, seed = checked_numbers(n_samples, seed)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
-    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
+    given = (noise, posed, n_samples, progress, sources, parse_share(holdout), robust)
     return Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
@@ -113,7 +114,7 @@ class Run:
     prior: Prior
     grid: Grid
     noise: NoiseLevels | None
-    instruments: tuple[Instrument, ...]
+    posed: Problem
     n_samples: int
     progress: bool
     sources: dict[str, str]
@@ -139,7 +140,7 @@ class Run:
         """Return the checked readings of sensors."""
         bounds = self.prior.bounds if isinstance(self.prior, CoefficientPrior) else None
         return sensors.observation(
-            self.pde, self.grid, noise=self.noise, bounds=bounds, instruments=self.instruments
+            self.pde, self.grid, noise=self.noise, bounds=bounds, instruments=self.posed.instruments
         )
 
     def solve(self, sensors: Sensors, observation: Observation, seed: int) -> xr.Dataset:
@@ -190,8 +191,9 @@ class Run:
     def dataset(
         self, found: Posterior, sensors: Sensors, observation: Observation, seed: int
     ) -> xr.Dataset:
+        stated = self.sources | problem_attributes(self.posed, self.grid)
         return result_of(
-            found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
+            found, self.solver, self.pde, self.prior, sensors, observation, seed, stated
         )
 
 

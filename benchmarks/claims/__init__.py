@@ -122,6 +122,9 @@ SOURCES: dict[str, Source] = {
             Constant("interval of 90 %", "a definition"),
         )
     ),
+    "docs/readings-in-turns.md": Source(
+        (Constant("within 1e-6 of the largest", "a tolerance, which its test asserts"),)
+    ),
     "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
     "docs/unknown-numbers.md": Source(
         (

@@ -37,7 +37,7 @@ from pdeinv.problems.tables import (
     ProblemTables,
     SidesTable,
     WellTable,
-    check_keys,
+    check_keys_of,
 )
 from pdeinv.sensors.instruments import Instrument, instruments_of
 
@@ -173,7 +173,7 @@ class _Reader:
                 table = OWN_TABLES[key]
                 raise InputError(f"{place} must be without {key!r}; state it in {table} instead")
         known = ["pde", *also, *(name for name in names if name not in OWN_TABLES)]
-        _check_keys(place, given, known)
+        check_keys_of(place, given, known)
         hints = annotations_of(type(named))
         paths = {k: self.folder / v for k, v in given.items() if isinstance(v, str) and v != NONE}
         given = given | {k: str(paths[k]) for k in named.path_parameters if k in paths}
@@ -265,13 +265,6 @@ class _Reader:
         return load_learned(table.name or "", self.folder / table.file if table.file else None)
 
 
-def _check_keys(place: str, given: Any, known: Any) -> None:
-    try:
-        check_keys(given, known)
-    except ValueError as error:
-        raise InputError(f"{place} {error}") from None
-
-
 def _parameter(place: str, value: Any, hint: Any) -> Any:
     """Return a parameter as `pde_by_name` takes it: with None, and with the names of a field."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -280,7 +273,7 @@ def _parameter(place: str, value: Any, hint: Any) -> Any:
     for kind in kinds:
         plain = isinstance(kind, type) and is_dataclass(kind) and not issubclass(kind, Convertible)
         if plain and isinstance(value, dict):
-            _check_keys(place, value, [f.name for f in fields(kind)])
+            check_keys_of(place, value, [f.name for f in fields(kind)])
             if isinstance(value.get("name"), str) and "long_name" in kind.__dataclass_fields__:
                 return {"long_name": value["name"].replace("_", " "), **value}
         if plain and isinstance(value, str) and "name" in kind.__dataclass_fields__:

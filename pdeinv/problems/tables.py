@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 
 from pdeinv.checks import described, number
 from pdeinv.datasets.sides import Side
+from pdeinv.errors import InputError
 from pdeinv.grid import LARGEST, GridKind
 from pdeinv.schema import Amount, Name, Number
 from pdeinv.unknown import Unknown
@@ -31,6 +32,7 @@ __all__ = [
     "SidesTable",
     "WellTable",
     "check_keys",
+    "check_keys_of",
 ]
 
 FEATURES = ("fixed", "leakage", "barrier")
@@ -63,6 +65,19 @@ def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "rem
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else otherwise
             raise ValueError(f"must have keys of {', '.join(known)}, got {key!r}; {remedy}")
+
+
+def check_keys_of(place: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a key that a table does not have, as `check_keys`, with an InputError.
+
+    Arguments:
+        place: of the table, such as "[physics]".
+        given, known: as of `check_keys`.
+    """
+    try:
+        check_keys(given, known)
+    except ValueError as error:
+        raise InputError(f"{place} {error}") from None
 
 
 def _side(given: Any) -> Side:

@@ -67,7 +67,7 @@ def prepare(
     sources = sources_of(posed, prior, solver)
     chosen.check(posed.physics, posed.prior)
     physics, nodes = physics_read(sensors, posed, grid, n_samples)
-    options = noise, posed.instruments, n_samples, progress, sources
+    options = noise, posed, n_samples, progress, sources
     run = Run(chosen, physics, posed.prior, nodes, *options)
     observation = run.observe(sensors)
     posed = replace(posed, grid=run.grid)

@@ -16,6 +16,7 @@ import xarray as xr
 from pdeinv.checks import path_of
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
+from pdeinv.external import named_by_data
 from pdeinv.files import atomic_write, check_writable, reading_failure
 from pdeinv.problems.loading import parse_problem
 from pdeinv.problems.saving import problem_text
@@ -94,7 +95,8 @@ def load_plan(path: str | os.PathLike) -> Plan:
         sensors = _layout(json.loads(str(parts.pop("layout"))))
         text = str(parts.pop("problem"))
         if "settings" in parts:
-            problem = parse_problem(text, path.parent, path.name)
+            with named_by_data():
+                problem = parse_problem(text, path.parent, path.name)
             return _prepared(sensors, problem, parts)
         template = stored.drop_vars([name for name in map(str, stored.variables) if _is_ours(name)])
         template.attrs = {k: v for k, v in stored.attrs.items() if not _is_ours(str(k))}
