@@ -32,6 +32,7 @@ _EXPORTS = {
     "Observation": "pdeinv.observation",
     "Posterior": "pdeinv.posterior",
     "Problem": "pdeinv.datasets",
+    "Result": "pdeinv.result",
     "Sensors": "pdeinv.sensors",
     "Scenarios": "pdeinv.coefficients",
     "SpectralField": "pdeinv.coefficients",
@@ -44,6 +45,7 @@ _EXPORTS = {
     "calibrate": "pdeinv.solvers.calibration",
     "compare": "pdeinv.comparison",
     "design": "pdeinv.solvers.design",
+    "open_result": "pdeinv.result",
     "pde_from_function": "pdeinv.datasets",
     "plot_calibration": "pdeinv.figures.calibration",
     "plot_design": "pdeinv.figures.design",
@@ -61,6 +63,7 @@ _MODULES = (
     "metrics",
     "priors",
     "problems",
+    "quantities",
     "solvers",
     "symmetry",
 )

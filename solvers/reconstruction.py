@@ -23,6 +23,14 @@ from pdeinv.memory import check_states
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
+from pdeinv.quantities.table import (
+    Wanted,
+    check_fields,
+    check_quantities,
+    fields_needed,
+    with_quantities,
+)
+from pdeinv.result import Result
 from pdeinv.sensors import Sensors
 from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
@@ -59,8 +67,9 @@ def reconstruct(
     n_samples: int = 16,
     seed: int = 0,
     holdout: float | str | None = None,
+    quantities: Wanted | None = None,
     progress: bool = False,
-) -> xr.Dataset:
+) -> Result:
     """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
 
     Arguments:
@@ -78,11 +87,12 @@ def reconstruct(
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed: posterior samples in the result, and the seed of all randomness.
         holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
+        quantities: by name, of `pdeinv.quantities` or functions of a draw; see `with_quantities`.
         progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset of the fields (also derived ones that sensors read or the prior states), `sensor_*`,
-        what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
+        Dataset of the fields (also derived ones that are read, needed or stated by the prior),
+        `sensor_*`, what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -99,9 +109,11 @@ def reconstruct(
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
     n_samples, seed = _checked_numbers(n_samples, seed)
-    pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    wanted = check_quantities(quantities, n_samples)
+    pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
-    return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
+    found = _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
+    return with_quantities(Result.of(found), wanted)
 
 
 @dataclass(frozen=True)
@@ -231,13 +243,14 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
 
 
 def _physics_read(
-    table: Sensors, problem: Problem, grid: int | Grid | None, n_samples: int
+    table: Sensors, problem: Problem, grid: int | Grid | None, n_samples: int, wanted: Wanted
 ) -> tuple[PDE, Grid]:
     """Return the physics with the derived fields of the result, and the grid of the result."""
     fields = table.table.field.unique()
     times = table.times(problem.physics)
-    further = _further_fields(problem.physics, problem.prior)
+    further = [*_further_fields(problem.physics, problem.prior), *fields_needed(wanted)]
     pde = problem.physics.reading([*fields, *further], times[~np.isnan(times)].tolist())
+    check_fields(wanted, (f.name for f in pde.fields), pde.name)
     if grid is None:
         nodes = _grid_of(pde, problem.grid, "grid of the problem ([grid] in its file)")
     else:

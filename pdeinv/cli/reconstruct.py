@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pdeinv.datasets import PDE
     from pdeinv.priors import Ensemble
+    from pdeinv.quantities.table import Wanted
 
 __all__ = ["reconstruct"]
 
@@ -94,6 +95,16 @@ Holdout = Annotated[
         "result is that of the others.",
     ),
 ]
+Quantities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantity",
+        metavar="[NAME=]KIND:...",
+        help="What follows from the fields, with a 90 % interval: flux:SIDE, flux:X1,Y1:X2,Y2, "
+        "mean:FIELD[:FILE.geojson], time:X,Y[:SIDE][:porosity=N], or a map: "
+        "exceeds:FIELD:THRESHOLD, quantile:FIELD:PROBABILITY; may be repeated.",
+    ),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -119,6 +130,7 @@ def reconstruct(
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     holdout: Holdout = None,
+    quantity: Quantities = None,
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
@@ -136,9 +148,10 @@ def reconstruct(
     inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
     _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
+    from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
-    given = posed(pde, problem, param)
+    wanted, given = parse_quantities(quantity or ()), posed(pde, problem, param)
     result = run(
         sensors,
         problem=given,
@@ -153,6 +166,7 @@ def reconstruct(
         n_samples=samples,
         seed=seed,
         holdout=holdout,
+        quantities=wanted,
         progress=True,
     )
     save_netcdf(result, out)
@@ -160,7 +174,7 @@ def reconstruct(
         _plot(result, plot)
     if plot_parameters:
         _plot_parameters(result, plot_parameters)
-    typer.echo(_summary(result, out))
+    typer.echo(_summary(result, wanted, out))
 
 
 def _plot(result: xr.Dataset, path: Path) -> None:
@@ -183,10 +197,11 @@ def _plot_parameters(result: xr.Dataset, path: Path) -> None:
     )
 
 
-def _summary(result: xr.Dataset, out: Path) -> str:
+def _summary(result: xr.Dataset, wanted: Wanted, out: Path) -> str:
     import numpy as np
 
     from pdeinv.estimates import estimates_of, inferred_fields_of
+    from pdeinv.quantities import quantity_lines
 
     made = result.attrs
     # Of a result with replicates these are variables
@@ -196,7 +211,7 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     )
     several = f" of {result.sizes['replicate']} replicates" if "replicate" in result.dims else ""
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
-    inferred = *estimates_of(result), *inferred_fields_of(result)
+    inferred = *estimates_of(result), *inferred_fields_of(result), *quantity_lines(result, wanted)
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
         + "".join(f"{line}\n" for line in (*inferred, *_holdout(result)))
