@@ -81,18 +81,16 @@ def reconstruct(
         instruments: whose readings share a bias, as `{"probe A": 2}`; None: the problem's.
         grid: nodes on the shorter side, at least 16, or a `Grid`; None is the problem's, or 64.
         solver: a name in `pdeinv.solvers.SOLVERS`, an instance, `"file.py:name"`, or `"auto"`.
-        prior: of `pdeinv.coefficients`, an `Ensemble`, one of `pdeinv.priors`, its file or shipped
-            name, "file.py:name", or None: that of the problem, or the `default_prior` of the PDE.
+        prior: of `pdeinv.coefficients` or `pdeinv.priors`, a file or a name; None: the problem's.
         robust, equireg: allow for gross errors of readings (`Robust`); add `EquiReg()` to a solver.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
-        n_samples, seed: posterior samples in the result, and the seed of all randomness.
+        n_samples, seed, progress: number of samples; seed of all randomness; a bar for long work.
         holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
         quantities: by name, of `pdeinv.quantities` or functions of a draw; see `with_quantities`.
-        progress: show a bar for work of more than two seconds.
 
     Returns:
-        Dataset of the fields (also derived ones that are read, needed or stated by the prior),
-        `sensor_*`, what `with_site` adds, and attributes; replicates as in `reconstruct_each`.
+        The fields (also derived ones that are read or needed), `sensor_*`, what `with_site` adds,
+        and attributes; replicates as in `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
@@ -106,14 +104,21 @@ def reconstruct(
     """
     posed = _resolve_problem(pde, problem, prior, instruments)
     pde, prior, sources = posed.physics, posed.prior, _sources(posed, prior, solver)
-    chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
-    chosen.check(pde, prior)
-    n_samples, seed = _checked_numbers(n_samples, seed)
-    wanted = check_quantities(quantities, n_samples)
+    chosen = _solver(solver, posed, equireg, steps, preset)
+    n_samples, seed, wanted = _checked(n_samples, seed, quantities)
     pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
     found = _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
     return with_quantities(Result.of(found), wanted)
+
+
+def _solver(
+    given: str | Solver, posed: Problem, equireg: bool, steps: int | None, preset: str | None
+) -> Solver:
+    """Return the solver with its options, which can solve the problem."""
+    chosen = with_options(solver_for(given, posed.physics, posed.prior), equireg, steps, preset)
+    chosen.check(posed.physics, posed.prior)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -271,11 +276,10 @@ def _grid_of(pde: PDE, grid: int | Grid, what: str) -> Grid:
     return grid
 
 
-def _checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
-    return (
-        integer("n_samples", n_samples, Bounds(1, 10**9)),
-        integer("seed", seed, Bounds(0, _SEEDS - 1)),
-    )
+def _checked(n_samples: int, seed: int, quantities: Wanted | None) -> tuple[int, int, Wanted]:
+    n_samples = integer("n_samples", n_samples, Bounds(1, 10**9))
+    seed = integer("seed", seed, Bounds(0, _SEEDS - 1))
+    return n_samples, seed, check_quantities(quantities, n_samples)
 
 
 def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:

@@ -12,7 +12,14 @@ from nested import places
 from time_limit import time_limit
 
 from pdeinv import InputError
-from pdeinv.benchmarks import assumption_kinds, family_kinds, kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks import (
+    assumption_kinds,
+    family_kinds,
+    kinds,
+    prior_kinds,
+    quantity_kinds,
+    study_kinds,
+)
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -44,6 +51,7 @@ from pdeinv.benchmarks.studies.gaussian_limit import limit_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
+from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
@@ -183,8 +191,17 @@ SCENE_LIMITS = [
     for i in range(2)
     for start in ("prior", "truth")
 ]
+QUANTITIES = [
+    {"pde": "darcy", "case": "aquifer", "quantity": name, "units": "m3 day-1", "instance": i}
+    | {"seed": i, "method": "gauss-newton", "samples": 99, "level": 0.9, "infinite": 0, "rows": 2}
+    | {"truth": 1.0 + i, "mean": 1.5, "std": 0.5, "low": 0.6, "high": 2.4, "within": 1 - i // 2}
+    | {"seconds": 1.0}
+    for i in range(3)
+    for name in ("outflow", "mean")
+]
 
 USES = {
+    "quantities": (quantity_kinds.QUANTITIES, QUANTITIES, quantities_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),
     "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
     "alarms": (assumption_kinds.ASSUMED, ASSUMED, alarms_table),

@@ -89,6 +89,15 @@ SOURCES: dict[str, Source] = {
     ),
     "docs/design.md": Source(),
     "docs/functions-as-physics.md": Source(),
+    "docs/quantities.md": Source(
+        (
+            Constant("(90 %: 21–90)", "an example"),
+            Constant("porosity=0.2", "an example"),
+            Constant("For 90 % that needs 19 samples", "theory"),
+            Constant("level=0.5", "an example"),
+            Constant("with a probability of 99 %", "arithmetic"),
+        )
+    ),
     "docs/modflow.md": Source(),
     "docs/flow-sensors.md": Source(
         (

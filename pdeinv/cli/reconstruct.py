@@ -138,12 +138,7 @@ def reconstruct(
     param: Parameters = None,
 ) -> None:
     """Reconstruct both fields from a table of sensor readings, with error bars."""
-    if ensemble and prior:
-        raise InputError(
-            "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
-        )
-    if (names or dims) and not ensemble:
-        raise InputError("--names and --dims describe a dataset; give it with --ensemble")
+    _check_ensemble(ensemble, prior, names or dims)
     contents = {"names": names, "dims": dims}
     inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
     _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
@@ -241,6 +236,16 @@ def _suspects(result: xr.Dataset) -> str:
         return ""
     found = np.atleast_1d(result.attrs.get("suspects", result.get("suspects", "none")))
     return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
+
+
+def _check_ensemble(ensemble: Path | None, prior: str | None, contents: str | None) -> None:
+    """Refuse a prior next to an ensemble, and names or axes without one."""
+    if ensemble and prior:
+        raise InputError(
+            "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
+        )
+    if contents and not ensemble:
+        raise InputError("--names and --dims describe a dataset; give it with --ensemble")
 
 
 def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:
