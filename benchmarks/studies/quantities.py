@@ -23,6 +23,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.coefficients import GaussianField, LogNormal
 from pdeinv.datasets import Darcy, NoFlux, Poisson, Problem, Sides, Value
+from pdeinv.datasets.distributed import Distributed
 from pdeinv.fields import Field
 from pdeinv.grid import Domain
 from pdeinv.posterior import Posterior
@@ -75,7 +76,7 @@ _HEAD = Field("head", "hydraulic head", "m")
 _CONDUCTIVITY = Field("hydraulic_conductivity", "hydraulic conductivity", "m day-1")
 _LOG = "log_hydraulic_conductivity"
 _STRIP = Darcy(
-    source=0.0,
+    source=Distributed(0.0),
     domain=Domain((0.0, 2000.0, 0.0, 1000.0), "m"),
     boundary=Sides(Value(52.0), Value(50.0), NoFlux(), NoFlux()),
     thickness=20.0,
