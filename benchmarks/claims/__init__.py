@@ -93,6 +93,7 @@ SOURCES: dict[str, Source] = {
         (
             Constant("(90 %: 21–90)", "an example"),
             Constant("porosity=0.2", "an example"),
+            Constant("`quantile:head:0.9`", "an example"),
             Constant("For 90 % that needs 19 samples", "theory"),
             Constant("level=0.5", "an example"),
             Constant("with a probability of 99 %", "arithmetic"),

@@ -21,8 +21,8 @@ Function = Callable[[xr.Dataset], "float | xr.DataArray"]
 _LABELS = {
     "mean": "posterior mean",
     "std": "posterior standard deviation",
-    "low": "lower end of the interval",
-    "high": "upper end of the interval",
+    "low": "low end of the interval",
+    "high": "high end of the interval",
 }
 
 

@@ -36,8 +36,8 @@ _NAME = re.compile(r"[A-Za-z_][\w.+-]*")
 _LABELS = {
     "mean": "posterior mean",
     "std": "posterior standard deviation",
-    "low": "lower end of the 90 % interval",
-    "high": "upper end of the 90 % interval",
+    "low": "low end of the 90 % interval",
+    "high": "high end of the 90 % interval",
     "samples": "posterior samples",
 }
 
