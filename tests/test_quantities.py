@@ -12,13 +12,15 @@ from shapely.geometry import Point, mapping
 import pdeinv
 from pdeinv import Grid, InputError, Result, quantities
 from pdeinv.coordinates import coordinates_of
-from pdeinv.datasets import Darcy, NoFlux, Sides, Value, Well
+from pdeinv.datasets import Darcy, Experiments, NoFlux, Sides, Value, Well
 from pdeinv.quantities import Exceedance, Flux, Mean, Quantile, TravelTime, parse_quantity
 from pdeinv.quantities.evaluation import values_of
 from pdeinv.quantities.intervals import intervals, quantile_of_draws
 
 L = Grid(5, active=[[0, 0], [1, 0], [1, 0.5], [0.5, 0.5], [0.5, 1], [0, 1]]).active
 """The square without its upper right quarter."""
+
+FLAT = pdeinv.LogNormal(1.0, 0.3, 0.4)
 
 
 def result_with(grid, attrs=None, wells=None, **fields):
@@ -302,6 +304,13 @@ def test_infinite_draws_are_the_largest_and_undefined_ones_do_not_count():
     assert float(few["low"]) == 1 and float(few["high"]) == np.inf
 
 
+def test_numbers_that_are_known_have_no_interval():
+    result = result_with(Grid(4), head=np.full((3, 4, 4), 52.0))
+    wanted = {"head": Mean("head")}
+    (line,) = quantities.quantity_lines(quantities.with_quantities(result, wanted), wanted)
+    assert line == "head 52 in all samples"
+
+
 def test_an_interval_needs_two_draws():
     with pytest.raises(InputError, match="at least 2 samples, got 1"):
         intervals(xr.DataArray([1.0], dims="sample"))
@@ -442,6 +451,41 @@ def test_quantities_bring_the_fields_that_they_need():
     plain = pdeinv.reconstruct(table, problem=problem, noise=0.01, n_samples=19)
     with pytest.raises(InputError, match="without flux_x; give the quantity to reconstruct"):
         plain.quantity(Flux(side="left"))
+
+
+def test_experiments_have_quantities_of_their_own():
+    """With the wells of each: a particle ends at that of its experiment."""
+    sides = Sides(Value(1), Value(0), NoFlux(), NoFlux())
+    wells = (Well(0.75, 0.5, rate=-1.5),), (Well(0.3, 0.5, rate=-1.5),)
+    both = [Darcy(source=0.0, boundary=sides, wells=one) for one in wells]
+    problem = pdeinv.Problem(Experiments(tuple(both), names=("east", "west")), FLAT, Grid(16))
+    table = {
+        **{"field": "pressure", "x": [0.3, 0.6, 0.3, 0.6], "y": 0.4},
+        **{"value": [0.5, 0.1, 0.3, 0.1], "experiment": ["east", "east", "west", "west"]},
+    }
+    wanted = {"out": Flux(side="right"), "time": TravelTime((0.5, 0.5), porosity=0.5)}
+    found = pdeinv.reconstruct(table, problem=problem, noise=0.3, n_samples=4, quantities=wanted)
+    assert found["out_samples"].dims == ("sample", "experiment")
+    left = found.quantity(Flux(side="left"))["samples"]
+    assert np.allclose(left + found["out_samples"], -1.5, atol=1e-6)
+    assert np.isfinite(found["time_samples"]).all()
+    near = found["time_samples"].sel(experiment="west") != found["time_samples"].sel(
+        experiment="east"
+    )
+    assert near.all()
+    lines = list(quantities.quantity_lines(found, wanted))
+    assert lines[0].startswith("out posterior mean from ") and len(lines) == 2
+
+
+def test_fluxes_in_time_are_of_each_time_and_have_no_travel_time():
+    parts = [
+        result_with(Grid(9), flux_x=lambda x, y, t=t: 1.0 + t, flux_y=lambda x, y: 0.0 * x)
+        for t in (0.0, 2.0)
+    ]
+    result = xr.concat(parts, xr.Variable("time", [0.0, 2.0]))
+    assert np.allclose(values_of(result, Flux(side="right")), [[1.0, 3.0]])
+    with pytest.raises(InputError, match="must be of a steady flow, got flux_x at 2 times"):
+        values_of(result, TravelTime((0.2, 0.2)))
 
 
 SOURCE = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}

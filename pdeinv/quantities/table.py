@@ -32,6 +32,7 @@ Wanted = Mapping[str, "Quantity | PosteriorMap | Function"]
 
 Whole = TypeVar("Whole", bound=xr.Dataset)
 
+_SAME = 1e-9  # relative difference of numbers that are one
 _NAME = re.compile(r"[A-Za-z_][\w.+-]*")
 _LABELS = {
     "mean": "posterior mean",
@@ -196,6 +197,8 @@ def _number_lines(result: xr.Dataset, name: str) -> Iterator[str]:
 
 
 def _in_words(name: str, mean: float, low: float, high: float, units: str) -> str:
+    if abs(high - low) <= _SAME * abs(mean):
+        return f"{name} {mean:.6g}{_behind(units)} in all samples"
     if all(map(math.isfinite, (mean, low, high))):
         return estimate_in_words(name, mean, low, high, units)
     return f"{name} {mean:.3g}{_behind(units)} (90 %: {low:.3g} to {high:.3g})"
