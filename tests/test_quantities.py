@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers import run_command
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import norm
 from shapely.geometry import Point, mapping
 
@@ -13,7 +15,16 @@ import pdeinv
 from pdeinv import Grid, InputError, Result, quantities
 from pdeinv.coordinates import coordinates_of
 from pdeinv.datasets import Darcy, Experiments, NoFlux, Sides, Value, Well
-from pdeinv.quantities import Exceedance, Flux, Mean, Quantile, TravelTime, parse_quantity
+from pdeinv.quantities import (
+    Exceedance,
+    Flux,
+    Mean,
+    PosteriorMap,
+    Quantile,
+    Quantity,
+    TravelTime,
+    parse_quantity,
+)
 from pdeinv.quantities.evaluation import values_of
 from pdeinv.quantities.intervals import intervals, quantile_of_draws
 
@@ -552,6 +563,30 @@ def test_odd_arguments_are_refused(make, message):
 )
 def test_texts_are_quantities(text, name, made):
     assert parse_quantity(text) == (name, made)
+
+
+PARTS = ["flux", "mean", "time", "exceeds", "quantile", "left", "head", "0.9", "1,2", "nan,1", "x"]
+PARTS += [
+    "1e400",
+    "thickness=2",
+    "porosity=",
+    "porosity=0.5",
+    "a=flux",
+    "=time",
+    "",
+    " ",
+    "no.json",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=5))
+def test_any_text_is_a_quantity_or_refused_in_one_sentence(parts):
+    try:
+        name, one = parse_quantity(":".join(parts))
+    except InputError as error:
+        assert "; " in str(error) and "\n" not in str(error)
+    else:
+        assert isinstance(one, Quantity | PosteriorMap) and isinstance(name, str)
 
 
 def test_the_command_prints_and_stores_quantities(tmp_path, monkeypatch):
