@@ -30,7 +30,8 @@ class Flux(Quantity):
 
     The flux is linear between the nodes. It is of second order in the distance of the nodes. What
     flows through all sides of a vertex grid equals sources and wells to the accuracy of the solver
-    where the sides next to one of values have no flux, and the source is constant near it.
+    where the sides next to one of values have no flux, and the source is constant near it; where
+    sides of values meet, to nearly second order.
 
     Parts outside of the active domain have no flux.
 
