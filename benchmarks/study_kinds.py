@@ -12,6 +12,7 @@ from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
 from pdeinv.benchmarks.plan_kinds import PLANS
+from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
 __all__ = [
@@ -295,5 +296,6 @@ STUDY_KINDS = (
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
     PLANS,
+    QUANTITIES,
 )
 """All kinds of studies."""

@@ -32,6 +32,7 @@ _EXPORTS = {
     "Observation": "pdeinv.observation",
     "Posterior": "pdeinv.posterior",
     "Problem": "pdeinv.datasets",
+    "Result": "pdeinv.result",
     "Sensors": "pdeinv.sensors",
     "Scenarios": "pdeinv.coefficients",
     "SpectralField": "pdeinv.coefficients",
@@ -45,6 +46,7 @@ _EXPORTS = {
     "calibrate": "pdeinv.solvers.calibration",
     "compare": "pdeinv.comparison",
     "design": "pdeinv.solvers.design",
+    "open_result": "pdeinv.result",
     "pde_from_function": "pdeinv.datasets",
     "Plan": "pdeinv.solvers.plans",
     "load_plan": "pdeinv.solvers.plans",
@@ -66,6 +68,7 @@ _MODULES = (
     "metrics",
     "priors",
     "problems",
+    "quantities",
     "solvers",
     "symmetry",
 )

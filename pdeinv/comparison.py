@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ import xarray as xr
 
 from pdeinv.checks import described
 from pdeinv.errors import InputError, warn_input
-from pdeinv.files import check_path, reading_failure
+from pdeinv.result import open_result
 
 __all__ = ["compare", "in_words", "of_bounds", "open_result"]
 
@@ -129,7 +128,7 @@ def _named(results: tuple[xr.Dataset | str | os.PathLike, ...]) -> dict[str, xr.
         if isinstance(given, xr.Dataset):
             name, result = str(i), given
         elif isinstance(given, str | os.PathLike):
-            name, result = str(given), open_result(Path(given))
+            name, result = str(given), open_result(given)
         else:
             raise InputError(
                 f"a result must be a Dataset or its file, got {described(given)}; give what "
@@ -142,21 +141,6 @@ def _named(results: tuple[xr.Dataset | str | os.PathLike, ...]) -> dict[str, xr.
             )
         found[name if name not in found else f"{name} ({i})"] = result
     return found
-
-
-def open_result(path: Path) -> xr.Dataset:
-    """Return a result of a file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if not check_path(path).is_file():
-        raise InputError(f"the result {path} must be a file, got none; check its name")
-    try:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as result:
-            return result.load()
-    except Exception as error:  # whatever the engine raises
-        raise reading_failure(path, error, "must be a result, and cannot be read") from None
 
 
 def _check_readings(results: Mapping[str, xr.Dataset]) -> None:

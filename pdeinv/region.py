@@ -112,17 +112,21 @@ class Region(Convertible):
         return np.stack([x0 + dx * i, y0 + dy * j], axis=1), (dx, dy)
 
     @property
-    def rings(self) -> list[list[tuple[float, float]]]:
-        """The corners of its outlines and of its holes: of an array, around its positions."""
-        shape = self.shape
-        if isinstance(shape, np.ndarray):
-            import shapely
+    def outline(self) -> BaseGeometry:
+        """Its polygons: of an array, the boxes around its positions."""
+        if not isinstance(self.shape, np.ndarray):
+            return self.shape
+        import shapely
 
-            at, (dx, dy) = self.marked
-            half = np.array([dx, dy]) / 2
-            low, high = at - half, at + half
-            shape = shapely.union_all(shapely.box(*low.T, *high.T))
-        parts = getattr(shape, "geoms", [shape])
+        at, (dx, dy) = self.marked
+        half = np.array([dx, dy]) / 2
+        low, high = at - half, at + half
+        return shapely.union_all(shapely.box(*low.T, *high.T))
+
+    @property
+    def rings(self) -> list[list[tuple[float, float]]]:
+        """The corners of its outlines and of its holes."""
+        parts = getattr(self.outline, "geoms", [self.outline])
         lines = [line for part in parts for line in (part.exterior, *part.interiors)]
         return [[(float(x), float(y)) for x, y in line.coords] for line in lines]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["in_figures", "product"]
+__all__ = ["in_figures", "inverse", "product"]
 
 _POWER = re.compile(r"([A-Za-z\u00b5\u03bc\u00b0%]+)(-?\d+)?")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -29,6 +29,21 @@ def product(*units: str) -> str:
         powers[found[1]] = powers.get(found[1], 0) + int(found[2] or 1)
     gathered = [f"{name}{'' if n == 1 else n}" for name, n in powers.items() if n]
     return " ".join(gathered) or "1"
+
+
+def inverse(units: str) -> str:
+    """Return the units of one over a quantity; those of a product of plain powers alone.
+
+    Example:
+        >>> from pdeinv.units import inverse
+        >>> inverse("m day-1")
+        'm-1 day'
+    """
+    powers = [_POWER.fullmatch(factor) for factor in units.split() if factor != "1"]
+    if not all(powers):
+        return f"({units})-1"
+    found = [(one[1], -int(one[2] or 1)) for one in powers if one]
+    return " ".join(f"{name}{'' if n == 1 else n}" for name, n in found) or "1"
 
 
 def in_figures(units: str) -> str:

@@ -185,7 +185,7 @@ def test_other_solvers_use_posterior_draws():
         ({"candidates": {"x": [0.1]}}, "candidates must be a table with x and y"),
         ({"candidates": {"x": [3.0], "y": [0.1]}}, "must be in the domain"),
         ({"where": [[5, 5], [6, 5], [6, 6]]}, "must have a part in"),
-        ({"pde": "poisson"}, "one of pde and problem must be given, got both"),
+        ({"pde": "poisson"}, "pde or problem must be given, got both"),
     ],
 )
 def test_what_cannot_be_designed_is_refused(options, message):

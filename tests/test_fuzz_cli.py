@@ -23,7 +23,18 @@ ODD = [
     *("\udcff\udcfe.nc", "=", "tau", "tau=", "=5", "tau=1e400", "tau=nan", "tau=-0", "tau=five"),
     *("modes=99999999999999999999", "modes=2.5", "-", "--", "/dev/null", "/proc/self/mem", ".."),
     *(".", "s.csv", "folder.nc", "cut.h5", "text.h5", "[[[[", "(" * 300, "None"),
-    *("poison", "kriging", "unknown", "1..2", "..", "2..1", "potential=1e-4..1", "20%", "0.5"),
+    *(
+        "poison",
+        "flux:left",
+        "kriging",
+        "unknown",
+        "1..2",
+        "..",
+        "2..1",
+        "potential=1e-4..1",
+        "20%",
+        "0.5",
+    ),
 ]
 """Values, and the files of the fixture `folder`."""
 FEW, TOO_MANY = 12, 10**9
@@ -60,6 +71,7 @@ BASE = {
     "study pumping-test": _LOG,
     "study two-pumping-tests": _LOG,
     "study further-readings": f"{_LOG} --case poisson",
+    "study quantities": f"{_LOG} --case poisson",
     "study uncertain-sides": _LOG,
     "study flow-sensors": f"{_LOG} --grid 16",
     "study any-experiment": f"{_LOG} --grid 16 --sensors 4",
@@ -93,6 +105,7 @@ FAULTS = {
     "study pumping-test": [_NOWHERE, ("--method", "poison")],
     "study two-pumping-tests": [_NOWHERE, ("--instances", "0")],
     "study further-readings": [_NOWHERE, ("--case", "poison")],
+    "study quantities": [_NOWHERE, ("--case", "poison")],
     "study uncertain-sides": [_NOWHERE, ("--instances", "0")],
     "study flow-sensors": [_NOWHERE, ("--grid", "2")],
     "study any-experiment": [_NOWHERE, ("--method", "poison")],

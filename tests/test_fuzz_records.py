@@ -18,6 +18,7 @@ from pdeinv.benchmarks import (
     kinds,
     plan_kinds,
     prior_kinds,
+    quantity_kinds,
     study_kinds,
 )
 from pdeinv.benchmarks.cells import Cell
@@ -52,6 +53,7 @@ from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
+from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
@@ -191,6 +193,14 @@ SCENE_LIMITS = [
     for i in range(2)
     for start in ("prior", "truth")
 ]
+QUANTITIES = [
+    {"pde": "darcy", "case": "aquifer", "quantity": name, "units": "m3 day-1", "instance": i}
+    | {"seed": i, "method": "gauss-newton", "samples": 99, "level": 0.9, "infinite": 0, "rows": 2}
+    | {"truth": 1.0 + i, "mean": 1.5, "std": 0.5, "low": 0.6, "high": 2.4, "within": 1 - i // 2}
+    | {"seconds": 1.0}
+    for i in range(3)
+    for name in ("outflow", "mean")
+]
 
 PLANS = [
     {"case": case, "pde": "poisson", "grid": 16, "sensors": 9, "instance": i, "method": method}
@@ -204,6 +214,7 @@ PLANS = [
 
 USES = {
     "plans": (plan_kinds.PLANS, PLANS, plans_table),
+    "quantities": (quantity_kinds.QUANTITIES, QUANTITIES, quantities_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),
     "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
     "alarms": (assumption_kinds.ASSUMED, ASSUMED, alarms_table),

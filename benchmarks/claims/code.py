@@ -42,6 +42,7 @@ PDEINV = (
         "0.02 in the field's units",
         "=0.02 for one field",
         "=0.02' for one field",
+        "`:porosity=0.25`",
         "pressure=0.02",
         "=0.02'",
         "1e-4..1e-2 for one that is not known",
@@ -55,7 +56,11 @@ PDEINV = (
         "a definition",
         "left-out readings within their 90 % interval (95 % interval of the share",
         "central 90 % interval",
+        "with a 90 % interval",
+        "end of the 90 % interval",
+        "(90 %: {} to {})",
     ),
+    *_all(_MATHS, "19 draws for 90 %"),
     *_all(_SETTING, "from 0.1 % to 100 % of the spread of the field's readings"),
     *_all("a reference", "section 2.1"),
 )
@@ -96,7 +101,8 @@ SOLVERS = (
     *_all(_ADVICE, "use a larger ensemble", "What lowers the misfit"),
 )
 BENCHMARKS = (
-    *_all("of every interval", "90 % interval of", "90 % interval holds"),
+    *_all("of every interval", "90 % interval of", "90 % interval holds", "their 90 % intervals"),
+    *_all("of every interval", "within the 90 % interval"),
     *_all(_SETTING, "p below 0.01", "amplitude 5 times", "viscosity 1e-2 for 1e-3"),
     *_all(_SETTING, "The noise is 1 % of each field's", "up or down by 0.5", 'lower `"contrast"`'),
     *_all(_SETTING, "hold 99 % of the variance", "σ = 0.25", "within 15 %", "3 % of the nodes"),

@@ -48,6 +48,7 @@ from pdeinv.cli.study_problems import (
     further_readings,
     plans,
     pumping_test,
+    quantities,
     two_pumping_tests,
     uncertain_sides,
 )
@@ -73,8 +74,8 @@ for command in (
     app.command()(command)
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
-    *(further_readings, any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions),
-    *(robust_readings, alarm_rates, model_choice, calibrated, scene_limits, plans),
+    *(further_readings, quantities, any_experiment, unknown_numbers, unknown_viscosity, plans),
+    *(wrong_assumptions, robust_readings, alarm_rates, model_choice, calibrated, scene_limits),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

@@ -21,6 +21,7 @@ __all__ = [
     "PdeName",
     "ProblemFile",
     "Seed",
+    "check_outputs",
     "parsed",
     "posed",
 ]
@@ -144,3 +145,30 @@ def posed(
             f"--param must be left out with --problem, got {parameters[0]!r}; state it in {problem}"
         )
     return Problem.load(problem)
+
+
+def check_outputs(
+    results: dict[str, Path | None], figures: dict[str, Path | None], inputs: list[Path]
+) -> None:
+    """Refuse outputs that cannot be written, and those with the name of another file.
+
+    Arguments:
+        results, figures: files to write by their options.
+        inputs: files that are read.
+
+    Raises:
+        InputError: there is one.
+    """
+    from pdeinv.files import check_figure, check_writable
+
+    for path in filter(None, results.values()):
+        check_writable(path)
+    for path in filter(None, figures.values()):
+        check_figure(path)
+    given = results | figures
+    outputs = [path.resolve() for path in given.values() if path]
+    if len({*outputs}) < len(outputs) or {*outputs} & {path.resolve() for path in inputs}:
+        raise InputError(
+            f"an output must not have the name of another file of this command; choose another for "
+            f"{' or '.join(given)}"
+        )

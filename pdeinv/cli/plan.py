@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import ANY_PDE_HELP, Parameters, ProblemFile, Seed, posed
-from pdeinv.cli.reconstruct import Nodes, Noise, PriorFile, SolverName, check_outputs
+from pdeinv.cli.options import ANY_PDE_HELP, Parameters, ProblemFile, Seed, check_outputs, posed
+from pdeinv.cli.reconstruct import Nodes, Noise, PriorFile, SolverName
 from pdeinv.errors import InputError, NumericalError
 
 if TYPE_CHECKING:

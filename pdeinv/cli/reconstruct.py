@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pdeinv.cli.options import ANY_PDE_HELP, Dims, Names, Parameters, ProblemFile, Seed, posed
+from pdeinv.cli.options import (
+    ANY_PDE_HELP,
+    Dims,
+    Names,
+    Parameters,
+    ProblemFile,
+    Seed,
+    check_outputs,
+    posed,
+)
 from pdeinv.errors import InputError, warn_input
 
 if TYPE_CHECKING:
@@ -16,8 +25,9 @@ if TYPE_CHECKING:
 
     from pdeinv.datasets import PDE, Problem
     from pdeinv.priors import Ensemble
+    from pdeinv.quantities.table import Wanted
 
-__all__ = ["check_outputs", "reconstruct"]
+__all__ = ["reconstruct"]
 
 SensorFile = Annotated[
     Path,
@@ -102,6 +112,16 @@ Earlier = Annotated[
         "is theirs.",
     ),
 ]
+Quantities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantity",
+        metavar="[NAME=]KIND:...",
+        help="What follows from the fields, with a 90 % interval: flux:SIDE, flux:X1,Y1:X2,Y2, "
+        "mean:FIELD[:FILE.geojson], time:X,Y[:SIDE][:porosity=N], or a map: "
+        "exceeds:FIELD:THRESHOLD, quantile:FIELD:PROBABILITY; may be repeated.",
+    ),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -128,6 +148,7 @@ def reconstruct(
     prior: PriorFile = None,
     samples: Annotated[int, typer.Option(help="Posterior samples in the result.")] = 16,
     holdout: Holdout = None,
+    quantity: Quantities = None,
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
@@ -141,9 +162,11 @@ def reconstruct(
     replaced |= {"--prior": prior, "--ensemble": ensemble}
     check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
+    from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
     given = _after(after, replaced) if after else posed(pde, problem, param)
+    wanted = parse_quantities(quantity or ())
     result = run(
         sensors,
         problem=given,
@@ -158,6 +181,7 @@ def reconstruct(
         n_samples=samples,
         seed=seed,
         holdout=holdout,
+        quantities=wanted,
         progress=True,
     )
     save_netcdf(result, out)
@@ -165,7 +189,7 @@ def reconstruct(
         _plot(result, plot)
     if plot_parameters:
         _plot_parameters(result, plot_parameters)
-    typer.echo(_summary(result, out))
+    typer.echo(_summary(result, wanted, out))
 
 
 def _check_priors(
@@ -211,10 +235,11 @@ def _plot_parameters(result: xr.Dataset, path: Path) -> None:
     )
 
 
-def _summary(result: xr.Dataset, out: Path) -> str:
+def _summary(result: xr.Dataset, wanted: Wanted, out: Path) -> str:
     import numpy as np
 
     from pdeinv.estimates import estimates_of, inferred_fields_of
+    from pdeinv.quantities import quantity_lines
 
     made = result.attrs
     # Of a result with replicates these are variables
@@ -224,7 +249,7 @@ def _summary(result: xr.Dataset, out: Path) -> str:
     )
     several = f" of {result.sizes['replicate']} replicates" if "replicate" in result.dims else ""
     between = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (chi2.min(), chi2.max())))
-    inferred = *estimates_of(result), *inferred_fields_of(result)
+    inferred = *estimates_of(result), *inferred_fields_of(result), *quantity_lines(result, wanted)
     return (
         "".join(f"assumed: {line}\n" for line in dict.fromkeys(assumed))
         + "".join(f"{line}\n" for line in (*inferred, *_holdout(result)))
@@ -254,33 +279,6 @@ def _suspects(result: xr.Dataset) -> str:
         return ""
     found = np.atleast_1d(result.attrs.get("suspects", result.get("suspects", "none")))
     return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
-
-
-def check_outputs(
-    results: dict[str, Path | None], figures: dict[str, Path | None], inputs: list[Path]
-) -> None:
-    """Refuse outputs that cannot be written, and those with the name of another file.
-
-    Arguments:
-        results, figures: files to write by their options.
-        inputs: files that are read.
-
-    Raises:
-        InputError: there is one.
-    """
-    from pdeinv.files import check_figure, check_writable
-
-    for path in filter(None, results.values()):
-        check_writable(path)
-    for path in filter(None, figures.values()):
-        check_figure(path)
-    given = results | figures
-    outputs = [path.resolve() for path in given.values() if path]
-    if len({*outputs}) < len(outputs) or {*outputs} & {path.resolve() for path in inputs}:
-        raise InputError(
-            f"an output must not have the name of another file of this command; choose another for "
-            f"{' or '.join(given)}"
-        )
 
 
 def _read_ensemble(path: Path, pde: PDE, **contents: str | None) -> Ensemble:

@@ -1,6 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`, `plans`: problems of one's
-own."""
+`uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`, `plans`:
+problems of one's own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ __all__ = [
     "further_readings",
     "plans",
     "pumping_test",
+    "quantities",
     "two_pumping_tests",
     "uncertain_sides",
 ]
@@ -109,6 +110,21 @@ def further_readings(
 
     cases = _checked(case or (), CASES, "case")
     _measure(run, further_readings_table, out, instances=instances, cases=cases)
+
+
+def quantities(
+    out: ResumingOut,
+    instances: Truths = 64,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a case; may be repeated. All if not given."),
+    ] = None,
+) -> None:
+    """Count the truths whose fluxes, means and travel times are within their intervals."""
+    from pdeinv.benchmarks.studies.quantities import CASES, quantities_table, run
+
+    cases = _checked(case or (), CASES, "case")
+    _measure(run, quantities_table, out, instances=instances, cases=cases)
 
 
 def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:

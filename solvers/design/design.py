@@ -31,7 +31,6 @@ from pdeinv.checks import Bounds, integer
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.region import Region
@@ -46,6 +45,7 @@ from pdeinv.solvers.design.worth import importance_worth, removal_worth
 from pdeinv.solvers.gauss_newton import GaussNewton
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget, levels_of, nugget_variance
 from pdeinv.solvers.selection import solver_for
+from pdeinv.solvers.stated_problem import resolve_problem
 
 __all__ = ["design"]
 
@@ -96,7 +96,9 @@ def design(
         ((2,), True)
     """
     add, draws = integer("add", add, Bounds(1, 1000)), integer("draws", draws, Bounds(20, 100_000))
-    posed = PosedDesign.of(Sensors.read(sensors), _problem(pde, problem), field, of, grid, noise)
+    posed = PosedDesign.of(
+        Sensors.read(sensors), resolve_problem(pde, problem, None, None), field, of, grid, noise
+    )
     choices = posed.candidates(candidates, noise_std)
     goal = Target(posed.present, posed.target, node_weights(posed.present.grid, where))
     chosen = solver_for(solver, posed.physics, posed.prior)
@@ -106,18 +108,6 @@ def design(
     picked, totals = choose(beliefs, min(add, len(choices)), progress)
     found = _dataset(beliefs, posed, picked, totals, worth)
     return found.assign_attrs(solver=chosen.name)
-
-
-def _problem(pde: str | PDE | None, problem: Problem | str | os.PathLike | None) -> Problem:
-    if (pde is None) == (problem is None):
-        both = "neither" if pde is None else "both"
-        raise InputError(f"one of pde and problem must be given, got {both}; give one")
-    if pde is not None:
-        return Problem.named(pde) if isinstance(pde, str) else Problem(pde)
-    if isinstance(problem, Problem):
-        return problem
-    assert problem is not None
-    return Problem.load(problem)
 
 
 def _law(

@@ -16,14 +16,14 @@ from pdeinv.solvers.plans.each_plan import EachPlan
 from pdeinv.solvers.plans.gain_plan import GainPlan
 from pdeinv.solvers.plans.layout import Source, read_layout
 from pdeinv.solvers.plans.plan import Plan
-from pdeinv.solvers.reconstruction import (
-    Run,
+from pdeinv.solvers.reconstruction import Run
+from pdeinv.solvers.selection import solver_for
+from pdeinv.solvers.stated_problem import (
     checked_numbers,
     physics_read,
     resolve_problem,
     sources_of,
 )
-from pdeinv.solvers.selection import solver_for
 
 __all__ = ["prepare"]
 

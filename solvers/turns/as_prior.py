@@ -13,10 +13,10 @@ import xarray as xr
 import pdeinv.solvers as solvers
 from pdeinv.checks import choice, described
 from pdeinv.coefficients import CoefficientPrior, Conditioned
-from pdeinv.comparison import open_result
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, warn_caller
 from pdeinv.priors.ensemble import Ensemble
+from pdeinv.result import open_result
 from pdeinv.solvers.assumptions import prior_in_words
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.turns.recorded import Turn

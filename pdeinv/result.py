@@ -1,0 +1,88 @@
+"""The result of a reconstruction: a Dataset with methods."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+from pdeinv.errors import InputError
+from pdeinv.files import check_path, reading_failure
+from pdeinv.quantities import Quantity, evaluation, maps
+from pdeinv.quantities.evaluation import Function
+from pdeinv.quantities.intervals import LEVEL
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pdeinv.coefficients import CoefficientPrior
+    from pdeinv.datasets import Problem
+    from pdeinv.priors import Ensemble
+
+__all__ = ["Result", "open_result"]
+
+
+class Result(xr.Dataset):
+    """What `pdeinv.reconstruct` returns: an xarray Dataset, with methods for what follows from its
+    samples. Operations of xarray keep the class.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset) -> Self:
+        """Return a Dataset with the methods of a result; the values are not copied."""
+        return cls(dataset.data_vars, dataset.coords, dataset.attrs)
+
+    def quantity(
+        self, f: Quantity | Function, *, level: float = LEVEL, units: str = ""
+    ) -> xr.Dataset:
+        """Return a quantity with its interval: see `pdeinv.quantities.quantity`."""
+        return evaluation.quantity(self, f, level=level, units=units)
+
+    def exceedance(self, field: str, threshold: float) -> xr.DataArray:
+        """Return the probability that a field exceeds a threshold, at each node: see
+        `pdeinv.quantities.exceedance`."""
+        return maps.exceedance(self, field, threshold)
+
+    def quantile(self, *given: Any, **further: Any) -> Any:
+        """Return the quantile of the posterior of a field, at each node, by `quantile(field, q)`:
+        see `pdeinv.quantities.quantile`.
+
+        Without the name of a field it is that of xarray, over dimensions of the Dataset.
+        """
+        if "field" in further or (given and isinstance(given[0], str)):
+            return maps.quantile(self, *given, **further)
+        return super().quantile(*given, **further)
+
+    def as_prior(
+        self,
+        problem: Problem | None = None,
+        kind: Literal["auto", "gaussian", "ensemble"] = "auto",
+    ) -> CoefficientPrior | Ensemble:
+        """Return the posterior as the prior of further readings: see `pdeinv.as_prior`."""
+        from pdeinv.solvers.turns import as_prior
+
+        return as_prior(self, problem, kind)
+
+
+def open_result(path: str | os.PathLike) -> Result:
+    """Return the result in a NetCDF file, such as `pdeinv reconstruct` or `to_netcdf` writes.
+
+    Raises:
+        InputError: there is no such file, or it is no result.
+    """
+    if not check_path(path).is_file():
+        raise InputError(f"the result {path} must be a file, got none; check its name")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
+            found = Result.of(dataset.load())
+    except Exception as error:  # whatever the engine raises
+        raise reading_failure(path, error, "must be a result, and cannot be read") from None
+    if "sensor_value" not in found:
+        raise InputError(
+            f"result {path} must be one of pdeinv.reconstruct, got one without sensors; give "
+            f"another"
+        )
+    return found
