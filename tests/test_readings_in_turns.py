@@ -207,6 +207,12 @@ def test_biases_are_integrated_over_and_an_instrument_reads_in_one_turn_only():
     assert apart(found, once, problem) < 1e-6
     name = once["parameter"].values[1]
     assert found["parameter"].values.tolist() == [name] and "q" in name
+    named = replace(SMALL, instruments=())
+    with pytest.warns(pdeinv.InputWarning, match="the column 'instrument' is not used"):
+        first = solve(a, named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_prior(first).biases == ()
     with pytest.raises(InputError, match="must not be one of further readings, got the bias of p"):
         in_turns(problem, a, b.assign(instrument="p"))
 
@@ -248,7 +254,7 @@ def test_a_problem_that_no_file_holds_is_given(tmp_path):
     a = readings(SMALL, 6, 1, n=17, channels=(0,))
     first = solve(a, problem)
     assert "problem" not in first.attrs
-    with pytest.raises(InputError, match="got one whose problem no file can hold; give as_prior"):
+    with pytest.raises(InputError, match="since no file can hold it; give as_prior"):
         as_prior(first)
     prior = as_prior(first, problem)
     after = replace(problem, prior=prior)
