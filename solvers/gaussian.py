@@ -104,7 +104,7 @@ class GaussianSolver(Solver):
         nothing = torch.zeros(1, 1, *observation.grid.shape, dtype=torch.float64)
         return LinearisedReadings(
             observation,
-            rows=forward.jacobian(nothing)[:, 0],
+            rows=forward.latent_jacobian(nothing),
             columns=observation.shared,
             expected=observation(forward.state(forward.problem.latent.origin()))[0],
             nugget=self.nugget,

@@ -5,7 +5,7 @@ import math
 import shlex
 import subprocess
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,16 @@ from helpers import run_command
 from readme_blocks import blocks
 
 import pdeinv
-from pdeinv import GaussianField, Instrument, LogNormal, Problem, TwoPhase, as_prior, problem_after
+from pdeinv import (
+    CoefficientPrior,
+    GaussianField,
+    Instrument,
+    LogNormal,
+    Problem,
+    TwoPhase,
+    as_prior,
+    problem_after,
+)
 from pdeinv.coefficients import Conditioned
 from pdeinv.datasets import Darcy
 from pdeinv.errors import InputError
@@ -179,6 +188,30 @@ def test_a_turn_may_be_on_another_grid_and_of_another_physics():
     assert float(np.abs(deviation - expected).max() / expected.max()) < 1e-6
 
 
+@dataclass(frozen=True)
+class Doubled(CoefficientPrior, contract=True):
+    """A Gaussian coefficient that is not its latent field plus a constant."""
+
+    field: CoefficientPrior
+    name = "doubled"
+
+    def latent(self, domain, kind):
+        return self.field.latent(domain, kind)
+
+    def coefficient(self, latent):
+        return 1.0 + 2.0 * self.field.coefficient(latent)
+
+
+def test_a_prior_of_ones_own_with_another_affine_map():
+    problem = replace(SMALL, prior=Doubled(SMOOTH))
+    a, b = (readings(problem, 7, seed) for seed in (1, 2))
+    prior = as_prior(solve(a, problem), problem)
+    found, once = solve(b, replace(problem, prior=prior)), solve(joined(a, b), problem)
+    assert apart(found, once, problem) < 1e-6
+    plain = replace(SMALL, prior=GaussianField(1.0, 0.8, 0.35, 2.5))
+    assert apart(once, solve(joined(a, b), plain), problem) < 1e-6
+
+
 # What a turn carries over
 
 
@@ -207,6 +240,12 @@ def test_biases_are_integrated_over_and_an_instrument_reads_in_one_turn_only():
     assert apart(found, once, problem) < 1e-6
     name = once["parameter"].values[1]
     assert found["parameter"].values.tolist() == [name] and "q" in name
+    named = replace(SMALL, instruments=())
+    with pytest.warns(pdeinv.InputWarning, match="the column 'instrument' is not used"):
+        first = solve(a, named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_prior(first).biases == ()
     with pytest.raises(InputError, match="must not be one of further readings, got the bias of p"):
         in_turns(problem, a, b.assign(instrument="p"))
 
@@ -248,7 +287,7 @@ def test_a_problem_that_no_file_holds_is_given(tmp_path):
     a = readings(SMALL, 6, 1, n=17, channels=(0,))
     first = solve(a, problem)
     assert "problem" not in first.attrs
-    with pytest.raises(InputError, match="got one whose problem no file can hold; give as_prior"):
+    with pytest.raises(InputError, match="since no file can hold it; give as_prior"):
         as_prior(first)
     prior = as_prior(first, problem)
     after = replace(problem, prior=prior)

@@ -137,8 +137,8 @@ def _solver(turn: Turn) -> Solver | None:
 def _stated(turn: Turn) -> Problem:
     if not turn.problem:
         raise InputError(
-            "the result must state its problem to become a Gaussian prior, got one whose problem "
-            "no file can hold; give as_prior the problem=, or use kind='ensemble'"
+            "the result must state its problem to become a Gaussian prior, got one that states "
+            "none, since no file can hold it; give as_prior the problem=, or use kind='ensemble'"
         )
     return turn.stated_problem()
 

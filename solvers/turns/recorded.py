@@ -82,10 +82,10 @@ class Turn:
                 columns[name] = result[variable].values.copy()
         if "sensor_weight" in result:
             columns["noise_std"] = columns["noise_std"] / np.sqrt(result["sensor_weight"].values)
-        if "sensor_bias_std" in result:
+        if "sensor_bias_std" in result and not _missing(result["sensor_bias_std"].values):
             columns["bias_std"] = result["sensor_bias_std"].values
-        elif "instrument" in columns:
-            del columns["instrument"]
+        else:
+            columns.pop("instrument", None)
         made = result.attrs
         return cls(
             str(made.get("problem", "")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pdeinv.coefficients import CoefficientPrior, Conditioned
+from pdeinv.coefficients import Conditioned
 from pdeinv.datasets.problem import Problem
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import Solver
@@ -49,13 +49,3 @@ def after_readings(
         mine, values = torch.cat([prior.rows, mine]), torch.cat([prior.values, values])
         biases = (*prior.biases, *biases)
     return Conditioned(base, physics.domain, physics.grid_kind, mine, values, biases, turns)
-
-
-def linear_in_field(prior: object) -> bool:
-    """Whether readings can be linear in the latent field of a prior, whose numbers are known."""
-    return (
-        isinstance(prior, CoefficientPrior)
-        and prior.has_latent
-        and prior.phases is None
-        and not prior.unknowns
-    )
