@@ -24,6 +24,7 @@ class PlanCall(Line, Provenance):
     grid: Nodes
     sensors: Annotated[int, Field(ge=1, le=4096**2)]
     instance: Count
+    seed: Count
     method: Name
     prepare_seconds: Positive
     seconds: Positive

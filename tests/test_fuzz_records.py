@@ -204,7 +204,14 @@ QUANTITIES = [
 
 PLANS = [
     {"case": case, "pde": "poisson", "grid": 16, "sensors": 9, "instance": i, "method": method}
-    | {"prepare_seconds": 1.0, "seconds": 0.5, "fresh_seconds": 1.0, "distance": 0.0, **more}
+    | {
+        "seed": 0,
+        "prepare_seconds": 1.0,
+        "seconds": 0.5,
+        "fresh_seconds": 1.0,
+        "distance": 0.0,
+        **more,
+    }
     for case, method, more in (
         ("a", "stored gain", {"product_seconds": 0.4}),
         ("b", "search from the last mode", {"iterations": 2, "fresh_iterations": 4}),

@@ -36,6 +36,7 @@ __all__ = ["CASES", "Case", "plans_table", "run"]
 
 _Found = TypeVar("_Found")
 _OF_CASE = ("case", "grid", "sensors")
+_SEED = 0  # of places, truths and noise
 _REPEATS = 15  # of a call that takes milliseconds
 _TURN = 0.05  # of the truth from one table to the next, in radians
 _NOISE = 0.02  # relative to the spread of the readings
@@ -131,6 +132,7 @@ def _measured(case: Case, count: int) -> Iterator[Record]:
         yield {
             "pde": problem.physics.name,
             "instance": i,
+            "seed": _SEED,
             "method": method,
             "prepare_seconds": prepared,
             "seconds": min(seconds),
@@ -145,18 +147,18 @@ def _tables(case: Case, count: int) -> tuple[pd.DataFrame, np.ndarray, float]:
     """The layout, the readings (count, m), and the standard deviation of their noise."""
     problem = case.problem
     physics = problem.physics
-    places = layouts.random(case.sensors, 0, physics.domain)
+    places = layouts.random(case.sensors, _SEED, physics.domain)
     field = physics.solution_field.name
     layout = pd.DataFrame(np.asarray(places), columns=["x", "y"]).assign(field=field)
     grid = physics.grid(case.grid)
     observation = Sensors(layout.assign(value=0.0)).observation(physics, grid, noise=1.0)
-    first, last = problem.latent.sample(2, grid, seeds.generator(seeds.TUNING, 0)).split(1)
+    first, last = problem.latent.sample(2, grid, seeds.generator(seeds.TUNING, _SEED)).split(1)
     angles = _TURN * torch.arange(count, dtype=torch.float64)[:, None, None, None]
     coefficients = problem.coefficient(first * angles.cos() + last * angles.sin())
     states = (torch.cat([a[None], physics.respond(a[None])], dim=1) for a in coefficients)
     clean = torch.cat([observation(state) for state in states]).numpy()
     noise = _NOISE * float(clean[0].std())
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(_SEED)
     return layout, clean + noise * generator.standard_normal(clean.shape), noise
 
 
