@@ -35,6 +35,7 @@ from pdeinv.datasets import (
 )
 from pdeinv.datasets.parameters import from_json
 from pdeinv.grid import Domain
+from pdeinv.result import open_result
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.forward import ForwardMap
 from pdeinv.solvers.gaussian import GaussianSolver
@@ -445,8 +446,7 @@ def test_a_result_is_written_and_read_as_it_is(tmp_path):
     _, sensors = simulated(WAVES, 16)
     found = reconstruct(sensors, WAVES, grid=16, n_samples=2)
     found.to_netcdf(tmp_path / "r.nc")
-    with xr.open_dataset(tmp_path / "r.nc") as again:
-        xr.testing.assert_identical(again.load(), found)
+    xr.testing.assert_identical(open_result(tmp_path / "r.nc"), found)
 
 
 def test_a_field_of_one_experiment_alone_is_nan_in_the_others():

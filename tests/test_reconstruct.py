@@ -16,6 +16,7 @@ from helpers import quick_prior, seeded, suited_prior
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.datasets import PDES, Poisson, Problem, pde_by_name
 from pdeinv.files import save_netcdf
+from pdeinv.result import open_result
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 
@@ -118,8 +119,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
 def test_a_result_survives_its_file(solver, name, tmp_path):
     result = run(solver, name)
     save_netcdf(result, tmp_path / "r.nc")
-    with xr.open_dataset(tmp_path / "r.nc") as stored:
-        xr.testing.assert_identical(stored.load(), result)
+    xr.testing.assert_identical(open_result(tmp_path / "r.nc"), result)
     assert [path.name for path in tmp_path.iterdir()] == ["r.nc"]
 
 

@@ -13,6 +13,7 @@ from pdeinv import InputError, Problem, Sensors, layouts, memory, progress, reco
 from pdeinv.datasets import Darcy, Experiments, Poisson, Well
 from pdeinv.errors import InputWarning, NumericalError
 from pdeinv.plot import plot_reconstruction
+from pdeinv.result import open_result
 from pdeinv.solvers import GaussianSolver, MisfitWarning
 from pdeinv.solvers.replicates import seed_of
 
@@ -232,8 +233,8 @@ def test_a_stored_result_is_plotted_with_the_truth_of_its_dates(tmp_path):
     result = run(sum(sensors[1:], sensors[0]))
     assert tuple(result["replicate"].values) == DATES
     result.to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
-    with xr.open_dataset(tmp_path / "r.nc") as stored:
-        xr.testing.assert_equal(stored.load(), result)
+    stored = open_result(tmp_path / "r.nc")
+    xr.testing.assert_equal(stored, result)
     figure = plot_reconstruction(stored, truth)
     titles = [axis.get_title() for axis in figure.axes]
     labels = [t.partition("\n")[0] for t in titles if t.partition("\n")[0]]
