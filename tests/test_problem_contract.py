@@ -480,10 +480,11 @@ NEARLY_LINEAR = [
     for s, p, f in ACCEPTED
     if s == "gauss-newton" and not PHYSICS[f].linear and tiny(PRIORS[p])
 ]
+OF_PRIOR = Counter(prior for prior, _ in NEARLY_LINEAR)
 TURNS = [
     (prior, physics)
     for prior, physics in NEARLY_LINEAR
-    if (list(PRIORS).index(prior) + list(PHYSICS).index(physics)) % 2 == 0
+    if OF_PRIOR[prior] == 1 or (list(OF_PRIOR).index(prior) + list(PHYSICS).index(physics)) % 2 == 0
 ]
 """By turns: each prior with half of the physics, and each physics with half of the priors."""
 
