@@ -17,18 +17,21 @@ ROOT = Path(__file__).parent.parent
 
 # The import comes before the change of folder: it is that of the folder where Python started.
 _HEADER = '''\
-"""Run README's Python blocks in a folder: python -c PROGRAM FOLDER (checkout | installed)."""
+"""Import the package where Python started and, given a folder, run README's Python blocks there:
+python -c PROGRAM (checkout | installed) [FOLDER]."""
 import os, sys
 import pdeinv
 from pathlib import Path
 
-folder, expected = sys.argv[1:]
+expected, *folder = sys.argv[1:]
 found = "checkout" if Path(pdeinv.__file__).is_relative_to({root!r}) else "installed"
 assert found == expected, pdeinv.__file__
-pdeinv.reconstruct
-os.chdir(folder)
-for i, block in enumerate({blocks!r}, 1):
-    exec(compile(block, f"README, Python block {{i}}", "exec"), {{}})
+assert all(hasattr(pdeinv, name) for name in dir(pdeinv))
+assert all(len(pdeinv.datasets.example(name).sample) for name in pdeinv.datasets.examples())
+for place in folder:
+    os.chdir(place)
+    for i, block in enumerate({blocks!r}, 1):
+        exec(compile(block, f"README, Python block {{i}}", "exec"), {{}})
 '''
 
 

@@ -142,7 +142,7 @@ def test_fields_in_time_experiments_and_logarithms_are_scored():
     example = EXAMPLES["two-pumping-tests"]
     truth = example.truth()
     problem = dataclasses.replace(example.problem, grid=16)
-    posed = module._Calibration.of(problem, truth.sensors, None, None, "auto", None, 0)
+    posed = module._Calibration.of(problem, truth.sensors, None, None, "kriging", None, 0)
     drawn = posed.truths.truth(posed.fields, posed.times, 0, 0)
     names = {f.name for f in drawn.physics.fields}
     assert {"head", "log_hydraulic_conductivity"} <= names

@@ -193,13 +193,23 @@ def assert_ends_well(outcome):
         assert usage or (len(lines) == 1 and lines[0].startswith("error: ")), err
 
 
+MADE = {}
+"""Contents of the files that `records` adds, by name, once they are made."""
+
+
 @pytest.fixture
 def records(folder, pdeinv):
     """Return the working directory, with the records of a benchmark and two results."""
-    assert pdeinv("benchmark", *BASE["benchmark"].split())[0] == 0
-    for name in ("a.nc", "b.nc"):
-        assert pdeinv("reconstruct", *BASE["reconstruct"].replace("r.nc", name).split())[0] == 0
-    (folder / "page.md").write_text("# A page\n")
+    if not MADE:
+        before = contents(folder)
+        assert pdeinv("benchmark", *BASE["benchmark"].split())[0] == 0
+        assert pdeinv("reconstruct", *BASE["reconstruct"].split())[0] == 0
+        made = {name: Path(name).read_bytes() for name in contents(folder).keys() - before.keys()}
+        made["page.md"] = b"# A page\n"
+        MADE.update(made | dict.fromkeys(("a.nc", "b.nc"), made.pop("r.nc")))
+        Path("r.nc").unlink()
+    for name, content in MADE.items():
+        Path(name).write_bytes(content)
     return folder
 
 

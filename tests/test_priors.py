@@ -74,7 +74,7 @@ def prior(request, data):
     return request.param(data)
 
 
-@pytest.mark.parametrize("n", [32, 45, 64, 256])
+@pytest.mark.parametrize("n", [32, 45, 128])
 def test_it_denoises_and_draws_noise_on_any_grid(prior, data, n):
     grid = data.pde.grid(n)
     noise = prior.sample_noise(2, grid, seeded())
@@ -129,8 +129,8 @@ def test_it_survives_its_file(prior, data, tmp_path):
 
 
 def test_samples_are_drawn_in_physical_units(prior, data):
-    samples = prior.sample(4, data.grid, seeded(1))
-    again = prior.sample(4, data.grid, seeded(1))
+    few = {"steps": 10} if isinstance(prior, DiffusionPrior) else {}
+    samples, again = (prior.sample(4, data.grid, seeded(1), **few) for _ in range(2))
     assert torch.equal(samples, again)
     ratio = samples.std(dim=(0, 2, 3)) / data.states[:, : len(prior.fields)].std(dim=(0, 2, 3))
     assert bool(((ratio > 0.3) & (ratio < 3)).all())
@@ -194,12 +194,18 @@ def test_heun_is_of_second_order_on_a_gaussian():
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.3)
 
 
-def test_sampling_the_gaussian_by_diffusion_gives_its_covariance(data):
+def test_sampling_the_gaussian_by_diffusion_gives_its_covariance(data, monkeypatch):
     gaussian = GaussianPrior.fit(data)
-    # An untrained network adds nothing, so the smallest one does.
-    drawn = DiffusionPrior.untrained(gaussian, widths=(16,), modes=1).sample(
-        400, data.grid, seeded(), steps=30, batch=200
-    )
+    prior = DiffusionPrior.untrained(gaussian, widths=(16,), modes=1)
+    noised = data.states[:2] + prior.sample_noise(2, data.grid, seeded(3))
+    torch.testing.assert_close(prior.denoise(noised, 1.0), gaussian.denoise(noised, 1.0))
+
+    def nothing(network, x, level):
+        return torch.zeros_like(x[:, : len(prior.fields)])
+
+    # What an untrained network adds, without its work
+    monkeypatch.setattr(type(prior.network), "forward", nothing)
+    drawn = prior.sample(400, data.grid, seeded(), steps=30, batch=200)
     direct = gaussian.sample(400, data.grid, seeded(1))
     assert torch.allclose(drawn.std(dim=(0, 2, 3)), direct.std(dim=(0, 2, 3)), rtol=0.06)
     probe = gaussian.sample(1, data.grid, seeded(2))[0] / gaussian.scale[:, None, None] ** 2

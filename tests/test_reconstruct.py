@@ -19,6 +19,7 @@ from pdeinv.files import save_netcdf
 from pdeinv.result import open_result
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.misfit import MISFIT_TESTS
 
 
 def covering():
@@ -31,11 +32,16 @@ def covering():
     return cases
 
 
+LAYOUT_OF = {(s, p): layout for s, p, layout in reversed(covering())}
+"""A layout with which each solver and PDE are together."""
+
+
 def test_the_cases_cover_every_two_of_solver_pde_and_layout():
     cases = covering()
     assert {(s, p) for s, p, _ in cases} == set(PAIRS)
     assert {(s, l) for s, _, l in cases} == set(itertools.product(SOLVERS, LAYOUTS))
     assert {(p, l) for _, p, l in cases} == set(itertools.product(PDES, LAYOUTS))
+    assert LAYOUT_OF.keys() == set(PAIRS)
 
 
 @pytest.mark.parametrize(("solver", "name", "layout"), covering())
@@ -60,7 +66,8 @@ def test_any_sensors_give_finite_fields_and_spreads(solver, name, layout):
 
 @every_pair
 def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
-    pde, result = pde_by_name(name), run(solver, name)
+    layout = LAYOUT_OF[solver, name]
+    pde, result = pde_by_name(name), run(solver, name, layout)
     logarithmic = pde.logarithm and pde.default_prior.logarithmic
     if logarithmic and quick_prior(solver, name, N) is None:
         pde = pde.reading([pde.logarithm.name])
@@ -94,7 +101,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
                 "long_name": f"posterior {label} of the {f.long_name}",
                 "units": f.units,
             }
-    table = readings(name, "both, noisy").table
+    table = readings(name, layout).table
     for c in columns:
         assert (
             result[f"sensor_{c}"].dims == ("sensor",)
@@ -106,6 +113,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     assert json.loads(attributes["solver_settings"]) == json.loads(
         json.dumps(quick_solver(solver).settings())
     )
+    assert attributes["misfit_test"] == MISFIT_TESTS[SOLVERS[solver].misfit]
     # A coefficient of two values needs no denoiser of `moment`
     learned = sampled or solver == "fno"
     evaluates = learned and not (solver == "moment" and two_valued)
@@ -117,7 +125,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
 
 @every_pair
 def test_a_result_survives_its_file(solver, name, tmp_path):
-    result = run(solver, name)
+    result = run(solver, name, LAYOUT_OF[solver, name])
     save_netcdf(result, tmp_path / "r.nc")
     xr.testing.assert_identical(open_result(tmp_path / "r.nc"), result)
     assert [path.name for path in tmp_path.iterdir()] == ["r.nc"]

@@ -3,6 +3,7 @@ and no PDE's name outside the files that declare it."""
 
 import ast
 import re
+from functools import cache
 
 import pytest
 from helpers import ROOT
@@ -22,6 +23,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 each_file = pytest.mark.parametrize("file", FILES)
 
 
+@cache
 def tree_of(file):
     return ast.parse((ROOT / file).read_text(), file)
 

@@ -74,8 +74,8 @@ def compare(solver, found):
     return float(distance), float(spread), chi2
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0], ids=["a value of zero", "a value as large"])
-@pytest.mark.parametrize("noise", [1e4, 1e12, 1e29])
+# Of a value as large as the noise, or of zero; zero with the least noise is tested below
+@pytest.mark.parametrize(("noise", "value"), [(1e4, 1.0), (1e12, 0.0), (1e29, 1.0)])
 @each_solver
 def test_a_reading_of_huge_noise_changes_nothing(solver, noise, value):
     name = pde_for(solver).name

@@ -51,7 +51,7 @@ SOURCES: dict[str, Source] = {
     "CONTRIBUTING.md": Source(
         (
             Constant("standard deviation is 0.5", "a setting"),
-            Constant("below 8 minutes", "a limit"),
+            Constant("below 20 minutes", "a limit"),
             Constant("within 1e-6 of", "a tolerance"),
             Constant("within 1e-3 of", "a tolerance"),
             Constant("within 1 % of the baseline's", "a tolerance"),
