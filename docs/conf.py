@@ -38,14 +38,14 @@ myst_heading_anchors = 4
 # The notebooks carry their outputs, which the tests compare with those of a run
 nb_execution_mode = "off"
 
-# A name between single backticks is code, as in the pages
-default_role = "code"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 toc_object_entries = False
+# Attributes of the same name on several classes
+suppress_warnings = ["ref.python"]
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True

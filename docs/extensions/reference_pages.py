@@ -104,4 +104,5 @@ def _escape(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: 
         parts[i] = _MARKS.sub(r"\\\g<0>", parts[i])
         if i and re.match(r"\w", parts[i]):
             parts[i] = "\\ " + parts[i]  # `name`s
+    parts[1::2] = [f"``{code.strip('`')}``" for code in parts[1::2]]
     lines[:] = _LIST.sub(r"\1\n\n\2", "".join(parts)).split("\n")
