@@ -59,7 +59,6 @@ sphinx_gallery_conf = {
     "notebook_extensions": set(),
     "image_scrapers": ("gallery_figures.save_figure",),
     "capture_repr": (),
-    "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

@@ -20,9 +20,10 @@ def save_figure(
     """
     if block[0] != "code":
         return ""
-    figure = variables["example_globals"].get("figure")
+    names = variables["example_globals"]
+    figure, title = names.get("figure"), names["__doc__"].strip().partition("\n")[0]
     if not isinstance(figure, Figure):
         raise TypeError(f"{variables['src_file']}: figure must be a Figure, got {figure!r}")
     path = next(variables["image_path_iterator"])
     figure.savefig(path, dpi=100)
-    return figure_rst([path], settings["src_dir"], variables["title"])
+    return figure_rst([path], settings["src_dir"], title)

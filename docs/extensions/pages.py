@@ -65,7 +65,11 @@ def _navigation(text: str) -> str:
     trees = []
     for section in text.split("\n## ")[1:]:
         caption, _, rest = section.partition("\n")
-        pages = [link[2] for link in _LINK.finditer(rest)]
-        names = "\n".join(dict.fromkeys(page.rpartition(".")[0] for page in pages))
+        entries = dict[str, str]()
+        for link in _LINK.finditer(rest):
+            page = link[2].rpartition(".")[0]
+            # The head of README is the name of the package
+            entries.setdefault(page, f"{link[1]} <{page}>" if page == "overview" else page)
+        names = "\n".join(entries.values())
         trees.append(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{names}\n```\n")
     return "".join(trees)
