@@ -40,10 +40,9 @@ nb_execution_mode = "off"
 
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
-toc_object_entries = False
+toc_object_entries_show_parents = "hide"
 # Attributes of the same name on several classes
 suppress_warnings = ["ref.python"]
 napoleon_numpy_docstring = False
@@ -62,7 +61,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
-    "min_reported_time": 3,
+    "min_reported_time": 1e9,
     "remove_config_comments": True,
     "write_computation_times": False,
 }

@@ -18,7 +18,8 @@ from sphinx.pycode import ModuleAnalyzer
 
 _CODE = re.compile(r"(``.*?``|`[^`]*`)", re.DOTALL)
 # Bars, ends of names, and stars before names
-_MARKS = re.compile(r"\||(?<=\w)_(?=\W)|(?<=[(,] )\*|(?<=\()\*{1,2}(?=\w)")
+_MARKS = re.compile(r"\||(?<=\w)_(?=\W)|(?<=[(, ])\*{1,2}(?=\w+[,)])")
+_BOUNDED = re.compile(r"Annotated\[([^,\[\]]+(?:\[[^\]]*\])?), \w+\([^()]*\)\]")
 # The first item of a list, after a line that is none
 _LIST = re.compile(r"^((?! *- ) *\S.*)\n( +- )", re.MULTILINE)
 
@@ -28,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("public-names", PublicNames)
     app.add_directive("commands", Commands)
     app.connect("autodoc-process-docstring", _escape, priority=100)
+    app.connect("autodoc-process-signature", _plain_types)
     return {"parallel_read_safe": True}
 
 
@@ -95,6 +97,13 @@ def _parsed(directive: Directive, lines: list[str]) -> list[nodes.Node]:
         match_titles=True,
     )
     return section.children
+
+
+def _plain_types(
+    app: Sphinx, kind: str, name: str, value: Any, options: Any, given: str | None, back: str | None
+) -> tuple[str | None, str | None]:
+    """Leave the bounds of a number out of its type, which its description states."""
+    return (given and _BOUNDED.sub(r"\1", given), back)
 
 
 def _escape(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
