@@ -19,7 +19,7 @@ from sphinx.pycode import ModuleAnalyzer
 _CODE = re.compile(r"(``.*?``|`[^`]*`)", re.DOTALL)
 # Bars, ends of names, and stars before names
 _MARKS = re.compile(r"\||(?<=\w)_(?=\W)|(?<=[(, ])\*{1,2}(?=\w+[,)])")
-_BOUNDED = re.compile(r"Annotated\[([^,\[\]]+(?:\[[^\]]*\])?), \w+\([^()]*\)\]")
+_BOUNDED = re.compile(r"[~\w.]*Annotated\[([^,\[\]]+(?:\[[^\]]*\])?), [~\w.]+\([^()]*\)\]")
 # The first item of a list, after a line that is none
 _LIST = re.compile(r"^((?! *- ) *\S.*)\n( +- )", re.MULTILINE)
 
