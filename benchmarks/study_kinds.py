@@ -11,6 +11,7 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
 from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
+from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
 __all__ = [
@@ -293,5 +294,6 @@ STUDY_KINDS = (
     *(FLOW_SENSORS, FURTHER_READINGS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
+    PLANS,
 )
 """All kinds of studies."""

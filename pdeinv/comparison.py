@@ -15,7 +15,7 @@ from pdeinv.checks import described
 from pdeinv.errors import InputError, warn_input
 from pdeinv.files import check_path, reading_failure
 
-__all__ = ["compare", "in_words", "of_bounds"]
+__all__ = ["compare", "in_words", "of_bounds", "open_result"]
 
 _OF_THE_MODEL = (
     *("noise_std", "bias_std", "weight"),
@@ -129,7 +129,7 @@ def _named(results: tuple[xr.Dataset | str | os.PathLike, ...]) -> dict[str, xr.
         if isinstance(given, xr.Dataset):
             name, result = str(i), given
         elif isinstance(given, str | os.PathLike):
-            name, result = str(given), _opened(Path(given))
+            name, result = str(given), open_result(Path(given))
         else:
             raise InputError(
                 f"a result must be a Dataset or its file, got {described(given)}; give what "
@@ -144,7 +144,12 @@ def _named(results: tuple[xr.Dataset | str | os.PathLike, ...]) -> dict[str, xr.
     return found
 
 
-def _opened(path: Path) -> xr.Dataset:
+def open_result(path: Path) -> xr.Dataset:
+    """Return a result of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     if not check_path(path).is_file():
         raise InputError(f"the result {path} must be a file, got none; check its name")
     try:

@@ -39,6 +39,7 @@ class Posterior:
             where the method has no such predictions.
         inferred: further quantities that were, such as the values of an uncertain side.
         weight: (m,), of each reading, where these were found (see `Robust`); None for equal ones.
+        mode: (1, size), the most probable unknowns of a method that searches for them.
     """
 
     fields: tuple[Field, ...]
@@ -54,6 +55,7 @@ class Posterior:
     leave_one_out: LeaveOneOut | None = None
     inferred: tuple[InferredField, ...] = ()
     weight: torch.Tensor | None = None
+    mode: torch.Tensor | None = None
 
     def to_xarray(self, **attributes: str | float | int) -> xr.Dataset:
         """Return `{field}_mean`, `{field}_std` (y, x) and `{field}_samples` (sample, y, x).

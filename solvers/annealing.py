@@ -18,7 +18,8 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.latent_field import LatentField
 from pdeinv.observation import Observation
-from pdeinv.solvers.base import ProgressBar, antithetic_normal
+from pdeinv.solvers.antithetic import antithetic_normal
+from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.linear_algebra import of_one_size
 from pdeinv.solvers.phase_values import PhaseValues
@@ -40,8 +41,7 @@ _STATISTICS_NODES = 32  # on the shorter side, for the readings' standard deviat
 _PRIOR_DRAWS = 16  # behind the typical standard deviation of the readings
 _MOST_SHARED = 10.0  # of the spread between sensors, in standard deviations of the prior
 _CONVERGED = 0.25  # share of the members that converge at least
-# A member whose objective is beyond this many times theirs, and chance, has not converged
-_STUCK = 3.0
+_STUCK = 3.0  # times their objective, and chance, beyond which a member has not converged
 _FREED = 0.3  # width of the jump from which unknown values are moved: not with the widest
 _HELD = 3.0  # weight of their law, which has the readings already: those that outweigh it move them
 _FITTED = tuple(stage for stage in SCHEDULES["brief"] if stage.refinement is not None)

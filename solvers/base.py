@@ -7,7 +7,7 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -30,6 +30,7 @@ from pdeinv.solvers.evidence.infer import condition
 from pdeinv.solvers.evidence.linearised import LinearisedReadings
 from pdeinv.solvers.leave_one_out import sampled_leave_one_out
 from pdeinv.solvers.posterior_checks import check_posterior
+from pdeinv.solvers.stored_gain import StoredGain
 from pdeinv.solvers.supported_readings import (
     FOOTPRINTS,
     Special,
@@ -43,8 +44,6 @@ __all__ = [
     "MisfitTest",
     "ProgressBar",
     "Solver",
-    "antithetic",
-    "antithetic_normal",
     "progress_bar",
 ]
 
@@ -196,6 +195,22 @@ class Solver(ABC):
         """
         return self
 
+    def stored_gain(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> StoredGain | None:
+        """Return the mean as an affine function of the readings; None where it is no such function,
+        or where nothing is gained. The values of the readings are not used.
+
+        Arguments:
+            pde, prior, observation, progress: as in `__call__`.
+        """
+        return None
+
+    def starting_at(self, mode: torch.Tensor) -> Solver:
+        """Return the solver that starts its search at the `Posterior.mode` of other readings of the
+        same sensors: itself where it does not search for one."""
+        return self
+
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         """Estimate the bytes that `condition` takes at most; arguments as in `__call__`.
 
@@ -264,24 +279,6 @@ class Solver(ABC):
         Its record holds at least `reduced_chi_squared` and `solver_calls`, the number of solves
         (see `ForwardMap`).
         """
-
-
-def antithetic(draw: Callable[[int], torch.Tensor], n: int) -> torch.Tensor:
-    """Return n draws of a symmetric distribution in antithetic pairs.
-
-    Draws 2i and 2i + 1 are x and -x; an odd last one is single.
-
-    Arguments:
-        draw: returns k independent draws (k, ...).
-        n: number of draws.
-    """
-    half = draw((n + 1) // 2)
-    return torch.stack([half, -half], dim=1).flatten(0, 1)[:n]
-
-
-def antithetic_normal(n: int, size: int, generator: torch.Generator | None) -> torch.Tensor:
-    """Return n draws (n, size) of standard normal numbers in antithetic pairs, float64."""
-    return antithetic(lambda k: torch.randn(k, size, dtype=torch.float64, generator=generator), n)
 
 
 def _in_words(value: object) -> str:

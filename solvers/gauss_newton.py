@@ -3,7 +3,7 @@ ensemble about its mode."""
 
 from __future__ import annotations
 
-import warnings
+import copy
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,7 +13,6 @@ from pdeinv.checks import MOST, Bounds, Count, EvenCount, Positive
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import NumericalError
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -33,6 +32,7 @@ from pdeinv.solvers.mode import Mode, ModeSearch
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.number_law import NumberLaw, law_of_numbers
 from pdeinv.solvers.number_starts import from_other_numbers
+from pdeinv.solvers.posterior_checks import check_members
 from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
@@ -44,8 +44,6 @@ from pdeinv.solvers.supported_readings import (
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 __all__ = ["GaussNewton"]
-
-_FEWEST = 4  # members that an ensemble must have
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,13 @@ class GaussNewton(Solver):
         "Python raise GaussNewton(iterations=...)"
     )
 
+    _start: ClassVar[torch.Tensor | None] = None  # where the search starts, in place of the mean
+
+    def starting_at(self, mode: torch.Tensor) -> GaussNewton:
+        other = copy.copy(self)
+        object.__setattr__(other, "_start", mode)
+        return other
+
     def differentiates(self, pde: PDE, prior: Prior) -> bool:
         return True
 
@@ -180,7 +185,10 @@ class GaussNewton(Solver):
         centred = prior.centred(levels_of(observation, channel=0))
         problem = WhitenedProblem(Problem(pde, centred), observation)
         search = ModeSearch(problem, self.iterations, self.chords, self.tolerance, progress)
-        start_at_low_wavenumbers(search, self.nugget)
+        if self._start is not None and self._start.shape == problem.zero.shape:
+            search.start = self._start
+        else:
+            start_at_low_wavenumbers(search, self.nugget)
         return search
 
     def condition(
@@ -202,7 +210,7 @@ class GaussNewton(Solver):
         centre = law.mode if law else mode
         drawn = draw_around_mode(about, centre, size, generator, progress, law, n_samples)
         members, states = drawn.xi, drawn.states
-        _check_members(drawn, n_samples, about.problem.reason)
+        check_members(drawn, n_samples, about.problem.reason)
         half, more = _deviations(search, centre, law)
         left = 1 - half.square().sum(dim=0) + more.square().sum(dim=0)
         mean, std, middle = drawn.mean(states), drawn.std(states), drawn.mean(members)
@@ -230,6 +238,7 @@ class GaussNewton(Solver):
             leave_one_out=closed_leave_one_out(
                 law.lower if law else mode.lower, centre.expected, observation, as_given
             ),
+            mode=centre.xi,
             inferred=further_fields(problem, members, middle, half, n_samples, more),
         )
 
@@ -274,21 +283,3 @@ def _deviations(
     half = torch.linalg.solve_triangular(mode.lower, mode.jacobian, upper=False)
     more = search.true.added(half)
     return half, more if law is None else torch.cat([more, law.spread])
-
-
-def _check_members(drawn: ModeEnsemble, n_samples: int, reason: str) -> None:
-    """Refuse an ensemble of too few members, and warn of members that were left out.
-
-    Raises:
-        NumericalError: there are too few.
-    """
-    left_out, members = drawn.left_out, len(drawn.xi)
-    if members < max(_FEWEST, n_samples):
-        raise NumericalError(
-            f"{left_out} of {left_out + members} members were unstable: {reason}, or check the "
-            f"units of the readings"
-        )
-    if left_out:
-        warnings.warn(
-            f"{left_out} members of the ensemble were left out, since {reason}", stacklevel=3
-        )

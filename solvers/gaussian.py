@@ -11,8 +11,7 @@ from pdeinv.checks import NotNegative
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
-from pdeinv.grid import Grid
-from pdeinv.memory import NUMBER
+from pdeinv.memory import NUMBER, check_memory
 from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
@@ -37,6 +36,8 @@ from pdeinv.solvers.linear_algebra import (
     nugget_variance,
     unit_vectors,
 )
+from pdeinv.solvers.prior_moments import Moments, prior_moments
+from pdeinv.solvers.stored_gain import StoredGain
 from pdeinv.solvers.supported_readings import (
     BIASES,
     CENSORED,
@@ -48,17 +49,6 @@ from pdeinv.solvers.supported_readings import (
 __all__ = ["GaussianSolver"]
 
 _CHUNK = 64  # fields transformed at a time
-_KEPT = 8  # moments of priors
-
-
-class _Moments(NamedTuple):
-    """Pointwise mean and variance of a PDE's prior, both (channels, ny, nx)."""
-
-    mean: torch.Tensor
-    variance: torch.Tensor
-
-
-_moments: dict[tuple[Problem, Grid], _Moments] = {}
 
 
 @dataclass(frozen=True)
@@ -129,6 +119,32 @@ class GaussianSolver(Solver):
             ours += LinearisedReadings.numbers_held(m, nodes)
         return super().memory(pde, prior, observation, n_samples) + NUMBER * ours
 
+    def stored_gain(
+        self, pde: PDE, prior: Prior, observation: Observation, progress: bool = False
+    ) -> StoredGain | None:
+        """Return the gain of plain readings; None where the mean is no affine function of them: of
+        censored ones, with unknown numbers, and where a flat prior is centred at the readings."""
+        assert isinstance(prior, CoefficientPrior)
+        unknown = Problem(pde, prior).unknowns or observation.unknown_noise
+        centred = not prior.proper and len(levels_of(observation, channel=0))
+        if unknown or centred or bool(observation.below_or_above.any()):
+            return None
+        check_memory(
+            2 * self.memory(pde, prior, observation, 1),
+            f"the gain of {len(observation)} sensors on {observation.grid} nodes",
+            self.memory_remedy,
+        )
+        factored = _factored(pde, prior, observation, self.nugget, progress)
+        mean, covariance = factored.moments.mean.flatten(), factored.covariance.flatten(1)
+        if (common := observation.common) is not None:
+            scale = common.abs().amax(dim=0)
+            mean = torch.cat([mean, torch.zeros_like(scale)])
+            covariance = torch.cat([covariance, scale * common], dim=1)
+        expected = observation(factored.moments.mean[None])[0]
+        return StoredGain.of(
+            mean, covariance, expected, factored.factor, factored.variances, observation
+        )
+
     def condition(
         self,
         pde: PDE,
@@ -138,19 +154,11 @@ class GaussianSolver(Solver):
         generator: torch.Generator | None,
         progress: bool,
     ) -> Posterior:
+        assert isinstance(prior, CoefficientPrior)
         grid, m, given = observation.grid, len(observation), observation
         observation = plain_first(given)
-        assert isinstance(prior, CoefficientPrior)
-        problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
-        forward = LatentMap(problem, observation)
-        prior_mean, prior_variance = _prior_moments(problem, grid, progress)
-        covariance = _cross_covariance(forward, prior_mean, progress)
-        gram = observation(covariance)
-        reading_variances = gram.diagonal().clone()
-        gram = (gram + gram.T).div_(2).add_(observation.noise_covariance())
-        nugget = nugget_variance(reading_variances, observation, self.nugget)
-        lower = cholesky_with_nugget(gram, nugget)
-        del gram
+        factored = _factored(pde, prior, observation, self.nugget, progress)
+        forward, (prior_mean, prior_variance), covariance, reading_variances, lower = factored
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
@@ -189,6 +197,39 @@ class GaussianSolver(Solver):
             ),
             leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
+
+
+class _Factored(NamedTuple):
+    """The readings of a linear problem, and the Cholesky factor of their covariance G.
+
+    Arguments:
+        forward: the map to them.
+        moments: of the states a priori.
+        covariance: C Hᵀ, (m, channels, ny, nx).
+        variances: the diagonal of H C Hᵀ, (m,).
+        factor: the factor, (m, m).
+    """
+
+    forward: LatentMap
+    moments: Moments
+    covariance: torch.Tensor
+    variances: torch.Tensor
+    factor: torch.Tensor
+
+
+def _factored(
+    pde: PDE, prior: Prior, observation: Observation, relative: float, progress: bool
+) -> _Factored:
+    assert isinstance(prior, CoefficientPrior)
+    problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
+    forward = LatentMap(problem, observation)
+    moments = prior_moments(problem, observation.grid, progress)
+    covariance = _cross_covariance(forward, moments.mean, progress)
+    gram = observation(covariance)
+    variances = gram.diagonal().clone()
+    gram = (gram + gram.T).div_(2).add_(observation.noise_covariance())
+    lower = cholesky_with_nugget(gram, nugget_variance(variances, observation, relative))
+    return _Factored(forward, moments, covariance, variances, lower)
 
 
 def _log_evidence(
@@ -237,57 +278,3 @@ def _cross_covariance(forward: LatentMap, prior_mean: torch.Tensor, progress: bo
         tables = adjoint(unit_vectors(rows, m))  # Tᵀ Hᵀ
         covariance[rows] = forward.linear_part(tables, prior_mean[None])
     return covariance
-
-
-def _prior_moments(problem: Problem, grid: Grid, progress: bool) -> _Moments:
-    """The moments of the states, kept for the last few pairs of a problem and a grid."""
-    key = (problem, grid)
-    if key not in _moments:
-        mean = problem.state(problem.latent.origin(), grid)[0]
-        found = _Moments(mean, _prior_variance(problem, grid, progress))
-        if len(_moments) >= _KEPT:
-            del _moments[next(iter(_moments))]
-        _moments[key] = found
-    return _moments[key]
-
-
-def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
-    """Pointwise prior variance of the state, (channels, ny, nx).
-
-    The coefficient's has a closed form. The other channels' is that of the readings of sensors on
-    the nodes, |Tᵀ Hᵀ e|², at one node and channel of each orbit of the symmetry group.
-    """
-    pde = problem.physics
-    chosen, member = _orbits(problem, grid)
-    channel, node = 1 + chosen // grid.nodes, chosen % grid.nodes
-    zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
-    sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
-    adjoint = LatentMap(problem, sensors).whitened_adjoint_at(problem.latent.origin())
-    rows = min(_CHUNK * 64**2 // grid.nodes, _CHUNK * 128**2 // problem.latent.size)
-    parts = torch.arange(len(chosen)).split(max(1, rows))
-    variance = []
-    for part in progress_bar(parts, "prior variance", progress, "batch"):
-        variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))
-    others = torch.cat(variance)[member].reshape(-1, *grid.shape)
-    return torch.cat([problem.coefficient_variance(grid)[None], others])
-
-
-def _orbits(problem: Problem, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places with equal variances, among the nodes of all channels but the coefficient's.
-
-    A quarter turn also swaps the components of a vector. Elements that move nodes between nodes are
-    left out.
-
-    Returns:
-        One place of each orbit, and the index of its orbit for each place.
-    """
-    fields = problem.physics.fields
-    shape = (len(fields) - 1, *grid.shape)
-    places = 1 + torch.arange(shape[0] * grid.nodes, dtype=torch.float64).reshape(shape)
-    lowest = places
-    for g in problem.symmetries.on_grid(grid).acting_on(fields[1:]):
-        image = g(places, grid).abs()  # without the signs of pseudo-scalars and of components
-        whole = image.round()
-        if bool(((image - whole).abs() < 1e-6).all()) and len(whole.unique()) == places.numel():
-            lowest = torch.minimum(lowest, whole)
-    return torch.unique(lowest.long().flatten() - 1, return_inverse=True)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from pdeinv.solvers.base import antithetic, antithetic_normal, progress_bar
+from pdeinv.solvers.antithetic import antithetic, antithetic_normal
+from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.continuation import LEVELS, largest_objective
 from pdeinv.solvers.damping import Pull
 from pdeinv.solvers.linear_algebra import nugget_variance

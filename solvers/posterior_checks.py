@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 from pdeinv.datasets.base import PDE
@@ -12,8 +13,11 @@ from pdeinv.posterior import Posterior
 
 if TYPE_CHECKING:
     from pdeinv.solvers.base import Solver
+    from pdeinv.solvers.members import ModeEnsemble
 
-__all__ = ["check_posterior"]
+__all__ = ["check_members", "check_posterior"]
+
+_FEWEST = 4  # members that an ensemble must have
 
 
 def check_posterior(
@@ -45,4 +49,22 @@ def check_posterior(
         raise NumericalError(
             f"the reduced chi-squared of the {solver.name} solver must be finite, got {chi2}; "
             f"{solver.failure_remedy}"
+        )
+
+
+def check_members(drawn: ModeEnsemble, n_samples: int, reason: str) -> None:
+    """Refuse an ensemble of too few members, and warn of members that were left out.
+
+    Raises:
+        NumericalError: there are too few.
+    """
+    left_out, members = drawn.left_out, len(drawn.xi)
+    if members < max(_FEWEST, n_samples):
+        raise NumericalError(
+            f"{left_out} of {left_out + members} members were unstable: {reason}, or check the "
+            f"units of the readings"
+        )
+    if left_out:
+        warnings.warn(
+            f"{left_out} members of the ensemble were left out, since {reason}", stacklevel=3
         )

@@ -24,7 +24,7 @@ from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
 from pdeinv.sensors import Sensors
-from pdeinv.sensors.instruments import Instrument, Instruments, instruments_of
+from pdeinv.sensors.instruments import Instruments, instruments_of
 from pdeinv.sensors.noise_levels import NoiseLevels
 from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.alarms import judge_misfit, judge_weights
@@ -35,8 +35,9 @@ from pdeinv.solvers.replicates import reconstruct_each
 from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
+from pdeinv.solvers.turns.recorded import problem_attributes
 
-__all__ = ["reconstruct"]
+__all__ = ["Run", "checked_numbers", "physics_read", "reconstruct", "resolve_problem", "sources_of"]
 
 _COARSEST = 16
 _SEEDS = 2**32
@@ -94,18 +95,18 @@ def reconstruct(
         >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
-    posed = _resolve_problem(pde, problem, prior, instruments)
-    pde, prior, sources = posed.physics, posed.prior, _sources(posed, prior, solver)
+    posed = resolve_problem(pde, problem, prior, instruments)
+    pde, prior, sources = posed.physics, posed.prior, sources_of(posed, prior, solver)
     chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
     chosen.check(pde, prior)
-    n_samples, seed = _checked_numbers(n_samples, seed)
-    pde, nodes = _physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
-    given = (noise, posed.instruments, n_samples, progress, sources, parse_share(holdout), robust)
-    return _Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
+    n_samples, seed = checked_numbers(n_samples, seed)
+    pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples)
+    given = (noise, posed, n_samples, progress, sources, parse_share(holdout), robust)
+    return Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A solver with all that it needs but the readings and the seed."""
 
     solver: Solver
@@ -113,12 +114,12 @@ class _Run:
     prior: Prior
     grid: Grid
     noise: NoiseLevels | None
-    instruments: tuple[Instrument, ...]
+    posed: Problem
     n_samples: int
     progress: bool
     sources: dict[str, str]
-    holdout: float | None
-    robust: bool
+    holdout: float | None = None
+    robust: bool = False
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -139,14 +140,12 @@ class _Run:
         """Return the checked readings of sensors."""
         bounds = self.prior.bounds if isinstance(self.prior, CoefficientPrior) else None
         return sensors.observation(
-            self.pde, self.grid, noise=self.noise, bounds=bounds, instruments=self.instruments
+            self.pde, self.grid, noise=self.noise, bounds=bounds, instruments=self.posed.instruments
         )
 
     def solve(self, sensors: Sensors, observation: Observation, seed: int) -> xr.Dataset:
         """Return the result of readings, with a seed."""
-        return self._dataset(
-            self._posterior(sensors, observation, seed), sensors, observation, seed
-        )
+        return self.dataset(self._posterior(sensors, observation, seed), sensors, observation, seed)
 
     def solve_some(
         self, sensors: Sensors, observation: Observation, seed: int, share: float
@@ -160,13 +159,27 @@ class _Run:
         kept, left = (observation.subset(torch.from_numpy(rows)) for rows in split)
         sensors_kept, sensors_left = (sensors.of_rows(rows) for rows in split)
         found = self._posterior(sensors_kept, kept, seed)
-        result = self._dataset(found, sensors_kept, kept, seed)
+        result = self.dataset(found, sensors_kept, kept, seed)
         table = reading_columns(sensors_left, with_inferred_noise(left, found), self.pde)
         return with_predicted(result, table, left, found)
 
     def _posterior(self, sensors: Sensors, observation: Observation, seed: int) -> Posterior:
+        found = self.solved(observation, seed)
+        self.judge(found, sensors, observation)
+        return found
+
+    def judge(self, found: Posterior, sensors: Sensors, observation: Observation) -> None:
+        """Record whether a posterior fits its readings, with a warning where it does not."""
+        given = self.pde, self.prior, sensors, observation
+        if self.robust:
+            judge_weights(found, *given)
+        else:
+            judge_misfit(self.solver, found, *given, progress=self.progress)
+
+    def solved(self, observation: Observation, seed: int) -> Posterior:
+        """Return the posterior, which nothing has judged."""
         solve = Robust(self.solver) if self.robust else self.solver
-        found = solve(
+        return solve(
             self.pde,
             self.prior,
             observation,
@@ -174,18 +187,13 @@ class _Run:
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
-        given = self.pde, self.prior, sensors, observation
-        if self.robust:
-            judge_weights(found, *given)
-        else:
-            judge_misfit(self.solver, found, *given, progress=self.progress)
-        return found
 
-    def _dataset(
+    def dataset(
         self, found: Posterior, sensors: Sensors, observation: Observation, seed: int
     ) -> xr.Dataset:
+        stated = self.sources | problem_attributes(self.posed, self.grid)
         return result_of(
-            found, self.solver, self.pde, self.prior, sensors, observation, seed, self.sources
+            found, self.solver, self.pde, self.prior, sensors, observation, seed, stated
         )
 
 
@@ -196,7 +204,7 @@ def _further_fields(pde: PDE, prior: Prior) -> tuple[str, ...]:
     return ()
 
 
-def _resolve_problem(
+def resolve_problem(
     pde: str | PDE | Sequence[str | PDE] | None,
     problem: Problem | str | os.PathLike | None,
     prior: Prior | str | os.PathLike | None,
@@ -230,7 +238,7 @@ def _resolve_pde(pde: str | PDE | Sequence[str | PDE]) -> PDE:
     return pde
 
 
-def _physics_read(
+def physics_read(
     table: Sensors, problem: Problem, grid: int | Grid | None, n_samples: int
 ) -> tuple[PDE, Grid]:
     """Return the physics with the derived fields of the result, and the grid of the result."""
@@ -258,14 +266,14 @@ def _grid_of(pde: PDE, grid: int | Grid, what: str) -> Grid:
     return grid
 
 
-def _checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
+def checked_numbers(n_samples: int, seed: int) -> tuple[int, int]:
     return (
         integer("n_samples", n_samples, Bounds(1, 10**9)),
         integer("seed", seed, Bounds(0, _SEEDS - 1)),
     )
 
 
-def _sources(problem: Problem, prior: object, solver: object) -> dict[str, str]:
+def sources_of(problem: Problem, prior: object, solver: object) -> dict[str, str]:
     """Return the `file.py:name` of each that comes from a file.
 
     Arguments:

@@ -61,7 +61,8 @@ def result_of(
         solver, pde, prior: what was used.
         sensors: the readings as a table, and `observation` as an operator.
         seed: of the reconstruction.
-        sources: the `file.py:name` of each part that comes from a file.
+        sources: further attributes: the `file.py:name` of each part that comes from a file, and the
+            problem.
     """
     label = str(posterior.record.get("prior", solver.prior_used))
     noise_model = posterior.record.get("noise_model", "")

@@ -9,7 +9,8 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.observation import Observation
-from pdeinv.solvers.base import ProgressBar, antithetic
+from pdeinv.solvers.antithetic import antithetic
+from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,

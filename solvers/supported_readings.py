@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pdeinv.solvers as solvers
+from pdeinv.coefficients import Conditioned
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError
 from pdeinv.observation import Observation
@@ -34,12 +35,14 @@ _WORDS: dict[Special, tuple[str, str]] = {
 
 
 def check_supported(solver: Solver, pde: PDE, prior: Prior, observation: Observation) -> None:
-    """Refuse readings and unknown numbers that a solver does not support.
+    """Refuse readings and unknown numbers that a solver does not support, and biases that earlier
+    readings share.
 
     Raises:
         InputError: there are some.
     """
     _check_known(solver, pde, prior, observation)
+    _check_earlier(solver, prior, observation)
     counts: dict[Special, int] = {
         FOOTPRINTS: int((~observation.at_points).sum()),
         BIASES: int(observation.common.any(dim=1).sum()) if observation.common is not None else 0,
@@ -70,6 +73,23 @@ def _check_known(solver: Solver, pde: PDE, prior: Prior, observation: Observatio
         raise InputError(
             f"numbers of the {solver.name} solver must be known, got unknown "
             f"{', '.join(unknown)}; state them, or choose the solver 'auto'"
+        )
+
+
+def _check_earlier(solver: Solver, prior: Prior, observation: Observation) -> None:
+    """Refuse a method that leaves earlier readings out, and biases that these share with further
+    ones, which would count as independent."""
+    if not isinstance(prior, Conditioned):
+        return
+    if solver.prior_used:
+        raise InputError(
+            f"the solver after earlier readings must use their posterior as the prior, got the "
+            f"{solver.name} solver, whose prior is {solver.prior_used}; choose the solver 'auto'"
+        )
+    if again := [name for name in observation.common_names if name in prior.biases]:
+        raise InputError(
+            f"a bias of earlier readings must not be one of further readings, got the "
+            f"{again[0]} in both; reconstruct the readings of its instrument at once"
         )
 
 

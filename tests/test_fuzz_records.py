@@ -12,7 +12,14 @@ from nested import places
 from time_limit import time_limit
 
 from pdeinv import InputError
-from pdeinv.benchmarks import assumption_kinds, family_kinds, kinds, prior_kinds, study_kinds
+from pdeinv.benchmarks import (
+    assumption_kinds,
+    family_kinds,
+    kinds,
+    plan_kinds,
+    prior_kinds,
+    study_kinds,
+)
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -41,6 +48,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
@@ -184,7 +192,18 @@ SCENE_LIMITS = [
     for start in ("prior", "truth")
 ]
 
+PLANS = [
+    {"case": case, "pde": "poisson", "grid": 16, "sensors": 9, "instance": i, "method": method}
+    | {"prepare_seconds": 1.0, "seconds": 0.5, "fresh_seconds": 1.0, "distance": 0.0, **more}
+    for case, method, more in (
+        ("a", "stored gain", {"product_seconds": 0.4}),
+        ("b", "search from the last mode", {"iterations": 2, "fresh_iterations": 4}),
+    )
+    for i in range(2)
+]
+
 USES = {
+    "plans": (plan_kinds.PLANS, PLANS, plans_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),
     "assumed": (assumption_kinds.ASSUMED, ASSUMED, assumed_table),
     "alarms": (assumption_kinds.ASSUMED, ASSUMED, alarms_table),

@@ -17,7 +17,7 @@ from pdeinv.metrics import (
     ranks,
     relative_l2,
 )
-from pdeinv.solvers.base import antithetic
+from pdeinv.solvers.antithetic import antithetic
 
 SHAPE = (3, 2, 5, 7)
 

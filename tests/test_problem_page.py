@@ -11,7 +11,7 @@ from pdeinv import Field, Problem
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import PDES
 from pdeinv.problems import tables
-from pdeinv.problems.loading import OWN_TABLES
+from pdeinv.problems.tables import OWN_TABLES
 from pdeinv.solvers import SOLVERS
 from pdeinv.solvers.supported_readings import BIASES
 

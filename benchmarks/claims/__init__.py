@@ -107,6 +107,15 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/which-solver.md": Source(),
+    "docs/plans.md": Source(
+        (
+            Constant("by 0.05 radians a table", "a setting"),
+            Constant("with a noise of 2 %", "a setting"),
+            Constant('`noise="5%"`', "an example"),
+            Constant("A file that becomes shorter", "a rule"),
+            Constant("--noise 0.001", "a setting"),
+        )
+    ),
     "docs/functions-as-physics.md": Source(),
     "docs/modflow.md": Source(),
     "docs/flow-sensors.md": Source(
@@ -131,6 +140,9 @@ SOURCES: dict[str, Source] = {
             Constant("10 boreholes with 8 times each, and 5 logarithms", "the example's readings"),
             Constant("interval of 90 %", "a definition"),
         )
+    ),
+    "docs/readings-in-turns.md": Source(
+        (Constant("within 1e-6 of the largest", "a tolerance, which its test asserts"),)
     ),
     "docs/two-pumping-tests.md": Source((), instruments.two_tests_claims),
     "docs/unknown-numbers.md": Source(

@@ -9,10 +9,10 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `flow-sensors`, `further-readings`, `uncertain-sides`, `experiments` (of a prior of the
 coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were inferred), `alarms`
 (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of chains over objects),
-`cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in
-suites), `corrected` (on each task of one), `joint` (our solver with the prior of its rivals),
-`best` (each with its best prior) and `setting` (published solvers at their papers' setting).
-`published` has the single samples of papers and of summaries.
+`plans` (their speed), `cost` and `scaling` (of our solver). These compare instances of files:
+`verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior
+of its rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
+setting). `published` has the single samples of papers and of summaries.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pdeinv.benchmarks.assumption_kinds import (
 )
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
+from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
     alarm_rates_table,
@@ -63,6 +64,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
@@ -111,6 +113,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "model-choice": (model_choice_table, (MODEL_CHOICES,)),
     "calibrated": (calibrations_table, (CALIBRATIONS,)),
     "scene-limits": (scene_limits_table, (SCENE_LIMITS,)),
+    "plans": (plans_table, (PLANS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

@@ -24,6 +24,7 @@ from pdeinv.cli.equivariance import equivariance
 from pdeinv.cli.generate import generate
 from pdeinv.cli.info import info
 from pdeinv.cli.observe import observe
+from pdeinv.cli.plan import plan
 from pdeinv.cli.problem import problem
 from pdeinv.cli.reconstruct import reconstruct
 from pdeinv.cli.report import report
@@ -45,6 +46,7 @@ from pdeinv.cli.study_problems import (
     black_box,
     flow_sensors,
     further_readings,
+    plans,
     pumping_test,
     two_pumping_tests,
     uncertain_sides,
@@ -66,13 +68,13 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, compare, design, info),
+    *(calibrate, check, compare, design, info, plan),
 ):
     app.command()(command)
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(further_readings, any_experiment, unknown_numbers, unknown_viscosity, wrong_assumptions),
-    *(robust_readings, alarm_rates, model_choice, calibrated, scene_limits),
+    *(robust_readings, alarm_rates, model_choice, calibrated, scene_limits, plans),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +14,10 @@ from pdeinv.errors import InputError, warn_input
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pdeinv.datasets import PDE
+    from pdeinv.datasets import PDE, Problem
     from pdeinv.priors import Ensemble
 
-__all__ = ["reconstruct"]
+__all__ = ["check_outputs", "reconstruct"]
 
 SensorFile = Annotated[
     Path,
@@ -94,6 +94,14 @@ Holdout = Annotated[
         "result is that of the others.",
     ),
 ]
+Earlier = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RESULT.nc",
+        help="Result of earlier readings, whose posterior is the prior of these, and whose problem "
+        "is theirs.",
+    ),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -107,6 +115,7 @@ def reconstruct(
     out: Out,
     pde: Annotated[str | None, typer.Option("--pde", help=ANY_PDE_HELP)] = None,
     problem: ProblemFile = None,
+    after: Earlier = None,
     noise: Noise = None,
     plot: Plot = None,
     plot_parameters: ParameterPlot = None,
@@ -126,19 +135,15 @@ def reconstruct(
     param: Parameters = None,
 ) -> None:
     """Reconstruct both fields from a table of sensor readings, with error bars."""
-    if ensemble and prior:
-        raise InputError(
-            "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
-        )
-    if (names or dims) and not ensemble:
-        raise InputError("--names and --dims describe a dataset; give it with --ensemble")
-    contents = {"names": names, "dims": dims}
-    inputs = [Path(path) for path in (sensors, problem, ensemble, prior) if path]
-    _check_outputs(out, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
+    _check_priors(ensemble, prior, contents := {"names": names, "dims": dims})
+    inputs = [Path(path) for path in (sensors, problem, after, ensemble, prior) if path]
+    replaced = {"--pde": pde, "--problem": problem, "--param": param}
+    replaced |= {"--prior": prior, "--ensemble": ensemble}
+    check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
     from pdeinv.solvers import reconstruct as run
 
-    given = posed(pde, problem, param)
+    given = _after(after, replaced) if after else posed(pde, problem, param)
     result = run(
         sensors,
         problem=given,
@@ -161,6 +166,29 @@ def reconstruct(
     if plot_parameters:
         _plot_parameters(result, plot_parameters)
     typer.echo(_summary(result, out))
+
+
+def _check_priors(
+    ensemble: Path | None, prior: str | None, contents: dict[str, str | None]
+) -> None:
+    if ensemble and prior:
+        raise InputError(
+            "--ensemble and --prior exclude each other; leave out --prior for optimal-interpolation"
+        )
+    if any(contents.values()) and not ensemble:
+        raise InputError("--names and --dims describe a dataset; give it with --ensemble")
+
+
+def _after(earlier: Path, replaced: Mapping[str, object]) -> Problem:
+    """Return the problem of earlier readings with their posterior as its prior; options that would
+    replace a part of it are refused."""
+    from pdeinv.solvers.turns import problem_after
+
+    if given := [option for option, value in replaced.items() if value is not None]:
+        raise InputError(
+            f"--after states the problem and its prior, got {given[0]} too; leave out one of them"
+        )
+    return problem_after(earlier)
 
 
 def _plot(result: xr.Dataset, path: Path) -> None:
@@ -228,18 +256,30 @@ def _suspects(result: xr.Dataset) -> str:
     return f"suspects (sensor_weight below 0.2): {', '.join(dict.fromkeys(found))}\n"
 
 
-def _check_outputs(out: Path, figures: dict[str, Path | None], inputs: list[Path]) -> None:
+def check_outputs(
+    results: dict[str, Path | None], figures: dict[str, Path | None], inputs: list[Path]
+) -> None:
+    """Refuse outputs that cannot be written, and those with the name of another file.
+
+    Arguments:
+        results, figures: files to write by their options.
+        inputs: files that are read.
+
+    Raises:
+        InputError: there is one.
+    """
     from pdeinv.files import check_figure, check_writable
 
-    check_writable(out)
-    given = {option: path for option, path in figures.items() if path}
-    for path in given.values():
+    for path in filter(None, results.values()):
+        check_writable(path)
+    for path in filter(None, figures.values()):
         check_figure(path)
-    outputs = [path.resolve() for path in (out, *given.values())]
+    given = results | figures
+    outputs = [path.resolve() for path in given.values() if path]
     if len({*outputs}) < len(outputs) or {*outputs} & {path.resolve() for path in inputs}:
         raise InputError(
             f"an output must not have the name of another file of this command; choose another for "
-            f"{' or '.join(['--out', *figures])}"
+            f"{' or '.join(given)}"
         )
 
 

@@ -1,5 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`: problems of one's own."""
+`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`, `plans`: problems of one's
+own."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ __all__ = [
     "black_box",
     "flow_sensors",
     "further_readings",
+    "plans",
     "pumping_test",
     "two_pumping_tests",
     "uncertain_sides",
@@ -136,6 +138,26 @@ def any_experiment(
         command=typed_command(),
     )
     typer.echo(module.experiment_table(records))
+
+
+def plans(
+    out: ResumingOut,
+    instances: Annotated[
+        int, typer.Option(callback=checked_instances, help="Number of tables of readings.")
+    ] = 4,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a case; may be repeated. All if not given."),
+    ] = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Nodes per side. Those of each case if not given.")
+    ] = None,
+) -> None:
+    """Measure calls of plans against a product and against reconstructions, in turn."""
+    from pdeinv.benchmarks.studies.plan_speed import CASES, plans_table, run
+
+    cases = _checked(case or (), CASES, "case")
+    _measure(run, plans_table, out, instances=instances, cases=cases, grid=grid)
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 from pdeinv.coefficients.base import CoefficientPrior as CoefficientPrior
 from pdeinv.coefficients.channels import Channels as Channels
+from pdeinv.coefficients.conditioned import Conditioned as Conditioned
 from pdeinv.coefficients.gaussian_field import GaussianField as GaussianField
 from pdeinv.coefficients.inclusions import Inclusions as Inclusions
 from pdeinv.coefficients.log_normal import LogNormal as LogNormal

@@ -34,6 +34,7 @@ def plot_residuals(axis: Axes, name: str, result: xr.Dataset, grid: Grid) -> Sca
         result: with the sensors of the panel alone.
         grid: of the fields.
     """
+    result = result.isel(sensor=result["sensor_value"].notnull().values)  # without missing readings
     shapes = Shapes.of_result(result, name)
     axis.set_facecolor("0.92")
     residuals = _residuals(result, name, shapes, grid)

@@ -29,6 +29,7 @@ from pdeinv.problems.learned import load_learned
 from pdeinv.problems.messages import sentence_of, within
 from pdeinv.problems.tables import (
     FEATURES,
+    OWN_TABLES,
     BoundaryTable,
     ExperimentTable,
     GridTable,
@@ -36,7 +37,7 @@ from pdeinv.problems.tables import (
     ProblemTables,
     SidesTable,
     WellTable,
-    check_keys,
+    check_keys_of,
 )
 from pdeinv.sensors.instruments import Instrument, instruments_of
 
@@ -45,20 +46,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["FORMAT", "NONE", "OWN_TABLES", "load_problem"]
+__all__ = ["FORMAT", "NONE", "load_problem", "parse_problem"]
 
 FORMAT = 1
 NONE = "none"
 """What stands for None, which TOML does not have."""
-OWN_TABLES = {
-    "domain": "[domain]",
-    "boundary": "[boundary]",
-    "edge": "[boundary] edge",
-    "wells": "[[well]]",
-    "features": "[[fixed]], [[leakage]] and [[barrier]]",
-    "grid_kind": "[grid] kind",
-}
-"""Parameters of physics that have a table of their own."""
 
 
 def load_problem(path: str | os.PathLike) -> Problem:
@@ -72,11 +64,21 @@ def load_problem(path: str | os.PathLike) -> Problem:
         InputError: the file cannot be read, or a table, a key or a value is not allowed.
     """
     path = path_of("the problem file", path)
-    text = read_text(path).removeprefix("\ufeff")
+    return parse_problem(read_text(path), path.parent, path.name)
+
+
+def parse_problem(text: str, folder: Path, origin: str) -> Problem:
+    """Return the problem of the text of a file; errors as of `load_problem`.
+
+    Arguments:
+        text: of the file.
+        folder: to which names of files are relative.
+        origin: name of the file, for messages.
+    """
     try:
-        return _Reader(_tables(text), path.parent).problem()
+        return _Reader(_tables(text.removeprefix("\ufeff")), folder).problem()
     except InputError as error:
-        raise InputError(f"{path.name}: {error}") from None
+        raise InputError(f"{origin}: {error}") from None
 
 
 def _tables(text: str) -> ProblemTables:
@@ -171,7 +173,7 @@ class _Reader:
                 table = OWN_TABLES[key]
                 raise InputError(f"{place} must be without {key!r}; state it in {table} instead")
         known = ["pde", *also, *(name for name in names if name not in OWN_TABLES)]
-        _check_keys(place, given, known)
+        check_keys_of(place, given, known)
         hints = annotations_of(type(named))
         paths = {k: self.folder / v for k, v in given.items() if isinstance(v, str) and v != NONE}
         given = given | {k: str(paths[k]) for k in named.path_parameters if k in paths}
@@ -263,13 +265,6 @@ class _Reader:
         return load_learned(table.name or "", self.folder / table.file if table.file else None)
 
 
-def _check_keys(place: str, given: Any, known: Any) -> None:
-    try:
-        check_keys(given, known)
-    except ValueError as error:
-        raise InputError(f"{place} {error}") from None
-
-
 def _parameter(place: str, value: Any, hint: Any) -> Any:
     """Return a parameter as `pde_by_name` takes it: with None, and with the names of a field."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -278,7 +273,7 @@ def _parameter(place: str, value: Any, hint: Any) -> Any:
     for kind in kinds:
         plain = isinstance(kind, type) and is_dataclass(kind) and not issubclass(kind, Convertible)
         if plain and isinstance(value, dict):
-            _check_keys(place, value, [f.name for f in fields(kind)])
+            check_keys_of(place, value, [f.name for f in fields(kind)])
             if isinstance(value.get("name"), str) and "long_name" in kind.__dataclass_fields__:
                 return {"long_name": value["name"].replace("_", " "), **value}
         if plain and isinstance(value, str) and "name" in kind.__dataclass_fields__:

@@ -19,10 +19,11 @@ from pdeinv.external import source_of
 from pdeinv.files import atomic_write, check_writable
 from pdeinv.grid import Domain, Grid
 from pdeinv.problems.learned import origin_of
-from pdeinv.problems.loading import FORMAT, NONE, OWN_TABLES
+from pdeinv.problems.loading import FORMAT, NONE
+from pdeinv.problems.tables import OWN_TABLES
 from pdeinv.problems.toml_text import toml_text
 
-__all__ = ["save_problem"]
+__all__ = ["problem_text", "save_problem"]
 
 
 def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
@@ -38,17 +39,28 @@ def save_problem(problem: Problem, path: str | os.PathLike) -> Path:
             function.
     """
     path = check_writable(path_of("the problem file", path))
-    text = toml_text(_tables(problem, path.parent))
+    content = problem_text(problem, path.parent).encode()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+def problem_text(problem: Problem, folder: Path) -> str:
+    """Return what the file of a problem holds, in UTF-8; errors as of `save_problem`.
+
+    Arguments:
+        problem: the problem.
+        folder: to which names of files are relative.
+    """
+    text = toml_text(_tables(problem, folder))
     try:
-        content = text.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
             f"names and units of a problem must be texts that UTF-8 has, got "
             f"{described(error.object[error.start : error.end])}; rename it"
         ) from None
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
-    return path
+    return text
 
 
 def _tables(problem: Problem, folder: Path) -> dict[str, Any]:

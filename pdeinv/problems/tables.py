@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 
 from pdeinv.checks import described, number
 from pdeinv.datasets.sides import Side
+from pdeinv.errors import InputError
 from pdeinv.grid import LARGEST, GridKind
 from pdeinv.schema import Amount, Name, Number
 from pdeinv.unknown import Unknown
 
 __all__ = [
     "FEATURES",
+    "OWN_TABLES",
     "BarrierTable",
     "BoundaryTable",
     "DomainTable",
@@ -30,10 +32,20 @@ __all__ = [
     "SidesTable",
     "WellTable",
     "check_keys",
+    "check_keys_of",
 ]
 
 FEATURES = ("fixed", "leakage", "barrier")
 """Names of the tables of what lies within a domain."""
+OWN_TABLES = {
+    "domain": "[domain]",
+    "boundary": "[boundary]",
+    "edge": "[boundary] edge",
+    "wells": "[[well]]",
+    "features": "[[fixed]], [[leakage]] and [[barrier]]",
+    "grid_kind": "[grid] kind",
+}
+"""Parameters of physics that have a table of their own."""
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "remove it") -> None:
@@ -53,6 +65,19 @@ def check_keys(given: Iterable[str], known: Iterable[str], otherwise: str = "rem
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else otherwise
             raise ValueError(f"must have keys of {', '.join(known)}, got {key!r}; {remedy}")
+
+
+def check_keys_of(place: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a key that a table does not have, as `check_keys`, with an InputError.
+
+    Arguments:
+        place: of the table, such as "[physics]".
+        given, known: as of `check_keys`.
+    """
+    try:
+        check_keys(given, known)
+    except ValueError as error:
+        raise InputError(f"{place} {error}") from None
 
 
 def _side(given: Any) -> Side:

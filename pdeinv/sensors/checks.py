@@ -117,7 +117,7 @@ class Readings:
             InputError: two exact readings differ at one point, or an exact reading contradicts the
                 bounds of the coefficient or the boundary condition.
         """
-        exact = noise_std == 0
+        exact = (noise_std == 0) & self.table.value.notna().to_numpy()  # nan: yet to come
         if "censored" in self.table:  # a limit may be anywhere
             exact &= self.table.censored.to_numpy() == ""
         self._refuse_contradictions(np.flatnonzero(exact), grid, bias)

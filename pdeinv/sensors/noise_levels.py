@@ -268,6 +268,11 @@ def _in_units(level: Level, values: np.ndarray, field: Field, given: object = No
     if not level.relative or level.amount == 0:
         return level.amount
     spread = float(values.std())
+    if np.isnan(spread):
+        raise InputError(
+            f"the noise of {field.label} must be in its units where readings are yet to come, got "
+            f"{given or level} of their spread; give it as '{field.name}=0.02' for one field"
+        )
     # Rounding gives equal readings a spread, too
     if spread < max(1e-12 * np.abs(values).max(), 1 / LARGEST):
         readings = "a single reading" if len(values) == 1 else "equal readings"

@@ -234,7 +234,7 @@ class Sensors:
             grid,
             points,
             torch.as_tensor(channel.copy()),
-            torch.as_tensor(table.value.to_numpy(copy=True)),
+            torch.as_tensor(table.value.fillna(0.0).to_numpy(copy=True)),  # 0: yet to come
             torch.as_tensor(used.std),
             tuple(f.interpolation_order for f in pde.fields),
             censored=_censored(table),

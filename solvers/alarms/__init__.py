@@ -5,4 +5,5 @@ from pdeinv.solvers.alarms.columns import with_predictions as with_predictions
 from pdeinv.solvers.alarms.judge import judge_misfit as judge_misfit
 from pdeinv.solvers.alarms.suspects import judge_weights as judge_weights
 from pdeinv.solvers.alarms.tests_of_fit import Alarm as Alarm
+from pdeinv.solvers.alarms.tests_of_fit import alarm_of as alarm_of
 from pdeinv.solvers.alarms.tests_of_fit import find_alarm as find_alarm

@@ -21,7 +21,8 @@ from pdeinv.priors.base import DenoisingPrior, Prior
 from pdeinv.priors.latent import threshold_prior
 from pdeinv.priors.schedule import noise_levels
 from pdeinv.priors.storage import Role
-from pdeinv.solvers.base import MisfitTest, ProgressBar, antithetic
+from pdeinv.solvers.antithetic import antithetic
+from pdeinv.solvers.base import MisfitTest, ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.noise_levels import MANY, PRIOR_LEVEL, LevelConditioning

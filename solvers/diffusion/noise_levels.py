@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pdeinv.errors import DivergedError, NumericalError
-from pdeinv.solvers.base import antithetic_normal
+from pdeinv.solvers.antithetic import antithetic_normal
 from pdeinv.solvers.continuation import largest_objective
 from pdeinv.solvers.diffusion.conditioning import Dense, Linearised, MatrixFree, StateReadings
 from pdeinv.solvers.diffusion.mode_draws import GaussianPart, ModeDraws

@@ -90,6 +90,7 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
             for parts in zip(*(p.inferred for p in posteriors), strict=True)
         ),
         leave_one_out=_leave_one_out(posteriors, weights),
+        mode=posteriors[int(weights.argmax())].mode,
     )
 
 

@@ -1,0 +1,108 @@
+"""Pointwise mean and variance of the states of a linear problem's prior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from pdeinv.coefficients import Conditioned
+from pdeinv.datasets.problem import Problem
+from pdeinv.grid import Grid
+from pdeinv.observation import Observation
+from pdeinv.solvers.base import progress_bar
+from pdeinv.solvers.latent_map import LatentMap
+from pdeinv.solvers.linear_algebra import unit_vectors
+
+__all__ = ["Moments", "prior_moments"]
+
+_CHUNK = 64  # fields transformed at a time
+_KEPT = 8  # moments of priors
+
+
+class Moments(NamedTuple):
+    """Pointwise mean and variance of a PDE's prior, both (channels, ny, nx)."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+
+_moments: dict[tuple[Problem, Grid], Moments] = {}
+
+
+def prior_moments(problem: Problem, grid: Grid, progress: bool) -> Moments:
+    """Return the moments of the states, kept for the last few pairs of a problem and a grid.
+
+    Arguments:
+        problem: all of whose channels are affine in the latent field.
+        grid: of the states.
+        progress: show a bar.
+    """
+    key = (problem, grid)
+    if key not in _moments:
+        mean = problem.state(problem.latent.origin(), grid)[0]
+        of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
+        found = Moments(mean, of(problem, grid, progress))
+        if len(_moments) >= _KEPT:
+            del _moments[next(iter(_moments))]
+        _moments[key] = found
+    return _moments[key]
+
+
+def _conditioned_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+    """`_prior_variance` after earlier readings: that before them, less what they explain."""
+    prior = problem.prior
+    assert isinstance(prior, Conditioned)
+    before = replace(problem, prior=prior.base)
+    none = torch.zeros(0, dtype=torch.float64)
+    order = (0,) * len(problem.physics.fields)
+    sensors = Observation(grid, grid.points()[:0], none.long(), none, none, order)
+    variance = prior_moments(before, grid, progress).variance.clone()
+    forward, origin = LatentMap(before, sensors), before.state(before.latent.origin(), grid)
+    parts = prior.field.less.split(_CHUNK)
+    for less in progress_bar(parts, "earlier readings", progress, "batch"):
+        variance -= forward.linear_part(less, origin).square().sum(dim=0)
+    return variance.clamp(min=0)
+
+
+def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+    """Pointwise prior variance of the state, (channels, ny, nx).
+
+    The coefficient's has a closed form. The other channels' is that of the readings of sensors on
+    the nodes, |Tᵀ Hᵀ e|², at one node and channel of each orbit of the symmetry group.
+    """
+    pde = problem.physics
+    chosen, member = _orbits(problem, grid)
+    channel, node = 1 + chosen // grid.nodes, chosen % grid.nodes
+    zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
+    sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
+    adjoint = LatentMap(problem, sensors).whitened_adjoint_at(problem.latent.origin())
+    rows = min(_CHUNK * 64**2 // grid.nodes, _CHUNK * 128**2 // problem.latent.size)
+    parts = torch.arange(len(chosen)).split(max(1, rows))
+    variance = []
+    for part in progress_bar(parts, "prior variance", progress, "batch"):
+        variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))
+    others = torch.cat(variance)[member].reshape(-1, *grid.shape)
+    return torch.cat([problem.coefficient_variance(grid)[None], others])
+
+
+def _orbits(problem: Problem, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places with equal variances, among the nodes of all channels but the coefficient's.
+
+    A quarter turn also swaps the components of a vector. Elements that move nodes between nodes are
+    left out.
+
+    Returns:
+        One place of each orbit, and the index of its orbit for each place.
+    """
+    fields = problem.physics.fields
+    shape = (len(fields) - 1, *grid.shape)
+    places = 1 + torch.arange(shape[0] * grid.nodes, dtype=torch.float64).reshape(shape)
+    lowest = places
+    for g in problem.symmetries.on_grid(grid).acting_on(fields[1:]):
+        image = g(places, grid).abs()  # without the signs of pseudo-scalars and of components
+        whole = image.round()
+        if bool(((image - whole).abs() < 1e-6).all()) and len(whole.unique()) == places.numel():
+            lowest = torch.minimum(lowest, whole)
+    return torch.unique(lowest.long().flatten() - 1, return_inverse=True)
