@@ -205,7 +205,11 @@ def _refuse(
 
 
 def pde_of(dataset: xr.Dataset) -> PDE:
-    """Return the PDE that a dataset was made with; arguments as of `problem_of`."""
+    """Return the PDE that a dataset was made with.
+
+    Arguments:
+        dataset: as of `problem_of`.
+    """
     return _stated(dataset, prior=False)[0]
 
 
@@ -214,6 +218,9 @@ def prior_of(dataset: xr.Dataset) -> CoefficientPrior | None:
 
     A file of `generate` states it, and a MATLAB file of DiffusionPDE's is of the published one. A
     prior of one's own is not known where the caller has not loaded its Python file.
+
+    Arguments:
+        dataset: as of `problem_of`.
 
     Raises:
         InputError: what it states is wrong.
@@ -266,6 +273,9 @@ def _stated(dataset: xr.Dataset, *, prior: bool = True) -> tuple[PDE, Coefficien
 
 def find_pde(dataset: xr.Dataset) -> PDE | None:
     """Return the PDE of a dataset as `pde_of`, or None where it names no registered PDE.
+
+    Arguments:
+        dataset: as of `problem_of`.
 
     Raises:
         InputError: the dataset's parameters are wrong.

@@ -45,7 +45,11 @@ def pde_from_function(
             (outputs, ny, nx), or a list of such arrays; of numpy or, with "autograd", of torch.
         fields: of the coefficient and of the outputs in turn: names, or a `Field` each.
         domain: the rectangle, or its (x0, x1, y0, y1); the unit square if None.
-        gradient: "autograd", an adjoint or None; this and the others as of `FunctionPDE`.
+        gradient: "autograd", an adjoint or None, as `autograd` and `adjoint` of `FunctionPDE`.
+        batched, time_units, grid_kind, linear, prior, name, equation, workers, store: as of
+            `FunctionPDE`.
+        times, positive, symmetries: as `output_times`, `positive_coefficient` and
+            `operator_symmetries` of `FunctionPDE`.
 
     Example:
         >>> import pdeinv

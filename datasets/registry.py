@@ -27,6 +27,9 @@ def register(kind: Kind) -> Kind:
 
     `pde_by_name`, the command line and the readers of files then find it.
 
+    Arguments:
+        kind: the class.
+
     Raises:
         InputError: a class of another module or name has the same `name`.
     """

@@ -69,6 +69,11 @@ def random(
 def random_nodes(n: int, grid: Grid, seed: int = 0) -> np.ndarray:
     """Return n different random active nodes of the grid: the benchmark's layout.
 
+    Arguments:
+        n: number of nodes.
+        grid: whose nodes these are.
+        seed: of the choice.
+
     Raises:
         InputError: the grid has fewer of them.
     """
@@ -212,7 +217,12 @@ def inner(domain: Domain, radius: float = 0.0, offset: tuple[float, float] = (0.
 
 
 def boundary(n: int, domain: Domain = _UNIT_SQUARE) -> np.ndarray:
-    """Return n points equally spaced along the boundary, anticlockwise from (x0, y0)."""
+    """Return n points equally spaced along the boundary, anticlockwise from (x0, y0).
+
+    Arguments:
+        n: number of points.
+        domain: the rectangle.
+    """
     x0, x1, y0, y1 = domain.extent
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     return track(corners, _count(n) + 1, domain)[:-1]

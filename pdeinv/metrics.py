@@ -31,6 +31,9 @@ _WHOLE = 1e-9  # distance from a whole number, of ranks or of octaves
 def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Return ||estimate - truth|| / ||truth|| over the nodes, (batch, channel).
 
+    Arguments:
+        estimate, truth: (batch, channel, ny, nx); nodes where the truth is nan do not count.
+
     Raises:
         InputError: the channels or the nodes differ.
     """
@@ -43,7 +46,9 @@ def relative_l2(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def error_rate(estimate: torch.Tensor, truth: torch.Tensor, threshold: float) -> torch.Tensor:
     """Return the share of the nodes on the wrong side of the threshold, (batch, channel).
 
-    Equality counts as above.
+    Arguments:
+        estimate, truth: (batch, channel, ny, nx); nodes where the truth is nan do not count.
+        threshold: a value that is equal to it counts as above.
 
     Raises:
         InputError: the channels or the nodes differ.

@@ -22,6 +22,7 @@ from pdeinv.transforms import fourier_coefficients, fourier_synthesis, wavenumbe
 __all__ = ["IDENTITY", "POINT_GROUP", "Matrix", "Symmetry", "act"]
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
+"""The rows over (x, y) of a signed permutation."""
 
 IDENTITY: Matrix = ((1, 0), (0, 1))
 POINT_GROUP: tuple[Matrix, ...] = (

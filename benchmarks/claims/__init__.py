@@ -87,7 +87,26 @@ SOURCES: dict[str, Source] = {
             Constant("too narrow; with a peak in the middle, too wide", "how to read a figure"),
         )
     ),
+    "docs/changes.md": Source(),
+    "docs/contributing.md": Source(),
+    "docs/decisions.md": Source(),
     "docs/design.md": Source(),
+    "docs/index.md": Source(),
+    "docs/overview.md": Source(),
+    "docs/reference/command-line.md": Source(),
+    "docs/start.md": Source(),
+    "docs/warnings.md": Source(
+        (
+            Constant("in at most 5 % of tables", "the rule itself"),
+            Constant("the others predict 49.8 ± 0.1)`", "an example"),
+            Constant("head 51.2", "an example"),
+            Constant("fit 1000 times smaller", "an example"),
+            Constant("with 3 times their", "an example"),
+            Constant("viscosity of 0.002 in place of 0.001`", "an example"),
+            Constant("with 2.1 times the rate", "an example"),
+        )
+    ),
+    "docs/which-solver.md": Source(),
     "docs/plans.md": Source(
         (
             Constant("by 0.05 radians a table", "a setting"),

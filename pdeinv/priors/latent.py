@@ -47,7 +47,12 @@ class _Tabulated(CoefficientPrior):
 
 def threshold_prior(gaussian: GaussianPrior, low: float, high: float) -> TwoPhase:
     """Return the distribution of media of two phases with the mean and the correlations of a
-    learned prior; arguments as of `_latent_field`."""
+    learned prior.
+
+    Arguments:
+        gaussian: the prior; its first channel is the coefficient.
+        low, high: the two values of the coefficient.
+    """
     return TwoPhase(_Tabulated(_latent_field(gaussian, low, high)), low, high)
 
 

@@ -104,6 +104,7 @@ class OwnDenoiser:
         calls: the denoiser.
         gaussian: the Gaussian part.
         any_grid: whether the denoiser can be evaluated on other grids than that of its training.
+        evaluations_per_call: network evaluations that one call counts as.
     """
 
     calls: DenoiserCalls

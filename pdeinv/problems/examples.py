@@ -165,6 +165,9 @@ def _rounded(value: float, step: float) -> float:
 def example_by_name(name: str) -> Example:
     """Return the example of a name.
 
+    Arguments:
+        name: a name in `EXAMPLES`.
+
     Raises:
         InputError: there is none.
     """
