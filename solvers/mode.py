@@ -221,6 +221,7 @@ class ModeSearch:
         nugget: float,
         jacobians: int,
         pull: Pull | None = None,
+        lower: torch.Tensor | None = None,
     ) -> Mode:
         """Return the mode with one nugget.
 
@@ -229,10 +230,11 @@ class ModeSearch:
             nugget: as in `__call__`.
             jacobians: at most.
             pull: that of the posterior if None.
+            lower: the factor of this Jacobian and nugget, where it is at hand.
         """
         problem, pull, o = self.problem, pull or self.pull, self.observation
         variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
-        lower = _factor(jacobian, variance)
+        lower = _factor(jacobian, variance) if lower is None else lower
         region = TrustRegion(problem, pull, variance)
         # With one Jacobian, that of another nugget's mode, the first step is taken as it is
         fresh = jacobians > 1 and problem.nonlinear

@@ -1,7 +1,8 @@
 """Solve the matrix of waves: differentiable, with sparse factorisations that are kept.
 
 A factorisation is found again by the operator and the content of the medium. So all sources at one
-frequency share one, and so do their adjoints and tangents.
+frequency share one, and so do their adjoints and tangents. Nor does the adjoint field of a receiver
+depend on the source: it is found again by the content of the right-hand sides too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ __all__ = ["wave_solve"]
 
 _MOST_KEPT = 16  # factorisations
 _KEPT_BYTES = 256 * 2**20  # of kept factorisations; the last one is always kept
+_MOST_ADJOINTS = 64  # solutions of adjoint systems, of many right-hand sides each
+_ADJOINT_BYTES = 64 * 2**20
 _BYTES = 20  # of one entry of a factor: a complex number and its row
 _RESIDUAL = 1e-8  # relative residual of a random right-hand side from which one is refused
 _RESONANT = 1e7  # amplification of a random right-hand side from which one is refused
@@ -135,21 +138,36 @@ def _real(u: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 
 def _solved(operator: WaveOperator, m: np.ndarray, right: np.ndarray, adjoint: bool) -> np.ndarray:
     """Return the solutions of right-hand sides (..., free) of one medium (free,)."""
+    if not adjoint:
+        return _substituted(operator, m, right, "N")
+    key = (operator, _digest(m), _digest(right), right.shape)
+    found = _adjoints.get(key)
+    if found is None:
+        found = _substituted(operator, m, right, "H")
+        _adjoints.add(key, found, found.nbytes)
+    return found
+
+
+def _substituted(operator: WaveOperator, m: np.ndarray, right: np.ndarray, kind: str) -> np.ndarray:
     flat = right.reshape(-1, right.shape[-1]).T
     u = np.zeros_like(flat)
     fed = flat.any(axis=0)  # many adjoints of one reading are 0 in all frequencies but one
     if fed.any():
-        made = _factorised(operator, m)
-        u[:, fed] = made.solve(np.ascontiguousarray(flat[:, fed]), "H" if adjoint else "N")
+        u[:, fed] = _factorised(operator, m).solve(np.ascontiguousarray(flat[:, fed]), kind)
     return u.T.reshape(right.shape)
 
 
+def _digest(values: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()
+
+
+_adjoints: Kept[np.ndarray] = Kept(_MOST_ADJOINTS, _ADJOINT_BYTES)
 _kept: Kept[SuperLU] = Kept(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
     """Return the factorisation for a medium (free,), a kept one if there is one."""
-    key = (operator, hashlib.sha256(m.tobytes()).digest())
+    key = (operator, _digest(m))
     made = _kept.get(key)
     if made is None:
         made = _checked(operator, m)
