@@ -22,6 +22,7 @@ __all__ = [
     "FLOW_SENSORS",
     "FURTHER_READINGS",
     "GAUSSIAN_LIMITS",
+    "INVERSE_SCATTERINGS",
     "NUMERICS",
     "PUMPING_TESTS",
     "REFERENCES",
@@ -166,6 +167,12 @@ class BlackBox(_FieldScore):
     budget: Count  # 0 for as many as the method takes
 
 
+class InverseScattering(_FieldScore):
+    """A method on one medium of two inclusions."""
+
+    contrast_error: Amount  # over the norm of m - 1
+
+
 class Numerics(Line, Provenance):
     """A solver's error, a statistic of generated fields, or the seconds of their generation."""
 
@@ -274,6 +281,12 @@ FLOW_SENSORS = Kind(
     ("reads",),
     ("grid", "readings", "reads", "method", "instance", "field"),
 )
+INVERSE_SCATTERINGS = Kind(
+    "a reconstruction of two inclusions",
+    InverseScattering,
+    ("contrast_error",),
+    ("method", "instance", "field"),
+)
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
@@ -290,7 +303,7 @@ EQUIVARIANCES = Kind(
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
     *(AQUIFERS, BASINS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
-    *(FLOW_SENSORS, FURTHER_READINGS, UNCERTAIN_SIDES),
+    *(FLOW_SENSORS, FURTHER_READINGS, INVERSE_SCATTERINGS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
 )

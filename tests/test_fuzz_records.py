@@ -41,6 +41,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
@@ -137,6 +138,12 @@ FURTHER_READINGS = [
     for arm in ("design", "random")
     for record in AQUIFERS
 ]
+INVERSE_SCATTERINGS = [
+    {k: v for k, v in record.items() if k != "log_std"}
+    | {"method": method, "field": "squared_slowness", "contrast_error": 0.2, "rows": 1}
+    for method in ("gauss-newton", "born")
+    for record in AQUIFERS[::2]
+]
 FLOW_SENSORS = [
     {k: v for k, v in record.items() if k != "log_std"}
     | {"reads": what, "readings": 60, "grid": 64, "field": field}
@@ -207,6 +214,11 @@ USES = {
         study_kinds.FURTHER_READINGS,
         FURTHER_READINGS,
         further_readings_table,
+    ),
+    "inverse scattering": (
+        study_kinds.INVERSE_SCATTERINGS,
+        INVERSE_SCATTERINGS,
+        inverse_scattering_table,
     ),
     "basin": (study_kinds.BASINS, BASINS, basin_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),

@@ -6,12 +6,13 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `basin`, `pumping-test`, `two-pumping-tests`,
-`flow-sensors`, `further-readings`, `uncertain-sides`, `experiments` (of a prior of the
-coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were inferred), `alarms`
-(their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of chains over objects),
-`cost` and `scaling` (of our solver). These compare instances of files: `verdict` (EquiReg in
-suites), `corrected` (on each task of one), `joint` (our solver with the prior of its rivals),
-`best` (each with its best prior) and `setting` (published solvers at their papers' setting).
+`flow-sensors`, `further-readings`, `inverse-scattering`, `uncertain-sides`, `experiments` (of a
+prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
+inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
+chains over objects), `cost` and `scaling` (of our solver). These compare instances of files:
+`verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with the prior
+of its rivals), `best` (each with its best prior) and `setting` (published solvers at their papers'
+setting).
 `published` has the single samples of papers and of summaries.
 """
 
@@ -63,6 +64,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
@@ -77,6 +79,7 @@ from pdeinv.benchmarks.study_kinds import (
     FLOW_SENSORS,
     FURTHER_READINGS,
     GAUSSIAN_LIMITS,
+    INVERSE_SCATTERINGS,
     PUMPING_TESTS,
     TIMINGS,
     TWO_PUMPING_TESTS,
@@ -103,6 +106,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
     "further-readings": (further_readings_table, (FURTHER_READINGS,)),
+    "inverse-scattering": (inverse_scattering_table, (INVERSE_SCATTERINGS,)),
     "uncertain-sides": (uncertain_table, (UNCERTAIN_SIDES,)),
     "assumed": (assumed_table, (ASSUMED,)),
     "alarms": (alarms_table, (ASSUMED,)),

@@ -1,5 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`: problems of one's own."""
+`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`, `inverse-scattering`:
+problems of one's own."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pdeinv.cli.study import Methods, Nodes, ResumingOut, checked_instances
+from pdeinv.cli.study import FigureFile, Methods, Nodes, ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "black_box",
     "flow_sensors",
     "further_readings",
+    "inverse_scattering",
     "pumping_test",
     "two_pumping_tests",
     "uncertain_sides",
@@ -114,6 +116,23 @@ def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> 
     from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table, run
 
     _measure(run, flow_sensors_table, out, instances=instances, grid=grid)
+
+
+def inverse_scattering(out: ResumingOut, instances: Truths = 8, plot: FigureFile = None) -> None:
+    """Reconstruct two inclusions from scattered waves, next to the Born approximation.
+
+    The figure is of the first medium.
+    """
+    from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table, run
+    from pdeinv.files import check_figure, save_figure
+
+    if plot:
+        check_figure(plot)
+    _measure(run, inverse_scattering_table, out, instances=instances)
+    if plot:
+        from pdeinv.benchmarks.studies.inverse_scattering_figure import plot_scattering
+
+        save_figure(plot_scattering(), plot)
 
 
 def any_experiment(
