@@ -14,7 +14,7 @@ from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
-from pdeinv.datasets.shared_physics import check_shared
+from pdeinv.datasets.shared_physics import check_shared, with_shared_outputs_once
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.fields import ChannelField, Field
@@ -76,7 +76,7 @@ class Experiments(PDE):
         self._check_names()
         check_shared(self.experiments)
         object.__setattr__(self, "domain", self._first.domain)
-        object.__setattr__(self, "physics", self._with_shared_outputs_once())
+        object.__setattr__(self, "physics", with_shared_outputs_once(self.physics))
         super().__post_init__()
 
     def _check_names(self) -> None:
@@ -86,16 +86,6 @@ class Experiments(PDE):
                 f"names of {self.name} must be {len(self.physics)} different ones that a table can "
                 f"hold, got {described(self.names)}; use such as ('1', '2')"
             )
-
-    def _with_shared_outputs_once(self) -> tuple[PDE, ...]:
-        """Return the physics, with functions of the coefficient at no time derived by the first."""
-        shared = [f.name for f in self._first.derived if self._first.constant(f)]
-        wanted = [name for pde in self.physics for name in pde.outputs if name in shared]
-        others = (
-            replace(pde, outputs=tuple(name for name in pde.outputs if name not in shared))
-            for pde in self.physics[1:]
-        )
-        return (self._first.reading(wanted), *others)
 
     @property
     def _first(self) -> PDE:
@@ -158,11 +148,10 @@ class Experiments(PDE):
     def _of_each(
         self, respond: Callable[[PDE, torch.Tensor], torch.Tensor], a: torch.Tensor
     ) -> torch.Tensor:
-        """A function of each physics and coefficients (batch, 1, ny, nx): of few at a time, so that
-        the physics can share what they keep of a coefficient."""
+        """Few coefficients (batch, 1, ny, nx) at a time, so that the physics share what is kept."""
         parts = a.split(min(pde.at_once for pde in self.physics))
-        of_parts = [torch.cat([respond(pde, p) for pde in self.physics], dim=1) for p in parts]
-        return of_parts[0] if len(of_parts) == 1 else torch.cat(of_parts)
+        found = [torch.cat([respond(pde, p) for pde in self.physics], dim=1) for p in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
         found = (pde.functions_of_coefficient(a)[:, 1:] for pde in self.physics)

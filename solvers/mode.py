@@ -229,8 +229,7 @@ class ModeSearch:
             xi, values, jacobian: where the search starts, as in `Mode`.
             nugget: as in `__call__`.
             jacobians: at most.
-            pull: that of the posterior if None.
-            lower: the factor of this Jacobian and nugget, where it is at hand.
+            pull, lower: of the posterior, and the factor for this Jacobian and nugget, if None.
         """
         problem, pull, o = self.problem, pull or self.pull, self.observation
         variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
@@ -238,8 +237,7 @@ class ModeSearch:
         region = TrustRegion(problem, pull, variance)
         # With one Jacobian, that of another nugget's mode, the first step is taken as it is
         fresh = jacobians > 1 and problem.nonlinear
-        best = region.objective(xi, values) if fresh else math.inf
-        at = Step(xi, values, best, full=True)
+        at = Step(xi, values, region.objective(xi, values) if fresh else math.inf, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
         most, count, tolerance = jacobians + self.chords, 0, self.tolerance
         steps = range(most + _DAMPED * fresh)

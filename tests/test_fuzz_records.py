@@ -41,12 +41,12 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
-from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
+from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE, differences
@@ -138,7 +138,7 @@ FURTHER_READINGS = [
     for arm in ("design", "random")
     for record in AQUIFERS
 ]
-INVERSE_SCATTERINGS = [
+TWO_INCLUSIONS = [
     {k: v for k, v in record.items() if k != "log_std"}
     | {"method": method, "field": "squared_slowness", "contrast_error": 0.2, "rows": 1}
     for method in ("gauss-newton", "born")
@@ -215,10 +215,10 @@ USES = {
         FURTHER_READINGS,
         further_readings_table,
     ),
-    "inverse scattering": (
-        study_kinds.INVERSE_SCATTERINGS,
-        INVERSE_SCATTERINGS,
-        inverse_scattering_table,
+    "two inclusions": (
+        study_kinds.TWO_INCLUSIONS,
+        TWO_INCLUSIONS,
+        two_inclusions_table,
     ),
     "basin": (study_kinds.BASINS, BASINS, basin_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),

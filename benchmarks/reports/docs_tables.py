@@ -6,7 +6,7 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `basin`, `pumping-test`, `two-pumping-tests`,
-`flow-sensors`, `further-readings`, `inverse-scattering`, `uncertain-sides`, `experiments` (of a
+`flow-sensors`, `further-readings`, `two-inclusions`, `uncertain-sides`, `experiments` (of a
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
 chains over objects), `cost` and `scaling` (of our solver). These compare instances of files:
@@ -64,10 +64,10 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
-from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
+from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
 from pdeinv.benchmarks.study_kinds import (
@@ -79,9 +79,9 @@ from pdeinv.benchmarks.study_kinds import (
     FLOW_SENSORS,
     FURTHER_READINGS,
     GAUSSIAN_LIMITS,
-    INVERSE_SCATTERINGS,
     PUMPING_TESTS,
     TIMINGS,
+    TWO_INCLUSIONS,
     TWO_PUMPING_TESTS,
     UNCERTAIN_SIDES,
 )
@@ -106,7 +106,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
     "further-readings": (further_readings_table, (FURTHER_READINGS,)),
-    "inverse-scattering": (inverse_scattering_table, (INVERSE_SCATTERINGS,)),
+    "two-inclusions": (two_inclusions_table, (TWO_INCLUSIONS,)),
     "uncertain-sides": (uncertain_table, (UNCERTAIN_SIDES,)),
     "assumed": (assumed_table, (ASSUMED,)),
     "alarms": (alarms_table, (ASSUMED,)),

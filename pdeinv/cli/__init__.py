@@ -45,8 +45,8 @@ from pdeinv.cli.study_problems import (
     black_box,
     flow_sensors,
     further_readings,
-    inverse_scattering,
     pumping_test,
+    two_inclusions,
     two_pumping_tests,
     uncertain_sides,
 )
@@ -72,7 +72,7 @@ for command in (
     app.command()(command)
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
-    *(further_readings, any_experiment, inverse_scattering, unknown_numbers, unknown_viscosity),
+    *(further_readings, any_experiment, two_inclusions, unknown_numbers, unknown_viscosity),
     *(wrong_assumptions, robust_readings, alarm_rates, model_choice, calibrated, scene_limits),
 ):
     study.command()(measured)

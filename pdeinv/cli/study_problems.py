@@ -1,5 +1,5 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`, `inverse-scattering`:
+`uncertain-sides`, `further-readings`, `flow-sensors`, `any-experiment`, `two-inclusions`:
 problems of one's own."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = [
     "black_box",
     "flow_sensors",
     "further_readings",
-    "inverse_scattering",
     "pumping_test",
+    "two_inclusions",
     "two_pumping_tests",
     "uncertain_sides",
 ]
@@ -118,21 +118,21 @@ def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> 
     _measure(run, flow_sensors_table, out, instances=instances, grid=grid)
 
 
-def inverse_scattering(out: ResumingOut, instances: Truths = 8, plot: FigureFile = None) -> None:
+def two_inclusions(out: ResumingOut, instances: Truths = 8, plot: FigureFile = None) -> None:
     """Reconstruct two inclusions from scattered waves, next to the Born approximation.
 
     The figure is of the first medium.
     """
-    from pdeinv.benchmarks.studies.inverse_scattering import inverse_scattering_table, run
+    from pdeinv.benchmarks.studies.two_inclusions import run, two_inclusions_table
     from pdeinv.files import check_figure, save_figure
 
     if plot:
         check_figure(plot)
-    _measure(run, inverse_scattering_table, out, instances=instances)
+    _measure(run, two_inclusions_table, out, instances=instances)
     if plot:
-        from pdeinv.benchmarks.studies.inverse_scattering_figure import plot_scattering
+        from pdeinv.benchmarks.studies.two_inclusions_figure import plot_inclusions
 
-        save_figure(plot_scattering(), plot)
+        save_figure(plot_inclusions(), plot)
 
 
 def any_experiment(

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import pdeinv
 from pdeinv import cli
 from pdeinv.benchmarks.records import read_records
-from pdeinv.benchmarks.studies import inverse_scattering as study
+from pdeinv.benchmarks.studies import two_inclusions as study
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
 
@@ -82,7 +82,7 @@ def test_born_is_one_step_from_the_homogeneous_medium(small):
 
 def test_the_study_goes_on_with_its_file(small, tmp_path):
     out = tmp_path / "scattering.jsonl"
-    command = ["study", "inverse-scattering", "--out", str(out), "--instances"]
+    command = ["study", "two-inclusions", "--out", str(out), "--instances"]
     first = CliRunner().invoke(cli.app, [*command, "1"])
     assert first.exit_code == 0, first.output
     before = out.read_bytes()

@@ -1,20 +1,20 @@
-"""The figure of `pdeinv study inverse-scattering`: a medium and what both methods make of it."""
+"""The figure of `pdeinv study two-inclusions`: a medium and what both methods make of it."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pdeinv.benchmarks.studies.inverse_scattering import FIELD, METHODS, scattering_truth
+from pdeinv.benchmarks.studies.two_inclusions import FIELD, METHODS, scattering_truth
 from pdeinv.figures.layout import extent_of
 from pdeinv.solvers.reconstruction import reconstruct
 
-__all__ = ["plot_scattering"]
+__all__ = ["plot_inclusions"]
 
 _SPAN = 0.3  # of the colours, about 1
 
 
-def plot_scattering(number: int = 0) -> Figure:
+def plot_inclusions(number: int = 0) -> Figure:
     """Draw the medium of a number, the posterior means of both methods, and the standard deviation
     of Gauss–Newton.
 
@@ -53,7 +53,7 @@ def plot_scattering(number: int = 0) -> Figure:
         bar = figure.colorbar(image, ax=axis, shrink=0.85)
         bar.locator = MaxNLocator(5)
         bar.update_ticks()
-    wells = [pde.wells[0] for pde in truth.problem.physics.experiments.values()]
+    wells = [pde.parameters["wells"][0] for pde in truth.problem.physics.experiments.values()]
     axes[0].plot([w.x for w in wells], [w.y for w in wells], "k+", markersize=5)
     places = truth.sensors.table
     axes[0].plot(places["x"], places["y"], "k.", markersize=2)

@@ -1,5 +1,5 @@
 """Two inclusions from waves of three frequencies, by Gauss–Newton and by the Born approximation:
-`pdeinv study inverse-scattering`.
+`pdeinv study two-inclusions`.
 
 Truths are solved on a grid twice as fine. They are no draws of the prior: an inclusion is a disc
 whose edge is smooth over three cells.
@@ -24,9 +24,9 @@ from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference, mean
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.studies.example_scores import measure, scores_file
-from pdeinv.benchmarks.study_kinds import INVERSE_SCATTERINGS
+from pdeinv.benchmarks.study_kinds import TWO_INCLUSIONS
 from pdeinv.coefficients import CoefficientPrior, LogNormal
-from pdeinv.datasets import PDE, Experiments, Problem, Scattering, Well
+from pdeinv.datasets import PDE, Distributed, Experiments, Problem, Scattering, Well
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -39,7 +39,7 @@ from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.nodewise import moments_through
 from pdeinv.solvers.whitened_problem import WhitenedProblem
 
-__all__ = ["FIELD", "METHODS", "Born", "inverse_scattering_table", "run", "scattering_truth"]
+__all__ = ["FIELD", "METHODS", "Born", "run", "scattering_truth", "two_inclusions_table"]
 
 NODES = 48
 WAVENUMBERS = (8.0, 16.0, 24.0)
@@ -118,9 +118,10 @@ def scattering_truth(number: int) -> Truth:
     """Return the medium of a number on the finer grid, and its readings."""
     generator = np.random.default_rng([_SEED, number])
     names = [f"k = {k:g}, source {i + 1}" for k in WAVENUMBERS for i in range(SOURCES)]
+    none = Distributed(0.0)
     physics = Experiments(
         tuple(
-            Scattering(k, source=0.0, wells=(Well(x, y, 1.0),)).reading(["wavefield_imag"])
+            Scattering(k, source=none, wells=(Well(x, y, 1.0),)).reading(["wavefield_imag"])
             for k in WAVENUMBERS
             for x, y in _ring(_FROM, SOURCES, 0.0)
         ),
@@ -207,7 +208,7 @@ def run(
             for name in METHODS:
                 yield Unit({"method": name, "instance": i}, partial(_scores, truth, name, i))
 
-    log = scores_file(out, INVERSE_SCATTERINGS)
+    log = scores_file(out, TWO_INCLUSIONS)
     return append_missing(log, units(), _line, command=command, echo=echo)
 
 
@@ -223,12 +224,12 @@ def _line(record: Record) -> str:
     return ", ".join(f"{name} {record[name]}" for name in shown)
 
 
-def inverse_scattering_table(records: list[Record]) -> str:
+def two_inclusions_table(records: list[Record]) -> str:
     """Return the scores of each method, and those of Gauss–Newton less those of each on the same
     media, with standard errors over the media.
 
     Arguments:
-        records: as `pdeinv study inverse-scattering` writes them.
+        records: as `pdeinv study two-inclusions` writes them.
     """
     ours, *_ = METHODS
     rows = []
