@@ -247,13 +247,15 @@ def two_inclusions_table(records: list[Record]) -> str:
                 _mean({i: 100 * r["contrast_error"] for i, r in mine.items()}),
                 _mean({i: 100 * r["coverage90"] for i, r in mine.items()}),
                 f"{fmean(r['reduced_chi_squared'] for r in mine.values()):.2f}",
+                f"{fmean(r['solver_calls'] for r in mine.values()):.0f}",
                 f"{fmean(r['seconds'] for r in mine.values()):.0f}",
                 *(apart if method != ours else ["", ""]),
                 str(len(mine)),
             ]
         )
     numbers = [
-        *("error of m - 1, %", coverage_head(_LEVEL), "reduced chi-squared", "seconds"),
+        *("error of m - 1, %", coverage_head(_LEVEL), "reduced chi-squared", "solves"),
+        "seconds",
         *(f"{ours} less this: {of}" for of in ("error, %", "coverage, %")),
         "media",
     ]

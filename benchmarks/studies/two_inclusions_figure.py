@@ -47,7 +47,7 @@ def plot_inclusions(number: int = 0) -> Figure:
             interpolation="nearest",
             **style,
         )
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title, fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
         bar = figure.colorbar(image, ax=axis, shrink=0.85)
