@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
-from pdeinv.schema import Amount, Count, Name, parse_json, problem_of
+from pdeinv.schema import Amount, Count, Name, Positive, parse_json, problem_of
 
 __all__ = [
     "BASELINES",
@@ -23,6 +23,7 @@ __all__ = [
     "INSTANCES",
     "SUMMARIES",
     "TASK",
+    "FieldScore",
     "Kind",
     "Line",
     "Nodes",
@@ -78,6 +79,24 @@ class Provenance(TypedDict):
     machine: NotRequired[Name]
     versions: NotRequired[Name]
     command: NotRequired[str]
+
+
+class FieldScore(Line, Provenance):
+    """A method on one field of a truth; errors and spreads are in the field's units."""
+
+    instance: Count
+    seed: Count
+    method: Name
+    field: Name
+    error: Amount
+    relative_error: Amount
+    spread: Amount
+    coverage90: Share
+    converged: Annotated[int, Field(ge=0, le=1)]
+    reduced_chi_squared: Amount
+    solver_calls: Count
+    seconds: Positive
+    rows: Annotated[int, Field(ge=1, le=100)]
 
 
 class TaskLine(Line):

@@ -10,7 +10,15 @@ from typing_extensions import NotRequired
 
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
-from pdeinv.benchmarks.kinds import Kind, Line, Nodes, Provenance, Share, TaskLine
+from pdeinv.benchmarks.kinds import (
+    FieldScore,
+    Kind,
+    Line,
+    Nodes,
+    Provenance,
+    Share,
+    TaskLine,
+)
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.schema import Amount, Count, Name, Number, Positive
@@ -29,6 +37,7 @@ __all__ = [
     "REFERENCES",
     "STUDY_KINDS",
     "TIMINGS",
+    "TWO_INCLUSIONS",
     "TWO_PUMPING_TESTS",
     "UNCERTAIN_SIDES",
 ]
@@ -98,63 +107,45 @@ class Reference(TaskLine, Provenance):
     spread_chains: Amount
 
 
-class _FieldScore(Line, Provenance):
-    """A method on one field of a truth; errors and spreads are in the field's units."""
-
-    instance: Count
-    seed: Count
-    method: Name
-    field: Name
-    error: Amount
-    relative_error: Amount
-    spread: Amount
-    coverage90: Share
-    converged: Annotated[int, Field(ge=0, le=1)]
-    reduced_chi_squared: Amount
-    solver_calls: Count
-    seconds: Positive
-    rows: Annotated[int, Field(ge=1, le=100)]
-
-
-class Aquifer(_FieldScore):
+class Aquifer(FieldScore):
     """A method on one truth of the aquifer."""
 
     log_std: Positive
 
 
-class PumpingTest(_FieldScore):
+class PumpingTest(FieldScore):
     """A method on one truth of the pumping test."""
 
     times: Count
 
 
-class Basin(_FieldScore):
+class Basin(FieldScore):
     """A method on one truth of the basin."""
 
     active: Count  # nodes
 
 
-class TwoPumpingTests(_FieldScore):
+class TwoPumpingTests(FieldScore):
     """A method on one truth of two pumping tests, with the readings of an arm of the study."""
 
     arm: Name
     heads: Count  # readings of the head
 
 
-class FurtherReadings(_FieldScore):
+class FurtherReadings(FieldScore):
     """One truth of a case, with the further readings of an arm."""
 
     case: Name
     arm: Name
 
 
-class UncertainSides(_FieldScore):
+class UncertainSides(FieldScore):
     """One truth of the aquifer with an uncertain side and recharge, in an arm of the study."""
 
     arm: Name
 
 
-class FlowSensors(_FieldScore):
+class FlowSensors(FieldScore):
     """One truth of the benchmark's flow, from readings of velocities or of vorticities."""
 
     reads: Name
@@ -162,10 +153,16 @@ class FlowSensors(_FieldScore):
     grid: Nodes
 
 
-class BlackBox(_FieldScore):
+class BlackBox(FieldScore):
     """A method on one truth of the aquifer, with a number of solves."""
 
     budget: Count  # 0 for as many as the method takes
+
+
+class TwoInclusions(FieldScore):
+    """A method on one medium of two inclusions."""
+
+    contrast_error: Amount  # over the norm of m - 1
 
 
 class Numerics(Line, Provenance):
@@ -276,6 +273,12 @@ FLOW_SENSORS = Kind(
     ("reads",),
     ("grid", "readings", "reads", "method", "instance", "field"),
 )
+TWO_INCLUSIONS = Kind(
+    "a reconstruction of two inclusions",
+    TwoInclusions,
+    ("contrast_error",),
+    ("method", "instance", "field"),
+)
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
@@ -292,7 +295,7 @@ EQUIVARIANCES = Kind(
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
     *(AQUIFERS, BASINS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
-    *(FLOW_SENSORS, FURTHER_READINGS, UNCERTAIN_SIDES),
+    *(FLOW_SENSORS, FURTHER_READINGS, TWO_INCLUSIONS, UNCERTAIN_SIDES),
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
     PLANS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from pdeinv.checks import described
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.registry import COMPOSED
-from pdeinv.datasets.shared_physics import check_shared
+from pdeinv.datasets.shared_physics import check_shared, with_shared_outputs_once
 from pdeinv.datasets.symmetries import common_symmetries
 from pdeinv.errors import InputError
 from pdeinv.fields import ChannelField, Field
@@ -76,7 +76,7 @@ class Experiments(PDE):
         self._check_names()
         check_shared(self.experiments)
         object.__setattr__(self, "domain", self._first.domain)
-        object.__setattr__(self, "physics", self._with_shared_outputs_once())
+        object.__setattr__(self, "physics", with_shared_outputs_once(self.physics))
         super().__post_init__()
 
     def _check_names(self) -> None:
@@ -86,16 +86,6 @@ class Experiments(PDE):
                 f"names of {self.name} must be {len(self.physics)} different ones that a table can "
                 f"hold, got {described(self.names)}; use such as ('1', '2')"
             )
-
-    def _with_shared_outputs_once(self) -> tuple[PDE, ...]:
-        """Return the physics, with functions of the coefficient at no time derived by the first."""
-        shared = [f.name for f in self._first.derived if self._first.constant(f)]
-        wanted = [name for pde in self.physics for name in pde.outputs if name in shared]
-        others = (
-            replace(pde, outputs=tuple(name for name in pde.outputs if name not in shared))
-            for pde in self.physics[1:]
-        )
-        return (self._first.reading(wanted), *others)
 
     @property
     def _first(self) -> PDE:
@@ -147,20 +137,28 @@ class Experiments(PDE):
         return self._first.restrict(a)
 
     def solve(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.solve(a) for pde in self.physics], dim=1)
+        return self._of_each(lambda pde, part: pde.solve(part), a)
 
     def respond(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.respond(a) for pde in self.physics], dim=1)
+        return self._of_each(lambda pde, part: pde.respond(part), a)
 
     def respond_roughly(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.respond_roughly(a) for pde in self.physics], dim=1)
+        return self._of_each(lambda pde, part: pde.respond_roughly(part), a)
+
+    def _of_each(
+        self, respond: Callable[[PDE, torch.Tensor], torch.Tensor], a: torch.Tensor
+    ) -> torch.Tensor:
+        """Few coefficients (batch, 1, ny, nx) at a time, so that the physics share what is kept."""
+        parts = a.split(min(pde.at_once for pde in self.physics))
+        found = [torch.cat([respond(pde, p) for pde in self.physics], dim=1) for p in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def functions_of_coefficient(self, a: torch.Tensor) -> torch.Tensor:
         found = (pde.functions_of_coefficient(a)[:, 1:] for pde in self.physics)
         return torch.cat([a, *found], dim=1)
 
     def surrogate(self, a: torch.Tensor) -> torch.Tensor:
-        return torch.cat([pde.surrogate(a) for pde in self.physics], dim=1)
+        return self._of_each(lambda pde, part: pde.surrogate(part), a)
 
     @property
     def for_many_adjoints(self) -> Self:
@@ -177,7 +175,7 @@ class Experiments(PDE):
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The coefficient's field, and those of each experiment in turn."""
-        return (self.coefficient_field, *(f for f, _, _ in self._outputs()))
+        return (self.coefficient_field, *(f for f, _, _ in self._outputs))
 
     @property
     def logarithm(self) -> Field | None:
@@ -188,18 +186,22 @@ class Experiments(PDE):
 
     @property
     def solution_channels(self) -> tuple[int, ...]:
-        return tuple(c for c, (_, _, own) in enumerate(self._outputs(), start=1) if own == 1)
+        return tuple(c for c, (_, _, own) in enumerate(self._outputs, start=1) if own == 1)
 
-    def _outputs(self) -> Iterator[tuple[Field, PDE, int]]:
-        """Yield the field of each channel but the first, its physics and its channel there.
+    @cached_property
+    def _outputs(self) -> tuple[tuple[Field, PDE, int], ...]:
+        """The field of each channel but the first, its physics and its channel there.
 
         A field that has times in one experiment has the end's in those that evolve without any.
         """
         timed = {f.name for pde in self.physics for f in pde.fields if f.time is not None}
+        found = []
         for name, pde in self.experiments.items():
             for own, f in enumerate(pde.fields[1:], start=1):
                 time = pde.end_time if f.time is None and f.name in timed else f.time
-                yield f if pde.constant(f) else ChannelField.of(f, name, time), pde, own
+                here = f if pde.constant(f) else ChannelField.of(f, name, time)
+                found.append((here, pde, own))
+        return tuple(found)
 
     def json_parameters(self, *, describe: bool = False) -> dict[str, Any]:
         stated = [
@@ -245,7 +247,7 @@ class Experiments(PDE):
             return 0
         if not experiment and len(self.names) == 1:
             experiment = self.names[0]
-        for channel, (f, pde, own) in enumerate(self._outputs(), start=1):
+        for channel, (f, pde, own) in enumerate(self._outputs, start=1):
             if pde.find_channel(field_name, time=time) == own and f.experiment in ("", experiment):
                 return channel
         return None
@@ -253,7 +255,7 @@ class Experiments(PDE):
     def find_channels(self, field_name: str) -> tuple[int, ...]:
         if field_name in ("coefficient", self.coefficient_field.name):
             return (0,)
-        outputs = enumerate(self._outputs(), start=1)
+        outputs = enumerate(self._outputs, start=1)
         return tuple(c for c, (_, pde, own) in outputs if own in pde.find_channels(field_name))
 
     def unknown_field(
@@ -279,7 +281,7 @@ class Experiments(PDE):
     def known_values(self, channel: int, points: torch.Tensor) -> torch.Tensor:
         if channel == 0:
             return self._first.known_values(0, points)
-        _, pde, own = list(self._outputs())[channel - 1]
+        _, pde, own = self._outputs[channel - 1]
         return pde.known_values(own, points)
 
     @cached_property

@@ -54,6 +54,7 @@ class Scattering(WavePhysics):
 
     name = "scattering"
     positive_coefficient = True
+    at_once = 8  # media, whose factorisations are kept
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 
-__all__ = ["check_shared"]
+__all__ = ["check_shared", "with_shared_outputs_once"]
 
 
 def check_shared(experiments: Mapping[str, PDE]) -> None:
@@ -50,6 +51,18 @@ def check_shared(experiments: Mapping[str, PDE]) -> None:
                     f"fields named {f.name} must be the same in all experiments, got {f} in "
                     f"{name!r} and {known} in {owner!r}; rename one of them"
                 )
+
+
+def with_shared_outputs_once(physics: tuple[PDE, ...]) -> tuple[PDE, ...]:
+    """Return the physics, with functions of the coefficient at no time derived by the first."""
+    first, *others = physics
+    shared = [f.name for f in first.derived if first.constant(f)]
+    wanted = [name for pde in physics for name in pde.outputs if name in shared]
+    apart = (
+        replace(pde, outputs=tuple(name for name in pde.outputs if name not in shared))
+        for pde in others
+    )
+    return (first.reading(wanted), *apart)
 
 
 def _restricted(pde: PDE) -> torch.Tensor:

@@ -198,6 +198,17 @@ class Observation(ReadingNoise):
         self._check(v, (len(self),))
         return self._operator.spread(v).reshape(len(v), len(self.order), *self.grid.shape)
 
+    def rows(self, chosen: torch.Tensor, channels: range) -> torch.Tensor:
+        """Return rows of H at some channels of a state, (k, len(channels), ny, nx), float64.
+
+        Arguments:
+            chosen: indices of sensors, (k,).
+            channels: adjacent ones; weights elsewhere are left out.
+        """
+        first, last = (channel * self.grid.nodes for channel in (channels.start, channels.stop))
+        rows = self._operator.rows_at(chosen, first, last)
+        return rows.reshape(len(chosen), len(channels), *self.grid.shape)
+
     def subset(self, chosen: torch.Tensor) -> Self:
         """Return the observation of some of the sensors.
 

@@ -65,6 +65,25 @@ class WeightedNodes:
 
         return self._in_blocks(scatter, v, self.size)
 
+    def rows_at(self, chosen: torch.Tensor, first: int, last: int) -> torch.Tensor:
+        """Return rows of H from one column up to another, (k, last - first), float64.
+
+        Arguments:
+            chosen: numbers of the rows, (k,).
+            first, last: columns; the last one is not among them.
+        """
+        found = torch.zeros(len(chosen), last - first, dtype=torch.float64)
+        place = torch.full((self.rows,), -1)
+        place[chosen] = torch.arange(len(chosen))
+        for rows, nodes, weight in self.blocks:
+            mine = place[rows] >= 0
+            columns, weights = nodes[mine] - first, weight[mine]
+            within = (columns >= 0) & (columns < last - first)
+            columns, weights = columns.where(within, 0), weights.where(within, 0.0)
+            at = place[rows[mine]][:, None].expand_as(columns)
+            found.index_put_((at, columns), weights, accumulate=True)
+        return found
+
     def totals(self) -> torch.Tensor:
         """Return the sum of the weights of each row, (m,)."""
         return torch.cat([block.weight.sum(dim=1) for block in self.blocks])[self._place]

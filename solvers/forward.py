@@ -11,11 +11,9 @@ from pdeinv.datasets.base import PDE
 from pdeinv.errors import NumericalError
 from pdeinv.observation import Observation
 from pdeinv.solvers.batched_gradient import batched_gradient
-from pdeinv.solvers.linear_algebra import unit_vectors
+from pdeinv.solvers.pull_back import PullBack
 
 __all__ = ["ForwardMap", "TensorMap", "allowed", "clamped"]
-
-_CHUNK = 32  # rows of a Jacobian at a time; larger chunks fall out of the cache
 
 TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -26,7 +24,8 @@ class ForwardMap:
 
     F needs no solve where sensors read functions of the coefficient alone. Derivatives are those of
     the PDE's `surrogate`, or of `solve` where `exact_derivatives` is set, in reverse mode: the
-    adjoint costs one solve for the state and one adjoint solve for each vector.
+    adjoint costs one solve for the state and one adjoint solve for each vector. A row of the
+    Jacobian takes an adjoint solve of its own experiment alone.
 
     Every solve is counted where it is made, one for each field and experiment: those of `solve`,
     those of `surrogate`, and the adjoint solves of reverse differentiation. Solves behind
@@ -137,7 +136,7 @@ class ForwardMap:
         """Return the readings (batch, m) of coefficients by the surrogate."""
         return self.observation(self.states(a, self.surrogate))
 
-    def adjoint_at(self, a: torch.Tensor) -> TensorMap:
+    def adjoint_at(self, a: torch.Tensor) -> PullBack:
         """Return the adjoint of F's derivative at one coefficient.
 
         Arguments:
@@ -152,7 +151,7 @@ class ForwardMap:
 
     def jacobian(self, a: torch.Tensor) -> torch.Tensor:
         """Return the rows (m, 1, ny, nx) of F's derivative at one coefficient (1, 1, ny, nx)."""
-        return self._rows(self.adjoint_at(a))
+        return self.adjoint_at(a).rows()
 
     def jacobian_to(self, leaf: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
         """Return the rows (m, size) of the derivative of the readings of one coefficient to numbers
@@ -165,7 +164,7 @@ class ForwardMap:
         if not self.solves:
             return leaf.new_zeros(len(self.observation), leaf.shape[1])
         with torch.enable_grad():
-            return self._rows(self._pull_back(leaf, self.pde.restrict(a)))
+            return self._pull_back(leaf, self.pde.restrict(a)).rows()
 
     def sensitivities(self, a: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return products of vectors of readings with F's derivative at several coefficients.
@@ -200,36 +199,23 @@ class ForwardMap:
         solved = self.solve(torch.cat([mean[None], samples])[:, None])
         return solved[0], (solved[1:] - solved[0]).square().mean(dim=0).sqrt(), solved[1:]
 
-    def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> TensorMap:
-        outputs = [a]
+    def _pull_back(self, leaf: torch.Tensor, a: torch.Tensor) -> PullBack:
+        return PullBack(self.observation, leaf, self._blocks(a), self._count_adjoints)
+
+    def _blocks(self, a: torch.Tensor) -> list[torch.Tensor]:
+        """The channels of the state of one coefficient: in the first block the coefficient and the
+        channels of the first experiment, in each other one those of another experiment."""
+        if not self.solves:
+            return [self._without_solution(a) if self.sees_solution else a]
+        physics = tuple(self.pde.experiments.values()) or (self.pde,)
+        self.counts["solver_calls"] += len(a) * len(self.pde.solution_channels)
+        bounded, exact = self._bounded(a), self.exact_derivatives
+        found = [(pde.respond if exact else pde.respond_roughly)(bounded) for pde in physics]
+        return [torch.cat([a, found[0]], dim=1), *found[1:]]
+
+    def _count_adjoints(self, vectors: int, blocks: int) -> None:
         if self.solves:
-            self.counts["solver_calls"] += len(a) * len(self.pde.solution_channels)
-            exact = self.exact_derivatives
-            solve = self.pde.respond if exact else self.pde.respond_roughly
-            outputs.append(solve(self._bounded(a)))
-        elif self.sees_solution:
-            outputs.append(self._without_solution(a)[:, 1:])
-        moved = [output.requires_grad for output in outputs]
-        gradients = batched_gradient([o for o in outputs if o.requires_grad], leaf)
-
-        def pull_back(weights: torch.Tensor) -> torch.Tensor:
-            if self.solves:
-                self.counts["solver_calls"] += len(weights) * len(self.pde.solution_channels)
-            v = self.observation.adjoint(weights)[:, None]
-            parts = [v[:, :, :1], v[:, :, 1:]][: len(outputs)]
-            return gradients([part for part, kept in zip(parts, moved, strict=True) if kept])[:, 0]
-
-        return pull_back
-
-    def _rows(self, pull_back: TensorMap) -> torch.Tensor:
-        m = len(self.observation)
-        first, *others = torch.arange(m).split(_CHUNK)
-        part = pull_back(unit_vectors(first, m))
-        rows = part.new_empty(m, *part.shape[1:])
-        rows[first] = part
-        for chosen in others:
-            rows[chosen] = pull_back(unit_vectors(chosen, m))
-        return rows
+            self.counts["solver_calls"] += vectors * blocks
 
 
 def clamped(states: torch.Tensor, bounds: tuple[float, float] | None) -> torch.Tensor:

@@ -8,6 +8,7 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.solvers.forward import ForwardMap, TensorMap
+from pdeinv.solvers.pull_back import PullBack
 
 __all__ = ["LatentMap"]
 
@@ -72,7 +73,7 @@ class LatentMap(ForwardMap):
 
     def whitened_adjoint_at(
         self, xi: torch.Tensor, coefficient: TensorMap | None = None
-    ) -> TensorMap:
+    ) -> PullBack:
         """Return the adjoint of the derivative of ξ -> F(coefficient(latent field of ξ)).
 
         Arguments:
@@ -92,7 +93,7 @@ class LatentMap(ForwardMap):
     ) -> torch.Tensor:
         """Return the rows (m, size) of the derivative to ξ; arguments as in
         `whitened_adjoint_at`."""
-        return self._rows(self.whitened_adjoint_at(xi, coefficient)).flatten(1)
+        return self.whitened_adjoint_at(xi, coefficient).rows().flatten(1)
 
     def latent_jacobian(self, latent: torch.Tensor) -> torch.Tensor:
         """Return the derivatives of the readings to the latent field at the nodes, (m, ny, nx).
@@ -102,4 +103,4 @@ class LatentMap(ForwardMap):
         """
         with torch.enable_grad():
             leaf = latent.detach().requires_grad_()
-            return self._rows(self._pull_back(leaf, self.problem.coefficient(leaf)))[:, 0]
+            return self._pull_back(leaf, self.problem.coefficient(leaf)).rows()[:, 0]

@@ -223,6 +223,7 @@ def _own_modes(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) ->
     """Members by searches with their own Jacobians, without pairs of which a member does not meet
     its readings; none where the first pairs do not."""
     problem, search = search.problem, search.of_members()
+    mode = search.factored(mode, max(mode.nugget, FIRST_NUGGET))  # once for all members
     found = list[torch.Tensor]()
     pairs = range(0, len(draws.eta), 2)
     for i in progress_bar(pairs, "ensemble", progress, "pair"):
@@ -264,15 +265,13 @@ def _own_mode(
     """ξ of a member; None where its readings are not met, not even with a variance added to them
     that is removed in steps."""
     largest = _largest(search, mode)
-    least = max(mode.nugget, FIRST_NUGGET)
-    for nuggets in ((least,), (*LEVELS, least)):
+    for nuggets in ((mode.nugget,), (*LEVELS, mode.nugget)):
         found = mode._replace(xi=start, values=search.problem.values(start))
         if not bool(found.values.isfinite().all()):
             found = mode
         for nugget in nuggets:
-            found = search.descend(
-                found.xi, found.values, found.jacobian, nugget, search.iterations, pull
-            )
+            lower = found.lower if found.nugget == nugget else None
+            found = search.descend(*found[:3], nugget, search.iterations, pull, lower)
         # Else the PDE is unstable where the objective is least
         if found.objective <= largest and found.gradient < _STATIONARY:
             return found.xi

@@ -221,6 +221,7 @@ class ModeSearch:
         nugget: float,
         jacobians: int,
         pull: Pull | None = None,
+        lower: torch.Tensor | None = None,
     ) -> Mode:
         """Return the mode with one nugget.
 
@@ -228,16 +229,15 @@ class ModeSearch:
             xi, values, jacobian: where the search starts, as in `Mode`.
             nugget: as in `__call__`.
             jacobians: at most.
-            pull: that of the posterior if None.
+            pull, lower: of the posterior, and the factor for this Jacobian and nugget, if None.
         """
         problem, pull, o = self.problem, pull or self.pull, self.observation
         variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
-        lower = _factor(jacobian, variance)
+        lower = _factor(jacobian, variance) if lower is None else lower
         region = TrustRegion(problem, pull, variance)
         # With one Jacobian, that of another nugget's mode, the first step is taken as it is
         fresh = jacobians > 1 and problem.nonlinear
-        best = region.objective(xi, values) if fresh else math.inf
-        at = Step(xi, values, best, full=True)
+        at = Step(xi, values, region.objective(xi, values) if fresh else math.inf, full=True)
         converged = kept = False  # `kept`: the Jacobian is that of another ξ
         most, count, tolerance = jacobians + self.chords, 0, self.tolerance
         steps = range(most + _DAMPED * fresh)

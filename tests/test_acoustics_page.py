@@ -33,6 +33,7 @@ def test_the_source_is_found(scope):
 def test_the_scan_is_a_problem(scope):
     scan = scope["problem"].physics
     assert len(scan.experiments) == 6 and scope["problem"].grid == 32
+    assert (ROOT / "docs/figures/inverse-scattering.png").exists()
 
 
 def test_the_rows_of_the_page_are_complex_readings(tmp_path):

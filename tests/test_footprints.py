@@ -102,6 +102,15 @@ def test_the_adjoint_is_the_transpose(grid, order):
     assert float((terms.sum() - others.sum()).abs() / terms.abs().sum()) < 1e-12
 
 
+@pytest.mark.parametrize("channels", [range(0, 1), range(1, 2), range(0, 2)])
+@each_grid
+def test_rows_of_some_sensors_are_those_of_the_operator(grid, channels):
+    H, chosen = mixed(grid), torch.tensor([17, 3, 8, 22, 0])
+    whole = H.adjoint(torch.eye(24, dtype=torch.float64))
+    part = whole[chosen][:, channels.start : channels.stop]
+    assert torch.allclose(H.rows(chosen, channels), part, rtol=0, atol=1e-15)
+
+
 @each_order
 @each_grid
 def test_means_of_a_constant_are_exact_and_differences_zero(grid, order):

@@ -56,6 +56,7 @@ from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
+from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE, differences
@@ -146,6 +147,12 @@ FURTHER_READINGS = [
     {k: v for k, v in record.items() if k != "log_std"} | {"case": "poisson", "arm": arm}
     for arm in ("design", "random")
     for record in AQUIFERS
+]
+TWO_INCLUSIONS = [
+    {k: v for k, v in record.items() if k != "log_std"}
+    | {"method": method, "field": "squared_slowness", "contrast_error": 0.2, "rows": 1}
+    for method in ("gauss-newton", "born")
+    for record in AQUIFERS[::2]
 ]
 FLOW_SENSORS = [
     {k: v for k, v in record.items() if k != "log_std"}
@@ -244,6 +251,11 @@ USES = {
         study_kinds.FURTHER_READINGS,
         FURTHER_READINGS,
         further_readings_table,
+    ),
+    "two inclusions": (
+        study_kinds.TWO_INCLUSIONS,
+        TWO_INCLUSIONS,
+        two_inclusions_table,
     ),
     "basin": (study_kinds.BASINS, BASINS, basin_table),
     "pumping test": (study_kinds.PUMPING_TESTS, PUMPING_TESTS, pumping_table),

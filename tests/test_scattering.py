@@ -115,6 +115,51 @@ def error_at(problem, xi, truth):
     return distance(problem.coefficient(xi) - 1, truth)
 
 
+def test_the_adjoint_field_of_a_receiver_is_solved_once_for_all_sources(monkeypatch):
+    """The rows are those of adjoints that pass through all experiments, and of differences."""
+    problem, _ = scanned((4.0, 7.0), 0.8, 16, 3, 5)
+    solved = []
+
+    class Counted:
+        def __init__(self, made):
+            self.made, self.nnz = made, made.nnz
+
+        def solve(self, right, *kind):
+            if "H" in kind:
+                solved.append(right.shape[1])
+            return self.made.solve(right, *kind)
+
+    splu = solver.splu
+    monkeypatch.setattr(solver, "splu", lambda *args, **more: Counted(splu(*args, **more)))
+    xi = 0.5 * normal(*problem.zero.shape, seed=3)
+    before = problem.forward.solver_calls
+    rows = problem.jacobian(xi)
+    assert sum(solved) == 2 * 2 * 5  # frequencies, parts and receivers
+    assert problem.forward.solver_calls - before == 2 * 3 + len(rows)  # states and adjoints
+    chosen = torch.arange(0, len(rows), 11)
+    unit = torch.eye(len(rows), dtype=torch.float64)[chosen]
+    whole = problem.forward.whitened_adjoint_at(problem.tables(xi))(unit).flatten(1)
+    assert distance(rows[chosen], whole) < 1e-12
+    d, step = normal(*xi.shape, seed=4), 1e-5
+    ahead, behind = problem.values(torch.cat([xi + step * d, xi - step * d]))
+    assert distance(rows @ d[0], (ahead - behind) / (2 * step)) < 1e-7
+
+
+def test_many_media_are_factorised_once_for_all_sources(monkeypatch):
+    made = []
+    splu = solver.splu
+    monkeypatch.setattr(solver, "splu", lambda *args, **more: made.append(1) or splu(*args, **more))
+    monkeypatch.setattr(solver._kept, "most", Scattering.at_once)
+    pde = Experiments(
+        tuple(Scattering(6.0, source=0.0, wells=(Well(0.1, y, 1.0),)) for y in (0.3, 0.6))
+    )
+    a = (0.1 * normal(2 * Scattering.at_once + 3, 1, 12, 12, seed=5)).exp()
+    u = pde.respond(a)
+    assert len(made) == len(a)
+    apart = torch.cat([one.respond(a) for one in pde.physics], dim=1)
+    assert torch.equal(u, apart)
+
+
 def test_a_strong_inclusion_is_found_where_the_linear_result_fails():
     """Six sources and twelve receivers around it, at one frequency."""
     problem, truth = scanned((7.0,), 0.8, 24, 6, 12)

@@ -9,6 +9,7 @@ __all__ = ["CONSTANTS"]
 _REFLECTIONS = "of tests/test_acoustics_page.py"
 _ERRORS = "of tests/test_acoustics_page.py, at few nodes of tests/test_acoustics.py"
 _FOUND = "of tests/test_point_source.py"
+_SCAN = "a setting of the study"
 
 CONSTANTS = (
     Constant("`0.3-0.1j`", "an example"),
@@ -30,4 +31,8 @@ CONSTANTS = (
     Constant("with 5 % noise", "a setting"),
     Constant("a `GaussianField` of the length 0.04", "a setting"),
     Constant("in 15 of 16 places", _FOUND),
+    Constant("a squared slowness 20 % above or below", _SCAN),
+    Constant("radii are 0.08 to 0.14", _SCAN),
+    Constant("with noise of 2 % of the spread", _SCAN),
+    Constant("log_std=0.1, length=0.1, smoothness=2.5", _SCAN),
 )

@@ -6,13 +6,14 @@ tasks), `tasks` (methods ranked on each task) and `overall` (on all of them). Ki
 `ablation` (EquiReg on and off), `alternatives` (to EquiReg) and `beside` (our solver and the
 limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior), `aquifer`,
 `black-box` (the aquifer by solves alone), `basin`, `pumping-test`, `two-pumping-tests`,
-`flow-sensors`, `further-readings`, `uncertain-sides`, `experiments` (of a prior of the
-coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were inferred), `alarms`
-(their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of chains over objects),
-`plans` (their speed), `quantities`, `cost` and `scaling` (of our solver). These compare instances
-of files: `verdict` (EquiReg in suites), `corrected` (on each task of one), `joint` (our solver with
-the prior of its rivals), `best` (each with its best prior) and `setting` (published solvers at
-their papers' setting). `published` has the single samples of papers and of summaries.
+`flow-sensors`, `further-readings`, `two-inclusions`, `uncertain-sides`, `experiments` (of a
+prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
+inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
+chains over objects), `plans` (their speed), `quantities`, `cost` and `scaling` (of our solver).
+These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
+`joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
+(published solvers at their papers' setting). `published` has the single samples of papers and of
+summaries.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
+from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
 from pdeinv.benchmarks.study_kinds import (
@@ -83,6 +85,7 @@ from pdeinv.benchmarks.study_kinds import (
     GAUSSIAN_LIMITS,
     PUMPING_TESTS,
     TIMINGS,
+    TWO_INCLUSIONS,
     TWO_PUMPING_TESTS,
     UNCERTAIN_SIDES,
 )
@@ -107,6 +110,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "two-pumping-tests": (two_tests_table, (TWO_PUMPING_TESTS,)),
     "flow-sensors": (flow_sensors_table, (FLOW_SENSORS,)),
     "further-readings": (further_readings_table, (FURTHER_READINGS,)),
+    "two-inclusions": (two_inclusions_table, (TWO_INCLUSIONS,)),
     "uncertain-sides": (uncertain_table, (UNCERTAIN_SIDES,)),
     "assumed": (assumed_table, (ASSUMED,)),
     "alarms": (alarms_table, (ASSUMED,)),

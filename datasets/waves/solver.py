@@ -1,12 +1,15 @@
 """Solve the matrix of waves: differentiable, with sparse factorisations that are kept.
 
 A factorisation is found again by the operator and the content of the medium. So all sources at one
-frequency share one, and so do their adjoints and tangents.
+frequency share one, and so do their adjoints and tangents. Nor does the adjoint field of a receiver
+depend on the source: it is found again by the content of the right-hand sides too.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ __all__ = ["wave_solve"]
 
 _MOST_KEPT = 16  # factorisations
 _KEPT_BYTES = 256 * 2**20  # of kept factorisations; the last one is always kept
+_MOST_ADJOINTS = 64  # solutions of adjoint systems, of many right-hand sides each
+_ADJOINT_BYTES = 64 * 2**20
 _BYTES = 20  # of one entry of a factor: a complex number and its row
 _RESIDUAL = 1e-8  # relative residual of a random right-hand side from which one is refused
 _RESONANT = 1e7  # amplification of a random right-hand side from which one is refused
@@ -49,16 +54,9 @@ class _Solve(torch.autograd.Function):
     def forward(
         m: torch.Tensor, r: torch.Tensor, operator: WaveOperator, adjoint: bool
     ) -> torch.Tensor:
-        media = m.detach().double().cpu().numpy()
-        right = _complex(r)
-        if len(media) == 1:
-            found = _solved(operator, media[0], right, adjoint)
-        else:
-            parts = [
-                _solved(operator, one, right[..., i, :], adjoint) for i, one in enumerate(media)
-            ]
-            found = np.stack(parts, axis=-2)
-        return _real(found, r)
+        kind = "H" if adjoint else "N"
+        solve = partial(_solved, operator, kind=kind)
+        return _real(_by_medium(solve, m, _complex(r)), r)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, u: torch.Tensor) -> None:
@@ -89,6 +87,9 @@ class _Solve(torch.autograd.Function):
     def backward(ctx: Any, grad_u: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         m, u = ctx.saved_tensors
         operator, adjoint = ctx.operator, ctx.adjoint
+        of_medium_alone = ctx.needs_input_grad[0] and not ctx.needs_input_grad[1]
+        if of_medium_alone and not adjoint and not torch.is_grad_enabled():
+            return _Slope.apply(m, u, grad_u.contiguous(), operator), None, None, None
         other = _Solve.apply(m, grad_u.contiguous(), operator, not adjoint)
         grad_m = None
         if ctx.needs_input_grad[0]:
@@ -96,6 +97,44 @@ class _Solve(torch.autograd.Function):
             grad_m = (_Medium.apply(pair[0], operator, True) * pair[1]).sum(dim=-2)
             grad_m = grad_m.sum_to_size(m.shape)
         return grad_m, other, None, None
+
+
+class _Slope(torch.autograd.Function):
+    """Map (m, u, g) to the gradient of the medium where that of u is g: the real part of
+    conj(Pᴴ λ) u, with the adjoint field λ of g. The fields Pᴴ λ of receivers are kept."""
+
+    @staticmethod
+    def forward(
+        m: torch.Tensor, u: torch.Tensor, g: torch.Tensor, operator: WaveOperator
+    ) -> torch.Tensor:
+        adjoint = _by_medium(partial(_adjoint_load, operator), m, _complex(g))
+        fields = _complex(u)
+        slope = adjoint.real * fields.real + adjoint.imag * fields.imag
+        if len(m) == 1:
+            slope = slope.sum(axis=-2, keepdims=True)
+        return torch.from_numpy(slope).to(g)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, slope: torch.Tensor) -> None:
+        """Nothing is kept: where derivatives are differentiated again, `_Solve` serves."""
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple,
+        m: torch.Tensor,
+        u: torch.Tensor,
+        g: torch.Tensor,
+        operator: WaveOperator,
+    ) -> tuple[torch.Tensor, int]:
+        of_m, of_u, of_g, _ = in_dims
+        u = u if of_u is None else u.movedim(of_u, 0)
+        g = g.expand(info.batch_size, *g.shape) if of_g is None else g.movedim(of_g, 0)
+        if of_m is None:
+            return _Slope.apply(m, u, g, operator), 0
+        us = u.expand(info.batch_size, *u.shape) if of_u is None else u
+        each = zip(m.movedim(of_m, 0), us, g, strict=True)
+        return torch.stack([_Slope.apply(*one, operator) for one in each]), 0
 
 
 class _Medium(torch.autograd.Function):
@@ -133,23 +172,54 @@ def _real(u: np.ndarray, like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack([u.real, u.imag], axis=-2)).to(like)
 
 
-def _solved(operator: WaveOperator, m: np.ndarray, right: np.ndarray, adjoint: bool) -> np.ndarray:
-    """Return the solutions of right-hand sides (..., free) of one medium (free,)."""
+def _by_medium(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray], m: torch.Tensor, right: np.ndarray
+) -> np.ndarray:
+    """A function of a medium (free,) and right-hand sides (..., free), of each medium of a batch:
+    right-hand sides (..., batch, free) belong to one medium each, or all to a single one."""
+    media = m.detach().double().cpu().numpy()
+    if len(media) == 1:
+        return function(media[0], right)
+    parts = [function(one, right[..., i, :]) for i, one in enumerate(media)]
+    return np.stack(parts, axis=-2)
+
+
+def _solved(operator: WaveOperator, m: np.ndarray, right: np.ndarray, kind: str) -> np.ndarray:
+    """Return the solutions of right-hand sides (..., free) of one medium (free,); of the adjoint
+    system if the kind is "H", and not "N"."""
     flat = right.reshape(-1, right.shape[-1]).T
     u = np.zeros_like(flat)
     fed = flat.any(axis=0)  # many adjoints of one reading are 0 in all frequencies but one
     if fed.any():
-        made = _factorised(operator, m)
-        u[:, fed] = made.solve(np.ascontiguousarray(flat[:, fed]), "H" if adjoint else "N")
+        u[:, fed] = _factorised(operator, m).solve(np.ascontiguousarray(flat[:, fed]), kind)
     return u.T.reshape(right.shape)
 
 
+def _adjoint_load(operator: WaveOperator, m: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return Pᴴ λ of the adjoint fields λ of right-hand sides (..., free), kept ones if there
+    are."""
+    key = (operator, _digest(m), _digest(right), right.shape)
+    found = _adjoints.get(key)
+    if found is None:
+        _, medium = operator.matrices
+        flat = _solved(operator, m, right, "H").reshape(-1, right.shape[-1])
+        found = (medium.conj() @ flat.T).T.reshape(right.shape)
+        found = np.ascontiguousarray(found)
+        _adjoints.add(key, found, found.nbytes)
+    return found
+
+
+def _digest(values: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()
+
+
+_adjoints: Kept[np.ndarray] = Kept(_MOST_ADJOINTS, _ADJOINT_BYTES)
 _kept: Kept[SuperLU] = Kept(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
     """Return the factorisation for a medium (free,), a kept one if there is one."""
-    key = (operator, hashlib.sha256(m.tobytes()).digest())
+    key = (operator, _digest(m))
     made = _kept.get(key)
     if made is None:
         made = _checked(operator, m)

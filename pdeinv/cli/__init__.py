@@ -49,6 +49,7 @@ from pdeinv.cli.study_problems import (
     plans,
     pumping_test,
     quantities,
+    two_inclusions,
     two_pumping_tests,
     uncertain_sides,
 )
@@ -74,8 +75,9 @@ for command in (
     app.command()(command)
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
-    *(further_readings, quantities, any_experiment, unknown_numbers, unknown_viscosity, plans),
-    *(wrong_assumptions, robust_readings, alarm_rates, model_choice, calibrated, scene_limits),
+    *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
+    *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
+    *(calibrated, scene_limits),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

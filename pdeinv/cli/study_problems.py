@@ -1,5 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
-`uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`, `plans`:
+`uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`,
+`two-inclusions`, `plans`:
 problems of one's own."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pdeinv.cli.study import Methods, Nodes, ResumingOut, checked_instances
+from pdeinv.cli.study import FigureFile, Methods, Nodes, ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "plans",
     "pumping_test",
     "quantities",
+    "two_inclusions",
     "two_pumping_tests",
     "uncertain_sides",
 ]
@@ -132,6 +134,23 @@ def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> 
     from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table, run
 
     _measure(run, flow_sensors_table, out, instances=instances, grid=grid)
+
+
+def two_inclusions(out: ResumingOut, instances: Truths = 8, plot: FigureFile = None) -> None:
+    """Reconstruct two inclusions from scattered waves, next to the Born approximation.
+
+    The figure is of the first medium.
+    """
+    from pdeinv.benchmarks.studies.two_inclusions import run, two_inclusions_table
+    from pdeinv.files import check_figure, save_figure
+
+    if plot:
+        check_figure(plot)
+    _measure(run, two_inclusions_table, out, instances=instances)
+    if plot:
+        from pdeinv.benchmarks.studies.two_inclusions_figure import plot_inclusions
+
+        save_figure(plot_inclusions(), plot)
 
 
 def any_experiment(
