@@ -11,7 +11,6 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
 from pdeinv.benchmarks.kinds import (
-    FieldScore,
     Kind,
     Line,
     Nodes,
@@ -20,26 +19,18 @@ from pdeinv.benchmarks.kinds import (
     TaskLine,
 )
 from pdeinv.benchmarks.plan_kinds import PLANS
+from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
 __all__ = [
     "ANY_EXPERIMENTS",
-    "AQUIFERS",
-    "BASINS",
-    "BLACK_BOXES",
     "EQUIVARIANCES",
-    "FLOW_SENSORS",
-    "FURTHER_READINGS",
     "GAUSSIAN_LIMITS",
     "NUMERICS",
-    "PUMPING_TESTS",
     "REFERENCES",
     "STUDY_KINDS",
     "TIMINGS",
-    "TWO_INCLUSIONS",
-    "TWO_PUMPING_TESTS",
-    "UNCERTAIN_SIDES",
 ]
 
 
@@ -107,64 +98,6 @@ class Reference(TaskLine, Provenance):
     spread_chains: Amount
 
 
-class Aquifer(FieldScore):
-    """A method on one truth of the aquifer."""
-
-    log_std: Positive
-
-
-class PumpingTest(FieldScore):
-    """A method on one truth of the pumping test."""
-
-    times: Count
-
-
-class Basin(FieldScore):
-    """A method on one truth of the basin."""
-
-    active: Count  # nodes
-
-
-class TwoPumpingTests(FieldScore):
-    """A method on one truth of two pumping tests, with the readings of an arm of the study."""
-
-    arm: Name
-    heads: Count  # readings of the head
-
-
-class FurtherReadings(FieldScore):
-    """One truth of a case, with the further readings of an arm."""
-
-    case: Name
-    arm: Name
-
-
-class UncertainSides(FieldScore):
-    """One truth of the aquifer with an uncertain side and recharge, in an arm of the study."""
-
-    arm: Name
-
-
-class FlowSensors(FieldScore):
-    """One truth of the benchmark's flow, from readings of velocities or of vorticities."""
-
-    reads: Name
-    readings: Count  # in all
-    grid: Nodes
-
-
-class BlackBox(FieldScore):
-    """A method on one truth of the aquifer, with a number of solves."""
-
-    budget: Count  # 0 for as many as the method takes
-
-
-class TwoInclusions(FieldScore):
-    """A method on one medium of two inclusions."""
-
-    contrast_error: Amount  # over the norm of m - 1
-
-
 class Numerics(Line, Provenance):
     """A solver's error, a statistic of generated fields, or the seconds of their generation."""
 
@@ -225,60 +158,6 @@ TIMINGS = Kind(
     ("published_steps",),
     ("pde", "task", "method", "prior", "grid", "sensors"),
 )
-AQUIFERS = Kind(
-    "a reconstruction of the aquifer",
-    Aquifer,
-    ("log_std",),
-    ("log_std", "instance", "method", "field"),
-)
-BLACK_BOXES = Kind(
-    "a reconstruction with a budget",
-    BlackBox,
-    ("budget",),
-    ("method", "budget", "instance", "field"),
-)
-PUMPING_TESTS = Kind(
-    "a reconstruction of a pumping test",
-    PumpingTest,
-    ("times",),
-    ("method", "instance", "field"),
-)
-BASINS = Kind(
-    "a reconstruction of the basin",
-    Basin,
-    ("active",),
-    ("method", "instance", "field"),
-)
-TWO_PUMPING_TESTS = Kind(
-    "a reconstruction of two pumping tests",
-    TwoPumpingTests,
-    ("heads",),
-    ("arm", "method", "instance", "field"),
-)
-FURTHER_READINGS = Kind(
-    "a reconstruction with further readings",
-    FurtherReadings,
-    ("case", "arm"),
-    ("case", "arm", "method", "instance", "field"),
-)
-UNCERTAIN_SIDES = Kind(
-    "a reconstruction with an uncertain side",
-    UncertainSides,
-    ("arm",),
-    ("arm", "method", "instance", "field"),
-)
-FLOW_SENSORS = Kind(
-    "a reconstruction of a flow",
-    FlowSensors,
-    ("reads",),
-    ("grid", "readings", "reads", "method", "instance", "field"),
-)
-TWO_INCLUSIONS = Kind(
-    "a reconstruction of two inclusions",
-    TwoInclusions,
-    ("contrast_error",),
-    ("method", "instance", "field"),
-)
 NUMERICS = Kind(
     "a measure of the numerics",
     Numerics,
@@ -294,8 +173,7 @@ EQUIVARIANCES = Kind(
 )
 STUDY_KINDS = (
     *(REFERENCES, GAUSSIAN_LIMITS, ANY_EXPERIMENTS, TIMINGS, NUMERICS, EQUIVARIANCES),
-    *(AQUIFERS, BASINS, BLACK_BOXES, PUMPING_TESTS, TWO_PUMPING_TESTS),
-    *(FLOW_SENSORS, FURTHER_READINGS, TWO_INCLUSIONS, UNCERTAIN_SIDES),
+    *PROBLEM_KINDS,
     *ASSUMPTION_KINDS,
     *FAMILY_KINDS,
     PLANS,

@@ -26,6 +26,9 @@ __all__ = ["Result", "open_result"]
 class Result(xr.Dataset):
     """What `pdeinv.reconstruct` returns: an xarray Dataset, with methods for what follows from its
     samples. Operations of xarray keep the class.
+
+    Arguments:
+        data_vars, coords, attrs: as of `xarray.Dataset`.
     """
 
     __slots__ = ()
@@ -69,6 +72,9 @@ class Result(xr.Dataset):
 
 def open_result(path: str | os.PathLike) -> Result:
     """Return the result in a NetCDF file, such as `pdeinv reconstruct` or `to_netcdf` writes.
+
+    Arguments:
+        path: the file.
 
     Raises:
         InputError: there is no such file, or it is no result.

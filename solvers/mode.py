@@ -229,7 +229,7 @@ class ModeSearch:
             xi, values, jacobian: where the search starts, as in `Mode`.
             nugget: as in `__call__`.
             jacobians: at most.
-            pull, lower: of the posterior, and the factor for this Jacobian and nugget, if None.
+            pull, lower: made where None; `lower` is a Cholesky factor.
         """
         problem, pull, o = self.problem, pull or self.pull, self.observation
         variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)

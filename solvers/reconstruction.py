@@ -100,15 +100,22 @@ def reconstruct(
         (16, 16)
     """
     posed = resolve_problem(pde, problem, prior, instruments)
-    pde, prior, sources = posed.physics, posed.prior, sources_of(posed, prior, solver)
-    chosen = with_options(solver_for(solver, pde, prior), equireg, steps, preset)
-    chosen.check(pde, prior)
+    chosen = _solver(solver, posed, equireg, steps, preset)
     n_samples, seed = checked_numbers(n_samples, seed)
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
-    given = (noise, posed, n_samples, progress, sources, parse_share(holdout), robust)
-    found = Run(chosen, pde, prior, nodes, *given).of_table(table, seed)
-    return with_quantities(Result.of(found), wanted)
+    given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
+    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust)
+    return with_quantities(Result.of(run.of_table(table, seed)), wanted)
+
+
+def _solver(
+    given: str | Solver, posed: Problem, equireg: bool, steps: int | None, preset: str | None
+) -> Solver:
+    """Return the solver with its options, which can solve the problem."""
+    chosen = with_options(solver_for(given, posed.physics, posed.prior), equireg, steps, preset)
+    chosen.check(posed.physics, posed.prior)
+    return chosen
 
 
 @dataclass(frozen=True)

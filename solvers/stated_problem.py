@@ -1,4 +1,4 @@
-"""What a call states, resolved and checked: the problem, the physics that is read, the grid."""
+"""The problem, the physics and the grid of a call, checked."""
 
 from __future__ import annotations
 

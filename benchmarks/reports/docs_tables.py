@@ -31,6 +31,17 @@ from pdeinv.benchmarks.assumption_kinds import (
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.plan_kinds import PLANS
+from pdeinv.benchmarks.problem_kinds import (
+    AQUIFERS,
+    BASINS,
+    BLACK_BOXES,
+    FLOW_SENSORS,
+    FURTHER_READINGS,
+    PUMPING_TESTS,
+    TWO_INCLUSIONS,
+    TWO_PUMPING_TESTS,
+    UNCERTAIN_SIDES,
+)
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.benchmarks.records import Record, read_records
 from pdeinv.benchmarks.reports.assumed_tables import (
@@ -76,18 +87,9 @@ from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
-    AQUIFERS,
-    BASINS,
-    BLACK_BOXES,
     EQUIVARIANCES,
-    FLOW_SENSORS,
-    FURTHER_READINGS,
     GAUSSIAN_LIMITS,
-    PUMPING_TESTS,
     TIMINGS,
-    TWO_INCLUSIONS,
-    TWO_PUMPING_TESTS,
-    UNCERTAIN_SIDES,
 )
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text

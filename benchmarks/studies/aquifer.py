@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from pdeinv.benchmarks.problem_kinds import AQUIFERS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.example_scores import (
@@ -20,7 +21,6 @@ from pdeinv.benchmarks.studies.example_scores import (
     score_cells,
     scores_file,
 )
-from pdeinv.benchmarks.study_kinds import AQUIFERS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, example_by_name
 

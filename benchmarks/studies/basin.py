@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pdeinv.benchmarks.problem_kinds import BASINS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.studies.example_scores import measure_methods, methods_table
-from pdeinv.benchmarks.study_kinds import BASINS
 from pdeinv.grid import Grid
 from pdeinv.problems.examples import example_by_name
 

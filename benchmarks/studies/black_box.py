@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from pdeinv.benchmarks.problem_kinds import BLACK_BOXES
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.studies.example_scores import (
@@ -19,7 +20,6 @@ from pdeinv.benchmarks.studies.example_scores import (
     score_cells,
     scores_file,
 )
-from pdeinv.benchmarks.study_kinds import BLACK_BOXES
 from pdeinv.problems.examples import example_by_name
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.ensemble_smoother import EnsembleSmoother

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pdeinv import seeds
+from pdeinv.benchmarks.problem_kinds import FLOW_SENSORS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference
@@ -22,7 +23,6 @@ from pdeinv.benchmarks.studies.example_scores import (
     score_cells,
     scores_file,
 )
-from pdeinv.benchmarks.study_kinds import FLOW_SENSORS
 from pdeinv.datasets import Problem
 from pdeinv.problems.examples import Example, Readings
 

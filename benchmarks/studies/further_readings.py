@@ -18,11 +18,11 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pdeinv import layouts
+from pdeinv.benchmarks.problem_kinds import FURTHER_READINGS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, ratio
 from pdeinv.benchmarks.studies.example_scores import measure_missing, score_cells, scores_file
-from pdeinv.benchmarks.study_kinds import FURTHER_READINGS
 from pdeinv.coefficients import GaussianField
 from pdeinv.datasets import Poisson, Problem
 from pdeinv.grid import Grid

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pdeinv.benchmarks.problem_kinds import PUMPING_TESTS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.studies.example_scores import measure_methods, methods_table
-from pdeinv.benchmarks.study_kinds import PUMPING_TESTS
 from pdeinv.problems.examples import example_by_name
 
 __all__ = ["METHODS", "pumping_table", "run"]

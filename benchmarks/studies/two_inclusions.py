@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pdeinv.benchmarks.problem_kinds import TWO_INCLUSIONS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference, mean
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.studies.example_scores import measure, scores_file
-from pdeinv.benchmarks.study_kinds import TWO_INCLUSIONS
 from pdeinv.coefficients import CoefficientPrior, LogNormal
 from pdeinv.datasets import PDE, Distributed, Experiments, Problem, Scattering, Well
 from pdeinv.grid import Grid

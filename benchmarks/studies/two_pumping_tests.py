@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from pdeinv.benchmarks.problem_kinds import TWO_PUMPING_TESTS
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import Values, difference
@@ -22,7 +23,6 @@ from pdeinv.benchmarks.studies.example_scores import (
     score_cells,
     scores_file,
 )
-from pdeinv.benchmarks.study_kinds import TWO_PUMPING_TESTS
 from pdeinv.datasets import Experiments, Problem
 from pdeinv.problems.examples import Example, Truth, example_by_name
 from pdeinv.sensors import Sensors

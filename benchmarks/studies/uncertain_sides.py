@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from pdeinv.benchmarks.problem_kinds import UNCERTAIN_SIDES
 from pdeinv.benchmarks.records import Record
 from pdeinv.benchmarks.reports.columns import coverage_head, render_table
 from pdeinv.benchmarks.reports.queries import mean
 from pdeinv.benchmarks.studies.example_scores import measure_missing, scores_file
-from pdeinv.benchmarks.study_kinds import UNCERTAIN_SIDES
 from pdeinv.datasets.uncertain_fields import at_means
 from pdeinv.problems.examples import Example, Truth, example_by_name
 

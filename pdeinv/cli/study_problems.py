@@ -1,7 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
 `uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`,
-`two-inclusions`, `plans`:
-problems of one's own."""
+`two-inclusions`, `plans`: problems of one's own."""
 
 from __future__ import annotations
 

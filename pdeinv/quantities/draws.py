@@ -35,6 +35,9 @@ def draws_of(result: xr.Dataset) -> xr.Dataset:
     Sides that were inferred are `left_head` (sample, y) and so on; numbers that were are
     `parameters` (sample, parameter). Units and the attributes of the result are kept.
 
+    Arguments:
+        result: of `pdeinv.reconstruct`.
+
     Raises:
         InputError: the result has no samples.
     """

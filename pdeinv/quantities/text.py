@@ -29,6 +29,9 @@ _Parsed = tuple[str, Quantity | PosteriorMap]
 def parse_quantities(texts: Iterable[str]) -> dict[str, Quantity | PosteriorMap]:
     """Return the quantities of texts by their names.
 
+    Arguments:
+        texts: each as of `parse_quantity`.
+
     Raises:
         InputError: as of `parse_quantity`, or two have one name.
     """
@@ -48,6 +51,9 @@ def parse_quantity(text: str) -> _Parsed:
 
     The name may be left out; then it is made of the kind and the field or the side. Numbers that
     have a default follow as `:porosity=0.25` and `:thickness=20`.
+
+    Arguments:
+        text: of the quantity.
 
     Raises:
         InputError: the text has another form.
