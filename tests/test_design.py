@@ -1,6 +1,7 @@
 """Where further readings buy most: predicted variances, choices and the worth of sensors."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import seeded
+from helpers import run_command, seeded
 
 import pdeinv
 from pdeinv import GaussianField, Grid, InputError, LogNormal, Problem
 from pdeinv.datasets import Darcy, Poisson
 from pdeinv.observation import Observation
+from pdeinv.quantities import Flux, Mean
 from pdeinv.solvers import GaussianSolver
 from pdeinv.solvers.design.greedy import Beliefs, Candidates, choose
 from pdeinv.solvers.design.laws import EnsembleLaw, LatentLaw, node_readings
@@ -156,6 +158,33 @@ def test_a_part_of_the_domain_and_other_kinds_of_readings():
     assert plan.sizes == {"reading": 2, "candidate": 3, "sensor": 8}
 
 
+def test_the_mean_over_a_polygon_is_made_certain(tmp_path):
+    triangle = [[0.1, 0.1], [0.9, 0.2], [0.4, 0.8]]
+    table = {"field": "potential", "x": [0.3, 0.7], "y": [0.4, 0.6], "value": 0.002}
+    given = {"problem": PROBLEM, "noise_std": 1e-4, "noise": 1e-4}
+    plan = pdeinv.design(table, of=Mean("source", triangle), add=2, **given)
+    assert plan.attrs["of"] == "mean of source"
+    first = {"x": [*table["x"], float(plan["reading_x"][0])], "field": "potential"}
+    first |= {"y": [*table["y"], float(plan["reading_y"][0])], "value": 0.002}
+    after = pdeinv.design(first, of=Mean("source", triangle), add=1, **given)
+    assert after.attrs["std_before"] == pytest.approx(float(plan["std_after"][0]), rel=1e-8)
+    assert float(plan["std_after"][0]) < 0.9 * plan.attrs["std_before"]
+    # The same by posterior samples
+    result = pdeinv.reconstruct(table, problem=PROBLEM, noise=1e-4, n_samples=2000)
+    std = float(result.quantity(Mean("source", triangle))["std"])
+    assert plan.attrs["std_before"] == pytest.approx(std, rel=0.06)
+    corners = [*triangle, triangle[0]]
+    part, sensors = tmp_path / "part.geojson", tmp_path / "sensors.csv"
+    part.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    pd.DataFrame(table | {"noise_std": 1e-4}).to_csv(sensors, index=False)
+    PROBLEM.save(tmp_path / "p.toml")
+    command = ["design", sensors, "--problem", tmp_path / "p.toml", "--of", f"mean:source:{part}"]
+    found = run_command(*command, "--add", 2, "--out", tmp_path / "next.csv")
+    assert found.exit_code == 0, found.output
+    kept = pd.read_csv(tmp_path / "next.csv")
+    np.testing.assert_allclose(kept["std_after"], plan["std_after"], rtol=1e-6)
+
+
 def test_other_solvers_use_posterior_draws():
     problem = Problem(Darcy(), LogNormal(1.0, 0.5, 0.3), 16)
     grid = problem.physics.grid(16)
@@ -185,6 +214,8 @@ def test_other_solvers_use_posterior_draws():
         ({"candidates": {"x": [0.1]}}, "candidates must be a table with x and y"),
         ({"candidates": {"x": [3.0], "y": [0.1]}}, "must be in the domain"),
         ({"where": [[5, 5], [6, 5], [6, 6]]}, "must have a part in"),
+        ({"of": Flux(side="left")}, "of must be the name of a field or a pdeinv.quantities.Mean"),
+        ({"of": Mean("source"), "where": [[0, 0], [1, 0], [1, 1]]}, "where must be left out"),
         ({"pde": "poisson"}, "pde or problem must be given, got both"),
     ],
 )

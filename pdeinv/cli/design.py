@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,7 +31,11 @@ NoiseStd = Annotated[
 ]
 Of = Annotated[
     str | None,
-    typer.Option("--of", help="Field to make certain. The default is the coefficient."),
+    typer.Option(
+        "--of",
+        metavar="FIELD|mean:FIELD[:FILE.geojson]",
+        help="Field to make certain, or its mean over a polygon. The default is the coefficient.",
+    ),
 ]
 Places = Annotated[
     Path | None,
@@ -86,8 +90,10 @@ def design(
     check_new(out)
     if plot:
         check_figure(plot)
+    from pdeinv.quantities import parse_quantity
     from pdeinv.solvers.design import design as run
 
+    wanted: Any = parse_quantity(of)[1] if of and ":" in of else of
     plan = run(
         sensors,
         problem=given,
@@ -95,7 +101,7 @@ def design(
         field=field,
         noise_std=noise_std,
         candidates=None if candidates is None else _table(candidates),
-        of=of,
+        of=wanted,  # refused there if it is another quantity
         where=where,
         noise=noise,
         solver=solver,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from pdeinv.grid import Grid
 from pdeinv.quantities.base import Quantity
 from pdeinv.quantities.draws import grid_of
 from pdeinv.quantities.nodes import over_region
@@ -43,9 +45,13 @@ class Mean(Quantity):
         """The field alone."""
         return (self.field,)
 
+    def weights(self, grid: Grid) -> np.ndarray:
+        """Return the weights (ny, nx) of the nodes of a grid, which add up to 1."""
+        weights, area = over_region(grid, self.polygon, "polygon of a mean")
+        return weights / area
+
     def __call__(self, draws: xr.Dataset) -> xr.DataArray:
-        weights, area = over_region(grid_of(draws), self.polygon, "polygon of a mean")
-        spread = xr.DataArray(weights / area, dims=("y", "x"))
+        spread = xr.DataArray(self.weights(grid_of(draws)), dims=("y", "x"))
         field = draws[self.field]
         found = (field.where(spread != 0, 0.0) * spread).sum(("y", "x"), skipna=False)
         label = field.attrs.get("long_name", self.field)

@@ -33,13 +33,14 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
+from pdeinv.quantities import Mean
 from pdeinv.region import Region
 from pdeinv.sensors import NoiseLevels, Sensors
 from pdeinv.sensors.sources import SensorTable
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.design.greedy import Beliefs, Candidates, choose
 from pdeinv.solvers.design.laws import EnsembleLaw, LatentLaw, Law
-from pdeinv.solvers.design.posed import PosedDesign, node_weights
+from pdeinv.solvers.design.posed import PosedDesign, field_made_certain, target_weights
 from pdeinv.solvers.design.targets import Target
 from pdeinv.solvers.design.worth import importance_worth, removal_worth
 from pdeinv.solvers.gauss_newton import GaussNewton
@@ -61,7 +62,7 @@ def design(
     field: str | None = None,
     noise_std: float | None = None,
     candidates: SensorTable | None = None,
-    of: str | None = None,
+    of: str | Mean | None = None,
     where: Region | object | None = None,
     noise: NoiseLevels | None = None,
     solver: str | Solver = "auto",
@@ -80,7 +81,7 @@ def design(
         noise_std: of their noise, in the field's units; the median of the present ones if None.
         candidates: a table of places, with x and y, and kind, radius, x2 and y2 for other kinds of
             readings; up to 1500 nodes of the grid if None.
-        of: field to be made certain; the coefficient if None.
+        of: field to be made certain, or a `pdeinv.quantities.Mean`; the coefficient if None.
         where: the part of the domain in which it counts, as `Region.of` takes it.
         draws: posterior draws, for solvers other than `gaussian` and `gauss-newton`.
         progress: show bars.
@@ -96,18 +97,19 @@ def design(
         ((2,), True)
     """
     add, draws = integer("add", add, Bounds(1, 1000)), integer("draws", draws, Bounds(20, 100_000))
-    posed = PosedDesign.of(
-        Sensors.read(sensors), resolve_problem(pde, problem, None, None), field, of, grid, noise
-    )
+    stated, wanted = resolve_problem(pde, problem, None, None), field_made_certain(of, where)
+    posed = PosedDesign.of(Sensors.read(sensors), stated, field, wanted, grid, noise)
     choices = posed.candidates(candidates, noise_std)
-    goal = Target(posed.present, posed.target, node_weights(posed.present.grid, where))
+    weights = target_weights(posed.present.grid, of, where)
+    goal = Target(posed.present, posed.target, weights)
     chosen = solver_for(solver, posed.physics, posed.prior)
     chosen.check(posed.physics, posed.prior)
     law, known, worth = _law(chosen, posed, goal, draws, seed, progress)
     beliefs = Beliefs.of(law, known, Candidates(choices), goal, progress)
     picked, totals = choose(beliefs, min(add, len(choices)), progress)
     found = _dataset(beliefs, posed, picked, totals, worth)
-    return found.assign_attrs(solver=chosen.name)
+    what = {"of": f"mean of {of.field}"} if isinstance(of, Mean) else {}
+    return found.assign_attrs(solver=chosen.name, **what)
 
 
 def _law(

@@ -16,11 +16,12 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.priors.base import Prior
+from pdeinv.quantities import Mean
 from pdeinv.region import Region
 from pdeinv.sensors import NoiseLevels, Sensors
 from pdeinv.sensors.sources import SensorTable
 
-__all__ = ["PosedDesign", "node_weights"]
+__all__ = ["PosedDesign", "field_made_certain", "target_weights"]
 
 _ANYWHERE = 1500  # candidates of a lattice of nodes, at most
 _NODES = Bounds(least=4)  # of the shorter side
@@ -115,7 +116,36 @@ def _lattice(grid: Grid) -> np.ndarray:
     return grid.points()[chosen.flatten()].numpy()
 
 
-def node_weights(grid: Grid, where: object | None) -> torch.Tensor:
+def field_made_certain(of: object, where: object | None) -> str | None:
+    """Return the name of the field that is made certain, or whose mean is; None for the
+    coefficient.
+
+    Raises:
+        InputError: it is neither the name of a field nor a mean, or a mean is restricted further.
+    """
+    if of is None or isinstance(of, str):
+        return of
+    if not isinstance(of, Mean):
+        raise InputError(
+            f"of must be the name of a field or a pdeinv.quantities.Mean, got {described(of)}; "
+            f"give one of them"
+        )
+    if where is not None:
+        raise InputError(
+            f"where must be left out for a mean, which has its own polygon, got "
+            f"{described(where)}; leave it out"
+        )
+    return of.field
+
+
+def target_weights(grid: Grid, of: object, where: object | None) -> torch.Tensor:
+    """Return what a `Target` weighs: the nodes' variances, (ny, nx), or a mean, (1, ny, nx)."""
+    if isinstance(of, Mean):
+        return torch.from_numpy(of.weights(grid))[None]
+    return _node_weights(grid, where)
+
+
+def _node_weights(grid: Grid, where: object | None) -> torch.Tensor:
     """Return the weight of each node's variance, (ny, nx), which add up to 1."""
     weights = torch.ones(grid.shape, dtype=torch.float64)
     if grid.active_nodes is not None:
