@@ -229,7 +229,7 @@ class ModeSearch:
             xi, values, jacobian: where the search starts, as in `Mode`.
             nugget: as in `__call__`.
             jacobians: at most.
-            pull, lower: made where None; `lower` is a Cholesky factor.
+            lower: Cholesky factor for this Jacobian; it and `pull` are made where None.
         """
         problem, pull, o = self.problem, pull or self.pull, self.observation
         variance = o.noise_std**2 + nugget_variance(self.prior_variances, o, nugget)
