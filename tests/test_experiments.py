@@ -518,3 +518,13 @@ def test_each_solver_takes_experiments_or_refuses_them(name, prior):
     found = reconstruct(sensors, WAVES, solver=solver, prior=given, grid=16, n_samples=2)
     assert found.wavefield_samples.shape == (2, 2, 16, 16)
     assert bool(np.isfinite(found.wavefield_mean).all())
+
+
+def test_an_experiment_without_readings_has_the_fields_of_the_others():
+    """Its solution follows from the coefficient that the readings of the first determine."""
+    table = {"field": "wavefield", "x": [0.3], "y": [0.4], "value": [0.01], "noise_std": [0.01]}
+    both = [Helmholtz(k=1.0), Helmholtz(k=3.0)]
+    result = reconstruct(table | {"experiment": ["1"]}, both, grid=16)
+    alone = reconstruct(table, both[0], grid=16)
+    np.testing.assert_allclose(result.source_mean, alone.source_mean, rtol=1e-9, atol=1e-12)
+    assert bool((result.wavefield_std[1] > 0).any())
