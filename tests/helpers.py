@@ -43,7 +43,7 @@ _OWN = {
     "ddis": {"steps": 10, "langevin": 10},
     "level-set": {"ensemble": 4},
     "gauss-newton": {"ensemble": 8},
-    "object-chains": {"steps": 400, "levels": 6, "runs": 2},
+    "object-chains": {"steps": 200, "levels": 6, "runs": 2},
 }
 
 

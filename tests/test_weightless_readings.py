@@ -22,7 +22,7 @@ RANDOM = {"level-set": 0.02, "object-chains": 0.1}
 
 def pde_for(solver):
     accepted = [pde_by_name(p) for s, p in PAIRS if s == solver]
-    return min(accepted, key=lambda pde: (not pde.linear, pde.name))
+    return min(accepted, key=lambda pde: (not pde.linear, pde.waves, pde.name))
 
 
 @cache
