@@ -278,8 +278,25 @@ def test_turns_chain_through_files(tmp_path):
         save_netcdf(found, path := tmp_path / f"{k}.nc")
         problem = problem_after(path)
     xr.testing.assert_equal(found.drop_attrs(), in_memory[-1].drop_attrs())
+    method, function = found.as_prior(), as_prior(found)
+    assert torch.equal(method.rows, function.rows) and torch.equal(method.values, function.values)
     assert len(json.loads(found.attrs["earlier_readings"])) == 2
     assert len(problem.prior.turns) == 3 and problem.grid == SMALL.physics.grid(17)
+
+
+def test_a_python_file_that_a_result_names_does_not_run(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import pathlib\nfrom pdeinv.datasets import Poisson\n"
+        "pathlib.Path(__file__).with_suffix('.ran').touch()\n\n\n"
+        "class Mine(Poisson):\n    name = 'mine'\n"
+    )
+    save_netcdf(solve(readings(SMALL, 5, 1), SMALL), tmp_path / "r.nc")
+    result = pdeinv.open_result(tmp_path / "r.nc")
+    result.attrs["problem"] = result.attrs["problem"].replace('"poisson"', f'"{file}:Mine"')
+    with pytest.raises(InputError, match="whose code was not run"):
+        as_prior(result)
+    assert not file.with_suffix(".ran").exists()
 
 
 def test_a_problem_that_no_file_holds_is_given(tmp_path):
