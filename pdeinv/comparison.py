@@ -14,7 +14,7 @@ from pdeinv.checks import described
 from pdeinv.errors import InputError, warn_input
 from pdeinv.result import open_result
 
-__all__ = ["compare", "in_words", "of_bounds", "open_result"]
+__all__ = ["compare", "in_words", "of_bounds"]
 
 _OF_THE_MODEL = (
     *("noise_std", "bias_std", "weight"),

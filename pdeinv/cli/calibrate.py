@@ -20,7 +20,7 @@ from pdeinv.cli.observe import (
     Spacing,
     Times,
 )
-from pdeinv.cli.options import ANY_PDE_HELP, ProblemFile, Seed, posed
+from pdeinv.cli.options import ANY_PDE_HELP, ProblemFile, Seed, check_outputs, posed
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def calibrate(
     if sensors:
         _refuse_layout({name: value for name, value in locals().items() if name in _OWN})
     given = posed(pde, problem, None)
-    _check_outputs(out, plot, [sensors, points, truths, problem])
+    inputs = [path for path in (sensors, points, truths, problem) if path]
+    check_outputs({"--out": out}, {"--plot": plot}, inputs)
     from pdeinv.cli.layout import Layout
     from pdeinv.solvers.calibration import calibrate as run
 
@@ -178,18 +179,6 @@ def _planned(
         for time in times or (None,)
     ]
     return Sensors(pd.concat(tables, ignore_index=True), origin="the layout")
-
-
-def _check_outputs(out: Path, plot: Path | None, inputs: list[Path | None]) -> None:
-    from pdeinv.files import check_figure, check_writable
-
-    check_writable(out)
-    taken = [path.resolve() for path in inputs if path]
-    if out.resolve() in taken or (plot and check_figure(plot).resolve() in (*taken, out.resolve())):
-        raise InputError(
-            "an output must not have the name of another file of this command; choose another for "
-            "--out or --plot"
-        )
 
 
 def _summary(result: xr.Dataset, out: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import Seed
+from pdeinv.cli.options import Seed, check_outputs
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -203,18 +203,13 @@ def observe(
 
 
 def _check_outputs(out: Path, append: bool, plot: Path | None, inputs: list[Path]) -> None:
-    from pdeinv.files import check_figure, check_writable
+    from pdeinv.files import check_writable
 
     if check_writable(out).exists() and not append:
         raise InputError(
             f"{out} exists already; add to it with --append, choose another name, or move it away"
         )
-    taken = [path.resolve() for path in inputs]
-    if out.resolve() in taken or (plot and check_figure(plot).resolve() in (*taken, out.resolve())):
-        raise InputError(
-            "an output must not have the name of another file of this command; choose another for "
-            "--out or --plot"
-        )
+    check_outputs({"--out": out}, {"--plot": plot}, inputs)
 
 
 def _levels(

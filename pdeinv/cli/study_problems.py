@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 Truths = Annotated[int, typer.Option(callback=checked_instances, help="Number of truths.")]
+Cases = Annotated[
+    list[str] | None, typer.Option(help="Name of a case; may be repeated. All if not given.")
+]
 
 
 def aquifer(
@@ -101,10 +104,7 @@ def uncertain_sides(
 def further_readings(
     out: ResumingOut,
     instances: Truths = 32,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a case; may be repeated. All if not given."),
-    ] = None,
+    case: Cases = None,
 ) -> None:
     """Add five readings by design, at random and far from all others, and compare the errors."""
     from pdeinv.benchmarks.studies.further_readings import CASES, further_readings_table, run
@@ -116,10 +116,7 @@ def further_readings(
 def quantities(
     out: ResumingOut,
     instances: Truths = 64,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a case; may be repeated. All if not given."),
-    ] = None,
+    case: Cases = None,
 ) -> None:
     """Count the truths whose fluxes, means and travel times are within their intervals."""
     from pdeinv.benchmarks.studies.quantities import CASES, quantities_table, run
@@ -179,10 +176,7 @@ def plans(
     instances: Annotated[
         int, typer.Option(callback=checked_instances, help="Number of tables of readings.")
     ] = 4,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a case; may be repeated. All if not given."),
-    ] = None,
+    case: Cases = None,
     grid: Annotated[
         int | None, typer.Option(help="Nodes per side. Those of each case if not given.")
     ] = None,

@@ -78,7 +78,7 @@ class EachPlan(Plan):
 
     def _results(self, rows: np.ndarray, samples: bool) -> list[xr.Dataset]:
         results = [self._of_table(values) for values in rows]
-        return results if samples else [_without_samples(one) for one in results]
+        return results if samples else [one.drop_dims("sample") for one in results]
 
     def _of_table(self, values: np.ndarray) -> xr.Dataset:
         sensors = with_readings(self.sensors, values)
@@ -111,7 +111,3 @@ class EachPlan(Plan):
             if name != "value" and f"sensor_{name}" in whole:
                 whole[f"sensor_{name}"].values[missing] = column.to_numpy()[missing]
         return whole
-
-
-def _without_samples(result: xr.Dataset) -> xr.Dataset:
-    return result.drop_dims("sample")

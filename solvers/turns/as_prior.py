@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -102,7 +101,7 @@ def problem_after(result: xr.Dataset | str | os.PathLike, kind: Kind = "auto") -
 def _checked(result: xr.Dataset | str | os.PathLike) -> xr.Dataset:
     """Return an opened result of one set of readings."""
     if isinstance(result, str | os.PathLike):
-        result = open_result(Path(result))
+        result = open_result(result)
     made = isinstance(result, xr.Dataset) and {"solver", "solver_settings"} <= {*result.attrs}
     if not made or "sensor_value" not in result:
         raise InputError(
