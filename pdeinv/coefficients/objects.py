@@ -54,6 +54,10 @@ class Scenes:
         """Return the number of scenes."""
         return len(self.count)
 
+    def to(self, dtype: torch.dtype) -> Scenes:
+        """Return the scenes with numbers of another type."""
+        return Scenes(self.common.to(dtype), self.objects.to(dtype), self.count)
+
     @property
     def present(self) -> torch.Tensor:
         """Which objects are there, (batch, most)."""
@@ -203,11 +207,11 @@ def balanced(span: Span) -> bool:
     return abs(sum(span) - 1) < 1e-9
 
 
-def centred(grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+def centred(grid: Grid, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Return x (nx,) and y (ny,) of the nodes about the domain's centre, in shorter sides."""
     ax, ay = grid.domain.aspect
     y, x = grid.shares()
-    return ax * (x - 0.5), ay * (y - 0.5)
+    return (ax * (x - 0.5)).to(dtype), (ay * (y - 0.5)).to(dtype)
 
 
 def in_words(span: Span) -> str:
@@ -224,6 +228,6 @@ def offsets(places: torch.Tensor, span: Span, grid: Grid) -> tuple[torch.Tensor,
         span: of both coordinates, in shares of the domain's sides.
         grid: of the nodes.
     """
-    x, y = centred(grid)
-    centre = (scaled(places, span) - 0.5) * torch.tensor(grid.domain.aspect, dtype=torch.float64)
+    x, y = centred(grid, places.dtype)
+    centre = (scaled(places, span) - 0.5) * places.new_tensor(grid.domain.aspect)
     return x - centre[..., 0, None, None], y[:, None] - centre[..., 1, None, None]

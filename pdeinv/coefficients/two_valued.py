@@ -61,11 +61,11 @@ class TwoValuedObjects(ObjectPrior, contract=True):
 
     def render_coarsely(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         """Geometric means over the cells of the nodes, about which media of two values are in two
-        dimensions; a continuous function of all numbers of the objects."""
+        dimensions, in single precision; a continuous function of all numbers of the objects."""
         ends = 1 if grid.kind == "vertex" else 0
         fine = grid.resized(*(cells * _PARTS + ends for cells in grid.cells))
         width = grid.domain.aspect[0] / fine.cells[1]
-        covered = (self._depth(scenes, fine) / width + 0.5).clamp(0, 1)
+        covered = (self._depth(scenes.to(torch.float32), fine) / width + 0.5).clamp(0, 1)
         share = _means(covered) if ends else functional.avg_pool2d(covered, _PARTS)
         return self.low * (share * math.log(self.high / self.low)).exp()
 
