@@ -6,9 +6,12 @@ sides.
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
 
-from pdeinv.datasets.elliptic.faces import FaceMean, balance, relative_conductances
+import torch
+from torch.nn.functional import pad
+
+from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
 from pdeinv.datasets.elliptic.transform_solver import solve_shifted_laplacian
 from pdeinv.datasets.elliptic.volumes import Volumes
 from pdeinv.errors import NumericalError
@@ -42,37 +45,67 @@ def conjugate_gradients(
     size = torch.where(size == 0, 1.0, size)
     f = f / size
     tolerance = max(tolerance, torch.finfo(f.dtype).eps)
-    h2 = volumes.height**2 / (volumes.ny - 1) ** 2
-    across, along = relative_conductances(volumes, a, mean)
-    faces = across / h2, along / h2
     scale = a.mean(dim=(-1, -2), keepdim=True)
-
-    def inner(x, y):
-        return torch.linalg.vecdot(x.flatten(-2), y.flatten(-2))[..., None, None]
+    product = _balance_product(volumes, a, mean)
 
     def precondition(r):
-        return -solve_shifted_laplacian(volumes, volumes.per_volume(r)) / scale
+        z = solve_shifted_laplacian(volumes, volumes.per_volume(r.unflatten(-1, volumes.shape)))
+        return (z / -scale).flatten(-2)
 
-    u = torch.zeros_like(f)
-    r = f.clone()
+    r = f.flatten(-2).clone()
+    u = torch.zeros_like(r)
     z = precondition(r)
     p = z
-    rz = inner(r, z)
-    stop = tolerance**2 * inner(f, f)
+    rz = _inner(r, z)
+    stop = tolerance**2 * _inner(r, r)
     for _ in range(MOST):
-        active = ~(inner(r, r) <= stop)  # nan is active, and ends in the error below
+        active = ~(_inner(r, r) <= stop)  # nan is active, and ends in the error below
         if not bool(active.any()):
-            return size * u
-        q = balance(volumes, faces, volumes.extended(p))
-        pq = inner(p, q)
-        alpha = torch.where(active, rz / torch.where(active, pq, 1.0), 0.0)
-        u = u + alpha * p
-        r = r - alpha * q
+            return size * u.unflatten(-1, volumes.shape)
+        q = product(p)
+        alpha = (rz / _inner(p, q)).masked_fill_(~active, 0.0)
+        u.addcmul_(alpha, p)
+        r.addcmul_(alpha, q, value=-1.0)
         z = precondition(r)
-        rz, previous = inner(r, z), rz
-        p = torch.where(active, z + rz / torch.where(active, previous, 1.0) * p, p)
+        rz, previous = _inner(r, z), rz
+        p = torch.addcmul(z, (rz / previous).masked_fill_(~active, 0.0), p)
     raise NumericalError(
         f"conjugate gradients must reach the relative residual {tolerance:g} in {MOST} "
         f"iterations, and did not for a coefficient of contrast {float(a.max() / a.min()):.4g}; "
         f"lower the contrast, raise `tolerance` or use the direct method"
     )
+
+
+def _inner(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return the inner products (..., 1) of x and y (..., N)."""
+    return torch.linalg.vecdot(x, y)[..., None]
+
+
+def _balance_product(
+    volumes: Volumes, a: torch.Tensor, mean: FaceMean
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the product with A(a), as of `balance`, for free values in one row, (..., my mx).
+
+    Slices of a row are whole, which those of a rectangle are not: that takes a third of the time.
+    """
+    h2 = volumes.height**2 / (volumes.ny - 1) ** 2
+    across, along = (faces / h2 for faces in relative_conductances(volumes, a, mean))
+    x = pad(across, (int(not volumes.left), int(not volumes.right)))
+    y = pad(along, (0, 0, int(not volumes.bottom), int(not volumes.top)))
+    diagonal = (x[..., :-1] + x[..., 1:] + y[..., :-1, :] + y[..., 1:, :]).flatten(-2)
+    # Between a free value and the next one in x, or in y; none from one line to the next
+    inner_x, inner_y = x[..., 1:-1], y[..., 1:-1, :]
+    step = volumes.shape[1]
+    links = (
+        (1, pad(inner_x, (0, 1)).flatten(-2)[..., :-1]),
+        (step, inner_y.flatten(-2)),
+    )
+
+    def product(p: torch.Tensor) -> torch.Tensor:
+        q = diagonal * p
+        for stride, link in links:
+            q[..., stride:].addcmul_(link, p[..., :-stride], value=-1.0)
+            q[..., :-stride].addcmul_(link, p[..., stride:], value=-1.0)
+        return q
+
+    return product
