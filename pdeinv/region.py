@@ -178,7 +178,7 @@ class Region(Convertible):
         if isinstance(self.shape, np.ndarray) or isinstance(other.shape, np.ndarray):
             same = type(self.shape) is type(other.shape) and self.extent == other.extent
             return same and np.array_equal(self.shape, other.shape)
-        return bool(self.shape.equals_exact(other.shape))
+        return bool(self.shape.equals_exact(other.shape, 0.0))
 
     def __hash__(self) -> int:
         if isinstance(self.shape, np.ndarray):

@@ -1,11 +1,13 @@
 """The package from outside: what `import pdeinv` gives, in a process that has imported nothing
 else."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 from helpers import ROOT
+from packaging.requirements import Requirement
 
 EXPRESSIONS = [
     "pdeinv.datasets.Helmholtz(k=2.0).k == 2.0",
@@ -46,3 +48,20 @@ def test_an_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         pdeinv.nothing  # noqa: B018
+
+
+def test_the_oldest_versions_are_those_that_the_package_allows():
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    oldest = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    for requirement in map(Requirement, stated):
+        if requirement.marker is None:
+            version = oldest.pop(requirement.name.lower())
+            assert requirement.specifier.contains(version), (requirement.name, version)
+            # What the resolver cannot put together is newer than the bound; the others are at it
+            least = re.sub(r"^>=", "", str(requirement.specifier))
+            exact = Requirement(f"x=={least}").specifier.contains(version)
+            assert exact or requirement.name in {"torch", "pyarrow", "flopy"}, requirement
+    assert not oldest
