@@ -18,6 +18,7 @@ from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.external import named_by_data
 from pdeinv.files import atomic_write, check_writable, reading_failure
+from pdeinv.hdf5_output import write_netcdf
 from pdeinv.problems.loading import parse_problem
 from pdeinv.problems.saving import problem_text
 from pdeinv.sensors import Sensors
@@ -50,7 +51,7 @@ def save_plan(plan: Plan, path: str | os.PathLike) -> Path:
     whole = stored.assign({f"{_OURS}{name}": ((), text) for name, text in texts.items()})
     whole.attrs |= {f"{_OURS}format": _FORMAT, f"{_OURS}pdeinv_version": version("pdeinv")}
     with atomic_write(path) as temporary:
-        whole.to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(whole, temporary)
     return path
 
 
