@@ -12,7 +12,7 @@ import pytest
 from pdeinv import calibrate
 from pdeinv.benchmarks.kinds import Kind
 from pdeinv.benchmarks.records import JsonLines
-from pdeinv.datasets import Poisson, generate
+from pdeinv.datasets import Poisson, Problem, generate
 from pdeinv.errors import InputError
 from pdeinv.locking import hold, sole_writer
 from pdeinv.priors import Settings, TrainingData, train
@@ -67,7 +67,7 @@ def test_the_second_writer_is_refused_in_one_sentence(holder, pdeinv, poisson_fi
     with pytest.raises(InputError, match="must have one writer"):
         train(lambda _: pytest.fail("work"), data, "m.safetensors", Settings(steps=1))
     with pytest.raises(InputError, match="must have one writer"):
-        calibrate(Poisson(), READINGS, noise=1e-3, draws=20, out="c.nc")
+        calibrate(Problem(Poisson()), READINGS, noise=1e-3, draws=20, out="c.nc")
     with pytest.raises(InputError, match="must have one writer"):
         JsonLines("b.instances.jsonl", SQUARES)
     assert sorted(os.listdir()) == before
