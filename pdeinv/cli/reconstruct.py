@@ -187,10 +187,8 @@ def reconstruct(
             progress=True,
         )
         save_netcdf(result, out)
-        if plot:
-            _plot(result, plot)
-        if plot_parameters:
-            _plot_parameters(result, plot_parameters)
+        _plot(result, plot)
+        _plot_parameters(result, plot_parameters)
     typer.echo(_summary(result, wanted, out))
 
 
@@ -217,14 +215,18 @@ def _after(earlier: Path, replaced: Mapping[str, object]) -> Problem:
     return problem_after(earlier)
 
 
-def _plot(result: xr.Dataset, path: Path) -> None:
+def _plot(result: xr.Dataset, path: Path | None) -> None:
+    if path is None:
+        return
     from pdeinv.files import save_figure
     from pdeinv.plot import plot_reconstruction
 
     save_figure(plot_reconstruction(result), path)
 
 
-def _plot_parameters(result: xr.Dataset, path: Path) -> None:
+def _plot_parameters(result: xr.Dataset, path: Path | None) -> None:
+    if path is None:
+        return
     from pdeinv.figures.evidence import plot_parameters
     from pdeinv.files import save_figure
 

@@ -12,6 +12,7 @@ import typer
 from pdeinv.checks import Bounds, integer
 from pdeinv.cli.options import PDE_HELP, Dims, Names, ProblemFile, Seed
 from pdeinv.errors import InputError
+from pdeinv.locking import sole_writer
 
 if TYPE_CHECKING:
     from pdeinv.priors import GaussianPrior, Noise, Trainable, TrainingData
@@ -113,7 +114,6 @@ def train(
 ) -> None:
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
     from pdeinv import priors
-    from pdeinv.locking import sole_writer
     from pdeinv.progress import print_above
     from pdeinv.torch_state import checked_device
 
@@ -155,7 +155,6 @@ def train(
 def _check_new(out: Path, model: str) -> None:
     """Refuse a file that exists; `train` refuses it, too, and removes a checkpoint of its run."""
     from pdeinv.files import check_new, check_writable
-    from pdeinv.locking import sole_writer
 
     with sole_writer(out):
         resumes = model in _TRAINED and out.with_name(f"{out.name}.checkpoint").exists()
