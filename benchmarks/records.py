@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pdeinv.appending import append_whole
 from pdeinv.benchmarks.kinds import BASELINES, CELL, INSTANCES, SUMMARIES, TASK, Kind
 from pdeinv.benchmarks.prior_kinds import PRIOR_ABLATIONS, PRIORS
 from pdeinv.benchmarks.study_kinds import STUDY_KINDS
 from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_writable
+from pdeinv.locking import hold
 from pdeinv.schema import parse_json
 
 __all__ = [
@@ -121,7 +124,8 @@ class JsonLines:
 
     Opening it drops what a killed run left incomplete at its end: the beginning of a record without
     its line break, and the last unit of work unless it has as many records as their `rows` states.
-    Whatever else does not fit is refused, and the file stays as it is.
+    Whatever else does not fit is refused, and the file stays as it is. While it is open, no other
+    process can open it.
 
     Arguments:
         path: the file, in a folder that exists; the first record creates it if it is missing.
@@ -130,7 +134,7 @@ class JsonLines:
             of the kind's `identity`.
 
     Raises:
-        InputError: the file cannot be written, or as `read_records`.
+        InputError: the file cannot be written, another process has it open, or as `read_records`.
 
     Example:
         >>> import tempfile
@@ -152,6 +156,7 @@ class JsonLines:
         key: Callable[[Record], Hashable] | None = None,
     ) -> None:
         self.path, self.kind = check_writable(path), kind
+        weakref.finalize(self, hold(self.path))
         self.key = key = key or (lambda record: values_of(record, kind.identity))
         content = self._content()
         whole = content[: content.rfind(b"\n") + 1]
@@ -176,6 +181,7 @@ class JsonLines:
         """Write the records of a unit of work at the file's end.
 
         Raises:
+            InputError: the file cannot be written; it is as it was.
             NumericalError: one of them could not be read again.
         """
         for record in records:
@@ -184,8 +190,7 @@ class JsonLines:
                     f"a record of {self.path} must fit its schema, and {problem}; change what "
                     f"makes it"
                 )
-        with self.path.open("a") as stream:
-            stream.write(_lines(records))
+        append_whole(self.path, _lines(records).encode())
         self._keys.update(map(self.key, records))
 
     def read(self) -> list[Record]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import NotRequired
 
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
+from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
 from pdeinv.benchmarks.kinds import (
     Kind,
@@ -178,5 +179,6 @@ STUDY_KINDS = (
     *FAMILY_KINDS,
     PLANS,
     QUANTITIES,
+    CRASHES,
 )
 """All kinds of studies."""

@@ -56,6 +56,8 @@ from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.files import atomic_write, check_writable
 from pdeinv.grid import LARGEST, Grid
+from pdeinv.hdf5_output import HDF5Stream, hdf5_stream
+from pdeinv.locking import sole_writer
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 from pdeinv.sensors.column_names import listed
@@ -95,9 +97,9 @@ def generate(
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: a setting is out of range, `out` exists, cannot be written or would not fit on
-            the disk, a parameter of the PDE or the prior is a function, or there is an unfinished
-            run with other settings.
+        InputError: a setting is out of range, `out` exists, cannot be written, is being written or
+            would not fit on the disk, a parameter of the PDE or the prior is a function, or there
+            is an unfinished run with other settings.
         NumericalError: a block was damaged while the file was assembled.
     """
     problem = _checked(problem)
@@ -108,14 +110,10 @@ def generate(
     settings = _settings(problem, n, grid, seed)
     check_effort(problem, n, grid, out, workers)
     # Copies, without cached tensors
-    job = _Job(
-        Problem(replace(pde), replace(problem.coefficient_prior)),
-        n,
-        grid,
-        seed,
-        prepare(out, settings | {"samples_per_block": _BLOCK}),
-    )
-    _run(job, settings, out, workers, progress)
+    copied = Problem(replace(pde), replace(problem.coefficient_prior))
+    with sole_writer(out):
+        parts = prepare(out, settings | {"samples_per_block": _BLOCK})
+        _run(_Job(copied, n, grid, seed, parts), settings, out, workers, progress)
     return out
 
 
@@ -252,8 +250,8 @@ def _run(
             for_each(
                 job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
             )
-        with atomic_write(out) as temporary:
-            _assemble(job, settings, temporary)
+        with atomic_write(out) as temporary, hdf5_stream(temporary) as stream:
+            _assemble(job, settings, stream)
     except BaseException:
         if not any(job.parts.glob("*.npz")):  # no block to resume from
             shutil.rmtree(job.parts, ignore_errors=True)
@@ -261,8 +259,8 @@ def _run(
     shutil.rmtree(job.parts, ignore_errors=True)
 
 
-def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
-    with h5py.File(path, "w") as file:
+def _assemble(job: _Job, settings: dict[str, object], stream: HDF5Stream) -> None:
+    with h5py.File(stream, "w") as file:
         for key, value in settings.items():
             json_text = isinstance(value, dict) or key == "outputs"
             file.attrs[key] = json.dumps(value, sort_keys=True) if json_text else value
@@ -294,3 +292,4 @@ def _assemble(job: _Job, settings: dict[str, object], path: Path) -> None:
                 )
             for channel, field in enumerate(job.problem.physics.fields):
                 file[field.name][start : start + _BLOCK] = states[:, channel]
+            stream.check()

@@ -8,6 +8,7 @@ removes.
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdeinv.errors import InputError
+from pdeinv.hdf5_output import write_netcdf
 from pdeinv.temporary import new_temporary, sweep
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ __all__ = [
     "check_path",
     "check_writable",
     "ensure_folder",
+    "flush",
     "read_text",
     "reading_failure",
     "save_figure",
     "save_netcdf",
+    "writing_failure",
 ]
 
 _IN_USE = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK}
@@ -205,30 +209,58 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.umask(mask)
         # Some writers keep a file to its owner, whatever the user's umask
         temporary.chmod(0o666 & ~mask)
+        with temporary.open("r+b") as stream:
+            flush(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); free some space or choose "
-            f"another path"
-        ) from None
+        raise writing_failure(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(descriptor: int) -> None:
+    """Wait until a file is on the disk: some systems state only then that the disk is full.
+
+    Arguments:
+        descriptor: of the open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # without it
+            raise
+
+
+def writing_failure(path: Path, error: OSError) -> InputError:
+    """Return what to raise where a file cannot be written.
+
+    Arguments:
+        path: the file.
+        error: of the system.
+    """
+    return InputError(
+        f"{path} cannot be written ({error.strerror or error}); free some space or choose another "
+        f"path"
+    )
 
 
 def save_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     """Write a dataset as compressed NetCDF 4."""
     numeric = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
     with atomic_write(path) as temporary:
-        dataset.to_netcdf(
-            temporary, engine="h5netcdf", encoding={name: {"zlib": True} for name in numeric}
-        )
+        write_netcdf(dataset, temporary, {name: {"zlib": True} for name in numeric})
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure in the format of the path's ending: .png, .pdf or .svg."""
     kind = check_figure(path).suffix.removeprefix(".").lower()
+    # In memory: the writer of PDF fails in its own ways on a full disk
+    figure.savefig(stream := io.BytesIO(), dpi=150, format=kind)
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=kind)
+        temporary.write_bytes(stream.getbuffer())
 
 
 def check_figure(path: str | os.PathLike) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
 from pdeinv.errors import InputError
-from pdeinv.files import check_path, reading_failure
+from pdeinv.files import check_path
+from pdeinv.netcdf_input import load_netcdf
 from pdeinv.quantities import Quantity, evaluation, maps
 from pdeinv.quantities.evaluation import Function
 from pdeinv.quantities.intervals import LEVEL
@@ -81,11 +83,7 @@ def open_result(path: str | os.PathLike) -> Result:
     """
     if not check_path(path).is_file():
         raise InputError(f"the result {path} must be a file, got none; check its name")
-    try:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
-            found = Result.of(dataset.load())
-    except Exception as error:  # whatever the engine raises
-        raise reading_failure(path, error, "must be a result, and cannot be read") from None
+    found = Result.of(load_netcdf(Path(path), "must be a result, and cannot be read"))
     if "sensor_value" not in found:
         raise InputError(
             f"result {path} must be one of pdeinv.reconstruct, got one without sensors; give "

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_temporary", "new_temporary", "sweep"]
+__all__ = ["hidden_prefix", "is_temporary", "new_temporary", "sweep"]
 
 _LONGEST = 150  # bytes of a file's name within a temporary one; file systems allow 255 for all
 # A machine, a process, its start and a count; earlier versions wrote the process alone
@@ -25,7 +25,7 @@ def new_temporary(path: Path) -> Path:
     """Return a name in the folder of a file that no other process takes."""
     process = os.getpid()
     return path.with_name(
-        f"{_prefix(path)}{_machine()}-{process}-{_start_of(process)}-{next(_count)}.partial"
+        f"{hidden_prefix(path)}{_machine()}-{process}-{_start_of(process)}-{next(_count)}.partial"
     )
 
 
@@ -34,8 +34,12 @@ def is_temporary(path: Path) -> bool:
     return re.fullmatch(rf"\..*\.{_TOKEN}\.partial", path.name, re.DOTALL) is not None
 
 
-def _prefix(path: Path) -> str:
-    """Return how the temporary names of a file begin, short enough for any file system."""
+def hidden_prefix(path: Path) -> str:
+    """Return how the temporary names of a file begin, short enough for any file system.
+
+    Arguments:
+        path: the file.
+    """
     name = os.fsencode(path.name)
     if len(name) > _LONGEST:
         return f".{hashlib.sha256(name).hexdigest()[:32]}."
@@ -44,7 +48,7 @@ def _prefix(path: Path) -> str:
 
 def sweep(path: Path) -> None:
     """Remove the temporary files of dead processes that were writing `path`."""
-    pattern = re.compile(rf"{re.escape(_prefix(path))}{_TOKEN}\.partial", re.DOTALL)
+    pattern = re.compile(rf"{re.escape(hidden_prefix(path))}{_TOKEN}\.partial", re.DOTALL)
     with suppress(OSError):  # a folder that cannot be listed, a file of another user
         for name in os.listdir(path.parent):
             match = pattern.fullmatch(name)

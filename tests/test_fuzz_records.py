@@ -14,6 +14,7 @@ from time_limit import time_limit
 from pdeinv import InputError
 from pdeinv.benchmarks import (
     assumption_kinds,
+    crash_kinds,
     family_kinds,
     kinds,
     plan_kinds,
@@ -46,6 +47,7 @@ from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.basin import basin_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
+from pdeinv.benchmarks.studies.crashes import crashes_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
@@ -227,7 +229,15 @@ PLANS = [
     for i in range(2)
 ]
 
+CRASHES = [
+    {"case": case, "pde": "poisson", "kill": kill, "seed": 0, "share": 0.5, "seconds": 1.0}
+    | {"hit": 1, "kept": kill, "whole": 1, "identical": 1, "left": 0}
+    for case in ("generate", "train")
+    for kill in range(2)
+]
+
 USES = {
+    "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
     "plans": (plan_kinds.PLANS, PLANS, plans_table),
     "quantities": (quantity_kinds.QUANTITIES, QUANTITIES, quantities_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),

@@ -94,7 +94,7 @@ def test_the_blocks_of_a_finished_dataset_are_removed(tmp_path):
     code = "import os, shutil, signal\nshutil.rmtree = lambda *a, **k: os.kill(os.getpid(), 9)\n"
     run = [sys.executable, "-c", code + COMMANDS["generate"]]
     assert subprocess.run(run, cwd=tmp_path).returncode == -signal.SIGKILL
-    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.parts"}
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.parts", ".out.lock"}
     with pytest.raises(InputError, match="exists already"):
         generate(Poisson(), 21, 16, 0, tmp_path / "out")  # another dataset: not its blocks
     assert (tmp_path / "out.parts").is_dir()

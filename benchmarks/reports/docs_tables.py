@@ -28,6 +28,7 @@ from pdeinv.benchmarks.assumption_kinds import (
     CALIBRATIONS,
     MODEL_CHOICES,
 )
+from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.plan_kinds import PLANS
@@ -73,6 +74,7 @@ from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
 from pdeinv.benchmarks.studies.basin import basin_table
 from pdeinv.benchmarks.studies.black_box import black_box_table
+from pdeinv.benchmarks.studies.crashes import crashes_table
 from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
@@ -122,6 +124,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "calibrated": (calibrations_table, (CALIBRATIONS,)),
     "scene-limits": (scene_limits_table, (SCENE_LIMITS,)),
     "plans": (plans_table, (PLANS,)),
+    "crashes": (crashes_table, (CRASHES,)),
     "quantities": (quantities_table, (QUANTITIES,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),

@@ -17,8 +17,7 @@ from pdeinv.datasets import Problem
 from pdeinv.datasets.generation import sample_generator
 from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior
-from pdeinv.priors.data import digest_indices, digest_of
-from pdeinv.priors.training import held_out
+from pdeinv.priors.data import digest_indices, digest_of, held_out
 from pdeinv.symmetry import Group
 
 __all__ = ["memorised", "nearest_distances", "nearest_training", "training_coefficients"]

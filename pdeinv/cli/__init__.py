@@ -44,6 +44,7 @@ from pdeinv.cli.study_problems import (
     aquifer,
     basin,
     black_box,
+    crashes,
     flow_sensors,
     further_readings,
     plans,
@@ -77,7 +78,7 @@ for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
     *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
-    *(calibrated, scene_limits),
+    *(calibrated, scene_limits, crashes),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

@@ -166,6 +166,7 @@ def benchmark(
     from pdeinv.benchmarks.runner import run_cells
     from pdeinv.benchmarks.suites import RECORDS, suite_cells
     from pdeinv.files import check_writable, ensure_folder
+    from pdeinv.locking import sole_writer
 
     if processes < 1:
         raise InputError(f"--processes must be at least 1, got {processes}; leave it out for one")
@@ -181,8 +182,9 @@ def benchmark(
     else:
         cells = _product(context.params)
         check_writable(out)
-    cells = fit_to_budget(cells, budget or (), out)
-    records = run_cells(cells, out, command=typed_command(), progress=True, processes=processes)
+    with sole_writer(out):
+        cells = fit_to_budget(cells, budget or (), out)
+        records = run_cells(cells, out, command=typed_command(), progress=True, processes=processes)
     typer.echo(ranked_table(records) if suite else table(records))
 
 

@@ -90,36 +90,38 @@ def design(
     check_new(out)
     if plot:
         check_figure(plot)
+    from pdeinv.locking import sole_writer
     from pdeinv.quantities import parse_quantity
     from pdeinv.solvers.design import design as run
 
     wanted: Any = parse_quantity(of)[1] if of and ":" in of else of
-    plan = run(
-        sensors,
-        problem=given,
-        add=add,
-        field=field,
-        noise_std=noise_std,
-        candidates=None if candidates is None else _table(candidates),
-        of=wanted,  # refused there if it is another quantity
-        where=where,
-        noise=noise,
-        solver=solver,
-        grid=grid,
-        draws=draws,
-        seed=seed,
-        progress=True,
-    )
-    if plot:
-        from pdeinv.figures.design import plot_design
-        from pdeinv.files import save_figure
+    with sole_writer(out):
+        plan = run(
+            sensors,
+            problem=given,
+            add=add,
+            field=field,
+            noise_std=noise_std,
+            candidates=None if candidates is None else _table(candidates),
+            of=wanted,  # refused there if it is another quantity
+            where=where,
+            noise=noise,
+            solver=solver,
+            grid=grid,
+            draws=draws,
+            seed=seed,
+            progress=True,
+        )
+        if plot:
+            from pdeinv.figures.design import plot_design
+            from pdeinv.files import save_figure
 
-        save_figure(plot_design(plan), plot)
-    table = plan[["reading_x", "reading_y", "std_after"]].to_dataframe()
-    table = table.rename(columns={"reading_x": "x", "reading_y": "y"})
-    table.insert(0, "field", plan.attrs["field"])
-    with atomic_write(out) as temporary:
-        table.to_csv(temporary, index=False)
+            save_figure(plot_design(plan), plot)
+        table = plan[["reading_x", "reading_y", "std_after"]].to_dataframe()
+        table = table.rename(columns={"reading_x": "x", "reading_y": "y"})
+        table.insert(0, "field", plan.attrs["field"])
+        with atomic_write(out) as temporary:
+            table.to_csv(temporary, index=False)
     typer.echo(_summary(plan, out))
 
 

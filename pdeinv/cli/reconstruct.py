@@ -162,32 +162,32 @@ def reconstruct(
     replaced |= {"--prior": prior, "--ensemble": ensemble}
     check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
+    from pdeinv.locking import sole_writer
     from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
     given = _after(after, replaced) if after else posed(pde, problem, param)
     wanted = parse_quantities(quantity or ())
-    result = run(
-        sensors,
-        problem=given,
-        noise=noise,
-        grid=grid,
-        solver=solver,
-        prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
-        robust=robust,
-        equireg=equireg,
-        steps=steps,
-        preset=preset,
-        n_samples=samples,
-        seed=seed,
-        holdout=holdout,
-        quantities=wanted,
-        progress=True,
-    )
-    save_netcdf(result, out)
-    if plot:
+    with sole_writer(out):
+        result = run(
+            sensors,
+            problem=given,
+            noise=noise,
+            grid=grid,
+            solver=solver,
+            prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
+            robust=robust,
+            equireg=equireg,
+            steps=steps,
+            preset=preset,
+            n_samples=samples,
+            seed=seed,
+            holdout=holdout,
+            quantities=wanted,
+            progress=True,
+        )
+        save_netcdf(result, out)
         _plot(result, plot)
-    if plot_parameters:
         _plot_parameters(result, plot_parameters)
     typer.echo(_summary(result, wanted, out))
 
@@ -215,14 +215,18 @@ def _after(earlier: Path, replaced: Mapping[str, object]) -> Problem:
     return problem_after(earlier)
 
 
-def _plot(result: xr.Dataset, path: Path) -> None:
+def _plot(result: xr.Dataset, path: Path | None) -> None:
+    if path is None:
+        return
     from pdeinv.files import save_figure
     from pdeinv.plot import plot_reconstruction
 
     save_figure(plot_reconstruction(result), path)
 
 
-def _plot_parameters(result: xr.Dataset, path: Path) -> None:
+def _plot_parameters(result: xr.Dataset, path: Path | None) -> None:
+    if path is None:
+        return
     from pdeinv.figures.evidence import plot_parameters
     from pdeinv.files import save_figure
 

@@ -1,6 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
 `uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`,
-`two-inclusions`, `plans`: problems of one's own."""
+`two-inclusions`, `plans`, `crashes`: problems of one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pdeinv.cli.options import Seed
 from pdeinv.cli.study import FigureFile, Methods, Nodes, ResumingOut, checked_instances
 from pdeinv.errors import InputError
 
@@ -18,6 +19,7 @@ __all__ = [
     "aquifer",
     "basin",
     "black_box",
+    "crashes",
     "flow_sensors",
     "further_readings",
     "plans",
@@ -186,6 +188,21 @@ def plans(
 
     cases = _checked(case or (), CASES, "case")
     _measure(run, plans_table, out, instances=instances, cases=cases, grid=grid)
+
+
+def crashes(
+    out: ResumingOut,
+    kills: Annotated[int, typer.Option(help="Number of kills of each command.")] = 100,
+    case: Cases = None,
+    seed: Seed = 0,
+) -> None:
+    """Kill commands at random moments, repeat them, and compare with undisturbed runs."""
+    from pdeinv.benchmarks.studies.crashes import CASES, crashes_table, run
+    from pdeinv.checks import Bounds, integer
+
+    integer("--kills", kills, Bounds(1, 10**6))
+    cases = _checked(case or (), CASES, "case")
+    _measure(run, crashes_table, out, kills=kills, cases=cases, seed=seed)
 
 
 def _measure(

@@ -12,6 +12,7 @@ import typer
 from pdeinv.checks import Bounds, integer
 from pdeinv.cli.options import PDE_HELP, Dims, Names, ProblemFile, Seed
 from pdeinv.errors import InputError
+from pdeinv.locking import sole_writer
 
 if TYPE_CHECKING:
     from pdeinv.priors import GaussianPrior, Noise, Trainable, TrainingData
@@ -113,7 +114,6 @@ def train(
 ) -> None:
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
     from pdeinv import priors
-    from pdeinv.files import check_new
     from pdeinv.progress import print_above
     from pdeinv.torch_state import checked_device
 
@@ -124,7 +124,7 @@ def train(
         )
     checked_device(device)
     options = _Options.parse(widths, noise, noise_length, precondition, symmetry, rank, seed)
-    check_new(out)
+    _check_new(out, model)
     minutes = _MINUTES if minutes is None and steps is None else minutes
     what = f"diffusion, {widths}, {options.stated()}" if model == "diffusion" else model
     settings = priors.Settings(
@@ -132,7 +132,8 @@ def train(
     )
     fields = _read(data, channels, pde, problem, names=names, dims=dims)
     if model == "gaussian":
-        priors.save(_gaussian(fields, options), out)
+        with sole_writer(out):
+            priors.save(_gaussian(fields, options), out)
     else:
         recipe = _TRAINED[model]
         fields = fields.swapped() if recipe.swapped else fields
@@ -149,6 +150,15 @@ def train(
         f"{out}: {model} of {', '.join(f.name for f in fields.fields)} from {len(fields)} samples "
         f"of {data}"
     )
+
+
+def _check_new(out: Path, model: str) -> None:
+    """Refuse a file that exists; `train` refuses it, too, and removes a checkpoint of its run."""
+    from pdeinv.files import check_new, check_writable
+
+    with sole_writer(out):
+        resumes = model in _TRAINED and out.with_name(f"{out.name}.checkpoint").exists()
+        (check_writable if resumes else check_new)(out)
 
 
 def _read(

@@ -23,5 +23,5 @@ from pdeinv.priors.storage import save as save
 from pdeinv.priors.storage import shipped as shipped
 from pdeinv.priors.storage import shipped_name as shipped_name
 from pdeinv.priors.stored import Tensors as Tensors
-from pdeinv.priors.training import Settings as Settings
 from pdeinv.priors.training import train as train
+from pdeinv.priors.training_settings import Settings as Settings

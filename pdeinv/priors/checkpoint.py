@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field, JsonValue, ValidationError
 
+from pdeinv.errors import InputError
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.description import Described
 from pdeinv.priors.storage import restored
@@ -21,6 +22,7 @@ __all__ = [
     "MOMENTS",
     "CheckpointState",
     "check_plan",
+    "drop_finished",
     "open_checkpoint",
     "restored_model",
     "save_checkpoint",
@@ -103,6 +105,20 @@ def check_plan(state: CheckpointState, plan: Mapping[str, Any], path: Path) -> N
             f"there is an unfinished run with {'; '.join(different)}",
             f"finish that run, or {_REMEDY}",
         )
+
+
+def drop_finished(path: Path, plan: Mapping[str, Any]) -> None:
+    """Remove the checkpoint of a run that was killed when its model was in its place.
+
+    Arguments:
+        path: the checkpoint; it stays if it is of another run, or of an unfinished one.
+        plan: of the run, as of `check_plan`.
+    """
+    with suppress(InputError), open_checkpoint(path) as (state, _):
+        check_plan(state, plan, path)
+        steps, minutes = plan["steps"], plan["minutes"]
+        if state.step >= steps if steps else state.seconds >= 60 * minutes:
+            path.unlink()
 
 
 def restored_model(state: CheckpointState, tensors: Tensors) -> Trainable:

@@ -24,7 +24,15 @@ from pdeinv.symmetry import Group, trivial_group
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ROLES", "STD", "Normalisation", "TrainingData", "digest_indices", "digest_of"]
+__all__ = [
+    "ROLES",
+    "STD",
+    "Normalisation",
+    "TrainingData",
+    "digest_indices",
+    "digest_of",
+    "held_out",
+]
 
 ROLES = {
     "both": ("coefficient", "solution"),
@@ -34,6 +42,7 @@ ROLES = {
 STD = 0.5
 """Standard deviation of a normalised field, as in EDM and FunDPS."""
 _MIN_SAMPLES = 8
+_HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _BOUNDARY_SAMPLES = 256  # samples from which the behaviour at the boundary is inferred
 _DIGEST_SAMPLES = 64  # samples that the digest of a dataset covers
 
@@ -233,3 +242,12 @@ def _field(variable: xr.DataArray) -> Field:
         str(a.get("units", "1")),
         interpolation_order=int(order),
     )
+
+
+def held_out(samples: int) -> int:
+    """Return how many of so many samples are left out of the training, the last ones.
+
+    Arguments:
+        samples: their number.
+    """
+    return max(1, min(_HELD_OUT, samples // 8))

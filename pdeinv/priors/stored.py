@@ -145,7 +145,11 @@ def write_tensors(
         tensors: by name.
         what: name of the format.
         text: the JSON text of the header.
+
+    Raises:
+        InputError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # The format allows neither strides nor shared memory
@@ -154,7 +158,10 @@ def write_tensors(
         for name, value in tensors.items()
     }
     with atomic_write(path) as temporary:
-        save_file(plain, temporary, metadata={"format": what, "prior": text})
+        try:
+            save_file(plain, temporary, metadata={"format": what, "prior": text})
+        except SafetensorError as error:  # an error of the system has this class, too
+            raise OSError(str(error)) from None
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,67 +15,33 @@ import torch
 
 from pdeinv import seeds
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.files import check_new
+from pdeinv.files import check_new, check_writable
+from pdeinv.locking import sole_writer
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.checkpoint import (
     MOMENTS,
     CheckpointState,
     check_plan,
+    drop_finished,
     open_checkpoint,
     restored_model,
     save_checkpoint,
     taken_like,
     taken_state,
 )
-from pdeinv.priors.data import TrainingData
+from pdeinv.priors.data import TrainingData, held_out
 from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
+from pdeinv.priors.training_settings import Settings, plan_of
 from pdeinv.progress import Progress
 from pdeinv.torch_state import checked_device
 
-__all__ = ["Settings", "held_out", "train"]
+__all__ = ["Settings", "train"]
 
-_HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _WARM_UP = 200, 0.05  # steps, or share of the budget, until the rate is full
 _SAVE_EVERY = 60.0  # seconds
 _VALIDATIONS = 10  # in a run
 _TURNS = 8  # symmetries in a batch
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a training run, which determine it together with the data.
-
-    Arguments:
-        model: a description of the model; a run of another model is not resumed.
-        minutes, steps: the budget; exactly one of them. The learning rate falls to zero along it,
-            as a half cosine.
-        batch: samples in a step.
-        rate: largest learning rate of Adam.
-        symmetry: augment by the symmetries of the PDE.
-        average: half-life of the weights' moving average, as a share of the steps so far.
-        seed: of batches, symmetries and noise.
-
-    Raises:
-        InputError: the budget is missing or given twice, or a number is not positive.
-    """
-
-    model: str = ""
-    minutes: float | None = None
-    steps: int | None = None
-    batch: int = 32
-    rate: float = 1e-3
-    symmetry: bool = True
-    average: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise InputError("the budget of a training run must be either minutes or steps")
-        for name in ("minutes", "steps", "batch", "rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} must be positive and finite, got {value}; raise it")
 
 
 def train(
@@ -108,26 +75,29 @@ def train(
         The model with the moving average of the weights, on the CPU.
 
     Raises:
-        InputError: `out` exists or cannot be written, there is a checkpoint of other settings or
-            data, or this machine lacks the device.
+        InputError: `out` exists, cannot be written or is being written, there is a checkpoint of
+            other settings or data, or this machine lacks the device.
         NumericalError: the loss is no longer finite.
     """
-    out, place = check_new(out), checked_device(device)
-    run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings, place)
-    try:
-        run.advance_to_end(progress, echo or (lambda line: None))
-    finally:
-        run.save_checkpoint()
-    model = run.averaged()
-    model.record = run.record()
-    save(model, out)
-    run.checkpoint.unlink()
+    out, place = check_writable(out), checked_device(device)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    with sole_writer(out):
+        if out.exists() and checkpoint.exists():
+            drop_finished(checkpoint, plan_of(settings, data))
+        check_new(out)
+        run = _Run(make, data, checkpoint, settings, place)
+        try:
+            run.advance_to_end(progress, echo or (lambda line: None))
+        except BaseException:
+            run.save_checkpoint()
+            raise
+        with suppress(InputError):  # a disk that is nearly full may still take the model
+            run.save_checkpoint()
+        model = run.averaged()
+        model.record = run.record()
+        save(model, out)
+        run.checkpoint.unlink(missing_ok=True)
     return model
-
-
-def held_out(samples: int) -> int:
-    """Return how many of so many samples are left out of the training, the last ones."""
-    return max(1, min(_HELD_OUT, samples // 8))
 
 
 class _Run:
@@ -143,7 +113,7 @@ class _Run:
     ):
         self.settings, self.checkpoint, self.device = settings, checkpoint, device
         self.data, self.validation = data.split(held_out(len(data)))
-        self.plan = asdict(settings) | data.provenance() | {"samples": len(self.data)}
+        self.plan = plan_of(settings, data)
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.history: list[dict] = []

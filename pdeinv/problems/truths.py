@@ -22,6 +22,7 @@ from pdeinv.errors import InputError, warn_input
 from pdeinv.external import is_reference
 from pdeinv.figures.times import place_of
 from pdeinv.grid import Grid
+from pdeinv.netcdf_input import check_netcdf
 from pdeinv.sensors.column_names import nearest
 
 __all__ = ["Choice", "Drawn", "Observed", "draw_truth", "observed_fields"]
@@ -211,6 +212,7 @@ def _opened(path: Path, choice: Choice) -> xr.Dataset:
     """Return the dataset of a file: a result or fields on coordinates x and y, or else one of
     those of `open_dataset`."""
     try:
+        check_netcdf(path)
         dataset = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
     except Exception:  # whatever the engine raises; the reader of datasets names the cause
         return open_dataset(path)

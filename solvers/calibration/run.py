@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Any
@@ -26,7 +27,9 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.fields import Field
+from pdeinv.files import check_writable
 from pdeinv.grid import Grid
+from pdeinv.locking import sole_writer
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 from pdeinv.sensors import Sensors
@@ -96,9 +99,10 @@ def calibrate(
     """
     draws, workers = integer("draws", draws, Bounds(_LEAST, 10**6)), integer("workers", workers)
     posed = _Calibration.of(problem, sensors, truths, noise, solver, grid, seed)
-    store = DrawStore.of(out, posed.identity)
-    failed = _do(posed, store, draws, workers, progress)
-    return store.finish(draws, failed)
+    with nullcontext() if out is None else sole_writer(check_writable(out)):
+        store = DrawStore.of(out, posed.identity)
+        failed = _do(posed, store, draws, workers, progress)
+        return store.finish(draws, failed)
 
 
 def _do(posed: _Calibration, store: DrawStore, draws: int, workers: int, progress: bool) -> int:

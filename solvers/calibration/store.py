@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from pdeinv.errors import InputError
-from pdeinv.files import check_writable, reading_failure, save_netcdf
+from pdeinv.files import check_writable, save_netcdf
+from pdeinv.netcdf_input import load_netcdf
 from pdeinv.solvers.calibration.identity import differences, in_words
 from pdeinv.solvers.calibration.verdict import judged
 
@@ -46,10 +47,7 @@ class DrawStore:
         path = None if out is None else check_writable(out)
         if path is None or not path.exists():
             return cls(path, identity, [])
-        try:
-            found = xr.load_dataset(path, engine="h5netcdf")
-        except Exception as error:  # whatever the engine raises
-            raise reading_failure(path, error, "is not a file of a calibration") from None
+        found = load_netcdf(path, "is not a file of a calibration")
         _check_same(path, found.attrs.get("calibration"), identity)
         found = found.drop_vars("p_value")
         return cls(path, identity, [found.isel(draw=[k]) for k in range(found.sizes["draw"])])

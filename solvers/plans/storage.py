@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import xarray as xr
 
 from pdeinv.checks import path_of
 from pdeinv.datasets import Problem
 from pdeinv.errors import InputError
 from pdeinv.external import named_by_data
-from pdeinv.files import atomic_write, check_writable, reading_failure
+from pdeinv.files import atomic_write, check_writable
+from pdeinv.hdf5_output import write_netcdf
+from pdeinv.netcdf_input import load_netcdf
 from pdeinv.problems.loading import parse_problem
 from pdeinv.problems.saving import problem_text
 from pdeinv.sensors import Sensors
@@ -50,7 +51,7 @@ def save_plan(plan: Plan, path: str | os.PathLike) -> Path:
     whole = stored.assign({f"{_OURS}{name}": ((), text) for name, text in texts.items()})
     whole.attrs |= {f"{_OURS}format": _FORMAT, f"{_OURS}pdeinv_version": version("pdeinv")}
     with atomic_write(path) as temporary:
-        whole.to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(whole, temporary)
     return path
 
 
@@ -79,11 +80,7 @@ def load_plan(path: str | os.PathLike) -> Plan:
         InputError: the file cannot be read, or is no plan.
     """
     path = path_of("the file of a plan", path)
-    try:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as given:
-            stored = given.load()
-    except Exception as error:  # whatever the engine raises
-        raise reading_failure(path, error, "must be a plan, and cannot be read") from None
+    stored = load_netcdf(path, "must be a plan, and cannot be read")
     if (found := stored.attrs.get(f"{_OURS}format")) != _FORMAT:
         raise InputError(
             f"{path} must be a plan of format {_FORMAT}, got "
