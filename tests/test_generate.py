@@ -22,8 +22,8 @@ from pdeinv.datasets import (
     Sides,
     Value,
     Well,
+    blocks,
     generate,
-    generation,
     pde_by_name,
 )
 from pdeinv.errors import InputError
@@ -119,7 +119,7 @@ def test_a_sample_depends_on_the_seed_and_its_index_alone(poisson_file, tmp_path
 
 
 def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, monkeypatch):
-    n, blocks = 640, 40
+    n, number = 640, 40
     out, whole = tmp_path / "darcy.h5", tmp_path / "whole.h5"
     code = f"from pdeinv.datasets import *; generate(Darcy(), {n}, 32, 1, {str(out)!r}, workers=1)"
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -133,16 +133,16 @@ def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, 
     process.kill()  # SIGKILL: nothing can clean up
     process.wait()
     done = len(list(parts_of(out).glob("*.npz")))
-    assert 0 < done < blocks and not out.exists()
+    assert 0 < done < number and not out.exists()
     with pytest.raises(InputError, match="unfinished"):
         datasets.open_dataset(parts_of(out))
     stored = []
-    store = generation._Job.store
+    store = blocks.Blocks.store
     monkeypatch.setattr(
-        generation._Job, "store", lambda job, start: (stored.append(start), store(job, start))
+        blocks.Blocks, "store", lambda job, start: (stored.append(start), store(job, start))
     )
     generate(Darcy(), n, 32, 1, out, workers=1)
-    assert len(stored) == blocks - done
+    assert len(stored) == number - done
     assert out.read_bytes() == generate(Darcy(), n, 32, 1, whole, workers=1).read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["darcy.h5", "whole.h5"]
 
@@ -152,7 +152,7 @@ def stopped(tmp_path, monkeypatch):
     """An unfinished run of the settings of `poisson_file`: Ctrl-C came after two of three
     blocks."""
     out = tmp_path / "poisson.h5"
-    store = generation._Job.store
+    store = blocks.Blocks.store
 
     def stop_at_third(job, start):
         if start == 32:
@@ -160,7 +160,7 @@ def stopped(tmp_path, monkeypatch):
         store(job, start)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generation._Job, "store", stop_at_third)
+        patch.setattr(blocks.Blocks, "store", stop_at_third)
         generate(Poisson(), 40, 16, 3, out, workers=1)
     assert len(list(parts_of(out).glob("*.npz"))) == 2 and not out.exists()
     return out

@@ -14,6 +14,7 @@ from pdeinv.cli.options import (
     Names,
     Parameters,
     ProblemFile,
+    Scheduler,
     Seed,
     check_outputs,
     posed,
@@ -122,6 +123,10 @@ Quantities = Annotated[
         "exceeds:FIELD:THRESHOLD, quantile:FIELD:PROBABILITY; may be repeated.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Number of worker processes, one thread each, for a table with replicates."),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -152,6 +157,8 @@ def reconstruct(
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Seed = 0,
     param: Parameters = None,
 ) -> None:
@@ -182,6 +189,8 @@ def reconstruct(
         seed=seed,
         holdout=holdout,
         quantities=wanted,
+        workers=workers,
+        scheduler=scheduler,
         progress=True,
     )
     save_netcdf(result, out)

@@ -6,14 +6,14 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from pdeinv import seeds
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.errors import NumericalError
 from pdeinv.files import check_new
 from pdeinv.priors.base import Trainable
 from pdeinv.priors.checkpoint import (
@@ -27,8 +27,10 @@ from pdeinv.priors.checkpoint import (
     taken_state,
 )
 from pdeinv.priors.data import TrainingData
+from pdeinv.priors.settings import Settings
 from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
+from pdeinv.priors.team import Team, check_processes, team_of
 from pdeinv.progress import Progress
 from pdeinv.torch_state import checked_device
 
@@ -41,42 +43,6 @@ _VALIDATIONS = 10  # in a run
 _TURNS = 8  # symmetries in a batch
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a training run, which determine it together with the data.
-
-    Arguments:
-        model: a description of the model; a run of another model is not resumed.
-        minutes, steps: the budget; exactly one of them. The learning rate falls to zero along it,
-            as a half cosine.
-        batch: samples in a step.
-        rate: largest learning rate of Adam.
-        symmetry: augment by the symmetries of the PDE.
-        average: half-life of the weights' moving average, as a share of the steps so far.
-        seed: of batches, symmetries and noise.
-
-    Raises:
-        InputError: the budget is missing or given twice, or a number is not positive.
-    """
-
-    model: str = ""
-    minutes: float | None = None
-    steps: int | None = None
-    batch: int = 32
-    rate: float = 1e-3
-    symmetry: bool = True
-    average: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise InputError("the budget of a training run must be either minutes or steps")
-        for name in ("minutes", "steps", "batch", "rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} must be positive and finite, got {value}; raise it")
-
-
 def train(
     make: Callable[[TrainingData], Trainable],
     data: TrainingData,
@@ -84,6 +50,7 @@ def train(
     settings: Settings,
     *,
     device: str = "cpu",
+    processes: int = 1,
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
 ) -> Trainable:
@@ -101,6 +68,8 @@ def train(
         settings: budget and hyperparameters.
         device: of torch, on which to train, such as `cuda`. Random numbers are those of the CPU on
             every device, and a checkpoint may be resumed on another one.
+        processes: number of processes on the CPU, this one and helpers. Each takes a share of every
+            batch, and the gradients are averaged. A run may be resumed with another number.
         progress: show a progress bar.
         echo: prints the line of each validation.
 
@@ -110,12 +79,14 @@ def train(
     Raises:
         InputError: `out` exists or cannot be written, there is a checkpoint of other settings or
             data, or this machine lacks the device.
-        NumericalError: the loss is no longer finite.
+        NumericalError: the loss is no longer finite, or a process died.
     """
     out, place = check_new(out), checked_device(device)
+    check_processes(processes, settings.batch, place)
     run = _Run(make, data, out.with_name(out.name + ".checkpoint"), settings, place)
     try:
-        run.advance_to_end(progress, echo or (lambda line: None))
+        with team_of(run.model, processes) as run.team:
+            run.advance_to_end(progress, echo or (lambda line: None))
     finally:
         run.save_checkpoint()
     model = run.averaged()
@@ -147,6 +118,7 @@ class _Run:
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.history: list[dict] = []
+        self.team: Team | None = None
         if checkpoint.exists():
             with open_checkpoint(checkpoint) as (state, tensors):
                 check_plan(state, self.plan, checkpoint)
@@ -216,11 +188,13 @@ class _Run:
         warm = min(1.0, max((self.step + 1) / _WARM_UP[0], done / _WARM_UP[1]))
         for group in self.optimiser.param_groups:
             group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-        loss = self.model.loss(self._batch(), self.generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        before = self.generator.get_state()
+        try:
+            now = self._gradients(self._batch())
+        except BaseException:  # the run that is resumed takes this batch again
+            self.generator.set_state(before)
+            raise
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        now = float(loss.detach())
         # Before the step, so that the checkpoint keeps finite weights
         if not (math.isfinite(now) and math.isfinite(norm)):
             raise NumericalError(
@@ -235,6 +209,15 @@ class _Run:
         keep = 0.5 ** (1 / max(1.0, self.settings.average * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
+
+    def _gradients(self, states: torch.Tensor) -> float:
+        """Compute the gradients for a batch, and return its loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.team:
+            return self.team.gradients(states, self.model.draws(states, self.generator))
+        loss = self.model.loss(states, self.generator)
+        loss.backward()
+        return float(loss.detach())
 
     def _batch(self) -> torch.Tensor:
         """Return random samples, under symmetries of the PDE if wanted."""
