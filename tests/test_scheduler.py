@@ -75,7 +75,7 @@ def test_replicates_are_those_of_one_process_with_their_warnings(address):
         found.append(result.drop_vars("seconds"))
     assert found[0].identical(found[1]) and found[0].identical(found[2])
     given.loc[3, "x"] = 5.0
-    with pytest.raises(InputError, match="replicate .* row 3: x and y must be in the domain"):
+    with pytest.raises(InputError, match=r"replicate .* row 3: x and y must be in the domain"):
         reconstruct(given, "poisson", grid=16, scheduler=address)
 
 
