@@ -18,8 +18,9 @@ _Several = Annotated[int, Field(ge=1, le=10**9)]
 class Work(Line, Provenance):
     """Some work on a dask cluster of one machine.
 
-    `others` is the number of cores that other programs kept busy meanwhile. `bytes` are those of
-    the files, of generated fields.
+    `processor_seconds` are those of the command and its workers together. `others` is the number of
+    cores that other programs kept busy meanwhile. `bytes` are those of the files, of generated
+    fields.
     """
 
     work: Name
@@ -30,6 +31,7 @@ class Work(Line, Provenance):
     cores: _Several
     others: Amount
     seconds: Positive
+    processor_seconds: Positive
     bytes: NotRequired[_Several]
 
 

@@ -7,6 +7,7 @@ so that results do not depend on who computes them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import pickle
@@ -14,7 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import metadata
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.parallel import interrupts_held, without_main
+from pdeinv.schema import parse_json
 from pdeinv.torch_state import one_thread
 
 __all__ = ["LOCAL", "check_scheduler", "code_version", "local_cluster", "on_cluster"]
@@ -113,7 +115,7 @@ def local_cluster(workers: int) -> Iterator[str]:
                 n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address=":0",  # any free port, without a warning
                 silence_logs=logging.CRITICAL,
             )
         try:
@@ -292,18 +294,12 @@ def _connected(scheduler: str, workers: int) -> Iterator[Any]:
     distributed = _dask()
     with ExitStack() as stack:
         stack.enter_context(_quiet())
-        known: dict[str, Any] = {"address": scheduler}
+        address = _address(scheduler)
         if scheduler == LOCAL:
-            known = {"address": stack.enter_context(local_cluster(workers))}
-        elif scheduler.endswith(".json"):
-            known = {"scheduler_file": scheduler}
-            if not Path(scheduler).is_file():
-                raise InputError(
-                    f"the scheduler file {scheduler} does not exist; start the scheduler with "
-                    f"--scheduler-file, or correct the name"
-                )
+            address = stack.enter_context(local_cluster(workers))
         try:
-            client = distributed.Client(**known, timeout=_PATIENCE, set_as_default=False)
+            _greet(address)
+            client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise InputError(
@@ -312,6 +308,36 @@ def _connected(scheduler: str, workers: int) -> Iterator[Any]:
             ) from None
         stack.callback(client.close)
         yield client
+
+
+def _address(scheduler: str) -> str:
+    """Return the address of a scheduler, which a file may state."""
+    if not scheduler.endswith(".json"):
+        return scheduler
+    try:
+        found = parse_json(Path(scheduler).read_bytes())
+        return str(found["address"])  # type: ignore[index]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(
+            f"the scheduler file {scheduler} must hold the address of a scheduler, got no such "
+            f"file; start the scheduler with --scheduler-file, or correct the name"
+        ) from None
+
+
+def _greet(address: str) -> None:
+    """Connect to a scheduler for a moment: a client that could not would leave its thread behind.
+
+    Raises:
+        OSError, ValueError: it does not answer, or the address is none.
+    """
+    from distributed.core import connect
+
+    async def greet() -> None:
+        await (await connect(address, timeout=_PATIENCE)).close()
+
+    if not address.startswith("inproc:"):  # of this process, which has its own loop
+        with ThreadPoolExecutor(1) as apart:  # a notebook runs a loop in this thread
+            apart.submit(asyncio.run, greet()).result()
 
 
 def _dask() -> ModuleType:

@@ -15,10 +15,11 @@ from distributed import Client, LocalCluster
 from helpers import read_lines, run_command
 from test_replicates import readings
 
-from pdeinv import InputError, NumericalError, cluster, parallel, reconstruct
+from pdeinv import InputError, NumericalError, Problem, cluster, parallel, reconstruct
 from pdeinv.benchmarks.runner import run_cells
 from pdeinv.cluster import code_version, local_cluster
 from pdeinv.datasets import Poisson, generate
+from pdeinv.datasets.blocks import Blocks
 from pdeinv.solvers import MisfitWarning
 
 
@@ -125,7 +126,7 @@ def test_workers_of_another_version_are_refused(address, monkeypatch):
 
 def test_workers_of_several_threads_and_a_scheduler_without_workers_are_refused(monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 1.0)
-    settings = {"processes": False, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    settings = {"processes": False, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with LocalCluster(n_workers=0, threads_per_worker=3, **settings) as made:
         with pytest.raises(InputError, match=r"must have workers, got none within 1 s; start some"):
             for_each(abs, [1], made.scheduler_address)
@@ -137,7 +138,7 @@ def test_workers_of_several_threads_and_a_scheduler_without_workers_are_refused(
 def test_a_scheduler_that_is_lost_ends_the_run(monkeypatch):
     monkeypatch.setattr(cluster, "_ALONE", 2.0)
     monkeypatch.setattr(cluster, "_LOOK", 0.5)
-    settings = {"processes": False, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    settings = {"processes": False, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with LocalCluster(n_workers=1, threads_per_worker=1, **settings) as made:
 
         def close(n, _):
@@ -152,7 +153,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(monkeypatch):
     [
         ("tcp://127.0.0.1:1", r"no scheduler answers at tcp://127\.0\.0\.1:1 .* dask scheduler"),
         ("foo://x:1", "no scheduler answers at foo://x:1"),
-        ("nowhere.json", "scheduler file nowhere.json does not exist"),
+        ("nowhere.json", "scheduler file nowhere.json must hold the address"),
         ("", "scheduler must be 'local', an address or a scheduler file, got ''"),
         (8786, "scheduler must be .* got 8786; write it as tcp://host:8786"),
     ],
@@ -162,7 +163,7 @@ def test_a_scheduler_that_cannot_be_reached_is_refused(scheduler, message, monke
     start = time.monotonic()
     with pytest.raises(InputError, match=message):
         generate(Poisson(), 2, 8, 0, tmp_path / "p.h5", scheduler=scheduler)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20  # on a busy machine
     assert not any(tmp_path.iterdir())
 
 
@@ -194,13 +195,10 @@ def test_a_local_cluster_from_a_script_without_a_guard(poisson_file, tmp_path):
     assert (tmp_path / "p.h5").read_bytes() == poisson_file.read_bytes()
 
 
-def test_a_folder_that_the_workers_lack_is_refused(address, tmp_path, monkeypatch):
-    from pdeinv.datasets import blocks
-
-    monkeypatch.setattr(blocks, "PLAN", "plan-of-this-process.json")
-    generate(Poisson(), 2, 8, 0, tmp_path / "p.h5", workers=1)
-    with pytest.raises(InputError, match=rf"all workers share, got none .*{socket.gethostname()}"):
-        generate(Poisson(), 2, 8, 0, tmp_path / "q.h5", scheduler=address)
+def test_a_folder_that_a_worker_lacks_is_refused(tmp_path):
+    blocks = Blocks(Problem(Poisson()), 0, 2, Poisson().grid(8), 0, tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"all workers share, got none .*{socket.gethostname()}"):
+        blocks.store(0)
 
 
 def test_the_commands_take_a_scheduler(address, tmp_path):

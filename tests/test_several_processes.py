@@ -65,8 +65,8 @@ def test_a_process_that_dies_ends_the_run_and_the_next_resumes(data, tmp_path):
 @pytest.mark.parametrize(
     ("processes", "batch", "message"),
     [
-        (0, 8, "processes must be an integer from 1 to 8, got 0"),
-        (9, 8, "processes must be an integer from 1 to 8, got 9"),
+        (0, 8, "processes must be an integer of at least 1, got 0"),
+        (9, 8, "processes must be an integer of at most 8, got 9"),
         (1.5, 8, "processes must be .* got 1.5"),
     ],
 )
