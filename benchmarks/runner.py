@@ -14,10 +14,10 @@ from pdeinv.benchmarks.records import JsonLines, Record, cell_key, write_records
 from pdeinv.benchmarks.scoring import score
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.tasks import Task
-from pdeinv.cluster import check_scheduler
 from pdeinv.files import check_writable
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.schedulers import check_scheduler
 
 __all__ = ["instances_file", "run", "run_cells"]
 
@@ -57,8 +57,8 @@ def run_cells(
         progress: show a bar.
         processes: number of worker processes, one thread each; 1 for all threads on one instance
             after the other.
-        scheduler: of dask, whose workers score instances, see `pdeinv.cluster.check_scheduler`; a
-            `"local"` one has as many as `processes`.
+        scheduler: of dask, whose workers score instances, as of
+            `pdeinv.schedulers.check_scheduler`; a `"local"` one has as many as `processes`.
 
     Returns:
         The cells' summaries, a record for each scored field and metric.

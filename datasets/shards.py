@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pdeinv.checks import Bounds, integer
-from pdeinv.cluster import LOCAL, check_scheduler
 from pdeinv.datasets.blocks import BLOCK, Blocks
 from pdeinv.files import atomic_write
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.schedulers import LOCAL, check_scheduler
 
 __all__ = ["Shards", "Staff", "shard_files", "shard_pattern"]
 

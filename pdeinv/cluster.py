@@ -7,68 +7,34 @@ so that results do not depend on who computes them.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
+from pdeinv import schedulers
 from pdeinv.checks import described
 from pdeinv.errors import InputError, NumericalError
-from pdeinv.parallel import interrupts_held, without_main
-from pdeinv.schema import parse_json
 from pdeinv.torch_state import one_thread
 
-__all__ = ["LOCAL", "check_scheduler", "code_version", "local_cluster", "on_cluster"]
+__all__ = ["code_version", "on_cluster"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOCAL = "local"
-"""The scheduler of a cluster that is started on this machine for one call."""
-_PATIENCE = 8.0  # seconds until a scheduler answers, and until it has a worker
 _ALONE = 120.0  # seconds without any worker, after which a run ends
 _LOOK = 2.0  # seconds from one look at the workers to the next
 _WAITING = 4  # items that a worker has at most, the one in work included
 _PACKAGES = ("pdeinv", "pdeinv.datasets", "pdeinv.solvers", "pdeinv.benchmarks")
-
-
-def check_scheduler(scheduler: object, workers: int | None) -> str | None:
-    """Return the scheduler; call this before any work.
-
-    Arguments:
-        scheduler: `"local"`, an address such as `"tcp://host:8786"`, the name of a scheduler file
-            that ends in `.json`, or None.
-        workers: number of processes that the caller has stated; None for none.
-
-    Raises:
-        InputError: it is no text, or a number of workers is stated for a cluster that has its own.
-    """
-    if scheduler is None:
-        return None
-    if not isinstance(scheduler, str) or not scheduler.strip():
-        raise InputError(
-            f"scheduler must be 'local', an address or a scheduler file, got "
-            f"{described(scheduler)}; write it as tcp://host:8786"
-        )
-    if scheduler != LOCAL and workers is not None:
-        raise InputError(
-            f"the number of workers must be left out with the scheduler {scheduler}, which has its "
-            f"own, got {workers}; start as many as you want there"
-        )
-    return scheduler
 
 
 def on_cluster(
@@ -83,7 +49,7 @@ def on_cluster(
     Arguments:
         function: cloudpickle can pickle it, its items and its results. Each call has one thread.
         items: arguments of the calls.
-        scheduler: as of `check_scheduler`.
+        scheduler: as of `pdeinv.schedulers.check_scheduler`.
         workers: number of processes of a local cluster.
         report: called as each item is done, in any order.
 
@@ -95,33 +61,9 @@ def on_cluster(
     """
     if not items:
         return
-    with _connected(scheduler, min(workers, len(items))) as client:
+    with schedulers.connected(scheduler, min(workers, len(items))) as client:
         _check_workers(client, scheduler)
         _Calls(client, scheduler, function, report).run(items)
-
-
-@contextmanager
-def local_cluster(workers: int) -> Iterator[str]:
-    """Start a cluster on this machine for the block, and yield the address of its scheduler.
-
-    Arguments:
-        workers: number of processes, one thread each.
-    """
-    distributed = _dask()
-    # A worker that is started again would run the caller's script too
-    with _quiet(), without_main():
-        with interrupts_held():
-            cluster = distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=":0",  # any free port, without a warning
-                silence_logs=logging.CRITICAL,
-            )
-        try:
-            yield cluster.scheduler_address
-        finally:
-            cluster.close()
 
 
 @cache
@@ -200,7 +142,7 @@ class _Calls:
             )
 
     def _result(self, future: Any) -> Any:
-        distributed = _dask()
+        distributed = schedulers.dask()
         try:
             return pickle.loads(future.result())
         except distributed.KilledWorker:
@@ -261,11 +203,11 @@ def _check_workers(client: Any, scheduler: str) -> None:
         return code_version()
 
     try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
+        client.wait_for_workers(1, timeout=schedulers.PATIENCE)
     except TimeoutError:
         raise InputError(
-            f"the scheduler {scheduler} must have workers, got none within {_PATIENCE:g} s; start "
-            f"some with `dask worker {client.scheduler.address} --nthreads 1`"
+            f"the scheduler {scheduler} must have workers, got none within "
+            f"{schedulers.PATIENCE:g} s; start some with `dask worker {client.scheduler.address} --nthreads 1`"
         ) from None
     several = {where: n for where, n in client.nthreads().items() if n > 1}
     if several:
@@ -286,82 +228,3 @@ def _other_version(other: dict[str, str]) -> InputError:
         f"the workers must run {code_version()}, got {version} at {where}; install the same there, "
         f"and start the workers again"
     )
-
-
-@contextmanager
-def _connected(scheduler: str, workers: int) -> Iterator[Any]:
-    """Yield a client of a scheduler."""
-    distributed = _dask()
-    with ExitStack() as stack:
-        stack.enter_context(_quiet())
-        address = _address(scheduler)
-        if scheduler == LOCAL:
-            address = stack.enter_context(local_cluster(workers))
-        try:
-            _greet(address)
-            client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            raise InputError(
-                f"no scheduler answers at {scheduler} ({reason}); start one with `dask scheduler`, "
-                f"or correct the address, such as tcp://host:8786"
-            ) from None
-        stack.callback(client.close)
-        yield client
-
-
-def _address(scheduler: str) -> str:
-    """Return the address of a scheduler, which a file may state."""
-    if not scheduler.endswith(".json"):
-        return scheduler
-    try:
-        found = parse_json(Path(scheduler).read_bytes())
-        return str(found["address"])  # type: ignore[index]
-    except (OSError, ValueError, TypeError, KeyError):
-        raise InputError(
-            f"the scheduler file {scheduler} must hold the address of a scheduler, got no such "
-            f"file; start the scheduler with --scheduler-file, or correct the name"
-        ) from None
-
-
-def _greet(address: str) -> None:
-    """Connect to a scheduler for a moment: a client that could not would leave its thread behind.
-
-    Raises:
-        OSError, ValueError: it does not answer, or the address is none.
-    """
-    from distributed.core import connect
-
-    async def greet() -> None:
-        await (await connect(address, timeout=_PATIENCE)).close()
-
-    if not address.startswith("inproc:"):  # of this process, which has its own loop
-        with ThreadPoolExecutor(1) as apart:  # a notebook runs a loop in this thread
-            apart.submit(asyncio.run, greet()).result()
-
-
-def _dask() -> ModuleType:
-    try:
-        import distributed
-    except ImportError:
-        raise InputError(
-            "a scheduler needs the package distributed, which is not installed; install it with "
-            "`pip install 'pdeinv[distributed]'`"
-        ) from None
-    return distributed
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the log of dask from standard error: what matters of it is an exception."""
-    _dask()
-    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] == "distributed"]
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from pdeinv.checks import Bounds, integer
-from pdeinv.cluster import check_scheduler
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.schedulers import check_scheduler
 from pdeinv.sensors import Sensors
 
 __all__ = ["ALONE", "Helpers", "checked_helpers", "reconstruct_each", "seed_of"]
@@ -33,7 +33,7 @@ class Helpers(NamedTuple):
 
     Arguments:
         workers: number of worker processes, one thread each; 1 for this process.
-        scheduler: of dask, see `pdeinv.cluster.check_scheduler`; None for none.
+        scheduler: of dask, see `pdeinv.schedulers.check_scheduler`; None for none.
     """
 
     workers: int = 1
@@ -55,7 +55,7 @@ def checked_helpers(workers: int | None, scheduler: str | None) -> Helpers:
     Arguments:
         workers: number of worker processes, one thread each; None for this process, or for those of
             the scheduler. A scheduler `"local"` starts so many.
-        scheduler: see `pdeinv.cluster.check_scheduler`.
+        scheduler: see `pdeinv.schedulers.check_scheduler`.
 
     Raises:
         InputError: one of them cannot be used.

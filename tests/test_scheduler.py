@@ -15,11 +15,12 @@ from distributed import Client, LocalCluster
 from helpers import read_lines, run_command
 from test_replicates import readings
 
-from pdeinv import InputError, NumericalError, Problem, cluster, parallel, reconstruct
+from pdeinv import InputError, NumericalError, Problem, cluster, parallel, reconstruct, schedulers
 from pdeinv.benchmarks.runner import run_cells
-from pdeinv.cluster import code_version, local_cluster
+from pdeinv.cluster import code_version
 from pdeinv.datasets import Poisson, generate
 from pdeinv.datasets.blocks import Blocks
+from pdeinv.schedulers import local_cluster
 from pdeinv.solvers import MisfitWarning
 
 
@@ -125,7 +126,7 @@ def test_workers_of_another_version_are_refused(address, monkeypatch):
 
 
 def test_workers_of_several_threads_and_a_scheduler_without_workers_are_refused(monkeypatch):
-    monkeypatch.setattr(cluster, "_PATIENCE", 1.0)
+    monkeypatch.setattr(schedulers, "PATIENCE", 1.0)
     settings = {"processes": False, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with LocalCluster(n_workers=0, threads_per_worker=3, **settings) as made:
         with pytest.raises(InputError, match=r"must have workers, got none within 1 s; start some"):
@@ -159,7 +160,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(monkeypatch):
     ],
 )
 def test_a_scheduler_that_cannot_be_reached_is_refused(scheduler, message, monkeypatch, tmp_path):
-    monkeypatch.setattr(cluster, "_PATIENCE", 1.0)
+    monkeypatch.setattr(schedulers, "PATIENCE", 1.0)
     start = time.monotonic()
     with pytest.raises(InputError, match=message):
         generate(Poisson(), 2, 8, 0, tmp_path / "p.h5", scheduler=scheduler)

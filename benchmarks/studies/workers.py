@@ -27,9 +27,9 @@ from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.runner import run_cells
 from pdeinv.benchmarks.tasks import Task
 from pdeinv.benchmarks.worker_kinds import WORKERS
-from pdeinv.cluster import local_cluster
 from pdeinv.coefficients import LogNormal
 from pdeinv.datasets import Problem, generate, pde_by_name
+from pdeinv.schedulers import local_cluster
 from pdeinv.solvers import reconstruct
 
 __all__ = ["CASES", "Case", "fields_table", "run", "workers_table"]

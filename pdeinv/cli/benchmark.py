@@ -183,7 +183,7 @@ def benchmark(
         cells = _product(context.params)
         check_writable(out)
     cells = fit_to_budget(cells, budget or (), out)
-    staff = {"processes": processes, "scheduler": scheduler}
+    staff: dict[str, Any] = {"processes": processes, "scheduler": scheduler}
     records = run_cells(cells, out, command=typed_command(), progress=True, **staff)
     typer.echo(ranked_table(records) if suite else table(records))
 

@@ -54,7 +54,16 @@ def generate(
     given = posed(pde, problem, param, "PDE")
     usual = given.grid if problem else _NODES
     nodes = usual if grid is None else grid
-    staff = {"workers": workers, "scheduler": scheduler}
-    out = run(given, n, nodes, seed, out, **staff, shards=shards, progress=True)
+    out = run(
+        given,
+        n,
+        nodes,
+        seed,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        shards=shards,
+        progress=True,
+    )
     made = nodes if isinstance(nodes, Grid) else given.physics.grid(nodes)
     typer.echo(f"{out}: {n} pairs of {given.physics.name} on {made} nodes, seed {seed}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -174,6 +174,8 @@ def reconstruct(
 
     given = _after(after, replaced) if after else posed(pde, problem, param)
     wanted = parse_quantities(quantity or ())
+    how: dict[str, Any] = {"robust": robust, "equireg": equireg, "steps": steps, "preset": preset}
+    how |= {"workers": workers, "scheduler": scheduler, "n_samples": samples, "seed": seed}
     result = run(
         sensors,
         problem=given,
@@ -181,16 +183,9 @@ def reconstruct(
         grid=grid,
         solver=solver,
         prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
-        robust=robust,
-        equireg=equireg,
-        steps=steps,
-        preset=preset,
-        n_samples=samples,
-        seed=seed,
+        **how,
         holdout=holdout,
         quantities=wanted,
-        workers=workers,
-        scheduler=scheduler,
         progress=True,
     )
     save_netcdf(result, out)

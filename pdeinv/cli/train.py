@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -139,13 +139,13 @@ def train(
     else:
         recipe = _TRAINED[model]
         fields = fields.swapped() if recipe.swapped else fields
+        how: dict[str, Any] = {"device": device, "processes": processes, "progress": True}
         priors.train(
             lambda samples: recipe.make(samples, options),
             fields,
             out,
             settings,
-            **{"device": device, "processes": processes},
-            progress=True,
+            **how,
             echo=print_above,
         )
     typer.echo(
