@@ -94,7 +94,8 @@ def generate(
         workers: number of processes; 1 stays in this process. None uses one for each core, if each
             has enough blocks.
         scheduler: of dask, whose workers compute the blocks, as of
-            `pdeinv.schedulers.check_scheduler`. They and this process share the folder of `out`, under one name.
+            `pdeinv.schedulers.check_scheduler`. They and this process share the folder of `out`,
+            under one name.
         shards: number of files, at most one for 16 samples. `out` then gives their names:
             `name-0001.h5` and so on for `name.h5`. Each is the work of one worker.
         progress: whether to show a progress bar.

@@ -207,7 +207,8 @@ def _check_workers(client: Any, scheduler: str) -> None:
     except TimeoutError:
         raise InputError(
             f"the scheduler {scheduler} must have workers, got none within "
-            f"{schedulers.PATIENCE:g} s; start some with `dask worker {client.scheduler.address} --nthreads 1`"
+            f"{schedulers.PATIENCE:g} s; start some with `dask worker {client.scheduler.address} "
+            f"--nthreads 1`"
         ) from None
     several = {where: n for where, n in client.nthreads().items() if n > 1}
     if several:
