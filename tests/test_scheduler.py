@@ -152,7 +152,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(monkeypatch):
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        ("tcp://127.0.0.1:1", r"no scheduler answers at tcp://127\.0\.0\.1:1 .* dask scheduler"),
+        ("tcp://127.0.0.1:1", r"no scheduler answers at tcp://127\.0\.0\.1:1 .*`dask scheduler`"),
         ("foo://x:1", "no scheduler answers at foo://x:1"),
         ("nowhere.json", "scheduler file nowhere.json must hold the address"),
         ("", "scheduler must be 'local', an address or a scheduler file, got ''"),
