@@ -17,6 +17,7 @@ from pdeinv.benchmarks.tasks import Task
 from pdeinv.files import check_writable
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.schedulers import check_scheduler
 
 __all__ = ["instances_file", "run", "run_cells"]
 
@@ -44,6 +45,7 @@ def run_cells(
     command: str = "",
     progress: bool = False,
     processes: int = 1,
+    scheduler: str | None = None,
 ) -> list[Record]:
     """Score methods on tasks; a repeated run keeps the instances that the file has and goes on.
 
@@ -55,13 +57,17 @@ def run_cells(
         progress: show a bar.
         processes: number of worker processes, one thread each; 1 for all threads on one instance
             after the other.
+        scheduler: of dask, whose workers score instances, as of
+            `pdeinv.schedulers.check_scheduler`; a `"local"` one has as many as `processes`.
 
     Returns:
         The cells' summaries, a record for each scored field and metric.
 
     Raises:
-        InputError: a cell cannot run, or the file cannot be written.
+        InputError: a cell cannot run, the file cannot be written, or the scheduler has no workers
+            that can be used.
     """
+    check_scheduler(scheduler, None if processes == 1 else processes)
     cells, out = list(cells), check_writable(out)
     for cell in cells:
         cell.check()
@@ -80,8 +86,8 @@ def run_cells(
             log.append(*rows)
             bar.update()
 
-        if processes > 1:
-            for_each(_score_instance, jobs, processes, keep)
+        if processes > 1 or scheduler:
+            for_each(_score_instance, jobs, processes, keep, scheduler=scheduler)
         else:
             for job in jobs:
                 keep(job, _score_instance(job))

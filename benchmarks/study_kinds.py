@@ -22,6 +22,7 @@ from pdeinv.benchmarks.kinds import (
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
+from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
 __all__ = [
@@ -180,5 +181,6 @@ STUDY_KINDS = (
     PLANS,
     QUANTITIES,
     CRASHES,
+    WORKERS,
 )
 """All kinds of studies."""

@@ -1,4 +1,4 @@
-"""Generate a dataset of random coefficients and their solutions in one HDF5 file.
+"""Generate a dataset of random coefficients and their solutions in HDF5 files.
 
 For a PDE with coefficient `permeability` and solution `pressure`, whose `outputs` name `flux_x` and
 `flux_y`, the file holds:
@@ -29,45 +29,42 @@ unit square.
 The generator computes samples in blocks of 16 and stores each in the folder `<out>.parts/` when it
 is done. A repeated run continues from there. The same settings give the same file, byte for byte,
 with any number of workers.
+
+A dataset may be of several files of this kind, its shards (`pdeinv.datasets.shards`). Each holds
+samples in a row, whose indices are in `sample`, and has the attributes `shard`, from 1, `shards`,
+their number, and `samples_of_all`. The fields do not depend on the number of shards.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import zipfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import h5py
-import numpy as np
-import torch
-
 from pdeinv import seeds
 from pdeinv.checks import Bounds, described, integer, path_of
-from pdeinv.coordinates import Axis, axes_of
 from pdeinv.datasets.base import PDE
+from pdeinv.datasets.blocks import BLOCK, Blocks
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION
 from pdeinv.datasets.limits import check_effort
 from pdeinv.datasets.plan import prepare
 from pdeinv.datasets.problem import Problem
-from pdeinv.errors import InputError, NumericalError
+from pdeinv.datasets.shards import Shards, Staff, shard_files, shard_pattern
+from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, check_writable
 from pdeinv.grid import LARGEST, Grid
-from pdeinv.hdf5_output import HDF5Stream, hdf5_stream
 from pdeinv.locking import sole_writer
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 from pdeinv.sensors.column_names import listed
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "generate", "sample_generator"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "generate"]
 
-# Samples in a block. It is part of the plan: a batch's size may change the last bit of a solve
-_BLOCK = 16
 _NUMBER, _SEED = Bounds(1, 2**63 - 1), Bounds(0, 2**63 - 1)
-_GRID, _WORKERS = Bounds(8, LARGEST), Bounds(1, 1024)
+_GRID = Bounds(8, LARGEST)
 _BLOCKS_PER_WORKER = 12  # fewer do not pay for starting a process
 
 
@@ -79,11 +76,14 @@ def generate(
     out: str | os.PathLike,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
+    shards: int = 1,
     progress: bool = False,
 ) -> Path:
-    """Write n random pairs of a PDE to an HDF5 file and return its path.
+    """Write n random pairs of a PDE to an HDF5 file, or to several, and return its path.
 
-    The module's docstring describes the file. The same call resumes a run that was stopped.
+    The module's docstring describes the file. The same call resumes a run that was stopped. The
+    path of several files is a pattern, which `open_dataset` takes.
 
     Arguments:
         problem: the physics and the prior of its coefficient, or physics alone, such as `Darcy()`,
@@ -94,40 +94,58 @@ def generate(
         out: the file to write; it must not exist.
         workers: number of processes; 1 stays in this process. None uses one for each core, if each
             has enough blocks.
+        scheduler: of dask, whose workers compute the blocks, as of
+            `pdeinv.schedulers.check_scheduler`. They and this process share the folder of `out`,
+            under one name.
+        shards: number of files, at most one for 16 samples. `out` then gives their names:
+            `name-0001.h5` and so on for `name.h5`. Each is the work of one worker.
         progress: whether to show a progress bar.
 
     Raises:
         InputError: a setting is out of range, `out` exists, cannot be written, is being written or
             would not fit on the disk, a parameter of the PDE or the prior is a function, or there
-            is an unfinished run with other settings.
-        NumericalError: a block was damaged while the file was assembled.
+            is an unfinished run with other settings; or the scheduler cannot be used.
+        NumericalError: a block was damaged while the file was assembled, or workers were lost.
     """
     problem = _checked(problem)
     pde = problem.physics
     n, grid, seed = integer("n", n, _NUMBER), _grid(pde, grid), integer("seed", seed, _SEED)
-    workers = None if workers is None else integer("workers", workers, _WORKERS)
+    staff = Staff.of(workers, scheduler)
+    shards = integer("shards", shards, Bounds(1, -(-n // BLOCK)))
     out = check_writable(path_of("out", out))
-    settings = _settings(problem, n, grid, seed)
-    check_effort(problem, n, grid, out, workers)
+    check_effort(problem, n, grid, out, staff.cores, copies=2 if shards == 1 else 1)
     # Copies, without cached tensors
     copied = Problem(replace(pde), replace(problem.coefficient_prior))
+    blocks = Blocks(copied, 0, n, grid, seed, out.with_name(out.name + ".parts"))
     with sole_writer(out):
-        parts = prepare(out, settings | {"samples_per_block": _BLOCK})
-        _run(_Job(copied, n, grid, seed, parts), settings, out, workers, progress)
-    return out
+        return _written(blocks, _settings(problem, n, grid, seed), out, shards, staff, progress)
 
 
-def sample_generator(seed: int, sample: int) -> torch.Generator:
-    """Return the generator of a sample of the dataset with a seed, which draws its coefficient.
-
-    Arguments:
-        seed: of the dataset, non-negative.
-        sample: index of the sample.
-    """
-    # The range has 2**29 seeds. An odd factor keeps all samples of a file distinct; seeds drawn
-    # independently would repeat once in about 23,000.
-    factor, offset = np.random.SeedSequence(seed).generate_state(2, np.uint32).tolist()
-    return seeds.generator(seeds.TRAINING, (factor | 1) * sample + offset)
+def _written(
+    blocks: Blocks,
+    settings: dict[str, object],
+    out: Path,
+    shards: int,
+    staff: Staff,
+    progress: bool,
+) -> Path:
+    """Write the file or its shards, and return the name or the pattern of the names."""
+    files = [out] if shards == 1 else shard_files(out, shards)
+    plan = settings | {"samples_per_block": BLOCK} | ({} if shards == 1 else {"shards": shards})
+    parts = prepare(out, plan, files)
+    # The workers of a scheduler may be in other folders
+    blocks, files = replace(blocks, parts=parts.resolve()), [file.resolve() for file in files]
+    try:
+        if shards == 1:
+            _run(blocks, settings, files[0], staff, progress)
+        else:
+            Shards(blocks, settings, files).run(staff, progress)
+    except BaseException:
+        if not any(file.exists() for file in files) and not any(parts.glob("*.npz")):
+            shutil.rmtree(parts, ignore_errors=True)  # nothing to resume from
+        raise
+    shutil.rmtree(parts, ignore_errors=True)
+    return out if shards == 1 else shard_pattern(out)
 
 
 def _grid(pde: PDE, given: int | Grid) -> Grid:
@@ -187,109 +205,21 @@ def _settings(problem: Problem, n: int, grid: Grid, seed: int) -> dict[str, obje
     }
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The work of one run; the index of its first sample names a block."""
-
-    problem: Problem
-    n: int
-    grid: Grid
-    seed: int
-    parts: Path
-
-    def samples(self, start: int) -> range:
-        return range(start, min(start + _BLOCK, self.n))
-
-    def file(self, start: int) -> Path:
-        return self.parts / f"block-{start:09d}.npz"
-
-    def store(self, start: int) -> None:
-        """Compute a block (b, channels, ny, nx), float32, and write it whole or not at all."""
-        with torch.no_grad():
-            a = torch.cat(
-                [
-                    self.problem.sample_coefficient(1, self.grid, sample_generator(self.seed, i))
-                    for i in self.samples(start)
-                ]
-            )
-            states = torch.cat([a, self.problem.physics.respond(a)], dim=1).to(torch.float32)
-            if (active := self.grid.active_nodes) is not None:
-                states = states.where(active, torch.nan)
-        with atomic_write(self.file(start)) as temporary, temporary.open("wb") as stream:
-            # A zip archive carries a checksum, a bare array does not
-            np.savez(stream, states=states.numpy())
-
-    def read(self, start: int) -> np.ndarray | None:
-        """Return a stored block, or None where it is missing or damaged."""
-        try:
-            with np.load(self.file(start), allow_pickle=False) as archive:
-                states = archive["states"]
-        except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
-            return None
-        fits = (
-            states.shape
-            == (len(self.samples(start)), len(self.problem.physics.fields), *self.grid.shape)
-            and states.dtype == np.float32
-        )
-        return states if fits else None
-
-
 def _run(
-    job: _Job, settings: dict[str, object], out: Path, workers: int | None, progress: bool
+    blocks: Blocks, settings: Mapping[str, object], out: Path, staff: Staff, progress: bool
 ) -> None:
     """Compute the blocks that are missing, and assemble the file of all."""
-    missing = [start for start in range(0, job.n, _BLOCK) if job.read(start) is None]
-    done = job.n - sum(len(job.samples(start)) for start in missing)
-    try:
-        with Progress(
-            job.n, job.problem.physics.name, progress, unit="sample", initial=done
-        ) as bar:
-            workers = workers or max(
-                1, min(os.cpu_count() or 1, len(missing) // _BLOCKS_PER_WORKER)
-            )
-            for_each(
-                job.store, missing, workers, lambda start, _: bar.update(len(job.samples(start)))
-            )
-        with atomic_write(out) as temporary, hdf5_stream(temporary) as stream:
-            _assemble(job, settings, stream)
-    except BaseException:
-        if not any(job.parts.glob("*.npz")):  # no block to resume from
-            shutil.rmtree(job.parts, ignore_errors=True)
-        raise
-    shutil.rmtree(job.parts, ignore_errors=True)
-
-
-def _assemble(job: _Job, settings: dict[str, object], stream: HDF5Stream) -> None:
-    with h5py.File(stream, "w") as file:
-        for key, value in settings.items():
-            json_text = isinstance(value, dict) or key == "outputs"
-            file.attrs[key] = json.dumps(value, sort_keys=True) if json_text else value
-        sample = Axis(np.arange(job.n), {"units": "1", "long_name": "sample index"})
-        scales = {"sample": sample, **axes_of(job.grid)}
-        for name, axis in scales.items():
-            file.create_dataset(name, data=axis.values).make_scale(name)
-            file[name].attrs.update(axis.attributes)
-        shape = (job.n, *job.grid.shape)
-        for field in job.problem.physics.fields:
-            variable = file.create_dataset(
-                field.name,
-                shape,
-                "f4",
-                chunks=(1, *shape[1:]),
-                compression="gzip",
-                compression_opts=4,
-                shuffle=True,
-                fletcher32=True,
-            )
-            variable.attrs.update(field.attributes)
-            for dimension, name in zip(variable.dims, scales, strict=True):
-                dimension.attach_scale(file[name])
-        for start in range(0, job.n, _BLOCK):
-            states = job.read(start)
-            if states is None:
-                raise NumericalError(
-                    f"{job.file(start)} was damaged while the dataset was assembled; repeat the run"
-                )
-            for channel, field in enumerate(job.problem.physics.fields):
-                file[field.name][start : start + _BLOCK] = states[:, channel]
-            stream.check()
+    missing = [start for start in blocks.starts if blocks.read(start) is None]
+    done = blocks.stop - sum(len(blocks.samples(start)) for start in missing)
+    with Progress(
+        blocks.stop, blocks.problem.physics.name, progress, unit="sample", initial=done
+    ) as bar:
+        for_each(
+            blocks.store,
+            missing,
+            staff.number(len(missing) // _BLOCKS_PER_WORKER),
+            lambda start, _: bar.update(len(blocks.samples(start))),
+            scheduler=staff.scheduler,
+        )
+    with atomic_write(out) as temporary:
+        blocks.assemble(settings, temporary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from pathlib import Path
@@ -24,18 +23,27 @@ _INVERSION_SOLVES = 100  # one after the other, in a reconstruction, at least
 _INVERSION_HOURS = 3
 
 
-def check_effort(problem: Problem, n: int, grid: Grid, out: Path, workers: int | None) -> None:
+def check_effort(
+    problem: Problem, n: int, grid: Grid, out: Path, cores: float, copies: int = 2
+) -> None:
     """Refuse samples that do not fit on the disk, or take more than a week.
+
+    Arguments:
+        problem, n, grid, out: what is generated.
+        cores: that compute; infinity where their number is unknown.
+        copies: of the values that are stored at once.
 
     Raises:
         InputError: with the estimate.
     """
     pde = problem.physics
     warn_of_doubt(pde, grid)
-    # The blocks and the file that is assembled of them, single precision each; without the blocks
-    # of an unfinished run
+    # The blocks and the file that is assembled of them, single precision each; without what an
+    # unfinished run has
     stored = sum(f.stat().st_size for f in out.with_name(out.name + ".parts").glob("*.npz"))
-    size, where = 8.0 * len(pde.fields) * n * grid.nodes - stored, out.parent
+    if copies == 1:
+        stored += sum(f.stat().st_size for f in out.parent.glob(f"{out.stem}-*{out.suffix}"))
+    size, where = 4.0 * copies * len(pde.fields) * n * grid.nodes - stored, out.parent
     free = float(shutil.disk_usage(where).free) if where.is_dir() else math.inf
     if size > free:
         raise InputError(
@@ -49,7 +57,7 @@ def check_effort(problem: Problem, n: int, grid: Grid, out: Path, workers: int |
         with torch.no_grad():
             problem.sample(1, grid, seeds.generator(seeds.TRAINING))
         seconds = time.perf_counter() - start
-    hours = n * seconds / (workers or os.cpu_count() or 1) / 3600
+    hours = n * seconds / cores / 3600
     if hours > _MOST_HOURS:
         raise InputError(
             f"n must be smaller: {n} samples of {pde.name} on {grid} nodes take about "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from pdeinv.checks import described
+from pdeinv.datasets.blocks import PLAN
 from pdeinv.datasets.header import FORMAT
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, reading_failure
@@ -18,12 +20,13 @@ from pdeinv.temporary import is_temporary
 __all__ = ["prepare"]
 
 
-def prepare(out: Path, plan: dict[str, object]) -> Path:
+def prepare(out: Path, plan: dict[str, object], files: Sequence[Path] = ()) -> Path:
     """Return the folder of blocks for `out`, new or left by a run with the same plan.
 
     Arguments:
         out: the file to write, as `check_writable` returns it.
         plan: all that determines it; `samples` and `samples_per_block` are its size.
+        files: the shards of `out`, of which an unfinished run may have some.
 
     Raises:
         InputError: `out` exists, or the folder holds something else.
@@ -32,6 +35,9 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
     if out.exists():
         _drop_finished(parts, plan)
         raise InputError(f"{out} exists already; choose another name, or move it away")
+    there = [file for file in files if file.exists()]
+    if there and not parts.exists():
+        raise InputError(f"{there[0]} exists already; choose another name, or move it away")
     try:
         parts.mkdir(exist_ok=True)
         new = all(map(is_temporary, parts.iterdir()))
@@ -40,16 +46,16 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
             f"{parts} cannot be written ({error.strerror}); choose another output file"
         ) from None
     if new:
-        with atomic_write(parts / "plan.json") as temporary:
+        with atomic_write(parts / PLAN) as temporary:
             temporary.write_text(json.dumps(plan, indent=1))
         return parts
     try:
         old = _read_plan(parts)
     except OSError as error:
-        raise reading_failure(parts / "plan.json", error, "cannot be read") from None
+        raise reading_failure(parts / PLAN, error, "cannot be read") from None
     if old is None:
         raise InputError(
-            f"{parts} must hold a readable plan.json of an unfinished run, got none; choose "
+            f"{parts} must hold a readable {PLAN} of an unfinished run, got none; choose "
             f"another output file, or move that folder"
         )
     if old.get("format_version") != plan["format_version"]:
@@ -74,7 +80,7 @@ def prepare(out: Path, plan: dict[str, object]) -> Path:
 def _read_plan(parts: Path) -> dict[str, object] | None:
     """Return the plan of an unfinished run; None where the folder holds none of this package."""
     try:
-        plan = parse_json((parts / "plan.json").read_bytes())  # refuses deep nesting
+        plan = parse_json((parts / PLAN).read_bytes())  # refuses deep nesting
     except (FileNotFoundError, ValueError):
         return None
     return plan if isinstance(plan, dict) and plan.get("format") == FORMAT else None

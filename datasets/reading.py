@@ -25,6 +25,7 @@ import xarray as xr
 from pdeinv.datasets.assembly import Reader
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.hdf5 import survey_hdf5
+from pdeinv.datasets.joined import join, shards_of
 from pdeinv.datasets.matlab import survey_matlab73
 from pdeinv.datasets.matlab5 import survey_matlab5
 from pdeinv.datasets.registry import PDES, pde_by_name
@@ -62,7 +63,8 @@ def open_dataset(
     Each access opens the file and closes it again.
 
     Arguments:
-        path: the file.
+        path: the file; or the folder of a dataset's shards, or a pattern such as `fields-*.h5` for
+            them or some of them.
         pde: the PDE or its name, where the file does not state it.
         names: the variables of the coefficient and the solution, where the file does not state
             them; `group/variable` for one in a group. One text with commas between will do.
@@ -85,6 +87,12 @@ def open_dataset(
     names, dims = _texts("names", names), _texts("dims", dims)
     try:
         path = Path(path)
+        if shards := shards_of(path):
+
+            def one(file: Path) -> xr.Dataset:
+                return open_dataset(file, pde=known, names=names, dims=dims)
+
+            return join(path, shards, one)
         _check_kind(path)
         with path.open("rb") as stream:
             head = stream.read(520)

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from pdeinv.errors import NumericalError
 from pdeinv.torch_state import one_thread
 
-__all__ = ["for_each"]
+__all__ = ["for_each", "interrupts_held", "without_main"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,6 +35,7 @@ def for_each(
     report: Callable[[Item, Result], object],
     *,
     keep: str = "",
+    scheduler: str | None = None,
 ) -> None:
     """Call `function(item)` for each item, and `report(item, result)` in this process.
 
@@ -50,10 +51,17 @@ def for_each(
         keep: what the workers are kept for: the next call with the same text finds them, and what
             its function keeps in them. They end with this process. If empty, or if the function is
             of the main program, they end with the call.
+        scheduler: the items are worked on by the workers of this dask scheduler instead; see
+            `pdeinv.cluster.on_cluster`.
 
     Raises:
+        InputError: the scheduler cannot be used.
         NumericalError: a worker process died.
     """
+    if scheduler is not None:
+        from pdeinv.cluster import on_cluster
+
+        return on_cluster(function, items, scheduler, workers, report)
     if min(workers, len(items)) > 1:
         return _in_processes(function, items, workers, report, keep)
     with one_thread():
@@ -91,7 +99,7 @@ def _in_processes(
     team = _taken(keep, number)
     done = False
     try:
-        with nullcontext() if of_main else _without_main(), _interrupts_held():
+        with nullcontext() if of_main else without_main(), interrupts_held():
             while len(team) < number:
                 team.append(_started(None if keep else function))
         for worker in team:
@@ -186,7 +194,7 @@ def _work(function: Callable[[Item], object] | None, connection: Connection) -> 
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Hold Ctrl-C back while processes start, and from them: a start that it meets prints where."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -199,7 +207,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Start processes that do not run the caller's script.
 
     Otherwise a script without `if __name__ == "__main__":` would start workers without end. One

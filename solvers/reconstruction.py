@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import torch
@@ -32,7 +32,7 @@ from pdeinv.solvers.alarms import judge_misfit, judge_weights
 from pdeinv.solvers.base import Solver
 from pdeinv.solvers.holdout import parse_share, split_readings, with_predicted
 from pdeinv.solvers.parameter_columns import with_inferred_noise
-from pdeinv.solvers.replicates import reconstruct_each
+from pdeinv.solvers.replicates import ALONE, Helpers, checked_helpers, reconstruct_each
 from pdeinv.solvers.results import reading_columns, result_of
 from pdeinv.solvers.robust import Robust
 from pdeinv.solvers.selection import solver_for, with_options
@@ -65,14 +65,15 @@ def reconstruct(
     seed: int = 0,
     holdout: float | str | None = None,
     quantities: Wanted | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
 ) -> Result:
     """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
 
     Arguments:
         sensors: a table with the columns field, x, y, value and, if need be, noise_std; or a file.
-        pde: `"poisson"`, `"helmholtz"`, `"darcy"`, `"navier-stokes"`, "file.py:Class", an instance;
-            or a list of these, one for each number from 1 in the column `experiment` of the table.
+        pde: a name such as `"darcy"`, "file.py:Class", an instance; a list for several experiments.
         problem: a `Problem` or its file, in place of `pde`.
         noise: of readings without noise_std, as `pdeinv.sensors.NoiseLevels`; None is exact.
         instruments: whose readings share a bias, as `{"probe A": 2}`; None: the problem's.
@@ -82,30 +83,29 @@ def reconstruct(
         robust, equireg: allow for gross errors of readings (`Robust`); add `EquiReg()` to a solver.
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed, progress: number of samples; seed of all randomness; a bar for long work.
-        holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
-        quantities: by name, of `pdeinv.quantities` or functions of a draw; see `with_quantities`.
+        holdout, quantities: a share of the sensors, see `with_predicted`; see `with_quantities`.
+        workers, scheduler: processes, a dask cluster for replicates; see `checked_helpers`.
 
     Returns:
-        The fields (also derived ones that are read or needed), `sensor_*`, what `with_site` adds,
-        and attributes; replicates as in `reconstruct_each`.
+        The fields, `sensor_*`, what `with_site` adds, and attributes; see also `reconstruct_each`.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
         NumericalError: the computation failed on valid input.
 
     Example:
-        >>> import pdeinv
         >>> table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}
-        >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
+        >>> reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
+    helpers = checked_helpers(workers, scheduler)
     posed = resolve_problem(pde, problem, prior, instruments)
     chosen = _solver(solver, posed, equireg, steps, preset)
     n_samples, seed = checked_numbers(n_samples, seed)
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
-    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust)
+    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust, helpers)
     return with_quantities(Result.of(run.of_table(table, seed)), wanted)
 
 
@@ -133,6 +133,7 @@ class Run:
     sources: dict[str, str]
     holdout: float | None = None
     robust: bool = False
+    helpers: Helpers = ALONE
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -143,7 +144,10 @@ class Run:
                 f"{self.holdout:g}; reconstruct each of them by itself"
             )
         if parts:
-            return reconstruct_each(parts, self.observe, self.solve, seed, self.progress)
+            # Other processes have no place for bars
+            solve = (replace(self, progress=False) if self.helpers.any else self).solve
+            given = parts, self.observe, solve, seed, self.progress
+            return reconstruct_each(*given, self.helpers)
         observation = self.observe(sensors)
         if self.holdout is None:
             return self.solve(sensors, observation, seed)

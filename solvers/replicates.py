@@ -5,27 +5,73 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
 
+import cloudpickle
 import numpy as np
 import xarray as xr
 
+from pdeinv.checks import Bounds, integer
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
+from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
+from pdeinv.schedulers import check_scheduler
 from pdeinv.sensors import Sensors
 
-__all__ = ["reconstruct_each", "seed_of"]
+__all__ = ["ALONE", "Helpers", "checked_helpers", "reconstruct_each", "seed_of"]
 
 _SHARED = "well"
 """Dimension of the variables that state the physics, which all replicates share."""
+
+_Solve: TypeAlias = Callable[[Sensors, Observation, int], xr.Dataset]
+
+
+class Helpers(NamedTuple):
+    """Who reconstructs replicates.
+
+    Arguments:
+        workers: number of worker processes, one thread each; 1 for this process.
+        scheduler: of dask, see `pdeinv.schedulers.check_scheduler`; None for none.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there are other processes than this one."""
+        return self.workers > 1 or self.scheduler is not None
+
+
+ALONE = Helpers()
+"""This process alone."""
+
+
+def checked_helpers(workers: int | None, scheduler: str | None) -> Helpers:
+    """Return who reconstructs replicates; readings without replicates have no use for others.
+
+    Arguments:
+        workers: number of worker processes, one thread each; None for this process, or for those of
+            the scheduler. A scheduler `"local"` starts so many.
+        scheduler: see `pdeinv.schedulers.check_scheduler`.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    if workers is not None:
+        workers = integer("workers", workers, Bounds(1, 1024))
+    return Helpers(workers or 1, check_scheduler(scheduler, workers))
 
 
 def reconstruct_each(
     parts: Mapping[str, Sensors],
     observe: Callable[[Sensors], Observation],
-    solve: Callable[[Sensors, Observation, int], xr.Dataset],
+    solve: _Solve,
     seed: int,
     progress: bool,
+    helpers: Helpers = ALONE,
 ) -> xr.Dataset:
     """Return the results of all replicates along the dimension `replicate`.
 
@@ -44,21 +90,83 @@ def reconstruct_each(
         solve: returns its result, with a seed.
         seed: of all replicates, see `seed_of`.
         progress: show which replicate is being solved.
+        helpers: other processes, to which `solve` is sent.
 
     Raises:
         InputError: the readings of a replicate cannot be used.
-        NumericalError: the computation of a replicate failed.
+        NumericalError: the computation of a replicate failed, or a worker died.
     """
-    observations = _each_observed(parts, observe)
-    results = {}
+    jobs = [
+        _Replicate(name, parts[name], observation, seed_of(seed, name))
+        for name, observation in _each_observed(parts, observe).items()
+    ]
+    results = dict.fromkeys(parts, xr.Dataset())
     with Progress(len(parts), "replicates", progress, unit="replicate", keep=False) as shown:
-        for name, sensors in parts.items():
-            shown.describe(f"replicate {name!r}")
-            with _named(name):
-                results[name] = solve(sensors, observations[name], seed_of(seed, name))
-            shown.update()
+        if helpers.any:
+
+            def keep(_: bytes, solved: _Solved) -> None:
+                results[solved.name] = solved.result
+                for one in solved.warnings:
+                    warnings.warn_explicit(*one)
+                shown.update()
+
+            function = partial(_solved, _pickled(solve))
+            pickled = [*map(_pickled, jobs)]
+            for_each(function, pickled, helpers.workers, keep, scheduler=helpers.scheduler)
+        else:
+            for job in jobs:
+                shown.describe(f"replicate {job.name!r}")
+                results[job.name] = job.solved(solve)
+                shown.update()
     rows = np.concatenate([one.rows for one in parts.values()])
     return _along_replicates(results, np.argsort(rows)).assign_attrs(seed=seed)
+
+
+class _Replicate(NamedTuple):
+    """The readings of a replicate and its seed."""
+
+    name: str
+    sensors: Sensors
+    observation: Observation
+    seed: int
+
+    def solved(self, solve: _Solve) -> xr.Dataset:
+        with _named(self.name):
+            return solve(self.sensors, self.observation, self.seed)
+
+
+class _Solved(NamedTuple):
+    """The result of a replicate from another process, and the warnings given there."""
+
+    name: str
+    result: xr.Dataset
+    warnings: list[tuple[str, type[Warning], str, int]]
+
+
+def _solved(solve: bytes, replicate: bytes) -> _Solved:
+    """Solve a replicate in a worker."""
+    job: _Replicate = cloudpickle.loads(replicate)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = job.solved(_loaded(solve))
+    given = [(str(one.message), one.category, one.filename, one.lineno) for one in caught]
+    return _Solved(job.name, result, given)
+
+
+@lru_cache(maxsize=1)
+def _loaded(pickled: bytes) -> _Solve:
+    """Return what solves, with what it keeps from one replicate to the next."""
+    return cloudpickle.loads(pickled)
+
+
+def _pickled(what: object) -> bytes:
+    try:
+        return cloudpickle.dumps(what)
+    except Exception as error:  # whatever an object of a user raises
+        raise InputError(
+            f"a problem and its solver must be picklable to be sent to other processes, got what "
+            f"is not ({error}); leave out workers and scheduler"
+        ) from None
 
 
 def seed_of(seed: int, name: str) -> int:

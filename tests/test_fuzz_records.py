@@ -22,6 +22,7 @@ from pdeinv.benchmarks import (
     problem_kinds,
     quantity_kinds,
     study_kinds,
+    worker_kinds,
 )
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.records import JsonLines, read_records
@@ -61,6 +62,7 @@ from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
+from pdeinv.benchmarks.studies.workers import fields_table, workers_table
 from pdeinv.benchmarks.summary import summarise
 from pdeinv.benchmarks.verify import BASELINE, differences
 from pdeinv.files import save_figure
@@ -236,8 +238,18 @@ CRASHES = [
     for kill in range(2)
 ]
 
+WORKERS = [
+    {"pde": "darcy", "work": work, "grid": 16, "items": 4, "workers": n, "instance": i, "cores": 2}
+    | {"others": 0.5, "seconds": 2.0 / n, "processor_seconds": 2.0, **more}
+    for work, more in (("generation", {"bytes": 4096}), ("benchmark", {}))
+    for n in (1, 2)
+    for i in range(2)
+]
+
 USES = {
     "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
+    "workers": (worker_kinds.WORKERS, WORKERS, workers_table),
+    "million fields": (worker_kinds.WORKERS, WORKERS, fields_table),
     "plans": (plan_kinds.PLANS, PLANS, plans_table),
     "quantities": (quantity_kinds.QUANTITIES, QUANTITIES, quantities_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),

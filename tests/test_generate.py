@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from helpers import run_command
 
 import pdeinv.datasets as datasets
 from pdeinv import Problem, SpectralField
@@ -22,13 +23,14 @@ from pdeinv.datasets import (
     Sides,
     Value,
     Well,
+    blocks,
     generate,
-    generation,
     pde_by_name,
 )
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.grid import Domain, Grid
+from pdeinv.priors import TrainingData
 
 # On 16 nodes: an error inside a solve
 RESONANT = Helmholtz(k=float((8 * 15**2 * np.sin(np.pi / 30) ** 2) ** 0.5))
@@ -119,7 +121,7 @@ def test_a_sample_depends_on_the_seed_and_its_index_alone(poisson_file, tmp_path
 
 
 def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, monkeypatch):
-    n, blocks = 640, 40
+    n, number = 640, 40
     out, whole = tmp_path / "darcy.h5", tmp_path / "whole.h5"
     code = f"from pdeinv.datasets import *; generate(Darcy(), {n}, 32, 1, {str(out)!r}, workers=1)"
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -133,16 +135,16 @@ def test_a_killed_run_leaves_no_file_and_is_resumed_to_the_same_bytes(tmp_path, 
     process.kill()  # SIGKILL: nothing can clean up
     process.wait()
     done = len(list(parts_of(out).glob("*.npz")))
-    assert 0 < done < blocks and not out.exists()
+    assert 0 < done < number and not out.exists()
     with pytest.raises(InputError, match="unfinished"):
         datasets.open_dataset(parts_of(out))
     stored = []
-    store = generation._Job.store
+    store = blocks.Blocks.store
     monkeypatch.setattr(
-        generation._Job, "store", lambda job, start: (stored.append(start), store(job, start))
+        blocks.Blocks, "store", lambda job, start: (stored.append(start), store(job, start))
     )
     generate(Darcy(), n, 32, 1, out, workers=1)
-    assert len(stored) == blocks - done
+    assert len(stored) == number - done
     assert out.read_bytes() == generate(Darcy(), n, 32, 1, whole, workers=1).read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["darcy.h5", "whole.h5"]
 
@@ -152,7 +154,7 @@ def stopped(tmp_path, monkeypatch):
     """An unfinished run of the settings of `poisson_file`: Ctrl-C came after two of three
     blocks."""
     out = tmp_path / "poisson.h5"
-    store = generation._Job.store
+    store = blocks.Blocks.store
 
     def stop_at_third(job, start):
         if start == 32:
@@ -160,7 +162,7 @@ def stopped(tmp_path, monkeypatch):
         store(job, start)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generation._Job, "store", stop_at_third)
+        patch.setattr(blocks.Blocks, "store", stop_at_third)
         generate(Poisson(), 40, 16, 3, out, workers=1)
     assert len(list(parts_of(out).glob("*.npz"))) == 2 and not out.exists()
     return out
@@ -237,3 +239,91 @@ def test_an_error_in_a_worker_reaches_the_caller(tmp_path):
     with pytest.raises(InputError, match="resonance"):
         generate(RESONANT, 32, 16, 0, tmp_path / "h.h5", workers=2)
     assert not any(tmp_path.iterdir())
+
+
+# Several files
+
+
+def test_shards_hold_the_fields_of_one_file(poisson_file, tmp_path):
+    found = generate(Poisson(), 40, 16, 3, tmp_path / "p.h5", shards=3, workers=1)
+    assert found == tmp_path / "p-*.h5"
+    names = [f"p-000{i}.h5" for i in (1, 2, 3)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for path in (tmp_path, found):
+        with datasets.open_dataset(path) as many, datasets.open_dataset(poisson_file) as one:
+            for name in one.variables:
+                assert many[name].identical(one[name])
+            assert many.attrs | {"shards": 0, "samples_of_all": 0} == one.attrs | {
+                "shards": 0,
+                "samples_of_all": 0,
+            }
+            for rows in (17, -1, slice(10, 35), slice(None, None, 7), [0, 15, 16, 39], [], [31]):
+                part, same = (
+                    data.source.isel(sample=rows, y=slice(2, 9), x=3) for data in (many, one)
+                )
+                np.testing.assert_array_equal(part, same)
+    with datasets.open_dataset(tmp_path / "p-000[23].h5") as some:
+        assert some["sample"].values.tolist() == list(range(16, 40))
+        assert some.attrs["samples"] == 24
+
+
+def test_a_stopped_run_of_shards_is_resumed(tmp_path, monkeypatch):
+    whole = generate(Poisson(), 96, 16, 3, tmp_path / "whole.h5", shards=3, workers=1)
+    stored, out = [], tmp_path / "p.h5"
+    store = blocks.Blocks.store
+
+    def stop(job, start):
+        if start == 48 and len(stored) == 3:
+            raise KeyboardInterrupt
+        stored.append(start)
+        store(job, start)
+
+    monkeypatch.setattr(blocks.Blocks, "store", stop)
+    with pytest.raises(KeyboardInterrupt):
+        generate(Poisson(), 96, 16, 3, out, shards=3, workers=1)
+    assert sorted(f.name for f in tmp_path.glob("p*")) == ["p-0001.h5", "p.h5.parts"]
+    with pytest.raises(InputError, match="unfinished run with shards = 3, not 2"):
+        generate(Poisson(), 96, 16, 3, out, shards=2, workers=1)
+    with pytest.raises(InputError, match=r"must hold all 3 shards of the dataset, got 1; repeat"):
+        (tmp_path / "some").mkdir()
+        (tmp_path / "some" / "p-0001.h5").write_bytes((tmp_path / "p-0001.h5").read_bytes())
+        datasets.open_dataset(tmp_path / "some")
+    stored.append(-1)
+    generate(Poisson(), 96, 16, 3, out, shards=3, workers=1)
+    assert stored == [0, 16, 32, -1, 48, 64, 80]
+    assert sorted(f.name for f in tmp_path.glob("p*")) == [f"p-000{i}.h5" for i in (1, 2, 3)]
+    for i in (1, 2, 3):
+        same = tmp_path / f"whole-000{i}.h5"
+        assert (tmp_path / f"p-000{i}.h5").read_bytes() == same.read_bytes()
+    with pytest.raises(InputError, match=r"p-0001\.h5 exists already; choose another name"):
+        generate(Poisson(), 96, 16, 3, out, shards=3, workers=1)
+    assert whole.name == "whole-*.h5"
+
+
+def test_shards_that_are_not_those_of_one_dataset_are_refused(poisson_file, tmp_path):
+    for seed in (1, 2):
+        generate(Poisson(), 32, 16, seed, tmp_path / f"{seed}.h5", shards=2, workers=1)
+    with pytest.raises(
+        InputError, match=r"must be a shard of the dataset of .*1-0001\.h5, got seed"
+    ):
+        datasets.open_dataset(tmp_path)
+    with pytest.raises(InputError, match="pattern of files that exist, got none"):
+        datasets.open_dataset(tmp_path / "x*.h5")
+    (tmp_path / "1-0003.h5").write_bytes(poisson_file.read_bytes())
+    with pytest.raises(InputError, match=r"1-0003\.h5 must be a shard of .* got a file without"):
+        datasets.open_dataset(tmp_path / "1-*.h5")
+    with pytest.raises(InputError, match="shards must be an integer of at most 2, got 3"):
+        generate(Poisson(), 32, 16, 1, tmp_path / "p.h5", shards=3)
+
+
+def test_shards_train_a_prior_and_are_an_ensemble(tmp_path):
+    for out, shards in (("one.h5", 1), ("many.h5", 2)):
+        generate(Poisson(), 32, 16, 3, tmp_path / out, shards=shards, workers=1)
+    one = TrainingData.read(tmp_path / "one.h5")
+    many = TrainingData.read(str(tmp_path / "many-*.h5"))
+    assert torch.equal(one.states, many.states) and one.digest() == many.digest()
+    table = tmp_path / "s.csv"
+    table.write_text("field,x,y,value\npotential,0.3,0.4,0.002\n")
+    made = ["--pde", "poisson", "--grid", 16, "--noise", "1e-4", "--out", tmp_path / "r.nc"]
+    made += ["--solver", "optimal-interpolation", "--ensemble", tmp_path / "many-*.h5"]
+    assert run_command("reconstruct", table, *made).exit_code == 0

@@ -9,7 +9,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `flow-sensors`, `further-readings`, `two-inclusions`, `uncertain-sides`, `experiments` (of a
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
-chains over objects), `plans` (their speed), `quantities`, `cost` and `scaling` (of our solver).
+chains over objects), `plans` (their speed), `quantities`, `workers`,
+`million-fields` (on clusters), `cost` and `scaling` (of our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
@@ -87,12 +88,14 @@ from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
 from pdeinv.benchmarks.studies.uncertain_sides import uncertain_table
+from pdeinv.benchmarks.studies.workers import fields_table, workers_table
 from pdeinv.benchmarks.study_kinds import (
     ANY_EXPERIMENTS,
     EQUIVARIANCES,
     GAUSSIAN_LIMITS,
     TIMINGS,
 )
+from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text
 
@@ -126,6 +129,8 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "plans": (plans_table, (PLANS,)),
     "crashes": (crashes_table, (CRASHES,)),
     "quantities": (quantities_table, (QUANTITIES,)),
+    "workers": (workers_table, (WORKERS,)),
+    "million-fields": (fields_table, (WORKERS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

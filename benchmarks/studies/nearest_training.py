@@ -14,7 +14,7 @@ import torch
 from pdeinv import seeds
 from pdeinv.benchmarks.records import Record
 from pdeinv.datasets import Problem
-from pdeinv.datasets.generation import sample_generator
+from pdeinv.datasets.blocks import sample_generator
 from pdeinv.grid import Grid
 from pdeinv.priors import DiffusionPrior
 from pdeinv.priors.data import digest_indices, digest_of, held_out

@@ -53,6 +53,7 @@ from pdeinv.cli.study_problems import (
     two_inclusions,
     two_pumping_tests,
     uncertain_sides,
+    workers,
 )
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
@@ -77,6 +78,7 @@ for command in (
 for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
+    workers,
     *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
     *(calibrated, scene_limits, crashes),
 ):

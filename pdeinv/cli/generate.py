@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.options import ANY_PDE_HELP, Parameters, ProblemFile, Seed, posed
+from pdeinv.cli.options import ANY_PDE_HELP, Parameters, ProblemFile, Scheduler, Seed, posed
 
 __all__ = ["generate"]
 
@@ -34,6 +34,14 @@ def generate(
             "starting. The data do not depend on it."
         ),
     ] = None,
+    scheduler: Scheduler = None,
+    shards: Annotated[
+        int,
+        typer.Option(
+            help="Number of files, name-0001.h5 and so on for an --out of name.h5; at most one for "
+            "16 samples. The data do not depend on it."
+        ),
+    ] = 1,
     param: Parameters = None,
 ) -> None:
     """Generate a dataset of random coefficients and their solutions.
@@ -46,6 +54,16 @@ def generate(
     given = posed(pde, problem, param, "PDE")
     usual = given.grid if problem else _NODES
     nodes = usual if grid is None else grid
-    run(given, n, nodes, seed, out, workers=workers, progress=True)
+    out = run(
+        given,
+        n,
+        nodes,
+        seed,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        shards=shards,
+        progress=True,
+    )
     made = nodes if isinstance(nodes, Grid) else given.physics.grid(nodes)
     typer.echo(f"{out}: {n} pairs of {given.physics.name} on {made} nodes, seed {seed}")

@@ -20,6 +20,7 @@ __all__ = [
     "Parameters",
     "PdeName",
     "ProblemFile",
+    "Scheduler",
     "Seed",
     "check_outputs",
     "parsed",
@@ -53,6 +54,14 @@ Seed = Annotated[
     int,
     typer.Option(
         callback=_checked_seed, help="Seed of all randomness; the same seed gives the same result."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of dask, whose workers do the work: tcp://host:8786, a scheduler file that "
+        "ends in .json, or local for a cluster on this machine.",
     ),
 ]
 Names = Annotated[

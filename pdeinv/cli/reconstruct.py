@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from pdeinv.cli.options import (
     Names,
     Parameters,
     ProblemFile,
+    Scheduler,
     Seed,
     check_outputs,
     posed,
@@ -122,6 +123,10 @@ Quantities = Annotated[
         "exceeds:FIELD:THRESHOLD, quantile:FIELD:PROBABILITY; may be repeated.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Number of worker processes, one thread each, for a table with replicates."),
+]
 EnsembleFile = Annotated[
     Path | None,
     typer.Option(
@@ -152,6 +157,8 @@ def reconstruct(
     ensemble: EnsembleFile = None,
     names: Names = None,
     dims: Dims = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Seed = 0,
     param: Parameters = None,
 ) -> None:
@@ -168,6 +175,8 @@ def reconstruct(
 
     given = _after(after, replaced) if after else posed(pde, problem, param)
     wanted = parse_quantities(quantity or ())
+    how: dict[str, Any] = {"robust": robust, "equireg": equireg, "steps": steps, "preset": preset}
+    how |= {"workers": workers, "scheduler": scheduler, "n_samples": samples, "seed": seed}
     with sole_writer(out):
         result = run(
             sensors,
@@ -176,12 +185,7 @@ def reconstruct(
             grid=grid,
             solver=solver,
             prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
-            robust=robust,
-            equireg=equireg,
-            steps=steps,
-            preset=preset,
-            n_samples=samples,
-            seed=seed,
+            **how,
             holdout=holdout,
             quantities=wanted,
             progress=True,

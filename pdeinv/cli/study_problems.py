@@ -1,6 +1,6 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
 `uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`,
-`two-inclusions`, `plans`, `crashes`: problems of one's own."""
+`two-inclusions`, `plans`: problems of one's own; `crashes`, `workers`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ __all__ = [
     "two_inclusions",
     "two_pumping_tests",
     "uncertain_sides",
+    "workers",
 ]
 
 Truths = Annotated[int, typer.Option(callback=checked_instances, help="Number of truths.")]
@@ -203,6 +204,30 @@ def crashes(
     integer("--kills", kills, Bounds(1, 10**6))
     cases = _checked(case or (), CASES, "case")
     _measure(run, crashes_table, out, kills=kills, cases=cases, seed=seed)
+
+
+def workers(
+    out: ResumingOut,
+    instances: Annotated[
+        int, typer.Option(callback=checked_instances, help="Number of repetitions.")
+    ] = 3,
+    number: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--workers", min=1, help="Number of workers; may be repeated. 1 and 2 if not given."
+        ),
+    ] = None,
+    case: Cases = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Nodes per side. Those of each case if not given.")
+    ] = None,
+) -> None:
+    """Time generation, a benchmark and reconstructions on dask clusters of this machine."""
+    from pdeinv.benchmarks.studies.workers import CASES, fields_table, run, workers_table
+
+    options = {"workers": number or (1, 2), "cases": _checked(case or (), CASES, "case")}
+    given = {"instances": instances, "grid": grid, **options}
+    _measure(run, lambda rows: f"{workers_table(rows)}\n\n{fields_table(rows)}", out, **given)
 
 
 def _measure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -81,6 +81,9 @@ Rank = Annotated[
 Device = Annotated[
     str, typer.Option(help="Device of torch on which to train, such as cuda, or cuda:1.")
 ]
+Processes = Annotated[
+    int, typer.Option(help="Number of processes, each of which takes a share of every batch.")
+]
 Symmetry = Annotated[
     bool,
     typer.Option(
@@ -110,10 +113,12 @@ def train(
     names: Names = None,
     dims: Dims = None,
     device: Device = "cpu",
+    processes: Processes = 1,
     seed: Seed = 0,
 ) -> None:
     """Train a prior or a neural operator on a dataset; repeat an interrupted command to resume."""
     from pdeinv import priors
+    from pdeinv.priors.team import check_processes
     from pdeinv.progress import print_above
     from pdeinv.torch_state import checked_device
 
@@ -122,14 +127,12 @@ def train(
         raise InputError(
             f"--model must be one of {', '.join(models)}, got {model!r}; choose one of them"
         )
-    checked_device(device)
+    check_processes(processes, batch, checked_device(device))
     options = _Options.parse(widths, noise, noise_length, precondition, symmetry, rank, seed)
     _check_new(out, model)
     minutes = _MINUTES if minutes is None and steps is None else minutes
-    what = f"diffusion, {widths}, {options.stated()}" if model == "diffusion" else model
-    settings = priors.Settings(
-        what, minutes, steps, batch=batch, rate=rate, symmetry=symmetry, seed=seed
-    )
+    name = f"diffusion, {widths}, {options.stated()}" if model == "diffusion" else model
+    settings = priors.Settings(name, minutes, steps, batch, rate, symmetry, seed=seed)
     fields = _read(data, channels, pde, problem, names=names, dims=dims)
     if model == "gaussian":
         with sole_writer(out):
@@ -137,13 +140,13 @@ def train(
     else:
         recipe = _TRAINED[model]
         fields = fields.swapped() if recipe.swapped else fields
+        how: dict[str, Any] = {"device": device, "processes": processes, "progress": True}
         priors.train(
             lambda samples: recipe.make(samples, options),
             fields,
             out,
             settings,
-            device=device,
-            progress=True,
+            **how,
             echo=print_above,
         )
     typer.echo(

@@ -133,14 +133,36 @@ class Trainable(Model):
 
     network: torch.nn.Module
 
-    @abstractmethod
+    def draws(self, states: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Return the random tensors of a batch, each (batch, ...) on the CPU; none by default.
+
+        Arguments:
+            states: (batch, channel, ny, nx), in physical units.
+            generator: source of all randomness.
+        """
+        return ()
+
+    def loss_given(self, states: torch.Tensor, *draws: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar, of states and their random tensors.
+
+        It must be a mean over the batch, so that several processes can take a share each.
+
+        Arguments:
+            states: (batch, channel, ny, nx), in physical units.
+            draws: as `draws` returns them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither `loss` nor `loss_given`")
+
     def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return the loss, a scalar, of a batch of states (batch, channel, ny, nx).
+
+        Override `draws` and `loss_given`; or this alone, for training in one process.
 
         Arguments:
             states: in physical units.
             generator: source of all randomness.
         """
+        return self.loss_given(states, *self.draws(states, generator))
 
     @abstractmethod
     def validate(self, data: TrainingData) -> tuple[dict, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -114,7 +115,7 @@ class TrainingData:
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
             states = torch.from_numpy(field_values(dataset, names, pde, np.float32))
             origin = _origin(dataset)
-        data = cls(states, fields, grid, pde, os.path.basename(path), origin, prior)
+        data = cls(states, fields, grid, pde, Path(path).name, origin, prior)
         data.check()
         return data
 

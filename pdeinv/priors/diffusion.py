@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -17,7 +17,7 @@ from pdeinv.priors.data import STD, TrainingData
 from pdeinv.priors.description import restore_network, weight_tensors
 from pdeinv.priors.gaussian import GaussianPrior, as_sigma_batch
 from pdeinv.priors.headers import DiffusionDescription, Preconditioning, network_nodes
-from pdeinv.priors.schedule import sample_flow
+from pdeinv.priors.schedule import SMALLEST_TRAINED, random_levels, sample_flow
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import UShapedOperator
 from pdeinv.priors.validation import LEVELS, denoising_errors
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["DiffusionPrior", "Preconditioning"]
-
-_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM, but for a log-uniform share
-_WIDE_SHARE, _WIDE_MIN, _WIDE_MAX = 0.15, 0.005, 80.0
 
 
 class _Base(NamedTuple):
@@ -192,7 +189,7 @@ class DiffusionPrior(Trainable):
         x = g.synthesis(tables, own) / (sigma**2 + STD**2).sqrt()[:, None, None, None]
         if self.preconditioning == "gaussian":
             x = torch.cat([x, g.synthesis(base, own) / STD], dim=1)
-        level = sigma.clamp(min=_WIDE_MIN).log() / 4
+        level = sigma.clamp(min=SMALLEST_TRAINED).log() / 4
         return g.coefficients(self.network(x, level).float(), own)
 
     def sample_noise(
@@ -223,16 +220,20 @@ class DiffusionPrior(Trainable):
         """
         return sample_flow(self, n, grid, generator, steps=steps, batch=batch, progress=progress)
 
-    def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def draws(self, states: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Return noise levels σ (batch,), and standard normals as of `white`."""
+        sigma = random_levels(len(states), generator)
+        return sigma, self.gaussian.white(len(states), self.gaussian.grid_of(states), generator)
+
+    def loss_given(self, states: torch.Tensor, *draws: torch.Tensor) -> torch.Tensor:
         """Return the mean square of (x0 - D(x, σ)) / expected error, for random σ and noise.
 
         It is 1 where D is as good as D_gauss predicts for itself.
         """
         g, own = self.gaussian, self.grid
         grid = g.grid_of(states)
-        sigma = _random_levels(len(states), generator).to(states.device)
+        sigma, xi = (t.to(states.device) for t in draws)
         clean = g.coefficients(g.normalise(states), grid)
-        xi = g.white(len(states), grid, generator).to(states.device)
         noise = g.coefficients(g.noise.sample(g.bases, grid, xi), grid)
         tables = [a + sigma[:, None, None] * b for a, b in zip(clean, noise, strict=True)]
         base = self._base(tables, sigma, sigma, grid)
@@ -282,17 +283,6 @@ class DiffusionPrior(Trainable):
         arguments = described.network.model_dump()
         network = restore_network(lambda: UShapedOperator(**arguments), tensors)
         return cls(gaussian, network, described.preconditioning, described.record)
-
-
-def _random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Return random noise levels (n,) for training."""
-
-    def draw(kind: Callable[..., torch.Tensor]) -> torch.Tensor:
-        return kind(n, dtype=torch.float32, generator=generator)
-
-    wide = _WIDE_MIN * (_WIDE_MAX / _WIDE_MIN) ** draw(torch.rand)
-    usual = (_P_MEAN + _P_STD * draw(torch.randn)).exp()
-    return torch.where(draw(torch.rand) < _WIDE_SHARE, wide, usual)
 
 
 def _bfloat16_pays() -> bool:

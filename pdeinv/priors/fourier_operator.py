@@ -265,7 +265,7 @@ class NeuralOperator(FourierOperator):
         y = self._on_network(x)
         return self._on_grid(y, 1, self.grid, self.grid.resized(*x.shape[-2:]))
 
-    def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def loss_given(self, states: torch.Tensor, *draws: torch.Tensor) -> torch.Tensor:
         """Return the mean relative L2 error of the normalised output."""
         shift, scale = (v.to(states.device)[:, None, None] for v in (self.shift, self.scale))
         x, y = ((states - shift) / scale).float().unbind(dim=1)

@@ -149,12 +149,16 @@ class SensorRegressor(FourierOperator):
         x = ((states - shift) / scale).float()
         return torch.stack([self._on_grid(x[:, c], c, grid, self.grid) for c in (0, 1)], dim=1)
 
-    def loss(self, states: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def draws(self, states: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Return errors of readings on all nodes, and the mask of those that are read."""
+        return _random_sensors((len(states), 2, *self.grid.shape), generator)
+
+    def loss_given(self, states: torch.Tensor, *draws: torch.Tensor) -> torch.Tensor:
         """Return the mean square error of both normalised fields over their variance, for random
         sensors."""
         x = self._on_network(states)
-        values, mask = _random_readings(x, generator)
-        return (self._normalised_states(values, mask) - x).square().mean() / STD**2
+        error, mask = (t.to(x.device) for t in draws)
+        return (self._normalised_states(x + error, mask) - x).square().mean() / STD**2
 
     @torch.no_grad()
     def validate(self, data: TrainingData) -> tuple[dict, str]:
@@ -206,23 +210,23 @@ def _trust(noise: torch.Tensor) -> torch.Tensor:
     return 1 / (1 + noise**2)
 
 
-def _random_readings(
-    x: torch.Tensor, generator: torch.Generator
+def _random_sensors(
+    whole: tuple[int, int, int, int], generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return readings and mask (batch, 2, ny, nx) of random sensors on the first field, on the
-    second or on both."""
-    size, nodes = len(x), x[0, 0].numel()
+    """Return errors and mask, (batch, 2, ny, nx) as `whole`, of random sensors on the first field,
+    on the second or on both."""
+    size, nodes = whole[0], whole[2] * whole[3]
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, dtype=torch.float32, generator=generator).to(x.device)
+        return torch.rand(shape, dtype=torch.float32, generator=generator)
 
     few = _MIN_SENSORS / nodes
     share = few * (0.25 / few) ** uniform(size, 1, 1, 1)
-    turn = torch.randint(3, (size,), generator=generator).to(x.device)
+    turn = torch.randint(3, (size,), generator=generator)
     observed = torch.stack([turn != 1, turn != 0], dim=1)[:, :, None, None]
-    scattered = (uniform(*x.shape) < share) & observed
+    scattered = (uniform(*whole) < share) & observed
     low, high = (math.log(v) for v in _NOISE_RANGE)
     noisy = uniform(size, 1, 1, 1) < _NOISY_SHARE
     noise = torch.where(noisy, (low + (high - low) * uniform(size, 1, 1, 1)).exp(), _EXACT)
-    error = torch.randn(x.shape, dtype=torch.float32, generator=generator).to(x.device)
-    return x + STD * noise * error, _trust(noise) * scattered
+    error = torch.randn(whole, dtype=torch.float32, generator=generator)
+    return STD * noise * error, _trust(noise) * scattered

@@ -14,9 +14,11 @@ from pdeinv.progress import progress_bar
 if TYPE_CHECKING:
     from pdeinv.priors.base import DenoisingPrior
 
-__all__ = ["heun", "noise_levels", "sample_flow"]
+__all__ = ["heun", "noise_levels", "random_levels", "sample_flow"]
 
 SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
+_P_MEAN, _P_STD = -1.2, 1.2  # of log σ in training, as in EDM, but for a log-uniform share
+_WIDE_SHARE, SMALLEST_TRAINED, _WIDE_MAX = 0.15, 0.005, 80.0
 
 
 def noise_levels(
@@ -102,3 +104,19 @@ def sample_flow(
             f"steps, or train the prior again"
         )
     return samples
+
+
+def random_levels(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return random noise levels (n,) for training.
+
+    Arguments:
+        n: their number.
+        generator: source of them.
+    """
+
+    def draw(kind: Callable[..., torch.Tensor]) -> torch.Tensor:
+        return kind(n, dtype=torch.float32, generator=generator)
+
+    wide = SMALLEST_TRAINED * (_WIDE_MAX / SMALLEST_TRAINED) ** draw(torch.rand)
+    usual = (_P_MEAN + _P_STD * draw(torch.randn)).exp()
+    return torch.where(draw(torch.rand) < _WIDE_SHARE, wide, usual)

@@ -32,6 +32,7 @@ from pdeinv.priors.checkpoint import (
 from pdeinv.priors.data import TrainingData, held_out
 from pdeinv.priors.storage import described, restored, save
 from pdeinv.priors.stored import Tensors
+from pdeinv.priors.team import Team, check_processes, team_of
 from pdeinv.priors.training_settings import Settings, plan_of
 from pdeinv.progress import Progress
 from pdeinv.torch_state import checked_device
@@ -51,6 +52,7 @@ def train(
     settings: Settings,
     *,
     device: str = "cpu",
+    processes: int = 1,
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
 ) -> Trainable:
@@ -68,6 +70,8 @@ def train(
         settings: budget and hyperparameters.
         device: of torch, on which to train, such as `cuda`. Random numbers are those of the CPU on
             every device, and a checkpoint may be resumed on another one.
+        processes: number of processes on the CPU, this one and helpers. Each takes a share of every
+            batch, and the gradients are averaged. A run may be resumed with another number.
         progress: show a progress bar.
         echo: prints the line of each validation.
 
@@ -77,9 +81,10 @@ def train(
     Raises:
         InputError: `out` exists, cannot be written or is being written, there is a checkpoint of
             other settings or data, or this machine lacks the device.
-        NumericalError: the loss is no longer finite.
+        NumericalError: the loss is no longer finite, or a process died.
     """
     out, place = check_writable(out), checked_device(device)
+    check_processes(processes, settings.batch, place)
     checkpoint = out.with_name(out.name + ".checkpoint")
     with sole_writer(out):
         if out.exists() and checkpoint.exists():
@@ -87,7 +92,8 @@ def train(
         check_new(out)
         run = _Run(make, data, checkpoint, settings, place)
         try:
-            run.advance_to_end(progress, echo or (lambda line: None))
+            with team_of(run.model, processes) as run.team:
+                run.advance_to_end(progress, echo or (lambda line: None))
         except BaseException:
             run.save_checkpoint()
             raise
@@ -117,6 +123,7 @@ class _Run:
         self.generator = seeds.generator(seeds.TRAINING, settings.seed)
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.history: list[dict] = []
+        self.team: Team | None = None
         if checkpoint.exists():
             with open_checkpoint(checkpoint) as (state, tensors):
                 check_plan(state, self.plan, checkpoint)
@@ -186,11 +193,13 @@ class _Run:
         warm = min(1.0, max((self.step + 1) / _WARM_UP[0], done / _WARM_UP[1]))
         for group in self.optimiser.param_groups:
             group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-        loss = self.model.loss(self._batch(), self.generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        before = self.generator.get_state()
+        try:
+            now = self._gradients(self._batch())
+        except BaseException:  # the run that is resumed takes this batch again
+            self.generator.set_state(before)
+            raise
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        now = float(loss.detach())
         # Before the step, so that the checkpoint keeps finite weights
         if not (math.isfinite(now) and math.isfinite(norm)):
             raise NumericalError(
@@ -205,6 +214,15 @@ class _Run:
         keep = 0.5 ** (1 / max(1.0, self.settings.average * self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - keep)
+
+    def _gradients(self, states: torch.Tensor) -> float:
+        """Compute the gradients for a batch, and return its loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.team:
+            return self.team.gradients(states, self.model.draws(states, self.generator))
+        loss = self.model.loss(states, self.generator)
+        loss.backward()
+        return float(loss.detach())
 
     def _batch(self) -> torch.Tensor:
         """Return random samples, under symmetries of the PDE if wanted."""
