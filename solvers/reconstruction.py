@@ -43,6 +43,7 @@ from pdeinv.solvers.stated_problem import (
     sources_of,
 )
 from pdeinv.solvers.turns.recorded import problem_attributes
+from pdeinv.torch_state import checked_device
 
 __all__ = ["Run", "reconstruct"]
 
@@ -66,6 +67,7 @@ def reconstruct(
     holdout: float | str | None = None,
     quantities: Wanted | None = None,
     progress: bool = False,
+    device: str | torch.device = "cpu",
 ) -> Result:
     """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
 
@@ -83,6 +85,7 @@ def reconstruct(
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed, progress: number of samples; seed of all randomness; a bar for long work.
         holdout: share of the sensors to leave out and predict, 0.2 or "20%"; see `with_predicted`.
+        device: of torch, on which the solver computes, such as "cuda"; the result is the same.
         quantities: by name, of `pdeinv.quantities` or functions of a draw; see `with_quantities`.
 
     Returns:
@@ -105,7 +108,8 @@ def reconstruct(
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
-    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust)
+    where = checked_device(device, torch.float64)
+    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust, where)
     return with_quantities(Result.of(run.of_table(table, seed)), wanted)
 
 
@@ -133,6 +137,7 @@ class Run:
     sources: dict[str, str]
     holdout: float | None = None
     robust: bool = False
+    device: torch.device | str = "cpu"
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -192,14 +197,15 @@ class Run:
     def solved(self, observation: Observation, seed: int) -> Posterior:
         """Return the posterior, which nothing has judged."""
         solve = Robust(self.solver) if self.robust else self.solver
-        return solve(
+        found = solve(
             self.pde,
             self.prior,
-            observation,
+            observation.to(self.device),
             n_samples=self.n_samples,
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
+        return found.to("cpu")
 
     def dataset(
         self, found: Posterior, sensors: Sensors, observation: Observation, seed: int

@@ -24,6 +24,7 @@ from pdeinv.priors.validation import LEVELS, denoising_errors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+from pdeinv.torch_state import on_device_of
 
 __all__ = ["DiffusionPrior", "Preconditioning"]
 
@@ -193,7 +194,7 @@ class DiffusionPrior(Trainable):
         if self.preconditioning == "gaussian":
             x = torch.cat([x, g.synthesis(base, own) / STD], dim=1)
         level = sigma.clamp(min=_WIDE_MIN).log() / 4
-        return g.coefficients(self.network(x, level).float(), own)
+        return g.coefficients(on_device_of(self.network, x)(x, level).float(), own)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None
