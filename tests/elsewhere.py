@@ -11,7 +11,7 @@ generator of the processor, and `numpy()` needs `force=True`.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -24,6 +24,7 @@ number."""
 
 _COPIES = ("_to_copy", "copy_", "copy", "_copy_from")
 _INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
+_ITEMS = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
 _FROM_VALUES = (torch.tensor, torch.as_tensor, torch.asarray)
 
 
@@ -72,6 +73,8 @@ class _Functions(TorchFunctionMode):
                 if isinstance(args[0], torch.Tensor):
                     return args[0].to(**kwargs)
                 return func(*args, **kwargs | {"device": "cpu"}).to(kwargs["device"])
+        if func in _ITEMS and isinstance(args[0], Elsewhere):
+            args = (args[0], _places(args[1]), *args[2:])  # torch makes tensors of lists itself
         if func is torch.Tensor.new_tensor and isinstance(args[0], Elsewhere):
             return torch.tensor(args[1], **{"dtype": args[0].dtype} | kwargs).to(args[0].device)
         if func is torch.Tensor.numpy and isinstance(args[0], Elsewhere):
@@ -87,6 +90,8 @@ def _dispatch(func, args, kwargs):
     name = func._schema.name.removeprefix("aten::")
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     ours = [isinstance(x, Elsewhere) for x in tensors]
+    if any(x.device == DEVICE and not one for x, one in zip(tensors, ours, strict=True)):
+        raise RuntimeError(f"{name}: a tensor without memory")
     wanted = kwargs.get("device")
     if any(ours) and name not in _COPIES:
         _check(name, args, tensors)
@@ -105,8 +110,13 @@ def _dispatch(func, args, kwargs):
         return found
     known = {id(x.inner): x for x in tensors if isinstance(x, Elsewhere)}
     return tree_map(
-        lambda x: known.get(id(x)) or Elsewhere(x) if isinstance(x, torch.Tensor) else x, found
+        lambda x: known.get(id(x), _wrapped(x)) if isinstance(x, torch.Tensor) else x, found
     )
+
+
+def _wrapped(inner):
+    # The marks of lazy conjugates and negatives are not seen through the wrapper
+    return Elsewhere(inner.resolve_conj().resolve_neg())
 
 
 def _check(name, args, tensors):
@@ -124,6 +134,12 @@ def _is_ours(device):
     return device is not None and torch.device(device) == DEVICE
 
 
+def _places(key):
+    if isinstance(key, tuple):
+        return tuple(map(_places, key))
+    return torch.tensor(key) if isinstance(key, list) else key
+
+
 def _inner(x):
     return x.inner if isinstance(x, Elsewhere) else x
 
@@ -131,12 +147,19 @@ def _inner(x):
 @contextmanager
 def pretended() -> Iterator[torch.device]:
     """Have the device within the block."""
-    before, torch.vmap = torch.vmap, _no_batches
+    before, autocast, torch.vmap = torch.vmap, torch.autocast, _no_batches
+    torch.autocast = lambda kind, **more: (
+        nullcontext() if kind == "meta" else autocast(kind, **more)
+    )
     try:
         with _Functions(), _Modes():
             yield DEVICE
     finally:
-        torch.vmap = before
+        torch.vmap, torch.autocast = before, autocast
+
+
+def _uncast(kind):
+    return nullcontext() if kind == DEVICE.type else None
 
 
 def _no_batches(*_, **__):

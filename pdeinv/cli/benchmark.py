@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP
+from pdeinv.cli.options import PDE_HELP, Device
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ RecordBaseline = Annotated[
     bool, typer.Option("--record-baseline", help="Write the baseline that --verify compares with.")
 ]
 
-_WITH_SUITE = ("out", "suite", "pde", "method", "instances", "processes", "budget")
+_WITH_SUITE = ("out", "suite", "pde", "method", "instances", "processes", "device", "budget")
 _WITH_BASELINE = {
     "verify": ("verify", "pde", "method", "instances", "processes"),
     "record_baseline": ("record_baseline", "processes"),
@@ -151,6 +151,7 @@ def benchmark(
     instances: Instances = None,
     seed: InstanceSeed = 0,
     processes: Processes = 1,
+    device: Device = "cpu",
     budget: Budgets = None,
     verify: Verify = False,
     record_baseline: RecordBaseline = False,
@@ -182,7 +183,9 @@ def benchmark(
         cells = _product(context.params)
         check_writable(out)
     cells = fit_to_budget(cells, budget or (), out)
-    records = run_cells(cells, out, command=typed_command(), progress=True, processes=processes)
+    records = run_cells(
+        cells, out, command=typed_command(), progress=True, processes=processes, device=device
+    )
     typer.echo(ranked_table(records) if suite else table(records))
 
 

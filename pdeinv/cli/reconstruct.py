@@ -10,6 +10,7 @@ import typer
 
 from pdeinv.cli.options import (
     ANY_PDE_HELP,
+    Device,
     Dims,
     Names,
     Parameters,
@@ -153,6 +154,7 @@ def reconstruct(
     names: Names = None,
     dims: Dims = None,
     seed: Seed = 0,
+    device: Device = "cpu",
     param: Parameters = None,
 ) -> None:
     """Reconstruct both fields from a table of sensor readings, with error bars."""
@@ -180,6 +182,7 @@ def reconstruct(
         preset=preset,
         n_samples=samples,
         seed=seed,
+        device=device,
         holdout=holdout,
         quantities=wanted,
         progress=True,
