@@ -85,7 +85,7 @@ class Observation(ReadingNoise):
 
     def __post_init__(self) -> None:
         if self.points.device.type != "cpu":
-            self._become(self._of(lambda rows: rows.cpu()).to(self.points.device))
+            vars(self).update(vars(self._of(lambda rows: rows.cpu()).to(self.points.device)))
             return
         m = len(self.points)
         if self.points.shape != (m, 2):
@@ -167,7 +167,7 @@ class Observation(ReadingNoise):
     def at_points(self) -> torch.Tensor:
         """Which sensors read the value at their point, (m,)."""
         same = type(self).stencil is Observation.stencil
-        return torch.full((len(self),), same, device=self.points.device)
+        return torch.full_like(self.channel, same, dtype=torch.bool)
 
     @property
     def pointwise(self) -> bool:
@@ -243,11 +243,6 @@ class Observation(ReadingNoise):
         """Return the observation with each tensor of rows changed."""
         changed: dict[str, Any] = {name: change(rows) for name, rows in self._rows().items()}
         return replace(self, **changed)
-
-    def _become(self, other: Self) -> None:
-        """Take over the fields of another observation."""
-        for one in fields(self):
-            object.__setattr__(self, one.name, getattr(other, one.name))
 
     def _rows(self) -> dict[str, torch.Tensor]:
         """Return the tensors that have one row for each sensor."""

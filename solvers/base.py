@@ -147,14 +147,13 @@ class Solver(ABC):
             self.memory_remedy,
         )
         check_claims(pde, prior, observation.grid, derivative=self.differentiates(pde, prior))
+        here = observation.to("cpu") if self.on_processor else observation
         generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                here = observation.to("cpu") if self.on_processor else observation
-                given = self, Problem(pde, prior), here
-                posterior = condition(*given, n_samples, generator, progress)
-                posterior = posterior.to(observation.values.device)
+                problem = Problem(pde, prior)
+                found = condition(self, problem, here, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -162,6 +161,7 @@ class Solver(ABC):
             ) from error
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
+        posterior = found.to(observation.values.device)
         check_posterior(posterior, self, pde, observation.grid, n_samples)
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)

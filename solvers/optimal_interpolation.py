@@ -193,11 +193,10 @@ class _Analysis:
         self.observation, self.states, self.elements = observation, states, elements
         self.grid, self.shape, m = observation.grid, states.shape[1:], len(observation)
         self.mean = torch.stack([g(states.mean(dim=0), self.grid) for g in elements]).mean(dim=0)
-        nodes = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS]
-        parts, targets = [], []
-        # C Hᵀ, in double: the variance will be a small difference of large numbers.
-        cross = torch.zeros(self.shape.numel(), m, dtype=torch.float64, device=states.device)
-        variance = torch.zeros(self.shape, dtype=torch.float64, device=states.device)
+        nodes, parts = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS], []
+        targets = []  # and C Hᵀ in double: the variance is a small difference of large numbers
+        cross = observation.values.new_zeros(self.shape.numel(), m)
+        variance = observation.values.new_zeros(self.shape)
         for g in progress_bar(elements, "covariances", progress, "copy"):
             anomalies = g(states, self.grid) - self.mean
             parts.append(observation(anomalies))
@@ -245,9 +244,8 @@ class _Analysis:
         anomalies = torch.stack(members) - self.mean
         o = self.observation
         white = torch.randn(n, len(o) + o.biases, dtype=torch.float64, generator=generator)
-        white = white.to(anomalies)
-        deviations = anomalies - self.update(o(anomalies) + o.noise(white))
-        return deviations * self.inflation[:, None, None]
+        change = self.update(o(anomalies) + o.noise(white.to(anomalies)))
+        return (anomalies - change) * self.inflation[:, None, None]
 
     def reduced_chi_squared(self, innovation: torch.Tensor) -> float:
         """Return rᵀ (H C Hᵀ + R + λ D)⁻¹ r / m of readings less their prediction (1, m)."""

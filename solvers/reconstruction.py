@@ -89,17 +89,15 @@ def reconstruct(
         quantities: by name, of `pdeinv.quantities` or functions of a draw; see `with_quantities`.
 
     Returns:
-        The fields (also derived ones that are read or needed), `sensor_*`, what `with_site` adds,
-        and attributes; replicates as in `reconstruct_each`.
+        The fields (also derived ones), `sensor_*`, what `with_site` adds, and attributes.
 
     Raises:
         InputError: the input cannot be used, with the row or the value and the remedy.
         NumericalError: the computation failed on valid input.
 
     Example:
-        >>> import pdeinv
         >>> table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}
-        >>> pdeinv.reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
+        >>> reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
     posed = resolve_problem(pde, problem, prior, instruments)
@@ -108,8 +106,8 @@ def reconstruct(
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
-    where = checked_device(device, torch.float64)
-    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust, where)
+    more = parse_share(holdout), robust, checked_device(device, torch.float64)
+    run = Run(chosen, pde, posed.prior, nodes, *given, *more)
     return with_quantities(Result.of(run.of_table(table, seed)), wanted)
 
 

@@ -160,18 +160,18 @@ def reconstruct(
     """Reconstruct both fields from a table of sensor readings, with error bars."""
     _check_priors(ensemble, prior, contents := {"names": names, "dims": dims})
     inputs = [Path(path) for path in (sensors, problem, after, ensemble, prior) if path]
-    replaced = {"--pde": pde, "--problem": problem, "--param": param}
-    replaced |= {"--prior": prior, "--ensemble": ensemble}
+    replaced = {"--pde": pde, "--problem": problem, "--param": param, "--prior": prior}
     check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
     from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
-    given = _after(after, replaced) if after else posed(pde, problem, param)
     wanted = parse_quantities(quantity or ())
     result = run(
         sensors,
-        problem=given,
+        problem=_after(after, replaced | {"--ensemble": ensemble})
+        if after
+        else posed(pde, problem, param),
         noise=noise,
         grid=grid,
         solver=solver,

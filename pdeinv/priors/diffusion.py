@@ -21,10 +21,10 @@ from pdeinv.priors.schedule import sample_flow
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import UShapedOperator
 from pdeinv.priors.validation import LEVELS, denoising_errors
+from pdeinv.torch_state import on_device_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-from pdeinv.torch_state import on_device_of
 
 __all__ = ["DiffusionPrior", "Preconditioning"]
 

@@ -60,9 +60,7 @@ class StateReadings:
 
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
         """Return the rows of H, (m, channel, ny, nx), whatever the state."""
-        return self.observation.adjoint(
-            torch.eye(len(self.observation), dtype=torch.float64, device=x.device)
-        )
+        return self.observation.adjoint(torch.eye(len(self.observation)).to(x.device).double())
 
 
 class Dense:
@@ -119,8 +117,8 @@ class MatrixFree:
         self.root, self.observation = root, observation
         self.predict, self.pull_back = predict, pull_back
         generator = seeds.generator(seeds.STATISTICS)
-        probes = torch.randn(_PROBES, len(root), dtype=torch.float64, generator=generator)
-        self.probes = probes.to(observation.values)
+        drawn = torch.randn(_PROBES, len(root), dtype=torch.float64, generator=generator)
+        self.probes = drawn.to(observation.values)
 
     def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Return H T of coordinates (batch, coordinates): (batch, m)."""
