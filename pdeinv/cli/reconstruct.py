@@ -160,13 +160,13 @@ def reconstruct(
     """Reconstruct both fields from a table of sensor readings, with error bars."""
     _check_priors(ensemble, prior, contents := {"names": names, "dims": dims})
     inputs = [Path(path) for path in (sensors, problem, after, ensemble, prior) if path]
-    replaced = {"--pde": pde, "--problem": problem, "--param": param, "--prior": prior}
+    parts = {"--pde": pde, "--problem": problem, "--param": param, "--prior": prior}
     check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
     from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
-    wanted = parse_quantities(quantity or ())
+    given = _after(after, parts | {"--ensemble": ensemble}) if after else posed(pde, problem, param)
     result = run(
         sensors,
         problem=_after(after, replaced | {"--ensemble": ensemble})
@@ -184,7 +184,7 @@ def reconstruct(
         seed=seed,
         device=device,
         holdout=holdout,
-        quantities=wanted,
+        quantities=(wanted := parse_quantities(quantity or ())),
         progress=True,
     )
     save_netcdf(result, out)

@@ -107,7 +107,6 @@ class DiffusionPrior(Trainable):
         seed: int = 0,
     ) -> DiffusionPrior:
         """Return a prior with a new network, whose correction is zero.
-
         Arguments:
             gaussian: the Gaussian part.
             widths: channels of the network's levels, multiples of 16.

@@ -116,9 +116,8 @@ class MatrixFree:
     ):
         self.root, self.observation = root, observation
         self.predict, self.pull_back = predict, pull_back
-        generator = seeds.generator(seeds.STATISTICS)
-        drawn = torch.randn(_PROBES, len(root), dtype=torch.float64, generator=generator)
-        self.probes = drawn.to(observation.values)
+        drawn = torch.empty(_PROBES, len(root), dtype=torch.float64, device="cpu")
+        self.probes = drawn.normal_(generator=seeds.generator(seeds.STATISTICS)).to(root.values)
 
     def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Return H T of coordinates (batch, coordinates): (batch, m)."""
