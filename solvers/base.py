@@ -132,8 +132,7 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept the PDE, the prior or the domain, a claim of a
-                user's PDE does not hold (see `pdeinv.datasets.claims`), or memory would not do.
+            InputError: the problem is not accepted, a claim does not hold, or memory would not do.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         prior = Problem.of(pde, prior).prior
@@ -152,8 +151,8 @@ class Solver(ABC):
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                problem = Problem(pde, prior)
-                found = condition(self, problem, here, n_samples, generator, progress)
+                given = self, Problem(pde, prior), here
+                found = condition(*given, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -161,8 +160,9 @@ class Solver(ABC):
             ) from error
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
-        posterior = found.to(observation.values.device)
-        check_posterior(posterior, self, pde, observation.grid, n_samples)
+        check_posterior(
+            posterior := found.to(observation.values.device), self, pde, observation.grid, n_samples
+        )
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {

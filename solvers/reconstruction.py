@@ -92,8 +92,7 @@ def reconstruct(
         The fields (also derived ones), `sensor_*`, what `with_site` adds, and attributes.
 
     Raises:
-        InputError: the input cannot be used, with the row or the value and the remedy.
-        NumericalError: the computation failed on valid input.
+        InputError, NumericalError: the input cannot be used; the computation failed on valid input.
 
     Example:
         >>> table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}

@@ -169,9 +169,7 @@ def reconstruct(
     given = _after(after, parts | {"--ensemble": ensemble}) if after else posed(pde, problem, param)
     result = run(
         sensors,
-        problem=_after(after, replaced | {"--ensemble": ensemble})
-        if after
-        else posed(pde, problem, param),
+        problem=given,
         noise=noise,
         grid=grid,
         solver=solver,
