@@ -200,11 +200,13 @@ def solve(
     observation: Observation,
     i: int,
     samples: int,
+    device: str = "cpu",
 ) -> Posterior:
-    """Return a solver's posterior on instance i, with the randomness of all its records."""
-    return solver(
-        task.physics, prior, observation, n_samples=samples, generator=solver_generator(i)
-    )
+    """Return a solver's posterior on instance i, with the randomness of all its records; it is
+    computed on a device, and returned on the processor."""
+    there, generator = observation.to(device), solver_generator(i)
+    found = solver(task.physics, prior, there, n_samples=samples, generator=generator)
+    return found.to("cpu")
 
 
 def posterior_of(row: Record) -> tuple[torch.Tensor, Observation, Posterior]:

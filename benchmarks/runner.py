@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import torch
 
 from pdeinv.benchmarks.cells import Cell
 from pdeinv.benchmarks.kinds import INSTANCES
@@ -18,8 +20,12 @@ from pdeinv.files import check_writable
 from pdeinv.parallel import for_each
 from pdeinv.progress import Progress
 from pdeinv.schedulers import check_scheduler
+from pdeinv.torch_state import checked_device
 
 __all__ = ["instances_file", "run", "run_cells"]
+
+_Job: TypeAlias = tuple[Cell, int, str, str]
+"""A cell, the number of an instance, the command for its record, and the device."""
 
 
 def run(
@@ -46,6 +52,7 @@ def run_cells(
     progress: bool = False,
     processes: int = 1,
     scheduler: str | None = None,
+    device: str = "cpu",
 ) -> list[Record]:
     """Score methods on tasks; a repeated run keeps the instances that the file has and goes on.
 
@@ -59,6 +66,7 @@ def run_cells(
             after the other.
         scheduler: of dask, whose workers score instances, as of
             `pdeinv.schedulers.check_scheduler`; a `"local"` one has as many as `processes`.
+        device: of torch, on which solvers compute.
 
     Returns:
         The cells' summaries, a record for each scored field and metric.
@@ -69,19 +77,20 @@ def run_cells(
     """
     check_scheduler(scheduler, None if processes == 1 else processes)
     cells, out = list(cells), check_writable(out)
+    checked_device(device, torch.float64)
     for cell in cells:
         cell.check()
     log = JsonLines(instances_file(out), INSTANCES, lambda row: (cell_key(row), row["instance"]))
     keys = {cell_key(cell.key()): cell for cell in cells}
     jobs = [
-        (cell, i, command)
+        (cell, i, command, device)
         for key, cell in keys.items()
         for i in range(cell.instances)
         if (key, i) not in log
     ]
     with Progress(len(jobs), show=progress and bool(jobs), unit="instance") as bar:
 
-        def keep(job: tuple[Cell, int, str], rows: list[Record]) -> None:
+        def keep(job: _Job, rows: list[Record]) -> None:
             bar.describe(f"{job[0].task.pde} {job[0].task.kind} {job[0].method}")
             log.append(*rows)
             bar.update()
@@ -101,9 +110,9 @@ def instances_file(out: Path) -> Path:
     return out.with_name(f"{out.stem}.instances.jsonl")
 
 
-def _score_instance(job: tuple[Cell, int, str]) -> list[Record]:
-    cell, i, command = job
-    key, rows = cell.key(), score(cell.task, *cell.prepare(), i, cell.samples)
+def _score_instance(job: _Job) -> list[Record]:
+    cell, i, command, device = job
+    key, rows = cell.key(), score(cell.task, *cell.prepare(), i, cell.samples, device)
     more = {"rows": len(rows), **provenance(command)}
     if cell.prior:
         more["prior"] = key["given_prior"]

@@ -33,7 +33,9 @@ _TENTHS = 10
 _PRIORS = {"optimal-interpolation": "ensemble", "kriging": "fitted"}
 
 
-def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> list[Record]:
+def score(
+    task: Task, solver: Solver, prior: Prior, i: int, samples: int, device: str = "cpu"
+) -> list[Record]:
     """Solve instance i and score the posterior: a record for each scored field and metric.
 
     Arguments:
@@ -41,6 +43,7 @@ def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> lis
         solver, prior: as `Cell.prepare` returns them.
         i: number of the instance.
         samples: number of posterior samples.
+        device: of torch, on which the solver computes.
 
     Returns:
         The records; their scores are None where the solver diverged.
@@ -50,7 +53,7 @@ def score(task: Task, solver: Solver, prior: Prior, i: int, samples: int) -> lis
     start = time.perf_counter()
     counts: Record = dict.fromkeys(COUNTED)
     try:
-        posterior = solve(task, solver, prior, observation, i, samples)
+        posterior = solve(task, solver, prior, observation, i, samples, device)
         counts |= {name: posterior.record.get(name, 0) for name in COUNTED}
     except DivergedError:
         posterior = _diverged(task, observation, samples)

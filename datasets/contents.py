@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -15,11 +14,10 @@ from pdeinv.datasets.base import PDE
 from pdeinv.datasets.header import Header
 from pdeinv.datasets.problem import Problem
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.values import DIMENSIONS, checked_fields, field_values
 from pdeinv.datasets.versions import physics_and_prior
 from pdeinv.errors import InputError
 from pdeinv.external import UnknownFile, named_by_data
-from pdeinv.files import reading_failure
-from pdeinv.memory import check_memory
 
 __all__ = [
     "DIMENSIONS",
@@ -31,17 +29,6 @@ __all__ = [
     "problem_of",
     "states",
 ]
-
-DIMENSIONS = ("sample", "y", "x")
-_OUTLIER = 1e6  # times the typical size of a field's values
-_FILLS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0)
-"""Values that other programs write where there is none; the usual large ones are outliers."""
-_FILLED = 1e3  # times the typical size, from which such a value is not taken for a measured one
-_RARE = 1e-3  # share of the largest values, which the typical size leaves out
-_OUTLIER_RULE = (
-    f"at most {_OUTLIER:g} times their typical size, and no fill value",
-    "replace it, or download a damaged file again",
-)
 
 
 def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
@@ -56,7 +43,7 @@ def states(dataset: xr.Dataset, pde: PDE) -> torch.Tensor:
             is not finite, far beyond all others or not positive where the coefficient is.
     """
     names = check_fields(pde, map(str, dataset.data_vars))
-    chosen = _select(dataset, names)
+    chosen = checked_fields(dataset, names)
     ny, nx = chosen.sizes["y"], chosen.sizes["x"]
     if min(ny, nx) < 4:
         raise InputError(
@@ -95,113 +82,6 @@ def check_fields(pde: PDE, held: Iterable[str]) -> list[str]:
 
 def _close(coordinate: xr.DataArray, nodes: np.ndarray, distance: float) -> bool:
     return coordinate.dtype.kind in "fiu" and np.allclose(coordinate, nodes, rtol=0, atol=distance)
-
-
-def field_values(
-    dataset: xr.Dataset, names: Sequence[str], pde: PDE | None, dtype: type = np.float64
-) -> np.ndarray:
-    """Return the checked values of some fields, (samples, fields, ny, nx).
-
-    Arguments:
-        dataset: the fields, with the dimensions sample (optional), y and x.
-        names: the fields.
-        pde: the PDE, whose coefficient may be positive; None if it is unknown.
-        dtype: type of the values.
-
-    Raises:
-        InputError: a field has other dimensions or no real numbers, or cannot be read; or a value
-            is not finite, far beyond all others or not positive where the coefficient is.
-    """
-    chosen = _select(dataset, names)
-    size = sum(math.prod(chosen[name].shape) for name in names)
-    check_memory(
-        size * (2 * np.dtype(dtype).itemsize + 8),  # the fields, their stack and the checks
-        f"the values of {' and '.join(names)}",
-        "select fewer samples",
-    )
-    return np.stack([_values(chosen[name], pde, dtype) for name in names], axis=1)
-
-
-def _select(dataset: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """Return the fields, with the dimensions sample, y and x, of real numbers."""
-    chosen = dataset[list(names)]
-    if "sample" not in chosen.dims:  # one instance, selected
-        chosen = chosen.expand_dims("sample")
-    for name in names:
-        if set(chosen[name].dims) != set(DIMENSIONS):
-            raise InputError(
-                f"the dimensions of {name!r} must be {DIMENSIONS}, got {chosen[name].dims}; rename "
-                f"or select them"
-            )
-        if chosen[name].dtype.kind not in "fiu":
-            raise InputError(
-                f"the values of {name!r} must be real numbers, got {chosen[name].dtype}; convert "
-                f"them"
-            )
-    return chosen
-
-
-def _values(variable: xr.DataArray, pde: PDE | None, dtype: type) -> np.ndarray:
-    try:
-        values = variable.transpose(*DIMENSIONS).to_numpy()
-    except InputError:
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as error:
-        raise reading_failure(
-            f"the field {variable.name!r}", error, "cannot be read; generate or download it again"
-        ) from None
-    with np.errstate(over="ignore"):
-        values = values.astype(dtype, copy=False)
-    if pde is not None and pde.domain.active is not None:
-        values = _filled(values, pde)
-    _refuse(~np.isfinite(values), values, variable, "finite", "drop or mend the sample")
-    if pde and pde.positive_coefficient and variable.name == pde.coefficient_field.name:
-        wrong = ~(values > 0)
-        _refuse(wrong, values, variable, f"positive for {pde.name}", "drop or mend the sample")
-    _refuse(_outliers(values), values, variable, *_OUTLIER_RULE)
-    return values
-
-
-def _filled(values: np.ndarray, pde: PDE) -> np.ndarray:
-    """Return values with their mean at inactive nodes, where nothing depends on them."""
-    active = pde.grid(*values.shape[-2:]).active_nodes
-    assert active is not None
-    mean = values[:, active.numpy()].mean()
-    return np.where(active.numpy(), values, mean)
-
-
-def _outliers(values: np.ndarray) -> np.ndarray:
-    """Return which values are beyond all reason, given the others.
-
-    The largest value does not count among the others, wherever it is: a fill value may cover a
-    region.
-    """
-    size = np.abs(values, dtype=np.float64)
-    largest = float(size.max(initial=0.0))
-    nothing = np.zeros(values.shape, bool)
-    if not largest:
-        return nothing
-    size /= largest  # no sum overflows
-    others = size[size < 1]
-    rare = max(1, int(_RARE * others.size))
-    marked = np.isin(values, _FILLS)
-    if not marked.any() and others.size <= _OUTLIER * (float(others.sum()) - rare):
-        return nothing
-    rest = np.partition(others, -rare)[:-rare] if others.size > rare else others[:0]
-    typical = float(rest.mean()) if rest.size else 0.0
-    return (typical > 0) & ((size > _OUTLIER * typical) | marked & (size > _FILLED * typical))
-
-
-def _refuse(
-    bad: np.ndarray, values: np.ndarray, variable: xr.DataArray, rule: str, remedy: str
-) -> None:
-    """Refuse values of which some are bad, and name the first."""
-    if bad.any():
-        sample, y, x = np.unravel_index(int(bad.argmax()), bad.shape)
-        raise InputError(
-            f"the values of {variable.name!r} must be {rule}, got {values[sample, y, x]:g} in "
-            f"sample {sample} at y index {y}, x index {x}; {remedy}"
-        )
 
 
 def pde_of(dataset: xr.Dataset) -> PDE:

@@ -89,9 +89,9 @@ def _stencil_1d(
     if not periodic:
         first = first.clamp(0, n - 1 - order)
         beyond = s - s.clamp(0, n - 1)
-    offsets = torch.arange(order + 1)
+    offsets = torch.arange(order + 1, device=s.device)
     t = s - beyond - first
-    weight = torch.ones(len(s), order + 1, dtype=torch.float64)
+    weight = torch.ones(len(s), order + 1, dtype=torch.float64, device=s.device)
     for j in range(order + 1):
         for i in range(order + 1):
             if i != j:

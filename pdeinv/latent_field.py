@@ -72,7 +72,8 @@ class LatentField(ABC):
         variance = self.variance(grid)
         for sign, tables in ((-1, less), (1, more)):
             for part in () if tables is None else tables.split(_CHUNK):
-                variance = variance + sign * self.square_root(part, grid).square().sum(dim=(0, 1))
+                change = self.square_root(part, grid).square().sum(dim=(0, 1))
+                variance = variance.to(change.device) + sign * change
         return variance.clamp(min=0)
 
     @abstractmethod

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pdeinv.datasets.base import PDE
     from pdeinv.grid import Grid
 
-__all__ = ["NUMBER", "available_memory", "check_memory", "check_states", "result_memory"]
+__all__ = ["NUMBER", "available_memory", "check_memory", "check_states", "fits", "result_memory"]
 
 NUMBER = 8
 """Bytes of a number in double precision."""
@@ -43,6 +43,15 @@ def check_memory(need: float, what: str, remedy: str) -> None:
             f"the memory for {what} must be at most {_in_words(most)}, {_SHARE:.0%} of what is "
             f"available here, got an estimate of {_in_words(need)}; {remedy}"
         )
+
+
+def fits(need: float) -> bool:
+    """Return whether work takes no more memory than `check_memory` allows.
+
+    Arguments:
+        need: bytes.
+    """
+    return need <= _SHARE * available_memory()
 
 
 def check_states(pde: PDE, grid: Grid, samples: int, replicates: int = 1) -> None:

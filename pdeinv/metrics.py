@@ -82,7 +82,7 @@ def error_spectrum(
         )
     _check_shapes(estimate, truth)
     ky, kx = (
-        torch.arange(n, dtype=torch.float64) / length
+        torch.arange(n, dtype=torch.float64, device=estimate.device) / length
         for n, length in zip(truth.shape, reversed(aspect), strict=True)
     )
     k = (ky[:, None] ** 2 + kx**2).sqrt()
@@ -93,7 +93,9 @@ def error_spectrum(
     for field in (estimate - truth, truth):
         power = torch.from_numpy(dctn(field.double().numpy(), norm="ortho")).square().flatten()
         powers.append(
-            torch.zeros(int(octave.max()) + 1, dtype=torch.float64).index_add_(0, octave, power)
+            torch.zeros(
+                int(octave.max()) + 1, dtype=torch.float64, device=estimate.device
+            ).index_add_(0, octave, power)
         )
     error, known = powers
     return torch.where(known > 1e-12 * known.max(), error / known, torch.nan).sqrt()

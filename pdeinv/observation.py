@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.interpolation import interpolation_stencil
 from pdeinv.reading_noise import LARGEST, ReadingNoise
+from pdeinv.torch_state import moved
 from pdeinv.unknown import Unknown
 from pdeinv.weighted_nodes import NodeBlock, WeightedNodes
 
@@ -82,6 +84,9 @@ class Observation(ReadingNoise):
     _operator: WeightedNodes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.points.device.type != "cpu":
+            vars(self).update(vars(self._of(lambda rows: rows.cpu()).to(self.points.device)))
+            return
         m = len(self.points)
         if self.points.shape != (m, 2):
             raise InputError(
@@ -125,6 +130,18 @@ class Observation(ReadingNoise):
         size = len(self.order) * self.grid.nodes
         object.__setattr__(self, "_operator", WeightedNodes(blocks, size))
 
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same readings with their tensors on a device.
+
+        The stencils are made on the processor, before, and moved with them.
+
+        Arguments:
+            device: that of the states that are read.
+        """
+        made = moved(self, device)
+        object.__setattr__(made, "_operator", self._operator.to(device))
+        return made
+
     def stencil(self, chosen: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the nodes that sensors of one channel read, and their weights, both (k, w).
 
@@ -144,12 +161,13 @@ class Observation(ReadingNoise):
 
         `stencil` is called for the sensors of one label and channel at a time, and pads them alone.
         """
-        return torch.zeros(len(self), dtype=torch.long)
+        return torch.zeros(len(self), dtype=torch.long, device=self.points.device)
 
     @property
     def at_points(self) -> torch.Tensor:
         """Which sensors read the value at their point, (m,)."""
-        return torch.full((len(self),), type(self).stencil is Observation.stencil)
+        same = type(self).stencil is Observation.stencil
+        return torch.full_like(self.channel, same, dtype=torch.bool)
 
     @property
     def pointwise(self) -> bool:
@@ -215,12 +233,16 @@ class Observation(ReadingNoise):
         Arguments:
             chosen: indices of sensors, or a mask (m,).
         """
-        rows: dict[str, Any] = {name: rows[chosen] for name, rows in self._rows().items()}
-        return replace(self, **rows)
+        return self._of(lambda rows: rows[chosen.to(rows.device)])
 
     def on_grid(self, grid: Grid) -> Self:
         """Return the same readings of a state on another grid."""
         return replace(self, grid=grid)
+
+    def _of(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """Return the observation with each tensor of rows changed."""
+        changed: dict[str, Any] = {name: change(rows) for name, rows in self._rows().items()}
+        return replace(self, **changed)
 
     def _rows(self) -> dict[str, torch.Tensor]:
         """Return the tensors that have one row for each sensor."""
@@ -232,8 +254,8 @@ class Observation(ReadingNoise):
         chosen = [mine & (self.channel == channel) for channel in range(len(self.order))]
         parts = [self._checked_stencil(*part) for part in zip(chosen, self.order, strict=True)]
         k, width = int(mine.sum()), max(nodes.shape[1] for nodes, _ in parts)
-        index = torch.zeros(k, width, dtype=torch.long)
-        weight = torch.zeros(k, width, dtype=torch.float64)
+        index = torch.zeros(k, width, dtype=torch.long, device=mine.device)
+        weight = torch.zeros(k, width, dtype=torch.float64, device=mine.device)
         for channel, (its, (nodes, w)) in enumerate(zip(chosen, parts, strict=True)):
             index[its[mine], : nodes.shape[1]] = nodes + channel * self.grid.nodes
             weight[its[mine], : w.shape[1]] = w

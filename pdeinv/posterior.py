@@ -15,6 +15,7 @@ from pdeinv.grid import Grid
 from pdeinv.inferred_field import InferredField
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.parameters import Parameters
+from pdeinv.torch_state import moved
 
 __all__ = ["Posterior"]
 
@@ -104,6 +105,10 @@ class Posterior:
         for one in self.inferred:
             result = result.assign(one.to_xarray())
         return result if self.parameters is None else result.assign(self.parameters.to_xarray())
+
+    def to(self, device: torch.device | str) -> Posterior:
+        """Return the posterior with its tensors on a device."""
+        return moved(self, device)
 
     def _active(self, values: torch.Tensor) -> torch.Tensor:
         """Return values (..., ny, nx), nan at inactive nodes."""

@@ -32,7 +32,11 @@ class ReadingNoise:
     noise_factor: torch.Tensor | None
 
     def _check_noise(self) -> None:
-        wrong = None if self.censored is None else ~torch.isin(self.censored, torch.arange(-1, 2))
+        wrong = (
+            None
+            if self.censored is None
+            else ~torch.isin(self.censored, torch.arange(-1, 2, device=self.censored.device))
+        )
         if wrong is not None and bool(wrong.any()):
             raise InputError(
                 f"censored must be -1 (below the value), 0 or 1 (above it), got "
@@ -63,7 +67,7 @@ class ReadingNoise:
         left = tuple(one for one in self.unknown_noise if one[0] not in values)
         if group is not None:
             kept = [left.index(one) if one in left else -1 for one in self.unknown_noise]
-            group = torch.tensor([*kept, -1])[group] if left else None
+            group = group.new_tensor([*kept, -1])[group] if left else None
         return replace(self, noise_std=std, noise_group=group, unknown_noise=left)  # type: ignore
 
     @property
@@ -81,7 +85,7 @@ class ReadingNoise:
     def below_or_above(self) -> torch.Tensor:
         """Whether each reading is censored, (m,)."""
         if self.censored is None:
-            return torch.zeros(len(self.noise_std), dtype=torch.bool)
+            return torch.zeros_like(self.noise_std, dtype=torch.bool)
         return self.censored != 0
 
     def noise_covariance(self) -> torch.Tensor:
@@ -111,5 +115,8 @@ class ReadingNoise:
         if self.common is None:
             return residual
         weighted = self.common / variance[:, None]
-        gram = torch.eye(self.biases, dtype=self.common.dtype) + self.common.T @ weighted
+        gram = (
+            torch.eye(self.biases, dtype=self.common.dtype, device=self.common.device)
+            + self.common.T @ weighted
+        )
         return residual - torch.linalg.solve(gram, weighted.T @ residual.T).T @ self.common.T

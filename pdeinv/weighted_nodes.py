@@ -40,6 +40,11 @@ class WeightedNodes:
         self.weights = sum(block.weight.numel() for block in blocks)
         self._place = torch.cat([block.rows for block in blocks]).argsort()
 
+    def to(self, device: torch.device | str) -> WeightedNodes:
+        """Return the operator with its tensors on a device."""
+        blocks = tuple(NodeBlock(*(part.to(device) for part in block)) for block in self.blocks)
+        return WeightedNodes(blocks, self.size)
+
     def read(self, states: torch.Tensor) -> torch.Tensor:
         """Return H x, (batch, m), of flat states (batch, size)."""
         parts = [(b.nodes.to(states.device), b.weight.to(states)) for b in self.blocks]
@@ -72,9 +77,9 @@ class WeightedNodes:
             chosen: numbers of the rows, (k,).
             first, last: columns; the last one is not among them.
         """
-        found = torch.zeros(len(chosen), last - first, dtype=torch.float64)
-        place = torch.full((self.rows,), -1)
-        place[chosen] = torch.arange(len(chosen))
+        found = self.blocks[0].weight.new_zeros(len(chosen), last - first)
+        place = torch.full_like(self._place, -1)
+        place[chosen] = torch.arange(len(chosen), device=place.device)
         for rows, nodes, weight in self.blocks:
             mine = place[rows] >= 0
             columns, weights = nodes[mine] - first, weight[mine]

@@ -100,6 +100,9 @@ class Solver(ABC):
     the number of threads decides the order of sums; any other uses the caller's threads, and its
     answer depends on their number by less than a thousandth of its standard deviation."""
 
+    on_processor: ClassVar[bool] = False
+    """Whether `condition` needs tensors of the processor, whatever the observation's device."""
+
     def __post_init__(self) -> None:
         check_fields(self, f"{{}} of {self.name}")
 
@@ -129,8 +132,7 @@ class Solver(ABC):
             progress: show a bar where the work takes more than two seconds.
 
         Raises:
-            InputError: the solver does not accept the PDE, the prior or the domain, a claim of a
-                user's PDE does not hold (see `pdeinv.datasets.claims`), or memory would not do.
+            InputError: the problem is not accepted, a claim does not hold, or memory would not do.
             NumericalError: an iteration failed on valid input, or the result is not finite.
         """
         prior = Problem.of(pde, prior).prior
@@ -144,12 +146,13 @@ class Solver(ABC):
             self.memory_remedy,
         )
         check_claims(pde, prior, observation.grid, derivative=self.differentiates(pde, prior))
+        here = observation.to("cpu") if self.on_processor else observation
         generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                given = self, Problem(pde, prior), observation
-                posterior = condition(*given, n_samples, generator, progress)
+                given = self, Problem(pde, prior), here
+                found = condition(*given, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
@@ -157,13 +160,16 @@ class Solver(ABC):
             ) from error
         except NumericalError as error:
             raise type(error)(f"the {self.name} solver failed: {error}") from error
-        check_posterior(posterior, self, pde, observation.grid, n_samples)
+        check_posterior(
+            posterior := found.to(observation.values.device), self, pde, observation.grid, n_samples
+        )
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {
             "solver": self.name,
             "solver_settings": json.dumps(self.settings(), default=_in_words),
             "seconds": round(time.perf_counter() - start, 4),
+            "device": str(here.values.device),
             "network_evaluations": 0,
             **posterior.record,
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
@@ -26,11 +25,12 @@ def batched_gradient(
         return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True, **options)[0]
 
     own = any(_has_own_function(output) for output in outputs)
-    batched = torch.vmap(gradient) if own else partial(gradient, is_grads_batched=True)
 
     def gradients(cotangents: list[torch.Tensor]) -> torch.Tensor:
         try:
-            return batched(cotangents)
+            if own:
+                return torch.vmap(gradient)(cotangents)
+            return gradient(cotangents, is_grads_batched=True)
         except NumericalError:
             raise
         except RuntimeError:  # of torch, whose words for it differ

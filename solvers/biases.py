@@ -38,5 +38,8 @@ def bias_parameters(
     first = (common != 0).int().argmax(dim=0)
     units = [pde.fields[channel].units for channel in observation.channel[first].tolist()]
     mean = members.mean(dim=0) if mean is None else mean[0]
-    std, samples = variance.clamp(min=0).sqrt(), members[torch.arange(n_samples) % len(members)]
+    std, samples = (
+        variance.clamp(min=0).sqrt(),
+        members[torch.arange(n_samples, device=members.device) % len(members)],
+    )
     return Parameters(tuple(names), tuple(units), scale * mean, scale * std, scale * samples)

@@ -58,7 +58,7 @@ class TrueValues:
         main = torch.linalg.eigh(scaled.T @ scaled).eigenvectors[:, -1]
         ranked = (scaled @ main).argsort()
         offset = torch.rand(1, dtype=torch.float64, generator=generator)
-        places = (torch.arange(n) + offset) * (len(ranked) / n)
+        places = (torch.arange(n) + offset) * (len(ranked) / n)  # indices, of the processor
         order = torch.randperm(n, generator=generator)
         values = self.mean.repeat(n, 1)
         values[:, -self.draws.shape[1] :] = self.draws[ranked[places.long()[order]]]

@@ -177,7 +177,7 @@ class EnsembleSmoother(Solver):
         observation, forward = whitened.observation, whitened.forward
         two_phase = whitened.problem.coefficient_prior.phases is not None
         alone = forward.nodewise_channels if two_phase else forward.coefficient_channels
-        free = torch.isin(observation.channel, torch.tensor(alone))
+        free = torch.isin(observation.channel, observation.channel.new_tensor(alone))
         noise, weighty, distance = observation.noise_std**2, torch.zeros_like(free), 0.0
         for chosen in (free, ~free):
             if bool(chosen.any()):

@@ -87,9 +87,8 @@ class FNO(LearnedSolver[SensorRegressor]):
         states = forward.sample(draws, observation.grid, generator)
         states = states[:, : len(observation.order)]
         readings = observation(states)
-        noise = observation.noise_std * torch.randn(
-            readings.shape, dtype=readings.dtype, generator=generator
-        )
+        drawn = torch.randn(readings.shape, dtype=readings.dtype, generator=generator)
+        noise = observation.noise_std * drawn.to(readings)
         residuals = states - allowed(pde, regressor.answers(observation, readings + noise), bounds)
         mean = allowed(pde, regressor(observation)[None], bounds)[0]
         variances = readings.var(dim=0)

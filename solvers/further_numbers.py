@@ -66,7 +66,7 @@ class FurtherNumbers(ABC):
             forward: the map of the problem with all numbers as they are.
             a: the coefficient, (1, 1, ny, nx).
         """
-        steps = _STEP * torch.eye(self.size, dtype=z.dtype)
+        steps = _STEP * torch.eye(self.size, dtype=z.dtype, device=z.device)
         ahead, behind = readings(z + steps), readings(z - steps)
         return ((ahead - behind) / (2 * _STEP)).T
 

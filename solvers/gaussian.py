@@ -101,12 +101,12 @@ class GaussianSolver(Solver):
         assert isinstance(prior, CoefficientPrior)
         centred = prior.centred(levels_of(observation, channel=0))
         forward = LatentMap(Problem(pde, centred), observation)
-        nothing = torch.zeros(1, 1, *observation.grid.shape, dtype=torch.float64)
+        nothing = observation.values.new_zeros(1, 1, *observation.grid.shape)
         return LinearisedReadings(
             observation,
             rows=forward.latent_jacobian(nothing),
             columns=observation.shared,
-            expected=observation(forward.state(forward.problem.latent.origin()))[0],
+            expected=observation(forward.state(forward.origin()))[0],
             nugget=self.nugget,
             exact=True,
         )
@@ -172,7 +172,7 @@ class GaussianSolver(Solver):
         variance = (prior_variance - explained.reshape(prior_mean.shape)).clamp(min=0)
         draws = forward.sample(n_samples, grid, generator)
         k = m + observation.biases
-        numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator)
+        numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator).to(lower)
         values = true.sample(n_samples, generator)
         innovations = values - observation(draws) - observation.noise(numbers)
         white = torch.linalg.solve_triangular(lower, innovation.T, upper=False)
@@ -223,7 +223,7 @@ def _factored(
     assert isinstance(prior, CoefficientPrior)
     problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
     forward = LatentMap(problem, observation)
-    moments = prior_moments(problem, observation.grid, progress)
+    moments = prior_moments(problem, observation.grid, progress, observation.values.device)
     covariance = _cross_covariance(forward, moments.mean, progress)
     gram = observation(covariance)
     variances = gram.diagonal().clone()
@@ -268,12 +268,9 @@ def _biases(
 
 def _cross_covariance(forward: LatentMap, prior_mean: torch.Tensor, progress: bool) -> torch.Tensor:
     """C Hᵀ, one state for each reading: (m, channels, ny, nx)."""
-    m, adjoint = (
-        len(forward.observation),
-        forward.whitened_adjoint_at(forward.problem.latent.origin()),
-    )
-    covariance = torch.empty(m, *prior_mean.shape, dtype=torch.float64)
-    parts = torch.arange(m).split(_CHUNK)
+    m, adjoint = len(forward.observation), forward.whitened_adjoint_at(forward.origin())
+    covariance = torch.empty(m, *prior_mean.shape, dtype=torch.float64, device=prior_mean.device)
+    parts = torch.arange(m, device=prior_mean.device).split(_CHUNK)
     for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
         tables = adjoint(unit_vectors(rows, m))  # Tᵀ Hᵀ
         covariance[rows] = forward.linear_part(tables, prior_mean[None])

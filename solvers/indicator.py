@@ -72,7 +72,7 @@ def _by_distance(latent: FourierField, grid: Grid) -> torch.Tensor:
 
 def _of_distances(table: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Return the matrix (nodes, nodes) of numbers `_by_distance`, the same for r and -r."""
-    nx, (y, x) = grid.nx, (torch.arange(n) for n in grid.shape)
+    nx, (y, x) = grid.nx, (torch.arange(n, device=table.device) for n in grid.shape)
     dy, dx = (y - y[:, None])[:, None, :, None], (x - x[:, None])[None, :, None, :]
     sign = torch.where(dy < 0, -1, 1)
     place = dy.abs() * table.shape[1] + sign * dx + nx - 1

@@ -46,7 +46,7 @@ class InnerNumbers(FurtherNumbers):
             [one.unknown.at(at) for at in column]
             for one, column in zip(self.numbers, z.T.tolist(), strict=True)
         ]
-        return torch.tensor(columns, dtype=torch.float64).T
+        return torch.tensor(columns, dtype=torch.float64, device=z.device).T
 
     def parameters(self, members: torch.Tensor, draws: torch.Tensor, n_samples: int) -> Parameters:
         values, tail = self.values(draws), (1 - LEVEL / 100) / 2
@@ -55,7 +55,7 @@ class InnerNumbers(FurtherNumbers):
             tuple(one.units for one in self.numbers),
             values.mean(dim=0),
             values.std(dim=0, correction=0),
-            self.values(members[torch.arange(n_samples) % len(members)]),
+            self.values(members[torch.arange(n_samples, device=members.device) % len(members)]),
             values.quantile(tail, dim=0),
             values.quantile(1 - tail, dim=0),
         )

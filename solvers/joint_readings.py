@@ -105,7 +105,7 @@ def joint_readings(solver: str, pde: PDE, observation: Observation, *, linear: b
     order = tuple(observation.order[c] for c in known)
     if not bool((observation.channel >= len(joint)).any()):
         return replace(observation, order=order[: len(joint)])
-    place = torch.zeros(len(pde.fields), dtype=torch.long)
-    place[known] = torch.arange(len(known))
+    place = torch.zeros_like(observation.channel, dtype=torch.long).new_zeros(len(pde.fields))
+    place[known] = torch.arange(len(known), device=place.device)
     placed = replace(observation, channel=place[observation.channel], order=order)
     return JointReadings.of(placed, pde)

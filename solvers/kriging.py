@@ -70,6 +70,7 @@ class Kriging(Solver):
     smoothness: Annotated[float, Bounds(least=0.5, most=2.5)] | None = None
 
     name: ClassVar[str] = "kriging"
+    on_processor: ClassVar[bool] = True
     takes: ClassVar[frozenset[Special]] = frozenset()
     prior_used: ClassVar[str] = "of each field by itself, with a kernel fitted to its readings"
 

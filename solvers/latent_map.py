@@ -59,12 +59,18 @@ class LatentMap(ForwardMap):
         """
         return (self.state(_FAR * xi) - origin) / _FAR
 
+    def origin(self) -> torch.Tensor:
+        """Return the table (1, *shape) of zeros."""
+        return self.observation.values.new_zeros(1, *self.problem.latent.shape)
+
     def draw(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n coefficients (n, 1, ny, nx) of the prior, on any grid."""
         prior = self.problem.coefficient_prior
         if not prior.has_latent:
-            return self.problem.sample_coefficient(n, grid, generator)
-        return self.problem.coefficient(self.problem.latent.sample(n, grid, generator))
+            drawn = self.problem.sample_coefficient(n, grid, generator)
+        else:
+            drawn = self.problem.coefficient(self.problem.latent.sample(n, grid, generator))
+        return drawn.to(self.observation.values.device)
 
     def sample(self, n: int, grid: Grid, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n states (n, channel, ny, nx) of the prior, on any grid."""

@@ -90,7 +90,7 @@ def closed_leave_one_out(
     off = (inverse @ (values - expected[:plain])) * variance
 
     def placed(of_plain: torch.Tensor) -> torch.Tensor:
-        whole = torch.full((len(given),), math.nan, dtype=torch.float64)
+        whole = torch.full((len(given),), math.nan, dtype=torch.float64, device=of_plain.device)
         whole[order[:plain]] = of_plain
         return whole
 
@@ -138,8 +138,8 @@ def _p_value(
 ) -> torch.Tensor:
     """The probability of a reading as far from the posterior mean, (m,), over the possible
     posterior variances below that of the noise."""
-    shares = (torch.arange(_POSSIBLE, dtype=torch.float64) + 0.5) / _POSSIBLE
-    factors = freedom / torch.as_tensor(chi_squared.ppf(shares, freedom))
+    shares = (torch.arange(_POSSIBLE, dtype=torch.float64, device=squared.device) + 0.5) / _POSSIBLE
+    factors = freedom / torch.as_tensor(chi_squared.ppf(shares, freedom), device=squared.device)
     left = noise - factors[:, None] * variance
     outside = torch.special.erfc((squared / (2 * left.clamp(min=0))).sqrt())
     return torch.where(left > 0, outside, torch.nan).nanmean(dim=0)

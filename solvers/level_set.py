@@ -109,6 +109,7 @@ class LevelSet(Solver):
         "it needs a coefficient with two values, the threshold of a Gaussian field"
     )
 
+    on_processor: ClassVar[bool] = True
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS, BIASES, UNKNOWNS})
     mixture_points: ClassVar[int] = 6
     amplifies_rounding: ClassVar[bool] = True

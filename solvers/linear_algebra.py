@@ -75,8 +75,8 @@ def unit_vectors(chosen: torch.Tensor, size: int) -> torch.Tensor:
         chosen: their indices, (k,).
         size: of the matrix.
     """
-    unit = torch.zeros(len(chosen), size, dtype=torch.float64)
-    unit[torch.arange(len(chosen)), chosen] = 1.0
+    unit = torch.zeros(len(chosen), size, dtype=torch.float64, device=chosen.device)
+    unit[torch.arange(len(chosen), device=chosen.device), chosen] = 1.0
     return unit
 
 
@@ -155,7 +155,7 @@ def degrees_of_freedom(
     inverse = []  # the diagonal of K⁻¹; columns of L⁻¹ are zero above the diagonal
     for first in range(0, len(lower), _COLUMNS):
         left = len(lower) - first
-        unit = torch.eye(left, min(left, _COLUMNS), dtype=lower.dtype)
+        unit = torch.eye(left, min(left, _COLUMNS), dtype=lower.dtype, device=lower.device)
         columns = torch.linalg.solve_triangular(lower[first:, first:], unit, upper=False)
         inverse.append(columns.square_().sum(dim=0))
     counted = 1 - (nugget * torch.cat(inverse)).clamp(0, 1)

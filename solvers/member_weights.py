@@ -38,7 +38,7 @@ def member_weights(
         arXiv 2101.03612.
     """
     logarithms = [_log_weight(search, mode, *one) for one in zip(xi, values, strict=True)]
-    return _tempered(torch.tensor(logarithms, dtype=torch.float64))
+    return _tempered(torch.tensor(logarithms, dtype=torch.float64, device=xi.device))
 
 
 def _log_weight(search: ModeSearch, mode: Mode, xi: torch.Tensor, values: torch.Tensor) -> float:
@@ -85,7 +85,7 @@ def choose(weights: torch.Tensor, n: int, generator: torch.Generator | None) -> 
         generator: source of all randomness.
     """
     order = torch.randperm(len(weights), generator=generator)
-    included = _inclusion(weights, n)[order]
+    included = _inclusion(weights, n).cpu()[order]
     first = torch.rand(1, generator=generator, dtype=torch.float64)
     ends = included.cumsum(dim=0) - first
     # How many of the points first, first + 1, ... lie below the end of each member's interval
@@ -97,7 +97,7 @@ def choose(weights: torch.Tensor, n: int, generator: torch.Generator | None) -> 
 
 def _inclusion(weights: torch.Tensor, n: int) -> torch.Tensor:
     """Probabilities of sum n, in proportion to weights where these are below 1."""
-    certain = torch.zeros(len(weights), dtype=torch.bool)
+    certain = torch.zeros(len(weights), dtype=torch.bool, device=weights.device)
     while True:
         left = n - int(certain.sum())
         found = torch.where(

@@ -149,7 +149,7 @@ def _weighed(
     readings = search.problem.biased(search.observation(found.states), found.xi)
     weights = member_weights(search, mode, found.xi, readings)
     chosen = choose(weights, min(samples, int((weights > 0).sum())), generator)
-    others = torch.ones(len(weights), dtype=torch.bool)
+    others = torch.ones_like(weights, dtype=torch.bool)
     others[chosen] = False
     order = torch.cat([chosen, others.nonzero()[:, 0]])
     return ModeEnsemble(found.xi[order], found.states[order], found.left_out, weights[order])
@@ -164,7 +164,7 @@ def _draws(
 ) -> _Draws:
     o, slope = search.observation, mode.jacobian
     eta = antithetic(lambda k: search.problem.white(k, generator), size)
-    noise = o.noise_std * antithetic_normal(size, len(o), generator)
+    noise = o.noise_std * antithetic_normal(size, len(o), generator).to(o.noise_std)
     if search.true.draws is not None:  # each member has its own values of censored readings
         noise = noise + search.true.sample(size, generator) - search.true.mean
     if law is not None:
@@ -202,7 +202,7 @@ def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _M
     problem, xi = search.problem, draws.start
     if not problem.nonlinear:
         return _stable(problem, xi)[0]
-    left, stepped = torch.arange(len(xi)), draws
+    left, stepped = torch.arange(len(xi), device=xi.device), draws
     for _ in progress_bar(range(search.chords), "ensemble", progress, "iteration"):
         values = problem.values(xi)
         kept = _finite_pairs(values)
@@ -211,7 +211,7 @@ def _chords(search: ModeSearch, mode: Mode, draws: _Draws, progress: bool) -> _M
     made, kept = _stable(problem, xi)
     stepped, left = stepped.subset(kept), left[kept]
     met = _whole_pairs(_objectives(search, mode, stepped, made) <= _largest(search, mode))
-    strayed = torch.ones(len(draws.eta), dtype=torch.bool)
+    strayed = torch.ones_like(draws.eta[:, 0], dtype=torch.bool)
     strayed[left[met]] = False
     if not bool(strayed.any()):
         return made

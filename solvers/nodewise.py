@@ -24,7 +24,7 @@ def moments_through(
         mean, variance: of the field, (ny, nx).
     """
     points, weights = np.polynomial.hermite_e.hermegauss(_POINTS)
-    total, average, spread = 0.0, torch.zeros(()), torch.zeros(())
+    total, average, spread = 0.0, *torch.zeros(2, device=mean.device)
     # One point at a time: all at once would take the memory of as many states
     for z, weight in zip(points.tolist(), weights.tolist(), strict=True):
         values = function((mean + variance.sqrt() * z)[None, None])[0]

@@ -179,7 +179,7 @@ def _principal_axes(lower: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     """
     half = torch.linalg.solve_triangular(lower, slope, upper=False)
     _, sizes, vectors = torch.linalg.svd(torch.linalg.qr(half, mode="r").R)
-    precisions = torch.ones(len(vectors), dtype=half.dtype)
+    precisions = torch.ones(len(vectors), dtype=half.dtype, device=half.device)
     precisions[: len(sizes)] += sizes.square()
     return vectors.T / precisions.sqrt()
 

@@ -70,7 +70,7 @@ def _searched(search: ModeSearch, held: ModeSearch, start: torch.Tensor, best: M
 def _straight(problem: WhitenedProblem, xi: torch.Tensor, j: int) -> bool:
     """Whether the readings are nearly linear in a number of ξ between the starts."""
     points = xi.repeat(3, 1)
-    points[:, j] = torch.tensor([_STARTS[0], 0.0, _STARTS[1]], dtype=xi.dtype)
+    points[:, j] = torch.tensor([_STARTS[0], 0.0, _STARTS[1]], dtype=xi.dtype, device=xi.device)
     behind, middle, ahead = problem.values(points)
     bent = (ahead - 2 * middle + behind).norm()
     return bool(bent <= _STRAIGHT * (ahead - behind).norm())

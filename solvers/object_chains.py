@@ -47,7 +47,10 @@ class SceneDraws(NamedTuple):
         Arguments:
             coefficients: of the scenes, (batch, ny, nx).
         """
-        y, x = (torch.linspace(-1, 1, n, dtype=torch.float64) for n in coefficients.shape[-2:])
+        y, x = (
+            torch.linspace(-1, 1, n, dtype=torch.float64, device=coefficients.device)
+            for n in coefficients.shape[-2:]
+        )
         means = [(coefficients * w).mean(dim=(-2, -1)) for w in (torch.ones_like(x), x, y[:, None])]
         table = torch.stack([self.values, *(m.reshape(self.values.shape) for m in means)], dim=-1)
         table = table.transpose(0, 1)
@@ -102,6 +105,7 @@ class ObjectChains(Solver):
     start: Scenes | None = None
 
     name: ClassVar[str] = "object-chains"
+    on_processor: ClassVar[bool] = True
     takes: ClassVar[frozenset[Special]] = frozenset({FOOTPRINTS})
     wants_prior: ClassVar[str] = "a prior of objects, such as Channels"
     misfit_remedy: ClassVar[str] = "use more steps (in Python, ObjectChains(steps=...))"

@@ -142,7 +142,8 @@ class OptimalInterpolation(Solver):
                 if isinstance(prior, Ensemble)
                 else draw_ensemble(prior, self.members, grid, generator, progress)
             )
-            states, bounds = completed_members(forward, prior, given.double(), progress)
+            given = given.to(observation.values)
+            states, bounds = completed_members(forward, prior, given, progress)
         elements = copying_elements(pde, prior, grid, self.copies, generator)
         analysis = _Analysis(observation, states, elements, generator, progress)
 
@@ -192,11 +193,10 @@ class _Analysis:
         self.observation, self.states, self.elements = observation, states, elements
         self.grid, self.shape, m = observation.grid, states.shape[1:], len(observation)
         self.mean = torch.stack([g(states.mean(dim=0), self.grid) for g in elements]).mean(dim=0)
-        nodes = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS]
-        parts, targets = [], []
-        # C Hᵀ, in double: the variance will be a small difference of large numbers.
-        cross = torch.zeros(self.shape.numel(), m, dtype=torch.float64)
-        variance = torch.zeros(self.shape, dtype=torch.float64)
+        nodes, parts = torch.randperm(self.grid.nodes, generator=generator)[:_TARGETS], []
+        targets = []  # and C Hᵀ in double: the variance is a small difference of large numbers
+        cross = observation.values.new_zeros(self.shape.numel(), m)
+        variance = observation.values.new_zeros(self.shape)
         for g in progress_bar(elements, "covariances", progress, "copy"):
             anomalies = g(states, self.grid) - self.mean
             parts.append(observation(anomalies))
@@ -218,7 +218,7 @@ class _Analysis:
         count, data = len(states) * len(elements) - 1, readings.flatten(0, 1)
         self.lower = cholesky_with_nugget(
             data.T @ data / count + torch.diag(noise) + common @ common.T,
-            torch.full((m,), self.nugget, dtype=torch.float64),
+            torch.full((m,), self.nugget, dtype=torch.float64, device=states.device),
         )
         cross /= count * self.scale
         self.cross, self.variance = cross, variance / count
@@ -244,8 +244,8 @@ class _Analysis:
         anomalies = torch.stack(members) - self.mean
         o = self.observation
         white = torch.randn(n, len(o) + o.biases, dtype=torch.float64, generator=generator)
-        deviations = anomalies - self.update(o(anomalies) + o.noise(white))
-        return deviations * self.inflation[:, None, None]
+        change = self.update(o(anomalies) + o.noise(white.to(anomalies)))
+        return (anomalies - change) * self.inflation[:, None, None]
 
     def reduced_chi_squared(self, innovation: torch.Tensor) -> float:
         """Return rᵀ (H C Hᵀ + R + λ D)⁻¹ r / m of readings less their prediction (1, m)."""
@@ -275,15 +275,15 @@ def _cross_validate(
         deviation, (channels,).
     """
     count, channels, nodes = targets.shape[1:]
-    error = torch.zeros(len(_NUGGETS), channels, dtype=torch.float64)
+    error = torch.zeros(len(_NUGGETS), channels, dtype=torch.float64, device=targets.device)
     predicted = torch.zeros_like(error)
-    halves = torch.arange(count).split((count + 1) // 2)
+    halves = torch.arange(count, device=targets.device).split((count + 1) // 2)
     for train, test in (halves, halves[::-1]):
         y, x = readings[:, train].flatten(0, 1), targets[:, train].flatten(0, 1)
         cross = y.T @ x.flatten(1) / len(y)
         gram = y.T @ y / len(y) + torch.diag(noise) + common @ common.T
-        own = torch.randn(readings[0, test].shape, dtype=y.dtype, generator=generator)
-        shared = torch.randn(len(own), common.shape[1], dtype=y.dtype, generator=generator)
+        own = torch.randn(readings[0, test].shape, dtype=y.dtype, generator=generator).to(y)
+        shared = torch.randn(len(own), common.shape[1], dtype=y.dtype, generator=generator).to(y)
         perturbed = readings[0, test] + noise.sqrt() * own + shared @ common.T
         for i, nugget in enumerate(_NUGGETS):
             # Not by eigenvalues: these are lost to rounding next to a reading of very large noise

@@ -202,7 +202,7 @@ class ParallelTempering:
         """
         weights = self._weights()[level]
         values = torch.full_like(before, math.nan)
-        passed = torch.zeros(len(values), dtype=torch.float64)  # gain by which it came so far
+        passed = values.new_zeros(len(values))  # gain by which it came so far
         taken = allowed.clone()
         for rank in range(weights.shape[1]):
             more = weights[:, rank + 1 :].any(dim=1)  # later likelihoods decide
@@ -232,7 +232,7 @@ class ParallelTempering:
     def _exchange(self, lower: torch.Tensor) -> None:
         """Exchange states between levels and those above them."""
         rise = self._weights().diff(dim=0)[lower, None]
-        chains = torch.arange(len(self.scenes)).reshape(self.levels, self.runs)
+        chains = torch.arange(len(self.scenes), device=lower.device).reshape(self.levels, self.runs)
         pair = torch.stack([chains[lower], chains[lower + 1]])
         self._evaluate(pair, (rise != 0).expand(-1, self.runs, -1))
         lift, fall = (rise * self.values[pair]).where(rise != 0, 0.0).sum(dim=-1)

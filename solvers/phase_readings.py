@@ -212,7 +212,8 @@ class _StandIn:
             a = self.coefficient(leaf)
             (slope,) = torch.autograd.grad(a.sum(), leaf)
         a, m = a.detach(), len(forward.observation)
-        rows = forward.sensitivities(a, unit_vectors(torch.arange(m), m))[0] * slope[0]
+        unit = unit_vectors(torch.arange(m, device=t.device), m)
+        rows = forward.sensitivities(a, unit)[0] * slope[0]
         expected = forward.approximate(a)[0] - rows.flatten(1) @ t.flatten()
         return replace(self.nothing, rows=rows, expected=expected)
 

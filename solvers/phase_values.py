@@ -3,6 +3,7 @@ that is unknown."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,12 +59,17 @@ class PhaseValues:
 
     def at(self, z: torch.Tensor) -> torch.Tensor:
         """Return low and high (n, 2) of standard normal numbers z, (n, size)."""
-        columns = [torch.full((len(z),), float(v), dtype=torch.float64) for v in self.stated]
+        columns = [
+            torch.full((len(z),), float(v), dtype=torch.float64, device=z.device)
+            for v in self.stated
+        ]
         numbers = self.mean + z @ self.root.T
         for i, own in zip(self.unknown, numbers.unbind(dim=1), strict=True):
             value = self.stated[i]
             assert isinstance(value, Unknown)
-            columns[i] = torch.tensor([value.at(at) for at in own.tolist()], dtype=torch.float64)
+            columns[i] = torch.tensor(
+                [value.at(at) for at in own.tolist()], dtype=torch.float64, device=z.device
+            )
         return torch.stack(columns, dim=1)
 
     @property
@@ -105,7 +111,9 @@ class PhaseValues:
             for cut in range(len(y) + 1)
         ]
         low, high = min(found, key=lambda pair: pair[0][2] + pair[1][2])
-        fitted = torch.tensor([(low, high)[i][:2] for i in self.unknown], dtype=torch.float64)
+        fitted = torch.tensor(
+            [(low, high)[i][:2] for i in self.unknown], dtype=torch.float64, device=readings.device
+        )
         return self.narrowed(fitted[:, 0], fitted[:, 1].diag())
 
     def _fitted(self, i: int, y: torch.Tensor, std: torch.Tensor) -> tuple[float, float, float]:
@@ -131,7 +139,7 @@ class PhaseValues:
             z += step
             if abs(step) <= _CONVERGED:
                 break
-        return z, curvature**-0.5, objective(z) + float(torch.tensor(curvature).log()) / 2
+        return z, curvature**-0.5, objective(z) + math.log(curvature) / 2
 
     def parameters(
         self, values: torch.Tensor | None, n_samples: int, units: str
@@ -147,11 +155,13 @@ class PhaseValues:
         if values is None:
             return None
         names = tuple(NAMES[i] for i in self.unknown)
-        samples = values[torch.arange(n_samples) % len(values)][:, list(self.unknown)]
-        levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+        samples = values[torch.arange(n_samples, device=values.device) % len(values)][
+            :, list(self.unknown)
+        ]
+        levels = (torch.arange(_LEVELS, dtype=torch.float64, device=values.device) + 0.5) / _LEVELS
         at = [self._one(j, torch.special.ndtri(levels)) for j in range(len(names))]
         drawn = torch.stack(at, dim=1)
-        ends = torch.tensor([-QUANTILE, QUANTILE], dtype=torch.float64)
+        ends = torch.tensor([-QUANTILE, QUANTILE], dtype=torch.float64, device=values.device)
         low, high = torch.stack([self._one(j, ends) for j in range(len(names))], dim=1)
         mean, std = drawn.mean(dim=0), drawn.std(dim=0)
         return Parameters(names, (units,) * len(names), mean, std, samples, low, high)
@@ -161,7 +171,7 @@ class PhaseValues:
         value, std = self.stated[self.unknown[j]], self.root[j].norm()
         assert isinstance(value, Unknown)
         numbers = (self.mean[j] + std * z).tolist()
-        return torch.tensor([value.at(at) for at in numbers], dtype=torch.float64)
+        return torch.tensor([value.at(at) for at in numbers], dtype=torch.float64, device=z.device)
 
 
 def as_arguments(values: torch.Tensor | None) -> dict[str, Any]:

@@ -28,45 +28,51 @@ class Moments(NamedTuple):
     variance: torch.Tensor
 
 
-_moments: dict[tuple[Problem, Grid], Moments] = {}
+_moments: dict[tuple[Problem, Grid, torch.device], Moments] = {}
 
 
-def prior_moments(problem: Problem, grid: Grid, progress: bool) -> Moments:
+def prior_moments(problem: Problem, grid: Grid, progress: bool, device: torch.device) -> Moments:
     """Return the moments of the states, kept for the last few pairs of a problem and a grid.
 
     Arguments:
         problem: all of whose channels are affine in the latent field.
         grid: of the states.
         progress: show a bar.
+        device: of the moments.
     """
-    key = (problem, grid)
+    key = (problem, grid, device)
     if key not in _moments:
-        mean = problem.state(problem.latent.origin(), grid)[0]
+        mean = problem.state(problem.latent.origin().to(device), grid)[0]
         of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
-        found = Moments(mean, of(problem, grid, progress))
+        found = Moments(mean, of(problem, grid, progress, device))
         if len(_moments) >= _KEPT:
             del _moments[next(iter(_moments))]
         _moments[key] = found
     return _moments[key]
 
 
-def _conditioned_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+def _conditioned_variance(
+    problem: Problem, grid: Grid, progress: bool, device: torch.device
+) -> torch.Tensor:
     """`_prior_variance` after earlier readings: that before them, less what they explain."""
     prior = problem.prior
     assert isinstance(prior, Conditioned)
     before = replace(problem, prior=prior.base)
     none = torch.zeros(0, dtype=torch.float64)
     order = (0,) * len(problem.physics.fields)
-    sensors = Observation(grid, grid.points()[:0], none.long(), none, none, order)
-    variance = prior_moments(before, grid, progress).variance.clone()
-    forward, origin = LatentMap(before, sensors), before.state(before.latent.origin(), grid)
+    sensors = Observation(grid, grid.points()[:0], none.long(), none, none, order).to(device)
+    variance = prior_moments(before, grid, progress, device).variance.clone()
+    forward = LatentMap(before, sensors)
+    origin = before.state(forward.origin(), grid)
     parts = prior.field.less.split(_CHUNK)
     for less in progress_bar(parts, "earlier readings", progress, "batch"):
-        variance -= forward.linear_part(less, origin).square().sum(dim=0)
+        variance -= forward.linear_part(less.to(device), origin).square().sum(dim=0)
     return variance.clamp(min=0)
 
 
-def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tensor:
+def _prior_variance(
+    problem: Problem, grid: Grid, progress: bool, device: torch.device
+) -> torch.Tensor:
     """Pointwise prior variance of the state, (channels, ny, nx).
 
     The coefficient's has a closed form. The other channels' is that of the readings of sensors on
@@ -76,15 +82,16 @@ def _prior_variance(problem: Problem, grid: Grid, progress: bool) -> torch.Tenso
     chosen, member = _orbits(problem, grid)
     channel, node = 1 + chosen // grid.nodes, chosen % grid.nodes
     zeros, order = torch.zeros(len(chosen), dtype=torch.float64), (0,) * len(pde.fields)
-    sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order)
-    adjoint = LatentMap(problem, sensors).whitened_adjoint_at(problem.latent.origin())
+    sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order).to(device)
+    forward = LatentMap(problem, sensors)
+    adjoint = forward.whitened_adjoint_at(forward.origin())
     rows = min(_CHUNK * 64**2 // grid.nodes, _CHUNK * 128**2 // problem.latent.size)
-    parts = torch.arange(len(chosen)).split(max(1, rows))
+    parts = torch.arange(len(chosen), device=device).split(max(1, rows))
     variance = []
     for part in progress_bar(parts, "prior variance", progress, "batch"):
         variance.append(adjoint(unit_vectors(part, len(chosen))).square().sum(dim=(1, 2, 3)))
     others = torch.cat(variance)[member].reshape(-1, *grid.shape)
-    return torch.cat([problem.coefficient_variance(grid)[None], others])
+    return torch.cat([problem.coefficient_variance(grid)[None].to(device), others])
 
 
 def _orbits(problem: Problem, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:

@@ -43,6 +43,7 @@ from pdeinv.solvers.stated_problem import (
     sources_of,
 )
 from pdeinv.solvers.turns.recorded import problem_attributes
+from pdeinv.torch_state import checked_device
 
 __all__ = ["Run", "reconstruct"]
 
@@ -68,6 +69,7 @@ def reconstruct(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: bool = False,
+    device: str | torch.device = "cpu",
 ) -> Result:
     """Reconstruct the coefficient and the solution of a PDE from sensors, with uncertainty.
 
@@ -85,13 +87,13 @@ def reconstruct(
         n_samples, seed, progress: number of samples; seed of all randomness; a bar for long work.
         holdout, quantities: a share of the sensors, see `with_predicted`; see `with_quantities`.
         workers, scheduler: processes, a dask cluster for replicates; see `checked_helpers`.
+        device: of torch, on which the solver computes, such as "cuda"; the result is the same.
 
     Returns:
         The fields, `sensor_*`, what `with_site` adds, and attributes; see also `reconstruct_each`.
 
     Raises:
-        InputError: the input cannot be used, with the row or the value and the remedy.
-        NumericalError: the computation failed on valid input.
+        InputError, NumericalError: the input cannot be used; the computation failed on valid input.
 
     Example:
         >>> table = {"field": "potential", "x": [0.3], "y": [0.4], "value": [0.002]}
@@ -105,7 +107,8 @@ def reconstruct(
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
-    run = Run(chosen, pde, posed.prior, nodes, *given, parse_share(holdout), robust, helpers)
+    more = parse_share(holdout), robust, helpers, checked_device(device, torch.float64)
+    run = Run(chosen, pde, posed.prior, nodes, *given, *more)
     return with_quantities(Result.of(run.of_table(table, seed)), wanted)
 
 
@@ -134,6 +137,7 @@ class Run:
     holdout: float | None = None
     robust: bool = False
     helpers: Helpers = ALONE
+    device: torch.device | str = "cpu"
 
     def of_table(self, sensors: Sensors, seed: int) -> xr.Dataset:
         """Return the result of all readings of a table, with replicates or without."""
@@ -196,14 +200,15 @@ class Run:
     def solved(self, observation: Observation, seed: int) -> Posterior:
         """Return the posterior, which nothing has judged."""
         solve = Robust(self.solver) if self.robust else self.solver
-        return solve(
+        found = solve(
             self.pde,
             self.prior,
-            observation,
+            observation.to(self.device),
             n_samples=self.n_samples,
             generator=seeds.generator(seeds.SOLVER, seed),
             progress=self.progress,
         )
+        return found.to("cpu")
 
     def dataset(
         self, found: Posterior, sensors: Sensors, observation: Observation, seed: int

@@ -65,7 +65,7 @@ class SceneMoves:
         """
         n, level, scenes = len(scenes), chain // self.runs, ordered(scenes)
         shares = [_COMMON if self.prior.common else 0.0, _REDRAWN, _BORN, _ALONG]
-        bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        bounds = torch.tensor(shares, dtype=torch.float64, device=chain.device).cumsum(0)
         kind = torch.bucketize(self._uniform(n), bounds, right=True)
         common, redrawn, born, along, stepped = (kind == k for k in range(5))
 
@@ -74,7 +74,7 @@ class SceneMoves:
             scenes.common.clone(),
             scenes.count.clone(),
         )
-        rows = torch.arange(n)
+        rows = torch.arange(n, device=chain.device)
         one = (self._uniform(n) * count).long()  # an object that is there
         fresh = self._uniform(n, self.prior.each)
         objects[rows[redrawn], one[redrawn]] = fresh[redrawn]
@@ -143,7 +143,7 @@ class SceneMoves:
         self._used = (level[self._moved], one[self._moved])
         sizes = self.log_sizes[level].exp()
         sizes[:, :-2] *= torch.where(one == each + shared, sizes[:, -2], 1.0)[:, None]
-        alone = torch.arange(each + shared) == one[:, None]
+        alone = torch.arange(each + shared, device=level.device) == one[:, None]
         alone |= (one == each + shared)[:, None]
         size = self._normal(n, 1).exp() * sizes[:, :-2]
         low, high = (math.log(size) for size in _ANY_SIZE)

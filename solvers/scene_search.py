@@ -43,7 +43,7 @@ class FittedScenes(NamedTuple):
         Arguments:
             powers: (likelihoods,).
         """
-        unit = torch.eye(self.curvature.shape[-1], dtype=torch.float64)
+        unit = torch.eye(self.curvature.shape[-1], dtype=torch.float64, device=powers.device)
         precision = powers.sum() * self.curvature + _PRECISION * unit
         spread = self.numbers * math.log(2 * math.pi) - precision.logdet()
         # The numbers that a scene has not are of the prior alone
@@ -108,7 +108,7 @@ def _slopes(
     numbers = _packed(scenes)
     rows, columns = _used(scenes).nonzero().T
     shifted = numbers[rows]
-    shifted[torch.arange(len(rows)), columns] += _DIFFERENCE
+    shifted[torch.arange(len(rows), device=here.device), columns] += _DIFFERENCE
     there = likelihood.read(_unpacked(prior, shifted, scenes.chosen(rows)))
     slopes = numbers.new_zeros(*numbers.shape, here.shape[1])
     slopes[rows, columns] = (there - here[rows]) / _DIFFERENCE

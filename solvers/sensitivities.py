@@ -59,7 +59,7 @@ def regressed_sensitivities(
     weighted = x * (eigenvalues / eigenvalues.max()).flatten() ** _SMOOTHNESS
     kernel = weighted @ x.T
     ridge = _RIDGE * kernel.diagonal().mean()
-    inverse = torch.linalg.inv(kernel + ridge * torch.eye(len(x), dtype=x.dtype))
+    inverse = torch.linalg.inv(kernel + ridge * torch.eye(len(x), dtype=x.dtype, device=x.device))
     coefficients = inverse @ y
     # Constants are fitted without a penalty; they are an eigenvector of the inverse
     left = coefficients / (inverse.diagonal() - 1 / (len(x) * ridge))[:, None]
@@ -90,7 +90,7 @@ def nodewise_sensitivities(
             (H.adjoint(unit)[:, forward.nodewise_channels] * slope).sum(dim=1, keepdim=True),
             grid,
         ).flatten(1)
-        for unit in torch.eye(len(H), dtype=torch.float64).split(_CHUNK)
+        for unit in torch.eye(len(H), dtype=torch.float64, device=xi.device).split(_CHUNK)
     ]
     rows, x = torch.cat(parts), xi.flatten(1)
     left = values - values.mean(dim=0) - (x - x.mean(dim=0)) @ rows.T

@@ -51,7 +51,7 @@ class Signs:
         # Readings at one node add up.
         node = interpolation_stencil(observation.points, self.grid, 0)[0][:, 0]
         self.nodes, place = torch.unique(node, return_inverse=True)
-        self.log_ratio = torch.zeros(len(self.nodes), dtype=torch.float64)
+        self.log_ratio = y.new_zeros(len(self.nodes))
         self.log_ratio.index_add_(0, place, ((y - low) ** 2 - (y - high) ** 2) / (2 * variance))
         chosen = torch.where(self.log_ratio[place] >= 0, y.new_tensor(high), y.new_tensor(low))
         self.misfit = reduced((y - chosen) ** 2 / variance, carries_weight(jump, observation))
@@ -68,13 +68,14 @@ class Signs:
         Without signs the draws are antithetic pairs.
         """
         if not len(self.nodes):
-            return antithetic(lambda k: self.latent.white(k, generator).flatten(1), n), {}
+            drawn = antithetic(lambda k: self.latent.white(k, generator).flatten(1), n)
+            return drawn.to(self.rows), {}
         gram = self.rows @ self.rows.T
         length = max(_LEAST_DRAWS, -(-n // CHAINS))
         chains = sample_given_signs(
             gram, self.log_ratio, CHAINS, length, generator, bar, threshold=self.threshold
         )
-        xi = self.latent.white(n, generator).flatten(1)
+        xi = self.latent.white(n, generator).flatten(1).to(self.rows)
         picked = chains.transpose(0, 1).flatten(0, 1)[
             torch.linspace(0, CHAINS * length - 1, n, dtype=torch.float32).long()
         ]

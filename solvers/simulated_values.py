@@ -135,7 +135,7 @@ def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) ->
         own: those of the readings, (q,).
     """
     k, q = estimates.shape
-    terms = torch.cat([torch.ones(k, 1, dtype=torch.float64), z], dim=1)
+    terms = torch.cat([torch.ones(k, 1, dtype=torch.float64, device=z.device), z], dim=1)
     coefficients = torch.linalg.lstsq(terms, estimates).solution
     residual = estimates - terms @ coefficients
     freedom = k - terms.shape[1]
@@ -144,12 +144,12 @@ def normal_given(z: torch.Tensor, estimates: torch.Tensor, own: torch.Tensor) ->
     covariance = covariance * freedom / (freedom - q - 1)
     nugget = _NUGGET * covariance.diagonal().max().clamp(min=_LEAST).expand(q)
     slope = torch.cholesky_solve(coefficients[1:].T, cholesky_with_nugget(covariance, nugget))
-    eye = torch.eye(z.shape[1], dtype=torch.float64)
+    eye = torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
     leverage = terms.shape[1] / k  # on average
     for _ in range(_LEVERAGES):
         precision = coefficients[1:] @ slope / (1 + leverage) + eye
         mean = torch.linalg.solve(precision, slope.T @ (own - coefficients[0]) / (1 + leverage))
-        at = torch.cat([torch.ones(1, dtype=torch.float64), mean])
+        at = torch.cat([torch.ones(1, dtype=torch.float64, device=z.device), mean])
         leverage = float(at @ torch.linalg.pinv(terms.T @ terms) @ at)
     variances, axes = torch.linalg.eigh(precision)
     return Peak(mean, axes * variances.rsqrt())

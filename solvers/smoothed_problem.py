@@ -119,7 +119,9 @@ class SmoothedProblem:
         self.sign_rows = signs.rows[:, self.moved]
         if self.free:
             self.sign_rows = pad(self.sign_rows, (0, values.size))
-            self.moved = torch.cat([self.moved, self.size + torch.arange(values.size)])
+            self.moved = torch.cat(
+                [self.moved, self.size + torch.arange(values.size, device=centre.device)]
+            )
         self.shared: torch.Tensor | None = None
         self.reason = ""
 
@@ -156,7 +158,7 @@ class SmoothedProblem:
             iterations: with new derivatives.
             chords: steps with each of these.
         """
-        xi, everyone = xi.clone(), torch.arange(len(xi))
+        xi, everyone = xi.clone(), torch.arange(len(xi), device=xi.device)
         reached = self.objective(xi, everyone)
         for _ in range(iterations):
             systems = self._linearised(xi, reached)
@@ -166,7 +168,7 @@ class SmoothedProblem:
 
     def _move(self, xi: torch.Tensor, reached: Evaluated, steps: torch.Tensor) -> None:
         """Move all members by their steps, shortened as needed, in place."""
-        trying, length = torch.arange(len(xi)), 1.0
+        trying, length = torch.arange(len(xi), device=xi.device), 1.0
         for _ in range(_TRIES):
             ahead = xi[trying]
             ahead[:, self.moved] += length * steps[trying]
@@ -192,7 +194,7 @@ class SmoothedProblem:
         _, slope = self.signs.least_squares(reached.latent, self.width)
         together = max(1, TOGETHER // (len(self.directions) * self.linearised.grid.nodes))
         systems = []
-        for part in torch.arange(len(xi)).split(together):
+        for part in torch.arange(len(xi), device=xi.device).split(together):
             readings = self._stable_jacobians(xi[part])
             for rows, of_signs in zip(readings, slope[part], strict=True):
                 systems.append(_System.of(torch.cat([rows, of_signs[:, None] * self.sign_rows])))
@@ -234,7 +236,9 @@ class SmoothedProblem:
         """Return the derivatives (k, r, size) to the numbers of the values: central differences
         of the coefficient, of no solve."""
         columns = []
-        for step in _STEP * torch.eye(self.values.size, dtype=torch.float64):
+        for step in _STEP * torch.eye(
+            self.values.size, dtype=torch.float64, device=sensitivities.device
+        ):
             beyond = pad(step, (self.size, 0))
             ahead, behind = (
                 self._smoothed(self.linearised, latent, xi + s * beyond) for s in (1, -1)
@@ -259,12 +263,13 @@ def leading_directions(forward: LatentMap, whitening: Whitening, most: int) -> t
         whitening: of their error.
         most: directions at most; all of them up to this number of readings.
     """
-    unit = torch.eye(len(forward.observation), dtype=torch.float64)
+    values = forward.observation.values
+    unit = torch.eye(len(values), dtype=values.dtype, device=values.device)
     if len(unit) <= most:
         return unit
     problem, grid = forward.problem, forward.grid
     latent = problem.latent.truncated(grid)
-    nothing = latent.square_root(latent.origin(), grid)
+    nothing = latent.square_root(latent.origin().to(unit), grid)
     a = problem.smoothed(nothing, latent.std)
     rows = forward.sensitivities(a, whitening.adjoint(unit))[0]
     rows = latent.square_root_adjoint(rows[:, None], grid).flatten(1)

@@ -76,7 +76,9 @@ def student_density(
         variance: of the Gaussian number, (m,).
         size: s, (m,).
     """
-    logarithm = torch.linspace(*_LOG_PRECISIONS, _PRECISIONS, dtype=torch.float64)[:, None]
+    logarithm = torch.linspace(
+        *_LOG_PRECISIONS, _PRECISIONS, dtype=torch.float64, device=missed.device
+    )[:, None]
     half, precision = DEGREES / 2, logarithm.exp()
     law = half * (math.log(half) + logarithm - precision) - math.lgamma(half)
     total = variance + size.square() / precision
@@ -186,7 +188,9 @@ class StudentReadings:
         """Weights after jumps, the one that gains most first, and whether there were any."""
         weight, (inverse, residual, _) = weight.clone(), self._factored(weight)
         variance = self.size.square()
-        tried = torch.logspace(_LOG_LEAST, _LOG_MOST, _TRIED, dtype=torch.float64)[:, None]
+        tried = torch.logspace(
+            _LOG_LEAST, _LOG_MOST, _TRIED, dtype=torch.float64, device=weight.device
+        )[:, None]
         jumps = 0
         while jumps < _JUMPS * len(weight):
             # Each reading predicted from the others, without its own noise

@@ -64,6 +64,7 @@ class TemperedMembers:
         # The members' own values have the model's error once
         std = (tempering * noise + (tempering - 1) * model.error).sqrt()
         draws = torch.randn(values.shape, dtype=values.dtype, generator=self.generator)
+        draws = draws.to(values)
         weights = torch.cholesky_solve((data + std * draws - values).T, lower).T
         self.xi = self.xi + weights @ moved
         added = torch.linalg.solve_triangular(lower, moved, upper=False)

@@ -111,13 +111,13 @@ def nearest_above(
     """
     right = torch.linalg.solve_triangular(lower, threshold[:, None], upper=False)[:, 0]
     try:
-        found, _ = nnls(lower.T.numpy(), right.numpy(), maxiter=30 * len(right))
+        found, _ = nnls(lower.T.numpy(force=True), right.numpy(force=True), maxiter=30 * len(right))
     except RuntimeError as error:
         raise NumericalError(
             f"the most probable values of {len(right)} censored readings were not found ({error}); "
             f"drop limits that others imply"
         ) from error
-    multiplier = torch.from_numpy(np.asarray(found))
+    multiplier = torch.from_numpy(np.asarray(found)).to(lower)
     return lower @ (lower.T @ multiplier), multiplier * threshold
 
 
@@ -126,7 +126,7 @@ def chain_diagnostics(chains: torch.Tensor) -> dict[str, float]:
     (chains, draws, m)."""
     from arviz_stats.base import array_stats  # slow to import
 
-    values = chains.numpy()
+    values = chains.numpy(force=True)
     r_hat = float(array_stats.rhat(values, chain_axis=0, draw_axis=1).max())
     size = float(array_stats.ess(values, chain_axis=0, draw_axis=1).min())
     return {"r_hat": round(r_hat, 4), "effective_sample_size": round(size, 1)}
@@ -174,6 +174,7 @@ class _Flow:
         thresholds if None."""
         shape = (self.chains, len(self.lower))
         uniform = torch.rand(shape, dtype=self.lower.dtype, generator=self.generator)
+        uniform = uniform.to(self.lower)
         g = self.likely * uniform.clamp(min=1e-3)
         norm = torch.linalg.solve_triangular(self.lower, g.T, upper=False).norm(dim=0)
         about = self.threshold if about is None else torch.maximum(about, self.floor)
@@ -181,14 +182,13 @@ class _Flow:
 
     def trajectory(self, g: torch.Tensor) -> torch.Tensor:
         """Return where a trajectory with random velocities ends, (chains, m)."""
-        row = torch.arange(self.chains)
-        v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator) @ self.lower.T
-        left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype)
+        row = torch.arange(self.chains, device=g.device)
+        v = torch.randn(g.shape, dtype=g.dtype, generator=self.generator).to(g) @ self.lower.T
+        left = torch.full((self.chains,), math.pi / 2, dtype=g.dtype, device=g.device)
         if self.varied:
             low, high = _VARIED
-            left *= low + (high - low) * torch.rand(
-                left.shape, dtype=g.dtype, generator=self.generator
-            )
+            share = torch.rand(left.shape, dtype=g.dtype, generator=self.generator).to(g)
+            left *= low + (high - low) * share
         for _ in range(_MOST):
             time, j = self._first_wall(g, v)
             met = time < left

@@ -62,11 +62,11 @@ class UncertainNumbers(FurtherNumbers):
         grid: Grid,
         n_samples: int,
     ) -> tuple[InferredField, ...]:
-        chosen = torch.arange(n_samples) % len(members)
+        chosen = torch.arange(n_samples, device=members.device) % len(members)
         found = []
         parts = map(self._split, (members, mean, less, more))
         for one, z, middle, taken, added in zip(self.fields, *parts, strict=True):
-            unit = torch.eye(one.size, dtype=z.dtype)
+            unit = torch.eye(one.size, dtype=z.dtype, device=z.device)
             variance = one.deviations(unit, grid).square().sum(dim=0)
             variance -= one.deviations(taken, grid).square().sum(dim=0)
             variance += one.deviations(added, grid).square().sum(dim=0)

@@ -40,12 +40,14 @@ def solved_or_infinite(
         The values (batch, *shape), and the message of one failure; "" if there was none.
     """
     if not len(a):
-        return torch.empty(0, *shape, dtype=torch.float64), ""
+        return torch.empty(0, *shape, dtype=torch.float64, device=a.device), ""
     try:
         return function(a), ""
     except NumericalError as error:
         if len(a) == 1:
-            return torch.full((1, *shape), torch.inf, dtype=torch.float64), str(error)
+            return torch.full((1, *shape), torch.inf, dtype=torch.float64, device=a.device), str(
+                error
+            )
     # One unstable solve ends that of the whole batch
     halves = [solved_or_infinite(function, half, shape) for half in a.chunk(2)]
     return torch.cat([values for values, _ in halves]), halves[1][1] or halves[0][1]
@@ -59,7 +61,7 @@ def finite_or_infinite(function: TensorMap, size: int) -> TensorMap:
         finite = x.flatten(1).isfinite().all(dim=1)
         if bool(finite.all()):
             return solved_or_infinite(function, x, (size,))[0]
-        values = torch.full((len(x), size), torch.inf, dtype=torch.float64)
+        values = torch.full((len(x), size), torch.inf, dtype=torch.float64, device=x.device)
         values[finite] = solved_or_infinite(function, x[finite], (size,))[0]
         return values
 

@@ -79,7 +79,7 @@ class WhitenedProblem:
         self.size, self.blocks = size, tuple(blocks)
         self.inner = sum(block.size for block in blocks)
         width = size + self.inner + self.observation.biases
-        self.zero = torch.zeros(1, width, dtype=torch.float64)
+        self.zero = self.observation.values.new_zeros(1, width)
         self.nonlinear = not (forward.linear and all(block.affine for block in blocks))
         self.curved, self.reason = curved, ""
         self.held = False
@@ -89,12 +89,13 @@ class WhitenedProblem:
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return n draws of ξ, (n, size + inner + k), float64."""
-        return torch.randn(n, self.zero.shape[1], dtype=torch.float64, generator=generator)
+        width = self.zero.shape[1]
+        return torch.randn(n, width, dtype=torch.float64, generator=generator).to(self.zero)
 
     @property
     def variances(self) -> torch.Tensor:
         """Prior variances of what the coefficient's numbers multiply, (size,)."""
-        return self.latent.eigenvalues.flatten()
+        return self.latent.eigenvalues.flatten().to(self.zero)
 
     @property
     def cause_variances(self) -> torch.Tensor:

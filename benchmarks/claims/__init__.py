@@ -224,7 +224,12 @@ SOURCES: dict[str, Source] = {
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
     "docs/moment.md": Source(moment.CONSTANTS, moment.claims),
     "docs/published.md": Source(published.CONSTANTS, published.claims),
-    "docs/reliability.md": Source(),
+    "docs/reliability.md": Source(
+        (
+            Constant("float64", "a type"),
+            Constant("float32", "a type"),
+        ),
+    ),
     "SECURITY.md": Source(),
     "docs/robustness.md": Source(
         (

@@ -215,11 +215,11 @@ class SourcePDE(EllipticPDE):
         leaks = leaks_on(grid, self.enclosure)
         if volumes.pattern is None and leaks is None:
             return solve_shifted_laplacian(volumes, f, self.shift, self.discretisation)
-        unit = torch.ones(volumes.shape, dtype=torch.float64)
+        unit = torch.ones(volumes.shape, dtype=torch.float64, device=f.device)
         diagonal = -self.shift * volumes.times_volume(unit)
         if leaks is not None:
             diagonal = diagonal + leaks.conductance / (volumes.hx * volumes.hy)
-        medium = torch.ones(1, 1, *grid.shape, dtype=torch.float64)
+        medium = torch.ones(1, 1, *grid.shape, dtype=torch.float64, device=f.device)
         right = -volumes.times_volume(f)
         solver = BalanceSolver(volumes, "arithmetic", "direct")
         return solver(medium, right.movedim(0, -3).unsqueeze(0), diagonal)[0].movedim(-3, 0)

@@ -63,5 +63,5 @@ class Evolution:
     def _change(self, a: torch.Tensor, net: torch.Tensor, time: float) -> torch.Tensor:
         """Return the change (batch, 1, my, mx) in a time, of the net inflow at its start."""
         rule = step_rule(self.accuracy)
-        kept = self.volumes.times_volume(self.storage) / (rule.pole * time)
+        kept = self.volumes.times_volume(self.storage).to(net.device) / (rule.pole * time)
         return LongStep(self.volumes, self.mean, rule, self.leaking)(a, net, kept)

@@ -130,7 +130,7 @@ def _checked(
 ) -> _Factorisation:
     """Return a new factorisation, whose solution for the unit source has a small residual."""
     matrix = assembled(volumes, a, mean, diagonal)
-    unit = volumes.at_free(torch.ones(volumes.shape, dtype=torch.float64))
+    unit = volumes.at_free(torch.ones(volumes.shape, dtype=torch.float64, device=a.device))
     right = volumes.times_volume(unit).numpy().ravel()
     definite = diagonal is None or bool((diagonal >= 0).all())
     residual = math.inf

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdeinv.cli.options import PDE_HELP, Scheduler
+from pdeinv.cli.options import PDE_HELP, Device, Scheduler
 from pdeinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ RecordBaseline = Annotated[
     bool, typer.Option("--record-baseline", help="Write the baseline that --verify compares with.")
 ]
 
-_WITH_SUITE = ("out", "suite", "pde", "method", "instances", "processes", "scheduler", "budget")
+_WITH_SUITE = (
+    *("out", "suite", "pde", "method", "instances"),
+    *("processes", "scheduler", "device", "budget"),
+)
 _WITH_BASELINE = {
     "verify": ("verify", "pde", "method", "instances", "processes"),
     "record_baseline": ("record_baseline", "processes"),
@@ -152,6 +155,7 @@ def benchmark(
     seed: InstanceSeed = 0,
     processes: Processes = 1,
     scheduler: Scheduler = None,
+    device: Device = "cpu",
     budget: Budgets = None,
     verify: Verify = False,
     record_baseline: RecordBaseline = False,
@@ -183,7 +187,7 @@ def benchmark(
     else:
         cells = _product(context.params)
         check_writable(out)
-    staff: dict[str, Any] = {"processes": processes, "scheduler": scheduler}
+    staff: dict[str, Any] = {"processes": processes, "scheduler": scheduler, "device": device}
     with sole_writer(out):
         cells = fit_to_budget(cells, budget or (), out)
         records = run_cells(cells, out, command=typed_command(), progress=True, **staff)

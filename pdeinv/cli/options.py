@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY_PDE_HELP",
     "PDE_HELP",
+    "Device",
     "Dims",
     "Names",
     "Parameters",
@@ -48,6 +49,13 @@ ProblemFile = Annotated[
         "--problem",
         metavar="FILE",
         help="File of a problem (see `pdeinv problem`), in place of a PDE.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device of torch on which to compute, such as cuda, or cuda:1. A seed gives the same "
+        "random numbers on each."
     ),
 ]
 Seed = Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from pdeinv.cli.options import (
     ANY_PDE_HELP,
+    Device,
     Dims,
     Names,
     Parameters,
@@ -160,23 +161,24 @@ def reconstruct(
     workers: Workers = None,
     scheduler: Scheduler = None,
     seed: Seed = 0,
+    device: Device = "cpu",
     param: Parameters = None,
 ) -> None:
     """Reconstruct both fields from a table of sensor readings, with error bars."""
     _check_priors(ensemble, prior, contents := {"names": names, "dims": dims})
     inputs = [Path(path) for path in (sensors, problem, after, ensemble, prior) if path]
-    replaced = {"--pde": pde, "--problem": problem, "--param": param}
-    replaced |= {"--prior": prior, "--ensemble": ensemble}
+    parts = {"--pde": pde, "--problem": problem, "--param": param, "--prior": prior}
     check_outputs({"--out": out}, {"--plot": plot, "--plot-parameters": plot_parameters}, inputs)
     from pdeinv.files import save_netcdf
     from pdeinv.locking import sole_writer
     from pdeinv.quantities import parse_quantities
     from pdeinv.solvers import reconstruct as run
 
-    given = _after(after, replaced) if after else posed(pde, problem, param)
+    given = _after(after, parts | {"--ensemble": ensemble}) if after else posed(pde, problem, param)
     wanted = parse_quantities(quantity or ())
     how: dict[str, Any] = {"robust": robust, "equireg": equireg, "steps": steps, "preset": preset}
     how |= {"workers": workers, "scheduler": scheduler, "n_samples": samples, "seed": seed}
+    how |= {"device": device, "holdout": holdout, "quantities": wanted, "progress": True}
     with sole_writer(out):
         result = run(
             sensors,
@@ -186,9 +188,6 @@ def reconstruct(
             solver=solver,
             prior=_read_ensemble(ensemble, given.physics, **contents) if ensemble else prior,
             **how,
-            holdout=holdout,
-            quantities=wanted,
-            progress=True,
         )
         save_netcdf(result, out)
         _plot(result, plot)

@@ -81,7 +81,7 @@ class TwoValuedObjects(ObjectPrior, contract=True):
 def _means(covered: torch.Tensor) -> torch.Tensor:
     """Return means about the nodes (..., ny, nx), with weights that fall linearly to 0 at the next
     nodes, of values on a vertex grid with `_PARTS` times as many cells."""
-    tent = 1 - torch.arange(1 - _PARTS, _PARTS).abs().to(covered) / _PARTS
+    tent = 1 - torch.arange(1 - _PARTS, _PARTS, device=covered.device).abs().to(covered) / _PARTS
     padded = functional.pad(covered, (_PARTS - 1,) * 4, mode="replicate")
     kernel = (tent[:, None] * tent)[None, None] / _PARTS**2
     return functional.conv2d(padded, kernel, stride=_PARTS)

@@ -73,6 +73,11 @@ class FootprintObservation(Observation):
     ends: torch.Tensor | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.points.device.type == "cpu":  # others are made of those
+            self._check_places()
+        super().__post_init__()
+
+    def _check_places(self) -> None:
         m = len(self.points)
         for name, shape in (("kind", (m,)), ("radius", (m,)), ("ends", (m, 2))):
             tensor = getattr(self, name)
@@ -84,7 +89,6 @@ class FootprintObservation(Observation):
         rows = Rows("the observation", 0)
         Footprints(self.kind, self.radius, self.ends).check(self.points, self.grid, rows)
         self._check_memory()
-        super().__post_init__()
 
     def _check_memory(self) -> None:
         if self.radius is None:

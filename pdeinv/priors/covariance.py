@@ -25,19 +25,21 @@ class CovarianceRoot:
     Arguments:
         gaussian: the prior.
         grid: the grid of the states.
+        device: of the states.
     """
 
-    def __init__(self, gaussian: GaussianPrior, grid: Grid):
+    def __init__(self, gaussian: GaussianPrior, grid: Grid, device: torch.device):
         self.gaussian, self.grid = gaussian, gaussian.check_grid(grid)
-        tables = gaussian.tables_for(grid, torch.zeros(1, dtype=torch.float64))
+        nothing = torch.zeros(0, dtype=torch.float64, device=device)
+        tables = gaussian.tables_for(grid, nothing)
         self.diagonal_variances = [t.double() for t in tables.diagonal_variances]
         self.noise_variances = [t.double() for t in tables.noise_variances]
-        self.vectors = [(places, vectors.double()) for places, _, vectors in gaussian.blocks]
+        self.vectors = [(places, vectors.double()) for places, _, vectors in tables.blocks]
         self.ranks = [v.shape[1] for _, v in self.vectors]
-        values = [values.double() for _, values, _ in gaussian.blocks]
-        self.values = torch.cat(values) if values else torch.zeros(0, dtype=torch.float64)
+        values = [values.double() for _, values, _ in tables.blocks]
+        self.values = torch.cat([nothing, *values])
         self.noise_ratio = gaussian.relative_noise_variance(grid)
-        self.scale = gaussian.scale.double()[:, None, None]
+        self.scale = gaussian.scale.double()[:, None, None].to(device)
 
     def __len__(self) -> int:
         """Return the number of coordinates."""

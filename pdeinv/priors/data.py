@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +18,12 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.coordinates import grid_from
 from pdeinv.datasets import PDE, Problem, field_values, find_pde, open_dataset, prior_of
 from pdeinv.datasets.header import Header
+from pdeinv.datasets.values import values_memory
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
+from pdeinv.memory import fits
+from pdeinv.priors.streamed import StreamedStates
 from pdeinv.symmetry import Group, trivial_group
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ STD = 0.5
 """Standard deviation of a normalised field, as in EDM and FunDPS."""
 _MIN_SAMPLES = 8
 _HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
+_BLOCK = 512  # samples that are held at a time where all are passed through
+_COPIES = 2.0  # of the states, that training may hold
 _BOUNDARY_SAMPLES = 256  # samples from which the behaviour at the boundary is inferred
 _DIGEST_SAMPLES = 64  # samples that the digest of a dataset covers
 
@@ -66,7 +72,8 @@ class TrainingData:
     """Samples of fields to fit a prior to.
 
     Arguments:
-        states: (samples, channel, ny, nx), float32, in physical units.
+        states: (samples, channel, ny, nx), float32, in physical units; of a dataset that does not
+            fit into memory, a view of the file.
         fields: the fields of the channels.
         grid: grid of the states.
         pde: the PDE, if it is one of the package.
@@ -75,7 +82,7 @@ class TrainingData:
         prior: of the coefficients, if it is known.
     """
 
-    states: torch.Tensor
+    states: torch.Tensor | StreamedStates
     fields: tuple[Field, ...]
     grid: Grid
     pde: PDE | None
@@ -113,7 +120,7 @@ class TrainingData:
             grid = grid_from(dataset, str(path))
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-            states = torch.from_numpy(field_values(dataset, names, pde, np.float32))
+            states = _states(dataset, names, pde)
             origin = _origin(dataset)
         data = cls(states, fields, grid, pde, Path(path).name, origin, prior)
         data.check()
@@ -130,12 +137,19 @@ class TrainingData:
                 f"{self.source} must hold at least {_MIN_SAMPLES} samples, got "
                 f"{len(self.states)}; add more"
             )
-        bad = ~self.states.flatten(1).isfinite().all(dim=1)
-        if bad.any():
-            raise InputError(
-                f"sample {int(bad.nonzero()[0])} of {self.source} holds nan or inf; drop it"
-            )
+        for first, states in self.blocks():
+            bad = ~states.flatten(1).isfinite().all(dim=1)
+            if bad.any():
+                raise InputError(
+                    f"sample {first + int(bad.nonzero()[0])} of {self.source} holds nan or inf; "
+                    f"drop it"
+                )
         self.normalisation()
+
+    def blocks(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield all states in blocks, each with the number of its first sample."""
+        for first in range(0, len(self), _BLOCK):
+            yield first, self.states[first : first + _BLOCK]
 
     @property
     def symmetries(self) -> Group:
@@ -186,8 +200,8 @@ class TrainingData:
         Raises:
             InputError: a field is constant, or of a size that is lost in single precision.
         """
-        shift = self.states.double().mean(dim=(0, 2, 3))
-        scale = self.states.double().std(dim=(0, 2, 3)) / STD
+        shift, std = self._moments()
+        scale = std / STD
         for f, mean, std in zip(self.fields, shift.tolist(), (STD * scale).tolist(), strict=True):
             if not max(1 / EXTREME, 1e-12 * abs(mean)) < std < EXTREME:
                 raise InputError(
@@ -204,12 +218,30 @@ class TrainingData:
             bases.append(basis)
         return Normalisation(tuple(bases), shift, scale)
 
+    def _moments(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean and the standard deviation of each channel, (channel,), float64; the
+        blocks are merged as Chan, Golub & LeVeque do, *The American Statistician*, 1983."""
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for _, states in self.blocks():
+            values = states.double()
+            own, more = values.mean(dim=(0, 2, 3)), values[:, 0].numel()
+            left = own - mean
+            squares = squares + values.var(dim=(0, 2, 3)) * (more - 1)
+            squares = squares + left.square() * (count * more / (count + more))
+            count += more
+            mean = own if count == more else mean + left * (more / count)
+        return mean, (squares / (count - 1)).sqrt()
+
     def split(self, held_out: int) -> tuple[TrainingData, TrainingData]:
         """Return all samples but the last `held_out`, and these."""
-        return (
-            replace(self, states=self.states[:-held_out]),
-            replace(self, states=self.states[-held_out:]),
-        )
+        kept = len(self) - held_out
+        first = self.states[:kept] if self.in_memory else self.states.part(0, kept)
+        return replace(self, states=first), replace(self, states=self.states[kept:])
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the states are a tensor; otherwise a file is read where they are used."""
+        return isinstance(self.states, torch.Tensor)
 
 
 def digest_indices(samples: int) -> range:
@@ -220,6 +252,17 @@ def digest_indices(samples: int) -> range:
 def digest_of(covered: torch.Tensor) -> str:
     """Return the digest of data, of the states (samples, channel, ny, nx), float32, it covers."""
     return hashlib.sha256(covered.numpy().tobytes()).hexdigest()[:12]
+
+
+def _states(
+    dataset: xr.Dataset, names: Sequence[str], pde: PDE | None
+) -> torch.Tensor | StreamedStates:
+    """Return the states of a dataset: a tensor, if it fits into memory. Inactive nodes have the
+    mean of all samples, which are read at once therefore."""
+    need = values_memory(dataset, names, np.float32)
+    if fits(_COPIES * need) or (pde is not None and pde.domain.active is not None):
+        return torch.from_numpy(field_values(dataset, names, pde, np.float32))
+    return StreamedStates.of(dataset, names, pde)
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:

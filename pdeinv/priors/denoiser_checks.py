@@ -32,7 +32,7 @@ def probe(calls: DenoiserCalls, noise: torch.Tensor) -> None:
         InputError: it fails, returns nan or another shape, mixes the states of a batch, or does
             not return about the mean for pure noise.
     """
-    levels = torch.tensor(_BATCH_LEVELS, dtype=torch.float64)
+    levels = torch.tensor(_BATCH_LEVELS, dtype=torch.float64, device=noise.device)
     x = calls.mean + levels[:, None, None, None] * noise
     with torch.no_grad():
         try:

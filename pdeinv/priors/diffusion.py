@@ -21,6 +21,7 @@ from pdeinv.priors.schedule import SMALLEST_TRAINED, random_levels, sample_flow
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import UShapedOperator
 from pdeinv.priors.validation import LEVELS, denoising_errors
+from pdeinv.torch_state import on_device_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -103,7 +104,6 @@ class DiffusionPrior(Trainable):
         seed: int = 0,
     ) -> DiffusionPrior:
         """Return a prior with a new network, whose correction is zero.
-
         Arguments:
             gaussian: the Gaussian part.
             widths: channels of the network's levels, multiples of 16.
@@ -190,7 +190,7 @@ class DiffusionPrior(Trainable):
         if self.preconditioning == "gaussian":
             x = torch.cat([x, g.synthesis(base, own) / STD], dim=1)
         level = sigma.clamp(min=SMALLEST_TRAINED).log() / 4
-        return g.coefficients(self.network(x, level).float(), own)
+        return g.coefficients(on_device_of(self.network, x)(x, level).float(), own)
 
     def sample_noise(
         self, n: int, grid: Grid, generator: torch.Generator | None = None

@@ -29,7 +29,7 @@ from pdeinv.priors.description import (
 from pdeinv.priors.normalised import trained_grid_of
 from pdeinv.priors.stored import Tensors
 from pdeinv.priors.unet import without_wandb
-from pdeinv.torch_state import default_dtype
+from pdeinv.torch_state import default_dtype, on_device_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -167,7 +167,7 @@ class FourierOperator(Trainable):
     @default_dtype(torch.float32)  # of the coordinates that the network adds
     def _evaluate(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output (batch, channel, ny, nx) of the network."""
-        return self.network(x).float()
+        return on_device_of(self.network, x)(x).float()
 
     def _on_grid(self, x: torch.Tensor, channel: int, start: Grid, end: Grid) -> torch.Tensor:
         """Return normalised fields (batch, ny, nx) of a channel on a grid, as its basis has it."""

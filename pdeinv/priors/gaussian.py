@@ -97,7 +97,9 @@ class GaussianPrior(NormalisedFields, Model):
     coefficient_prior: dict | None = None
     record: dict = field(default_factory=dict)
     _tables: dict[tuple[Grid, torch.device], Tables] = field(init=False, default_factory=dict)
-    _roots: dict[Grid, CovarianceRoot] = field(init=False, default_factory=dict)
+    _roots: dict[tuple[Grid, torch.device], CovarianceRoot] = field(
+        init=False, default_factory=dict
+    )
 
     @classmethod
     def fit(
@@ -219,14 +221,15 @@ class GaussianPrior(NormalisedFields, Model):
             sigma: use the posterior covariance given a state with noise of this level, which does
                 not depend on that state; None for the covariance of the prior.
         """
-        root = self.covariance_root(self.grid_of(v))
+        root = self.covariance_root(self.grid_of(v), v)
         return root.apply(root.adjoint(v) * root.variances(sigma)).to(v)
 
-    def covariance_root(self, grid: Grid) -> CovarianceRoot:
-        """Return a square root of the covariance on a grid."""
-        if grid not in self._roots:
-            self._roots[grid] = CovarianceRoot(self, grid)
-        return self._roots[grid]
+    def covariance_root(self, grid: Grid, like: torch.Tensor | None = None) -> CovarianceRoot:
+        """Return a square root of the covariance on a grid, on the device of `like`."""
+        key = (grid, self.shift.device if like is None else like.device)
+        if key not in self._roots:
+            self._roots[key] = CovarianceRoot(self, *key)
+        return self._roots[key]
 
     @torch.inference_mode(False)  # a cached inference tensor would break every later gradient
     def tables_for(self, grid: Grid, like: torch.Tensor) -> Tables:

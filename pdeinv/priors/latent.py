@@ -123,7 +123,9 @@ def _correlation(gaussian: GaussianPrior, y: torch.Tensor, x: torch.Tensor) -> t
     weight = basis.resize(noises[0].double().sqrt(), gaussian.band)
     few_y, few_x = _lines(basis.boundary, gaussian.band, y, x)
     for places, values, vectors in gaussian.blocks:
-        band = torch.zeros(vectors.shape[1], gaussian.band_size, dtype=torch.float64)
+        band = torch.zeros(
+            vectors.shape[1], gaussian.band_size, dtype=torch.float64, device=y.device
+        )
         band[:, places] = (vectors * values.sqrt()).double().T
         rows = (few_y @ (gaussian.from_band(band)[:, 0] * weight) @ few_x.T).flatten(1)
         covariance.addmm_(rows.T, rows)

@@ -109,10 +109,8 @@ class SensorRegressor(FourierOperator):
             ]
         )
         fields = [self._on_grid(y[:, c], c, self.grid, observation.grid) for c in (0, 1)]
-        return (
-            torch.stack(fields, dim=1).double() * self.scale[:, None, None]
-            + self.shift[:, None, None]
-        )
+        scale, shift = (v.to(y.device)[:, None, None] for v in (self.scale, self.shift))
+        return torch.stack(fields, dim=1).double() * scale + shift
 
     def _inputs(
         self, observation: Observation, values: torch.Tensor
@@ -120,17 +118,20 @@ class SensorRegressor(FourierOperator):
         """Return normalised readings and their mask on the nodes of the network, both (batch, 2,
         ny, nx)."""
         channel = observation.channel
-        noise = (observation.noise_std / (STD * self.scale[channel])).clamp(min=_EXACT)
+        scale, shift = (v.to(values)[channel] for v in (self.scale, self.shift))
+        noise = (observation.noise_std / (STD * scale)).clamp(min=_EXACT)
         shares = observation.grid.domain.relative(observation.read_points)
         place = _nearest(shares, self.grid) + channel * self.grid.nodes
         count = 2 * self.grid.nodes
         # Readings at one node become their average, weighted by their precision
         weight = noise**-2
-        total = torch.zeros(count, dtype=torch.float64).index_add_(0, place, weight)
-        normalised = (values - self.shift[channel]) / self.scale[channel]
-        table = torch.zeros(len(values), count, dtype=torch.float64).index_add_(
-            1, place, weight * normalised
+        total = torch.zeros(count, dtype=torch.float64, device=values.device).index_add_(
+            0, place, weight
         )
+        normalised = (values - shift) / scale
+        table = torch.zeros(
+            len(values), count, dtype=torch.float64, device=values.device
+        ).index_add_(1, place, weight * normalised)
         shape = (len(values), 2, *self.grid.shape)
         readings = torch.where(total > 0, table / total, 0.0).reshape(shape)
         mask = torch.where(total > 0, _trust(total.rsqrt()), 0.0).reshape(shape[1:])

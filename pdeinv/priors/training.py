@@ -35,7 +35,7 @@ from pdeinv.priors.stored import Tensors
 from pdeinv.priors.team import Team, check_processes, team_of
 from pdeinv.priors.training_settings import Settings, plan_of
 from pdeinv.progress import Progress
-from pdeinv.torch_state import checked_device
+from pdeinv.torch_state import checked_device, moved
 
 __all__ = ["Settings", "train"]
 
@@ -132,8 +132,8 @@ class _Run:
         else:
             self._begin(self._new(make))
             described(self.model, half=False)  # what could not be read is refused before the work
-        self.states = self.data.states.to(device)
-        self.validation = replace(self.validation, states=self.validation.states.to(device))
+        self.states, held = moved(self.data.states, device), self.validation.states[:]
+        self.validation = replace(self.validation, states=held.to(device))
 
     def _new(self, make: Callable[[TrainingData], Trainable]) -> Trainable:
         with seeds.global_state(seeds.TRAINING, self.settings.seed):
@@ -228,7 +228,7 @@ class _Run:
         """Return random samples, under symmetries of the PDE if wanted."""
         size = (self.settings.batch,)
         chosen = torch.randint(len(self.data), size, generator=self.generator)
-        states = self.states[chosen.to(self.device)]
+        states = self.states[chosen].to(self.device)
         if not self.settings.symmetry:
             return states
         group, grid = self.data.symmetries, self.data.grid

@@ -75,7 +75,9 @@ def _functionals(
     ny, nx = true.shape
     waves = 2.0 if periodic else 1.0
     y, x = (
-        torch.cos(waves * math.pi * torch.arange(n) / (n if periodic else n - 1)).double()
+        torch.cos(
+            waves * math.pi * torch.arange(n, device=samples.device) / (n if periodic else n - 1)
+        ).double()
         for n in (ny, nx)
     )
     place = torch.randint(int(inner.sum()), (1,), generator=generator)

@@ -78,8 +78,8 @@ class Beliefs:
         progress: bool = False,
     ) -> Beliefs:
         """Return the beliefs with all sums computed; arguments as of the class."""
-        variance, effect = torch.zeros(2, len(candidates), dtype=torch.float64)
-        parts = torch.arange(len(candidates)).split(_CHUNK)
+        variance, effect = torch.zeros(2, len(candidates), dtype=torch.float64, device=known.device)
+        parts = torch.arange(len(candidates), device=known.device).split(_CHUNK)
         for chosen in progress_bar(parts, "candidates", progress, "batch"):
             rows = candidates.rows(law, chosen)
             left = rows - rows @ known.T @ known

@@ -118,20 +118,31 @@ class Functionals(Observation):
         reads."""
         m = len(weights)
         centre = like.grid.points()[:1].expand(m, 2)
-        zero = torch.zeros(m, dtype=torch.float64)
+        zero = torch.zeros(m, dtype=torch.float64, device=weights.device)
         return cls(
-            like.grid, centre, torch.full((m,), channel), zero, zero, like.order, weights=weights
+            like.grid,
+            centre,
+            torch.full((m,), channel, device=weights.device),
+            zero,
+            zero,
+            like.order,
+            weights=weights,
         )
 
     def stencil(self, chosen: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
         weights = self.weights[chosen].flatten(1)
-        return torch.arange(weights.shape[1]).expand(weights.shape), weights
+        return torch.arange(weights.shape[1], device=chosen.device).expand(weights.shape), weights
 
 
 def node_readings(like: Observation, channel: int, nodes: torch.Tensor) -> Observation:
     """Return readings of a channel at nodes, flat indices (m,), on the grid of other readings."""
-    zero = torch.zeros(len(nodes), dtype=torch.float64)
+    zero = torch.zeros(len(nodes), dtype=torch.float64, device=nodes.device)
     points = like.grid.points()[nodes]
     return Observation(
-        like.grid, points, torch.full((len(nodes),), channel), zero, zero, like.order
+        like.grid,
+        points,
+        torch.full((len(nodes),), channel, device=nodes.device),
+        zero,
+        zero,
+        like.order,
     )

@@ -60,7 +60,7 @@ class StateReadings:
 
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
         """Return the rows of H, (m, channel, ny, nx), whatever the state."""
-        return self.observation.adjoint(torch.eye(len(self.observation), dtype=torch.float64))
+        return self.observation.adjoint(torch.eye(len(self.observation)).to(x.device).double())
 
 
 class Dense:
@@ -116,8 +116,8 @@ class MatrixFree:
     ):
         self.root, self.observation = root, observation
         self.predict, self.pull_back = predict, pull_back
-        generator = seeds.generator(seeds.STATISTICS)
-        self.probes = torch.randn(_PROBES, len(root), dtype=torch.float64, generator=generator)
+        drawn = torch.empty(_PROBES, len(root), dtype=torch.float64, device="cpu")
+        self.probes = drawn.normal_(generator=seeds.generator(seeds.STATISTICS)).to(root.values)
 
     def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Return H T of coordinates (batch, coordinates): (batch, m)."""

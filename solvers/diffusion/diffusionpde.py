@@ -85,6 +85,6 @@ class DiffusionPDE(DiffusionSolver):
 
         sigmas = noise_levels(self.steps, self.sigma_min)
         start = problem.start(n, float(sigmas[0]))
-        scale = torch.tensor(constants.units, dtype=torch.float64)[:, None, None].reciprocal()
+        scale = start.new_tensor(constants.units).double()[:, None, None].reciprocal()
         step = partial(heun_step, second=True)
         return guided_sampling(problem, start, sigmas, step, loss, scale, bar)

@@ -254,7 +254,7 @@ class BoundReweighting(BoundEquiReg):
 
     def __call__(self, x_t: torch.Tensor, sigma: float, x0_hat: torch.Tensor) -> None:
         if sigma > self._last or not self._batches:  # the next batch of samples begins
-            self._batches.append(torch.zeros(len(x0_hat), dtype=torch.float64))
+            self._batches.append(torch.zeros(len(x0_hat), dtype=torch.float64, device=x_t.device))
         if self._due(sigma):
             with torch.no_grad():
                 self._batches[-1] += self._loss(x0_hat).double()
@@ -263,7 +263,7 @@ class BoundReweighting(BoundEquiReg):
         """Return the indices (n,) of samples, drawn systematically by their weights."""
         weights = self.weights()
         start = torch.rand(1, generator=self.generator, dtype=torch.float64)
-        places = (start + torch.arange(n, dtype=torch.float64)) / n
+        places = (start.to(weights) + torch.arange(n).to(weights)) / n
         return torch.searchsorted(weights.cumsum(0), places).clamp(max=len(weights) - 1)
 
     def weights(self) -> torch.Tensor:

@@ -211,7 +211,7 @@ class Moment(DiffusionSolver):
         """Return n samples (n, channel, ny, nx) of the fields of the prior."""
         if _is_threshold(problem.prior):
             return self._draw_thresholds(problem, n, bar)
-        mean = problem.gaussian.mean(problem.grid).expand(n, -1, -1, -1)
+        mean = problem.gaussian.mean(problem.grid).to(problem.scale.device).expand(n, -1, -1, -1)
         condition = LevelConditioning(problem, mean, self.sigma_min)
         x, moved = condition(mean, PRIOR_LEVEL)
         for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
@@ -225,11 +225,11 @@ class Moment(DiffusionSolver):
         assert problem.phases is not None
         medium = Problem(problem.pde, threshold_prior(problem.gaussian, *problem.phases))
         level_set = LevelSet(stages="thorough" if self.thorough else "brief")
-        forward = LatentMap(medium, problem.observation, problem.counts)
+        forward = LatentMap(medium, problem.observation.to("cpu"), problem.counts)
         with one_thread():  # as `LevelSet` itself
             found = level_set.draw_latent(forward, n + n % 2, n, problem.generator, bar)
         problem.reduced_chi_squared = found.misfit
-        return medium.coefficient(found.field(problem.grid)[:n])
+        return medium.coefficient(found.field(problem.grid)[:n]).to(problem.scale.device)
 
 
 def _pushed(problem, x_t, sigma, mean, moved):

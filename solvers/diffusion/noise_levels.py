@@ -50,7 +50,7 @@ class LevelConditioning:
             else StateReadings(problem.observation)
         )
         self.finest = _FINAL * last
-        self.root = problem.gaussian.covariance_root(problem.grid)
+        self.root = problem.gaussian.covariance_root(problem.grid, mean)
         self.iterations = 1 if self.forward.linear else _CHORDS
         self.mean, self.x = mean.mean(dim=0, keepdim=True), mean
         self.about_mode: ModeDraws | None = None
@@ -66,7 +66,7 @@ class LevelConditioning:
         predict = self._predict_at(sigma)
         o = self.observation
         draws, noise = (
-            antithetic_normal(n, size, self.problem.generator)
+            antithetic_normal(n, size, self.problem.generator).to(mean.device)
             for size in (len(self.root), len(o) + o.biases)
         )
         x, moved, objective = self.linearised(mean, sigma, draws, noise, predict, self.iterations)

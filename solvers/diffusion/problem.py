@@ -76,11 +76,13 @@ class SamplingProblem:
         self.grid, self.gaussian = observation.grid, prior.gaussian
         self.coefficients = trained_coefficients(prior)
         self.bounds = _bounds(pde, self.coefficients, self.gaussian)
-        self.field_std = _field_std(pde, self.gaussian, self.phases, self.bounds)
+        std = _field_std(pde, self.gaussian, self.phases, self.bounds)
         if isinstance(observation, JointReadings):
-            derived = observation.derived(_drawn(pde, self.gaussian))
-            self.field_std = torch.cat([self.field_std, _spreads(derived)])
-        self.scale = self.gaussian.scale[:, None, None]
+            derived = observation.derived(_drawn(pde, self.gaussian)).to(std)
+            std = torch.cat([std, _spreads(derived)])
+        device = observation.values.device
+        self.field_std = std.to(device)
+        self.scale = self.gaussian.scale[:, None, None].to(device)
         self.reduced_chi_squared = 0.0
 
     @property
@@ -107,11 +109,13 @@ class SamplingProblem:
 
     def noise(self, n: int) -> torch.Tensor:
         """Draw the noise of level 1, (n, channel, ny, nx), in physical units."""
-        return self.prior.sample_noise(n, self.grid, self.generator)
+        noise = self.prior.sample_noise(n, self.grid, self.generator)
+        return noise.to(self.observation.values.device)
 
     def start(self, n: int, sigma: float) -> torch.Tensor:
         """Draw states (n, channel, ny, nx) of pure noise of the level sigma."""
-        return self.gaussian.shift[:, None, None] + sigma * self.noise(n)
+        noise = self.noise(n)
+        return self.gaussian.shift[:, None, None].to(noise.device) + sigma * noise
 
     def check_finite(self, x: torch.Tensor, step: int | None = None) -> torch.Tensor:
         """Return the states x.

@@ -39,8 +39,9 @@ class Misfit:
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         """Return the loss (batch,) of states (batch, channel, ny, nx)."""
         o = self.observation
-        trust = (1 + (o.noise_std / self.blur[o.channel]) ** 2).rsqrt()
-        residual = self._whitened(o.values - o(state), trust / self.scale[o.channel])
+        scale, blur = (v.to(o.noise_std)[o.channel] for v in (self.scale, self.blur))
+        trust = (1 + (o.noise_std / blur) ** 2).rsqrt()
+        residual = self._whitened(o.values - o(state), trust / scale)
         total = 0 * residual.sum(dim=1)
         for c, (weight, measure) in enumerate(zip(self.weights, self.measures, strict=True)):
             mine = residual[:, o.channel == c]
@@ -51,7 +52,8 @@ class Misfit:
 
     def _whitened(self, residual: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """Return residuals (batch, m) times their factors (m,), shrunk along the biases."""
-        o, blur = self.observation, self.blur[self.observation.channel]
+        o = self.observation
+        blur = self.blur.to(o.noise_std)[o.channel]
         if not o.biases or bool(blur.isinf().any()):  # which hides every bias
             return residual * factor
         std = (blur**2 + o.noise_std**2).sqrt()

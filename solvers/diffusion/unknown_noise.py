@@ -64,7 +64,7 @@ class NoiseEvidence:
     @cached_property
     def gram(self) -> torch.Tensor:
         """Covariance of the readings that the Gaussian part causes, and of their biases, (m, m)."""
-        root = self.problem.gaussian.covariance_root(self.problem.grid)
+        root = self.problem.gaussian.covariance_root(self.problem.grid, self.observation.values)
         mean = self.problem.gaussian.mean(self.problem.grid).double()
         rows = Dense(root, self.observation, self.forward.jacobian(mean)).rows
         return (rows * root.variances(PRIOR_LEVEL)) @ rows.T + (
@@ -98,14 +98,14 @@ class NoiseEvidence:
 
         start = min(([one] * len(self.numbers) for one in _STARTS), key=loss)
         found = minimize(loss, start, method="Nelder-Mead", options=_SEARCH)
-        z = torch.as_tensor(found.x, dtype=torch.float64)
+        z = torch.as_tensor(found.x, dtype=torch.float64, device=values.device)
         return z, self._covariance(z, values)
 
     def _covariance(self, z: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """The inverse of the curvature, by differences; it is at least that of the prior."""
         k = len(z)
-        steps = _STEP * torch.eye(k, dtype=torch.float64)
-        curvature = torch.zeros(k, k, dtype=torch.float64)
+        steps = _STEP * torch.eye(k, dtype=torch.float64, device=z.device)
+        curvature = torch.zeros(k, k, dtype=torch.float64, device=z.device)
         for i in range(k):
             for j in range(i + 1):
                 signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -127,7 +127,8 @@ class NoiseEvidence:
         mean error is subtracted, and their spread is no less than that of the curvature.
         """
         z, curved = self.fitted(self.observation.values)
-        states = self.problem.prior.sample(_DRAWS, self.problem.grid, generator).double()
+        states = self.problem.prior.sample(_DRAWS, self.problem.grid, generator)
+        states = states.to(self.observation.values)
         std, m = self.std(z), len(self.observation)
         white = torch.randn(
             _DRAWS, m + self.observation.biases, dtype=torch.float64, generator=generator

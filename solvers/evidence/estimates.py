@@ -85,7 +85,7 @@ def normal_mixture(
         low, high, samples = math.exp(low), math.exp(high), samples.exp()
     whole = weights @ mean
     spread = (weights @ (std**2 + (mean - whole) ** 2)).sqrt()
-    ends = (torch.tensor([end], dtype=torch.float64) for end in (low, high))
+    ends = (torch.tensor([end], dtype=torch.float64, device=mean.device) for end in (low, high))
     return Parameters((name,), (units,), whole[None], spread[None], samples[:, None], *ends)
 
 
@@ -116,6 +116,7 @@ def mixed_parameters(
                 for j in range(len(whole))
             ],
             dtype=torch.float64,
+            device=weights.device,
         )
         for end in _ENDS
     )

@@ -249,7 +249,9 @@ def _constants(density: LogPosterior, problem: Problem, z: torch.Tensor) -> torc
     """The constants at points (n, k), as of `WeightedPoints`; None where it is known."""
     if absorbed_number(problem) is None:
         return None
-    return torch.tensor([density.evaluated(one).constant for one in z], dtype=torch.float64)
+    return torch.tensor(
+        [density.evaluated(one).constant for one in z], dtype=torch.float64, device=z.device
+    )
 
 
 def _about(problem: Problem, constants: torch.Tensor | None, i: int) -> float | None:
@@ -278,7 +280,7 @@ def _parameters(
         for z in points.z:
             values, noise = numbers.values(z)
             rows.append([(values | noise)[name] for name in numbers.names])
-        table = torch.tensor(rows, dtype=torch.float64)
+        table = torch.tensor(rows, dtype=torch.float64, device=of_sample.device)
         units = [number.units for number in numbers.all]
         ends = numbers.ends(points.z, points.weights)
         parts.append(of_points(numbers.names, units, table, points.weights, table[of_sample], ends))

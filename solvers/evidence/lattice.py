@@ -22,7 +22,8 @@ def lattice(n: int, dimension: int, shift: torch.Tensor | None = None) -> torch.
     ratio = 2.0
     for _ in range(64):  # the root of x^(d + 1) = x + 1
         ratio = (1 + ratio) ** (1 / (dimension + 1))
-    steps = ratio ** -torch.arange(1, dimension + 1, dtype=torch.float64)
-    points = 0.5 + torch.arange(n, dtype=torch.float64)[:, None] * steps
+    device = None if shift is None else shift.device
+    steps = ratio ** -torch.arange(1, dimension + 1, dtype=torch.float64, device=device)
+    points = 0.5 + torch.arange(n, dtype=torch.float64, device=device)[:, None] * steps
     points = (points if shift is None else points + shift) % 1.0
     return points.clamp(1e-9, 1 - 1e-9)

@@ -120,7 +120,9 @@ class LogPosterior:
             gradient[place] += (float(whole.T @ change @ whole) - float(half.trace())) / 2
             changes.append(half.flatten())
         parts = torch.stack(changes) if free else base.new_zeros(0, base.numel())
-        curvature = parts @ parts.T / 2 + torch.eye(len(free), dtype=parts.dtype)
+        curvature = parts @ parts.T / 2 + torch.eye(
+            len(free), dtype=parts.dtype, device=parts.device
+        )
         value = found.log_evidence + self.numbers.log_prior(z)
         return Slope(value, gradient, curvature)
 

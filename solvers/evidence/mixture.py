@@ -39,7 +39,7 @@ class Shares:
     def __init__(self, weights: torch.Tensor, n: int, generator: torch.Generator | None):
         self.weights, pairs = weights, (n + 1) // 2
         first = torch.rand(1, dtype=torch.float64, generator=generator)
-        levels = (first + torch.arange(pairs, dtype=torch.float64)) / pairs
+        levels = (first + torch.arange(pairs, dtype=torch.float64, device=weights.device)) / pairs
         of = torch.bucketize(levels, weights.cumsum(0)[:-1].contiguous())
         self.of_pair = of[torch.randperm(pairs, generator=generator)]
         self.of_sample = self.of_pair.repeat_interleave(2)[:n]
@@ -97,7 +97,9 @@ def mixed(posteriors: list[Posterior], weights: torch.Tensor, shares: Shares) ->
 def _leave_one_out(posteriors: list[Posterior], weights: torch.Tensor) -> LeaveOneOut | None:
     """The predictions of the mixture; None where one of its parts has none."""
     parts = [p.leave_one_out for p in posteriors if p.leave_one_out is not None]
-    return LeaveOneOut.mixture(parts, weights) if len(parts) == len(posteriors) else None
+    if len(parts) < len(posteriors):
+        return None
+    return LeaveOneOut.mixture(parts, weights.to(parts[0].mean.device))
 
 
 def _moments(parts: Sequence[Any], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -88,10 +88,12 @@ class Numbers:
         for i, number in enumerate(self.all):
             if self._turning and number.name in _TURNING:
                 values = [self.values(one)[0][number.name] for one in z]
-                found.append(plain_ends(torch.tensor(values, dtype=torch.float64), weights))
+                found.append(
+                    plain_ends(torch.tensor(values, dtype=torch.float64, device=z.device), weights)
+                )
             else:
                 found.append([number.unknown.at(end) for end in smooth_ends(z[:, i], weights)])
-        low, high = torch.tensor(found, dtype=torch.float64).reshape(-1, 2).T
+        low, high = torch.tensor(found, dtype=torch.float64, device=z.device).reshape(-1, 2).T
         return low, high
 
     def log_prior(self, z: torch.Tensor) -> float:

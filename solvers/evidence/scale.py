@@ -56,8 +56,8 @@ def _of_linear(problem: Problem, readings: Observation) -> float:
     if prior.constant[0]:
         one |= {prior.constant[0]: 0.0, prior.constant[1]: 1.0}
     unit = Problem(problem.physics, prior.with_numbers(**one))
-    states = unit.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS))
-    nothing = readings(unit.state(unit.latent.origin(), grid))
+    states = unit.sample(_DRAWS, grid, seeds.generator(seeds.STATISTICS)).to(readings.values)
+    nothing = readings(unit.state(unit.latent.origin().to(readings.values), grid))
     typical = (readings(states) - nothing).square().mean(dim=0)
     given = (readings.values - nothing[0]).square()
     known = readings.noise_std.clone()
@@ -83,7 +83,7 @@ def _of_homogeneous(problem: Problem, readings: Observation) -> float:
         spread[mine] = math.hypot(size or 1.0, float(readings.noise_std[mine].mean()))
 
     def misfit(logarithm: float) -> float:
-        a = torch.full((1, 1, *readings.grid.shape), 10**logarithm, dtype=torch.float64)
+        a = readings.values.new_full((1, 1, *readings.grid.shape), 10**logarithm)
         try:
             a = problem.physics.restrict(a)
             state = torch.cat([a, problem.physics.respond(a)], dim=1)
