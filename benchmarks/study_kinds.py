@@ -21,6 +21,7 @@ from pdeinv.benchmarks.kinds import (
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
+from pdeinv.benchmarks.soak_kinds import SOAKS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
 __all__ = [
@@ -178,5 +179,6 @@ STUDY_KINDS = (
     *FAMILY_KINDS,
     PLANS,
     QUANTITIES,
+    SOAKS,
 )
 """All kinds of studies."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+
+from pdeinv.locks import SharedLock
 
 __all__ = ["Kept"]
 
@@ -24,7 +25,7 @@ class Kept(Generic[T]):
         self.most, self.limit = most, limit
         self.found: OrderedDict[Hashable, T] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
 
     @property
     def bytes(self) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import xarray as xr
 
+from pdeinv.caught import recorded_warnings
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
 from pdeinv.progress import Progress
@@ -78,7 +79,7 @@ def _each_observed(
     observations = {}
     given: dict[tuple[str, type[Warning]], dict[str, warnings.WarningMessage]] = {}
     for name, sensors in parts.items():
-        with _named(name), warnings.catch_warnings(record=True) as caught:
+        with _named(name), recorded_warnings() as caught:
             observations[name] = observe(sensors)
         for one in caught:
             given.setdefault((str(one.message), one.category), {})[name] = one
@@ -96,7 +97,7 @@ def _named(name: str) -> Iterator[None]:
     """Put the name of a replicate before the sentence of an error or of a warning."""
     caught: list[warnings.WarningMessage] = []
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with recorded_warnings() as caught:
             yield
     except (InputError, NumericalError) as error:
         raise type(error)(f"replicate {name!r}: {error}") from error

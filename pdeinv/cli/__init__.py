@@ -53,6 +53,7 @@ from pdeinv.cli.study_problems import (
     two_pumping_tests,
     uncertain_sides,
 )
+from pdeinv.cli.study_reliability import soak
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -77,7 +78,7 @@ for measured in (
     *(aquifer, basin, black_box, pumping_test, two_pumping_tests, uncertain_sides, flow_sensors),
     *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
     *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
-    *(calibrated, scene_limits),
+    *(calibrated, scene_limits, soak),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")
