@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = [
     "DivergedError",
@@ -60,7 +60,13 @@ class NumericalError(RuntimeError):
 
     One sentence names what failed and what to change. The command line prints it and exits with
     code 3.
+
+    Attributes:
+        last_state: the last finite states of a sampler by diffusion, an array of shape (batch,
+            channel, ny, nx) in physical units; None of all else.
     """
+
+    last_state: Any = None
 
 
 class DivergedError(NumericalError):

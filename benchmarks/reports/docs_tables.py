@@ -9,7 +9,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `flow-sensors`, `further-readings`, `two-inclusions`, `uncertain-sides`, `experiments` (of a
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
-chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `cost` and `scaling` (of our solver).
+chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `cost` and
+`scaling` (of our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
