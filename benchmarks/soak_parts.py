@@ -35,6 +35,7 @@ _SENSORS = 9
 _NOISE = 0.05  # relative to the spread of the readings
 _PATIENCE = 120.0  # seconds without any answer, after which those that work are counted as hung
 _SAMPLES = 4
+_TWO = 7  # of so many reconstructions one is with two threads
 
 
 class Case(NamedTuple):
@@ -162,13 +163,13 @@ def _quiet(part: Callable[[int, int, int], Made]) -> Callable[[int, int, int], M
 
 
 def _single(count: int, workers: int, seed: int) -> Made:
-    """Make all in this thread, with one and two threads of torch in turn."""
+    """Make all in this thread, some with two threads of torch and most with one."""
     threads = torch.get_num_threads()
     made, first = Made(sizes=[[]]), _first(seed)
     start = time.process_time()
     try:
         for i, case in enumerate(progress_bar(list(_turns(count)), "reconstructions", True)):
-            torch.set_num_threads(1 + i // len(first) % 2)
+            torch.set_num_threads(2 if i % _TWO == 0 else 1)
             _one(made, case, first, seed)
             made.sizes[0].append(resident_bytes())
     finally:
