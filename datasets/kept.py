@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from pdeinv.locks import SharedLock
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "KeptByThread"]
 
 T = TypeVar("T")
 
@@ -51,3 +52,17 @@ class Kept(Generic[T]):
         with self._lock:
             self.found.clear()
             self._sizes.clear()
+
+
+class KeptByThread(threading.local, Generic[T]):
+    """As `Kept`, for each thread by itself.
+
+    Scipy frees the memory of a sparse factorisation only in the thread that made it. One that
+    another thread drops stays in memory for good.
+
+    Arguments:
+        most, limit: as of `Kept`, of each thread.
+    """
+
+    def __init__(self, most: int, limit: float) -> None:
+        self.kept: Kept[T] = Kept(most, limit)

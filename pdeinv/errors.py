@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from typing_extensions import Self
+
 __all__ = [
     "DivergedError",
     "InputError",
@@ -67,6 +69,12 @@ class NumericalError(RuntimeError):
     """
 
     last_state: Any = None
+
+    def within(self, place: str) -> Self:
+        """Return the same error with a phrase before its sentence."""
+        found = type(self)(f"{place}{self}")
+        found.last_state = self.last_state
+        return found
 
 
 class DivergedError(NumericalError):

@@ -156,9 +156,7 @@ class Solver(ABC):
                 f"{self.failure_remedy}"
             ) from error
         except NumericalError as error:
-            failed = type(error)(f"the {self.name} solver failed: {error}")
-            failed.last_state = error.last_state
-            raise failed from error
+            raise error.within(f"the {self.name} solver failed: ") from error
         check_posterior(posterior, self, pde, observation.grid, n_samples)
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 
 from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
 from pdeinv.datasets.elliptic.volumes import Volumes
-from pdeinv.datasets.kept import Kept
+from pdeinv.datasets.kept import KeptByThread
 from pdeinv.errors import NumericalError
 from pdeinv.torch_state import one_blas_thread
 
@@ -102,7 +102,7 @@ class _Factorisation:
         return self.lu.solve(right)
 
 
-_kept: Kept[_Factorisation] = Kept(_MOST_KEPT, _KEPT_BYTES)
+_kept: KeptByThread[_Factorisation] = KeptByThread(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(
@@ -113,10 +113,10 @@ def _factorised(
     if diagonal is not None:
         content.update(diagonal.numpy().tobytes())
     key = (volumes, mean, content.digest())
-    made = _kept.get(key)
+    made = _kept.kept.get(key)
     if made is None:
         made = _checked(volumes, a, mean, diagonal)
-        _kept.add(key, made, made.bytes)
+        _kept.kept.add(key, made, made.bytes)
     return made
 
 
