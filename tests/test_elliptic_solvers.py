@@ -148,7 +148,7 @@ def test_the_memory_of_kept_factorisations_is_bounded(factorisations, monkeypatc
     assert sparse_solver._kept.kept.bytes == sum(
         x.bytes for x in sparse_solver._kept.kept.found.values()
     )
-    monkeypatch.setattr(sparse_solver._kept, "limit", 0)
+    monkeypatch.setattr(sparse_solver._kept.kept, "limit", 0)
     again = torch.cat([solver(x, y) for x, y in zip(a.split(1), f.split(1), strict=True)])
     assert torch.equal(again, u) and len(sparse_solver._kept.kept.found) == 1
 

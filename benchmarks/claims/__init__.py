@@ -223,6 +223,7 @@ SOURCES: dict[str, Source] = {
     "docs/limits.md": Source(limits.CONSTANTS, limits.claims),
     "docs/moment.md": Source(moment.CONSTANTS, moment.claims),
     "docs/published.md": Source(published.CONSTANTS, published.claims),
+    "docs/reliability.md": Source(),
     "docs/robustness.md": Source(
         (
             Constant("5 % of equal readings", "an input"),
