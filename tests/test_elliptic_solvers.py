@@ -142,7 +142,7 @@ def test_the_memory_of_kept_factorisations_is_bounded(factorisations, monkeypatc
     solver = BalanceSolver(volumes, method="direct")
     solver(a[:1], f[:1])
     (kept,) = sparse_solver._kept.kept.found.values()
-    monkeypatch.setattr(sparse_solver._kept, "limit", 3.5 * kept.bytes)
+    monkeypatch.setattr(sparse_solver._kept.kept, "limit", 3.5 * kept.bytes)
     u = solver(a, f)
     assert len(sparse_solver._kept.kept.found) == 3
     assert sparse_solver._kept.kept.bytes == sum(
