@@ -22,6 +22,7 @@ from pdeinv.benchmarks.kinds import (
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
+from pdeinv.benchmarks.soak_kinds import SOAKS
 from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
@@ -182,5 +183,6 @@ STUDY_KINDS = (
     QUANTITIES,
     CRASHES,
     WORKERS,
+    SOAKS,
 )
 """All kinds of studies."""

@@ -17,6 +17,7 @@ from pdeinv.datasets.linear_fields import check_linear_fields
 from pdeinv.datasets.problem import Problem
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.grid import Grid
+from pdeinv.locks import SharedLock
 from pdeinv.symmetry import Symmetry
 
 __all__ = [
@@ -48,6 +49,7 @@ _ELEMENTS = 3  # symmetries that are tested, one solve each
 _REMEMBERED = 64  # PDEs
 
 _tested: dict[PDE, set[str]] = {}
+_lock = SharedLock()
 
 
 def check_claims(pde: PDE, prior: object, grid: Grid, *, derivative: bool) -> None:
@@ -104,9 +106,10 @@ def _check(pde: PDE, prior: object, grid: Grid, derivative: bool) -> None:
 def _tests_of(pde: PDE) -> set[str]:
     """Return the set of the claims of a PDE that were tested."""
     try:
-        if len(_tested) >= _REMEMBERED and pde not in _tested:
-            del _tested[next(iter(_tested))]
-        return _tested.setdefault(pde, set())
+        with _lock:
+            if len(_tested) >= _REMEMBERED and pde not in _tested:
+                del _tested[next(iter(_tested))]
+            return _tested.setdefault(pde, set())
     except TypeError:  # a user's class without a hash
         return set()
 

@@ -7,7 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Kept"]
+from pdeinv.locks import SharedLock
+
+__all__ = ["Kept", "KeptByThread"]
 
 T = TypeVar("T")
 
@@ -24,7 +26,7 @@ class Kept(Generic[T]):
         self.most, self.limit = most, limit
         self.found: OrderedDict[Hashable, T] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
 
     @property
     def bytes(self) -> int:
@@ -50,3 +52,17 @@ class Kept(Generic[T]):
         with self._lock:
             self.found.clear()
             self._sizes.clear()
+
+
+class KeptByThread(threading.local, Generic[T]):
+    """As `Kept`, for each thread by itself.
+
+    Scipy frees the memory of a sparse factorisation only in the thread that made it. One that
+    another thread drops stays in memory for good.
+
+    Arguments:
+        most, limit: as of `Kept`, of each thread.
+    """
+
+    def __init__(self, most: int, limit: float) -> None:
+        self.kept: Kept[T] = Kept(most, limit)

@@ -3,7 +3,9 @@
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from typing_extensions import Self
 
 __all__ = [
     "DivergedError",
@@ -60,7 +62,19 @@ class NumericalError(RuntimeError):
 
     One sentence names what failed and what to change. The command line prints it and exits with
     code 3.
+
+    Attributes:
+        last_state: the last finite states of a sampler by diffusion, an array of shape (batch,
+            channel, ny, nx) in physical units; None of all else.
     """
+
+    last_state: Any = None
+
+    def within(self, place: str) -> Self:
+        """Return the same error with a phrase before its sentence."""
+        found = type(self)(f"{place}{self}")
+        found.last_state = self.last_state
+        return found
 
 
 class DivergedError(NumericalError):

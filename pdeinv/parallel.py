@@ -155,7 +155,7 @@ def _end_idle(most: int = 0) -> None:
     """End kept workers, but for those that were used last; a fork has none of its own."""
     own = [key for key in _idle if key[0] == os.getpid()]
     for key in own[: max(0, len(own) - most)]:
-        _end(_idle.pop(key), _FAREWELL)
+        _end(_idle.pop(key, []), _FAREWELL)
 
 
 atexit.register(_end_idle)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
+from pdeinv.locks import SharedLock
+
 __all__ = ["SOLVER", "STATISTICS", "TEST", "TRAINING", "TUNING", "generator", "global_state"]
 
 TEST = range(0, 2**31)
@@ -39,13 +41,17 @@ def generator(purpose: range, number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(purpose[number % len(purpose)])
 
 
+_lock = SharedLock()
+
+
 @contextmanager
 def global_state(purpose: range, number: int = 0) -> Iterator[None]:
     """Seed torch's global random state within a block, and restore it afterwards.
 
     For code that accepts no generator, such as the initial weights of a network. Arguments as in
-    `generator`.
+    `generator`. The state is that of the whole process, so that one thread at a time is in such a
+    block.
     """
-    with torch.random.fork_rng():
+    with _lock, torch.random.fork_rng():
         torch.manual_seed(purpose[number % len(purpose)])
         yield

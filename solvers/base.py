@@ -139,30 +139,26 @@ class Solver(ABC):
         self.check(pde, prior)
         pde.check_grid(observation.grid)
         check_supported(self, pde, prior, observation)
-        check_memory(
-            self.memory(pde, prior, observation, n_samples),
-            f"the {self.name} solver with {len(observation)} sensors and {n_samples} samples on "
-            f"{observation.grid} nodes",
-            self.memory_remedy,
-        )
+        work = f"{len(observation)} sensors and {n_samples} samples on {observation.grid} nodes"
+        need = self.memory(pde, prior, observation, n_samples)
+        check_memory(need, f"the {self.name} solver with {work}", self.memory_remedy)
         check_claims(pde, prior, observation.grid, derivative=self.differentiates(pde, prior))
         here = observation.to("cpu") if self.on_processor else observation
         generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
         try:
             with one_thread() if self.amplifies_rounding else nullcontext():
-                given = self, Problem(pde, prior), here
-                found = condition(*given, n_samples, generator, progress)
+                problem = Problem(pde, prior)
+                found = condition(self, problem, here, n_samples, generator, progress)
         except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
             raise NumericalError(
                 f"the linear algebra of the {self.name} solver failed ({error}); "
                 f"{self.failure_remedy}"
             ) from error
         except NumericalError as error:
-            raise type(error)(f"the {self.name} solver failed: {error}") from error
-        check_posterior(
-            posterior := found.to(observation.values.device), self, pde, observation.grid, n_samples
-        )
+            raise error.within(f"the {self.name} solver failed: ") from error
+        posterior = found.to(observation.values.device)
+        check_posterior(posterior, self, pde, observation.grid, n_samples)
         if posterior.leave_one_out is None and self.misfit != "none":
             posterior.leave_one_out = sampled_leave_one_out(posterior, observation)
         posterior.record = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
+from pdeinv.caught import ignored_warnings
 from pdeinv.errors import warn_input
 from pdeinv.solvers.linear_algebra import reduced
 
@@ -106,9 +106,7 @@ def fit_regression(
     for nu in _SMOOTHNESSES if smoothness is None else (smoothness,):
         kernel = ConstantKernel(1.0, variances) * Matern(0.2, lengths, nu=nu)
         candidate = GaussianProcessRegressor(kernel, alpha=alpha[chosen])
-        with warnings.catch_warnings():
-            # Of a fit at a bound; `warn_of_bounds` names the field
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with ignored_warnings(ConvergenceWarning):  # at a bound; `warn_of_bounds` names the field
             candidates.append(candidate.fit(points[chosen], y[chosen]))
     kernel = max(candidates, key=lambda c: c.log_marginal_likelihood_value_).kernel_
     model = GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None).fit(points, y)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 
 from pdeinv.coefficients import Conditioned
+from pdeinv.datasets.kept import Kept
 from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
+from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
 from pdeinv.solvers.base import progress_bar
 from pdeinv.solvers.latent_map import LatentMap
@@ -18,7 +20,7 @@ from pdeinv.solvers.linear_algebra import unit_vectors
 __all__ = ["Moments", "prior_moments"]
 
 _CHUNK = 64  # fields transformed at a time
-_KEPT = 8  # moments of priors
+_KEPT, _BYTES = 8, 1e9  # moments of priors, and the size of all
 
 
 class Moments(NamedTuple):
@@ -28,7 +30,7 @@ class Moments(NamedTuple):
     variance: torch.Tensor
 
 
-_moments: dict[tuple[Problem, Grid, torch.device], Moments] = {}
+_moments: Kept[Moments] = Kept(_KEPT, _BYTES)
 
 
 def prior_moments(problem: Problem, grid: Grid, progress: bool, device: torch.device) -> Moments:
@@ -41,14 +43,13 @@ def prior_moments(problem: Problem, grid: Grid, progress: bool, device: torch.de
         device: of the moments.
     """
     key = (problem, grid, device)
-    if key not in _moments:
+    found = _moments.get(key)
+    if found is None:
         mean = problem.state(problem.latent.origin().to(device), grid)[0]
         of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
         found = Moments(mean, of(problem, grid, progress, device))
-        if len(_moments) >= _KEPT:
-            del _moments[next(iter(_moments))]
-        _moments[key] = found
-    return _moments[key]
+        _moments.add(key, found, sum(each.numel() * NUMBER for each in found))
+    return found
 
 
 def _conditioned_variance(

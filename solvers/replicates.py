@@ -12,6 +12,7 @@ import cloudpickle
 import numpy as np
 import xarray as xr
 
+from pdeinv.caught import recorded_warnings
 from pdeinv.checks import Bounds, integer
 from pdeinv.errors import InputError, NumericalError
 from pdeinv.observation import Observation
@@ -146,8 +147,7 @@ class _Solved(NamedTuple):
 def _solved(solve: bytes, replicate: bytes) -> _Solved:
     """Solve a replicate in a worker."""
     job: _Replicate = cloudpickle.loads(replicate)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded_warnings(always=True) as caught:
         result = job.solved(_loaded(solve))
     given = [(str(one.message), one.category, one.filename, one.lineno) for one in caught]
     return _Solved(job.name, result, given)
@@ -186,7 +186,7 @@ def _each_observed(
     observations = {}
     given: dict[tuple[str, type[Warning]], dict[str, warnings.WarningMessage]] = {}
     for name, sensors in parts.items():
-        with _named(name), warnings.catch_warnings(record=True) as caught:
+        with _named(name), recorded_warnings() as caught:
             observations[name] = observe(sensors)
         for one in caught:
             given.setdefault((str(one.message), one.category), {})[name] = one
@@ -204,7 +204,7 @@ def _named(name: str) -> Iterator[None]:
     """Put the name of a replicate before the sentence of an error or of a warning."""
     caught: list[warnings.WarningMessage] = []
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with recorded_warnings() as caught:
             yield
     except (InputError, NumericalError) as error:
         raise type(error)(f"replicate {name!r}: {error}") from error

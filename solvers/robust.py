@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from pdeinv import seeds
+from pdeinv.caught import ignored_warnings
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
@@ -103,12 +103,11 @@ class Robust:
         generator = generator or seeds.generator(seeds.SOLVER)
         start = time.perf_counter()
         weights = _Weights(self.solver, pde, prior, observation)
-        with warnings.catch_warnings():  # those of the last solve remain
-            warnings.simplefilter("ignore")
-            with Progress(
-                None, "weights of the readings", progress, unit="solve", keep=False
-            ) as bar:
-                weights.settle(max(n_samples, LEAST_SAMPLES), generator, bar)
+        with (
+            ignored_warnings(),  # those of the last solve remain
+            Progress(None, "weights of the readings", progress, unit="solve", keep=False) as bar,
+        ):
+            weights.settle(max(n_samples, LEAST_SAMPLES), generator, bar)
         if not weights.settled:
             warn_caller(
                 f"the weights of the readings must settle, and still changed by "

@@ -11,6 +11,7 @@ import torch
 
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
 from pdeinv.datasets.base import PDE
+from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
 from pdeinv.solvers.forward import ForwardMap
@@ -148,5 +149,16 @@ class NormalReadings:
         return self.of(self.read(scenes))
 
     def of(self, readings: torch.Tensor) -> torch.Tensor:
-        """Return those of readings (batch, m)."""
-        return -0.5 * ((readings - self.values).square() / self.variance).sum(dim=1)
+        """Return those of readings (batch, m); minus infinity where one is not finite.
+
+        Raises:
+            NumericalError: no scene has finite readings.
+        """
+        found = -0.5 * ((readings - self.values).square() / self.variance).sum(dim=1)
+        found = found.nan_to_num(nan=-math.inf, posinf=-math.inf)
+        if len(found) and not bool(found.isfinite().any()):
+            raise NumericalError(
+                "the readings of the scenes must be finite, got nan or inf for all of them; check "
+                "the PDE's parameters and the units of the readings"
+            )
+        return found

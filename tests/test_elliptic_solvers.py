@@ -40,7 +40,7 @@ def factorisations(monkeypatch):
     monkeypatch.setattr(
         sparse_solver, "_Factorisation", lambda *given: made.append(1) or make(*given)
     )
-    sparse_solver._kept.clear()
+    sparse_solver._kept.kept.clear()
     return made
 
 
@@ -141,14 +141,16 @@ def test_the_memory_of_kept_factorisations_is_bounded(factorisations, monkeypatc
     a, f = random_problem(volumes, 8)
     solver = BalanceSolver(volumes, method="direct")
     solver(a[:1], f[:1])
-    (kept,) = sparse_solver._kept.found.values()
-    monkeypatch.setattr(sparse_solver._kept, "limit", 3.5 * kept.bytes)
+    (kept,) = sparse_solver._kept.kept.found.values()
+    monkeypatch.setattr(sparse_solver._kept.kept, "limit", 3.5 * kept.bytes)
     u = solver(a, f)
-    assert len(sparse_solver._kept.found) == 3
-    assert sparse_solver._kept.bytes == sum(x.bytes for x in sparse_solver._kept.found.values())
-    monkeypatch.setattr(sparse_solver._kept, "limit", 0)
+    assert len(sparse_solver._kept.kept.found) == 3
+    assert sparse_solver._kept.kept.bytes == sum(
+        x.bytes for x in sparse_solver._kept.kept.found.values()
+    )
+    monkeypatch.setattr(sparse_solver._kept.kept, "limit", 0)
     again = torch.cat([solver(x, y) for x, y in zip(a.split(1), f.split(1), strict=True)])
-    assert torch.equal(again, u) and len(sparse_solver._kept.found) == 1
+    assert torch.equal(again, u) and len(sparse_solver._kept.kept.found) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -143,7 +143,7 @@ def test_many_adjoints_are_one_by_one_and_share_the_factorisations_of_the_state(
     monkeypatch.setattr(
         sparse_solver, "_Factorisation", lambda *given: made.append(1) or make(*given)
     )
-    sparse_solver._kept.clear()
+    sparse_solver._kept.kept.clear()
     volumes = Volumes(9, 12, 2.0, 1.0, True, True, False, False)
     a, start, inflow, storage = random_problem(volumes)
     a.requires_grad_(), start.requires_grad_()

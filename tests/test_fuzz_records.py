@@ -21,6 +21,7 @@ from pdeinv.benchmarks import (
     prior_kinds,
     problem_kinds,
     quantity_kinds,
+    soak_kinds,
     study_kinds,
     worker_kinds,
 )
@@ -59,6 +60,7 @@ from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
+from pdeinv.benchmarks.studies.soak import soak_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
 from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
@@ -246,10 +248,19 @@ WORKERS = [
     for i in range(2)
 ]
 
+SOAKS = [
+    {"part": part, "pde": "all", "reconstructions": 100, "workers": 4, "seed": 0, "failed": 0}
+    | {"hung": 0, "identical": 100, "different": 0, "largest_difference": 0.0, "slope": -0.5}
+    | {"second_tenth": 600.0, "last_tenth": 601.0, "changed": "", "files_before": 6}
+    | {"files_after": 6, "seconds": 9.0, "processor_seconds": 8.0}
+    for part in ("single", "threads")
+]
+
 USES = {
     "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
     "workers": (worker_kinds.WORKERS, WORKERS, workers_table),
     "million fields": (worker_kinds.WORKERS, WORKERS, fields_table),
+    "soak": (soak_kinds.SOAKS, SOAKS, soak_table),
     "plans": (plan_kinds.PLANS, PLANS, plans_table),
     "quantities": (quantity_kinds.QUANTITIES, QUANTITIES, quantities_table),
     "scene limits": (family_kinds.SCENE_LIMITS, SCENE_LIMITS, scene_limits_table),

@@ -107,7 +107,6 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/which-solver.md": Source(),
-    "docs/reliability.md": Source(),
     "docs/plans.md": Source(
         (
             Constant("by 0.05 radians a table", "a setting"),

@@ -9,8 +9,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 `flow-sensors`, `further-readings`, `two-inclusions`, `uncertain-sides`, `experiments` (of a
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
-chains over objects), `plans` (their speed), `quantities`, `workers`,
-`million-fields` (on clusters), `cost` and `scaling` (of our solver).
+chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `workers`,
+`million-fields` (on clusters), `crashes`, `cost` and `scaling` (of our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
@@ -70,6 +70,7 @@ from pdeinv.benchmarks.reports.tables import (
     table,
     tasks_table,
 )
+from pdeinv.benchmarks.soak_kinds import SOAKS
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
@@ -84,6 +85,7 @@ from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
+from pdeinv.benchmarks.studies.soak import soak_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
 from pdeinv.benchmarks.studies.two_inclusions import two_inclusions_table
 from pdeinv.benchmarks.studies.two_pumping_tests import two_tests_table
@@ -131,6 +133,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "quantities": (quantities_table, (QUANTITIES,)),
     "workers": (workers_table, (WORKERS,)),
     "million-fields": (fields_table, (WORKERS,)),
+    "soak": (soak_table, (SOAKS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

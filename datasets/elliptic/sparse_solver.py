@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
-from threadpoolctl import ThreadpoolController
 
 from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
 from pdeinv.datasets.elliptic.volumes import Volumes
-from pdeinv.datasets.kept import Kept
+from pdeinv.datasets.kept import KeptByThread
 from pdeinv.errors import NumericalError
+from pdeinv.torch_state import one_blas_thread
 
 __all__ = ["RESIDUAL", "sparse_solve"]
 
@@ -75,15 +75,10 @@ def sparse_solve(
         return _factorised(volumes, coefficients[i], mean, diagonal).solve(right[i])
 
     # Threads of the linear algebra below would compete with one another on such small blocks
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         parts = [solved(i) for i in range(count)]
     u = torch.from_numpy(np.stack(parts)).to(f).reshape(moved.shape)
     return u.permute(*np.argsort(order).tolist()).contiguous()
-
-
-@lru_cache(maxsize=1)
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()  # looking for them takes longer than a small solve
 
 
 class _Factorisation:
@@ -107,7 +102,7 @@ class _Factorisation:
         return self.lu.solve(right)
 
 
-_kept: Kept[_Factorisation] = Kept(_MOST_KEPT, _KEPT_BYTES)
+_kept: KeptByThread[_Factorisation] = KeptByThread(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(
@@ -118,10 +113,10 @@ def _factorised(
     if diagonal is not None:
         content.update(diagonal.numpy().tobytes())
     key = (volumes, mean, content.digest())
-    made = _kept.get(key)
+    made = _kept.kept.get(key)
     if made is None:
         made = _checked(volumes, a, mean, diagonal)
-        _kept.add(key, made, made.bytes)
+        _kept.kept.add(key, made, made.bytes)
     return made
 
 

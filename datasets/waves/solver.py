@@ -17,7 +17,7 @@ import torch
 from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import SuperLU, splu
 
-from pdeinv.datasets.kept import Kept
+from pdeinv.datasets.kept import Kept, KeptByThread
 from pdeinv.datasets.waves.operator import WaveOperator
 from pdeinv.errors import NumericalError
 
@@ -214,16 +214,16 @@ def _digest(values: np.ndarray) -> bytes:
 
 
 _adjoints: Kept[np.ndarray] = Kept(_MOST_ADJOINTS, _ADJOINT_BYTES)
-_kept: Kept[SuperLU] = Kept(_MOST_KEPT, _KEPT_BYTES)
+_kept: KeptByThread[SuperLU] = KeptByThread(_MOST_KEPT, _KEPT_BYTES)
 
 
 def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
     """Return the factorisation for a medium (free,), a kept one if there is one."""
     key = (operator, _digest(m))
-    made = _kept.get(key)
+    made = _kept.kept.get(key)
     if made is None:
         made = _checked(operator, m)
-        _kept.add(key, made, _BYTES * made.nnz)
+        _kept.kept.add(key, made, _BYTES * made.nnz)
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,6 +126,7 @@ def _follow(
     every: float,
     polls: int | None,
 ) -> None:
+    from pdeinv.caught import ignored_warnings
     from pdeinv.files import save_figure, save_netcdf
     from pdeinv.plot import plot_reconstruction
     from pdeinv.solvers import MisfitWarning
@@ -138,8 +138,7 @@ def _follow(
             result = None
             for row in rows:
                 try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", MisfitWarning)  # the line has it
+                    with ignored_warnings(MisfitWarning):  # the line has it
                         result = prepared(row.values, samples=bool(plot or latest))
                 except (InputError, NumericalError) as error:
                     typer.echo(f"warning: {row.label} is left out: {error}", err=True)

@@ -34,7 +34,7 @@ def without_wandb() -> Iterator[None]:
         yield
     finally:
         if absent:
-            del modules["wandb"]
+            modules.pop("wandb", None)  # another thread may have removed it
 
 
 class UShapedArguments(Described):

@@ -14,7 +14,6 @@ Reference:
 from __future__ import annotations
 
 import os
-import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from typing import IO, Any
 
 import xarray as xr
 
+from pdeinv.caught import recorded_warnings
 from pdeinv.checks import Bounds, described, integer
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets import Problem
@@ -209,8 +209,7 @@ class _Calibration:
     def __call__(self, i: int) -> xr.Dataset | str:
         """Return the ranks of draw i, with the dimension draw, or why its reconstruction failed."""
         truth = self.truths.truth(self.fields, self.times, self.seed, i)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with recorded_warnings(always=True) as caught:
             sensors, noise, numbers = simulated(self.readings, self.problem, truth)
             try:
                 result = reconstruct(

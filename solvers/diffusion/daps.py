@@ -13,6 +13,7 @@ from pdeinv.grid import Grid
 from pdeinv.priors.schedule import heun, noise_levels
 from pdeinv.solvers.base import ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.faults import at_level
 from pdeinv.solvers.diffusion.guidance import (
     Step,
     combine_steps,
@@ -112,19 +113,19 @@ class DAPS(DiffusionSolver):
             if refined and i == refined:
                 here, x = problem, _upsampled(x, problem.grid) + after * problem.noise(n)
             loss = self._loss(here, c, i < refined, c.tau)
-            with torch.no_grad():
-                denoised = heun(here.denoise, x, noise_levels(c.ode_steps, c.ode_sigma_min, sigma))
-            if i == 0 and not problem.published:
-                as_if_exact = self._loss(here, c, i < refined, torch.inf)
-                curvature = self._curvature(here, loss, denoised[:1])
-                exact_curvature = self._curvature(here, as_if_exact, denoised[:1])
-            rate = self._rate(c, i)
-            if not problem.published:
-                # Noisy readings make the loss flatter, and are to be met in as many steps
-                rate = min(
-                    rate * exact_curvature / max(curvature, 1e-300), 1 / (curvature + sigma**-2)
-                )
-            x = self._fit_sensors(here, loss, denoised, x, sigma, rate, c.langevin)
+            with at_level(i, len(sigmas) - 1, sigma, x):
+                denoised = _denoised(here, x, noise_levels(c.ode_steps, c.ode_sigma_min, sigma))
+                if i == 0 and not problem.published:
+                    as_if_exact = self._loss(here, c, i < refined, torch.inf)
+                    curvature = self._curvature(here, loss, denoised[:1])
+                    exact_curvature = self._curvature(here, as_if_exact, denoised[:1])
+                rate = self._rate(c, i)
+                if not problem.published:
+                    # Noisy readings make the loss flatter, and are to be met in as many steps
+                    rate = min(
+                        rate * exact_curvature / max(curvature, 1e-300), 1 / (curvature + sigma**-2)
+                    )
+                x = self._fit_sensors(here, loss, denoised, x, sigma, rate, c.langevin)
             if after > 0:
                 x = x + after * here.noise(n)
         return x
@@ -178,6 +179,7 @@ class DAPS(DiffusionSolver):
         x, unit = denoised, problem.scale
         for j in range(langevin):
             main = value_and_gradient(lambda state: loss(self.full(problem, state)), x)
+            problem.check_finite(main.gradient, "the gradients of the readings' loss")
             if j % self.every == 0:
                 others = term_gradients(problem.terms, x_t, sigma, x)
             first, *further = (
@@ -187,7 +189,9 @@ class DAPS(DiffusionSolver):
             steps = [Step(s, term.share) for s, term in zip(further, others, strict=True)]
             pull = (x - denoised) / sigma**2 + combine_steps(first, steps, unit)
             noise = _TEMPERATURE * (2 * rate) ** 0.5 * problem.noise(len(x))
-            x = problem.check_finite(x - rate * pull + noise)
+            x = problem.check_finite(
+                x - rate * pull + noise, f"the states of Langevin step {j + 1}"
+            )
         return x
 
     def _curvature(self, problem: SamplingProblem, loss: Misfit, x: torch.Tensor) -> float:
@@ -207,6 +211,12 @@ class DAPS(DiffusionSolver):
             v = bent * unit
             size = float(v.norm())
         return size
+
+
+@torch.no_grad()
+def _denoised(problem: SamplingProblem, x: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """Return the ends of the probability flow from states x at the first level."""
+    return problem.check_finite(heun(problem.denoise, x, sigmas), "the denoised states")
 
 
 def _upsampled(x: torch.Tensor, grid: Grid) -> torch.Tensor:

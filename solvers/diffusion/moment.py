@@ -24,6 +24,7 @@ from pdeinv.priors.storage import Role
 from pdeinv.solvers.antithetic import antithetic
 from pdeinv.solvers.base import MisfitTest, ProgressBar
 from pdeinv.solvers.diffusion.base import DiffusionSolver
+from pdeinv.solvers.diffusion.faults import at_level
 from pdeinv.solvers.diffusion.guidance import Step, combine_steps, term_gradients
 from pdeinv.solvers.diffusion.noise_levels import MANY, PRIOR_LEVEL, LevelConditioning
 from pdeinv.solvers.diffusion.problem import SamplingProblem
@@ -214,10 +215,14 @@ class Moment(DiffusionSolver):
         mean = problem.gaussian.mean(problem.grid).to(problem.scale.device).expand(n, -1, -1, -1)
         condition = LevelConditioning(problem, mean, self.sigma_min)
         x, moved = condition(mean, PRIOR_LEVEL)
-        for sigma in bar(noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()):
-            noised = x + sigma * antithetic(problem.noise, n)
-            mean = problem.denoise(noised, sigma)
-            x, moved = condition(mean - _pushed(problem, noised, sigma, mean, moved), sigma)
+        sigmas = noise_levels(self.steps, self.sigma_min, self.sigma_max)[:-1].tolist()
+        for i, sigma in bar(list(enumerate(sigmas))):
+            with at_level(i, len(sigmas), sigma, x):
+                noised = x + sigma * antithetic(problem.noise, n)
+                mean = problem.check_finite(problem.denoise(noised, sigma), "the denoised states")
+                pushed = _pushed(problem, noised, sigma, mean, moved)
+                x, moved = condition(mean - pushed, sigma)
+                problem.check_finite(x, "the states that meet the readings")
         return condition.finished(x)
 
     def _draw_thresholds(self, problem: SamplingProblem, n: int, bar: ProgressBar) -> torch.Tensor:

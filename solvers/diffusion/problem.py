@@ -117,12 +117,12 @@ class SamplingProblem:
         noise = self.noise(n)
         return self.gaussian.shift[:, None, None].to(noise.device) + sigma * noise
 
-    def check_finite(self, x: torch.Tensor, step: int | None = None) -> torch.Tensor:
+    def check_finite(self, x: torch.Tensor, what: str = "") -> torch.Tensor:
         """Return the states x.
 
         Arguments:
-            x: the states.
-            step: of the sampler, counted from 0, for the message.
+            x: the states, or what moves them.
+            what: they are, such as "the denoised states", for the message.
 
         Raises:
             DivergedError: a value is infinite or not a number.
@@ -131,7 +131,7 @@ class SamplingProblem:
             remedy = "use more steps, or a smaller weight or rate"
             if self.published:
                 remedy += ", or preset='default'"
-            place = "" if step is None else f"at step {step + 1} "
+            place = f"{what} were nan or infinite, and " if what else ""
             raise DivergedError(f"{place}the samples of {self.pde.name} diverged; {remedy}")
         return x
 

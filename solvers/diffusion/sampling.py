@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from pdeinv.solvers.base import ProgressBar
+from pdeinv.solvers.diffusion.faults import at_level
 from pdeinv.solvers.diffusion.guidance import (
     LossGradient,
     Step,
@@ -62,16 +63,41 @@ def guided_sampling(
     """
     pairs = list(itertools.pairwise(sigmas.tolist()))
     for i, (sigma, after) in bar(list(enumerate(pairs))):
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            ahead, x0_hat = step(problem, x, sigma, after)
-            main = value_and_gradient(partial(loss, i, sigma), x0_hat)
-            others = term_gradients(problem.terms, x.detach(), sigma, x0_hat)
-            gradients = [main.gradient, *(term.gradient for term in others)]
-            slopes = _pull_back(x0_hat, x, gradients)
-        guidance = _guidance_step(problem, main, others, slopes, scale)
-        x = problem.check_finite((ahead - guidance).detach(), i)
+        with at_level(i, len(pairs), sigma, x):
+            x = _guided_step(problem, x, (sigma, after), step, partial(loss, i, sigma), scale)
     return x
+
+
+def _guided_step(
+    problem: SamplingProblem,
+    x: torch.Tensor,
+    levels: tuple[float, float],
+    step: LevelStep,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    scale: torch.Tensor,
+) -> torch.Tensor:
+    """Return the states at the next level; arguments as of `guided_sampling`.
+
+    Arguments:
+        levels: σ and the next one.
+
+    Raises:
+        DivergedError: what moves the states is not finite, with its name.
+    """
+    sigma, after = levels
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        ahead, x0_hat = step(problem, x, sigma, after)
+        problem.check_finite(x0_hat.detach(), "the denoised states")
+        main = value_and_gradient(loss, x0_hat)
+        problem.check_finite(main.gradient, "the gradients of the readings' loss")
+        others = term_gradients(problem.terms, x.detach(), sigma, x0_hat)
+        gradients = [main.gradient, *(term.gradient for term in others)]
+        slopes = _pull_back(x0_hat, x, gradients)
+    for slope in slopes:
+        problem.check_finite(slope, "the gradients through the denoiser")
+    guidance = _guidance_step(problem, main, others, slopes, scale)
+    return problem.check_finite((ahead - guidance).detach(), "the states after the step")
 
 
 def _pull_back(

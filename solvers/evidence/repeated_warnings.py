@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pdeinv.caught import recorded_warnings
+
 __all__ = ["each_kind_once"]
 
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
@@ -28,8 +30,7 @@ def each_kind_once(times: str) -> Iterator[None]:
         >>> [str(one.message) for one in given]
         ['0 members were left out; similar for 2 more of 3 points']
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded_warnings(always=True) as caught:
         yield
     kinds: dict[tuple[type[Warning], str], list[warnings.WarningMessage]] = {}
     for one in caught:
