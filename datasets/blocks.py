@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,7 @@ class Blocks:
         )
         return states if fits else None
 
-    def assemble(self, settings: dict[str, object], path: Path) -> None:
+    def assemble(self, settings: Mapping[str, object], path: Path) -> None:
         """Write the file of all blocks.
 
         Arguments:

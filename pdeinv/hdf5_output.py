@@ -138,7 +138,7 @@ def write_netcdf(
     Raises:
         OSError: the disk is full, or refuses the file otherwise.
     """
-    import h5netcdf
+    import h5netcdf  # type: ignore[import-untyped]
     from xarray.backends import H5NetCDFStore
 
     # The way of every version of xarray that is supported; to_netcdf takes a stream in late ones

@@ -58,12 +58,11 @@ def check_netcdf(path: Path) -> None:
             for name in group:
                 link = group.get(name, getlink=True)
                 item = None if isinstance(link, h5py.ExternalLink) else group.get(name)
-                stored = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
                 if isinstance(item, h5py.Group):
                     address = h5py.h5o.get_info(item.id).addr
                     groups += [] if address in seen else [item]
                     seen.add(address)
-                elif stored:
+                elif isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual):
                     total += math.prod(item.shape or ()) * item.dtype.itemsize
                 elif not isinstance(item, h5py.Datatype):
                     raise InputError(

@@ -110,7 +110,7 @@ def _address(scheduler: str) -> str:
         return scheduler
     try:
         found = parse_json(Path(scheduler).read_bytes())
-        return str(found["address"])  # type: ignore[index]
+        return str(found["address"])
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(
             f"the scheduler file {scheduler} must hold the address of a scheduler, got no such "

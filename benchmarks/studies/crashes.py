@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -99,7 +100,7 @@ def run(
         return log.read()
     with tempfile.TemporaryDirectory() as folder, CrashServer() as server:
         tests = {name: _Test(name, Path(folder), server) for name in chosen}
-        units = [Unit(one, lambda one=one: [tests[one["case"]].kill(one)]) for one in wanted]
+        units = [Unit(one, partial(tests[one["case"]].kill, one)) for one in wanted]
         return append_missing(log, units, _line, command=command, echo=echo)
 
 
@@ -129,7 +130,7 @@ class _Test:
             )
         return float(found["seconds"])
 
-    def kill(self, identity: Record) -> Record:
+    def kill(self, identity: Record) -> list[Record]:
         """Return the record of a kill."""
         numbers = [identity["seed"], identity["kill"], list(CASES).index(identity["case"])]
         share = float(np.random.default_rng(numbers).uniform())
@@ -152,7 +153,7 @@ class _Test:
             "left": len(_names(folder) - outputs - given),
         }
         shutil.rmtree(folder)
-        return identity | record
+        return [identity | record]
 
     def _same(self, folder: Path, name: str) -> bool:
         return same(folder / name, self.whole / name)

@@ -188,7 +188,7 @@ def exact_errors(
     covariance = _covariance(problem, prior, grid)
     variances = torch.cat([prior.noise.variance(b, grid).flatten() for b in prior.bases])
     noise = prior.sample_noise(len(data), grid, seeds.generator(seeds.TUNING, 1))
-    states = data.states.double()
+    states = data.values.double()
     widths = [b.capacity(grid) for b in prior.bases]
     errors = []
     for sigma in sigmas:

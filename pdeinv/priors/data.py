@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
 from pdeinv.basis import Basis
 from pdeinv.checks import EXTREME
 from pdeinv.coefficients import CoefficientPrior
 from pdeinv.coordinates import grid_from
-from pdeinv.datasets import PDE, Problem, field_values, find_pde, open_dataset, prior_of
+from pdeinv.datasets import PDE, Problem, find_pde, open_dataset, prior_of
 from pdeinv.datasets.header import Header
-from pdeinv.datasets.values import values_memory
 from pdeinv.errors import InputError
 from pdeinv.fields import Field
 from pdeinv.grid import Grid
-from pdeinv.memory import fits
-from pdeinv.priors.streamed import StreamedStates
+from pdeinv.priors.streamed import StreamedStates, states_of
 from pdeinv.symmetry import Group, trivial_group
 
 if TYPE_CHECKING:
@@ -49,7 +46,6 @@ STD = 0.5
 _MIN_SAMPLES = 8
 _HELD_OUT = 128  # samples at the end of the data, at most an eighth of them
 _BLOCK = 512  # samples that are held at a time where all are passed through
-_COPIES = 2.0  # of the states, that training may hold
 _BOUNDARY_SAMPLES = 256  # samples from which the behaviour at the boundary is inferred
 _DIGEST_SAMPLES = 64  # samples that the digest of a dataset covers
 
@@ -120,7 +116,7 @@ class TrainingData:
             grid = grid_from(dataset, str(path))
             known = {f.name: f for f in pde.fields} if pde else {}
             fields = tuple(known.get(name) or _field(dataset[name]) for name in names)
-            states = _states(dataset, names, pde)
+            states = states_of(dataset, names, pde)
             origin = _origin(dataset)
         data = cls(states, fields, grid, pde, Path(path).name, origin, prior)
         data.check()
@@ -235,8 +231,14 @@ class TrainingData:
     def split(self, held_out: int) -> tuple[TrainingData, TrainingData]:
         """Return all samples but the last `held_out`, and these."""
         kept = len(self) - held_out
-        first = self.states[:kept] if self.in_memory else self.states.part(0, kept)
+        states = self.states
+        first = states[:kept] if isinstance(states, torch.Tensor) else states.part(0, kept)
         return replace(self, states=first), replace(self, states=self.states[kept:])
+
+    @property
+    def values(self) -> torch.Tensor:
+        """The states as a tensor (samples, channel, ny, nx), read from the file if need be."""
+        return self.states if isinstance(self.states, torch.Tensor) else self.states[:]
 
     @property
     def in_memory(self) -> bool:
@@ -252,17 +254,6 @@ def digest_indices(samples: int) -> range:
 def digest_of(covered: torch.Tensor) -> str:
     """Return the digest of data, of the states (samples, channel, ny, nx), float32, it covers."""
     return hashlib.sha256(covered.numpy().tobytes()).hexdigest()[:12]
-
-
-def _states(
-    dataset: xr.Dataset, names: Sequence[str], pde: PDE | None
-) -> torch.Tensor | StreamedStates:
-    """Return the states of a dataset: a tensor, if it fits into memory. Inactive nodes have the
-    mean of all samples, which are read at once therefore."""
-    need = values_memory(dataset, names, np.float32)
-    if fits(_COPIES * need) or (pde is not None and pde.domain.active is not None):
-        return torch.from_numpy(field_values(dataset, names, pde, np.float32))
-    return StreamedStates.of(dataset, names, pde)
 
 
 def _origin(dataset: xr.Dataset) -> dict[str, Any]:

@@ -275,7 +275,7 @@ class NeuralOperator(FourierOperator):
     def validate(self, data: TrainingData) -> tuple[dict, str]:
         """Return the mean relative L2 error of the output on data, and a line that states it."""
         errors = []
-        for states in data.states.double().split(64):
+        for states in data.values.double().split(64):
             u = self(states[:, :1])
             errors.append(
                 (u - states[:, 1:]).flatten(1).norm(dim=1) / states[:, 1:].flatten(1).norm(dim=1)

@@ -168,7 +168,7 @@ class SensorRegressor(FourierOperator):
         *Forward* is of the solution given 125 readings of the coefficient, *inverse* the other way
         round.
         """
-        generator, x = seeds.generator(seeds.TUNING), self._on_network(data.states)
+        generator, x = seeds.generator(seeds.TUNING), self._on_network(data.values)
         scores = {}
         for kind, (given, sought) in {"forward": (0, 1), "inverse": (1, 0)}.items():
             order = torch.rand(

@@ -10,9 +10,12 @@ import torch
 import xarray as xr
 
 from pdeinv.datasets import PDE, field_values
-from pdeinv.datasets.values import checked_fields, plain_values
+from pdeinv.datasets.values import checked_fields, plain_values, values_memory
+from pdeinv.memory import fits
 
-__all__ = ["StreamedStates"]
+__all__ = ["StreamedStates", "states_of"]
+
+_COPIES = 2.0  # of the states, that training may hold
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,27 @@ class StreamedStates:
         if isinstance(chosen, slice):
             rows = range(*chosen.indices(len(self)))
             start = self.first + rows.start
-            places = slice(start, self.first + max(rows.stop, rows.start), rows.step)
-            part = self.dataset.isel(sample=places)
+            run = slice(start, self.first + max(rows.stop, rows.start), rows.step)
+            part = self.dataset.isel(sample=run)
             return torch.from_numpy(field_values(part, self.names, self.pde, np.float32, start))
         # A file is read in the order of its samples, each once
         places, back = np.unique(chosen.numpy(force=True), return_inverse=True)
         part = self.dataset.isel(sample=self.first + places)
         found = np.stack([plain_values(part[name], np.float32) for name in self.names], axis=1)
         return torch.from_numpy(found)[torch.from_numpy(back)]
+
+
+def states_of(
+    dataset: xr.Dataset, names: Sequence[str], pde: PDE | None
+) -> torch.Tensor | StreamedStates:
+    """Return the states of a dataset: a tensor, if it fits into memory.
+
+    Inactive nodes have the mean of all samples, which are read at once therefore.
+
+    Arguments:
+        dataset, names, pde: as of `StreamedStates`.
+    """
+    need = values_memory(dataset, names, np.float32)
+    if fits(_COPIES * need) or (pde is not None and pde.domain.active is not None):
+        return torch.from_numpy(field_values(dataset, names, pde, np.float32))
+    return StreamedStates.of(dataset, names, pde)

@@ -33,12 +33,12 @@ def denoising_errors(
         For each field one error for each level.
     """
     noise = prior.sample_noise(len(data), data.grid, seeds.generator(seeds.TUNING, seed))
-    noise = noise.to(data.states.device)
+    noise = noise.to(data.values.device)
     std = STD * prior.gaussian.scale[:, None, None].to(noise)
     rows = []
     for sigma in sigmas:
         squares = []
-        for states, part in zip(data.states.double().split(64), noise.split(64), strict=True):
+        for states, part in zip(data.values.double().split(64), noise.split(64), strict=True):
             denoised = prior.denoise(states + sigma * part, sigma)
             squares.append(((denoised - states) / std).square().mean(dim=(2, 3)))
         rows.append(torch.cat(squares).mean(dim=0).sqrt())
