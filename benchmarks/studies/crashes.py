@@ -100,7 +100,7 @@ def run(
         return log.read()
     with tempfile.TemporaryDirectory() as folder, CrashServer() as server:
         tests = {name: _Test(name, Path(folder), server) for name in chosen}
-        units = [Unit(one, partial(tests[one["case"]].kill, one)) for one in wanted]
+        units = [Unit(one, partial(tests[str(one["case"])].kill, one)) for one in wanted]
         return append_missing(log, units, _line, command=command, echo=echo)
 
 
