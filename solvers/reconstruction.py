@@ -86,8 +86,7 @@ def reconstruct(
         steps, preset: of a solver by diffusion: as many as published, and "default", if not given.
         n_samples, seed, progress: number of samples; seed of all randomness; a bar for long work.
         holdout, quantities: a share of the sensors, see `with_predicted`; see `with_quantities`.
-        workers, scheduler: processes, a dask cluster for replicates; see `checked_helpers`.
-        device: of torch, on which the solver computes, such as "cuda"; the result is the same.
+        workers, scheduler, device: of replicates, see `checked_helpers`; of torch, as "cuda".
 
     Returns:
         The fields, `sensor_*`, what `with_site` adds, and attributes; see also `reconstruct_each`.
@@ -100,15 +99,14 @@ def reconstruct(
         >>> reconstruct(table, "poisson", noise=1e-4, grid=16).potential_mean.shape
         (16, 16)
     """
-    helpers = checked_helpers(workers, scheduler)
     posed = resolve_problem(pde, problem, prior, instruments)
     chosen = _solver(solver, posed, equireg, steps, preset)
     n_samples, seed = checked_numbers(n_samples, seed)
     wanted = check_quantities(quantities, n_samples)
     pde, nodes = physics_read(table := Sensors.read(sensors), posed, grid, n_samples, wanted)
     given = (noise, posed, n_samples, progress, sources_of(posed, prior, solver))
-    more = parse_share(holdout), robust, helpers, checked_device(device, torch.float64)
-    run = Run(chosen, pde, posed.prior, nodes, *given, *more)
+    more = parse_share(holdout), robust, checked_helpers(workers, scheduler)
+    run = Run(chosen, pde, posed.prior, nodes, *given, *more, checked_device(device, torch.float64))
     return with_quantities(Result.of(run.of_table(table, seed)), wanted)
 
 

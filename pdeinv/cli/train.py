@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from pdeinv.checks import Bounds, integer
-from pdeinv.cli.options import PDE_HELP, Dims, Names, ProblemFile, Seed
+from pdeinv.cli.options import PDE_HELP, Device, Dims, Names, ProblemFile, Seed
 from pdeinv.errors import InputError
 from pdeinv.locking import sole_writer
 
@@ -77,9 +77,6 @@ Rank = Annotated[
         help="Most eigenvectors of the Gaussian part that the file keeps. The default is all of "
         "them where these are not too many."
     ),
-]
-Device = Annotated[
-    str, typer.Option(help="Device of torch on which to train, such as cuda, or cuda:1.")
 ]
 Processes = Annotated[
     int, typer.Option(help="Number of processes, each of which takes a share of every batch.")
