@@ -61,12 +61,14 @@ class TwoValuedObjects(ObjectPrior, contract=True):
 
     def render_coarsely(self, scenes: Scenes, grid: Grid) -> torch.Tensor:
         """Geometric means over the cells of the nodes, about which media of two values are in two
-        dimensions, in single precision; a continuous function of all numbers of the objects."""
+        dimensions; a continuous function of all numbers of the objects."""
         ends = 1 if grid.kind == "vertex" else 0
         fine = grid.resized(*(cells * _PARTS + ends for cells in grid.cells))
         width = grid.domain.aspect[0] / fine.cells[1]
-        covered = (self._depth(scenes.to(torch.float32), fine) / width + 0.5).clamp(0, 1)
+        depth = self._depth(scenes.to(torch.float32), fine)  # of many nodes; the rest takes little
+        covered = (depth / width + 0.5).clamp(0, 1)
         share = _means(covered) if ends else functional.avg_pool2d(covered, _PARTS)
+        share = share.double()  # as solutions have the type of the coefficient
         return self.low * (share * math.log(self.high / self.low)).exp()
 
     @property
