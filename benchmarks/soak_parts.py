@@ -215,7 +215,7 @@ def _processes(method: str, count: int, workers: int, seed: int) -> Made:
     """Make them in processes of a start method, each an equal part."""
     first = _first(seed)
     context = multiprocessing.get_context(method)
-    shares = [len(range(i, count, workers)) for i in range(workers)]
+    shares = [list(_turns(len(range(i, count, workers)))) for i in range(workers)]
     team = {}
     for share in filter(None, shares):
         ours, theirs = context.Pipe(duplex=False)
@@ -224,7 +224,7 @@ def _processes(method: str, count: int, workers: int, seed: int) -> Made:
         )
         process.start()
         theirs.close()
-        team[ours] = (process, share)
+        team[ours] = (process, len(share))
     made = Made()
     reports: dict[Connection, int] = dict.fromkeys(team, 0)
     for _ in progress_bar(range(count), f"reconstructions, {method}", True):
@@ -264,14 +264,14 @@ def _receive(
     made.processor_seconds += found.processor_seconds
 
 
-def _work(connection: Connection, count: int, first: First, seed: int) -> None:
+def _work(connection: Connection, cases: list[Case], first: First, seed: int) -> None:
     """Make reconstructions in a worker, and send what was made."""
     made = Made(sizes=[[]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.set_num_threads(1)  # more processes than cores would wait for one another
         before, start = snapshot(), time.process_time()
-        for case in _turns(count):
+        for case in cases:
             _one(made, case, first, seed)
             made.sizes[0].append(resident_bytes())
             connection.send(None)

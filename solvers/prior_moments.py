@@ -10,6 +10,7 @@ import torch
 from pdeinv.coefficients import Conditioned
 from pdeinv.datasets.kept import Kept
 from pdeinv.datasets.problem import Problem
+from pdeinv.errors import NumericalError
 from pdeinv.grid import Grid
 from pdeinv.memory import NUMBER
 from pdeinv.observation import Observation
@@ -41,6 +42,9 @@ def prior_moments(problem: Problem, grid: Grid, progress: bool, device: torch.de
         grid: of the states.
         progress: show a bar.
         device: of the moments.
+
+    Raises:
+        NumericalError: if a moment is not finite.
     """
     key = (problem, grid, device)
     found = _moments.get(key)
@@ -48,6 +52,11 @@ def prior_moments(problem: Problem, grid: Grid, progress: bool, device: torch.de
         mean = problem.state(problem.latent.origin().to(device), grid)[0]
         of = _conditioned_variance if isinstance(problem.prior, Conditioned) else _prior_variance
         found = Moments(mean, of(problem, grid, progress, device))
+        if not all(bool(each.isfinite().all()) for each in found):
+            raise NumericalError(
+                f"the mean and variance of {problem.physics.name} before readings must be finite, "
+                f"got nan or inf; check its parameters"
+            )
         _moments.add(key, found, sum(each.numel() * NUMBER for each in found))
     return found
 

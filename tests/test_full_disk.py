@@ -25,6 +25,14 @@ SHARES = ("0", "0.6", "0.95")
 WHOLE = {"plan.json", "block-000000000.npz", "block-000000016.npz"}  # a repeated run uses them
 
 
+@pytest.fixture
+def interruptible():
+    """Take Ctrl-C as in a terminal, also where the tests run without one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ended(line):
     """Check how a writer ended on a full disk, and return its name."""
     found = json.loads(line)
@@ -104,7 +112,7 @@ def test_hdf5_reads_again_what_the_disk_refused(writes, tmp_path):
             stream.check()
 
 
-def test_an_interruption_waits_until_hdf5_has_closed_its_file(tmp_path):
+def test_an_interruption_waits_until_hdf5_has_closed_its_file(tmp_path, interruptible):
     steps = []
     with pytest.raises(KeyboardInterrupt), hdf5_stream(tmp_path / "out") as stream:
         with h5py.File(stream, "w") as file:

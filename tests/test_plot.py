@@ -1,6 +1,7 @@
 """The figure of a reconstruction, and files written whole or not at all."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -304,20 +305,24 @@ def test_a_path_that_is_no_figure_is_refused(result, path, tmp_path):
 
 @pytest.mark.parametrize("old", [None, b"last week's"])
 @pytest.mark.parametrize(
-    "error", [RuntimeError("the renderer broke"), OSError(28, "No space left on device")]
+    ("owner", "method", "error", "raised"),
+    [
+        (Figure, "savefig", RuntimeError("the renderer broke"), RuntimeError),
+        (Path, "write_bytes", OSError(28, "No space left on device"), InputError),
+    ],
 )
-def test_a_failure_leaves_what_was_there(error, old, tmp_path, monkeypatch):
-    def fail(self, path, **_):
-        path.write_bytes(b"half a figure")
-        raise error
-
-    monkeypatch.setattr(Figure, "savefig", fail)
+def test_a_failure_leaves_what_was_there(owner, method, error, raised, old, tmp_path, monkeypatch):
     path = tmp_path / "r.png"
     if old:
         path.write_bytes(old)
-    expected = InputError if isinstance(error, OSError) else RuntimeError
-    with pytest.raises(expected, match=str(error.args[-1])):
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(owner, method, fail)
+    with pytest.raises(raised, match=str(error.args[-1])):
         save_figure(Figure(), path)
+    monkeypatch.undo()
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
 
 

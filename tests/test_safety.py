@@ -113,7 +113,7 @@ def test_no_pickle_runs_within_the_formats(planted):
 def test_the_blocks_of_a_dataset_run_no_pickle(planted):
     parts = Path("d.h5.parts")
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pdeinv.datasets.generation._assemble", interrupt)
+        patch.setattr("pdeinv.datasets.blocks.Blocks.assemble", interrupt)
         generate(Poisson(), 20, 16, 0, "d.h5", workers=1)
     blocks = sorted(parts.glob("*.npz"))
     assert len(blocks) == 2

@@ -149,7 +149,7 @@ def test_many_media_are_factorised_once_for_all_sources(monkeypatch):
     made = []
     splu = solver.splu
     monkeypatch.setattr(solver, "splu", lambda *args, **more: made.append(1) or splu(*args, **more))
-    monkeypatch.setattr(solver._kept, "most", Scattering.at_once)
+    monkeypatch.setattr(solver._kept.kept, "most", Scattering.at_once)
     pde = Experiments(
         tuple(Scattering(6.0, source=0.0, wells=(Well(0.1, y, 1.0),)) for y in (0.3, 0.6))
     )

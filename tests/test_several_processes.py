@@ -18,6 +18,13 @@ MODELS = {
 }
 
 
+@pytest.fixture
+def helpers():
+    """Return the processes that this test has started and that live; others' may too."""
+    before = set(multiprocessing.active_children())
+    return lambda: [p for p in multiprocessing.active_children() if p not in before]
+
+
 def stated(model):
     return [row["loss"] for row in model.record["history"]]
 
@@ -28,7 +35,7 @@ def data():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_two_processes_train_as_one_does(model, data, tmp_path):
+def test_two_processes_train_as_one_does(model, data, tmp_path, helpers):
     settings = Settings(steps=6, batch=7, rate=1e-3)  # shares of 4 and 3
     one, two = (
         train(MODELS[model], data, tmp_path / f"{n}.safetensors", settings, processes=n)
@@ -39,22 +46,22 @@ def test_two_processes_train_as_one_does(model, data, tmp_path):
     for a, b, before in zip(*(m.network.parameters() for m in (one, two, start)), strict=True):
         moved = float((a - before).detach().norm())
         assert float((a - b).detach().norm()) <= 0.02 * moved + 1e-6
-    assert not multiprocessing.active_children()
+    assert not helpers()
 
 
-def test_a_process_that_dies_ends_the_run_and_the_next_resumes(data, tmp_path):
+def test_a_process_that_dies_ends_the_run_and_the_next_resumes(data, tmp_path, helpers):
     settings = Settings(steps=20, batch=8)
     whole = train(tiny_diffusion, data, tmp_path / "whole.safetensors", settings)
     path = tmp_path / "parts.safetensors"
 
     def kill(line):
         if line.startswith("step 8"):
-            (helper,) = multiprocessing.active_children()
+            (helper,) = helpers()
             os.kill(helper.pid, signal.SIGKILL)
 
     with pytest.raises(NumericalError, match=r"process of the training died .* repeat the command"):
         train(tiny_diffusion, data, path, settings, processes=2, echo=kill)
-    assert not path.exists() and not multiprocessing.active_children()
+    assert not path.exists() and not helpers()
     assert not torch.distributed.is_initialized()
     lines = []
     again = train(tiny_diffusion, data, path, settings, processes=2, echo=lines.append)

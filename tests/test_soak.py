@@ -20,9 +20,6 @@ def test_a_part_makes_the_same_answers_and_changes_nothing(part, tmp_path, monke
     monkeypatch.setattr(soak_parts, "_cases", lambda: few)
     out, lines = tmp_path / "soak.jsonl", []
     given = {"parts": [part], "count": 4, "workers": 2}
-    if part == "spawned":  # whose processes take all cases
-        given["count"] = 2
-        monkeypatch.setattr(soak_parts, "_turns", lambda count: iter(few[:1] * count))
     (record,) = run(out, **given, echo=lines.append)
     assert (record["failed"], record["hung"], record["different"]) == (0, 0, 0)
     assert record["changed"] == "" and record["files_after"] <= record["files_before"]

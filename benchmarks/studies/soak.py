@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
@@ -65,6 +66,7 @@ def run(
 
 def _measured(shared: Record, workers: int) -> list[Record]:
     """Return the record of a part."""
+    resource_tracker.ensure_running()  # the first spawned process would, and keeps a file open
     before, files = snapshot(), open_files()
     start = time.perf_counter()
     made = PARTS[shared["part"]](shared["reconstructions"], workers, shared["seed"])
@@ -85,7 +87,7 @@ def _measured(shared: Record, workers: int) -> list[Record]:
 def _sizes(made: Made) -> Record:
     """Return the sizes of the process that grew most."""
     found = [_tenths(sizes) for sizes in made.sizes if len(sizes) > 1]
-    second, last, slope = max(found, key=lambda each: each[1] - each[0])
+    second, last, slope = max(found, key=lambda each: each[1] - each[0], default=(0.0, 0.0, 0.0))
     return {"second_tenth": second, "last_tenth": last, "slope": slope}
 
 

@@ -107,6 +107,7 @@ def _timed(case: Case, workers: int) -> Record:
         size = sum(file.stat().st_size for file in whole.glob("*.h5"))
     return {
         "pde": _PDE,
+        "seed": _SEED,
         "items": case.items,
         "cores": os.cpu_count() or 1,
         "others": round(max(0.0, machine - own) / seconds, 2),

@@ -48,6 +48,7 @@ class DPS(DiffusionSolver):
     weight: Positive | None = None
 
     name: ClassVar[str] = "dps"
+    held: ClassVar[tuple[int, float]] = (36, 60e6)
 
     def preset_values(self) -> dict[str, Any]:
         """Return the preset's values of settings that are None unless given."""
