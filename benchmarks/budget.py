@@ -102,7 +102,7 @@ def _measured(memory: Path) -> dict[str, list[float]]:
     try:
         return _COSTS.validate_json(memory.read_bytes(), strict=True)
     except OSError as error:
-        raise reading_failure(memory, error, "cannot be read") from None
+        raise reading_failure(memory, error, "cannot be read; give another") from None
     except ValidationError as error:
         raise InputError(
             f"{problem_of(error, 'the text')}, in {memory}, which must hold the seconds of trials "

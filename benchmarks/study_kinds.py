@@ -11,6 +11,7 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
+from pdeinv.benchmarks.generated_kinds import GENERATED
 from pdeinv.benchmarks.kinds import (
     Kind,
     Line,
@@ -184,5 +185,6 @@ STUDY_KINDS = (
     CRASHES,
     WORKERS,
     SOAKS,
+    GENERATED,
 )
 """All kinds of studies."""

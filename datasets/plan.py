@@ -52,7 +52,7 @@ def prepare(out: Path, plan: dict[str, object], files: Sequence[Path] = ()) -> P
     try:
         old = _read_plan(parts)
     except OSError as error:
-        raise reading_failure(parts / PLAN, error, "cannot be read") from None
+        raise reading_failure(parts / PLAN, error, "cannot be read; check it") from None
     if old is None:
         raise InputError(
             f"{parts} must hold a readable {PLAN} of an unfinished run, got none; choose "

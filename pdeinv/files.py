@@ -136,7 +136,7 @@ def read_text(path: str | os.PathLike) -> str:
             f"{path} must be text in UTF-8; save it as UTF-8, or give another file"
         ) from None
     except OSError as error:
-        raise reading_failure(path, error, "cannot be read") from None
+        raise reading_failure(path, error, "cannot be read; give another") from None
 
 
 def check_writable(path: str | os.PathLike) -> Path:

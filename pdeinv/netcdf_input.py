@@ -29,10 +29,14 @@ def load_netcdf(path: Path, otherwise: str) -> xr.Dataset:
     Raises:
         InputError: it cannot be read, or as `check_netcdf`.
     """
+    import h5netcdf  # type: ignore[import-untyped]
+    from xarray.backends import H5NetCDFStore
+
     try:
         check_netcdf(path)
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
-            return dataset.load()
+        # Xarray, given a path, leaves a file open that it cannot read
+        with h5netcdf.File(path, "r") as file:
+            return xr.open_dataset(H5NetCDFStore(file), decode_times=False).load()
     except InputError:
         raise
     except Exception as error:  # whatever the engine raises

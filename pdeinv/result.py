@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "open_result"]
 
+_OF_MEAN = ("_std", "_samples")  # whose dimensions follow from those of the mean
+
 
 class Result(xr.Dataset):
     """What `pdeinv.reconstruct` returns: an xarray Dataset, with methods for what follows from its
@@ -83,10 +85,35 @@ def open_result(path: str | os.PathLike) -> Result:
     """
     if not check_path(path).is_file():
         raise InputError(f"the result {path} must be a file, got none; check its name")
-    found = Result.of(load_netcdf(Path(path), "must be a result, and cannot be read"))
+    found = Result.of(
+        load_netcdf(Path(path), "must be a result of pdeinv; give another, or write it again")
+    )
     if "sensor_value" not in found:
         raise InputError(
             f"result {path} must be one of pdeinv.reconstruct, got one without sensors; give "
             f"another"
         )
+    for name, variable in found.variables.items():
+        _check_variable(path, found, str(name), variable)
     return found
+
+
+def _check_variable(
+    path: str | os.PathLike, found: Result, name: str, variable: xr.Variable
+) -> None:
+    """Refuse a variable of another kind, or of other dimensions, than a result has."""
+    wrong = ""
+    if not (variable.dtype.kind in "fiubU" or _is_text(variable)):
+        wrong = f"must hold real numbers or text, got {variable.dtype}"
+    elif name.startswith("sensor_") and variable.dims != ("sensor",):
+        wrong = f"must have the dimension sensor, got {variable.dims}"
+    elif name.endswith(_OF_MEAN) and (mean := f"{name.rpartition('_')[0]}_mean") in found:
+        expected = {*found[mean].dims, *(["sample"] if name.endswith("_samples") else [])}
+        if {*variable.dims} != expected:
+            wrong = f"must have the dimensions {sorted(map(str, expected))}, got {variable.dims}"
+    if wrong:
+        raise InputError(f"{name} of the result {path} {wrong}; ask for the file as it was written")
+
+
+def _is_text(variable: xr.Variable) -> bool:
+    return variable.dtype.kind == "O" and all(isinstance(v, str) for v in variable.values.flat)

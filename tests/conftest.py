@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from tally import write_tally
 
 import pdeinv as package
 from pdeinv import cli
@@ -19,6 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 
+_START = pytest.StashKey()
+
 # Fuzz tests: `pytest --hypothesis-profile=thorough tests/test_fuzz_*.py` tries many more examples
 _SLOW = {
     "deadline": None,
@@ -27,7 +31,7 @@ _SLOW = {
     "database": None,
 }
 settings.register_profile("brief", max_examples=50, **_SLOW)
-settings.register_profile("thorough", max_examples=2000, **_SLOW)
+settings.register_profile("thorough", max_examples=1000, **_SLOW)
 settings.load_profile("brief")
 
 # Programs that tests start import the package that the tests import, wherever they run
@@ -35,6 +39,23 @@ home = str(Path(package.__file__).parent.parent)
 os.environ["PYTHONPATH"] = os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]).strip(
     os.pathsep
 )
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--tally", type=Path, help="file of records for what became of the generated inputs"
+    )
+
+
+def pytest_sessionstart(session):
+    session.config.stash[_START] = time.perf_counter()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    path = session.config.getoption("--tally")
+    if path is not None and exitstatus == 0:
+        seconds = time.perf_counter() - session.config.stash[_START]
+        write_tally(path, seconds, settings.get_current_profile_name())
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import torch
 from helpers import accepts, brief_searches, normal, quick_prior, quick_solver, seeded
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import (
@@ -70,10 +71,12 @@ def attempt(call):
     with time_limit(LIMIT), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return call()
+            found = call()
         except (InputError, NumericalError) as error:
             assert "\n" not in str(error) and 20 < len(str(error)) < 1000, str(error)
-    return None
+            found = None
+    tally("arguments in Python", refused=found is None)
+    return found
 
 
 def finite(*values):

@@ -12,6 +12,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import cli
@@ -259,6 +260,7 @@ def test_any_option_with_any_value_ends_in_a_result_or_one_sentence(records, pde
             monkeypatch.chdir(records)
         warnings.showwarning = before
         assert_ends_well(outcome)
+        tally("command lines", refused=outcome[0] != 0)
         assert outcome[0] != 2 or left == given, (arguments, outcome)
 
     check()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from hypothesis import event, given
+from hypothesis import given
 from hypothesis import strategies as st
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import datasets
@@ -204,8 +205,10 @@ def outcome(path, **stated):
     except (InputError, NumericalError) as error:
         text = str(error)
         assert "delete" not in text and "\n" not in text and len(text) < 2000
+        tally("datasets", refused=True)
         return None
     assert states.isfinite().all() and states.shape[1] == len(pde.fields)
+    tally("datasets", refused=False)
     return states
 
 
@@ -233,7 +236,6 @@ def test_mutated_contents_are_read_right_or_refused(data, files, tmp_path_factor
         # The file is whole, so that the library needs no process of its own
         patch.setattr(hdf5, "_examine", lambda path, shown: survey.examine(path))
         found = outcome(path, **stated)
-    event("refused" if found is None else "read")
     if found is not None and same:
         # Mutated parameters may leave derived fields out
         assert torch.equal(found[:, :2], files.truth[kind][:, :2])

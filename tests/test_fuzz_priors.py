@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nested import places
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import InputError, NumericalError, Observation
@@ -153,8 +154,10 @@ def test_models_with_faults_are_used_or_refused(tmp_path_factory, data):
             found = used(load(path))
         except (InputError, NumericalError) as error:
             assert "; " in str(error) and str(path) in str(error)
+            tally("models", refused=True)
         else:
             assert bool(found.isfinite().all())
+            tally("models", refused=False)
 
 
 def write_faulty(data, path, what, header, tensors):
@@ -204,8 +207,10 @@ def test_checkpoints_with_faults_are_resumed_or_refused(tmp_path_factory, data):
             train(tiny_diffusion, run_data, path, SETTINGS)
         except (InputError, NumericalError) as error:
             assert "; " in str(error) or "train with" in str(error)
+            tally("checkpoints", refused=True)
             if isinstance(error, InputError):
                 assert checkpoint.read_bytes() == content
         else:
             assert not checkpoint.exists()
+            tally("checkpoints", refused=False)
     path.unlink(missing_ok=True)

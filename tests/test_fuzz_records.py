@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nested import places
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import InputError
@@ -16,6 +17,7 @@ from pdeinv.benchmarks import (
     assumption_kinds,
     crash_kinds,
     family_kinds,
+    generated_kinds,
     kinds,
     plan_kinds,
     prior_kinds,
@@ -36,6 +38,7 @@ from pdeinv.benchmarks.reports.assumed_tables import (
     number_table,
 )
 from pdeinv.benchmarks.reports.figures import FIGURES
+from pdeinv.benchmarks.reports.generated_inputs import generated_table
 from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.reports.tables import (
     beside_limit,
@@ -256,7 +259,13 @@ SOAKS = [
     for part in ("single", "threads")
 ]
 
+GENERATED = [
+    {"inputs": name, "pde": "all", "used": 3, "refused": 4, "seed": 0, "seconds": 9.0}
+    for name in ("tables of sensors", "models")
+]
+
 USES = {
+    "generated": (generated_kinds.GENERATED, GENERATED, generated_table),
     "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
     "workers": (worker_kinds.WORKERS, WORKERS, workers_table),
     "million fields": (worker_kinds.WORKERS, WORKERS, fields_table),
@@ -375,6 +384,9 @@ def test_records_with_faults_are_used_or_refused(tmp_path_factory, data):
             use(read_records(path, kinds=(kind,)))
         except InputError as error:
             assert str(error)[-1] not in ".\n" and "; " in str(error)
+            tally("records", refused=True)
+        else:
+            tally("records", refused=False)
 
 
 @given(st.data())
@@ -389,7 +401,9 @@ def test_a_run_goes_on_with_a_faulty_file_or_leaves_it_as_it_is(tmp_path_factory
             log = JsonLines(path, kinds.INSTANCES)
         except InputError:
             assert path.read_bytes() == content
+            tally("records", refused=True)
         else:
+            tally("records", refused=False)
             whole = [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
             assert len(whole) - len(log.read()) <= 2
 

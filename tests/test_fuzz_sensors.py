@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tally import tally
 from time_limit import time_limit
 
 from pdeinv import InputError, InputWarning, MisfitWarning, NumericalError, Sensors, reconstruct
@@ -50,6 +51,7 @@ def outcome(source, pde, noise, instruments, through_the_door):
                 assert all(np.isfinite(v).all() for v in fields if v.dtype.kind == "f")
         except (InputError, NumericalError) as refusal:
             assert len(str(refusal)) < 400 and str(refusal).isprintable()
+            tally("tables of sensors", refused=True)
             return None
     for observation in observations:
         state = torch.ones(1, len(read.fields), *observation.grid.shape, dtype=torch.float64)
@@ -57,6 +59,7 @@ def outcome(source, pde, noise, instruments, through_the_door):
         assert observation.values.isfinite().all() and observation.points.isfinite().all()
         assert observation.noise_std.isfinite().all() and (observation.noise_std >= 0).all()
         assert observation.noise_covariance().isfinite().all()
+    tally("tables of sensors", refused=False)
     return sensors.table
 
 

@@ -387,7 +387,7 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path):
     content = path.read_bytes()
     for length in (0, 1000, len(content) // 2, len(content) - 8):
         path.write_bytes(content[:length])
-        with pytest.raises(InputError, match=r"plan\.nc must be a plan, and cannot be read"):
+        with pytest.raises(InputError, match=r"plan\.nc must be a plan of pdeinv"):
             pdeinv.load_plan(path)
     xr.Dataset({"a": 1}).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(InputError, match="must be a plan of format 1, got another file"):
@@ -512,7 +512,7 @@ def test_an_interruption_ends_the_command_with_its_count(watched, pdeinv, monkey
         ("plan nosuch.csv --pde poisson --out p.nc", "does not exist"),
         ("plan l.csv --out p.nc", "one of --pde and --problem must be given"),
         ("plan s.nc --pde poisson --watch r.csv", "must be left out with a plan"),
-        ("plan s.nc --watch r.csv", "must be a plan, and cannot be read"),
+        ("plan s.nc --watch r.csv", "must be a plan of pdeinv"),
     ],
 )
 def test_a_command_that_cannot_be_done_is_one_sentence(watched, pdeinv, arguments, message):

@@ -10,7 +10,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
 chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `workers`,
-`million-fields` (on clusters), `crashes`, `cost` and `scaling` (of our solver).
+`million-fields` (on clusters), `crashes`, `generated` (inputs of tests), `cost` and `scaling` (of
+our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
@@ -31,6 +32,7 @@ from pdeinv.benchmarks.assumption_kinds import (
 )
 from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
+from pdeinv.benchmarks.generated_kinds import GENERATED
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import (
@@ -54,6 +56,7 @@ from pdeinv.benchmarks.reports.assumed_tables import (
     model_choice_table,
     number_table,
 )
+from pdeinv.benchmarks.reports.generated_inputs import generated_table
 from pdeinv.benchmarks.reports.published_setting import published_setting_table
 from pdeinv.benchmarks.reports.queried_tables import (
     best_prior_table,
@@ -130,6 +133,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "scene-limits": (scene_limits_table, (SCENE_LIMITS,)),
     "plans": (plans_table, (PLANS,)),
     "crashes": (crashes_table, (CRASHES,)),
+    "generated": (generated_table, (GENERATED,)),
     "quantities": (quantities_table, (QUANTITIES,)),
     "workers": (workers_table, (WORKERS,)),
     "million-fields": (fields_table, (WORKERS,)),

@@ -47,7 +47,7 @@ class DrawStore:
         path = None if out is None else check_writable(out)
         if path is None or not path.exists():
             return cls(path, identity, [])
-        found = load_netcdf(path, "is not a file of a calibration")
+        found = load_netcdf(path, "must be a file of a calibration; give another name")
         _check_same(path, found.attrs.get("calibration"), identity)
         found = found.drop_vars("p_value")
         return cls(path, identity, [found.isel(draw=[k]) for k in range(found.sizes["draw"])])

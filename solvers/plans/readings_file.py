@@ -86,7 +86,7 @@ class ReadingsFile:
             self._begin()
             return ""
         except OSError as error:
-            raise reading_failure(self.path, error, "cannot be read") from None
+            raise reading_failure(self.path, error, "cannot be read; give another") from None
         complete = content[: content.rfind(b"\n") + 1]
         self._offset += len(complete)
         return complete.decode("utf-8-sig", errors="replace")

@@ -80,7 +80,7 @@ def load_plan(path: str | os.PathLike) -> Plan:
         InputError: the file cannot be read, or is no plan.
     """
     path = path_of("the file of a plan", path)
-    stored = load_netcdf(path, "must be a plan, and cannot be read")
+    stored = load_netcdf(path, "must be a plan of pdeinv; give another, or make it again")
     if (found := stored.attrs.get(f"{_OURS}format")) != _FORMAT:
         raise InputError(
             f"{path} must be a plan of format {_FORMAT}, got "

@@ -1,0 +1,31 @@
+"""What became of generated inputs, counted over all tests: `pytest --tally FILE`."""
+
+from collections import Counter
+
+from hypothesis import event
+
+from pdeinv.benchmarks.provenance import provenance
+from pdeinv.benchmarks.records import write_records
+
+COUNTS = Counter()
+"""Numbers of inputs by (their kind, "used" or "refused")."""
+
+
+def tally(inputs, refused):
+    """Count an input that was refused in one sentence, or used."""
+    outcome = "refused" if refused else "used"
+    event(outcome)
+    COUNTS[inputs, outcome] += 1
+
+
+def write_tally(path, seconds, profile):
+    """Write a record for each kind of input."""
+    command = f"pytest -n 0 --hypothesis-profile={profile} --tally {path.name} tests/test_fuzz_*.py"
+    shared = {"seed": 0, "pde": "all", "seconds": seconds, **provenance(command)}
+    write_records(
+        path,
+        [
+            {"inputs": inputs, **{o: COUNTS[inputs, o] for o in ("used", "refused")}, **shared}
+            for inputs in dict.fromkeys(inputs for inputs, _ in COUNTS)
+        ],
+    )
