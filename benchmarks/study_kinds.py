@@ -20,6 +20,7 @@ from pdeinv.benchmarks.kinds import (
     Share,
     TaskLine,
 )
+from pdeinv.benchmarks.memory_kinds import PEAKS
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
@@ -186,5 +187,6 @@ STUDY_KINDS = (
     WORKERS,
     SOAKS,
     GENERATED,
+    PEAKS,
 )
 """All kinds of studies."""

@@ -19,6 +19,7 @@ from pdeinv.benchmarks import (
     family_kinds,
     generated_kinds,
     kinds,
+    memory_kinds,
     plan_kinds,
     prior_kinds,
     problem_kinds,
@@ -57,6 +58,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page, plot
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.memory import memory_table
 from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
@@ -264,7 +266,14 @@ GENERATED = [
     for name in ("tables of sensors", "models")
 ]
 
+PEAKS = [
+    {"work": "reconstruct", "pde": "poisson", "grid": 64, "sensors": m, "seed": 0, "seconds": 9.0}
+    | {"megabytes": 900.0, "small": 700.0, "estimate": 300.0}
+    for m in (100, 1000)
+]
+
 USES = {
+    "memory": (memory_kinds.PEAKS, PEAKS, memory_table),
     "generated": (generated_kinds.GENERATED, GENERATED, generated_table),
     "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
     "workers": (worker_kinds.WORKERS, WORKERS, workers_table),

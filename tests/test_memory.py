@@ -19,7 +19,9 @@ from pdeinv import (
     InputError,
     Observation,
     TwoPhase,
+    design,
     layouts,
+    prepare,
     reconstruct,
 )
 from pdeinv.datasets import Darcy, pde_by_name
@@ -88,6 +90,22 @@ def test_300000_rows_are_refused_with_the_memory_that_they_need(solver, pde, mon
     table["field"] = [names[0], names[1]] * 150_000
     with pytest.raises(InputError, match=r"300000 sensors .* average neighbouring readings"):
         reconstruct(table, pde, solver=solver, grid=64)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda table: design(table, "poisson", field="potential", grid=64),
+        lambda table: prepare(table, "poisson", grid=64),
+    ],
+    ids=["design", "prepare"],
+)
+def test_plans_and_designs_are_refused_with_the_memory_that_they_need(call, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10e9)
+    x, y = layouts.random(60_000, 0).T
+    table = {"field": "potential", "x": x, "y": y, "value": 3.0, "noise_std": 0.1}
+    with pytest.raises(InputError, match=r"60000 sensors .* got .* GB; "):
+        call(table)
 
 
 @pytest.mark.parametrize("settings", [{"n_samples": 10**8}, {"n_samples": 10**6, "grid": 4096}])

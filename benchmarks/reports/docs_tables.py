@@ -10,8 +10,8 @@ limit). The others are of studies: `equivariance`, `limit` (of a Gaussian prior)
 prior of the coefficient), `assumed` (numbers right, wrong or left out), `numbers` (that were
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
 chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `workers`,
-`million-fields` (on clusters), `crashes`, `generated` (inputs of tests), `cost` and `scaling` (of
-our solver).
+`million-fields` (on clusters), `crashes`, `generated` (inputs of tests), `memory` (of
+commands), `cost` and `scaling` (of our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
@@ -34,6 +34,7 @@ from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
 from pdeinv.benchmarks.generated_kinds import GENERATED
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
+from pdeinv.benchmarks.memory_kinds import PEAKS
 from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import (
     AQUIFERS,
@@ -84,6 +85,7 @@ from pdeinv.benchmarks.studies.equivariance import equivariance_page
 from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table
 from pdeinv.benchmarks.studies.further_readings import further_readings_table
 from pdeinv.benchmarks.studies.gaussian_limit import limit_table
+from pdeinv.benchmarks.studies.memory import memory_table
 from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
@@ -133,6 +135,7 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "scene-limits": (scene_limits_table, (SCENE_LIMITS,)),
     "plans": (plans_table, (PLANS,)),
     "crashes": (crashes_table, (CRASHES,)),
+    "memory": (memory_table, (PEAKS,)),
     "generated": (generated_table, (GENERATED,)),
     "quantities": (quantities_table, (QUANTITIES,)),
     "workers": (workers_table, (WORKERS,)),

@@ -55,7 +55,7 @@ from pdeinv.cli.study_problems import (
     uncertain_sides,
     workers,
 )
-from pdeinv.cli.study_reliability import soak
+from pdeinv.cli.study_reliability import memory, soak
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 
@@ -81,7 +81,7 @@ for measured in (
     *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
     workers,
     *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
-    *(calibrated, scene_limits, crashes, soak),
+    *(calibrated, scene_limits, crashes, soak, memory),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

@@ -32,6 +32,7 @@ from pdeinv.coefficients import CoefficientPrior
 from pdeinv.datasets.base import PDE
 from pdeinv.datasets.problem import Problem
 from pdeinv.grid import Grid
+from pdeinv.memory import check_memory
 from pdeinv.observation import Observation
 from pdeinv.quantities import Mean
 from pdeinv.region import Region
@@ -104,6 +105,11 @@ def design(
     goal = Target(posed.present, posed.target, weights)
     chosen = solver_for(solver, posed.physics, posed.prior)
     chosen.check(posed.physics, posed.prior)
+    check_memory(
+        chosen.memory(posed.physics, posed.prior, posed.present, 1),
+        f"a design with {len(posed.present)} sensors on {posed.present.grid} nodes",
+        chosen.memory_remedy,
+    )
     law, known, worth = _law(chosen, posed, goal, draws, seed, progress)
     beliefs = Beliefs.of(law, known, Candidates(choices), goal, progress)
     picked, totals = choose(beliefs, min(add, len(choices)), progress)

@@ -1,0 +1,40 @@
+"""The study of the memory that commands take."""
+
+import sys
+
+import pytest
+from helpers import read_lines
+
+from pdeinv import NumericalError
+from pdeinv.benchmarks.studies import memory
+from pdeinv.benchmarks.studies.memory import CASES, memory_table, run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no wait4")
+
+
+def test_a_command_is_measured_beside_a_small_run_and_its_estimate(tmp_path):
+    out, lines = tmp_path / "m.jsonl", []
+    given = {"cases": ["reconstruct"], "grids": [64], "sensors": [1500], "echo": lines.append}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CASES, "reconstruct", CASES["reconstruct"]._replace(pdes=("poisson",)))
+        (record,) = run(out, **given)
+        assert run(out, **given) == read_lines(out) and len(lines) == 1
+    beyond = record["megabytes"] - record["small"]
+    assert 200 < record["small"] < 2000
+    assert 0.4 * record["estimate"] < beyond < 1.2 * record["estimate"]
+    assert f"| 64 x 64 | 1500 | {record['megabytes']:.0f} |" in memory_table([record])
+
+
+def test_each_command_line_is_one_of_the_program(pdeinv):
+    for name, case in CASES.items():
+        command, *given = case.arguments.format(pde=case.pdes[0], grid=16, sensors=9).split()
+        code, out, _ = pdeinv(command, "--help")
+        assert (name, code) == (command, 0)
+        assert all(option in out for option in given if option.startswith("--")), name
+
+
+def test_a_command_that_fails_is_named(monkeypatch, tmp_path):
+    wrong = CASES["observe"]._replace(arguments="observe no.h5 --field potential --out o.csv")
+    monkeypatch.setitem(memory.CASES, "observe", wrong)
+    with pytest.raises(NumericalError, match=r"pdeinv observe .* must end well, got error: no.h5 "):
+        run(tmp_path / "m.jsonl", cases=["observe"], grids=[16], sensors=[5])
