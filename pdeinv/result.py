@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
+from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.files import check_path
 from pdeinv.netcdf_input import load_netcdf
 from pdeinv.quantities import Quantity, evaluation, maps
 from pdeinv.quantities.evaluation import Function
 from pdeinv.quantities.intervals import LEVEL
+from pdeinv.schema import parse_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,6 +26,15 @@ if TYPE_CHECKING:
     from pdeinv.priors import Ensemble
 
 __all__ = ["Result", "open_result"]
+
+_JSON: dict[str, type] = {
+    **dict.fromkeys(("solver_settings", "pde_parameters", "interpolation_order"), dict),
+    **dict.fromkeys(("parameter_laws", "kernels"), dict),
+    **dict.fromkeys(("extent", "boundary", "features", "earlier_readings"), list),
+    "part_probabilities": list,
+}
+"""What the attributes of a result hold, as JSON."""
+_IN_WORDS = {dict: "object", list: "array"}
 
 _OF_MEAN = ("_std", "_samples")  # whose dimensions follow from those of the mean
 
@@ -85,9 +97,7 @@ def open_result(path: str | os.PathLike) -> Result:
     """
     if not check_path(path).is_file():
         raise InputError(f"the result {path} must be a file, got none; check its name")
-    found = Result.of(
-        load_netcdf(Path(path), "must be a result of pdeinv; give another, or write it again")
-    )
+    found = load_netcdf(Path(path), "must be a result of pdeinv; give another, or write it again")
     if "sensor_value" not in found:
         raise InputError(
             f"result {path} must be one of pdeinv.reconstruct, got one without sensors; give "
@@ -95,15 +105,32 @@ def open_result(path: str | os.PathLike) -> Result:
         )
     for name, variable in found.variables.items():
         _check_variable(path, found, str(name), variable)
-    return found
+    for name, kind in _JSON.items():
+        _check_attribute(path, name, kind, found.attrs.get(name, json.dumps(kind())))
+    return Result.of(found)
+
+
+def _check_attribute(path: str | os.PathLike, name: str, kind: type, text: object) -> None:
+    """Refuse an attribute that is no JSON of a kind."""
+    try:
+        if isinstance(text, str) and isinstance(parse_json(text), kind):
+            return
+    except ValueError:
+        pass
+    raise InputError(
+        f"the attribute {name} of the result {path} must be a JSON {_IN_WORDS[kind]}, got "
+        f"{described(text)}; ask for the file as it was written"
+    )
 
 
 def _check_variable(
-    path: str | os.PathLike, found: Result, name: str, variable: xr.Variable
+    path: str | os.PathLike, found: xr.Dataset, name: str, variable: xr.Variable
 ) -> None:
     """Refuse a variable of another kind, or of other dimensions, than a result has."""
     wrong = ""
-    if not (variable.dtype.kind in "fiubU" or _is_text(variable)):
+    if len(variable.shape) != len(variable.dims):  # a list in a single place
+        wrong = "must have a value for each place, got lists"
+    elif not (variable.dtype.kind in "fiubU" or _is_text(variable)):
         wrong = f"must hold real numbers or text, got {variable.dtype}"
     elif name.startswith("sensor_") and variable.dims != ("sensor",):
         wrong = f"must have the dimension sensor, got {variable.dims}"
