@@ -6,13 +6,14 @@ from functools import cache
 import numpy as np
 import pytest
 import xarray as xr
-from helpers import PAIRS, brief_searches, quick_prior, quick_solver, seeded
+from helpers import PAIRS, brief_searches, by_turns, quick_prior, quick_solver, seeded
 
 from pdeinv import Grid, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import Problem, pde_by_name
 
 N = 16
 every_pair = pytest.mark.parametrize(("solver", "name"), PAIRS)
+pairs_in_turn = pytest.mark.parametrize(("solver", "name"), by_turns(PAIRS))
 
 # Points on the coefficient, points on the solution, and the noise relative to each field's standard
 # deviation.

@@ -43,8 +43,18 @@ os.environ["PYTHONPATH"] = os.pathsep.join([home, os.environ.get("PYTHONPATH", "
 
 def pytest_addoption(parser):
     parser.addoption(
+        "--all-pairs", action="store_true", help="take all pairs in tests that take a part of them"
+    )
+    parser.addoption(
         "--tally", type=Path, help="file of records for what became of the generated inputs"
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all-pairs"):
+        further = [item for item in items if item.get_closest_marker("further")]
+        config.hook.pytest_deselected(items=further)
+        items[:] = [item for item in items if item not in set(further)]
 
 
 def pytest_sessionstart(session):

@@ -261,6 +261,33 @@ def suited(solver):
 
 
 PAIRS = [(s, p) for s in SOLVERS for p in PDES if accepts(SOLVERS[s](), pde_by_name(p))]
+
+
+def _in_turn():
+    """Return a third of the pairs, in which are all solvers and all PDEs."""
+    solvers, pdes = list(SOLVERS), list(PDES)
+    found = [(s, p) for s, p in PAIRS if (solvers.index(s) + pdes.index(p)) % 3 == 0]
+    for place in (0, 1):
+        for pair in PAIRS:
+            if pair[place] not in {other[place] for other in found}:
+                found.append(pair)
+    return found
+
+
+IN_TURN = _in_turn()
+
+
+def by_turns(cases):
+    """Return the cases of pairs, parametrised; two thirds are for `pytest --all-pairs` alone.
+
+    For checks that take long. Each of these cases begins with a solver and a PDE.
+    """
+    return [
+        pytest.param(*case, marks=() if tuple(case[:2]) in IN_TURN else pytest.mark.further)
+        for case in cases
+    ]
+
+
 """Names of all solvers and of the PDEs that they accept."""
 
 

@@ -6,6 +6,7 @@ import torch
 from helpers import (
     PAIRS,
     Exact,
+    by_turns,
     normal,
     quick_prior,
     quick_solver,
@@ -220,7 +221,7 @@ TURNS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "pde_name", "kind"), TURNS)
+@pytest.mark.parametrize(("name", "pde_name", "kind"), by_turns(TURNS))
 def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
     monkeypatch.setitem(SCHEDULES, "brief", SCHEDULES["brief"][:2])
     pde, tally = tallied(PDES[pde_name])

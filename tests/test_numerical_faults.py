@@ -11,6 +11,7 @@ import torch
 from helpers import (
     PAIRS,
     brief_searches,
+    by_turns,
     gaussian_prior,
     observe,
     quick_prior,
@@ -188,13 +189,10 @@ HARD = {
 
 
 # The pairs take the kinds by turns; all of each would be most of the time of the tests
-TURNS = [
-    pytest.param(*pair, kind, id=f"{'-'.join(pair)}-{kind}")
-    for pair, kind in zip(PAIRS, itertools.cycle(HARD), strict=False)
-]
+TURNS = [(*pair, kind) for pair, kind in zip(PAIRS, itertools.cycle(HARD), strict=False)]
 
 
-@pytest.mark.parametrize(("name", "pde", "hard"), TURNS)
+@pytest.mark.parametrize(("name", "pde", "hard"), by_turns(TURNS))
 def test_hard_readings_end_in_a_finite_result_or_one_sentence(name, pde, hard):
     solver, pde = quick_solver(name), pde_by_name(pde)
     prior = quick_prior(name, pde, N)

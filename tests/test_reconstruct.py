@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from cases import LAYOUTS, PAIRS, N, every_pair, quick_solver, readings, run
+from cases import LAYOUTS, PAIRS, N, every_pair, pairs_in_turn, quick_solver, readings, run
 from helpers import quick_prior, seeded, suited_prior
 
 from pdeinv import Ensemble, InputError, reconstruct
@@ -123,7 +123,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     assert all(isinstance(value, str | int | float) for value in attributes.values())
 
 
-@every_pair
+@pairs_in_turn
 def test_a_result_survives_its_file(solver, name, tmp_path):
     result = run(solver, name, LAYOUT_OF[solver, name])
     save_netcdf(result, tmp_path / "r.nc")

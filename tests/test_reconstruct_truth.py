@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from cases import PAIRS, N, every_pair, readings, truth
+from cases import PAIRS, N, pairs_in_turn, readings, truth
 from helpers import brief_searches, quick_prior, quick_solver, seeded
 
 import pdeinv.datasets as datasets
@@ -43,7 +43,7 @@ def test_exact_readings_are_met(name):
         assert 0.05 < float(abs(error).max()) < 4
 
 
-@every_pair
+@pairs_in_turn
 def test_many_sensors_lead_to_the_truth(solver, name):
     """A swapped axis, a shifted grid or a missing wrap-around cannot pass."""
     pde = pde_by_name(name)
