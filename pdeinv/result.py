@@ -34,7 +34,6 @@ _JSON: dict[str, type] = {
     "part_probabilities": list,
 }
 """What the attributes of a result hold, as JSON."""
-_IN_WORDS = {dict: "object", list: "array"}
 
 _OF_MEAN = ("_std", "_samples")  # whose dimensions follow from those of the mean
 
@@ -118,8 +117,9 @@ def _check_attribute(path: str | os.PathLike, name: str, kind: type, text: objec
     except ValueError:
         pass
     raise InputError(
-        f"the attribute {name} of the result {path} must be a JSON {_IN_WORDS[kind]}, got "
-        f"{described(text)}; ask for the file as it was written"
+        f"the attribute {name} of the result {path} must be a JSON "
+        f"{'object' if kind is dict else 'array'}, got {described(text)}; ask for the file as it "
+        f"was written"
     )
 
 

@@ -111,7 +111,7 @@ class Unknown(float):
             return cls._of_range(what, value[UNKNOWN], value.get("law"), value.get("of", ""))
         if isinstance(value, list | tuple):
             return cls._of_range(what, value, guess.law if guess else None, "")
-        if value is None or value == UNKNOWN:
+        if value is None or (isinstance(value, str) and value == UNKNOWN):
             if guess is None:
                 raise InputError(
                     f"{what} must be a number or a range, got {described(value)}; give the range "

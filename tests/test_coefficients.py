@@ -5,6 +5,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import normal, seeded
@@ -573,3 +574,9 @@ def test_a_class_of_ones_own_does_not_replace_a_built_in_kind():
     with pytest.raises(InputError, match="must not be that of a built-in kind, got 'log-normal'"):
         type("LogNormal", (CoefficientPrior,), {"__module__": "__main__"})
     assert before == CoefficientPrior.kinds
+
+
+@pytest.mark.parametrize("value", [np.zeros((3, 2)), torch.zeros(2), pd.Series([1.0, 2.0])])
+def test_an_array_is_no_number_of_a_prior(value):
+    with pytest.raises(InputError, match=r"length of the gaussian-field prior must be .*; "):
+        GaussianField(0.0, 1.0, length=value)
