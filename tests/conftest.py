@@ -30,7 +30,7 @@ _SLOW = {
     "suppress_health_check": list(HealthCheck),
     "database": None,
 }
-settings.register_profile("brief", max_examples=50, **_SLOW)
+settings.register_profile("brief", max_examples=30, **_SLOW)
 settings.register_profile("thorough", max_examples=1000, **_SLOW)
 settings.load_profile("brief")
 
