@@ -57,7 +57,7 @@ def test_an_item_that_kills_every_worker_ends_the_run(address):
     with pytest.raises(NumericalError, match="died one after the other at the same item"):
         for_each(die, [0], address)
     with Client(address) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=240)
 
 
 def test_a_dataset_is_the_same_to_the_byte(address, poisson_file, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Many reconstructions, in threads and in forked processes: the same answers, nothing changed."""
 
+import multiprocessing
 import os
 import threading
 import warnings
@@ -44,18 +45,21 @@ def overlapping(block):
     thread.join()
 
 
-@pytest.mark.parametrize(
-    "block", [one_thread, lambda: default_dtype(torch.float64), ignored_warnings]
-)
-def test_blocks_of_two_threads_that_overlap_put_all_back(block):
-    threads = torch.get_num_threads()
+def overlap_all():
+    """Let blocks of each kind overlap, and check that the process is as before."""
     torch.set_num_threads(2)
-    try:
+    for block in (one_thread, lambda: default_dtype(torch.float64), ignored_warnings):
         before, filters = surroundings(), list(warnings.filters)
         overlapping(block)
-        assert surroundings() == before and warnings.filters == filters
-    finally:
-        torch.set_num_threads(threads)
+        assert surroundings() == before and warnings.filters == filters, block
+
+
+def test_blocks_of_two_threads_that_overlap_put_all_back():
+    # In a process of its own: threads of other tests may be in such a block
+    process = multiprocessing.get_context("spawn").Process(target=overlap_all)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
 
 
 def test_a_forked_process_computes_after_its_parent_has_used_threads():

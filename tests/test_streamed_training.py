@@ -12,6 +12,7 @@ import torch
 from helpers import tiny_diffusion
 
 import pdeinv.priors.data as reading
+import pdeinv.priors.streamed as streamed_states
 from pdeinv import InputError
 from pdeinv.datasets import generate, pde_by_name
 from pdeinv.priors import GaussianPrior, NeuralOperator, Settings, TrainingData, load, train
@@ -53,14 +54,14 @@ def small_blocks(monkeypatch):
 
 @pytest.fixture
 def streamed(path, monkeypatch, small_blocks):
-    monkeypatch.setattr(reading, "fits", lambda need: False)
+    monkeypatch.setattr(streamed_states, "fits", lambda need: False)
     data = TrainingData.read(path)
     assert isinstance(data.states, StreamedStates) and not data.in_memory
     return data
 
 
 def test_a_streamed_dataset_has_the_samples_of_the_file(path, streamed, monkeypatch):
-    monkeypatch.setattr(reading, "fits", lambda need: True)
+    monkeypatch.setattr(streamed_states, "fits", lambda need: True)
     whole = TrainingData.read(path)
     assert whole.in_memory and streamed.states.shape == whole.states.shape
     chosen = torch.tensor([7, 3, 3, 59, 0])
@@ -83,7 +84,7 @@ def small_operator(data):
 def test_the_losses_are_those_of_training_in_memory(make, path, streamed, monkeypatch, tmp_path):
     settings = Settings(steps=8, batch=8)
     one = train(make, streamed, tmp_path / "streamed.safetensors", settings)
-    monkeypatch.setattr(reading, "fits", lambda need: True)
+    monkeypatch.setattr(streamed_states, "fits", lambda need: True)
     other = train(make, TrainingData.read(path), tmp_path / "whole.safetensors", settings)
     for kept in (one.record, other.record):
         kept.pop("seconds")
@@ -109,7 +110,7 @@ def test_a_wrong_value_is_named_by_its_sample_in_the_file(
     bad.write_bytes(path.read_bytes())
     with h5py.File(bad, "r+") as file:
         file["pressure"][43, 2, 3] = np.nan
-    monkeypatch.setattr(reading, "fits", lambda need: False)
+    monkeypatch.setattr(streamed_states, "fits", lambda need: False)
     with pytest.raises(InputError, match=r"'pressure' must be finite, got nan in sample 43 at"):
         TrainingData.read(bad)
 
