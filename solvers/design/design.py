@@ -105,11 +105,6 @@ def design(
     goal = Target(posed.present, posed.target, weights)
     chosen = solver_for(solver, posed.physics, posed.prior)
     chosen.check(posed.physics, posed.prior)
-    check_memory(
-        chosen.memory(posed.physics, posed.prior, posed.present, 1),
-        f"a design with {len(posed.present)} sensors on {posed.present.grid} nodes",
-        chosen.memory_remedy,
-    )
     law, known, worth = _law(chosen, posed, goal, draws, seed, progress)
     beliefs = Beliefs.of(law, known, Candidates(choices), goal, progress)
     picked, totals = choose(beliefs, min(add, len(choices)), progress)
@@ -123,6 +118,11 @@ def _law(
 ) -> tuple[Law, torch.Tensor, torch.Tensor]:
     """Return the law of states, what is known of it, and the worth of the present readings."""
     physics, prior, present = given.physics, given.prior, given.present
+    check_memory(
+        solver.memory(physics, prior, present, 1),
+        f"a design with {len(present)} sensors on {present.grid} nodes",
+        solver.memory_remedy,
+    )
     if isinstance(prior, CoefficientPrior) and not _further(physics, prior, present):
         centred = prior.centred(levels_of(present, channel=0))
         posed = Problem(physics, centred)
