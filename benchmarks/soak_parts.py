@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
-from pdeinv import layouts, seeds
+from pdeinv.benchmarks.drawn_readings import drawn_readings
 from pdeinv.benchmarks.soak_process import changes, resident_bytes, snapshot
-from pdeinv.datasets import PDES, Problem, pde_by_name
+from pdeinv.datasets import PDES, pde_by_name
 from pdeinv.errors import InputWarning
 from pdeinv.progress import progress_bar
-from pdeinv.sensors import Sensors
 from pdeinv.solvers import MisfitWarning, reconstruct
 
 __all__ = ["PARTS", "Made"]
@@ -32,7 +30,6 @@ _OFTEN = {"gaussian": 24, "gauss-newton": 1, "level-set": 1}  # turns in a round
 _TABLES = 2  # of each PDE
 _NODES = 16  # per side
 _SENSORS = 9
-_NOISE = 0.05  # relative to the spread of the readings
 _PATIENCE = 120.0  # seconds without any answer, after which those that work are counted as hung
 _SAMPLES = 4
 _TWO = 7  # of so many reconstructions one is with two threads
@@ -86,23 +83,10 @@ def _default(name: str) -> str:
     return solver_for("auto", pde_by_name(name)).name
 
 
-def _table(case: Case, seed: int) -> tuple[pd.DataFrame, Any]:
-    """Return readings of a draw of the prior, and the grid."""
+def _answer(case: Case, seed: int) -> Answer:
     pde = pde_by_name(case.pde)
     grid = pde.grid(_NODES)
-    generator = seeds.generator(seeds.TUNING, seed + case.number)
-    state = Problem(pde).sample(1, grid, generator).double()
-    points = layouts.random(_SENSORS, seed + case.number, pde.domain)
-    table = pd.DataFrame(np.asarray(points), columns=["x", "y"])
-    table = table.assign(field=pde.solution_field.name, value=0.0)
-    clean = Sensors(table).observation(pde, grid, noise=1.0)(state)[0].numpy()
-    std = _NOISE * float(clean.std())
-    noise = std * np.random.default_rng(seed + case.number).standard_normal(len(clean))
-    return table.assign(value=clean + noise, noise_std=std), grid
-
-
-def _answer(case: Case, seed: int) -> Answer:
-    table, grid = _table(case, seed)
+    table = drawn_readings(pde, grid, _SENSORS, seed + case.number)
     found: xr.Dataset = reconstruct(
         table, case.pde, grid=grid, n_samples=_SAMPLES, seed=seed + case.number
     )

@@ -1,7 +1,7 @@
 """One writer for each file: a lock of the kernel, which ends with its process however that ends.
 
-The lock is on an empty file `.<name>.lock` beside the file, which its holder removes. What a killed
-process leaves of it blocks nobody. Where the system or the file system has no locks, there are
+The lock is on an empty file `.<name>.lock` beside the file, which its holder removes. The file of
+a killed process blocks nobody. Where the system or the file system has no locks, there are
 none.
 """
 

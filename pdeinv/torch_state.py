@@ -215,7 +215,7 @@ def on_device_of(network: torch.nn.Module, x: torch.Tensor) -> torch.nn.Module:
         x: its input.
 
     A neural operator keeps the coordinates of its nodes on the device of its first input; they are
-    made anew.
+    computed again.
     """
     weight = next(network.parameters(), None)
     if weight is None or weight.device == x.device:

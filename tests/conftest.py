@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all-pairs"):
         further = [item for item in items if item.get_closest_marker("further")]
         config.hook.pytest_deselected(items=further)
-        items[:] = [item for item in items if item not in set(further)]
+        items[:] = [item for item in items if not item.get_closest_marker("further")]
 
 
 def pytest_sessionstart(session):

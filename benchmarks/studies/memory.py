@@ -15,10 +15,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from pdeinv import layouts, seeds
+from pdeinv.benchmarks.drawn_readings import drawn_readings
 from pdeinv.benchmarks.memory_kinds import PEAKS
 from pdeinv.benchmarks.records import JsonLines, Record, values_of
 from pdeinv.benchmarks.reports.columns import render_table
@@ -31,7 +30,6 @@ from pdeinv.solvers.selection import solver_for
 __all__ = ["CASES", "Case", "memory_table", "run"]
 
 _SEED = 0
-_NOISE = 0.05  # relative to the spread of the readings
 _SAMPLES = 16
 _SMALL = 16, 10  # nodes per side and sensors of the run that loads the libraries
 _FIELDS = 64  # of a dataset
@@ -180,16 +178,9 @@ def _run(arguments: str, folder: Path) -> float:
 
 
 def _table(pde: str, sensors: int) -> pd.DataFrame:
-    """Return readings of a draw of the prior."""
+    """Return the readings that all grids share."""
     physics = pde_by_name(pde)
-    grid = physics.grid(32)
-    state = Problem(physics).sample(1, grid, seeds.generator(seeds.TUNING, _SEED)).double()
-    x, y = np.asarray(layouts.random(sensors, _SEED, physics.domain)).T
-    table = pd.DataFrame({"field": physics.solution_field.name, "x": x, "y": y, "value": 0.0})
-    clean = Sensors(table).observation(physics, grid, noise=1.0)(state)[0].numpy()
-    std = _NOISE * float(clean.std() or 1.0)
-    noise = std * np.random.default_rng(_SEED).standard_normal(sensors)
-    return table.assign(value=clean + noise, noise_std=std)
+    return drawn_readings(physics, physics.grid(32), sensors, _SEED)
 
 
 def _line(record: Record) -> str:

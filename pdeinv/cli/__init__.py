@@ -44,7 +44,6 @@ from pdeinv.cli.study_problems import (
     aquifer,
     basin,
     black_box,
-    crashes,
     flow_sensors,
     further_readings,
     plans,
@@ -53,9 +52,8 @@ from pdeinv.cli.study_problems import (
     two_inclusions,
     two_pumping_tests,
     uncertain_sides,
-    workers,
 )
-from pdeinv.cli.study_reliability import memory, soak
+from pdeinv.cli.study_reliability import crashes, memory, soak, workers
 from pdeinv.cli.train import train
 from pdeinv.errors import InputError, run_cli
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,9 +36,30 @@ Methods = Annotated[
 ]
 Instances = Annotated[int, typer.Option(callback=checked_instances, help="Instances of each task.")]
 Nodes = Annotated[int, typer.Option(help="Nodes per side.")]
+Cases = Annotated[
+    list[str] | None, typer.Option(help="Name of a case; may be repeated. All if not given.")
+]
 FigureFile = Annotated[
     Path | None, typer.Option("--plot", help="Figure to write: .png, .pdf or .svg.")
 ]
+
+
+def measure(
+    run: Callable[..., Any], table: Callable[[Any], str], out: Path, **options: object
+) -> None:
+    """Run a study, and print each record and then the table."""
+    from pdeinv.benchmarks.provenance import typed_command
+
+    typer.echo(table(run(out, **options, command=typed_command(), echo=typer.echo)))
+
+
+def checked_names(given: Iterable[str], known: Iterable[str], what: str = "method") -> list[str]:
+    """Return the given methods, or what else it is; refuse one that the study does not have."""
+    given, known = list(given), list(dict.fromkeys(known))
+    for name in given:
+        if name not in known:
+            raise InputError(f"{what} must be one of {', '.join(known)}, got {name!r}; choose one")
+    return given
 
 
 @study.command()

@@ -1,25 +1,29 @@
 """`pdeinv study aquifer`, `basin`, `black-box`, `pumping-test`, `two-pumping-tests`,
 `uncertain-sides`, `further-readings`, `quantities`, `flow-sensors`, `any-experiment`,
-`two-inclusions`, `plans`: problems of one's own; `crashes`, `workers`."""
+`two-inclusions`, `plans`: problems of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pdeinv.cli.options import Seed
-from pdeinv.cli.study import FigureFile, Methods, Nodes, ResumingOut, checked_instances
-from pdeinv.errors import InputError
+from pdeinv.cli.study import (
+    Cases,
+    FigureFile,
+    Methods,
+    Nodes,
+    ResumingOut,
+    checked_instances,
+    checked_names,
+    measure,
+)
 
 __all__ = [
     "any_experiment",
     "aquifer",
     "basin",
     "black_box",
-    "crashes",
     "flow_sensors",
     "further_readings",
     "plans",
@@ -28,13 +32,9 @@ __all__ = [
     "two_inclusions",
     "two_pumping_tests",
     "uncertain_sides",
-    "workers",
 ]
 
 Truths = Annotated[int, typer.Option(callback=checked_instances, help="Number of truths.")]
-Cases = Annotated[
-    list[str] | None, typer.Option(help="Name of a case; may be repeated. All if not given.")
-]
 
 
 def aquifer(
@@ -53,37 +53,37 @@ def aquifer(
     from pdeinv.benchmarks.studies.aquifer import LOG_STD, METHODS, aquifer_table, run
 
     methods, log_stds = method or METHODS, log_std or (LOG_STD,)
-    _measure(run, aquifer_table, out, instances=instances, log_stds=log_stds, methods=methods)
+    measure(run, aquifer_table, out, instances=instances, log_stds=log_stds, methods=methods)
 
 
 def basin(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
     """Reconstruct truths of the example basin, of any shape, and compare with kriging."""
     from pdeinv.benchmarks.studies.basin import METHODS, basin_table, run
 
-    _measure(run, basin_table, out, instances=instances, methods=method or METHODS)
+    measure(run, basin_table, out, instances=instances, methods=method or METHODS)
 
 
 def black_box(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
     """Reconstruct truths of the example aquifer by solves alone, next to Gauss–Newton."""
     from pdeinv.benchmarks.studies.black_box import METHODS, black_box_table, run
 
-    methods = _checked(method or (), [name for name, _ in METHODS])
-    _measure(run, black_box_table, out, instances=instances, methods=methods)
+    methods = checked_names(method or (), [name for name, _ in METHODS])
+    measure(run, black_box_table, out, instances=instances, methods=methods)
 
 
 def pumping_test(out: ResumingOut, instances: Truths = 16, method: Methods = None) -> None:
     """Reconstruct truths of the example pumping test, and compare with kriging."""
     from pdeinv.benchmarks.studies.pumping_test import METHODS, pumping_table, run
 
-    methods = _checked(method or METHODS, METHODS)
-    _measure(run, pumping_table, out, instances=instances, methods=methods)
+    methods = checked_names(method or METHODS, METHODS)
+    measure(run, pumping_table, out, instances=instances, methods=methods)
 
 
 def two_pumping_tests(out: ResumingOut, instances: Truths = 16) -> None:
     """Reconstruct truths of the example with two pumping tests, from both and from each alone."""
     from pdeinv.benchmarks.studies.two_pumping_tests import run, two_tests_table
 
-    _measure(run, two_tests_table, out, instances=instances)
+    measure(run, two_tests_table, out, instances=instances)
 
 
 def uncertain_sides(
@@ -100,8 +100,8 @@ def uncertain_sides(
     """Reconstruct truths of the aquifer whose recharge and left side are uncertain."""
     from pdeinv.benchmarks.studies.uncertain_sides import ARMS, run, uncertain_table
 
-    arms = _checked(arm or ARMS[:1], ARMS, "arm")
-    _measure(run, uncertain_table, out, instances=instances, arms=arms)
+    arms = checked_names(arm or ARMS[:1], ARMS, "arm")
+    measure(run, uncertain_table, out, instances=instances, arms=arms)
 
 
 def further_readings(
@@ -112,8 +112,8 @@ def further_readings(
     """Add five readings by design, at random and far from all others, and compare the errors."""
     from pdeinv.benchmarks.studies.further_readings import CASES, further_readings_table, run
 
-    cases = _checked(case or (), CASES, "case")
-    _measure(run, further_readings_table, out, instances=instances, cases=cases)
+    cases = checked_names(case or (), CASES, "case")
+    measure(run, further_readings_table, out, instances=instances, cases=cases)
 
 
 def quantities(
@@ -124,15 +124,15 @@ def quantities(
     """Count the truths whose fluxes, means and travel times are within their intervals."""
     from pdeinv.benchmarks.studies.quantities import CASES, quantities_table, run
 
-    cases = _checked(case or (), CASES, "case")
-    _measure(run, quantities_table, out, instances=instances, cases=cases)
+    cases = checked_names(case or (), CASES, "case")
+    measure(run, quantities_table, out, instances=instances, cases=cases)
 
 
 def flow_sensors(out: ResumingOut, instances: Truths = 16, grid: Nodes = 64) -> None:
     """Reconstruct flows from velocities in time, and from as many vorticities."""
     from pdeinv.benchmarks.studies.flow_sensors import flow_sensors_table, run
 
-    _measure(run, flow_sensors_table, out, instances=instances, grid=grid)
+    measure(run, flow_sensors_table, out, instances=instances, grid=grid)
 
 
 def two_inclusions(out: ResumingOut, instances: Truths = 8, plot: FigureFile = None) -> None:
@@ -145,7 +145,7 @@ def two_inclusions(out: ResumingOut, instances: Truths = 8, plot: FigureFile = N
 
     if plot:
         check_figure(plot)
-    _measure(run, two_inclusions_table, out, instances=instances)
+    measure(run, two_inclusions_table, out, instances=instances)
     if plot:
         from pdeinv.benchmarks.studies.two_inclusions_figure import plot_inclusions
 
@@ -168,7 +168,7 @@ def any_experiment(
         instances=instances,
         grid=grid,
         sensors=sensors,
-        methods=_checked(method or (), module.METHODS),
+        methods=checked_names(method or (), module.METHODS),
         command=typed_command(),
     )
     typer.echo(module.experiment_table(records))
@@ -187,62 +187,5 @@ def plans(
     """Measure calls of plans against a product and against reconstructions, in turn."""
     from pdeinv.benchmarks.studies.plan_speed import CASES, plans_table, run
 
-    cases = _checked(case or (), CASES, "case")
-    _measure(run, plans_table, out, instances=instances, cases=cases, grid=grid)
-
-
-def crashes(
-    out: ResumingOut,
-    kills: Annotated[int, typer.Option(help="Number of kills of each command.")] = 100,
-    case: Cases = None,
-    seed: Seed = 0,
-) -> None:
-    """Kill commands at random moments, repeat them, and compare with undisturbed runs."""
-    from pdeinv.benchmarks.studies.crashes import CASES, crashes_table, run
-    from pdeinv.checks import Bounds, integer
-
-    integer("--kills", kills, Bounds(1, 10**6))
-    cases = _checked(case or (), CASES, "case")
-    _measure(run, crashes_table, out, kills=kills, cases=cases, seed=seed)
-
-
-def workers(
-    out: ResumingOut,
-    instances: Annotated[
-        int, typer.Option(callback=checked_instances, help="Number of repetitions.")
-    ] = 3,
-    number: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--workers", min=1, help="Number of workers; may be repeated. 1 and 2 if not given."
-        ),
-    ] = None,
-    case: Cases = None,
-    grid: Annotated[
-        int | None, typer.Option(help="Nodes per side. Those of each case if not given.")
-    ] = None,
-) -> None:
-    """Time generation, a benchmark and reconstructions on dask clusters of this machine."""
-    from pdeinv.benchmarks.studies.workers import CASES, fields_table, run, workers_table
-
-    options = {"workers": number or (1, 2), "cases": _checked(case or (), CASES, "case")}
-    given = {"instances": instances, "grid": grid, **options}
-    _measure(run, lambda rows: f"{workers_table(rows)}\n\n{fields_table(rows)}", out, **given)
-
-
-def _measure(
-    run: Callable[..., Any], table: Callable[[Any], str], out: Path, **options: object
-) -> None:
-    """Run a study, and print each record and then the table."""
-    from pdeinv.benchmarks.provenance import typed_command
-
-    typer.echo(table(run(out, **options, command=typed_command(), echo=typer.echo)))
-
-
-def _checked(given: Iterable[str], known: Iterable[str], what: str = "method") -> list[str]:
-    """Return the given methods, or what else it is; refuse one that the study does not have."""
-    given, known = list(given), list(dict.fromkeys(known))
-    for name in given:
-        if name not in known:
-            raise InputError(f"{what} must be one of {', '.join(known)}, got {name!r}; choose one")
-    return given
+    cases = checked_names(case or (), CASES, "case")
+    measure(run, plans_table, out, instances=instances, cases=cases, grid=grid)

@@ -1,4 +1,4 @@
-"""`pdeinv study soak`: many reconstructions at once; `memory`: what commands take."""
+"""`pdeinv study soak`, `memory`, `crashes`, `workers`: what the package survives, and takes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from pdeinv.cli.study import ResumingOut
-from pdeinv.errors import InputError
+from pdeinv.cli.options import Seed
+from pdeinv.cli.study import Cases, ResumingOut, checked_instances, checked_names, measure
 
-__all__ = ["memory", "soak"]
+__all__ = ["crashes", "memory", "soak", "workers"]
 
 
 def soak(
@@ -29,28 +29,15 @@ def soak(
     ] = 4,
 ) -> None:
     """Make many reconstructions; count failures and other answers, and measure memory."""
-    from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies.soak import COUNTS, run, soak_table
 
-    for name in part or ():
-        if name not in COUNTS:
-            raise InputError(f"part must be one of {', '.join(COUNTS)}, got {name!r}; choose one")
-    records = run(
-        out,
-        parts=part or (),
-        count=count,
-        workers=workers,
-        command=typed_command(),
-        echo=typer.echo,
-    )
-    typer.echo(soak_table(records))
+    parts = checked_names(part or (), COUNTS, "part")
+    measure(run, soak_table, out, parts=parts, count=count, workers=workers)
 
 
 def memory(
     out: ResumingOut,
-    case: Annotated[
-        list[str] | None, typer.Option(help="Name of a command; may be repeated. All if not given.")
-    ] = None,
+    case: Cases = None,
     grid: Annotated[
         list[int] | None,
         typer.Option(min=8, max=4096, help="Nodes per side; may be repeated. 64 and 128 if none."),
@@ -61,18 +48,46 @@ def memory(
     ] = None,
 ) -> None:
     """Measure the peak of the memory that commands take, and what they state before."""
-    from pdeinv.benchmarks.provenance import typed_command
     from pdeinv.benchmarks.studies.memory import CASES, memory_table, run
 
-    for name in case or ():
-        if name not in CASES:
-            raise InputError(f"case must be one of {', '.join(CASES)}, got {name!r}; choose one")
-    records = run(
-        out,
-        cases=case or (),
-        grids=grid or (64, 128),
-        sensors=sensors or (100, 1000),
-        command=typed_command(),
-        echo=typer.echo,
-    )
-    typer.echo(memory_table(records))
+    sizes = {"grids": grid or (64, 128), "sensors": sensors or (100, 1000)}
+    measure(run, memory_table, out, cases=checked_names(case or (), CASES, "case"), **sizes)
+
+
+def crashes(
+    out: ResumingOut,
+    kills: Annotated[int, typer.Option(help="Number of kills of each command.")] = 100,
+    case: Cases = None,
+    seed: Seed = 0,
+) -> None:
+    """Kill commands at random moments, repeat them, and compare with undisturbed runs."""
+    from pdeinv.benchmarks.studies.crashes import CASES, crashes_table, run
+    from pdeinv.checks import Bounds, integer
+
+    integer("--kills", kills, Bounds(1, 10**6))
+    cases = checked_names(case or (), CASES, "case")
+    measure(run, crashes_table, out, kills=kills, cases=cases, seed=seed)
+
+
+def workers(
+    out: ResumingOut,
+    instances: Annotated[
+        int, typer.Option(callback=checked_instances, help="Number of repetitions.")
+    ] = 3,
+    number: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--workers", min=1, help="Number of workers; may be repeated. 1 and 2 if not given."
+        ),
+    ] = None,
+    case: Cases = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Nodes per side. Those of each case if not given.")
+    ] = None,
+) -> None:
+    """Time generation, a benchmark and reconstructions on dask clusters of this machine."""
+    from pdeinv.benchmarks.studies.workers import CASES, fields_table, run, workers_table
+
+    options = {"workers": number or (1, 2), "cases": checked_names(case or (), CASES, "case")}
+    given = {"instances": instances, "grid": grid, **options}
+    measure(run, lambda rows: f"{workers_table(rows)}\n\n{fields_table(rows)}", out, **given)
