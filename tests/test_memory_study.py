@@ -1,7 +1,6 @@
 """The study of the memory that commands take."""
 
-import sys
-
+import numpy as np
 import pytest
 from helpers import read_lines
 
@@ -9,7 +8,11 @@ from pdeinv import NumericalError
 from pdeinv.benchmarks.studies import memory
 from pdeinv.benchmarks.studies.memory import CASES, memory_table, run
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no wait4")
+
+def test_the_memory_of_the_caller_does_not_count(tmp_path):
+    held = np.ones(250_000_000)  # 2 GB
+    peak = memory._run("--version", tmp_path)
+    assert 50 < peak < 1000 < held.nbytes / 1e6
 
 
 def test_a_command_is_measured_beside_a_small_run_and_its_estimate(tmp_path):

@@ -1,11 +1,10 @@
 """The memory that commands take, by grid and sensors: `pdeinv study memory`.
 
-Each command runs in a process of its own, whose peak of resident memory the system states.
+Each command runs in a process of its own, which states its peak of resident memory at its end.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,8 +33,15 @@ _SAMPLES = 16
 _SMALL = 16, 10  # nodes per side and sensors of the run that loads the libraries
 _FIELDS = 64  # of a dataset
 _MEGABYTE = 1e6
-_PROGRAM = "from pdeinv.cli import main; main()"
-_UNIT = 1 if sys.platform == "darwin" else 1024  # of `ru_maxrss`, in bytes
+_PROGRAM = """
+from pathlib import Path
+from pdeinv.benchmarks.provenance import peak_megabytes
+from pdeinv.cli import main
+try:
+    main()
+finally:
+    Path("peak").write_text(str(peak_megabytes() * 2**20))
+"""
 
 
 class Case(NamedTuple):
@@ -149,32 +155,25 @@ def _peak(name: str, pde: str, grid: int, sensors: int) -> float:
     """Return the peak of a command's resident memory, in megabytes."""
     case = CASES[name]
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        _table(pde, sensors or 1).to_csv(folder / "s.csv", index=False)
+        temporary = Path(place)
+        _table(pde, sensors or 1).to_csv(temporary / "s.csv", index=False)
         if case.data:
             data = f"generate {pde} --n {_FIELDS} --grid {grid} --workers 1 --out data.h5"
-            _run(data, folder)
-        return _run(case.arguments.format(pde=pde, grid=grid, sensors=sensors), folder)
+            _run(data, temporary)
+        return _run(case.arguments.format(pde=pde, grid=grid, sensors=sensors), temporary)
 
 
 def _run(arguments: str, folder: Path) -> float:
     """Run a command; return its peak of resident memory, in megabytes."""
     program = [sys.executable, "-W", "ignore", "-c", _PROGRAM, *arguments.split()]
     with (folder / "messages").open("w+") as messages:
-        child = subprocess.Popen(program, cwd=folder, stdout=messages, stderr=messages)
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-        except BaseException:
-            child.kill()
-            raise
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
+        if subprocess.run(program, cwd=folder, stdout=messages, stderr=messages).returncode:
             messages.seek(0)
             said = " ".join(word for word in messages.read().split() if word.isprintable())
             raise NumericalError(
                 f"pdeinv {arguments} must end well, got {said[-300:]}; run it alone"
             )
-    return usage.ru_maxrss * _UNIT / _MEGABYTE
+    return int((folder / "peak").read_text()) / _MEGABYTE
 
 
 def _table(pde: str, sensors: int) -> pd.DataFrame:
