@@ -54,8 +54,8 @@ def parse_share(given: object) -> float | None:
         number = text.removesuffix("%").strip()
         if is_number(number):
             share = float(number) / (100 if text.endswith("%") else 1)
-    elif isinstance(given, int | float) and not isinstance(given, bool):
-        share = float(given)
+    elif isinstance(given, float):
+        share = given
     if not 0 < share < 1:
         raise InputError(
             f"holdout must be a share of the sensors above 0 and below 1, got {described(given)}; "

@@ -144,7 +144,8 @@ class LevelSet(Solver):
             directions = min(on_solution, DIRECTIONS)
             fitted = max(members, FITTED) if inferred else members
             rows += on_solution * (2 * on_solution + 6 * coarse) + 8 * fitted * size
-            rows += fitted * directions * (coarse + directions)  # their systems
+            linearised = directions + len(observation) - on_solution
+            rows += fitted * linearised * (coarse + linearised)  # their systems
             rows += 25 * max(TOGETHER, directions * coarse)
             members = max(members, SIMULATIONS) if inferred else members
         return super().memory(pde, prior, observation, members) + NUMBER * rows

@@ -164,6 +164,7 @@ class SmoothedProblem:
             systems = self._linearised(xi, reached)
             for _ in range(chords):
                 self._move(xi, reached, self._steps(xi, reached, systems))
+            del systems  # before the next are made
         return xi, reached.value
 
     def _move(self, xi: torch.Tensor, reached: Evaluated, steps: torch.Tensor) -> None:
