@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import accepts, brief_searches, normal, quick_prior, quick_solver, seeded
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tally import tally
 from time_limit import time_limit
@@ -268,6 +268,7 @@ def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
                 finite(result[name].values)
 
 
+@settings(max_examples=min(100, settings.default.max_examples))  # seconds each
 @given(problems(), st.sampled_from(["auto", "kriging", "optimal-interpolation"]))
 def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver):
     name, *_ = drawn
