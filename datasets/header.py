@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pdeinv.checks import described
 from pdeinv.datasets.survey import normalise_attribute
@@ -39,6 +39,8 @@ class Header(BaseModel):
         final_time: last time of a MATLAB file.
         seed, seed_range: of a generated file.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     format: str = ""
     format_version: int = Field(0, ge=0, lt=2**31)

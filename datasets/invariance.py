@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
-from scipy.spatial import cKDTree
 
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.datasets.sides import Side, Sides, axis_of
@@ -115,7 +115,7 @@ def keeps_wells(
     box = None
     if periodic:
         shares, images, box = shares % 1 % 1, images % 1 % 1, 1.0
-    tree = cKDTree(shares, boxsize=box)
+    tree = scipy.spatial.cKDTree(shares, boxsize=box)
     before, after = (
         np.array([rates[near].sum() for near in tree.query_ball_point(places, _NEAR)])
         for places in (shares, images)

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.spatial.distance import cdist
 
 from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import EXTREME, Bounds, described
@@ -197,7 +197,9 @@ class _Modes:
     vectors: np.ndarray
 
     def covariance(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return correlation(cdist(first, second) / self.length, self.smoothness)
+        return correlation(
+            scipy.spatial.distance.cdist(first, second) / self.length, self.smoothness
+        )
 
 
 def _lattice(lengths: tuple[float, ...], length: float) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import scipy
 import torch
-from scipy.spatial import cKDTree
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
@@ -59,7 +59,7 @@ def _between_active(
     weights = torch.where(alone[:, None], 0.0, weights / total[:, None])
     if bool(alone.any()):
         places = active.nonzero()[:, 0]
-        tree = cKDTree(grid.points()[places].numpy())
+        tree = scipy.spatial.cKDTree(grid.points()[places].numpy())
         nearest = torch.from_numpy(tree.query(points[alone].double().numpy())[1])
         nodes[alone, 0], weights[alone, 0] = places[nearest], 1.0
     return nodes, weights

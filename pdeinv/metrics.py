@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from scipy.fft import dctn
+import scipy
 
 from pdeinv.errors import InputError
 
@@ -91,7 +91,8 @@ def error_spectrum(
     octave = octave.clamp(max=int(highest + _WHOLE) + 1).flatten()
     powers = []
     for field in (estimate - truth, truth):
-        power = torch.from_numpy(dctn(field.double().numpy(), norm="ortho")).square().flatten()
+        power = torch.from_numpy(scipy.fft.dctn(field.double().numpy(), norm="ortho"))
+        power = power.square().flatten()
         powers.append(
             torch.zeros(
                 int(octave.max()) + 1, dtype=torch.float64, device=estimate.device

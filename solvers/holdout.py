@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
 import xarray as xr
-from scipy.stats import binomtest
 
 from pdeinv import seeds
 from pdeinv.checks import described
@@ -152,7 +152,7 @@ def with_predicted(
         "p_value": torch.special.erfc(z / math.sqrt(2)),
     }
     within = int((z <= QUANTILE).sum())
-    ends = binomtest(within, len(left)).proportion_ci(0.95, "exact")
+    ends = scipy.stats.binomtest(within, len(left)).proportion_ci(0.95, "exact")
     sensors = {str(name): v.attrs for name, v in result.data_vars.items()}
     readings = {
         f"holdout_{name}": ("holdout", column.to_numpy(), sensors[f"sensor_{name}"])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from pdeinv.caught import ignored_warnings
 from pdeinv.errors import warn_input
 from pdeinv.solvers.linear_algebra import reduced
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
 __all__ = ["JITTER", "Kernel", "Regression", "centre_and_scale", "fit_regression", "warn_of_bounds"]
 
@@ -93,6 +93,10 @@ def fit_regression(
         longer: the longer side, in units of the shorter one.
         generator: of the subset.
     """
+    from sklearn.exceptions import ConvergenceWarning  # late: it takes long
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
     centre, scale = centre_and_scale(values, noise_std)
     if scale <= 1e-12 * abs(centre):  # equal readings: any scale fits them
         scale = abs(centre) or 1.0

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy.linalg import cho_solve
-from sklearn.gaussian_process import GaussianProcessRegressor
 
 from pdeinv.checks import Bounds
 from pdeinv.datasets.base import PDE
@@ -26,6 +25,9 @@ from pdeinv.solvers.forward import ForwardMap, clamped
 from pdeinv.solvers.kernel_fit import JITTER, Kernel, Regression, fit_regression, warn_of_bounds
 from pdeinv.solvers.linear_algebra import cholesky_with_nugget
 from pdeinv.solvers.supported_readings import Special
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
 __all__ = ["Kriging"]
 
@@ -239,7 +241,7 @@ def _deviations(
     They are exact on the lattice (k, d) of some of the nodes, or all. The others are kriged from
     it, which leaves out the little that is uncertain between its nodes.
     """
-    to_sensors = cho_solve((model.L_, True), model.kernel_(model.X_train_, lattice))
+    to_sensors = scipy.linalg.cho_solve((model.L_, True), model.kernel_(model.X_train_, lattice))
 
     def covariance(points: np.ndarray) -> np.ndarray:  # of the posterior, with the lattice
         return model.kernel_(points, lattice) - model.kernel_(points, model.X_train_) @ to_sensors
@@ -255,7 +257,7 @@ def _deviations(
     normal = torch.randn(len(lattice), n_samples, dtype=torch.float64, generator=generator)
     draws = lower @ normal.numpy()
     if len(lattice) < len(nodes):
-        weights = cho_solve((lower, True), draws)
+        weights = scipy.linalg.cho_solve((lower, True), draws)
         parts = np.array_split(nodes, 1 + len(nodes) // _CHUNK)
         draws = np.concatenate([covariance(p) @ weights for p in parts])
     return np.ascontiguousarray(draws.T)

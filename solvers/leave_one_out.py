@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 
 import torch
-from scipy.stats import chi2 as chi_squared
+from scipy.special import gammaincinv
 
 from pdeinv.leave_one_out import LeaveOneOut
 from pdeinv.observation import Observation
@@ -139,7 +139,7 @@ def _p_value(
     """The probability of a reading as far from the posterior mean, (m,), over the possible
     posterior variances below that of the noise."""
     shares = (torch.arange(_POSSIBLE, dtype=torch.float64, device=squared.device) + 0.5) / _POSSIBLE
-    factors = freedom / torch.as_tensor(chi_squared.ppf(shares, freedom), device=squared.device)
+    factors = freedom / torch.as_tensor(2 * gammaincinv(freedom / 2, shares), device=squared.device)
     left = noise - factors[:, None] * variance
     outside = torch.special.erfc((squared / (2 * left.clamp(min=0))).sqrt())
     return torch.where(left > 0, outside, torch.nan).nanmean(dim=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy.stats import chi2 as chi_squared
+from scipy.special import gammaincinv
 
 from pdeinv.solvers.base import MisfitTest
 
@@ -33,5 +33,5 @@ def misfit_limits(degrees_of_freedom: float) -> tuple[float, float]:
         degrees_of_freedom: of the chi-squared; below a half, none is too small.
     """
     k = max(degrees_of_freedom, 1.0)
-    low, high = chi_squared.ppf([_FALSE_ALARM, 1 - _FALSE_ALARM], k) / k
+    low, high = 2 * gammaincinv(k / 2, [_FALSE_ALARM, 1 - _FALSE_ALARM]) / k
     return min(_SMALL, float(low)) if degrees_of_freedom >= 0.5 else 0.0, max(_LARGE, float(high))

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import scipy
 import torch
-from scipy.interpolate import CubicSpline
 
 from pdeinv import seeds
 from pdeinv.errors import NumericalError
@@ -235,7 +235,7 @@ def _law(places: list[float], values: list[float]) -> tuple[Quantiles, float]:
     near = [i for i, value in enumerate(y) if value > max(y) - _FAR]
     if len(near) >= 3:  # of neighbours beyond these, a spline would follow the fall
         x, y = [x[i] for i in near], [y[i] for i in near]
-    spline = CubicSpline(x, y) if len(x) >= 3 else None
+    spline = scipy.interpolate.CubicSpline(x, y) if len(x) >= 3 else None
 
     def logarithm(fine: torch.Tensor) -> torch.Tensor:
         if spline is None:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
-from scipy.interpolate import PchipInterpolator
 
 from pdeinv.coefficients.objects import ObjectPrior, Scenes
 from pdeinv.solvers.scene_likelihood import NormalReadings
@@ -268,7 +268,9 @@ class ParallelTempering:
             wanted = np.linspace(0.0, barrier[-1], self.levels)
             # Monotone, so that the heights stay in order; of the roots, since they span decades
             top = len(self.log_likelihoods)
-            roots = PchipInterpolator(barrier, self.heights.numpy() ** _ROOT)(wanted)
+            roots = scipy.interpolate.PchipInterpolator(barrier, self.heights.numpy() ** _ROOT)(
+                wanted
+            )
             self.heights = torch.from_numpy(roots.clip(0, top**_ROOT) ** (1 / _ROOT))
         if changed:
             self.pool.weigh()

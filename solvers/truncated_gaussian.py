@@ -7,8 +7,8 @@ import math
 from functools import partial
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import nnls
 
 from pdeinv.errors import NumericalError
 from pdeinv.solvers.base import ProgressBar, progress_bar
@@ -111,7 +111,9 @@ def nearest_above(
     """
     right = torch.linalg.solve_triangular(lower, threshold[:, None], upper=False)[:, 0]
     try:
-        found, _ = nnls(lower.T.numpy(force=True), right.numpy(force=True), maxiter=30 * len(right))
+        found, _ = scipy.optimize.nnls(
+            lower.T.numpy(force=True), right.numpy(force=True), maxiter=30 * len(right)
+        )
     except RuntimeError as error:
         raise NumericalError(
             f"the most probable values of {len(right)} censored readings were not found ({error}); "

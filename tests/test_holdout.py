@@ -62,7 +62,9 @@ def test_a_share_is_a_number_or_a_percentage(given, share):
     assert parse_share(given) == pytest.approx(share)
 
 
-@pytest.mark.parametrize("given", [0, 1, -0.2, "0%", "100%", "x", "", True, [0.2], "nan", 2, 10**400])
+@pytest.mark.parametrize(
+    "given", [0, 1, -0.2, "0%", "100%", "x", "", True, [0.2], "nan", 2, 10**400]
+)
 def test_another_share_is_refused(given):
     with pytest.raises(
         InputError, match=r"^holdout must be a share .* below 1, got .*; give 0\.2 or"

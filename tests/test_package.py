@@ -30,6 +30,15 @@ def test_a_fresh_import_reaches_everything():
     subprocess.run([sys.executable, "-c", CODE, *EXPRESSIONS], check=True)
 
 
+def test_what_takes_long_to_import_waits_until_it_is_used():
+    late = "matplotlib scipy.stats scipy.spatial scipy.sparse scipy.fft scipy.interpolate sklearn"
+    code = (
+        "import sys, pdeinv; pdeinv.reconstruct, pdeinv.design, pdeinv.calibrate; "
+        f"assert {set(late.split())} & set(sys.modules) == set()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_checkout_has_three_more_subpackages_and_nothing_else():
     # Python starts in the checkout and finds the package there first
     code = """

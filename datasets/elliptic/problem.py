@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import pad
 
 from pdeinv.datasets.distributed import Distributed, node_positions
@@ -251,8 +250,8 @@ def adrift(grid: Grid, enclosure: Enclosure) -> tuple[float, float] | None:
             np.stack([number[:-1][along], number[1:][along]], axis=1),
         ]
     )
-    joined = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
-    part = connected_components(joined, directed=False)[1]
+    joined = scipy.sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    part = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
     anchors = volumes.held.numpy()
     if leaks is not None:
         anchors = anchors | (volumes.extended(leaks.conductance).numpy() > 0)

@@ -11,9 +11,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import csc_matrix
-from scipy.sparse.linalg import splu
 
 from pdeinv.datasets.elliptic.faces import FaceMean, relative_conductances
 from pdeinv.datasets.elliptic.volumes import Volumes
@@ -89,8 +88,8 @@ class _Factorisation:
         definite: whether it is positive definite, so that no pivoting is needed.
     """
 
-    def __init__(self, matrix: csc_matrix, definite: bool):
-        self.lu = splu(
+    def __init__(self, matrix: scipy.sparse.csc_matrix, definite: bool):
+        self.lu = scipy.sparse.linalg.splu(
             matrix,
             permc_spec="MMD_AT_PLUS_A",
             diag_pivot_thresh=0.0 if definite else 1.0,
@@ -146,7 +145,7 @@ def _checked(
 
 def assembled(
     volumes: Volumes, a: torch.Tensor, mean: FaceMean, further: torch.Tensor | None = None
-) -> csc_matrix:
+) -> scipy.sparse.csc_matrix:
     """Return the symmetric matrix of the balance, over hx hy, for a coefficient (ny, nx).
 
     Arguments:
@@ -170,7 +169,7 @@ def assembled(
         x, y = x * (free[:, 1:] & free[:, :-1]), y * (free[1:] & free[:-1])
     x, y = x.ravel(), y.ravel()
     values = np.concatenate([diagonal.ravel(), x, x, y, y])[order]
-    return csc_matrix((values, indices, pointers), shape=(my * mx, my * mx))
+    return scipy.sparse.csc_matrix((values, indices, pointers), shape=(my * mx, my * mx))
 
 
 @lru_cache(maxsize=16)

@@ -27,7 +27,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+import scipy
 from scipy.special import ellipj, ellipk
 
 __all__ = ["ANGLES", "GRAZING", "Line", "line", "load_matrix", "mass_matrix"]
@@ -50,8 +50,8 @@ class Line(NamedTuple):
         kept: (m,), which nodes are not the last one beyond an open end.
     """
 
-    stiffness: csr_matrix
-    mass: csr_matrix
+    stiffness: scipy.sparse.csr_matrix
+    mass: scipy.sparse.csr_matrix
     first: int
     n: int
     kept: np.ndarray
@@ -83,13 +83,13 @@ def line(n: int, h: float, k: complex, low: bool, high: bool) -> Line:
     )
 
 
-def _assembled(own: np.ndarray, other: np.ndarray) -> csr_matrix:
+def _assembled(own: np.ndarray, other: np.ndarray) -> scipy.sparse.csr_matrix:
     """Return the symmetric matrix of elements with the entries [[own, other], [other, own]]."""
     diagonal = np.pad(own, (0, 1)) + np.pad(own, (1, 0))
     i = np.arange(len(own))
     rows = np.concatenate([np.arange(len(diagonal)), i, i + 1])
     columns = np.concatenate([np.arange(len(diagonal)), i + 1, i])
-    return csr_matrix((np.concatenate([diagonal, other, other]), (rows, columns)))
+    return scipy.sparse.csr_matrix((np.concatenate([diagonal, other, other]), (rows, columns)))
 
 
 def _lengths(h: float, k: complex) -> np.ndarray:

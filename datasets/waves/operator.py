@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import csr_matrix, kron
 
 from pdeinv.datasets.sides import SIDES, Sides
 from pdeinv.datasets.waves.lines import Line, line, load_matrix, mass_matrix
@@ -99,11 +99,11 @@ class WaveOperator:
         return index[rows, columns]
 
     @cached_property
-    def whole(self) -> tuple[csr_matrix, csr_matrix]:
+    def whole(self) -> tuple[scipy.sparse.csr_matrix, scipy.sparse.csr_matrix]:
         """The matrices S and P over all nodes; both are symmetric."""
         y, x = self.lines
-        fixed = kron(y.mass, x.stiffness) + kron(y.stiffness, x.mass)
-        mass = kron(y.mass, x.mass)
+        fixed = scipy.sparse.kron(y.mass, x.stiffness) + scipy.sparse.kron(y.stiffness, x.mass)
+        mass = scipy.sparse.kron(y.mass, x.mass)
         corners = np.zeros(self._shape, dtype=complex)
         for name, end in zip(SIDES, self.ends, strict=True):
             if isinstance(end, float) and end:
@@ -117,7 +117,7 @@ class WaveOperator:
                 mass = mass - absorbed * share * self._product(axis, at, other.mass)
                 corners += share * self._corners(axis, self._end(along, name), absorbed)
         index = np.arange(corners.size)
-        fixed = fixed + csr_matrix((corners.ravel(), (index, index)))
+        fixed = fixed + scipy.sparse.csr_matrix((corners.ravel(), (index, index)))
         return fixed.tocsr(), (self.k2 * mass).tocsr()
 
     def _corners(self, axis: int, end: int, absorbed: complex) -> np.ndarray:
@@ -131,7 +131,7 @@ class WaveOperator:
         return found
 
     @cached_property
-    def matrices(self) -> tuple[csr_matrix, csr_matrix]:
+    def matrices(self) -> tuple[scipy.sparse.csr_matrix, scipy.sparse.csr_matrix]:
         """The matrices S and P of the free nodes, symmetric."""
         fixed, medium = self.whole
         return fixed[self.free][:, self.free], medium[self.free][:, self.free]
@@ -183,14 +183,16 @@ class WaveOperator:
     def _end(self, along: Line, side: str) -> int:
         return along.first + (0 if side in ("left", "bottom") else along.n - 1)
 
-    def _at(self, along: Line, side: str) -> csr_matrix:
+    def _at(self, along: Line, side: str) -> scipy.sparse.csr_matrix:
         """Return the matrix with a 1 at the end of an axis."""
         end, m = self._end(along, side), len(along.kept)
-        return csr_matrix(([1.0], ([end], [end])), shape=(m, m))
+        return scipy.sparse.csr_matrix(([1.0], ([end], [end])), shape=(m, m))
 
     @staticmethod
-    def _product(axis: int, across: csr_matrix, along: csr_matrix) -> csr_matrix:
-        return kron(across, along) if axis == 0 else kron(along, across)
+    def _product(
+        axis: int, across: scipy.sparse.csr_matrix, along: scipy.sparse.csr_matrix
+    ) -> scipy.sparse.csr_matrix:
+        return scipy.sparse.kron(across, along) if axis == 0 else scipy.sparse.kron(along, across)
 
     def _beyond(self, field: np.ndarray) -> np.ndarray:
         """Return a field (ny, nx) over all nodes, 0 beyond the grid."""

@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import csc_matrix, diags
-from scipy.sparse.linalg import SuperLU, splu
 
 from pdeinv.datasets.kept import Kept, KeptByThread
 from pdeinv.datasets.waves.operator import WaveOperator
@@ -214,10 +213,10 @@ def _digest(values: np.ndarray) -> bytes:
 
 
 _adjoints: Kept[np.ndarray] = Kept(_MOST_ADJOINTS, _ADJOINT_BYTES)
-_kept: KeptByThread[SuperLU] = KeptByThread(_MOST_KEPT, _KEPT_BYTES)
+_kept: KeptByThread[scipy.sparse.linalg.SuperLU] = KeptByThread(_MOST_KEPT, _KEPT_BYTES)
 
 
-def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
+def _factorised(operator: WaveOperator, m: np.ndarray) -> scipy.sparse.linalg.SuperLU:
     """Return the factorisation for a medium (free,), a kept one if there is one."""
     key = (operator, _digest(m))
     made = _kept.kept.get(key)
@@ -227,13 +226,13 @@ def _factorised(operator: WaveOperator, m: np.ndarray) -> SuperLU:
     return made
 
 
-def _checked(operator: WaveOperator, m: np.ndarray) -> SuperLU:
+def _checked(operator: WaveOperator, m: np.ndarray) -> scipy.sparse.linalg.SuperLU:
     fixed, medium = operator.matrices
-    matrix = csc_matrix(fixed - medium @ diags(m))
+    matrix = scipy.sparse.csc_matrix(fixed - medium @ scipy.sparse.diags(m))
     right = np.random.default_rng(0).standard_normal(len(m)).astype(complex)
     residual = size = np.inf
     try:
-        made = splu(
+        made = scipy.sparse.linalg.splu(
             matrix,
             permc_spec="MMD_AT_PLUS_A",
             diag_pivot_thresh=0.01,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binom
 
 __all__ = ["plot_calibration"]
 
@@ -102,10 +102,12 @@ def _band(counts: np.ndarray, n: int, shares: np.ndarray) -> tuple[np.ndarray, n
     Each is the central interval of a binomial count of n with its share, all at one level.
     """
     inner = (shares > 0) & (shares < 1)
+    binom = scipy.stats.binom
     below = binom.cdf(counts[:, inner], n, shares[inner])
     above = binom.sf(counts[:, inner] - 1, n, shares[inner])
     least = 2 * np.minimum(below, above).min(axis=1)
     level = float(np.quantile(least, 1 - _BAND))
+    binom = scipy.stats.binom
     return binom.ppf(level / 2, n, shares), binom.isf(level / 2, n, shares)
 
 

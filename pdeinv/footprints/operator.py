@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
+import scipy
 import torch
 
 from pdeinv.errors import InputError

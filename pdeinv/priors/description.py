@@ -45,7 +45,7 @@ _LARGEST_WEIGHT = 65504.0  # the largest number in half precision
 class Described(BaseModel):
     """A part of a description: no value is converted, and unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Description(Described):

@@ -135,7 +135,7 @@ def _read(path: Path) -> Model:
 class _Header(BaseModel):
     """What tells how to read the rest of a header."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     format_version: Annotated[int, Field(ge=1)]
     pdeinv_version: str = ""

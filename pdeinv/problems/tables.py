@@ -109,7 +109,7 @@ _Nodes = Annotated[int, Field(ge=4, le=LARGEST)]
 class _Table(BaseModel):
     """A table with known keys."""
 
-    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from pdeinv.checks import Bounds, number
 from pdeinv.errors import InputError
@@ -97,7 +97,7 @@ def _normal(values: np.ndarray, n: np.ndarray, p: float) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(n > 0, np.nansum(values, axis=0) / n, np.nan)
         std = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / (n - 1))
-        found = mean + student.ppf(p, np.maximum(n - 1, 1)) * std * np.sqrt(1 + 1 / n)
+        found = mean + stdtrit(np.maximum(n - 1, 1), p) * std * np.sqrt(1 + 1 / n)
         least = np.nanmin(np.where(np.isnan(values), np.inf, values), axis=0)
         found = np.where(np.isinf(values).any(axis=0), np.inf if p > 0.5 else least, found)
     return np.where(n > 1, found, np.nan)

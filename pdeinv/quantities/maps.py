@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import xarray as xr
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from pdeinv.checks import Bounds, number
 from pdeinv.quantities.base import PosteriorMap, check_known
@@ -42,7 +42,7 @@ def exceedance(result: xr.Dataset, field: str, threshold: float) -> xr.DataArray
         mean, std = result[f"{field}_mean"], result[f"{field}_std"]
         above = xr.where(mean > threshold, 1.0, 0.0).where(mean.notnull())
         share = (mean - threshold) / std.where(std > 0)
-        found = above.where(std == 0, norm.cdf(share.fillna(0.0))).where(mean.notnull())
+        found = above.where(std == 0, ndtr(share.fillna(0.0))).where(mean.notnull())
     elif values := _two_values_of(result, field):
         low, high = values
         of_high = result[f"{field}_probability"]
@@ -73,7 +73,7 @@ def quantile(result: xr.Dataset, field: str, q: float) -> xr.DataArray:
     q = number("the probability of a quantile", q, Bounds(above=0, below=1))
     samples, law = result[f"{field}_samples"].transpose("sample", ...), _law(result, field)
     if law == "normal":
-        found = result[f"{field}_mean"] + norm.ppf(q) * result[f"{field}_std"]
+        found = result[f"{field}_mean"] + ndtri(q) * result[f"{field}_std"]
     elif values := _two_values_of(result, field):
         low, high = values
         of_high = result[f"{field}_probability"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 import xarray as xr
-from narwhals.typing import IntoFrame
 
 from pdeinv.errors import InputError
 from pdeinv.sensors.columns import COLUMNS, experiment_name
+
+if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
 
 __all__ = ["SensorTable", "as_table", "place_of"]
 
@@ -74,6 +75,8 @@ def _converted(source: object) -> pd.DataFrame | None:
         return pd.DataFrame(list(source)) if records else None
     if callable(getattr(source, "compute", None)):  # dask
         return _converted(source.compute())  # type: ignore[attr-defined]
+    import narwhals as nw  # late: few tables need it
+
     frame = nw.from_native(source, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()

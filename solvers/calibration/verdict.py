@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy.special import ndtri
-from scipy.stats import chi2, kstest, norm
+from scipy.special import chdtr, chdtrc, ndtr, ndtri
 
 __all__ = ["SIGNIFICANT", "Verdict", "judged", "p_values"]
 
@@ -48,9 +48,9 @@ def p_values(uniform: np.ndarray) -> dict[str, np.ndarray]:
     scores, n = ndtri(uniform), len(uniform)
     squares = (scores**2).sum(axis=0)
     return {
-        "shift": 2 * norm.sf(np.abs(scores.mean(axis=0)) * np.sqrt(n)),
-        "scale": np.minimum(1.0, 2 * np.minimum(chi2.cdf(squares, n), chi2.sf(squares, n))),
-        "shape": np.array([kstest(column, "uniform").pvalue for column in uniform.T]),
+        "shift": 2 * ndtr(-np.abs(scores.mean(axis=0)) * np.sqrt(n)),
+        "scale": np.minimum(1.0, 2 * np.minimum(chdtr(n, squares), chdtrc(n, squares))),
+        "shape": np.array([scipy.stats.kstest(column, "uniform").pvalue for column in uniform.T]),
     }
 
 
