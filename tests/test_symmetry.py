@@ -7,17 +7,40 @@ import torch
 from helpers import seeded
 
 from pdeinv import Grid, InputError, Symmetry
-from pdeinv.symmetry import diagonal_forcing_group, square_group, torus_group, trivial_group
+from pdeinv.fields import Field
+from pdeinv.symmetry import (
+    Group,
+    act,
+    diagonal_forcing_group,
+    rectangle_group,
+    square_group,
+    torus_group,
+    trivial_group,
+)
 
 GROUPS = {
-    "square": (square_group(), "vertex"),
-    "torus": (torus_group(), "periodic"),
-    "diagonal": (diagonal_forcing_group(), "periodic"),
-    "trivial": (trivial_group(), "vertex"),
+    "square": (square_group, "vertex", 8),
+    "rectangle": (rectangle_group, "vertex", 4),
+    "torus": (torus_group, "periodic", 8),
+    "diagonal": (diagonal_forcing_group, "periodic", 4),
+    "trivial": (trivial_group, "vertex", 1),
 }
-SIZES = {"square": 8, "torus": 8, "diagonal": 4, "trivial": 1}
+"""What makes a group, the kind of its grids, and the size of its finite part."""
 
-each_group = pytest.mark.parametrize(("group", "kind"), GROUPS.values(), ids=GROUPS)
+
+@pytest.fixture(params=GROUPS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def group(name):
+    return GROUPS[name][0]()
+
+
+@pytest.fixture
+def kind(name):
+    return GROUPS[name][1]
 
 
 def elements(group, seed=0, count=8):
@@ -64,9 +87,8 @@ def same(g, h, group):
     return g.matrix == h.matrix and g.kinds == h.kinds and gap < 1e-12
 
 
-@each_group
-def test_group_axioms(group, kind, request):
-    assert len(group) == SIZES[request.node.callspec.id]
+def test_group_axioms(group, name):
+    assert len(group) == GROUPS[name][2]
     first = next(iter(group))
     assert first == Symmetry(kinds=first.kinds), "the identity comes first"
     members = elements(group)
@@ -94,7 +116,6 @@ def test_sampling_reaches_every_element_and_every_translation():
     assert draws[:5] == [group.sample(again) for _ in range(5)]
 
 
-@each_group
 @pytest.mark.parametrize("n", [8, 9])
 def test_acts_as_the_function_of_the_preimage(group, kind, n):
     grid = Grid(n, kind=kind)
@@ -125,7 +146,6 @@ def test_a_translation_moves_along_the_right_axis():
     assert Symmetry(shift=(1.25, -0.375))(field, grid).nonzero().tolist() == [[0, 0, 6, 4]]
 
 
-@each_group
 @pytest.mark.parametrize("n", [8, 9])
 def test_composition_and_inverse_act_one_after_the_other(group, kind, n):
     grid = Grid(n, kind=kind)
@@ -139,7 +159,6 @@ def test_composition_and_inverse_act_one_after_the_other(group, kind, n):
             )
 
 
-@each_group
 def test_acts_on_every_instance_and_channel_alike(group, kind):
     grid = Grid(8, kind=kind)
     stack = torch.stack([k * sampled(grid)[0].roll(k, -1) for k in range(1, 7)]).reshape(3, 2, 8, 8)
@@ -150,7 +169,6 @@ def test_acts_on_every_instance_and_channel_alike(group, kind):
         assert g(stack.float(), grid).dtype == torch.float32
 
 
-@each_group
 def test_the_action_is_orthogonal_and_differentiable(group, kind):
     grid = Grid(9, kind=kind)
     f, weights = sampled(grid).requires_grad_(), sampled(grid).flip(-1)
@@ -194,3 +212,126 @@ def test_an_element_on_a_grid_moves_whole_cells():
         assert torch.equal(moved.abs().flatten().sort().values, field.abs().flatten().sort().values)
     shifts = {group.element(0, seeded(i), grid).shift for i in range(20)}
     assert len(shifts) > 10
+
+
+def test_elements_on_a_grid_move_it_along_their_directions():
+    grid = Grid(8, 12, kind="periodic")
+    along_x = Group((Symmetry(),), ((1, 0),))
+    shifts = [along_x.element(0, seeded(i), grid).shift for i in range(60)]
+    assert {12 * x for x, _ in shifts} == set(range(13)) and {y for _, y in shifts} == {0.0}
+    along_y = Group((Symmetry(),), ((0, 1),))
+    assert {8 * along_y.element(0, seeded(i), grid).shift[1] for i in range(60)} == set(range(9))
+    both = Group((Symmetry(),), ((1, -1),))  # by fourths, which are whole cells along both sides
+    shifts = {both.element(0, seeded(i), grid).shift for i in range(40)}
+    assert shifts == {(i / 4, -i / 4) for i in range(5)}
+
+
+def test_an_amount_is_of_double_precision():
+    shift = Group((Symmetry(),), ((1, 0),)).sample(seeded(5)).shift
+    assert shift[0] * 2**24 != round(shift[0] * 2**24)
+
+
+def test_the_part_on_a_rectangle_keeps_the_axes():
+    square, rectangle = Grid(8), Grid(8, 8, (0.0, 2.0, 0.0, 1.0))
+    assert square_group().on_grid(square) == square_group()
+    assert square_group().on_grid(rectangle) == rectangle_group()
+    assert torus_group().on_grid(Grid(8, 4, kind="periodic")).translations == ((1, 0), (0, 1))
+    assert diagonal_forcing_group().translations == ((1, -1),)
+
+
+def test_the_diagonal_group_keeps_the_forcing():
+    grid = Grid(16, kind="periodic")
+    x, y = grid.points().unbind(-1)
+    phase = 2 * math.pi * (x + y)
+    forcing = (torch.sin(phase) + torch.cos(phase)).reshape(1, 1, 16, 16)
+    for g in elements(diagonal_forcing_group()):
+        torch.testing.assert_close(g(forcing, grid), forcing, atol=1e-12, rtol=0)
+
+
+def test_the_finite_part_keeps_the_cell_of_the_torus():
+    for group in (torus_group(), diagonal_forcing_group()):
+        assert all(0 <= s < 1 for g in group for s in g.shift)
+        assert all(g.kinds == ("pseudo-scalar",) for g in group)
+
+
+def test_a_group_acts_on_a_stack_of_fields():
+    scalars = [Field("a", "a"), Field("b", "b")]
+    mixed = [Field("a", "a"), Field("b", "b", kind="pseudo-scalar")]
+    vector = [Field("u", "u", kind="vector-x"), Field("v", "v", kind="vector-y")]
+    for fields, kinds in (
+        (scalars, ("scalar",)),
+        (scalars[:1], ("scalar",)),
+        ([mixed[1], mixed[1]], ("pseudo-scalar",)),
+        (mixed, ("scalar", "pseudo-scalar")),
+        (vector, ("vector-x", "vector-y")),
+    ):
+        acting = square_group().acting_on(fields)
+        assert {g.kinds for g in acting} == {kinds}
+        assert [g.matrix for g in acting] == [g.matrix for g in square_group()]
+
+
+def test_each_member_of_a_batch_has_its_own_element():
+    grid, group = Grid(8), list(square_group())
+    fields = torch.cat([i * sampled(grid) for i in range(1, 5)])
+    chosen = [group[1], group[4], group[1], group[0]]
+    expected = torch.cat([g(field[None], grid) for g, field in zip(chosen, fields, strict=True)])
+    assert torch.equal(act(chosen, fields, grid), expected)
+
+
+def test_the_composition_has_the_kinds_of_the_one_that_has_any():
+    plain, pseudo = Symmetry(), Symmetry(kinds=("pseudo-scalar",))
+    assert (plain @ pseudo).kinds == (pseudo @ plain).kinds == ("pseudo-scalar",)
+    assert (plain @ plain).kinds == ("scalar",)
+
+
+def test_one_field_without_a_batch_is_a_stack():
+    grid = Grid(8)
+    turn = list(square_group())[1]
+    assert torch.equal(turn(sampled(grid)[0], grid), turn(sampled(grid), grid)[0])
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (
+            lambda: Group(()),
+            "elements of a group must hold the identity, got none; use trivial_group()",
+        ),
+        (
+            lambda: Symmetry(((1, 1), (0, 1))),
+            "matrix of a symmetry must be a signed permutation of (x, y), got ((1, 1), (0, 1)); "
+            "use one such as ((0, 1), (1, 0))",
+        ),
+        (
+            lambda: Symmetry(kinds=("vector-x",)),
+            "kinds of a symmetry must be one for each channel, with vector-y behind vector-x, got "
+            "('vector-x',); use ('scalar',)",
+        ),
+        (
+            lambda: Symmetry(shift=(math.inf, 0.0)),
+            "entry 0 of shift of a symmetry must be a finite number, got inf; give a number",
+        ),
+        (
+            lambda: Group((3,)),
+            "entry 0 of elements of a group must be a Symmetry, got 3; change it",
+        ),
+        (
+            lambda: Symmetry()(torch.ones(8, 8), Grid(8)),
+            "fields under a symmetry must be (..., channel, ny, nx), got (8, 8); add a channel "
+            "dimension",
+        ),
+        (
+            lambda: Symmetry(kinds=("scalar", "pseudo-scalar"))(torch.ones(2, 3, 8, 8), Grid(8)),
+            "a symmetry of 2 kinds must act on as many channels, got 3 channels; give one kind or "
+            "3",
+        ),
+        (
+            lambda: act([Symmetry()], torch.ones(2, 1, 8, 8), Grid(8)),
+            "elements must be one for each of the 2 fields, got 1; repeat or drop some",
+        ),
+    ],
+)
+def test_what_is_refused_is_named(refused, message):
+    with pytest.raises(InputError) as error:
+        refused()
+    assert str(error.value) == message
