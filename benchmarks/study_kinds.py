@@ -11,7 +11,6 @@ from typing_extensions import NotRequired
 from pdeinv.benchmarks.assumption_kinds import ASSUMPTION_KINDS
 from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import FAMILY_KINDS
-from pdeinv.benchmarks.generated_kinds import GENERATED
 from pdeinv.benchmarks.kinds import (
     Kind,
     Line,
@@ -25,6 +24,7 @@ from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.benchmarks.soak_kinds import SOAKS
+from pdeinv.benchmarks.testing_kinds import COVERED, GENERATED, MUTATIONS
 from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
 
@@ -187,6 +187,8 @@ STUDY_KINDS = (
     WORKERS,
     SOAKS,
     GENERATED,
+    COVERED,
+    MUTATIONS,
     PEAKS,
 )
 """All kinds of studies."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 import scipy
+import torch
 
 from pdeinv.errors import InputError
 

@@ -21,8 +21,8 @@ def batched_gradient(
     either; its gradients are computed one by one.
     """
 
-    def gradient(cotangents: list[torch.Tensor], **options: bool) -> torch.Tensor:
-        return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True, **options)[0]
+    def gradient(cotangents: list[torch.Tensor]) -> torch.Tensor:
+        return torch.autograd.grad(outputs, leaf, cotangents, retain_graph=True)[0]
 
     own = any(_has_own_function(output) for output in outputs)
 
@@ -30,7 +30,7 @@ def batched_gradient(
         try:
             if own:
                 return torch.vmap(gradient)(cotangents)
-            return gradient(cotangents, is_grads_batched=True)
+            return _of_batch(outputs, leaf, cotangents)
         except NumericalError:
             raise
         except RuntimeError:  # of torch, whose words for it differ
@@ -38,6 +38,28 @@ def batched_gradient(
         return torch.stack([gradient(list(one)) for one in zip(*cotangents, strict=True)])
 
     return gradients
+
+
+def _of_batch(
+    outputs: list[torch.Tensor], leaf: torch.Tensor, cotangents: list[torch.Tensor]
+) -> torch.Tensor:
+    """`torch.autograd.grad` with `is_grads_batched`, without its check of shapes: that imports
+    sympy, which takes a second."""
+    try:
+        from torch._vmap_internals import _vmap
+        from torch.autograd.graph import _engine_run_backward
+    except ImportError:  # of a torch that has moved them
+        return torch.autograd.grad(
+            outputs, leaf, cotangents, retain_graph=True, is_grads_batched=True
+        )[0]
+
+    def gradients(given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        keep, create, unused = True, False, False
+        return _engine_run_backward(
+            tuple(outputs), given, keep, create, (leaf,), unused, accumulate_grad=False
+        )
+
+    return _vmap(gradients)(tuple(cotangents))[0]
 
 
 def _has_own_function(output: torch.Tensor) -> bool:

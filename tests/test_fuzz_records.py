@@ -17,7 +17,6 @@ from pdeinv.benchmarks import (
     assumption_kinds,
     crash_kinds,
     family_kinds,
-    generated_kinds,
     kinds,
     memory_kinds,
     plan_kinds,
@@ -26,6 +25,7 @@ from pdeinv.benchmarks import (
     quantity_kinds,
     soak_kinds,
     study_kinds,
+    testing_kinds,
     worker_kinds,
 )
 from pdeinv.benchmarks.cells import Cell
@@ -39,7 +39,6 @@ from pdeinv.benchmarks.reports.assumed_tables import (
     number_table,
 )
 from pdeinv.benchmarks.reports.figures import FIGURES
-from pdeinv.benchmarks.reports.generated_inputs import generated_table
 from pdeinv.benchmarks.reports.html_report import write_page
 from pdeinv.benchmarks.reports.tables import (
     beside_limit,
@@ -48,6 +47,7 @@ from pdeinv.benchmarks.reports.tables import (
     table,
     tasks_table,
 )
+from pdeinv.benchmarks.reports.testing import covered_table, generated_table, mutations_table
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table, plot_gain
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
@@ -266,6 +266,17 @@ GENERATED = [
     for name in ("tables of sensors", "models")
 ]
 
+COVERED = [
+    {"folder": name, "pde": "all", "tests": 9, "lines": 40, "covered": 39, "seed": 0}
+    for name in ("pdeinv", "solvers")
+]
+
+MUTATIONS = [
+    {"group": name, "pde": "all", "of": 40, "mutants": 20, "killed": 18, "survived": 1}
+    | {"untested": 1, "seed": 0, "seconds": 9.0}
+    for name in ("symmetry", "evidence")
+]
+
 PEAKS = [
     {"work": "reconstruct", "pde": "poisson", "grid": 64, "sensors": m, "seed": 0, "seconds": 9.0}
     | {"megabytes": 900.0, "small": 700.0, "estimate": 300.0}
@@ -274,7 +285,9 @@ PEAKS = [
 
 USES = {
     "memory": (memory_kinds.PEAKS, PEAKS, memory_table),
-    "generated": (generated_kinds.GENERATED, GENERATED, generated_table),
+    "generated": (testing_kinds.GENERATED, GENERATED, generated_table),
+    "covered": (testing_kinds.COVERED, COVERED, covered_table),
+    "mutations": (testing_kinds.MUTATIONS, MUTATIONS, mutations_table),
     "crashes": (crash_kinds.CRASHES, CRASHES, crashes_table),
     "workers": (worker_kinds.WORKERS, WORKERS, workers_table),
     "million fields": (worker_kinds.WORKERS, WORKERS, fields_table),

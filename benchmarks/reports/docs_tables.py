@@ -32,7 +32,6 @@ from pdeinv.benchmarks.assumption_kinds import (
 )
 from pdeinv.benchmarks.crash_kinds import CRASHES
 from pdeinv.benchmarks.family_kinds import SCENE_LIMITS
-from pdeinv.benchmarks.generated_kinds import GENERATED
 from pdeinv.benchmarks.kinds import INSTANCES, SUMMARIES, Kind
 from pdeinv.benchmarks.memory_kinds import PEAKS
 from pdeinv.benchmarks.plan_kinds import PLANS
@@ -57,7 +56,6 @@ from pdeinv.benchmarks.reports.assumed_tables import (
     model_choice_table,
     number_table,
 )
-from pdeinv.benchmarks.reports.generated_inputs import generated_table
 from pdeinv.benchmarks.reports.published_setting import published_setting_table
 from pdeinv.benchmarks.reports.queried_tables import (
     best_prior_table,
@@ -74,6 +72,7 @@ from pdeinv.benchmarks.reports.tables import (
     table,
     tasks_table,
 )
+from pdeinv.benchmarks.reports.testing import covered_table, generated_table, mutations_table
 from pdeinv.benchmarks.soak_kinds import SOAKS
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
@@ -102,6 +101,7 @@ from pdeinv.benchmarks.study_kinds import (
     GAUSSIAN_LIMITS,
     TIMINGS,
 )
+from pdeinv.benchmarks.testing_kinds import COVERED, GENERATED, MUTATIONS
 from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.errors import InputError
 from pdeinv.files import atomic_write, read_text
@@ -137,6 +137,8 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "crashes": (crashes_table, (CRASHES,)),
     "memory": (memory_table, (PEAKS,)),
     "generated": (generated_table, (GENERATED,)),
+    "covered": (covered_table, (COVERED,)),
+    "mutations": (mutations_table, (MUTATIONS,)),
     "quantities": (quantities_table, (QUANTITIES,)),
     "workers": (workers_table, (WORKERS,)),
     "million-fields": (fields_table, (WORKERS,)),
