@@ -1,4 +1,4 @@
-"""README's code blocks, for the tests and for `.ci/front_door`.
+"""The code blocks of README and of the overview, for the tests and for `.ci/front_door`.
 
 `python tests/readme_blocks.py FOLDER` writes the files that the Python blocks read, and
 `program.py`, which runs the blocks.
@@ -14,10 +14,11 @@ import h5py
 import scipy.io
 
 ROOT = Path(__file__).parent.parent
+OVERVIEW = "docs/overview.md"
 
 # The import comes before the change of folder: it is that of the folder where Python started.
 _HEADER = '''\
-"""Import the package where Python started and, given a folder, run README's Python blocks there:
+"""Import the package where Python started and, given a folder, run the Python blocks there:
 python -c PROGRAM (checkout | installed) [FOLDER]."""
 import os, sys
 import pdeinv
@@ -31,13 +32,18 @@ assert all(len(pdeinv.datasets.example(name).sample) for name in pdeinv.datasets
 for place in folder:
     os.chdir(place)
     for i, block in enumerate({blocks!r}, 1):
-        exec(compile(block, f"README, Python block {{i}}", "exec"), {{}})
+        exec(compile(block, f"Python block {{i}}", "exec"), {{}})
 '''
 
 
 def blocks(language, page="README.md"):
     """Return the code blocks of a page in a language."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def python_blocks():
+    """Return the Python blocks of README and of the overview."""
+    return [*blocks("python"), *blocks("python", OVERVIEW)]
 
 
 def import_block(monkeypatch, name, code):
@@ -58,12 +64,12 @@ def _first_example():
 
 
 def write_files(folder):
-    """Write the files that README's blocks read: the first example, a sensor table and three
+    """Write the files that these blocks read: the first example, a sensor table and three
     datasets."""
     folder.mkdir(exist_ok=True)
     for name, content in _first_example().items():
         (folder / name).write_bytes(content)
-    (table,) = blocks("csv")
+    (table,) = blocks("csv", OVERVIEW)
     (folder / "sensors.csv").write_text(table)
     shipped = ROOT / "pdeinv" / "data" / "darcy.h5"
     (folder / "darcy.h5").write_bytes(shipped.read_bytes())
@@ -85,4 +91,4 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     out = Path(sys.argv[1])
     write_files(out)
-    (out / "program.py").write_text(_HEADER.format(root=str(ROOT), blocks=blocks("python")))
+    (out / "program.py").write_text(_HEADER.format(root=str(ROOT), blocks=python_blocks()))

@@ -18,8 +18,8 @@ from pdeinv.benchmarks.claims import (
     instruments,
     limits,
     moment,
+    overview,
     published,
-    readme,
     tutorials,
 )
 from pdeinv.benchmarks.claims.claim import Claim, Constant
@@ -46,7 +46,7 @@ class Source(NamedTuple):
 
 
 SOURCES: dict[str, Source] = {
-    "README.md": Source(readme.CONSTANTS, readme.claims),
+    "README.md": Source((Constant("torch==2.13.0", "a version"),)),
     "CHANGELOG.md": Source((Constant("0.1.0", "a version"),)),
     "CONTRIBUTING.md": Source(
         (
@@ -92,7 +92,7 @@ SOURCES: dict[str, Source] = {
     "docs/decisions.md": Source(),
     "docs/design.md": Source(),
     "docs/index.md": Source(),
-    "docs/overview.md": Source(),
+    "docs/overview.md": Source(overview.CONSTANTS, overview.claims),
     "docs/reference/command-line.md": Source(),
     "docs/start.md": Source(),
     "docs/warnings.md": Source(

@@ -14,7 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[2]
-ROOT_PAGES = {"README.md": "overview", "CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changes"}
+ROOT_PAGES = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changes"}
 """Texts of the root folder, and the pages that show them."""
 GALLERY = {"docs/gallery/README.rst": "docs/figures_in_a_few_lines/index.rst"}
 """The head of the gallery, and the page that is made of it and of the scripts."""
@@ -65,11 +65,9 @@ def _navigation(text: str) -> str:
     trees = []
     for section in text.split("\n## ")[1:]:
         caption, _, rest = section.partition("\n")
-        entries = dict[str, str]()
+        entries = dict[str, None]()
         for link in _LINK.finditer(rest):
-            page = link[2].rpartition(".")[0]
-            # The head of README is the name of the package
-            entries.setdefault(page, f"{link[1]} <{page}>" if page == "overview" else page)
-        names = "\n".join(entries.values())
+            entries[link[2].rpartition(".")[0]] = None
+        names = "\n".join(entries)
         trees.append(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{names}\n```\n")
     return "".join(trees)

@@ -1,4 +1,4 @@
-"""The claims of README.md."""
+"""The claims of docs/overview.md."""
 
 from __future__ import annotations
 
@@ -48,7 +48,6 @@ from pdeinv.benchmarks.reports.queries import (
 __all__ = ["CONSTANTS", "claims"]
 
 CONSTANTS = (
-    Constant("torch==2.13.0", "a version"),
     Constant("0.5 is rough, 1.5 the default", "settings"),
     Constant("at a level of 5 %", "a setting"),
     Constant("random nodes (3 % of them)", "a setting"),
