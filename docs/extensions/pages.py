@@ -19,7 +19,7 @@ ROOT_PAGES = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changes"}
 GALLERY = {"docs/gallery/README.rst": "docs/figures_in_a_few_lines/index.rst"}
 """The head of the gallery, and the page that is made of it and of the scripts."""
 
-_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
+_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
 _FENCES = re.compile(r"(```.*?```)", re.DOTALL)
 
 
