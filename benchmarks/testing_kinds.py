@@ -10,7 +10,8 @@ __all__ = ["COVERED", "GENERATED", "MUTATIONS"]
 
 class _Generated(Line, Provenance):
     """Generated inputs of a kind, most with faults: how many were `used`, and how many `refused` in
-    one sentence. Any other end fails the test that makes them. `seconds` are those of all kinds.
+    one sentence. Any other end fails the test that makes them. `seconds` are those of the tests
+    that were run with it.
     """
 
     inputs: Name

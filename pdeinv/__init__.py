@@ -53,6 +53,7 @@ _EXPORTS = {
     "plot_calibration": "pdeinv.figures.calibration",
     "plot_design": "pdeinv.figures.design",
     "plot_parameters": "pdeinv.figures.evidence",
+    "plot_predictions": "pdeinv.figures.predictions",
     "plot_reconstruction": "pdeinv.plot",
     "plot_sensors": "pdeinv.figures.sensor_layout",
     "prepare": "pdeinv.solvers.plans",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
+import pdeinv.accessor  # noqa: F401 - registers itself
 from pdeinv.checks import described
 from pdeinv.errors import InputError
 from pdeinv.files import check_path
@@ -17,6 +18,7 @@ from pdeinv.quantities import Quantity, evaluation, maps
 from pdeinv.quantities.evaluation import Function
 from pdeinv.quantities.intervals import LEVEL
 from pdeinv.schema import parse_json
+from pdeinv.story import story_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -73,6 +75,10 @@ class Result(xr.Dataset):
         if "field" in further or (given and isinstance(given[0], str)):
             return maps.quantile(self, *given, **further)
         return super().quantile(*given, **further)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the story of the result, then the Dataset."""
+        return story_of(self) + super()._repr_html_()
 
     def as_prior(
         self,

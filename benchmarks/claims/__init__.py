@@ -190,6 +190,7 @@ SOURCES: dict[str, Source] = {
             Constant("Where that lies below 90 %, the intervals are too narrow", "advice"),
             Constant("says that the range is too narrow", "advice"),
             Constant("the interval of 95 %", "a definition"),
+            Constant("with its 90 % interval", "a definition"),
             Constant("(90 %: 280–640)", "an example"),
             Constant("`reconstruct(..., holdout=0.2)`", "an example"),
         )
