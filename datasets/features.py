@@ -12,7 +12,7 @@ from pdeinv.annotations import Convertible, check_fields
 from pdeinv.checks import Positive, described
 from pdeinv.datasets.distributed import Distributed
 from pdeinv.errors import InputError
-from pdeinv.grid import Domain, Grid
+from pdeinv.grid import Domain, Extent, Grid
 from pdeinv.region import Region
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ class Path(Convertible):
         from shapely.geometry import LineString
 
         return LineString(self.corners)
+
+    def within(self, extent: Extent) -> list[Any]:
+        """Return the parts of the line in a rectangle, as shapely has them."""
+        from shapely import get_parts
+        from shapely.geometry import box
+
+        left, right, bottom, top = extent
+        inside = self.geometry().intersection(box(left, bottom, right, top))
+        return [part for part in get_parts(inside) if part.length > 0]
 
 
 @dataclass(frozen=True)
@@ -192,15 +201,14 @@ def nodes_of(place: Region | Path, grid: Grid) -> np.ndarray:
     """
     points = grid.points().numpy()
     if isinstance(place, Path):
-        line = place.geometry()
-        pieces = max(2, int(np.ceil(4 * line.length / min(grid.spacing))))
-        at = np.array(
-            [line.interpolate((i + 0.5) / pieces, normalized=True).coords[0] for i in range(pieces)]
-        )
-        nearest = _nearest(points, at)
-        return np.bincount(
-            nearest, np.full(pieces, line.length / pieces), minlength=grid.nodes
-        ).reshape(grid.shape)
+        lengths = np.zeros(grid.nodes)
+        for line in place.within(grid.extent):
+            pieces = max(2, int(np.ceil(4 * line.length / min(grid.spacing))))
+            steps = (np.arange(pieces) + 0.5) / pieces
+            at = np.array([line.interpolate(step, normalized=True).coords[0] for step in steps])
+            owned = np.full(pieces, line.length / pieces)
+            lengths += np.bincount(_nearest(points, at), owned, minlength=grid.nodes)
+        return lengths.reshape(grid.shape)
     place = place.within(grid.extent)
     if isinstance(place.shape, np.ndarray):
         at, (dx, dy) = place.marked
@@ -245,9 +253,11 @@ def check_features(features: Sequence[Feature], domain: Domain) -> None:
         place = feature.place
         if isinstance(place, Path):
             ax, ay, bx, by = place.geometry().bounds
+            outside = not place.within(domain.extent)
         else:
             ax, ay, bx, by = place.within(domain.extent).bounds
-        if bx < x0 or ax > x1 or by < y0 or ay > y1:
+            outside = bx < x0 or ax > x1 or by < y0 or ay > y1
+        if outside:
             raise InputError(
                 f"feature {i} must be within the domain {domain}, got one in [{ax:g}, {bx:g}] x "
                 f"[{ay:g}, {by:g}]; use the domain's coordinates"

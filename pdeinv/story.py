@@ -10,7 +10,7 @@ import xarray as xr
 from pdeinv.quantities.draws import field_names
 from pdeinv.units import in_figures
 
-__all__ = ["story_of"]
+__all__ = ["head_of", "story_of"]
 
 _STYLE = "text-align: left; padding: 2px 12px 2px 0"
 
@@ -22,7 +22,7 @@ def story_of(result: xr.Dataset) -> str:
         result: of `pdeinv.reconstruct`; attributes that it lacks are left out.
     """
     attributes = result.attrs
-    lines = [f"<b>{escape(_head(result))}</b>"]
+    lines = [f"<b>{escape(head_of(result))}</b>"]
     if "assumed" in attributes:
         lines.append(f"Assumed: {escape(str(attributes['assumed']))}")
     if "reduced_chi_squared" in attributes:
@@ -36,7 +36,8 @@ def story_of(result: xr.Dataset) -> str:
     return f"<div>{'<br>'.join(lines)}<table><tr>{head}</tr>{rows}</table></div>"
 
 
-def _head(result: xr.Dataset) -> str:
+def head_of(result: xr.Dataset) -> str:
+    """Return in a few words what a result is."""
     pde, solver = (str(result.attrs.get(name, "")) for name in ("pde", "solver"))
     nodes = f"{result.sizes.get('y', 0)} x {result.sizes.get('x', 0)} nodes"
     by = f" by {solver}" if solver else ""

@@ -27,6 +27,7 @@ from pdeinv.datasets import (
     open_dataset,
     states,
 )
+from pdeinv.datasets.features import Path, nodes_of
 from pdeinv.grid import Domain
 from pdeinv.observation import Observation
 from pdeinv.posterior import Posterior
@@ -292,6 +293,27 @@ def test_symmetries_are_those_of_the_mask_and_of_what_lies_within():
             for g in pde.symmetries.on_grid(grid):
                 moved = g(a, grid)
                 assert torch.allclose(pde.solve(moved[:, :1]), moved[:, 1:], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("line", "inside"),
+    [
+        ([[0.1, 0.1], [0.9, 0.1]], 0.8),
+        ([[0.5, 0.5], [3.0, 0.5]], 0.5),
+        ([[0.5, 0.5], [2.0, 0.5], [2.0, 0.2], [0.5, 0.2]], 1.0),  # it leaves and comes back
+        ([[0.5, 0.5], [0.5, -1e300]], 0.5),
+    ],
+)
+def test_of_a_line_the_part_within_the_domain_counts(line, inside):
+    grid = Grid(9)
+    lengths = nodes_of(Path.of(line), grid)
+    assert lengths.sum() == pytest.approx(inside)
+
+
+def test_a_line_that_misses_the_domain_is_refused():
+    river = Leakage([[-0.2, 0.1], [0.1, -0.2]], level=0.0, conductance=1.0)  # around a corner
+    with pytest.raises(InputError, match="feature 0 must be within the domain"):
+        Darcy(features=(river,))
 
 
 def test_readings_near_the_edge_are_of_active_nodes():

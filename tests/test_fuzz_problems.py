@@ -138,14 +138,14 @@ def mutate(draw, value):
     """Return a value of JSON with another value, a key less or a repeated item at one place."""
     path = draw(st.sampled_from(list(places(value))))
     if not path:
-        return draw(ODD)
+        return copy.deepcopy(draw(ODD))
     *outer, last = path
     place = value
     for key in outer:
         place = place[key]
     act = draw(st.sampled_from(("set", "set", "delete", "repeat", "reverse")))
     if act == "set":
-        place[last] = draw(ODD)
+        place[last] = copy.deepcopy(draw(ODD))
     elif act == "delete":
         del place[last]
     elif act == "repeat" and isinstance(place, list):

@@ -55,6 +55,7 @@ from pdeinv.cli.study_problems import (
 )
 from pdeinv.cli.study_reliability import crashes, memory, soak, workers
 from pdeinv.cli.train import train
+from pdeinv.cli.view import view
 from pdeinv.errors import InputError, run_cli
 
 __all__ = ["app", "main"]
@@ -71,7 +72,7 @@ app = typer.Typer(
 
 for command in (
     *(reconstruct, problem, observe, generate, train, demo, benchmark, report, equivariance),
-    *(calibrate, check, compare, design, info, plan),
+    *(calibrate, check, compare, design, info, plan, view),
 ):
     app.command()(command)
 for measured in (

@@ -2,7 +2,7 @@
 Readings against their predictions
 ==================================
 
-Each reading is predicted from the others. The intervals should reach the diagonal nine times in ten.
+Each reading is predicted from the others. Nine of ten intervals should reach the diagonal.
 """
 
 import pdeinv
