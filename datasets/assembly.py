@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from pdeinv.datasets.hdf5 import Contents, Stored, StoredHDF5, StoredMatlab73, V
 from pdeinv.datasets.header import FORMAT, FORMAT_VERSION, Header
 from pdeinv.datasets.matlab import diffusionpde_layout
 from pdeinv.datasets.matlab5 import StoredMatlab5
+from pdeinv.datasets.numpy_files import StoredNumpy
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
@@ -26,7 +27,12 @@ __all__ = ["Reader"]
 
 _SHOWN = 12  # variables in a message
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
-_KINDS = {"HDF5": StoredHDF5, "MATLAB 7.3": StoredMatlab73, "MATLAB 5": StoredMatlab5}
+_KINDS: dict[str, Callable[..., Stored]] = {
+    "HDF5": StoredHDF5,
+    "MATLAB 7.3": StoredMatlab73,
+    "MATLAB 5": StoredMatlab5,
+    "NumPy": StoredNumpy,
+}
 _AXES = (*DIMENSIONS, "time")
 _MATLAB_AXES = ("sample", "x", "y", "time")  # of DiffusionPDE's files
 _DECODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"}
@@ -55,7 +61,7 @@ class Reader:
     Arguments:
         path: the file.
         contents: its attributes and variables.
-        source_format: `HDF5`, `MATLAB 7.3` or `MATLAB 5`.
+        source_format: a key of `_KINDS`.
         pde, names, dims: what the caller states; see `pdeinv.datasets.open_dataset`.
     """
 

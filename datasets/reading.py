@@ -6,7 +6,8 @@ A file says what it holds by names, and nothing is inferred from the shape of an
   attributes;
 - a NetCDF 4 or HDF5 file, by the names of a PDE's two fields and of the axes `sample`, `y`, `x`;
 - a MATLAB file of DiffusionPDE's, by the names of its variables (see `pdeinv.datasets.matlab`);
-- any other HDF5 or MATLAB file, by the names that the caller gives.
+- any other HDF5 or MATLAB file, an `.npz` file or a folder of `.npy` files, by the names that the
+  caller gives.
 
 The examples shipped with the package are held out: eight instances of a PDE at 64 x 64, from a seed
 that no shipped prior was trained on. `pdeinv generate NAME --n 8 --grid 64 --seed 20000 --out
@@ -28,6 +29,7 @@ from pdeinv.datasets.hdf5 import survey_hdf5
 from pdeinv.datasets.joined import join, shards_of
 from pdeinv.datasets.matlab import survey_matlab73
 from pdeinv.datasets.matlab5 import survey_matlab5
+from pdeinv.datasets.numpy_files import holds_arrays, survey_numpy
 from pdeinv.datasets.registry import PDES, pde_by_name
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
@@ -38,8 +40,8 @@ _DATA = resources.files("pdeinv") / "data"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OTHERS = {
     b"CDF": "a NetCDF 3 file",
-    b"\x93NUMPY": "a NumPy array file",
-    b"PK\x03\x04": "a zip archive, as .npz, Zarr or PyTorch files are",
+    b"\x93NUMPY": "a single NumPy array",
+    b"PK\x03\x04": "a zip archive, as Zarr or PyTorch files are",
     b"\x1f\x8b": "a gzip archive",
     b"version https://git-lfs": "a pointer of Git LFS to a file",
     b"<": "a web page or XML",
@@ -47,7 +49,7 @@ _OTHERS = {
 _ZARR = (".zgroup", ".zarray", ".zmetadata", "zarr.json")
 _SUPPORTED = (
     "give an HDF5, NetCDF 4 or MATLAB file, such as `pdeinv generate` or xarray's "
-    '`to_netcdf(path, engine="h5netcdf")` writes'
+    '`to_netcdf(path, engine="h5netcdf")` writes, an .npz file, or a folder of .npy files'
 )
 
 
@@ -63,8 +65,8 @@ def open_dataset(
     Each access opens the file and closes it again.
 
     Arguments:
-        path: the file; or the folder of a dataset's shards, or a pattern such as `fields-*.h5` for
-            them or some of them.
+        path: the file; or a folder of `.npy` files; or the folder of a dataset's shards, or a
+            pattern such as `fields-*.h5` for them or some of them.
         pde: the PDE or its name, where the file does not state it.
         names: the variables of the coefficient and the solution, where the file does not state
             them; `group/variable` for one in a group. One text with commas between will do.
@@ -93,13 +95,17 @@ def open_dataset(
                 return open_dataset(file, pde=known, names=names, dims=dims)
 
             return join(path, shards, one)
-        _check_kind(path)
-        with path.open("rb") as stream:
-            head = stream.read(520)
+        numpy = path.exists() and holds_arrays(path)
+        if not numpy:
+            _check_kind(path)
+            with path.open("rb") as stream:
+                head = stream.read(520)
     except InputError:
         raise
     except (OSError, TypeError, ValueError) as error:
         raise reading_failure(path, error, "must be the name of a file; correct it") from None
+    if numpy:
+        return Reader(path, survey_numpy(path), "NumPy", known, names, dims).open()
     if head.startswith(b"MATLAB 5.0"):
         return Reader(path, survey_matlab5(path), "MATLAB 5", known, names, dims).open()
     if _HDF5 not in (head[:8], head[512:]):

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import h5py
+import numpy as np
 import scipy.io
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def _first_example():
 
 
 def write_files(folder):
-    """Write the files that these blocks read: the first example, a sensor table and three
+    """Write the files that these blocks read: the first example, a sensor table and four
     datasets."""
     folder.mkdir(exist_ok=True)
     for name, content in _first_example().items():
@@ -82,9 +83,14 @@ def write_files(folder):
             }.items()
         }
     scipy.io.savemat(folder / "Darcy_train.mat", fields)
+    mine = {
+        name: field.transpose(2, 1, 0)
+        for name, field in zip(("a", "u"), fields.values(), strict=True)
+    }
+    np.savez(folder / "mine.npz", **mine)
     with h5py.File(folder / "mine.h5", "w") as file:
-        for name, field in zip(("a", "u"), fields.values(), strict=True):
-            file[name] = field.transpose(2, 1, 0)
+        for name, field in mine.items():
+            file[name] = field
 
 
 if __name__ == "__main__":

@@ -333,8 +333,8 @@ def another_hdf5(truth, path):
 OTHERS = {
     netcdf3: "but a NetCDF 3 file; give an HDF5, NetCDF 4 or MATLAB file",
     zarr: "a Zarr store, which is not supported; give an HDF5, NetCDF 4",
-    numpy_file: "but a NumPy array file; give",
-    numpy_archive: "but a zip archive, as .npz, Zarr",
+    numpy_file: "but a single NumPy array; give",
+    numpy_archive: r"must hold .*, or permeability and pressure, or .*, got arr_0 \(",
     another_hdf5: r"must hold .*, or permeability and pressure, or .*, got depth \(3\)",
 }
 

@@ -22,6 +22,7 @@ from pdeinv.footprints import FootprintObservation
 from pdeinv.footprints.places import Footprints
 from pdeinv.grid import Grid
 from pdeinv.observation import Observation
+from pdeinv.sensors.binary_files import read_binary
 from pdeinv.sensors.checks import Readings, refuse_outside
 from pdeinv.sensors.columns import check_columns, checked_values
 from pdeinv.sensors.complex_values import split_complex
@@ -81,8 +82,8 @@ class Sensors:
         """Return the sensors of a table.
 
         Arguments:
-            source: path of a text file, an open file, sensors, or a table with named columns in
-                any form that `pdeinv.sensors.sources.as_table` reads.
+            source: path of a text, Excel, Parquet or NetCDF file, an open text file, sensors, or a
+                table with named columns in any form that `pdeinv.sensors.sources.as_table` reads.
 
         Raises:
             InputError: the file or the table cannot be used.
@@ -91,7 +92,9 @@ class Sensors:
             return source
         if isinstance(source, str | os.PathLike):
             path = Path(os.fsdecode(source))
-            return cls(read_csv(path), origin=path.name, first_row=1)
+            table = read_binary(path)
+            table = read_csv(path) if table is None else table
+            return cls(table, origin=path.name, first_row=1)
         if callable(getattr(source, "read", None)):
             return cls(*read_open_file(source), first_row=1)
         return cls(as_table(source))
