@@ -95,17 +95,15 @@ def open_dataset(
                 return open_dataset(file, pde=known, names=names, dims=dims)
 
             return join(path, shards, one)
-        numpy = path.exists() and holds_arrays(path)
-        if not numpy:
-            _check_kind(path)
-            with path.open("rb") as stream:
-                head = stream.read(520)
+        if path.exists() and holds_arrays(path):
+            return Reader(path, survey_numpy(path), "NumPy", known, names, dims).open()
+        _check_kind(path)
+        with path.open("rb") as stream:
+            head = stream.read(520)
     except InputError:
         raise
     except (OSError, TypeError, ValueError) as error:
         raise reading_failure(path, error, "must be the name of a file; correct it") from None
-    if numpy:
-        return Reader(path, survey_numpy(path), "NumPy", known, names, dims).open()
     if head.startswith(b"MATLAB 5.0"):
         return Reader(path, survey_matlab5(path), "MATLAB 5", known, names, dims).open()
     if _HDF5 not in (head[:8], head[512:]):

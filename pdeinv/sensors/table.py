@@ -83,7 +83,7 @@ class Sensors:
 
         Arguments:
             source: path of a text, Excel, Parquet or NetCDF file, an open text file, sensors, or a
-                table with named columns in any form that `pdeinv.sensors.sources.as_table` reads.
+                table with named columns as `pdeinv.sensors.sources.as_table` reads it.
 
         Raises:
             InputError: the file or the table cannot be used.
@@ -92,9 +92,8 @@ class Sensors:
             return source
         if isinstance(source, str | os.PathLike):
             path = Path(os.fsdecode(source))
-            table = read_binary(path)
-            table = read_csv(path) if table is None else table
-            return cls(table, origin=path.name, first_row=1)
+            found = read_binary(path)
+            return cls(read_csv(path) if found is None else found, path.name, first_row=1)
         if callable(getattr(source, "read", None)):
             return cls(*read_open_file(source), first_row=1)
         return cls(as_table(source))
