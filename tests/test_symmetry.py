@@ -284,10 +284,10 @@ def test_the_composition_has_the_kinds_of_the_one_that_has_any():
     assert (plain @ plain).kinds == ("scalar",)
 
 
-def test_one_field_without_a_batch_is_a_stack():
-    grid = Grid(8)
-    turn = list(square_group())[1]
-    assert torch.equal(turn(sampled(grid)[0], grid), turn(sampled(grid), grid)[0])
+def test_one_field_without_a_batch_is_a_stack(group, kind):
+    grid = Grid(8, kind=kind)
+    for g in elements(group):
+        assert torch.equal(g(sampled(grid)[0], grid), g(sampled(grid), grid)[0])
 
 
 @pytest.mark.parametrize(
