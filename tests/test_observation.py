@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdeinv import Grid, InputError, Observation
+from pdeinv.region import Region
 
 KINDS = ("vertex", "periodic")
 LAYOUTS = {
@@ -376,3 +377,32 @@ def test_biases_and_limits_follow_their_readings():
 def test_a_wrong_limit_or_bias_is_refused(change, words):
     with pytest.raises(InputError, match=words):
         dataclasses.replace(noisy(), **change)
+
+
+class Sum(Observation):
+    """The same three nodes with the same weights at each sensor."""
+
+    def stencil(self, chosen, order):
+        k = int(chosen.sum())
+        nodes, weights = torch.tensor([0, 1, 4]), torch.tensor([0.5, 0.25, 0.75]).double()
+        return nodes.expand(k, 3), weights.expand(k, 3)
+
+
+def test_a_stencil_of_ones_own_leaves_inactive_nodes_out():
+    grid = Grid(5, active=Region.of({"polygon": [[0, 0], [0.3, 0], [0.3, 1], [0, 1]]}))
+    assert grid.active_nodes.flatten()[[0, 1, 4]].tolist() == [True, True, False]
+    field = torch.full((1, 1, 5, 5), 1e6, dtype=torch.float64)
+    field.flatten()[[0, 1]] = torch.tensor([2.0, 8.0]).double()
+    zeros = torch.zeros(2, dtype=torch.float64)
+    points = torch.tensor([[0.0, 0.0], [0.25, 0.5]]).double()
+    H = Sum(grid, points, zeros.long(), zeros, zeros, (1,))
+    # The weights of the active nodes, 0.5 and 0.25, have the sum that all had, 1.5
+    assert H(field)[0].tolist() == pytest.approx([6.0, 6.0])
+    whole = Sum(Grid(5), points, zeros.long(), zeros, zeros, (1,))
+    assert whole(field)[0].tolist() == pytest.approx([3 + 0.75e6, 3 + 0.75e6])
+
+
+def test_the_first_point_outside_is_named():
+    points = [[0.5, 0.5], [0.25, 1.5], [2.0, 0.5]]
+    with pytest.raises(InputError, match=r"got \(0\.25, 1\.5\) in reading 1; use its coordinates"):
+        observation(points, Grid(5))
