@@ -252,6 +252,9 @@ SOURCES: dict[str, Source] = {
             Constant("takes three times as long", "a setting"),
         )
     ),
+    "docs/tutorials/aquifer_from_wells.ipynb": Source(
+        (Constant("has a 90 % interval", "a setting"),)
+    ),
     "docs/tutorials/benchmark.ipynb": Source(tutorials.BENCHMARK, tutorials.benchmark),
     "docs/tutorials/sensors_to_fields.ipynb": Source(tutorials.SENSORS, tutorials.sensors),
     "pdeinv/**/*.py": Source(code.PDEINV),
