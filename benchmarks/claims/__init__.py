@@ -257,6 +257,7 @@ SOURCES: dict[str, Source] = {
     ),
     "docs/tutorials/benchmark.ipynb": Source(tutorials.BENCHMARK, tutorials.benchmark),
     "docs/tutorials/sensors_to_fields.ipynb": Source(tutorials.SENSORS, tutorials.sensors),
+    "docs/tutorials/your_own_data.ipynb": Source(),
     "pdeinv/**/*.py": Source(code.PDEINV),
     "datasets/**/*.py": Source(code.DATASETS),
     "solvers/**/*.py": Source(code.SOLVERS, code.solvers),
