@@ -99,6 +99,22 @@ def test_the_deviations_of_biases_are_those_of_the_rows():
     np.testing.assert_allclose(result["sensor_bias_std"], std)
 
 
+def test_a_replicate_that_fits_has_no_open_search():
+    readings = {
+        "field": "source",
+        "x": [1 / 64, 0.4375, 39 / 64, 1 / 64],
+        "y": [1 / 64, 59 / 64, 57 / 64, 1 / 64],
+        "value": [0.0, 3.0, -1.38, 2.02],
+        "noise_std": 1 / 64,
+        "replicate": ["2026-01-01"] * 3 + ["run-2"],
+    }
+    with pytest.warns(MisfitWarning):
+        result = reconstruct(readings, "acoustics", grid=16, n_samples=2)
+    settled = result.get("cause_settled", result.attrs.get("cause_settled"))
+    assert np.all(np.asarray(settled) == 1)
+    assert all(np.isfinite(v).all() for v in result.values() if v.dtype.kind == "f")
+
+
 def test_order_and_company_do_not_matter():
     given = readings(DATES)
     whole, fewer = run(given), run(given[given.replicate != DATES[0]][::-1])

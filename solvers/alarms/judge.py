@@ -48,7 +48,7 @@ def judge_misfit(
         progress: show that of the search for the cause.
     """
     posterior.record["misfit_test"] = MISFIT_TESTS[solver.misfit]
-    posterior.record["alarm"] = "none"
+    posterior.record |= {"alarm": "none", "cause_settled": 1}
     if posterior.record.get("converged") == 0:
         warn_caller(_stopped(solver, posterior, pde), UserWarning)
     given = pde, prior, sensors, observation
