@@ -66,8 +66,6 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if kwargs.get("is_grads_batched"):
-            raise RuntimeError("tensors elsewhere have no batches of gradients")
         if func in _FROM_VALUES and _is_ours(kwargs.get("device")):
             with torch._C.DisableTorchFunctionSubclass():
                 if isinstance(args[0], torch.Tensor):
