@@ -31,6 +31,7 @@ __all__ = [
     "StoredHDF5",
     "StoredMatlab73",
     "Variable",
+    "outer_part",
     "survey_hdf5",
 ]
 
@@ -203,6 +204,22 @@ class Stored(BackendArray, ABC):
     @abstractmethod
     def _block(self, key: tuple) -> np.ndarray:
         """Return a part of the variable in the file's own order of axes."""
+
+
+def outer_part(values: np.ndarray, key: tuple) -> np.ndarray:
+    """Return a part of an array with its axes in their order.
+
+    Arguments:
+        values: the array.
+        key: integers, slices and at most one array of integers. numpy would move the axis of that
+            array next to an integer.
+    """
+    ranges, dropped = list(key), []
+    for axis, (one, size) in enumerate(zip(key, values.shape, strict=True)):
+        if not isinstance(one, slice) and np.ndim(one) == 0:
+            ranges[axis] = slice(int(one) % size, int(one) % size + 1)
+            dropped.append(axis)
+    return values[tuple(ranges)].squeeze(tuple(dropped))
 
 
 class StoredHDF5(Stored):

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pdeinv.datasets.hdf5 import DAMAGED, Contents, Stored, Variable
+from pdeinv.datasets.hdf5 import DAMAGED, Contents, Stored, Variable, outer_part
 from pdeinv.files import reading_failure
 
 __all__ = ["StoredMatlab5", "survey_matlab5"]
@@ -91,15 +91,7 @@ class StoredMatlab5(Stored):
     def _block(self, key: tuple) -> np.ndarray:
         if self._kept is None:
             self._kept = self._load()
-        ranges, dropped = [], []
-        for axis, (one, size) in enumerate(zip(key, self._kept.shape, strict=True)):
-            if isinstance(one, slice) or np.ndim(one):
-                ranges.append(one)
-                continue
-            at = int(one) % size if axis in self.order else 0
-            ranges.append(slice(at, at + 1))
-            dropped.append(axis)
-        return self._kept[tuple(ranges)].squeeze(tuple(dropped))
+        return outer_part(self._kept, key)
 
     def _load(self) -> np.ndarray:
         """Return the variable; of axes other than the fields', the last index alone."""

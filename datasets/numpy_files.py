@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from pdeinv.datasets.hdf5 import DAMAGED, Contents, Stored, Variable
+from pdeinv.datasets.hdf5 import DAMAGED, Contents, Stored, Variable, outer_part
 from pdeinv.files import reading_failure
 
 __all__ = ["StoredNumpy", "holds_arrays", "survey_numpy"]
@@ -70,18 +70,8 @@ class StoredNumpy(Stored):
 
     def _block(self, key: tuple) -> np.ndarray:
         values = self._values()
-        # Integers as slices: next to an array of integers numpy would move the axes
-        ranges: list[Any] = []
-        dropped = []
-        for axis, (one, size) in enumerate(zip(key, values.shape, strict=True)):
-            if isinstance(one, slice) or np.ndim(one):
-                ranges.append(one)
-                continue
-            at = int(one) % size
-            ranges.append(slice(at, at + 1))
-            dropped.append(axis)
         try:
-            return np.array(values[tuple(ranges)]).squeeze(tuple(dropped))
+            return np.array(outer_part(values, key))
         except _ERRORS as error:
             raise reading_failure(self.shown, error, DAMAGED) from None
 
