@@ -107,7 +107,7 @@ class ResultAccessor:
         check_known(field, field_names(self._result), "the field of an animation")
         mean = self._result[f"{field}_mean"]
         frames = mean if "time" in mean.dims else self._result[f"{field}_samples"]
-        if (extra := set(frames.dims) - {"time", "sample", "y", "x"}) != set():
+        if extra := set(frames.dims) - {"time", "sample", "y", "x"}:
             raise InputError(
                 f"the field of an animation must have one time, or one set of samples, got the "
                 f"dimensions {', '.join(sorted(map(str, extra)))}; select one with .isel"

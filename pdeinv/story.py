@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from pdeinv.quantities.draws import field_names
+from pdeinv.quantities.draws import field_label, field_names
 from pdeinv.units import in_figures
 
 __all__ = ["head_of", "story_of"]
@@ -47,8 +47,7 @@ def head_of(result: xr.Dataset) -> str:
 def _row(result: xr.Dataset, name: str) -> str:
     mean, std = result[f"{name}_mean"], result.get(f"{name}_std")
     units = in_figures(str(mean.attrs.get("units", "1")))
-    label = str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the ")
-    label += f" [{units}]" if units else ""
+    label = field_label(result, name) + (f" [{units}]" if units else "")
     spread = "" if std is None else _range(std.values)
     return f"<tr>{_cell(label)}{_cell(_range(mean.values))}{_cell(spread)}</tr>"
 

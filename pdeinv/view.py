@@ -18,9 +18,9 @@ from pdeinv.coordinates import grid_from
 from pdeinv.errors import InputError
 from pdeinv.field_style import Style, field_style, spans_decades, spread_style
 from pdeinv.figures.layout import extent_of
-from pdeinv.figures.times import with_plain_times
+from pdeinv.figures.times import short_coordinate, with_plain_times
 from pdeinv.grid import Grid
-from pdeinv.quantities.draws import field_names
+from pdeinv.quantities.draws import field_label, field_names
 from pdeinv.story import head_of
 from pdeinv.units import in_figures
 
@@ -97,10 +97,12 @@ def _field(result: xr.Dataset, name: str) -> dict[str, Any]:
     wide = name == field_names(result)[0] and spans_decades(mean.values, drawn)
     return {
         "name": name,
-        "label": str(mean.attrs.get("long_name", name)).removeprefix("posterior mean of the "),
+        "label": field_label(result, name),
         "units": in_figures(str(mean.attrs.get("units", "1"))),
         "places": [
-            ", ".join(f"{dim} {_shown(value)}" for dim, value in zip(extra, places, strict=True))
+            ", ".join(
+                f"{dim} {short_coordinate(value)}" for dim, value in zip(extra, places, strict=True)
+            )
             for places in product(*(result[dim].values for dim in extra))
         ],
         "samples": samples.sizes["sample"],
@@ -170,7 +172,3 @@ def _place(result: xr.Dataset, field: str, i: int) -> int | None:
             index = int(same[0])
         place = place * len(values) + index
     return place
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pdeinv.coordinates import grid_from
 from pdeinv.field_style import field_style, format_bar
 from pdeinv.figures.layout import Panel, extent_of
+from pdeinv.figures.times import short_coordinate
 from pdeinv.units import in_figures
 
 __all__ = ["animate_field"]
@@ -46,12 +47,8 @@ def animate_field(frames: xr.DataArray, mean: np.ndarray, pause: int) -> FuncAni
 
     def show(i: int) -> list:
         image.set_data(values[i])
-        title.set_text(f"{label}\n{along} {_shown(frames[along].values[i])}")
+        title.set_text(f"{label}\n{along} {short_coordinate(frames[along].values[i])}")
         return [image, title]
 
     show(0)
     return FuncAnimation(figure, show, frames=len(values), interval=pause, blit=False)
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

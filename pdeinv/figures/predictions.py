@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from pdeinv.errors import InputError
+from pdeinv.quantities.draws import field_label
 from pdeinv.units import in_figures
 
 __all__ = ["plot_predictions"]
@@ -49,7 +50,9 @@ def plot_predictions(result: xr.Dataset) -> Figure:
     for (readings, histogram), name in zip(rows, fields, strict=True):
         mine = known & (result["sensor_field"].values == name)
         value, mean, width = (x.values[mine] for x in (result["sensor_value"], predicted, std))
-        _plot_readings(readings, result[f"{name}_mean"].attrs, value, mean, width)
+        units = in_figures(str(result[f"{name}_mean"].attrs.get("units", "1")))
+        _plot_readings(readings, units, value, mean, width)
+        readings.set_title(field_label(result, str(name)), fontsize=10)
         _plot_differences(histogram, (value - mean) / width)
     figure.align_labels()
     return figure
@@ -66,20 +69,13 @@ def _known(result: xr.Dataset) -> np.ndarray:
 
 
 def _plot_readings(
-    axis: Axes,
-    attributes: dict[str, object],
-    value: np.ndarray,
-    mean: np.ndarray,
-    std: np.ndarray,
+    axis: Axes, units: str, value: np.ndarray, mean: np.ndarray, std: np.ndarray
 ) -> None:
     half = ndtri((1 + _LEVEL) / 2) * std
     ends = [min(value.min(), mean.min()), max(value.max(), mean.max())]
     axis.plot(ends, ends, color="0.4", lw=1)
     axis.errorbar(mean, value, xerr=half, fmt="o", ms=3, lw=0.8, color="C0", ecolor="C0", alpha=0.7)
-    units = in_figures(str(attributes.get("units", "1")))
     unit = f" [{units}]" if units else ""
-    label = str(attributes.get("long_name", "")).removeprefix("posterior mean of the ")
-    axis.set_title(label, fontsize=10)
     axis.set_xlabel(f"predicted by the other readings{unit}", fontsize=8)
     axis.set_ylabel(f"reading{unit}", fontsize=8)
     axis.tick_params(labelsize=8)

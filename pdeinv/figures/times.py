@@ -9,7 +9,7 @@ import xarray as xr
 from pdeinv.fields import SAME_TIME
 from pdeinv.sensors.columns import experiment_name
 
-__all__ = ["part_at", "place_of", "with_plain_times"]
+__all__ = ["part_at", "place_of", "short_coordinate", "with_plain_times"]
 
 _DECODED = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 _CODES = dict(zip(_DECODED, ("W", "D", "h", "m", "s", "ms", "us"), strict=True))
@@ -27,6 +27,11 @@ def with_plain_times(dataset: xr.Dataset) -> xr.Dataset:
     unit = str(time.encoding.get("units", time.attrs.get("units", "days")))
     numbers = time.values / np.timedelta64(1, _CODES.get(unit.rstrip("s") + "s", "D"))  # type: ignore[call-overload]
     return dataset.assign_coords(time=(time.dims, numbers, {**time.attrs, "units": unit}))
+
+
+def short_coordinate(value: object) -> str:
+    """Return a time, or the name of a replicate, an experiment or a sample, for people."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def place_of(values: np.ndarray, value: object) -> int | None:

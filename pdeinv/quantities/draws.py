@@ -14,7 +14,7 @@ from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 from pdeinv.region import Region
 
-__all__ = ["draws_of", "field_names", "grid_of", "stated"]
+__all__ = ["draws_of", "field_label", "field_names", "grid_of", "stated"]
 
 _SAMPLES = "_samples"
 _OTHERS = ("parameter", "quantity")
@@ -27,6 +27,12 @@ def field_names(result: xr.Dataset) -> list[str]:
         for name, v in result.data_vars.items()
         if str(name).endswith(_SAMPLES) and {"sample", "y", "x"} <= {*v.dims}
     ]
+
+
+def field_label(result: xr.Dataset, field: str) -> str:
+    """Return the name for people of a field of a result."""
+    label = str(result[f"{field}_samples"].attrs.get("long_name", field))
+    return label.removeprefix("posterior samples of the ")
 
 
 def draws_of(result: xr.Dataset) -> xr.Dataset:

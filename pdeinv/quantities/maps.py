@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from pdeinv.checks import Bounds, number
 from pdeinv.quantities.base import PosteriorMap, check_known
-from pdeinv.quantities.draws import field_names
+from pdeinv.quantities.draws import field_label, field_names
 from pdeinv.quantities.intervals import check_draws, quantile_of_draws
 
 __all__ = ["Exceedance", "Quantile", "exceedance", "quantile"]
@@ -50,7 +50,7 @@ def exceedance(result: xr.Dataset, field: str, threshold: float) -> xr.DataArray
     else:
         samples = result[f"{field}_samples"]
         found = (samples > threshold).where(samples.notnull()).mean("sample")
-    label = f"posterior probability that the {_label(result, field)} exceeds {threshold:g}"
+    label = f"posterior probability that the {field_label(result, field)} exceeds {threshold:g}"
     units = str(result[f"{field}_samples"].attrs.get("units", "1"))
     label += "" if units == "1" else f" {units}"
     return _plain(found, long_name=label, units="1", law=law)
@@ -81,7 +81,7 @@ def quantile(result: xr.Dataset, field: str, q: float) -> xr.DataArray:
     else:
         check_draws(samples.sizes["sample"])
         found = quantile_of_draws(samples, q)
-    label = f"posterior quantile {q:g} of the {_label(result, field)}"
+    label = f"posterior quantile {q:g} of the {field_label(result, field)}"
     return _plain(found, long_name=label, units=samples.attrs.get("units", "1"), law=law)
 
 
@@ -153,11 +153,6 @@ def _two_values_of(result: xr.Dataset, field: str) -> tuple[float, float] | None
     samples = result[f"{field}_samples"].values
     found = np.unique(samples[np.isfinite(samples)])
     return (float(found[0]), float(found[1])) if len(found) == 2 else None
-
-
-def _label(result: xr.Dataset, field: str) -> str:
-    label = str(result[f"{field}_samples"].attrs.get("long_name", field))
-    return label.removeprefix("posterior samples of the ")
 
 
 def _plain(found: xr.DataArray, **attributes: str) -> xr.DataArray:
