@@ -42,8 +42,8 @@ def snapshot() -> dict[str, object]:
 
 
 def _filters() -> list[object]:
-    """The filters, but for those that libraries install of their own warnings when they load."""
-    return [f for f in warnings.filters if f[2].__module__ == "builtins"]
+    """The filters, but for those that libraries install when they load: of a class or a message."""
+    return [f for f in warnings.filters if f[2].__module__ == "builtins" and f[1] is None]
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from scipy.special import gammaincinv
 
@@ -138,7 +139,7 @@ def _p_value(
 ) -> torch.Tensor:
     """The probability of a reading as far from the posterior mean, (m,), over the possible
     posterior variances below that of the noise."""
-    shares = (torch.arange(_POSSIBLE, dtype=torch.float64, device=squared.device) + 0.5) / _POSSIBLE
+    shares = (np.arange(_POSSIBLE) + 0.5) / _POSSIBLE
     factors = freedom / torch.as_tensor(2 * gammaincinv(freedom / 2, shares), device=squared.device)
     left = noise - factors[:, None] * variance
     outside = torch.special.erfc((squared / (2 * left.clamp(min=0))).sqrt())

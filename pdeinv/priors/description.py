@@ -69,6 +69,9 @@ class Description(Described):
         return header
 
 
+Description.model_rebuild()  # at once, for its signature is that of no model until it is built
+
+
 class _FieldDescription(Described):
     name: Name
     long_name: Annotated[str, Limits(max_length=1000)]
