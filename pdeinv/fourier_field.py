@@ -9,7 +9,7 @@ import torch
 
 from pdeinv.errors import InputError
 from pdeinv.grid import Domain, Grid
-from pdeinv.latent_field import LatentField
+from pdeinv.latent_field import LatentField, Products
 
 __all__ = ["FourierField"]
 
@@ -79,6 +79,10 @@ class FourierField(LatentField):
     def variance(self, grid: Grid) -> torch.Tensor:
         self._check(grid)
         return torch.full(grid.shape, self.std**2, dtype=torch.float64)
+
+    def products(self, grid: Grid) -> Products:
+        waves = self._waves(grid, torch.float64, self.spectrum.device)
+        return Products(*waves, self._amplitudes[0].square())
 
     def circulant(self, grid: Grid) -> torch.Tensor:
         self._check(grid)

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 
 from pdeinv.grid import Grid
 
-__all__ = ["LatentField"]
+__all__ = ["LatentField", "Products"]
 
 _CHUNK = 32  # fields transformed at a time
+
+
+class Products(NamedTuple):
+    """Functions of y times functions of x, whose covariance is that of a field.
+
+    It is Σ v_pq Re(f_p(y) g_q(x) conj(f_p(y') g_q(x'))).
+
+    Arguments:
+        along_y: f at the nodes, (ny, p), real or complex.
+        along_x: g at the nodes, (nx, q).
+        variances: v, (p, q), float64.
+    """
+
+    along_y: torch.Tensor
+    along_x: torch.Tensor
+    variances: torch.Tensor
 
 
 class LatentField(ABC):
@@ -91,6 +108,10 @@ class LatentField(ABC):
 
         Values that are zero on the further nodes have this covariance exactly.
         """
+        return None
+
+    def products(self, grid: Grid) -> Products | None:
+        """Return the field as a sum of products of functions of y and x, where it is one."""
         return None
 
     def white(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:

@@ -22,7 +22,7 @@ from pdeinv.basis import Basis, Boundary, eigenfunctions, wavenumbers
 from pdeinv.checks import EXTREME, Bounds, Positive, integer
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
-from pdeinv.latent_field import LatentField
+from pdeinv.latent_field import LatentField, Products
 
 __all__ = ["GaussianRandomField", "RandomField", "TabulatedField"]
 
@@ -99,6 +99,9 @@ class RandomField(LatentField):
         """Return the pointwise variance, (ny, nx), float64."""
         phi_y, phi_x = self._on(grid, torch.float64, torch.device("cpu"))
         return phi_y**2 @ self.eigenvalues @ (phi_x**2).T
+
+    def products(self, grid: Grid) -> Products:
+        return Products(*self._on(grid, torch.float64, torch.device("cpu")), self.eigenvalues)
 
     def _amplitudes(self, like: torch.Tensor) -> torch.Tensor:
         return self.eigenvalues.sqrt().to(like)

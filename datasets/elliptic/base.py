@@ -23,6 +23,8 @@ from pdeinv.datasets.elliptic.problem import (
 )
 from pdeinv.datasets.elliptic.transform_solver import (
     Discretisation,
+    InverseByWaves,
+    inverse_by_waves,
     laplacian,
     laplacian_eigenvalues,
     solve_shifted_laplacian,
@@ -223,6 +225,13 @@ class SourcePDE(EllipticPDE):
         right = -volumes.times_volume(f)
         solver = BalanceSolver(volumes, "arithmetic", "direct")
         return solver(medium, right.movedim(0, -3).unsqueeze(0), diagonal)[0].movedim(-3, 0)
+
+    def inverse(self, grid: Grid) -> InverseByWaves | None:
+        """Return how waves solve the equation at the free nodes; None where they do not."""
+        volumes = self.conditions(grid).volumes
+        if volumes.pattern is not None or leaks_on(grid, self.enclosure) is not None:
+            return None
+        return inverse_by_waves(volumes, self.shift, self.discretisation)
 
     def _leaking(self, grid: Grid) -> torch.Tensor:
         """Return the conductance of the leaks per volume, (my, mx)."""

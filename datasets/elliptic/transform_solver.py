@@ -8,7 +8,7 @@ therefore solve the problem exactly, to rounding.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -17,6 +17,8 @@ from pdeinv.transforms import dct1, dst1, dst2, dst3
 
 __all__ = [
     "Discretisation",
+    "InverseByWaves",
+    "inverse_by_waves",
     "laplacian",
     "laplacian_eigenvalues",
     "solve_shifted_laplacian",
@@ -24,6 +26,23 @@ __all__ = [
 
 Discretisation = Literal["five-point", "spectral"]
 """Five-point finite differences, of second order, or the exact eigenvalues of the waves."""
+
+
+class InverseByWaves(NamedTuple):
+    """The solution of a right-hand side f (my, mx): synthesis_y (factors · (analysis_y f
+    analysis_xᵀ)) synthesis_xᵀ, with waves along y and x.
+
+    Arguments:
+        analysis_y, analysis_x: from nodes to waves, (my, my) and (mx, mx).
+        synthesis_y, synthesis_x: from waves to nodes.
+        factors: (my, mx).
+    """
+
+    analysis_y: torch.Tensor
+    analysis_x: torch.Tensor
+    synthesis_y: torch.Tensor
+    synthesis_x: torch.Tensor
+    factors: torch.Tensor
 
 
 def laplacian(
@@ -66,6 +85,22 @@ def solve_shifted_laplacian(
     """
     eigenvalues = laplacian_eigenvalues(volumes, f.dtype, f.device, discretisation)
     return _by_waves(volumes, f, 1 / ((eigenvalues + shift) * _norm(volumes)))
+
+
+def inverse_by_waves(
+    volumes: Volumes, shift: float, discretisation: Discretisation
+) -> InverseByWaves:
+    """Return the matrices of `solve_shifted_laplacian`, float64."""
+    my, mx = (torch.eye(m, dtype=torch.float64) for m in volumes.shape)
+    y, x = (volumes.bottom, volumes.top), (volumes.left, volumes.right)
+    eigenvalues = laplacian_eigenvalues(volumes, discretisation=discretisation)
+    return InverseByWaves(
+        _analysed(my, -2, *y),
+        _analysed(mx, -2, *x),
+        _synthesised(my, -2, *y),
+        _synthesised(mx, -2, *x),
+        1 / ((eigenvalues + shift) * _norm(volumes)),
+    )
 
 
 def _eigenvalues(
