@@ -24,6 +24,7 @@ from pdeinv.benchmarks.plan_kinds import PLANS
 from pdeinv.benchmarks.problem_kinds import PROBLEM_KINDS
 from pdeinv.benchmarks.quantity_kinds import QUANTITIES
 from pdeinv.benchmarks.soak_kinds import SOAKS
+from pdeinv.benchmarks.speed_kinds import SPEEDS
 from pdeinv.benchmarks.testing_kinds import COVERED, GENERATED, MUTATIONS
 from pdeinv.benchmarks.worker_kinds import WORKERS
 from pdeinv.schema import Amount, Count, Name, Number, Positive
@@ -186,6 +187,7 @@ STUDY_KINDS = (
     CRASHES,
     WORKERS,
     SOAKS,
+    SPEEDS,
     GENERATED,
     COVERED,
     MUTATIONS,

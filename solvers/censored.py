@@ -15,7 +15,6 @@ __all__ = ["TrueValues", "numbers_held", "plain_first", "true_values"]
 _CHAINS, _DRAWS = 64, 128  # of each chain at least
 _FAR = 100.0  # standard deviations at which limits contradict the other readings
 _COPIES = 6  # of the draws
-_COLUMNS = 512  # of a triangular system that are solved at a time
 
 
 def plain_first(observation: Observation) -> Observation:
@@ -68,21 +67,6 @@ class TrueValues:
         """Return rows (c, k) of which the squares sum to the variance that z adds to numbers whose
         covariance with the readings is C: half = L⁻¹ C, (m, k)."""
         return half[:0] if self.spread is None else self.spread @ half[-len(self.spread) :]
-
-    def added_variance(self, factor: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-        """Return the variance that z adds to each of k numbers, (k,).
-
-        Arguments:
-            factor: L, (m, m).
-            cross: C, (m, k).
-        """
-        if self.spread is None:
-            return cross.new_zeros(cross.shape[1])
-        halves = (
-            torch.linalg.solve_triangular(factor, part, upper=False)
-            for part in cross.split(_COLUMNS, dim=1)
-        )
-        return torch.cat([self.added(half).square_().sum(dim=0) for half in halves])
 
     @property
     def excess(self) -> torch.Tensor:

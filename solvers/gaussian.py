@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -31,7 +32,7 @@ from pdeinv.solvers.linear_algebra import (
     carries_weight,
     cholesky_with_nugget,
     degrees_of_freedom,
-    explained_variance,
+    gram_matrix,
     levels_of,
     nugget_variance,
     unit_vectors,
@@ -68,8 +69,10 @@ class GaussianSolver(Solver):
     sample is conditioned on its own draw of z (`true_values`), and the mean and the covariance are
     those of the moments of z. The reduced chi-squared is its expectation over z.
 
-    Each sensor costs one application of T and one of Tᵀ. The Cholesky factorisation grows with the
-    cube of their number.
+    Each sensor costs one application of T and one of Tᵀ, both on whole fields. All else is in the
+    space of ξ, that has fewer numbers than a state: with the rows A = H T, G is A Aᵀ + R, and the
+    posterior covariance T (1 - Aᵀ G⁻¹ A) Tᵀ. The Cholesky factorisation grows with the cube of the
+    number of sensors.
 
     Arguments:
         nugget: variance added to each reading, relative to the mean prior variance of the readings
@@ -113,7 +116,8 @@ class GaussianSolver(Solver):
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
-        ours: float = m * (len(pde.fields) * nodes + 3 * m) + 3 * _CHUNK * problem.latent.size
+        size = problem.latent.size
+        ours: float = 2 * m * (size + 2 * m) + 3 * _CHUNK * (size + len(pde.fields) * nodes)
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:
             ours += LinearisedReadings.numbers_held(m, nodes)
@@ -135,7 +139,8 @@ class GaussianSolver(Solver):
             self.memory_remedy,
         )
         factored = _factored(pde, prior, observation, self.nugget, progress)
-        mean, covariance = factored.moments.mean.flatten(), factored.covariance.flatten(1)
+        mean = factored.moments.mean.flatten()
+        covariance = torch.cat([part.flatten(1) for part in factored.states(factored.rows)])
         if (common := observation.common) is not None:
             scale = common.abs().amax(dim=0)
             mean = torch.cat([mean, torch.zeros_like(scale)])
@@ -158,18 +163,21 @@ class GaussianSolver(Solver):
         grid, m, given = observation.grid, len(observation), observation
         observation = plain_first(given)
         factored = _factored(pde, prior, observation, self.nugget, progress)
-        forward, (prior_mean, prior_variance), covariance, reading_variances, lower = factored
+        forward, (prior_mean, prior_variance), rows, reading_variances, lower = factored
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
-            return (weights @ covariance.flatten(1)).reshape(-1, *prior_mean.shape)
+            return torch.cat(list(factored.states(weights @ rows)))
 
         expected = observation(prior_mean[None])
         true = true_values(lower, expected[0], observation, n_samples, generator)
         innovation = true.mean - expected
-        explained = explained_variance(lower, covariance.flatten(1))
-        explained -= true.added_variance(lower, covariance.flatten(1))
-        variance = (prior_variance - explained.reshape(prior_mean.shape)).clamp(min=0)
+        half = torch.linalg.solve_triangular(lower, rows, upper=False)
+        variance = prior_variance.clone()
+        for sign, tables in ((-1, half), (1, true.added(half))):
+            for part in factored.states(tables, progress and sign < 0):
+                variance += sign * part.square_().sum(dim=0)
+        variance.clamp_(min=0)
         draws = forward.sample(n_samples, grid, generator)
         k = m + observation.biases
         numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator).to(lower)
@@ -205,16 +213,23 @@ class _Factored(NamedTuple):
     Arguments:
         forward: the map to them.
         moments: of the states a priori.
-        covariance: C Hᵀ, (m, channels, ny, nx).
+        rows: A = H T, (m, size of a draw).
         variances: the diagonal of H C Hᵀ, (m,).
         factor: the factor, (m, m).
     """
 
     forward: LatentMap
     moments: Moments
-    covariance: torch.Tensor
+    rows: torch.Tensor
     variances: torch.Tensor
     factor: torch.Tensor
+
+    def states(self, tables: torch.Tensor, progress: bool = False) -> Iterator[torch.Tensor]:
+        """Yield T of tables (k, size), as states (batch, channels, ny, nx), batch by batch."""
+        shape, origin = self.forward.problem.latent.shape, self.moments.mean[None]
+        parts = tables.split(_CHUNK) if len(tables) else ()
+        for part in progress_bar(parts, "sensors' covariances", progress, "batch"):
+            yield self.forward.linear_part(part.reshape(-1, *shape), origin)
 
 
 def _factored(
@@ -224,12 +239,12 @@ def _factored(
     problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
     forward = LatentMap(problem, observation)
     moments = prior_moments(problem, observation.grid, progress, observation.values.device)
-    covariance = _cross_covariance(forward, moments.mean, progress)
-    gram = observation(covariance)
+    rows = _rows(forward, progress)
+    gram = gram_matrix(rows)
     variances = gram.diagonal().clone()
-    gram = (gram + gram.T).div_(2).add_(observation.noise_covariance())
+    gram += observation.noise_covariance()
     lower = cholesky_with_nugget(gram, nugget_variance(variances, observation, relative))
-    return _Factored(forward, moments, covariance, variances, lower)
+    return _Factored(forward, moments, rows, variances, lower)
 
 
 def _log_evidence(
@@ -266,12 +281,11 @@ def _biases(
     return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
 
 
-def _cross_covariance(forward: LatentMap, prior_mean: torch.Tensor, progress: bool) -> torch.Tensor:
-    """C Hᵀ, one state for each reading: (m, channels, ny, nx)."""
+def _rows(forward: LatentMap, progress: bool) -> torch.Tensor:
+    """A = H T, (m, size of a draw)."""
     m, adjoint = len(forward.observation), forward.whitened_adjoint_at(forward.origin())
-    covariance = torch.empty(m, *prior_mean.shape, dtype=torch.float64, device=prior_mean.device)
-    parts = torch.arange(m, device=prior_mean.device).split(_CHUNK)
-    for rows in progress_bar(parts, "sensors' covariances", progress, "batch"):
-        tables = adjoint(unit_vectors(rows, m))  # Tᵀ Hᵀ
-        covariance[rows] = forward.linear_part(tables, prior_mean[None])
-    return covariance
+    rows = forward.observation.values.new_empty(m, forward.problem.latent.size)
+    parts = torch.arange(m, device=rows.device).split(_CHUNK)
+    for part in progress_bar(parts, "sensors", progress, "batch"):
+        rows[part] = adjoint(unit_vectors(part, m)).flatten(1)
+    return rows

@@ -15,6 +15,7 @@ __all__ = [
     "count_informative",
     "degrees_of_freedom",
     "explained_variance",
+    "gram_matrix",
     "levels_of",
     "nugget_variance",
     "of_one_size",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _ATTEMPTS = 12
+_ROWS = 128  # of a symmetric product that are computed at a time
 _COLUMNS = 512  # of a triangular system that are solved at a time
 _DROWNED = 1e3  # noise of a reading that carries no weight, in standard deviations of its field
 _CONSTANT = 1e-20  # variance of a reading relative to the largest, below which it cannot vary
@@ -66,6 +68,17 @@ def explained_variance(factor: torch.Tensor, cross: torch.Tensor) -> torch.Tenso
             for part in cross.split(_COLUMNS, dim=1)
         ]
     )
+
+
+def gram_matrix(rows: torch.Tensor) -> torch.Tensor:
+    """Return rows rowsᵀ, (m, m), of rows (m, k); about half of the products are computed."""
+    gram = rows.new_empty(len(rows), len(rows))
+    for first in range(0, len(rows), _ROWS):
+        some = slice(first, first + _ROWS)
+        products = rows[some] @ rows[: first + _ROWS].T
+        gram[some, : first + _ROWS] = products
+        gram[:first, some] = products[:, :first].T
+    return gram
 
 
 def unit_vectors(chosen: torch.Tensor, size: int) -> torch.Tensor:

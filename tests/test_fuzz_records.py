@@ -24,6 +24,7 @@ from pdeinv.benchmarks import (
     problem_kinds,
     quantity_kinds,
     soak_kinds,
+    speed_kinds,
     study_kinds,
     testing_kinds,
     worker_kinds,
@@ -64,6 +65,7 @@ from pdeinv.benchmarks.studies.prior_ablation import ablation_section
 from pdeinv.benchmarks.studies.prior_cards import cards
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
+from pdeinv.benchmarks.studies.roofline import speed_growth_table, speed_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.soak import soak_table
 from pdeinv.benchmarks.studies.timing import cost_table, plot_scaling, scaling_table
@@ -283,7 +285,16 @@ PEAKS = [
     for m in (100, 1000)
 ]
 
+SPEEDS = [
+    {"pde": "poisson", "grid": grid, "sensors": 50, "samples": 16, "seed": 0, "method": "gaussian"}
+    | {"first": 2.0, "seconds": 1.0, "bound": 0.5, "products": 2e10, "transforms": 1e9}
+    | {"copied": 1e10, "error": 0.1, "megabytes": 600.0}
+    for grid in (64, 128)
+]
+
 USES = {
+    "speed": (speed_kinds.SPEEDS, SPEEDS, speed_table),
+    "speed growth": (speed_kinds.SPEEDS, SPEEDS, speed_growth_table),
     "memory": (memory_kinds.PEAKS, PEAKS, memory_table),
     "generated": (testing_kinds.GENERATED, GENERATED, generated_table),
     "covered": (testing_kinds.COVERED, COVERED, covered_table),

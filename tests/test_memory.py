@@ -26,7 +26,7 @@ from pdeinv import (
 )
 from pdeinv.datasets import Darcy, pde_by_name
 from pdeinv.solvers import SOLVERS, LevelSet
-from pdeinv.solvers.linear_algebra import explained_variance
+from pdeinv.solvers.linear_algebra import explained_variance, gram_matrix
 from pdeinv.solvers.simulated_values import FITTED
 
 PROBE = Path(__file__).parent / "peak_memory.py"
@@ -170,3 +170,8 @@ def test_the_estimate_counts_the_fields_that_are_fitted_to_find_unknown_values()
     )
     more = FITTED - LevelSet().ensemble
     assert unknown - known > 8 * more * m * 32**2  # derivatives of readings on the coarse grid
+
+
+def test_the_gram_matrix_is_the_product():
+    rows = torch.randn(300, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(gram_matrix(rows), rows @ rows.T)

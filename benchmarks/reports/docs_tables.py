@@ -11,7 +11,8 @@ prior of the coefficient), `assumed` (numbers right, wrong or left out), `number
 inferred), `alarms` (their texts), `alarm-rates`, `model-choice`, `calibrated`, `scene-limits` (of
 chains over objects), `plans` (their speed), `quantities`, `soak` (many reconstructions), `workers`,
 `million-fields` (on clusters), `crashes`, `generated` (inputs of tests), `memory` (of
-commands), `cost` and `scaling` (of our solver).
+commands), `speed` and `speed-growth` (of default solvers, over what they must compute), `cost` and
+`scaling` (of our solver).
 These compare instances of files: `verdict` (EquiReg in suites), `corrected` (on each task of one),
 `joint` (our solver with the prior of its rivals), `best` (each with its best prior) and `setting`
 (published solvers at their papers' setting). `published` has the single samples of papers and of
@@ -74,6 +75,7 @@ from pdeinv.benchmarks.reports.tables import (
 )
 from pdeinv.benchmarks.reports.testing import covered_table, generated_table, mutations_table
 from pdeinv.benchmarks.soak_kinds import SOAKS
+from pdeinv.benchmarks.speed_kinds import SPEEDS
 from pdeinv.benchmarks.studies.ablation import ablation_page, alternatives_table
 from pdeinv.benchmarks.studies.any_experiment import experiment_table
 from pdeinv.benchmarks.studies.aquifer import aquifer_table
@@ -88,6 +90,7 @@ from pdeinv.benchmarks.studies.memory import memory_table
 from pdeinv.benchmarks.studies.plan_speed import plans_table
 from pdeinv.benchmarks.studies.pumping_test import pumping_table
 from pdeinv.benchmarks.studies.quantities import quantities_table
+from pdeinv.benchmarks.studies.roofline import speed_growth_table, speed_table
 from pdeinv.benchmarks.studies.scene_limits import scene_limits_table
 from pdeinv.benchmarks.studies.soak import soak_table
 from pdeinv.benchmarks.studies.timing import cost_table, scaling_table
@@ -143,6 +146,8 @@ _KINDS: dict[str, tuple[Callable[[list[Record]], str], tuple[Kind, ...]]] = {
     "workers": (workers_table, (WORKERS,)),
     "million-fields": (fields_table, (WORKERS,)),
     "soak": (soak_table, (SOAKS,)),
+    "speed": (speed_table, (SPEEDS,)),
+    "speed-growth": (speed_growth_table, (SPEEDS,)),
     "limit": (limit_table, (GAUSSIAN_LIMITS,)),
     "experiments": (experiment_table, (ANY_EXPERIMENTS,)),
     "beside": (beside_limit, (INSTANCES,)),

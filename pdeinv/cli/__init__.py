@@ -53,7 +53,7 @@ from pdeinv.cli.study_problems import (
     two_pumping_tests,
     uncertain_sides,
 )
-from pdeinv.cli.study_reliability import crashes, memory, soak, workers
+from pdeinv.cli.study_reliability import crashes, memory, roofline, soak, workers
 from pdeinv.cli.train import train
 from pdeinv.cli.view import view
 from pdeinv.errors import InputError, run_cli
@@ -80,7 +80,7 @@ for measured in (
     *(further_readings, quantities, any_experiment, two_inclusions, unknown_numbers, plans),
     workers,
     *(unknown_viscosity, wrong_assumptions, robust_readings, alarm_rates, model_choice),
-    *(calibrated, scene_limits, crashes, soak, memory),
+    *(calibrated, scene_limits, crashes, soak, memory, roofline),
 ):
     study.command()(measured)
 app.add_typer(study, name="study")

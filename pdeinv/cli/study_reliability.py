@@ -1,4 +1,5 @@
-"""`pdeinv study soak`, `memory`, `crashes`, `workers`: what the package survives, and takes."""
+"""`pdeinv study soak`, `memory`, `crashes`, `workers`, `roofline`: what the package survives, and
+takes."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import typer
 from pdeinv.cli.options import Seed
 from pdeinv.cli.study import Cases, ResumingOut, checked_instances, checked_names, measure
 
-__all__ = ["crashes", "memory", "soak", "workers"]
+__all__ = ["crashes", "memory", "roofline", "soak", "workers"]
 
 
 def soak(
@@ -52,6 +53,30 @@ def memory(
 
     sizes = {"grids": grid or (64, 128), "sensors": sensors or (100, 1000)}
     measure(run, memory_table, out, cases=checked_names(case or (), CASES, "case"), **sizes)
+
+
+def roofline(
+    out: ResumingOut,
+    pde: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a published PDE; may be repeated. All if not given."),
+    ] = None,
+    grid: Annotated[
+        list[int] | None,
+        typer.Option(min=8, max=4096, help="Nodes per side; may be repeated. 64 and 128 if none."),
+    ] = None,
+    sensors: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=10**6, help="Sensors; may be repeated. 50 and 500 if none."),
+    ] = None,
+) -> None:
+    """Measure the time of each default solver over the least that it must compute."""
+    from pdeinv.benchmarks import published
+    from pdeinv.benchmarks.studies.roofline import GRIDS, SENSORS, run, speed_table
+
+    sizes = {"grids": grid or GRIDS, "sensors": sensors or SENSORS}
+    pdes = checked_names(pde or published.PDES, published.PDES, "PDE")
+    measure(run, speed_table, out, pdes=pdes, **sizes)
 
 
 def crashes(
