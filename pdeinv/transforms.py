@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -22,8 +23,11 @@ __all__ = [
     "wavenumbers",
 ]
 
-# About where an FFT overtakes the dense transforms
+# About where FFTs overtake the dense transforms; those of quarter waves are four times as long
 _DENSE_UP_TO = 320
+_DENSE_QUARTERS_UP_TO = 640
+
+_Transform = Callable[[torch.Tensor], torch.Tensor]
 
 
 def dst1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
@@ -36,13 +40,10 @@ def dst1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
         dim: the dimension.
     """
     n = x.shape[dim]
-    if n <= _DENSE_UP_TO:
-        matrix = _sine_matrix(n, x.dtype, x.device)
-        return matrix @ x if dim == -2 else (x.movedim(dim, -1) @ matrix).movedim(-1, dim)
-    x = x.movedim(dim, -1)
-    zero = torch.zeros_like(x[..., :1])
-    extended = torch.cat([zero, x, zero, -x.flip(-1)], dim=-1)
-    return -torch.fft.rfft(extended).imag[..., 1:-1].movedim(-1, dim)
+    if n > _DENSE_UP_TO:
+        return _by_fft(x, dim, _long_dst1, _long_dst1)
+    matrix = _sine_matrix(n, x.dtype, x.device)
+    return matrix @ x if dim == -2 else (x.movedim(dim, -1) @ matrix).movedim(-1, dim)
 
 
 def dct1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
@@ -51,11 +52,9 @@ def dct1(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
     y_k = x_0 + (-1)^k x_{N-1} + 2 Σ x_j cos(π k j / (N-1)), with j from 1 to N-2. It follows
     `scipy.fft.dct` with `norm=None`, and is its own inverse up to the factor 2(N-1).
     """
-
-    def longer(x: torch.Tensor) -> torch.Tensor:
-        return torch.fft.rfft(torch.cat([x, x[..., 1:-1].flip(-1)], dim=-1)).real
-
-    return _along(x, dim, _cosine_matrix, longer)
+    if x.shape[dim] > _DENSE_UP_TO:
+        return _by_fft(x, dim, _long_dct1, _adjoint_dct1)
+    return _by_matrix(x, dim, _cosine_matrix)
 
 
 def dst2(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
@@ -63,13 +62,9 @@ def dst2(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
 
     It follows `scipy.fft.dst` with `norm=None`; `dst3` inverts it up to the factor 2N.
     """
-
-    def longer(x: torch.Tensor) -> torch.Tensor:
-        n = x.shape[-1]
-        odd = torch.stack([torch.zeros_like(x), x], dim=-1).flatten(-2)
-        return -2 * torch.fft.rfft(odd, 4 * n).imag[..., 1 : n + 1]
-
-    return _along(x, dim, _quarter_wave_matrix, longer)
+    if x.shape[dim] > _DENSE_QUARTERS_UP_TO:
+        return _by_fft(x, dim, _long_dst2, _adjoint_dst2)
+    return _by_matrix(x, dim, _quarter_wave_matrix)
 
 
 def dst3(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
@@ -78,13 +73,9 @@ def dst3(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
     y_k = (-1)^k x_{N-1} + 2 Σ x_j sin(π (2k+1) (j+1) / (2N)), with j from 0 to N-2. It follows
     `scipy.fft.dst` with `norm=None`; `dst2` inverts it up to the factor 2N.
     """
-
-    def longer(x: torch.Tensor) -> torch.Tensor:
-        n = x.shape[-1]
-        shifted = torch.cat([torch.zeros_like(x[..., :1]), x[..., :-1], x[..., -1:] / 2], dim=-1)
-        return -2 * torch.fft.rfft(shifted, 4 * n).imag[..., 1 : 2 * n : 2]
-
-    return _along(x, dim, _end_weighted_quarter_wave_matrix, longer)
+    if x.shape[dim] > _DENSE_QUARTERS_UP_TO:
+        return _by_fft(x, dim, _long_dst3, _adjoint_dst3)
+    return _by_matrix(x, dim, _end_weighted_quarter_wave_matrix)
 
 
 def fourier_coefficients(x: torch.Tensor) -> torch.Tensor:
@@ -180,15 +171,73 @@ def _end_weighted_quarter_wave_matrix(
     return matrix.to(dtype=dtype, device=device)
 
 
-def _along(
+def _by_matrix(
     x: torch.Tensor,
     dim: int,
     matrix_of: Callable[[int, torch.dtype, torch.device], torch.Tensor],
-    longer: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Apply a transform along a dimension: a dense matrix if it is short, else an FFT."""
-    n = x.shape[dim]
-    if n > _DENSE_UP_TO:
-        return longer(x.movedim(dim, -1)).movedim(-1, dim)
-    matrix = matrix_of(n, x.dtype, x.device)
+    """Multiply by the matrix of a transform along a dimension."""
+    matrix = matrix_of(x.shape[dim], x.dtype, x.device)
     return matrix @ x if dim == -2 else (x.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)
+
+
+def _by_fft(x: torch.Tensor, dim: int, transform: _Transform, adjoint: _Transform) -> torch.Tensor:
+    """Apply a transform of the last dimension along another one."""
+    found: torch.Tensor = _WithAdjoint.apply(x.movedim(dim, -1), transform, adjoint)
+    return found.movedim(-1, dim)
+
+
+class _WithAdjoint(torch.autograd.Function):
+    """A real linear map whose derivative is its stated adjoint: torch's own takes complex FFTs of
+    the padded length."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, transform: _Transform, adjoint: _Transform
+    ) -> torch.Tensor:
+        ctx.transform, ctx.adjoint = transform, adjoint
+        return transform(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.adjoint(gradients[0]), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> torch.Tensor:
+        return ctx.transform(tangents[0])  # type: ignore[no-any-return]
+
+
+def _long_dst1(x: torch.Tensor) -> torch.Tensor:
+    zero = torch.zeros_like(x[..., :1])
+    return -torch.fft.rfft(torch.cat([zero, x, zero, -x.flip(-1)], dim=-1)).imag[..., 1:-1]
+
+
+def _long_dct1(x: torch.Tensor) -> torch.Tensor:
+    return torch.fft.rfft(torch.cat([x, x[..., 1:-1].flip(-1)], dim=-1)).real
+
+
+def _adjoint_dct1(y: torch.Tensor) -> torch.Tensor:
+    ends = torch.ones_like(y[..., :1])
+    weights = torch.cat([ends / 2, torch.ones_like(y[..., 1:-1]), ends / 2], dim=-1)
+    return weights * _long_dct1(y / weights)
+
+
+def _long_dst2(x: torch.Tensor) -> torch.Tensor:
+    n = x.shape[-1]
+    odd = torch.stack([torch.zeros_like(x), x], dim=-1).reshape(*x.shape[:-1], 2 * n)
+    return -2 * torch.fft.rfft(odd, 4 * n).imag[..., 1 : n + 1]
+
+
+def _adjoint_dst2(y: torch.Tensor) -> torch.Tensor:
+    return _long_dst3(torch.cat([y[..., :-1], 2 * y[..., -1:]], dim=-1))
+
+
+def _long_dst3(x: torch.Tensor) -> torch.Tensor:
+    n = x.shape[-1]
+    shifted = torch.cat([torch.zeros_like(x[..., :1]), x[..., :-1], x[..., -1:] / 2], dim=-1)
+    return -2 * torch.fft.rfft(shifted, 4 * n).imag[..., 1 : 2 * n : 2]
+
+
+def _adjoint_dst3(y: torch.Tensor) -> torch.Tensor:
+    x = _long_dst2(y)
+    return torch.cat([x[..., :-1], x[..., -1:] / 2], dim=-1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 
@@ -17,7 +16,7 @@ from pdeinv.observation import Observation
 from pdeinv.parameters import Parameters
 from pdeinv.posterior import Posterior
 from pdeinv.priors.base import Prior
-from pdeinv.solvers.base import MisfitTest, Solver, progress_bar
+from pdeinv.solvers.base import MisfitTest, Solver
 from pdeinv.solvers.biases import bias_parameters
 from pdeinv.solvers.censored import (
     TrueValues,
@@ -26,18 +25,15 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
+from pdeinv.solvers.factored_readings import CHUNK, factored_readings, in_draws
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
-    cholesky_with_nugget,
     degrees_of_freedom,
-    gram_matrix,
     levels_of,
-    nugget_variance,
-    unit_vectors,
+    whiten_in_place,
 )
-from pdeinv.solvers.prior_moments import Moments, prior_moments
 from pdeinv.solvers.stored_gain import StoredGain
 from pdeinv.solvers.supported_readings import (
     BIASES,
@@ -48,8 +44,6 @@ from pdeinv.solvers.supported_readings import (
 )
 
 __all__ = ["GaussianSolver"]
-
-_CHUNK = 64  # fields transformed at a time
 
 
 @dataclass(frozen=True)
@@ -69,10 +63,9 @@ class GaussianSolver(Solver):
     sample is conditioned on its own draw of z (`true_values`), and the mean and the covariance are
     those of the moments of z. The reduced chi-squared is its expectation over z.
 
-    Each sensor costs one application of T and one of Tᵀ, both on whole fields. All else is in the
-    space of ξ, that has fewer numbers than a state: with the rows A = H T, G is A Aᵀ + R, and the
-    posterior covariance T (1 - Aᵀ G⁻¹ A) Tᵀ. The Cholesky factorisation grows with the cube of the
-    number of sensors.
+    Each sensor costs one application of T and one of Tᵀ. The rest is in the space of ξ if that is
+    the smaller one: with the rows A = H T, G is A Aᵀ + R, and cov = T (1 - Aᵀ G⁻¹ A) Tᵀ. The
+    Cholesky factorisation grows with the cube of the number of sensors.
 
     Arguments:
         nugget: variance added to each reading, relative to the mean prior variance of the readings
@@ -116,8 +109,9 @@ class GaussianSolver(Solver):
 
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
-        size = problem.latent.size
-        ours: float = 2 * m * (size + 2 * m) + 3 * _CHUNK * (size + len(pde.fields) * nodes)
+        size, state = problem.latent.size, len(pde.fields) * nodes
+        row = size if in_draws(problem, observation) else state
+        ours: float = m * (row + 3 * m) + 3 * CHUNK * (size + state)
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:
             ours += LinearisedReadings.numbers_held(m, nodes)
@@ -138,7 +132,7 @@ class GaussianSolver(Solver):
             f"the gain of {len(observation)} sensors on {observation.grid} nodes",
             self.memory_remedy,
         )
-        factored = _factored(pde, prior, observation, self.nugget, progress)
+        factored = factored_readings(pde, prior, observation, self.nugget, progress)
         mean = factored.moments.mean.flatten()
         covariance = torch.cat([part.flatten(1) for part in factored.states(factored.rows)])
         if (common := observation.common) is not None:
@@ -162,8 +156,8 @@ class GaussianSolver(Solver):
         assert isinstance(prior, CoefficientPrior)
         grid, m, given = observation.grid, len(observation), observation
         observation = plain_first(given)
-        factored = _factored(pde, prior, observation, self.nugget, progress)
-        forward, (prior_mean, prior_variance), rows, reading_variances, lower = factored
+        factored = factored_readings(pde, prior, observation, self.nugget, progress)
+        forward, (prior_mean, prior_variance), rows, _, reading_variances, lower = factored
 
         def update(innovation: torch.Tensor) -> torch.Tensor:  # (b, m) to C Hᵀ G⁻¹ of it
             weights = torch.cholesky_solve(innovation.T, lower).T
@@ -172,12 +166,6 @@ class GaussianSolver(Solver):
         expected = observation(prior_mean[None])
         true = true_values(lower, expected[0], observation, n_samples, generator)
         innovation = true.mean - expected
-        half = torch.linalg.solve_triangular(lower, rows, upper=False)
-        variance = prior_variance.clone()
-        for sign, tables in ((-1, half), (1, true.added(half))):
-            for part in factored.states(tables, progress and sign < 0):
-                variance += sign * part.square_().sum(dim=0)
-        variance.clamp_(min=0)
         draws = forward.sample(n_samples, grid, generator)
         k = m + observation.biases
         numbers = torch.randn(n_samples, k, dtype=torch.float64, generator=generator).to(lower)
@@ -187,12 +175,17 @@ class GaussianSolver(Solver):
         squares = white.square()[:, 0] + true.excess
         squares = squares[carries_weight(reading_variances, observation)]
         freedom = degrees_of_freedom(lower, reading_variances, observation)
+        mean, samples = prior_mean + update(innovation)[0], draws + update(innovations)
+        half, variance = whiten_in_place(lower, rows), prior_variance.clone()
+        for sign, tables in ((1, true.added(half)), (-1, half)):
+            for part in factored.states(tables, progress and sign < 0):
+                variance += sign * part.square().sum(dim=0)
         return Posterior(
             pde.fields,
             grid,
-            mean=prior_mean + update(innovation)[0],
-            std=variance.sqrt(),
-            samples=draws + update(innovations),
+            mean=mean,
+            std=variance.clamp(min=0).sqrt(),
+            samples=samples,
             record={
                 "reduced_chi_squared": float(squares.sum()) / max(1.0, freedom),
                 "degrees_of_freedom": freedom,
@@ -205,46 +198,6 @@ class GaussianSolver(Solver):
             ),
             leave_one_out=closed_leave_one_out(lower, expected[0], observation, given),
         )
-
-
-class _Factored(NamedTuple):
-    """The readings of a linear problem, and the Cholesky factor of their covariance G.
-
-    Arguments:
-        forward: the map to them.
-        moments: of the states a priori.
-        rows: A = H T, (m, size of a draw).
-        variances: the diagonal of H C Hᵀ, (m,).
-        factor: the factor, (m, m).
-    """
-
-    forward: LatentMap
-    moments: Moments
-    rows: torch.Tensor
-    variances: torch.Tensor
-    factor: torch.Tensor
-
-    def states(self, tables: torch.Tensor, progress: bool = False) -> Iterator[torch.Tensor]:
-        """Yield T of tables (k, size), as states (batch, channels, ny, nx), batch by batch."""
-        shape, origin = self.forward.problem.latent.shape, self.moments.mean[None]
-        parts = tables.split(_CHUNK) if len(tables) else ()
-        for part in progress_bar(parts, "sensors' covariances", progress, "batch"):
-            yield self.forward.linear_part(part.reshape(-1, *shape), origin)
-
-
-def _factored(
-    pde: PDE, prior: Prior, observation: Observation, relative: float, progress: bool
-) -> _Factored:
-    assert isinstance(prior, CoefficientPrior)
-    problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
-    forward = LatentMap(problem, observation)
-    moments = prior_moments(problem, observation.grid, progress, observation.values.device)
-    rows = _rows(forward, progress)
-    gram = gram_matrix(rows)
-    variances = gram.diagonal().clone()
-    gram += observation.noise_covariance()
-    lower = cholesky_with_nugget(gram, nugget_variance(variances, observation, relative))
-    return _Factored(forward, moments, rows, variances, lower)
 
 
 def _log_evidence(
@@ -279,13 +232,3 @@ def _biases(
     variance = 1 - half.square().sum(dim=0) + true.added(half).square().sum(dim=0)
     draws = drawn + innovations @ gain
     return bias_parameters(pde, observation, draws, variance, len(draws), innovation @ gain)
-
-
-def _rows(forward: LatentMap, progress: bool) -> torch.Tensor:
-    """A = H T, (m, size of a draw)."""
-    m, adjoint = len(forward.observation), forward.whitened_adjoint_at(forward.origin())
-    rows = forward.observation.values.new_empty(m, forward.problem.latent.size)
-    parts = torch.arange(m, device=rows.device).split(_CHUNK)
-    for part in progress_bar(parts, "sensors", progress, "batch"):
-        rows[part] = adjoint(unit_vectors(part, m)).flatten(1)
-    return rows

@@ -21,6 +21,7 @@ __all__ = [
     "of_one_size",
     "reduced",
     "unit_vectors",
+    "whiten_in_place",
 ]
 
 _ATTEMPTS = 12
@@ -79,6 +80,13 @@ def gram_matrix(rows: torch.Tensor) -> torch.Tensor:
         gram[some, : first + _ROWS] = products
         gram[:first, some] = products[:, :first].T
     return gram
+
+
+def whiten_in_place(factor: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Replace rows B (m, k) by L⁻¹ B, with the triangular factor L (m, m), and return them."""
+    for part in rows.split(_COLUMNS, dim=1):
+        part.copy_(torch.linalg.solve_triangular(factor, part, upper=False))
+    return rows
 
 
 def unit_vectors(chosen: torch.Tensor, size: int) -> torch.Tensor:

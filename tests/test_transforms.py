@@ -19,7 +19,8 @@ from pdeinv.transforms import (
 )
 
 CROSSOVER = transforms._DENSE_UP_TO
-LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, CROSSOVER + 2]
+QUARTERS = transforms._DENSE_QUARTERS_UP_TO
+LENGTHS = [2, 3, 4, 7, 16, 33, CROSSOVER, CROSSOVER + 1, QUARTERS + 1, QUARTERS + 2]
 
 
 def normal(*shape, dtype=torch.float64, seed=0):
@@ -62,21 +63,31 @@ def test_float32(transform, inverse, scipys, kind, more, n):
     np.testing.assert_allclose(y.numpy(), expected, atol=2e-6 * np.abs(expected).max())
 
 
+def dense_up_to(most, monkeypatch):
+    """Let transforms of more numbers be FFTs."""
+    for limit in ("_DENSE_UP_TO", "_DENSE_QUARTERS_UP_TO"):
+        monkeypatch.setattr(transforms, limit, most)
+
+
 @pytest.mark.parametrize("transform", [dst1, dct1, dst2, dst3])
 @pytest.mark.parametrize("n", [6, 7])
 @pytest.mark.parametrize("dense", [True, False])
 def test_derivatives(transform, n, dense, monkeypatch):
-    monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER if dense else 0)
+    dense_up_to(CROSSOVER if dense else 0, monkeypatch)
     x = normal(2, n, 3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: transform(x, 1), x)
+    assert torch.autograd.gradcheck(lambda x: transform(x, 1), x, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(lambda x: transform(x, 1), x)
+    seeds = torch.eye(n * 3, dtype=torch.float64).reshape(-1, n, 3)
+    (rows,) = torch.autograd.grad(transform(x[0], 0), x, seeds, is_grads_batched=True)
+    columns = transform(seeds, 1)  # the images of the unit vectors
+    assert torch.allclose(rows[:, 0].flatten(1), columns.flatten(1).T, atol=1e-12)
 
 
 @pytest.mark.parametrize("transform", [dst1, dct1, dst2, dst3])
 def test_both_ways_agree_at_the_crossover(transform, monkeypatch):
     x = normal(2, CROSSOVER)
     dense = transform(x)
-    monkeypatch.setattr(transforms, "_DENSE_UP_TO", CROSSOVER - 1)
+    dense_up_to(CROSSOVER - 1, monkeypatch)
     torch.testing.assert_close(transform(x), dense, atol=1e-11, rtol=0)
 
 
