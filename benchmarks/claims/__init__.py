@@ -132,6 +132,7 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/modflow.md": Source(),
+    "docs/interoperability.md": Source(),
     "docs/flow-sensors.md": Source(
         (
             Constant("the same 4 times: 60 in all, and 240 in all", "the study's readings"),
