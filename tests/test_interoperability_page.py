@@ -7,7 +7,7 @@ from readme_blocks import ROOT, blocks
 from pdeinv.problems import example_by_name
 
 PAGE = "docs/interoperability.md"
-ZARR, EXPORT = blocks("python", PAGE)
+ZARR, EXPORT, GSTOOLS = blocks("python", PAGE)
 
 
 def run(code, monkeypatch, folder):
@@ -36,6 +36,14 @@ def test_a_result_is_written(monkeypatch, tmp_path):
         band = file.read(1 + file.descriptions.index("head_mean"))
         assert file.crs.to_epsg() == 25832 and "head_q0.5" in file.descriptions
     np.testing.assert_array_equal(band[::-1], scope["result"]["head_mean"])
+
+
+def test_a_model_of_gstools_is_a_prior(monkeypatch, tmp_path):
+    pytest.importorskip("gstools")
+    scope = run(GSTOOLS, monkeypatch, tmp_path)
+    medium, angle = scope["medium"], np.degrees(0.3)
+    assert (medium.log_std, medium.length, medium.smoothness) == (1.2, 400.0, 0.5)
+    assert (medium.anisotropy, medium.angle) == (0.5, pytest.approx(angle))
 
 
 def test_every_extra_of_the_page_exists():
