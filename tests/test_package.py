@@ -74,3 +74,58 @@ def test_the_oldest_versions_are_those_that_the_package_allows():
             exact = SpecifierSet(f"=={bound.version}").contains(version)
             assert exact or requirement.name in {"torch", "pyarrow", "flopy"}, requirement
     assert not oldest
+
+
+@pytest.fixture(scope="module")
+def setup():
+    tomllib = pytest.importorskip("tomllib")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def folders_of(setup):
+    """The folder of each package, by its name."""
+    places = setup["tool"]["setuptools"]["package-dir"]
+    for name in setup["tool"]["setuptools"]["packages"]:
+        parts = name.split(".")
+        top = next(n for i in range(len(parts), 0, -1) if (n := ".".join(parts[:i])) in places)
+        yield name, ROOT.joinpath(places[top], *parts[len(top.split(".")) :])
+
+
+def test_every_package_is_in_the_wheel(setup):
+    listed = {folder for _, folder in folders_of(setup)}
+    roots = ("pdeinv", "datasets", "solvers", "benchmarks")
+    found = {file.parent for root in roots for file in (ROOT / root).rglob("__init__.py")}
+    assert listed == found
+
+
+def test_every_file_of_data_is_in_the_wheel(setup):
+    """Records and the baseline of the benchmark are not part of it."""
+    globs = setup["tool"]["setuptools"]["package-data"]
+    matched = {
+        file
+        for name, folder in folders_of(setup)
+        for pattern in globs.get(name, ())
+        for file in folder.glob(pattern)
+    }
+    assert sum(file.suffix == ".safetensors" for file in matched) >= 20
+    held = {
+        file
+        for root in ("pdeinv", "datasets", "solvers")
+        for file in (ROOT / root).rglob("*")
+        if file.is_file() and file.suffix not in (".py", ".pyc")
+    }
+    assert held == matched
+    assert sum(file.stat().st_size for file in matched) < 90e6  # the index takes 100 MB
+
+
+def test_what_an_index_shows_is_stated(setup):
+    project = setup["project"]
+    assert project["license"] == "MIT" and (ROOT / project["readme"]).is_file()
+    assert all((ROOT / file).is_file() for file in project["license-files"])
+    assert "Typing :: Typed" in project["classifiers"] and (ROOT / "pdeinv/py.typed").is_file()
+    for file in ("CITATION.cff", "CHANGELOG.md"):
+        assert project["version"] in (ROOT / file).read_text()
+    light = set(project["optional-dependencies"]) - {"test", "docs", "distributed", "export"}
+    tested = project["optional-dependencies"]["test"]
+    for extra in light:
+        assert set(project["optional-dependencies"][extra]) <= set(tested), extra
