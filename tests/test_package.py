@@ -82,40 +82,11 @@ def setup():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def folders_of(setup):
-    """The folder of each package, by its name."""
-    places = setup["tool"]["setuptools"]["package-dir"]
-    for name in setup["tool"]["setuptools"]["packages"]:
-        parts = name.split(".")
-        top = next(n for i in range(len(parts), 0, -1) if (n := ".".join(parts[:i])) in places)
-        yield name, ROOT.joinpath(places[top], *parts[len(top.split(".")) :])
-
-
-def test_every_package_is_in_the_wheel(setup):
-    listed = {folder for _, folder in folders_of(setup)}
-    roots = ("pdeinv", "datasets", "solvers", "benchmarks")
-    found = {file.parent for root in roots for file in (ROOT / root).rglob("__init__.py")}
-    assert listed == found
-
-
-def test_every_file_of_data_is_in_the_wheel(setup):
-    """Records and the baseline of the benchmark are not part of it."""
-    globs = setup["tool"]["setuptools"]["package-data"]
-    matched = {
-        file
-        for name, folder in folders_of(setup)
-        for pattern in globs.get(name, ())
-        for file in folder.glob(pattern)
-    }
-    assert sum(file.suffix == ".safetensors" for file in matched) >= 20
-    held = {
-        file
-        for root in ("pdeinv", "datasets", "solvers")
-        for file in (ROOT / root).rglob("*")
-        if file.is_file() and file.suffix not in (".py", ".pyc")
-    }
-    assert held == matched
-    assert sum(file.stat().st_size for file in matched) < 90e6  # the index takes 100 MB
+def test_the_data_are_no_larger_than_an_index_takes():
+    """`test_problem_examples.py` has the test that all of them are in the wheel."""
+    held = [file for file in (ROOT / "pdeinv" / "data").rglob("*") if file.is_file()]
+    assert sum(file.suffix == ".safetensors" for file in held) >= 20
+    assert sum(file.stat().st_size for file in held) < 90e6  # of 100 MB
 
 
 def test_what_an_index_shows_is_stated(setup):
