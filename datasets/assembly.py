@@ -20,6 +20,7 @@ from pdeinv.datasets.matlab import diffusionpde_layout
 from pdeinv.datasets.matlab5 import StoredMatlab5
 from pdeinv.datasets.numpy_files import StoredNumpy
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.zarr_files import StoredZarr
 from pdeinv.errors import InputError
 from pdeinv.grid import Grid
 
@@ -32,7 +33,9 @@ _KINDS: dict[str, Callable[..., Stored]] = {
     "MATLAB 7.3": StoredMatlab73,
     "MATLAB 5": StoredMatlab5,
     "NumPy": StoredNumpy,
+    "Zarr": StoredZarr,
 }
+_LABELLED = ("HDF5", "Zarr")  # with coordinates; their names are not those of MATLAB's files
 _AXES = (*DIMENSIONS, "time")
 _MATLAB_AXES = ("sample", "x", "y", "time")  # of DiffusionPDE's files
 _DECODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"}
@@ -143,7 +146,7 @@ class Reader:
         for pde in pdes:
             layout = diffusionpde_layout(pde, held)
             if layout and (layout[1] or self.pde):
-                matlab = layout[1] and self.source_format != "HDF5"
+                matlab = layout[1] and self.source_format not in _LABELLED
                 return _Found(pde, layout[0], _MATLAB_AXES if matlab else (), matlab)
         wanted = [" and ".join(f.name for f in pde.fields) for pde in pdes]
         raise InputError(
@@ -229,13 +232,9 @@ class Reader:
         found = {}
         for name, size in zip(dims, stored.shape, strict=True):
             variable = self.contents.variables.get(name)
-            if (
-                self.source_format == "HDF5"
-                and variable
-                and variable.shape == (size,)
-                and not variable.problem
-            ):
-                one = StoredHDF5(self.path, variable, (name,))
+            whole = variable and variable.shape == (size,) and not variable.problem
+            if variable and whole and self.source_format in _LABELLED:
+                one = _KINDS[self.source_format](self.path, variable, (name,))
                 found[name] = xr.Variable((name,), one.values(), variable.attributes)
         return found
 
@@ -269,7 +268,7 @@ class Reader:
             **_stated(grid),
         }
         times = self.contents.variables.get("t")
-        if "time" in pde.parameters and times and self.source_format != "HDF5":
+        if "time" in pde.parameters and times and self.source_format not in _LABELLED:
             last = _KINDS[self.source_format](self.path, self._variable("t"), ())
             dataset.attrs["final_time"] = float(last.values())
         return dataset

@@ -6,6 +6,7 @@ A file says what it holds by names, and nothing is inferred from the shape of an
   attributes;
 - a NetCDF 4 or HDF5 file, by the names of a PDE's two fields and of the axes `sample`, `y`, `x`;
 - a MATLAB file of DiffusionPDE's, by the names of its variables (see `pdeinv.datasets.matlab`);
+- a Zarr store, as a NetCDF 4 file;
 - any other HDF5 or MATLAB file, an `.npz` file or a folder of `.npy` files, by the names that the
   caller gives.
 
@@ -25,12 +26,13 @@ import xarray as xr
 
 from pdeinv.datasets.assembly import Reader
 from pdeinv.datasets.base import PDE
-from pdeinv.datasets.hdf5 import survey_hdf5
+from pdeinv.datasets.hdf5 import Contents, survey_hdf5
 from pdeinv.datasets.joined import join, shards_of
 from pdeinv.datasets.matlab import survey_matlab73
 from pdeinv.datasets.matlab5 import survey_matlab5
 from pdeinv.datasets.numpy_files import holds_arrays, survey_numpy
 from pdeinv.datasets.registry import PDES, pde_by_name
+from pdeinv.datasets.zarr_metadata import is_zarr, survey_zarr
 from pdeinv.errors import InputError
 from pdeinv.files import reading_failure
 
@@ -41,15 +43,15 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OTHERS = {
     b"CDF": "a NetCDF 3 file",
     b"\x93NUMPY": "a single NumPy array",
-    b"PK\x03\x04": "a zip archive, as Zarr or PyTorch files are",
+    b"PK\x03\x04": "a zip archive, as zipped Zarr stores and PyTorch files are",
     b"\x1f\x8b": "a gzip archive",
     b"version https://git-lfs": "a pointer of Git LFS to a file",
     b"<": "a web page or XML",
 }
-_ZARR = (".zgroup", ".zarray", ".zmetadata", "zarr.json")
 _SUPPORTED = (
     "give an HDF5, NetCDF 4 or MATLAB file, such as `pdeinv generate` or xarray's "
-    '`to_netcdf(path, engine="h5netcdf")` writes, an .npz file, or a folder of .npy files'
+    '`to_netcdf(path, engine="h5netcdf")` writes, an .npz file, a folder of .npy files, or that of '
+    "a Zarr store"
 )
 
 
@@ -65,8 +67,8 @@ def open_dataset(
     Each access opens the file and closes it again.
 
     Arguments:
-        path: the file; or a folder of `.npy` files; or the folder of a dataset's shards, or a
-            pattern such as `fields-*.h5` for them or some of them.
+        path: the file; or the folder of `.npy` files, of a Zarr store of version 2 or 3, or of a
+            dataset's shards; or a pattern such as `fields-*.h5` for some of these.
         pde: the PDE or its name, where the file does not state it.
         names: the variables of the coefficient and the solution, where the file does not state
             them; `group/variable` for one in a group. One text with commas between will do.
@@ -95,8 +97,8 @@ def open_dataset(
                 return open_dataset(file, pde=known, names=names, dims=dims)
 
             return join(path, shards, one)
-        if path.exists() and holds_arrays(path):
-            return Reader(path, survey_numpy(path), "NumPy", known, names, dims).open()
+        if arrays := _arrays(path):
+            return Reader(path, *arrays, known, names, dims).open()
         _check_kind(path)
         with path.open("rb") as stream:
             head = stream.read(520)
@@ -149,14 +151,19 @@ def _texts(what: str, given: Sequence[str] | None) -> list[str] | None:
     return [item.strip() for item in items]
 
 
+def _arrays(path: Path) -> tuple[Contents, str] | None:
+    """Return what a Zarr store, a folder of arrays or an archive of them holds, and which it is."""
+    if is_zarr(path):
+        return survey_zarr(path), "Zarr"
+    return (survey_numpy(path), "NumPy") if path.exists() and holds_arrays(path) else None
+
+
 def _check_kind(path: Path) -> None:
     """Refuse a folder."""
     if not path.is_dir():
         return
     if path.suffix == ".parts":
         what = "an unfinished dataset; repeat its `pdeinv generate` command"
-    elif any((path / name).exists() for name in _ZARR):
-        what = f"a Zarr store, which is not supported; {_SUPPORTED}"
     else:
         what = "not a dataset file; give the name of a file in it"
     raise InputError(f"{path} is a folder, {what}")

@@ -6,13 +6,16 @@ tables of a result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from pdeinv.checks import described
 from pdeinv.errors import InputError
+from pdeinv.export import QUANTILES, write_geotiff, write_vtk
 from pdeinv.quantities import maps
 from pdeinv.quantities.base import check_known
 from pdeinv.quantities.draws import field_names
@@ -113,3 +116,48 @@ class ResultAccessor:
                 f"dimensions {', '.join(sorted(map(str, extra)))}; select one with .isel"
             )
         return animate_field(frames, np.asarray(mean.values), pause=_PAUSE)
+
+    def to_vtk(self, path: str | os.PathLike, quantiles: Sequence[float] = QUANTILES) -> None:
+        """Write the fields as a file of VTK, which ParaView opens.
+
+        Nodes are points of a mesh of quadrilaterals at z = 0. On a grid of cells each value belongs
+        to a quadrilateral. A periodic grid ends at its last node. The names are `head_mean`,
+        `head_std` and so on, with q and the probability for a quantile. Outside an active domain
+        the values are nan.
+
+        Arguments:
+            path: of the file, which ends in .vtu or .vtk.
+            quantiles: between 0 and 1, any number of them; none of a result with one sample.
+
+        Raises:
+            InputError: the library meshio is missing, the file cannot be written, a quantile is out
+                of its range, or the fields have several times or replicates.
+
+        Example:
+            >>> result.pdeinv.to_vtk("aquifer.vtu")  # doctest: +SKIP
+        """
+        write_vtk(self._result, path, quantiles)
+
+    def to_geotiff(
+        self, path: str | os.PathLike, quantiles: Sequence[float] = QUANTILES, crs: Any = None
+    ) -> None:
+        """Write the fields as a GeoTIFF, which QGIS opens: a band each, described by its name.
+
+        The first row is that of the largest y. A node is the centre of a pixel. So the raster
+        reaches half a spacing beyond the nodes, and those at the sides of the domain are in it. The
+        coordinates are those of the result.
+
+        Arguments:
+            path: of the file, which ends in .tif or .tiff.
+            quantiles: as of `to_vtk`.
+            crs: the reference system of x and y, as rasterio takes it, such as "EPSG:25832"; not
+                stated if None.
+
+        Raises:
+            InputError: the library rasterio is missing, or as `to_vtk`; or rasterio does not know
+                the reference system.
+
+        Example:
+            >>> result.pdeinv.to_geotiff("aquifer.tif", crs="EPSG:25832")  # doctest: +SKIP
+        """
+        write_geotiff(self._result, path, quantiles, crs)

@@ -18,6 +18,7 @@ from pdeinv.solvers.mixture import Mixture as Mixture
 from pdeinv.solvers.object_chains import ObjectChains as ObjectChains
 from pdeinv.solvers.optimal_interpolation import OptimalInterpolation as OptimalInterpolation
 from pdeinv.solvers.reconstruction import reconstruct as reconstruct
+from pdeinv.solvers.sensor_physics import SensorPhysics as SensorPhysics
 
 SOLVERS: dict[str, type[Solver]] = {
     s.name: s

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import h5py
 import numpy as np
@@ -310,9 +311,9 @@ def netcdf3(truth, path):
     truth.drop_attrs().astype("f8").to_netcdf(path, engine="scipy", format="NETCDF3_64BIT")
 
 
-def zarr(truth, path):
-    path.mkdir()
-    (path / "zarr.json").write_text("{}")
+def zipped_zarr(truth, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("zarr.json", "{}")
 
 
 def numpy_file(truth, path):
@@ -332,7 +333,7 @@ def another_hdf5(truth, path):
 
 OTHERS = {
     netcdf3: "but a NetCDF 3 file; give an HDF5, NetCDF 4 or MATLAB file",
-    zarr: "a Zarr store, which is not supported; give an HDF5, NetCDF 4",
+    zipped_zarr: "but a zip archive, as zipped Zarr stores .* or that of a Zarr store",
     numpy_file: "but a single NumPy array; give",
     numpy_archive: r"must hold .*, or permeability and pressure, or .*, got arr_0 \(",
     another_hdf5: r"must hold .*, or permeability and pressure, or .*, got depth \(3\)",

@@ -74,3 +74,29 @@ def test_the_oldest_versions_are_those_that_the_package_allows():
             exact = SpecifierSet(f"=={bound.version}").contains(version)
             assert exact or requirement.name in {"torch", "pyarrow", "flopy"}, requirement
     assert not oldest
+
+
+@pytest.fixture(scope="module")
+def setup():
+    tomllib = pytest.importorskip("tomllib")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_the_data_are_no_larger_than_an_index_takes():
+    """`test_problem_examples.py` has the test that all of them are in the wheel."""
+    held = [file for file in (ROOT / "pdeinv" / "data").rglob("*") if file.is_file()]
+    assert sum(file.suffix == ".safetensors" for file in held) >= 20
+    assert sum(file.stat().st_size for file in held) < 90e6  # of 100 MB
+
+
+def test_what_an_index_shows_is_stated(setup):
+    project = setup["project"]
+    assert project["license"] == "MIT" and (ROOT / project["readme"]).is_file()
+    assert all((ROOT / file).is_file() for file in project["license-files"])
+    assert "Typing :: Typed" in project["classifiers"] and (ROOT / "pdeinv/py.typed").is_file()
+    for file in ("CITATION.cff", "CHANGELOG.md"):
+        assert project["version"] in (ROOT / file).read_text()
+    light = set(project["optional-dependencies"]) - {"test", "docs", "distributed", "export"}
+    tested = project["optional-dependencies"]["test"]
+    for extra in light:
+        assert set(project["optional-dependencies"][extra]) <= set(tested), extra

@@ -132,6 +132,9 @@ SOURCES: dict[str, Source] = {
         )
     ),
     "docs/modflow.md": Source(),
+    "docs/interoperability.md": Source(
+        (Constant("`smoothness` 0.5, `inf`, `nu`", "the names of covariances"),)
+    ),
     "docs/flow-sensors.md": Source(
         (
             Constant("the same 4 times: 60 in all, and 240 in all", "the study's readings"),

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["correlation", "density", "distance_at", "lost_variance", "radius_for"]
+__all__ = ["correlation", "density", "distance_at", "lost_variance", "matern_scale", "radius_for"]
 
 _TABLE = 2**12  # distances at which a correlation is computed, others between them
 _FARTHEST = 1e4  # argument beyond which every correlation vanishes
@@ -28,7 +28,7 @@ def correlation(distance: np.ndarray, smoothness: float) -> np.ndarray:
         return np.exp(-(distance**2))
     # Far fewer Bessel functions than distances
     table = np.linspace(0.0, math.sqrt(float(distance.max(initial=0.0))), _TABLE) ** 2
-    excess, scale = _above(0.0, smoothness), _scale(smoothness)
+    excess, scale = _above(0.0, smoothness), matern_scale(smoothness)
     values = [1.0, *(excess(scale * r) for r in table[1:])]
     return np.interp(distance, table, values)
 
@@ -39,32 +39,32 @@ def distance_at(level: float, smoothness: float) -> float:
 
     if smoothness >= _SMOOTHEST:
         return math.sqrt(-math.log(level))
-    return float(brentq(_above(level, smoothness), 1e-9, _FARTHEST)) / _scale(smoothness)
+    return float(brentq(_above(level, smoothness), 1e-9, _FARTHEST)) / matern_scale(smoothness)
 
 
 def density(q2: np.ndarray, smoothness: float) -> np.ndarray:
     """Return the spectral density, up to a factor, at squared wavenumbers of any shape."""
     if smoothness >= _SMOOTHEST:
         return np.exp(-q2 / 4)
-    return (1 + q2 / _scale(smoothness) ** 2) ** -(smoothness + 1)
+    return (1 + q2 / matern_scale(smoothness) ** 2) ** -(smoothness + 1)
 
 
 def lost_variance(radius: float, smoothness: float) -> float:
     """Return the share of the variance in the wavenumbers beyond a radius."""
     if smoothness >= _SMOOTHEST:
         return math.exp(-(radius**2) / 4)
-    return (1 + radius**2 / _scale(smoothness) ** 2) ** -smoothness
+    return (1 + radius**2 / matern_scale(smoothness) ** 2) ** -smoothness
 
 
 def radius_for(lost: float, smoothness: float) -> float:
     """Return the radius beyond which a share of the variance lies; inverse of `lost_variance`."""
     if smoothness >= _SMOOTHEST:
         return 2 * math.sqrt(-math.log(lost))
-    return _scale(smoothness) * math.sqrt(lost ** (-1 / smoothness) - 1)
+    return matern_scale(smoothness) * math.sqrt(lost ** (-1 / smoothness) - 1)
 
 
 @lru_cache(maxsize=64)
-def _scale(smoothness: float) -> float:
+def matern_scale(smoothness: float) -> float:
     """Return the argument at which the Matérn correlation is 1/e."""
     from scipy.optimize import brentq
 

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from typing_extensions import Self
 
 from pdeinv.checks import EXTREME, Bounds
 from pdeinv.coefficients.base import CoefficientPrior
+from pdeinv.coefficients.gstools_models import shape_of_gstools
 from pdeinv.coefficients.torus import MaternTorus
 from pdeinv.errors import InputError
 from pdeinv.fourier_field import FourierField
@@ -112,6 +114,33 @@ class GaussianField(CoefficientPrior):
                 f"got {self.mean_std:g} with std = {self.std:g}; use inf for a mean of which "
                 f"nothing is known"
             )
+
+    @classmethod
+    def from_gstools(
+        cls, model: Any, mean: float | tuple[float, float] | None = 0.0, mean_std: float = 0.0
+    ) -> Self:
+        """Return the field of a covariance model of GSTools: Exponential, Gaussian or Matern.
+
+        Its `len_scale`, whatever its `rescale`, becomes the distance of correlation 1/e, `var` the
+        squared `std`, and `nu` the `smoothness`. Its angle, in radians, becomes one in degrees;
+        both are anticlockwise from x. An `anis` above 1 makes the direction across the longer axis.
+
+        Arguments:
+            model: a `gstools.CovModel` of two dimensions, in the unit of the domain.
+            mean, mean_std: as of `GaussianField`; a model states none.
+
+        Raises:
+            InputError: the library gstools is missing; the model is of another kind, is rougher
+                than an exponential one, or has a nugget, for which readings have a noise.
+
+        Example:
+            >>> import gstools
+            >>> field = GaussianField.from_gstools(gstools.Exponential(dim=2, var=4, len_scale=0.3))
+            >>> field.std, field.length, field.smoothness
+            (2.0, 0.3, 0.5)
+        """
+        shape = shape_of_gstools(model)
+        return cls(mean=mean, mean_std=mean_std, **shape)  # type: ignore[arg-type]
 
     def latent(self, domain: Domain, kind: GridKind) -> FourierField:
         return self.latent_of(self.name, domain, kind)
