@@ -1,7 +1,8 @@
 """The code blocks of README and of the overview, for the tests and for `.ci/front_door`.
 
-`python tests/readme_blocks.py FOLDER` writes the files that the Python blocks read, and
-`program.py`, which runs the blocks.
+`python tests/readme_blocks.py FOLDER` writes the files that the Python blocks read, `program.py`,
+which runs the blocks, and the folder `mine`: a user's own table and problem as docs/start.md has
+them, and its commands, `commands.sh`.
 """
 
 import re
@@ -16,6 +17,7 @@ import scipy.io
 
 ROOT = Path(__file__).parent.parent
 OVERVIEW = "docs/overview.md"
+START = "docs/start.md"
 
 # The import comes before the change of folder: it is that of the folder where Python started.
 _HEADER = '''\
@@ -93,8 +95,18 @@ def write_files(folder):
             file[name] = field
 
 
+def write_own_files(folder):
+    """Write the table, the problem and the commands of docs/start.md for a user's own readings."""
+    folder.mkdir(exist_ok=True)
+    for ending in ("csv", "toml"):
+        (content,) = blocks(ending, START)
+        (folder / f"mine.{ending}").write_text(content)
+    (folder / "commands.sh").write_text(blocks("sh", START)[-1])
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     out = Path(sys.argv[1])
     write_files(out)
     (out / "program.py").write_text(_HEADER.format(root=str(ROOT), blocks=python_blocks()))
+    write_own_files(out / "mine")

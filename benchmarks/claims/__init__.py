@@ -259,6 +259,8 @@ SOURCES: dict[str, Source] = {
         (Constant("has a 90 % interval", "a setting"),)
     ),
     "docs/tutorials/benchmark.ipynb": Source(tutorials.BENCHMARK, tutorials.benchmark),
+    "docs/tutorials/equivariance_explored.ipynb": Source(tutorials.EQUIVARIANCE),
+    "docs/tutorials/flow_from_velocities.ipynb": Source(tutorials.FLOW),
     "docs/tutorials/sensors_to_fields.ipynb": Source(tutorials.SENSORS, tutorials.sensors),
     "docs/tutorials/your_own_data.ipynb": Source(),
     "pdeinv/**/*.py": Source(code.PDEINV),

@@ -20,7 +20,7 @@ from pdeinv.benchmarks.reports.queries import (
     percent,
 )
 
-__all__ = ["BENCHMARK", "SENSORS", "benchmark", "sensors"]
+__all__ = ["BENCHMARK", "EQUIVARIANCE", "FLOW", "SENSORS", "benchmark", "sensors"]
 
 BENCHMARK = (
     Constant("of 60 % with 4 samples or 19, of 90 % with 19", "a setting"),
@@ -33,6 +33,15 @@ SENSORS = (
     Constant("mean ± 1.645 standard deviations is a 90 % interval", "a quantile"),
     Constant("90 % is expected", "theory"),
     Constant("an interval of 90 %", "a setting"),
+)
+
+EQUIVARIANCE = (
+    Constant("60 % is right", "a definition"),
+    Constant("samples that err less and intervals that are too narrow", "how to read a figure"),
+)
+FLOW = (
+    Constant("Where it lies below 90 %, the intervals are too narrow.", "theory"),
+    Constant("An interval of 90 % should hold the truth at 90 % of the nodes", "theory"),
 )
 
 
