@@ -49,7 +49,7 @@ _OWN = {
 # For results that need only be of the right kind
 _BRIEF = {
     "daps": {"steps": 6, "ode_steps": 2, "langevin": 4},
-    "ddis": {"steps": 5, "ode_steps": 2, "langevin": 3},
+    "ddis": {"steps": 10, "ode_steps": 2, "langevin": 3},
     "moment": {"steps": 5},
     "object-chains": {"steps": 40, "levels": 3},
 }

@@ -6,10 +6,10 @@ import torch
 from helpers import (
     PAIRS,
     Exact,
+    brief_solver,
     by_turns,
     normal,
     quick_prior,
-    quick_solver,
     seeded,
     tuning_task,
     with_modes,
