@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import xarray as xr
-from helpers import PAIRS, brief_searches, by_turns, quick_prior, quick_solver, seeded
+from helpers import PAIRS, brief_searches, brief_solver, by_turns, quick_prior, seeded
 
 from pdeinv import Grid, MisfitWarning, Sensors, layouts, reconstruct
 from pdeinv.datasets import Problem, pde_by_name
@@ -62,7 +62,7 @@ def readings(name, layout):
 
 
 def run(solver, name, layout="both, noisy"):
-    """Return the reconstruction from a layout's readings by a quick solver; not to be changed."""
+    """Return the reconstruction from a layout's readings by a brief solver; not to be changed."""
     return _run(solver, name, layout)
 
 
@@ -76,6 +76,6 @@ def _run(solver, name, layout):
             name,
             grid=N,
             n_samples=3,
-            solver=quick_solver(solver),
+            solver=brief_solver(solver),
             prior=quick_prior(solver, name, N),
         )

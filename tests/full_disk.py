@@ -5,6 +5,7 @@ shares the largest file is limited to these shares of the writer's largest one; 
 is on a disk that is too small for all of it. A line of JSON states how each fork ended.
 """
 
+import gc
 import json
 import os
 import resource
@@ -97,6 +98,7 @@ def forked(folder, writer, limit):
 
 def main(folder, *shares):
     torch.set_num_threads(1)  # a fork has no other threads
+    gc.freeze()  # the end of a fork need not collect what was imported before it
     for writer in WRITERS:
         if not shares:
             print(json.dumps(forked(folder / writer, writer, None)), flush=True)

@@ -132,9 +132,13 @@ def moments_of(walk):
     return Chain(mean, std, rms(((own.var(dim=0) / len(own)).sqrt() / std)[free]))
 
 
-def linear_chain(problem, o, chains=128, steps=1500):
+def linear_chain(problem, o, chains=128, steps=400):
     """Return the posterior of a linear problem by chains of the readings without noise, with exact
-    moments of the state given these."""
+    moments of the state given these.
+
+    The plain readings are in the Gaussian from which the chains draw, in closed form, so that the
+    limits alone are left to the slices.
+    """
     grid, generator, m = o.grid, seeded(11), len(o)
     matrix, offset = response(problem.physics, grid)
     mean = torch.full((grid.nodes,), prior_mean(problem.prior), dtype=torch.float64)
@@ -144,12 +148,20 @@ def linear_chain(problem, o, chains=128, steps=1500):
     gain = torch.linalg.solve_triangular(root, rows @ state.covariance, upper=False).T
     rest = state.covariance.diagonal() - gain.square().sum(dim=1)
 
-    def evaluate(x):
-        values = rows @ state.mean + x[:, :m] @ root.T
-        return log_likelihood(o, values, x[:, m:]), x
+    plain, k = o.censored == 0, m + o.biases
+    effects = root if o.common is None else torch.cat([root, o.common], dim=1)
+    unit = Gaussian(torch.zeros(k, dtype=torch.float64), torch.eye(k, dtype=torch.float64))
+    off_mean = (o.values - rows @ state.mean)[plain]
+    known = unit.given(effects[plain], off_mean, o.noise_std[plain].square())
+    spread, limits = torch.linalg.cholesky(known.covariance), o.subset(~plain)
 
-    start = torch.randn(chains, m + o.biases, dtype=torch.float64, generator=generator)
-    walk = torch.stack([x for x, _ in elliptical(start, evaluate, steps, generator)])[..., :m]
+    def evaluate(z):
+        x = known.mean + z @ spread.T
+        values = rows @ state.mean + x[:, :m] @ root.T
+        return log_likelihood(limits, values[:, ~plain], x[:, m:]), x
+
+    start = torch.randn(chains, k, dtype=torch.float64, generator=generator)
+    walk = torch.stack([x for _, x in elliptical(start, evaluate, steps, generator)])[..., :m]
     means, x = walk.mean(dim=0), walk.flatten(0, 1)
     std = (rest + ((gain @ x.T.cov()) * gain).sum(dim=1)).clamp(min=0).sqrt()
     error = (means @ gain.T).std(dim=0) / chains**0.5

@@ -18,11 +18,11 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @forks
 def test_killed_commands_give_the_undisturbed_result(tmp_path):
     out, lines = tmp_path / "crashes.jsonl", []
-    records = run(out, kills=2, seed=1, echo=lines.append)
-    assert len(records) == len(lines) == 8
+    records = run(out, kills=1, seed=6, echo=lines.append)
+    assert len(records) == len(lines) == 4
     assert {(r["whole"], r["identical"], r["left"]) for r in records} == {(1, 1, 0)}
     assert any(r["hit"] for r in records)
-    assert run(out, kills=2, seed=1, echo=lines.append) == read_lines(out) and len(lines) == 8
+    assert run(out, kills=1, seed=6, echo=lines.append) == read_lines(out) and len(lines) == 4
 
 
 @forks

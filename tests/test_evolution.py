@@ -125,7 +125,7 @@ def test_two_steps_are_one():
 
 @each_mix
 def test_derivatives(mix):
-    volumes = Volumes(4, 4, 2.0, 1.0, *mix)
+    volumes = Volumes(3, 3, 2.0, 1.0, *mix)
     a, start, inflow, storage = random_problem(volumes, 1)
     evolution = Evolution(volumes, storage, "harmonic", 1e-2)
     given = [x.requires_grad_() for x in (a, start, inflow)]

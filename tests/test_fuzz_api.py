@@ -270,7 +270,7 @@ def test_a_reconstruction_of_any_arguments_is_finite_or_refused(data):
                 finite(result[name].values)
 
 
-@settings(max_examples=min(100, settings.default.max_examples))  # seconds each
+@settings(max_examples=min(100, settings.default.max_examples // 2))  # seconds each
 @given(problems(), st.sampled_from(["auto", "kriging", "optimal-interpolation"]))
 def test_a_reconstruction_with_any_parameters_is_finite_or_refused(drawn, solver):
     name, *_ = drawn

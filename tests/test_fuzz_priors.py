@@ -178,7 +178,7 @@ def write_faulty(data, path, what, header, tensors):
 @cache
 def interrupted(path):
     """A run that was stopped after its first steps: its data, its header and its tensors."""
-    run_data = training_data("darcy", samples=40)
+    run_data = training_data("darcy", samples=16)
 
     def stop(line):
         raise KeyboardInterrupt

@@ -39,7 +39,7 @@ def test_the_law_of_a_viscosity_is_that_of_quadrature(seed):
     grid = truth.physics.grid(16)
     points = torch.rand(40, 2, dtype=torch.float64, generator=seeded(5))
     _, o = observe(truth, grid, points, 1, noise=0.01, seed=seed)
-    places = torch.linspace(0.0, 1.2, 61, dtype=torch.float64)
+    places = torch.linspace(0.0, 1.2, 31, dtype=torch.float64)
     logarithms = torch.stack([log_joint(prior, o, number, z) for z in places])
     exact = float(logarithms.logsumexp(dim=0)) + math.log(float(places[1] - places[0]))
     viscosity = torch.tensor([number.at(float(z)) for z in places], dtype=torch.float64)

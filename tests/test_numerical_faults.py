@@ -11,6 +11,7 @@ import torch
 from helpers import (
     PAIRS,
     brief_searches,
+    brief_solver,
     by_turns,
     gaussian_prior,
     observe,
@@ -194,7 +195,7 @@ TURNS = [(*pair, kind) for pair, kind in zip(PAIRS, itertools.cycle(HARD), stric
 
 @pytest.mark.parametrize(("name", "pde", "hard"), by_turns(TURNS))
 def test_hard_readings_end_in_a_finite_result_or_one_sentence(name, pde, hard):
-    solver, pde = quick_solver(name), pde_by_name(pde)
+    solver, pde = brief_solver(name), pde_by_name(pde)
     prior = quick_prior(name, pde, N)
     finite_or_refused(solver, pde, prior, HARD[hard](readings_of(pde)))
 
@@ -202,7 +203,7 @@ def test_hard_readings_end_in_a_finite_result_or_one_sentence(name, pde, hard):
 @pytest.mark.parametrize("hard", HARD)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_each_solver_takes_or_refuses_every_kind_of_hard_readings(name, hard):
-    solver = quick_solver(name)
+    solver = brief_solver(name)
     pde, prior = suited(solver)
     prior = quick_prior(name, pde, N) if prior is None else prior
     finite_or_refused(solver, pde, prior, HARD[hard](readings_of(pde)))
@@ -211,7 +212,7 @@ def test_each_solver_takes_or_refuses_every_kind_of_hard_readings(name, hard):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_thousands_of_sensors_in_one_cell_end_in_a_finite_result_or_one_sentence(name):
     count = 500 if name == "ensemble-smoother" else 2000  # whose time grows with the square
-    solver = quick_solver(name)
+    solver = brief_solver(name)
     pde, prior = suited(solver)
     prior = quick_prior(name, pde, N) if prior is None else prior
     finite_or_refused(solver, pde, prior, in_one_cell(readings_of(pde), count))

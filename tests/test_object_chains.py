@@ -32,7 +32,7 @@ from pdeinv.solvers.scene_search import fit_scenes
 from pdeinv.solvers.selection import solver_for
 
 GRID = Grid(13)
-FEW = {"steps": 3000, "levels": 6, "runs": 4}
+FEW = {"steps": 1000, "levels": 6, "runs": 4}
 
 
 def readings_of(prior, m, noise, *, channel=0, physics=None, seed=0):
@@ -77,9 +77,7 @@ def test_the_posterior_and_the_evidence_are_those_of_weighted_draws(
     problem, _, observation = readings_of(prior, m, noise, physics=physics, channel=channel)
     mean, std, evidence, effective = by_importance(problem, observation)
     assert effective > 5_000
-    few = (
-        FEW if coarse > 13 else FEW | {"steps": 1000}
-    )  # a step has several moves by the coarse one
+    few = FEW if coarse > 13 else FEW | {"steps": 500}  # a step has several moves by the coarse one
     found = ObjectChains(**few, coarse=coarse).condition(
         physics, prior, observation, 5, seeded(), False
     )

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from cases import LAYOUTS, PAIRS, N, every_pair, pairs_in_turn, quick_solver, readings, run
-from helpers import quick_prior, seeded, suited_prior
+from cases import LAYOUTS, PAIRS, N, every_pair, pairs_in_turn, readings, run
+from helpers import brief_solver, quick_prior, seeded, suited_prior
 
 from pdeinv import Ensemble, InputError, reconstruct
 from pdeinv.datasets import PDES, Poisson, Problem, pde_by_name
@@ -111,7 +111,7 @@ def test_the_result_says_what_it_is_and_how_it_was_made(solver, name):
     assert (attributes["pde"], attributes["solver"], attributes["seed"]) == (name, solver, 0)
     assert PDES[name](**json.loads(attributes["pde_parameters"])) == pde
     assert json.loads(attributes["solver_settings"]) == json.loads(
-        json.dumps(quick_solver(solver).settings())
+        json.dumps(brief_solver(solver).settings())
     )
     assert attributes["misfit_test"] == MISFIT_TESTS[SOLVERS[solver].misfit]
     # A coefficient of two values needs no denoiser of `moment`

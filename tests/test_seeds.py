@@ -9,7 +9,7 @@ from functools import _lru_cache_wrapper as lru_cache
 import h5py
 import pytest
 import torch
-from helpers import PAIRS, quick_prior, quick_solver, run_command, seeded
+from helpers import PAIRS, brief_solver, quick_prior, run_command, seeded
 from safetensors import safe_open
 
 from pdeinv import InputError, layouts, reconstruct, seeds
@@ -100,7 +100,7 @@ def test_the_help_of_a_benchmark_states_the_seeds_of_tasks():
 def test_a_solver_draws_nothing_from_the_range_of_tests(name, drawn):
     pde = next(pde for solver, pde in reversed(PAIRS) if solver == name)
     task, i = Task(pde, "both", N, 20, noise=0.1), 3
-    score(task, quick_solver(name), quick_prior(name, pde), i, 3)
+    score(task, brief_solver(name), quick_prior(name, pde), i, 3)
     assert {seed for seed in drawn if seed in seeds.TEST} == {i}
     assert seeds.SOLVER[i] in drawn
     assert all(any(seed in r for r in RANGES) for seed in drawn)

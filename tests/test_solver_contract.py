@@ -12,6 +12,7 @@ from helpers import (
     Shifted,
     accepts,
     brief_searches,
+    brief_solver,
     gaussian_prior,
     observe,
     on_rectangle,
@@ -75,10 +76,10 @@ def prior_of(name, pde):
     return quick_prior(name, pde, shape_of(pde))
 
 
-def run(name, place="square", seed=5, n_samples=3, pde=None, **changed):
+def run(name, place="square", seed=5, n_samples=3, pde=None, quick=quick_solver, **changed):
     pde = pde or cheapest(name, place)
     generator = None if seed is None else seeded(seed)
-    solver = dataclasses.replace(quick_solver(name), **changed)
+    solver = dataclasses.replace(quick(name), **changed)
     return solver(
         pde, prior_of(name, pde), problem(pde, name)[1], n_samples=n_samples, generator=generator
     )
@@ -266,7 +267,7 @@ def test_a_result_that_is_not_finite_or_of_another_shape_is_refused(spoil, messa
 def test_readings_beyond_all_bounds_end_in_a_finite_result_or_in_an_error(name, place):
     pde = cheapest(name, place)
     observation, prior = problem(pde)[1], prior_of(name, pde)
-    solver = dataclasses.replace(quick_solver(name), **FEW.get(name, {}))
+    solver = dataclasses.replace(brief_solver(name), **FEW.get(name, {}))
     ones = torch.ones_like(observation.values)
     for values, noise in ((1e36, 0.1), (1e100, 1e100), (0.0, 0.0), (0.0, 1e100), (1.0, 1e-100)):
         extreme = dataclasses.replace(observation, values=values * ones, noise_std=noise * ones)
@@ -311,11 +312,12 @@ def test_states_of_a_pde_and_samples_of_a_prior_that_are_not_finite_are_refused(
 @each_solver
 def test_there_are_as_many_samples_as_asked_and_the_streams_of_the_caller_stay(name, place):
     before = surroundings()
-    one = run(name, place, n_samples=1, seed=None)
+    one = run(name, place, n_samples=1, seed=None, quick=brief_solver)
     assert surroundings() == before
     state = (2, *shape_of(cheapest(name, place)))
     assert one.samples.shape == (1, *state) and bool(one.std.isfinite().all())
-    assert run(name, place, n_samples=20).samples.shape == (20, *state)
+    several = run(name, place, n_samples=20, quick=brief_solver)
+    assert several.samples.shape == (20, *state)
 
 
 @each_solver

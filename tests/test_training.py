@@ -49,8 +49,8 @@ def data():
     ids=["diffusion", "rectangle", "rectangular regressor", "operator", "regressor"],
 )
 def test_training_resumes_as_if_it_had_never_stopped(make, pde, tmp_path):
-    data = training_data(pde, samples=40)
-    settings = Settings(steps=10, batch=8)
+    data = training_data(pde, samples=20)
+    settings = Settings(steps=6, batch=8)
     whole = train(make, data, tmp_path / "whole.safetensors", settings)
 
     class Stop(Exception):
@@ -68,7 +68,7 @@ def test_training_resumes_as_if_it_had_never_stopped(make, pde, tmp_path):
         train(make, data, path, settings, echo=interrupt)
     assert not path.exists()
     parts = train(make, data, path, settings, echo=lines.append)
-    assert len(lines) == 10
+    assert len(lines) == 6
     rows = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in m.record["history"]]
         for m in (whole, parts)
