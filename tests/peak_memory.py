@@ -33,17 +33,17 @@ _FEW = {"steps": 2}
 _LANGEVIN = {"langevin": 3, "ode_steps": 1}  # a single step takes less than those after it
 CASES = {
     "gaussian": Case(grid=64, sensors=1500),
-    "gauss-newton": Case("navier-stokes", 32, 400, settings={"iterations": 4, "chords": 1}),
-    "ensemble-smoother": Case(grid=64, sensors=400),
+    "gauss-newton": Case("navier-stokes", 32, 600, settings={"iterations": 4, "chords": 1}),
+    "ensemble-smoother": Case(grid=64, sensors=800),
     "kriging": Case(grid=64),
-    "mixture": Case(grid=64, sensors=800, prior=Scenarios((0.3,), (0, 60))),
-    "object-chains": Case(grid=64, sensors=100, settings={"steps": 120}, prior=Spikes()),
+    "mixture": Case(grid=64, sensors=1200, prior=Scenarios((0.3,), (0, 60))),
+    "object-chains": Case(grid=64, sensors=100, settings={"steps": 250}, prior=Spikes()),
     "optimal-interpolation": Case(grid=32, sensors=1000),
-    "level-set": Case("darcy", 32, 100, 24, {"stages": "brief"}),
+    "level-set": Case("darcy", 32, 100, 40, {"stages": "brief"}),
     "moment": Case(grid=32, sensors=1500, settings=_FEW),
     "fno": Case(grid=128, samples=100),
-    "daps": Case(grid=192, settings=_FEW | _LANGEVIN),
-    "ddis": Case(grid=192, settings=_FEW | _LANGEVIN),
+    "daps": Case(settings=_FEW | _LANGEVIN),
+    "ddis": Case(settings=_FEW | _LANGEVIN),
 } | {name: Case(settings=_FEW) for name in ("dps", "diffusionpde", "fundps")}
 """Those of solvers for which the default is not the right one."""
 

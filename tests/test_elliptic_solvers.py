@@ -61,7 +61,7 @@ def test_the_matrix_is_the_balance_and_symmetric(mix, mean):
 @each_mean
 @each_method
 def test_derivatives(mix, mean, method):
-    volumes = Volumes(3, 4, 2.0, 1.0, *mix)
+    volumes = Volumes(4, 5, 2.0, 1.0, *mix)
     a, f = (x.requires_grad_() for x in random_problem(volumes, 1))
     solver = BalanceSolver(volumes, mean, method, 1e-14)
     assert torch.autograd.gradcheck(solver, (a, f), eps=1e-5, atol=1e-8, rtol=1e-5)

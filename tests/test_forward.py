@@ -6,10 +6,10 @@ import torch
 from helpers import (
     PAIRS,
     Exact,
-    brief_solver,
     by_turns,
     normal,
     quick_prior,
+    quick_solver,
     seeded,
     tuning_task,
     with_modes,
@@ -225,7 +225,7 @@ TURNS = [
 def test_the_record_counts_every_solve(name, pde_name, kind, monkeypatch):
     monkeypatch.setitem(SCHEDULES, "brief", SCHEDULES["brief"][:2])
     pde, tally = tallied(PDES[pde_name])
-    solver = SMALL.get(name, brief_solver(name))
+    solver = SMALL.get(name, quick_solver(name))
     prior = quick_prior(name, pde_name)
     _, observation = tuning_task(pde_name, kind, grid=N, sensors=6).instance(0)
     for _ in range(2):  # what is solved once for a PDE and kept is not of the run

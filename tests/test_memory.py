@@ -70,11 +70,6 @@ def test_every_solver_refuses_what_does_not_fit_before_it_starts(name, monkeypat
         solver(pde, prior, sensors)
 
 
-@cache
-def many_places():
-    return layouts.random(300_000, 0).T
-
-
 @pytest.mark.parametrize(
     ("solver", "pde"),
     [
@@ -90,7 +85,7 @@ def many_places():
 def test_300000_rows_are_refused_with_the_memory_that_they_need(solver, pde, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10e9)
     names = [field.name for field in pde_by_name(pde).fields]
-    x, y = many_places()
+    x, y = layouts.random(300_000, 0).T
     table = pd.DataFrame({"x": x, "y": y, "value": 3.0, "noise_std": 0.1})
     table["field"] = [names[0], names[1]] * 150_000
     with pytest.raises(InputError, match=r"300000 sensors .* average neighbouring readings"):

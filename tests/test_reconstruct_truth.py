@@ -52,7 +52,7 @@ def test_many_sensors_lead_to_the_truth(solver, name):
     if solver == "object-chains":
         settings["solver"] = replace(settings["solver"], steps=400)  # fewer do not meet waves
     # The mean of a sampler is that of its samples
-    settings["n_samples"] = 8 if issubclass(SOLVERS[solver], DiffusionSolver) else 4
+    settings["n_samples"] = 16 if issubclass(SOLVERS[solver], DiffusionSolver) else 4
 
     def error(points):
         with warnings.catch_warnings():
