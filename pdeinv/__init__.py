@@ -2,7 +2,6 @@
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 
 from pdeinv.checkout import SiblingFinder
@@ -81,6 +80,8 @@ def __getattr__(name: str) -> object:
     if name in _MODULES:
         return import_module(f"pdeinv.{name}")
     if name == "__version__":
+        from importlib.metadata import version  # slow to import
+
         return version("pdeinv")
     if name in _EXPORTS:
         return getattr(import_module(_EXPORTS[name]), name)

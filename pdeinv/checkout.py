@@ -8,7 +8,6 @@ those of another checkout.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -19,7 +18,7 @@ __all__ = ["SUBPACKAGES", "SiblingFinder"]
 SUBPACKAGES = ("benchmarks", "datasets", "solvers")
 
 
-class SiblingFinder(MetaPathFinder):
+class SiblingFinder:
     """A finder of the three subpackages alone; the usual finder imports the modules inside them.
 
     Arguments:
