@@ -86,7 +86,7 @@ def least_operations(problem: Problem, grid: Grid, sensors: int, samples: int) -
     Raises:
         InputError: the PDE is another one.
     """
-    n, m, modes = grid.ny, sensors, problem.latent.size
+    n, m, modes = grid.ny, sensors, min(problem.latent.size, grid.nodes)
     of_readings = m**2 * modes  # their covariance: half of a product
     of_spread = m**2 * modes  # a triangular system for each mode
     shared = of_readings + of_spread + m**3 / 3

@@ -21,7 +21,7 @@ def least(name, n, m, samples=16):
 
 
 def test_the_operations_of_a_linear_problem_are_those_written_down():
-    n, m, samples, modes = 64, 100, 16, 128**2
+    n, m, samples, modes = 64, 100, 16, 64**2
     found = least("poisson", n, m, samples)
     assert found.transforms == 3 * (2 * m + samples)
     assert found.products == pytest.approx(2 * m**2 * modes + m**3 / 3)

@@ -12,6 +12,11 @@ from pdeinv.cli.study import Cases, ResumingOut, checked_instances, checked_name
 
 __all__ = ["crashes", "memory", "roofline", "soak", "workers"]
 
+_Grids = Annotated[
+    list[int] | None,
+    typer.Option(min=8, max=4096, help="Nodes per side; may be repeated. 64 and 128 if none."),
+]
+
 
 def soak(
     out: ResumingOut,
@@ -39,10 +44,7 @@ def soak(
 def memory(
     out: ResumingOut,
     case: Cases = None,
-    grid: Annotated[
-        list[int] | None,
-        typer.Option(min=8, max=4096, help="Nodes per side; may be repeated. 64 and 128 if none."),
-    ] = None,
+    grid: _Grids = None,
     sensors: Annotated[
         list[int] | None,
         typer.Option(min=1, max=10**6, help="Sensors; may be repeated. 100 and 1000 if none."),
@@ -61,10 +63,7 @@ def roofline(
         list[str] | None,
         typer.Option(help="Name of a published PDE; may be repeated. All if not given."),
     ] = None,
-    grid: Annotated[
-        list[int] | None,
-        typer.Option(min=8, max=4096, help="Nodes per side; may be repeated. 64 and 128 if none."),
-    ] = None,
+    grid: _Grids = None,
     sensors: Annotated[
         list[int] | None,
         typer.Option(min=1, max=10**6, help="Sensors; may be repeated. 50 and 500 if none."),
