@@ -23,9 +23,10 @@ from pdeinv.solvers.linear_algebra import (
 )
 from pdeinv.solvers.prior_moments import Moments, prior_moments
 
-__all__ = ["CHUNK", "FactoredReadings", "factored_readings", "in_draws"]
+__all__ = ["CHUNK", "FactoredReadings", "factored_readings", "row_size"]
 
 CHUNK = 64  # fields transformed at a time
+_UNTOLD = 1e-4  # information of all readings on numbers of a draw that are left out
 
 
 class FactoredReadings(NamedTuple):
@@ -35,7 +36,7 @@ class FactoredReadings(NamedTuple):
         forward: the map to them.
         moments: of the states a priori.
         rows: A = H T in the space of draws, else their images C Hᵀ, (m, numbers).
-        of_draws: whether rows are in the space of draws.
+        drawn: the numbers of a draw that rows have, (numbers,); None where rows are images.
         variances: the diagonal of H C Hᵀ, (m,).
         factor: the factor, (m, m).
     """
@@ -43,29 +44,34 @@ class FactoredReadings(NamedTuple):
     forward: LatentMap
     moments: Moments
     rows: torch.Tensor
-    of_draws: bool
+    drawn: torch.Tensor | None
     variances: torch.Tensor
     factor: torch.Tensor
 
     def states(self, rows: torch.Tensor, progress: bool = False) -> Iterator[torch.Tensor]:
         """Yield combinations (k, numbers) of rows as states (batch, channels, ny, nx)."""
-        for part in _parts(rows, "sensors' covariances", progress and self.of_draws):
-            if self.of_draws:
-                yield _images(self.forward, part, self.moments.mean)
-            else:
+        for part in _parts(rows, "sensors' covariances", progress and self.drawn is not None):
+            if self.drawn is None:
                 yield part.reshape(-1, *self.moments.mean.shape)
+            else:
+                draws = part.new_zeros(len(part), self.forward.problem.latent.size)
+                draws[:, self.drawn] = part
+                yield _images(self.forward, draws, self.moments.mean)
 
 
-def in_draws(problem: Problem, observation: Observation) -> bool:
-    """Return whether a draw has so few numbers that products and triangular systems of draws cost
-    less than triangular systems of states."""
-    return 2 * problem.latent.size <= len(problem.physics.fields) * observation.grid.nodes
+def row_size(problem: Problem, observation: Observation) -> int:
+    """Return the most numbers of a row of `FactoredReadings`."""
+    size, state = problem.latent.size, len(problem.physics.fields) * observation.grid.nodes
+    return size if 2 * size <= state else state
 
 
 def factored_readings(
     pde: PDE, prior: Prior, observation: Observation, relative: float, progress: bool
 ) -> FactoredReadings:
     """Return the readings with their factor.
+
+    Products and triangular systems of draws cost less than triangular systems of states where a
+    draw has few numbers. Those that all readings together tell nothing of are left out.
 
     Arguments:
         pde, prior: of a linear problem.
@@ -77,9 +83,19 @@ def factored_readings(
     problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
     forward = LatentMap(problem, observation)
     moments = prior_moments(problem, observation.grid, progress, observation.values.device)
-    of_draws = in_draws(problem, observation)
-    rows = _rows(forward, moments.mean, of_draws, progress)
-    if of_draws:
+    state, size = moments.mean.numel(), problem.latent.size
+    drawn: torch.Tensor | None = None
+    if size <= state:
+        parts = list(_rows(forward, progress))
+        told = _told(parts, observation, relative)
+        if 2 * int(told.sum()) <= state:
+            drawn = told.nonzero()[:, 0]
+            rows = torch.cat([part[:, drawn] for part in parts])
+        else:
+            rows = _all_images(forward, iter(parts), moments.mean)
+    else:
+        rows = _all_images(forward, _rows(forward, progress), moments.mean)
+    if drawn is not None:
         gram = gram_matrix(rows)
     else:
         gram = observation(rows.reshape(-1, *moments.mean.shape))
@@ -87,20 +103,41 @@ def factored_readings(
     variances = gram.diagonal().clone()
     gram += observation.noise_covariance()
     lower = cholesky_with_nugget(gram, nugget_variance(variances, observation, relative))
-    return FactoredReadings(forward, moments, rows, of_draws, variances, lower)
+    return FactoredReadings(forward, moments, rows, drawn, variances, lower)
 
 
-def _rows(
-    forward: LatentMap, prior_mean: torch.Tensor, of_draws: bool, progress: bool
-) -> torch.Tensor:
-    """A = H T, or the images C Hᵀ of these rows."""
+def _rows(forward: LatentMap, progress: bool) -> Iterator[torch.Tensor]:
+    """Yield A = H T, row by row in batches (k, size of a draw)."""
     m, adjoint = len(forward.observation), forward.whitened_adjoint_at(forward.origin())
-    numbers = forward.problem.latent.size if of_draws else prior_mean.numel()
-    rows = torch.empty(m, numbers, dtype=torch.float64, device=prior_mean.device)
-    for part in _parts(torch.arange(m, device=rows.device), "sensors' covariances", progress):
-        drawn = adjoint(unit_vectors(part, m)).flatten(1)
-        rows[part] = drawn if of_draws else _images(forward, drawn, prior_mean).flatten(1)
-    return rows
+    indices = torch.arange(m, device=forward.observation.values.device)
+    for part in _parts(indices, "sensors' covariances", progress):
+        yield adjoint(unit_vectors(part, m)).flatten(1)
+
+
+def _all_images(
+    forward: LatentMap, parts: Iterator[torch.Tensor], prior_mean: torch.Tensor
+) -> torch.Tensor:
+    """C Hᵀ of batches of A, (m, numbers of a state)."""
+    return torch.cat([_images(forward, part, prior_mean).flatten(1) for part in parts])
+
+
+def _told(parts: Iterable[torch.Tensor], observation: Observation, relative: float) -> torch.Tensor:
+    """Which numbers of a draw the readings tell of, (size,).
+
+    d_k = Σ A_ik² / R_ii is the information on a number, next to 1 of the prior. The covariance
+    that the others add to the readings is less than their sum times R, for any vector.
+    """
+    variances = torch.cat([part.square().sum(dim=1) for part in parts])
+    noise = observation.noise_std**2 + nugget_variance(variances, observation, relative)
+    told = sum(
+        (part.square() / some[:, None]).sum(dim=0)
+        for part, some in zip(parts, noise.split(CHUNK), strict=True)
+    )
+    assert isinstance(told, torch.Tensor)
+    least, order = told.sort()
+    needed = torch.ones_like(told, dtype=torch.bool)
+    needed[order[least.cumsum(dim=0) <= _UNTOLD]] = False
+    return needed
 
 
 def _images(forward: LatentMap, draws: torch.Tensor, prior_mean: torch.Tensor) -> torch.Tensor:

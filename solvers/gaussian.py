@@ -25,12 +25,14 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
-from pdeinv.solvers.factored_readings import CHUNK, factored_readings, in_draws
+from pdeinv.solvers.factored_readings import CHUNK, factored_readings, row_size
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
     carries_weight,
+    cholesky_with_nugget,
     degrees_of_freedom,
+    gram_matrix,
     levels_of,
     whiten_in_place,
 )
@@ -44,6 +46,8 @@ from pdeinv.solvers.supported_readings import (
 )
 
 __all__ = ["GaussianSolver"]
+
+_ROUNDING = 1e-14  # of the variance of a number of a draw, which is 1 a priori
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ class GaussianSolver(Solver):
     sample is conditioned on its own draw of z (`true_values`), and the mean and the covariance are
     those of the moments of z. The reduced chi-squared is its expectation over z.
 
-    Each sensor costs one application of T and one of Tᵀ. The rest is in the space of ξ if that is
-    the smaller one: with the rows A = H T, G is A Aᵀ + R, and cov = T (1 - Aᵀ G⁻¹ A) Tᵀ. The
-    Cholesky factorisation grows with the cube of the number of sensors.
+    Each sensor costs one application of T and one of Tᵀ. The rest is in the space of ξ if few
+    numbers are enough there: with the rows A = H T, G is A Aᵀ + R, and cov = T (1 - Aᵀ G⁻¹ A) Tᵀ.
+    The Cholesky factorisation grows with the cube of the number of sensors.
 
     Arguments:
         nugget: variance added to each reading, relative to the mean prior variance of the readings
@@ -110,7 +114,7 @@ class GaussianSolver(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
         size, state = problem.latent.size, len(pde.fields) * nodes
-        row = size if in_draws(problem, observation) else state
+        row = max(row_size(problem, observation), size if size <= state else 0)
         ours: float = m * (row + 3 * m) + 3 * CHUNK * (size + state)
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:
@@ -177,7 +181,11 @@ class GaussianSolver(Solver):
         freedom = degrees_of_freedom(lower, reading_variances, observation)
         mean, samples = prior_mean + update(innovation)[0], draws + update(innovations)
         half, variance = whiten_in_place(lower, rows), prior_variance.clone()
-        for sign, tables in ((1, true.added(half)), (-1, half)):
+        added = true.added(half)
+        if 2 * half.shape[1] < m:  # as many images as numbers, for the same sum of squares
+            least = torch.full_like(half[0], _ROUNDING)
+            half = cholesky_with_nugget(gram_matrix(half.T.contiguous()), least).T
+        for sign, tables in ((1, added), (-1, half)):
             for part in factored.states(tables, progress and sign < 0):
                 variance += sign * part.square().sum(dim=0)
         return Posterior(
