@@ -127,13 +127,18 @@ def speed_table(records: list[Record]) -> str:
     heads += ["peak memory, MB"]
     rows = []
     for r in sorted(records, key=lambda r: (r["pde"], r["grid"], r["sensors"])):
-        later = f"{r['seconds'] / r['bound']:.2g}" if "seconds" in r else ""
+        later = _ratio(r["seconds"], r["bound"]) if "seconds" in r else ""
         size = f"{r['grid']} x {r['grid']}"
-        ratios = [f"{r['bound']:.2g}", f"{r['first'] / r['bound']:.2g}", later]
+        ratios = [f"{r['bound']:.2g}", _ratio(r["first"], r["bound"]), later]
         rows.append(
             [r["pde"], size, f"{r['sensors']}", r["method"], *ratios, f"{r['megabytes']:.0f}"]
         )
     return render_table(["PDE"], heads, rows)
+
+
+def _ratio(seconds: float, bound: float) -> str:
+    """Two digits, as a decimal number of any size."""
+    return f"{float(f'{seconds / bound:.2g}'):g}"
 
 
 def speed_growth_table(records: list[Record]) -> str:
