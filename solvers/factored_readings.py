@@ -84,20 +84,19 @@ def factored_readings(
     forward = LatentMap(problem, observation)
     moments = prior_moments(problem, observation.grid, progress, observation.values.device)
     state, size = moments.mean.numel(), problem.latent.size
+    parts = _rows(forward, progress)
     drawn: torch.Tensor | None = None
-    if size <= state:
-        parts = list(_rows(forward, progress))
-        told = _told(parts, observation, relative)
-        if 2 * int(told.sum()) <= state:
-            drawn = told.nonzero()[:, 0]
-            rows = torch.cat([part[:, drawn] for part in parts])
-        else:
-            rows = _all_images(forward, iter(parts), moments.mean)
-    else:
-        rows = _all_images(forward, _rows(forward, progress), moments.mean)
+    if size <= state and len(observation):
+        kept = list(parts)
+        told = _told(kept, observation, relative)
+        drawn = told.nonzero()[:, 0] if 2 * int(told.sum()) <= state else None
+        parts = (kept.pop(0) for _ in range(len(kept)))  # each is free once it is used
     if drawn is not None:
+        rows = _stacked((part[:, drawn] for part in parts), observation, len(drawn))
         gram = gram_matrix(rows)
     else:
+        images = (_images(forward, part, moments.mean).flatten(1) for part in parts)
+        rows = _stacked(images, observation, state)
         gram = observation(rows.reshape(-1, *moments.mean.shape))
         gram = (gram + gram.T).div_(2)
     variances = gram.diagonal().clone()
@@ -114,11 +113,13 @@ def _rows(forward: LatentMap, progress: bool) -> Iterator[torch.Tensor]:
         yield adjoint(unit_vectors(part, m)).flatten(1)
 
 
-def _all_images(
-    forward: LatentMap, parts: Iterator[torch.Tensor], prior_mean: torch.Tensor
-) -> torch.Tensor:
-    """C Hᵀ of batches of A, (m, numbers of a state)."""
-    return torch.cat([_images(forward, part, prior_mean).flatten(1) for part in parts])
+def _stacked(parts: Iterable[torch.Tensor], observation: Observation, numbers: int) -> torch.Tensor:
+    """The parts (k, numbers) as one table, without a second copy of all."""
+    rows, first = observation.values.new_empty(len(observation), numbers), 0
+    for part in parts:
+        rows[first : first + len(part)] = part
+        first += len(part)
+    return rows
 
 
 def _told(parts: Iterable[torch.Tensor], observation: Observation, relative: float) -> torch.Tensor:

@@ -161,7 +161,7 @@ def speed_growth_table(records: list[Record]) -> str:
 def _exponent(records: list[Record], over: str, fixed: str) -> str:
     if len({r[over] for r in records}) < 2:
         return ""
-    times = [r.get("seconds", r["first"]) for r in records]
+    times = [float(r["seconds"] if "seconds" in r else r["first"]) for r in records]
     exponent = growth([r[over] for r in records], times)
     sizes = ", ".join(f"{size}" for size in np.unique([r[over] for r in records]))
     return f"{exponent:.1f} ({sizes}; {records[0][fixed]} {_UNITS[fixed]})"
