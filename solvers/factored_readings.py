@@ -23,10 +23,9 @@ from pdeinv.solvers.linear_algebra import (
 )
 from pdeinv.solvers.prior_moments import Moments, prior_moments
 
-__all__ = ["CHUNK", "FactoredReadings", "factored_readings", "row_size"]
+__all__ = ["CHUNK", "FactoredReadings", "factored_readings", "in_draws"]
 
 CHUNK = 64  # fields transformed at a time
-_UNTOLD = 1e-4  # information of all readings on numbers of a draw that are left out
 
 
 class FactoredReadings(NamedTuple):
@@ -36,7 +35,7 @@ class FactoredReadings(NamedTuple):
         forward: the map to them.
         moments: of the states a priori.
         rows: A = H T in the space of draws, else their images C Hᵀ, (m, numbers).
-        drawn: the numbers of a draw that rows have, (numbers,); None where rows are images.
+        of_draws: whether rows are in the space of draws.
         variances: the diagonal of H C Hᵀ, (m,).
         factor: the factor, (m, m).
     """
@@ -44,34 +43,29 @@ class FactoredReadings(NamedTuple):
     forward: LatentMap
     moments: Moments
     rows: torch.Tensor
-    drawn: torch.Tensor | None
+    of_draws: bool
     variances: torch.Tensor
     factor: torch.Tensor
 
     def states(self, rows: torch.Tensor, progress: bool = False) -> Iterator[torch.Tensor]:
         """Yield combinations (k, numbers) of rows as states (batch, channels, ny, nx)."""
-        for part in _parts(rows, "sensors' covariances", progress and self.drawn is not None):
-            if self.drawn is None:
-                yield part.reshape(-1, *self.moments.mean.shape)
+        for part in _parts(rows, "sensors' covariances", progress and self.of_draws):
+            if self.of_draws:
+                yield _images(self.forward, part, self.moments.mean)
             else:
-                draws = part.new_zeros(len(part), self.forward.problem.latent.size)
-                draws[:, self.drawn] = part
-                yield _images(self.forward, draws, self.moments.mean)
+                yield part.reshape(-1, *self.moments.mean.shape)
 
 
-def row_size(problem: Problem, observation: Observation) -> int:
-    """Return the most numbers of a row of `FactoredReadings`."""
-    size, state = problem.latent.size, len(problem.physics.fields) * observation.grid.nodes
-    return size if 2 * size <= state else state
+def in_draws(problem: Problem, observation: Observation) -> bool:
+    """Return whether a draw has so few numbers that products and triangular systems of draws cost
+    less than triangular systems of states."""
+    return 2 * problem.latent.size <= len(problem.physics.fields) * observation.grid.nodes
 
 
 def factored_readings(
     pde: PDE, prior: Prior, observation: Observation, relative: float, progress: bool
 ) -> FactoredReadings:
-    """Return the readings with their factor.
-
-    Products and triangular systems of draws cost less than triangular systems of states where a
-    draw has few numbers. Those that all readings together tell nothing of are left out.
+    """Return the readings with their factor, in the space of draws or of states.
 
     Arguments:
         pde, prior: of a linear problem.
@@ -83,26 +77,19 @@ def factored_readings(
     problem = Problem(pde, prior.centred(levels_of(observation, channel=0)))
     forward = LatentMap(problem, observation)
     moments = prior_moments(problem, observation.grid, progress, observation.values.device)
-    state, size = moments.mean.numel(), problem.latent.size
-    parts = _rows(forward, progress)
-    drawn: torch.Tensor | None = None
-    if size <= state and len(observation):
-        kept = list(parts)
-        told = _told(kept, observation, relative)
-        drawn = told.nonzero()[:, 0] if 2 * int(told.sum()) <= state else None
-        parts = (kept.pop(0) for _ in range(len(kept)))  # each is free once it is used
-    if drawn is not None:
-        rows = _stacked((part[:, drawn] for part in parts), observation, len(drawn))
+    of_draws, parts = in_draws(problem, observation), _rows(forward, progress)
+    if of_draws:
+        rows = _stacked(parts, observation, problem.latent.size)
         gram = gram_matrix(rows)
     else:
         images = (_images(forward, part, moments.mean).flatten(1) for part in parts)
-        rows = _stacked(images, observation, state)
+        rows = _stacked(images, observation, moments.mean.numel())
         gram = observation(rows.reshape(-1, *moments.mean.shape))
         gram = (gram + gram.T).div_(2)
     variances = gram.diagonal().clone()
     gram += observation.noise_covariance()
     lower = cholesky_with_nugget(gram, nugget_variance(variances, observation, relative))
-    return FactoredReadings(forward, moments, rows, drawn, variances, lower)
+    return FactoredReadings(forward, moments, rows, of_draws, variances, lower)
 
 
 def _rows(forward: LatentMap, progress: bool) -> Iterator[torch.Tensor]:
@@ -120,25 +107,6 @@ def _stacked(parts: Iterable[torch.Tensor], observation: Observation, numbers: i
         rows[first : first + len(part)] = part
         first += len(part)
     return rows
-
-
-def _told(parts: Iterable[torch.Tensor], observation: Observation, relative: float) -> torch.Tensor:
-    """Which numbers of a draw the readings tell of, (size,).
-
-    d_k = Σ A_ik² / R_ii is the information on a number, next to 1 of the prior. The covariance
-    that the others add to the readings is less than their sum times R, for any vector.
-    """
-    variances = torch.cat([part.square().sum(dim=1) for part in parts])
-    noise = observation.noise_std**2 + nugget_variance(variances, observation, relative)
-    told = sum(
-        (part.square() / some[:, None]).sum(dim=0)
-        for part, some in zip(parts, noise.split(CHUNK), strict=True)
-    )
-    assert isinstance(told, torch.Tensor)
-    least, order = told.sort()
-    needed = torch.ones_like(told, dtype=torch.bool)
-    needed[order[least.cumsum(dim=0) <= _UNTOLD]] = False
-    return needed
 
 
 def _images(forward: LatentMap, draws: torch.Tensor, prior_mean: torch.Tensor) -> torch.Tensor:

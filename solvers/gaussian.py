@@ -25,7 +25,7 @@ from pdeinv.solvers.censored import (
     true_values,
 )
 from pdeinv.solvers.evidence.linearised import GaussianReadings, LinearisedReadings
-from pdeinv.solvers.factored_readings import CHUNK, factored_readings, row_size
+from pdeinv.solvers.factored_readings import CHUNK, factored_readings, in_draws
 from pdeinv.solvers.latent_map import LatentMap
 from pdeinv.solvers.leave_one_out import closed_leave_one_out
 from pdeinv.solvers.linear_algebra import (
@@ -67,8 +67,8 @@ class GaussianSolver(Solver):
     sample is conditioned on its own draw of z (`true_values`), and the mean and the covariance are
     those of the moments of z. The reduced chi-squared is its expectation over z.
 
-    Each sensor costs one application of T and one of Tᵀ. The rest is in the space of ξ if few
-    numbers are enough there: with the rows A = H T, G is A Aᵀ + R, and cov = T (1 - Aᵀ G⁻¹ A) Tᵀ.
+    Each sensor costs one application of T and one of Tᵀ. The rest is in the space of ξ if a draw
+    has few numbers: with the rows A = H T, G is A Aᵀ + R, and cov = T (1 - Aᵀ G⁻¹ A) Tᵀ.
     The Cholesky factorisation grows with the cube of the number of sensors.
 
     Arguments:
@@ -114,7 +114,7 @@ class GaussianSolver(Solver):
     def memory(self, pde: PDE, prior: Prior, observation: Observation, n_samples: int) -> float:
         problem, m, nodes = Problem(pde, prior), len(observation), observation.grid.nodes
         size, state = problem.latent.size, len(pde.fields) * nodes
-        row = max(row_size(problem, observation), size if size <= state else 0)
+        row = size if in_draws(problem, observation) else state
         ours: float = m * (row + 3 * m) + 3 * CHUNK * (size + state)
         ours += numbers_held(observation, n_samples)
         if problem.unknowns or observation.unknown_noise:

@@ -100,9 +100,7 @@ SOURCES: dict[str, Source] = {
             Constant("time ~ sizeᵖ", "a definition"),
             Constant("1 + s factorisations by nested dissection of 2 · 829/84 n³", "a count"),
             Constant("4 · 31/4 n² log₂ n", "a count"),
-            Constant("no more than 1e-4 are left out", "a setting"),
-            Constant("within 1e-3 of a standard deviation", "a tolerance"),
-            Constant("where that is the smaller one", "a rule"),
+            Constant("states are no larger", "a size"),
         )
     ),
     "docs/start.md": Source(),
