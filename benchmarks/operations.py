@@ -1,8 +1,8 @@
 """What a reconstruction must compute at least, counted from the mathematics, and a machine's rates.
 
-The counts are of no code: each is the least work that the usual algorithms need for a posterior
-mean, its spread and samples. A nonlinear problem is linearised once, at a mode that is known
-already. The ratio of a measured time to the bound therefore holds every search.
+The counts do not come from our code. Each is the least work that the usual algorithms need for a
+posterior mean, its spread and samples. A nonlinear problem is linearised once, at a mode that is
+known already. The ratio of a measured time to the bound therefore holds every search.
 """
 
 from __future__ import annotations

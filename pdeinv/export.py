@@ -24,7 +24,7 @@ from pdeinv.quantities.draws import field_names
 __all__ = ["QUANTILES", "write_geotiff", "write_vtk"]
 
 QUANTILES = (0.05, 0.95)
-"""Quantiles that a file has beside mean and standard deviation."""
+"""Quantiles that a file has next to the mean and the standard deviation."""
 
 _MAPS = ("mean", "std", "probability")
 _VTK = {".vtu": "vtu", ".vtk": "vtk"}

@@ -49,6 +49,8 @@ class FactoredReadings(NamedTuple):
 
     def states(self, rows: torch.Tensor, progress: bool = False) -> Iterator[torch.Tensor]:
         """Yield combinations (k, numbers) of rows as states (batch, channels, ny, nx)."""
+        if not len(rows):  # transforms of nothing fail
+            yield rows.new_empty(0, *self.moments.mean.shape)
         for part in _parts(rows, "sensors' covariances", progress and self.of_draws):
             if self.of_draws:
                 yield _images(self.forward, part, self.moments.mean)

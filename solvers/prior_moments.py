@@ -108,8 +108,8 @@ def _confirmed(problem: Problem, grid: Grid, variance: torch.Tensor) -> bool:
 def _variance_at(
     problem: Problem, grid: Grid, places: torch.Tensor, progress: bool, device: torch.device
 ) -> torch.Tensor:
-    """Prior variance at nodes of the channels but the coefficient's, whose places are counted
-    through: |Tᵀ Hᵀ e|² of the readings of sensors there."""
+    """Prior variance at places, the numbers of nodes of the second channel, then of the third and
+    so on: |Tᵀ Hᵀ e|² of the readings of sensors there."""
     channel, node = 1 + places // grid.nodes, places % grid.nodes
     zeros, order = torch.zeros(len(places), dtype=torch.float64), (0,) * len(problem.physics.fields)
     sensors = Observation(grid, grid.points()[node], channel, zeros, zeros, order).to(device)

@@ -51,3 +51,13 @@ def test_it_is_the_posterior_of_states(name, monkeypatch):
     assert all(found.record[k] == pytest.approx(wanted.record[k], rel=1e-6) for k in keys)
     ours, theirs = found.leave_one_out, wanted.leave_one_out
     assert torch.allclose(ours.mean, theirs.mean, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_posterior_without_samples_has_the_same_mean_and_spread(name):
+    problem, nodes, m = CASES[name]
+    observation = readings(problem, nodes, m)
+    given = problem.physics, problem.prior, observation
+    none, some = (GaussianSolver()(*given, n_samples=n, generator=seeded(1)) for n in (0, 2))
+    assert none.samples.shape == (0, *some.mean.shape)
+    assert torch.equal(none.mean, some.mean) and torch.equal(none.std, some.std)

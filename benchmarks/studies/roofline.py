@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from pdeinv.benchmarks.operations import Rates, least_operations, measured_rates
 from pdeinv.benchmarks.provenance import peak_megabytes
@@ -23,6 +20,7 @@ from pdeinv.benchmarks.reports.columns import render_table
 from pdeinv.benchmarks.resuming import Unit, append_missing
 from pdeinv.benchmarks.speed_kinds import SPEEDS
 from pdeinv.benchmarks.studies.timing import growth
+from pdeinv.caught import ignored_warnings
 from pdeinv.datasets import Problem, pde_by_name
 from pdeinv.torch_state import one_thread
 
@@ -32,6 +30,7 @@ GRIDS, SENSORS = (64, 128), (50, 500)
 _SEED = 0
 _SAMPLES = 16
 _FEW = 16  # nodes and readings of a reconstruction whose time is not measured
+_UNITS = {"grid": "nodes per side", "sensors": "sensors"}
 _LONG = 60.0  # seconds of a first call after which there is no second one
 
 
@@ -85,8 +84,7 @@ def _measured(cell: Record) -> Record:
     table = readings_of(state, physics, grid, m, _SEED)
     name = physics.coefficient_field.name
     seconds = list[float]()
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with one_thread(), ignored_warnings():
         few = drawn_readings(physics, physics.grid(_FEW), _FEW, _SEED)
         reconstruct(few, cell["pde"], grid=_FEW, n_samples=2)  # so that all is imported
         before = measured_rates(grid.ny)
@@ -163,8 +161,5 @@ def _exponent(records: list[Record], over: str, fixed: str) -> str:
         return ""
     times = [float(r["seconds"] if "seconds" in r else r["first"]) for r in records]
     exponent = growth([r[over] for r in records], times)
-    sizes = ", ".join(f"{size}" for size in np.unique([r[over] for r in records]))
+    sizes = ", ".join(f"{size}" for size in sorted({r[over] for r in records}))
     return f"{exponent:.1f} ({sizes}; {records[0][fixed]} {_UNITS[fixed]})"
-
-
-_UNITS = {"grid": "nodes per side", "sensors": "sensors"}
